@@ -1,0 +1,1 @@
+"""What every service stands on: database, event store, jobs, bus, tokens, telemetry. No business word."""

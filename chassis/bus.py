@@ -1,0 +1,244 @@
+"""Kafka as the services see it: the doorbell that says which jobs are waiting."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.helpers import create_ssl_context
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.middlewares import AckPolicy
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from chassis import dead_letters, telemetry
+from chassis.database import Database
+from chassis.errors import Contended, Unavailable
+from chassis.settings import KafkaSettings
+from contracts import topics
+from contracts.jobs import KIND_OF, OWNER, Service
+from contracts.topics import Topic
+
+MAX_RECORDS = 500
+REQUEST_TIMEOUT_MS = 5_000
+# How soon a consumer notices that a topic came (back).
+METADATA_MAX_AGE_MS = 5_000
+# Longer than any pause of the database that we want to sit out in the handler.
+MAX_POLL_INTERVAL_MS = 600_000
+DATABASE_PAUSE_S = 1.0
+# aiokafka's and FastStream's stop() can wait for ever (aiokafka#1101).
+STOP_TIMEOUT_S = 10.0
+
+STAMP_CANARY = """
+INSERT INTO es.canary (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (service) DO UPDATE SET sent_at = greatest(es.canary.sent_at, excluded.sent_at), seen_at = excluded.seen_at
+"""
+
+SILENT_CHECK_S = 5.0
+SILENT_CHECKS = 4
+CANARY_IS_FRESH = """
+SELECT coalesce((SELECT seen_at > clock_timestamp() - interval '15 s' FROM es.canary WHERE service = $1), false)
+"""
+# The outbox is (nearly) empty, so the canaries do leave.
+RELAY_SENDS = """
+SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND queued_at < clock_timestamp() - interval '5 s')
+"""
+
+Receive = Callable[[Sequence[UUID]], Awaitable[object]]
+
+log = structlog.get_logger()
+
+
+def security_of(settings: KafkaSettings) -> BaseSecurity | None:
+    """FastStream's description of how to connect; ``None`` for plain text."""
+    tls = settings.kafka_security_protocol.endswith("SSL")
+    context = (
+        create_ssl_context(
+            cafile=settings.kafka_ssl_ca_file,
+            certfile=settings.kafka_ssl_cert_file,
+            keyfile=settings.kafka_ssl_key_file,
+        )
+        if tls
+        else None
+    )
+    if settings.kafka_security_protocol.startswith("SASL"):
+        kind = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+        password = settings.kafka_sasl_password.get_secret_value() if settings.kafka_sasl_password else ""
+        return kind[settings.kafka_sasl_mechanism](
+            username=settings.kafka_sasl_username or "", password=password, use_ssl=tls, ssl_context=context
+        )
+    return BaseSecurity(ssl_context=context, use_ssl=True) if tls else None
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Connection settings in the words of an aiokafka client."""
+    security = security_of(settings)
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_context": security.ssl_context if security else None,
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        password = settings.kafka_sasl_password.get_secret_value() if settings.kafka_sasl_password else None
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": password,
+        }
+    return options
+
+
+class Consumer:
+    """One member of the consumer group ``service``: turns records into received jobs, and stamps the canary.
+
+    It never works on a job, so no job however long can trip the group. Offsets are committed once the jobs are
+    received; while the database is away the records wait here, uncommitted.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, database: Database, service: Service, heard: Sequence[Topic], receive: Receive
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._service = service
+        self._topics = [topic.name for topic in heard] + [topics.CANARY.name]
+        self._receive = receive
+
+    async def run(self) -> None:
+        """Consume until cancelled. Without a broker: try again, for ever, with a pause of at most 3 s."""
+        pause_s = 0.5
+        while True:
+            broker = self.broker()
+            try:
+                await self._until_topics_exist()
+                await asyncio.wait_for(broker.start(), REQUEST_TIMEOUT_MS / 1000 * 3)
+                log.info("consumer.joined", topics=self._topics)
+                pause_s = 0.5
+                await self._watch(broker)
+            except Exception as error:  # noqa: BLE001 - the bus may fail in any way; the service goes on
+                log.warning("consumer.bus_away", reason=f"{type(error).__name__}: {error}")
+            finally:
+                await _stop(broker)
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause_s = min(pause_s * 2, 3.0)
+
+    def broker(self) -> KafkaBroker:
+        """The FastStream broker with its one subscriber, not yet started."""
+        broker = KafkaBroker(
+            self._settings.kafka_bootstrap_servers.split(","),
+            security=security_of(self._settings),
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            graceful_timeout=STOP_TIMEOUT_S,
+            decoder=_raw,
+            logger=None,
+        )
+        subscriber = broker.subscriber(
+            *self._topics,
+            batch=True,
+            group_id=f"placewire-{self._service}",
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=3_000,
+        )
+        # FastStream's own sleeps up to 200 ms after an empty poll, which the next record then waits for.
+        subscriber.get_msg = _next_records  # type: ignore[method-assign]
+        subscriber(self._on_records)
+        return broker
+
+    async def _on_records(self, message: KafkaMessage) -> None:
+        records = message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
+        while True:
+            try:
+                return await self._take(records)
+            except (Unavailable, Contended) as error:
+                log.warning("consumer.database_away", reason=str(error), records=len(records))
+                await asyncio.sleep(DATABASE_PAUSE_S)
+            except Exception:
+                # Raising makes FastStream seek back at once, without a pause of its own.
+                await asyncio.sleep(DATABASE_PAUSE_S)
+                raise
+
+    async def _take(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
+        ids: list[UUID] = []
+        canary: datetime | None = None
+        for record in records:
+            telemetry.CONSUMED.labels(self._service, record.topic).inc()
+            try:
+                if record.topic == topics.CANARY.name:
+                    canary = datetime.fromisoformat((record.value or b"").decode())
+                elif (id_ := self._job_in(record)) is not None:
+                    ids.append(id_)
+            except (KeyError, ValueError) as error:
+                await self._keep_raw(record, error)
+        if ids:
+            await self._receive(ids)
+        if canary is not None:
+            async with self._database.transaction(durable=False) as connection:
+                await connection.execute(STAMP_CANARY, self._service, canary)
+
+    def _job_in(self, record: "ConsumerRecord[bytes, bytes]") -> UUID | None:
+        headers = dict(record.headers)
+        kind = KIND_OF.get(headers["ce_type"].decode())
+        return UUID(headers["ce_id"].decode()) if kind is not None and OWNER[kind] == self._service else None
+
+    async def _keep_raw(self, record: "ConsumerRecord[bytes, bytes]", error: Exception) -> None:
+        telemetry.UNDECODABLE.labels(self._service, record.topic).inc()
+        log.error("record.undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
+        headers = {name: value.decode(errors="replace") for name, value in record.headers}
+        place = (record.topic, record.partition, record.offset)
+        async with self._database.transaction() as connection:
+            await dead_letters.keep_raw(
+                connection, self._service, place, record.key, record.value, headers, f"{type(error).__name__}: {error}"
+            )
+
+    async def _until_topics_exist(self) -> None:
+        admin = AIOKafkaAdminClient(**client_options(self._settings))
+        try:
+            await admin.start()
+            while missing := set(self._topics) - set(await admin.list_topics()):
+                log.info("consumer.waits_for_topics", missing=sorted(missing))
+                await asyncio.sleep(0.5)
+        finally:
+            await admin.close()
+
+    async def _watch(self, broker: KafkaBroker) -> None:
+        """Return when the group makes no progress though the broker answers (aiokafka#625, #1037: silent stops)."""
+        silent = 0
+        while silent < SILENT_CHECKS:
+            await asyncio.sleep(SILENT_CHECK_S)
+            try:
+                async with self._database.connection() as connection:
+                    fresh = await connection.fetchval(CANARY_IS_FRESH, self._service)
+                    sent = await connection.fetchval(RELAY_SENDS)
+            except Unavailable:
+                continue
+            silent = 0 if fresh or not sent or not await broker.ping(timeout=2) else silent + 1
+        log.error("consumer.silent")
+
+
+async def _raw(message: KafkaMessage) -> Any:
+    return message.body
+
+
+async def _next_records(consumer: AIOKafkaConsumer) -> tuple["ConsumerRecord[bytes, bytes]", ...]:
+    first = await consumer.getone()
+    more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS)
+    return (first, *chain(*more.values()))
+
+
+async def _stop(broker: KafkaBroker) -> None:
+    try:
+        await asyncio.wait_for(broker.stop(), STOP_TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001 - given up; the process or a new broker object goes on
+        log.warning("consumer.stop_failed", reason=f"{type(error).__name__}: {error}")

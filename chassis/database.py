@@ -1,0 +1,141 @@
+"""One engine per process. Statements are SQL by hand on the asyncpg connection inside it; this is the only commit."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import asyncpg
+import orjson
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from chassis.errors import Contended, Unavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+else:
+    Connection: TypeAlias = asyncpg.Connection
+
+CONNECT_TIMEOUT_S = 5.0
+CHECKOUT_TIMEOUT_S = 5.0
+
+# SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x), read-only
+# standby (25006). Source: PostgreSQL 18, appendix A.
+_AWAY = ("08", "53", "57P01", "57P02", "57P03", "25006")
+_LOST_TO_ANOTHER = ("40001", "40P01", "55P03")
+
+
+class Database:
+    """The process's pool of connections. Closed with ``close``."""
+
+    def __init__(self, url: str, *, pool_size: int, application_name: str) -> None:
+        self._engine: AsyncEngine = create_async_engine(
+            url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CHECKOUT_TIMEOUT_S,
+            pool_use_lifo=True,
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT_S,
+                "server_settings": {"application_name": application_name, "timezone": "UTC"},
+            },
+        )
+        self.url = url
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection on which each statement is a transaction of its own.
+
+        Raises ``Unavailable`` when there is none to be had, or when it is lost on the way.
+        """
+        async with self._checked_out() as pooled:
+            driver = await _driver_of(pooled)
+            try:
+                with translated(driver):
+                    yield driver
+            except BaseException:
+                # A statement cut off midway (a cancelled request) leaves the connection in an unknown state.
+                if driver.is_closed() or driver.is_in_transaction():
+                    await pooled.invalidate()
+                raise
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        durable: bool = True,
+        isolation: Literal["read_committed", "repeatable_read"] = "read_committed",
+        readonly: bool = False,
+    ) -> AsyncIterator[Connection]:
+        """Commits when the block ends, rolls back when it raises.
+
+        ``durable`` false: the commit does not wait for the disk; only for what the sweep would bring back.
+        Raises ``Contended`` or ``Unavailable`` as the database decides; nothing is then written, unless the
+        connection was lost in the commit itself.
+        """
+        async with self.connection() as driver, driver.transaction(isolation=isolation, readonly=readonly):
+            if not durable:
+                await driver.execute("SET LOCAL synchronous_commit = off")
+            yield driver
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    def pool_use(self) -> tuple[int, int]:
+        """Connections in use, and connections open."""
+        pool: Any = self._engine.sync_engine.pool
+        return pool.checkedout(), pool.checkedout() + pool.checkedin()
+
+    @asynccontextmanager
+    async def _checked_out(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            pooled = await self._engine.connect()
+            # A server restart closes idle connections; the driver has noticed, the pool has not.
+            while (await _driver_of(pooled)).is_closed():
+                await pooled.invalidate()
+                await pooled.close()
+                pooled = await self._engine.connect()
+        except (DBAPIError, PoolTimeout, OSError, TimeoutError, asyncpg.PostgresError) as error:
+            raise Unavailable("the database cannot be reached") from error
+        try:
+            yield pooled
+        finally:
+            await pooled.close()
+
+
+async def _driver_of(pooled: AsyncConnection) -> Any:
+    return (await pooled.get_raw_connection()).driver_connection
+
+
+async def connect_alone(url: str, *, application_name: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``."""
+    with translated():
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={"application_name": application_name, "timezone": "UTC"},
+        )
+
+
+@contextmanager
+def translated(driver: Any = None) -> Iterator[None]:
+    """Turns the driver's errors into ours where their class is not yet the reaction; others pass."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or ""
+        if state.startswith(_AWAY):
+            raise Unavailable("the database went away") from error
+        if state in _LOST_TO_ANOTHER:
+            raise Contended(str(error)) from error
+        raise
+    except asyncpg.InterfaceError as error:
+        if driver is not None and driver.is_closed():
+            raise Unavailable("the database connection was lost") from error
+        raise
+    except (ConnectionError, TimeoutError) as error:
+        raise Unavailable("the database cannot be reached") from error

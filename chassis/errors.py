@@ -1,0 +1,50 @@
+"""The ways work can fail. The class is the reaction; nothing reads messages."""
+
+
+class Refused(Exception):
+    """The rules say no: HTTP 409, never retried. The text is for people."""
+
+
+class NotFound(Refused):
+    """No such thing, or not for this caller to see: HTTP 404."""
+
+
+class Invalid(Refused):
+    """The request makes no sense as it stands: HTTP 422 (or ``status``). ``errors`` lists what to mend, if much."""
+
+    def __init__(self, message: str, *, status: int = 422, errors: list[dict[str, object]] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.errors = errors or []
+
+
+class Forbidden(Refused):
+    """This caller may not do this: HTTP 403."""
+
+
+class Unauthenticated(Refused):
+    """Nobody we know is calling: HTTP 401."""
+
+
+class Throttled(Refused):
+    """Too many tries: HTTP 429 with Retry-After ``retry_after_s``."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Conflict(Exception):
+    """The stream moved since it was read: HTTP 409. Whoever asked must look again before asking again."""
+
+
+class Contended(Exception):
+    """The database undid the transaction in favour of another (serialization, deadlock, lock timeout). Try again."""
+
+
+class Unavailable(Exception):
+    """Postgres does not answer: HTTP 503 with Retry-After; a job waits without an attempt spent."""
+
+
+class Fenced(Exception):
+    """Somebody else runs this job now: what was done for it is rolled back and forgotten."""

@@ -1,0 +1,75 @@
+"""Tokens: what a signed-in person carries, and what services show each other."""
+
+import time
+from dataclasses import dataclass
+
+import jwt
+
+from chassis.errors import Unauthenticated
+from contracts.jobs import Service
+from contracts.users import Role
+
+ALGORITHM = "HS256"
+USER_TOKEN_S = 8 * 3600
+SERVICE_TOKEN_S = 60
+CLOCK_SKEW_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling. ``password_version`` counts the password's changes when the token was issued."""
+
+    user_id: int
+    role: Role
+    name: str
+    email: str
+    password_version: int
+
+
+def issue_user_token(principal: Principal, secret: str) -> str:
+    """A token of ``USER_TOKEN_S`` seconds with the claims the frontend's backend has always had."""
+    now = int(time.time())
+    claims = {
+        "user_id": principal.user_id,
+        "role": principal.role,
+        "name": principal.name,
+        "email": principal.email,
+        "pwv": principal.password_version,
+        "iat": now,
+        "exp": now + USER_TOKEN_S,
+    }
+    return jwt.encode(claims, secret, ALGORITHM)
+
+
+def read_user_token(token: str, secret: str) -> Principal:
+    """Raises ``Unauthenticated`` when the token is not ours, malformed or expired."""
+    try:
+        claims = jwt.decode(token, secret, [ALGORITHM], options={"require": ["exp", "iat"]})
+        return Principal(
+            int(claims["user_id"]), Role(claims["role"]), str(claims["name"]), str(claims["email"]), int(claims["pwv"])
+        )
+    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
+        raise Unauthenticated("Invalid token") from error
+
+
+def issue_service_token(issuer: str, audience: Service, secret: str) -> str:
+    """A token with which ``issuer`` may hand ``audience`` a job during the next ``SERVICE_TOKEN_S`` seconds."""
+    now = int(time.time())
+    return jwt.encode(
+        {"iss": issuer, "aud": f"placewire-{audience}", "iat": now, "exp": now + SERVICE_TOKEN_S}, secret, ALGORITHM
+    )
+
+
+def check_service_token(token: str, audience: Service, secret: str) -> None:
+    """Raises ``Unauthenticated`` unless ``token`` was made for ``audience`` with the shared secret, not long ago."""
+    try:
+        jwt.decode(
+            token,
+            secret,
+            [ALGORITHM],
+            audience=f"placewire-{audience}",
+            leeway=CLOCK_SKEW_S,
+            options={"require": ["exp", "iat", "aud"]},
+        )
+    except jwt.InvalidTokenError as error:
+        raise Unauthenticated("Invalid service token") from error

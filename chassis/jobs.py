@@ -1,0 +1,111 @@
+"""Job rows: the visible side of an event that asks for work, and the inbox of the service that must act on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from chassis.database import Connection
+from chassis.errors import Fenced
+from contracts.catalogue import read_event
+from contracts.jobs import Job, Kind, Service, State, Via
+from contracts.message import Event
+
+COLUMNS = """id, kind, subject, state, via, progress, result, error, attempts, dead, asked_by,
+       queued_at, received_at, started_at, finished_at"""
+
+READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
+RECEIVE = "SELECT es.receive($1, $2, $3)"
+CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4)"
+RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
+# Given back by a worker that shuts down: no attempt was spent.
+RELEASE = """
+UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-infinity', owner = NULL
+ WHERE id = $1 AND fence = $2 AND finished_at IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to do a job, until the lease runs out. ``fence`` is higher than that of anyone who held it before."""
+
+    id: UUID
+    fence: int
+    attempts: int
+    kind: Kind
+    subject: str
+    asked_by: int | None
+    via: Via
+    queued_at: datetime
+    stream_version: int
+    event: Event
+    metadata: dict[str, Any]
+
+
+async def read(connection: Connection, job_id: UUID) -> Job | None:
+    row = await connection.fetchrow(READ, job_id)
+    return job_of(row) if row else None
+
+
+def job_of(row: asyncpg.Record) -> Job:
+    return Job.model_validate(dict(row))
+
+
+async def receive(connection: Connection, service: Service, ids: Sequence[UUID], via: Via) -> list[UUID]:
+    """Turn those of ``ids`` that are queued into received; the others have been received before. Idempotent."""
+    return [row[0] for row in await connection.fetch(RECEIVE, service, list(ids), via)]
+
+
+async def claim(connection: Connection, service: Service, most: int, *, owner: str, lease: timedelta) -> list[Claim]:
+    """Up to ``most`` received jobs, or running ones whose lease ran out, oldest first, now this ``owner``'s."""
+    rows = await connection.fetch(CLAIM, service, most, owner, lease)
+    return [
+        Claim(
+            id=row["id"],
+            fence=row["fence"],
+            attempts=row["attempts"],
+            kind=Kind(row["kind"]),
+            subject=row["subject"],
+            asked_by=row["asked_by"],
+            via=Via(row["via"]),
+            queued_at=row["queued_at"],
+            stream_version=row["stream_version"],
+            event=read_event(row["type"], row["data"]),
+            metadata=row["metadata"],
+        )
+        for row in rows
+    ]
+
+
+async def renew(connection: Connection, claimed: Claim, lease: timedelta) -> bool:
+    """Hold ``claimed`` for another ``lease``; false when it is lost."""
+    return (await connection.execute(RENEW, claimed.id, claimed.fence, lease)).endswith(" 1")
+
+
+async def finish(
+    connection: Connection,
+    claimed: Claim,
+    state: State,
+    *,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+    dead: bool = False,
+) -> None:
+    """End ``claimed`` in the caller's transaction. Raises ``Fenced`` when it is not this caller's any more."""
+    body = orjson.dumps(result).decode() if result is not None else None
+    try:
+        await connection.execute(FINISH, claimed.id, claimed.fence, state, body, error, dead)
+    except asyncpg.PostgresError as problem:
+        if problem.sqlstate == "ES002":
+            raise Fenced(str(problem)) from problem
+        raise
+
+
+async def release(connection: Connection, claimed: Claim) -> None:
+    """Give ``claimed`` back without costing an attempt."""
+    await connection.execute(RELEASE, claimed.id, claimed.fence)

@@ -1,0 +1,115 @@
+"""Errors over HTTP: ``application/problem+json`` (RFC 9457) with a ``message``, because the frontend shows that."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import ORJSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from chassis.errors import (
+    Conflict,
+    Contended,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Refused,
+    Throttled,
+    Unauthenticated,
+    Unavailable,
+)
+
+PROBLEM = "application/problem+json"
+RETRY_AFTER_S = 2
+TITLES = {
+    400: "Bad request", 401: "Not signed in", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
+    409: "Conflict", 413: "Too large", 415: "Unsupported media type", 422: "Not valid", 429: "Too many requests",
+    500: "Internal error", 503: "Not available right now",
+}  # fmt: skip
+
+log = structlog.get_logger()
+
+
+def problem(
+    status: int, message: str, *, headers: dict[str, str] | None = None, errors: list[dict[str, Any]] | None = None
+) -> Response:
+    """The error's response; ``errors`` lists what is wrong where, when there is more than one thing."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": message,
+        "message": message,
+    }
+    if errors:
+        body["errors"] = errors
+    return ORJSONResponse(body, status, headers, media_type=PROBLEM)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem. Nothing of SQL, stacks or hosts gets out."""
+    for error_class, answer in _ANSWERS.items():
+        app.add_exception_handler(error_class, answer)
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    status = _STATUS.get(type(error), 409)
+    return problem(status, str(error), headers={"WWW-Authenticate": "Bearer"} if status == 401 else None)
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Invalid)
+    return problem(error.status, str(error), errors=error.errors)
+
+
+def _throttled(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Throttled)
+    return problem(429, str(error), headers={"Retry-After": str(error.retry_after_s)})
+
+
+def _conflict(_request: Request, _error: Exception) -> Response:
+    return problem(409, "Somebody else changed this at the same moment. Reload and try again.")
+
+
+def _unavailable(_request: Request, error: Exception) -> Response:
+    log.warning("request.unavailable", reason=str(error))
+    message = "The service cannot reach its database right now. Nothing was saved; please try again."
+    return problem(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _malformed(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"field": ".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0]), "message": found["msg"]}
+        for found in error.errors()
+    ]
+    if any(found["type"] == "json_invalid" for found in error.errors()):
+        return problem(400, "The body is not valid JSON.")
+    message = "; ".join(f"{found['field']}: {found['message']}" for found in errors[:5])
+    return problem(422, message, errors=errors)
+
+
+def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    log.error("request.failed", path=request.url.path, exc_info=error)
+    return problem(500, "Something went wrong on our side. It has been logged.")
+
+
+_STATUS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Unauthenticated: 401}
+
+_ANSWERS = {
+    Refused: _refused,
+    Invalid: _invalid,
+    Throttled: _throttled,
+    Conflict: _conflict,
+    Contended: _unavailable,
+    Unavailable: _unavailable,
+    RequestValidationError: _malformed,
+    HTTPException: _http,
+    Exception: _bug,
+}

@@ -1,0 +1,321 @@
+"""Does the jobs of one service: receives, claims, runs, retries, gives up. However the event came, this is its road."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_never, wait_exponential_jitter
+
+from chassis import dead_letters, event_store, jobs, notify, telemetry
+from chassis.database import Connection, Database
+from chassis.errors import Contended, Fenced, Refused, Unavailable
+from chassis.event_store import Cause
+from chassis.jobs import Claim
+from contracts.jobs import Job, Kind, Service, State, Via
+from contracts.message import Event
+
+# A job is given up at the sixth failure, whether it raised or its worker died.
+MAX_ATTEMPTS = 6
+# A bad release must not drain a topic into the dead letters.
+BRAKE_AFTER_DEAD = 20
+# Rescues what nobody woke us for: leases that ran out, jobs received by a process that died.
+POLL_S = 1.0
+WAIT_POLL_S = 0.5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a handler did: the events to append to ``stream`` in its transaction, and what the job's reader is told."""
+
+    result: dict[str, Any]
+    stream: str | None = None
+    events: Sequence[Event] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One job kind as its service does it.
+
+    ``handle`` runs in the transaction of the effect and may run again after a failure.
+    ``failed`` makes the stream and the event that tell everyone the job was given up.
+    """
+
+    handle: Callable[[Connection, Claim], Awaitable[Outcome]]
+    failed: Callable[[Claim, str], tuple[str, Event]]
+
+
+class Runner:
+    """Up to ``at_once`` jobs of ``service`` at a time, each in one transaction that its fencing number guards."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: notify.Notifier,
+        service: Service,
+        work: Mapping[Kind, Work],
+        *,
+        owner: str,
+        at_once: int,
+        lease_s: float,
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self.service = service
+        self._work = work
+        self._owner = owner
+        self._free = at_once
+        self._lease = timedelta(seconds=lease_s)
+        self._wake = asyncio.Event()
+        self._ended: dict[UUID, asyncio.Event] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._claiming = True
+        self._dead_in_a_row = 0
+
+    async def receive(self, ids: Sequence[UUID], via: Via) -> list[UUID]:
+        """Take note that ``ids`` must be done, and begin at once if there is room (the same transaction).
+
+        Not durable on purpose: what a crash forgets is still queued, and the sweep brings it again.
+        Returns those that were new. Raises ``Unavailable`` when the database is away; nothing is then received.
+        """
+        slots = self._take_slots(len(ids))
+        claims: list[Claim] = []
+        try:
+            async with self._database.transaction(durable=False) as connection:
+                received = await jobs.receive(connection, self.service, ids, via)
+                if received and slots:
+                    claims = await self._claim(connection, slots)
+        except BaseException:
+            self._give_back(slots)
+            raise
+        self._start(claims, slots)
+        if len(claims) < len(received):
+            self._wake.set()
+        for id_ in received:
+            self._notifier.notify(notify.JOB, str(id_))
+        return received
+
+    async def wait(self, job_id: UUID, *, timeout_s: float) -> Job | None:
+        """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
+        ended = self._ended.setdefault(job_id, asyncio.Event())
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        try:
+            while True:
+                ended.clear()
+                async with self._database.connection() as connection:
+                    job = await jobs.read(connection, job_id)
+                left = deadline - asyncio.get_running_loop().time()
+                if job is None or job.state.ended or left <= 0:
+                    return job
+                await _wait_for(ended, min(left, WAIT_POLL_S))  # another replica may be the one that ends it
+        finally:
+            self._ended.pop(job_id, None)
+
+    async def run(self) -> None:
+        """Claim and run until cancelled or stopped."""
+        while self._claiming:
+            self._wake.clear()
+            try:
+                slots = self._take_slots(self._free)
+                if slots:
+                    await self._claim_and_start(slots)
+            except (Unavailable, Contended) as error:
+                log.warning("runner.interrupted", reason=str(error))
+            await _wait_for(self._wake, POLL_S)
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim no more; let what runs finish within ``grace_s``; roll back the rest and give it back unspent."""
+        self._claiming = False
+        self._wake.set()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def braked(self) -> bool:
+        return self._dead_in_a_row >= BRAKE_AFTER_DEAD
+
+    @property
+    def busy(self) -> int:
+        """Jobs running now."""
+        return len(self._running)
+
+    def _take_slots(self, most: int) -> int:
+        taken = min(self._free, most) if self._claiming and not self.braked else 0
+        self._free -= taken
+        return taken
+
+    def _give_back(self, slots: int) -> None:
+        self._free += slots
+
+    async def _claim(self, connection: Connection, slots: int) -> list[Claim]:
+        return await jobs.claim(connection, self.service, slots, owner=self._owner, lease=self._lease)
+
+    async def _claim_and_start(self, slots: int) -> None:
+        try:
+            async with self._database.transaction(durable=False) as connection:
+                claims = await self._claim(connection, slots)
+        except BaseException:
+            self._give_back(slots)
+            raise
+        self._start(claims, slots)
+
+    def _start(self, claims: Sequence[Claim], slots: int) -> None:
+        self._give_back(slots - len(claims))
+        for claimed in claims:
+            task = asyncio.create_task(self._run_one(claimed), name=f"job-{claimed.id}")
+            self._running.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._give_back(1)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("runner.bug", task=task.get_name(), exc_info=error)
+
+    async def _run_one(self, claimed: Claim) -> None:
+        with structlog.contextvars.bound_contextvars(
+            job_id=str(claimed.id), correlation_id=claimed.metadata["correlation_id"]
+        ):
+            self._notifier.notify(notify.JOB, str(claimed.id))
+            try:
+                async with self._holding(claimed):
+                    await self._settle(claimed)
+            except Fenced:
+                log.warning("job.lost", attempts=claimed.attempts)
+            except asyncio.CancelledError:
+                await self._release(claimed)
+                raise
+            finally:
+                self._notifier.notify(notify.JOB, str(claimed.id))
+                self._notifier.notify(notify.OUTBOX)
+                if waiting := self._ended.get(claimed.id):
+                    waiting.set()
+
+    async def _settle(self, claimed: Claim) -> None:
+        try:
+            if claimed.attempts >= MAX_ATTEMPTS:
+                raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
+            await _while_away(partial(self._retrying, claimed))
+        except Fenced:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
+            await _while_away(partial(self._give_up, claimed, error))
+        else:
+            self._dead_in_a_row = 0
+
+    async def _retrying(self, claimed: Claim) -> None:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Contended),
+            stop=stop_after_attempt(MAX_ATTEMPTS),
+            wait=wait_exponential_jitter(initial=0.05, max=2),
+            reraise=True,
+        ):
+            with attempt:
+                await self._effect(claimed)
+
+    async def _effect(self, claimed: Claim) -> None:
+        async with self._database.transaction() as connection:
+            outcome = await self._work[claimed.kind].handle(connection, claimed)
+            if outcome.stream is not None:
+                await self._append(connection, claimed, outcome.stream, outcome.events)
+            await jobs.finish(connection, claimed, State.SUCCEEDED, result=outcome.result)
+        self._observe(claimed, State.SUCCEEDED)
+        log.info("job.succeeded", kind=claimed.kind, attempts=claimed.attempts)
+
+    async def _give_up(self, claimed: Claim, error: Exception) -> None:
+        reason = str(error) if isinstance(error, Refused) else f"internal error ({type(error).__name__})"
+        stream, event = self._work[claimed.kind].failed(claimed, reason)
+        async with self._database.transaction() as connection:
+            await self._append(connection, claimed, stream, [event])
+            await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
+            await dead_letters.copy(connection, self.service, claimed, reason)
+        self._dead_in_a_row += 1
+        telemetry.DEAD_LETTERS.labels(claimed.kind).inc()
+        telemetry.BRAKE.labels(self.service).set(self.braked)
+        self._observe(claimed, State.FAILED)
+        log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
+
+    async def _append(self, connection: Connection, claimed: Claim, stream: str, events: Sequence[Event]) -> None:
+        cause = Cause(
+            source=self.service,
+            correlation_id=UUID(claimed.metadata["correlation_id"]),
+            actor_id=claimed.metadata.get("actor_id"),
+            causation_id=claimed.id,
+            traceparent=claimed.metadata.get("traceparent"),
+        )
+        # Derived from job and fence: a redriven job may fail, and succeed, again.
+        await event_store.append(
+            connection, stream, events, cause, expected_version=None,
+            new_id=lambda ordinal: uuid5(claimed.id, f"{claimed.fence}/{ordinal}"),
+        )  # fmt: skip
+
+    async def _release(self, claimed: Claim) -> None:
+        try:
+            async with self._database.transaction() as connection:
+                await jobs.release(connection, claimed)
+        except Unavailable:
+            log.warning("job.not_released")  # its lease will run out
+
+    @asynccontextmanager
+    async def _holding(self, claimed: Claim) -> Any:
+        """Renew the lease while the block lasts; cancel the block and raise ``Fenced`` when it is lost."""
+        task = asyncio.current_task()
+        assert task is not None
+        lost = False
+
+        async def renew() -> None:
+            nonlocal lost
+            while not lost:
+                await asyncio.sleep(self._lease.total_seconds() / 3)
+                try:
+                    async with self._database.connection() as connection:
+                        lost = not await jobs.renew(connection, claimed, self._lease)
+                except (Unavailable, Contended) as error:
+                    log.warning("lease.not_renewed", reason=str(error))
+            task.cancel("lease lost")
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost:
+                task.uncancel()
+                raise Fenced("the lease ran out") from None
+            raise
+        finally:
+            renewing.cancel()
+
+    def _observe(self, claimed: Claim, state: State) -> None:
+        elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
+        telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
+
+
+async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+async def _while_away(work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work``, again and again while Postgres is away: that costs a job no attempt."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(Unavailable),
+        stop=stop_never,
+        wait=wait_exponential_jitter(initial=0.1, max=3),
+        reraise=True,
+    ):
+        with attempt:
+            await work()

@@ -1,0 +1,75 @@
+"""Settings shared by every process, read once from the environment. A service subclasses and adds its own."""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ProcessSettings(BaseSettings):
+    """Names are those of the environment, in capitals. Durations are seconds and say so (``_s``)."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = Field(
+        default="production", description="development allows sample data and texts made for reading"
+    )
+    database_url: str = Field(description="postgresql://role@host/database, the process's own role")
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(ge=1, le=65535, description="port to listen on")
+    log_format: Literal["json", "text"] = Field(default="json", description="json for machines, text for a terminal")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level written")
+    shutdown_grace_s: float = Field(default=25, gt=0, description="how long work in hand may take after SIGTERM")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: str) -> str:
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+
+class KafkaSettings(BaseSettings):
+    """How to reach Kafka. Mixed into the settings of a process that does."""
+
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma between several")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how the connection is secured"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="used with the SASL protocols"
+    )
+    kafka_sasl_username: str | None = Field(default=None, description="used with the SASL protocols")
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="used with the SASL protocols")
+    kafka_ssl_ca_file: str | None = Field(default=None, description="PEM of the authority that signed the brokers")
+    kafka_ssl_cert_file: str | None = Field(default=None, description="PEM of this client's certificate")
+    kafka_ssl_key_file: str | None = Field(default=None, description="PEM of this client's key")
+
+
+class ServiceSettings(ProcessSettings, KafkaSettings):
+    """A service that owns a job kind."""
+
+    internal_secret: SecretStr = Field(
+        min_length=32, description="signs the tokens with which services call each other; at least 32 characters"
+    )
+    jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
+    job_lease_s: float = Field(default=60, ge=1, description="a job whose worker is silent so long is taken over")
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(settings: type[Settings], **given: Any) -> Settings:
+    """``settings`` from the environment. Exits with one line for each setting that is missing or wrong."""
+    try:
+        return settings(**given)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = str(problem["loc"][0])
+            field = settings.model_fields.get(name)
+            meaning = f" ({field.description})" if field and field.description else ""
+            what = "is not set" if problem["type"] == "missing" else f"is wrong: {problem['msg']}"
+            lines.append(f"{name.upper()} {what}{meaning}")
+        raise SystemExit("\n".join(lines)) from None

@@ -1,0 +1,151 @@
+"""The tables of schema ``es``, as Alembic compares them. Statements: ``event_store``, ``jobs``, ``relay``."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, base
+from sqlalchemy.types import UserDefinedType
+from sqlmodel import Field, SQLModel
+
+
+class Xid8(UserDefinedType[str]):
+    """Postgres' 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+base.ischema_names["xid8"] = Xid8  # so that reflection knows it
+
+
+def identity() -> Column[int]:
+    return Column(BigInteger, Identity(always=True), primary_key=True)
+
+
+def instant(*, nullable: bool = False) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable)
+
+
+class Stream(SQLModel, table=True):
+    __tablename__ = "stream"
+    __table_args__ = {"schema": "es"}
+
+    stream_id: str = Field(sa_type=Text, primary_key=True)
+    stream_type: str = Field(sa_type=Text)
+    version: int = Field(sa_type=BigInteger)
+    last_tx: str = Field(sa_type=Xid8)
+
+
+class Event(SQLModel, table=True):
+    __tablename__ = "event"
+    __table_args__ = (
+        UniqueConstraint("stream_id", "version", name="event_stream_version"),
+        UniqueConstraint("event_id", name="event_event_id"),
+        Index("event_tx_position", "tx", "position"),
+        {"schema": "es"},
+    )
+
+    position: int = Field(sa_column=identity())
+    tx: str = Field(sa_type=Xid8)
+    xid: str = Field(sa_type=Xid8)
+    stream_id: str = Field(sa_type=Text)
+    version: int = Field(sa_type=BigInteger)
+    event_id: UUID
+    type: str = Field(sa_type=Text)
+    data: dict[str, Any] = Field(sa_type=JSONB)
+    metadata_: dict[str, Any] = Field(sa_column=Column("metadata", JSONB, nullable=False))
+    recorded_at: datetime = Field(sa_column=instant())
+
+
+class Outbox(SQLModel, table=True):
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("outbox_lane", "lane", "id"),
+        Index("outbox_quarantine", "key", postgresql_where=text("quarantined_at IS NOT NULL")),
+        {"schema": "es"},
+    )
+
+    id: int = Field(sa_column=identity())
+    lane: int = Field(sa_type=SmallInteger)
+    topic: str = Field(sa_type=Text)
+    key: str = Field(sa_type=Text)
+    event_id: UUID | None
+    extra: dict[str, Any] | None = Field(sa_type=JSONB)
+    queued_at: datetime = Field(sa_column=instant())
+    quarantined_at: datetime | None = Field(sa_column=instant(nullable=True))
+    error: str | None = Field(sa_type=Text)
+
+
+class Job(SQLModel, table=True):
+    __tablename__ = "job"
+    __table_args__ = (
+        Index("job_unfinished", "service", "seq", postgresql_where=text("finished_at IS NULL")),
+        Index("job_dead", "service", "seq", postgresql_where=text("dead")),
+        Index("job_asked_by", "asked_by", "seq"),
+        {"schema": "es"},
+    )
+
+    id: UUID = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    service: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    subject: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    via: str | None = Field(sa_type=Text)
+    progress: dict[str, Any] | None = Field(sa_type=JSONB)
+    result: dict[str, Any] | None = Field(sa_type=JSONB)
+    error: str | None = Field(sa_type=Text)
+    attempts: int
+    dead: bool
+    asked_by: int | None
+    fence: int = Field(sa_type=BigInteger)
+    owner: str | None = Field(sa_type=Text)
+    lease_until: datetime = Field(sa_column=instant())
+    queued_at: datetime = Field(sa_column=instant())
+    received_at: datetime | None = Field(sa_column=instant(nullable=True))
+    started_at: datetime | None = Field(sa_column=instant(nullable=True))
+    finished_at: datetime | None = Field(sa_column=instant(nullable=True))
+
+
+class Undecodable(SQLModel, table=True):
+    __tablename__ = "undecodable"
+    __table_args__ = (
+        UniqueConstraint("service", "topic", "partition", "offset", name="undecodable_once"),
+        {"schema": "es"},
+    )
+
+    id: int = Field(sa_column=identity())
+    service: str = Field(sa_type=Text)
+    topic: str = Field(sa_type=Text)
+    partition: int = Field(sa_type=Integer)
+    offset: int = Field(sa_type=BigInteger)
+    key: bytes | None = Field(sa_type=LargeBinary)
+    value: bytes | None = Field(sa_type=LargeBinary)
+    headers: dict[str, Any] = Field(sa_type=JSONB)
+    error: str = Field(sa_type=Text)
+    received_at: datetime = Field(sa_column=instant())
+
+
+class Canary(SQLModel, table=True):
+    __tablename__ = "canary"
+    __table_args__ = {"schema": "es"}
+
+    service: str = Field(sa_type=Text, primary_key=True)
+    sent_at: datetime = Field(sa_column=instant())
+    seen_at: datetime = Field(sa_column=instant())

@@ -1,0 +1,102 @@
+"""Every metric of the product in one list, and the logs."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+HTTP_REQUESTS = Histogram(
+    "placewire_http_request_duration_seconds",
+    "Requests answered, by route template",
+    ["method", "route", "status"],
+    buckets=LATENCY_S,
+)
+JOB_DURATION = Histogram(
+    "placewire_job_duration_seconds",
+    "Jobs from queued to ended",
+    ["kind", "via", "outcome"],
+    buckets=LATENCY_S,
+)
+JOBS = Gauge("placewire_jobs", "Jobs that have not ended", ["service", "state"])
+OUTBOX_DEPTH = Gauge("placewire_outbox_depth", "Rows waiting for Kafka", ["lane"])
+OUTBOX_AGE = Gauge("placewire_outbox_age_seconds", "Age of the oldest row waiting for Kafka", ["lane"])
+OUTBOX_SENT = Counter("placewire_outbox_sent_total", "Rows that Kafka took", ["topic"])
+OUTBOX_QUARANTINED = Gauge("placewire_outbox_quarantined_keys", "Keys held back because Kafka refused a row for good")
+RELAY_LEADER = Gauge("placewire_relay_leader", "1 in the relay that sends, 0 in the one that waits")
+CANARY_AGE = Gauge("placewire_canary_age_seconds", "Age of the newest canary that a consumer has seen", ["service"])
+BREAKER_OPEN = Gauge("placewire_breaker_open", "1 while jobs of this service are handed over by HTTP", ["service"])
+SWEPT = Counter("placewire_swept_jobs_total", "Jobs handed over by the sweep", ["service"])
+DEAD_LETTERS = Counter("placewire_dead_letters_total", "Jobs given up", ["kind"])
+BRAKE = Gauge("placewire_consumer_braked", "1 after too many dead jobs in a row: it claims no more", ["service"])
+UNDECODABLE = Counter("placewire_undecodable_records_total", "Records that could not be read", ["service", "topic"])
+CONSUMED = Counter("placewire_consumed_records_total", "Records read from Kafka", ["service", "topic"])
+POOL_CONNECTIONS = Gauge("placewire_database_connections", "Connections of this process's pool", ["state"])
+LOGINS = Counter("placewire_logins_total", "Sign-ins tried", ["outcome"])
+
+# What must never be in a log line, whatever the depth.
+SECRET_FIELDS = frozenset({"password", "token", "authorization", "secret", "password_hash", "cgpa", "marks", "record"})
+
+
+def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -> None:
+    """Structured lines on stderr, from our code and from libraries alike, each with ``service``."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _blank_secrets,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if format_ == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    structlog.contextvars.bind_contextvars(service=service)
+    # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured).
+    for noisy in ("aiokafka", "faststream"):
+        logging.getLogger(noisy).addFilter(AtMost(lines=5, per_s=10.0))
+    for quiet in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name in line.keys() & SECRET_FIELDS:
+        line[name] = "***"
+    return line
+
+
+class AtMost(logging.Filter):
+    """Lets ``lines`` records through in any ``per_s`` seconds, and drops the rest."""
+
+    def __init__(self, *, lines: int, per_s: float) -> None:
+        super().__init__()
+        self._lines = lines
+        self._per_s = per_s
+        self._window = 0.0
+        self._seen = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.created - self._window >= self._per_s:
+            self._window, self._seen = record.created, 0
+        self._seen += 1
+        return self._seen <= self._lines

@@ -1,0 +1,59 @@
+"""Type name to class. The only place that knows every event."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from contracts import attendance, drives, eligibility, exports, maintenance, registrations, students, users
+from contracts.message import Event
+
+EVENTS: dict[str, type[Event]] = {
+    cls.TYPE: cls
+    for cls in (
+        students.StudentEnrolled,
+        students.StudentRecordRevised,
+        students.StudentsImported,
+        users.UserCreated,
+        users.PasswordChanged,
+        users.RoleChanged,
+        drives.DriveCreated,
+        drives.DriveRevised,
+        drives.DrivePublished,
+        drives.EligibilityRequested,
+        drives.RegistrationsStopped,
+        drives.AttendancePublished,
+        drives.DriveDeleted,
+        eligibility.EligibilityEvaluated,
+        eligibility.EligibilityFailed,
+        registrations.StudentRegistered,
+        attendance.AttendanceMarked,
+        exports.ExportRequested,
+        exports.ExportCompleted,
+        exports.ExportFailed,
+        exports.ExportExpired,
+        maintenance.RefreshRequested,
+        maintenance.ViewsRefreshed,
+        maintenance.RefreshFailed,
+    )
+}
+
+Upcaster = Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]
+
+# Old type -> its data as the next version, with that version's type. Stored events never change; reading does this.
+UPCASTERS: dict[str, Upcaster] = {}
+
+
+class UnknownEvent(LookupError):
+    """A type this build does not know: the producer is newer, or it is not ours."""
+
+
+def read_event(type_: str, data: Mapping[str, Any], upcasters: Mapping[str, Upcaster] = UPCASTERS) -> Event:
+    """The event of ``type_`` as its newest version.
+
+    Raises ``UnknownEvent``, or ``pydantic.ValidationError`` when ``data`` does not fit.
+    """
+    fields = dict(data)
+    while (upcast := upcasters.get(type_)) is not None:
+        type_, fields = upcast(fields)
+    if (cls := EVENTS.get(type_)) is None:
+        raise UnknownEvent(type_)
+    return cls.model_validate(fields)

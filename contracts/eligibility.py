@@ -1,0 +1,48 @@
+"""Who was selected for a drive. Producer and owner: services/eligibility."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.message import Event, Message
+from contracts.students import Digest
+
+
+class Sealed(Message):
+    """A set in the ledger ``selections``: how many, and ``bit_xor(hashint8extended(student_id, drive_id))``."""
+
+    count: int = Field(ge=0)
+    digest: Digest = "0"
+
+
+class EligibilityEvaluated(Event):
+    """The answer to version ``drive_version`` of the drive's stream.
+
+    ``selected`` is the whole set afterwards, ``added`` and ``revoked`` the difference to before. When the drive
+    was not posted (``applied`` false) nothing was selected and only ``eligible`` tells something new.
+    ``snapshot`` is the ``pg_current_snapshot()`` the marks were read with, so the decision can be explained later.
+    """
+
+    TYPE = "placewire.eligibility.evaluated.v1"
+
+    drive_id: int
+    drive_version: int = Field(ge=1)
+    job_id: UUID
+    applied: bool
+    eligible: int = Field(ge=0)
+    selected: Sealed
+    added: Sealed
+    revoked: Sealed
+    unchanged: int = Field(ge=0)
+    snapshot: str
+
+
+class EligibilityFailed(Event):
+    """The evaluation was given up and waits among the dead letters. ``reason`` is for people."""
+
+    TYPE = "placewire.eligibility.failed.v1"
+
+    drive_id: int
+    drive_version: int = Field(ge=1)
+    job_id: UUID
+    reason: str

@@ -1,0 +1,107 @@
+"""Work that an event asks for: kinds, who owns them, states, and the HTTP protocol that hands them over."""
+
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from contracts import topics
+from contracts.drives import DrivePublished, EligibilityRequested
+from contracts.exports import ExportRequested
+from contracts.maintenance import RefreshRequested
+from contracts.message import Message
+
+
+class Kind(StrEnum):
+    ELIGIBILITY = "eligibility"
+    EXPORT = "export"
+    REFRESH = "refresh"
+
+
+class Service(StrEnum):
+    """The services that own a job kind. The name is also the consumer group and the audience of its tokens."""
+
+    ELIGIBILITY = "eligibility"
+    EXPORTER = "exporter"
+    MAINTENANCE = "maintenance"
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RECEIVED = "received"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class Via(StrEnum):
+    """The road on which the owning service got the event."""
+
+    BUS = "bus"
+    HTTP = "http"
+    SWEEP = "sweep"
+
+
+class Delivery(StrEnum):
+    """What the API did with a job when it answered: left it to the bus, handed it over itself, or neither could be."""
+
+    BUS = "bus"
+    HTTP = "http"
+    DEFERRED = "deferred"
+
+
+OWNER: dict[Kind, Service] = {
+    Kind.ELIGIBILITY: Service.ELIGIBILITY,
+    Kind.EXPORT: Service.EXPORTER,
+    Kind.REFRESH: Service.MAINTENANCE,
+}
+
+# Every event that one of our consumers must act on. Each has a job row whose id is the event's.
+KIND_OF: dict[str, Kind] = {
+    DrivePublished.TYPE: Kind.ELIGIBILITY,
+    EligibilityRequested.TYPE: Kind.ELIGIBILITY,
+    ExportRequested.TYPE: Kind.EXPORT,
+    RefreshRequested.TYPE: Kind.REFRESH,
+}
+
+TOPIC_OF: dict[Kind, topics.Topic] = {
+    Kind.ELIGIBILITY: topics.DRIVE,
+    Kind.EXPORT: topics.EXPORT,
+    Kind.REFRESH: topics.MAINTENANCE,
+}
+
+
+class Job(Message):
+    """What anyone who may see a job is told. ``progress`` and ``result`` are the kind's own."""
+
+    id: UUID
+    kind: Kind
+    subject: str
+    state: State
+    via: Via | None = None
+    progress: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    attempts: int
+    dead: bool
+    asked_by: int | None = None
+    queued_at: AwareDatetime
+    received_at: AwareDatetime | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+
+
+# POST a structured CloudEvent here; 200 with a HandedOver. ``Prefer: wait=N`` waits N seconds for the job to end.
+HAND_OVER_PATH = "/internal/jobs"
+
+
+class HandedOver(Message):
+    """The owning service has the event. ``job`` as it stands at the answer; ``None``: long done, and expired."""
+
+    job: Job | None

@@ -1,0 +1,77 @@
+"""The shape of every event, and its mapping to CloudEvents 1.0 on Kafka and over HTTP."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+SPEC_VERSION = "1.0"
+JSON = "application/json"
+STRUCTURED = "application/cloudevents+json"
+
+
+class Message(BaseModel):
+    """A frozen value. Unknown fields are ignored, so a producer may add and its readers do not break."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Event(Message):
+    """A fact, in the past tense.
+
+    ``TYPE`` names the schema and its major version (``placewire.drive.published.v1``). A new optional field
+    keeps the version; anything else is a new class and an upcaster in ``catalogue``.
+    """
+
+    TYPE: ClassVar[str]
+
+
+class Envelope(Message):
+    """One event with the facts about where it stands and why it happened.
+
+    ``id`` is the identity by which every reader recognises a second delivery; ``subject`` is the stream and
+    ``streamversion`` its place there, from 1, without gaps. Attribute names are those of CloudEvents 1.0, whose
+    extensions may hold only lower-case letters and digits.
+    """
+
+    id: UUID
+    type: str
+    source: str
+    subject: str
+    time: AwareDatetime
+    streamversion: int = Field(ge=1)
+    correlationid: UUID
+    causationid: UUID | None = None
+    actorid: int | None = None
+    traceparent: str | None = None
+    data: dict[str, Any]
+
+    def attributes(self) -> dict[str, str]:
+        """Every CloudEvents attribute but ``data``, as text; absent ones are left out."""
+        fields = self.model_dump(mode="json", exclude={"data"}, exclude_none=True)
+        return {"specversion": SPEC_VERSION} | {name: str(value) for name, value in fields.items()}
+
+    def kafka_headers(self) -> list[tuple[str, bytes]]:
+        """Headers of the binary mode.
+
+        Source: CloudEvents Kafka protocol binding 1.0.2, section 3.2.3.
+        """
+        headers = [(f"ce_{name}", value.encode()) for name, value in self.attributes().items()]
+        return [("content-type", JSON.encode()), *headers]
+
+    def structured(self) -> dict[str, Any]:
+        """The JSON of the structured mode (CloudEvents JSON format 1.0.2)."""
+        return {
+            "specversion": SPEC_VERSION,
+            "datacontenttype": JSON,
+            **self.model_dump(mode="json", exclude_none=True),
+        }
+
+    @classmethod
+    def from_kafka(cls, headers: Iterable[tuple[str, bytes]], data: dict[str, Any]) -> "Envelope":
+        """The envelope of a binary-mode record. Raises ``pydantic.ValidationError`` when attributes are missing."""
+        return cls.model_validate(
+            {name.removeprefix("ce_"): value.decode() for name, value in headers if name.startswith("ce_")}
+            | {"data": data}
+        )

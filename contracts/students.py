@@ -1,0 +1,62 @@
+"""Students and their marks. Producer: services/api."""
+
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.message import Event, Message
+
+Percent = Annotated[Decimal, Field(ge=0, le=100, max_digits=5, decimal_places=2)]
+Cgpa = Annotated[Decimal, Field(ge=0, le=10, max_digits=4, decimal_places=2)]
+Backlogs = Annotated[int, Field(ge=0, le=1000)]
+BatchYear = Annotated[int, Field(ge=1900, le=2200)]
+Digest = Annotated[str, Field(pattern=r"^-?\d{1,19}$")]
+
+
+class AcademicRecord(Message):
+    """What eligibility is judged on. CGPA on 0-10, the others in percent; ``None``: not on record."""
+
+    roll_number: str = Field(min_length=1, max_length=64)
+    branch: str | None = Field(default=None, max_length=100)
+    batch_year: BatchYear | None = None
+    tenth_percent: Percent | None = None
+    twelfth_percent: Percent | None = None
+    cgpa: Cgpa | None = None
+    active_backlogs: Backlogs = 0
+
+
+class StudentEnrolled(Event):
+    """A student can be considered for drives; the account exists, perhaps without a password yet."""
+
+    TYPE = "placewire.student.enrolled.v1"
+
+    student_id: int
+    name: str
+    email: str
+    department: str | None = None
+    record: AcademicRecord
+
+
+class StudentRecordRevised(Event):
+    """The record as it stands afterwards; ``changed`` names the fields that differ from before."""
+
+    TYPE = "placewire.student.record-revised.v1"
+
+    student_id: int
+    record: AcademicRecord
+    changed: list[str] = Field(min_length=1)
+
+
+class StudentsImported(Event):
+    """``count`` StudentEnrolled events were recorded with this event as their cause; they stay in the store.
+
+    ``digest`` is ``bit_xor(hashint8extended(student_id, 0))`` over them, as a decimal number.
+    """
+
+    TYPE = "placewire.student.imported.v1"
+
+    import_id: UUID
+    count: int = Field(ge=1)
+    digest: Digest

@@ -1,0 +1,59 @@
+"""Every Kafka topic in one table. The key is the stream, so one drive's messages keep their order."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Lane(IntEnum):
+    """Which outbox rows the relay sends first: a flood in BULK never delays a job."""
+
+    JOBS = 0
+    BULK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """``retention_ms`` -1: kept for ever, so that a reader who comes later can start at the beginning."""
+
+    name: str
+    partitions: int
+    lane: Lane = Lane.JOBS
+    retention_ms: int = -1
+
+
+DAY_MS = 86_400_000
+
+STUDENT = Topic("placewire.student", partitions=6, lane=Lane.BULK)
+DRIVE = Topic("placewire.drive", partitions=6)
+ELIGIBILITY = Topic("placewire.eligibility", partitions=6)
+REGISTRATION = Topic("placewire.registration", partitions=6, lane=Lane.BULK)
+EXPORT = Topic("placewire.export", partitions=6)
+MAINTENANCE = Topic("placewire.maintenance", partitions=1)
+# A user's events are few and nobody's job: they share the students' topic and lane.
+USER = STUDENT
+
+# One partition: the canary proves that a consumer group makes progress, not that each of its members does.
+CANARY = Topic("placewire.canary", partitions=1, retention_ms=3_600_000)
+
+# Which topic a stream's events go to, by the word before the first dash.
+BY_STREAM_TYPE: dict[str, Topic] = {
+    "student": STUDENT,
+    "import": STUDENT,
+    "user": USER,
+    "drive": DRIVE,
+    "eligibility": ELIGIBILITY,
+    "registration": REGISTRATION,
+    "attendance": REGISTRATION,
+    "export": EXPORT,
+    "refresh": MAINTENANCE,
+}
+
+
+def dead_letters(service: str) -> Topic:
+    """Where copies of the events go that ``service`` has given up on."""
+    return Topic(f"placewire.{service}.dead-letter", partitions=1, retention_ms=90 * DAY_MS)
+
+
+def of_stream(stream: str) -> Topic:
+    """The topic of ``stream``. Raises ``KeyError`` for a stream type that nobody declared."""
+    return BY_STREAM_TYPE[stream.partition("-")[0]]

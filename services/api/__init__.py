@@ -1,0 +1,1 @@
+"""The public HTTP API: decides commands, records events, answers queries."""

@@ -1,0 +1,129 @@
+"""The read tables that the API's events project to, and what it keeps beside them. Projections: migrations/sql."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, desc
+
+
+def _number() -> Column[int]:
+    return Column(Integer, primary_key=True, autoincrement=False)
+
+
+def _instant(*, nullable: bool = False) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable)
+
+
+class User(SQLModel, table=True):
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("email", name="users_email_unique"),
+        Index("users_access_changed", "access_changed_at"),
+    )
+
+    user_id: int = Field(sa_column=_number())
+    name: str = Field(sa_type=Text)
+    email: str = Field(sa_type=Text)
+    role: str = Field(sa_type=Text)
+    department: str | None = Field(sa_type=Text)
+    password_version: int
+    access_changed_at: datetime = Field(sa_column=_instant())
+    created_at: datetime = Field(sa_column=_instant())
+
+
+class Credential(SQLModel, table=True):
+    __tablename__ = "credentials"
+
+    user_id: int = Field(sa_column=_number())
+    password_hash: str = Field(sa_type=Text)
+    changed_at: datetime = Field(sa_column=_instant())
+
+
+class Student(SQLModel, table=True):
+    __tablename__ = "students"
+    __table_args__ = (UniqueConstraint("roll_number", name="students_roll_number_unique"),)
+
+    student_id: int = Field(sa_column=_number())
+    roll_number: str = Field(sa_type=Text)
+    branch: str | None = Field(sa_type=Text)
+    batch_year: int | None
+    tenth_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
+    twelfth_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
+    cgpa: Decimal | None = Field(sa_type=Numeric(4, 2))
+    active_backlogs: int
+
+
+class JobDomain(SQLModel, table=True):
+    __tablename__ = "job_domains"
+    __table_args__ = (UniqueConstraint("domain_name", name="job_domains_name_unique"),)
+
+    domain_id: int = Field(sa_column=Column(Integer, Identity(always=True), primary_key=True))
+    domain_name: str = Field(sa_type=Text)
+
+
+class Drive(SQLModel, table=True):
+    __tablename__ = "drives"
+
+    drive_id: int = Field(sa_column=_number())
+    version: int = Field(sa_type=BigInteger)
+    company_name: str = Field(sa_type=Text)
+    job_title: str = Field(sa_type=Text)
+    job_description: str = Field(sa_type=Text)
+    domain_id: int | None
+    interview_date: date | None
+    min_cgpa: Decimal | None = Field(sa_type=Numeric(4, 2))
+    min_10th: Decimal | None = Field(sa_type=Numeric(5, 2))
+    min_12th: Decimal | None = Field(sa_type=Numeric(5, 2))
+    max_backlogs: int | None
+    branches: list[str] | None = Field(sa_type=ARRAY(Text))
+    batch_years: list[int] | None = Field(sa_type=ARRAY(Integer))
+    pdf_path: str | None = Field(sa_type=Text)
+    posted_by: int
+    created_at: datetime = Field(sa_column=_instant())
+    status: str = Field(sa_type=Text)
+    auto_published: bool
+    published_at: datetime | None = Field(sa_column=_instant(nullable=True))
+    published_by: int | None
+    attendance_published: bool
+
+
+Index("drives_newest", desc(Drive.created_at), desc(Drive.drive_id))
+
+
+class RequestedSelection(SQLModel, table=True):
+    """The list of a publication, sealed in DrivePublished; ``drive_version`` is the version of the drive's stream."""
+
+    __tablename__ = "requested_selection"
+
+    drive_id: int = Field(sa_column=_number())
+    drive_version: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    student_id: int = Field(sa_column=_number())
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """What a command committed under a key, and the first answer given; ``answer`` is null until one was given."""
+
+    __tablename__ = "idempotency_keys"
+
+    user_id: int = Field(sa_column=_number())
+    route: str = Field(sa_column=Column(Text, primary_key=True))
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+    committed: dict[str, Any] = Field(sa_type=JSONB)
+    answer: dict[str, Any] | None = Field(sa_type=JSONB)
+    created_at: datetime = Field(sa_column=_instant())

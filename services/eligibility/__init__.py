@@ -1,0 +1,1 @@
+"""Decides who is selected for a drive (job kind *eligibility*)."""

@@ -1,0 +1,14 @@
+"""Builds the eligibility service. Run: ``placewire run eligibility``."""
+
+from fastapi import FastAPI
+
+from chassis.runner import Work
+from chassis.service import worker_app
+from contracts.jobs import Kind, Service
+from services.eligibility import handlers
+from services.eligibility.settings import EligibilitySettings
+
+
+def create_app(settings: EligibilitySettings) -> FastAPI:
+    work = {Kind.ELIGIBILITY: Work(handle=handlers.evaluate, failed=handlers.failed)}
+    return worker_app(settings, Service.ELIGIBILITY, work)

@@ -1,0 +1,137 @@
+"""Every statement eligibility runs: one for a whole set of students, never one for each.
+
+Plans (EXPLAIN, 100,000 students): one sequential scan of ``students`` with ``meets_criteria`` inlined as its filter,
+straight into the insert; the anti-joins of REPLACE hash the drive's present selections, found by primary key prefix.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.database import Connection
+from contracts.drives import Criteria
+from contracts.eligibility import Sealed
+
+# Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
+
+IS_NEWEST = """
+SELECT EXISTS (SELECT FROM drives WHERE drive_id = $1)
+   AND NOT EXISTS (SELECT FROM evaluations WHERE drive_id = $1 AND drive_version >= $2)
+"""
+SNAPSHOT = "SELECT pg_current_snapshot()::text"
+HAS_SELECTIONS = "SELECT EXISTS (SELECT FROM selections WHERE drive_id = $1 AND revoked_version IS NULL)"
+
+MEETS = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
+                      $3, $4, $5, $6, $7, $8)"""
+REQUESTED = """($9::bigint IS NULL OR EXISTS (
+           SELECT FROM requested_selection r
+            WHERE r.drive_id = $1 AND r.drive_version = $9 AND r.student_id = s.student_id))"""
+SEAL = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
+
+COUNT_ELIGIBLE = f"""
+SELECT count(*) FROM students s
+ WHERE {MEETS} AND $1::integer IS NOT NULL AND $2::bigint IS NOT NULL
+"""  # noqa: S608
+
+SELECT_FIRST = f"""
+WITH added AS (
+    INSERT INTO selections (drive_id, student_id, selected_version, selected_at)
+    SELECT $1, s.student_id, $2, statement_timestamp() FROM students s WHERE {MEETS}
+    RETURNING student_id
+)
+SELECT {SEAL} FROM added
+"""  # noqa: S608
+
+SELECT_LISTED = f"""
+WITH added AS (
+    INSERT INTO selections (drive_id, student_id, selected_version, selected_at)
+    SELECT $1, s.student_id, $2, statement_timestamp()
+      FROM requested_selection r JOIN students s USING (student_id)
+     WHERE r.drive_id = $1 AND r.drive_version = $9 AND {MEETS}
+    RETURNING student_id
+)
+SELECT {SEAL} FROM added
+"""  # noqa: S608
+
+REPLACE = f"""
+WITH wanted AS MATERIALIZED (
+    SELECT s.student_id FROM students s WHERE {MEETS} AND {REQUESTED}
+), revoked AS (
+    UPDATE selections c SET revoked_version = $2, revoked_at = statement_timestamp()
+     WHERE c.drive_id = $1 AND c.revoked_version IS NULL
+       AND NOT EXISTS (SELECT FROM wanted w WHERE w.student_id = c.student_id)
+    RETURNING student_id
+), added AS (
+    INSERT INTO selections (drive_id, student_id, selected_version, selected_at)
+    SELECT $1, w.student_id, $2, statement_timestamp() FROM wanted w
+     WHERE NOT EXISTS (SELECT FROM selections c
+                        WHERE c.drive_id = $1 AND c.revoked_version IS NULL AND c.student_id = w.student_id)
+    RETURNING student_id
+)
+SELECT 'added' AS what, {SEAL} FROM added
+UNION ALL
+SELECT 'revoked', {SEAL} FROM revoked
+"""  # noqa: S608
+
+PRESENT = f"SELECT {SEAL} FROM selections WHERE drive_id = $1 AND revoked_version IS NULL"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """``eligible``: who meets the criteria, listed or not. ``snapshot``: what the marks were read with."""
+
+    eligible: int
+    selected: Sealed
+    added: Sealed
+    revoked: Sealed
+    snapshot: str
+
+
+async def lock_evaluation(connection: Connection, drive_id: int) -> None:
+    """Wait for other evaluations of this drive, and for its deletion, until the transaction ends."""
+    await connection.execute(LOCK, drive_id)
+
+
+async def is_newest(connection: Connection, drive_id: int, version: int) -> bool:
+    """False when the drive is gone, or ``version`` or a later one has been answered."""
+    return bool(await connection.fetchval(IS_NEWEST, drive_id, version))
+
+
+async def select_anew(
+    connection: Connection, drive_id: int, version: int, criteria: Criteria, list_version: int | None
+) -> Evaluated:
+    """Make the drive's selections what ``criteria`` (and the list) say, and tell the difference."""
+    snapshot = await connection.fetchval(SNAPSHOT)
+    arguments = _arguments(drive_id, version, criteria)
+    revoked = Sealed(count=0)
+    if await connection.fetchval(HAS_SELECTIONS, drive_id):
+        rows = {row["what"]: _sealed(row) for row in await connection.fetch(REPLACE, *arguments, list_version)}
+        added, revoked = rows["added"], rows["revoked"]
+        selected = _sealed(await connection.fetchrow(PRESENT, drive_id))
+    elif list_version is None:
+        added = selected = _sealed(await connection.fetchrow(SELECT_FIRST, *arguments))
+    else:
+        added = selected = _sealed(await connection.fetchrow(SELECT_LISTED, *arguments, list_version))
+    eligible = selected.count if list_version is None else await connection.fetchval(COUNT_ELIGIBLE, *arguments)
+    return Evaluated(eligible, selected, added, revoked, snapshot)
+
+
+async def count_only(
+    connection: Connection, drive_id: int, version: int, criteria: Criteria, _list_version: int | None
+) -> Evaluated:
+    """Who would be eligible; selections stay as they are."""
+    snapshot = await connection.fetchval(SNAPSHOT)
+    eligible = await connection.fetchval(COUNT_ELIGIBLE, *_arguments(drive_id, version, criteria))
+    selected = _sealed(await connection.fetchrow(PRESENT, drive_id))
+    return Evaluated(eligible, selected, Sealed(count=0), Sealed(count=0), snapshot)
+
+
+def _arguments(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, ...]:
+    return (
+        drive_id, version, criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs,
+        criteria.branches, criteria.batch_years,
+    )  # fmt: skip
+
+
+def _sealed(row: Any) -> Sealed:
+    return Sealed(count=row["count"], digest=row["digest"])
