@@ -81,7 +81,7 @@ class BusWatch:
         return not self._breakers[service].open
 
     def states(self) -> dict[str, str]:
-        return {service: "open" if breaker.open else "closed" for service, breaker in self._breakers.items()}
+        return {service.value: "open" if breaker.open else "closed" for service, breaker in self._breakers.items()}
 
     async def run(self) -> None:
         """Watch until cancelled. While the database is away everything stays as it was: commands fail then anyway."""

@@ -206,8 +206,9 @@ class Consumer:
         admin = AIOKafkaAdminClient(**client_options(self._settings))
         try:
             await admin.start()
-            while missing := set(self._topics) - set(await admin.list_topics()):
+            if missing := set(self._topics) - set(await admin.list_topics()):
                 log.info("consumer.waits_for_topics", missing=sorted(missing))
+            while set(self._topics) - set(await admin.list_topics()):
                 await asyncio.sleep(0.5)
         finally:
             await admin.close()

@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import ORJSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from chassis.errors import (
@@ -19,6 +19,7 @@ from chassis.errors import (
     Unauthenticated,
     Unavailable,
 )
+from chassis.responses import json_response
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -44,7 +45,7 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    return ORJSONResponse(body, status, headers, media_type=PROBLEM)
+    return json_response(body, status, headers, media_type=PROBLEM)
 
 
 def install(app: FastAPI) -> None:

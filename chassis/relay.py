@@ -242,7 +242,7 @@ def every_topic() -> list[Topic]:
 
 
 async def create_topics(settings: KafkaSettings) -> None:
-    """Create what is missing, with the broker's default replication; what is there stays as it is.
+    """Create what is missing; what is there stays as it is.
 
     Raises aiokafka's errors when the broker does not answer or refuses.
     """
@@ -254,7 +254,7 @@ async def create_topics(settings: KafkaSettings) -> None:
             NewTopic(
                 name=topic.name,
                 num_partitions=topic.partitions,
-                replication_factor=-1,
+                replication_factor=settings.kafka_replication_factor,
                 topic_configs={"retention.ms": str(topic.retention_ms)},
             )
             for topic in every_topic()

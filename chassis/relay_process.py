@@ -9,8 +9,8 @@ from pydantic import Field
 from chassis import telemetry
 from chassis.database import Database
 from chassis.relay import Relay
-from chassis.service import add_health, background
-from chassis.settings import KafkaSettings, ProcessSettings
+from chassis.service import add_health, background, serve
+from chassis.settings import KafkaSettings, ProcessSettings, load
 
 
 class RelaySettings(ProcessSettings, KafkaSettings):
@@ -34,3 +34,8 @@ def create_app(settings: RelaySettings) -> FastAPI:
     app = FastAPI(title="Placewire relay", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, database, lambda: {"leading": relay.leading})
     return app
+
+
+if __name__ == "__main__":
+    relay_settings = load(RelaySettings)
+    serve(create_app(relay_settings), relay_settings)

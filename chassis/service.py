@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import structlog
 import uvicorn
 from fastapi import FastAPI, Header, Request
-from fastapi.responses import ORJSONResponse, Response
+from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chassis import identity, problems, telemetry
@@ -19,6 +19,7 @@ from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.errors import Unauthenticated, Unavailable
 from chassis.notify import Notifier
+from chassis.responses import json_response
 from chassis.runner import Runner, Work
 from chassis.settings import ProcessSettings, ServiceSettings
 from contracts.jobs import HAND_OVER_PATH, TOPIC_OF, HandedOver, Kind, Service, Via
@@ -70,8 +71,8 @@ def add_health(app: FastAPI, database: Database | None, details: Callable[[], Ma
                 async with asyncio.timeout(2), database.connection() as connection:
                     await connection.fetchval("SELECT 1")
         except (Unavailable, TimeoutError):
-            return ORJSONResponse({"status": "database away", **details()}, 503)
-        return ORJSONResponse({"status": "ready", **details()})
+            return json_response({"status": "database away", **details()}, 503)
+        return json_response({"status": "ready", **details()})
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
@@ -141,7 +142,7 @@ def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> N
         async with waiting:
             await runner.receive([event.id], placewire_via)
             job = await runner.wait(event.id, timeout_s=preferred_wait_s(prefer, at_most=MAX_WAIT_S))
-        return ORJSONResponse(HandedOver(job=job).model_dump(mode="json"))
+        return json_response(HandedOver(job=job).model_dump(mode="json"))
 
 
 def preferred_wait_s(prefer: str, *, at_most: float) -> float:

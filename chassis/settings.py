@@ -44,6 +44,7 @@ class KafkaSettings(BaseSettings):
     kafka_sasl_password: SecretStr | None = Field(default=None, description="used with the SASL protocols")
     kafka_ssl_ca_file: str | None = Field(default=None, description="PEM of the authority that signed the brokers")
     kafka_ssl_cert_file: str | None = Field(default=None, description="PEM of this client's certificate")
+    kafka_replication_factor: int = Field(default=1, ge=1, le=10, description="of topics that the relay creates")
     kafka_ssl_key_file: str | None = Field(default=None, description="PEM of this client's key")
 
 

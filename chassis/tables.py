@@ -98,6 +98,7 @@ class Job(SQLModel, table=True):
         Index("job_unfinished", "service", "seq", postgresql_where=text("finished_at IS NULL")),
         Index("job_dead", "service", "seq", postgresql_where=text("dead")),
         Index("job_asked_by", "asked_by", "seq"),
+        Index("job_seq", "seq"),
         {"schema": "es"},
     )
 

@@ -75,6 +75,7 @@ CREATE TABLE es.job (
 CREATE INDEX job_unfinished ON es.job (service, seq) WHERE finished_at IS NULL;
 CREATE INDEX job_dead ON es.job (service, seq) WHERE dead;
 CREATE INDEX job_asked_by ON es.job (asked_by, seq);
+CREATE INDEX job_seq ON es.job (seq);
 
 CREATE TABLE es.undecodable (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,45 @@
+"""``placewire run``: one process of the system, in the foreground."""
+
+import typer
+
+from cli import environment
+
+app = typer.Typer(help="Run one process of the system, until SIGTERM or Ctrl-C.", no_args_is_help=True)
+
+
+@app.command()
+def api() -> None:
+    """The public HTTP API, with the sweep."""
+    environment.load("api")
+    from chassis.service import serve
+    from chassis.settings import load
+    from services.api.main import create_app
+    from services.api.settings import ApiSettings
+
+    settings = load(ApiSettings)
+    serve(create_app(settings), settings)
+
+
+@app.command()
+def relay() -> None:
+    """Brings recorded events from the outbox to Kafka. Several may run: one leads."""
+    environment.load("relay")
+    from chassis.relay_process import RelaySettings, create_app
+    from chassis.service import serve
+    from chassis.settings import load
+
+    settings = load(RelaySettings)
+    serve(create_app(settings), settings)
+
+
+@app.command()
+def eligibility() -> None:
+    """Works out who is selected for a drive."""
+    environment.load("eligibility")
+    from chassis.service import serve
+    from chassis.settings import load
+    from services.eligibility.main import create_app
+    from services.eligibility.settings import EligibilitySettings
+
+    settings = load(EligibilitySettings)
+    serve(create_app(settings), settings)

@@ -1,0 +1,60 @@
+"""``placewire users``: the account that no other account can make."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from cli import environment
+from cli.failures import WRONG_USE, Failure
+from cli.output import console
+
+MIN_PASSWORD = 8
+
+app = typer.Typer(help="Accounts, straight in the database.", no_args_is_help=True)
+
+
+@app.callback()
+def users() -> None:
+    """Accounts, straight in the database."""
+
+
+@app.command("create-head")
+def create_head(
+    email: Annotated[str, typer.Argument(help="The e-mail address to sign in with.")],
+    name: Annotated[str, typer.Option(help="The name to show.")] = "Head of the placement cell",
+    password: Annotated[
+        str,
+        typer.Option(
+            envvar="PLACEWIRE_NEW_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True, show_envvar=True,
+            help="Asked for when it is not in the environment.",
+        ),
+    ] = "",
+) -> None:  # fmt: skip
+    """Create a head of the placement cell: a new system's first account. Everyone else is made over HTTP."""
+    if len(password) < MIN_PASSWORD:
+        raise Failure(f"a password has at least {MIN_PASSWORD} characters", WRONG_USE)
+    if email.count("@") != 1 or any(character.isspace() for character in email):
+        raise Failure(f"{email!r} is no e-mail address", WRONG_USE)
+    url = environment.require("DATABASE_URL", meaning="postgresql://role@host/database, the API's role")
+    user_id = asyncio.run(_create(url, email, name, password))
+    console.print(f"Created user {user_id}: {email}, HEAD.")
+
+
+async def _create(url: str, email: str, name: str, password: str) -> int:
+    from uuid import uuid4
+
+    from chassis.database import Database
+    from chassis.event_store import Cause
+    from cli.accounts import create_user
+    from contracts.users import Role
+    from services.api.users.passwords import hash_password
+
+    database = Database(url, pool_size=1, application_name="placewire-cli")
+    try:
+        hashed = await hash_password(password)
+        cause = Cause(source="cli", correlation_id=uuid4())
+        async with database.transaction() as connection:
+            return await create_user(connection, email, name, Role.HEAD, hashed, cause)
+    finally:
+        await database.close()

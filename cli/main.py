@@ -1,0 +1,52 @@
+"""The ``placewire`` command: assembles the doors, and tells expected failures in one line."""
+
+import sys
+
+import typer
+
+from cli.doors import database, demo, drives, events, jobs, processes, stack, students, users, verify
+from cli.failures import INTERRUPTED, Failure, told
+from cli.output import errors
+
+HELP = """Runs and operates Placewire, the backend of a campus placement cell.
+
+Settings come from the environment; where DATABASE_URL is not set, from .devstack/env, which `placewire up` writes.
+"""
+EPILOG = "Exit codes: 0 done; 1 the answer is no; 2 wrong use or settings; 3 something cannot be reached; 130 interrupted."
+
+app = typer.Typer(
+    help=HELP, epilog=EPILOG, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+app.command("migrate", rich_help_panel="Database")(database.migrate)
+app.command("seed", rich_help_panel="Database")(database.seed)
+app.command("verify", rich_help_panel="Database")(verify.verify)
+app.add_typer(users.app, name="users", rich_help_panel="Database")
+app.add_typer(events.app, name="events", rich_help_panel="Database")
+app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")
+app.add_typer(drives.app, name="drives", rich_help_panel="Work, over HTTP")
+app.add_typer(jobs.app, name="jobs", rich_help_panel="Work, over HTTP")
+app.add_typer(processes.app, name="run", rich_help_panel="Processes")
+app.command("up", rich_help_panel="On this machine")(stack.up)
+app.command("down", rich_help_panel="On this machine")(stack.down)
+app.command("status", rich_help_panel="On this machine")(stack.status)
+app.command("logs", rich_help_panel="On this machine")(stack.logs)
+app.command("demo", rich_help_panel="On this machine")(demo.demo)
+
+
+def run() -> None:
+    """The console script."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - an expected failure becomes one line, any other passes
+        failure = error if isinstance(error, Failure) else told(error)
+        if failure is None:
+            raise
+        errors.print(f"[red]{failure}[/red]", highlight=False, soft_wrap=True)
+        sys.exit(failure.code)
+
+
+if __name__ == "__main__":
+    run()

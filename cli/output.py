@@ -1,0 +1,57 @@
+"""What the command prints with: results on standard output, everything about the way there on standard error."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def counted() -> Progress:
+    """A bar for a number of things. Leaves nothing behind where nobody looks (no terminal)."""
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(), console=errors, disable=not errors.is_terminal,
+    )  # fmt: skip
+
+
+def sent() -> Progress:
+    """A bar for bytes on their way."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeElapsedColumn(), console=errors, disable=not errors.is_terminal,
+    )  # fmt: skip
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
+    """Right-aligned where every value is a number; ``None`` is shown as a dash."""
+    found = [tuple(row) for row in rows]
+    made = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    for number, name in enumerate(columns):
+        numeric = bool(found) and all(isinstance(row[number], int | float) for row in found)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in found:
+        made.add_row(*(_shown(value) for value in row))
+    return made
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

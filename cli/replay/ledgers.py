@@ -1,0 +1,165 @@
+"""What events seal or ask for, held against the ledgers, the stream heads and the jobs: one query each.
+
+Every query answers rows of ``(subject, fault)``, ``fault`` null where all is well.
+"""
+
+from dataclasses import dataclass
+
+from chassis.database import Connection
+from contracts.drives import DrivePublished
+from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
+from contracts.jobs import KIND_OF, OWNER, Kind
+from contracts.students import StudentEnrolled, StudentsImported
+
+# A job row may be deleted once it has ended and is old; one this young must be there.
+JOBS_ARE_KEPT_DAYS = 1
+# The events that end a job of each kind, in its data's job_id.
+SUCCEEDED = {Kind.ELIGIBILITY: EligibilityEvaluated.TYPE}
+FAILED = {Kind.ELIGIBILITY: EligibilityFailed.TYPE}
+
+SUMMARY = """
+SELECT count(*) AS checked, count(fault) AS wrong,
+       coalesce((array_agg(subject || ': ' || fault) FILTER (WHERE fault IS NOT NULL))[:$1], '{{}}') AS told
+  FROM ({query}) AS found
+"""
+
+# `sealed` and `ledger` answer (subject, count, digest).
+SEALS = """
+WITH sealed AS ({sealed}), ledger AS ({ledger})
+SELECT subject, CASE
+           WHEN s.count IS NULL THEN format('%s rows (digest %s) that no event seals', l.count, l.digest)
+           WHEN l.count IS NULL AND s.count = 0 AND s.digest = '0' THEN NULL
+           WHEN (s.count, s.digest) IS DISTINCT FROM (l.count, l.digest) THEN
+                format('the event seals %s rows (digest %s), the ledger holds %s (digest %s)',
+                       s.count, s.digest, coalesce(l.count, 0), coalesce(l.digest, '0'))
+       END AS fault
+  FROM sealed s FULL JOIN ledger l USING (subject)
+"""
+
+EVALUATED = f"""
+SELECT format('drive %s at version %s', data ->> 'drive_id', data ->> 'drive_version') AS subject,
+       (data -> '{{part}}' ->> 'count')::bigint AS count, data -> '{{part}}' ->> 'digest' AS digest
+  FROM es.event WHERE type = '{EligibilityEvaluated.TYPE}'
+"""  # noqa: S608
+SELECTIONS = """
+SELECT format('drive %s at version %s', drive_id, {version}) AS subject, count(*) AS count,
+       bit_xor(hashint8extended(student_id, drive_id))::text AS digest
+  FROM selections WHERE {version} IS NOT NULL GROUP BY drive_id, {version}
+"""
+NEWEST = f"""
+SELECT DISTINCT ON (stream_id) format('drive %s', data ->> 'drive_id') AS subject,
+       (data -> 'selected' ->> 'count')::bigint AS count, data -> 'selected' ->> 'digest' AS digest
+  FROM es.event WHERE type = '{EligibilityEvaluated.TYPE}' ORDER BY stream_id, version DESC
+"""  # noqa: S608
+IN_FORCE = """
+SELECT format('drive %s', drive_id) AS subject, count(*) AS count,
+       bit_xor(hashint8extended(student_id, drive_id))::text AS digest
+  FROM selections WHERE revoked_version IS NULL GROUP BY drive_id
+"""
+LISTED = f"""
+SELECT format('drive %s at version %s', data ->> 'drive_id', version) AS subject,
+       (data -> 'requested' ->> 'count')::bigint AS count, data -> 'requested' ->> 'digest' AS digest
+  FROM es.event WHERE type = '{DrivePublished.TYPE}' AND data -> 'requested' <> 'null'
+"""  # noqa: S608
+LISTS = """
+SELECT format('drive %s at version %s', drive_id, drive_version) AS subject, count(*) AS count,
+       bit_xor(hashint8extended(student_id, drive_id))::text AS digest
+  FROM requested_selection GROUP BY drive_id, drive_version
+"""
+IMPORTED = f"""
+SELECT event_id::text AS subject, (data ->> 'count')::bigint AS count, data ->> 'digest' AS digest
+  FROM es.event WHERE type = '{StudentsImported.TYPE}'
+"""  # noqa: S608
+ENROLLED = f"""
+SELECT metadata ->> 'causation_id' AS subject, count(*) AS count,
+       bit_xor(hashint8extended((data ->> 'student_id')::bigint, 0))::text AS digest
+  FROM es.event
+ WHERE type = '{StudentEnrolled.TYPE}' AND metadata ? 'causation_id' GROUP BY 1
+"""  # noqa: S608
+
+# Merge join of two index scans: event_stream_version and stream_pkey.
+STREAMS = """
+SELECT stream_id AS subject, CASE
+           WHEN s.version IS NULL THEN format('%s events, but no head', e.count)
+           WHEN e.count IS NULL THEN format('its head is at version %s, but it has no events', s.version)
+           WHEN s.version <> e.last THEN format('its head is at version %s, its last event at %s', s.version, e.last)
+           WHEN e.first <> 1 OR e.count <> e.last THEN format('%s events up to version %s: there is a gap', e.count, e.last)
+           WHEN s.stream_type <> split_part(stream_id, '-', 1) THEN format('its head says it is a %s', s.stream_type)
+       END AS fault
+  FROM es.stream s
+  FULL JOIN (SELECT stream_id, count(*) AS count, min(version) AS first, max(version) AS last
+               FROM es.event GROUP BY stream_id) e USING (stream_id)
+"""
+
+_KINDS = ", ".join(f"('{type_}', '{kind}', '{OWNER[kind]}')" for type_, kind in KIND_OF.items())
+_RESULT_TYPES = ", ".join(f"'{type_}'" for type_ in (*SUCCEEDED.values(), *FAILED.values()))
+_DONE_TYPES = ", ".join(f"'{type_}'" for type_ in SUCCEEDED.values())
+_JUDGED_KINDS = ", ".join(f"'{kind}'" for kind in SUCCEEDED)
+
+WORK = f"""
+WITH asked AS (
+    SELECT e.event_id AS id, e.stream_id, e.recorded_at, k.kind, k.service
+      FROM es.event e JOIN (VALUES {_KINDS}) AS k (type, kind, service) USING (type)
+)
+SELECT 'job ' || id AS subject, CASE
+           WHEN a.kind IS NULL THEN 'no event asks for it'
+           WHEN j.kind IS NULL AND a.recorded_at > clock_timestamp() - interval '{JOBS_ARE_KEPT_DAYS} day'
+           THEN format('%s asks for it, but there is no such job', a.stream_id)
+           WHEN (j.kind, j.service, j.subject) <> (a.kind, a.service, a.stream_id)
+           THEN format('it is %s''s %s of %s, asked for was %s''s %s of %s',
+                       j.service, j.kind, j.subject, a.service, a.kind, a.stream_id)
+       END AS fault
+  FROM asked a FULL JOIN es.job j USING (id)
+"""  # noqa: S608
+RESULTS = f"""
+WITH results AS (
+    SELECT (data ->> 'job_id')::uuid AS id, count(*) FILTER (WHERE type IN ({_DONE_TYPES})) AS done,
+           count(*) FILTER (WHERE type NOT IN ({_DONE_TYPES})) AS failed
+      FROM es.event WHERE type IN ({_RESULT_TYPES}) GROUP BY 1
+)
+SELECT 'job ' || id AS subject, CASE
+           WHEN r.done > 1 THEN format('%s results', r.done)
+           WHEN j.state = 'succeeded' AND coalesce(r.done, 0) = 0 AND j.result @> '{{"superseded": true}}' IS NOT TRUE
+           THEN 'it succeeded, but no event tells its result'
+           WHEN j.state <> 'succeeded' AND r.done > 0 THEN format('there is a result, but it is %s', j.state)
+           WHEN j.state = 'failed' AND coalesce(r.failed, 0) = 0 THEN 'it failed, but no event tells so'
+       END AS fault
+  FROM (SELECT * FROM es.job WHERE kind IN ({_JUDGED_KINDS})) j FULL JOIN results r USING (id)
+"""  # noqa: S608
+
+
+def _seals(sealed: str, ledger: str) -> str:
+    return SEALS.format(sealed=sealed, ledger=ledger)
+
+
+CHECKS = {
+    "students selected": _seals(
+        EVALUATED.format(part="added"), SELECTIONS.format(version="selected_version")
+    ),
+    "selections revoked": _seals(
+        EVALUATED.format(part="revoked"), SELECTIONS.format(version="revoked_version")
+    ),
+    "selections in force": _seals(NEWEST, IN_FORCE),
+    "lists of publications": _seals(LISTED, LISTS),
+    "imports": _seals(IMPORTED, ENROLLED),
+    "streams": STREAMS,
+    "work asked for": WORK,
+    "results of jobs": RESULTS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFindings:
+    """``checked`` things were looked at, ``wrong`` of them have a fault; ``faults`` tells the first ones."""
+
+    name: str
+    checked: int
+    wrong: int
+    faults: tuple[str, ...]
+
+
+async def check(connection: Connection, name: str, *, most: int) -> CheckFindings:
+    """Run one of ``CHECKS`` in the snapshot that ``connection`` is in."""
+    row = await connection.fetchrow(SUMMARY.format(query=CHECKS[name]), most)
+    assert row is not None
+    return CheckFindings(name, row["checked"], row["wrong"], tuple(sorted(row["told"])))

@@ -1,0 +1,1 @@
+"""Made-up people and files, for development and demonstrations only."""

@@ -1,0 +1,59 @@
+"""Writes the sample people into a development database."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from chassis import event_store
+from chassis.database import Connection, Database
+from chassis.event_store import Cause
+from cli.accounts import create_user
+from cli.sample import people
+from contracts.students import AcademicRecord, StudentEnrolled
+from services.api.domains import sql as domains
+from services.api.users import sql as users
+from services.api.users.passwords import hash_password
+
+# Two seeds at once: the second waits, and finds everything done.
+LOCK = "SELECT pg_advisory_xact_lock(7461923010)"
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """How many of each were added; 0 when they were there."""
+
+    users: int
+    students: int
+    domains: int
+
+
+async def seed(database: Database) -> Seeded:
+    """Everybody and everything in ``people``, all or nothing. Idempotent: who is there already is left as he is."""
+    hashed = await hash_password(people.PASSWORD)
+    cause = Cause(source="cli", correlation_id=uuid4())
+    async with database.transaction() as connection:
+        await connection.execute(LOCK)
+        added_users = [
+            await create_user(connection, email, name, role, hashed, cause)
+            for email, name, role in people.STAFF
+            if await users.by_email(connection, email) is None
+        ]
+        added_students = [
+            await _enrol(connection, email, name, record, hashed, cause)
+            for email, name, record in people.students()
+            if await users.by_email(connection, email) is None
+        ]
+        known = {row["domain_name"] for row in await domains.list_all(connection)}
+        missing = [name for name in people.DOMAINS if name not in known]
+        for name in missing:
+            await domains.add(connection, name)
+    return Seeded(len(added_users), len(added_students), len(missing))
+
+
+async def _enrol(
+    connection: Connection, email: str, name: str, record: AcademicRecord, password_hash: str, cause: Cause
+) -> int:
+    student_id = await users.next_id(connection)
+    event = StudentEnrolled(student_id=student_id, name=name, email=email, department=record.branch, record=record)
+    await event_store.append(connection, f"student-{student_id}", [event], cause, expected_version=0)
+    await users.put_password(connection, student_id, password_hash)
+    return student_id

@@ -1,0 +1,148 @@
+"""Child processes by handle: started, found again by a later command, stopped, killed, suspended. Never by name."""
+
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+POLL_S = 0.05
+LOG_TAIL_LINES = 20
+
+
+class NotReady(RuntimeError):
+    """A process ended, or did not answer in time. The text ends with the last lines of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process started here, or by an earlier command. ``created`` tells it from a later one with its pid."""
+
+    name: str
+    pid: int
+    created: float
+    log: str
+    url: str | None = None
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        url: str | None = None,
+    ) -> "Process":
+        """Start ``command`` in a session of its own, so that it may outlive this program. Output goes to ``log``."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        _children[child.pid] = child
+        return cls(name, child.pid, psutil.Process(child.pid).create_time(), str(log), url)
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @property
+    def running(self) -> bool:
+        return self._found() is not None
+
+    def stop(self, grace_s: float = 30) -> None:
+        """SIGTERM, then SIGKILL after ``grace_s``. Returns when it is gone; harmless when it was."""
+        if (found := self._found()) is not None:
+            _signal(found, signal.SIGTERM)
+            if not self._gone_within(grace_s):
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        if (found := self._found()) is not None:
+            _signal(found, signal.SIGKILL)
+            if not self._gone_within(10):
+                raise NotReady(f"{self.name} (pid {self.pid}) does not die")
+
+    def suspend(self) -> None:
+        if (found := self._found()) is not None:
+            _signal(found, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if (found := self._found()) is not None:
+            _signal(found, signal.SIGCONT)
+
+    def rss_bytes(self) -> int:
+        """Resident memory; 0 when it is gone."""
+        found = self._found()
+        return int(found.memory_info().rss) if found is not None else 0
+
+    def wait_ready(self, url: str | None = None, *, timeout_s: float = 30) -> None:
+        """Return once ``url`` (by default its own) answers 2xx. Raises ``NotReady``."""
+        target = url or self.url
+        if target is None:
+            raise ValueError(f"{self.name} has no address to wait for")
+        deadline = time.monotonic() + timeout_s
+        while not _answers(target):
+            if not self.running:
+                raise NotReady(f"{self.name} ended:\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"{self.name} did not answer at {target} in {timeout_s:.0f} s:\n{self.log_tail()}")
+            time.sleep(POLL_S)
+
+    def log_tail(self) -> str:
+        lines = Path(self.log).read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_TAIL_LINES:])
+
+    def _found(self) -> psutil.Process | None:
+        _reap(self.pid)
+        try:
+            found = psutil.Process(self.pid)
+            alive = found.create_time() == self.created and found.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return None
+        return found if alive else None
+
+    def _gone_within(self, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while self.running:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+
+def _signal(found: psutil.Process, number: int) -> None:
+    try:
+        found.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+# Handles of this program's own children, so that a dead one is not left a zombie.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def _reap(pid: int) -> None:
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(200 <= answer.status < 300)
+    except OSError:
+        return False

@@ -1,0 +1,141 @@
+"""Who may call what. Every route declares its roles; a route that does not, does not start."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from chassis.database import Database
+from chassis.errors import Contended, Forbidden, Unauthenticated, Unavailable
+from chassis.identity import USER_TOKEN_S, Principal, read_user_token
+from contracts.users import Role
+
+# NOTIFY inside the changing transaction: roles and passwords change rarely.
+CHANNEL = "placewire_access"
+RELOAD_S = 5.0
+
+# Index scan on users_access_changed. Tokens issued before this window have expired.
+CHANGED = """
+SELECT user_id, role, password_version FROM users
+ WHERE access_changed_at > clock_timestamp() - make_interval(secs => $1) AND access_changed_at > created_at
+"""
+NOW = "SELECT role, password_version FROM users WHERE user_id = $1"
+
+bearer = HTTPBearer(auto_error=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    role: Role
+    password_version: int
+
+
+class AccessChanges:
+    """Roles and passwords that changed while tokens from before are still about. Empty on most days.
+
+    ``listening`` false: a change may have been missed, so the database is asked for every request.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changed: dict[int, Standing] = {}
+        self.listening = False
+
+    async def reload(self) -> None:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(CHANGED, float(USER_TOKEN_S))
+        self._changed = {row["user_id"]: Standing(Role(row["role"]), row["password_version"]) for row in rows}
+
+    async def keep_fresh(self, changed: asyncio.Event, connected: Callable[[], bool]) -> None:
+        """Read again when told of a change, and every ``RELOAD_S`` in any case, until cancelled."""
+        while True:
+            changed.clear()
+            try:
+                was_connected = connected()
+                await self.reload()
+                self.listening = was_connected and connected() and not changed.is_set()
+            except (Unavailable, Contended):
+                self.listening = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELOAD_S):
+                    await changed.wait()
+
+    async def confirm(self, principal: Principal) -> Principal:
+        """``principal`` with the role of this moment. Raises ``Unauthenticated`` when the password changed since."""
+        standing = self._changed.get(principal.user_id) if self.listening else await self._read(principal.user_id)
+        if standing is None:
+            return principal
+        if standing.password_version != principal.password_version:
+            raise Unauthenticated("Invalid token")
+        return replace(principal, role=standing.role)
+
+    async def _read(self, user_id: int) -> Standing:
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(NOW, user_id)
+        if row is None:
+            raise Unauthenticated("Invalid token")
+        return Standing(Role(row["role"]), row["password_version"])
+
+
+class Access:
+    """A dependency that lets ``roles`` in; nobody's roles: everyone, signed in or not."""
+
+    def __init__(self, *roles: Role, public: bool = False) -> None:
+        self.roles = frozenset(roles)
+        self.public = public
+
+    async def __call__(
+        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    ) -> Principal:
+        if credentials is None:
+            raise Unauthenticated("No token")
+        principal = read_user_token(credentials.credentials, request.app.state.jwt_secret)
+        changes: AccessChanges = request.app.state.access_changes
+        principal = await changes.confirm(principal)
+        if principal.role not in self.roles:
+            raise Forbidden("Forbidden: insufficient role")
+        request.state.principal = principal
+        return principal
+
+
+class Public(Access):
+    async def __call__(self, request: Request) -> None:  # type: ignore[override]
+        return None
+
+
+def allow(*roles: Role) -> Any:
+    """The signed-in caller, if he has one of ``roles``: 401 without a valid token, 403 with another role."""
+    return Depends(Access(*roles))
+
+
+ANYONE = tuple(Role)
+PUBLIC = Depends(Public(public=True))
+
+
+def declared_access(route: APIRoute) -> Access | None:
+    """What the route declares, ``None`` when it declares nothing."""
+    return next(_accesses(route.dependant), None)
+
+
+def require_declared_access(app: FastAPI) -> None:
+    """Raise ``RuntimeError`` naming every published route of ``app`` that does not say who may call it."""
+    open_routes = [
+        f"{sorted(route.methods or ())} {route.path}"
+        for route in app.routes
+        if isinstance(route, APIRoute) and route.include_in_schema and declared_access(route) is None
+    ]
+    if open_routes:
+        raise RuntimeError(f"routes without declared roles: {', '.join(open_routes)}")
+
+
+def _accesses(dependant: Dependant) -> Iterator[Access]:
+    if isinstance(dependant.call, Access):
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _accesses(inner)

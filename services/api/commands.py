@@ -1,0 +1,195 @@
+"""The path every command takes: decide and append in one transaction, then the job's way, then the answer.
+
+With an Idempotency-Key the first answer is kept and given again. What was committed under the key stands in the
+command's own transaction; the answer is added afterwards, and whoever adds it first decides it for all.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+import structlog
+from fastapi import Header, Request
+from fastapi.responses import Response
+
+from chassis import notify
+from chassis.database import Connection
+from chassis.errors import Contended, Invalid, Unavailable
+from chassis.event_store import Cause, NewId, fresh_ids, keyed_ids
+from chassis.identity import Principal
+from chassis.responses import json_response
+from chassis.service import preferred_wait_s
+from contracts.jobs import OWNER, Delivery, Job, Kind, Service, Via
+from services.api.context import Context
+from services.api.hand_over import WAIT_S, NotHandedOver, read_envelope
+
+MAX_PREFERRED_WAIT_S = 30.0
+KEY_NAMESPACE = UUID("5f0c9a3e-3d0b-4f5e-9a53-0a6b1d6a7c11")
+
+CLAIM_KEY = """
+INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed) VALUES ($1, $2, $3, $4, 'null')
+ON CONFLICT DO NOTHING RETURNING true
+"""
+READ_KEY = """
+SELECT fingerprint, committed, answer FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
+"""
+KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
+KEEP_ANSWER = """
+UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb) WHERE user_id = $1 AND route = $2 AND key = $3
+RETURNING answer
+"""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a command was asked: its key, how long its caller would wait, and the conversation it belongs to."""
+
+    route: str
+    key: str | None
+    wait_s: float
+    correlation_id: UUID
+
+    def cause(self, who: Principal) -> Cause:
+        return Cause(source="api", correlation_id=self.correlation_id, actor_id=who.user_id)
+
+
+def asking(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, description="The same key again: the first answer again.")
+    ] = None,
+    prefer: Annotated[str, Header(description="`wait=5`: answer with the job's result if it ends in time.")] = "",
+) -> Asking:
+    return Asking(
+        route=f"{request.method} {request.url.path}",
+        key=idempotency_key,
+        wait_s=preferred_wait_s(prefer, at_most=MAX_PREFERRED_WAIT_S),
+        correlation_id=request.state.correlation_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a command has done: the body to answer with, and the job it asked for, if any."""
+
+    body: dict[str, Any]
+    job_id: UUID | None = None
+    kind: Kind | None = None
+    status: int = 200
+
+
+Work = Callable[[Connection, NewId], Awaitable[Committed]]
+
+
+async def perform(
+    ctx: Context, who: Principal, ask: Asking, asked: Any, work: Work, *, connection: Connection | None = None
+) -> Response:
+    """Do ``work`` in one transaction, on ``connection`` if what it needs stands there, and answer.
+
+    ``asked`` is everything the caller asked for (JSON, bytes as digests): the same key with something else is 422.
+    With a job the answer is 200 with its result when it has ended, else 202; ``Location`` names it.
+    Raises what ``work`` raises; nothing is then written, and the key is free again.
+    """
+    begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
+    if ask.key is None:
+        async with begin() as transaction:
+            committed = await work(transaction, fresh_ids)
+        return _response(await _deliver(ctx, ask, committed))
+    name = (who.user_id, ask.route, ask.key)
+    fingerprint = hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
+    async with begin() as transaction:
+        # Waits here for another request with the same key that has not committed yet.
+        if await transaction.fetchval(CLAIM_KEY, *name, fingerprint):
+            committed = await work(transaction, keyed_ids(KEY_NAMESPACE, "/".join(map(str, name))))
+            await transaction.execute(KEEP_COMMITTED, *name, _committed_json(committed))
+        else:
+            kept = await transaction.fetchrow(READ_KEY, *name)
+            if kept is None or kept["fingerprint"] != fingerprint:
+                raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
+            if kept["answer"] is not None:
+                return _response(kept["answer"])
+            committed = _committed_from(kept["committed"])
+    answer = await _deliver(ctx, ask, committed)
+    try:
+        async with ctx.database.connection() as another:
+            first = await another.fetchval(KEEP_ANSWER, *name, orjson.dumps(answer).decode())
+    except (Unavailable, Contended):
+        log.warning("answer.not_kept", route=ask.route)  # the next request with this key gives, and keeps, its own
+        first = None
+    return _response(first or answer)
+
+
+@asynccontextmanager
+async def _transaction_on(connection: Connection) -> AsyncIterator[Connection]:
+    async with connection.transaction():
+        yield connection
+
+
+async def _deliver(ctx: Context, ask: Asking, committed: Committed) -> dict[str, Any]:
+    ctx.notifier.notify(notify.OUTBOX)
+    if committed.job_id is None or committed.kind is None:
+        return {"status": committed.status, "body": committed.body, "location": None}
+    job, delivery = await _job_on_its_way(ctx, ask, committed.job_id, OWNER[committed.kind])
+    brief = {
+        "id": str(committed.job_id),
+        "state": job.state if job else "queued",
+        "via": job.via if job else None,
+        "delivery": delivery,
+        "result": job.result if job else None,
+        "error": job.error if job else None,
+    }
+    status = 200 if job and job.state.ended else 202
+    return {"status": status, "body": {**committed.body, "job": brief}, "location": f"/api/jobs/{committed.job_id}"}
+
+
+async def _job_on_its_way(ctx: Context, ask: Asking, job_id: UUID, service: Service) -> tuple[Job | None, Delivery]:
+    if ctx.bus.trusts(service):
+        return await _waited_for(ctx, ask, job_id), Delivery.BUS
+    try:
+        async with ctx.database.connection() as connection:
+            event = await read_envelope(connection, job_id)
+        return await ctx.services.hand_over(service, event, Via.HTTP, wait_s=WAIT_S), Delivery.HTTP
+    except (NotHandedOver, Unavailable, Contended) as error:
+        log.info("job.deferred", job_id=str(job_id), reason=str(error))
+        return await _waited_for(ctx, ask, job_id), Delivery.DEFERRED
+
+
+async def _waited_for(ctx: Context, ask: Asking, job_id: UUID) -> Job | None:
+    if not ask.wait_s:
+        return None
+    try:
+        return await ctx.jobs.ended(job_id, within_s=ask.wait_s)
+    except (Unavailable, Contended):
+        return None  # the command is committed: its caller must not be told otherwise
+
+
+def _response(answer: dict[str, Any]) -> Response:
+    headers = {"Location": answer["location"]} if answer["location"] else None
+    return json_response(answer["body"], answer["status"], headers)
+
+
+def _committed_json(committed: Committed) -> str:
+    return orjson.dumps(
+        {
+            "body": committed.body,
+            "job_id": str(committed.job_id) if committed.job_id else None,
+            "kind": committed.kind,
+            "status": committed.status,
+        }
+    ).decode()
+
+
+def _committed_from(kept: dict[str, Any]) -> Committed:
+    return Committed(
+        kept["body"],
+        UUID(kept["job_id"]) if kept["job_id"] else None,
+        Kind(kept["kind"]) if kept["kind"] else None,
+        kept["status"],
+    )

@@ -1,0 +1,35 @@
+"""What a request may use, made once per process."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from chassis.breaker import BusWatch
+from chassis.database import Database
+from chassis.notify import Notifier
+from chassis.storage import Storage
+from services.api.hand_over import Services
+from services.api.job_watch import JobWatch
+from services.api.links import Links
+from services.api.settings import ApiSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    settings: ApiSettings
+    database: Database
+    notifier: Notifier
+    bus: BusWatch
+    services: Services
+    jobs: JobWatch
+    storage: Storage
+    links: Links
+
+
+def _context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+Ctx = Annotated[Context, Depends(_context)]

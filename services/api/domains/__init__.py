@@ -1,0 +1,1 @@
+"""Job domains: the list a drive is filed under."""

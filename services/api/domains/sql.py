@@ -1,0 +1,25 @@
+"""Every statement about job domains: reference data, without events."""
+
+import asyncpg
+
+from chassis.database import Connection
+
+LIST = "SELECT domain_id, domain_name FROM job_domains ORDER BY domain_name"
+EXISTS = "SELECT EXISTS (SELECT FROM job_domains WHERE domain_id = $1)"
+ADD = "INSERT INTO job_domains (domain_name) VALUES ($1) RETURNING domain_id, domain_name"
+
+
+async def list_all(connection: Connection) -> list[asyncpg.Record]:
+    """By name."""
+    return await connection.fetch(LIST)
+
+
+async def exists(connection: Connection, domain_id: int) -> bool:
+    return bool(await connection.fetchval(EXISTS, domain_id))
+
+
+async def add(connection: Connection, name: str) -> asyncpg.Record:
+    """Raises ``asyncpg.UniqueViolationError`` for a name that is taken."""
+    row = await connection.fetchrow(ADD, name)
+    assert row is not None
+    return row

@@ -1,0 +1,1 @@
+"""Drives: created, revised, published, stopped, deleted."""

@@ -1,0 +1,99 @@
+"""One function per command: load, decide, append. The caller owns the transaction."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from chassis import event_store
+from chassis.database import Connection
+from chassis.errors import Invalid
+from chassis.event_store import Appended, Cause, NewId
+from contracts.drives import DriveEvent, DrivePublished, EligibilityRequested, Posting
+from services.api.domains import sql as domains
+from services.api.drives import sql
+from services.api.drives.decider import (
+    Command,
+    CreateDrive,
+    DeleteDrive,
+    Drive,
+    PublishDrive,
+    ReviseDrive,
+    decide,
+    fold,
+)
+
+SHOWN_IDS = 10
+
+Done = tuple[Sequence[DriveEvent], Appended | None]
+
+
+async def create(
+    connection: Connection, posting: Posting, posted_by: int, *, auto_publish: bool, cause: Cause, new_id: NewId
+) -> tuple[int, Done]:
+    """The new drive's id, and what was recorded. Raises ``Invalid`` for a job domain that is not there."""
+    await _require_domain(connection, posting.domain_id)
+    drive_id = await sql.next_id(connection)
+    events = decide(Drive(), CreateDrive(drive_id, posting, posted_by, auto_publish))
+    return drive_id, (events, await _append(connection, drive_id, 0, events, cause, new_id))
+
+
+async def handle(connection: Connection, command: Command, cause: Cause, new_id: NewId) -> Done:
+    """What was recorded; nothing when the command changes nothing.
+
+    Raises what ``decide`` raises, and ``Conflict`` when another command on the drive was faster.
+    """
+    drive = await _load(connection, command.drive_id)
+    if isinstance(command, ReviseDrive):
+        await _require_domain(connection, command.changes.get("domain_id"))
+    if isinstance(command, DeleteDrive):
+        await sql.lock_evaluation(connection, command.drive_id)
+    events = decide(drive, command)
+    return events, await _append(connection, command.drive_id, drive.version, events, cause, new_id)
+
+
+async def publish_listed(
+    connection: Connection, drive_id: int, published_by: int, student_ids: list[int], cause: Cause, new_id: NewId
+) -> Done:
+    """Publish with exactly these students. Raises ``Invalid`` naming those who are not eligible."""
+    drive = await _load(connection, drive_id)
+    decide(drive, PublishDrive(drive_id, published_by))  # refuse before looking at the list
+    student_ids = sorted(set(student_ids))
+    if wrong := sorted(await sql.not_eligible(connection, drive_id, student_ids)):
+        shown = ", ".join(str(id_) for id_ in wrong[:SHOWN_IDS])
+        raise Invalid(
+            f"{len(wrong)} of the selected students are not eligible for this drive: {shown}"
+            f"{' and more' if len(wrong) > SHOWN_IDS else ''}",
+            errors=[{"student_id": id_} for id_ in wrong[:SHOWN_IDS]],
+        )
+    requested = await sql.keep_list(connection, drive_id, drive.version + 1, student_ids)
+    events = decide(drive, PublishDrive(drive_id, published_by, requested))
+    return events, await _append(connection, drive_id, drive.version, events, cause, new_id)
+
+
+async def _load(connection: Connection, drive_id: int) -> Drive:
+    return fold(recorded.event for recorded in await event_store.read(connection, f"drive-{drive_id}"))
+
+
+async def _append(
+    connection: Connection, drive_id: int, version: int, events: Sequence[DriveEvent], cause: Cause, new_id: NewId
+) -> Appended | None:
+    if not events:
+        return None
+    return await event_store.append(
+        connection, f"drive-{drive_id}", events, cause, expected_version=version, new_id=new_id
+    )
+
+
+async def _require_domain(connection: Connection, domain_id: int | None) -> None:
+    if domain_id is not None and not await domains.exists(connection, domain_id):
+        raise Invalid("There is no such job domain.", status=400)
+
+
+def job_of(done: Done) -> UUID | None:
+    """The id of the job that was asked for: that of the event which asks."""
+    events, appended = done
+    if appended is None:
+        return None
+    for event, id_ in zip(events, appended.ids, strict=True):
+        if isinstance(event, DrivePublished | EligibilityRequested):
+            return id_
+    return None

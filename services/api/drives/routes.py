@@ -1,0 +1,198 @@
+"""Drives over HTTP."""
+
+import hashlib
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Path, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from chassis.database import Connection
+from chassis.errors import NotFound, Unavailable
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.jobs import Kind
+from contracts.users import Role
+from services.api.access import ANYONE, allow
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Context, Ctx
+from services.api.drives import handlers, sql
+from services.api.drives.decider import (
+    Command,
+    DeleteDrive,
+    PublishDrive,
+    RequestEligibility,
+    ReviseDrive,
+    StopRegistrations,
+)
+from services.api.drives.forms import Pdf, changes_of, json_object, new_drive, stored_name
+from services.api.drives.view import drive_object
+
+router = APIRouter(prefix="/api/drives", tags=["drives"])
+
+PDF_FOLDER = "job-descriptions"
+UPLOADS = "/uploads/"
+MAX_INTEGER = 2**31 - 1
+
+DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
+Ask = Annotated[Asking, Depends(asking)]
+SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
+
+
+@router.get("")
+async def list_drives(ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+    """Drives, newest first. Students and staff see those that are published."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.list_all(connection, with_pending=who.role in SEES_PENDING)
+    return json_response([drive_object(row, ctx.links) for row in rows])
+
+
+@router.get("/{drive_id}")
+async def get_drive(drive_id: DriveId, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+    """One drive. 404 also for one that this caller may not see yet."""
+    async with ctx.database.connection() as connection:
+        row = await sql.get(connection, drive_id)
+    if row is None or (row["status"] == "pending" and who.role not in SEES_PENDING):
+        raise NotFound("Not found")
+    return json_response(drive_object(row, ctx.links))
+
+
+@router.post("")
+async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+    """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
+
+    400 when a field or the PDF is wrong. The answer shows the drive as committed.
+    """
+    asked = await new_drive(request)
+    path = await _store(ctx, asked.pdf)
+    posting = asked.posting.model_copy(update={"pdf_path": path})
+
+    kept = False
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        nonlocal kept
+        drive_id, done = await handlers.create(
+            connection, posting, who.user_id, auto_publish=asked.auto_publish, cause=ask.cause(who), new_id=new_id
+        )
+        kept = True
+        return await _committed(ctx, connection, drive_id, done, status=201)
+
+    fingerprint = asked.posting.model_dump(mode="json") | {
+        "auto_publish": asked.auto_publish,
+        "pdf": hashlib.sha256(asked.pdf.content).hexdigest() if asked.pdf else None,
+    }
+    try:
+        return await perform(ctx, who, ask, fingerprint, work)
+    except Unavailable:
+        kept = True  # whether the drive was committed is not known; a file without a drive is swept up later
+        raise
+    finally:
+        if not kept:
+            await _forget(ctx, path)
+
+
+@router.patch("/{drive_id}")
+async def revise_drive(
+    drive_id: DriveId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
+    """Change fields of a drive that is pending or posted. New criteria of a posted drive are applied by a job."""
+    fields = await json_object(request)
+    return await _perform(ctx, who, ask, ReviseDrive(drive_id, changes_of(fields)), fields)
+
+
+class Publication(BaseModel):
+    """Whom to select: students' user ids; none: everyone eligible."""
+
+    selected_students: list[Annotated[int, Field(ge=1, le=MAX_INTEGER)]] | None = None
+
+
+@router.post("/{drive_id}/publish")
+async def publish_drive(
+    drive_id: DriveId,
+    ctx: Ctx,
+    ask: Ask,
+    who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)],
+    body: Annotated[Publication | None, Body()] = None,
+) -> Response:
+    """Publish, or publish again. 422 when a selected student is not eligible; then nothing changes."""
+    selected = body.selected_students if body else None
+    if not selected:
+        return await _perform(ctx, who, ask, PublishDrive(drive_id, who.user_id), {})
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        done = await handlers.publish_listed(connection, drive_id, who.user_id, selected, ask.cause(who), new_id)
+        return await _committed(ctx, connection, drive_id, done)
+
+    return await perform(ctx, who, ask, {"selected_students": selected}, work)
+
+
+@router.post("/{drive_id}/trigger-eligibility")
+async def trigger_eligibility(
+    drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
+    """Judge the students again: a pending drive is counted, a posted one's selections are worked out anew."""
+    said = {"message": "Eligibility filtering triggered successfully"}
+    return await _perform(ctx, who, ask, RequestEligibility(drive_id), {}, said)
+
+
+@router.post("/{drive_id}/stop-registrations")
+async def stop_registrations(
+    drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.COORDINATOR)]
+) -> Response:
+    """Posted to attending. Repeating it is harmless."""
+    said = {"message": "Registrations stopped. Drive moved to attendance phase."}
+    return await _perform(ctx, who, ask, StopRegistrations(drive_id), {}, said)
+
+
+@router.delete("/{drive_id}")
+async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+    """Take the drive off every list, with its PDF. Also 200 when there is none."""
+    async with ctx.database.connection() as connection:
+        row = await sql.get(connection, drive_id)
+    said = {"message": "Drive deleted successfully"}
+    answer = await _perform(ctx, who, ask, DeleteDrive(drive_id), {}, said)
+    if row is not None:
+        await _forget(ctx, row["pdf_path"])
+    return answer
+
+
+async def _perform(
+    ctx: Context, who: Principal, ask: Asking, command: Command, asked: Any, said: dict[str, Any] | None = None
+) -> Response:
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        done = await handlers.handle(connection, command, ask.cause(who), new_id)
+        return await _committed(ctx, connection, command.drive_id, done, said)
+
+    return await perform(ctx, who, ask, asked, work)
+
+
+async def _committed(
+    ctx: Context,
+    connection: Connection,
+    drive_id: int,
+    done: handlers.Done,
+    said: dict[str, Any] | None = None,
+    *,
+    status: int = 200,
+) -> Committed:
+    body = said
+    if body is None:
+        row = await sql.get(connection, drive_id)
+        assert row is not None
+        body = drive_object(row, ctx.links)
+    return Committed(body, handlers.job_of(done), Kind.ELIGIBILITY, status)
+
+
+async def _store(ctx: Context, pdf: Pdf | None) -> str | None:
+    if pdf is None:
+        return None
+    path = f"{PDF_FOLDER}/{stored_name(pdf.name, at_ms=time.time_ns() // 1_000_000)}"
+    await ctx.storage.write(path, pdf.content)
+    return UPLOADS + path
+
+
+async def _forget(ctx: Context, pdf_path: str | None) -> None:
+    if pdf_path is not None:
+        await ctx.storage.delete(pdf_path.removeprefix(UPLOADS))

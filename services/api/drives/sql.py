@@ -1,0 +1,74 @@
+"""Every statement about drives."""
+
+from typing import Any
+
+import asyncpg
+
+from chassis.database import Connection
+from contracts.drives import Requested
+
+NEXT_ID = "SELECT nextval('drive_id_seq')::integer"
+
+COLUMNS = """d.drive_id, d.company_name, d.job_title, d.job_description, d.domain_id, j.domain_name, d.interview_date,
+       d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years, d.posted_by, d.created_at,
+       d.auto_published, d.pdf_path, d.status, d.published_at, d.published_by, d.attendance_published, d.version"""
+
+# Index scan on drives_newest. $1: also those that are not published yet.
+LIST = f"""
+SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id)
+ WHERE $1::boolean OR d.status IN ('posted', 'attending') OR d.attendance_published
+ ORDER BY d.created_at DESC, d.drive_id DESC
+"""  # noqa: S608
+GET = f"SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id) WHERE d.drive_id = $1"  # noqa: S608
+
+# The same lock as an evaluation takes: a drive is not deleted under one.
+LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
+
+# Of the asked ids, those that are no student who meets the drive's criteria; hash join against the list.
+NOT_ELIGIBLE = """
+SELECT asked.id FROM unnest($2::integer[]) AS asked (id)
+ WHERE NOT EXISTS (
+     SELECT FROM students s, drives d
+      WHERE s.student_id = asked.id AND d.drive_id = $1
+        AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
+                           d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years))
+"""
+
+KEEP_LIST = """
+WITH kept AS (
+    INSERT INTO requested_selection (drive_id, drive_version, student_id)
+    SELECT $1, $2, id FROM unnest($3::integer[]) AS asked (id)
+    RETURNING student_id
+)
+SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest FROM kept
+"""
+
+
+async def next_id(connection: Connection) -> int:
+    return int(await connection.fetchval(NEXT_ID))
+
+
+async def list_all(connection: Connection, *, with_pending: bool) -> list[asyncpg.Record]:
+    """Newest first; the columns of the contract's drive object."""
+    return await connection.fetch(LIST, with_pending)
+
+
+async def get(connection: Connection, drive_id: int) -> asyncpg.Record | None:
+    return await connection.fetchrow(GET, drive_id)
+
+
+async def lock_evaluation(connection: Connection, drive_id: int) -> None:
+    """Wait for the evaluation that runs, if one does, and keep others out until the transaction ends."""
+    await connection.execute(LOCK_EVALUATION, drive_id)
+
+
+async def not_eligible(connection: Connection, drive_id: int, student_ids: list[int]) -> list[int]:
+    rows: list[Any] = await connection.fetch(NOT_ELIGIBLE, drive_id, student_ids)
+    return [row["id"] for row in rows]
+
+
+async def keep_list(connection: Connection, drive_id: int, version: int, student_ids: list[int]) -> Requested:
+    """Write the list of the publication that will be ``version``, and seal it."""
+    row = await connection.fetchrow(KEEP_LIST, drive_id, version, student_ids)
+    assert row is not None
+    return Requested(count=row["count"], digest=row["digest"])

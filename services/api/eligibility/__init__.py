@@ -1,0 +1,1 @@
+"""Who is eligible for a drive, judged live."""

@@ -1,0 +1,111 @@
+"""Who is eligible, over HTTP."""
+
+from typing import Annotated, Any
+
+import asyncpg
+from fastapi import APIRouter, Body, Path
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from chassis.errors import NotFound
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.drives import Criteria
+from contracts.students import Backlogs, Cgpa, Percent
+from contracts.users import Role
+from services.api.access import allow
+from services.api.context import Ctx
+from services.api.drives import sql as drives
+from services.api.eligibility import sql
+from services.api.eligibility.rules import Record, reasons_against
+from services.api.presentation import decimal_text, instant_text
+
+router = APIRouter(prefix="/api/eligibility", tags=["eligibility"])
+
+DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@router.get("/mine")
+async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
+    """Posted drives the caller may register for."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.open_to(connection, who.user_id)
+    return json_response([dict(row) for row in rows])
+
+
+@router.get("/{drive_id}/list")
+async def list_eligible(
+    drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
+) -> Response:
+    """Everyone who meets the drive's criteria now. Empty for an unknown drive."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.eligible(connection, drive_id)
+    return json_response([_listed(row) for row in rows])
+
+
+class Filter(BaseModel):
+    min_cgpa: Cgpa | None = None
+    min_10th: Percent | None = None
+    min_12th: Percent | None = None
+    max_backlogs: Backlogs | None = None
+
+
+@router.post("/{drive_id}/filter")
+async def filter_students(
+    drive_id: DriveId,
+    ctx: Ctx,
+    _who: Annotated[Principal, allow(Role.COORDINATOR)],
+    body: Annotated[Filter | None, Body()] = None,
+) -> Response:
+    """Who would meet these criteria; an absent one is no limit. Writes nothing."""
+    criteria = Criteria.model_validate((body or Filter()).model_dump())
+    async with ctx.database.connection() as connection:
+        if await drives.get(connection, drive_id) is None:
+            raise NotFound("Drive not found")
+        ids = await sql.matching(connection, drive_id, criteria)
+    return json_response({"filtered_count": len(ids), "studentIds": ids})
+
+
+@router.get("/{drive_id}/check")
+async def check(drive_id: DriveId, ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
+    """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria he fails."""
+    async with ctx.database.connection() as connection:
+        row = await sql.check(connection, drive_id, who.user_id)
+    eligible, reason, reasons = verdict(row)
+    return json_response({"eligible": eligible, "reason": reason, "reasons": reasons})
+
+
+def verdict(row: asyncpg.Record | None) -> tuple[bool, str, list[str]]:
+    """The contract's answer to a ``CHECK`` row: may he register, why, and which criteria he fails."""
+    if row is None or row["student_id"] is None:
+        return False, "No eligibility record found", []
+    if row["status"] != "posted":
+        return False, "Drive not posted yet", []
+    criteria = Criteria.model_validate({name: row[name] for name in Criteria.model_fields})
+    if reasons := reasons_against(Record(**{name: row[name] for name in Record._fields}), criteria):
+        return False, "Student does not meet eligibility criteria", list(reasons)
+    if row["auto_published"]:
+        return True, "Auto-published drive", []
+    if row["selected"]:
+        return True, "Selected by coordinator", []
+    return False, "Not selected by coordinator", []
+
+
+def _listed(row: asyncpg.Record) -> dict[str, Any]:
+    """``id`` is the student's: within the list it is unique, and nothing is stored that could have another."""
+    return {
+        "id": row["student_id"],
+        "drive_id": row["drive_id"],
+        "student_id": row["student_id"],
+        "is_eligible": True,
+        "filtered_by": None,
+        "filtered_at": instant_text(row["evaluated_at"]),
+        "name": row["name"],
+        "email": row["email"],
+        "cgpa": decimal_text(row["cgpa"]),
+        "roll_number": row["roll_number"],
+        "branch": row["branch"],
+        "active_backlogs": row["active_backlogs"],
+        "tenth_percent": decimal_text(row["tenth_percent"]),
+        "twelfth_percent": decimal_text(row["twelfth_percent"]),
+    }

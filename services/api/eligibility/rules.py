@@ -1,0 +1,61 @@
+"""Why a student is not eligible, in words. The readable twin of SQL's ``meets_criteria``; a test holds them equal."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from contracts.drives import Criteria
+
+
+class Reason(StrEnum):
+    CGPA = "CGPA_BELOW_MIN"
+    TENTH = "TENTH_BELOW_MIN"
+    TWELFTH = "TWELFTH_BELOW_MIN"
+    BACKLOGS = "TOO_MANY_BACKLOGS"
+    BRANCH = "BRANCH_NOT_ASKED"
+    BATCH = "BATCH_YEAR_NOT_ASKED"
+    MISSING = "MARKS_MISSING"
+
+
+class Record(NamedTuple):
+    """CGPA on 0-10, the others in percent; ``None``: not on record."""
+
+    cgpa: Decimal | None
+    tenth_percent: Decimal | None
+    twelfth_percent: Decimal | None
+    active_backlogs: int | None
+    branch: str | None
+    batch_year: int | None
+
+
+def reasons_against(record: Record, criteria: Criteria) -> list[Reason]:
+    """Every reason, each once, in the order of the criteria; empty means eligible. No limit, no reason."""
+    found = (
+        _floor(criteria.min_cgpa, record.cgpa, Reason.CGPA),
+        _floor(criteria.min_10th, record.tenth_percent, Reason.TENTH),
+        _floor(criteria.min_12th, record.twelfth_percent, Reason.TWELFTH),
+        _ceiling(criteria.max_backlogs, record.active_backlogs),
+        _one_of(criteria.branches, record.branch, Reason.BRANCH),
+        _one_of(criteria.batch_years, record.batch_year, Reason.BATCH),
+    )
+    return list(dict.fromkeys(reason for reason in found if reason))
+
+
+def _floor(limit: Decimal | None, mark: Decimal | None, reason: Reason) -> Reason | None:
+    if limit is None:
+        return None
+    if mark is None:
+        return Reason.MISSING
+    return reason if mark < limit else None
+
+
+def _ceiling(limit: int | None, count: int | None) -> Reason | None:
+    if limit is None:
+        return None
+    if count is None:
+        return Reason.MISSING
+    return Reason.BACKLOGS if count > limit else None
+
+
+def _one_of(asked: list[str] | list[int] | None, value: str | int | None, reason: Reason) -> Reason | None:
+    return reason if asked is not None and value not in asked else None

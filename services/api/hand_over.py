@@ -1,0 +1,87 @@
+"""Hands a job's event over to the service that owns it, by HTTP: the road beside the bus."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+import orjson
+
+from chassis.database import Connection
+from chassis.event_store import envelope
+from chassis.identity import issue_service_token
+from contracts.jobs import HAND_OVER_PATH, HandedOver, Job, Service, Via
+from contracts.message import STRUCTURED, Envelope
+
+CONNECT_TIMEOUT_S = 0.5
+WAIT_S = 30
+# The answer may take as long as the wait, and a little for the way.
+ANSWER_TIMEOUT_S = WAIT_S + 5
+FAILURES_TO_SKIP = 2
+SKIP_S = 2.0
+
+READ_EVENT = """
+SELECT event_id, type, data, metadata, stream_id, version, recorded_at FROM es.event WHERE event_id = $1
+"""
+
+
+class NotHandedOver(Exception):
+    """The owning service cannot be reached, or is too busy to take the job now. The job stays queued."""
+
+
+@dataclass(slots=True)
+class _Reach:
+    failures: int = 0
+    skip_until: float = 0.0
+
+
+class Services:
+    """The owning services over HTTP. One that failed twice is left alone for ``SKIP_S``: nobody waits for it."""
+
+    def __init__(self, urls: Mapping[Service, str], secret: str) -> None:
+        self._urls = urls
+        self._secret = secret
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
+        )
+        self._reach = {service: _Reach() for service in urls}
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def hand_over(self, service: Service, event: Envelope, via: Via, *, wait_s: int) -> Job | None:
+        """The job as the service answered it after at most ``wait_s``; ``None``: long done, and expired.
+
+        Safe to repeat. Raises ``NotHandedOver``.
+        """
+        reach = self._reach[service]
+        if time.monotonic() < reach.skip_until:
+            raise NotHandedOver(f"{service} failed a moment ago")
+        try:
+            answer = await self._client.post(
+                self._urls[service] + HAND_OVER_PATH,
+                content=orjson.dumps(event.structured()),
+                headers={
+                    "Content-Type": STRUCTURED,
+                    "Authorization": f"Bearer {issue_service_token('api', service, self._secret)}",
+                    "Prefer": f"wait={wait_s}",
+                    "Placewire-Via": via,
+                },
+            )
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            reach.failures += 1
+            if reach.failures >= FAILURES_TO_SKIP:
+                reach.skip_until = time.monotonic() + SKIP_S
+            raise NotHandedOver(f"{service}: {type(error).__name__}") from error
+        reach.failures = 0
+        return HandedOver.model_validate_json(answer.content).job
+
+
+async def read_envelope(connection: Connection, event_id: object) -> Envelope:
+    """The event as a CloudEvent. Raises ``LookupError`` when it is not in the log."""
+    row = await connection.fetchrow(READ_EVENT, event_id)
+    if row is None:
+        raise LookupError(event_id)
+    return envelope(row)

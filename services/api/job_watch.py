@@ -1,0 +1,64 @@
+"""Tells whoever waits in this process that a job has moved, on whichever replica or service it did."""
+
+import asyncio
+from collections import defaultdict
+from uuid import UUID
+
+from chassis import jobs
+from chassis.database import Database
+from contracts.jobs import Job
+
+# A notice can be lost with its connection: nobody waits longer than this without looking.
+LOOK_EVERY_S = 1.0
+
+
+class JobWatch:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def moved(self, job_id: str) -> None:
+        for event in self._waiting.get(job_id, ()):
+            event.set()
+
+    def all_may_have_moved(self) -> None:
+        for job_id in self._waiting:
+            self.moved(job_id)
+
+    async def read(self, job_id: UUID) -> Job | None:
+        async with self._database.connection() as connection:
+            return await jobs.read(connection, job_id)
+
+    async def after(self, job_id: UUID, seen: Job | None, *, within_s: float) -> Job | None:
+        """The job once it differs from ``seen``, or as it stands after ``within_s``; ``None``: no such job."""
+        moved = asyncio.Event()
+        self._waiting[str(job_id)].add(moved)
+        deadline = asyncio.get_running_loop().time() + within_s
+        try:
+            while True:
+                moved.clear()
+                job = await self.read(job_id)
+                left = deadline - asyncio.get_running_loop().time()
+                if job is None or job != seen or left <= 0:
+                    return job
+                try:
+                    async with asyncio.timeout(min(left, LOOK_EVERY_S)):
+                        await moved.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            waiting = self._waiting[str(job_id)]
+            waiting.discard(moved)
+            if not waiting:
+                del self._waiting[str(job_id)]
+
+    async def ended(self, job_id: UUID, *, within_s: float) -> Job | None:
+        """The job once it has ended, or as it stands after ``within_s``; ``None``: no such job."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        job = await self.read(job_id)
+        while job is not None and not job.state.ended:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            job = await self.after(job_id, job, within_s=left)
+        return job

@@ -1,0 +1,22 @@
+"""Every statement about jobs as people see them."""
+
+import asyncpg
+
+from chassis.database import Connection
+from chassis.jobs import COLUMNS
+
+# Index scan backward on job_asked_by, or on the primary key's seq for everyone's. Keyset: $3 is the last id seen.
+LIST = f"""
+SELECT {COLUMNS} FROM es.job
+ WHERE ($1::integer IS NULL OR asked_by = $1)
+   AND ($2::text IS NULL OR state = $2)
+   AND ($3::uuid IS NULL OR seq < (SELECT seq FROM es.job WHERE id = $3))
+ ORDER BY seq DESC LIMIT $4
+"""  # noqa: S608
+
+
+async def newest(
+    connection: Connection, *, asked_by: int | None, state: str | None, before: object | None, most: int
+) -> list[asyncpg.Record]:
+    """Newest first; ``asked_by`` ``None``: everyone's."""
+    return await connection.fetch(LIST, asked_by, state, before, most)

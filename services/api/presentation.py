@@ -1,0 +1,22 @@
+"""How values look in the public API: decimals as text with two places, instants in UTC with milliseconds."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+TWO_PLACES = Decimal("0.01")
+
+
+def decimal_text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value.quantize(TWO_PLACES))
+
+
+def instant_text(value: datetime | None) -> str | None:
+    """``2026-11-24T02:39:19.365Z``."""
+    if value is None:
+        return None
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def day_text(value: date | None) -> str | None:
+    """A day as the instant at which it begins in UTC, as the frontend has always been sent it."""
+    return None if value is None else f"{value.isoformat()}T00:00:00.000Z"

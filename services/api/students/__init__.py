@@ -1,0 +1,1 @@
+"""Students and their marks: one by one, and by the file."""

@@ -1,0 +1,48 @@
+"""One function per command on a student. The caller owns the transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from chassis import event_store
+from chassis.database import Connection
+from chassis.errors import Refused
+from chassis.event_store import Cause, NewId
+from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold
+from services.api.users import sql as users
+
+
+async def enrol(
+    connection: Connection, command: EnrolStudent, password_hash: str | None, cause: Cause, new_id: NewId
+) -> None:
+    """Raises ``Refused`` when the e-mail address or the roll number is taken."""
+    stream = f"student-{command.student_id}"
+    events = decide(Student(), command)
+    with _unique(email=command.email, roll_number=command.record.roll_number):
+        await event_store.append(connection, stream, events, cause, expected_version=0, new_id=new_id)
+    if password_hash is not None:
+        await users.put_password(connection, command.student_id, password_hash)
+
+
+async def revise(connection: Connection, command: ReviseRecord, cause: Cause, new_id: NewId) -> None:
+    """Raises ``NotFound``, ``Refused`` when the roll number is taken, ``Conflict`` when somebody else was faster."""
+    stream = f"student-{command.student_id}"
+    student = fold(recorded.event for recorded in await event_store.read(connection, stream))
+    events = decide(student, command)
+    if not events:
+        return
+    with _unique(roll_number=command.changes.get("roll_number", "")):
+        await event_store.append(connection, stream, events, cause, expected_version=student.version, new_id=new_id)
+
+
+@contextmanager
+def _unique(*, roll_number: str, email: str = "") -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "users_email_unique":
+            raise Refused(f"There is a user with the e-mail address {email} already.") from error
+        if error.constraint_name == "students_roll_number_unique":
+            raise Refused(f"There is a student with the roll number {roll_number} already.") from error
+        raise

@@ -1,0 +1,119 @@
+"""An import of many students: staged and judged as a set, then enrolled all or none."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+from uuid_utils.compat import uuid7
+
+from chassis import event_store
+from chassis.database import Connection
+from chassis.errors import Invalid, Refused
+from chassis.event_store import Cause, NewId
+from contracts.students import StudentsImported
+from services.api.students import import_sql
+from services.api.students.import_sql import Judged
+from services.api.students.student_file import StudentFile, copy_chunks
+
+LISTED_ERRORS = 1_000
+ROWS_AT_ONCE = 10_000
+
+# Files are read one chunk at a time, whoever's it is: two imports share a core and leave the other to everything else.
+_threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="import")
+
+
+@asynccontextmanager
+async def staged(connection: Connection, file: StudentFile) -> AsyncIterator[Judged]:
+    """The file's rows in ``import_row``, for as long as the block lasts, and what is wrong with them.
+
+    No transaction is open while the file is read. Raises ``Invalid`` when the file as a whole cannot be used.
+    """
+    await import_sql.create_staging(connection)
+    try:
+        async with aclosing(_read_ahead(copy_chunks(file))) as chunks:
+            async for chunk in chunks:
+                await import_sql.copy(connection, chunk)
+        await import_sql.finish_staging(connection)
+        yield await import_sql.judge(connection, listed=LISTED_ERRORS)
+    finally:
+        # A lost connection has taken the table with it, and must not hide why it was lost.
+        if not connection.is_closed():
+            await import_sql.drop_staging(connection)
+
+
+async def enrol_staged(connection: Connection, judged: Judged, cause: Cause, new_id: NewId) -> dict[str, Any]:
+    """Enrol every staged row, in the caller's transaction; the report.
+
+    Raises ``Invalid`` when a row is wrong, ``Refused`` when somebody enrolled one of them in the meantime.
+    """
+    if judged.error_count:
+        raise Invalid(_what_is_wrong(judged), errors=judged.errors)
+    import_id, event_id = uuid7(), new_id(0)
+    metadata = orjson.dumps(replace(cause, causation_id=event_id).metadata()).decode()
+    await import_sql.take_time(connection)
+    digest, line = 0, 0
+    try:
+        while done := await import_sql.enrol(connection, after_line=line, limit=ROWS_AT_ONCE, metadata=metadata):
+            digest, line = digest ^ done.digest, done.line
+    except asyncpg.UniqueViolationError as error:
+        raise Refused(
+            "A student of this file was enrolled while it was being imported. Nothing was changed; "
+            "import it again to see which."
+        ) from error
+    event = StudentsImported(import_id=import_id, count=judged.rows, digest=str(digest))
+    await event_store.append(
+        connection, f"import-{import_id}", [event], cause, expected_version=0, new_id=lambda _: event_id
+    )
+    return report(judged, import_id)
+
+
+def report(judged: Judged, import_id: UUID | None = None) -> dict[str, Any]:
+    """``import_id``: of an import that was done; ``None``: of a dry run."""
+    return {
+        "import_id": str(import_id) if import_id else None,
+        "dry_run": import_id is None,
+        "rows": judged.rows,
+        "valid": judged.rows - judged.wrong_rows,
+        "imported": judged.rows if import_id else 0,
+        "error_count": judged.error_count,
+        "errors": judged.errors,
+    }
+
+
+async def digest_of(file: StudentFile) -> str:
+    """SHA-256 of the file's bytes."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, _sha256, file)
+
+
+def _sha256(file: StudentFile) -> str:
+    file.content.seek(0)
+    return hashlib.file_digest(file.content, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _what_is_wrong(judged: Judged) -> str:
+    first = judged.errors[0]
+    what = f"{first['column']} {first['reason']}" if first["column"] else f"the row {first['reason']}"
+    return (
+        f"{judged.wrong_rows:,} of {judged.rows:,} rows cannot be imported, so nothing was changed. "
+        f"The first is line {first['line']}: {what}."
+    )
+
+
+async def _read_ahead(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """``chunks``, each made in a thread while the one before it is used."""
+    loop = asyncio.get_running_loop()
+    coming = loop.run_in_executor(_threads, next, chunks, None)
+    try:
+        while (chunk := await asyncio.shield(coming)) is not None:
+            coming = loop.run_in_executor(_threads, next, chunks, None)
+            yield chunk
+    finally:
+        await asyncio.wait([coming])  # the thread must be done with the file before it is closed
+        coming.exception()

@@ -1,0 +1,105 @@
+"""Every statement of an import: staging, judging, enrolling. Checks: ``import_checks``."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.database import Connection
+from contracts.students import StudentEnrolled
+from services.api.students.columns import COLUMNS
+from services.api.students.import_checks import ENROLLED, JUDGE
+
+# A table of this session only: two imports at once do not see each other's, and none is left behind by a crash.
+DROP = "DROP TABLE IF EXISTS pg_temp.import_row"
+CREATE = f"""
+CREATE TEMPORARY TABLE import_row (
+    line integer NOT NULL, fault_column text, fault text, {", ".join(f"{column} text" for column in COLUMNS)}
+)
+"""
+# An import goes through its rows in the order of the file, some thousands at a time.
+INDEX = "CREATE UNIQUE INDEX import_row_line ON import_row (line)"
+ANALYZE = "ANALYZE import_row"
+
+# Set-based, however many rows there are: no limit of time, and room for the hash tables.
+UNHURRIED = """
+SELECT set_config('transaction_timeout', '0', true), set_config('work_mem', '64MB', true),
+       set_config('jit', 'off', true)
+"""
+
+# Streams are new, so nobody else can hold them: tx is the transaction's own id, as in es.append. $3: metadata.
+ENROL = f"""
+WITH fresh AS MATERIALIZED (
+    SELECT nextval('user_id_seq')::integer AS student_id, r.*
+      FROM (SELECT * FROM import_row WHERE line > $1 ORDER BY line LIMIT $2) r
+), heads AS (
+    INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
+    SELECT 'student-' || student_id, 'student', 1, pg_current_xact_id() FROM fresh
+), written AS (
+    INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
+    SELECT pg_current_xact_id(), pg_current_xact_id(), 'student-' || student_id, 1, uuidv7(),
+           '{StudentEnrolled.TYPE}', {ENROLLED}, $3::jsonb
+      FROM fresh ORDER BY line
+    RETURNING w
+)
+SELECT f.*, (SELECT project('student', array_agg(w)) FROM written) AS projected
+  FROM (SELECT count(*) AS count, max(line) AS line, bit_xor(hashint8extended(student_id, 0)) AS digest FROM fresh) f
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``errors``: the first of them, by line."""
+
+    rows: int
+    wrong_rows: int
+    error_count: int
+    errors: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """``line``: the last one done."""
+
+    count: int
+    line: int
+    digest: int
+
+
+async def create_staging(connection: Connection) -> None:
+    await connection.execute(DROP)
+    await connection.execute(CREATE)
+
+
+async def drop_staging(connection: Connection) -> None:
+    await connection.execute(DROP)
+
+
+async def copy(connection: Connection, chunk: bytes) -> None:
+    """One short statement for one chunk that is there already: no transaction waits for the file."""
+    await connection.copy_to_table("import_row", source=io.BytesIO(chunk), schema_name="pg_temp", format="csv")
+
+
+async def finish_staging(connection: Connection) -> None:
+    await connection.execute(INDEX)
+    await connection.execute(ANALYZE)
+
+
+async def judge(connection: Connection, *, listed: int) -> Judged:
+    """What is wrong with the staged rows; at most ``listed`` errors are named."""
+    async with connection.transaction(readonly=True):
+        await take_time(connection)
+        row = await connection.fetchrow(JUDGE, listed)
+    assert row is not None
+    return Judged(**row)
+
+
+async def take_time(connection: Connection) -> None:
+    """For the transaction that is open."""
+    await connection.execute(UNHURRIED)
+
+
+async def enrol(connection: Connection, *, after_line: int, limit: int, metadata: str) -> Enrolled | None:
+    """Enrol the next ``limit`` rows: streams, events and read tables. ``None`` when there are no more."""
+    row = await connection.fetchrow(ENROL, after_line, limit, metadata)
+    assert row is not None
+    return Enrolled(row["count"], row["line"], row["digest"]) if row["count"] else None

@@ -1,0 +1,92 @@
+"""Students over HTTP."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response
+
+from chassis.database import Connection
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.users import Role
+from services.api.access import allow
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Ctx
+from services.api.students import handlers, import_routes, sql
+from services.api.students.decider import EnrolStudent, ReviseRecord
+from services.api.students.forms import NO_NUL, NewStudent, RevisedRecord
+from services.api.students.view import student_object
+from services.api.users import sql as users
+from services.api.users.passwords import hash_password
+
+router = APIRouter(prefix="/api/students", tags=["students"])
+router.include_router(import_routes.router)
+
+MAX_INTEGER = 2**31 - 1
+
+Ask = Annotated[Asking, Depends(asking)]
+StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
+Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
+
+
+@router.post("", status_code=201)
+async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+    """Enrol one student. 409 when the e-mail address or the roll number is taken."""
+    password_hash = await hash_password(body.password.get_secret_value()) if body.password else None
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        student_id = await users.next_id(connection)
+        command = EnrolStudent(student_id, body.name, body.email, body.department, body.record())
+        await handlers.enrol(connection, command, password_hash, ask.cause(who), new_id)
+        return Committed(await _shown(connection, student_id), status=201)
+
+    return await perform(ctx, who, ask, _fingerprint(body), work)
+
+
+@router.get("")
+async def list_students(
+    ctx: Ctx,
+    _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last student_id of the page before")] = 0,
+    search: Sought = None,
+    branch: Sought = None,
+) -> Response:
+    """Students by id, a page at a time: go on with ``after`` until a page is shorter than ``limit``."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.list_page(connection, after=after, limit=limit, branch=branch, search=search)
+    return json_response([student_object(row) for row in rows])
+
+
+@router.patch("/{student_id}")
+async def revise_record(
+    student_id: StudentId,
+    body: RevisedRecord,
+    ctx: Ctx,
+    ask: Ask,
+    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
+) -> Response:
+    """Correct a record. 409 when the roll number is taken, or somebody else changed the record at the same moment."""
+    command = ReviseRecord(student_id, body.changes())
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        await handlers.revise(connection, command, ask.cause(who), new_id)
+        return Committed(await _shown(connection, student_id))
+
+    return await perform(ctx, who, ask, body.model_dump(mode="json", exclude_unset=True), work)
+
+
+async def _shown(connection: Connection, student_id: int) -> dict[str, Any]:
+    row = await sql.get(connection, student_id)
+    assert row is not None
+    return student_object(row)
+
+
+def _fingerprint(body: NewStudent) -> dict[str, Any]:
+    """What was asked, the password only as a digest."""
+    password = body.password.get_secret_value() if body.password else ""
+    return body.model_dump(mode="json", exclude={"password"}) | {
+        "password": hashlib.sha256(password.encode()).hexdigest()
+    }

@@ -1,0 +1,36 @@
+"""Every statement about single students and lists of them. The import's: ``import_sql``."""
+
+import re
+
+import asyncpg
+
+from chassis.database import Connection
+
+COLUMNS = """s.student_id, u.name, u.email, u.department, s.roll_number, s.branch, s.batch_year, s.tenth_percent,
+       s.twelfth_percent, s.cgpa, s.active_backlogs"""
+
+# In the order of the primary keys, from $1 on, until $2 are found; a search for what is rare reads to the end.
+LIST = f"""
+SELECT {COLUMNS} FROM students s JOIN users u ON u.user_id = s.student_id
+ WHERE s.student_id > $1
+   AND ($3::text IS NULL OR s.branch = $3)
+   AND ($4::text IS NULL OR u.name ILIKE $4 OR u.email ILIKE $4 OR s.roll_number ILIKE $4)
+ ORDER BY s.student_id LIMIT $2
+"""  # noqa: S608
+GET = f"SELECT {COLUMNS} FROM students s JOIN users u ON u.user_id = s.student_id WHERE s.student_id = $1"  # noqa: S608
+
+
+async def list_page(
+    connection: Connection, *, after: int, limit: int, branch: str | None, search: str | None
+) -> list[asyncpg.Record]:
+    """By student id. ``search``: text that name, e-mail address or roll number contains, in any case."""
+    pattern = None if search is None else f"%{_literally(search)}%"
+    return await connection.fetch(LIST, after, limit, branch, pattern)
+
+
+async def get(connection: Connection, student_id: int) -> asyncpg.Record | None:
+    return await connection.fetchrow(GET, student_id)
+
+
+def _literally(text: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", text)

@@ -1,0 +1,24 @@
+"""The student object of the public API."""
+
+from typing import Any
+
+import asyncpg
+
+from services.api.presentation import decimal_text
+
+
+def student_object(row: asyncpg.Record) -> dict[str, Any]:
+    """From a row of ``sql.LIST`` or ``sql.GET``. A mark that is not on record is null."""
+    return {
+        "student_id": row["student_id"],
+        "name": row["name"],
+        "email": row["email"],
+        "department": row["department"],
+        "roll_number": row["roll_number"],
+        "branch": row["branch"],
+        "batch_year": row["batch_year"],
+        "tenth_percent": decimal_text(row["tenth_percent"]),
+        "twelfth_percent": decimal_text(row["twelfth_percent"]),
+        "cgpa": decimal_text(row["cgpa"]),
+        "active_backlogs": row["active_backlogs"],
+    }

@@ -1,0 +1,83 @@
+"""Hands over by HTTP what the bus did not bring: every job that has been queued for too long, oldest first."""
+
+import asyncio
+from contextlib import suppress
+
+import asyncpg
+import structlog
+
+from chassis import telemetry
+from chassis.database import connect_alone, translated
+from chassis.errors import Unavailable
+from contracts.jobs import Service, Via
+from services.api.hand_over import NotHandedOver, Services, read_envelope
+
+SWEEP_LOCK = 7_461_923_003
+EVERY_S = 1.0
+QUEUED_FOR_S = 5.0
+AT_A_TIME = 200
+
+# Index scan on job_unfinished.
+OVERDUE = """
+SELECT id, service FROM es.job
+ WHERE finished_at IS NULL AND state = 'queued' AND queued_at < clock_timestamp() - make_interval(secs => $1)
+   AND service = ANY($2)
+ ORDER BY seq LIMIT $3
+"""
+
+log = structlog.get_logger()
+
+
+class Sweep:
+    """Every API replica runs one; a session's advisory lock chooses the one that works."""
+
+    def __init__(self, database_url: str, services: Services) -> None:
+        self._url = database_url
+        self._services = services
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            try:
+                await self._lead()
+            except Unavailable as error:
+                log.warning("sweep.interrupted", reason=str(error))
+            await asyncio.sleep(EVERY_S)
+
+    async def _lead(self) -> None:
+        session = await connect_alone(self._url, application_name="placewire-sweep")
+        try:
+            with translated(session):
+                while not await session.fetchval("SELECT pg_try_advisory_lock($1)", SWEEP_LOCK):
+                    await asyncio.sleep(EVERY_S)
+                while True:
+                    await self.once(session)
+                    await asyncio.sleep(EVERY_S)
+        finally:
+            with suppress(Exception):  # given up either way; the server drops the lock with the session
+                await session.close(timeout=2)
+
+    async def once(self, session: "asyncpg.Connection[asyncpg.Record]") -> int:
+        """Hand over what is overdue, until each service has nothing left or cannot be reached. Returns how many."""
+        handed = 0
+        reachable = set(Service)
+        while reachable:
+            rows = await session.fetch(OVERDUE, QUEUED_FOR_S, list(reachable), AT_A_TIME)
+            if not rows:
+                break
+            for row in rows:
+                service = Service(row["service"])
+                if service in reachable and await self._hand_over(session, service, row["id"]):
+                    handed += 1
+                else:
+                    reachable.discard(service)
+        return handed
+
+    async def _hand_over(self, session: "asyncpg.Connection[asyncpg.Record]", service: Service, job_id: object) -> bool:
+        try:
+            await self._services.hand_over(service, await read_envelope(session, job_id), Via.SWEEP, wait_s=0)
+        except NotHandedOver as error:
+            log.info("sweep.unreachable", of=service, reason=str(error))
+            return False
+        telemetry.SWEPT.labels(service).inc()
+        return True

@@ -1,0 +1,31 @@
+"""Uploaded files by signed link, outside ``/api``: they open in a new tab, which sends no token."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+
+from chassis.errors import Forbidden
+from services.api.access import PUBLIC
+from services.api.context import Ctx
+
+router = APIRouter(tags=["uploads"])
+
+
+@router.get("/uploads/job-descriptions/{name}", dependencies=[PUBLIC])
+async def job_description(
+    name: Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9._-]+\.pdf$")],
+    ctx: Ctx,
+    exp: Annotated[int, Query(ge=0)] = 0,
+    sig: Annotated[str, Query(max_length=64)] = "",
+) -> Response:
+    """A drive's PDF. 403 when the link has expired or was not made by us."""
+    path = f"job-descriptions/{name}"
+    if not ctx.links.holds(f"/uploads/{path}", exp, sig):
+        raise Forbidden("This link has expired. Reload the page to get a new one.")
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": f'inline; filename="{name}"',
+        "Cache-Control": "private, max-age=3600",
+    }
+    return Response(await ctx.storage.read(path), media_type="application/pdf", headers=headers)

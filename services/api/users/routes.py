@@ -1,0 +1,152 @@
+"""Signing in, and the accounts of staff."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Path, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from chassis import telemetry
+from chassis.database import Connection
+from chassis.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from chassis.event_store import NewId
+from chassis.identity import Principal, issue_user_token
+from chassis.responses import json_response
+from contracts.users import Role, UserCreated
+from services.api.access import ANYONE, PUBLIC, allow
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Context, Ctx
+from services.api.presentation import instant_text
+from services.api.users import handlers, sql
+from services.api.users.passwords import hash_password, is_password
+from services.api.users.throttle import Throttle
+
+router = APIRouter(tags=["users"])
+
+Ask = Annotated[Asking, Depends(asking)]
+Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
+Email = Annotated[str, Field(max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]
+UserId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+class Login(BaseModel):
+    email: str = Field(default="", max_length=320)
+    password: SecretStr = Field(default=SecretStr(""), max_length=1024)
+
+
+@router.post("/api/auth/login", dependencies=[PUBLIC])
+async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
+    """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many."""
+    throttle: Throttle = request.app.state.throttle
+    email = body.email if body else ""
+    throttle.check(email)
+    async with ctx.database.connection() as connection:
+        row = await sql.by_email(connection, email)
+    password = body.password.get_secret_value() if body else ""
+    if not await is_password(password, row["password_hash"] if row else None) or row is None:
+        throttle.failed(email)
+        telemetry.LOGINS.labels("refused").inc()
+        raise Unauthenticated("Invalid credentials")
+    throttle.succeeded(email)
+    telemetry.LOGINS.labels("accepted").inc()
+    return json_response(_signed_in(ctx, row, row["password_version"]))
+
+
+class NewPassword(BaseModel):
+    current_password: SecretStr = Field(max_length=1024)
+    new_password: Password
+
+
+@router.post("/api/auth/password")
+async def change_password(body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+    """Change one's own password. Tokens from before stop working; the answer holds a new one, like a sign-in."""
+    async with ctx.database.connection() as connection:
+        row = await sql.get(connection, who.user_id)
+    if row is None:
+        raise NotFound("There is no such user.")
+    if not await is_password(body.current_password.get_secret_value(), row["password_hash"]):
+        raise Forbidden("The current password is wrong.")
+    hashed = await hash_password(body.new_password.get_secret_value())
+    async with ctx.database.transaction() as connection:
+        await handlers.change_password(connection, who.user_id, hashed, ask.cause(who), lambda _: ask.correlation_id)
+    return json_response(_signed_in(ctx, row, row["password_version"] + 1))
+
+
+class NewUser(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    email: Email
+    role: Role
+    password: Password
+    department: str | None = Field(default=None, max_length=200)
+
+
+@router.post("/api/users", status_code=201)
+async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+    """An account for staff, a coordinator or a head. 409 when the address is taken."""
+    if body.role is Role.STUDENT:
+        raise Invalid("Students are enrolled with POST /api/students, because they need a roll number.")
+    hashed = await hash_password(body.password.get_secret_value())
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        user_id = await sql.next_id(connection)
+        event = UserCreated(user_id=user_id, **body.model_dump(exclude={"password"}))
+        await handlers.create(connection, event, hashed, ask.cause(who), new_id)
+        return Committed(await _shown(connection, user_id), status=201)
+
+    return await perform(ctx, who, ask, _fingerprint(body), work)
+
+
+class RevisedUser(BaseModel):
+    role: Role | None = None
+    password: Password | None = None
+
+
+@router.patch("/api/users/{user_id}")
+async def revise_user(
+    user_id: UserId, body: RevisedUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
+    """Another role, or a new password for somebody who has none or forgot it."""
+    if body.role is None and body.password is None:
+        raise Invalid("Nothing to change: name a role or a password.")
+    hashed = await hash_password(body.password.get_secret_value()) if body.password else None
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        await handlers.revise(
+            connection, user_id, role=body.role, password_hash=hashed, cause=ask.cause(who), new_id=new_id
+        )
+        return Committed(await _shown(connection, user_id))
+
+    return await perform(ctx, who, ask, _fingerprint(body), work)
+
+
+def _fingerprint(body: NewUser | RevisedUser) -> dict[str, Any]:
+    """What was asked, the password only as a digest: it must be neither kept nor guessed from what is kept."""
+    password = body.password.get_secret_value() if body.password else ""
+    return body.model_dump(mode="json", exclude={"password"}) | {
+        "password": hashlib.sha256(password.encode()).hexdigest()
+    }
+
+
+async def _shown(connection: Connection, user_id: int) -> dict[str, Any]:
+    row = await sql.get(connection, user_id)
+    assert row is not None
+    return {
+        "user_id": row["user_id"],
+        "name": row["name"],
+        "email": row["email"],
+        "role": row["role"],
+        "department": row["department"],
+        "created_at": instant_text(row["created_at"]),
+    }
+
+
+def _signed_in(ctx: Context, row: Any, password_version: int) -> dict[str, Any]:
+    principal = Principal(row["user_id"], Role(row["role"]), row["name"], row["email"], password_version)
+    token = issue_user_token(principal, ctx.settings.jwt_secret.get_secret_value())
+    return {
+        "token": token,
+        "user": {"user_id": row["user_id"], "role": row["role"], "name": row["name"], "email": row["email"]},
+    }

@@ -1,0 +1,10 @@
+"""``python -m services.eligibility``: the service, with its settings from the environment."""
+
+from chassis.service import serve
+from chassis.settings import load
+from services.eligibility.main import create_app
+from services.eligibility.settings import EligibilitySettings
+
+if __name__ == "__main__":
+    settings = load(EligibilitySettings)
+    serve(create_app(settings), settings)

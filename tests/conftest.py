@@ -1,0 +1,137 @@
+"""Real Postgres and real Kafka for every test that needs one; nothing of ours is mocked."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+import pytest
+import pytest_asyncio
+
+from chassis.database import Database
+from contracts.users import Role
+from devstack.choice import chosen
+from devstack.stack import Addresses, data_folder
+from migrations import runner
+from services.api.main import create_app
+from services.api.settings import ApiSettings
+from tests.system import SECRET, System, as_role, bearer, running
+
+TEMPLATE = "placewire_template"
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Addresses]:
+    """Postgres and Kafka, one pair for the whole run."""
+    with chosen(data_folder() / f"test-{os.getpid()}") as addresses:
+        yield addresses
+
+
+def _named(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+async def _make_template(url: str) -> None:
+    admin = await asyncpg.connect(url)
+    try:
+        await admin.execute(f'DROP DATABASE IF EXISTS "{TEMPLATE}" WITH (FORCE)')
+        await admin.execute(f'CREATE DATABASE "{TEMPLATE}"')
+    finally:
+        await admin.close()
+    await runner.migrate(_named(url, TEMPLATE).replace("postgresql://", "postgresql+asyncpg://"))
+
+
+@pytest.fixture(scope="session")
+def template(servers: Addresses) -> Addresses:
+    """The servers, with a migrated database to copy."""
+    asyncio.run(_make_template(servers.database_url))
+    return servers
+
+
+@pytest_asyncio.fixture
+async def database_url(template: Addresses) -> AsyncIterator[str]:
+    """The superuser's address of a migrated database of this test's own; dropped afterwards."""
+    name = "t_" + os.urandom(6).hex()
+    admin = await asyncpg.connect(template.database_url)
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+        await _role_settings(admin, name)
+        yield _named(template.database_url, name)
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await admin.close()
+
+
+async def _role_settings(admin: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    """What the migration sets per role and database is not copied with a template."""
+    copied = """
+    SELECT r.rolname, unnest(s.setconfig) AS setting FROM pg_db_role_setting s
+      JOIN pg_database d ON d.oid = s.setdatabase JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = $1
+    """
+    for row in await admin.fetch(copied, TEMPLATE):
+        setting, _, value = row["setting"].partition("=")
+        await admin.execute(f'ALTER ROLE "{row["rolname"]}" IN DATABASE "{name}" SET {setting} = \'{value}\'')
+
+
+@pytest_asyncio.fixture
+async def owner(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A superuser's connection, for looking and for damage."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@dataclass
+class Api:
+    """The API in this process, over its real app and database; each call is made as a role."""
+
+    client: httpx.AsyncClient
+    database: Database
+
+    async def _ask(self, method: str, path: str, role: str, user_id: int | None, **options: Any) -> httpx.Response:
+        signed_in = bearer(Role(role), user_id) if user_id is not None else bearer(Role(role))
+        headers = {**signed_in, **options.pop("headers", {})}
+        return await self.client.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, role: str = "HEAD", user_id: int | None = None, **options: Any) -> httpx.Response:
+        return await self._ask("GET", path, role, user_id, **options)
+
+    async def post(self, path: str, role: str = "HEAD", user_id: int | None = None, **options: Any) -> httpx.Response:
+        return await self._ask("POST", path, role, user_id, **options)
+
+    async def patch(self, path: str, role: str = "HEAD", user_id: int | None = None, **options: Any) -> httpx.Response:
+        return await self._ask("PATCH", path, role, user_id, **options)
+
+    async def delete(self, path: str, role: str = "HEAD", user_id: int | None = None, **options: Any) -> httpx.Response:
+        return await self._ask("DELETE", path, role, user_id, **options)
+
+
+@pytest_asyncio.fixture
+async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
+    """The API alone: no relay, no worker, no bus. Jobs it asks for stay queued."""
+    settings = ApiSettings(
+        environment="development",
+        database_url=as_role(database_url, "placewire_api"),
+        jwt_secret=SECRET,  # type: ignore[arg-type]
+        internal_secret=SECRET,  # type: ignore[arg-type]
+        storage_url=(tmp_path / "uploads").as_uri(),
+        eligibility_url="http://127.0.0.1:9",
+        log_format="text",
+    )
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            yield Api(client, app.state.context.database)
+
+
+@pytest.fixture
+def system(database_url: str, servers: Addresses, tmp_path: Path) -> Iterator[System]:
+    """The real processes against the shared servers; the test starts those it needs."""
+    with running(database_url, servers.kafka_bootstrap_servers, tmp_path) as started:
+        yield started

@@ -1,0 +1,17 @@
+"""Wait for what another task or process will do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(probe: Callable[[], Awaitable[T]], *, within_s: float = 20) -> T:
+    """The first truthy value of ``probe``; fails with its last value when time is up."""
+    deadline = monotonic() + within_s
+    while not (value := await probe()):
+        assert monotonic() < deadline, f"still {value!r} after {within_s} s"
+        await asyncio.sleep(0.05)
+    return value

@@ -1,0 +1,111 @@
+"""The real processes on loopback, against given servers: what the end-to-end and fault tests drive."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chassis.identity import Principal, issue_user_token
+from contracts.users import Role
+from devstack.ports import LOOPBACK, free_port
+from devstack.processes import Process
+
+SECRET = "only-for-tests-only-for-tests-only-for-tests"
+ROOT = Path(__file__).resolve().parents[1]
+HEAD_ID = 900_001
+
+
+def as_role(database_url: str, role: str) -> str:
+    """The superuser's address with another role: ``placewire_api``."""
+    return database_url.replace("//postgres@", f"//{role}@").replace("//test:test@", f"//{role}@")
+
+
+def token(role: Role, user_id: int = HEAD_ID) -> str:
+    return issue_user_token(Principal(user_id, role, "Somebody", "somebody@college.edu", 0), SECRET)
+
+
+def bearer(role: Role = Role.HEAD, user_id: int = HEAD_ID) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(role, user_id)}"}
+
+
+@dataclass
+class System:
+    """Which processes run is the test's business: ``start("api")``, ``start("relay")``, ``start("eligibility")``."""
+
+    database_url: str
+    kafka_bootstrap_servers: str
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    MODULES = {"api": "services.api", "eligibility": "services.eligibility", "relay": "chassis.relay_process"}
+
+    def start(self, name: str, *, wait: bool = True, **settings: str) -> Process:
+        """Start ``api``, ``relay`` or ``eligibility``; ``api2`` and so on are further replicas on ports of their own."""
+        kind = name.rstrip("0123456789")
+        port = self.ports.setdefault(name, free_port())
+        self.ports.setdefault("eligibility", free_port())
+        env = {
+            **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
+            "PYTHONPATH": str(ROOT),
+            "ENVIRONMENT": "development",
+            "PORT": str(port),
+            "DATABASE_URL": as_role(self.database_url, f"placewire_{kind}"),
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "JWT_SECRET": SECRET,
+            "INTERNAL_SECRET": SECRET,
+            "STORAGE_URL": (self.folder / "uploads").as_uri(),
+            "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
+            "LOG_FORMAT": "text",
+            **self.settings,
+            **settings,
+        }
+        process = Process.start(
+            name,
+            [sys.executable, "-m", self.MODULES[kind]],
+            log=self.folder / f"{name}.log",
+            env=env,
+            cwd=ROOT,
+            url=f"http://{LOOPBACK}:{port}/readyz",
+        )
+        self.processes[name] = process
+        if wait:
+            process.wait_ready()
+        return process
+
+    def start_all(self) -> None:
+        for name in ("eligibility", "relay", "api"):
+            self.start(name, wait=False)
+        for process in self.processes.values():
+            process.wait_ready()
+
+    def stop_all(self) -> None:
+        for process in self.processes.values():
+            process.resume()
+            process.kill()
+
+    @asynccontextmanager
+    async def client(self, name: str = "api", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+        """Signed in as a head; other roles by ``headers=bearer(Role.STUDENT, id)``."""
+        url = f"http://{LOOPBACK}:{self.ports[name]}"
+        async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=60, **options) as client:
+            yield client
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {name}\n{process.log_tail()}" for name, process in self.processes.items())
+
+
+@contextmanager
+def running(database_url: str, kafka_bootstrap_servers: str, folder: Path, **settings: str) -> Iterator[System]:
+    """A system with nothing started yet; whatever was started is gone when the block ends."""
+    system = System(database_url, kafka_bootstrap_servers, folder, settings)
+    try:
+        yield system
+    finally:
+        system.stop_all()

@@ -1,0 +1,55 @@
+"""The rules a linter cannot say. Each failure names the file and the rule."""
+
+import ast
+import fnmatch
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("contracts", "chassis", "services", "migrations", "cli", "devstack")
+MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+VAGUE_MODULES = {"utils", "util", "helpers", "common", "misc", "base", "manager", "core", "models"}
+VAGUE_CLASSES = ("Manager", "Helper", "Util", "Processor", "Impl")
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 45
+
+
+def breaches(path: Path) -> Iterator[str]:
+    source, name = path.read_text(), path.relative_to(ROOT).as_posix()
+    tree = ast.parse(source)
+    if path.stem in VAGUE_MODULES:
+        yield "module name says nothing"
+    if source.count("\n") > MAX_MODULE_LINES:
+        yield f"over {MAX_MODULE_LINES} lines: split by what changes together"
+    if source and not ast.get_docstring(tree):
+        yield "no opening line saying what it holds"
+    if ".commit(" in source:
+        yield "commits by hand: only chassis/database.py decides when"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name.endswith(VAGUE_CLASSES):
+            yield f"class {node.name} hides what it does"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            if (lines := node.end_lineno - node.lineno + 1) > MAX_FUNCTION_LINES:
+                yield f"{node.name} has {lines} lines in {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_house_rules(path: Path) -> None:
+    assert list(breaches(path)) == []
+
+
+def test_every_import_rule_matches_a_module() -> None:
+    modules = {
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        for path in MODULES
+    }
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    patterns = [pattern for rule in rules for pattern in rule.get("source_modules", [])]
+    unmatched = [
+        pattern for pattern in patterns if not fnmatch.filter(modules, pattern.replace("**", "*"))
+    ]
+    assert patterns
+    assert unmatched == [], "a rule that matches nothing is silently kept"

@@ -1,0 +1,56 @@
+"""What may happen to a student's record."""
+
+from decimal import Decimal
+
+import pytest
+
+from chassis.errors import NotFound
+from contracts.students import AcademicRecord, StudentEnrolled, StudentRecordRevised
+from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold
+
+RECORD = AcademicRecord(roll_number="21CS001", branch="CSE", cgpa=Decimal("7.50"))
+
+
+def enrolled(record: AcademicRecord = RECORD) -> StudentEnrolled:
+    return StudentEnrolled(student_id=7, name="Asha", email="asha@college.edu", record=record)
+
+
+def test_enrolling_records_the_student() -> None:
+    when = EnrolStudent(7, "Asha", "asha@college.edu", None, RECORD)
+    assert decide(Student(), when) == [enrolled()]
+
+
+def test_marks_are_recorded_with_two_places() -> None:
+    record = RECORD.model_copy(update={"cgpa": Decimal("1E+1"), "tenth_percent": Decimal("7.5")})
+    (event,) = decide(Student(), EnrolStudent(7, "Asha", "asha@college.edu", None, record))
+    assert event.model_dump(mode="json")["record"]["cgpa"] == "10.00"
+    assert event.model_dump(mode="json")["record"]["tenth_percent"] == "7.50"
+
+
+def test_a_revision_holds_the_whole_record_and_names_what_changed() -> None:
+    when = ReviseRecord(7, {"cgpa": Decimal("8.1"), "active_backlogs": 0, "tenth_percent": Decimal("91")})
+    revised = RECORD.model_copy(update={"cgpa": Decimal("8.10"), "tenth_percent": Decimal("91.00")})
+    assert decide(fold([enrolled()]), when) == [
+        StudentRecordRevised(student_id=7, record=revised, changed=["tenth_percent", "cgpa"])
+    ]
+
+
+def test_a_mark_can_be_taken_off_the_record() -> None:
+    (event,) = decide(fold([enrolled()]), ReviseRecord(7, {"cgpa": None}))
+    assert event.record.cgpa is None
+
+
+def test_the_same_marks_again_change_nothing() -> None:
+    assert decide(fold([enrolled()]), ReviseRecord(7, {"cgpa": Decimal("7.5"), "branch": "CSE"})) == []
+
+
+def test_a_second_revision_starts_from_the_first() -> None:
+    first = decide(fold([enrolled()]), ReviseRecord(7, {"branch": "ECE"}))
+    student = fold([enrolled(), *first])
+    assert student.version == 2
+    assert decide(student, ReviseRecord(7, {"branch": "ECE"})) == []
+
+
+def test_an_unknown_student_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        decide(fold([]), ReviseRecord(7, {"branch": "ECE"}))
