@@ -114,11 +114,14 @@ async def _driver_of(pooled: AsyncConnection) -> Any:
 async def connect_alone(url: str, *, application_name: str) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``."""
     with translated():
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             url,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={"application_name": application_name, "timezone": "UTC"},
         )
+        # As on the pool's connections: JSON text goes in, its value comes out.
+        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
+        return connection
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -91,6 +92,10 @@ def _malformed(_request: Request, error: Exception) -> Response:
     return problem(422, message, errors=errors)
 
 
+def _nul(_request: Request, _error: Exception) -> Response:
+    return problem(422, "Text must not contain NUL characters.")
+
+
 def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
@@ -111,6 +116,9 @@ _ANSWERS = {
     Contended: _unavailable,
     Unavailable: _unavailable,
     RequestValidationError: _malformed,
+    # Postgres keeps no NUL in text (22021) nor in JSON (22P05); every other character is welcome.
+    asyncpg.CharacterNotInRepertoireError: _nul,
+    asyncpg.UntranslatableCharacterError: _nul,
     HTTPException: _http,
     Exception: _bug,
 }

@@ -103,7 +103,6 @@ class Relay:
     async def _lead(self) -> None:
         """Win the lead and send until something breaks. The lock goes with the session, so a broken one loses it."""
         session = await connect_alone(self._url, application_name="placewire-relay")
-        await session.set_type_codec("jsonb", schema="pg_catalog", encoder=bytes.decode, decoder=orjson.loads)
         try:
             with translated(session):
                 while not await session.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK):

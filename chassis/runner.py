@@ -218,7 +218,7 @@ class Runner:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Contended),
             stop=stop_after_attempt(MAX_ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.05, max=2),
+            wait=wait_exponential_jitter(multiplier=0.05, max=2),
             reraise=True,
         ):
             with attempt:
@@ -314,7 +314,7 @@ async def _while_away(work: Callable[[], Awaitable[None]]) -> None:
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(Unavailable),
         stop=stop_never,
-        wait=wait_exponential_jitter(initial=0.1, max=3),
+        wait=wait_exponential_jitter(multiplier=0.1, max=3),
         reraise=True,
     ):
         with attempt:

@@ -38,7 +38,6 @@ def render(values: dict[str, str]) -> str:
 
 def require(*names: str, meaning: str) -> str:
     """The first of ``names`` that is set. Raises ``Failure`` naming them."""
-    load()
     for name in names:
         if value := os.environ.get(name):
             return value

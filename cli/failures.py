@@ -1,5 +1,6 @@
 """Failures that a user can do something about: one line and an exit code, no traceback."""
 
+import sys
 from typing import Final
 
 NO: Final = 1
@@ -19,31 +20,46 @@ class Failure(Exception):
 def told(error: Exception) -> Failure | None:
     """``error`` as a failure, where its class is one that is to be expected; ``None`` for a bug."""
     # Imported here: every command pays for what is above, only a failing one for this.
-    import asyncpg
     import httpx
 
     from chassis.errors import Conflict, Contended, Refused, Unavailable
 
-    cause = error.__cause__ or error
     match error:
         case Refused() | Conflict():
             return Failure(str(error), NO)
         case Unavailable() | Contended():
-            return Failure(f"{error} ({one_line(cause)})", UNREACHABLE)
+            return Failure(f"{error} ({one_line(error.__cause__ or error)})", UNREACHABLE)
         case httpx.TransportError():
             return Failure(f"{_address(error)} cannot be reached: {one_line(error)}", UNREACHABLE)
-        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
-            return Failure(f"the database refuses: {one_line(error)}", UNREACHABLE)
-        case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() | asyncpg.UndefinedFunctionError():
-            return Failure(f"{one_line(error)}: has `placewire migrate` been run?", WRONG_USE)
-        case asyncpg.InsufficientPrivilegeError():
-            return Failure(f"this database role may not do that: {one_line(error)}", WRONG_USE)
-        case asyncpg.CannotConnectNowError() | ConnectionError() | TimeoutError():
-            return Failure(f"the database cannot be reached: {one_line(error)}", UNREACHABLE)
-        case OSError():
+        case OSError():  # among them ConnectionError and TimeoutError
             return Failure(one_line(error), UNREACHABLE)
         case _:
+            return _told_by_database(error) or _told_by_stack(error)
+
+
+def _told_by_database(error: Exception) -> Failure | None:
+    import asyncpg
+
+    said = one_line(error)
+    match error:
+        case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() | asyncpg.UndefinedFunctionError():
+            return Failure(f"{said}: has `placewire migrate` been run?", WRONG_USE)
+        case asyncpg.InsufficientPrivilegeError():
+            return Failure(f"this database role may not do that: {said}", WRONG_USE)
+        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
+            return Failure(f"the database refuses: {said}", UNREACHABLE)
+        case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
+            return Failure(f"the database cannot be reached: {said}", UNREACHABLE)
+        case _:
             return None
+
+
+def _told_by_stack(error: Exception) -> Failure | None:
+    if "devstack" not in sys.modules:
+        return None
+    from devstack.failures import StackFailure
+
+    return Failure(str(error), UNREACHABLE) if isinstance(error, StackFailure) else None
 
 
 def one_line(error: BaseException) -> str:

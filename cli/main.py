@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from cli import environment
 from cli.doors import database, demo, drives, events, jobs, processes, stack, students, users, verify
 from cli.failures import INTERRUPTED, Failure, told
 from cli.output import errors
@@ -12,12 +13,25 @@ HELP = """Runs and operates Placewire, the backend of a campus placement cell.
 
 Settings come from the environment; where DATABASE_URL is not set, from .devstack/env, which `placewire up` writes.
 """
-EPILOG = "Exit codes: 0 done; 1 the answer is no; 2 wrong use or settings; 3 something cannot be reached; 130 interrupted."
+EPILOG = (
+    "Exit codes: 0 done; 1 the answer is no; 2 wrong use or settings; 3 something cannot be reached; 130 interrupted."
+)
 
 app = typer.Typer(
-    help=HELP, epilog=EPILOG, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help=HELP,
+    epilog=EPILOG,
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+
+
+@app.callback()
+def placewire(ctx: typer.Context) -> None:
+    # `run` takes the settings of the one process; what makes a system of its own takes none.
+    if ctx.invoked_subcommand not in ("run", "up", "demo"):
+        environment.load()
+
+
 app.command("migrate", rich_help_panel="Database")(database.migrate)
 app.command("seed", rich_help_panel="Database")(database.seed)
 app.command("verify", rich_help_panel="Database")(verify.verify)
@@ -40,7 +54,8 @@ def run() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - an expected failure becomes one line, any other passes
+    except Exception as error:
+        # One that is to be expected becomes one line; any other passes.
         failure = error if isinstance(error, Failure) else told(error)
         if failure is None:
             raise

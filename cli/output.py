@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -40,7 +41,7 @@ def sent() -> Progress:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
     """Right-aligned where every value is a number; ``None`` is shown as a dash."""
     found = [tuple(row) for row in rows]
-    made = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    made = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
         numeric = bool(found) and all(isinstance(row[number], int | float) for row in found)
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")

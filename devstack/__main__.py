@@ -1,10 +1,79 @@
-"""``python -m devstack lock``: resolve Kafka's jars anew and lock them."""
+"""``python -m devstack``: Postgres and Kafka on this machine."""
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 from devstack.artifacts import LOCK_FILE, lock
+from devstack.failures import StackFailure
+from devstack.log_view import show_logs
+from devstack.stack import CHECKOUT, Stack
+
+COMMANDS = {
+    "start": "start both, leave them running and print their addresses",
+    "stop": "stop exactly what was started",
+    "status": "what runs; exit code 1 unless both do",
+    "addresses": "where they answer, as settings",
+    "logs": "the end of the logs",
+    "lock": "resolve Kafka's jars anew and lock their versions and checksums",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command. The exit code: 0, or 1 with one line on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, meaning in COMMANDS.items():
+        command = commands.add_parser(name, help=meaning, description=meaning)
+        if name == "logs":
+            command.add_argument("-f", "--follow", action="store_true", help="go on as they grow, until Ctrl-C")
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options.command, follow=getattr(options, "follow", False))
+    except StackFailure as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(command: str, *, follow: bool) -> int:
+    if command == "lock":
+        print(f"{lock()} jars locked in {LOCK_FILE.name}")
+        return 0
+    stack = Stack()
+    match command:
+        case "start":
+            stack.start()
+            _print_addresses(stack)
+        case "stop":
+            print("stopped: " + (", ".join(stack.stop()) or "nothing was running"))
+        case "status":
+            _print_status(stack)
+            return 0 if stack.running else 1
+        case "addresses":
+            _print_addresses(stack)
+        case "logs":
+            show_logs(stack.logs, follow=follow)
+    return 0
+
+
+def _print_addresses(stack: Stack) -> None:
+    print(f"DATABASE_URL={stack.addresses.database_url}")
+    print(f"KAFKA_BOOTSTRAP_SERVERS={stack.addresses.kafka_bootstrap_servers}")
+    if CHECKOUT not in stack.home.parents:
+        print(f"# Other users cannot enter this checkout, so its data is in {stack.home}")
+
+
+def _print_status(stack: Stack) -> None:
+    rows = [
+        ("postgres", stack.postgres.pid, stack.addresses.database_url),
+        ("kafka", stack.kafka.pid, stack.addresses.kafka_bootstrap_servers),
+    ]
+    rows += [(one.name, one.pid if one.running else None, one.url or "") for one in stack.record.processes]
+    for name, pid, address in rows:
+        print(f"{name:<12} {f'pid {pid}' if pid else 'stopped':<12} {address if pid else ''}".rstrip())
+
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["lock"]:
-        raise SystemExit(__doc__)
-    print(f"{lock()} jars locked in {LOCK_FILE.name}")
+    sys.exit(main(sys.argv[1:]))

@@ -4,13 +4,21 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jgo.maven import MavenContext, PythonResolver
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from devstack.exclusive import exclusive
+from devstack.failures import DownloadFailed
 
 KAFKA_VERSION = "4.1.0"
 # Kafka logs through slf4j 1.7; without this binding it logs nothing.
@@ -20,10 +28,9 @@ ROOTS = (
     "org.apache.logging.log4j:log4j-core:2.24.3",
 )
 LOCK_FILE = Path(__file__).with_name("kafka.lock")
-
-
-class DownloadFailed(SystemExit):
-    """A jar could not be had, or is not the one that was locked. Ends the program with one line."""
+LOCK_HEAD = "# Made by `python -m devstack lock`. coordinate, size in bytes, SHA-256\n"
+DOWNLOADS_AT_ONCE = 6
+TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,93 +38,118 @@ class Jar:
     """``coordinate``: group:artifact:version, with a classifier as a fourth part where there is one."""
 
     coordinate: str
+    size_bytes: int
     sha256: str
 
     @property
     def filename(self) -> str:
         return "-".join(self.coordinate.split(":")[1:]) + ".jar"
 
+    def lies_in(self, folder: Path) -> bool:
+        path = folder / self.filename
+        return path.is_file() and path.stat().st_size == self.size_bytes
+
 
 def cache_folder() -> Path:
-    """Where jars are kept for every checkout of this user."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "placewire" / f"kafka-{KAFKA_VERSION}"
+    """What is kept for every checkout of this user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "placewire"
 
 
 def locked(lock_file: Path = LOCK_FILE) -> list[Jar]:
     lines = (line.split() for line in lock_file.read_text().splitlines() if line and not line.startswith("#"))
-    return [Jar(coordinate, sha256) for coordinate, sha256 in lines]
+    return [Jar(coordinate, int(size), sha256) for coordinate, size, sha256 in lines]
 
 
-def ensure_jars(folder: Path | None = None, jars: list[Jar] | None = None) -> list[Path]:
-    """The paths of all locked jars, downloading what is missing with a progress bar. Safe beside another download.
+def ensure_jars(
+    folder: Path | None = None, jars: list[Jar] | None = None, repositories: dict[str, str] | None = None
+) -> list[Path]:
+    """The paths of all locked jars, downloading what is missing with a progress bar. Waits for another download.
 
+    ``repositories``: Maven repositories, name to URL; by default those of jgo.
     Raises ``DownloadFailed``; no partial or wrong jar is then left behind.
     """
-    folder = folder or cache_folder()
+    folder = folder or cache_folder() / f"kafka-{KAFKA_VERSION}"
     jars = locked() if jars is None else jars
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [jar for jar in jars if not (folder / jar.filename).exists()]
-    if missing:
-        with _progress() as progress:
-            task = progress.add_task(f"Kafka {KAFKA_VERSION}", total=len(missing))
-            for jar in missing:
-                _download(jar, folder)
-                progress.advance(task)
+    if not all(jar.lies_in(folder) for jar in jars):
+        with exclusive(folder / ".lock"):
+            missing = [jar for jar in jars if not jar.lies_in(folder)]
+            if missing:
+                _download_all(missing, folder, repositories)
     return [folder / jar.filename for jar in jars]
 
 
-def _progress() -> Progress:
+def _download_all(jars: list[Jar], folder: Path, repositories: dict[str, str] | None) -> None:
     columns = (
-        TextColumn("Downloading {task.description}, once"),
+        TextColumn("Downloading {task.description}, once: {task.fields[done]} of {task.fields[count]} jars"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("jars"),
+        DownloadColumn(),
+        TimeRemainingColumn(),
     )
-    return Progress(*columns)
-
-
-def _download(jar: Jar, folder: Path) -> None:
-    with _scratch(folder) as scratch:
+    with Progress(*columns, console=Console(stderr=True)) as progress, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as threads:
+        total = sum(jar.size_bytes for jar in jars)
+        task = progress.add_task(f"Kafka {KAFKA_VERSION}", total=total, done=0, count=len(jars))
+        advance = partial(progress.advance, task)
+        downloads = [threads.submit(_download, jar, folder, repositories, advance) for jar in jars]
         try:
-            fetched = _fetch(jar.coordinate, scratch)
+            for done, download in enumerate(downloads, 1):
+                download.result()
+                progress.update(task, done=done)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _download(jar: Jar, folder: Path, repositories: dict[str, str] | None, advance: Callable[[int], None]) -> None:
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
+        try:
+            fetched = _fetch(jar, Path(scratch) / "repository", repositories, advance)
         except Exception as error:
-            raise DownloadFailed(f"could not download {jar.filename}: {type(error).__name__}: {error}") from error
+            raise DownloadFailed(
+                f"could not download {jar.filename} ({type(error).__name__}): is there a network? Try again later"
+            ) from error
         found = hashlib.sha256(fetched.read_bytes()).hexdigest()
         if found != jar.sha256:
             raise DownloadFailed(f"{jar.filename} is not the locked one: SHA-256 is {found}, not {jar.sha256}")
-        # Atomic: another process that downloads the same sees all of it or nothing.
-        os.replace(fetched, folder / jar.filename)
+        # Atomic: another process sees all of it or nothing.
+        fetched.replace(folder / jar.filename)
 
 
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix=".download-", dir=folder))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
+@retry(
+    retry=retry_if_exception_type(OSError),  # what requests raises when the network fails
+    stop=stop_after_attempt(3),
+    wait=wait_random_exponential(multiplier=0.5, max=5),
+    reraise=True,
+)
+def _fetch(jar: Jar, into: Path, repositories: dict[str, str] | None, advance: Callable[[int], None]) -> Path:
+    @contextmanager
+    def report(_filename: str, _size: int) -> Iterator[Callable[[int], None]]:
+        yield advance
 
-
-def _fetch(coordinate: str, repo_cache: Path) -> Path:
-    group, artifact, version, *classifier = coordinate.split(":")
-    component = MavenContext(repo_cache=repo_cache, timeout=60).project(group, artifact).at_version(version)
-    return Path(component.artifact(*classifier).resolve())
+    if into.exists():
+        shutil.rmtree(into)  # half a file of the attempt before
+    resolver = PythonResolver(progress_callback=report)
+    context = MavenContext(resolver, repo_cache=into, remote_repos=repositories, timeout=TIMEOUT_S)
+    group, artifact, version, *classifier = jar.coordinate.split(":")
+    return Path(context.project(group, artifact).at_version(version).artifact(*classifier).resolve())
 
 
 def lock(lock_file: Path = LOCK_FILE) -> int:
     """Resolve ``ROOTS`` anew, download everything and write the lock file. Returns the number of jars."""
     with tempfile.TemporaryDirectory() as scratch:
-        context = MavenContext(resolver=PythonResolver(), repo_cache=Path(scratch), timeout=60)
+        context = MavenContext(resolver=PythonResolver(), repo_cache=Path(scratch), timeout=TIMEOUT_S)
         # "!": log4j's own dependency management must not choose the version of Kafka's client.
         inputs, transitive = context.resolver.resolve([context.create_dependency(f"{root}!") for root in ROOTS])
-        lines = set()
-        for dependency in (*inputs, *transitive):
-            if dependency.scope in ("test", "provided") or dependency.type != "jar":
-                continue
-            path = Path(dependency.artifact.resolve())
-            parts = [dependency.groupId, dependency.artifactId, dependency.version]
-            coordinate = ":".join([*parts, *([dependency.classifier] if dependency.classifier else [])])
-            lines.add(f"{coordinate} {hashlib.sha256(path.read_bytes()).hexdigest()}")
-    head = "# Made by `python -m devstack lock`: coordinate, SHA-256.\n"
-    lock_file.write_text(head + "\n".join(sorted(lines)) + "\n")
+        jars = {
+            _locked(dependency)
+            for dependency in (*inputs, *transitive)
+            if dependency.scope not in ("test", "provided") and dependency.type == "jar"
+        }
+    lines = sorted(f"{jar.coordinate} {jar.size_bytes} {jar.sha256}\n" for jar in jars)
+    lock_file.write_text(LOCK_HEAD + "".join(lines))
     return len(lines)
+
+
+def _locked(dependency: Any) -> Jar:
+    content = Path(dependency.artifact.resolve()).read_bytes()
+    parts = (dependency.groupId, dependency.artifactId, dependency.version, dependency.classifier)
+    return Jar(":".join(part for part in parts if part), len(content), hashlib.sha256(content).hexdigest())

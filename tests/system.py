@@ -14,10 +14,12 @@ from chassis.identity import Principal, issue_user_token
 from contracts.users import Role
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process
+from tests.eventually import eventually
 
 SECRET = "only-for-tests-only-for-tests-only-for-tests"
 ROOT = Path(__file__).resolve().parents[1]
 HEAD_ID = 900_001
+MODULES = {"api": "services.api", "eligibility": "services.eligibility", "relay": "chassis.relay_process"}
 
 
 def as_role(database_url: str, role: str) -> str:
@@ -44,10 +46,8 @@ class System:
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
-    MODULES = {"api": "services.api", "eligibility": "services.eligibility", "relay": "chassis.relay_process"}
-
     def start(self, name: str, *, wait: bool = True, **settings: str) -> Process:
-        """Start ``api``, ``relay`` or ``eligibility``; ``api2`` and so on are further replicas on ports of their own."""
+        """Start ``api``, ``relay`` or ``eligibility``; ``api2`` and so on are further replicas, with other ports."""
         kind = name.rstrip("0123456789")
         port = self.ports.setdefault(name, free_port())
         self.ports.setdefault("eligibility", free_port())
@@ -68,7 +68,7 @@ class System:
         }
         process = Process.start(
             name,
-            [sys.executable, "-m", self.MODULES[kind]],
+            [sys.executable, "-m", MODULES[kind]],
             log=self.folder / f"{name}.log",
             env=env,
             cwd=ROOT,
@@ -96,6 +96,19 @@ class System:
         url = f"http://{LOOPBACK}:{self.ports[name]}"
         async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=60, **options) as client:
             yield client
+
+    async def until_bus_is(self, state: str, *, within_s: float = 30) -> None:
+        """Wait until the API's breaker for eligibility is ``closed`` (the bus is trusted) or ``open``."""
+
+        async def seen() -> bool:
+            async with self.client() as client:
+                found: str = (await client.get("/readyz")).json()["bus"]["eligibility"]
+                return found == state
+
+        await eventually(seen, within_s=within_s)
+
+    async def until_bus_is_trusted(self) -> None:
+        await self.until_bus_is("closed")
 
     def logs(self) -> str:
         return "\n".join(f"--- {name}\n{process.log_tail()}" for name, process in self.processes.items())

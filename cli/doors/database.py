@@ -8,7 +8,7 @@ import typer
 
 from cli import environment
 from cli.failures import NO, WRONG_USE, Failure, one_line
-from cli.output import console, table
+from cli.output import console
 
 
 def migrate(
@@ -35,7 +35,8 @@ def seed() -> None:
     if os.environ.get("ENVIRONMENT") != "development":
         raise Failure("seed adds people whose password everybody knows: only with ENVIRONMENT=development", WRONG_USE)
     from chassis.database import Database
-    from cli.sample import people, seeding
+    from cli.doors.logins import show_logins
+    from cli.sample import seeding
 
     async def work() -> seeding.Seeded:
         database = Database(url, pool_size=1, application_name="placewire-cli")
@@ -46,9 +47,7 @@ def seed() -> None:
 
     done = asyncio.run(work())
     console.print(f"Added {done.users} staff, {done.students} students, {done.domains} job domains.")
-    logins = [(email, people.PASSWORD, role) for email, _, role in people.STAFF]
-    logins.append(("student1@college.edu ... student10@college.edu", people.PASSWORD, "STUDENT"))
-    console.print(table(("Login", "Password", "Role"), logins))
+    show_logins()
 
 
 def _for_alembic(url: str) -> str:

@@ -1,3 +1,109 @@
-"""stub"""
+"""``placewire events``: the log as it is written."""
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
 import typer
-app = typer.Typer()
+
+from cli import environment
+from cli.failures import Failure
+from cli.output import console
+
+if TYPE_CHECKING:
+    from chassis.database import Database
+    from chassis.event_store import Recorded
+
+POLL_S = 0.3
+PAGE = 500
+MEANING = "postgresql://role@host/database, a role that may read the log"
+
+# The place in front of the newest $1 events that a gap-safe reader can see.
+BEFORE_NEWEST = """
+SELECT tx::text::bigint AS tx, position FROM es.event
+ WHERE tx < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY es.event.tx DESC, position DESC OFFSET $1 LIMIT 1
+"""
+
+app = typer.Typer(help="The event log, straight from the database.", no_args_is_help=True)
+
+
+@app.callback()
+def events() -> None:
+    """The event log, straight from the database."""
+
+
+@app.command()
+def tail(
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Begin so many events back.")] = 10,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the first event.")] = False,
+    follow: Annotated[bool, typer.Option(help="Go on with what is recorded from now on.")] = True,
+) -> None:
+    """Print events as they are recorded, in the log's order, missing none, until Ctrl-C."""
+    url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_tail(url, None if from_start else lines, follow=follow))
+
+
+@app.command()
+def show(stream: Annotated[str, typer.Argument(help="For instance drive-42.")]) -> None:
+    """Print every event of one stream, with its data."""
+    url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
+    recorded = asyncio.run(_read(url, stream))
+    if not recorded:
+        raise Failure(f"there is no stream {stream}")
+    for event in recorded:
+        console.print(heading(event), highlight=False)
+        console.print_json(data=event.data)
+
+
+async def _tail(url: str, back: int | None, *, follow: bool) -> None:
+    from chassis import event_store
+
+    database = _database(url)
+    try:
+        async with database.connection() as connection:
+            start = await connection.fetchrow(BEFORE_NEWEST, back) if back is not None else None
+        cursor = event_store.Cursor(start["tx"], start["position"]) if start else event_store.Cursor()
+        while True:
+            async with database.connection() as connection:
+                page = await event_store.read_log(connection, cursor, limit=PAGE)
+            for _, event in page:
+                console.print(heading(event), highlight=False, end="  ")
+                console.print(brief(event), markup=False, highlight=False, soft_wrap=True)
+            if page:
+                cursor = page[-1][0]
+            elif follow:
+                await asyncio.sleep(POLL_S)
+            else:
+                return
+    finally:
+        await database.close()
+
+
+async def _read(url: str, stream: str) -> "list[Recorded]":
+    from chassis import event_store
+
+    database = _database(url)
+    try:
+        async with database.connection() as connection:
+            return await event_store.read(connection, stream)
+    finally:
+        await database.close()
+
+
+def _database(url: str) -> "Database":
+    from chassis.database import Database
+
+    return Database(url, pool_size=1, application_name="placewire-cli")
+
+
+def heading(event: "Recorded") -> str:
+    at = event.recorded_at.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    return f"[dim]{at}[/dim] [bold]{event.stream}[/bold]@{event.version} [cyan]{event.type}[/cyan]"
+
+
+def brief(event: "Recorded") -> str:
+    """The event's data on one line, without names and addresses of people: a terminal is not the place."""
+    hidden = {"name", "email", "record"}
+    fields = (f"{name}={value}" for name, value in event.data.items() if name not in hidden and value is not None)
+    return " ".join(fields)

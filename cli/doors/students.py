@@ -1,3 +1,76 @@
-"""stub"""
+"""``placewire students``: many at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
-app = typer.Typer()
+
+from cli.doors.caller import ApiUrl, Email, Password, Token
+from cli.failures import Failure
+from cli.output import console, sent, table
+
+if TYPE_CHECKING:
+    from cli.api_client import Api
+
+SHOWN = 50
+
+app = typer.Typer(help="Students, over HTTP.", no_args_is_help=True)
+
+
+@app.callback()
+def students() -> None:
+    """Students, over HTTP."""
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV (UTF-8) or XLSX.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong; write nothing.")] = False,
+    mapping: Annotated[
+        str | None, typer.Option(help='Which column is which, as JSON: \'{"roll_number": "their header"}\'.')
+    ] = None,
+    api: ApiUrl = None,
+    token: Token = None,
+    email: Email = None,
+    password: Password = None,
+) -> None:
+    """Enrol every student of FILE, or none: first a check of all rows, then, if all are good, the import."""
+    from cli.doors.caller import signed_in
+
+    caller = signed_in(api, token, email, password)
+    checked = upload(caller, file, dry_run=True, mapping=mapping)
+    if checked["error_count"]:
+        show_errors(checked)
+        raise Failure(f"{checked['rows'] - checked['valid']:,} of {checked['rows']:,} rows are wrong: nothing was done")
+    console.print(f"{checked['rows']:,} rows checked, none is wrong.")
+    if not dry_run:
+        done = upload(caller, file, dry_run=False, mapping=mapping)
+        console.print(f"{done['imported']:,} students imported (import {done['import_id']}).")
+
+
+def upload(api: "Api", file: Path, *, dry_run: bool, mapping: str | None = None) -> dict[str, Any]:
+    """The API's report. A file that cannot be used at all is told with its reasons."""
+    from cli.api_client import Refusal
+
+    what, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
+    with sent() as bar:
+        task = bar.add_task(f"{what}: sending", total=size)
+
+        def told(read: int) -> None:
+            bar.update(task, completed=read, description=f"{what}: {'sending' if read < size else 'waiting'}")
+
+        try:
+            report: dict[str, Any] = api.import_students(file, dry_run=dry_run, mapping=mapping, sent=told).body
+        except Refusal as refusal:
+            if refusal.errors and "line" in refusal.errors[0]:
+                show_errors({"errors": refusal.errors, "error_count": len(refusal.errors)})
+            raise
+    return report
+
+
+def show_errors(report: dict[str, Any]) -> None:
+    """The first bad rows, and how many more there are."""
+    rows = [(found.get("line"), found.get("column"), found["reason"]) for found in report["errors"][:SHOWN]]
+    console.print(table(("Line", "Column", "Reason"), rows))
+    if (more := report["error_count"] - len(rows)) > 0:
+        console.print(f"and {more:,} more")

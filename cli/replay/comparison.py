@@ -1,5 +1,6 @@
 """Compares each live table, as the snapshot sees it, with its projection: first by digests, then row by row."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -61,8 +62,9 @@ async def compare(live: Connection, replayed: Connection, table: Table, *, most:
 
     Memory does not grow with the number of rows, nor with that of the differences.
     """
-    left = await _digests(live, f"public.{table.name}", table)
-    right = await _digests(replayed, f"pg_temp.{table.name}", table)
+    left, right = await asyncio.gather(
+        _digests(live, f"public.{table.name}", table), _digests(replayed, f"pg_temp.{table.name}", table)
+    )
     buckets = sorted(bucket for bucket in left.keys() | right.keys() if left.get(bucket) != right.get(bucket))
     told: list[RowDifference] = []
     different = 0
@@ -71,14 +73,12 @@ async def compare(live: Connection, replayed: Connection, table: Table, *, most:
             different += 1
             if len(told) < most:
                 told.append(difference)
-    counts = (sum(count for count, _ in side.values()) for side in (left, right))
-    return TableFindings(table, *counts, different, tuple(told))
+    live_rows, replayed_rows = (sum(count for count, _ in side.values()) for side in (left, right))
+    return TableFindings(table, live_rows, replayed_rows, different, tuple(told))
 
 
 async def _digests(connection: Connection, name: str, table: Table) -> dict[int, tuple[int, int]]:
-    query = DIGESTS.format(
-        table=name, key=_listed(table.key), columns=_listed(table.columns), mask=BUCKETS - 1
-    )
+    query = DIGESTS.format(table=name, key=_listed(table.key), columns=_listed(table.columns), mask=BUCKETS - 1)
     return {row["bucket"]: (row["count"], row["digest"]) for row in await connection.fetch(query)}
 
 

@@ -83,7 +83,8 @@ SELECT stream_id AS subject, CASE
            WHEN s.version IS NULL THEN format('%s events, but no head', e.count)
            WHEN e.count IS NULL THEN format('its head is at version %s, but it has no events', s.version)
            WHEN s.version <> e.last THEN format('its head is at version %s, its last event at %s', s.version, e.last)
-           WHEN e.first <> 1 OR e.count <> e.last THEN format('%s events up to version %s: there is a gap', e.count, e.last)
+           WHEN e.first <> 1 OR e.count <> e.last
+           THEN format('%s events up to version %s: there is a gap', e.count, e.last)
            WHEN s.stream_type <> split_part(stream_id, '-', 1) THEN format('its head says it is a %s', s.stream_type)
        END AS fault
   FROM es.stream s
@@ -133,12 +134,8 @@ def _seals(sealed: str, ledger: str) -> str:
 
 
 CHECKS = {
-    "students selected": _seals(
-        EVALUATED.format(part="added"), SELECTIONS.format(version="selected_version")
-    ),
-    "selections revoked": _seals(
-        EVALUATED.format(part="revoked"), SELECTIONS.format(version="revoked_version")
-    ),
+    "students selected": _seals(EVALUATED.format(part="added"), SELECTIONS.format(version="selected_version")),
+    "selections revoked": _seals(EVALUATED.format(part="revoked"), SELECTIONS.format(version="revoked_version")),
     "selections in force": _seals(NEWEST, IN_FORCE),
     "lists of publications": _seals(LISTED, LISTS),
     "imports": _seals(IMPORTED, ENROLLED),

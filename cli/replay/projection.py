@@ -28,7 +28,7 @@ SET transaction_timeout = 0;
 """
 MAKE_TABLE = "CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL)"
 # Plans are made once, for speed, so they must be made again when the tables have grown.
-REPLAN = "ANALYZE pg_temp.users"
+REPLAN = "ANALYZE {names}"
 READ_ONLY_FROM_NOW_ON = "SET default_transaction_read_only = on"
 
 # Index scan on event_tx_position; a stream keeps its order in it. Visible to the snapshot, not below its xmin: the
@@ -68,11 +68,14 @@ async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
     await connection.execute(READ_ONLY_FROM_NOW_ON)
 
 
-async def project(connection: Connection, snapshot: Snapshot, *, chunk: int = CHUNK) -> AsyncIterator[int]:
+async def project(
+    connection: Connection, tables: Iterable[Table], snapshot: Snapshot, *, chunk: int = CHUNK
+) -> AsyncIterator[int]:
     """Apply every event that ``snapshot`` sees, oldest first; yields how many each chunk had."""
+    replan = REPLAN.format(names=", ".join(f"pg_temp.{table.name}" for table in tables))
     tx, position, chunks = 0, 0, 0
     while rows := await connection.fetch(PROJECT_CHUNK, tx, position, snapshot.text, chunk, list(STREAM_TYPES)):
         tx, position, chunks = rows[0]["tx"], rows[0]["position"], chunks + 1
         if chunks.bit_count() == 1:  # a power of two: the tables have doubled
-            await connection.execute(REPLAN)
+            await connection.execute(replan)
         yield sum(row["count"] for row in rows)

@@ -12,6 +12,7 @@ from cli.replay import comparison, ledgers, projection, tables
 from cli.replay.comparison import TableFindings
 from cli.replay.ledgers import CheckFindings
 from cli.replay.projection import Snapshot
+from cli.replay.tables import Table
 
 # The role's own limits are for services; this transaction is long, holds no lock and writes nothing.
 READER = """
@@ -58,7 +59,7 @@ async def verify(url: str, watching: Watching, *, most: int) -> Findings:
             watching.began(snapshot.events)
             await projection.prepare(projector, described)
             # Two servers' processes: the ledgers are checked while the log is projected.
-            _, checks = await asyncio.gather(_project(projector, snapshot, watching), _check(reader, most))
+            _, checks = await asyncio.gather(_project(projector, described, snapshot, watching), _check(reader, most))
             compared = [await comparison.compare(reader, projector, table, most=most) for table in described]
     return Findings(snapshot.events, tuple(compared), tuple(checks))
 
@@ -69,8 +70,10 @@ async def _snapshot(reader: "Session[asyncpg.Record]") -> Snapshot:
     return Snapshot(row["text"], row["events"])
 
 
-async def _project(projector: "Session[asyncpg.Record]", snapshot: Snapshot, watching: Watching) -> None:
-    async for count in projection.project(projector, snapshot):
+async def _project(
+    projector: "Session[asyncpg.Record]", described: list[Table], snapshot: Snapshot, watching: Watching
+) -> None:
+    async for count in projection.project(projector, described, snapshot):
         watching.projected(count)
 
 

@@ -11,7 +11,7 @@ BEGIN
             NULL;
         END;
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), name);
-        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = %L', name, current_database(), '30s');
+        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = %L', name, current_database(), '10s');
         EXECUTE format('ALTER ROLE %I IN DATABASE %I SET transaction_timeout = %L', name, current_database(), '60s');
         EXECUTE format('ALTER ROLE %I IN DATABASE %I SET lock_timeout = %L', name, current_database(), '20s');
     END LOOP;

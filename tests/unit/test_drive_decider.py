@@ -65,9 +65,7 @@ def test_auto_publish_publishes_at_once_to_everyone_eligible() -> None:
 def test_publishing_takes_the_criteria_of_the_moment() -> None:
     stricter = POSTING.model_copy(update={"criteria": Criteria(min_cgpa=Decimal(8))})
     past = after(CREATED, DriveRevised(drive_id=1, posting=stricter, changed=["criteria"]))
-    assert decide(past, PublishDrive(1, 8)) == [
-        DrivePublished(drive_id=1, criteria=stricter.criteria, published_by=8)
-    ]
+    assert decide(past, PublishDrive(1, 8)) == [DrivePublished(drive_id=1, criteria=stricter.criteria, published_by=8)]
 
 
 def test_publishing_again_is_a_fact_of_its_own() -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
+
 from chassis import event_store
 from chassis.database import Connection
-from chassis.errors import Invalid
+from chassis.errors import Conflict, Invalid
 from chassis.event_store import Appended, Cause, NewId
 from contracts.drives import DriveEvent, DrivePublished, EligibilityRequested, Posting
 from services.api.domains import sql as domains
@@ -64,7 +66,10 @@ async def publish_listed(
             f"{' and more' if len(wrong) > SHOWN_IDS else ''}",
             errors=[{"student_id": id_} for id_ in wrong[:SHOWN_IDS]],
         )
-    requested = await sql.keep_list(connection, drive_id, drive.version + 1, student_ids)
+    try:
+        requested = await sql.keep_list(connection, drive_id, drive.version + 1, student_ids)
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(f"another list is version {drive.version + 1} of drive {drive_id} already") from error
     events = decide(drive, PublishDrive(drive_id, published_by, requested))
     return events, await _append(connection, drive_id, drive.version, events, cause, new_id)
 

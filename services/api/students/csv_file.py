@@ -4,11 +4,12 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from typing import BinaryIO
 
 from chassis.errors import Invalid
-from services.api.students.rows import Row, Unreadable
+from services.api.students.rows import Rows, Unreadable
 
 DELIMITERS = (",", ";", "\t")
 # Longer than the longest cell the csv module reads (its default limit of 131,072), so that it reports the cell, and a
@@ -17,7 +18,7 @@ MAX_LINE = 256 * 1024
 BLOCK_BYTES = 64 * 1024
 
 
-def csv_rows(file: BinaryIO) -> Iterator[Row]:
+def csv_rows(file: BinaryIO) -> Rows:
     """Every row that is not blank, with the number of the line it begins on; the header is the first.
 
     A row that cannot be read is ``Unreadable``, and the next is tried. Separated by comma, semicolon or tab, whichever
@@ -33,7 +34,7 @@ def csv_rows(file: BinaryIO) -> Iterator[Row]:
         ) from error
 
 
-def _rows(file: BinaryIO, delimiter: str) -> Iterator[Row]:
+def _rows(file: BinaryIO, delimiter: str) -> Rows:
     text = _text(file)
     try:
         # strict: what follows a closing quote, and a quote that never closes, are told instead of guessed.
@@ -57,7 +58,8 @@ def _rows(file: BinaryIO, delimiter: str) -> Iterator[Row]:
 def _delimiter(file: BinaryIO) -> str:
     widths = {}
     for delimiter in DELIMITERS:
-        first = next(_rows(file, delimiter), (0, []))[1]
+        with closing(_rows(file, delimiter)) as rows:
+            first = next(rows, (0, ()))[1]
         widths[delimiter] = 0 if isinstance(first, Unreadable) else len(first)
     return max(DELIMITERS, key=lambda delimiter: widths[delimiter])
 

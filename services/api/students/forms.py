@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.errors import Invalid
 from contracts.students import AcademicRecord, Backlogs, BatchYear, Cgpa, Percent
-from services.api.users.routes import Email, Password
+from services.api.users.routes import Password
 
 # Postgres has no NUL in a text.
 NO_NUL = r"^[^\x00]*$"
 
+Email = Annotated[str, Field(max_length=320, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
 RollNumber = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
 Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL)]
@@ -23,7 +24,7 @@ class NewStudent(BaseModel):
     model_config = ConfigDict(str_strip_whitespace=True)
 
     name: Name
-    email: Annotated[Email, Field(pattern=NO_NUL)]
+    email: Email
     roll_number: RollNumber
     branch: Branch | None = None
     batch_year: BatchYear | None = None

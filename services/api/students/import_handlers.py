@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -106,7 +106,7 @@ def _what_is_wrong(judged: Judged) -> str:
     )
 
 
-async def _read_ahead(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _read_ahead(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     """``chunks``, each made in a thread while the one before it is used."""
     loop = asyncio.get_running_loop()
     coming = loop.run_in_executor(_threads, next, chunks, None)
@@ -117,3 +117,4 @@ async def _read_ahead(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     finally:
         await asyncio.wait([coming])  # the thread must be done with the file before it is closed
         coming.exception()
+        chunks.close()

@@ -1,6 +1,6 @@
 """What the readers of files yield."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,3 +15,5 @@ class Unreadable:
 
 # Line of the file, from 1, and the row's cells as text.
 Row: TypeAlias = tuple[int, Sequence[str] | Unreadable]
+# To be closed by whoever does not read to the end: it holds on to the file.
+Rows: TypeAlias = Generator[Row, None, None]

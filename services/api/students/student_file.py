@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
@@ -10,7 +11,7 @@ from typing import BinaryIO
 from chassis.errors import Invalid
 from services.api.students.columns import COLUMNS, Layout, layout_of
 from services.api.students.csv_file import csv_rows
-from services.api.students.rows import Row, Unreadable
+from services.api.students.rows import Row, Rows, Unreadable
 from services.api.students.xlsx_file import xlsx_rows
 
 CHUNK_ROWS = 2_000
@@ -31,28 +32,27 @@ class StudentFile:
     mapping: Mapping[str, str]
 
 
-def copy_chunks(file: StudentFile) -> Iterator[bytes]:
+def copy_chunks(file: StudentFile) -> Generator[bytes, None, None]:
     """The rows under the header in COPY's CSV format: line, wrong column, what is wrong, then ``COLUMNS``.
 
     Trimmed; an empty cell is null. Raises ``Invalid`` when the file as a whole cannot be used.
     """
-    rows = _rows(file)
-    first, header = next(rows, (0, ()))
-    if isinstance(header, Unreadable):
-        raise Invalid(f"Line {first}, the header, cannot be used: {header.reason}.")
-    if not header:
-        raise Invalid("The file is empty.")
-    headers = [name.strip() for name in header]
-    layout = layout_of(headers, file.mapping)
-    encoded = _encoded(rows, layout, len(headers))
-    chunk = next(encoded, None)
-    if chunk is None:
-        raise Invalid("The file has a header and no rows under it.")
-    yield chunk
-    yield from encoded
+    with closing(_rows(file)) as rows:
+        line, header = next(rows, (0, ()))
+        if isinstance(header, Unreadable):
+            raise Invalid(f"Line {line}, the header, cannot be used: {header.reason}.")
+        if not header:
+            raise Invalid("The file is empty.")
+        headers = [name.strip() for name in header]
+        encoded = _encoded(rows, layout_of(headers, file.mapping), len(headers))
+        chunk = next(encoded, None)
+        if chunk is None:
+            raise Invalid("The file has a header and no rows under it.")
+        yield chunk
+        yield from encoded
 
 
-def _rows(file: StudentFile) -> Iterator[Row]:
+def _rows(file: StudentFile) -> Rows:
     file.content.seek(0)
     start = file.content.read(8)
     if start.startswith(ZIP):

@@ -11,7 +11,7 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 from chassis.errors import Invalid
-from services.api.students.rows import Row
+from services.api.students.rows import Rows
 
 # Sheets are read row by row; everything else stands in memory, several times as large (the shared texts above all).
 MAX_IN_MEMORY_BYTES = 48 * 1024 * 1024
@@ -23,7 +23,7 @@ BROKEN = (
 )  # fmt: skip
 
 
-def xlsx_rows(file: BinaryIO) -> Iterator[Row]:
+def xlsx_rows(file: BinaryIO) -> Rows:
     """Every row that is not blank, with its number in the sheet; the header is the first.
 
     Numbers become text as a person would write them. Rows end at their last filled cell, and have at least as many

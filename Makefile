@@ -1,0 +1,45 @@
+# `uv run` makes the environment on first use. RUN="uv run --no-sync" leaves it as it is.
+RUN ?= uv run
+STUDENTS ?= 100000
+FILE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs demo migrate lint format test test-full
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## Start everything on this machine and leave it running; prints addresses and sample logins
+	$(RUN) placewire up
+
+down: ## Stop exactly what `make up` started; data stays
+	$(RUN) placewire down
+
+status: ## Show what `make up` has running
+	$(RUN) placewire status
+
+logs: ## Follow what the running processes write, until Ctrl-C
+	$(RUN) placewire logs --follow
+
+demo: ## Show the whole product once, on servers of its own (STUDENTS=100000, or FILE=students.csv)
+	$(RUN) placewire demo --students $(STUDENTS) $(if $(FILE),--file "$(FILE)")
+
+migrate: ## Bring the database of MIGRATION_DATABASE_URL (or of `make up`) to the newest revision
+	$(RUN) placewire migrate
+
+lint: ## Style, types, architecture, dependencies
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) deptry .
+
+format: ## Lay the code out as `make lint` wants it
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+test: ## Every test, at small sizes
+	$(RUN) pytest
+
+test-full: ## Every test, at the sizes that the issues name
+	PLACEWIRE_TEST_SIZE=full $(RUN) pytest

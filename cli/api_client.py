@@ -1,0 +1,166 @@
+"""The public API as the command uses it."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+
+from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure
+
+# A million rows are checked, or written, before the first byte of the answer.
+ANSWER_TIMEOUT_S = 3600.0
+CONNECT_TIMEOUT_S = 5.0
+# The API writes a comment at least every 15 s: a stream that is silent for longer is dead.
+SILENT_FOR_S = 40.0
+RECONNECTS = 20
+RECONNECT_PAUSE_S = 0.5
+
+Job = dict[str, Any]
+
+
+class Refusal(Failure):
+    """The API said no. ``errors`` is its list of what is wrong where, if it gave one."""
+
+    def __init__(self, status: int, message: str, errors: list[dict[str, Any]]) -> None:
+        super().__init__(message, {401: WRONG_USE, 503: UNREACHABLE}.get(status, NO))
+        self.status = status
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``took_s`` is the whole request's time."""
+
+    body: Any
+    status: int
+    took_s: float
+
+
+class Api:
+    """One signed-in caller. Every method raises ``Refusal`` when the API says no."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+
+    def signed_in(self, email: str, password: str) -> "Api":
+        """The same API, as another caller."""
+        answer = self.post("/api/auth/login", json={"email": email, "password": password})
+        return Api(self.url, answer.body["token"])
+
+    def get(self, path: str) -> Any:
+        return self.ask("GET", path).body
+
+    def raw(self, path: str) -> bytes:
+        response = self._client.get(path)
+        _require_success(response)
+        return response.content
+
+    def post(self, path: str, **options: Any) -> Answer:
+        return self.ask("POST", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Answer:
+        return self.ask("PATCH", path, **options)
+
+    def ask(self, method: str, path: str, **options: Any) -> Answer:
+        began = time.perf_counter()
+        response = self._client.request(method, path, **options)
+        _require_success(response)
+        return Answer(response.json(), response.status_code, time.perf_counter() - began)
+
+    def import_students(self, path: Path, *, dry_run: bool, mapping: str | None, sent: Callable[[int], None]) -> Answer:
+        """Upload a CSV or XLSX file. ``sent`` is told the number of bytes read so far."""
+        with path.open("rb") as content:
+            return self.post(
+                f"/api/students/import?dry_run={str(dry_run).lower()}",
+                files={"file": (path.name, _Watched(content, sent))},
+                data={"mapping": mapping} if mapping else None,
+            )
+
+    def follow(self, job_id: str) -> Iterator[Job]:
+        """The job each time it changes, until it has ended. A lost stream is taken up again."""
+        lost = 0
+        while True:
+            try:
+                for job in self._stream(job_id):
+                    yield job
+                    if job["finished_at"] is not None:
+                        return
+            except httpx.TransportError:
+                lost += 1
+                if lost > RECONNECTS:
+                    raise
+            time.sleep(RECONNECT_PAUSE_S)
+
+    def _stream(self, job_id: str) -> Iterator[Job]:
+        timeout = httpx.Timeout(SILENT_FOR_S, connect=CONNECT_TIMEOUT_S)
+        with self._client.stream("GET", f"/api/jobs/{job_id}/events", timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+            _require_success(response)
+            for name, data in server_sent(response.iter_lines()):
+                if name == "job":
+                    yield json.loads(data)
+
+
+def server_sent(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The events of a stream as ``(name, data)``.
+
+    Source: HTML Living Standard, section 9.2.6 (id and retry are not used here).
+    """
+    name, data = "message", list[str]()
+    for line in lines:
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                yield name, "\n".join(data)
+            name, data = "message", []
+        elif field == "event":
+            name = value
+        elif field == "data":
+            data.append(value)
+
+
+def _require_success(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    found: Mapping[str, Any] = problem if isinstance(problem, dict) else {}
+    message = str(found.get("message") or f"HTTP {response.status_code} from {response.request.url}")
+    raise Refusal(response.status_code, message, list(found.get("errors") or []))
+
+
+class _Watched:
+    """A file that tells how far it has been read."""
+
+    def __init__(self, content: BinaryIO, told: Callable[[int], None]) -> None:
+        self._content = content
+        self._told = told
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._content.read(size)
+        self._told(self._content.tell())
+        return block
+
+    def fileno(self) -> int:
+        return self._content.fileno()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._content.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._content.tell()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(64 * 1024):
+            yield block

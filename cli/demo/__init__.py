@@ -1,0 +1,1 @@
+"""``placewire demo``: the whole product once, on a machine that has nothing."""

@@ -1,0 +1,127 @@
+"""What the demo does once the system is up: import, publish over the bus, ask as students, publish without the bus."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cli.api_client import Api, Job
+from cli.demo import drives
+from cli.demo.drives import DemoDrive
+from cli.demo.memory import Peak, watched
+from cli.demo.scene import Scene
+from cli.doors.jobs import watched as watched_job
+from cli.doors.students import upload
+from cli.output import console
+from cli.sample import people
+from cli.sample.pdf import one_page
+
+MEBIBYTE = 1024 * 1024
+BREAKER_TIMEOUT_S = 60.0
+POLL_S = 0.1
+STUDENT_PASSWORD = "a-password-for-the-demo"  # noqa: S105 - of a system that is thrown away
+
+
+def import_students(scene: Scene, head: Api, file: Path, rss_bytes: Callable[[], int]) -> Peak:
+    """Check the file, then import it; how much memory the API took for both."""
+    with watched(rss_bytes) as peak:
+        with scene.step("Check the students (dry run)", waiting=False):
+            checked = upload(head, file, dry_run=True)
+            console.print(f"  {checked['rows']:,} rows, {checked['error_count']:,} errors", highlight=False)
+        with scene.step("Import the students", waiting=False):
+            done = upload(head, file, dry_run=False)
+            console.print(f"  {done['imported']:,} students imported", highlight=False)
+    console.print(f"  API memory: {_mib(peak.before)} before, {_mib(peak.most)} at most", highlight=False)
+    scene.check("every row of the file became a student", done["imported"] == checked["rows"])
+    return peak
+
+
+def publish_over_the_bus(scene: Scene, head: Api) -> int:
+    """Create the first drive with ``auto_calc`` and a PDF, and follow its job. Returns the drive's id."""
+    with scene.step("Wait until the bus is trusted"):
+        wait_for_breaker(head, "closed")
+    pdf = one_page(f"{drives.FIRST.form['company_name']}: {drives.FIRST.form['job_title']}", "Salary: 12 LPA")
+    with scene.step("Publish a drive, with Kafka", waiting=False):
+        answer = head.post(
+            "/api/drives", data=_with_domain(head, drives.FIRST), files={"pdf": ("work.pdf", pdf, "application/pdf")}
+        )
+        drive, asked = answer.body, answer.body["job"]
+        console.print(f"  {drives.FIRST.told}", highlight=False)
+        console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {asked['delivery']}")
+        job = watched_job(head, asked["id"])
+    console.print(f"  via: [bold]{job['via']}[/bold]")
+    scene.check("the job came over the bus", job["via"] == "bus")
+    scene.check("the PDF can be read back", head.raw(drive["pdf_path"]) == pdf)
+    check_selected(scene, drives.FIRST, drive["drive_id"], job)
+    return int(drive["drive_id"])
+
+
+def ask_as_students(scene: Scene, head: Api, drive_id: int) -> None:
+    """Sign in as a student who was selected and as one who was not, and ask each one's own question."""
+    for name, query, expected in (
+        ("Ask as a selected student", drives.A_SELECTED, True),
+        ("Ask as an unselected student", drives.AN_UNSELECTED, False),
+    ):
+        found = scene.query(query, drive_id, [email for email, _, _ in people.students()])
+        if not found:
+            console.print(f"{name}: there is none in this file")
+            continue
+        with scene.step(name, waiting=False):
+            _ask_as(scene, head, drive_id, found[0]["student_id"], expected=expected)
+
+
+def publish_without_the_bus(scene: Scene, head: Api, stop_kafka: Callable[[], None]) -> None:
+    """Stop Kafka and publish the second drive: the same answer, in the same request."""
+    with scene.step("Stop Kafka, wait until it is noticed"):
+        stop_kafka()
+        wait_for_breaker(head, "open")
+    coordinator = head.signed_in("coord@college.edu", people.PASSWORD)
+    with scene.step("Publish a drive, without Kafka", waiting=False):
+        drive_id = head.post("/api/drives", json=_with_domain(head, drives.SECOND)).body["drive_id"]
+        answer = coordinator.post(f"/api/drives/{drive_id}/publish")
+    job = answer.body["job"]
+    console.print(f"  {drives.SECOND.told}", highlight=False)
+    console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {job['delivery']}")
+    console.print(f"  via: [bold]{job['via']}[/bold]")
+    scene.check("the job went over HTTP, and was done in the request", (job["via"], answer.status) == ("http", 200))
+    check_selected(scene, drives.SECOND, drive_id, job)
+
+
+def check_selected(scene: Scene, drive: DemoDrive, drive_id: int, job: Job) -> None:
+    """Hold the job's count and the ledger's against one by hand."""
+    told = (job["result"] or {}).get("selected")
+    by_hand = scene.query(drive.count)[0]["count"]
+    in_force = scene.query(drives.IN_FORCE, drive_id)[0]["count"]
+    scene.check(
+        f"{by_hand:,} by plain SQL = {told if told is None else f'{told:,}'} told = {in_force:,} in the ledger",
+        job["state"] == "succeeded" and by_hand == told == in_force,
+    )
+
+
+def wait_for_breaker(api: Api, state: str) -> None:
+    """Return when the API's breaker for the eligibility service is ``open`` or ``closed``. Raises ``TimeoutError``."""
+    deadline = time.monotonic() + BREAKER_TIMEOUT_S
+    while api.get("/readyz")["bus"]["eligibility"] != state:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the breaker did not become {state} in {BREAKER_TIMEOUT_S:.0f} s")
+        time.sleep(POLL_S)
+
+
+def _ask_as(scene: Scene, head: Api, drive_id: int, student_id: int, *, expected: bool) -> None:
+    record = scene.query(drives.RECORD, student_id)[0]
+    head.patch(f"/api/users/{student_id}", json={"password": STUDENT_PASSWORD})
+    student = head.signed_in(record["email"], STUDENT_PASSWORD)
+    answer = student.get(f"/api/eligibility/{drive_id}/check")
+    marks = f"CGPA {record['cgpa']}, 10th {record['tenth_percent']}, 12th {record['twelfth_percent']}"
+    console.print(f"  {record['name']} ({record['roll_number']}): {marks}, {record['active_backlogs']} backlogs")
+    reasons = f" ({', '.join(answer['reasons'])})" if answer["reasons"] else ""
+    console.print(f"  eligible: [bold]{answer['eligible']}[/bold], {answer['reason']}{reasons}", highlight=False)
+    scene.check(f"the answer is {'yes' if expected else 'no'}", answer["eligible"] is expected)
+
+
+def _with_domain(head: Api, drive: DemoDrive) -> dict[str, Any]:
+    return drive.form | {"domain_id": head.get("/api/job-domains")[0]["domain_id"]}
+
+
+def _mib(size: int) -> str:
+    return f"{size / MEBIBYTE:.0f} MiB"

@@ -1,0 +1,36 @@
+"""The most memory that a process held while something went on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+SAMPLE_EVERY_S = 0.02
+
+
+@dataclass(slots=True)
+class Peak:
+    """Both in bytes."""
+
+    before: int = 0
+    most: int = 0
+
+
+@contextmanager
+def watched(rss_bytes: Callable[[], int]) -> Iterator[Peak]:
+    """Sample ``rss_bytes`` until the block ends."""
+    before = rss_bytes()
+    peak, ended = Peak(before, before), threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(SAMPLE_EVERY_S):
+            peak.most = max(peak.most, rss_bytes())
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+        peak.most = max(peak.most, rss_bytes())

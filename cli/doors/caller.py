@@ -1,0 +1,35 @@
+"""The options with which every command over HTTP says where the API is and who is calling."""
+
+import os
+from typing import Annotated, TypeAlias
+
+import typer
+
+from cli.api_client import Api
+from cli.failures import WRONG_USE, Failure
+
+DEFAULT_API = "http://127.0.0.1:5000"
+PANEL = "Who is calling"
+
+ApiUrl: TypeAlias = Annotated[
+    str | None, typer.Option("--api", help=f"PLACEWIRE_API, else {DEFAULT_API}.", rich_help_panel=PANEL)
+]
+Token: TypeAlias = Annotated[
+    str | None, typer.Option(help="PLACEWIRE_TOKEN. Instead of signing in.", rich_help_panel=PANEL)
+]
+Email: TypeAlias = Annotated[str | None, typer.Option(help="PLACEWIRE_EMAIL.", rich_help_panel=PANEL)]
+Password: TypeAlias = Annotated[
+    str | None, typer.Option(help="PLACEWIRE_PASSWORD; asked for when missing.", rich_help_panel=PANEL)
+]
+
+
+def signed_in(api: str | None, token: str | None, email: str | None, password: str | None) -> Api:
+    """The API as the caller that options and environment name. Raises ``Failure`` when they name nobody."""
+    client = Api(api or os.environ.get("PLACEWIRE_API") or DEFAULT_API, token or os.environ.get("PLACEWIRE_TOKEN"))
+    if token or (os.environ.get("PLACEWIRE_TOKEN") and not email):
+        return client
+    email = email or os.environ.get("PLACEWIRE_EMAIL")
+    if not email:
+        raise Failure("who is calling? Give --email and --password, or --token (or their variables)", WRONG_USE)
+    password = password or os.environ.get("PLACEWIRE_PASSWORD") or typer.prompt(f"Password of {email}", hide_input=True)
+    return client.signed_in(email, password)

@@ -1,0 +1,99 @@
+"""The settings of each process of a system on this machine, and the files that keep them."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from cli import environment
+
+LOOPBACK = "127.0.0.1"
+PORTS = {"api": 5000, "eligibility": 5001, "relay": 5004}
+# The processes in the order they start; each has a database role of its name.
+PROCESSES = ("eligibility", "relay", "api")
+SECRETS = ("JWT_SECRET", "INTERNAL_SECRET")
+# Nobody but the owner reads secrets.
+PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a system runs. ``database_url`` is the owner's; ``ports`` has every process's."""
+
+    database_url: str
+    kafka_bootstrap_servers: str
+    ports: dict[str, int]
+    uploads: Path
+    secrets: dict[str, str]
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports['api']}"
+
+    def settings(self, process: str) -> dict[str, str]:
+        """The environment of ``process``, under its own database role."""
+        return {
+            "ENVIRONMENT": "development",
+            "LOG_FORMAT": "text",
+            "DATABASE_URL": as_role(self.database_url, f"placewire_{process}"),
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "PORT": str(self.ports[process]),
+            "STORAGE_URL": self.uploads.as_uri(),
+            "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
+            **self.secrets,
+        }
+
+
+def as_role(url: str, role: str) -> str:
+    """``url`` with another role. Connections from this machine are trusted, so there is no password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}"))
+
+
+def named(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+def fresh_secrets() -> dict[str, str]:
+    return {name: secrets.token_urlsafe(36) for name in SECRETS}
+
+
+def kept_secrets(folder: Path = environment.FOLDER) -> dict[str, str]:
+    """The secrets of this checkout's last ``up``, so that sign-ins outlive a restart; else new ones."""
+    path = folder / "env"
+    found = environment.parse(path.read_text()) if path.is_file() else {}
+    return fresh_secrets() | {name: found[name] for name in SECRETS if name in found}
+
+
+def keep(place: Place, login: tuple[str, str], folder: Path = environment.FOLDER) -> list[Path]:
+    """Write ``env`` for commands and the API, and ``env.<process>`` for the other processes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for_commands = place.settings("api") | {
+        "MIGRATION_DATABASE_URL": place.database_url,
+        "PLACEWIRE_API": place.api_url,
+        "PLACEWIRE_EMAIL": login[0],
+        "PLACEWIRE_PASSWORD": login[1],
+    }
+    files = {"env": for_commands} | {f"env.{name}": place.settings(name) for name in PROCESSES if name != "api"}
+    for name, values in files.items():
+        _write_privately(folder / name, environment.render(values))
+    return [folder / name for name in files]
+
+
+def forget(folder: Path = environment.FOLDER) -> None:
+    """After ``down`` commands must not look for servers that are gone; secrets stay."""
+    path = folder / "env"
+    if path.is_file():
+        found = environment.parse(path.read_text())
+        _write_privately(path, environment.render({name: found[name] for name in SECRETS if name in found}))
+    for name in PROCESSES:
+        (folder / f"env.{name}").unlink(missing_ok=True)
+
+
+def _write_privately(path: Path, text: str) -> None:
+    scratch = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w") as file:
+        os.fchmod(file.fileno(), PRIVATE)
+        file.write(text)
+    scratch.replace(path)

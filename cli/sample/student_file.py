@@ -1,0 +1,80 @@
+"""A file of made-up students with marks as they are spread in a real college. The same numbers every time."""
+
+import csv
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# What a real file calls them; the import knows these names.
+HEADER = (
+    "Student Name", "Email", "Roll No", "Branch", "Batch", "10th %", "12th %", "CGPA", "Active Backlogs", "Department",
+)  # fmt: skip
+BRANCHES = {"CSE": 32, "IT": 18, "ECE": 20, "EEE": 10, "ME": 12, "CE": 8}
+DEPARTMENTS = {
+    "CSE": "Computing", "IT": "Computing", "ECE": "Electronics", "EEE": "Electronics", "ME": "Mechanics",
+    "CE": "Building",
+}  # fmt: skip
+BATCH = 2027
+GIVEN = (
+    "Aarav", "Aditi", "Akash", "Ananya", "Arjun", "Bhavna", "Chetan", "Deepa", "Dev", "Divya", "Esha", "Farhan",
+    "Gauri", "Harsh", "Ishaan", "Jaya", "Kabir", "Kavya", "Lakshmi", "Manish", "Meera", "Nikhil", "Nisha", "Om",
+    "Pooja", "Rahul", "Riya", "Rohan", "Sana", "Sneha", "Tara", "Uday", "Varun", "Vidya", "Yash", "Zoya",
+)  # fmt: skip
+FAMILY = (
+    "Agarwal", "Bhat", "Chauhan", "Das", "Deshmukh", "Fernandes", "Gupta", "Iyer", "Jain", "Joshi", "Kapoor", "Khan",
+    "Kulkarni", "Kumar", "Menon", "Mishra", "Nair", "Patel", "Pillai", "Rao", "Reddy", "Saxena", "Sen", "Shah",
+    "Sharma", "Singh", "Thomas", "Verma",
+)  # fmt: skip
+# Diploma holders have no 12th; some marks have not come in.
+NO_TWELFTH, NO_TENTH, NO_CGPA = 0.03, 0.004, 0.006
+
+Row = tuple[str | int, ...]
+
+
+def rows(count: int, *, seed: int = 2027) -> Iterator[Row]:
+    """``count`` students, the same for the same ``seed``; no e-mail address or roll number comes twice."""
+    chance = random.Random(seed)  # noqa: S311 - made-up marks
+    branches, weights = tuple(BRANCHES), tuple(BRANCHES.values())
+    for number in range(1, count + 1):
+        branch = chance.choices(branches, weights)[0]
+        given, family = chance.choice(GIVEN), chance.choice(FAMILY)
+        email = f"{given}.{family}.{number}@students.college.edu".lower()
+        marks = _marks(chance)
+        yield (
+            f"{given} {family}",
+            email,
+            f"{BATCH % 100}{branch}{number:07}",
+            branch,
+            BATCH,
+            *marks,
+            DEPARTMENTS[branch],
+        )
+
+
+def write(path: Path, count: int, *, written: Callable[[int], None] = lambda _: None, seed: int = 2027) -> None:
+    """A CSV of ``count`` students at ``path``; ``written`` is told every thousand."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        for number, row in enumerate(rows(count, seed=seed), start=1):
+            writer.writerow(row)
+            if number % 1000 == 0 or number == count:
+                written(number)
+
+
+def _marks(chance: random.Random) -> tuple[str, str, str, int]:
+    """10th, 12th, CGPA, backlogs: one talent shows in all of them, and weak students carry backlogs."""
+    talent = chance.gauss(0, 1)
+    tenth = _mark(chance, 77 + 8 * talent + chance.gauss(0, 7), NO_TENTH, at_most=100)
+    twelfth = _mark(chance, 72 + 8 * talent + chance.gauss(0, 8), NO_TWELFTH, at_most=100)
+    points = 7.1 + 0.85 * talent + chance.gauss(0, 0.45)
+    backlogs = 0
+    while backlogs < 12 and chance.random() < (0.55 if points < 6 else 0.12 if points < 7 else 0.03):
+        backlogs += 1
+    return tenth, twelfth, _mark(chance, points, NO_CGPA, at_most=10), backlogs
+
+
+def _mark(chance: random.Random, value: float, missing: float, *, at_most: int) -> str:
+    """With two decimals; empty when it has not come in. Who is here has passed: the lower tail is folded up."""
+    least = 0.35 * at_most
+    return "" if chance.random() < missing else f"{min(at_most, least + abs(value - least)):.2f}"

