@@ -6,7 +6,7 @@ reorder a stream (measured: 457 inversions in 1,000 events).
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -98,7 +98,10 @@ class Relay:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
         finally:
-            await self._drop_producer()
+            await self.close()
+
+    async def close(self) -> None:
+        await self._drop_producer()
 
     async def _lead(self) -> None:
         """Win the lead and send until something breaks. The lock goes with the session, so a broken one loses it."""
@@ -152,8 +155,8 @@ class Relay:
         producer = await self._ready_producer()
         async with asyncio.timeout(SEND_TIMEOUT_S + 1):
             # One after the other, so that each key keeps its order; the answers come together.
-            futures = [await producer.send(row["topic"], **_message(row)) for row in rows]
-            answers = await asyncio.gather(*futures, return_exceptions=True)
+            sent = [await _handed_to(producer, row) for row in rows]
+            answers = await asyncio.gather(*sent, return_exceptions=True)
         taken, held, failure = [], set(), None
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, BaseException):
@@ -227,6 +230,17 @@ def _message(row: asyncpg.Record) -> dict[str, Any]:
     event = envelope(row)
     headers = event.kafka_headers() + [(f"placewire_{name}", str(value).encode()) for name, value in extra.items()]
     return {"value": orjson.dumps(event.data), "key": key, "headers": headers}
+
+
+async def _handed_to(producer: AIOKafkaProducer, row: asyncpg.Record) -> Awaitable[object]:
+    """The answer to come. What the producer itself refuses is an answer too."""
+    try:
+        answer: Awaitable[object] = await producer.send(row["topic"], **_message(row))
+    except REFUSED_FOR_GOOD as error:
+        refused = asyncio.get_running_loop().create_future()
+        refused.set_exception(error)
+        return refused
+    return answer
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,13 +9,14 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_never, wait_exponential_jitter
 
 from chassis import dead_letters, event_store, jobs, notify, telemetry
 from chassis.database import Connection, Database
 from chassis.errors import Contended, Fenced, Refused, Unavailable
 from chassis.event_store import Cause
 from chassis.jobs import Claim
+from chassis.lease import holding
+from chassis.retrying import until_database_is_back, while_contended
 from contracts.jobs import Job, Kind, Service, State, Via
 from contracts.message import Event
 
@@ -189,7 +189,7 @@ class Runner:
         ):
             self._notifier.notify(notify.JOB, str(claimed.id))
             try:
-                async with self._holding(claimed):
+                async with holding(self._database, claimed, self._lease):
                     await self._settle(claimed)
             except Fenced:
                 log.warning("job.lost", attempts=claimed.attempts)
@@ -206,23 +206,13 @@ class Runner:
         try:
             if claimed.attempts >= MAX_ATTEMPTS:
                 raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
-            await _while_away(partial(self._retrying, claimed))
+            await until_database_is_back(partial(while_contended, partial(self._effect, claimed), most=MAX_ATTEMPTS))
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
-            await _while_away(partial(self._give_up, claimed, error))
+            await until_database_is_back(partial(self._give_up, claimed, error))
         else:
             self._dead_in_a_row = 0
-
-    async def _retrying(self, claimed: Claim) -> None:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Contended),
-            stop=stop_after_attempt(MAX_ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=0.05, max=2),
-            reraise=True,
-        ):
-            with attempt:
-                await self._effect(claimed)
 
     async def _effect(self, claimed: Claim) -> None:
         async with self._database.transaction() as connection:
@@ -267,35 +257,6 @@ class Runner:
         except Unavailable:
             log.warning("job.not_released")  # its lease will run out
 
-    @asynccontextmanager
-    async def _holding(self, claimed: Claim) -> Any:
-        """Renew the lease while the block lasts; cancel the block and raise ``Fenced`` when it is lost."""
-        task = asyncio.current_task()
-        assert task is not None
-        lost = False
-
-        async def renew() -> None:
-            nonlocal lost
-            while not lost:
-                await asyncio.sleep(self._lease.total_seconds() / 3)
-                try:
-                    async with self._database.connection() as connection:
-                        lost = not await jobs.renew(connection, claimed, self._lease)
-                except (Unavailable, Contended) as error:
-                    log.warning("lease.not_renewed", reason=str(error))
-            task.cancel("lease lost")
-
-        renewing = asyncio.create_task(renew())
-        try:
-            yield
-        except asyncio.CancelledError:
-            if lost:
-                task.uncancel()
-                raise Fenced("the lease ran out") from None
-            raise
-        finally:
-            renewing.cancel()
-
     def _observe(self, claimed: Claim, state: State) -> None:
         elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
         telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
@@ -307,15 +268,3 @@ async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
             await event.wait()
     except TimeoutError:
         return
-
-
-async def _while_away(work: Callable[[], Awaitable[None]]) -> None:
-    """Do ``work``, again and again while Postgres is away: that costs a job no attempt."""
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(Unavailable),
-        stop=stop_never,
-        wait=wait_exponential_jitter(multiplier=0.1, max=3),
-        reraise=True,
-    ):
-        with attempt:
-            await work()

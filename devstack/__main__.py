@@ -1,6 +1,7 @@
 """``python -m devstack``: Postgres and Kafka on this machine."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -54,6 +55,7 @@ def _run(command: str, *, follow: bool) -> int:
         case "addresses":
             _print_addresses(stack)
         case "logs":
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where `| head` does
             show_logs(stack.logs, follow=follow)
     return 0
 

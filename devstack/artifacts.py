@@ -31,6 +31,7 @@ LOCK_FILE = Path(__file__).with_name("kafka.lock")
 LOCK_HEAD = "# Made by `python -m devstack lock`. coordinate, size in bytes, SHA-256\n"
 DOWNLOADS_AT_ONCE = 6
 TIMEOUT_S = 60
+SCRATCH = ".download-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ def ensure_jars(
     jars = locked() if jars is None else jars
     if not all(jar.lies_in(folder) for jar in jars):
         with exclusive(folder / ".lock"):
+            for left in folder.glob(f"{SCRATCH}*"):  # by a download that was killed
+                shutil.rmtree(left)
             missing = [jar for jar in jars if not jar.lies_in(folder)]
             if missing:
                 _download_all(missing, folder, repositories)
@@ -100,7 +103,7 @@ def _download_all(jars: list[Jar], folder: Path, repositories: dict[str, str] | 
 
 
 def _download(jar: Jar, folder: Path, repositories: dict[str, str] | None, advance: Callable[[int], None]) -> None:
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
         try:
             fetched = _fetch(jar, Path(scratch) / "repository", repositories, advance)
         except Exception as error:

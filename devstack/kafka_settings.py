@@ -1,7 +1,10 @@
 """How the one broker is set, embedded or in a container, and how its Java is."""
 
 # C1 only: a development broker spends its life starting.
-JVM = ("-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+JVM = (
+    *("-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+    "--sun-misc-unsafe-memory-access=allow",  # which Kafka 4.1 does; Java 25 would warn
+)
 PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": "1",

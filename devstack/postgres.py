@@ -12,29 +12,11 @@ import psutil
 from devstack.answers import postgres_answers
 from devstack.failures import NotReady, StackFailure
 from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.postgres_settings import INITDB, SETTINGS
 from devstack.processes import POLL_S, alive, signalled, tail
-from devstack.unprivileged import enterable, programs, user
+from devstack.unprivileged import enterable, make_folder, programs, user
 
 START_TIMEOUT_S = 60
-TUNING = {
-    "max_connections": "300",
-    "shared_buffers": "256MB",
-    "max_wal_size": "4GB",
-    "timezone": "UTC",
-    "shared_preload_libraries": "pg_stat_statements",
-}
-SETTINGS = {
-    **TUNING,
-    "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",
-    "log_timezone": "UTC",
-    "log_checkpoints": "off",
-}
-# Loopback connections are trusted. Sorting and cases are those of Unicode's code points on every system.
-INITDB = (
-    *("-U", "postgres", "-A", "trust", "-E", "UTF8"),
-    *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
-)
 
 
 class Postgres:
@@ -43,6 +25,8 @@ class Postgres:
     The same object keeps its port through ``kill`` and ``start``; so does another one for the same home while the port
     is free. Another object, or another process, that names the same home finds a running server by its pid file.
     """
+
+    PID_FILE = "data/postmaster.pid"
 
     def __init__(self, home: Path, port: int | None = None) -> None:
         self.home = home.resolve()
@@ -84,8 +68,9 @@ class Postgres:
                 self.port = free_port()
             (self.home / "port").write_text(str(self.port))
             self._run("pg_ctl", "-l", str(self.log), "-w", "-t", str(START_TIMEOUT_S), "-o", self._options(), "start")
-        self._until_it_answers()
+        self.port = self._port_in_use() or self.port
         self._keeps_port = True
+        self._until_it_answers()
 
     def stop(self) -> None:
         """Fast shutdown: connections are cut, everything committed is on disk. Harmless when it does not run."""
@@ -114,7 +99,7 @@ class Postgres:
             self._run("pg_ctl", "-m", mode, "-w", "-t", str(START_TIMEOUT_S), "stop")
 
     def _initialise(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
+        make_folder(self.home)
         shutil.rmtree(self.data, ignore_errors=True)
         if (owner := user()) is not None:
             if not enterable(self.home):
@@ -126,9 +111,9 @@ class Postgres:
 
     def _forget_the_dead(self) -> None:
         """Remove the pid file of a server that was killed, once none of its children works on the data any more."""
-        if (self.data / "postmaster.pid").exists():
+        if (self.home / self.PID_FILE).exists():
             self._end_children()
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+            (self.home / self.PID_FILE).unlink(missing_ok=True)
 
     def _options(self) -> str:
         return " ".join(f"-c {name}='{value}'" for name, value in {**SETTINGS, "port": str(self.port)}.items())
@@ -160,7 +145,7 @@ class Postgres:
             time.sleep(POLL_S)
 
     def _pid_file(self) -> list[str]:
-        path = self.data / "postmaster.pid"
+        path = self.home / self.PID_FILE
         return path.read_text().splitlines() if path.exists() else []
 
     def _port_in_use(self) -> int | None:

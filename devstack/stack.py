@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from devstack.processes import Process
 from devstack.record import Record
-from devstack.unprivileged import as_root, enterable, own_folder
+from devstack.unprivileged import as_root, enterable, make_folder, own_folder
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 POSTGRES_PORT = 5432
@@ -39,7 +39,7 @@ def data_folder(checkout: Path = CHECKOUT) -> Path:
     """
     if as_root() and not enterable(checkout):
         return own_folder(f"placewire-{hashlib.sha256(str(checkout).encode()).hexdigest()[:12]}")
-    return checkout / ".devstack"
+    return make_folder(checkout / ".devstack")
 
 
 class Stack:
@@ -72,24 +72,27 @@ class Stack:
         return {"postgres": self.postgres.log, "kafka": self.kafka.log, **ours}
 
     def start(self) -> Addresses:
-        """Start both and return when both answer. Idempotent. If one fails, neither is left running.
+        """Start both and return when both answer. Idempotent. If one fails, what did not run before is stopped again.
 
         Raises ``StackFailure``.
         """
         ensure_jars()
-        # Starts of one user wait for each other: a port is free until the server that got it listens.
-        with exclusive(cache_folder() / "start.lock"):
+        with _alone():
+            make_folder(self.home)
+            if self.disposable:
+                self.record.starter = Process.this_program()
+                self.record.save()
+            stopped = [server for server in (self.kafka, self.postgres) if not server.running]
             try:
                 self._start()
             except BaseException:
-                self.stop()
+                with uninterrupted():
+                    for server in stopped:
+                        server.stop()
                 raise
         return self.addresses
 
     def _start(self) -> None:
-        if self.disposable:
-            self.record.starter = Process.this_program()
-            self.record.save()
         with ThreadPoolExecutor(2) as threads:
             for started in [threads.submit(self.postgres.start), threads.submit(self.kafka.start)]:
                 started.result()
@@ -113,7 +116,8 @@ class Stack:
 
         The data of a disposable stack is deleted.
         """
-        with uninterrupted():
+        with uninterrupted(), _alone():
+            self.record = Record.load(self.home)
             stopped = []
             for process in reversed(self.record.processes):
                 if process.running:
@@ -128,8 +132,11 @@ class Stack:
     def _stop_servers(self) -> list[str]:
         stopped = [name for name, server in (("kafka", self.kafka), ("postgres", self.postgres)) if server.running]
         if self.disposable:
-            self.kafka.kill()
-            self.postgres.kill()
+            # Also those that its owner started beside these, in folders of their own below.
+            for broker in self.home.glob(f"*/{Kafka.RECORD}"):
+                Kafka(broker.parent).kill()
+            for server in self.home.glob(f"*/{Postgres.PID_FILE}"):
+                Postgres(server.parents[1]).kill()
         else:
             self.kafka.stop()
             self.postgres.stop()
@@ -146,6 +153,11 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self._undo.close()
+
+
+def _alone() -> AbstractContextManager[None]:
+    """One start or stop of this user at a time: a port that was picked is free until the server listens on it."""
+    return exclusive(cache_folder() / "start.lock")
 
 
 def remove_abandoned(folder: Path) -> None:

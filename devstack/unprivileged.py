@@ -45,10 +45,18 @@ def enterable(path: Path) -> bool:
     return all(folder.stat().st_mode & ENTER for folder in (path, *path.parents) if folder.exists())
 
 
+def make_folder(path: Path) -> Path:
+    """``path``, made with its missing parents, which every user may enter whatever the umask."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing if as_root() else ():
+        folder.chmod(0o755)
+    return path
+
+
 def own_folder(name: str) -> Path:
     """A folder of this user's below the system's temporary one, which every user can enter."""
-    path = Path(tempfile.gettempdir()) / name
-    path.mkdir(mode=0o755, exist_ok=True)
+    path = make_folder(Path(tempfile.gettempdir()) / name)
     if path.stat().st_uid != os.geteuid() or path.is_symlink():
         raise StackFailure(f"{path} belongs to somebody else; remove it, or set TMPDIR to another folder")
     return path

@@ -1,6 +1,7 @@
 """``placewire events``: the log as it is written."""
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.3
 PAGE = 500
+HIDDEN = ("name", "email", "record")
 MEANING = "postgresql://role@host/database, a role that may read the log"
 
 # The place in front of the newest $1 events that a gap-safe reader can see.
@@ -104,6 +106,5 @@ def heading(event: "Recorded") -> str:
 
 def brief(event: "Recorded") -> str:
     """The event's data on one line, without names and addresses of people: a terminal is not the place."""
-    hidden = {"name", "email", "record"}
-    fields = (f"{name}={value}" for name, value in event.data.items() if name not in hidden and value is not None)
-    return " ".join(fields)
+    fields = {name: value for name, value in event.data.items() if name not in HIDDEN and value is not None}
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)

@@ -170,10 +170,11 @@ def test_what_a_killed_starter_left_is_removed_by_the_next_one(stack: Stack, fol
     assert stack.running
 
 
-def test_stop_leaves_no_process_and_may_be_repeated(folder: Path) -> None:
-    stack = Stack(folder / "four")
+def test_start_and_stop_may_be_repeated_and_leave_no_process(folder: Path) -> None:
+    stack, late = Stack(folder / "four"), Stack(folder / "four")
     stack.start()
     try:
+        assert late.start() == stack.addresses
         sleeper = stack.launch("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
         processes = [*family(stack), psutil.Process(sleeper.pid)]
         stack.postgres.suspend()

@@ -1,0 +1,23 @@
+"""How the one server is set, embedded or in a container."""
+
+from devstack.ports import LOOPBACK
+
+TUNING = {
+    "max_connections": "300",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "timezone": "UTC",
+    "shared_preload_libraries": "pg_stat_statements",
+}
+SETTINGS = {
+    **TUNING,
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+}
+# Loopback connections are trusted. Sorting and cases are those of Unicode's code points on every system.
+INITDB = (
+    *("-U", "postgres", "-A", "trust", "-E", "UTF8"),
+    *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+)

@@ -1,0 +1,168 @@
+"""What the runner does when work fails: retries, gives up, brakes, waits for the database."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from chassis.database import Connection
+from chassis.errors import Contended, Refused
+from chassis.jobs import Claim
+from chassis.runner import BRAKE_AFTER_DEAD, MAX_ATTEMPTS, Outcome, Work
+from contracts.jobs import State, Via
+from services.eligibility import handlers
+from tests.conftest import Api
+from tests.enrolment import DRIVE, enrol
+from tests.eventually import eventually
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+FAILURES = "SELECT data FROM es.event WHERE type = 'placewire.eligibility.failed.v1'"
+
+
+async def asked(api: Api) -> str:
+    answer = await api.post("/api/drives", json={**DRIVE, "auto_calc": True})
+    job_id: str = answer.json()["job"]["id"]
+    return job_id
+
+
+def failing(error: Exception, *, times: int = 1_000) -> Work:
+    """The real evaluation, after ``error`` was raised ``times`` times."""
+    left = [times]
+
+    async def handle(connection: Connection, claimed: Claim) -> Outcome:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return await handlers.evaluate(connection, claimed)
+
+    return Work(handle=handle, failed=handlers.failed)
+
+
+async def test_a_lost_race_in_the_database_is_tried_again(api: Api, database_url: str) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS - 1)) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+
+
+async def test_the_sixth_lost_race_gives_the_job_up(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.dead) == (State.FAILED, True)
+    assert await owner.fetchval("SELECT count(*) FROM selections") == 0
+
+
+async def test_a_failed_job_is_dead_told_and_copied(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(Refused("the list is on the moon"))) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.dead, job.error) == (State.FAILED, True, "the list is on the moon")
+    [event] = await owner.fetch(FAILURES)
+    assert "the list is on the moon" in event["data"]
+    copy = await owner.fetchrow(
+        "SELECT extra, event_id::text FROM es.outbox WHERE topic = 'placewire.eligibility.dead-letter'"
+    )
+    assert copy is not None
+    assert copy["event_id"] == job_id
+    assert "the list is on the moon" in copy["extra"]
+
+
+async def test_a_bug_is_told_without_its_text(api: Api, database_url: str) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(KeyError("SELECT secret FROM somewhere"))) as runner:
+        [job] = await done(runner, job_id)
+    assert job.error == "internal error (KeyError)"
+
+
+async def test_after_twenty_dead_in_a_row_it_claims_no_more(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    jobs = [await asked(api) for _ in range(BRAKE_AFTER_DEAD + 5)]
+    async with working(database_url, work=failing(Refused("a bad release")), at_once=1) as runner:
+        await done(runner, *jobs[:BRAKE_AFTER_DEAD])
+        assert runner.braked
+        await runner.receive([UUID(id_) for id_ in jobs[BRAKE_AFTER_DEAD:]], Via.BUS)
+        await asyncio.sleep(1.5)  # longer than its poll
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == BRAKE_AFTER_DEAD
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE state = 'received'") == 5
+
+
+async def test_a_second_delivery_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    await enrol(owner, 100)
+    job_id = await asked(api)
+    async with working(database_url) as runner:
+        await done(runner, job_id)
+        [again] = await done(runner, job_id, via=Via.HTTP)
+    assert (again.via, again.attempts) == (Via.BUS, 1)
+
+
+async def test_both_roads_at_once_have_one_effect(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    await enrol(owner, 500)
+    jobs = [await asked(api) for _ in range(5)]
+    async with working(database_url, owner="one") as one, working(database_url, owner="two") as two:
+        await asyncio.gather(
+            *(done(runner, job, via=via) for job in jobs for runner, via in ((one, Via.BUS), (two, Via.HTTP)))
+        )
+    assert await owner.fetchval(
+        "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
+    ) == len(jobs)
+
+
+async def test_a_stopped_runner_gives_back_what_it_could_not_finish(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))")
+    async with working(database_url) as runner:
+        await runner.receive([UUID(job_id)], Via.BUS)
+
+        async def running() -> bool:
+            return bool(await owner.fetchval("SELECT state = 'running' FROM es.job"))
+
+        await eventually(running)
+        await runner.stop(0.1)
+        row: Any = await owner.fetchrow("SELECT state, attempts FROM es.job")
+        assert (row["state"], row["attempts"]) == ("received", 0)
+    await owner.execute("SELECT pg_advisory_unlock_all()")
+    async with working(database_url) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+
+
+async def test_a_job_whose_workers_die_each_time_is_given_up(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    await owner.execute("UPDATE es.job SET attempts = $1", MAX_ATTEMPTS - 1)
+    async with working(database_url) as runner:
+        [job] = await done(runner, job_id)
+    assert job.state is State.FAILED
+    assert job.error is not None
+    assert "the worker died 5 times" in job.error
+
+
+async def test_a_lost_database_connection_costs_no_attempt(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 100)
+    job_id = await asked(api)
+    await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))")
+    async with working(database_url) as runner:
+        await runner.receive([UUID(job_id)], Via.BUS)
+
+        async def waits() -> bool:
+            return bool(await owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"))
+
+        await eventually(waits)
+        await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'")
+        await owner.execute("SELECT pg_advisory_unlock_all()")
+        job = await runner.wait(UUID(job_id), timeout_s=20)
+    assert job is not None
+    assert (job.state, job.attempts) == (State.SUCCEEDED, 1)

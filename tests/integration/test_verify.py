@@ -1,0 +1,236 @@
+"""``placewire verify``: silent about a sound system, whatever it is doing, and sure to find each kind of damage."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from chassis import event_store
+from chassis.database import Database
+from chassis.event_store import Cause
+from cli.replay.comparison import Cell, RowDifference
+from cli.replay.tables import LEDGERS, PROJECTED
+from cli.replay.verification import Findings, Watching
+from cli.replay.verification import verify as verify_at
+from cli.sample import seeding
+from contracts.users import PasswordChanged, Role, RoleChanged, UserCreated
+from tests.conftest import Api
+from tests.enrolment import DRIVE, enrol
+from tests.system import as_role
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+HEAD, COORDINATOR = 1, 2  # of the sample people
+CSV = "name,email,roll_number,cgpa\nA B,a.b@college.edu,CSV-1,8.5\nC D,c.d@college.edu,CSV-2,\n"
+# Everything else in the schema has no event of its own.
+WITHOUT_EVENTS = {"credentials", "job_domains", "idempotency_keys", "alembic_version"}
+UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
+
+
+async def created(api: Api, *, auto_calc: bool) -> dict[str, Any]:
+    answer = await api.post("/api/drives", "HEAD", HEAD, json={**DRIVE, "auto_calc": auto_calc})
+    assert answer.status_code in (201, 202), answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def verify(database_url: str, *, most: int = 20) -> Findings:
+    return await verify_at(database_url, UNWATCHED, most=most)
+
+
+def told(findings: Findings) -> dict[str, int]:
+    """What differs, and how often."""
+    tables = {found.table.name: found.different for found in findings.tables}
+    return {name: count for name, count in (tables | {one.name: one.wrong for one in findings.checks}).items() if count}
+
+
+@pytest_asyncio.fixture
+async def sound(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> AsyncIterator[str]:
+    """A database in which everything has happened at least once. Student 101 and drive 1 are there to be damaged."""
+    await seeding.seed(api.database)
+    await enrol(owner, 300)
+    imported = await api.post(
+        "/api/students/import?dry_run=false", "HEAD", HEAD, files={"file": ("a.csv", CSV, "text/csv")}
+    )
+    assert imported.status_code == 200, imported.text
+    assert (await api.patch("/api/students/50", "HEAD", HEAD, json={"cgpa": "9.99"})).status_code == 200
+    assert (
+        await api.patch("/api/users/3", "HEAD", HEAD, json={"role": "COORDINATOR", "password": "another one"})
+    ).status_code == 200
+    drives = [await created(api, auto_calc=auto) for auto in (True, False, True)]
+    async with working(database_url) as runner:
+        await done(runner, drives[0]["job"]["id"], drives[2]["job"]["id"])
+        for body in ({"selected_students": [4, 5]}, {}):
+            answer = await api.post("/api/drives/1/publish", "HEAD", HEAD, json=body)
+            await done(runner, answer.json()["job"]["id"])
+    assert (await api.post("/api/drives/1/stop-registrations", "COORDINATOR", COORDINATOR)).status_code == 200
+    assert (await api.delete("/api/drives/3", "HEAD", HEAD)).status_code == 200
+    yield database_url
+
+
+async def test_a_sound_system_has_no_difference(sound: str) -> None:
+    findings = await verify(sound)
+    assert told(findings) == {}
+    assert findings.events > 320
+    assert {found.table.name: found.live_rows for found in findings.tables} == {
+        "users": 315, "students": 312, "drives": 2, "evaluations": 1,
+    }  # fmt: skip
+    checked = {one.name: one.checked for one in findings.checks}
+    assert checked["students selected"] == 4
+    assert (checked["lists of publications"], checked["imports"], checked["work asked for"]) == (1, 1, 4)
+
+
+async def test_a_row_that_is_gone_changed_or_too_many_is_named(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    await owner.execute("DELETE FROM students WHERE student_id = 101")
+    await owner.execute("UPDATE students SET cgpa = 1.25, branch = NULL WHERE student_id = 50")
+    await owner.execute("INSERT INTO students (student_id, roll_number, active_backlogs) VALUES (9001, 'NEW', 0)")
+    findings = await verify(sound)
+    assert told(findings) == {"students": 3}
+    [gone, changed, added] = sorted(
+        next(found for found in findings.tables if found.table.name == "students").differences,
+        key=lambda difference: difference.only or "m",
+        reverse=True,
+    )
+    assert gone == RowDifference(("101",), only="replayed")
+    assert added == RowDifference(("9001",), only="live")
+    assert (changed.key, changed.cells[1]) == (("50",), Cell("cgpa", "1.25", "9.99"))
+    assert changed.cells[0].column == "branch"
+    assert changed.cells[0].live is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("UPDATE users SET email = 'x' || email WHERE user_id < 11", {"users": 10}),
+        ("UPDATE users SET password_version = 7 WHERE user_id = 3", {"users": 1}),
+        ("UPDATE drives SET status = 'finished' WHERE drive_id = 1", {"drives": 1}),
+        ("DELETE FROM drives WHERE drive_id = 2", {"drives": 1}),
+        ("UPDATE evaluations SET selected = selected + 1", {"evaluations": 1}),
+        ("TRUNCATE evaluations", {"evaluations": 1}),
+    ],
+)
+async def test_every_read_table_is_compared(
+    damage: str, found: dict[str, int], sound: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await owner.execute(damage)
+    assert told(await verify(sound)) == found
+
+
+SOME_IN_FORCE = """(drive_id, student_id, selected_version) IN (
+    SELECT drive_id, student_id, selected_version FROM selections
+     WHERE drive_id = 1 AND selected_version = {version} AND revoked_version IS {revoked} ORDER BY 2 LIMIT 1)"""
+IN_FORCE = SOME_IN_FORCE.format(version=4, revoked="NULL")
+REVOKED = SOME_IN_FORCE.format(version=2, revoked="NOT NULL")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (f"DELETE FROM selections WHERE {IN_FORCE}", {"students selected", "selections in force"}),
+        (f"DELETE FROM selections WHERE {REVOKED}", {"students selected", "selections revoked"}),
+        (f"UPDATE selections SET student_id = 9001 WHERE {IN_FORCE}", {"students selected", "selections in force"}),
+        (
+            f"UPDATE selections SET revoked_version = NULL WHERE {REVOKED}",
+            {"selections revoked", "selections in force"},
+        ),
+        ("INSERT INTO selections VALUES (2, 4, 1, now())", {"students selected", "selections in force"}),
+        ("DELETE FROM requested_selection WHERE student_id = 5", {"lists of publications"}),
+        ("INSERT INTO requested_selection VALUES (1, 2, 4)", {"lists of publications"}),
+        ("UPDATE es.stream SET version = version + 1 WHERE stream_id = 'drive-1'", {"streams"}),
+        ("DELETE FROM es.stream WHERE stream_id = 'student-101'", {"streams"}),
+        ("INSERT INTO es.stream VALUES ('user-77', 'user', 1, '3')", {"streams"}),
+        ("DELETE FROM es.job WHERE subject = 'drive-3'", {"work asked for"}),
+        ("UPDATE es.job SET subject = 'drive-2' WHERE subject = 'drive-3'", {"work asked for"}),
+        ("UPDATE es.job SET state = 'failed' WHERE subject = 'drive-3'", {"results of jobs"}),
+        (
+            "INSERT INTO es.job (id, service, kind, subject, state)"
+            " VALUES (gen_random_uuid(), 'eligibility', 'eligibility', 'drive-1', 'succeeded')",
+            {"work asked for", "results of jobs"},
+        ),
+    ],
+)
+async def test_every_ledger_stream_and_job_is_checked(
+    damage: str, found: set[str], sound: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await owner.execute(damage)
+    findings = await verify(sound)
+    assert told(findings).keys() == found
+    assert all(check.faults for check in findings.checks if check.wrong)
+
+
+async def test_an_event_that_is_gone_is_missed_everywhere(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    await owner.execute("ALTER TABLE es.event DISABLE TRIGGER ALL")
+    await owner.execute(
+        "DELETE FROM es.event WHERE stream_id IN (SELECT 'student-' || student_id FROM students"
+        " WHERE roll_number = 'CSV-1')"
+    )
+    assert told(await verify(sound)) == {"users": 1, "students": 1, "imports": 1, "streams": 1}
+
+
+async def test_many_differences_are_all_counted_and_the_first_told(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    await owner.execute("UPDATE students SET cgpa = 0, active_backlogs = 99 WHERE student_id > 20")
+    findings = await verify(sound, most=5)
+    students = next(found for found in findings.tables if found.table.name == "students")
+    assert (students.different, len(students.differences)) == (295, 5)
+
+
+async def test_what_goes_on_meanwhile_is_no_difference(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    """Also not behind a transaction that began earlier and has not ended: readers of the log must wait for it."""
+    database = Database(as_role(sound, "placewire_api"), pool_size=6, application_name="test-writer")
+    cause = Cause(source="test", correlation_id=uuid4())
+    writing = True
+
+    async def write(first_id: int) -> None:
+        for id_ in range(first_id, first_id + 10_000):
+            user = UserCreated(user_id=id_, name="Somebody", email=f"{id_}@x.edu", role=Role.STAFF)
+            events = [RoleChanged(user_id=id_, role=Role.COORDINATOR), PasswordChanged(user_id=id_)]
+            async with database.transaction() as connection:
+                await event_store.append(connection, f"user-{id_}", [user], cause, expected_version=0)
+            async with database.transaction() as connection:
+                await event_store.append(connection, f"user-{id_}", events, cause, expected_version=1)
+            if not writing:
+                return
+
+    slow = owner.transaction()
+    await slow.start()
+    await owner.execute("SELECT pg_current_xact_id()")
+    try:
+        writers = [asyncio.create_task(write(first)) for first in (20_000, 40_000, 60_000)]
+        found = [await verify(sound) for _ in range(4)]
+        writing = False
+        await asyncio.gather(*writers)
+    finally:
+        await slow.rollback()
+        await database.close()
+    assert [told(findings) for findings in found] == [{}] * 4
+    assert found[-1].events > found[0].events
+
+
+async def test_the_api_may_verify_and_nothing_stays_behind(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    objects = "SELECT count(*) FROM pg_class WHERE relnamespace::regnamespace::text !~ '^pg_toast'"
+    before = await owner.fetchval(objects)
+    assert told(await verify(as_role(sound, "placewire_api"))) == {}
+    await asyncio.sleep(0.2)
+    assert await owner.fetchval(objects) == before
+
+
+async def test_a_projection_that_reaches_for_a_live_table_is_stopped(
+    sound: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await owner.execute("""
+        CREATE OR REPLACE FUNCTION project_user(events es.event[]) RETURNS void LANGUAGE sql AS
+        $$ UPDATE job_domains SET domain_name = domain_name || '!' $$
+    """)
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await verify(sound)
+    assert await owner.fetchval("SELECT count(*) FROM job_domains WHERE domain_name LIKE '%!'") == 0
+
+
+async def test_every_table_is_projected_a_ledger_or_without_events(owner: "Owner[asyncpg.Record]") -> None:
+    """A new read table must be put on a list of ``cli/replay/tables.py``, or nobody would ever compare it."""
+    rows = await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert {row["tablename"] for row in rows} == {*PROJECTED, *LEDGERS} | WITHOUT_EVENTS

@@ -1,0 +1,98 @@
+"""The doors: what they understand, how they fail, and that every one explains itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from chassis.errors import Refused, Unavailable
+from cli.api_client import server_sent
+from cli.doors.drives import student_ids
+from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure, told
+from cli.main import app
+from cli.replay.comparison import Cell, RowDifference, Rows, differing
+from cli.replay.tables import Table
+
+STUDENTS = Table("students", ("student_id",), ("student_id", "cgpa"))
+
+
+def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for command in group.registered_commands:
+        assert command.callback is not None
+        yield *path, command.name or command.callback.__name__.strip("_")
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from commands(inner.typer_instance, (*path, inner.name or ""))
+
+
+@pytest.mark.parametrize("command", sorted(commands(app)), ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, [*command, "--help"])
+    assert done.exit_code == 0, done.output
+    said = [line for line in done.output.splitlines() if line.strip() and "Usage" not in line]
+    assert said[0].strip(" │╭╮─") != ""
+
+
+def test_wrong_use_is_told_apart() -> None:
+    assert CliRunner().invoke(app, ["drives", "publish", "none"]).exit_code == WRONG_USE
+
+
+def test_server_sent_events_are_put_together_from_lines() -> None:
+    lines = [
+        ": hello",
+        "",
+        "event: job",
+        'data: {"a":',
+        "data:  1}",
+        "",
+        ": still here",
+        "",
+        "data: x",
+        "",
+        "data: cut",
+    ]
+    assert list(server_sent(lines)) == [("job", '{"a":\n 1}'), ("message", "x")]
+
+
+def test_students_are_named_by_ids_or_by_a_file(tmp_path: Path) -> None:
+    listed = tmp_path / "ids.txt"
+    listed.write_text("7\n8,9\n")
+    assert student_ids("1, 2,3") == [1, 2, 3]
+    assert student_ids(str(listed)) == [7, 8, 9]
+    for wrong in ("one", "1,-2", " "):
+        with pytest.raises(Failure):
+            student_ids(wrong)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Refused("no"), NO),
+        (Unavailable("the database cannot be reached"), UNREACHABLE),
+        (httpx.ConnectError("refused", request=httpx.Request("GET", "http://127.0.0.1:1/x")), UNREACHABLE),
+        (asyncpg.UndefinedTableError("no such table"), WRONG_USE),
+        (asyncpg.InvalidCatalogNameError("no such database"), UNREACHABLE),
+    ],
+)
+def test_what_is_to_be_expected_is_told_in_one_line(error: Exception, code: int) -> None:
+    failure = told(error)
+    assert failure is not None
+    assert (failure.code, "\n" in str(failure)) == (code, False)
+
+
+def test_a_bug_is_not_explained_away() -> None:
+    assert told(KeyError("x")) is None
+
+
+def test_rows_are_compared_by_key_and_column() -> None:
+    live: Rows = {("2",): ("2", "7.00"), ("10",): ("10", None), ("3",): ("3", "8.00")}
+    replayed: Rows = {("2",): ("2", "7.00"), ("10",): ("10", "6.50"), ("4",): ("4", "9.00")}
+    assert differing(STUDENTS, live, replayed) == [
+        RowDifference(("3",), only="live"),
+        RowDifference(("4",), only="replayed"),
+        RowDifference(("10",), cells=(Cell("cgpa", None, "6.50"),)),
+    ]
