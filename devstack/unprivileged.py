@@ -37,7 +37,11 @@ def user() -> str | None:
 
 
 def _exists(name: str) -> bool:
-    return any(account.pw_name == name for account in pwd.getpwall())
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def enterable(path: Path) -> bool:

@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 
 from chassis.database import Database
 from contracts.users import Role
@@ -95,6 +96,7 @@ async def owner(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.
 class Api:
     """The API in this process, over its real app and database; each call is made as a role."""
 
+    app: FastAPI
     client: httpx.AsyncClient
     database: Database
 
@@ -137,7 +139,7 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
 
         await eventually(listening)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            yield Api(client, app.state.context.database)
+            yield Api(app, client, app.state.context.database)
 
 
 @pytest.fixture

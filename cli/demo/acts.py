@@ -11,7 +11,8 @@ from cli.demo.drives import DemoDrive
 from cli.demo.memory import Peak, watched
 from cli.demo.scene import Scene
 from cli.doors.jobs import watched as watched_job
-from cli.doors.students import upload
+from cli.doors.students import show_errors, upload
+from cli.failures import Failure
 from cli.output import console
 from cli.sample import people
 from cli.sample.pdf import one_page
@@ -28,6 +29,11 @@ def import_students(scene: Scene, head: Api, file: Path, rss_bytes: Callable[[],
         with scene.step("Check the students (dry run)", waiting=False):
             checked = upload(head, file, dry_run=True)
             console.print(f"  {checked['rows']:,} rows, {checked['error_count']:,} errors", highlight=False)
+        if checked["error_count"]:
+            show_errors(checked)
+            raise Failure(
+                f"{checked['rows'] - checked['valid']:,} rows of {file} are wrong: mend them, or leave them out"
+            )
         with scene.step("Import the students", waiting=False):
             done = upload(head, file, dry_run=False)
             console.print(f"  {done['imported']:,} students imported", highlight=False)

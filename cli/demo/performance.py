@@ -26,6 +26,7 @@ def perform(students: int, file: Path | None) -> None:
     scene = Scene()
     stack = Stack(folder / str(os.getpid()), disposable=True)
     with ExitStack() as cleared_up:
+        cleared_up.callback(console.print, "Everything is stopped.")
         with scene.step("Start Postgres and Kafka"):
             cleared_up.enter_context(stack)
         place = set_up(scene, stack)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from chassis.database import Database
@@ -126,12 +126,21 @@ def declared_access(route: APIRoute) -> Access | None:
 def require_declared_access(app: FastAPI) -> None:
     """Raise ``RuntimeError`` naming every published route of ``app`` that does not say who may call it."""
     open_routes = [
-        f"{sorted(route.methods or ())} {route.path}"
-        for route in app.routes
-        if isinstance(route, APIRoute) and route.include_in_schema and declared_access(route) is None
+        f"{sorted(route.methods or ())} {path}"
+        for path, route in published_routes(app)
+        if declared_access(route) is None
     ]
     if open_routes:
         raise RuntimeError(f"routes without declared roles: {', '.join(open_routes)}")
+
+
+def published_routes(app: FastAPI) -> list[tuple[str, APIRoute]]:
+    """Path and route of everything in the OpenAPI document, included routers' too."""
+    return [
+        (str(context.path), context.original_route)
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, APIRoute) and context.original_route.include_in_schema
+    ]
 
 
 def _accesses(dependant: Dependant) -> Iterator[Access]:

@@ -1,7 +1,6 @@
 """Kills, for the eligibility job: nothing lost, nothing twice. Each test really does what its name says."""
 
 import asyncio
-import os
 from typing import Any
 
 import asyncpg
@@ -12,10 +11,11 @@ from contracts import topics
 from devstack.kafka import Kafka
 from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
 from tests.eventually import eventually
+from tests.sizes import sized
 from tests.system import System
 
 Owner = asyncpg.Connection
-PUBLISHES = int(os.environ.get("FAULT_PUBLISHES", "40"))
+PUBLISHES = sized(small=40, full=400)
 AUTO = {**DRIVE, "auto_calc": True}
 
 JOB = "SELECT state, via, attempts, result FROM es.job WHERE id = $1"

@@ -1,7 +1,6 @@
 """The log: optimistic concurrency, recognition of repeats, gap-safe reading, append-only."""
 
 import asyncio
-import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -18,10 +17,11 @@ from chassis.errors import Conflict
 from chassis.event_store import Cause, Cursor
 from contracts.drives import DriveDeleted
 from contracts.users import PasswordChanged
+from tests.sizes import sized
 from tests.system import as_role
 
 CAUSE = Cause(source="test", correlation_id=UUID(int=7))
-SECONDS = float(os.environ.get("LOG_READER_SECONDS", "3"))
+SECONDS = sized(small=3, full=15)
 
 
 @pytest_asyncio.fixture

@@ -22,10 +22,11 @@ from contracts import topics
 from contracts.users import PasswordChanged
 from devstack.stack import Addresses
 from tests.eventually import eventually
+from tests.sizes import sized
 from tests.system import as_role
 
 Owner = asyncpg.Connection
-EVENTS = int(os.environ.get("RELAY_EVENTS", "1000"))
+EVENTS = sized(small=1_000, full=20_000)
 CAUSE = Cause(source="test", correlation_id=UUID(int=7))
 EMPTY = "SELECT NOT EXISTS (SELECT FROM es.outbox WHERE event_id IS NOT NULL AND quarantined_at IS NULL)"
 

@@ -119,16 +119,16 @@ def _field_name(location: tuple[int | str, ...]) -> str:
 
 
 async def _form(request: Request) -> tuple[dict[str, Any], Pdf | None]:
-    form = await request.form(max_files=2, max_fields=50, max_part_size=1024 * 1024)
     fields: dict[str, Any] = {}
     pdf: Pdf | None = None
-    for name, value in form.multi_items():
-        if not isinstance(value, UploadFile):
-            fields[name] = value
-        elif name != "pdf" or pdf is not None:
-            raise Invalid("Unexpected field", status=400)
-        elif value.filename:
-            pdf = await _pdf(value)
+    async with request.form(max_files=2, max_fields=50, max_part_size=1024 * 1024) as form:
+        for name, value in form.multi_items():
+            if not isinstance(value, UploadFile):
+                fields[name] = value
+            elif name != "pdf" or pdf is not None:
+                raise Invalid("Unexpected field", status=400)
+            elif value.filename:
+                pdf = await _pdf(value)
     return fields, pdf
 
 

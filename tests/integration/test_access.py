@@ -1,0 +1,213 @@
+"""Who may call what: every route of the app, every role; and roles and passwords that change."""
+
+import asyncio
+
+import asyncpg
+import jwt
+import pytest
+from fastapi import APIRouter, FastAPI
+
+from chassis.identity import Principal, issue_user_token
+from contracts.users import Role
+from services.api.access import declared_access, published_routes, require_declared_access
+from services.api.users.throttle import Throttle
+from tests.conftest import Api
+from tests.eventually import eventually
+from tests.system import SECRET
+
+Owner = asyncpg.Connection
+H, C, STAFF, STUDENT = Role.HEAD, Role.COORDINATOR, Role.STAFF, Role.STUDENT
+ALL = {H, C, STAFF, STUDENT}
+
+# A new route without a row here fails. None: public.
+MATRIX: dict[str, set[Role] | None] = {
+    "POST /api/auth/login": None,
+    "POST /api/auth/password": ALL,
+    "POST /api/users": {H},
+    "PATCH /api/users/{user_id}": {H},
+    "GET /api/students": {H, C, STAFF},
+    "POST /api/students": {H},
+    "PATCH /api/students/{student_id}": {H, C},
+    "POST /api/students/import": {H},
+    "GET /api/job-domains": ALL,
+    "POST /api/job-domains": {H},
+    "GET /api/drives": ALL,
+    "POST /api/drives": {H},
+    "GET /api/drives/{drive_id}": ALL,
+    "PATCH /api/drives/{drive_id}": {H},
+    "DELETE /api/drives/{drive_id}": {H},
+    "POST /api/drives/{drive_id}/publish": {H, C},
+    "POST /api/drives/{drive_id}/trigger-eligibility": {H},
+    "POST /api/drives/{drive_id}/stop-registrations": {C},
+    "GET /api/eligibility/mine": {STUDENT},
+    "GET /api/eligibility/{drive_id}/list": {H, C},
+    "POST /api/eligibility/{drive_id}/filter": {C},
+    "GET /api/eligibility/{drive_id}/check": {STUDENT},
+    "GET /api/jobs": ALL,
+    "GET /api/jobs/{job_id}": ALL,
+    "GET /api/jobs/{job_id}/events": ALL,
+    "GET /uploads/job-descriptions/{name}": None,
+}
+
+
+async def test_every_route_has_a_row_and_says_the_same(api: Api) -> None:
+    declared: dict[str, set[Role] | None] = {}
+    for path, route in published_routes(api.app):
+        access = declared_access(route)
+        assert access is not None
+        for method in route.methods or ():
+            declared[f"{method} {path}"] = None if access.public else set(access.roles)
+    assert declared == MATRIX
+
+
+def test_an_app_with_an_undeclared_route_does_not_start() -> None:
+    app, router = FastAPI(), APIRouter()
+    router.add_api_route("/open", lambda: None)
+    app.include_router(router)
+    with pytest.raises(RuntimeError, match="/open"):
+        require_declared_access(app)
+
+
+@pytest.mark.parametrize("name", [name for name, roles in MATRIX.items() if roles is not None])
+async def test_the_wrong_role_is_refused_and_nobody_is_401(api: Api, name: str) -> None:
+    method, path = name.split(" ")
+    path = path.replace("{job_id}", "00000000-0000-7000-8000-000000000000")
+    for field in ("{user_id}", "{student_id}", "{drive_id}"):
+        path = path.replace(field, "1")
+    anonymous = await api.client.request(method, path)
+    assert (anonymous.status_code, anonymous.json()["message"]) == (401, "No token")
+    forged = await api.client.request(method, path, headers={"Authorization": "Bearer " + jwt.encode({}, "x" * 32)})
+    assert (forged.status_code, forged.json()["message"]) == (401, "Invalid token")
+    allowed = MATRIX[name]
+    assert allowed is not None
+    for role in ALL - allowed:
+        answer = await api._ask(method, path, role, None)
+        assert (answer.status_code, answer.json()["message"]) == (403, "Forbidden: insufficient role"), role
+
+
+async def test_others_jobs_are_not_seen(api: Api) -> None:
+    drive = await api.post("/api/drives", "HEAD", 5, json={"company_name": "A", "job_title": "B", "auto_calc": True})
+    job = drive.json()["job"]["id"]
+    assert (await api.get(f"/api/jobs/{job}", "COORDINATOR", 6)).status_code == 200
+    for role in ("STAFF", "STUDENT"):
+        for path in (f"/api/jobs/{job}", f"/api/jobs/{job}/events"):
+            assert (await api.get(path, role, 6)).status_code == 404
+        assert (await api.get("/api/jobs", role, 6)).json() == []
+
+
+USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
+
+
+async def test_signing_in(api: Api) -> None:
+    created = await api.post("/api/users", json=USER)
+    assert created.status_code == 201, created.text
+    signed = await api.client.post("/api/auth/login", json={"email": USER["email"], "password": USER["password"]})
+    assert signed.status_code == 200
+    assert signed.json()["user"] == {
+        "user_id": created.json()["user_id"], "role": "STAFF", "name": "Asha", "email": "asha@college.edu",
+    }  # fmt: skip
+    mine = await api.client.get("/api/drives", headers={"Authorization": f"Bearer {signed.json()['token']}"})
+    assert mine.status_code == 200
+    for body in ({"email": USER["email"], "password": "wrong"}, {"email": "x@y", "password": "p"}, {}):
+        refused = await api.client.post("/api/auth/login", json=body)
+        assert (refused.status_code, refused.json()["message"]) == (401, "Invalid credentials")
+    assert (await api.client.post("/api/auth/login")).status_code == 401
+    assert (await api.post("/api/users", json=USER)).status_code == 409
+
+
+async def test_guessing_is_slowed_down_for_that_address_only(api: Api) -> None:
+    await api.post("/api/users", json=USER)
+    wrong = {"email": USER["email"], "password": "guess"}
+    answers = [await api.client.post("/api/auth/login", json=wrong) for _ in range(12)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    other = await api.client.post("/api/auth/login", json={"email": "b@college.edu", "password": "x"})
+    assert other.status_code == 401
+
+
+def test_the_throttle_opens_again_after_its_window() -> None:
+    throttle = Throttle(2)
+    throttle.failed("a", now=0)
+    throttle.failed("a", now=1)
+    throttle.check("a", now=61.5)
+
+
+async def sign_in(api: Api, password: str = USER["password"]) -> dict[str, str]:
+    signed = await api.client.post("/api/auth/login", json={"email": USER["email"], "password": password})
+    return {"Authorization": f"Bearer {signed.json()['token']}"}
+
+
+async def test_a_changed_role_counts_at_once(api: Api) -> None:
+    user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
+    signed_in = await sign_in(api)
+    assert (await api.client.get("/api/eligibility/1/list", headers=signed_in)).status_code == 403
+    assert (await api.patch(f"/api/users/{user_id}", json={"role": "COORDINATOR"})).json()["role"] == "COORDINATOR"
+
+    async def allowed() -> bool:
+        return (await api.client.get("/api/eligibility/1/list", headers=signed_in)).status_code == 200
+
+    await eventually(allowed, within_s=1)
+    await api.patch(f"/api/users/{user_id}", json={"role": "STAFF"})
+
+    async def refused() -> bool:
+        return not await allowed()
+
+    await eventually(refused, within_s=1)
+
+
+async def test_a_changed_password_ends_older_tokens(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    await api.post("/api/users", json=USER)
+    old = await sign_in(api)
+    wrong = {"current_password": "no", "new_password": "another one"}
+    assert (await api.client.post("/api/auth/password", json=wrong, headers=old)).status_code == 403
+    right = {"current_password": USER["password"], "new_password": "another one"}
+    changed = await api.client.post("/api/auth/password", json=right, headers=old)
+    assert changed.status_code == 200
+    new = {"Authorization": f"Bearer {changed.json()['token']}"}
+
+    async def ended() -> bool:
+        return (await api.client.get("/api/drives", headers=old)).status_code == 401
+
+    await eventually(ended, within_s=1)
+    assert (await api.client.get("/api/drives", headers=new)).status_code == 200
+    assert (await api.client.get("/api/drives", headers=await sign_in(api, "another one"))).status_code == 200
+    stored = await owner.fetch("SELECT data::text || metadata::text AS all FROM es.event")
+    assert not any("another" in row["all"] or "argon2" in row["all"] for row in stored)
+
+
+async def test_a_role_change_is_believed_without_the_listening_connection(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """The connection that hears of changes is killed: from then on each request asks the database."""
+    user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
+    head = (await api.post("/api/users", json={**USER, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
+    signed_in = await sign_in(api)
+    await owner.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'placewire-api-listen'"
+    )
+    await asyncio.sleep(0.05)
+    assert (await api.patch(f"/api/users/{user_id}", "HEAD", head, json={"role": "COORDINATOR"})).status_code == 200
+    answer = await api.client.get("/api/eligibility/1/list", headers=signed_in)
+    assert answer.status_code == 200, (answer.text, api.app.state.access_changes)
+
+
+async def test_role_changes_that_lock_out_or_lose_marks_are_refused(api: Api) -> None:
+    user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
+    assert (await api.patch(f"/api/users/{user_id}", json={"role": "STUDENT"})).status_code == 409
+    own = (await api.post("/api/users", json={**USER, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
+    token = issue_user_token(Principal(own, Role.HEAD, "H", "h@c.edu", 0), SECRET)
+    answer = await api.client.patch(
+        f"/api/users/{own}", json={"role": "STAFF"}, headers={"Authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 409
+    assert (await api.post("/api/users", json={**USER, "role": "STUDENT"})).status_code == 422
+
+
+async def test_no_password_or_token_reaches_the_logs(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
+    await api.post("/api/users", json=USER)
+    headers = await sign_in(api)
+    await api.client.post("/api/auth/login", json={"email": USER["email"], "password": "wrong horse"})
+    written = capfd.readouterr().err
+    assert USER["password"] not in written
+    assert "wrong horse" not in written
+    assert headers["Authorization"].removeprefix("Bearer ") not in written

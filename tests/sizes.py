@@ -1,0 +1,8 @@
+"""How large a test is: small by default, as the requirements name it with ``make test-full``."""
+
+import os
+
+
+def sized(*, small: int, full: int) -> int:
+    """``full`` when ``PLACEWIRE_TEST_SIZE=full``."""
+    return full if os.environ.get("PLACEWIRE_TEST_SIZE") == "full" else small
