@@ -107,3 +107,29 @@ BEGIN
         DELETE FROM notifications WHERE entity_type = 'drive' AND entity_id = ANY (gone);
     END IF;
 END $$;
+
+CREATE OR REPLACE FUNCTION project(stream_type text, events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    CASE stream_type
+        WHEN 'student' THEN PERFORM project_student(events);
+        WHEN 'user' THEN PERFORM project_user(events);
+        WHEN 'drive' THEN
+            PERFORM project_drive(events);
+            PERFORM project_notifications(events);
+        WHEN 'eligibility' THEN
+            PERFORM project_eligibility(events);
+            PERFORM project_notifications(events);
+        WHEN 'registration' THEN PERFORM project_registration(events);
+        WHEN 'attendance' THEN PERFORM project_attendance(events);
+        ELSE NULL;
+    END CASE;
+END $$;
+
+-- What was recorded before this revision is told too, so that a replay finds nothing else.
+SELECT project_notifications(array_agg(e ORDER BY e.tx, e.position)) FROM es.event e
+ WHERE e.type IN ('placewire.drive.created.v1', 'placewire.drive.published.v1',
+                  'placewire.drive.attendance-published.v1', 'placewire.eligibility.evaluated.v1');
+
+GRANT SELECT, INSERT, DELETE ON notifications TO placewire_api;
+GRANT SELECT, INSERT, UPDATE ON notification_reads, notification_read_marks TO placewire_api;
+GRANT INSERT ON notifications TO placewire_eligibility;
