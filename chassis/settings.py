@@ -20,7 +20,7 @@ class ProcessSettings(BaseSettings):
     port: int = Field(ge=1, le=65535, description="port to listen on")
     log_format: Literal["json", "text"] = Field(default="json", description="json for machines, text for a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level written")
-    shutdown_grace_s: float = Field(default=25, gt=0, description="how long work in hand may take after SIGTERM")
+    shutdown_grace_s: float = Field(default=25.0, gt=0, description="how long work in hand may take after SIGTERM")
 
     @field_validator("database_url")
     @classmethod
@@ -55,7 +55,7 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
         min_length=32, description="signs the tokens with which services call each other; at least 32 characters"
     )
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
-    job_lease_s: float = Field(default=60, ge=1, description="a job whose worker is silent so long is taken over")
+    job_lease_s: float = Field(default=60.0, ge=1, description="a job whose worker is silent so long is taken over")
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)

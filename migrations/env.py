@@ -3,8 +3,10 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import services.api.notifications.tables
 import services.api.tables
-import services.eligibility.tables  # noqa: F401
+import services.eligibility.tables
+import services.maintenance.tables  # noqa: F401
 
 METADATA = SQLModel.metadata
 

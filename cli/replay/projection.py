@@ -15,7 +15,7 @@ from cli.replay.tables import Table
 
 CHUNK = 5_000
 # A stream type whose projection needs rows of another's comes after it; unlisted ones come last.
-STREAM_TYPES = ("student", "user", "drive", "eligibility")
+STREAM_TYPES = ("student", "user", "drive", "eligibility", "registration", "attendance")
 
 SESSION = """
 SET search_path = pg_temp, public;

@@ -117,12 +117,32 @@ BEGIN
     END CASE;
 END $$;
 
-CREATE FUNCTION register_lean(
+-- The next event of p_stream will not sort before those that p_after has now, and p_stream's row is locked, made if need
+-- be: for an event that presumes another stream's, in a transaction whose own id may be older than that one (it has
+-- claimed an Idempotency-Key). Answers p_stream's version, 0 for a new one; null when there is no p_after.
+CREATE FUNCTION es.follow(p_stream text, p_after text) RETURNS bigint LANGUAGE sql AS $$
+    INSERT INTO es.stream AS s (stream_id, stream_type, version, last_tx)
+    SELECT p_stream, split_part(p_stream, '-', 1), 0, a.last_tx FROM es.stream a WHERE a.stream_id = p_after
+    ON CONFLICT (stream_id) DO UPDATE SET last_tx = greatest(s.last_tx, excluded.last_tx)
+    RETURNING s.version
+$$;
+
+-- Registers a student for a drive, or says why not: the whole command in one statement, for the minute in which a
+-- window opens. Deciding, stream, event, outbox and read table as es.append would write them, without its generality:
+-- a third of the time (55 us of server time against 85 for es.append alone; the refusals cost 15). What es.append
+-- promises holds: the head is inserted first and decides races of one student; tx is not below the own xid, nor below
+-- the drive's events (see es.follow); no savepoint.
+--
+-- The gate: whoever registers holds it shared, whoever stops or deletes holds it alone. The drive is read by the *next*
+-- statement, whose snapshot is taken after the lock was granted, so it sees what the stop has committed.
+-- enable_seqscan: plans are kept for a connection's life, and one made while a table was small would stay.
+CREATE FUNCTION register(
     p_drive integer, p_student integer, p_event_id uuid, p_metadata jsonb,
     OUT outcome text, OUT registration_id integer, OUT registered_at timestamptz
-) LANGUAGE plpgsql VOLATILE AS $$
+) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
 DECLARE
-    not_before xid8;
+    me CONSTANT text := format('registration-%s-%s', p_drive, p_student);
+    carried xid8;
     appended es.event;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('registration:' || p_drive, 0));
@@ -135,84 +155,33 @@ BEGIN
                     SELECT FROM selections c
                      WHERE c.drive_id = p_drive AND c.student_id = p_student AND c.revoked_version IS NULL)
                THEN 'not selected'
-               WHEN EXISTS (SELECT FROM registrations r WHERE r.drive_id = p_drive AND r.student_id = p_student)
-               THEN 'registered already'
+               ELSE 'registered'
            END, (SELECT last_tx FROM es.stream WHERE stream_id = 'drive-' || p_drive)
-      INTO outcome, not_before
+      INTO outcome, carried
       FROM drives d LEFT JOIN students s ON s.student_id = p_student
      WHERE d.drive_id = p_drive;
     IF NOT FOUND THEN
         outcome := 'no drive';
     END IF;
-    IF outcome IS NOT NULL THEN
+    IF outcome <> 'registered' THEN
         RETURN;
     END IF;
 
-    registration_id := nextval('registration_id_seq');
-    WITH head AS (
-        INSERT INTO es.stream AS s (stream_id, stream_type, version, last_tx)
-        VALUES (format('registration-%s-%s', p_drive, p_student), 'registration', 1,
-                greatest(pg_current_xact_id(), not_before))
-        ON CONFLICT DO NOTHING
-        RETURNING s.stream_id, s.last_tx
-    ), written AS (
-        INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
-        SELECT h.last_tx, pg_current_xact_id(), h.stream_id, 1, p_event_id, 'placewire.registration.registered.v1',
-               jsonb_build_object('registration_id', registration_id, 'drive_id', p_drive, 'student_id', p_student),
-               p_metadata
-          FROM head h
-        RETURNING w
-    ), queued AS (
-        INSERT INTO es.outbox (lane, topic, key, event_id)
-        SELECT 1, 'placewire.registration', (w).stream_id, (w).event_id FROM written
-    )
-    SELECT (w).* INTO appended FROM written;
+    INSERT INTO es.stream AS s (stream_id, stream_type, version, last_tx)
+    VALUES (me, 'registration', 1, greatest(pg_current_xact_id(), carried))
+    ON CONFLICT (stream_id) DO NOTHING RETURNING s.last_tx INTO carried;
     IF NOT FOUND THEN
         outcome := 'registered already';
-        registration_id := NULL;
-        RETURN;
-    END IF;
-    PERFORM project_registration(ARRAY[appended]);
-    registered_at := appended.recorded_at;
-    outcome := 'registered';
-END $$;
-
-CREATE FUNCTION register_append(
-    p_drive integer, p_student integer, p_event_id uuid, p_metadata jsonb,
-    OUT outcome text, OUT registration_id integer, OUT registered_at timestamptz
-) LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    not_before xid8;
-    v bigint;
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended('registration:' || p_drive, 0));
-    SELECT CASE
-               WHEN d.status <> 'posted' THEN 'not posted'
-               WHEN s.student_id IS NULL OR NOT meets_criteria(
-                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                    d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years) THEN 'not eligible'
-               WHEN NOT d.auto_published AND NOT EXISTS (
-                    SELECT FROM selections c
-                     WHERE c.drive_id = p_drive AND c.student_id = p_student AND c.revoked_version IS NULL)
-               THEN 'not selected'
-               WHEN EXISTS (SELECT FROM registrations r WHERE r.drive_id = p_drive AND r.student_id = p_student)
-               THEN 'registered already'
-           END, (SELECT last_tx FROM es.stream WHERE stream_id = 'drive-' || p_drive)
-      INTO outcome, not_before
-      FROM drives d LEFT JOIN students s ON s.student_id = p_student
-     WHERE d.drive_id = p_drive;
-    IF NOT FOUND THEN
-        outcome := 'no drive';
-    END IF;
-    IF outcome IS NOT NULL THEN
         RETURN;
     END IF;
     registration_id := nextval('registration_id_seq');
-    SELECT stream_version INTO v FROM es.append(format('registration-%s-%s', p_drive, p_student), 0, 'placewire.registration', 1::smallint,
-      jsonb_build_array(jsonb_build_object('id', p_event_id, 'type', 'placewire.registration.registered.v1', 'metadata', p_metadata, 'data',
-               jsonb_build_object('registration_id', registration_id, 'drive_id', p_drive, 'student_id', p_student))));
-    SELECT r.registered_at INTO registered_at FROM registrations r WHERE r.drive_id = p_drive AND r.student_id = p_student;
-    outcome := 'registered';
+    INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
+    VALUES (carried, pg_current_xact_id(), me, 1, p_event_id, 'placewire.registration.registered.v1',
+            jsonb_build_object('registration_id', registration_id, 'drive_id', p_drive, 'student_id', p_student), p_metadata)
+    RETURNING (w).* INTO appended;
+    registered_at := appended.recorded_at;
+    PERFORM project_registration(ARRAY[appended]);
+    INSERT INTO es.outbox (lane, topic, key, event_id) VALUES (1, 'placewire.registration', me, p_event_id);
 END $$;
 
 GRANT SELECT, INSERT, DELETE ON registrations, finished_drives TO placewire_api;

@@ -15,6 +15,7 @@ from chassis.storage import Storage
 from contracts.jobs import Service
 from services.api import access, uploads
 from services.api.access import AccessChanges
+from services.api.analytics import routes as analytics
 from services.api.context import Context
 from services.api.domains import routes as domains
 from services.api.drives import routes as drives
@@ -23,6 +24,7 @@ from services.api.hand_over import Services
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
 from services.api.links import Links
+from services.api.notifications import routes as notifications
 from services.api.request_scope import RequestScope
 from services.api.settings import ApiSettings
 from services.api.students import routes as students
@@ -30,7 +32,7 @@ from services.api.sweep import Sweep
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 
-ROUTERS = (users, students, domains, drives, eligibility, jobs, uploads)
+ROUTERS = (users, students, domains, drives, eligibility, jobs, notifications, analytics, uploads)
 
 
 def create_app(settings: ApiSettings) -> FastAPI:

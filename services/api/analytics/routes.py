@@ -1,0 +1,124 @@
+"""The dashboards' figures over HTTP. All four are of drives created within ``days``, as of the views' last refresh."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from typing import Annotated, Any
+
+import asyncpg
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
+
+from chassis.database import Connection
+from chassis.errors import Invalid
+from chassis.responses import json_response
+from contracts.users import Role
+from services.api.access import allow
+from services.api.analytics import freshness, sql
+from services.api.analytics.sql import Window
+from services.api.context import Context, Ctx
+from services.api.presentation import instant_text
+
+MAX_DAYS = 3650
+MAX_DRIVES = 1000
+
+Answer = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PlainRoute(APIRoute):
+    """Wrong numbers in the query are a 400 here, as they have always been."""
+
+    def get_route_handler(self) -> Answer:
+        answer = super().get_route_handler()
+
+        async def answer_or_say_what_is_wrong(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except RequestValidationError as error:
+                wrong = [{"field": str(found["loc"][-1]), "message": found["msg"]} for found in error.errors()]
+                said = "; ".join(f"{one['field']}: {one['message']}" for one in wrong)
+                raise Invalid(said, status=400, errors=wrong) from error
+
+        return answer_or_say_what_is_wrong
+
+
+router = APIRouter(
+    prefix="/api/analytics",
+    tags=["analytics"],
+    route_class=PlainRoute,
+    dependencies=[allow(Role.HEAD, Role.COORDINATOR)],
+)
+
+# A form that leaves the field empty asks for every drive.
+DriveId = Annotated[int | None, BeforeValidator(lambda given: given or None), Query(ge=1, le=2**31 - 1)]
+
+
+class Asked:
+    """What every series takes: the window, and what the caller has of it already."""
+
+    def __init__(
+        self,
+        ctx: Ctx,
+        days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30,
+        drive_id: DriveId = None,
+        if_none_match: Annotated[str | None, Header()] = None,
+        if_modified_since: Annotated[str | None, Header()] = None,
+    ) -> None:
+        self._ctx: Context = ctx
+        self._window = Window(days, drive_id)
+        self._validators = (if_none_match, if_modified_since)
+
+    async def answer(self, read: Callable[[Connection, datetime, Window], Awaitable[Any]]) -> Response:
+        """What ``read`` makes of the views at one moment, or 304 when the caller has it."""
+        async with self._ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
+            moment = await sql.as_of(connection)
+            headers = freshness.headers(moment)
+            if freshness.is_known(moment, *self._validators):
+                return Response(status_code=304, headers=headers)
+            return json_response(await read(connection, moment, self._window), headers=headers)
+
+
+Ask = Annotated[Asked, Depends()]
+
+
+@router.get("/summary")
+async def summary(ask: Ask) -> Response:
+    """Totals of the window. ``posted`` includes pending drives; ``as_of`` is when the views were refreshed."""
+
+    async def read(connection: Connection, moment: datetime, window: Window) -> dict[str, Any]:
+        return {**await sql.summary(connection, moment, window), "as_of": instant_text(moment)}
+
+    return await ask.answer(read)
+
+
+@router.get("/drives-over-time")
+async def drives_over_time(ask: Ask) -> Response:
+    """``[{day, count}]``, ascending, only days with drives."""
+    return await ask.answer(_rows(sql.drives_over_time))
+
+
+@router.get("/registrations-by-drive")
+async def registrations_by_drive(ask: Ask, limit: Annotated[int, Query(ge=1, le=MAX_DRIVES)] = 10) -> Response:
+    """``[{drive_id, company_name, job_title, registrations}]``, most first, zeros included."""
+
+    async def most_first(connection: Connection, moment: datetime, window: Window) -> list[asyncpg.Record]:
+        return await sql.registrations(connection, moment, window, most=limit)
+
+    return await ask.answer(_rows(most_first))
+
+
+@router.get("/attendance-trend")
+async def attendance_trend(ask: Ask) -> Response:
+    """``[{day, percent}]``: present of those marked, by the day on which the drive was created."""
+    return await ask.answer(_rows(sql.attendance))
+
+
+def _rows(
+    read: Callable[[Connection, datetime, Window], Awaitable[list[asyncpg.Record]]],
+) -> Callable[[Connection, datetime, Window], Awaitable[list[dict[str, Any]]]]:
+    async def read_as_json(connection: Connection, moment: datetime, window: Window) -> list[dict[str, Any]]:
+        return [dict(row) for row in await read(connection, moment, window)]
+
+    return read_as_json

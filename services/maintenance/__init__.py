@@ -1,0 +1,1 @@
+"""Keeps the system healthy: refreshes the materialized views."""

@@ -1,0 +1,23 @@
+"""What maintenance owns beside the views: when each was refreshed."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, Double, Text
+from sqlmodel import Field, SQLModel
+
+
+def _instant() -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=False)
+
+
+class ViewRefresh(SQLModel, table=True):
+    """The last refresh of a view. ``refreshed_at``: the moment that it shows, the same for all views of one refresh."""
+
+    __tablename__ = "view_refresh"
+
+    view_name: str = Field(sa_column=Column(Text, primary_key=True))
+    refreshed_at: datetime = Field(sa_column=_instant())
+    began_at: datetime = Field(sa_column=_instant())
+    finished_at: datetime = Field(sa_column=_instant())
+    duration_s: float = Field(sa_type=Double)
+    rows: int = Field(sa_type=BigInteger)

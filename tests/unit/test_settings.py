@@ -1,0 +1,73 @@
+"""Every setting is explained in .env.example, and a missing or wrong one is one line that names it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from chassis.relay_process import RelaySettings
+from chassis.settings import load
+from services.api.settings import ApiSettings
+from services.eligibility.settings import EligibilitySettings
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+PROCESSES: list[type[BaseSettings]] = [ApiSettings, RelaySettings, EligibilitySettings]
+OF_THE_COMMAND_LINE = {"MIGRATION_DATABASE_URL"}
+
+
+def documented() -> dict[str, str]:
+    """Name to example value, of every (perhaps commented out) assignment."""
+    return dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(), flags=re.MULTILINE))
+
+
+def test_every_setting_is_in_the_example_and_nothing_else() -> None:
+    names = {name.upper() for settings in PROCESSES for name in settings.model_fields}
+    assert documented().keys() == names | OF_THE_COMMAND_LINE
+
+
+def test_the_example_shows_the_defaults() -> None:
+    shown = documented()
+    for settings in PROCESSES:
+        for name, field in settings.model_fields.items():
+            own_port = name in ("port", "database_pool_size")
+            if field.default not in (None, PydanticUndefined) and not own_port:
+                assert shown[name.upper()] == str(field.default), name
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in documented():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://placewire_api@localhost/placewire")
+    monkeypatch.setenv("JWT_SECRET", "x" * 32)
+    monkeypatch.setenv("INTERNAL_SECRET", "y" * 32)
+    monkeypatch.setenv("STORAGE_URL", "file:///tmp/uploads")
+    return monkeypatch
+
+
+def test_a_complete_environment_loads(environment: pytest.MonkeyPatch) -> None:
+    assert load(ApiSettings).port == 5000
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "JWT_SECRET", "INTERNAL_SECRET", "STORAGE_URL"])
+def test_a_missing_setting_is_one_line_with_its_name(environment: pytest.MonkeyPatch, name: str) -> None:
+    environment.delenv(name)
+    with pytest.raises(SystemExit) as told:
+        load(ApiSettings)
+    assert str(told.value).startswith(f"{name} is not set")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "seventy"), ("JWT_SECRET", "too short"), ("DATABASE_URL", "mysql://x")]
+)
+def test_a_wrong_setting_is_named_and_its_value_kept_quiet(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(SystemExit) as told:
+        load(ApiSettings)
+    assert str(told.value).startswith(f"{name} is wrong")
+    assert value not in str(told.value)
