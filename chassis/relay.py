@@ -72,8 +72,10 @@ log = structlog.get_logger()
 class Relay:
     """Sends while it leads; waits for the lead otherwise."""
 
-    def __init__(self, settings: KafkaSettings, database_url: str) -> None:
+    def __init__(self, settings: KafkaSettings, database_url: str, *, poll_s: float = POLL_S) -> None:
+        """``poll_s``: how long a row may wait whose notice was lost."""
         self._settings = settings
+        self._poll_s = poll_s
         self._url = database_url
         self._wake = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
@@ -138,7 +140,7 @@ class Relay:
                 continue
             if not full:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL_S)
+                    await asyncio.wait_for(self._wake.wait(), self._poll_s)
 
     async def turn(self, session: "Session[asyncpg.Record]") -> bool:
         """One turn: the jobs' lane first, then a bounded part of the other. True when there was more than a turn."""

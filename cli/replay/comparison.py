@@ -1,12 +1,12 @@
 """Compares each live table, as the snapshot sees it, with its projection: first by digests, then row by row."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 from chassis.database import Connection
+from cli.replay.side_by_side import side_by_side
 from cli.replay.tables import Table
 
 BUCKETS = 4096
@@ -62,7 +62,7 @@ async def compare(live: Connection, replayed: Connection, table: Table, *, most:
 
     Memory does not grow with the number of rows, nor with that of the differences.
     """
-    left, right = await asyncio.gather(
+    left, right = await side_by_side(
         _digests(live, f"public.{table.name}", table), _digests(replayed, f"pg_temp.{table.name}", table)
     )
     buckets = sorted(bucket for bucket in left.keys() | right.keys() if left.get(bucket) != right.get(bucket))

@@ -1,17 +1,17 @@
 """The whole of ``verify``: two connections, one moment. The system goes on working meanwhile."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
 
-from chassis.database import connect_alone
+from chassis.database import connect_alone, translated
 from cli.replay import comparison, ledgers, projection, tables
 from cli.replay.comparison import TableFindings
 from cli.replay.ledgers import CheckFindings
 from cli.replay.projection import Snapshot
+from cli.replay.side_by_side import side_by_side
 from cli.replay.tables import Table
 
 # The role's own limits are for services; this transaction is long, holds no lock and writes nothing.
@@ -59,7 +59,7 @@ async def verify(url: str, watching: Watching, *, most: int) -> Findings:
             watching.began(snapshot.events)
             await projection.prepare(projector, described)
             # Two servers' processes: the ledgers are checked while the log is projected.
-            _, checks = await asyncio.gather(_project(projector, described, snapshot, watching), _check(reader, most))
+            _, checks = await side_by_side(_project(projector, described, snapshot, watching), _check(reader, most))
             compared = [await comparison.compare(reader, projector, table, most=most) for table in described]
     return Findings(snapshot.events, tuple(compared), tuple(checks))
 
@@ -85,6 +85,7 @@ async def _check(reader: "Session[asyncpg.Record]", most: int) -> list[CheckFind
 async def _session(url: str) -> AsyncIterator["Session[asyncpg.Record]"]:
     session = await connect_alone(url, application_name="placewire-verify")
     try:
-        yield session
+        with translated(session):
+            yield session
     finally:
         await session.close(timeout=5)

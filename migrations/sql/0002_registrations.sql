@@ -129,7 +129,7 @@ $$;
 
 -- Registers a student for a drive, or says why not: the whole command in one statement, for the minute in which a
 -- window opens. Deciding, stream, event, outbox and read table as es.append would write them, without its generality:
--- a third of the time (55 us of server time against 85 for es.append alone; the refusals cost 15). What es.append
+-- a third less of the server's time (95 us a registration; with es.append 140, measured over 5,000). What es.append
 -- promises holds: the head is inserted first and decides races of one student; tx is not below the own xid, nor below
 -- the drive's events (see es.follow); no savepoint.
 --

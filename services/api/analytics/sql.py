@@ -66,9 +66,7 @@ async def drives_over_time(connection: Connection, moment: datetime, window: Win
     return await connection.fetch(DRIVES_OVER_TIME, moment, window.days, window.drive_id)
 
 
-async def registrations(
-    connection: Connection, moment: datetime, window: Window, *, most: int
-) -> list[asyncpg.Record]:
+async def registrations(connection: Connection, moment: datetime, window: Window, *, most: int) -> list[asyncpg.Record]:
     """Drives with the most registrations first, those without any last."""
     return await connection.fetch(REGISTRATIONS, moment, window.days, window.drive_id, most)
 

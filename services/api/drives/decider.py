@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import reduce
 from typing import Any
 
-from chassis.errors import NotFound, Refused
+from chassis.errors import Invalid, NotFound, Refused
 from contracts.drives import (
     AttendancePublished,
     Criteria,
@@ -77,11 +77,29 @@ class StopRegistrations:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishAttendance:
+    """How many registered, and how many of those were marked PRESENT and ABSENT."""
+
+    drive_id: int
+    registered: int
+    present: int
+    absent: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteDrive:
     drive_id: int
 
 
-Command = CreateDrive | ReviseDrive | PublishDrive | RequestEligibility | StopRegistrations | DeleteDrive
+Command = (
+    CreateDrive
+    | ReviseDrive
+    | PublishDrive
+    | RequestEligibility
+    | StopRegistrations
+    | PublishAttendance
+    | DeleteDrive
+)
 
 
 def evolve(drive: Drive, event: Event) -> Drive:
@@ -110,7 +128,8 @@ def fold(events: Iterable[Event]) -> Drive:
 def decide(drive: Drive, command: Command) -> list[DriveEvent]:
     """The events ``command`` causes; ``[]`` when it changes nothing.
 
-    Raises ``NotFound`` for a drive that is not there, ``Refused`` when its status does not allow the command.
+    Raises ``NotFound`` for a drive that is not there, ``Refused`` when its status does not allow the command, and
+    ``Invalid`` for attendance that is published already, or marked for nobody.
     """
     if isinstance(command, CreateDrive):
         return _create(command)
@@ -128,6 +147,8 @@ def decide(drive: Drive, command: Command) -> list[DriveEvent]:
             return [_evaluation(drive, command.drive_id, drive.posting.criteria)]
         case StopRegistrations():
             return _stop(drive, command)
+        case PublishAttendance():
+            return _publish_attendance(drive, command)
 
 
 def _create(command: CreateDrive) -> list[DriveEvent]:
@@ -173,6 +194,22 @@ def _stop(drive: Drive, command: StopRegistrations) -> list[DriveEvent]:
         return []
     _require(drive, "Registrations can only be stopped", Status.POSTED)
     return [RegistrationsStopped(drive_id=command.drive_id)]
+
+
+def _publish_attendance(drive: Drive, command: PublishAttendance) -> list[DriveEvent]:
+    if drive.status is Status.FINISHED:
+        raise Invalid("Attendance already published", status=400)
+    _require(drive, "Attendance can only be published", Status.ATTENDING)
+    if not command.present + command.absent:
+        raise Invalid("Mark attendance for at least one student before publishing.", status=400)
+    return [
+        AttendancePublished(
+            drive_id=command.drive_id,
+            registered=command.registered,
+            present=command.present,
+            absent=command.absent,
+        )
+    ]
 
 
 def _evaluation(drive: Drive, drive_id: int, criteria: Criteria) -> EligibilityRequested:

@@ -17,8 +17,10 @@ from services.api.drives.decider import (
     CreateDrive,
     DeleteDrive,
     Drive,
+    PublishAttendance,
     PublishDrive,
     ReviseDrive,
+    StopRegistrations,
     decide,
     fold,
 )
@@ -43,6 +45,8 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 
     Raises what ``decide`` raises, and ``Conflict`` when another command on the drive was faster.
     """
+    if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
+        await sql.close_gate(connection, command.drive_id)
     drive = await _load(connection, command.drive_id)
     if isinstance(command, ReviseDrive):
         await _require_domain(connection, command.changes.get("domain_id"))

@@ -24,6 +24,10 @@ GET = f"SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id)
 # The same lock as an evaluation takes: a drive is not deleted under one.
 LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
 
+# Registering and marking hold this lock shared, and read the drive's status in their next statement.
+CLOSE_GATE = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
+PASS_GATE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
+
 # Of the asked ids, those that are no student who meets the drive's criteria; hash join against the list.
 NOT_ELIGIBLE = """
 SELECT asked.id FROM unnest($2::integer[]) AS asked (id)
@@ -60,6 +64,17 @@ async def get(connection: Connection, drive_id: int) -> asyncpg.Record | None:
 async def lock_evaluation(connection: Connection, drive_id: int) -> None:
     """Wait for the evaluation that runs, if one does, and keep others out until the transaction ends."""
     await connection.execute(LOCK_EVALUATION, drive_id)
+
+
+async def close_gate(connection: Connection, drive_id: int) -> None:
+    """Wait for those who are registering for the drive or marking its attendance; others wait for this transaction."""
+    await connection.execute(CLOSE_GATE, drive_id)
+
+
+async def pass_gate(connection: Connection, drive_id: int) -> None:
+    """Until the transaction ends the drive's registrations are not stopped, its attendance not published, nor is it
+    deleted. What stood before is seen by the next statement, not by this one."""
+    await connection.execute(PASS_GATE, drive_id)
 
 
 async def not_eligible(connection: Connection, drive_id: int, student_ids: list[int]) -> list[int]:

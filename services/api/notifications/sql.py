@@ -28,8 +28,8 @@ WAYS = (
     """n.audience = 'SELECTED' AND n.created_at >= me.created_at AND me.role = 'STUDENT' AND (
         SELECT true FROM selections s
          WHERE s.drive_id = n.entity_id AND s.student_id = me.user_id AND s.selected_version = n.drive_version)""",
-    """n.audience = 'REGISTERED' AND n.created_at >= me.created_at AND me.role = 'STUDENT' AND (
-        SELECT true FROM registrations r WHERE r.drive_id = n.entity_id AND r.student_id = me.user_id)""",
+    """n.audience = 'REGISTERED' AND me.role = 'STUDENT' AND n.entity_type = 'drive' AND n.entity_id = ANY (
+        ARRAY (SELECT r.drive_id FROM registrations r WHERE r.student_id = me.user_id))""",
 )
 
 
@@ -56,12 +56,12 @@ WITH {ME}
 """  # noqa: S608
 
 # Only what was written since everything was read is looked at.
+SINCE = "AND n.xid >= pg_snapshot_xmin(me.seen) AND NOT pg_visible_in_snapshot(n.xid, me.seen)"
 UNREAD = f"""
 WITH {ME}
 SELECT count(*)
   FROM me
- CROSS JOIN LATERAL ({_each_way("n.notification_id", '''
-       AND n.xid >= pg_snapshot_xmin(me.seen) AND NOT pg_visible_in_snapshot(n.xid, me.seen)''')}) n
+ CROSS JOIN LATERAL ({_each_way("n.notification_id", SINCE)}) n
  WHERE NOT EXISTS (SELECT FROM notification_reads r
                     WHERE r.user_id = me.user_id AND r.notification_id = n.notification_id)
 """  # noqa: S608
@@ -79,7 +79,7 @@ WITH {ME}
 {SHOWN}
   FROM me JOIN notifications n ON n.notification_id = $2 AND ({ANY_WAY})
   LEFT JOIN {READ_BY_ME}
-"""  # noqa: S608
+"""
 
 # Of two at once, the one that saw more stands.
 READ_ALL = """

@@ -1,0 +1,1 @@
+"""Students who register for a drive."""

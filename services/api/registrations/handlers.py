@@ -1,0 +1,31 @@
+"""Registering. It is decided by SQL's ``register``, in the one statement that also records it."""
+
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from chassis.database import Connection
+from chassis.errors import Forbidden, NotFound, Refused
+from chassis.event_store import Cause
+from services.api.registrations import sql
+
+REFUSALS: dict[str, Refused] = {
+    "no drive": NotFound("Drive not found"),
+    "not posted": Forbidden("Drive is not posted yet"),
+    "not eligible": Forbidden("You are not eligible for this drive"),
+    "not selected": Forbidden("You are not selected for this drive"),
+    "registered already": Refused("You are already registered for this drive"),
+}
+
+
+async def register(
+    connection: Connection, drive_id: int, student_id: int, cause: Cause, event_id: UUID
+) -> asyncpg.Record:
+    """``registration_id`` and ``registered_at``. Raises ``Refused`` of some kind; nothing is then written."""
+    metadata = orjson.dumps(cause.metadata()).decode()
+    row = await sql.register(connection, drive_id, student_id, event_id, metadata)
+    if row["outcome"] != "registered":
+        refusal = REFUSALS[row["outcome"]]
+        raise type(refusal)(*refusal.args)
+    return row

@@ -1,0 +1,95 @@
+"""Registrations over HTTP."""
+
+from typing import Annotated, Any
+
+import asyncpg
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import Response
+
+from chassis import notify
+from chassis.database import Connection
+from chassis.event_store import NewId, fresh_ids
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.users import Role
+from services.api.access import allow
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Ctx
+from services.api.presentation import decimal_text, instant_text
+from services.api.registrations import handlers, sql
+
+router = APIRouter(prefix="/api/registrations", tags=["registrations"])
+
+DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Student = Annotated[Principal, allow(Role.STUDENT)]
+
+
+@router.post("/{drive_id}/register", status_code=201)
+async def register(drive_id: DriveId, ctx: Ctx, ask: Annotated[Asking, Depends(asking)], who: Student) -> Response:
+    """Register the caller. 403 while the drive is not posted, or when it is not for him; 409 when he is registered."""
+    cause = ask.cause(who)
+    if ask.key is None:
+        # A window's opening is a stampede: one statement, which is its own transaction.
+        async with ctx.database.connection() as connection:
+            row = await handlers.register(connection, drive_id, who.user_id, cause, fresh_ids(0))
+        ctx.notifier.notify(notify.OUTBOX)
+        return json_response(_registered(row, drive_id, who), 201)
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        row = await handlers.register(connection, drive_id, who.user_id, cause, new_id(0))
+        return Committed(_registered(row, drive_id, who), status=201)
+
+    return await perform(ctx, who, ask, {}, work)
+
+
+@router.get("/mine")
+async def mine(ctx: Ctx, who: Student) -> Response:
+    """The caller's registrations with their drives, newest first."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.of_student(connection, who.user_id)
+    return json_response([_with_drive(row) for row in rows])
+
+
+@router.get("/{drive_id}/check")
+async def check(drive_id: DriveId, ctx: Ctx, who: Student) -> Response:
+    """``{registered}``: is the caller registered for this drive?"""
+    async with ctx.database.connection() as connection:
+        registered = await sql.is_registered(connection, drive_id, who.user_id)
+    return json_response({"registered": registered})
+
+
+@router.get("/{drive_id}/list")
+async def list_registrations(
+    drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD, Role.STAFF)]
+) -> Response:
+    """Everyone registered for the drive, in the order of registering. Empty for an unknown drive."""
+    async with ctx.database.connection() as connection:
+        found = await sql.list_json(connection, drive_id)
+    return Response(found, media_type="application/json")
+
+
+def _registered(row: asyncpg.Record, drive_id: int, who: Principal) -> dict[str, Any]:
+    return {
+        "registration_id": row["registration_id"],
+        "drive_id": drive_id,
+        "student_id": who.user_id,
+        "registered_at": instant_text(row["registered_at"]),
+    }
+
+
+def _with_drive(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "registration_id": row["registration_id"],
+        "drive_id": row["drive_id"],
+        "student_id": row["student_id"],
+        "registered_at": instant_text(row["registered_at"]),
+        "company_name": row["company_name"],
+        "job_title": row["job_title"],
+        "job_description": row["job_description"],
+        "status": row["status"],
+        "min_cgpa": decimal_text(row["min_cgpa"]),
+        "min_10th": decimal_text(row["min_10th"]),
+        "min_12th": decimal_text(row["min_12th"]),
+        "max_backlogs": row["max_backlogs"],
+        "attendance_published": row["attendance_published"],
+    }

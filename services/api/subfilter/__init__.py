@@ -1,0 +1,1 @@
+"""A closer look at the students who are eligible for a drive."""

@@ -1,0 +1,83 @@
+"""No wake-up is missed: with the polls that would hide one set far apart, everything still happens at once."""
+
+import asyncio
+import random
+from time import monotonic
+from uuid import UUID
+
+import asyncpg
+
+from chassis import event_store, notify
+from chassis.database import Database
+from chassis.event_store import Cause
+from chassis.notify import Notifier
+from chassis.relay import Relay, create_topics
+from chassis.relay_process import RelaySettings
+from chassis.service import background
+from contracts.users import PasswordChanged
+from devstack.stack import Addresses
+from tests.eventually import eventually
+from tests.sizes import sized
+from tests.system import as_role
+
+ROUNDS = sized(small=40, full=400)
+FAR_APART_S = 60.0
+CAUSE = Cause(source="test", correlation_id=UUID(int=7))
+
+
+async def test_the_relay_hears_every_notice(
+    database_url: str, servers: Addresses, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    settings = RelaySettings(
+        database_url=as_role(database_url, "placewire_relay"), kafka_bootstrap_servers=servers.kafka_bootstrap_servers
+    )
+    await create_topics(settings)
+    api = as_role(database_url, "placewire_api")
+    database = Database(api, pool_size=4, application_name="test")
+    notifier = Notifier(api, application_name="test-notify")
+    relay = Relay(settings, settings.database_url, poll_s=FAR_APART_S)
+    rng = random.Random(7)
+
+    async def empty() -> bool:
+        return not await owner.fetchval("SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL")
+
+    async def leading() -> bool:
+        return relay.leading
+
+    async with background(relay.run, notifier.run):
+        await eventually(leading)
+        began = monotonic()
+        for number in range(ROUNDS):
+            async with database.transaction() as connection:
+                await event_store.append(
+                    connection, f"user-{number}", [PasswordChanged(user_id=1)], CAUSE, expected_version=0
+                )
+            notifier.notify(notify.OUTBOX)
+            if rng.random() < 0.5:
+                await eventually(empty, within_s=FAR_APART_S / 2)
+        await eventually(empty, within_s=FAR_APART_S / 2)
+    assert monotonic() - began < FAR_APART_S
+    await database.close()
+
+
+async def test_the_notifier_sends_what_comes_while_it_sends(database_url: str) -> None:
+    heard: list[str] = []
+    url = as_role(database_url, "placewire_api")
+    notifier = Notifier(url, application_name="test-notify")
+    listener = notify.Listener(
+        url, [notify.JOB], application_name="test-listen", on_notice=lambda _, payload: heard.append(payload)
+    )
+
+    async def connected() -> bool:
+        return listener.connected
+
+    async def all_heard() -> bool:
+        return set(heard) == {str(number) for number in range(500)}
+
+    async with background(notifier.run, listener.run):
+        await eventually(connected)
+        for number in range(500):
+            notifier.notify(notify.JOB, str(number))
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+        await eventually(all_heard, within_s=10)
