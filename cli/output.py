@@ -33,8 +33,8 @@ def counted() -> Progress:
 def sent() -> Progress:
     """A bar for bytes on their way."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeElapsedColumn(), console=errors, disable=not errors.is_terminal,
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), DownloadColumn(),
+        TransferSpeedColumn(), TimeElapsedColumn(), console=errors, disable=not errors.is_terminal,
     )  # fmt: skip
 
 

@@ -151,7 +151,9 @@ class Kafka:
     def _format(self) -> None:
         self.wipe()
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        command = self._java(
+            "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties)
+        )
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
         if done.returncode:
             raise NotReady(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")

@@ -3,7 +3,10 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import chassis.tables
+import services.api.attendance.tables
 import services.api.notifications.tables
+import services.api.registrations.tables
 import services.api.tables
 import services.eligibility.tables
 import services.maintenance.tables  # noqa: F401

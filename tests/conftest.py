@@ -16,6 +16,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from chassis.database import Database
+from cli.replay.verification import Watching, verify
 from contracts.users import Role
 from devstack.choice import chosen
 from devstack.kafka import Kafka
@@ -60,17 +61,28 @@ def template(servers: Addresses) -> Addresses:
 
 
 @pytest_asyncio.fixture
-async def database_url(template: Addresses) -> AsyncIterator[str]:
-    """The superuser's address of a migrated database of this test's own; dropped afterwards."""
+async def database_url(template: Addresses, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The superuser's address of a migrated database of this test's own; dropped afterwards.
+
+    Whatever the test did, the log must then say what the tables say (but for tests marked ``damages``).
+    """
     name = "t_" + os.urandom(6).hex()
     admin = await asyncpg.connect(template.database_url)
     try:
         await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
         await _role_settings(admin, name)
-        yield _named(template.database_url, name)
+        url = _named(template.database_url, name)
+        yield url
+        if request.node.get_closest_marker("damages") is None:
+            await _must_verify(url)
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await admin.close()
+
+
+async def _must_verify(url: str) -> None:
+    findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
+    assert not findings.differences, findings
 
 
 async def _role_settings(admin: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:

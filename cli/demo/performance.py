@@ -14,6 +14,7 @@ from cli.local.settings import Place, fresh_secrets
 from cli.local.system import launch, place_of, prepare_database
 from cli.output import console, counted
 from cli.sample import people, student_file
+from devstack.artifacts import ensure_jars
 from devstack.stack import Stack, data_folder, remove_abandoned
 
 DATABASE = "demo"
@@ -21,6 +22,7 @@ DATABASE = "demo"
 
 def perform(students: int, file: Path | None) -> None:
     """Everything, in a system of its own. Raises ``Failure`` when something differs from what it should be."""
+    ensure_jars()  # with a bar of its own, the first time
     folder = data_folder() / "demo"
     remove_abandoned(folder)
     scene = Scene()

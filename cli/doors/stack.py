@@ -40,7 +40,9 @@ def up() -> None:
 def _start(stack: "Stack") -> "Place":
     from cli.local import settings, system
     from cli.sample import people
+    from devstack.artifacts import ensure_jars
 
+    ensure_jars()  # with a bar of its own, the first time
     with errors.status("Starting Postgres and Kafka"):
         stack.start()
     place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets())

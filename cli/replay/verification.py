@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from chassis.database import connect_alone, translated
+from cli.failures import Failure
 from cli.replay import comparison, ledgers, projection, tables
 from cli.replay.comparison import TableFindings
 from cli.replay.ledgers import CheckFindings
@@ -73,8 +74,11 @@ async def _snapshot(reader: "Session[asyncpg.Record]") -> Snapshot:
 async def _project(
     projector: "Session[asyncpg.Record]", described: list[Table], snapshot: Snapshot, watching: Watching
 ) -> None:
-    async for count in projection.project(projector, described, snapshot):
-        watching.projected(count)
+    try:
+        async for count in projection.project(projector, described, snapshot):
+            watching.projected(count)
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        raise Failure(f"a projection reached for something that is not projected, and was stopped: {error}") from error
 
 
 async def _check(reader: "Session[asyncpg.Record]", most: int) -> list[CheckFindings]:

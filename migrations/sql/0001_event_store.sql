@@ -101,8 +101,10 @@ CREATE TABLE es.canary (
 -- writes outbox, jobs and read tables with them. p_events: [{id, type, data, metadata, job?: {service, kind, asked_by}}].
 -- The same event ids again change nothing and answer duplicate. Raises ES001 on a wrong expected version.
 --
--- tx = greatest(own xid, the stream's last tx), under the stream's row lock: never below the real xid, so a reader
--- that stays below pg_snapshot_xmin() misses nothing, and never falling within a stream, so it keeps each in order.
+-- tx = greatest(own xid, newest xid begun by now, the stream's last tx), under the stream's row lock: never below the
+-- real xid, so a reader that stays below pg_snapshot_xmin() misses nothing; never falling within a stream, so it keeps
+-- each in order; and not below that of any event this one can have been decided on, whichever stream that is in, though
+-- this transaction may have drawn its id before that event was written.
 CREATE FUNCTION es.append(
     p_stream text, p_expected bigint, p_topic text, p_lane smallint, p_events jsonb,
     OUT stream_version bigint, OUT duplicate boolean
@@ -111,6 +113,7 @@ DECLARE
     n CONSTANT integer := jsonb_array_length(p_events);
     kind CONSTANT text := split_part(p_stream, '-', 1);
     me CONSTANT xid8 := pg_current_xact_id();
+    place CONSTANT xid8 := greatest(me, (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8);
     ids uuid[];
     seen integer;
     carried xid8;
@@ -128,12 +131,12 @@ BEGIN
     END IF;
 
     IF p_expected <= 0 THEN
-        INSERT INTO es.stream AS s (stream_id, stream_type, version, last_tx) VALUES (p_stream, kind, n, me)
-        ON CONFLICT (stream_id) DO UPDATE SET version = s.version + n, last_tx = greatest(s.last_tx, me)
+        INSERT INTO es.stream AS s (stream_id, stream_type, version, last_tx) VALUES (p_stream, kind, n, place)
+        ON CONFLICT (stream_id) DO UPDATE SET version = s.version + n, last_tx = greatest(s.last_tx, place)
            WHERE p_expected = -1
         RETURNING s.version, s.last_tx INTO stream_version, carried;
     ELSE
-        UPDATE es.stream s SET version = s.version + n, last_tx = greatest(s.last_tx, me)
+        UPDATE es.stream s SET version = s.version + n, last_tx = greatest(s.last_tx, place)
          WHERE s.stream_id = p_stream AND s.version = p_expected
         RETURNING s.version, s.last_tx INTO stream_version, carried;
     END IF;

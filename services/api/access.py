@@ -1,7 +1,7 @@
 """Who may call what. Every route declares its roles; a route that does not, does not start."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from chassis.database import Database
 from chassis.errors import Contended, Forbidden, Unauthenticated, Unavailable
 from chassis.identity import USER_TOKEN_S, Principal, read_user_token
 from contracts.users import Role
+from services.api.limits import UserLimits
 
 # NOTIFY inside the changing transaction: roles and passwords change rarely.
 CHANNEL = "placewire_access"
@@ -42,29 +43,44 @@ class AccessChanges:
     ``listening`` false: a change may have been missed, so the database is asked for every request.
     """
 
+    channel = CHANNEL
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changed: dict[int, Standing] = {}
+        self._connected = False
+        self._reload = asyncio.Event()
         self.listening = False
+
+    def noticed(self, _payload: str) -> None:
+        self.listening = False  # until the change has been read
+        self._reload.set()
+
+    def connected(self) -> None:
+        self._connected = True
+        self._reload.set()
+
+    def lost(self) -> None:
+        self._connected = self.listening = False
 
     async def reload(self) -> None:
         async with self._database.connection() as connection:
             rows = await connection.fetch(CHANGED, float(USER_TOKEN_S))
         self._changed = {row["user_id"]: Standing(Role(row["role"]), row["password_version"]) for row in rows}
 
-    async def keep_fresh(self, changed: asyncio.Event, connected: Callable[[], bool]) -> None:
+    async def run(self) -> None:
         """Read again when told of a change, and every ``RELOAD_S`` in any case, until cancelled."""
         while True:
-            changed.clear()
+            self._reload.clear()
             try:
-                was_connected = connected()
+                was_connected = self._connected
                 await self.reload()
-                self.listening = was_connected and connected() and not changed.is_set()
+                self.listening = was_connected and self._connected and not self._reload.is_set()
             except (Unavailable, Contended):
                 self.listening = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(RELOAD_S):
-                    await changed.wait()
+                    await self._reload.wait()
 
     async def confirm(self, principal: Principal) -> Principal:
         """``principal`` with the role of this moment. Raises ``Unauthenticated`` when the password changed since."""
@@ -96,6 +112,8 @@ class Access:
         if credentials is None:
             raise Unauthenticated("No token")
         principal = read_user_token(credentials.credentials, request.app.state.jwt_secret)
+        limits: UserLimits = request.app.state.limits
+        limits.take(principal.user_id)
         changes: AccessChanges = request.app.state.access_changes
         principal = await changes.confirm(principal)
         if principal.role not in self.roles:

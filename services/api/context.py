@@ -12,6 +12,7 @@ from chassis.storage import Storage
 from services.api.hand_over import Services
 from services.api.job_watch import JobWatch
 from services.api.links import Links
+from services.api.polled_lists import PolledLists
 from services.api.settings import ApiSettings
 
 
@@ -25,6 +26,7 @@ class Context:
     jobs: JobWatch
     storage: Storage
     links: Links
+    lists: PolledLists
 
 
 def _context(request: Request) -> Context:

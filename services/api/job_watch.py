@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from uuid import UUID
 
-from chassis import jobs
+from chassis import jobs, notify
 from chassis.database import Database
 from contracts.jobs import Job
 
@@ -13,17 +13,22 @@ LOOK_EVERY_S = 1.0
 
 
 class JobWatch:
+    channel = notify.JOB
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
-    def moved(self, job_id: str) -> None:
+    def noticed(self, job_id: str) -> None:
         for event in self._waiting.get(job_id, ()):
             event.set()
 
-    def all_may_have_moved(self) -> None:
+    def connected(self) -> None:
         for job_id in self._waiting:
-            self.moved(job_id)
+            self.noticed(job_id)
+
+    def lost(self) -> None:
+        """Nothing to do: nobody waits for a notice alone."""
 
     async def read(self, job_id: UUID) -> Job | None:
         async with self._database.connection() as connection:

@@ -1,4 +1,4 @@
-"""Around every request: its correlation id, its metrics, and a limit on its body."""
+"""Around every request: its correlation id, its metrics, a limit on its body, HEAD, and what browsers must not do."""
 
 import time
 from uuid import UUID
@@ -14,9 +14,23 @@ CORRELATION_HEADER = b"x-correlation-id"
 MAX_BODY_BYTES = 50 * 1024 * 1024
 IMPORT_PATH = "/api/students/import"
 
+# The label of a metric must not be the caller's to invent.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+SECURITY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
+# Pages are not shown inside others' pages, nor hold plug-ins; what scripts they load is theirs to say.
+PAGE_SECURITY = [
+    (b"content-security-policy", b"frame-ancestors 'none'; base-uri 'self'; object-src 'none'"),
+    (b"x-frame-options", b"DENY"),
+]
+
 
 class TooLarge(Exception):
     """The body went on past its limit."""
+
+
+class HeadAnswered(Exception):
+    """A HEAD request has all it gets: the rest of an endless answer is not made."""
 
 
 class RequestScope:
@@ -33,7 +47,8 @@ class RequestScope:
         headers = dict(scope["headers"])
         correlation_id = _correlation_id(headers.get(CORRELATION_HEADER))
         scope.setdefault("state", {})["correlation_id"] = correlation_id
-        limit = self._import_max_bytes if scope["path"] == IMPORT_PATH else MAX_BODY_BYTES
+        added = [(CORRELATION_HEADER, str(correlation_id).encode()), *SECURITY]
+        method = scope["method"]
         status = 500
         began = time.perf_counter()
 
@@ -41,20 +56,30 @@ class RequestScope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((CORRELATION_HEADER, str(correlation_id).encode()))
+                message["headers"] += added + (PAGE_SECURITY if _is_page(message) else [])
             await send(message)
 
         try:
             with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
-                if int(headers.get(b"content-length", b"0") or 0) > limit:
-                    await _too_large(limit)(scope, receive, answered)
-                else:
-                    await self._within(limit, scope, receive, answered)
+                app = self._refusal(scope, headers.get(b"content-length")) or self._within_limit
+                await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
-            telemetry.HTTP_REQUESTS.labels(scope["method"], route, status).observe(time.perf_counter() - began)
+            label = method if method in METHODS else "other"
+            telemetry.HTTP_REQUESTS.labels(label, route, status).observe(time.perf_counter() - began)
 
-    async def _within(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+    def _limit(self, scope: Scope) -> int:
+        return self._import_max_bytes if scope["path"] == IMPORT_PATH else MAX_BODY_BYTES
+
+    def _refusal(self, scope: Scope, content_length: bytes | None) -> ASGIApp | None:
+        if content_length is None:
+            return None
+        if not content_length.isdigit():
+            return problem(400, "The Content-Length is not a number.")
+        return _too_large(self._limit(scope)) if int(content_length) > self._limit(scope) else None
+
+    async def _within_limit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = self._limit(scope)
         got = 0
 
         async def counted() -> Message:
@@ -69,6 +94,30 @@ class RequestScope:
             await self._app(scope, counted, send)
         except TooLarge:
             await _too_large(limit)(scope, receive, send)
+
+
+def _head(app: ASGIApp) -> ASGIApp:
+    """HEAD is GET without the body (RFC 9110, section 9.3.2)."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def without_body(message: Message) -> None:
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            await send({"type": "http.response.body", "body": b""})
+            raise HeadAnswered
+
+        scope["method"] = "GET"
+        try:
+            await app(scope, receive, without_body)
+        except HeadAnswered:
+            return
+
+    return answer
+
+
+def _is_page(message: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/html") for name, value in message["headers"])
 
 
 def _too_large(limit: int) -> ASGIApp:

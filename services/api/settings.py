@@ -1,8 +1,13 @@
 """Settings of the API."""
 
-from pydantic import Field, SecretStr
+import re
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
 
 from chassis.settings import ProcessSettings
+
+ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
 
 
 class ApiSettings(ProcessSettings):
@@ -22,3 +27,41 @@ class ApiSettings(ProcessSettings):
     login_failures_per_minute: int = Field(
         default=10, ge=1, description="wrong passwords for one e-mail address before it must wait"
     )
+    requests_per_second: float = Field(
+        default=100.0, gt=0, description="requests that one user may send in the long run, to each process"
+    )
+    requests_burst: int = Field(default=400, ge=1, description="requests that one user may send at once")
+    cors_origins: str = Field(
+        default="", description="other origins whose pages may call the API: https://host, comma between several"
+    )
+    frontend_dist: Path | None = Field(
+        default=None, description="folder of the built frontend, if this process is to serve it"
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: str) -> str:
+        for origin in _listed(origins):
+            if not ORIGIN.match(origin):
+                raise ValueError(f"{origin} is no origin: write https://host or http://host:port, nothing after it")
+        return origins
+
+    @field_validator("frontend_dist", mode="before")
+    @classmethod
+    def _empty_is_none(cls, folder: object) -> object:
+        return folder or None
+
+    @field_validator("frontend_dist")
+    @classmethod
+    def _is_built(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not (folder / "index.html").is_file():
+            raise ValueError("there is no index.html in it; build the frontend first")
+        return folder
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        return _listed(self.cors_origins)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -24,7 +24,6 @@ async def job_description(
     if not ctx.links.holds(f"/uploads/{path}", exp, sig):
         raise Forbidden("This link has expired. Reload the page to get a new one.")
     headers = {
-        "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'inline; filename="{name}"',
         "Cache-Control": "private, max-age=3600",
     }

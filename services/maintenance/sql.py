@@ -1,7 +1,8 @@
 """Every statement about the materialized views. Their definitions: migrations/sql/0004_analytics.sql.
 
 All views are refreshed in one repeatable-read transaction, so that they show one moment: a dashboard's total is the sum
-of its series. Figures (1,000,000 students and registrations, 1,000 drives, 2 cores): see ``refresh_all``.
+of its series. 1,000,000 students and registrations, 500,000 marks, 1,000 drives (8 incomparable criteria), 2 cores:
+2.5 s, of which branch_counts 2.2 s.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ VIEWS = ("registrations_per_drive", "drives_over_time", "attendance_trend", "bra
 
 # LOCK TABLE takes no snapshot: who waited here for another refresh sees what was committed meanwhile. Readers pass.
 ONE_AT_A_TIME = "LOCK TABLE view_refresh IN SHARE ROW EXCLUSIVE MODE"
+# Sets of a million students are sorted and hashed in memory.
+MEMORY = "SET LOCAL work_mem = '64MB'"
 NOW = "SELECT clock_timestamp()"
 # A view without data (restored, or emptied by hand) cannot be refreshed beside readers; it has none that could read it.
 IS_POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = to_regclass($1)"
@@ -44,6 +47,7 @@ async def refresh_all(database: Database) -> tuple[datetime, list[Refreshed]]:
     """
     async with database.transaction(isolation="repeatable_read") as connection:
         await connection.execute(ONE_AT_A_TIME)
+        await connection.execute(MEMORY)
         moment: datetime = await connection.fetchval(NOW)
         return moment, [await _refresh(connection, view, moment) for view in VIEWS]
 

@@ -97,6 +97,18 @@ async def test_an_open_transaction_hides_what_came_after_it_and_nothing_is_skipp
     assert found == ["user-5", "user-6"]
 
 
+async def test_what_an_event_was_decided_on_comes_before_it(database: Database) -> None:
+    """Also when its transaction is the older one: it had claimed an Idempotency-Key, say, before the other began."""
+    async with database.transaction() as older:
+        await older.execute("SELECT pg_current_xact_id()")
+        await append(database, "user-8", 0)
+        assert len(await event_store.read(older, "user-8")) == 1
+        await event_store.append(older, "user-9", [PasswordChanged(user_id=9)], CAUSE, expected_version=0)
+    async with database.connection() as connection:
+        found = [recorded.stream for _, recorded in await event_store.read_log(connection, Cursor(), limit=10)]
+    assert found == ["user-8", "user-9"]
+
+
 async def test_no_reader_ever_misses_an_event_or_swaps_two_of_a_stream(
     database: Database, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:

@@ -263,6 +263,7 @@ async def test_a_refused_import_leaves_its_key_free(api: Api) -> None:
     assert (await sent(api, file_of([row(1)]), key="one")).status_code == 200
 
 
+@pytest.mark.damages  # the one who was faster is put there by hand
 async def test_a_student_enrolled_in_the_meantime_undoes_the_import(api: Api, owner: Any) -> None:
     content = file_of(map(row, range(2_000)))
     enrolled: asyncpg.Connection[asyncpg.Record] = owner

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from chassis.database import Connection
 from chassis.errors import Invalid
@@ -52,7 +52,9 @@ router = APIRouter(
 )
 
 # A form that leaves the field empty asks for every drive.
-DriveId = Annotated[int | None, BeforeValidator(lambda given: given or None), Query(ge=1, le=2**31 - 1)]
+DriveId = Annotated[
+    Annotated[int, Field(ge=1, le=2**31 - 1)] | None, BeforeValidator(lambda given: given or None), Query()
+]
 
 
 class Asked:

@@ -2,50 +2,61 @@
 
 from typing import Annotated
 
-import asyncpg
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.database import Connection
-from chassis.errors import Refused
 from chassis.event_store import NewId
 from chassis.identity import Principal
-from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import ANYONE, allow
-from services.api.commands import Asking, Committed, asking, perform
-from services.api.context import Ctx
-from services.api.domains import sql
+from services.api.commands import Asking, Committed, Work, asking, perform
+from services.api.conditional import answered
+from services.api.context import Context, Ctx
+from services.api.domains import handlers
 
 router = APIRouter(prefix="/api/job-domains", tags=["job domains"])
 
+Ask = Annotated[Asking, Depends(asking)]
+Head = Annotated[Principal, allow(Role.HEAD)]
+DomainId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
-class NewDomain(BaseModel):
+
+class NamedDomain(BaseModel):
     model_config = ConfigDict(str_strip_whitespace=True)
 
     domain_name: str = Field(min_length=1, max_length=100)
 
 
 @router.get("")
-async def list_domains(ctx: Ctx, _who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def list_domains(request: Request, ctx: Ctx, _who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Every job domain, by name."""
-    async with ctx.database.connection() as connection:
-        rows = await sql.list_all(connection)
-    return json_response([dict(row) for row in rows])
+    return answered(request, await ctx.lists.domains.get())
 
 
 @router.post("", status_code=201)
-async def add_domain(
-    body: NewDomain, ctx: Ctx, ask: Annotated[Asking, Depends(asking)], who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def add_domain(body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
     """Add a job domain. 409 when the name is taken."""
 
     async def work(connection: Connection, _new_id: NewId) -> Committed:
-        try:
-            row = await sql.add(connection, body.domain_name)
-        except asyncpg.UniqueViolationError as error:
-            raise Refused(f"There is a job domain {body.domain_name!r} already.") from error
-        return Committed(dict(row), status=201)
+        return Committed(await handlers.add(connection, body.domain_name), status=201)
 
-    return await perform(ctx, who, ask, body.model_dump(), work)
+    return await _changing(ctx, who, ask, body, work)
+
+
+@router.patch("/{domain_id}")
+async def rename_domain(domain_id: DomainId, body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
+    """Give a job domain another name; its drives show it. 409 when the name is taken."""
+
+    async def work(connection: Connection, _new_id: NewId) -> Committed:
+        return Committed(await handlers.rename(connection, domain_id, body.domain_name))
+
+    return await _changing(ctx, who, ask, body, work)
+
+
+async def _changing(ctx: Context, who: Principal, ask: Asking, body: NamedDomain, work: Work) -> Response:
+    try:
+        return await perform(ctx, who, ask, body.model_dump(), work)
+    finally:
+        ctx.lists.drop()

@@ -7,6 +7,7 @@ from chassis.database import Connection
 LIST = "SELECT domain_id, domain_name FROM job_domains ORDER BY domain_name"
 EXISTS = "SELECT EXISTS (SELECT FROM job_domains WHERE domain_id = $1)"
 ADD = "INSERT INTO job_domains (domain_name) VALUES ($1) RETURNING domain_id, domain_name"
+RENAME = "UPDATE job_domains SET domain_name = $2 WHERE domain_id = $1 RETURNING domain_id, domain_name"
 
 
 async def list_all(connection: Connection) -> list[asyncpg.Record]:
@@ -23,3 +24,8 @@ async def add(connection: Connection, name: str) -> asyncpg.Record:
     row = await connection.fetchrow(ADD, name)
     assert row is not None
     return row
+
+
+async def rename(connection: Connection, domain_id: int, name: str) -> asyncpg.Record | None:
+    """``None``: no such domain. Raises ``asyncpg.UniqueViolationError`` for a name that is taken."""
+    return await connection.fetchrow(RENAME, domain_id, name)

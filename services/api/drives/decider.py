@@ -92,13 +92,7 @@ class DeleteDrive:
 
 
 Command = (
-    CreateDrive
-    | ReviseDrive
-    | PublishDrive
-    | RequestEligibility
-    | StopRegistrations
-    | PublishAttendance
-    | DeleteDrive
+    CreateDrive | ReviseDrive | PublishDrive | RequestEligibility | StopRegistrations | PublishAttendance | DeleteDrive
 )
 
 
@@ -145,10 +139,8 @@ def decide(drive: Drive, command: Command) -> list[DriveEvent]:
         case RequestEligibility():
             _require(drive, "Eligibility is only worked out", Status.PENDING, Status.POSTED)
             return [_evaluation(drive, command.drive_id, drive.posting.criteria)]
-        case StopRegistrations():
-            return _stop(drive, command)
-        case PublishAttendance():
-            return _publish_attendance(drive, command)
+        case StopRegistrations() | PublishAttendance():
+            return _move_on(drive, command)
 
 
 def _create(command: CreateDrive) -> list[DriveEvent]:
@@ -189,6 +181,10 @@ def _publish(drive: Drive, criteria: Criteria, command: PublishDrive) -> list[Dr
     ]
 
 
+def _move_on(drive: Drive, command: StopRegistrations | PublishAttendance) -> list[DriveEvent]:
+    return _stop(drive, command) if isinstance(command, StopRegistrations) else _finish(drive, command)
+
+
 def _stop(drive: Drive, command: StopRegistrations) -> list[DriveEvent]:
     if drive.status is Status.ATTENDING:
         return []
@@ -196,7 +192,7 @@ def _stop(drive: Drive, command: StopRegistrations) -> list[DriveEvent]:
     return [RegistrationsStopped(drive_id=command.drive_id)]
 
 
-def _publish_attendance(drive: Drive, command: PublishAttendance) -> list[DriveEvent]:
+def _finish(drive: Drive, command: PublishAttendance) -> list[DriveEvent]:
     if drive.status is Status.FINISHED:
         raise Invalid("Attendance already published", status=400)
     _require(drive, "Attendance can only be published", Status.ATTENDING)

@@ -24,6 +24,7 @@ from services.api.drives.decider import (
     decide,
     fold,
 )
+from services.api.polled_lists import tell_changed
 
 SHOWN_IDS = 10
 
@@ -87,9 +88,11 @@ async def _append(
 ) -> Appended | None:
     if not events:
         return None
-    return await event_store.append(
+    appended = await event_store.append(
         connection, f"drive-{drive_id}", events, cause, expected_version=version, new_id=new_id
     )
+    await tell_changed(connection)
+    return appended
 
 
 async def _require_domain(connection: Connection, domain_id: int | None) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import time
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -12,11 +13,11 @@ from chassis.database import Connection
 from chassis.errors import NotFound, Unavailable
 from chassis.event_store import NewId
 from chassis.identity import Principal
-from chassis.responses import json_response
 from contracts.jobs import Kind
 from contracts.users import Role
 from services.api.access import ANYONE, allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Asking, Committed, Work, asking, perform
+from services.api.conditional import answered, tagged
 from services.api.context import Context, Ctx
 from services.api.drives import handlers, sql
 from services.api.drives.decider import (
@@ -42,21 +43,22 @@ SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 
 @router.get("")
-async def list_drives(ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def list_drives(request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Drives, newest first. Students and staff see those that are published."""
-    async with ctx.database.connection() as connection:
-        rows = await sql.list_all(connection, with_pending=who.role in SEES_PENDING)
-    return json_response([drive_object(row, ctx.links) for row in rows])
+    seen = ctx.lists.all_drives if who.role in SEES_PENDING else ctx.lists.published_drives
+    return answered(request, await seen.get())
 
 
 @router.get("/{drive_id}")
-async def get_drive(drive_id: DriveId, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def get_drive(
+    drive_id: DriveId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
+) -> Response:
     """One drive. 404 also for one that this caller may not see yet."""
     async with ctx.database.connection() as connection:
         row = await sql.get(connection, drive_id)
     if row is None or (row["status"] == "pending" and who.role not in SEES_PENDING):
         raise NotFound("Not found")
-    return json_response(drive_object(row, ctx.links))
+    return answered(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
 
 
 @router.post("")
@@ -84,7 +86,7 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
         "pdf": hashlib.sha256(asked.pdf.content).hexdigest() if asked.pdf else None,
     }
     try:
-        return await perform(ctx, who, ask, fingerprint, work)
+        return await _changing(ctx, who, ask, fingerprint, work)
     except Unavailable:
         kept = True  # whether the drive was committed is not known; a file without a drive is swept up later
         raise
@@ -125,7 +127,7 @@ async def publish_drive(
         done = await handlers.publish_listed(connection, drive_id, who.user_id, selected, ask.cause(who), new_id)
         return await _committed(ctx, connection, drive_id, done)
 
-    return await perform(ctx, who, ask, {"selected_students": selected}, work)
+    return await _changing(ctx, who, ask, {"selected_students": selected}, work)
 
 
 @router.post("/{drive_id}/trigger-eligibility")
@@ -165,7 +167,15 @@ async def _perform(
         done = await handlers.handle(connection, command, ask.cause(who), new_id)
         return await _committed(ctx, connection, command.drive_id, done, said)
 
-    return await perform(ctx, who, ask, asked, work)
+    return await _changing(ctx, who, ask, asked, work)
+
+
+async def _changing(ctx: Context, who: Principal, ask: Asking, asked: Any, work: Work) -> Response:
+    """``perform``; nobody who has seen its answer is shown a list from before."""
+    try:
+        return await perform(ctx, who, ask, asked, work)
+    finally:
+        ctx.lists.drop()
 
 
 async def _committed(

@@ -26,7 +26,7 @@ LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' |
 
 # Registering and marking hold this lock shared, and read the drive's status in their next statement.
 CLOSE_GATE = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
-PASS_GATE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
+ENTER_GATE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
 
 # Of the asked ids, those that are no student who meets the drive's criteria; hash join against the list.
 NOT_ELIGIBLE = """
@@ -71,10 +71,10 @@ async def close_gate(connection: Connection, drive_id: int) -> None:
     await connection.execute(CLOSE_GATE, drive_id)
 
 
-async def pass_gate(connection: Connection, drive_id: int) -> None:
+async def enter_gate(connection: Connection, drive_id: int) -> None:
     """Until the transaction ends the drive's registrations are not stopped, its attendance not published, nor is it
     deleted. What stood before is seen by the next statement, not by this one."""
-    await connection.execute(PASS_GATE, drive_id)
+    await connection.execute(ENTER_GATE, drive_id)
 
 
 async def not_eligible(connection: Connection, drive_id: int, student_ids: list[int]) -> list[int]:

@@ -10,12 +10,12 @@ from chassis.errors import Forbidden, NotFound, Refused
 from chassis.event_store import Cause
 from services.api.registrations import sql
 
-REFUSALS: dict[str, Refused] = {
-    "no drive": NotFound("Drive not found"),
-    "not posted": Forbidden("Drive is not posted yet"),
-    "not eligible": Forbidden("You are not eligible for this drive"),
-    "not selected": Forbidden("You are not selected for this drive"),
-    "registered already": Refused("You are already registered for this drive"),
+REFUSALS: dict[str, tuple[type[Refused], str]] = {
+    "no drive": (NotFound, "Drive not found"),
+    "not posted": (Forbidden, "Drive is not posted yet"),
+    "not eligible": (Forbidden, "You are not eligible for this drive"),
+    "not selected": (Forbidden, "You are not selected for this drive"),
+    "registered already": (Refused, "You are already registered for this drive"),
 }
 
 
@@ -26,6 +26,6 @@ async def register(
     metadata = orjson.dumps(cause.metadata()).decode()
     row = await sql.register(connection, drive_id, student_id, event_id, metadata)
     if row["outcome"] != "registered":
-        refusal = REFUSALS[row["outcome"]]
-        raise type(refusal)(*refusal.args)
+        refusal, message = REFUSALS[row["outcome"]]
+        raise refusal(message)
     return row

@@ -1,0 +1,57 @@
+"""Whose attendance may be marked, and when. Pure. Publishing it is the drive's: services/api/drives/decider.py."""
+
+from dataclasses import dataclass
+
+from chassis.errors import Invalid, NotFound, Refused
+from contracts.attendance import AttendanceMarked, Presence
+from services.api.drives.decider import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What stands about one student and one drive. ``drive``: its status, ``None`` when there is no such drive."""
+
+    drive: Status | None = None
+    known: bool = False
+    registered: bool = False
+    attendance_id: int | None = None
+    mark: Presence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkAttendance:
+    """``new_id``: what the mark is called if it is the student's first for this drive."""
+
+    drive_id: int
+    student_id: int
+    status: Presence
+    new_id: int
+
+
+def decide(sheet: Sheet, command: MarkAttendance) -> list[AttendanceMarked]:
+    """The mark, or ``[]`` when it stands already.
+
+    Raises ``NotFound`` for a drive or a student that is not there, ``Invalid`` once attendance is published, and
+    ``Refused`` for a drive whose registrations are not stopped, or a student who is not registered.
+    """
+    match sheet.drive:
+        case None:
+            raise NotFound("Drive not found")
+        case Status.FINISHED:
+            raise Invalid("Attendance already published", status=400)
+        case Status.PENDING | Status.POSTED:
+            raise Refused(f"Attendance is marked once registrations are stopped; this drive is {sheet.drive}.")
+    if not sheet.known:
+        raise NotFound("Student not found")
+    if not sheet.registered:
+        raise Refused("This student is not registered for the drive.")
+    if sheet.mark is command.status:
+        return []
+    return [
+        AttendanceMarked(
+            attendance_id=sheet.attendance_id or command.new_id,
+            drive_id=command.drive_id,
+            student_id=command.student_id,
+            status=command.status,
+        )
+    ]

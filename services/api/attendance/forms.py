@@ -1,0 +1,57 @@
+"""What comes in about attendance, checked as the frontend knows it: 400 with a message of its own for each field."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import Depends, Path
+
+from chassis.errors import Invalid
+from contracts.attendance import Presence
+
+MAX_INTEGER = 2**31 - 1
+NUMBER = re.compile(r"[0-9]{1,10}")
+ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}
+
+MARK_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["student_id", "status"],
+                    "properties": {
+                        "student_id": ID_SCHEMA,
+                        "status": {"type": "string", "enum": [status.value for status in Presence]},
+                    },
+                },
+                "example": {"student_id": 17, "status": "PRESENT"},
+            }
+        },
+    }
+}
+
+
+def _drive_number(drive_id: Annotated[str, Path(json_schema_extra=ID_SCHEMA)]) -> int:
+    return number(drive_id, "Invalid drive id")
+
+
+DriveNumber = Annotated[int, Depends(_drive_number)]
+
+
+def number(value: Any, otherwise: str) -> int:
+    """``value`` as an id, from JSON or from a path. Raises ``Invalid`` (400) saying ``otherwise``."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or not NUMBER.fullmatch(str(value)):
+        raise Invalid(otherwise, status=400)
+    if not 1 <= (found := int(value)) <= MAX_INTEGER:
+        raise Invalid(otherwise, status=400)
+    return found
+
+
+def mark_of(fields: dict[str, Any]) -> tuple[int, Presence]:
+    """Student and status, which may be written in lower case. Raises ``Invalid`` (400)."""
+    student_id = number(fields.get("student_id"), "Invalid student id")
+    try:
+        return student_id, Presence(str(fields.get("status")).strip().upper())
+    except ValueError as error:
+        raise Invalid("Invalid attendance status", status=400) from error

@@ -1,0 +1,38 @@
+"""Marking attendance and publishing it. The caller owns the transaction; the drive's gate decides their race."""
+
+from chassis import event_store
+from chassis.database import Connection
+from chassis.event_store import Cause, NewId
+from contracts.attendance import Presence
+from services.api.attendance import sql
+from services.api.attendance.decider import MarkAttendance, decide
+from services.api.drives import handlers as drives
+from services.api.drives import sql as drives_sql
+from services.api.drives.decider import PublishAttendance
+
+
+async def mark(
+    connection: Connection, drive_id: int, student_id: int, status: Presence, cause: Cause, new_id: NewId
+) -> int:
+    """The mark's id. Raises what ``decide`` raises; nothing is then written.
+
+    Meanwhile the attendance cannot be published, nor the drive deleted.
+    """
+    await drives_sql.enter_gate(connection, drive_id)
+    await sql.follow(connection, drive_id, student_id)
+    sheet = await sql.sheet(connection, drive_id, student_id)
+    attendance_id = sheet.attendance_id or await sql.next_id(connection)
+    events = decide(sheet, MarkAttendance(drive_id, student_id, status, attendance_id))
+    if events:
+        # Wherever it stands: `follow` has locked it.
+        stream = f"attendance-{drive_id}-{student_id}"
+        await event_store.append(connection, stream, events, cause, expected_version=None, new_id=new_id)
+    return attendance_id
+
+
+async def publish(connection: Connection, drive_id: int, cause: Cause, new_id: NewId) -> None:
+    """Finish the drive with the marks that stand; from now on they are locked. Raises what ``drives.handle`` raises."""
+    await drives_sql.close_gate(connection, drive_id)
+    totals = await sql.totals(connection, drive_id)
+    command = PublishAttendance(drive_id, totals.registered, totals.present, totals.absent)
+    await drives.handle(connection, command, cause, new_id)

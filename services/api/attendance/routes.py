@@ -1,0 +1,76 @@
+"""Attendance over HTTP."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from chassis.database import Connection
+from chassis.errors import NotFound
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.users import Role
+from services.api.access import allow
+from services.api.attendance import handlers, sql
+from services.api.attendance.csv_file import attendance_csv
+from services.api.attendance.forms import MARK_BODY, DriveNumber, mark_of
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Ctx
+from services.api.drives import sql as drives
+from services.api.drives.forms import json_object
+
+router = APIRouter(prefix="/api/attendance", tags=["attendance"])
+
+Ask = Annotated[Asking, Depends(asking)]
+Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
+Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
+
+
+@router.post("/{drive_id}/mark", openapi_extra=MARK_BODY)
+async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
+    """Mark a registered student PRESENT or ABSENT, or change the mark, until attendance is published.
+
+    400 for a wrong field, or when it is published; 409 while registrations are open, or for a student who did not
+    register.
+    """
+    student_id, status = mark_of(await json_object(request))
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        attendance_id = await handlers.mark(connection, drive_id, student_id, status, ask.cause(who), new_id)
+        body = {"attendance_id": attendance_id, "drive_id": drive_id, "student_id": student_id, "status": status}
+        return Committed(body)
+
+    return await perform(ctx, who, ask, {"student_id": student_id, "status": status}, work)
+
+
+@router.get("/{drive_id}/list")
+async def list_attendance(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
+    """The students who were marked. Empty for an unknown drive."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.marked(connection, drive_id)
+    return json_response([dict(row) for row in rows])
+
+
+@router.post("/{drive_id}/publish")
+async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
+    """Lock the attendance and finish the drive. 400 when it is published already, or when nobody was marked."""
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        await handlers.publish(connection, drive_id, ask.cause(who), new_id)
+        return Committed({"message": "Attendance published"})
+
+    return await perform(ctx, who, ask, {}, work)
+
+
+@router.get("/{drive_id}/download-csv")
+async def download_csv(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
+    """The marks as a CSV file."""
+    async with ctx.database.connection() as connection:
+        if await drives.get(connection, drive_id) is None:
+            raise NotFound("Drive not found")
+        rows = await sql.marked(connection, drive_id)
+    name = f"attendance-{drive_id}-{time.time_ns() // 1_000_000}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(attendance_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")

@@ -1,0 +1,39 @@
+"""Answers with a strong ETag, and 304 for callers who have them already (RFC 9110, section 13.1.2)."""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+from fastapi import Request
+from fastapi.responses import Response
+
+# Kept by the browser alone, and never shown without asking here first.
+CACHING = "private, no-cache"
+
+# An entity tag may hold commas. Weak ones compare equal to strong ones here (RFC 9110, section 8.8.3.2).
+TAGS = re.compile(r'(?:W/)?("[^"]*")')
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """JSON as it is sent, and the tag that stands for exactly these bytes."""
+
+    body: bytes
+    etag: str
+
+
+def tagged(body: bytes) -> Tagged:
+    return Tagged(body, f'"{sha256(body).hexdigest()[:32]}"')
+
+
+def answered(request: Request, answer: Tagged) -> Response:
+    """``answer``, or 304 when the caller's If-None-Match says that he has it."""
+    headers = {"ETag": answer.etag, "Cache-Control": CACHING}
+    if is_known(answer.etag, request.headers.getlist("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, headers=headers, media_type="application/json")
+
+
+def is_known(etag: str, if_none_match: list[str]) -> bool:
+    """Is ``etag`` among the lines of the field, or is one of them ``*``? False when there is none."""
+    return any(given == etag or given.strip() == "*" or etag in TAGS.findall(given) for given in if_none_match)

@@ -1,0 +1,104 @@
+"""How a route says what it answers. It costs nothing at run time: FastAPI does not look at ready responses."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chassis.problems import PROBLEM, TITLES
+from contracts.jobs import Delivery, State, Via
+
+Instant = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        json_schema_extra={"format": "date-time"},
+        examples=["2026-11-24T02:39:19.365Z"],
+    ),
+]
+TwoPlaces = Annotated[str, Field(pattern=r"^\d{1,3}\.\d\d$", examples=["6.00"])]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Document(BaseModel):
+    """Exactly these fields, always all of them unless they have a default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Document):
+    """RFC 9457. ``message`` is for people, and says the same as ``detail``; ``errors``: what is wrong where."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    message: str
+    errors: list[dict[str, Any]] = Field(default=[])
+
+
+class Said(Document):
+    message: str
+
+
+class JobBrief(Document):
+    """The work that the command asked for. Follow it at ``/api/jobs/{id}``, or with its events."""
+
+    id: str = Field(json_schema_extra={"format": "uuid"})
+    state: State
+    via: Via | None
+    delivery: Delivery
+    result: dict[str, Any] | None
+    error: str | None
+
+
+def documented(
+    document: Any,
+    refusals: Mapping[int, str] | None = None,
+    *,
+    says: str = "Done.",
+    job: bool = False,
+    tagged: bool = False,
+    media_type: str = "application/json",
+    **options: Any,
+) -> dict[str, Any]:
+    """Arguments of a route's decorator: the answer's ``document``, and the route's own ``refusals`` (status, message).
+
+    ``job``: the command may ask for work, then it is 202 until that has ended. ``tagged``: the answer has an ETag.
+    What any route may answer (401, 403, 422, 429, 503 and so on) is added by ``openapi``.
+    """
+    status = options.get("status_code", 200)
+    responses: dict[int | str, dict[str, Any]] = {
+        code: refusal(code, message) for code, message in (refusals or {}).items()
+    }
+    if job:
+        responses[202] = {"model": document, "description": "Accepted: the job has not ended yet.", "headers": LOCATION}
+    if tagged:
+        responses[status] = {"headers": ETAG}
+        responses[304] = {"description": "You have it already (If-None-Match).", "headers": ETAG}
+    if media_type != "application/json":
+        responses[status] = {"content": {media_type: document}}
+        return {"response_description": says, "responses": responses, **options}
+    return {"response_model": document, "response_description": says, "responses": responses, **options}
+
+
+def refusal(status: int, message: str) -> dict[str, Any]:
+    """A problem of an OpenAPI document."""
+    title = TITLES.get(status, HTTPStatus(status).phrase)
+    example = {"type": "about:blank", "title": title, "status": status, "detail": message, "message": message}
+    content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}}
+    found: dict[str, Any] = {"description": title, "content": content}
+    if status in (429, 503):
+        found["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return found
+
+
+def json_body(model: type[BaseModel], *, required: bool = False) -> dict[str, Any]:
+    """``openapi_extra`` of a route that reads its JSON body by hand; ``model`` only describes it."""
+    content = {"application/json": {"schema": model.model_json_schema(ref_template="#/components/schemas/{model}")}}
+    return {"openapi_extra": {"requestBody": {"required": required, "content": content}}}
+
+
+LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
+ETAG = {"ETag": {"description": "Stands for exactly these bytes.", "schema": {"type": "string"}}}

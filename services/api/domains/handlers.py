@@ -1,0 +1,36 @@
+"""One function per command on job domains. The caller owns the transaction."""
+
+from typing import Any
+
+import asyncpg
+
+from chassis.database import Connection
+from chassis.errors import NotFound, Refused
+from services.api.domains import sql
+from services.api.polled_lists import tell_changed
+
+
+async def add(connection: Connection, name: str) -> dict[str, Any]:
+    """The new domain. Raises ``Refused`` when the name is taken."""
+    try:
+        row = await sql.add(connection, name)
+    except asyncpg.UniqueViolationError as error:
+        raise _taken(name) from error
+    await tell_changed(connection)
+    return dict(row)
+
+
+async def rename(connection: Connection, domain_id: int, name: str) -> dict[str, Any]:
+    """The domain as it stands. Raises ``NotFound``, and ``Refused`` when the name is taken."""
+    try:
+        row = await sql.rename(connection, domain_id, name)
+    except asyncpg.UniqueViolationError as error:
+        raise _taken(name) from error
+    if row is None:
+        raise NotFound("There is no such job domain.")
+    await tell_changed(connection)
+    return dict(row)
+
+
+def _taken(name: str) -> Refused:
+    return Refused(f"There is a job domain {name!r} already.")

@@ -1,0 +1,81 @@
+"""Finished drives over HTTP."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any
+
+import asyncpg
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.users import Role
+from services.api.access import allow
+from services.api.context import Context, Ctx
+from services.api.finished_drives import sql
+from services.api.finished_drives.pdf_file import finished_pdf
+from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
+from services.api.finished_drives.xlsx_file import XLSX, finished_xlsx
+from services.api.links import Links
+from services.api.presentation import day_text, instant_text
+
+router = APIRouter(prefix="/api/finished-drives", tags=["finished drives"])
+
+Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
+
+
+@router.get("")
+async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Reader) -> Response:
+    """Finished drives, newest first. 400 for a period or limit that makes no sense."""
+    rows = await _finished(ctx, period, limit)
+    return json_response([_finished_object(row, ctx.links) for row in rows])
+
+
+@router.get("/download-excel")
+async def download_excel(
+    period: AskedPeriod, ctx: Ctx, _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)]
+) -> Response:
+    """The finished drives of a period as an XLSX file. Staff have a button for it."""
+    rows = await _finished(ctx, period)
+    return _file(await asyncio.to_thread(finished_xlsx, rows), "xlsx", XLSX)
+
+
+@router.get("/download-pdf")
+async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Reader) -> Response:
+    """The finished drives of a period as a PDF report."""
+    rows = await _finished(ctx, period)
+    make = partial(finished_pdf, rows, now=datetime.now(UTC))
+    return _file(await asyncio.to_thread(make), "pdf", "application/pdf")
+
+
+async def _finished(ctx: Context, period: Period, limit: int | None = None) -> list[asyncpg.Record]:
+    async with ctx.database.connection() as connection:
+        return await sql.finished(connection, period, limit)
+
+
+def _file(content: bytes, extension: str, media_type: str) -> Response:
+    name = f"finished-drives-{time.time_ns() // 1_000_000}.{extension}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    return Response(content, headers=headers, media_type=media_type)
+
+
+def _finished_object(row: asyncpg.Record, links: Links) -> dict[str, Any]:
+    """A drive finishes once, so its id is the entry's too, and the entry was made when it finished."""
+    return {
+        "id": row["drive_id"],
+        "drive_id": row["drive_id"],
+        "finished_date": instant_text(row["finished_date"]),
+        "total_registered": row["total_registered"],
+        "total_present": row["total_present"],
+        "total_absent": row["total_absent"],
+        "company_name": row["company_name"],
+        "job_title": row["job_title"],
+        "interview_date": day_text(row["interview_date"]),
+        "created_at": instant_text(row["finished_date"]),
+        "pdf_path": links.sign(row["pdf_path"]) if row["pdf_path"] else None,
+        "domain_id": row["domain_id"],
+        "domain_name": row["domain_name"],
+    }

@@ -1,0 +1,41 @@
+"""The built frontend, served from here so that one machine needs no gateway."""
+
+import re
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+OURS = ("/api", "/uploads", "/internal", "/livez", "/readyz", "/metrics")
+
+# ``index-DiwrgTda.js``, ``main.2a3b4c5d.css``: what bundlers write below these folders, named after its content.
+HASHED = re.compile(r"^/(?:assets|static)/(?:.*/)?[^/]*[-.](?=[^/.]*[0-9A-Z])[A-Za-z0-9_-]{8,}\.(?:[^/]+)$")
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_FIRST = "no-cache"
+
+
+class Frontend(StaticFiles):
+    """For whatever no route answers. ``/``, and every path that is no file's, is ``index.html``: the page routes itself.
+
+    A path whose last part has a dot is taken for a file's. What lies below the API's own paths stays a 404.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and any(_is_below(scope["path"], ours) for ours in OURS):
+            raise HTTPException(404)
+        await super().__call__(scope, receive, send)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        try:
+            response = await super().get_response(path, scope)
+        except HTTPException as error:
+            if error.status_code != 404 or "." in scope["path"].rpartition("/")[2]:
+                raise
+            response = await super().get_response("index.html", scope)
+        response.headers["Cache-Control"] = FOR_EVER if HASHED.match(scope["path"]) else ASK_FIRST
+        return response
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")

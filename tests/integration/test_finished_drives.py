@@ -1,0 +1,125 @@
+"""Finished drives over HTTP: the list, field by field, its periods, and both files."""
+
+import io
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import openpyxl
+import pytest
+from pypdf import PdfReader
+
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.placement import finished
+
+Owner = asyncpg.Connection
+PATH = "/api/finished-drives"
+INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+
+
+async def test_a_finished_drive_has_every_field_of_the_contract(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    ids = await enrol(owner, 5)
+    domain = (await api.post("/api/job-domains", json={"domain_name": "Cloud Computing"})).json()["domain_id"]
+    first = await finished(api, ids[:2], ids[2:3], domain_id=domain, interview_date="2030-03-05")
+    second = await finished(api, ids[:1], [], company_name="Globex")
+    for role in ("HEAD", "COORDINATOR"):
+        [newest, found] = (await api.get(PATH, role)).json()
+        assert INSTANT.match(found["finished_date"])
+        assert newest["drive_id"] == second
+        assert (newest["interview_date"], newest["domain_id"], newest["domain_name"]) == (None, None, None)
+        assert found == {
+            "id": first, "drive_id": first, "finished_date": found["finished_date"], "total_registered": 3,
+            "total_present": 2, "total_absent": 1, "company_name": "Acme", "job_title": "SDE",
+            "interview_date": "2030-03-05T00:00:00.000Z", "created_at": found["finished_date"], "pdf_path": None,
+            "domain_id": domain, "domain_name": "Cloud Computing",
+        }  # fmt: skip
+    assert [one["drive_id"] for one in (await api.get(PATH, params={"limit": 1, "months": 3})).json()] == [second]
+
+
+@pytest.mark.damages
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, [4, 3, 2, 1]),
+        ({"months": "", "start_date": "", "end_date": "", "limit": ""}, [4, 3, 2, 1]),
+        ({"start_date": "2030-03-01", "end_date": "2030-03-31"}, [3, 2]),
+        ({"start_date": "2030-03-31", "end_date": "2030-03-31"}, [3]),
+        ({"start_date": "2030-03-02", "end_date": "2030-03-30"}, []),
+        ({"start_date": "2030-01-01", "end_date": "2031-01-01", "limit": "2"}, [3, 2]),
+        ({"months": "3"}, [4]),
+        ({"months": "1200"}, [4, 3, 2, 1]),
+    ],
+)
+async def test_a_period_has_its_last_day(
+    api: Api, owner: "Owner[asyncpg.Record]", query: dict[str, str], found: list[int]
+) -> None:
+    add = "INSERT INTO finished_drives VALUES ($1, $2, 0, 0, 0, 'Acme', 'SDE', NULL, NULL, NULL)"
+    for drive_id, day in enumerate(
+        ("2030-02-28T23:59:59.999", "2030-03-01T00:00:00", "2030-03-31T23:59:59.999999"), start=1
+    ):
+        await owner.execute(add, drive_id, datetime.fromisoformat(day).replace(tzinfo=UTC))
+    await owner.execute("UPDATE finished_drives SET finished_date = finished_date - interval '50 years'")
+    await owner.execute(add, 4, datetime.now(UTC))
+    moved = {name: value.replace("203", "198") for name, value in query.items()}
+    answer = await api.get(PATH, params=moved)
+    assert answer.status_code == 200, answer.text
+    assert [one["drive_id"] for one in answer.json()] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("months=x", "months"), ("months=0", "months"), ("months=99999", "months"), ("limit=-1", "limit"),
+        ("limit=1.5", "limit"), ("start_date=2030-01-01", "go together"), ("end_date=2030-01-01", "go together"),
+        ("start_date=2030-02-30&end_date=2030-03-01", "start_date"), ("start_date=1&end_date=2030-03-01", "start_date"),
+        ("start_date=2030-03-02&end_date=2030-03-01", "before"),
+        ("months=3&start_date=2030-03-02&end_date=2030-03-03", "both"),
+    ],
+)  # fmt: skip
+async def test_a_period_that_makes_no_sense_is_a_400(api: Api, query: str, said: str) -> None:
+    answer = await api.get(f"{PATH}?{query}")
+    assert answer.status_code == 400
+    assert said in answer.json()["message"]
+    if "limit" not in query:
+        assert (await api.get(f"{PATH}/download-pdf?{query}")).status_code == 400
+
+
+async def files(api: Api, **query: Any) -> tuple[list[tuple[Any, ...]], str]:
+    xlsx = await api.get(f"{PATH}/download-excel", "STAFF", params=query)
+    assert xlsx.headers["content-type"] == "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    assert re.fullmatch(r'attachment; filename="finished-drives-\d{13}\.xlsx"', xlsx.headers["content-disposition"])
+    pdf = await api.get(f"{PATH}/download-pdf", params=query)
+    assert pdf.headers["content-type"] == "application/pdf"
+    assert re.fullmatch(r'attachment; filename="finished-drives-\d{13}\.pdf"', pdf.headers["content-disposition"])
+    sheet = openpyxl.load_workbook(io.BytesIO(xlsx.content))["Finished Drives"]
+    text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.content)).pages)
+    return list(sheet.iter_rows(min_row=2, values_only=True)), text
+
+
+async def test_both_files_hold_the_same_drives(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    ids = await enrol(owner, 3)
+    assert await files(api) == ([], (await files(api))[1])
+    assert "No drives were finished" in (await files(api))[1]
+    drive_id = await finished(api, ids[:2], ids[2:])
+    [row], text = await files(api, months=3)
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    assert row == (drive_id, "Acme", "SDE", None, today, 3, 2, 1, None)
+    assert "1. Acme\nJob Title: SDE\nInterview Date: TBD" in text
+    assert "Registered: 3 | Present: 2 | Absent: 1" in text
+    assert (await files(api, start_date="2001-01-01", end_date="2001-12-31"))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("", {"HEAD", "COORDINATOR"}),
+        ("/download-excel", {"HEAD", "COORDINATOR", "STAFF"}),
+        ("/download-pdf", {"HEAD", "COORDINATOR"}),
+    ],
+)
+async def test_who_may_ask(api: Api, path: str, allowed: set[str]) -> None:
+    for role in ("STUDENT", "STAFF", "COORDINATOR", "HEAD"):
+        assert (await api.get(PATH + path, role)).status_code == (200 if role in allowed else 403)
+    assert (await api.client.get(PATH + path)).json()["message"] == "No token"

@@ -1,0 +1,379 @@
+"""Who is told what, field by field; what is read; and that a replay tells the same."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from chassis import event_store
+from chassis.event_store import Cause
+from contracts.drives import AttendancePublished
+from contracts.message import Event
+from contracts.registrations import StudentRegistered
+from contracts.users import Role, RoleChanged, UserCreated
+from tests.conftest import Api
+from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+STAFF, COORDINATOR, HEAD = 800_001, 800_002, 800_003
+PEOPLE = {STAFF: Role.STAFF, COORDINATOR: Role.COORDINATOR, HEAD: Role.HEAD}
+EVERYONE = {"min_cgpa": "", "min_10th": "", "min_12th": "", "max_backlogs": ""}
+
+
+async def record(api: Api, stream: str, *events: Event) -> None:
+    cause = Cause(source="test", correlation_id=uuid4())
+    async with api.database.transaction() as connection:
+        await event_store.append(connection, stream, events, cause, expected_version=None)
+
+
+async def add_user(api: Api, user_id: int, role: Role) -> None:
+    event = UserCreated(user_id=user_id, name=str(role), email=f"{user_id}@college.edu", role=role)
+    await record(api, f"user-{user_id}", event)
+
+
+@pytest.fixture
+async def staff(api: Api) -> None:
+    for user_id, role in PEOPLE.items():
+        await add_user(api, user_id, role)
+
+
+async def created(api: Api, **changes: Any) -> dict[str, Any]:
+    answer = await api.post("/api/drives", json={**DRIVE, **changes})
+    assert answer.status_code in (201, 202), answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def published(api: Api, drive_id: int, listed: list[int] | None = None) -> str:
+    """The job's id."""
+    body = {"selected_students": listed} if listed else None
+    answer = await api.post(f"/api/drives/{drive_id}/publish", "COORDINATOR", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job"]["id"])
+
+
+async def mine(api: Api, user_id: int, **query: Any) -> dict[str, Any]:
+    role = PEOPLE.get(user_id, Role.STUDENT)
+    answer = await api.get("/api/notifications/mine", role, user_id, params=query)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def told(api: Api, user_id: int) -> list[tuple[str, str, str]]:
+    """Newest first."""
+    items = (await mine(api, user_id, limit=100))["items"]
+    return [(item["type"], item["title"], item["message"]) for item in items]
+
+
+async def test_nobody_told_anything(api: Api, staff: None) -> None:
+    assert await mine(api, STAFF) == {"items": [], "unread_count": 0}
+    assert await mine(api, 999_999) == {"items": [], "unread_count": 0}
+
+
+async def test_a_new_drive_is_told_to_coordinators_field_by_field(api: Api, staff: None) -> None:
+    drive = await created(api, company_name="100% Acme", job_title="%s Engineer")
+    body = await mine(api, COORDINATOR)
+    [item] = body["items"]
+    assert body["unread_count"] == 1
+    assert list(item) == [
+        "notification_id", "title", "message", "type", "entity_type", "entity_id", "is_read", "created_at", "read_at",
+    ]  # fmt: skip
+    assert isinstance(item["notification_id"], int)
+    assert (item["type"], item["title"]) == ("info", "New Drive Added")
+    assert item["message"] == "100% Acme - %s Engineer has been created and is ready for review."
+    assert (item["entity_type"], item["entity_id"]) == ("drive", drive["drive_id"])
+    assert (item["is_read"], item["read_at"]) == (False, None)
+    assert item["created_at"] == drive["created_at"]
+    assert await told(api, STAFF) == await told(api, HEAD) == []
+
+
+async def test_auto_publishing_tells_staff_and_those_selected(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    students = await enrol(owner, 60)
+    drive = await created(api, auto_calc=True)
+    said = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
+    assert await told(api, STAFF) == [said]
+    assert [title for _, title, _ in await told(api, COORDINATOR)] == ["New Drive Added"]
+    assert [await told(api, id_) for id_ in students] == [[]] * 60, "nobody is selected yet"
+    async with working(database_url) as runner:
+        await done(runner, drive["job"]["id"])
+    selected = {row["student_id"] for row in await owner.fetch("SELECT student_id FROM selections")}
+    assert 0 < len(selected) == await owner.fetchval(PLAIN_COUNT) < 60
+    for id_ in students:
+        assert await told(api, id_) == ([said] if id_ in selected else [])
+    assert await told(api, HEAD) == []
+
+
+async def test_publishing_tells_staff_and_the_students_listed(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 20)
+    students = [row["student_id"] for row in await owner.fetch("SELECT student_id FROM students ORDER BY 1")]
+    drive_id = (await created(api, **EVERYONE))["drive_id"]
+    async with working(database_url) as runner:
+        await done(runner, await published(api, drive_id, students[:2]))
+        assert await told(api, STAFF) == [("success", "Drive Published", "Acme - SDE is now open for registrations.")]
+        listed = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
+        assert [await told(api, id_) for id_ in students[:3]] == [[listed], [listed], []]
+        await done(runner, await published(api, drive_id))
+    everyone = ("success", "New Drive Available", "Acme - SDE has been published.")
+    assert [await told(api, id_) for id_ in students[:3]] == [[listed], [listed], [everyone]], "only the newly selected"
+    assert len(await told(api, STAFF)) == 2
+
+
+async def test_judging_again_tells_only_those_newly_selected(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 40)
+    drive = await created(api, **EVERYONE | {"min_cgpa": "8"}, auto_calc=True)
+    path = f"/api/drives/{drive['drive_id']}"
+    judged = await owner.fetch("SELECT student_id, cgpa FROM students WHERE cgpa >= 7 ORDER BY cgpa DESC")
+    best, good = judged[0]["student_id"], judged[-1]["student_id"]
+    assert judged[0]["cgpa"] >= 8 > judged[-1]["cgpa"]
+    async with working(database_url) as runner:
+        await done(runner, drive["job"]["id"])
+        for cgpa in ("7", "9.99", "7"):  # wider, narrower, wider again
+            answer = await api.patch(path, json={"min_cgpa": cgpa})
+            await done(runner, answer.json()["job"]["id"])
+        again = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
+        first = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
+        assert await told(api, good) == [again, again]
+        assert await told(api, best) == [again, first]
+        before = await owner.fetchval("SELECT count(*) FROM notifications")
+        asked = await api.post(f"{path}/trigger-eligibility")
+        await done(runner, asked.json()["job"]["id"])
+    assert await owner.fetchval("SELECT count(*) FROM notifications") == before, "nobody new, nothing told"
+
+
+async def test_the_name_is_that_of_the_moment(api: Api, staff: None) -> None:
+    drive_id = (await created(api))["drive_id"]
+    await api.patch(f"/api/drives/{drive_id}", json={"company_name": "Zenith"})
+    await published(api, drive_id)
+    assert (await told(api, STAFF))[0][2] == "Zenith - SDE is now open for registrations."
+    assert (await told(api, COORDINATOR))[0][2] == "Acme - SDE has been created and is ready for review."
+
+
+async def test_an_evaluation_after_registrations_stopped_invites_nobody(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    [student, *_] = await enrol(owner, 5)
+    drive = await created(api, **EVERYONE, auto_calc=True)
+    await api.post(f"/api/drives/{drive['drive_id']}/stop-registrations", "COORDINATOR")
+    async with working(database_url) as runner:
+        [job] = await done(runner, drive["job"]["id"])
+    assert job.result is not None
+    assert job.result["selected"] == 5
+    assert await told(api, student) == []
+
+
+async def finished(api: Api, drive_id: int, registered: list[int]) -> None:
+    for number, student_id in enumerate(registered):
+        event = StudentRegistered(registration_id=drive_id * 1000 + number, drive_id=drive_id, student_id=student_id)
+        await record(api, f"registration-{drive_id}-{student_id}", event)
+    await api.post(f"/api/drives/{drive_id}/stop-registrations", "COORDINATOR")
+    published = AttendancePublished(drive_id=drive_id, registered=len(registered), present=1, absent=0)
+    await record(api, f"drive-{drive_id}", published)
+
+
+async def test_published_attendance_is_told_to_those_registered_and_to_all_staff(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]"
+) -> None:
+    students = await enrol(owner, 3)
+    drive = await created(api, auto_calc=True)
+    await finished(api, drive["drive_id"], students[:2])
+    attendance = ("info", "Attendance Published", "Attendance has been published for Acme - SDE.")
+    assert [await told(api, id_) for id_ in students] == [[attendance], [attendance], []]
+    for id_ in PEOPLE:
+        assert (await told(api, id_))[0] == (
+            "success", "Drive Completed", "Acme - SDE has been moved to finished drives.",
+        )  # fmt: skip
+
+
+async def test_a_deleted_drives_notifications_go_with_it(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    [student, *_] = await enrol(owner, 3)
+    gone, stays, late = [await created(api, **EVERYONE, auto_calc=True) for _ in range(3)]
+    async with working(database_url) as runner:
+        await done(runner, gone["job"]["id"], stays["job"]["id"])
+        for drive in (gone, late):
+            assert (await api.delete(f"/api/drives/{drive['drive_id']}")).status_code == 200
+        await done(runner, late["job"]["id"])
+    for id_ in (student, STAFF, COORDINATOR):
+        body = await mine(api, id_)
+        assert {item["entity_id"] for item in body["items"]} == {stays["drive_id"]}
+        assert body["unread_count"] == 1
+    assert {row[0] for row in await owner.fetch("SELECT entity_id FROM notifications")} == {stays["drive_id"]}
+
+
+async def test_who_comes_later_is_not_told_what_was_before(api: Api, staff: None) -> None:
+    await created(api, auto_calc=True)
+    newcomer = 800_010
+    await add_user(api, newcomer, Role.STAFF)
+    await record(api, f"user-{COORDINATOR}", RoleChanged(user_id=COORDINATOR, role=Role.STAFF))
+    assert await told(api, newcomer) == await told(api, COORDINATOR) == []
+    assert len(await told(api, STAFF)) == 1
+    await created(api, auto_calc=True)
+    for id_, count in ((newcomer, 1), (COORDINATOR, 1), (STAFF, 2)):
+        assert (await mine(api, id_))["unread_count"] == len(await told(api, id_)) == count
+
+
+async def test_reading_one_is_ones_own_and_counted(api: Api, staff: None, owner: "Owner[asyncpg.Record]") -> None:
+    other = 800_010
+    await add_user(api, other, Role.COORDINATOR)
+    for _ in range(3):
+        await created(api)
+    items = (await mine(api, COORDINATOR))["items"]
+    path = f"/api/notifications/{items[1]['notification_id']}/read"
+    answer = await api.patch(path, "COORDINATOR", COORDINATOR)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["unread_count"] == 2
+    assert body["item"] == {
+        "user_id": COORDINATOR, **items[1], "is_read": True, "read_at": body["item"]["read_at"],
+    }  # fmt: skip
+    assert (await api.patch(path, "COORDINATOR", COORDINATOR)).json() == body, "the first time stands"
+    after = await mine(api, COORDINATOR)
+    assert [item["is_read"] for item in after["items"]] == [False, True, False]
+    assert after["items"][1]["read_at"] == body["item"]["read_at"]
+    assert (await mine(api, other))["unread_count"] == 3
+    for user_id, role in ((HEAD, "HEAD"), (STAFF, "STAFF"), (999_999, "STUDENT")):
+        refused = await api.patch(path, role, user_id)
+        assert (refused.status_code, refused.json()["message"]) == (404, "Notification not found")
+    assert (await api.patch("/api/notifications/9007199254740991/read")).status_code == 404
+    for nonsense in ("x", "0", "-1", "9007199254740992", "1.5"):
+        assert (await api.patch(f"/api/notifications/{nonsense}/read")).status_code == 422
+    assert await owner.fetchval("SELECT count(*) FROM notification_reads") == 1
+
+
+async def test_reading_all_is_one_row_and_newer_ones_are_unread(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]"
+) -> None:
+    for _ in range(5):
+        await created(api)
+    for _ in range(2):
+        answer = await api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR)
+        assert (answer.status_code, answer.json()) == (200, {"ok": True, "unread_count": 0})
+    body = await mine(api, COORDINATOR)
+    assert body["unread_count"] == 0
+    assert all(item["is_read"] and item["read_at"] for item in body["items"])
+    assert await owner.fetchval("SELECT count(*) FROM notification_read_marks") == 1
+    assert await owner.fetchval("SELECT count(*) FROM notification_reads") == 0
+    await created(api)
+    body = await mine(api, COORDINATOR)
+    assert [item["is_read"] for item in body["items"]] == [False] + [True] * 5
+    assert body["unread_count"] == 1
+
+
+async def test_what_commits_after_reading_all_is_unread_though_it_is_older(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]"
+) -> None:
+    event_id = uuid4()
+    async with owner.transaction():
+        await owner.execute(
+            "SELECT es.append('drive-77', 0, 'placewire.drive', 0::smallint, $1)",
+            f'[{{"id": "{event_id}", "type": "placewire.drive.created.v1", "metadata": {{}}, "data":'
+            ' {"drive_id": 77, "posted_by": 1, "posting": {"company_name": "Slow", "job_title": "SDE",'
+            ' "job_description": "", "criteria": {}}}}]',
+        )
+        await created(api)
+        await api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR)
+    body = await mine(api, COORDINATOR)
+    assert [(item["message"][:4], item["is_read"]) for item in body["items"]] == [("Acme", True), ("Slow", False)]
+    assert body["unread_count"] == 1
+
+
+async def test_the_newest_come_first_and_no_more_than_asked(api: Api, staff: None) -> None:
+    ids = [(await created(api))["drive_id"] for _ in range(25)]
+    body = await mine(api, COORDINATOR)
+    assert [item["entity_id"] for item in body["items"]] == ids[::-1][:20]
+    assert body["unread_count"] == 25, "the count is of all"
+    assert len({item["notification_id"] for item in (await mine(api, COORDINATOR, limit=100))["items"]}) == 25
+    assert [item["entity_id"] for item in (await mine(api, COORDINATOR, limit=1))["items"]] == ids[-1:]
+    for nonsense in ("0", "101", "-1", "x", "99999999999999999999"):
+        assert (await api.get("/api/notifications/mine", params={"limit": nonsense})).status_code == 422
+
+
+PROJECTED = ("users", "students", "drives", "evaluations", "registrations", "attendance", "finished_drives",
+             "notifications")  # fmt: skip
+REPLAY = """
+SELECT project(stream_type, events) FROM (
+    SELECT split_part(stream_id, '-', 1) AS stream_type, array_agg(e ORDER BY tx, position) AS events
+      FROM es.event e WHERE position BETWEEN $1 AND $2 GROUP BY 1
+     ORDER BY array_position(ARRAY['student', 'user', 'drive', 'eligibility'], split_part(min(stream_id), '-', 1))
+) AS grouped
+"""
+DIFFERENCE = """
+(TABLE public.notifications EXCEPT TABLE replay.notifications) UNION ALL
+(TABLE replay.notifications EXCEPT TABLE public.notifications)
+"""
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100_000])
+async def test_a_replay_tells_the_same(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str, chunk: int
+) -> None:
+    """However the log is cut, and though within a chunk all drives come before all evaluations."""
+    students = await enrol(owner, 30)
+    drives = [await created(api, **EVERYONE, company_name=f"Company {i}", auto_calc=i % 2 == 0) for i in range(6)]
+    async with working(database_url) as runner:
+        await done(runner, *(drive["job"]["id"] for drive in drives if "job" in drive))
+        await done(runner, await published(api, drives[1]["drive_id"], students[:1]))
+        for drive in drives[:3]:
+            answer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"company_name": "New", "min_cgpa": "5"})
+            if "job" in answer.json():
+                await done(runner, answer.json()["job"]["id"])
+        late = await published(api, drives[3]["drive_id"])
+        await api.post(f"/api/drives/{drives[3]['drive_id']}/stop-registrations", "COORDINATOR")
+        await done(runner, late)
+    await finished(api, drives[2]["drive_id"], students[:3])
+    await api.delete(f"/api/drives/{drives[0]['drive_id']}")
+    await api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR)
+
+    await owner.execute("CREATE SCHEMA replay")
+    for table in PROJECTED:
+        await owner.execute(f"CREATE TABLE replay.{table} (LIKE public.{table} INCLUDING ALL)")
+    await owner.execute("SET search_path = replay, public")
+    last = await owner.fetchval("SELECT max(position) FROM es.event")
+    for first in range(1, last + 1, chunk):
+        await owner.fetch(REPLAY, first, first + chunk - 1)
+    assert await owner.fetchval("SELECT count(*) FROM replay.notifications") > 10
+    assert await owner.fetch(DIFFERENCE) == []
+    digest = "SELECT bit_xor(hash_record_extended(ROW(n.*), 1)) FROM public.notifications n"
+    assert await owner.fetchval(digest), "verify compares by this"
+
+
+async def test_many_read_at_once(api: Api, staff: None) -> None:
+    """Marks never collide, and no older mark undoes a newer one."""
+    ids = [(await created(api))["drive_id"] for _ in range(10)]
+    items = (await mine(api, COORDINATOR))["items"]
+    calls = [
+        *(
+            api.patch(f"/api/notifications/{item['notification_id']}/read", "COORDINATOR", COORDINATOR)
+            for item in items
+        ),
+        *(api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR) for _ in range(10)),
+    ]
+    answers = await asyncio.gather(*calls)
+    assert len(ids) == 10
+    assert {answer.status_code for answer in answers} == {200}
+    assert (await mine(api, COORDINATOR))["unread_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/notifications/mine"),
+        ("PATCH", "/api/notifications/8/read"),
+        ("POST", "/api/notifications/read-all"),
+    ],
+)
+async def test_a_stranger_is_refused(api: Api, method: str, path: str) -> None:
+    answer = await api.client.request(method, path)
+    assert (answer.status_code, answer.json()["message"]) == (401, "No token")
+    assert isinstance(UUID(answer.headers["x-correlation-id"]), UUID)

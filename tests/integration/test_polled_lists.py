@@ -1,0 +1,176 @@
+"""The lists that everyone polls: 304, never an old answer, and hardly any work for the database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from services.api.drives import sql as drives
+from tests.conftest import Api
+from tests.enrolment import DRIVE
+from tests.eventually import eventually
+from tests.replicas import replica
+
+Owner = asyncpg.Connection
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'placewire-api-listen'"
+
+
+@pytest_asyncio.fixture
+async def other(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
+    """Another replica over the same database."""
+    async with replica(database_url, tmp_path) as found:
+        yield found
+
+
+async def titles(api: Api, role: str = "HEAD") -> list[str]:
+    return [drive["job_title"] for drive in (await api.get("/api/drives", role)).json()]
+
+
+@pytest.mark.parametrize("path", ["/api/drives", "/api/job-domains", "/api/drives/1"])
+async def test_who_has_the_answer_gets_304(api: Api, path: str) -> None:
+    await api.post("/api/drives", json=DRIVE)
+    first = await api.get(path)
+    assert first.headers["cache-control"] == "private, no-cache"
+    etag = first.headers["etag"]
+    assert etag.startswith('"')
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        again = await api.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == etag
+        assert again.headers["cache-control"] == "private, no-cache"
+    assert (await api.get(path, headers={"If-None-Match": '"other"'})).content == first.content
+
+
+async def test_a_change_changes_the_tag_for_those_who_see_it(api: Api) -> None:
+    tags = {role: (await api.get("/api/drives", role)).headers["etag"] for role in ("HEAD", "STUDENT")}
+    await api.post("/api/drives", json=DRIVE)
+    for role, status in (("HEAD", 200), ("STUDENT", 304)):
+        answer = await api.get("/api/drives", role, headers={"If-None-Match": tags[role]})
+        assert answer.status_code == status
+    await api.post("/api/drives/1/publish")
+    assert (await api.get("/api/drives", "STUDENT", headers={"If-None-Match": tags["STUDENT"]})).status_code == 200
+
+
+async def test_roles_do_not_share_an_answer(api: Api) -> None:
+    await api.post("/api/drives", json=DRIVE)
+    for _ in range(2):
+        assert [len(await titles(api, role)) for role in ("HEAD", "STUDENT", "COORDINATOR", "STAFF")] == [1, 0, 1, 0]
+
+
+async def test_who_changes_something_sees_it_at_once(api: Api) -> None:
+    for number in range(10):
+        await api.post("/api/drives", json={**DRIVE, "job_title": f"J{number}"})
+        assert (await titles(api))[0] == f"J{number}"
+    await api.patch("/api/drives/10", json={"job_title": "Other"})
+    assert (await titles(api))[0] == "Other"
+    await api.delete("/api/drives/10")
+    assert (await titles(api))[0] == "J8"
+    for action, status in (("publish", "posted"), ("stop-registrations", "attending")):
+        await api.post(f"/api/drives/9/{action}", "COORDINATOR")
+        assert (await api.get("/api/drives", "STUDENT")).json()[0]["status"] == status
+
+
+async def test_a_renamed_domain_is_seen_at_once_in_both_lists(api: Api) -> None:
+    domain = (await api.post("/api/job-domains", json={"domain_name": "Cloud"})).json()["domain_id"]
+    await api.post("/api/drives", json={**DRIVE, "domain_id": domain})
+    assert (await api.get("/api/drives")).json()[0]["domain_name"] == "Cloud"
+    renamed = await api.patch(f"/api/job-domains/{domain}", json={"domain_name": "Clouds"})
+    assert renamed.json() == {"domain_id": domain, "domain_name": "Clouds"}
+    assert (await api.get("/api/job-domains")).json() == [renamed.json()]
+    assert (await api.get("/api/drives")).json()[0]["domain_name"] == "Clouds"
+    await api.post("/api/job-domains", json={"domain_name": "Data"})
+    assert (await api.patch(f"/api/job-domains/{domain}", json={"domain_name": "Data"})).status_code == 409
+    assert (await api.patch("/api/job-domains/4711", json={"domain_name": "x"})).status_code == 404
+
+
+async def test_another_replicas_change_is_seen(api: Api, other: Api) -> None:
+    assert await titles(other) == await titles(api) == []
+    tag = (await other.get("/api/drives")).headers["etag"]
+    await api.post("/api/drives", json=DRIVE)
+
+    async def seen() -> bool:
+        return await titles(other) == ["SDE"]
+
+    # Well before the reload that comes every 5 s in any case.
+    await eventually(seen, within_s=2)
+    assert (await other.get("/api/drives")).headers["etag"] == (await api.get("/api/drives")).headers["etag"] != tag
+
+
+async def test_no_old_answer_stands_while_notices_are_lost(
+    api: Api, other: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """The connections that hear of changes are killed, again and again; each read is of after the change before it."""
+    for number in range(8):
+        await titles(api)  # something to keep
+        killed = await owner.fetch(KILL)
+        await asyncio.sleep(0.05)
+        title = f"J{number}"
+        await other.post("/api/drives", json={**DRIVE, "job_title": title})
+        assert (await titles(api))[0] == title, f"round {number}, {len(killed)} killed"
+        assert (await other.get("/api/drives")).json()[0]["job_title"] == title
+        await asyncio.sleep(0.03 * number)  # sometimes they are back by then, sometimes not
+
+
+async def test_lists_are_kept_again_once_notices_are_back(
+    api: Api, other: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await owner.execute(KILL)
+    reads = _count_reads(monkeypatch)
+
+    async def kept() -> bool:
+        before = len(reads)
+        await titles(api)
+        await titles(api)
+        return len(reads) == before
+
+    await eventually(kept, within_s=5)
+    await other.post("/api/drives", json=DRIVE)
+
+    async def seen() -> bool:
+        return await titles(api) == ["SDE"]
+
+    await eventually(seen, within_s=2)
+
+
+async def test_hundreds_who_find_nothing_kept_cost_one_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.post("/api/drives", json=DRIVE)
+    api.app.state.context.lists.drop()
+    reads = _count_reads(monkeypatch)
+    answers = await asyncio.gather(*(api.get("/api/drives", "STUDENT", 1000 + number) for number in range(300)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert reads == [False]
+
+
+async def test_a_change_during_hundreds_of_reads_is_never_missed(api: Api, other: Api) -> None:
+    """Everybody polls both replicas while one of them changes; what a poll shows never goes back."""
+    done = asyncio.Event()
+
+    async def poll(polled: Api) -> None:
+        most = 0
+        while not done.is_set():
+            shown = len(await titles(polled))
+            assert shown >= most
+            most = shown
+
+    polls = [asyncio.create_task(poll(polled)) for polled in (api, other) for _ in range(5)]
+    for number in range(20):
+        await api.post("/api/drives", json=DRIVE)
+        assert len(await titles(api)) == number + 1
+    done.set()
+    await asyncio.gather(*polls)
+
+
+def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Filled with ``with_pending`` of every reading of the drives from now on."""
+    reads: list[bool] = []
+    really = drives.list_all
+
+    async def counted(connection: "Owner[asyncpg.Record]", *, with_pending: bool) -> list[asyncpg.Record]:
+        reads.append(with_pending)
+        return await really(connection, with_pending=with_pending)
+
+    monkeypatch.setattr(drives, "list_all", counted)
+    return reads

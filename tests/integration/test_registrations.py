@@ -1,0 +1,258 @@
+"""Registering: what is answered, what is recorded, who is refused, and that a repeat is recognised."""
+
+import asyncio
+import re
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from chassis import event_store
+from chassis.errors import Refused
+from chassis.event_store import Cause
+from cli.replay import comparison, projection, tables
+from contracts.registrations import StudentRegistered
+from services.api.registrations import handlers
+from tests.conftest import Api
+from tests.enrolment import DRIVE, enrol
+from tests.placement import finished, posted, register, stop
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+
+
+async def message(api: Api, drive_id: int, student_id: int) -> tuple[int, str]:
+    answer = await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student_id)
+    return answer.status_code, answer.json()["message"]
+
+
+async def test_a_registration_has_every_field_of_the_contract(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    ids = await enrol(owner, 3)
+    drive_id = await posted(api)
+    [body, other] = await register(api, drive_id, ids[1], ids[0])
+    at = body["registered_at"]
+    assert INSTANT.match(at)
+    assert body == {"registration_id": 1, "drive_id": drive_id, "student_id": ids[1], "registered_at": at}
+    path = f"/api/registrations/{drive_id}"
+    assert (await api.get(f"{path}/check", "STUDENT", ids[1])).json() == {"registered": True}
+    assert (await api.get(f"{path}/check", "STUDENT", ids[2])).json() == {"registered": False}
+    for role in ("COORDINATOR", "HEAD", "STAFF"):
+        assert (await api.get(f"{path}/list", role)).json() == [
+            {**body, "name": "Student 2", "email": f"s{ids[1]}@college.edu"},
+            {**other, "name": "Student 1", "email": f"s{ids[0]}@college.edu"},
+        ]
+
+
+async def test_my_registrations_come_with_their_drives_newest_first(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    [me, someone] = await enrol(owner, 2)
+    first, second = await posted(api), await posted(api, company_name="Globex", min_12th="30")
+    await register(api, first, someone, me)
+    [latest] = await register(api, second, me)
+    found = (await api.get("/api/registrations/mine", "STUDENT", me)).json()
+    assert [one["drive_id"] for one in found] == [second, first]
+    assert found[0] == latest | {
+        "company_name": "Globex", "job_title": "SDE", "job_description": "", "status": "posted", "min_cgpa": None,
+        "min_10th": None, "min_12th": "30.00", "max_backlogs": None, "attendance_published": False,
+    }  # fmt: skip
+
+
+async def test_what_is_recorded_is_an_event_like_any_other(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    [student] = await enrol(owner, 1)
+    drive_id = await posted(api)
+    correlation_id = str(uuid4())
+    answer = await api.post(
+        f"/api/registrations/{drive_id}/register", "STUDENT", student, headers={"X-Correlation-Id": correlation_id}
+    )
+    body = answer.json()
+    stream = f"registration-{drive_id}-{student}"
+    async with api.database.connection() as connection:
+        [recorded] = await event_store.read(connection, stream)
+    assert recorded.event == StudentRegistered(registration_id=1, drive_id=drive_id, student_id=student)
+    assert recorded.data == recorded.event.model_dump(mode="json")
+    assert (recorded.version, recorded.id.version) == (1, 7)
+    assert recorded.metadata == {"source": "api", "correlation_id": correlation_id, "actor_id": student}
+    assert body["registered_at"] == recorded.recorded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    outbox = "SELECT lane, topic, event_id, quarantined_at FROM es.outbox WHERE key = $1"
+    assert [tuple(row) for row in await owner.fetch(outbox, stream)] == [
+        (1, "placewire.registration", recorded.id, None)
+    ]
+    head = await owner.fetchrow("SELECT stream_type, version FROM es.stream WHERE stream_id = $1", stream)
+    assert head is not None
+    assert tuple(head) == ("registration", 1)
+
+
+async def test_each_refusal_has_its_message(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    ids = await enrol(owner, 60)
+    fails = await owner.fetchval("SELECT student_id FROM students WHERE cgpa IS NULL LIMIT 1")
+    meets = await owner.fetch("SELECT student_id FROM students WHERE cgpa >= 1 ORDER BY 1")
+    chosen, not_chosen = meets[0][0], meets[1][0]
+    assert await message(api, 999, ids[0]) == (404, "Drive not found")
+    criteria = {"min_cgpa": "1", "min_10th": "", "min_12th": "", "max_backlogs": ""}
+    drive_id = int((await api.post("/api/drives", json={**DRIVE, **criteria})).json()["drive_id"])
+    assert await message(api, drive_id, fails) == (403, "Drive is not posted yet")
+    published = await api.post(
+        f"/api/drives/{drive_id}/publish", "COORDINATOR", json={"selected_students": [chosen, meets[2][0]]}
+    )
+    assert await message(api, drive_id, chosen) == (403, "You are not selected for this drive")
+    async with working(database_url) as runner:
+        await done(runner, published.json()["job"]["id"])
+        assert await message(api, drive_id, fails) == (403, "You are not eligible for this drive")
+        assert await message(api, drive_id, 777_777) == (403, "You are not eligible for this drive")
+        assert await message(api, drive_id, not_chosen) == (403, "You are not selected for this drive")
+        await register(api, drive_id, chosen)
+        assert await message(api, drive_id, chosen) == (409, "You are already registered for this drive")
+        again = await api.post(
+            f"/api/drives/{drive_id}/publish", "COORDINATOR", json={"selected_students": [not_chosen]}
+        )
+        await done(runner, again.json()["job"]["id"])
+    assert await message(api, drive_id, meets[2][0]) == (403, "You are not selected for this drive")
+    await register(api, drive_id, not_chosen)
+    await stop(api, drive_id)
+    assert await message(api, drive_id, chosen) == (403, "Drive is not posted yet")
+    assert await owner.fetchval("SELECT count(*) FROM registrations") == 2
+
+
+async def test_criteria_are_judged_at_the_moment_of_registering(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    [student] = await enrol(owner, 1)
+    drive_id = await posted(api)
+    await api.patch(f"/api/students/{student}", json={"cgpa": "8.99"})
+    assert (await api.patch(f"/api/drives/{drive_id}", json={"min_cgpa": "9"})).status_code == 202
+    assert await message(api, drive_id, student) == (403, "You are not eligible for this drive")
+    await api.patch(f"/api/students/{student}", json={"cgpa": "9"})
+    await register(api, drive_id, student)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "1/register", {"STUDENT"}),
+        ("GET", "1/check", {"STUDENT"}),
+        ("GET", "mine", {"STUDENT"}),
+        ("GET", "1/list", {"COORDINATOR", "HEAD", "STAFF"}),
+    ],
+)
+async def test_who_may_ask(api: Api, method: str, path: str, allowed: set[str]) -> None:
+    url = f"/api/registrations/{path}"
+    for role in ("STUDENT", "STAFF", "COORDINATOR", "HEAD"):
+        answer = await (api.get(url, role) if method == "GET" else api.post(url, role))
+        assert (answer.status_code != 403) is (role in allowed), (role, answer.text)
+        if role not in allowed:
+            assert answer.json()["message"] == "Forbidden: insufficient role"
+    assert (await api.client.request(method, url)).json()["message"] == "No token"
+
+
+async def test_lists_of_nothing_are_empty(api: Api) -> None:
+    assert (await api.get("/api/registrations/77/list")).json() == []
+    assert (await api.get("/api/registrations/mine", "STUDENT", 5)).json() == []
+    assert (await api.get("/api/registrations/77/check", "STUDENT", 5)).json() == {"registered": False}
+    assert (await api.get("/api/registrations/x/check", "STUDENT", 5)).status_code == 422
+
+
+async def test_the_same_key_gives_the_first_answer(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    [student] = await enrol(owner, 1)
+    drive_id = await posted(api)
+    path = f"/api/registrations/{drive_id}/register"
+
+    async def ask(key: str = "one") -> Any:
+        return await api.post(path, "STUDENT", student, headers={"Idempotency-Key": key})
+
+    answers = await asyncio.gather(*(ask() for _ in range(8)))
+    await stop(api, drive_id)
+    answers.append(await ask())
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert (await ask("two")).status_code == 403
+    assert await owner.fetchval("SELECT count(*) FROM es.event WHERE stream_id LIKE 'registration-%'") == 1
+
+
+async def test_a_refused_key_is_free_again(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    [student] = await enrol(owner, 1)
+    drive_id = int((await api.post("/api/drives", json=DRIVE)).json()["drive_id"])
+    key = {"Idempotency-Key": "one"}
+    refused = await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student, headers=key)
+    assert refused.status_code == 403
+    assert await owner.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+
+
+async def test_an_impatient_student_is_registered_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    [student] = await enrol(owner, 1)
+    drive_id = await posted(api)
+    clicks = (api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student) for _ in range(20))
+    codes = sorted(answer.status_code for answer in await asyncio.gather(*clicks))
+    assert codes == [201] + [409] * 19
+    assert await owner.fetchval("SELECT count(*) FROM registrations") == 1
+
+
+async def test_registering_against_deleting_leaves_nothing_behind(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    ids = await enrol(owner, 40)
+    drive_id = await posted(api)
+
+    async def one(student_id: int) -> int:
+        if student_id == ids[20]:
+            return (await api.delete(f"/api/drives/{drive_id}")).status_code
+        return (await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student_id)).status_code
+
+    codes = await asyncio.gather(*map(one, ids))
+    assert set(codes) <= {200, 201, 404}
+    assert await owner.fetchval("SELECT count(*) FROM registrations") == 0
+    order = "SELECT type FROM es.event WHERE type ~ 'registered|drive.deleted' ORDER BY position"
+    told = [row["type"] for row in await owner.fetch(order)]
+    assert told == ["placewire.registration.registered.v1"] * codes.count(201) + ["placewire.drive.deleted.v1"]
+
+
+async def replayed(api: Api, chunk: int) -> int:
+    """How many rows differ from those that a replay in chunks of this size makes."""
+    async with api.database.connection() as live:
+        projector = await asyncpg.connect(api.database.url)
+        try:
+            described = await tables.describe(live)
+            row = await live.fetchrow("SELECT pg_current_snapshot()::text, count(*) FROM es.event")
+            assert row is not None
+            await projection.prepare(projector, described)
+            snapshot = projection.Snapshot(*row)
+            assert sum([n async for n in projection.project(projector, described, snapshot, chunk=chunk)]) == row[1]
+            found = [await comparison.compare(live, projector, table, most=3) for table in described]
+        finally:
+            await projector.close()
+    return sum(one.different for one in found)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 5000])
+async def test_a_replay_makes_the_same_rows_wherever_it_is_cut(
+    api: Api, owner: "Owner[asyncpg.Record]", chunk: int
+) -> None:
+    ids = await enrol(owner, 5)
+    gone, kept = await posted(api), await posted(api)
+    await register(api, gone, *ids[:3])
+    await register(api, kept, *ids[:2])
+    await stop(api, kept)
+    over = await finished(api, ids[:2], ids[2:4])
+    over_and_gone = await finished(api, ids[:1], ids[1:2])
+    assert (await api.delete(f"/api/drives/{gone}")).status_code == 200
+    assert (await api.delete(f"/api/drives/{over_and_gone}")).status_code == 200
+    assert await replayed(api, chunk) == 0
+    left = "SELECT drive_id, count(*) FROM registrations GROUP BY 1 ORDER BY 1"
+    assert [tuple(row) for row in await owner.fetch(left)] == [(kept, 2), (over, 4)]
+    assert await owner.fetchval("SELECT count(*) FROM attendance") == 4
+    assert await owner.fetchval("SELECT array_agg(drive_id) FROM finished_drives") == [over]
+
+
+async def test_a_registration_sorts_behind_its_drive_even_from_an_older_transaction(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """One that claims an Idempotency-Key has its transaction id before it looks at the drive."""
+    [student, other] = await enrol(owner, 2)
+    cause = Cause(source="test", correlation_id=uuid4())
+    async with api.database.transaction() as older:
+        await older.execute("SELECT pg_current_xact_id()")
+        drive_id = await posted(api)
+        await handlers.register(older, drive_id, student, cause, uuid4())
+        with pytest.raises(Refused, match="already"):
+            await handlers.register(older, drive_id, student, cause, uuid4())
+    await register(api, drive_id, other)
+    first = "SELECT bool_and(tx >= (SELECT max(tx) FROM es.event WHERE stream_id = $1)) FROM es.event"
+    assert await owner.fetchval(first + " WHERE stream_id LIKE 'registration-%'", f"drive-{drive_id}")
+    assert await owner.fetchval("SELECT count(*) FROM es.event WHERE tx > xid") == 1
+    assert await replayed(api, 1) == 0
