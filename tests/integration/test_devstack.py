@@ -140,7 +140,9 @@ def family(stack: Stack) -> list[psutil.Process]:
 
 
 def survivors(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if alive(process)]
+    # A server has told that it is down a moment before its process is gone.
+    _, left = psutil.wait_procs(processes, timeout=5)
+    return [process for process in left if alive(process)]
 
 
 def test_a_second_stack_stands_beside_the_first_and_goes_when_its_starter_gets_sigterm(
@@ -161,7 +163,7 @@ def test_what_a_killed_starter_left_is_removed_by_the_next_one(stack: Stack, fol
     with starter(folder / "three") as program:
         processes = family(Stack(folder / "three"))
         remove_abandoned(folder)
-        assert survivors(processes) == processes
+        assert all(alive(process) for process in processes)
         program.kill()
         program.wait()
     remove_abandoned(folder)

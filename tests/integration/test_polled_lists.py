@@ -15,7 +15,10 @@ from tests.eventually import eventually
 from tests.replicas import replica
 
 Owner = asyncpg.Connection
-KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'placewire-api-listen'"
+KILL = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE application_name = 'placewire-api-listen' AND datname = current_database()
+"""
 
 
 @pytest_asyncio.fixture
@@ -25,8 +28,17 @@ async def other(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
         yield found
 
 
-async def titles(api: Api, role: str = "HEAD") -> list[str]:
-    return [drive["job_title"] for drive in (await api.get("/api/drives", role)).json()]
+async def titles(api: Api, role: str = "HEAD", user_id: int | None = None) -> list[str]:
+    answer = await api.get("/api/drives", role, user_id)
+    assert answer.status_code == 200, answer.text
+    return [drive["job_title"] for drive in answer.json()]
+
+
+async def real_head(api: Api) -> int:
+    """The id of one who is in the database: without notices the API looks there who is asking."""
+    head = {"name": "H", "email": "h@college.edu", "role": "HEAD", "password": "correct horse"}
+    found: int = (await api.post("/api/users", json=head)).json()["user_id"]
+    return found
 
 
 @pytest.mark.parametrize("path", ["/api/drives", "/api/job-domains", "/api/drives/1"])
@@ -103,34 +115,36 @@ async def test_no_old_answer_stands_while_notices_are_lost(
     api: Api, other: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     """The connections that hear of changes are killed, again and again; each read is of after the change before it."""
+    head = await real_head(api)
     for number in range(8):
-        await titles(api)  # something to keep
+        await titles(api, "HEAD", head)  # something to keep
         killed = await owner.fetch(KILL)
         await asyncio.sleep(0.05)
         title = f"J{number}"
-        await other.post("/api/drives", json={**DRIVE, "job_title": title})
-        assert (await titles(api))[0] == title, f"round {number}, {len(killed)} killed"
-        assert (await other.get("/api/drives")).json()[0]["job_title"] == title
+        await other.post("/api/drives", "HEAD", head, json={**DRIVE, "job_title": title})
+        assert (await titles(api, "HEAD", head))[0] == title, f"round {number}, {len(killed)} killed"
+        assert (await titles(other, "HEAD", head))[0] == title
         await asyncio.sleep(0.03 * number)  # sometimes they are back by then, sometimes not
 
 
 async def test_lists_are_kept_again_once_notices_are_back(
     api: Api, other: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    head = await real_head(api)
     await owner.execute(KILL)
     reads = _count_reads(monkeypatch)
 
     async def kept() -> bool:
+        await titles(api, "HEAD", head)
         before = len(reads)
-        await titles(api)
-        await titles(api)
+        await titles(api, "HEAD", head)
         return len(reads) == before
 
     await eventually(kept, within_s=5)
-    await other.post("/api/drives", json=DRIVE)
+    await other.post("/api/drives", "HEAD", head, json=DRIVE)
 
     async def seen() -> bool:
-        return await titles(api) == ["SDE"]
+        return await titles(api, "HEAD", head) == ["SDE"]
 
     await eventually(seen, within_s=2)
 
@@ -148,14 +162,14 @@ async def test_a_change_during_hundreds_of_reads_is_never_missed(api: Api, other
     """Everybody polls both replicas while one of them changes; what a poll shows never goes back."""
     done = asyncio.Event()
 
-    async def poll(polled: Api) -> None:
+    async def poll(polled: Api, user_id: int) -> None:
         most = 0
         while not done.is_set():
-            shown = len(await titles(polled))
+            shown = len(await titles(polled, "HEAD", user_id))
             assert shown >= most
             most = shown
 
-    polls = [asyncio.create_task(poll(polled)) for polled in (api, other) for _ in range(5)]
+    polls = [asyncio.create_task(poll(polled, number)) for polled in (api, other) for number in range(1, 6)]
     for number in range(20):
         await api.post("/api/drives", json=DRIVE)
         assert len(await titles(api)) == number + 1

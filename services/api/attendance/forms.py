@@ -32,7 +32,7 @@ MARK_BODY: dict[str, Any] = {
 }
 
 
-def _drive_number(drive_id: Annotated[str, Path(json_schema_extra=ID_SCHEMA)]) -> int:
+async def _drive_number(drive_id: Annotated[str, Path(json_schema_extra=ID_SCHEMA)]) -> int:
     return number(drive_id, "Invalid drive id")
 
 

@@ -33,7 +33,7 @@ def _day() -> Any:
     return Query(default_factory=str, json_schema_extra={"type": "string", "format": "date"})
 
 
-def _period(
+async def _period(
     months: Annotated[str, _integer(MAX_MONTHS)],
     start_date: Annotated[str, _day()],
     end_date: Annotated[str, _day()],
@@ -51,7 +51,7 @@ def _period(
     return Period(counted, first_day, last_day)
 
 
-def _limit(limit: Annotated[str, _integer(MAX_LIMIT)]) -> int | None:
+async def _limit(limit: Annotated[str, _integer(MAX_LIMIT)]) -> int | None:
     return integer(limit, "limit", most=MAX_LIMIT)
 
 

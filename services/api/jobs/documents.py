@@ -1,0 +1,18 @@
+"""What the routes of jobs answer."""
+
+from contracts.jobs import Job
+from services.api.documents import documented
+
+NO_JOB = {404: "There is no such job."}
+
+LIST = documented(list[Job], says="Jobs, newest first.")
+GET = documented(Job, NO_JOB, says="The job as it stands.")
+FOLLOW = documented(
+    {
+        "schema": {"type": "string"},
+        "example": 'event: job\ndata: {"id":"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10","state":"running"}\n\n',
+    },
+    NO_JOB,
+    says="Events named `job`, each with the job as it then stood; `: still here` in between. Ends with the job.",
+    media_type="text/event-stream",
+)
