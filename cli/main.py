@@ -34,6 +34,7 @@ def placewire(ctx: typer.Context) -> None:
 
 app.command("migrate", rich_help_panel="Database")(database.migrate)
 app.command("seed", rich_help_panel="Database")(database.seed)
+app.command("refresh", rich_help_panel="Database")(database.refresh)
 app.command("verify", rich_help_panel="Database")(verify.verify)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")

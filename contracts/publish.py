@@ -1,4 +1,4 @@
-"""Writes the published JSON Schemas: ``python -m contracts.publish``. A test fails when they differ from the classes."""
+"""Writes the published JSON Schemas: ``python -m contracts.publish``. A test holds them to the classes."""
 
 import json
 from pathlib import Path

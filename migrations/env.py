@@ -3,12 +3,12 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import chassis.tables
-import services.api.attendance.tables
-import services.api.notifications.tables
-import services.api.registrations.tables
-import services.api.tables
-import services.eligibility.tables
+import chassis.tables  # noqa: F401
+import services.api.attendance.tables  # noqa: F401
+import services.api.notifications.tables  # noqa: F401
+import services.api.registrations.tables  # noqa: F401
+import services.api.tables  # noqa: F401
+import services.eligibility.tables  # noqa: F401
 import services.maintenance.tables  # noqa: F401
 
 METADATA = SQLModel.metadata

@@ -1,15 +1,16 @@
-"""``placewire migrate`` and ``placewire seed``."""
+"""``placewire migrate``, ``seed`` and ``refresh``."""
 
 import asyncio
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from cli import environment
 from cli.failures import NO, WRONG_USE, Failure, one_line
-from cli.output import console
+from cli.output import console, table
 
 
 def migrate(
@@ -49,6 +50,26 @@ def seed() -> None:
     done = asyncio.run(work())
     console.print(f"Added {done.users} staff, {done.students} students, {done.domains} job domains.")
     show_logins()
+
+
+def refresh() -> None:
+    """Refresh the materialized views that analytics reads. DATABASE_URL: a role with MAINTAIN on them, or the owner."""
+    meaning = "postgresql://role@host/database, the maintenance service's role or the owner's"
+    url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning=meaning)
+    from chassis.database import Database
+    from services.maintenance import sql
+
+    async def work() -> tuple[datetime, list[sql.Refreshed]]:
+        database = Database(url, pool_size=1, application_name="placewire-cli")
+        try:
+            return await sql.refresh_all(database)
+        finally:
+            await database.close()
+
+    moment, views = asyncio.run(work())
+    rows = [(one.view, one.rows, f"{one.duration_s:.2f}") for one in views]
+    console.print(table(("View", "Rows", "Seconds"), rows))
+    console.print(f"All views show {moment.isoformat(timespec='seconds')}.")
 
 
 def _brief(differences: Sequence[Any]) -> str:

@@ -17,6 +17,8 @@ Instant = Annotated[
         examples=["2026-11-24T02:39:19.365Z"],
     ),
 ]
+# Postgres has no NUL in a text.
+NO_NUL = r"^[^\x00]*$"
 TwoPlaces = Annotated[str, Field(pattern=r"^\d{1,3}\.\d\d$", examples=["6.00"])]
 Count = Annotated[int, Field(ge=0)]
 
@@ -94,10 +96,15 @@ def refusal(status: int, message: str) -> dict[str, Any]:
     return found
 
 
-def json_body(model: type[BaseModel], *, required: bool = False) -> dict[str, Any]:
-    """``openapi_extra`` of a route that reads its JSON body by hand; ``model`` only describes it."""
-    content = {"application/json": {"schema": model.model_json_schema(ref_template="#/components/schemas/{model}")}}
-    return {"openapi_extra": {"requestBody": {"required": required, "content": content}}}
+def bodies(models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """``openapi_extra`` of a route that reads its body by hand: a model for each media type, which only describes it.
+
+    ``parts``: media types of a form's files.
+    """
+    content: dict[str, Any] = {type_: {"schema": model.model_json_schema()} for type_, model in models.items()}
+    if parts:
+        content["multipart/form-data"]["encoding"] = {name: {"contentType": type_} for name, type_ in parts.items()}
+    return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
 
 
 LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}

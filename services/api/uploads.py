@@ -8,11 +8,20 @@ from fastapi.responses import Response
 from chassis.errors import Forbidden
 from services.api.access import PUBLIC
 from services.api.context import Ctx
+from services.api.documents import documented
 
 router = APIRouter(tags=["uploads"])
 
+PDF = documented(
+    {"schema": {"type": "string", "format": "binary"}},
+    {403: "This link has expired. Reload the page to get a new one.", 404: "There is no such file."},
+    says="The file.",
+    media_type="application/pdf",
+    response_class=Response,
+)
 
-@router.get("/uploads/job-descriptions/{name}", dependencies=[PUBLIC])
+
+@router.get("/uploads/job-descriptions/{name}", dependencies=[PUBLIC], **PDF)
 async def job_description(
     name: Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9._-]+\.pdf$")],
     ctx: Ctx,

@@ -31,6 +31,7 @@ MATRIX: dict[str, set[Role] | None] = {
     "POST /api/students/import": {H},
     "GET /api/job-domains": ALL,
     "POST /api/job-domains": {H},
+    "PATCH /api/job-domains/{domain_id}": {H},
     "GET /api/drives": ALL,
     "POST /api/drives": {H},
     "GET /api/drives/{drive_id}": ALL,
@@ -43,6 +44,25 @@ MATRIX: dict[str, set[Role] | None] = {
     "GET /api/eligibility/{drive_id}/list": {H, C},
     "POST /api/eligibility/{drive_id}/filter": {C},
     "GET /api/eligibility/{drive_id}/check": {STUDENT},
+    "POST /api/registrations/{drive_id}/register": {STUDENT},
+    "GET /api/registrations/mine": {STUDENT},
+    "GET /api/registrations/{drive_id}/check": {STUDENT},
+    "GET /api/registrations/{drive_id}/list": {H, C, STAFF},
+    "POST /api/attendance/{drive_id}/mark": {C},
+    "GET /api/attendance/{drive_id}/list": {H, C},
+    "POST /api/attendance/{drive_id}/publish": {C},
+    "GET /api/attendance/{drive_id}/download-csv": {H, C},
+    "GET /api/finished-drives": {H, C},
+    "GET /api/finished-drives/download-excel": {H, C, STAFF},
+    "GET /api/finished-drives/download-pdf": {H, C},
+    "GET /api/subfilter/{drive_id}/apply": {C},
+    "GET /api/notifications/mine": ALL,
+    "PATCH /api/notifications/{notification_id}/read": ALL,
+    "POST /api/notifications/read-all": ALL,
+    "GET /api/analytics/summary": {H, C},
+    "GET /api/analytics/drives-over-time": {H, C},
+    "GET /api/analytics/registrations-by-drive": {H, C},
+    "GET /api/analytics/attendance-trend": {H, C},
     "GET /api/jobs": ALL,
     "GET /api/jobs/{job_id}": ALL,
     "GET /api/jobs/{job_id}/events": ALL,
@@ -72,7 +92,7 @@ def test_an_app_with_an_undeclared_route_does_not_start() -> None:
 async def test_the_wrong_role_is_refused_and_nobody_is_401(api: Api, name: str) -> None:
     method, path = name.split(" ")
     path = path.replace("{job_id}", "00000000-0000-7000-8000-000000000000")
-    for field in ("{user_id}", "{student_id}", "{drive_id}"):
+    for field in ("{user_id}", "{student_id}", "{drive_id}", "{notification_id}", "{domain_id}"):
         path = path.replace(field, "1")
     anonymous = await api.client.request(method, path)
     assert (anonymous.status_code, anonymous.json()["message"]) == (401, "No token")

@@ -14,7 +14,7 @@ from services.api.access import ANYONE, allow
 from services.api.commands import Asking, Committed, Work, asking, perform
 from services.api.conditional import answered
 from services.api.context import Context, Ctx
-from services.api.domains import handlers
+from services.api.domains import documents, handlers
 
 router = APIRouter(prefix="/api/job-domains", tags=["job domains"])
 
@@ -29,13 +29,13 @@ class NamedDomain(BaseModel):
     domain_name: str = Field(min_length=1, max_length=100)
 
 
-@router.get("")
+@router.get("", **documents.LIST)
 async def list_domains(request: Request, ctx: Ctx, _who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Every job domain, by name."""
     return answered(request, await ctx.lists.domains.get())
 
 
-@router.post("", status_code=201)
+@router.post("", **documents.ADD)
 async def add_domain(body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
     """Add a job domain. 409 when the name is taken."""
 
@@ -45,7 +45,7 @@ async def add_domain(body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Respon
     return await _changing(ctx, who, ask, body, work)
 
 
-@router.patch("/{domain_id}")
+@router.patch("/{domain_id}", **documents.RENAME)
 async def rename_domain(domain_id: DomainId, body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
     """Give a job domain another name; its drives show it. 409 when the name is taken."""
 

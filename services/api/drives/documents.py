@@ -1,14 +1,16 @@
 """What the routes of drives take and answer."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from contracts.drives import Posting
-from services.api.documents import Count, Document, Instant, JobBrief, Said, TwoPlaces, documented, json_body
+from services.api.documents import NO_NUL, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
+
+
+DAY = "2030-03-05"
 
 
 class Drive(Document):
@@ -48,27 +50,112 @@ class SaidAndJob(Said):
     job: JobBrief | None = None
 
 
+# --- What is asked. The bodies are read by hand (forms.py): text and numbers are both welcome.
+
 TEXT = r"^[^\x00]*\S[^\x00]*$"
+DECIMAL = r"^(|{most}(\.0{{1,2}})?|[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?)$"
+
+
+def _decimal(most: int, example: str) -> WithJsonSchema:
+    text = {"type": "string", "pattern": DECIMAL.format(most=most, digits=len(str(most)) - 1)}
+    number = {"type": "number", "minimum": 0, "maximum": most, "multipleOf": 0.01}
+    return WithJsonSchema({"anyOf": [text, number, {"type": "null"}], "examples": [example]})
+
+
+def _whole(most: int, example: int) -> WithJsonSchema:
+    text = {"type": "string", "pattern": rf"^(|[0-9]{{1,{len(str(most)) - 1}}})$"}
+    number = {"type": "integer", "minimum": 0, "maximum": most}
+    return WithJsonSchema({"anyOf": [text, number, {"type": "null"}], "examples": [example]})
+
+
+Cgpa = Annotated[Any, _decimal(10, "7.5")]
+Percent = Annotated[Any, _decimal(100, "60")]
 Title = Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
-Description = Annotated[str, Field(max_length=50_000, pattern=r"^[^\x00]*$")]
-Day = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2030-03-05"])]
+Day = Annotated[
+    str | None, WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}], "examples": [DAY]})
+]
 
 
-def _number(most: int) -> dict[str, Any]:
-    text = rf"^({most}(\.0{{1,2}})?|\d{{1,{len(str(most)) - 1}}}(\.\d{{1,2}})?)$"
-    return {"anyOf": [{"type": "string", "pattern": text}, {"type": "integer", "minimum": 0, "maximum": most}]}
+class Criteria(BaseModel):
+    """An absent, empty or null criterion is no limit."""
+
+    min_cgpa: Cgpa = None
+    min_10th: Percent = None
+    min_12th: Percent = None
+    max_backlogs: Annotated[Any, _whole(1000, 0)] = None
+    branches: list[Annotated[str, Field(pattern=TEXT)]] | None = Field(default=None, examples=[["CSE", "ECE"]])
+    batch_years: list[Annotated[int, Field(ge=1900, le=2200)]] | None = Field(default=None, examples=[[2027]])
 
 
-CgpaText = Annotated[str, WithJsonSchema(_number(10) | {"examples": ["7.5"]})]
-PercentText = Annotated[str, WithJsonSchema(_number(100) | {"examples": ["60"]})]
+class Posting(Criteria):
+    job_description: str | None = Field(default=None, max_length=50_000, pattern=NO_NUL)
+    domain_id: int | None = Field(default=None, ge=1, le=2**31 - 1, examples=[7])
+    interview_date: Day = None
 
 
-class RevisedPosting(BaseModel):
-    """Only what is sent changes; null lifts a limit. Numbers may be text."""
+class NewDrive(Posting):
+    """``auto_calc``: publish at once to everyone eligible."""
+
+    company_name: Title = Field(examples=["Acme"])
+    job_title: Title = Field(examples=["SDE"])
+    auto_calc: bool = False
+
+
+class RevisedDrive(Posting):
+    """Only what is sent changes."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     company_name: Title = Field(default="", examples=["Acme"])
+    job_title: Title = Field(default="", examples=["SDE"])
 
+
+class DriveForm(BaseModel):
+    """What an HTML form sends: all text, empty for absent."""
+
+    company_name: Title
+    job_title: Title
+    job_description: str = Field(default="", max_length=50_000, pattern=NO_NUL)
+    domain_id: str = Field(default="", pattern=r"^[0-9]{0,9}$")
+    interview_date: str = Field(default="", pattern=r"^(|20[0-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]))$")
+    min_cgpa: str = Field(default="", pattern=DECIMAL.format(most=10, digits=1))
+    min_10th: str = Field(default="", pattern=DECIMAL.format(most=100, digits=2))
+    min_12th: str = Field(default="", pattern=DECIMAL.format(most=100, digits=2))
+    max_backlogs: str = Field(default="", pattern=r"^[0-9]{0,3}$")
+    auto_calc: Literal["true", "false"] = "false"
+    pdf: bytes = Field(default=b"", json_schema_extra={"format": "binary"}, description="at most 25 MB")
+
+
+# --- The routes
 
 NO_DRIVE = {404: "Drive not found"}
-WRONG_FIELD = "min_cgpa: Input should be less than or equal to 10"
-WRONG_STATE = "A drive can only be revised while it is pending or posted; this drive is attending."
+WRONG = {400: "min_cgpa: Input should be less than or equal to 10"}
+STATE = {409: "A drive can only be revised while it is pending or posted; this drive is attending."}
+ACCEPTED = "As committed; with `job` when work was asked for, and has ended."
+
+LIST = documented(list[Drive], says="Drives, newest first.", tagged=True)
+GET = documented(Drive, {404: "Not found"}, says="The drive.", tagged=True)
+CREATE = documented(
+    DriveAndJob,
+    WRONG,
+    says="The drive as committed.",
+    status_code=201,
+    job=True,
+    **bodies({"multipart/form-data": DriveForm, "application/json": NewDrive}, {"pdf": "application/pdf"}),
+)
+REVISE = documented(
+    DriveAndJob, {**WRONG, **NO_DRIVE, **STATE}, says=ACCEPTED, job=True, **bodies({"application/json": RevisedDrive})
+)
+PUBLISH = documented(
+    DriveAndJob,
+    {
+        **NO_DRIVE,
+        **STATE,
+        422: "2 of the selected students are not eligible for this drive: 1004, 1010",
+    },
+    says=ACCEPTED,
+    job=True,
+)
+TRIGGER = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="Asked for.", job=True)
+STOP = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="The drive is in its attendance phase.")
+DELETE = documented(Said, STATE, says="There is no such drive any more.")

@@ -19,7 +19,7 @@ from services.api.access import ANYONE, allow
 from services.api.commands import Asking, Committed, Work, asking, perform
 from services.api.conditional import answered, tagged
 from services.api.context import Context, Ctx
-from services.api.drives import handlers, sql
+from services.api.drives import documents, handlers, sql
 from services.api.drives.decider import (
     Command,
     DeleteDrive,
@@ -42,14 +42,14 @@ Ask = Annotated[Asking, Depends(asking)]
 SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 
-@router.get("")
+@router.get("", **documents.LIST)
 async def list_drives(request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Drives, newest first. Students and staff see those that are published."""
     seen = ctx.lists.all_drives if who.role in SEES_PENDING else ctx.lists.published_drives
     return answered(request, await seen.get())
 
 
-@router.get("/{drive_id}")
+@router.get("/{drive_id}", **documents.GET)
 async def get_drive(
     drive_id: DriveId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
 ) -> Response:
@@ -61,7 +61,7 @@ async def get_drive(
     return answered(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
 
 
-@router.post("")
+@router.post("", **documents.CREATE)
 async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
 
@@ -95,7 +95,7 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
             await _forget(ctx, path)
 
 
-@router.patch("/{drive_id}")
+@router.patch("/{drive_id}", **documents.REVISE)
 async def revise_drive(
     drive_id: DriveId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
@@ -110,7 +110,7 @@ class Publication(BaseModel):
     selected_students: list[Annotated[int, Field(ge=1, le=MAX_INTEGER)]] | None = None
 
 
-@router.post("/{drive_id}/publish")
+@router.post("/{drive_id}/publish", **documents.PUBLISH)
 async def publish_drive(
     drive_id: DriveId,
     ctx: Ctx,
@@ -130,7 +130,7 @@ async def publish_drive(
     return await _changing(ctx, who, ask, {"selected_students": selected}, work)
 
 
-@router.post("/{drive_id}/trigger-eligibility")
+@router.post("/{drive_id}/trigger-eligibility", **documents.TRIGGER)
 async def trigger_eligibility(
     drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
@@ -139,7 +139,7 @@ async def trigger_eligibility(
     return await _perform(ctx, who, ask, RequestEligibility(drive_id), {}, said)
 
 
-@router.post("/{drive_id}/stop-registrations")
+@router.post("/{drive_id}/stop-registrations", **documents.STOP)
 async def stop_registrations(
     drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.COORDINATOR)]
 ) -> Response:
@@ -148,7 +148,7 @@ async def stop_registrations(
     return await _perform(ctx, who, ask, StopRegistrations(drive_id), {}, said)
 
 
-@router.delete("/{drive_id}")
+@router.delete("/{drive_id}", **documents.DELETE)
 async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Take the drive off every list, with its PDF. Also 200 when there is none."""
     async with ctx.database.connection() as connection:

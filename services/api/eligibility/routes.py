@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Body, Path
+import orjson
+from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
@@ -14,9 +15,10 @@ from contracts.drives import Criteria
 from contracts.students import Backlogs, Cgpa, Percent
 from contracts.users import Role
 from services.api.access import allow
+from services.api.conditional import answered, tagged
 from services.api.context import Ctx
 from services.api.drives import sql as drives
-from services.api.eligibility import sql
+from services.api.eligibility import documents, sql
 from services.api.eligibility.rules import Record, reasons_against
 from services.api.presentation import decimal_text, instant_text
 
@@ -25,7 +27,7 @@ router = APIRouter(prefix="/api/eligibility", tags=["eligibility"])
 DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
-@router.get("/mine")
+@router.get("/mine", **documents.MINE)
 async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
     """Posted drives the caller may register for."""
     async with ctx.database.connection() as connection:
@@ -33,7 +35,7 @@ async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Resp
     return json_response([dict(row) for row in rows])
 
 
-@router.get("/{drive_id}/list")
+@router.get("/{drive_id}/list", **documents.LIST)
 async def list_eligible(
     drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 ) -> Response:
@@ -50,7 +52,7 @@ class Filter(BaseModel):
     max_backlogs: Backlogs | None = None
 
 
-@router.post("/{drive_id}/filter")
+@router.post("/{drive_id}/filter", **documents.FILTER)
 async def filter_students(
     drive_id: DriveId,
     ctx: Ctx,
@@ -66,13 +68,15 @@ async def filter_students(
     return json_response({"filtered_count": len(ids), "studentIds": ids})
 
 
-@router.get("/{drive_id}/check")
-async def check(drive_id: DriveId, ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
+@router.get("/{drive_id}/check", **documents.CHECK)
+async def check(
+    drive_id: DriveId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]
+) -> Response:
     """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria he fails."""
     async with ctx.database.connection() as connection:
         row = await sql.check(connection, drive_id, who.user_id)
     eligible, reason, reasons = verdict(row)
-    return json_response({"eligible": eligible, "reason": reason, "reasons": reasons})
+    return answered(request, tagged(orjson.dumps({"eligible": eligible, "reason": reason, "reasons": reasons})))
 
 
 def verdict(row: asyncpg.Record | None) -> tuple[bool, str, list[str]]:

@@ -17,7 +17,7 @@ from contracts.jobs import Job, State
 from contracts.users import Role
 from services.api.access import ANYONE, allow
 from services.api.context import Context, Ctx
-from services.api.jobs import sql
+from services.api.jobs import documents, sql
 from services.api.presentation import instant_text
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -32,7 +32,7 @@ def job_object(job: Job) -> dict[str, Any]:
     return job.model_dump(mode="json") | {name: instant_text(getattr(job, name)) for name in times}
 
 
-@router.get("")
+@router.get("", **documents.LIST)
 async def list_jobs(
     ctx: Ctx,
     who: Annotated[Principal, allow(*ANYONE)],
@@ -47,13 +47,13 @@ async def list_jobs(
     return json_response([job_object(job_of(row)) for row in rows])
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", **documents.GET)
 async def get_job(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """404 also for a job that somebody else asked for."""
     return json_response(job_object(_visible(await ctx.jobs.read(job_id), who)))
 
 
-@router.get("/{job_id}/events", response_class=StreamingResponse)
+@router.get("/{job_id}/events", response_class=StreamingResponse, **documents.FOLLOW)
 async def follow_job(
     job_id: UUID, request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
 ) -> StreamingResponse:

@@ -19,7 +19,7 @@ from contracts.users import Role
 from services.api.access import allow
 from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Ctx
-from services.api.students import import_handlers
+from services.api.students import documents, import_handlers
 from services.api.students.student_file import StudentFile
 
 router = APIRouter()
@@ -27,27 +27,8 @@ router = APIRouter()
 IN_MEMORY_BYTES = 1024 * 1024
 RAW_TYPES = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "CSV (UTF-8) or XLSX"},
-                        "mapping": {"type": "string", "description": 'JSON: {"our column": "their header"}'},
-                    },
-                }
-            },
-            "text/csv": {"schema": {"type": "string"}},
-        },
-    }
-}
 
-
-@router.post("/import", openapi_extra=BODY)
+@router.post("/import", **documents.IMPORT)
 async def import_students(
     request: Request,
     ctx: Ctx,

@@ -14,7 +14,7 @@ from contracts.users import Role
 from services.api.access import allow
 from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Ctx
-from services.api.students import handlers, import_routes, sql
+from services.api.students import documents, handlers, import_routes, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
 from services.api.students.forms import NO_NUL, NewStudent, RevisedRecord
 from services.api.students.view import student_object
@@ -31,7 +31,7 @@ StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
 
 
-@router.post("", status_code=201)
+@router.post("", **documents.ENROL)
 async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Enrol one student. 409 when the e-mail address or the roll number is taken."""
     password_hash = await hash_password(body.password.get_secret_value()) if body.password else None
@@ -45,7 +45,7 @@ async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Pri
     return await perform(ctx, who, ask, _fingerprint(body), work)
 
 
-@router.get("")
+@router.get("", **documents.LIST)
 async def list_students(
     ctx: Ctx,
     _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
@@ -60,7 +60,7 @@ async def list_students(
     return json_response([student_object(row) for row in rows])
 
 
-@router.patch("/{student_id}")
+@router.patch("/{student_id}", **documents.REVISE)
 async def revise_record(
     student_id: StudentId,
     body: RevisedRecord,

@@ -18,7 +18,7 @@ from services.api.access import ANYONE, PUBLIC, allow
 from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Context, Ctx
 from services.api.presentation import instant_text
-from services.api.users import handlers, sql
+from services.api.users import documents, handlers, sql
 from services.api.users.passwords import hash_password, is_password
 from services.api.users.throttle import Throttle
 
@@ -35,7 +35,7 @@ class Login(BaseModel):
     password: SecretStr = Field(default=SecretStr(""), max_length=1024)
 
 
-@router.post("/api/auth/login", dependencies=[PUBLIC])
+@router.post("/api/auth/login", dependencies=[PUBLIC], **documents.LOGIN)
 async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
     """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many."""
     throttle: Throttle = request.app.state.throttle
@@ -58,7 +58,7 @@ class NewPassword(BaseModel):
     new_password: Password
 
 
-@router.post("/api/auth/password")
+@router.post("/api/auth/password", **documents.PASSWORD)
 async def change_password(body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Change one's own password. Tokens from before stop working; the answer holds a new one, like a sign-in."""
     async with ctx.database.connection() as connection:
@@ -83,7 +83,7 @@ class NewUser(BaseModel):
     department: str | None = Field(default=None, max_length=200)
 
 
-@router.post("/api/users", status_code=201)
+@router.post("/api/users", **documents.CREATE)
 async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """An account for staff, a coordinator or a head. 409 when the address is taken."""
     if body.role is Role.STUDENT:
@@ -104,7 +104,7 @@ class RevisedUser(BaseModel):
     password: Password | None = None
 
 
-@router.patch("/api/users/{user_id}")
+@router.patch("/api/users/{user_id}", **documents.REVISE)
 async def revise_user(
     user_id: UserId, body: RevisedUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:

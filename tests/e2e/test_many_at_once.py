@@ -1,0 +1,45 @@
+"""What must not stand in each other's way."""
+
+import asyncio
+import statistics
+from time import perf_counter
+
+import asyncpg
+
+from tests.enrolment import DRIVE, enrol
+from tests.system import System
+
+AT_ONCE = 32
+USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
+
+
+async def test_a_wave_of_publishes_and_sign_ins_leaves_readers_alone(
+    system: System, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """32 publishes of 32 drives and 32 sign-ins at once, while another client lists drives."""
+    await enrol(owner, 1000)
+    system.start_all()
+    await system.until_bus_is_trusted()
+    took: list[float] = []
+    async with system.client() as client, system.client() as other:
+        await client.post("/api/users", json=USER)
+        drives = [(await client.post("/api/drives", json=DRIVE)).json()["drive_id"] for _ in range(AT_ONCE)]
+
+        async def read() -> None:
+            while True:
+                began = perf_counter()
+                assert (await other.get("/api/drives")).status_code == 200
+                took.append(perf_counter() - began)
+
+        reading = asyncio.create_task(read())
+        login = {"email": USER["email"], "password": USER["password"]}
+        answers = await asyncio.gather(
+            *(client.post(f"/api/drives/{id_}/publish", headers={"Prefer": "wait=20"}) for id_ in drives),
+            *(client.post("/api/auth/login", json=login) for _ in range(AT_ONCE)),
+        )
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    assert [answer.status_code for answer in answers] == [200] * (2 * AT_ONCE)
+    assert all(answer.json()["job"]["state"] == "succeeded" for answer in answers[:AT_ONCE])
+    assert len(took) >= 10
+    assert statistics.median(took) < 0.1, statistics.quantiles(took, n=10)
