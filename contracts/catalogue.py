@@ -29,6 +29,7 @@ EVENTS: dict[str, type[Event]] = {
         exports.ExportRequested,
         exports.ExportCompleted,
         exports.ExportFailed,
+        exports.ExportCancelled,
         exports.ExportExpired,
         maintenance.RefreshRequested,
         maintenance.ViewsRefreshed,

@@ -1,4 +1,4 @@
-"""Files made from the tables. ExportRequested comes from services/api, the others from services/exporter."""
+"""Files made from the tables. What is asked and cancelled comes from services/api, the rest from services/exporter."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -18,6 +18,24 @@ class ExportKind(StrEnum):
 class ExportFormat(StrEnum):
     CSV = "csv"
     XLSX = "xlsx"
+
+
+_PERSON = ("student_id", "roll_number", "name", "email", "branch", "batch_year")
+_MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "active_backlogs")
+_DRIVE = ("drive_id", "company_name", "job_title")
+
+# The columns of each kind, in the order of a file for which none were asked. Everyone needs the same names: who asks
+# to be told which there are, who writes to know what to write.
+COLUMNS: dict[ExportKind, tuple[str, ...]] = {
+    ExportKind.REGISTRATIONS: ("registration_id", *_PERSON, "registered_at", *_MARKS, *_DRIVE),
+    ExportKind.ELIGIBLE_STUDENTS: (*_PERSON, *_MARKS, "selected", *_DRIVE),
+    ExportKind.ATTENDANCE: ("attendance_id", *_PERSON, "status", *_DRIVE),
+    ExportKind.FINISHED_DRIVES: (
+        *_DRIVE, "domain_name", "interview_date", "finished_date", "total_registered", "total_present", "total_absent",
+    ),
+}  # fmt: skip
+# Kinds that tell of one drive, which the request must name.
+OF_ONE_DRIVE = frozenset({ExportKind.REGISTRATIONS, ExportKind.ELIGIBLE_STUDENTS, ExportKind.ATTENDANCE})
 
 
 class ExportRequested(Event):
@@ -53,6 +71,14 @@ class ExportFailed(Event):
 
     export_id: UUID
     reason: str
+
+
+class ExportCancelled(Event):
+    """Whoever asked for it, or a head, does not want it any more. Written by services/api; there is no file."""
+
+    TYPE = "placewire.export.cancelled.v1"
+
+    export_id: UUID
 
 
 class ExportExpired(Event):

@@ -3,14 +3,24 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import chassis.tables  # noqa: F401
-import services.api.attendance.tables  # noqa: F401
-import services.api.notifications.tables  # noqa: F401
-import services.api.registrations.tables  # noqa: F401
-import services.api.tables  # noqa: F401
-import services.eligibility.tables  # noqa: F401
-import services.maintenance.tables  # noqa: F401
+import chassis.tables
+import services.api.attendance.tables
+import services.api.notifications.tables
+import services.api.registrations.tables
+import services.api.tables
+import services.eligibility.tables
+import services.maintenance.tables
 
+# Importing a module declares its tables; naming it here says that this is why it is imported.
+DECLARED_IN = (
+    chassis.tables,
+    services.api.tables,
+    services.api.attendance.tables,
+    services.api.notifications.tables,
+    services.api.registrations.tables,
+    services.eligibility.tables,
+    services.maintenance.tables,
+)
 METADATA = SQLModel.metadata
 
 if context.is_offline_mode():

@@ -117,21 +117,11 @@ BEGIN
     END CASE;
 END $$;
 
--- The next event of p_stream will not sort before those that p_after has now, and p_stream's row is locked, made if need
--- be: for an event that presumes another stream's, in a transaction whose own id may be older than that one (it has
--- claimed an Idempotency-Key). Answers p_stream's version, 0 for a new one; null when there is no p_after.
-CREATE FUNCTION es.follow(p_stream text, p_after text) RETURNS bigint LANGUAGE sql AS $$
-    INSERT INTO es.stream AS s (stream_id, stream_type, version, last_tx)
-    SELECT p_stream, split_part(p_stream, '-', 1), 0, a.last_tx FROM es.stream a WHERE a.stream_id = p_after
-    ON CONFLICT (stream_id) DO UPDATE SET last_tx = greatest(s.last_tx, excluded.last_tx)
-    RETURNING s.version
-$$;
-
 -- Registers a student for a drive, or says why not: the whole command in one statement, for the minute in which a
 -- window opens. Deciding, stream, event, outbox and read table as es.append would write them, without its generality:
 -- a third less of the server's time (95 us a registration; with es.append 140, measured over 5,000). What es.append
--- promises holds: the head is inserted first and decides races of one student; tx is not below the own xid, nor below
--- the drive's events (see es.follow); no savepoint.
+-- promises holds: the head is inserted first and decides races of one student; tx as there, not below the own xid nor
+-- below any event seen; no savepoint.
 --
 -- The gate: whoever registers holds it shared, whoever stops or deletes holds it alone. The drive is read by the *next*
 -- statement, whose snapshot is taken after the lock was granted, so it sees what the stop has committed.
@@ -142,7 +132,7 @@ CREATE FUNCTION register(
 ) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
 DECLARE
     me CONSTANT text := format('registration-%s-%s', p_drive, p_student);
-    carried xid8;
+    place xid8;
     appended es.event;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('registration:' || p_drive, 0));
@@ -156,8 +146,8 @@ BEGIN
                      WHERE c.drive_id = p_drive AND c.student_id = p_student AND c.revoked_version IS NULL)
                THEN 'not selected'
                ELSE 'registered'
-           END, (SELECT last_tx FROM es.stream WHERE stream_id = 'drive-' || p_drive)
-      INTO outcome, carried
+           END
+      INTO outcome
       FROM drives d LEFT JOIN students s ON s.student_id = p_student
      WHERE d.drive_id = p_drive;
     IF NOT FOUND THEN
@@ -168,15 +158,16 @@ BEGIN
     END IF;
 
     INSERT INTO es.stream AS s (stream_id, stream_type, version, last_tx)
-    VALUES (me, 'registration', 1, greatest(pg_current_xact_id(), carried))
-    ON CONFLICT (stream_id) DO NOTHING RETURNING s.last_tx INTO carried;
+    VALUES (me, 'registration', 1, greatest(pg_current_xact_id(),
+            (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8))
+    ON CONFLICT (stream_id) DO NOTHING RETURNING s.last_tx INTO place;
     IF NOT FOUND THEN
         outcome := 'registered already';
         RETURN;
     END IF;
     registration_id := nextval('registration_id_seq');
     INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
-    VALUES (carried, pg_current_xact_id(), me, 1, p_event_id, 'placewire.registration.registered.v1',
+    VALUES (place, pg_current_xact_id(), me, 1, p_event_id, 'placewire.registration.registered.v1',
             jsonb_build_object('registration_id', registration_id, 'drive_id', p_drive, 'student_id', p_student), p_metadata)
     RETURNING (w).* INTO appended;
     registered_at := appended.recorded_at;

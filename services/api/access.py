@@ -155,7 +155,7 @@ def require_declared_access(app: FastAPI) -> None:
 def published_routes(app: FastAPI) -> list[tuple[str, APIRoute]]:
     """Path and route of everything in the OpenAPI document, included routers' too."""
     return [
-        (str(context.path), context.original_route)
+        (str(context.path_format), context.original_route)
         for context in iter_route_contexts(app.routes)
         if isinstance(context.original_route, APIRoute) and context.original_route.include_in_schema
     ]

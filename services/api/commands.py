@@ -60,7 +60,7 @@ class Asking:
         return Cause(source="api", correlation_id=self.correlation_id, actor_id=who.user_id)
 
 
-def asking(
+async def asking(
     request: Request,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=255, description="The same key again: the first answer again.")

@@ -29,7 +29,8 @@ class Context:
     lists: PolledLists
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
+    # A plain function would be called in a thread, for every request.
     found: Context = request.app.state.context
     return found
 

@@ -17,8 +17,6 @@ Instant = Annotated[
         examples=["2026-11-24T02:39:19.365Z"],
     ),
 ]
-# Postgres has no NUL in a text.
-NO_NUL = r"^[^\x00]*$"
 TwoPlaces = Annotated[str, Field(pattern=r"^\d{1,3}\.\d\d$", examples=["6.00"])]
 Count = Annotated[int, Field(ge=0)]
 

@@ -16,7 +16,7 @@ ASK_FIRST = "no-cache"
 
 
 class Frontend(StaticFiles):
-    """For whatever no route answers. ``/``, and every path that is no file's, is ``index.html``: the page routes itself.
+    """For what no route answers. ``/``, and every path that is no file's, is ``index.html``: the page routes itself.
 
     A path whose last part has a dot is taken for a file's. What lies below the API's own paths stays a 404.
     """

@@ -19,12 +19,12 @@ async def mark(
     Meanwhile the attendance cannot be published, nor the drive deleted.
     """
     await drives_sql.enter_gate(connection, drive_id)
-    await sql.follow(connection, drive_id, student_id)
+    await sql.lock_sheet(connection, drive_id, student_id)
     sheet = await sql.sheet(connection, drive_id, student_id)
     attendance_id = sheet.attendance_id or await sql.next_id(connection)
     events = decide(sheet, MarkAttendance(drive_id, student_id, status, attendance_id))
     if events:
-        # Wherever it stands: `follow` has locked it.
+        # Wherever it stands: nobody else writes to it while its sheet is locked.
         stream = f"attendance-{drive_id}-{student_id}"
         await event_store.append(connection, stream, events, cause, expected_version=None, new_id=new_id)
     return attendance_id

@@ -13,8 +13,8 @@ from contracts.attendance import Presence
 from services.api.attendance.decider import Sheet
 from services.api.drives.decider import Status
 
-# Locks the mark's stream, so that two marks of one student follow one another; null without such a drive.
-FOLLOW = "SELECT es.follow(format('attendance-%s-%s', $1::integer, $2::integer), format('drive-%s', $1::integer))"
+# Two marks of one student follow one another.
+LOCK_SHEET = "SELECT pg_advisory_xact_lock(hashtextextended(format('attendance:%s-%s', $1::integer, $2::integer), 0))"
 
 SHEET = """
 SELECT d.status AS drive, s.student_id IS NOT NULL AS known, r.registration_id IS NOT NULL AS registered,
@@ -46,9 +46,9 @@ class Totals:
     absent: int
 
 
-async def follow(connection: Connection, drive_id: int, student_id: int) -> None:
-    """Wait for another mark of this student; the next one sorts behind what the drive has seen so far."""
-    await connection.execute(FOLLOW, drive_id, student_id)
+async def lock_sheet(connection: Connection, drive_id: int, student_id: int) -> None:
+    """Wait for another mark of this student, and keep others waiting until the transaction ends."""
+    await connection.execute(LOCK_SHEET, drive_id, student_id)
 
 
 async def sheet(connection: Connection, drive_id: int, student_id: int) -> Sheet:

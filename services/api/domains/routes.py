@@ -15,18 +15,19 @@ from services.api.commands import Asking, Committed, Work, asking, perform
 from services.api.conditional import answered
 from services.api.context import Context, Ctx
 from services.api.domains import documents, handlers
+from services.api.fields import MAX_INTEGER, NOT_BLANK
 
 router = APIRouter(prefix="/api/job-domains", tags=["job domains"])
 
 Ask = Annotated[Asking, Depends(asking)]
 Head = Annotated[Principal, allow(Role.HEAD)]
-DomainId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+DomainId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 
 
 class NamedDomain(BaseModel):
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    domain_name: str = Field(min_length=1, max_length=100)
+    domain_name: str = Field(min_length=1, max_length=100, pattern=NOT_BLANK, examples=["Cloud Computing"])
 
 
 @router.get("", **documents.LIST)

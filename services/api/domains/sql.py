@@ -3,6 +3,7 @@
 import asyncpg
 
 from chassis.database import Connection
+from services.api.fields import MAX_INTEGER
 
 LIST = "SELECT domain_id, domain_name FROM job_domains ORDER BY domain_name"
 EXISTS = "SELECT EXISTS (SELECT FROM job_domains WHERE domain_id = $1)"
@@ -16,7 +17,7 @@ async def list_all(connection: Connection) -> list[asyncpg.Record]:
 
 
 async def exists(connection: Connection, domain_id: int) -> bool:
-    return bool(await connection.fetchval(EXISTS, domain_id))
+    return 0 < domain_id <= MAX_INTEGER and bool(await connection.fetchval(EXISTS, domain_id))
 
 
 async def add(connection: Connection, name: str) -> asyncpg.Record:

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from services.api.documents import NO_NUL, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
+from services.api.documents import Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
+from services.api.fields import NO_NUL, NOT_BLANK, decimal_schema
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
 
@@ -52,25 +53,18 @@ class SaidAndJob(Said):
 
 # --- What is asked. The bodies are read by hand (forms.py): text and numbers are both welcome.
 
-TEXT = r"^[^\x00]*\S[^\x00]*$"
-DECIMAL = r"^(|{most}(\.0{{1,2}})?|[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?)$"
+
+def _or_null(schema: dict[str, Any], example: Any) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [*schema["anyOf"], {"type": "null"}], "examples": [example]})
 
 
-def _decimal(most: int, example: str) -> WithJsonSchema:
-    text = {"type": "string", "pattern": DECIMAL.format(most=most, digits=len(str(most)) - 1)}
-    number = {"type": "number", "minimum": 0, "maximum": most, "multipleOf": 0.01}
-    return WithJsonSchema({"anyOf": [text, number, {"type": "null"}], "examples": [example]})
-
-
-def _whole(most: int, example: int) -> WithJsonSchema:
-    text = {"type": "string", "pattern": rf"^(|[0-9]{{1,{len(str(most)) - 1}}})$"}
-    number = {"type": "integer", "minimum": 0, "maximum": most}
-    return WithJsonSchema({"anyOf": [text, number, {"type": "null"}], "examples": [example]})
-
-
-Cgpa = Annotated[Any, _decimal(10, "7.5")]
-Percent = Annotated[Any, _decimal(100, "60")]
-Title = Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
+TEXT_CGPA = decimal_schema(10, empty=True)["anyOf"][0]["pattern"]
+TEXT_PERCENT = decimal_schema(100, empty=True)["anyOf"][0]["pattern"]
+TEXT_BACKLOGS = {"type": "string", "pattern": "^[0-9]{0,3}$"}
+Cgpa = Annotated[Any, _or_null(decimal_schema(10, empty=True), "7.5")]
+Percent = Annotated[Any, _or_null(decimal_schema(100, empty=True), "60")]
+Backlogs = Annotated[Any, _or_null({"anyOf": [TEXT_BACKLOGS, {"type": "integer", "minimum": 0, "maximum": 1000}]}, 0)]
+Title = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
 Day = Annotated[
     str | None, WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}], "examples": [DAY]})
 ]
@@ -82,8 +76,8 @@ class Criteria(BaseModel):
     min_cgpa: Cgpa = None
     min_10th: Percent = None
     min_12th: Percent = None
-    max_backlogs: Annotated[Any, _whole(1000, 0)] = None
-    branches: list[Annotated[str, Field(pattern=TEXT)]] | None = Field(default=None, examples=[["CSE", "ECE"]])
+    max_backlogs: Backlogs = None
+    branches: list[Annotated[str, Field(pattern=NOT_BLANK)]] | None = Field(default=None, examples=[["CSE", "ECE"]])
     batch_years: list[Annotated[int, Field(ge=1900, le=2200)]] | None = Field(default=None, examples=[[2027]])
 
 
@@ -113,14 +107,16 @@ class RevisedDrive(Posting):
 class DriveForm(BaseModel):
     """What an HTML form sends: all text, empty for absent."""
 
+    model_config = ConfigDict(extra="forbid")
+
     company_name: Title
     job_title: Title
     job_description: str = Field(default="", max_length=50_000, pattern=NO_NUL)
     domain_id: str = Field(default="", pattern=r"^[0-9]{0,9}$")
     interview_date: str = Field(default="", pattern=r"^(|20[0-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]))$")
-    min_cgpa: str = Field(default="", pattern=DECIMAL.format(most=10, digits=1))
-    min_10th: str = Field(default="", pattern=DECIMAL.format(most=100, digits=2))
-    min_12th: str = Field(default="", pattern=DECIMAL.format(most=100, digits=2))
+    min_cgpa: str = Field(default="", pattern=TEXT_CGPA)
+    min_10th: str = Field(default="", pattern=TEXT_PERCENT)
+    min_12th: str = Field(default="", pattern=TEXT_PERCENT)
     max_backlogs: str = Field(default="", pattern=r"^[0-9]{0,3}$")
     auto_calc: Literal["true", "false"] = "false"
     pdf: bytes = Field(default=b"", json_schema_extra={"format": "binary"}, description="at most 25 MB")

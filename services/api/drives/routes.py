@@ -30,12 +30,12 @@ from services.api.drives.decider import (
 )
 from services.api.drives.forms import Pdf, changes_of, json_object, new_drive, stored_name
 from services.api.drives.view import drive_object
+from services.api.fields import MAX_INTEGER, WHOLE
 
 router = APIRouter(prefix="/api/drives", tags=["drives"])
 
 PDF_FOLDER = "job-descriptions"
 UPLOADS = "/uploads/"
-MAX_INTEGER = 2**31 - 1
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Ask = Annotated[Asking, Depends(asking)]
@@ -107,7 +107,9 @@ async def revise_drive(
 class Publication(BaseModel):
     """Whom to select: students' user ids; none: everyone eligible."""
 
-    selected_students: list[Annotated[int, Field(ge=1, le=MAX_INTEGER)]] | None = None
+    selected_students: list[Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]] | None = Field(
+        default=None, examples=[[1001, 1004]]
+    )
 
 
 @router.post("/{drive_id}/publish", **documents.PUBLISH)

@@ -12,7 +12,6 @@ from chassis.errors import NotFound
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.drives import Criteria
-from contracts.students import Backlogs, Cgpa, Percent
 from contracts.users import Role
 from services.api.access import allow
 from services.api.conditional import answered, tagged
@@ -20,6 +19,7 @@ from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.eligibility import documents, sql
 from services.api.eligibility.rules import Record, reasons_against
+from services.api.fields import Backlogs, Cgpa, Percent
 from services.api.presentation import decimal_text, instant_text
 
 router = APIRouter(prefix="/api/eligibility", tags=["eligibility"])

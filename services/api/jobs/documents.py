@@ -9,7 +9,19 @@ LIST = documented(list[Job], says="Jobs, newest first.")
 GET = documented(Job, NO_JOB, says="The job as it stands.")
 FOLLOW = documented(
     {
-        "schema": {"type": "string"},
+        # As FastAPI describes server-sent events, and OpenAPI from 3.2 on.
+        "itemSchema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": {
+                "event": {"const": "job"},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": "#/components/schemas/Job"},
+                },
+            },
+        },
         "example": 'event: job\ndata: {"id":"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10","state":"running"}\n\n',
     },
     NO_JOB,

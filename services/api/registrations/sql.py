@@ -1,7 +1,7 @@
 """Every statement about registrations.
 
-Plans (EXPLAIN, 100,000 students): REGISTER is four primary-key look-ups (drive, student, selection, the drive's
-stream) and the inserts, whatever the size of the tables; CHECK is an index-only scan of
+Plans (EXPLAIN, 100,000 students): REGISTER is three primary-key look-ups (drive, student, selection) and the
+inserts, whatever the size of the tables; CHECK is an index-only scan of
 ``registrations_drive_student_unique``, MINE an index scan of ``registrations_of_student``; LIST reads the drive's
 registrations by ``registrations_drive_student_unique`` and hashes the users.
 """

@@ -53,6 +53,7 @@ REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, says="The r
 FILE: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
+    "additionalProperties": False,
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "CSV (UTF-8) or XLSX"},
         "mapping": {"type": "string", "description": 'JSON: {"our column": "their header"}'},
@@ -69,7 +70,10 @@ IMPORT = documented(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"multipart/form-data": {"schema": FILE}, "text/csv": {"schema": {"type": "string"}}},
+            "content": {
+                "multipart/form-data": {"schema": FILE, "encoding": {"file": {"contentType": "text/csv"}}},
+                "text/csv": {"schema": {"type": "string"}},
+            },
         }
     },
 )

@@ -14,17 +14,16 @@ from contracts.users import Role
 from services.api.access import allow
 from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Ctx
+from services.api.fields import MAX_INTEGER, NO_NUL
 from services.api.students import documents, handlers, import_routes, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
-from services.api.students.forms import NO_NUL, NewStudent, RevisedRecord
+from services.api.students.forms import NewStudent, RevisedRecord
 from services.api.students.view import student_object
 from services.api.users import sql as users
 from services.api.users.passwords import hash_password
 
 router = APIRouter(prefix="/api/students", tags=["students"])
 router.include_router(import_routes.router)
-
-MAX_INTEGER = 2**31 - 1
 
 Ask = Annotated[Asking, Depends(asking)]
 StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
@@ -60,7 +59,7 @@ async def list_students(
     return json_response([student_object(row) for row in rows])
 
 
-@router.patch("/{student_id}", **documents.REVISE)
+@router.patch("/{student_id:int}", **documents.REVISE)
 async def revise_record(
     student_id: StudentId,
     body: RevisedRecord,

@@ -1,7 +1,7 @@
 """The statements of the sub-filter.
 
-Plan (EXPLAIN, 100,000 students): each of the two is one sequential scan of ``students`` with ``meets_criteria`` inlined;
-users are hashed for those who are left.
+Plan (EXPLAIN, 100,000 students): each is one sequential scan of ``students`` with ``meets_criteria`` inlined; users are
+hashed for those who are left.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from chassis import telemetry
 from chassis.database import Connection
@@ -17,6 +17,7 @@ from contracts.users import Role, UserCreated
 from services.api.access import ANYONE, PUBLIC, allow
 from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Context, Ctx
+from services.api.fields import EMAIL, MAX_INTEGER, NO_NUL, NOT_BLANK
 from services.api.presentation import instant_text
 from services.api.users import documents, handlers, sql
 from services.api.users.passwords import hash_password, is_password
@@ -26,8 +27,8 @@ router = APIRouter(tags=["users"])
 
 Ask = Annotated[Asking, Depends(asking)]
 Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
-Email = Annotated[str, Field(max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]
-UserId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Email = Annotated[str, Field(max_length=320, pattern=EMAIL)]
+UserId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 
 
 class Login(BaseModel):
@@ -76,11 +77,11 @@ async def change_password(body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[
 class NewUser(BaseModel):
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, pattern=NOT_BLANK)
     email: Email
-    role: Role
+    role: Annotated[Role, WithJsonSchema({"enum": [role for role in Role if role is not Role.STUDENT]})]
     password: Password
-    department: str | None = Field(default=None, max_length=200)
+    department: str | None = Field(default=None, max_length=200, pattern=NO_NUL)
 
 
 @router.post("/api/users", **documents.CREATE)
@@ -99,7 +100,15 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
     return await perform(ctx, who, ask, _fingerprint(body), work)
 
 
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
 class RevisedUser(BaseModel):
+    """One of the two, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_given("role"), _given("password")]})
+
     role: Role | None = None
     password: Password | None = None
 
