@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.middlewares import AckPolicy
@@ -236,7 +237,11 @@ async def _raw(message: KafkaMessage) -> Any:
 
 async def _next_records(consumer: AIOKafkaConsumer) -> tuple["ConsumerRecord[bytes, bytes]", ...]:
     first = await consumer.getone()
-    more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS)
+    try:
+        more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS)
+    except KafkaError as error:
+        log.warning("consumer.no_more_records", reason=type(error).__name__)  # the first one counts all the same
+        return (first,)
     return (first, *chain(*more.values()))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from chassis.errors import Contended, Unavailable
+from chassis.errors import Contended, OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -74,8 +74,8 @@ class Database:
         """Commits when the block ends, rolls back when it raises.
 
         ``durable`` false: the commit does not wait for the disk; only for what the sweep would bring back.
-        Raises ``Contended`` or ``Unavailable`` as the database decides; nothing is then written, unless the
-        connection was lost in the commit itself.
+        Raises ``Contended`` or ``Unavailable`` as the database decides; nothing is then written, unless it is
+        ``OutcomeUnknown``: the connection may have been lost in the commit itself.
         """
         async with self.connection() as driver, driver.transaction(isolation=isolation, readonly=readonly):
             if not durable:
@@ -132,13 +132,20 @@ def translated(driver: Any = None) -> Iterator[None]:
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
         if state.startswith(_AWAY):
-            raise Unavailable("the database went away") from error
+            raise _lost(driver) from error
         if state in _LOST_TO_ANOTHER:
             raise Contended(str(error)) from error
         raise
     except asyncpg.InterfaceError as error:
         if driver is not None and driver.is_closed():
-            raise Unavailable("the database connection was lost") from error
+            raise _lost(driver) from error
         raise
     except (ConnectionError, TimeoutError) as error:
-        raise Unavailable("the database cannot be reached") from error
+        raise _lost(driver) from error
+
+
+def _lost(driver: Any) -> Unavailable:
+    """A connection that was had and is gone may have taken a commit with it; one that never was has not."""
+    if driver is not None and driver.is_closed():
+        return OutcomeUnknown("the database connection was lost")
+    return Unavailable("the database cannot be reached")

@@ -46,5 +46,13 @@ class Unavailable(Exception):
     """Postgres does not answer: HTTP 503 with Retry-After; a job waits without an attempt spent."""
 
 
+class StorageFailed(Exception):
+    """Where files are kept does not answer, or refuses: HTTP 503; a job tries again a few times. For people."""
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection was lost on the way: what was asked for may have been committed, or not."""
+
+
 class Fenced(Exception):
     """Somebody else runs this job now: what was done for it is rolled back and forgotten."""

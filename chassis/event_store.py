@@ -11,7 +11,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from chassis.database import Connection
-from chassis.errors import Conflict
+from chassis.errors import Conflict, Invalid
 from contracts import topics
 from contracts.catalogue import read_event
 from contracts.jobs import KIND_OF, OWNER
@@ -113,7 +113,7 @@ async def append(
     """Add ``events`` to ``stream``, with outbox, jobs and read tables, in the caller's transaction (one round trip).
 
     ``expected_version``: 0 for a new stream, ``None`` for wherever it stands.
-    Raises ``Conflict`` if another writer got there first, ``ValueError`` if an event is too large for the bus;
+    Raises ``Conflict`` if another writer got there first, ``Invalid`` (413) if an event is too large for the bus;
     nothing is then written.
     """
     ids = tuple(new_id(ordinal) for ordinal in range(len(events)))
@@ -146,7 +146,7 @@ def _rows(ids: Sequence[UUID], events: Sequence[Event], cause: Cause) -> bytes:
         rows.append(row)
     body = orjson.dumps(rows)
     if len(body) > MAX_EVENT_BYTES:
-        raise ValueError(f"{len(body)} bytes of events are too many for one message of the bus")
+        raise Invalid(f"This is too much for one message of the bus: {len(body) // 1024} KiB.", status=413)
     return body
 
 

@@ -12,7 +12,7 @@ import orjson
 from chassis.database import Connection
 from chassis.errors import Fenced
 from contracts.catalogue import read_event
-from contracts.jobs import Job, Kind, Service, State, Via
+from contracts.jobs import Job, Service, State, Via
 from contracts.message import Event
 
 COLUMNS = """id, kind, subject, state, via, progress, result, error, attempts, dead, asked_by,
@@ -22,6 +22,13 @@ READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
 RECEIVE = "SELECT es.receive($1, $2, $3)"
 CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4)"
 RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+TELL = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
+# Whoever holds it finds out, and can finish it no more.
+CANCEL = """
+UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
+ WHERE id = $1 AND finished_at IS NULL
+"""
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
 # Given back by a worker that shuts down: no attempt was spent.
 RELEASE = """
@@ -37,14 +44,24 @@ class Claim:
     id: UUID
     fence: int
     attempts: int
-    kind: Kind
+    kind: str
     subject: str
     asked_by: int | None
     via: Via
     queued_at: datetime
     stream_version: int
-    event: Event
+    type: str
+    data: dict[str, Any]
     metadata: dict[str, Any]
+
+    @property
+    def event(self) -> Event:
+        """What must be acted on, as this build knows it.
+
+        Raises ``UnknownEvent`` or ``pydantic.ValidationError`` for one that a newer release wrote: a reason to give
+        this job up, and none to stop claiming others.
+        """
+        return read_event(self.type, self.data)
 
 
 async def read(connection: Connection, job_id: UUID) -> Job | None:
@@ -69,13 +86,14 @@ async def claim(connection: Connection, service: Service, most: int, *, owner: s
             id=row["id"],
             fence=row["fence"],
             attempts=row["attempts"],
-            kind=Kind(row["kind"]),
+            kind=row["kind"],
             subject=row["subject"],
             asked_by=row["asked_by"],
             via=Via(row["via"]),
             queued_at=row["queued_at"],
             stream_version=row["stream_version"],
-            event=read_event(row["type"], row["data"]),
+            type=row["type"],
+            data=row["data"],
             metadata=row["metadata"],
         )
         for row in rows
@@ -85,6 +103,21 @@ async def claim(connection: Connection, service: Service, most: int, *, owner: s
 async def renew(connection: Connection, claimed: Claim, lease: timedelta) -> bool:
     """Hold ``claimed`` for another ``lease``; false when it is lost."""
     return (await connection.execute(RENEW, claimed.id, claimed.fence, lease)).endswith(" 1")
+
+
+async def tell(connection: Connection, claimed: Claim, progress: dict[str, Any]) -> bool:
+    """Let everyone see how far it is; false when it is lost."""
+    body = orjson.dumps(progress).decode()
+    return (await connection.execute(TELL, claimed.id, claimed.fence, body)).endswith(" 1")
+
+
+async def is_held(connection: Connection, claimed: Claim) -> bool:
+    return bool(await connection.fetchval(IS_HELD, claimed.id, claimed.fence))
+
+
+async def cancel(connection: Connection, job_id: UUID) -> bool:
+    """End a job that nobody wants any more, in whatever state; false when it has ended already."""
+    return (await connection.execute(CANCEL, job_id)).endswith(" 1")
 
 
 async def finish(

@@ -15,7 +15,9 @@ from chassis.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    OutcomeUnknown,
     Refused,
+    StorageFailed,
     Throttled,
     Unauthenticated,
     Unavailable,
@@ -26,8 +28,8 @@ PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 2
 TITLES = {
     400: "Bad request", 401: "Not signed in", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
-    409: "Conflict", 413: "Too large", 415: "Unsupported media type", 422: "Not valid", 429: "Too many requests",
-    500: "Internal error", 503: "Not available right now",
+    409: "Conflict", 410: "Gone", 413: "Too large", 415: "Unsupported media type", 416: "Range not satisfiable",
+    422: "Not valid", 429: "Too many requests", 500: "Internal error", 503: "Not available right now",
 }  # fmt: skip
 
 log = structlog.get_logger()
@@ -37,6 +39,7 @@ def problem(
     status: int, message: str, *, headers: dict[str, str] | None = None, errors: list[dict[str, Any]] | None = None
 ) -> Response:
     """The error's response; ``errors`` lists what is wrong where, when there is more than one thing."""
+    message = message.encode(errors="replace").decode()  # it may quote what the caller sent
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
@@ -80,6 +83,26 @@ def _unavailable(_request: Request, error: Exception) -> Response:
     return problem(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+def _outcome_unknown(_request: Request, error: Exception) -> Response:
+    log.warning("request.outcome_unknown", reason=str(error))
+    message = (
+        "The connection to the database was lost on the way. It may have been saved: look, or repeat the request"
+        " with the same Idempotency-Key."
+    )
+    return problem(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _contended(_request: Request, error: Exception) -> Response:
+    log.warning("request.contended", reason=str(error))
+    message = "Too many people are changing the same thing right now. Nothing was saved; please try again."
+    return problem(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _storage_failed(_request: Request, error: Exception) -> Response:
+    log.warning("request.storage_failed", reason=str(error.__cause__ or error))
+    return problem(503, "The file storage does not work right now.", headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
 def _malformed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
@@ -113,8 +136,10 @@ _ANSWERS = {
     Invalid: _invalid,
     Throttled: _throttled,
     Conflict: _conflict,
-    Contended: _unavailable,
+    Contended: _contended,
+    OutcomeUnknown: _outcome_unknown,
     Unavailable: _unavailable,
+    StorageFailed: _storage_failed,
     RequestValidationError: _malformed,
     # Postgres keeps no NUL in text (22021) nor in JSON (22P05); every other character is welcome.
     asyncpg.CharacterNotInRepertoireError: _nul,

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     InvalidTopicError,
+    KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     TopicAlreadyExistsError,
@@ -50,7 +51,8 @@ TAKE = """
 SELECT o.id, o.topic, o.key, o.extra, o.event_id, e.type, e.data, e.metadata, e.stream_id, e.version, e.recorded_at
   FROM es.outbox o LEFT JOIN es.event e ON e.event_id = o.event_id
  WHERE o.lane = $1 AND o.quarantined_at IS NULL
-   AND NOT EXISTS (SELECT FROM es.outbox q WHERE q.key = o.key AND q.quarantined_at IS NOT NULL)
+   AND NOT EXISTS (
+       SELECT FROM es.outbox q WHERE q.key = o.key AND q.topic = o.topic AND q.quarantined_at IS NOT NULL)
  ORDER BY o.id LIMIT $2
 """
 SENT = "DELETE FROM es.outbox WHERE id = ANY($1::bigint[])"
@@ -81,6 +83,7 @@ class Relay:
         self._producer: AIOKafkaProducer | None = None
         self.leading = False
         self._last_canary = 0.0
+        self._bulk_failed = False
 
     async def run(self) -> None:
         """Relay until cancelled. Neither a dead broker nor a dead database ends it."""
@@ -129,7 +132,10 @@ class Relay:
                 self._wake.clear()
                 full = await self.turn(session)
                 pause_s = 0.25
-            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError):
+            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError):
+                raise
+            except ConnectionError:
+                await self._drop_producer()
                 raise
             except Exception as error:  # noqa: BLE001 - see above
                 log.warning("relay.bus_away", reason=f"{type(error).__name__}: {error}")
@@ -145,13 +151,22 @@ class Relay:
     async def turn(self, session: "Session[asyncpg.Record]") -> bool:
         """One turn: the jobs' lane first, then a bounded part of the other. True when there was more than a turn."""
         await self._put_canary(session)
-        full = False
+        full, failure = False, None
         for lane, most in ((Lane.JOBS, JOBS_PER_TURN), (Lane.BULK, BULK_PER_TURN)):
             rows = await session.fetch(TAKE, int(lane), most)
-            if rows:
-                await self._send(session, rows)
             full = full or len(rows) == most
-        return full
+            try:
+                if rows:
+                    await self._send(session, rows)
+            except (KafkaError, TimeoutError) as error:
+                if lane is Lane.JOBS:
+                    raise
+                # What fails in this lane must not hold up the other: it is tried again after a while.
+                failure = error
+        if failure is not None and not self._bulk_failed:
+            log.warning("relay.bulk_lane_fails", reason=f"{type(failure).__name__}: {failure}")
+        self._bulk_failed = failure is not None
+        return full and failure is None
 
     async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> None:
         producer = await self._ready_producer()
@@ -161,13 +176,14 @@ class Relay:
             answers = await asyncio.gather(*sent, return_exceptions=True)
         taken, held, failure = [], set(), None
         for row, answer in zip(rows, answers, strict=True):
+            stream = row["topic"], row["key"]
             if isinstance(answer, BaseException):
-                held.add(row["key"])
+                held.add(stream)
                 if isinstance(answer, REFUSED_FOR_GOOD):
                     await self._quarantine(session, row, answer)
                 else:
                     failure = answer
-            elif row["key"] not in held:
+            elif stream not in held:
                 taken.append(row["id"])
                 telemetry.OUTBOX_SENT.labels(row["topic"]).inc()
         if taken:

@@ -1,14 +1,14 @@
 """Does the jobs of one service: receives, claims, runs, retries, gives up. However the event came, this is its road."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
+from pydantic import ValidationError
 
 from chassis import dead_letters, event_store, jobs, notify, telemetry
 from chassis.database import Connection, Database
@@ -16,7 +16,10 @@ from chassis.errors import Contended, Fenced, Refused, Unavailable
 from chassis.event_store import Cause
 from chassis.jobs import Claim
 from chassis.lease import holding
+from chassis.progress import Progress
 from chassis.retrying import until_database_is_back, while_contended
+from chassis.work import Handle, LongWork, Work
+from contracts.catalogue import UnknownEvent
 from contracts.jobs import Job, Kind, Service, State, Via
 from contracts.message import Event
 
@@ -31,27 +34,6 @@ WAIT_POLL_S = 0.5
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a handler did: the events to append to ``stream`` in its transaction, and what the job's reader is told."""
-
-    result: dict[str, Any]
-    stream: str | None = None
-    events: Sequence[Event] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One job kind as its service does it.
-
-    ``handle`` runs in the transaction of the effect and may run again after a failure.
-    ``failed`` makes the stream and the event that tell everyone the job was given up.
-    """
-
-    handle: Callable[[Connection, Claim], Awaitable[Outcome]]
-    failed: Callable[[Claim, str], tuple[str, Event]]
-
-
 class Runner:
     """Up to ``at_once`` jobs of ``service`` at a time, each in one transaction that its fencing number guards."""
 
@@ -60,7 +42,7 @@ class Runner:
         database: Database,
         notifier: notify.Notifier,
         service: Service,
-        work: Mapping[Kind, Work],
+        work: Mapping[Kind, Work | LongWork],
         *,
         owner: str,
         at_once: int,
@@ -69,7 +51,7 @@ class Runner:
         self._database = database
         self._notifier = notifier
         self.service = service
-        self._work = work
+        self._work: dict[str, Work | LongWork] = dict(work)
         self._owner = owner
         self._free = at_once
         self._lease = timedelta(seconds=lease_s)
@@ -130,10 +112,14 @@ class Runner:
                 log.warning("runner.interrupted", reason=str(error))
             await _wait_for(self._wake, POLL_S)
 
-    async def stop(self, grace_s: float) -> None:
-        """Claim no more; let what runs finish within ``grace_s``; roll back the rest and give it back unspent."""
+    def stop_claiming(self) -> None:
+        """Begin nothing more. Events are still received: they wait for a replica."""
         self._claiming = False
         self._wake.set()
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim no more; let what runs finish within ``grace_s``; roll back the rest and give it back unspent."""
+        self.stop_claiming()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=grace_s)
             for task in late:
@@ -189,8 +175,10 @@ class Runner:
         ):
             self._notifier.notify(notify.JOB, str(claimed.id))
             try:
-                async with holding(self._database, claimed, self._lease):
-                    await self._settle(claimed)
+                long = isinstance(self._work.get(claimed.kind), LongWork)
+                progress = Progress(self._notifier) if long else None
+                async with holding(self._database, claimed, self._lease, progress):
+                    await self._settle(claimed, progress)
             except Fenced:
                 log.warning("job.lost", attempts=claimed.attempts)
             except asyncio.CancelledError:
@@ -202,11 +190,13 @@ class Runner:
                 if waiting := self._ended.get(claimed.id):
                     waiting.set()
 
-    async def _settle(self, claimed: Claim) -> None:
+    async def _settle(self, claimed: Claim, progress: Progress | None) -> None:
         try:
             if claimed.attempts >= MAX_ATTEMPTS:
                 raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
-            await until_database_is_back(partial(while_contended, partial(self._effect, claimed), most=MAX_ATTEMPTS))
+            if claimed.kind not in self._work:
+                raise Refused(f"this release of {self.service} does not know how to do {claimed.kind!r}")
+            await until_database_is_back(partial(self._attempt, claimed, progress))
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
@@ -214,9 +204,22 @@ class Runner:
         else:
             self._dead_in_a_row = 0
 
-    async def _effect(self, claimed: Claim) -> None:
+    async def _attempt(self, claimed: Claim, progress: Progress | None) -> None:
+        async with self._prepared(claimed, progress) as handle:
+            # Again and again without preparing anew: what is prepared may be committed already.
+            effect = partial(self._effect, claimed, handle)
+            await until_database_is_back(partial(while_contended, effect, most=MAX_ATTEMPTS))
+
+    def _prepared(self, claimed: Claim, progress: Progress | None) -> AbstractAsyncContextManager[Handle]:
+        work = self._work[claimed.kind]
+        if isinstance(work, Work):
+            return nullcontext(work.handle)
+        assert progress is not None
+        return work.prepare(self._database, claimed, progress)
+
+    async def _effect(self, claimed: Claim, handle: Handle) -> None:
         async with self._database.transaction() as connection:
-            outcome = await self._work[claimed.kind].handle(connection, claimed)
+            outcome = await handle(connection, claimed)
             if outcome.stream is not None:
                 await self._append(connection, claimed, outcome.stream, outcome.events)
             await jobs.finish(connection, claimed, State.SUCCEEDED, result=outcome.result)
@@ -224,10 +227,12 @@ class Runner:
         log.info("job.succeeded", kind=claimed.kind, attempts=claimed.attempts)
 
     async def _give_up(self, claimed: Claim, error: Exception) -> None:
-        reason = str(error) if isinstance(error, Refused) else f"internal error ({type(error).__name__})"
-        stream, event = self._work[claimed.kind].failed(claimed, reason)
+        reason = _reason(error)
+        told = self._told(claimed, reason)
         async with self._database.transaction() as connection:
-            await self._append(connection, claimed, stream, [event])
+            if told is not None:
+                stream, event = told
+                await self._append(connection, claimed, stream, [event])
             await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
             await dead_letters.copy(connection, self.service, claimed, reason)
         self._dead_in_a_row += 1
@@ -235,6 +240,14 @@ class Runner:
         telemetry.BRAKE.labels(self.service).set(self.braked)
         self._observe(claimed, State.FAILED)
         log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
+
+    def _told(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
+        """The event that tells of the failure; ``None`` when this build cannot even say that."""
+        try:
+            return self._work[claimed.kind].failed(claimed, reason)
+        except Exception as error:
+            log.error("job.failure_not_told", kind=claimed.kind, exc_info=error)
+            return None
 
     async def _append(self, connection: Connection, claimed: Claim, stream: str, events: Sequence[Event]) -> None:
         cause = Cause(
@@ -260,6 +273,15 @@ class Runner:
     def _observe(self, claimed: Claim, state: State) -> None:
         elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
         telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
+
+
+def _reason(error: Exception) -> str:
+    """For people, and without anything internal."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, UnknownEvent | ValidationError):
+        return "this release cannot read the event: it was written by a newer one"
+    return f"internal error ({type(error).__name__})"
 
 
 async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:

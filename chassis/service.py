@@ -20,14 +20,14 @@ from chassis.database import Database
 from chassis.errors import Unauthenticated, Unavailable
 from chassis.notify import Notifier
 from chassis.responses import json_response
-from chassis.runner import Runner, Work
+from chassis.runner import Runner
 from chassis.settings import ProcessSettings, ServiceSettings
+from chassis.work import LongWork, Work
 from contracts.jobs import HAND_OVER_PATH, TOPIC_OF, HandedOver, Kind, Service, Via
 from contracts.message import Envelope
 
-# Callers who wait for a job here; more are told to leave it to the bus or the sweep.
-MAX_WAITING = 64
-MAX_WAIT_S = 30.0
+# Events taken at the same moment; more are told to come back, and their senders leave them to the bus or the sweep.
+MAX_HAND_OVERS = 64
 
 log = structlog.get_logger()
 
@@ -83,10 +83,21 @@ def add_health(app: FastAPI, database: Database | None, details: Callable[[], Ma
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-def worker_app(settings: ServiceSettings, service: Service, work: Mapping[Kind, Work]) -> FastAPI:
+async def _nothing() -> None:
+    return None
+
+
+def worker_app(
+    settings: ServiceSettings,
+    service: Service,
+    work: Mapping[Kind, Work | LongWork],
+    *,
+    check: Callable[[], Awaitable[None]] = _nothing,
+) -> FastAPI:
     """A service that owns job kinds: consumer, runner and the internal endpoint around the same ``receive``.
 
-    It starts, and serves, without Kafka; the consumer joins when the broker appears.
+    It starts, and serves, without Kafka; the consumer joins when the broker appears. ``check`` is awaited first, and
+    ends the process by what it raises.
     """
     telemetry.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
     database = Database(
@@ -106,22 +117,30 @@ def worker_app(settings: ServiceSettings, service: Service, work: Mapping[Kind, 
     consumer = Consumer(settings, database, service, heard, lambda ids: runner.receive(ids, Via.BUS))
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await check()
+        clock = asyncio.get_running_loop().time
         async with background(notifier.run), background(consumer.run), background(runner.run):
             yield
-            await runner.stop(settings.shutdown_grace_s)
+            began: float = getattr(app.state, "stopping_since", clock())
+            await runner.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
             await notifier.flush()
         await database.close()
+
+    def stopping() -> None:
+        app.state.stopping_since = asyncio.get_running_loop().time()
+        runner.stop_claiming()
 
     app = FastAPI(title=f"Placewire {service}", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(app)
     add_health(app, database, lambda: {"running": runner.busy, "braked": runner.braked})
     _add_hand_over(app, runner, settings)
+    app.state.on_stopping = stopping
     return app
 
 
 def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
-    waiting = asyncio.Semaphore(MAX_WAITING)
+    at_once = asyncio.Semaphore(MAX_HAND_OVERS)
     secret = settings.internal_secret.get_secret_value()
 
     @app.post(HAND_OVER_PATH)
@@ -129,19 +148,18 @@ def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> N
         request: Request,
         event: Envelope,
         authorization: Annotated[str, Header()] = "",
-        prefer: Annotated[str, Header()] = "",
         placewire_via: Annotated[Via, Header()] = Via.HTTP,
     ) -> Response:
-        """Receive the event as the bus would have brought it; with ``Prefer: wait=N``, wait for the job to end."""
+        """Receive the event as the bus would have brought it. Whoever wants its result hears of it from Postgres."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("Invalid service token")
         identity.check_service_token(token, runner.service, secret)
-        if waiting.locked():
+        if at_once.locked():
             return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
-        async with waiting:
+        async with at_once:
             await runner.receive([event.id], placewire_via)
-            job = await runner.wait(event.id, timeout_s=preferred_wait_s(prefer, at_most=MAX_WAIT_S))
+            job = await runner.wait(event.id, timeout_s=0)
         return json_response(HandedOver(job=job).model_dump(mode="json"))
 
 
@@ -149,18 +167,22 @@ def preferred_wait_s(prefer: str, *, at_most: float) -> float:
     """The seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), 0 without one, never more than ``at_most``."""
     for preference in prefer.split(","):
         name, _, value = preference.strip().partition("=")
-        if name.strip().lower() == "wait" and value.strip().strip('"').isdigit():
-            return min(float(value.strip().strip('"')), at_most)
+        seconds = value.strip().strip('"')
+        if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():
+            return min(float(seconds), at_most)
     return 0.0
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that tells the app at once when it is asked to stop, so that endless responses can end."""
+    """Uvicorn that calls the app's ``state.on_stopping`` at once when it is asked to stop.
+
+    Its own shutdown comes after the requests in hand, and those may be waiting for something that must stop first.
+    """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         app = self.config.app
-        if isinstance(app, FastAPI) and (stopping := getattr(app.state, "stopping", None)):
-            stopping.set()
+        if isinstance(app, FastAPI) and (on_stopping := getattr(app.state, "on_stopping", None)):
+            asyncio.get_running_loop().call_soon_threadsafe(on_stopping)
         super().handle_exit(sig, frame)
 
 

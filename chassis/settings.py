@@ -1,8 +1,9 @@
 """Settings shared by every process, read once from the environment. A service subclasses and adds its own."""
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -54,8 +55,16 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
     internal_secret: SecretStr = Field(
         min_length=32, description="signs the tokens with which services call each other; at least 32 characters"
     )
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
     job_lease_s: float = Field(default=60.0, ge=1, description="a job whose worker is silent so long is taken over")
+
+    @model_validator(mode="after")
+    def _leases_can_be_renewed(self) -> Self:
+        # Each job holds a connection; without one to spare no lease is renewed, and healthy jobs look dead.
+        if self.database_pool_size < self.jobs_at_once + 2:
+            raise PydanticCustomError("pool", "must be at least JOBS_AT_ONCE + 2", {"name": "database_pool_size"})
+        return self
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -68,7 +77,7 @@ def load(settings: type[Settings], **given: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            name = str(problem["loc"][0])
+            name = str(problem["loc"][0] if problem["loc"] else problem["ctx"]["name"])
             field = settings.model_fields.get(name)
             meaning = f" ({field.description})" if field and field.description else ""
             what = "is not set" if problem["type"] == "missing" else f"is wrong: {problem['msg']}"

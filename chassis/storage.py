@@ -1,13 +1,24 @@
 """Files in object storage, or below a folder: whatever ``STORAGE_URL`` names."""
 
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import ObjectStore, from_url
+from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
-from chassis.errors import NotFound
+from chassis.errors import NotFound, StorageFailed
+from chassis.uploading import Upload
+
+# A failing bucket is tried again by whoever knows what the file is for; this only bridges a lost packet.
+RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+STREAM_BYTES = 256 * 1024
+# Said by the operating system (ENOSPC, EFBIG, EDQUOT), and by S3-like servers as HTTP 507.
+FULL = ("os error 28", "os error 27", "os error 122", "507 ", "InsufficientStorage", "StorageFull")
 
 
 class StorageUnusable(SystemExit):
@@ -15,17 +26,20 @@ class StorageUnusable(SystemExit):
 
 
 class Storage:
-    """Small files, whole. Paths are relative and use ``/``."""
+    """Paths are relative and use ``/``. Whatever is written becomes visible whole, or not at all."""
 
     def __init__(self, url: str) -> None:
         """Raises ``StorageUnusable`` when ``url`` cannot be understood, or its folder cannot be made."""
         try:
             parts = urlsplit(url)
-            if parts.scheme == "file":
-                Path(unquote(parts.path)).mkdir(parents=True, exist_ok=True)
-            self._store: ObjectStore = from_url(url)
+            self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._store: ObjectStore = from_url(url)
+            else:
+                self._store = from_url(url, retry_config=RETRIES)  # type: ignore[call-overload]
         except (BaseError, OSError, ValueError) as error:
-            raise StorageUnusable(f"STORAGE_URL is wrong: {error}") from error
+            raise StorageUnusable(f"STORAGE_URL is wrong: {_first_line(error)}") from error
 
     async def check(self) -> None:
         """Write, and delete, an empty file. Raises ``StorageUnusable``."""
@@ -33,23 +47,107 @@ class Storage:
             await obstore.put_async(self._store, ".writable", b"")
             await obstore.delete_async(self._store, ".writable")
         except (BaseError, OSError) as error:
-            raise StorageUnusable(f"STORAGE_URL cannot be written: {error}") from error
+            raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
     async def write(self, path: str, content: bytes) -> None:
-        """Visible whole or not at all."""
-        await obstore.put_async(self._store, path, content)
+        """A small file, whole."""
+        with _refusals():
+            await obstore.put_async(self._store, path, content)
+
+    @asynccontextmanager
+    async def writing(self, path: str, media_type: str) -> AsyncIterator["Written"]:
+        """A file of any size, in constant memory: there once the block has ended, and not at all when it raises.
+
+        Raises ``StorageFailed`` from a write, or when the block ends.
+        """
+        upload = Upload(self._store, path, None if self._folder else media_type)
+        try:
+            yield Written(upload)
+            with _refusals():
+                await upload.finish()
+        except BaseException:
+            await upload.abandon()
+            with suppress(StorageFailed):
+                await self.delete(path)  # it may just have become visible
+            raise
 
     async def read(self, path: str) -> bytes:
         """Raises ``NotFound`` when there is no such file."""
-        try:
-            found = await obstore.get_async(self._store, path)
-        except (NotFoundError, FileNotFoundError) as error:
-            raise NotFound("There is no such file.") from error
-        return bytes(await found.bytes_async())
+        with _translated():
+            return bytes(await (await obstore.get_async(self._store, path)).bytes_async())
+
+    async def stream(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Bytes ``start`` to ``end`` (exclusive) of a file. Raises ``NotFound`` here, ``StorageFailed`` on the way."""
+        with _translated():
+            found = await obstore.get_async(self._store, path, options={"range": (start, end)})
+
+        async def chunks() -> AsyncIterator[bytes]:
+            with _translated():
+                async for chunk in found.stream(min_chunk_size=STREAM_BYTES):
+                    yield bytes(chunk)
+
+        return chunks()
+
+    async def signed_link(self, path: str, life: timedelta) -> str | None:
+        """A link straight to the bucket, good for ``life``; ``None`` when this storage has no such thing."""
+        if not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            return None
+        with _translated():
+            return await obstore.sign_async(self._store, "GET", path, life)
 
     async def delete(self, path: str) -> None:
-        """Idempotent."""
+        """Idempotent. Takes along what a writer of ``path`` that was killed has left."""
+        if self._folder is not None:
+            for part in (self._folder / path).parent.glob(f"{Path(path).name}#*"):
+                part.unlink(missing_ok=True)
         try:
-            await obstore.delete_async(self._store, path)
-        except (NotFoundError, FileNotFoundError):
+            with _translated():
+                await obstore.delete_async(self._store, path)
+        except NotFound:
             return
+
+
+class Written:
+    """What was written so far: ``size_bytes``, ``sha256``."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    async def write(self, content: bytes) -> None:
+        """Waits while the storage is slower than the writer."""
+        self._digest.update(content)
+        self.size_bytes += len(content)
+        with _refusals():
+            await self._upload.put(content)
+
+    @property
+    def sha256(self) -> str:
+        """In hexadecimal."""
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        with _refusals():
+            yield
+    except StorageFailed as failure:
+        if isinstance(failure.__cause__, NotFoundError | FileNotFoundError):
+            raise NotFound("There is no such file.") from failure
+        raise
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        if any(sign in str(error) for sign in FULL):
+            raise StorageFailed("There is no room left in the storage for this file.") from error
+        raise StorageFailed("The storage does not take this file.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,6 +1,7 @@
 """A recruitment drive: one company's visit, from draft to finish. Producer: services/api."""
 
 from datetime import date
+from typing import Annotated
 
 from pydantic import Field
 
@@ -15,8 +16,8 @@ class Criteria(Message):
     min_10th: Percent | None = None
     min_12th: Percent | None = None
     max_backlogs: Backlogs | None = None
-    branches: list[str] | None = Field(default=None, min_length=1)
-    batch_years: list[BatchYear] | None = Field(default=None, min_length=1)
+    branches: list[Annotated[str, Field(max_length=100)]] | None = Field(default=None, min_length=1, max_length=200)
+    batch_years: list[BatchYear] | None = Field(default=None, min_length=1, max_length=50)
 
 
 class Posting(Message):

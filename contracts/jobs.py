@@ -97,7 +97,7 @@ class Job(Message):
     finished_at: AwareDatetime | None = None
 
 
-# POST a structured CloudEvent here; 200 with a HandedOver. ``Prefer: wait=N`` waits N seconds for the job to end.
+# POST a structured CloudEvent here; 200 with a HandedOver once it is received, 503 when the service is too busy.
 HAND_OVER_PATH = "/internal/jobs"
 
 

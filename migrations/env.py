@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 
 import chassis.tables
 import services.api.attendance.tables
+import services.api.exports.tables
 import services.api.notifications.tables
 import services.api.registrations.tables
 import services.api.tables

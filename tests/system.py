@@ -19,7 +19,12 @@ from tests.eventually import eventually
 SECRET = "only-for-tests-only-for-tests-only-for-tests"
 ROOT = Path(__file__).resolve().parents[1]
 HEAD_ID = 900_001
-MODULES = {"api": "services.api", "eligibility": "services.eligibility", "relay": "chassis.relay_process"}
+MODULES = {
+    "api": "services.api",
+    "eligibility": "services.eligibility",
+    "exporter": "services.exporter",
+    "relay": "chassis.relay_process",
+}
 
 
 def as_role(database_url: str, role: str) -> str:
@@ -47,10 +52,11 @@ class System:
     ports: dict[str, int] = field(default_factory=dict)
 
     def start(self, name: str, *, wait: bool = True, **settings: str) -> Process:
-        """Start ``api``, ``relay`` or ``eligibility``; ``api2`` and so on are further replicas, with other ports."""
+        """Start one of ``MODULES``; ``api2`` and so on are further replicas, with other ports."""
         kind = name.rstrip("0123456789")
         port = self.ports.setdefault(name, free_port())
-        self.ports.setdefault("eligibility", free_port())
+        for service in ("eligibility", "exporter"):
+            self.ports.setdefault(service, free_port())
         env = {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
             "PYTHONPATH": str(ROOT),
@@ -62,6 +68,7 @@ class System:
             "INTERNAL_SECRET": SECRET,
             "STORAGE_URL": (self.folder / "uploads").as_uri(),
             "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
+            "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
             "LOG_FORMAT": "text",
             **self.settings,
             **settings,

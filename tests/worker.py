@@ -1,4 +1,4 @@
-"""The eligibility service's runner in this process, without doors."""
+"""A service's runner in this process, without doors: that of eligibility, if nothing else is asked for."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,9 +6,10 @@ from uuid import UUID
 
 from chassis.database import Database
 from chassis.notify import Notifier
-from chassis.runner import Runner, Work
+from chassis.runner import Runner
 from chassis.service import background
-from contracts.jobs import Job, Kind, Service, State, Via
+from chassis.work import LongWork, Work
+from contracts.jobs import OWNER, Job, Kind, State, Via
 from services.eligibility import handlers
 from tests.system import as_role
 
@@ -17,16 +18,23 @@ EVALUATION = Work(handle=handlers.evaluate, failed=handlers.failed)
 
 @asynccontextmanager
 async def working(
-    database_url: str, *, work: Work = EVALUATION, owner: str = "test", at_once: int = 2, lease_s: float = 60
+    database_url: str,
+    *,
+    work: Work | LongWork = EVALUATION,
+    kind: Kind = Kind.ELIGIBILITY,
+    owner: str = "test",
+    at_once: int = 2,
+    lease_s: float = 60,
 ) -> AsyncIterator[Runner]:
-    url = as_role(database_url, "placewire_eligibility")
+    service = OWNER[kind]
+    url = as_role(database_url, f"placewire_{service}")
     database = Database(url, pool_size=10, application_name="test-worker")
     notifier = Notifier(url, application_name="test-worker-notify")
     runner = Runner(
         database,
         notifier,
-        Service.ELIGIBILITY,
-        {Kind.ELIGIBILITY: work},
+        service,
+        {kind: work},
         owner=owner,
         at_once=at_once,
         lease_s=lease_s,

@@ -43,3 +43,16 @@ def eligibility() -> None:
 
     settings = load(EligibilitySettings)
     serve(create_app(settings), settings)
+
+
+@app.command()
+def exporter() -> None:
+    """Writes files from the tables, into storage."""
+    environment.load("exporter")
+    from chassis.service import serve
+    from chassis.settings import load
+    from services.exporter.main import create_app
+    from services.exporter.settings import ExporterSettings
+
+    settings = load(ExporterSettings)
+    serve(create_app(settings), settings)

@@ -11,7 +11,12 @@ from cli.local.settings import LOOPBACK, PROCESSES, Place, named
 from devstack.ports import free_port
 from devstack.stack import Stack
 
-MODULES = {"api": "services.api", "eligibility": "services.eligibility", "relay": "chassis.relay_process"}
+MODULES = {
+    "api": "services.api",
+    "eligibility": "services.eligibility",
+    "exporter": "services.exporter",
+    "relay": "chassis.relay_process",
+}
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
@@ -45,7 +50,7 @@ def prepare_database(place: Place, server_url: str) -> None:
 
 
 def launch(stack: Stack, place: Place) -> None:
-    """Start API, relay and eligibility together and return when all are ready. Raises ``NotReady``."""
+    """Start all our processes together and return when all are ready. Raises ``NotReady``."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     started = [
         stack.launch(

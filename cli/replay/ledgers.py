@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from chassis.database import Connection
 from contracts.drives import DrivePublished
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
+from contracts.exports import ExportCompleted, ExportFailed
 from contracts.jobs import KIND_OF, OWNER, Kind
 from contracts.students import StudentEnrolled, StudentsImported
 
 # A job row may be deleted once it has ended and is old; one this young must be there.
 JOBS_ARE_KEPT_DAYS = 1
-# The events that end a job of each kind, in its data's job_id.
-SUCCEEDED = {Kind.ELIGIBILITY: EligibilityEvaluated.TYPE}
-FAILED = {Kind.ELIGIBILITY: EligibilityFailed.TYPE}
+# The events that end a job of each kind, in its data's job_id; an export's id is its job's.
+SUCCEEDED = {Kind.ELIGIBILITY: EligibilityEvaluated.TYPE, Kind.EXPORT: ExportCompleted.TYPE}
+FAILED = {Kind.ELIGIBILITY: EligibilityFailed.TYPE, Kind.EXPORT: ExportFailed.TYPE}
 
 SUMMARY = """
 SELECT count(*) AS checked, count(fault) AS wrong,
@@ -114,7 +115,8 @@ SELECT 'job ' || id AS subject, CASE
 """  # noqa: S608
 RESULTS = f"""
 WITH results AS (
-    SELECT (data ->> 'job_id')::uuid AS id, count(*) FILTER (WHERE type IN ({_DONE_TYPES})) AS done,
+    SELECT coalesce(data ->> 'job_id', data ->> 'export_id')::uuid AS id,
+           count(*) FILTER (WHERE type IN ({_DONE_TYPES})) AS done,
            count(*) FILTER (WHERE type NOT IN ({_DONE_TYPES})) AS failed
       FROM es.event WHERE type IN ({_RESULT_TYPES}) GROUP BY 1
 )

@@ -29,8 +29,9 @@ GRANT INSERT ON es.outbox TO placewire_api, placewire_eligibility;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA es TO placewire_api;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO placewire_api;
-GRANT INSERT, UPDATE ON es.job TO placewire_api;
-GRANT INSERT, UPDATE, DELETE ON users, credentials, students, drives, job_domains, idempotency_keys TO placewire_api;
+GRANT INSERT ON es.job TO placewire_api;
+GRANT INSERT, UPDATE ON users, credentials, students, job_domains, idempotency_keys TO placewire_api;
+GRANT INSERT, UPDATE, DELETE ON drives TO placewire_api;
 GRANT INSERT ON requested_selection TO placewire_api;
 GRANT DELETE ON evaluations TO placewire_api;
 GRANT USAGE ON SEQUENCE user_id_seq, drive_id_seq TO placewire_api;
@@ -39,7 +40,8 @@ GRANT SELECT, UPDATE ON es.job TO placewire_eligibility;
 GRANT SELECT, INSERT, UPDATE ON es.canary TO placewire_eligibility;
 GRANT SELECT, INSERT ON es.undecodable TO placewire_eligibility;
 GRANT SELECT ON students, drives, requested_selection TO placewire_eligibility;
-GRANT SELECT, INSERT, UPDATE ON selections, evaluations TO placewire_eligibility;
+GRANT SELECT, INSERT, UPDATE ON evaluations TO placewire_eligibility;
+GRANT SELECT, INSERT, UPDATE (revoked_version, revoked_at) ON selections TO placewire_eligibility;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON es.outbox TO placewire_relay;
 GRANT SELECT ON es.event TO placewire_relay;

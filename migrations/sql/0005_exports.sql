@@ -16,7 +16,7 @@ CREATE TABLE exports (
     rows bigint,
     size_bytes bigint,
     sha256 text,
-    snapshot pg_snapshot,
+    snapshot text,
     ended_at timestamptz,
     expires_at timestamptz,
     reason text
@@ -40,7 +40,7 @@ BEGIN
     WHEN 'placewire.export.completed.v1' THEN
         UPDATE exports x
            SET state = 'completed', path = c.path, rows = c.rows, size_bytes = c.size_bytes, sha256 = c.sha256,
-               snapshot = c.snapshot::pg_snapshot, ended_at = e.recorded_at, expires_at = c.expires_at, reason = NULL
+               snapshot = c.snapshot, ended_at = e.recorded_at, expires_at = c.expires_at, reason = NULL
           FROM jsonb_to_record(e.data) AS c(path text, rows bigint, size_bytes bigint, sha256 text, snapshot text,
                expires_at timestamptz)
          WHERE x.export_id = id;
@@ -112,3 +112,4 @@ GRANT SELECT ON users, students, drives, job_domains, selections, registrations,
    TO placewire_exporter;
 GRANT SELECT, UPDATE ON exports TO placewire_exporter, placewire_maintenance;
 GRANT SELECT, INSERT, UPDATE ON exports TO placewire_api;
+GRANT UPDATE ON es.job TO placewire_api; -- it cancels

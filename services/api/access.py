@@ -88,6 +88,9 @@ class AccessChanges:
         if standing is None:
             return principal
         if standing.password_version != principal.password_version:
+            # The token may be newer than what is known here: the change's notice is on its way.
+            standing = await self._read(principal.user_id)
+        if standing.password_version != principal.password_version:
             raise Unauthenticated("Invalid token")
         return replace(principal, role=standing.role)
 
@@ -97,6 +100,16 @@ class AccessChanges:
         if row is None:
             raise Unauthenticated("Invalid token")
         return Standing(Role(row["role"]), row["password_version"])
+
+
+def holds_a_token(secret: str, authorization: bytes) -> bool:
+    """Whether an Authorization header has a valid token of ours; whose it is, and what he may do, comes later."""
+    scheme, _, token = authorization.decode("latin-1").partition(" ")
+    try:
+        read_user_token(token, secret)
+    except Unauthenticated:
+        return False
+    return scheme.lower() == "bearer"
 
 
 class Access:

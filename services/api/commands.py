@@ -86,28 +86,38 @@ class Committed:
 
 
 Work = Callable[[Connection, NewId], Awaitable[Committed]]
+# The body to answer with once the job has ended: what it made is not there yet when the command commits.
+Ended = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
 
 
 async def perform(
-    ctx: Context, who: Principal, ask: Asking, asked: Any, work: Work, *, connection: Connection | None = None
+    ctx: Context,
+    who: Principal,
+    ask: Asking,
+    asked: Any,
+    work: Work,
+    *,
+    connection: Connection | None = None,
+    ended: Ended | None = None,
 ) -> Response:
     """Do ``work`` in one transaction, on ``connection`` if what it needs stands there, and answer.
 
     ``asked`` is everything the caller asked for (JSON, bytes as digests): the same key with something else is 422.
-    With a job the answer is 200 with its result when it has ended, else 202; ``Location`` names it.
+    With a job the answer is 200 with its result when it has ended, and the body that ``ended`` gives for its id if that
+    is given; else 202. ``Location`` names it.
     Raises what ``work`` raises; nothing is then written, and the key is free again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
     if ask.key is None:
         async with begin() as transaction:
             committed = await work(transaction, fresh_ids)
-        return _response(await _deliver(ctx, ask, committed))
+        return _response(await _deliver(ctx, ask, committed, ended))
     name = (who.user_id, ask.route, ask.key)
     fingerprint = hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
     async with begin() as transaction:
         # Waits here for another request with the same key that has not committed yet.
         if await transaction.fetchval(CLAIM_KEY, *name, fingerprint):
-            committed = await work(transaction, keyed_ids(KEY_NAMESPACE, "/".join(map(str, name))))
+            committed = await work(transaction, keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode()))
             await transaction.execute(KEEP_COMMITTED, *name, _committed_json(committed))
         else:
             kept = await transaction.fetchrow(READ_KEY, *name)
@@ -116,7 +126,7 @@ async def perform(
             if kept["answer"] is not None:
                 return _response(kept["answer"])
             committed = _committed_from(kept["committed"])
-    answer = await _deliver(ctx, ask, committed)
+    answer = await _deliver(ctx, ask, committed, ended)
     try:
         async with ctx.database.connection() as another:
             first = await another.fetchval(KEEP_ANSWER, *name, orjson.dumps(answer).decode())
@@ -132,7 +142,7 @@ async def _transaction_on(connection: Connection) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def _deliver(ctx: Context, ask: Asking, committed: Committed) -> dict[str, Any]:
+async def _deliver(ctx: Context, ask: Asking, committed: Committed, ended: Ended | None) -> dict[str, Any]:
     ctx.notifier.notify(notify.OUTBOX)
     if committed.job_id is None or committed.kind is None:
         return {"status": committed.status, "body": committed.body, "location": None}
@@ -145,27 +155,41 @@ async def _deliver(ctx: Context, ask: Asking, committed: Committed) -> dict[str,
         "result": job.result if job else None,
         "error": job.error if job else None,
     }
-    status = 200 if job and job.state.ended else 202
-    return {"status": status, "body": {**committed.body, "job": brief}, "location": f"/api/jobs/{committed.job_id}"}
+    body, status = committed.body, 202
+    if job and job.state.ended:
+        body, status = await _refreshed(ctx, committed.body, job.id, ended), 200
+    return {"status": status, "body": {**body, "job": brief}, "location": f"/api/jobs/{committed.job_id}"}
+
+
+async def _refreshed(ctx: Context, body: dict[str, Any], job_id: UUID, ended: Ended | None) -> dict[str, Any]:
+    if ended is None:
+        return body
+    try:
+        async with ctx.database.connection() as connection:
+            return await ended(connection, job_id)
+    except (Unavailable, Contended):
+        return body
 
 
 async def _job_on_its_way(ctx: Context, ask: Asking, job_id: UUID, service: Service) -> tuple[Job | None, Delivery]:
     if ctx.bus.trusts(service):
-        return await _waited_for(ctx, ask, job_id), Delivery.BUS
+        return await _waited_for(ctx, job_id, ask.wait_s), Delivery.BUS
     try:
         async with ctx.database.connection() as connection:
             event = await read_envelope(connection, job_id)
-        return await ctx.services.hand_over(service, event, Via.HTTP, wait_s=WAIT_S), Delivery.HTTP
+        job = await ctx.services.hand_over(service, event, Via.HTTP)
     except (NotHandedOver, Unavailable, Contended) as error:
         log.info("job.deferred", job_id=str(job_id), reason=str(error))
-        return await _waited_for(ctx, ask, job_id), Delivery.DEFERRED
+        return await _waited_for(ctx, job_id, ask.wait_s), Delivery.DEFERRED
+    return await _waited_for(ctx, job_id, WAIT_S) or job, Delivery.HTTP
 
 
-async def _waited_for(ctx: Context, ask: Asking, job_id: UUID) -> Job | None:
-    if not ask.wait_s:
+async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
+    """The job once it has ended, or after ``wait_s``. That it has comes by NOTIFY, whoever did it."""
+    if not wait_s:
         return None
     try:
-        return await ctx.jobs.ended(job_id, within_s=ask.wait_s)
+        return await ctx.jobs.ended(job_id, within_s=wait_s)
     except (Unavailable, Contended):
         return None  # the command is committed: its caller must not be told otherwise
 

@@ -14,9 +14,11 @@ from contracts.jobs import HAND_OVER_PATH, HandedOver, Job, Service, Via
 from contracts.message import STRUCTURED, Envelope
 
 CONNECT_TIMEOUT_S = 0.5
-WAIT_S = 30
-# The answer may take as long as the wait, and a little for the way.
-ANSWER_TIMEOUT_S = WAIT_S + 5
+# To receive an event is one short transaction. A service that takes longer is hung, or as good as that.
+ANSWER_TIMEOUT_S = 2.0
+# How long the API then waits for the job to end.
+WAIT_S = 30.0
+TOO_BUSY = (429, 503)
 FAILURES_TO_SKIP = 2
 SKIP_S = 2.0
 
@@ -29,10 +31,20 @@ class NotHandedOver(Exception):
     """The owning service cannot be reached, or is too busy to take the job now. The job stays queued."""
 
 
+class HandOverRefused(NotHandedOver):
+    """The owning service was reached and did not take this one event: another may be taken all the same."""
+
+
 @dataclass(slots=True)
 class _Reach:
     failures: int = 0
     skip_until: float = 0.0
+
+    def failed(self, reason: str) -> NotHandedOver:
+        self.failures += 1
+        if self.failures >= FAILURES_TO_SKIP:
+            self.skip_until = time.monotonic() + SKIP_S
+        return NotHandedOver(reason)
 
 
 class Services:
@@ -50,10 +62,10 @@ class Services:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def hand_over(self, service: Service, event: Envelope, via: Via, *, wait_s: int) -> Job | None:
-        """The job as the service answered it after at most ``wait_s``; ``None``: long done, and expired.
+    async def hand_over(self, service: Service, event: Envelope, via: Via) -> Job | None:
+        """The job as it stood when the service had received it; ``None``: long done, and expired.
 
-        Safe to repeat. Raises ``NotHandedOver``.
+        Safe to repeat. Raises ``NotHandedOver``, and ``HandOverRefused`` when only this event is at fault.
         """
         reach = self._reach[service]
         if time.monotonic() < reach.skip_until:
@@ -65,18 +77,19 @@ class Services:
                 headers={
                     "Content-Type": STRUCTURED,
                     "Authorization": f"Bearer {issue_service_token('api', service, self._secret)}",
-                    "Prefer": f"wait={wait_s}",
                     "Placewire-Via": via,
                 },
             )
-            answer.raise_for_status()
         except httpx.HTTPError as error:
-            reach.failures += 1
-            if reach.failures >= FAILURES_TO_SKIP:
-                reach.skip_until = time.monotonic() + SKIP_S
-            raise NotHandedOver(f"{service}: {type(error).__name__}") from error
+            raise reach.failed(f"{service}: {type(error).__name__}") from error
+        if answer.status_code in TOO_BUSY:
+            raise reach.failed(f"{service} is busy")
         reach.failures = 0
-        return HandedOver.model_validate_json(answer.content).job
+        try:
+            answer.raise_for_status()
+            return HandedOver.model_validate_json(answer.content).job
+        except (httpx.HTTPStatusError, ValueError) as error:
+            raise HandOverRefused(f"{service} answered {answer.status_code}") from error
 
 
 async def read_envelope(connection: Connection, event_id: object) -> Envelope:

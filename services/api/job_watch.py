@@ -18,6 +18,12 @@ class JobWatch:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._closing = False
+
+    def close(self) -> None:
+        """Nobody waits any longer: who does is told how his job stands now."""
+        self._closing = True
+        self.connected()
 
     def noticed(self, job_id: str) -> None:
         for event in self._waiting.get(job_id, ()):
@@ -44,7 +50,7 @@ class JobWatch:
                 moved.clear()
                 job = await self.read(job_id)
                 left = deadline - asyncio.get_running_loop().time()
-                if job is None or job != seen or left <= 0:
+                if job is None or job != seen or left <= 0 or self._closing:
                     return job
                 try:
                     async with asyncio.timeout(min(left, LOOK_EVERY_S)):
@@ -63,7 +69,7 @@ class JobWatch:
         job = await self.read(job_id)
         while job is not None and not job.state.ended:
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
+            if left <= 0 or self._closing:
                 break
             job = await self.after(job_id, job, within_s=left)
         return job

@@ -24,7 +24,7 @@ class Links:
     def holds(self, path: str, expires: int, signature: str, *, now: float | None = None) -> bool:
         if expires < (time.time() if now is None else now):
             return False
-        return hmac.compare_digest(self._signature(path, expires), signature)
+        return hmac.compare_digest(self._signature(path, expires).encode(), signature.encode(errors="replace"))
 
     def _signature(self, path: str, expires: int) -> str:
         return hmac.new(self._key, f"{path}\n{expires}".encode(), sha256).hexdigest()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -21,6 +22,7 @@ from services.api.context import Context
 from services.api.domains import routes as domains
 from services.api.drives import routes as drives
 from services.api.eligibility import routes as eligibility
+from services.api.exports import routes as exports
 from services.api.finished_drives import routes as finished_drives
 from services.api.frontend import Frontend
 from services.api.hand_over import Services
@@ -50,6 +52,7 @@ ROUTERS = (
     attendance,
     finished_drives,
     subfilter,
+    exports,
     jobs,
     notifications,
     analytics,
@@ -78,6 +81,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.throttle = Throttle(settings.login_failures_per_minute)
     app.state.limits = UserLimits(settings.requests_per_second, settings.requests_burst)
     app.state.stopping = asyncio.Event()
+    app.state.on_stopping = partial(_stop_waiting, app)
     problems.install(app)
     add_health(app, context.database, lambda: {"bus": context.bus.states()})
     for room in ROUTERS:
@@ -87,10 +91,19 @@ def create_app(settings: ApiSettings) -> FastAPI:
     openapi.install(app)
     if settings.frontend_dist is not None:
         app.router.default = Frontend(directory=settings.frontend_dist)
-    app.add_middleware(RequestScope, import_max_bytes=settings.import_max_bytes)
+    app.add_middleware(
+        RequestScope,
+        import_max_bytes=settings.import_max_bytes,
+        is_signed_in=partial(access.holds_a_token, settings.jwt_secret.get_secret_value()),
+    )
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)
     return app
+
+
+def _stop_waiting(app: FastAPI) -> None:
+    app.state.stopping.set()
+    app.state.context.jobs.close()
 
 
 def _context(settings: ApiSettings) -> Context:

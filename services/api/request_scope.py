@@ -1,6 +1,7 @@
 """Around every request: its correlation id, its metrics, a limit on its body, HEAD, and what browsers must not do."""
 
 import time
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 import structlog
@@ -11,8 +12,14 @@ from chassis import telemetry
 from chassis.problems import problem
 
 CORRELATION_HEADER = b"x-correlation-id"
-MAX_BODY_BYTES = 50 * 1024 * 1024
+MIB = 1024 * 1024
+MAX_BODY_BYTES = MIB
+# Read before anyone has looked at who is calling: a sign-in, and nothing that could fill the memory.
+MAX_BYTES_OF_A_STRANGER = 64 * 1024
 IMPORT_PATH = "/api/students/import"
+# A PDF of 25 MiB in its form, and the ids of a million students.
+LARGER = {"/api/drives": 27 * MIB}
+PUBLISH_SUFFIX, PUBLISH_MAX_BYTES = "/publish", 16 * MIB
 
 # The label of a metric must not be the caller's to invent.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -25,8 +32,12 @@ PAGE_SECURITY = [
 ]
 
 
-class TooLarge(Exception):
-    """The body went on past its limit."""
+class TooLarge(BaseException):
+    """The body went on past its limit. No ``Exception``: FastAPI takes each of those for a body it cannot parse."""
+
+
+class TooLargeForAStranger(BaseException):
+    """The body went on, and nobody is signed in."""
 
 
 class HeadAnswered(Exception):
@@ -36,8 +47,10 @@ class HeadAnswered(Exception):
 class RequestScope:
     """Pure ASGI: a middleware class of Starlette's would put a task and a queue between, and break streaming."""
 
-    def __init__(self, app: ASGIApp, *, import_max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, import_max_bytes: int, is_signed_in: Callable[[bytes], bool]) -> None:
+        """``is_signed_in`` judges an Authorization header, without asking anyone else."""
         self._app = app
+        self._is_signed_in = is_signed_in
         self._import_max_bytes = import_max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +74,7 @@ class RequestScope:
 
         try:
             with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
-                app = self._refusal(scope, headers.get(b"content-length")) or self._within_limit
+                app = self._refusal(scope, headers) or self._within_limit
                 await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
@@ -69,31 +82,47 @@ class RequestScope:
             telemetry.HTTP_REQUESTS.labels(label, route, status).observe(time.perf_counter() - began)
 
     def _limit(self, scope: Scope) -> int:
-        return self._import_max_bytes if scope["path"] == IMPORT_PATH else MAX_BODY_BYTES
+        path: str = scope["path"]
+        if path == IMPORT_PATH:
+            return self._import_max_bytes
+        return PUBLISH_MAX_BYTES if path.endswith(PUBLISH_SUFFIX) else LARGER.get(path, MAX_BODY_BYTES)
 
-    def _refusal(self, scope: Scope, content_length: bytes | None) -> ASGIApp | None:
+    def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp | None:
+        content_length = headers.get(b"content-length")
         if content_length is None:
             return None
         if not content_length.isdigit():
             return problem(400, "The Content-Length is not a number.")
-        return _too_large(self._limit(scope)) if int(content_length) > self._limit(scope) else None
+        if int(content_length) > self._limit(scope):
+            return _too_large(self._limit(scope))
+        if int(content_length) > MAX_BYTES_OF_A_STRANGER and not self._is_signed_in(headers.get(b"authorization", b"")):
+            return _sign_in_first()
+        return None
 
     async def _within_limit(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._limit(scope)
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        checked = False
         got = 0
 
         async def counted() -> Message:
-            nonlocal got
+            nonlocal got, checked
             message = await receive()
             got += len(message.get("body", b""))
             if got > limit:
                 raise TooLarge
+            if got > MAX_BYTES_OF_A_STRANGER and not checked:
+                checked = self._is_signed_in(authorization)
+                if not checked:
+                    raise TooLargeForAStranger
             return message
 
         try:
             await self._app(scope, counted, send)
         except TooLarge:
             await _too_large(limit)(scope, receive, send)
+        except TooLargeForAStranger:
+            await _sign_in_first()(scope, receive, send)
 
 
 def _head(app: ASGIApp) -> ASGIApp:
@@ -121,7 +150,11 @@ def _is_page(message: Message) -> bool:
 
 
 def _too_large(limit: int) -> ASGIApp:
-    return problem(413, f"The request is too large: at most {limit // (1024 * 1024)} MiB are accepted here.")
+    return problem(413, f"The request is too large: at most {limit // MIB} MiB are accepted here.")
+
+
+def _sign_in_first() -> ASGIApp:
+    return problem(401, "Sign in before sending so much.", headers={"WWW-Authenticate": "Bearer"})
 
 
 def _correlation_id(given: bytes | None) -> UUID:

@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator
 
 from chassis.settings import ProcessSettings
 
 ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
+
+HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
 
 class ApiSettings(ProcessSettings):
@@ -23,6 +25,12 @@ class ApiSettings(ProcessSettings):
     eligibility_url: str = Field(default="http://127.0.0.1:5001", description="the eligibility service")
     exporter_url: str = Field(default="http://127.0.0.1:5002", description="the exporter service")
     maintenance_url: str = Field(default="http://127.0.0.1:5003", description="the maintenance service")
+
+    @field_validator("eligibility_url", "exporter_url", "maintenance_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        return str(HTTP_URL.validate_python(url)).rstrip("/")
+
     import_max_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, description="largest student file accepted")
     login_failures_per_minute: int = Field(
         default=10, ge=1, description="wrong passwords for one e-mail address before it must wait"

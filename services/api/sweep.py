@@ -10,7 +10,7 @@ from chassis import telemetry
 from chassis.database import connect_alone, translated
 from chassis.errors import Unavailable
 from contracts.jobs import Service, Via
-from services.api.hand_over import NotHandedOver, Services, read_envelope
+from services.api.hand_over import HandOverRefused, NotHandedOver, Services, read_envelope
 
 SWEEP_LOCK = 7_461_923_003
 EVERY_S = 1.0
@@ -19,9 +19,9 @@ AT_A_TIME = 200
 
 # Index scan on job_unfinished.
 OVERDUE = """
-SELECT id, service FROM es.job
+SELECT id, seq, service FROM es.job
  WHERE finished_at IS NULL AND state = 'queued' AND queued_at < clock_timestamp() - make_interval(secs => $1)
-   AND service = ANY($2)
+   AND service = ANY($2) AND seq > $4
  ORDER BY seq LIMIT $3
 """
 
@@ -58,26 +58,31 @@ class Sweep:
                 await session.close(timeout=2)
 
     async def once(self, session: "asyncpg.Connection[asyncpg.Record]") -> int:
-        """Hand over what is overdue, until each service has nothing left or cannot be reached. Returns how many."""
-        handed = 0
+        """Hand over what is overdue, oldest first, until each service has nothing left or cannot be reached.
+
+        A job that its service refuses is passed over, and tried again in the next round. Returns how many were taken.
+        """
+        taken = 0
         reachable = set(Service)
+        after = 0
         while reachable:
-            rows = await session.fetch(OVERDUE, QUEUED_FOR_S, list(reachable), AT_A_TIME)
+            rows = await session.fetch(OVERDUE, QUEUED_FOR_S, list(reachable), AT_A_TIME, after)
             if not rows:
                 break
             for row in rows:
-                service = Service(row["service"])
-                if service in reachable and await self._hand_over(session, service, row["id"]):
-                    handed += 1
-                else:
+                service, after = Service(row["service"]), row["seq"]
+                if service not in reachable:
+                    continue
+                try:
+                    await self._hand_over(session, service, row["id"])
+                    taken += 1
+                except HandOverRefused as error:
+                    log.error("sweep.refused", of=service, job_id=str(row["id"]), reason=str(error))
+                except NotHandedOver as error:
+                    log.info("sweep.unreachable", of=service, reason=str(error))
                     reachable.discard(service)
-        return handed
+        return taken
 
-    async def _hand_over(self, session: "asyncpg.Connection[asyncpg.Record]", service: Service, job_id: object) -> bool:
-        try:
-            await self._services.hand_over(service, await read_envelope(session, job_id), Via.SWEEP, wait_s=0)
-        except NotHandedOver as error:
-            log.info("sweep.unreachable", of=service, reason=str(error))
-            return False
+    async def _hand_over(self, session: "asyncpg.Connection[asyncpg.Record]", service: Service, job_id: object) -> None:
+        await self._services.hand_over(service, await read_envelope(session, job_id), Via.SWEEP)
         telemetry.SWEPT.labels(service).inc()
-        return True

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chassis.database import Connection
 from chassis.jobs import Claim
-from chassis.runner import Outcome
+from chassis.work import Outcome
 from contracts.drives import Criteria, DrivePublished, EligibilityRequested
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.message import Event
@@ -74,6 +74,7 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
     """What is recorded when the evaluation is given up."""
-    drive_id = request_of(claimed.event, claimed.stream_version).drive_id
+    # Not from the event: that it cannot be read may be the reason.
+    drive_id = int(claimed.subject.removeprefix("drive-"))
     event = EligibilityFailed(drive_id=drive_id, drive_version=claimed.stream_version, job_id=claimed.id, reason=reason)
     return f"eligibility-{drive_id}", event

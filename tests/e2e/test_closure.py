@@ -14,6 +14,7 @@ SHARED = ("contracts", "chassis")
 SERVICES = {
     "api": ("services.api.main", ("services/__init__.py", "services/api")),
     "eligibility": ("services.eligibility.main", ("services/__init__.py", "services/eligibility")),
+    "exporter": ("services.exporter.main", ("services/__init__.py", "services/exporter")),
     "relay": ("chassis.relay_process", ()),
 }
 

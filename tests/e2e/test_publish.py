@@ -1,8 +1,12 @@
 """From HTTP to selections, through every process."""
 
+import asyncio
+from time import monotonic
+
 import asyncpg
 
 from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
+from tests.eventually import eventually
 from tests.system import System
 
 
@@ -50,3 +54,47 @@ async def test_sigterm_ends_every_process_and_streams_with_it(system: System) ->
         process.stop(grace_s=10)
         assert not process.running
         assert "Traceback" not in process.log_tail()
+
+
+async def test_sigterm_in_the_middle_of_a_job_gives_it_back_in_time(
+    system: System, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """The request that waits for the job does not keep the worker from stopping, nor the worker the request."""
+    await enrol(owner, 100)
+    system.start("api")
+    worker = system.start("eligibility", SHUTDOWN_GRACE_S="3")
+    await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))")
+    async with system.client() as client:
+        asking = asyncio.create_task(client.post("/api/drives", json={**DRIVE, "auto_calc": True}))
+
+        async def running() -> bool:
+            return bool(await owner.fetchval("SELECT count(*) FROM es.job WHERE state = 'running'"))
+
+        await eventually(running)
+        began = monotonic()
+        await asyncio.to_thread(worker.stop, 15)
+        assert monotonic() - began < 8
+        row = await owner.fetchrow("SELECT state, attempts FROM es.job")
+        assert row is not None
+        assert (row["state"], row["attempts"]) == ("received", 0)
+        await owner.execute("SELECT pg_advisory_unlock_all()")
+        system.start("eligibility")
+        answer = await asking
+    assert (answer.status_code, answer.json()["job"]["state"]) == (200, "succeeded")
+    assert await owner.fetchval("SELECT attempts FROM es.job") == 1
+
+
+async def test_sigterm_of_the_api_answers_who_waits(system: System) -> None:
+    api = system.start("api")
+    system.start("relay")
+    async with system.client() as client:
+        await system.until_bus_is("open")
+        waiting = asyncio.create_task(
+            client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=30"})
+        )
+        await asyncio.sleep(1)
+        began = monotonic()
+        await asyncio.to_thread(api.stop, 15)
+        assert monotonic() - began < 8
+        answer = await waiting
+    assert (answer.status_code, answer.json()["job"]["state"]) == (202, "queued")

@@ -1,12 +1,15 @@
 """Who may call what: every route of the app, every role; and roles and passwords that change."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import asyncpg
 import jwt
 import pytest
 from fastapi import APIRouter, FastAPI
 
+from chassis.errors import Throttled
 from chassis.identity import Principal, issue_user_token
 from contracts.users import Role
 from services.api.access import declared_access, published_routes, require_declared_access
@@ -66,6 +69,12 @@ MATRIX: dict[str, set[Role] | None] = {
     "GET /api/jobs": ALL,
     "GET /api/jobs/{job_id}": ALL,
     "GET /api/jobs/{job_id}/events": ALL,
+    "POST /api/jobs/{job_id}/cancel": {H, C, STAFF},
+    "POST /api/exports": {H, C, STAFF},
+    "GET /api/exports": {H, C, STAFF},
+    "GET /api/exports/{export_id}": {H, C, STAFF},
+    "GET /api/exports/{export_id}/file": {H, C, STAFF},
+    "POST /api/registrations/{drive_id}/export": {H, C, STAFF},
     "GET /uploads/job-descriptions/{name}": None,
 }
 
@@ -91,7 +100,8 @@ def test_an_app_with_an_undeclared_route_does_not_start() -> None:
 @pytest.mark.parametrize("name", [name for name, roles in MATRIX.items() if roles is not None])
 async def test_the_wrong_role_is_refused_and_nobody_is_401(api: Api, name: str) -> None:
     method, path = name.split(" ")
-    path = path.replace("{job_id}", "00000000-0000-7000-8000-000000000000")
+    for field in ("{job_id}", "{export_id}"):
+        path = path.replace(field, "00000000-0000-7000-8000-000000000000")
     for field in ("{user_id}", "{student_id}", "{drive_id}", "{notification_id}", "{domain_id}"):
         path = path.replace(field, "1")
     anonymous = await api.client.request(method, path)
@@ -145,11 +155,20 @@ async def test_guessing_is_slowed_down_for_that_address_only(api: Api) -> None:
     assert other.status_code == 401
 
 
+async def test_guesses_that_come_together_are_counted_together(api: Api) -> None:
+    await api.post("/api/users", json=USER)
+    wrong = {"email": USER["email"], "password": "guess"}
+    answers = await asyncio.gather(*(api.client.post("/api/auth/login", json=wrong) for _ in range(60)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 10 + [429] * 50
+
+
 def test_the_throttle_opens_again_after_its_window() -> None:
     throttle = Throttle(2)
-    throttle.failed("a", now=0)
-    throttle.failed("a", now=1)
-    throttle.check("a", now=61.5)
+    throttle.book("a", now=0)
+    throttle.book("a", now=1)
+    with pytest.raises(Throttled):
+        throttle.book("a", now=59)
+    throttle.book("a", now=61.5)
 
 
 async def sign_in(api: Api, password: str = USER["password"]) -> dict[str, str]:
@@ -159,20 +178,21 @@ async def sign_in(api: Api, password: str = USER["password"]) -> dict[str, str]:
 
 async def test_a_changed_role_counts_at_once(api: Api) -> None:
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
+    head = (await api.post("/api/users", json={**USER, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
     signed_in = await sign_in(api)
     assert (await api.client.get("/api/eligibility/1/list", headers=signed_in)).status_code == 403
-    assert (await api.patch(f"/api/users/{user_id}", json={"role": "COORDINATOR"})).json()["role"] == "COORDINATOR"
 
-    async def allowed() -> bool:
-        return (await api.client.get("/api/eligibility/1/list", headers=signed_in)).status_code == 200
+    async def status() -> int:
+        return (await api.client.get("/api/eligibility/1/list", headers=signed_in)).status_code
 
-    await eventually(allowed, within_s=3)
-    await api.patch(f"/api/users/{user_id}", json={"role": "STAFF"})
+    for role, expected in (("COORDINATOR", 200), ("STAFF", 403)):
+        revised = await api.patch(f"/api/users/{user_id}", "HEAD", head, json={"role": role})
+        assert revised.json()["role"] == role
 
-    async def refused() -> bool:
-        return not await allowed()
+        async def counts(expected: int = expected) -> bool:
+            return await status() == expected
 
-    await eventually(refused, within_s=3)
+        await eventually(counts, within_s=3)
 
 
 async def test_a_changed_password_ends_older_tokens(api: Api, owner: "Owner[asyncpg.Record]") -> None:
@@ -193,6 +213,48 @@ async def test_a_changed_password_ends_older_tokens(api: Api, owner: "Owner[asyn
     assert (await api.client.get("/api/drives", headers=await sign_in(api, "another one"))).status_code == 200
     stored = await owner.fetch("SELECT data::text || metadata::text AS all FROM es.event")
     assert not any("another" in row["all"] or "argon2" in row["all"] for row in stored)
+
+
+async def test_each_change_of_a_password_counts_whatever_the_correlation_id(api: Api) -> None:
+    await api.post("/api/users", json=USER)
+    passwords, headers = [USER["password"], "second one", "third one!"], await sign_in(api)
+    for old, new in pairwise(passwords):
+        body = {"current_password": old, "new_password": new}
+        same = {"X-Correlation-Id": "00000000-0000-7000-8000-000000000001"}
+        answer = await api.client.post("/api/auth/password", json=body, headers=headers | same)
+        assert answer.status_code == 200
+        before, headers = headers, {"Authorization": f"Bearer {answer.json()['token']}"}
+        assert (await api.client.get("/api/drives", headers=headers)).status_code == 200
+        await eventually(lambda stale=before: refused(api, stale), within_s=3)
+
+
+async def refused(api: Api, headers: dict[str, str]) -> bool:
+    return (await api.client.get("/api/drives", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/api/auth/login", "/api/users", "/api/drives"])
+async def test_a_stranger_cannot_fill_the_memory(api: Api, path: str) -> None:
+    body = b"[" + b"[]," * 40_000 + b"[]]"
+    stranger = await api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert stranger.status_code == 401
+
+    async def in_parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 10_000):
+            yield body[start : start + 10_000]
+
+    unannounced = await api.client.post(path, content=in_parts(), headers={"Content-Type": "application/json"})
+    assert unannounced.status_code == 401
+
+
+@pytest.mark.parametrize(("path", "query"), [("/uploads/job-descriptions/1-a.pdf", "exp=99999999999&sig=%C3%A9")])
+async def test_a_made_up_link_is_refused(api: Api, path: str, query: str) -> None:
+    assert (await api.client.get(f"{path}?{query}")).status_code in (403, 422)
+
+
+async def test_half_a_character_in_a_password_is_a_wrong_password(api: Api) -> None:
+    body = b'{"email": "a@college.edu", "password": "\\ud800"}'.replace(b"\\\\", b"\\")
+    answer = await api.client.post("/api/auth/login", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (401, 422)
 
 
 async def test_a_role_change_is_believed_without_the_listening_connection(

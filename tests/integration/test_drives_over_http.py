@@ -156,6 +156,23 @@ async def test_unknown_and_empty_changes_are_refused(api: Api) -> None:
 
 
 async def test_too_large_a_body_is_413(api: Api) -> None:
-    answer = await api.post("/api/drives", content=b"x" * (50 * 1024 * 1024 + 1))
+    for path, limit in (("/api/drives", 27), ("/api/drives/1/publish", 16), ("/api/users", 1)):
+        answer = await api.post(path, content=b"x" * (limit * 1024 * 1024 + 1))
+        assert answer.status_code == 413
+        assert f"{limit} MiB" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b'{"company_name": "A", "job_title": "B", "branches": ["\\ud800"]}', b'{"\\ud800": 1}']
+)
+async def test_json_that_is_none_is_told_so(api: Api, body: bytes) -> None:
+    body = body.replace(b"\\\\", b"\\")
+    for method, path in (("POST", "/api/drives"), ("PATCH", "/api/drives/1")):
+        answer = await api._ask(method, path, "HEAD", None, content=body)
+        assert answer.status_code == 400
+
+
+async def test_more_than_a_message_can_carry_is_413(api: Api) -> None:
+    answer = await api.post("/api/drives", json={**DRIVE, "job_description": "\u0001" * 49_000})
     assert answer.status_code == 413
-    assert "50 MiB" in answer.json()["message"]
+    assert (await api.post("/api/drives", json={**DRIVE, "branches": ["CSE"] * 40_000})).status_code == 400

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from chassis import event_store
 from chassis.database import Database
-from chassis.errors import Conflict
+from chassis.errors import Conflict, Invalid
 from chassis.event_store import Cause, Cursor
 from contracts.drives import DriveDeleted
 from contracts.users import PasswordChanged
@@ -70,7 +70,7 @@ async def test_a_refused_append_leaves_nothing(database: Database, owner: "async
 
 async def test_too_large_an_event_is_refused_before_it_is_written(database: Database) -> None:
     async with database.transaction() as connection:
-        with pytest.raises(ValueError, match="too many for one message"):
+        with pytest.raises(Invalid, match="too much for one message"):
             await event_store.append(
                 connection, "drive-1", [DriveDeleted(drive_id=1)] * 3000, CAUSE, expected_version=0
             )

@@ -9,7 +9,8 @@ import asyncpg
 from chassis.database import Connection
 from chassis.errors import Contended, Refused
 from chassis.jobs import Claim
-from chassis.runner import BRAKE_AFTER_DEAD, MAX_ATTEMPTS, Outcome, Work
+from chassis.runner import BRAKE_AFTER_DEAD, MAX_ATTEMPTS
+from chassis.work import Outcome, Work
 from contracts.jobs import State, Via
 from services.eligibility import handlers
 from tests.conftest import Api
@@ -166,3 +167,25 @@ async def test_a_lost_database_connection_costs_no_attempt(
         job = await runner.wait(UUID(job_id), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+
+
+async def test_an_event_this_release_cannot_read_is_given_up_and_delays_nobody(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 50)
+    unreadable, good = await asked(api), await asked(api)
+    await owner.execute("ALTER TABLE es.event DISABLE TRIGGER event_is_append_only")
+    await owner.execute(
+        "UPDATE es.event SET type = 'placewire.drive.published.v2' WHERE event_id = $1", UUID(unreadable)
+    )
+    async with working(database_url, at_once=1) as runner:
+        first, second = await done(runner, unreadable, good)
+    assert (first.state, first.dead) == (State.FAILED, True)
+    assert first.error is not None
+    assert "newer" in first.error
+    assert second.state is State.SUCCEEDED
+    told = await owner.fetchval("SELECT data ->> 'drive_id' FROM es.event WHERE type LIKE '%failed%'")
+    assert told == "1"
+    await owner.execute(
+        "UPDATE es.event SET type = 'placewire.drive.published.v1' WHERE event_id = $1", UUID(unreadable)
+    )

@@ -11,9 +11,10 @@ from chassis.relay_process import RelaySettings
 from chassis.settings import load
 from services.api.settings import ApiSettings
 from services.eligibility.settings import EligibilitySettings
+from services.exporter.settings import ExporterSettings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
-PROCESSES: list[type[BaseSettings]] = [ApiSettings, RelaySettings, EligibilitySettings]
+PROCESSES: list[type[BaseSettings]] = [ApiSettings, RelaySettings, EligibilitySettings, ExporterSettings]
 OF_THE_COMMAND_LINE = {"MIGRATION_DATABASE_URL"}
 
 

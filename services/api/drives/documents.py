@@ -104,10 +104,13 @@ class RevisedDrive(Posting):
     job_title: Title = Field(default="", examples=["SDE"])
 
 
+FORM = {"company_name": "Acme", "job_title": "SDE", "interview_date": DAY, "min_cgpa": "7.5", "auto_calc": "true"}
+
+
 class DriveForm(BaseModel):
     """What an HTML form sends: all text, empty for absent."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [FORM]})
 
     company_name: Title
     job_title: Title

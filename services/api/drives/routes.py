@@ -5,6 +5,7 @@ import time
 from typing import Annotated, Any
 
 import orjson
+import structlog
 from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -36,6 +37,8 @@ router = APIRouter(prefix="/api/drives", tags=["drives"])
 
 PDF_FOLDER = "job-descriptions"
 UPLOADS = "/uploads/"
+
+log = structlog.get_logger()
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Ask = Annotated[Asking, Depends(asking)]
@@ -206,5 +209,9 @@ async def _store(ctx: Context, pdf: Pdf | None) -> str | None:
 
 
 async def _forget(ctx: Context, pdf_path: str | None) -> None:
-    if pdf_path is not None:
+    if pdf_path is None:
+        return
+    try:
         await ctx.storage.delete(pdf_path.removeprefix(UPLOADS))
+    except Exception as error:  # noqa: BLE001 - what the request was about is done; a file without a drive is swept up
+        log.warning("pdf.not_deleted", path=pdf_path, reason=f"{type(error).__name__}: {error}")

@@ -7,6 +7,11 @@ NO_JOB = {404: "There is no such job."}
 
 LIST = documented(list[Job], says="Jobs, newest first.")
 GET = documented(Job, NO_JOB, says="The job as it stands.")
+CANCEL = documented(
+    Job,
+    {**NO_JOB, 403: "Only who asked for it, and the head, can cancel a job.", 409: "This job has ended already."},
+    says="The cancelled job.",
+)
 FOLLOW = documented(
     {
         # As FastAPI describes server-sent events, and OpenAPI from 3.2 on.

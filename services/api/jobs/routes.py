@@ -6,17 +6,22 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from chassis import jobs, notify
+from chassis.database import Connection
 from chassis.errors import NotFound
+from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.jobs import job_of
 from chassis.responses import json_response
 from contracts.jobs import Job, State
 from contracts.users import Role
 from services.api.access import ANYONE, allow
+from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Context, Ctx
+from services.api.exports import handlers
 from services.api.jobs import documents, sql
 from services.api.presentation import instant_text
 
@@ -62,6 +67,26 @@ async def follow_job(
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stopping: asyncio.Event = request.app.state.stopping
     return StreamingResponse(_changes(ctx, job, stopping), media_type="text/event-stream", headers=headers)
+
+
+@router.post("/{job_id}/cancel", **documents.CANCEL)
+async def cancel_job(
+    job_id: UUID,
+    ctx: Ctx,
+    ask: Annotated[Asking, Depends(asking)],
+    who: Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)],
+) -> Response:
+    """End an export that nobody wants any more: its requester, or a head. A worker that writes it stops at once."""
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        await handlers.cancel(connection, job_id, who, ask.cause(who), new_id)
+        job = await jobs.read(connection, job_id)
+        assert job is not None
+        return Committed(job_object(job))
+
+    answer = await perform(ctx, who, ask, {}, work)
+    ctx.notifier.notify(notify.JOB, str(job_id))
+    return answer
 
 
 async def _changes(ctx: Context, job: Job, stopping: asyncio.Event) -> AsyncIterator[bytes]:

@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.errors import Invalid
 from contracts.students import AcademicRecord
-from services.api.fields import NO_NUL as NO_NUL
 from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent
 from services.api.users.routes import Password
 

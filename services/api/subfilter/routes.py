@@ -14,8 +14,8 @@ from contracts.users import Role
 from services.api.access import allow
 from services.api.context import Ctx
 from services.api.drives import sql as drives
+from services.api.fields import NO_NUL
 from services.api.presentation import decimal_text
-from services.api.students.forms import NO_NUL
 from services.api.subfilter import sql
 
 router = APIRouter(prefix="/api/subfilter", tags=["eligibility"])

@@ -44,10 +44,8 @@ async def revise(
     await sql.tell_access_changed(connection, CHANNEL)
 
 
-async def change_password(
-    connection: Connection, user_id: int, password_hash: str, cause: Cause, new_id: NewId
-) -> None:
+async def change_password(connection: Connection, user_id: int, password_hash: str, cause: Cause) -> None:
     events = [PasswordChanged(user_id=user_id)]
-    await event_store.append(connection, f"user-{user_id}", events, cause, expected_version=None, new_id=new_id)
+    await event_store.append(connection, f"user-{user_id}", events, cause, expected_version=None)
     await sql.put_password(connection, user_id, password_hash)
     await sql.tell_access_changed(connection, CHANNEL)

@@ -1,6 +1,5 @@
 """Signing in, and the accounts of staff."""
 
-import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Request
@@ -20,7 +19,7 @@ from services.api.context import Context, Ctx
 from services.api.fields import EMAIL, MAX_INTEGER, NO_NUL, NOT_BLANK
 from services.api.presentation import instant_text
 from services.api.users import documents, handlers, sql
-from services.api.users.passwords import hash_password, is_password
+from services.api.users.passwords import digest_of, hash_password, is_password
 from services.api.users.throttle import Throttle
 
 router = APIRouter(tags=["users"])
@@ -41,12 +40,11 @@ async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()
     """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many."""
     throttle: Throttle = request.app.state.throttle
     email = body.email if body else ""
-    throttle.check(email)
+    throttle.book(email)
     async with ctx.database.connection() as connection:
         row = await sql.by_email(connection, email)
     password = body.password.get_secret_value() if body else ""
     if not await is_password(password, row["password_hash"] if row else None) or row is None:
-        throttle.failed(email)
         telemetry.LOGINS.labels("refused").inc()
         raise Unauthenticated("Invalid credentials")
     throttle.succeeded(email)
@@ -70,8 +68,10 @@ async def change_password(body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[
         raise Forbidden("The current password is wrong.")
     hashed = await hash_password(body.new_password.get_secret_value())
     async with ctx.database.transaction() as connection:
-        await handlers.change_password(connection, who.user_id, hashed, ask.cause(who), lambda _: ask.correlation_id)
-    return json_response(_signed_in(ctx, row, row["password_version"] + 1))
+        await handlers.change_password(connection, who.user_id, hashed, ask.cause(who))
+        row = await sql.get(connection, who.user_id)
+        assert row is not None
+    return json_response(_signed_in(ctx, row, row["password_version"]))
 
 
 class NewUser(BaseModel):
@@ -97,7 +97,7 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
         await handlers.create(connection, event, hashed, ask.cause(who), new_id)
         return Committed(await _shown(connection, user_id), status=201)
 
-    return await perform(ctx, who, ask, _fingerprint(body), work)
+    return await perform(ctx, who, ask, _fingerprint(ctx, body), work)
 
 
 def _given(name: str) -> dict[str, Any]:
@@ -128,14 +128,14 @@ async def revise_user(
         )
         return Committed(await _shown(connection, user_id))
 
-    return await perform(ctx, who, ask, _fingerprint(body), work)
+    return await perform(ctx, who, ask, _fingerprint(ctx, body), work)
 
 
-def _fingerprint(body: NewUser | RevisedUser) -> dict[str, Any]:
-    """What was asked, the password only as a digest: it must be neither kept nor guessed from what is kept."""
+def _fingerprint(ctx: Context, body: NewUser | RevisedUser) -> dict[str, Any]:
+    """What was asked, the password only as a keyed digest: it can neither be read nor guessed from what is kept."""
     password = body.password.get_secret_value() if body.password else ""
     return body.model_dump(mode="json", exclude={"password"}) | {
-        "password": hashlib.sha256(password.encode()).hexdigest()
+        "password": digest_of(password, ctx.settings.jwt_secret)
     }
 
 

@@ -18,8 +18,11 @@ class Throttle:
         self._most = failures_per_minute
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def check(self, address: str, *, now: float | None = None) -> None:
-        """Raises ``Throttled`` while ``address`` has failed too often."""
+    def book(self, address: str, *, now: float | None = None) -> None:
+        """Count a try as failed until it has succeeded: those that come together must not all pass.
+
+        Raises ``Throttled`` while ``address`` has failed too often.
+        """
         now = time.monotonic() if now is None else now
         failures = self._failures.get(address)
         while failures and now - failures[0] > WINDOW_S:
@@ -28,9 +31,8 @@ class Throttle:
             wait_s = max(1, math.ceil(WINDOW_S - (now - failures[0])))
             raise Throttled(f"Too many wrong passwords. Try again in {wait_s} s.", retry_after_s=wait_s)
 
-    def failed(self, address: str, *, now: float | None = None) -> None:
         failures = self._failures.setdefault(address, deque(maxlen=self._most))
-        failures.append(time.monotonic() if now is None else now)
+        failures.append(now)
         self._failures.move_to_end(address)
         while len(self._failures) > MAX_ADDRESSES:
             self._failures.popitem(last=False)

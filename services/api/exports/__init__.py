@@ -1,0 +1,1 @@
+"""Files made on request: asking for one, following it, downloading it."""

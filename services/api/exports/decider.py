@@ -1,0 +1,91 @@
+"""What may be asked of an export, and when."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.errors import Forbidden, Invalid, NotFound, Refused
+from contracts.exports import COLUMNS, OF_ONE_DRIVE, ExportCancelled, ExportFormat, ExportKind, ExportRequested
+from contracts.jobs import Job, Kind
+from contracts.users import Role
+
+# Who may see what others have asked for.
+SEES_ALL = frozenset({Role.HEAD, Role.COORDINATOR})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestExport:
+    """``columns`` ``None``: all of the kind's."""
+
+    kind: ExportKind
+    format: ExportFormat
+    drive_id: int | None
+    columns: list[str] | None
+    byte_order_mark: bool
+    delimiter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """The drive that was named, as far as it matters here. ``known`` false: not there, or not for this caller."""
+
+    known: bool
+
+
+def request(export_id: UUID, command: RequestExport, drive: Drive) -> ExportRequested:
+    """Raises ``Invalid`` for columns or a drive that make no sense, ``NotFound`` for a drive that is not there."""
+    known = COLUMNS[command.kind]
+    columns = list(known) if command.columns is None else command.columns
+    if unknown := [name for name in columns if name not in known]:
+        raise Invalid(
+            f"Unknown columns: {', '.join(unknown[:10])}. {command.kind} has: {', '.join(known)}.",
+            errors=[{"field": "columns", "message": f"unknown column: {name}"} for name in unknown[:10]],
+        )
+    if not columns or len(set(columns)) < len(columns):
+        raise Invalid("columns: name each column once, and at least one.")
+    needs_drive = command.kind in OF_ONE_DRIVE
+    if needs_drive != (command.drive_id is not None):
+        raise Invalid(f"drive_id: {'needed' if needs_drive else 'has no meaning'} for {command.kind}.")
+    if needs_drive and not drive.known:
+        raise NotFound("Drive not found")
+    return ExportRequested(
+        export_id=export_id,
+        kind=command.kind,
+        format=command.format,
+        drive_id=command.drive_id,
+        columns=columns,
+        byte_order_mark=command.byte_order_mark,
+        delimiter=command.delimiter,
+    )
+
+
+def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) -> ExportCancelled:
+    """``export_id``: what the job makes, ``None`` when that is no export.
+
+    Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` when he may not stop it, and ``Refused``
+    for one that has ended or cannot be cancelled.
+    """
+    if job is None or (role not in SEES_ALL and job.asked_by != user_id):
+        raise NotFound("There is no such job.")
+    if role is not Role.HEAD and job.asked_by != user_id:
+        raise Forbidden("Only who asked for it, and the head, can cancel a job.")
+    if job.kind != Kind.EXPORT or export_id is None:
+        raise Refused("Only exports can be cancelled.")
+    if job.state.ended:
+        raise Refused(f"This job has ended already: {job.state}.")
+    return ExportCancelled(export_id=export_id)
+
+
+def require_download(state: str, expires_at: datetime | None, *, now: datetime) -> None:
+    """Raises ``Invalid`` (410) for a file that is gone, ``Refused`` for one that is not there yet or never will be."""
+    if state == "expired" or (expires_at is not None and expires_at <= now):
+        raise Invalid("This file has expired. Ask for a new one.", status=410)
+    if state != "completed":
+        raise Refused(REASONS.get(state, "This export has no file."))
+
+
+REASONS = {
+    "requested": "This export is not finished yet.",
+    "failed": "This export failed: there is no file.",
+    "cancelled": "This export was cancelled: there is no file.",
+}

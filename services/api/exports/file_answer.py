@@ -1,0 +1,60 @@
+"""A file over HTTP: its name, its digest, and parts of it."""
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass
+from urllib.parse import quote
+
+# One range of bytes (RFC 9110, section 14.1.2). Several at once may be answered with the whole, and are.
+RANGE = re.compile(r"^bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})$", re.IGNORECASE)
+UNSAFE = re.compile(r"[^A-Za-z0-9!#$&+.^_`|~-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes ``start`` to ``end``, exclusive."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+class Unsatisfiable(Exception):
+    """The range begins behind the end of the file: HTTP 416."""
+
+
+def asked_span(range_: str | None, if_range: str | None, *, size: int, etag: str) -> Span | None:
+    """The part that is asked for; ``None``: the whole. Raises ``Unsatisfiable``.
+
+    What is no range of bytes is as if it were not there, and so is one of a file that has changed (If-Range).
+    """
+    found = RANGE.match(range_.strip()) if range_ else None
+    if found is None or (if_range is not None and if_range.strip() != etag):
+        return None
+    first, last = found.groups()
+    if first:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    elif last:
+        start, end = max(size - int(last), 0), size
+    else:
+        return None
+    if start >= size or start >= end:
+        raise Unsatisfiable
+    return Span(start, end)
+
+
+def content_disposition(name: str) -> str:
+    """Saved as ``name``, whatever letters it has (RFC 6266, section 4.3)."""
+    plain = UNSAFE.sub("_", name)
+    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='!#$&+.^_`|~-')}"
+    return f'attachment; filename="{plain}"{extended}'
+
+
+def repr_digest(sha256_hex: str) -> str:
+    """Of the whole file, also beside a part of it (RFC 9530, section 3)."""
+    return f"sha-256=:{b64encode(bytes.fromhex(sha256_hex)).decode()}:"

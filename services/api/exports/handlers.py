@@ -1,0 +1,42 @@
+"""Asking for an export, and taking it back. The caller owns the transaction."""
+
+from uuid import UUID
+
+from chassis import event_store, jobs
+from chassis.database import Connection
+from chassis.errors import Refused
+from chassis.event_store import Cause, NewId
+from chassis.identity import Principal
+from contracts.exports import ExportRequested
+from services.api.exports import decider, sql
+from services.api.exports.decider import SEES_ALL, Drive, RequestExport
+
+
+async def request(connection: Connection, command: RequestExport, who: Principal, cause: Cause, new_id: NewId) -> UUID:
+    """The export's id, which is its job's too. Raises what ``decider.request`` raises."""
+    export_id = new_id(0)
+    event = decider.request(export_id, command, await _drive(connection, command, who))
+    await event_store.append(
+        connection, f"export-{export_id}", [event], cause, expected_version=0, new_id=lambda _: export_id
+    )
+    return export_id
+
+
+async def cancel(connection: Connection, job_id: UUID, who: Principal, cause: Cause, new_id: NewId) -> None:
+    """Raises what ``decider.cancel`` raises; also when the job ended while this was decided."""
+    job = await jobs.read(connection, job_id)
+    recorded = await event_store.read(connection, job.subject) if job else []
+    asked = recorded[0].event if recorded else None
+    export_id = asked.export_id if isinstance(asked, ExportRequested) else None
+    event = decider.cancel(job, export_id, who.user_id, who.role)
+    # In the worker's order, stream before job, so that neither waits for the other in a circle.
+    await event_store.append(connection, f"export-{export_id}", [event], cause, expected_version=None, new_id=new_id)
+    if not await jobs.cancel(connection, job_id):
+        raise Refused("This job has ended already.")
+
+
+async def _drive(connection: Connection, command: RequestExport, who: Principal) -> Drive:
+    if command.drive_id is None:
+        return Drive(known=False)
+    status = await sql.drive_status(connection, command.drive_id)
+    return Drive(known=status is not None and (status != "pending" or who.role in SEES_ALL))

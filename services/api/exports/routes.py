@@ -1,0 +1,138 @@
+"""Exports over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter, Body, Depends, Header, Path, Query
+from fastapi.responses import Response, StreamingResponse
+
+from chassis import problems
+from chassis.database import Connection
+from chassis.errors import NotFound
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.exports import ExportKind
+from contracts.jobs import Kind
+from contracts.users import Role
+from services.api.access import allow
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Context, Ctx
+from services.api.exports import decider, documents, handlers, sql
+from services.api.exports.decider import SEES_ALL, RequestExport
+from services.api.exports.documents import FileWanted, NewExport
+from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, content_disposition, repr_digest
+from services.api.exports.view import export_object, file_name
+
+router = APIRouter(tags=["exports"])
+
+# Long enough to follow a redirect; what has begun by then goes on.
+LINK_LIFE = timedelta(minutes=5)
+MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8; header=present",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+Ask = Annotated[Asking, Depends(asking)]
+Staff = Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)]
+
+
+@router.post("/api/exports", **documents.CREATE)
+async def create_export(body: NewExport, ctx: Ctx, ask: Ask, who: Staff) -> Response:
+    """Ask for a file. 200 with the finished export, or 202 while it is being written."""
+    return await _request(ctx, ask, who, body, body.kind, body.drive_id)
+
+
+@router.post("/api/registrations/{drive_id}/export", **documents.CREATE)
+async def export_registrations(
+    drive_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    ctx: Ctx,
+    ask: Ask,
+    who: Staff,
+    body: Annotated[FileWanted | None, Body()] = None,
+) -> Response:
+    """Ask for a file of everyone registered for the drive."""
+    return await _request(ctx, ask, who, body or FileWanted(), ExportKind.REGISTRATIONS, drive_id)
+
+
+@router.get("/api/exports", **documents.LIST)
+async def list_exports(
+    ctx: Ctx, who: Staff, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> Response:
+    """Newest first; one's own, for HEAD and COORDINATOR everyone's. ``before``: the last id of the page before."""
+    requested_by = None if who.role in SEES_ALL else who.user_id
+    async with ctx.database.connection() as connection:
+        rows = await sql.newest(connection, requested_by=requested_by, before=before, most=limit)
+    return json_response([export_object(row) for row in rows])
+
+
+@router.get("/api/exports/{export_id}", **documents.GET)
+async def get_export(export_id: UUID, ctx: Ctx, who: Staff) -> Response:
+    """404 also for one that somebody else asked for."""
+    return json_response(export_object(await _visible(ctx, export_id, who)))
+
+
+@router.get("/api/exports/{export_id}/file", **documents.FILE)
+async def get_file(
+    export_id: UUID,
+    ctx: Ctx,
+    who: Staff,
+    range_: Annotated[str | None, Header(alias="Range")] = None,
+    if_range: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The file, or the part that ``Range`` asks for."""
+    row = await _visible(ctx, export_id, who)
+    decider.require_download(row["state"], row["expires_at"], now=datetime.now(UTC))
+    if (link := await ctx.storage.signed_link(row["path"], LINK_LIFE)) is not None:
+        return Response(status_code=307, headers={"Location": link, "Cache-Control": "no-store"})
+    size, etag = row["size_bytes"], f'"{row["sha256"]}"'
+    headers = {
+        "Content-Disposition": content_disposition(file_name(row)),
+        "Repr-Digest": repr_digest(row["sha256"]),
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+    }
+    try:
+        span = asked_span(range_, if_range, size=size, etag=etag)
+    except Unsatisfiable:
+        return problems.problem(416, f"The file has only {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
+    if span is not None:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
+    return await _streamed(ctx, row, span or Span(0, size), headers, 206 if span else 200)
+
+
+async def _streamed(
+    ctx: Context, row: asyncpg.Record, span: Span, headers: dict[str, str], status: int
+) -> StreamingResponse:
+    chunks = await ctx.storage.stream(row["path"], span.start, span.end)
+    headers = {**headers, "Content-Length": str(span.length)}
+    return StreamingResponse(chunks, status, headers, MEDIA_TYPES[row["format"]])
+
+
+async def _request(
+    ctx: Context, ask: Asking, who: Principal, wanted: FileWanted, kind: ExportKind, drive_id: int | None
+) -> Response:
+    command = RequestExport(kind, wanted.format, drive_id, wanted.columns, wanted.byte_order_mark, wanted.delimiter)
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        export_id = await handlers.request(connection, command, who, ask.cause(who), new_id)
+        return Committed(await _shown(connection, export_id), export_id, Kind.EXPORT)
+
+    return await perform(ctx, who, ask, wanted.model_dump(mode="json") | {"kind": kind}, work, ended=_shown)
+
+
+async def _shown(connection: Connection, export_id: UUID) -> dict[str, Any]:
+    row = await sql.get(connection, export_id)
+    assert row is not None
+    return export_object(row)
+
+
+async def _visible(ctx: Context, export_id: UUID, who: Principal) -> asyncpg.Record:
+    async with ctx.database.connection() as connection:
+        row = await sql.get(connection, export_id)
+    if row is None or (who.role not in SEES_ALL and row["requested_by"] != who.user_id):
+        raise NotFound("There is no such export.")
+    return row

@@ -1,0 +1,37 @@
+"""Every statement about exports. Plans: primary key; exports_of_user and exports_newest backward for the list."""
+
+from uuid import UUID
+
+import asyncpg
+
+from chassis.database import Connection
+
+COLUMNS = """x.export_id, x.kind, x.format, x.drive_id, x.columns, x.byte_order_mark, x.delimiter, x.requested_by,
+       x.requested_at, x.state, x.path, x.rows, x.size_bytes, x.sha256, x.snapshot, x.ended_at, x.expires_at, x.reason,
+       j.state AS job_state, j.progress"""
+GET = f"SELECT {COLUMNS} FROM exports x LEFT JOIN es.job j ON j.id = x.export_id WHERE x.export_id = $1"  # noqa: S608
+# Keyset: $2 is the last id seen.
+LIST = f"""
+SELECT {COLUMNS} FROM exports x LEFT JOIN es.job j ON j.id = x.export_id
+ WHERE ($1::integer IS NULL OR x.requested_by = $1)
+   AND ($2::uuid IS NULL OR
+        (x.requested_at, x.export_id) < (SELECT requested_at, export_id FROM exports WHERE export_id = $2))
+ ORDER BY x.requested_at DESC, x.export_id DESC LIMIT $3
+"""  # noqa: S608
+DRIVE_STATUS = "SELECT status FROM drives WHERE drive_id = $1"
+
+
+async def get(connection: Connection, export_id: UUID) -> asyncpg.Record | None:
+    return await connection.fetchrow(GET, export_id)
+
+
+async def newest(
+    connection: Connection, *, requested_by: int | None, before: UUID | None, most: int
+) -> list[asyncpg.Record]:
+    """Newest first; ``requested_by`` ``None``: everyone's."""
+    return await connection.fetch(LIST, requested_by, before, most)
+
+
+async def drive_status(connection: Connection, drive_id: int) -> str | None:
+    status: str | None = await connection.fetchval(DRIVE_STATUS, drive_id)
+    return status

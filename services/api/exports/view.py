@@ -1,0 +1,50 @@
+"""An export as the public API shows it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from services.api.presentation import instant_text
+
+# What an export's file is called when it is saved.
+NAMES = {
+    "registrations": "registrations-drive-{drive_id}",
+    "eligible_students": "eligible-students-drive-{drive_id}",
+    "attendance": "attendance-drive-{drive_id}",
+    "finished_drives": "finished-drives",
+}
+
+
+def export_object(row: asyncpg.Record) -> dict[str, Any]:
+    """``file``: where to download it, while it can be."""
+    downloadable = row["state"] == "completed" and row["expires_at"] > datetime.now(UTC)
+    gone = row["state"] == "completed" and not downloadable
+    return {
+        "export_id": str(row["export_id"]),
+        "kind": row["kind"],
+        "format": row["format"],
+        "drive_id": row["drive_id"],
+        "columns": row["columns"],
+        "byte_order_mark": row["byte_order_mark"],
+        "delimiter": row["delimiter"],
+        "state": "expired" if gone else row["state"],
+        "progress": row["progress"],
+        "rows": row["rows"],
+        "size_bytes": row["size_bytes"],
+        "sha256": row["sha256"],
+        "snapshot": row["snapshot"],
+        "requested_by": row["requested_by"],
+        "requested_at": instant_text(row["requested_at"]),
+        "ended_at": instant_text(row["ended_at"]),
+        "expires_at": instant_text(row["expires_at"]),
+        "reason": row["reason"],
+        "file_name": file_name(row),
+        "file": f"/api/exports/{row['export_id']}/file" if downloadable else None,
+    }
+
+
+def file_name(row: asyncpg.Record) -> str:
+    """``registrations-drive-42-20261124T023919Z.csv``: of the moment it was asked for, which two files do not share."""
+    moment = row["requested_at"].astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{NAMES[row['kind']].format(drive_id=row['drive_id'])}-{moment}.{row['format']}"

@@ -1,0 +1,1 @@
+"""Writes files from the tables (job kind *export*)."""

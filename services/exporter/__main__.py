@@ -1,0 +1,10 @@
+"""``python -m services.exporter``: the service, with its settings from the environment."""
+
+from chassis.service import serve
+from chassis.settings import load
+from services.exporter.main import create_app
+from services.exporter.settings import ExporterSettings
+
+if __name__ == "__main__":
+    settings = load(ExporterSettings)
+    serve(create_app(settings), settings)

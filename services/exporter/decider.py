@@ -1,0 +1,54 @@
+"""What becomes of an export, and the events that say so."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from contracts.exports import ExportCompleted, ExportFailed, ExportFormat
+
+FOLDER = "temp"
+MEDIA_TYPES = {
+    ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that is whole, and what was read for it."""
+
+    path: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    snapshot: str
+
+
+def path_of(export_id: UUID, format_: ExportFormat, fence: int) -> str:
+    """Each attempt has a name of its own, so that one that was thought dead cannot touch another's file."""
+    return f"{FOLDER}/{export_id}-{fence}.{format_}"
+
+
+def earlier_paths(export_id: UUID, format_: ExportFormat, fence: int) -> list[str]:
+    """Where attempts before ``fence`` may have left something."""
+    return [path_of(export_id, format_, earlier) for earlier in range(1, fence)]
+
+
+def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) -> tuple[ExportCompleted, dict[str, Any]]:
+    """The event, and what the job's reader is told."""
+    event = ExportCompleted(
+        export_id=export_id,
+        path=made.path,
+        rows=made.rows,
+        size_bytes=made.size_bytes,
+        sha256=made.sha256,
+        snapshot=made.snapshot,
+        expires_at=now + kept,
+    )
+    told = event.model_dump(mode="json", exclude={"path"}) | {"file": f"/api/exports/{export_id}/file"}
+    return event, told
+
+
+def failed(export_id: UUID, reason: str) -> ExportFailed:
+    return ExportFailed(export_id=export_id, reason=reason)

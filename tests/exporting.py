@@ -1,0 +1,79 @@
+"""Exports in tests: many registrations at once, the exporter's runner, and what psql says."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from chassis.runner import Runner
+from chassis.storage import Storage
+from contracts.jobs import Kind
+from devstack.unprivileged import programs
+from services.exporter import handlers
+from tests.conftest import Api
+from tests.worker import working
+
+# What registering leaves behind, without deciding each: streams, events and read table.
+REGISTER = """
+WITH student AS MATERIALIZED (
+    SELECT student_id, nextval('registration_id_seq')::integer AS id FROM students ORDER BY student_id LIMIT $2
+), place AS MATERIALIZED (
+    SELECT greatest(pg_current_xact_id(), last_tx) AS tx FROM es.stream WHERE stream_id = 'drive-' || $1::integer
+), head AS (
+    INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
+    SELECT format('registration-%s-%s', $1::integer, student_id), 'registration', 1, tx FROM student, place
+), written AS (
+    INSERT INTO es.event AS e (tx, xid, stream_id, version, event_id, type, data, metadata)
+    SELECT tx, pg_current_xact_id(), format('registration-%s-%s', $1::integer, student_id), 1, uuidv7(),
+           'placewire.registration.registered.v1',
+           jsonb_build_object('registration_id', id, 'drive_id', $1::integer, 'student_id', student_id),
+           '{"source": "test", "correlation_id": "00000000-0000-7000-8000-000000000000"}'
+      FROM student, place
+    RETURNING e
+)
+SELECT project('registration', array_agg(e)) FROM written
+"""
+
+
+async def register_many(owner: "asyncpg.Connection[asyncpg.Record]", drive_id: int, count: int) -> None:
+    await owner.execute(REGISTER, drive_id, count)
+    await owner.execute("ANALYZE registrations, users, students")
+
+
+@asynccontextmanager
+async def exporting(
+    database_url: str, folder: Path, *, tries: int = 2, kept_s: float = 3600, url: str | None = None, **options: Any
+) -> AsyncIterator[Runner]:
+    """The exporter's runner, with the storage of the ``api`` fixture (``folder``: the test's ``tmp_path``)."""
+    storage = Storage(url or (folder / "uploads").as_uri())
+    work = handlers.work(storage, tries=tries, kept_s=kept_s)
+    async with working(database_url, work=work, kind=Kind.EXPORT, **options) as runner:
+        yield runner
+
+
+async def asked(api: Api, **body: Any) -> dict[str, Any]:
+    answer = await api.post("/api/exports", json=body)
+    assert answer.status_code in (200, 202), answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def stored(folder: Path) -> list[str]:
+    """Every file below ``temp/``, half-written ones too."""
+    temp = folder / "uploads" / "temp"
+    return sorted(os.listdir(temp)) if temp.is_dir() else []
+
+
+async def psql_copy(database_url: str, query: str, into: Path) -> float:
+    """psql's own COPY of ``query`` into a file; the seconds it took."""
+    began = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        programs() / "psql", database_url, "-qX", "-c", f"\\copy ({' '.join(query.split())}) TO '{into}' CSV HEADER"
+    )
+    assert await process.wait() == 0
+    return time.perf_counter() - began
