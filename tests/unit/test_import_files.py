@@ -2,6 +2,7 @@
 
 import csv
 import io
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -158,3 +159,23 @@ def test_a_large_file_comes_in_chunks() -> None:
     content = HEADER + "".join(f"n{n},n{n}@b,{n},7\n" for n in range(5_000))
     chunks = list(copy_chunks(StudentFile(io.BytesIO(content.encode()), "", {})))
     assert [chunk.count(b"\n") for chunk in chunks] == [2_000, 2_000, 1_000]
+
+
+def test_one_huge_cell_of_an_xlsx_is_refused_before_it_is_read() -> None:
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    sheet.append(["name", "email", "roll_number"])
+    plain = io.BytesIO()
+    book.save(plain)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for part in source.infolist():
+            content = source.read(part)
+            if part.filename.startswith("xl/worksheets/"):
+                content = content.replace(b"roll_number", b"x" * 20_000_000)
+            if part.filename == "xl/sharedStrings.xml":
+                continue
+            target.writestr(part.filename, content)
+    packed.seek(0)
+    with pytest.raises(Invalid, match="too large"):
+        list(xlsx_rows(packed))

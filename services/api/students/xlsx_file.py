@@ -15,6 +15,7 @@ from services.api.students.rows import Rows
 
 # Sheets are read row by row; everything else stands in memory, several times as large (the shared texts above all).
 MAX_IN_MEMORY_BYTES = 48 * 1024 * 1024
+MAX_CELL_BYTES = 4 * 1024 * 1024
 
 # What openpyxl and what it stands on raise for files that are not what they claim.
 BROKEN = (
@@ -57,10 +58,31 @@ def _told_when_broken() -> Iterator[None]:
 def _refuse_large(file: BinaryIO) -> None:
     file.seek(0)
     with zipfile.ZipFile(file) as archive:
-        in_memory = sum(part.file_size for part in archive.infolist() if not part.filename.startswith("xl/worksheets/"))
+        sheets = [part for part in archive.infolist() if part.filename.startswith("xl/worksheets/")]
+        in_memory = sum(part.file_size for part in archive.infolist()) - sum(part.file_size for part in sheets)
+        too_large = in_memory > MAX_IN_MEMORY_BYTES or any(_hides_a_huge_cell(archive, part) for part in sheets)
     file.seek(0)
-    if in_memory > MAX_IN_MEMORY_BYTES:
+    if too_large:
         raise Invalid("This XLSX file is too large to read. Save it as CSV (UTF-8) and import that: there is no limit.")
+
+
+def _hides_a_huge_cell(archive: zipfile.ZipFile, sheet: zipfile.ZipInfo) -> bool:
+    """Whether there is more text between two tags than any cell of a student's can need; a cell is read whole."""
+    if sheet.file_size <= MAX_CELL_BYTES:
+        return False
+    since_tag = 0
+    with archive.open(sheet) as content:
+        while part := content.read(MAX_CELL_BYTES // 4):
+            first, last = part.find(b"<"), part.rfind(b"<")
+            if first < 0:
+                since_tag += len(part)
+            elif since_tag + first > MAX_CELL_BYTES:
+                return True
+            else:
+                since_tag = len(part) - last
+            if since_tag > MAX_CELL_BYTES:
+                return True
+    return False
 
 
 def _text(value: Any) -> str:
