@@ -15,14 +15,11 @@ import asyncpg
 import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
-    TopicAlreadyExistsError,
-    for_code,
 )
 
 from chassis import notify, telemetry
@@ -30,10 +27,10 @@ from chassis.bus import client_options
 from chassis.database import connect_alone, translated
 from chassis.errors import Unavailable
 from chassis.event_store import envelope
+from chassis.kafka_topics import create_topics
 from chassis.settings import KafkaSettings
 from contracts import topics
-from contracts.jobs import Service
-from contracts.topics import Lane, Topic
+from contracts.topics import Lane
 
 Session = asyncpg.Connection
 
@@ -264,38 +261,3 @@ async def _handed_to(producer: AIOKafkaProducer, row: asyncpg.Record) -> Awaitab
 async def _stop(producer: AIOKafkaProducer) -> None:
     with suppress(Exception):  # given up either way (aiokafka#759: a producer whose start failed cannot stop)
         await asyncio.wait_for(producer.stop(), 2)
-
-
-def every_topic() -> list[Topic]:
-    """All topics, dead letters and canary included, each once."""
-    named = {topic.name: topic for topic in topics.BY_STREAM_TYPE.values()}
-    return [*named.values(), topics.CANARY, *(topics.dead_letters(service) for service in Service)]
-
-
-async def create_topics(settings: KafkaSettings) -> None:
-    """Create what is missing; what is there stays as it is.
-
-    Raises aiokafka's errors when the broker does not answer or refuses.
-    """
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        await asyncio.wait_for(admin.start(), SEND_TIMEOUT_S)
-        present = set(await admin.list_topics())
-        missing = [
-            NewTopic(
-                name=topic.name,
-                num_partitions=topic.partitions,
-                replication_factor=settings.kafka_replication_factor,
-                topic_configs={"retention.ms": str(topic.retention_ms)},
-            )
-            for topic in every_topic()
-            if topic.name not in present
-        ]
-        if missing:
-            answer = await admin.create_topics(missing)
-            for name, code, *text in answer.topic_errors:
-                if code and for_code(code) is not TopicAlreadyExistsError:
-                    raise for_code(code)(f"{name}: {text}")
-            log.info("relay.topics_created", topics=[topic.name for topic in missing])
-    finally:
-        await admin.close()

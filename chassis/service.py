@@ -1,33 +1,23 @@
-"""What a process is outside its work: health, metrics, the internal job endpoint, starting and stopping."""
+"""What a process is outside its work: health, metrics, starting and stopping."""
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import FrameType
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Header, Request
+from fastapi import FastAPI
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from chassis import identity, problems, telemetry
-from chassis.bus import Consumer
+from chassis import telemetry
 from chassis.database import Database
-from chassis.errors import Unauthenticated, Unavailable
-from chassis.notify import Notifier
+from chassis.errors import Unavailable
 from chassis.responses import json_response
-from chassis.runner import Runner
-from chassis.settings import ProcessSettings, ServiceSettings
-from chassis.work import LongWork, Work
-from contracts.jobs import HAND_OVER_PATH, TOPIC_OF, HandedOver, Kind, Service, Via
-from contracts.message import Envelope
-
-# Events taken at the same moment; more are told to come back, and their senders leave them to the bus or the sweep.
-MAX_HAND_OVERS = 64
+from chassis.settings import ProcessSettings
 
 log = structlog.get_logger()
 
@@ -81,96 +71,6 @@ def add_health(app: FastAPI, database: Database | None, details: Callable[[], Ma
             telemetry.POOL_CONNECTIONS.labels("used").set(used)
             telemetry.POOL_CONNECTIONS.labels("open").set(opened)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _nothing() -> None:
-    return None
-
-
-def worker_app(
-    settings: ServiceSettings,
-    service: Service,
-    work: Mapping[Kind, Work | LongWork],
-    *,
-    check: Callable[[], Awaitable[None]] = _nothing,
-) -> FastAPI:
-    """A service that owns job kinds: consumer, runner and the internal endpoint around the same ``receive``.
-
-    It starts, and serves, without Kafka; the consumer joins when the broker appears. ``check`` is awaited first, and
-    ends the process by what it raises.
-    """
-    telemetry.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
-    database = Database(
-        settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
-    )
-    notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
-    runner = Runner(
-        database,
-        notifier,
-        service,
-        work,
-        owner=f"{socket.gethostname()}:{settings.port}",
-        at_once=settings.jobs_at_once,
-        lease_s=settings.job_lease_s,
-    )
-    heard = [TOPIC_OF[kind] for kind in work]
-    consumer = Consumer(settings, database, service, heard, lambda ids: runner.receive(ids, Via.BUS))
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await check()
-        clock = asyncio.get_running_loop().time
-        async with background(notifier.run), background(consumer.run), background(runner.run):
-            yield
-            began: float = getattr(app.state, "stopping_since", clock())
-            await runner.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
-            await notifier.flush()
-        await database.close()
-
-    def stopping() -> None:
-        app.state.stopping_since = asyncio.get_running_loop().time()
-        runner.stop_claiming()
-
-    app = FastAPI(title=f"Placewire {service}", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    problems.install(app)
-    add_health(app, database, lambda: {"running": runner.busy, "braked": runner.braked})
-    _add_hand_over(app, runner, settings)
-    app.state.on_stopping = stopping
-    return app
-
-
-def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
-    at_once = asyncio.Semaphore(MAX_HAND_OVERS)
-    secret = settings.internal_secret.get_secret_value()
-
-    @app.post(HAND_OVER_PATH)
-    async def hand_over(
-        request: Request,
-        event: Envelope,
-        authorization: Annotated[str, Header()] = "",
-        placewire_via: Annotated[Via, Header()] = Via.HTTP,
-    ) -> Response:
-        """Receive the event as the bus would have brought it. Whoever wants its result hears of it from Postgres."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated("Invalid service token")
-        identity.check_service_token(token, runner.service, secret)
-        if at_once.locked():
-            return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
-        async with at_once:
-            await runner.receive([event.id], placewire_via)
-            job = await runner.wait(event.id, timeout_s=0)
-        return json_response(HandedOver(job=job).model_dump(mode="json"))
-
-
-def preferred_wait_s(prefer: str, *, at_most: float) -> float:
-    """The seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), 0 without one, never more than ``at_most``."""
-    for preference in prefer.split(","):
-        name, _, value = preference.strip().partition("=")
-        seconds = value.strip().strip('"')
-        if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():
-            return min(float(seconds), at_most)
-    return 0.0
 
 
 class Server(uvicorn.Server):

@@ -55,12 +55,14 @@ class Storage:
             await obstore.put_async(self._store, path, content)
 
     @asynccontextmanager
-    async def writing(self, path: str, media_type: str) -> AsyncIterator["Written"]:
+    async def writing(self, path: str, media_type: str, save_as: str) -> AsyncIterator["Written"]:
         """A file of any size, in constant memory: there once the block has ended, and not at all when it raises.
 
+        A bucket keeps ``media_type`` and ``save_as``, and tells them to who comes by a signed link.
         Raises ``StorageFailed`` from a write, or when the block ends.
         """
-        upload = Upload(self._store, path, None if self._folder else media_type)
+        kept = {"Content-Type": media_type, "Content-Disposition": f'attachment; filename="{save_as}"'}
+        upload = Upload(self._store, path, {} if self._folder else kept)
         try:
             yield Written(upload)
             with _refusals():

@@ -24,13 +24,12 @@ class Upload:
     be closed, which makes the file visible, and nothing else (0.12.1, tried with a bucket).
     """
 
-    def __init__(self, store: ObjectStore, path: str, media_type: str | None) -> None:
+    def __init__(self, store: ObjectStore, path: str, attributes: dict[str, str]) -> None:
         self._blocks: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(maxsize=2)
         self._block = bytearray()
-        attributes = {"Content-Type": media_type} if media_type else None
         self._storing = asyncio.ensure_future(
             obstore.put_async(
-                store, path, self._pulled(), attributes=attributes, use_multipart=True, chunk_size=PART_BYTES,
+                store, path, self._pulled(), attributes=attributes or None, use_multipart=True, chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
         )  # fmt: skip

@@ -16,7 +16,11 @@ from contracts.jobs import Kind
 from devstack.unprivileged import programs
 from services.exporter import handlers
 from tests.conftest import Api
+from tests.enrolment import ENROL
+from tests.system import System
 from tests.worker import working
+
+AT_ONCE = 100_000
 
 # What registering leaves behind, without deciding each: streams, events and read table.
 REGISTER = """
@@ -43,6 +47,19 @@ SELECT project('registration', array_agg(e)) FROM written
 async def register_many(owner: "asyncpg.Connection[asyncpg.Record]", drive_id: int, count: int) -> None:
     await owner.execute(REGISTER, drive_id, count)
     await owner.execute("ANALYZE registrations, users, students")
+
+
+async def crowded_drive(system: System, owner: "asyncpg.Connection[asyncpg.Record]", count: int) -> int:
+    """The id of a new drive for which ``count`` new students are registered. Starts the API."""
+    for _ in range(0, count, AT_ONCE):
+        await owner.execute(ENROL, min(count, AT_ONCE))
+    await owner.execute("ANALYZE students")
+    system.start("api")
+    async with system.client() as client:
+        drive = await client.post("/api/drives", json={"company_name": "Acme", "job_title": "SDE"})
+    drive_id: int = drive.json()["drive_id"]
+    await register_many(owner, drive_id, count)
+    return drive_id
 
 
 @asynccontextmanager

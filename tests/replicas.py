@@ -20,7 +20,7 @@ def settings(database_url: str, folder: Path, **given: Any) -> ApiSettings:
         database_url=as_role(database_url, "placewire_api"),
         jwt_secret=SECRET,
         internal_secret=SECRET,
-        storage_url=(folder / "uploads").as_uri(),
+        storage_url=given.pop("storage_url", (folder / "uploads").as_uri()),
         eligibility_url="http://127.0.0.1:9",
         exporter_url="http://127.0.0.1:9",
         log_format="text",

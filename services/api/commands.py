@@ -23,7 +23,6 @@ from chassis.errors import Contended, Invalid, Unavailable
 from chassis.event_store import Cause, NewId, fresh_ids, keyed_ids
 from chassis.identity import Principal
 from chassis.responses import json_response
-from chassis.service import preferred_wait_s
 from contracts.jobs import OWNER, Delivery, Job, Kind, Service, Via
 from services.api.context import Context
 from services.api.hand_over import WAIT_S, NotHandedOver, read_envelope
@@ -217,3 +216,13 @@ def _committed_from(kept: dict[str, Any]) -> Committed:
         Kind(kept["kind"]) if kept["kind"] else None,
         kept["status"],
     )
+
+
+def preferred_wait_s(prefer: str, *, at_most: float) -> float:
+    """The seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), 0 without one, never more than ``at_most``."""
+    for preference in prefer.split(","):
+        name, _, value = preference.strip().partition("=")
+        seconds = value.strip().strip('"')
+        if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():
+            return min(float(seconds), at_most)
+    return 0.0

@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from chassis.service import worker_app
 from chassis.work import Work
+from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
 from services.eligibility import handlers
 from services.eligibility.settings import EligibilitySettings

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from contracts.exports import ExportCompleted, ExportFailed, ExportFormat
+from contracts.exports import ExportCompleted, ExportFailed, ExportFormat, ExportRequested
 
 FOLDER = "temp"
 MEDIA_TYPES = {
@@ -28,6 +28,12 @@ class Made:
 def path_of(export_id: UUID, format_: ExportFormat, fence: int) -> str:
     """Each attempt has a name of its own, so that one that was thought dead cannot touch another's file."""
     return f"{FOLDER}/{export_id}-{fence}.{format_}"
+
+
+def save_as(asked: ExportRequested) -> str:
+    """What the file is called where it is downloaded to."""
+    of_drive = "" if asked.drive_id is None else f"-drive-{asked.drive_id}"
+    return f"{asked.kind.replace('_', '-')}{of_drive}.{asked.format}"
 
 
 def earlier_paths(export_id: UUID, format_: ExportFormat, fence: int) -> list[str]:

@@ -8,9 +8,9 @@ from functools import partial
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from chassis import telemetry
+from chassis import jobs, telemetry
 from chassis.database import Connection, Database
-from chassis.errors import Refused, StorageFailed, Unavailable
+from chassis.errors import Contended, Refused, StorageFailed, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import Progress
 from chassis.storage import Storage
@@ -48,8 +48,9 @@ async def prepare(
         raise
 
 
-async def complete(made: Made, kept: timedelta, _connection: Connection, claimed: Claim) -> Outcome:
+async def complete(made: Made, kept: timedelta, connection: Connection, claimed: Claim) -> Outcome:
     """What makes the file known."""
+    await jobs.tell(connection, claimed, {"rows": made.rows})
     event, told = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
     return Outcome(told, claimed.subject, [event])
 
@@ -70,7 +71,7 @@ async def _make(storage: Storage, database: Database, fence: int, asked: ExportR
     for left in decider.earlier_paths(asked.export_id, asked.format, fence):
         await storage.delete(left)
     path = decider.path_of(asked.export_id, asked.format, fence)
-    async with storage.writing(path, decider.MEDIA_TYPES[asked.format]) as file:
+    async with storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file:
         async with database.transaction(isolation="repeatable_read", readonly=True) as connection:
             snapshot, pid = await sql.begin(connection)
             progress.measure = partial(sql.rows_copied, pid=pid)
@@ -85,7 +86,7 @@ async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int
     """Each try reads anew, from a snapshot of its own. Raises ``Refused`` after the last."""
     try:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StorageFailed),
+            retry=retry_if_exception_type((StorageFailed, Contended)),
             stop=stop_after_attempt(tries),
             wait=wait_exponential_jitter(multiplier=0.25, max=5),
             before_sleep=lambda state: log.warning("export.begun_anew", failures=state.attempt_number),

@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from chassis.service import worker_app
 from chassis.storage import Storage
+from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
 from services.exporter import handlers
 from services.exporter.settings import ExporterSettings

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import pairwise
 
 import asyncpg
@@ -225,7 +226,7 @@ async def test_each_change_of_a_password_counts_whatever_the_correlation_id(api:
         assert answer.status_code == 200
         before, headers = headers, {"Authorization": f"Bearer {answer.json()['token']}"}
         assert (await api.client.get("/api/drives", headers=headers)).status_code == 200
-        await eventually(lambda stale=before: refused(api, stale), within_s=3)
+        await eventually(partial(refused, api, before), within_s=3)
 
 
 async def refused(api: Api, headers: dict[str, str]) -> bool:

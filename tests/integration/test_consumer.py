@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from chassis.bus import Consumer
 from chassis.database import Database
-from chassis.relay import create_topics
+from chassis.kafka_topics import create_topics
 from chassis.runner import Runner
 from chassis.service import background
 from chassis.settings import ServiceSettings
@@ -36,7 +36,7 @@ async def consuming(database_url: str, servers: Addresses) -> AsyncIterator[tupl
     settings = ServiceSettings(
         database_url=url,
         port=1,
-        internal_secret=SECRET,  # type: ignore[arg-type]
+        internal_secret=SECRET,
         kafka_bootstrap_servers=servers.kafka_bootstrap_servers,
     )
     await create_topics(settings)

@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaConsumer
 from chassis import event_store
 from chassis.database import Database, connect_alone
 from chassis.event_store import Cause
-from chassis.relay import Relay, create_topics
+from chassis.kafka_topics import create_topics
+from chassis.relay import Relay
 from chassis.relay_process import RelaySettings
 from chassis.service import background
 from contracts import topics

@@ -10,8 +10,9 @@ import asyncpg
 from chassis import event_store, notify
 from chassis.database import Database
 from chassis.event_store import Cause
+from chassis.kafka_topics import create_topics
 from chassis.notify import Notifier
-from chassis.relay import Relay, create_topics
+from chassis.relay import Relay
 from chassis.relay_process import RelaySettings
 from chassis.service import background
 from contracts.users import PasswordChanged

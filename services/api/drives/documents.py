@@ -58,6 +58,12 @@ def _or_null(schema: dict[str, Any], example: Any) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [*schema["anyOf"], {"type": "null"}], "examples": [example]})
 
 
+Flag = Annotated[
+    Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["true", "false", "", None]}], "examples": [True]})
+]
+Branch = Annotated[str, Field(pattern=NOT_BLANK)]
+BatchYear = Annotated[int, Field(ge=1900, le=2200)]
+TEXT_YEARS = r"^(|(19|20|21)[0-9][0-9](,(19|20|21)[0-9][0-9])*)$"
 TEXT_CGPA = decimal_schema(10, empty=True)["anyOf"][0]["pattern"]
 TEXT_PERCENT = decimal_schema(100, empty=True)["anyOf"][0]["pattern"]
 TEXT_BACKLOGS = {"type": "string", "pattern": "^[0-9]{0,3}$"}
@@ -66,7 +72,7 @@ Percent = Annotated[Any, _or_null(decimal_schema(100, empty=True), "60")]
 Backlogs = Annotated[Any, _or_null({"anyOf": [TEXT_BACKLOGS, {"type": "integer", "minimum": 0, "maximum": 1000}]}, 0)]
 Title = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
 Day = Annotated[
-    str | None, WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}], "examples": [DAY]})
+    Any, WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"enum": ["", None]}], "examples": [DAY]})
 ]
 
 
@@ -77,8 +83,12 @@ class Criteria(BaseModel):
     min_10th: Percent = None
     min_12th: Percent = None
     max_backlogs: Backlogs = None
-    branches: list[Annotated[str, Field(pattern=NOT_BLANK)]] | None = Field(default=None, examples=[["CSE", "ECE"]])
-    batch_years: list[Annotated[int, Field(ge=1900, le=2200)]] | None = Field(default=None, examples=[[2027]])
+    branches: list[Branch] | Annotated[str, Field(pattern=NO_NUL)] | None = Field(
+        default=None, examples=[["CSE", "ECE"]]
+    )
+    batch_years: list[BatchYear] | Annotated[str, Field(pattern=TEXT_YEARS)] | None = Field(
+        default=None, examples=[[2027]]
+    )
 
 
 class Posting(Criteria):
@@ -92,7 +102,7 @@ class NewDrive(Posting):
 
     company_name: Title = Field(examples=["Acme"])
     job_title: Title = Field(examples=["SDE"])
-    auto_calc: bool = False
+    auto_calc: Flag = False
 
 
 class RevisedDrive(Posting):
@@ -121,6 +131,8 @@ class DriveForm(BaseModel):
     min_10th: str = Field(default="", pattern=TEXT_PERCENT)
     min_12th: str = Field(default="", pattern=TEXT_PERCENT)
     max_backlogs: str = Field(default="", pattern=r"^[0-9]{0,3}$")
+    branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"])
+    batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"])
     auto_calc: Literal["true", "false"] = "false"
     pdf: bytes = Field(default=b"", json_schema_extra={"format": "binary"}, description="at most 25 MB")
 

@@ -11,6 +11,7 @@ from starlette.datastructures import UploadFile
 
 from chassis.errors import Invalid
 from contracts.drives import Criteria, Posting
+from services.api.fields import SPACE
 
 MAX_PDF_BYTES = 25 * 1024 * 1024
 PDF_MAGIC = b"%PDF-"
@@ -19,6 +20,8 @@ MAGIC_WITHIN_BYTES = 1024
 
 CRITERIA = tuple(Criteria.model_fields)
 NUMBERS = ("domain_id", "min_cgpa", "min_10th", "min_12th", "max_backlogs")
+LISTS = ("branches", "batch_years")
+VISIBLE = re.compile(f"[^{SPACE}]")
 FLAGS = ("auto_calc", "autoCalc")
 
 
@@ -83,24 +86,34 @@ def changes_of(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _split(fields: dict[str, Any]) -> dict[str, Any]:
     _refuse_guesses(fields)
-    present = {name: _stripped(value) for name, value in fields.items() if _present(value)}
+    listed = {name: _parts(value) if name in LISTS else _stripped(value) for name, value in fields.items()}
+    present = {name: value for name, value in listed.items() if _present(value)}
     criteria = {name: present[name] for name in CRITERIA if name in present}
-    for name in ("branches", "batch_years"):
-        if isinstance(criteria.get(name), str):
-            criteria[name] = [part.strip() for part in criteria[name].split(",") if part.strip()]
-    if isinstance(branches := criteria.get("branches"), list):
-        criteria["branches"] = [_stripped(branch) for branch in branches]
-        if "" in criteria["branches"]:
-            raise Invalid("branches: a branch has no name", status=400)
     return {**{name: value for name, value in present.items() if name != "pdf_path"}, "criteria": criteria}
 
 
 def _refuse_guesses(fields: dict[str, Any]) -> None:
-    """Pydantic would take true for 1, and a number for a day."""
-    for name in (*NUMBERS, "interview_date"):
-        value = fields.get(name)
-        if isinstance(value, bool) or (name == "interview_date" and isinstance(value, int | float)):
-            raise Invalid(f"{name}: Input should be {'a day' if name == 'interview_date' else 'a number'}", status=400)
+    """Pydantic would take true for 1, a number for a day, and what prints nothing for a name."""
+    for name in NUMBERS:
+        if isinstance(fields.get(name), bool):
+            raise Invalid(f"{name}: Input should be a number", status=400)
+    if isinstance(fields.get("interview_date"), int | float):
+        raise Invalid("interview_date: Input should be a day, like 2030-03-05", status=400)
+    branches = fields.get("branches")
+    for name in (
+        fields.get("company_name"),
+        fields.get("job_title"),
+        *(branches if isinstance(branches, list) else ()),
+    ):
+        if isinstance(name, str) and not VISIBLE.search(name):
+            raise Invalid("Company name, job title and branches need something to read in them.", status=400)
+
+
+def _parts(value: Any) -> Any:
+    """A form's list is text with commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [_stripped(part) for part in value] if isinstance(value, list) else value
 
 
 def _present(value: Any) -> bool:
@@ -112,7 +125,10 @@ def _stripped(value: Any) -> Any:
 
 
 def _flag(fields: dict[str, Any]) -> bool:
-    return any(str(fields.get(name, "")).strip().lower() == "true" for name in FLAGS)
+    given = {str(fields[name]).strip().lower() for name in FLAGS if _present(fields.get(name))}
+    if given - {"true", "false"}:
+        raise Invalid("auto_calc: write true or false", status=400)
+    return "true" in given
 
 
 def _validated(make: Any) -> Posting:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 # One range of bytes (RFC 9110, section 14.1.2). Several at once may be answered with the whole, and are.
-RANGE = re.compile(r"^bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})$", re.IGNORECASE)
+RANGE = re.compile(r"^bytes\s*=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})$", re.IGNORECASE)
 UNSAFE = re.compile(r"[^A-Za-z0-9!#$&+.^_`|~-]")
 
 

@@ -1,0 +1,123 @@
+"""The process of a service that owns job kinds: consumer, runner, and the internal endpoint, around one ``receive``."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated
+
+from fastapi import FastAPI, Header
+from fastapi.responses import Response
+
+from chassis import identity, problems, telemetry
+from chassis.bus import Consumer
+from chassis.database import Database
+from chassis.errors import Unauthenticated
+from chassis.notify import Notifier
+from chassis.responses import json_response
+from chassis.runner import Runner
+from chassis.service import add_health, background
+from chassis.settings import ServiceSettings
+from chassis.work import LongWork, Work
+from contracts.jobs import HAND_OVER_PATH, TOPIC_OF, HandedOver, Kind, Service, Via
+from contracts.message import Envelope
+from contracts.topics import Topic
+
+# Events taken at the same moment; more are told to come back, and their senders leave them to the bus or the sweep.
+MAX_HAND_OVERS = 64
+
+
+async def _nothing() -> None:
+    return None
+
+
+def worker_app(
+    settings: ServiceSettings,
+    service: Service,
+    work: Mapping[Kind, Work | LongWork],
+    *,
+    check: Callable[[], Awaitable[None]] = _nothing,
+) -> FastAPI:
+    """The app of ``service``. It starts, and serves, without Kafka; the consumer joins when the broker appears.
+
+    ``check`` is awaited first, and ends the process by what it raises.
+    """
+    telemetry.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
+    database = Database(
+        settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
+    )
+    notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
+    runner = Runner(
+        database,
+        notifier,
+        service,
+        work,
+        owner=f"{socket.gethostname()}:{settings.port}",
+        at_once=settings.jobs_at_once,
+        lease_s=settings.job_lease_s,
+    )
+    app = FastAPI(
+        title=f"Placewire {service}",
+        lifespan=_lifespan(settings, database, notifier, runner, [TOPIC_OF[kind] for kind in work], check),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    problems.install(app)
+    add_health(app, database, lambda: {"running": runner.busy, "braked": runner.braked})
+    _add_hand_over(app, runner, settings)
+
+    def stopping() -> None:
+        app.state.stopping_since = asyncio.get_running_loop().time()
+        runner.stop_claiming()
+
+    app.state.on_stopping = stopping
+    return app
+
+
+def _lifespan(
+    settings: ServiceSettings,
+    database: Database,
+    notifier: Notifier,
+    runner: Runner,
+    heard: list[Topic],
+    check: Callable[[], Awaitable[None]],
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    consumer = Consumer(settings, database, runner.service, heard, lambda ids: runner.receive(ids, Via.BUS))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await check()
+        clock = asyncio.get_running_loop().time
+        async with background(notifier.run), background(consumer.run), background(runner.run):
+            yield
+            # The requests in hand have had their part of the grace time before this.
+            began: float = getattr(app.state, "stopping_since", clock())
+            await runner.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
+            await notifier.flush()
+        await database.close()
+
+    return lifespan
+
+
+def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
+    at_once = asyncio.Semaphore(MAX_HAND_OVERS)
+    secret = settings.internal_secret.get_secret_value()
+
+    @app.post(HAND_OVER_PATH)
+    async def hand_over(
+        event: Envelope,
+        authorization: Annotated[str, Header()] = "",
+        placewire_via: Annotated[Via, Header()] = Via.HTTP,
+    ) -> Response:
+        """Receive the event as the bus would have brought it. Whoever wants its result hears of it from Postgres."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("Invalid service token")
+        identity.check_service_token(token, runner.service, secret)
+        if at_once.locked():
+            return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
+        async with at_once:
+            await runner.receive([event.id], placewire_via)
+            job = await runner.wait(event.id, timeout_s=0)
+        return json_response(HandedOver(job=job).model_dump(mode="json"))

@@ -1,0 +1,149 @@
+"""Exports into a bucket, of a server process that speaks S3 (moto's; no cloud is asked)."""
+
+import asyncio
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import boto3
+import httpx
+import pytest
+
+from chassis.storage import Storage
+from devstack.ports import LOOPBACK, free_port
+from devstack.processes import Process
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.exporting import asked, exporting, register_many
+from tests.placement import posted
+from tests.replicas import replica
+from tests.worker import dead, done
+
+Owner = asyncpg.Connection
+URL = "s3://files-of-tests/placewire"
+BUCKET = "files-of-tests"
+
+
+class Bucket:
+    def __init__(self, server: Process, endpoint: str) -> None:
+        self.server = server
+        self.client: Any = boto3.client("s3", endpoint_url=endpoint)
+
+    @property
+    def objects(self) -> list[str]:
+        return [found["Key"] for found in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+    @property
+    def unfinished_uploads(self) -> int:
+        return len(self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    port = free_port()
+    endpoint = f"http://{LOOPBACK}:{port}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "only-for-tests", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    server = Process.start(
+        "moto",
+        [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
+        log=tmp_path / "moto.log",
+        env={**os.environ, "NO_PROXY": LOOPBACK},
+        cwd=tmp_path,
+        url=f"{endpoint}/moto-api/",
+    )
+    try:
+        server.wait_ready()
+        found = Bucket(server, endpoint)
+        found.client.create_bucket(Bucket=BUCKET)
+        yield found
+    finally:
+        server.kill()
+
+
+async def test_a_file_in_a_bucket_is_downloaded_by_a_signed_link(
+    bucket: Bucket, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    async with replica(database_url, tmp_path, storage_url=URL) as api:
+        await enrol(owner, 300)
+        drive_id = await posted(api)
+        await register_many(owner, drive_id, 300)
+        export = await asked(api, kind="registrations", drive_id=drive_id)
+        async with exporting(database_url, tmp_path, url=URL) as runner:
+            await done(runner, export["export_id"])
+        found = (await api.get(f"/api/exports/{export['export_id']}")).json()
+        answer = await api.get(found["file"])
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (307, "no-store")
+        assert (await api.get(found["file"], "STAFF", 7)).status_code == 404
+    async with httpx.AsyncClient() as anybody:
+        file = await anybody.get(answer.headers["Location"])
+    assert file.status_code == 200
+    assert hashlib.sha256(file.content).hexdigest() == found["sha256"]
+    assert file.headers["Content-Disposition"] == f'attachment; filename="registrations-drive-{drive_id}.csv"'
+    assert file.headers["Content-Type"].startswith("text/csv")
+    assert bucket.objects == [f"placewire/temp/{export['export_id']}-1.csv"]
+
+
+async def test_an_upload_given_up_midway_leaves_nothing(bucket: Bucket) -> None:
+    storage = Storage(URL)
+    with pytest.raises(ZeroDivisionError):
+        async with storage.writing("temp/file.csv", "text/csv", "file.csv") as file:
+            for _ in range(30):
+                await file.write(b"x" * 1024 * 1024)
+            assert bucket.unfinished_uploads == 1
+            raise ZeroDivisionError
+    assert (bucket.objects, bucket.unfinished_uploads) == ([], 0)
+
+
+async def test_a_cancelled_upload_leaves_nothing(bucket: Bucket) -> None:
+    storage = Storage(URL)
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async with storage.writing("temp/file.csv", "text/csv", "file.csv") as file:
+            while True:
+                await file.write(b"x" * 1024 * 1024)
+                if file.size_bytes > 20 * 1024 * 1024:
+                    begun.set()
+
+    task = asyncio.create_task(write())
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (bucket.objects, bucket.unfinished_uploads) == ([], 0)
+
+
+async def test_a_large_file_comes_back_in_parts(bucket: Bucket) -> None:
+    storage = Storage(URL)
+    block = bytes(range(256)) * 4096
+    async with storage.writing("temp/file.csv", "text/csv", "file.csv") as file:
+        for _ in range(30):
+            await file.write(block)
+    assert file.sha256 == hashlib.sha256(block * 30).hexdigest()
+    chunks = [chunk async for chunk in await storage.stream("temp/file.csv", 5, 20_000_005)]
+    assert b"".join(chunks) == (block * 30)[5:20_000_005]
+    await storage.delete("temp/file.csv")
+    await storage.delete("temp/file.csv")
+    assert bucket.objects == []
+
+
+async def test_a_server_that_is_gone_fails_the_export(
+    bucket: Bucket, api: Api, database_url: str, tmp_path: Path
+) -> None:
+    export = await asked(api, kind="finished_drives")
+    async with exporting(database_url, tmp_path, url=URL) as runner:
+        bucket.server.kill()
+        job = await dead(runner, export["export_id"])
+    assert job.error == "The storage does not take this file. Tried 2 times."
+
+
+async def test_a_bucket_that_is_not_there_is_said_at_the_start(bucket: Bucket) -> None:
+    with pytest.raises(SystemExit, match="STORAGE_URL cannot be written"):
+        await Storage("s3://another-bucket").check()

@@ -1,0 +1,126 @@
+"""A large file: right to the byte, as fast as psql, in memory that does not grow with it."""
+
+import asyncio
+import hashlib
+import statistics
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import openpyxl
+import pytest
+import pytest_asyncio
+
+from contracts.exports import COLUMNS, ExportFormat, ExportKind, ExportRequested
+from devstack.processes import Process
+from services.exporter.sql import csv_query
+from tests.e2e.test_export_faults import export
+from tests.eventually import eventually
+from tests.exporting import crowded_drive, psql_copy, stored
+from tests.sizes import sized
+from tests.system import System
+
+Owner = asyncpg.Connection
+ROWS = sized(small=20_000, full=1_000_000)
+ROUNDS = sized(small=1, full=5)
+MOST_MEMORY = 64 * 1024 * 1024
+MOST_TIME = 1.25
+TOOK = "SELECT extract(epoch FROM finished_at - started_at)::float8 FROM es.job WHERE id = $1"
+# The drive's registrations as a person would write them down, with the rule for formulas and nothing of ours.
+PLAIN = r"""
+SELECT registration_id, student_id, roll_number, regexp_replace(name, '^[-=+@\t\r]', '''\&') AS name,
+       regexp_replace(email, '^[-=+@\t\r]', '''\&') AS email, branch, batch_year,
+       to_char(registered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS registered_at,
+       cgpa, tenth_percent, twelfth_percent, active_backlogs, drive_id, company_name, job_title
+  FROM registrations JOIN users ON user_id = student_id JOIN students USING (student_id) JOIN drives USING (drive_id)
+ WHERE drive_id = {} ORDER BY registration_id
+"""
+
+
+@pytest_asyncio.fixture
+async def drive_id(isolated: System, owner: "Owner[asyncpg.Record]") -> int:
+    return await crowded_drive(isolated, owner, ROWS)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@asynccontextmanager
+async def most_memory(worker: Process) -> AsyncIterator[list[int]]:
+    """What the process had at the beginning, and the most it had since."""
+    seen = [worker.rss_bytes()] * 2
+
+    async def watch() -> None:
+        while True:
+            seen[1] = max(seen[1], worker.rss_bytes())
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+
+
+async def finished(system: System, owner: "Owner[asyncpg.Record]", drive_id: int, **body: Any) -> dict[str, Any]:
+    """The finished export, and the seconds that it took from claim to commit."""
+    async with system.client() as client:
+        export_id = (await export(client, drive_id, **body))["export_id"]
+
+        async def done() -> dict[str, Any] | None:
+            found: dict[str, Any] = (await client.get(f"/api/exports/{export_id}")).json()
+            return found if found["state"] == "completed" else None
+
+        found = await eventually(done, within_s=300)
+    assert found is not None
+    return found | {"took_s": await owner.fetchval(TOOK, UUID(export_id))}
+
+
+@pytest.mark.timeout(900)
+async def test_csv_is_what_psql_writes_as_fast_in_constant_memory(
+    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    worker = isolated.start("exporter")
+    await owner.execute("VACUUM ANALYZE")
+    asked = ExportRequested(
+        export_id=UUID(int=0), kind=ExportKind.REGISTRATIONS, format=ExportFormat.CSV, drive_id=drive_id,
+        columns=list(COLUMNS[ExportKind.REGISTRATIONS]),
+    )  # fmt: skip
+    ours, psqls = [], []
+    async with most_memory(worker) as memory:
+        for _ in range(ROUNDS):
+            psqls.append(await psql_copy(database_url, csv_query(asked), tmp_path / "psql.csv"))
+            done = await finished(isolated, owner, drive_id)
+            ours.append(done["took_s"])
+    await psql_copy(database_url, PLAIN.format(drive_id), tmp_path / "plain.csv")
+    assert done["rows"] == ROWS
+    assert done["sha256"] == sha256(tmp_path / "psql.csv") == sha256(tmp_path / "plain.csv")
+    path = next(name for name in stored(tmp_path) if name.startswith(done["export_id"]))
+    assert sha256(tmp_path / "uploads" / "temp" / path) == done["sha256"]
+    ratio, growth = statistics.median(ours) / statistics.median(psqls), memory[1] - memory[0]
+    print(f"{ROWS} rows: {statistics.median(ours):.2f} s, psql {statistics.median(psqls):.2f} s: {ratio:.2f} x;")
+    print(f"memory {memory[0] >> 20} MiB, {growth >> 20} MiB more at most; {done['size_bytes']} bytes")
+    assert growth <= MOST_MEMORY
+    if ROWS >= 1_000_000:  # with less, it is the job's own few milliseconds that count
+        assert ratio <= MOST_TIME
+
+
+@pytest.mark.timeout(900)
+async def test_xlsx_is_whole_in_constant_memory(
+    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]", tmp_path: Path
+) -> None:
+    worker = isolated.start("exporter")
+    async with most_memory(worker) as memory:
+        done = await finished(isolated, owner, drive_id, format="xlsx", columns=["registration_id", "name"])
+    print(f"{ROWS} rows: {done['took_s']:.2f} s, {(memory[1] - memory[0]) >> 20} MiB more at most")
+    assert memory[1] - memory[0] <= MOST_MEMORY
+    [path] = stored(tmp_path)
+    book = openpyxl.load_workbook(tmp_path / "uploads" / "temp" / path, read_only=True)
+    ids = [row[0] for row in book["Sheet1"].iter_rows(min_row=2, max_col=1, values_only=True)]
+    assert len(ids) == done["rows"] == ROWS
+    assert ids == [row[0] for row in await owner.fetch("SELECT registration_id FROM registrations ORDER BY 1")]

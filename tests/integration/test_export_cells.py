@@ -1,0 +1,144 @@
+"""No cell of an export is a formula, and every cell is what stood in the table: by parsing files back."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import asyncpg
+import openpyxl
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from chassis.database import Database
+from chassis.storage import Storage
+from contracts.exports import ExportFormat, ExportKind, ExportRequested
+from services.exporter import csv_file, xlsx_file
+from tests.enrolment import enrol
+from tests.system import as_role
+
+Owner = asyncpg.Connection
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Whatever Postgres keeps: no NUL, no half of a surrogate pair.
+CHARACTERS = st.characters(exclude_characters="\x00", exclude_categories=["Cs"])
+TRICKY = st.text(st.sampled_from("=+-@\t\r\n,;|\"'\\&<>_x0041.é \x01\ufffe"), max_size=12)
+TEXTS = st.one_of(
+    st.text(CHARACTERS, max_size=20), TRICKY, st.builds(str.__add__, st.sampled_from(FORMULA_STARTS), TRICKY)
+)
+# What XML cannot hold.
+IMPOSSIBLE = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+def harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    found: list[str] = []
+
+    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @example('=cmd|" /C calc"!A0')
+    @example("\\.")
+    @example("")
+    @example('"')
+    @example("_x003D_1+1")
+    @example("_x0041_x0042_")
+    @given(TEXTS)
+    def collect(text: str) -> None:
+        found.append(text)
+
+    collect()
+    assert len(found) >= 1000
+    assert sum(text.startswith(FORMULA_STARTS) for text in found) > 100
+    return found
+
+
+async def written(
+    owner: "Owner[asyncpg.Record]", database_url: str, folder: Path, texts: list[str], asked: ExportRequested
+) -> bytes:
+    """The file of students whose name and branch are ``texts``, as the exporter's own role reads them."""
+    ids = await enrol(owner, len(texts))
+    await owner.execute(
+        "INSERT INTO drives (drive_id, version, company_name, job_title, job_description, posted_by, created_at, status,"
+        " auto_published, attendance_published) VALUES (1, 1, 'A', 'B', '', 1, now(), 'posted', true, false)"
+    )
+    for table, column, key in (("users", "name", "user_id"), ("students", "branch", "student_id")):
+        await owner.execute(
+            f"UPDATE {table} SET {column} = t.text FROM unnest($1::integer[], $2::text[]) AS t (id, text)"
+            f" WHERE {key} = t.id",
+            ids,
+            texts,
+        )
+    database = Database(as_role(database_url, "placewire_exporter"), pool_size=1, application_name="test")
+    storage = Storage(folder.as_uri())
+    write = csv_file.write if asked.format is ExportFormat.CSV else xlsx_file.write
+    try:
+        async with database.connection() as connection, storage.writing("file", "", "") as file:
+            assert await write(connection, asked, file) == len(texts)
+        return await storage.read("file")
+    finally:
+        await database.close()
+
+
+def request(**changes: object) -> ExportRequested:
+    return ExportRequested.model_validate(
+        {
+            "export_id": "00000000-0000-7000-8000-000000000000", "kind": ExportKind.ELIGIBLE_STUDENTS, "drive_id": 1,
+            "format": ExportFormat.CSV, "columns": ["name", "student_id", "branch"], **changes,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.damages
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+async def test_csv_comes_back(
+    owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, texts: list[str], delimiter: str
+) -> None:
+    content = await written(owner, database_url, tmp_path, texts, request(delimiter=delimiter))
+    rows = list(csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter, strict=True))
+    assert rows[0] == ["name", "student_id", "branch"]
+    for text, (name, _, branch) in zip(texts, rows[1:], strict=True):
+        assert (name, branch) == (harmless(text), harmless(text))
+        assert not name.startswith(FORMULA_STARTS)
+
+
+@pytest.mark.damages
+async def test_xlsx_comes_back(
+    owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, texts: list[str]
+) -> None:
+    content = await written(owner, database_url, tmp_path, texts, request(format=ExportFormat.XLSX))
+    book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
+    rows = list(book["Sheet1"].iter_rows())[1:]
+    for text, (name, _, branch) in zip(texts, rows, strict=True):
+        expected = harmless(IMPOSSIBLE.sub("", text))
+        for cell in (name, branch):
+            assert as_spreadsheets_read(cell.value or "") == expected
+            assert not expected.startswith(FORMULA_STARTS)
+            assert cell.data_type in ("s", "inlineStr", "n")  # n: an empty cell
+            assert cell.value is None or cell.data_type != "n"
+
+
+def as_spreadsheets_read(text: str) -> str:
+    """``_x0041_`` is A to a spreadsheet; openpyxl leaves it as it stands. Source: ECMA-376 part 1, 22.9.2.19."""
+    return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), text)
+
+
+async def test_many_rows_take_several_sheets() -> None:
+    book = xlsx_file.Workbook(["n"], rows_a_sheet=4)
+    content = b""
+    rows = [f"<row><c><v>{n}</v></c></row>\n".encode() for n in range(8)]
+    for lines in (b"".join(rows[:2]), b"", b"".join(rows[2:])):
+        content += book.add_rows(lines)
+    content += book.finish()
+    sheets = openpyxl.load_workbook(io.BytesIO(content)).worksheets
+    assert [[row[0] for row in sheet.iter_rows(values_only=True)] for sheet in sheets] == [
+        ["n", 0, 1, 2], ["n", 3, 4, 5], ["n", 6, 7],
+    ]  # fmt: skip
+
+
+def test_a_workbook_without_rows_has_its_header() -> None:
+    book = xlsx_file.Workbook(["a & b"])
+    sheet = openpyxl.load_workbook(io.BytesIO(book.add_rows(b"") + book.finish())).active
+    assert [list(row) for row in sheet.iter_rows(values_only=True)] == [["a & b"]]
