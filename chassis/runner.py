@@ -51,7 +51,7 @@ class Runner:
         self._database = database
         self._notifier = notifier
         self.service = service
-        self._work: dict[str, Work | LongWork] = dict(work)
+        self._work: dict[str, Work | LongWork] = {kind.value: how for kind, how in work.items()}
         self._owner = owner
         self._free = at_once
         self._lease = timedelta(seconds=lease_s)

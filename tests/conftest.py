@@ -136,8 +136,8 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
     settings = ApiSettings(
         environment="development",
         database_url=as_role(database_url, "placewire_api"),
-        jwt_secret=SECRET,  # type: ignore[arg-type]
-        internal_secret=SECRET,  # type: ignore[arg-type]
+        jwt_secret=SECRET,
+        internal_secret=SECRET,
         storage_url=(tmp_path / "uploads").as_uri(),
         eligibility_url="http://127.0.0.1:9",
         exporter_url="http://127.0.0.1:9",

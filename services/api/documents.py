@@ -39,7 +39,7 @@ class Problem(Document):
 
 
 class Said(Document):
-    message: str
+    message: str = Field(examples=["Drive deleted successfully"])
 
 
 class JobBrief(Document):
@@ -61,10 +61,12 @@ def documented(
     job: bool = False,
     tagged: bool = False,
     media_type: str = "application/json",
+    example: Any = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Arguments of a route's decorator: the answer's ``document``, and the route's own ``refusals`` (status, message).
 
+    ``example``: of the whole answer, where its fields have none.
     ``job``: the command may ask for work, then it is 202 until that has ended. ``tagged``: the answer has an ETag.
     What any route may answer (401, 403, 422, 429, 503 and so on) is added by ``openapi``.
     """
@@ -74,8 +76,10 @@ def documented(
     }
     if job:
         responses[202] = {"model": document, "description": "Accepted: the job has not ended yet.", "headers": LOCATION}
+    if example is not None:
+        responses[status] = {"content": {media_type: {"example": example}}}
     if tagged:
-        responses[status] = {"headers": ETAG}
+        responses[status] = {**responses.get(status, {}), "headers": ETAG}
         responses[304] = {"description": "You have it already (If-None-Match).", "headers": ETAG}
     if media_type != "application/json":
         responses[status] = {"content": {media_type: document}}

@@ -93,12 +93,16 @@ async def test_a_file_in_a_bucket_is_downloaded_by_a_signed_link(
 
 async def test_an_upload_given_up_midway_leaves_nothing(bucket: Bucket) -> None:
     storage = Storage(URL)
-    with pytest.raises(ZeroDivisionError):
+
+    async def give_up_midway() -> None:
         async with storage.writing("temp/file.csv", "text/csv", "file.csv") as file:
             for _ in range(30):
                 await file.write(b"x" * 1024 * 1024)
             assert bucket.unfinished_uploads == 1
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await give_up_midway()
     assert (bucket.objects, bucket.unfinished_uploads) == ([], 0)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from tests.sizes import sized
 from tests.system import System
 
 Owner = asyncpg.Connection
+log = logging.getLogger(__name__)
 ROWS = sized(small=20_000, full=1_000_000)
 ROUNDS = sized(small=1, full=5)
 MOST_MEMORY = 64 * 1024 * 1024
@@ -103,8 +105,8 @@ async def test_csv_is_what_psql_writes_as_fast_in_constant_memory(
     path = next(name for name in stored(tmp_path) if name.startswith(done["export_id"]))
     assert sha256(tmp_path / "uploads" / "temp" / path) == done["sha256"]
     ratio, growth = statistics.median(ours) / statistics.median(psqls), memory[1] - memory[0]
-    print(f"{ROWS} rows: {statistics.median(ours):.2f} s, psql {statistics.median(psqls):.2f} s: {ratio:.2f} x;")
-    print(f"memory {memory[0] >> 20} MiB, {growth >> 20} MiB more at most; {done['size_bytes']} bytes")
+    log.info("%s rows: %.2f s, psql %.2f s: x %.2f", ROWS, statistics.median(ours), statistics.median(psqls), ratio)
+    log.info("memory: %s MiB, at most %s MiB more; %s bytes", memory[0] >> 20, growth >> 20, done["size_bytes"])
     assert growth <= MOST_MEMORY
     if ROWS >= 1_000_000:  # with less, it is the job's own few milliseconds that count
         assert ratio <= MOST_TIME
@@ -117,7 +119,7 @@ async def test_xlsx_is_whole_in_constant_memory(
     worker = isolated.start("exporter")
     async with most_memory(worker) as memory:
         done = await finished(isolated, owner, drive_id, format="xlsx", columns=["registration_id", "name"])
-    print(f"{ROWS} rows: {done['took_s']:.2f} s, {(memory[1] - memory[0]) >> 20} MiB more at most")
+    log.info("%s rows: %.2f s, at most %s MiB more", ROWS, done["took_s"], (memory[1] - memory[0]) >> 20)
     assert memory[1] - memory[0] <= MOST_MEMORY
     [path] = stored(tmp_path)
     book = openpyxl.load_workbook(tmp_path / "uploads" / "temp" / path, read_only=True)

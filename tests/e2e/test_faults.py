@@ -81,7 +81,7 @@ async def test_worker_killed_midway_runs_again_and_has_one_effect(
     job_id = drive["job"]["id"]
 
     async def running() -> bool:
-        return (await job_in(owner, job_id))["state"] == "running"
+        return bool((await job_in(owner, job_id))["state"] == "running")
 
     await eventually(running)
     isolated.processes["eligibility"].kill()

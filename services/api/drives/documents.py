@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from services.api.documents import Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
@@ -114,13 +114,15 @@ class RevisedDrive(Posting):
     job_title: Title = Field(default="", examples=["SDE"])
 
 
-FORM = {"company_name": "Acme", "job_title": "SDE", "interview_date": DAY, "min_cgpa": "7.5", "auto_calc": "true"}
+FORMS: list[JsonValue] = [
+    {"company_name": "Acme", "job_title": "SDE", "interview_date": DAY, "min_cgpa": "7.5", "auto_calc": "true"}
+]
 
 
 class DriveForm(BaseModel):
     """What an HTML form sends: all text, empty for absent."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [FORM]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": FORMS})
 
     company_name: Title
     job_title: Title

@@ -3,6 +3,23 @@
 from contracts.jobs import Job
 from services.api.documents import documented
 
+JOB = {
+    "id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10",
+    "kind": "eligibility",
+    "subject": "drive-42",
+    "state": "succeeded",
+    "via": "bus",
+    "progress": None,
+    "result": {"selected": 412, "no_longer_selected": 0, "unchanged": 0},
+    "error": None,
+    "attempts": 1,
+    "dead": False,
+    "asked_by": 17,
+    "queued_at": "2026-11-24T02:39:19.365Z",
+    "received_at": "2026-11-24T02:39:19.369Z",
+    "started_at": "2026-11-24T02:39:19.369Z",
+    "finished_at": "2026-11-24T02:39:19.514Z",
+}
 NO_JOB = {404: "There is no such job."}
 
 LIST = documented(list[Job], says="Jobs, newest first.")
