@@ -3,7 +3,6 @@
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -63,7 +62,7 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
     def _leases_can_be_renewed(self) -> Self:
         # Each job holds a connection; without one to spare no lease is renewed, and healthy jobs look dead.
         if self.database_pool_size < self.jobs_at_once + 2:
-            raise PydanticCustomError("pool", "must be at least JOBS_AT_ONCE + 2", {"name": "database_pool_size"})
+            raise ValueError("DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2")
         return self
 
 
@@ -77,7 +76,10 @@ def load(settings: type[Settings], **given: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            name = str(problem["loc"][0] if problem["loc"] else problem["ctx"]["name"])
+            if not problem["loc"]:  # about several settings together, and its text says which
+                lines.append(str(problem["ctx"]["error"]))
+                continue
+            name = str(problem["loc"][0])
             field = settings.model_fields.get(name)
             meaning = f" ({field.description})" if field and field.description else ""
             what = "is not set" if problem["type"] == "missing" else f"is wrong: {problem['msg']}"

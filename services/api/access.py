@@ -4,18 +4,19 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
 from chassis.database import Database
 from chassis.errors import Contended, Forbidden, Unauthenticated, Unavailable
-from chassis.identity import USER_TOKEN_S, Principal, read_user_token
+from chassis.identity import USER_TOKEN_S, Principal
 from contracts.users import Role
 from services.api.limits import UserLimits
+from services.api.tokens import Tokens
 
 # NOTIFY inside the changing transaction: roles and passwords change rarely.
 CHANNEL = "placewire_access"
@@ -27,8 +28,6 @@ SELECT user_id, role, password_version FROM users
  WHERE access_changed_at > clock_timestamp() - make_interval(secs => $1) AND access_changed_at > created_at
 """
 NOW = "SELECT role, password_version FROM users WHERE user_id = $1"
-
-bearer = HTTPBearer(auto_error=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +101,24 @@ class AccessChanges:
         return Standing(Role(row["role"]), row["password_version"])
 
 
-def holds_a_token(secret: str, authorization: bytes) -> bool:
-    """Whether an Authorization header has a valid token of ours; whose it is, and what he may do, comes later."""
-    scheme, _, token = authorization.decode("latin-1").partition(" ")
-    try:
-        read_user_token(token, secret)
-    except Unauthenticated:
-        return False
-    return scheme.lower() == "bearer"
-
-
 class Access:
-    """A dependency that lets ``roles`` in; nobody's roles: everyone, signed in or not."""
+    """Who may call a route: ``roles``, or everyone, signed in or not."""
 
     def __init__(self, *roles: Role, public: bool = False) -> None:
         self.roles = frozenset(roles)
         self.public = public
 
-    async def __call__(
-        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-    ) -> Principal:
-        if credentials is None:
-            raise Unauthenticated("No token")
-        principal = read_user_token(credentials.credentials, request.app.state.jwt_secret)
+
+class SignedIn(Access, HTTPBearer):
+    """A dependency that lets ``roles`` in. It is the security scheme itself: one dependency less in each request."""
+
+    def __init__(self, *roles: Role) -> None:
+        Access.__init__(self, *roles)
+        HTTPBearer.__init__(self, scheme_name="HTTPBearer")
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+        tokens: Tokens = request.app.state.tokens
+        principal = tokens.read(request.headers.get("authorization"))
         limits: UserLimits = request.app.state.limits
         limits.take(principal.user_id)
         changes: AccessChanges = request.app.state.access_changes
@@ -136,17 +130,20 @@ class Access:
 
 
 class Public(Access):
-    async def __call__(self, request: Request) -> None:  # type: ignore[override]
+    def __init__(self) -> None:
+        super().__init__(public=True)
+
+    async def __call__(self) -> None:
         return None
 
 
 def allow(*roles: Role) -> Any:
     """The signed-in caller, if he has one of ``roles``: 401 without a valid token, 403 with another role."""
-    return Depends(Access(*roles))
+    return Depends(SignedIn(*roles))
 
 
 ANYONE = tuple(Role)
-PUBLIC = Depends(Public(public=True))
+PUBLIC = Depends(Public())
 
 
 def declared_access(route: APIRoute) -> Access | None:

@@ -72,3 +72,37 @@ def test_a_wrong_setting_is_named_and_its_value_kept_quiet(
         load(ApiSettings)
     assert str(told.value).startswith(f"{name} is wrong")
     assert value not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://a.example/, https://b.example"),
+        ("CORS_ORIGINS", "b.example"),
+        ("FRONTEND_DIST", "/nowhere/dist"),
+        ("FRONTEND_DIST", "/tmp"),
+    ],
+)
+def test_what_browsers_depend_on_is_checked_at_the_start(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(SystemExit) as told:
+        load(ApiSettings)
+    assert str(told.value).startswith(f"{name} is wrong")
+
+
+def test_other_origins_are_a_list_and_an_empty_folder_is_none(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("CORS_ORIGINS", "https://a.example , http://localhost:5173")
+    environment.setenv("FRONTEND_DIST", "")
+    settings = load(ApiSettings)
+    assert settings.allowed_origins == ["https://a.example", "http://localhost:5173"]
+    assert settings.frontend_dist is None
+
+
+def test_a_pool_too_small_for_its_jobs_is_one_line(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("JOBS_AT_ONCE", "10")
+    with pytest.raises(SystemExit) as told:
+        load(EligibilitySettings)
+    assert str(told.value) == "DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2"

@@ -19,7 +19,7 @@ from contracts.users import Role
 from services.api.access import ANYONE, allow
 from services.api.commands import Asking, Committed, Work, asking, perform
 from services.api.conditional import answered, tagged
-from services.api.context import Context, Ctx
+from services.api.context import Context, Ctx, context_of
 from services.api.drives import documents, handlers, sql
 from services.api.drives.decider import (
     Command,
@@ -46,9 +46,10 @@ SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 
 @router.get("", **documents.LIST)
-async def list_drives(request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def list_drives(request: Request, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Drives, newest first. Students and staff see those that are published."""
-    seen = ctx.lists.all_drives if who.role in SEES_PENDING else ctx.lists.published_drives
+    lists = context_of(request).lists
+    seen = lists.all_drives if who.role in SEES_PENDING else lists.published_drives
     return answered(request, await seen.get())
 
 

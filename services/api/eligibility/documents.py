@@ -56,4 +56,5 @@ class Verdict(Document):
 MINE = documented(list[OpenDrive], says="Posted drives the caller may register for, newest first.")
 LIST = documented(list[EligibleStudent], says="Everyone who meets the drive's criteria now, by id.")
 FILTER = documented(Filtered, {404: "Drive not found"}, says="Who would meet these criteria.")
-CHECK = documented(Verdict, says="May the caller register?", tagged=True)
+SELECTED = {"eligible": True, "reason": "Selected by coordinator", "reasons": []}
+CHECK = documented(Verdict, says="May the caller register?", tagged=True, example=SELECTED)

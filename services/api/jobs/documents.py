@@ -10,7 +10,7 @@ JOB = {
     "state": "succeeded",
     "via": "bus",
     "progress": None,
-    "result": {"selected": 412, "no_longer_selected": 0, "unchanged": 0},
+    "result": {"drive_id": 42, "drive_version": 2, "eligible": 412, "selected": 412, "newly_selected": 412},
     "error": None,
     "attempts": 1,
     "dead": False,
@@ -22,12 +22,13 @@ JOB = {
 }
 NO_JOB = {404: "There is no such job."}
 
-LIST = documented(list[Job], says="Jobs, newest first.")
-GET = documented(Job, NO_JOB, says="The job as it stands.")
+LIST = documented(list[Job], says="Jobs, newest first.", example=[JOB])
+GET = documented(Job, NO_JOB, says="The job as it stands.", example=JOB)
 CANCEL = documented(
     Job,
     {**NO_JOB, 403: "Only who asked for it, and the head, can cancel a job.", 409: "This job has ended already."},
     says="The cancelled job.",
+    example=JOB | {"state": "cancelled", "result": None},
 )
 FOLLOW = documented(
     {

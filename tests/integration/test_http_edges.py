@@ -1,0 +1,215 @@
+"""What holds for every request: methods, limits, other origins, and headers that browsers obey."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.conftest import Api
+from tests.enrolment import DRIVE
+from tests.replicas import replica
+
+FRONTEND = "https://placement.college.edu"
+
+
+@pytest.mark.parametrize("length", ["ten", "-1", "1.5", "+5", "1_0", ""])
+async def test_a_wrong_content_length_is_400(api: Api, length: str) -> None:
+    answer = await api.post("/api/drives", content=b"{}", headers={"Content-Length": length})
+    assert (answer.status_code, answer.json()["message"]) == (400, "The Content-Length is not a number.")
+
+
+@pytest.mark.parametrize("path", ["/api/drives", "/api/drives/1", "/api/job-domains", "/api/students", "/livez"])
+async def test_head_is_get_without_the_body(api: Api, path: str) -> None:
+    await api.post("/api/drives", json=DRIVE)
+    full, empty = await api.get(path), await api._ask("HEAD", path, "HEAD", None)
+    assert (empty.status_code, empty.content) == (200, b"")
+    for name in ("content-type", "content-length", "etag"):
+        assert empty.headers.get(name) == full.headers.get(name)
+
+
+async def test_head_of_an_endless_answer_ends(api: Api) -> None:
+    job = (await api.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()["job"]["id"]
+    answer = await api._ask("HEAD", f"/api/jobs/{job}/events", "HEAD", None)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/drives", "GET, HEAD, OPTIONS, POST"),
+        ("/api/drives/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("/api/students/import", "OPTIONS, POST"),
+        ("/livez", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_a_path_tells_its_methods(api: Api, path: str, methods: str) -> None:
+    asked = await api.client.options(path)
+    assert (asked.status_code, asked.headers["allow"]) == (204, methods)
+    refused = await api.client.put(path)
+    assert (refused.status_code, refused.headers["allow"]) == (405, methods)
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_path_that_is_not_there_has_no_methods(api: Api) -> None:
+    for method in ("OPTIONS", "PUT", "HEAD"):
+        assert (await api.client.request(method, "/api/nothing")).status_code == 404
+
+
+async def test_browsers_are_told_what_not_to_do(api: Api) -> None:
+    for answer in (await api.get("/api/drives"), await api.client.get("/api/nothing"), await api.client.get("/livez")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert "content-security-policy" not in answer.headers
+    page = await api.client.get("/api/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_a_method_of_the_callers_own_invention_is_no_label(api: Api) -> None:
+    await api.client.request("INVENTED", "/api/drives")
+    assert "INVENTED" not in (await api.client.get("/metrics")).text
+
+
+# --- Other origins
+
+
+def preflight(origin: str, method: str = "PATCH", headers: str = "authorization,idempotency-key") -> dict[str, str]:
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
+
+
+async def test_no_other_origin_is_let_in_unless_it_is_listed(api: Api) -> None:
+    answer = await api.get("/api/drives", headers={"Origin": FRONTEND})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    asked = await api.client.options("/api/drives/1", headers=preflight(FRONTEND))
+    assert not [name for name in asked.headers if name.startswith("access-control")]
+
+
+async def test_a_listed_origin_may_call_and_no_other(database_url: str, tmp_path: Path) -> None:
+    async with replica(database_url, tmp_path, cors_origins=f"{FRONTEND}, http://localhost:5173") as api:
+        for origin in (FRONTEND, "http://localhost:5173"):
+            asked = await api.client.options("/api/drives/1", headers=preflight(origin))
+            assert asked.status_code == 200
+            assert asked.headers["access-control-allow-origin"] == origin
+            assert "PATCH" in asked.headers["access-control-allow-methods"]
+            answer = await api.get("/api/drives", headers={"Origin": origin})
+            assert answer.headers["access-control-allow-origin"] == origin
+            assert "ETag" in answer.headers["access-control-expose-headers"]
+            assert "access-control-allow-credentials" not in answer.headers
+            refused = await api.client.get("/api/drives", headers={"Origin": origin})
+            assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin)
+        other = "https://placement.college.edu.evil.example"
+        assert (await api.client.options("/api/drives/1", headers=preflight(other))).status_code == 400
+        answer = await api.get("/api/drives", headers={"Origin": other})
+        assert "access-control-allow-origin" not in answer.headers
+
+
+# --- Limits
+
+
+async def test_who_asks_too_fast_is_told_to_wait(database_url: str, tmp_path: Path) -> None:
+    async with replica(database_url, tmp_path, requests_per_second=0.5, requests_burst=3) as api:
+        answers = [await api.get("/api/drives", "STAFF", 7) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
+        assert answers[-1].headers["content-type"] == "application/problem+json"
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
+        assert "Too many requests" in answers[-1].json()["message"]
+        assert (await api.get("/api/drives", "STAFF", 8)).status_code == 200
+        for path in ("/livez", "/readyz", "/metrics"):
+            for _ in range(5):
+                assert (await api.client.get(path)).status_code == 200
+
+
+async def test_ordinary_polling_never_meets_the_limit(api: Api) -> None:
+    """A student with 20 open drives, three tabs, all at once: 123 requests, twice."""
+    for _ in range(2 * 123):
+        assert (await api.get("/api/job-domains", "STUDENT", 7)).status_code == 200
+
+
+# --- The built frontend
+
+
+@pytest_asyncio.fixture
+async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """An API that serves a frontend as bundlers write it, next to a file that is none of its business."""
+    dist = tmp_path / "dist"
+    (dist / "assets").mkdir(parents=True)
+    (dist / "index.html").write_text("<!doctype html><title>Placement</title>")
+    (dist / "assets" / "index-DiwrgTda.js").write_text("run()")
+    (dist / "assets" / "logo-of-the-college.svg").write_text("<svg/>")
+    (dist / "favicon.ico").write_bytes(b"\0\0")
+    (tmp_path / "secret.txt").write_text("secret")
+    (dist / "assets" / "link.txt").symlink_to(tmp_path / "secret.txt")
+    async with replica(database_url, tmp_path, frontend_dist=dist) as api:
+        yield api.client
+
+
+@pytest.mark.parametrize("path", ["/", "/drives/7", "/drives/7/", "/index.html", "/any/thing/else", "/assets", "/apis"])
+async def test_pages_are_the_one_page(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "Placement" in answer.text
+    assert answer.headers["cache-control"] == "no-cache"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert (await client.get(path, headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
+    assert (await client.head(path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "caching"),
+    [
+        ("/assets/index-DiwrgTda.js", "public, max-age=31536000, immutable"),
+        ("/assets/logo-of-the-college.svg", "no-cache"),
+        ("/favicon.ico", "no-cache"),
+    ],
+)
+async def test_assets_are_kept_as_long_as_their_name_says(client: httpx.AsyncClient, path: str, caching: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, caching)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api", "/api/nothing", "/uploads/x.pdf", "/uploads", "/internal/jobs", "/assets/gone-DiwrgTda.js", "/a.js"],
+)
+async def test_what_is_no_page_stays_a_json_404(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_the_api_is_not_shadowed(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/drives")).status_code == 401
+    assert (await client.get("/livez")).json() == {"status": "live"}
+    assert (await client.get("/api/auth/login")).status_code == 405
+    assert (await client.post("/drives/7")).status_code == 405
+    assert (await client.get("/api/openapi.json")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret.txt", "/assets/../../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt",
+        "/assets/%2e%2e/%2e%2e/secret.txt",
+        "//etc/passwd", "/assets/link.txt", "/..\\secret.txt", "/%00", "/" + "a" * 5000,
+    ],
+)  # fmt: skip
+async def test_nothing_outside_the_folder_is_ever_read(client: httpx.AsyncClient, path: str) -> None:
+    # As a hostile client sends it: httpx would clean the path up.
+    request = client.build_request("GET", "/")
+    request.url = request.url.copy_with(raw_path=path.encode())
+    answer = await client.send(request)
+    assert answer.status_code in (200, 404)
+    assert "secret" not in answer.text
+    assert "root:" not in answer.text
+
+
+async def test_without_a_frontend_the_root_is_a_json_404(api: Api) -> None:
+    answer = await api.client.get("/")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
