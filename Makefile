@@ -38,8 +38,11 @@ format: ## Lay the code out as `make lint` wants it
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
+# Two at a time, each with servers of its own: most of a test is waiting.
+PYTEST ?= pytest -n 2 --dist loadfile
+
 test: ## Every test, at small sizes
-	$(RUN) pytest
+	$(RUN) $(PYTEST)
 
 test-full: ## Every test, at the sizes that the issues name
-	PLACEWIRE_TEST_SIZE=full $(RUN) pytest
+	PLACEWIRE_TEST_SIZE=full $(RUN) pytest --timeout 900

@@ -233,3 +233,13 @@ async def test_a_new_table_is_compared_unless_it_is_listed(sound: str, owner: "O
     assert told(await verify(sound)) == {}
     await owner.execute("INSERT INTO new_screen VALUES (1)")
     assert told(await verify(sound)) == {"new_screen": 1}
+
+
+async def test_a_roll_number_given_up_and_taken_again_is_no_difference(api: Api, database_url: str) -> None:
+    first = {"name": "A", "email": "a@college.edu", "roll_number": "R-1"}
+    enrolled = await api.post("/api/students", json=first)
+    assert enrolled.status_code == 201, enrolled.text
+    revised = await api.patch(f"/api/students/{enrolled.json()['student_id']}", json={"roll_number": "R-2"})
+    assert revised.status_code == 200, revised.text
+    assert (await api.post("/api/students", json={**first, "email": "b@college.edu"})).status_code == 201
+    assert (await verify(database_url)).differences == 0

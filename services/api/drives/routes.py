@@ -1,11 +1,9 @@
 """Drives over HTTP."""
 
 import hashlib
-import time
 from typing import Annotated, Any
 
 import orjson
-import structlog
 from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -20,7 +18,7 @@ from services.api.access import ANYONE, allow
 from services.api.commands import Asking, Committed, Work, asking, perform
 from services.api.conditional import answered, tagged
 from services.api.context import Context, Ctx, context_of
-from services.api.drives import documents, handlers, sql
+from services.api.drives import documents, handlers, pdf_files, sql
 from services.api.drives.decider import (
     Command,
     DeleteDrive,
@@ -29,16 +27,11 @@ from services.api.drives.decider import (
     ReviseDrive,
     StopRegistrations,
 )
-from services.api.drives.forms import Pdf, changes_of, json_object, new_drive, stored_name
+from services.api.drives.forms import changes_of, json_object, new_drive
 from services.api.drives.view import drive_object
 from services.api.fields import MAX_INTEGER, WHOLE
 
 router = APIRouter(prefix="/api/drives", tags=["drives"])
-
-PDF_FOLDER = "job-descriptions"
-UPLOADS = "/uploads/"
-
-log = structlog.get_logger()
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Ask = Annotated[Asking, Depends(asking)]
@@ -72,7 +65,7 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
     400 when a field or the PDF is wrong. The answer shows the drive as committed.
     """
     asked = await new_drive(request)
-    path = await _store(ctx, asked.pdf)
+    path = await pdf_files.store(ctx.storage, asked.pdf)
     posting = asked.posting.model_copy(update={"pdf_path": path})
 
     kept = False
@@ -96,7 +89,7 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
         raise
     finally:
         if not kept:
-            await _forget(ctx, path)
+            await pdf_files.forget(ctx.storage, path)
 
 
 @router.patch("/{drive_id}", **documents.REVISE)
@@ -162,7 +155,7 @@ async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Pri
     said = {"message": "Drive deleted successfully"}
     answer = await _perform(ctx, who, ask, DeleteDrive(drive_id), {}, said)
     if row is not None:
-        await _forget(ctx, row["pdf_path"])
+        await pdf_files.forget(ctx.storage, row["pdf_path"])
     return answer
 
 
@@ -199,20 +192,3 @@ async def _committed(
         assert row is not None
         body = drive_object(row, ctx.links)
     return Committed(body, handlers.job_of(done), Kind.ELIGIBILITY, status)
-
-
-async def _store(ctx: Context, pdf: Pdf | None) -> str | None:
-    if pdf is None:
-        return None
-    path = f"{PDF_FOLDER}/{stored_name(pdf.name, at_ms=time.time_ns() // 1_000_000)}"
-    await ctx.storage.write(path, pdf.content)
-    return UPLOADS + path
-
-
-async def _forget(ctx: Context, pdf_path: str | None) -> None:
-    if pdf_path is None:
-        return
-    try:
-        await ctx.storage.delete(pdf_path.removeprefix(UPLOADS))
-    except Exception as error:  # noqa: BLE001 - what the request was about is done; a file without a drive is swept up
-        log.warning("pdf.not_deleted", path=pdf_path, reason=f"{type(error).__name__}: {error}")
