@@ -29,7 +29,7 @@ SET transaction_timeout = 0;
 MAKE_TABLE = "CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL)"
 # Within a chunk all enrolments come before all revisions, so that a number given up and taken again is held twice for a
 # moment. The live tables were never without these constraints; here they would only refuse what has happened.
-LET_PASS = """
+ALLOW_REUSE = """
 ALTER TABLE pg_temp.students DROP CONSTRAINT students_roll_number_key;
 ALTER TABLE pg_temp.users DROP CONSTRAINT users_email_key;
 """
@@ -71,7 +71,7 @@ async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
     await connection.execute(SESSION)
     for table in tables:
         await connection.execute(MAKE_TABLE.format(name=table.name))
-    await connection.execute(LET_PASS)
+    await connection.execute(ALLOW_REUSE)
     await connection.execute(READ_ONLY_FROM_NOW_ON)
 
 

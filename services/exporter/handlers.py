@@ -42,15 +42,16 @@ async def prepare(
     making = partial(_make, storage, database, claimed.fence, asked, progress)
     made = await _while_storage_refuses(making, tries)
     try:
+        async with database.connection() as connection:  # by itself: the effect takes the stream before the job
+            await jobs.tell(connection, claimed, {"rows": made.rows})
         yield partial(complete, made, kept)
     except BaseException:
         await _forget_unless_recorded(storage, database, asked, made.path)
         raise
 
 
-async def complete(made: Made, kept: timedelta, connection: Connection, claimed: Claim) -> Outcome:
+async def complete(made: Made, kept: timedelta, _connection: Connection, claimed: Claim) -> Outcome:
     """What makes the file known."""
-    await jobs.tell(connection, claimed, {"rows": made.rows})
     event, told = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
     return Outcome(told, claimed.subject, [event])
 

@@ -7,7 +7,9 @@ the same bytes. Source: ECMA-376 parts 1 and 2; zipfile's default timestamp is 1
 
 import asyncio
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from functools import partial
 from typing import IO, Any
 from xml.sax.saxutils import escape
 
@@ -56,24 +58,33 @@ STYLES = f"""{_HEAD}<styleSheet xmlns="{_MAIN}"><numFmts count="2"><numFmt numFm
 
 async def write(connection: Connection, asked: ExportRequested, file: Written) -> int:
     """The file's rows. Compresses in a thread; the server waits meanwhile."""
-    book = Workbook(asked.columns)
     block = bytearray()
+    with closing(Workbook(asked.columns)) as book:
 
-    async def hand_on(content: bytes) -> None:
-        made = await asyncio.to_thread(book.add_rows, content)
-        if made:
-            await file.write(made)
-
-    async def take(chunk: bytes) -> None:
-        block.extend(chunk)
-        if len(block) >= BLOCK_BYTES:
-            await hand_on(bytes(block))
+        async def hand_on() -> None:
+            made = await _in_thread(partial(book.add_rows, bytes(block)))
             block.clear()
+            if made:
+                await file.write(made)
 
-    status = await connection.copy_from_query(xlsx_query(asked), output=take, format="text", encoding="utf-8")
-    await hand_on(bytes(block))
-    await file.write(await asyncio.to_thread(book.finish))
+        async def take(chunk: bytes) -> None:
+            block.extend(chunk)
+            if len(block) >= BLOCK_BYTES:
+                await hand_on()
+
+        status = await connection.copy_from_query(xlsx_query(asked), output=take, format="text", encoding="utf-8")
+        await hand_on()
+        await file.write(await _in_thread(book.finish))
     return rows_in(status)
+
+
+async def _in_thread(work: Callable[[], bytes]) -> bytes:
+    """Returns, or is cancelled, only when the thread is done."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    finally:
+        await asyncio.wait([working])
 
 
 class Workbook:
@@ -118,6 +129,11 @@ class Workbook:
         )
         self._package.close()
         return self._sink.taken()
+
+    def close(self) -> None:
+        """For one that is given up; after ``finish``: nothing."""
+        self._sheet.close()
+        self._package.close()
 
     def _next_sheet(self) -> IO[bytes]:
         self._sheets += 1

@@ -1,8 +1,10 @@
 """No cell of an export is a formula, and every cell is what stood in the table: by parsing files back."""
 
 import csv
+import gc
 import io
 import re
+from contextlib import closing
 from pathlib import Path
 
 import asyncpg
@@ -125,7 +127,7 @@ def as_spreadsheets_read(text: str) -> str:
     return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), text)
 
 
-async def test_many_rows_take_several_sheets() -> None:
+def test_many_rows_take_several_sheets() -> None:
     book = xlsx_file.Workbook(["n"], rows_a_sheet=4)
     content = b""
     rows = [f"<row><c><v>{n}</v></c></row>\n".encode() for n in range(8)]
@@ -142,3 +144,10 @@ def test_a_workbook_without_rows_has_its_header() -> None:
     book = xlsx_file.Workbook(["a & b"])
     [sheet] = openpyxl.load_workbook(io.BytesIO(book.add_rows(b"") + book.finish())).worksheets
     assert [list(row) for row in sheet.iter_rows(values_only=True)] == [["a & b"]]
+
+
+def test_a_workbook_given_up_is_closed_without_a_word() -> None:
+    with closing(xlsx_file.Workbook(["a"])) as book:
+        book.add_rows(b"<row/>\n")
+    del book
+    gc.collect()  # a complaint from a destructor would fail the test

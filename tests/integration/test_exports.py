@@ -5,6 +5,8 @@ import csv
 import hashlib
 import io
 from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import httpx
 import openpyxl
 import pytest
 
+from chassis.database import Connection, Database
+from chassis.errors import OutcomeUnknown
 from contracts.exports import COLUMNS, ExportKind
 from contracts.jobs import State, Via
 from tests.conftest import Api
@@ -161,7 +165,7 @@ async def test_byte_order_mark_and_delimiter(
     [
         ({"kind": "attendance", "columns": ["name", "salary"]}, 422, "Unknown columns: salary. attendance has: att"),
         ({"kind": "attendance", "columns": ["name", "name"]}, 422, "name each column once"),
-        ({"kind": "attendance", "columns": []}, 422, "name each column once"),
+        ({"kind": "attendance", "columns": []}, 422, "columns"),
         ({"kind": "attendance", "drive_id": None}, 422, "needed"),
         ({"kind": "finished_drives"}, 422, "has no meaning"),
         ({"kind": "registrations", "drive_id": 2**31 - 1}, 404, "Drive not found"),
@@ -341,6 +345,34 @@ async def test_a_file_whose_effect_fails_is_deleted(
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 2)
     assert stored(tmp_path) == [f"{export['export_id']}-2.csv"]
+
+
+async def test_a_file_whose_commit_was_not_heard_of_stays(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = await asked(api, kind="finished_drives")
+    transaction = Database.transaction
+    lost: list[str] = []
+
+    @asynccontextmanager
+    async def committed_and_lost(self: Database, **options: Any) -> AsyncIterator[Connection]:
+        async with transaction(self, **options) as connection:
+            yield connection
+        if not options and not lost:  # the effect's, and no other's
+            lost.append("the connection")
+            raise OutcomeUnknown(lost[0])
+
+    monkeypatch.setattr(Database, "transaction", committed_and_lost)
+    async with exporting(database_url, tmp_path) as runner:
+        [job] = await done(runner, export["export_id"])
+
+        async def at_rest() -> bool:
+            return runner.busy == 0
+
+        await eventually(at_rest)
+    assert (job.state, lost, len(stored(tmp_path))) == (State.SUCCEEDED, ["the connection"], 1)
+    assert (await api.get(f"/api/exports/{export['export_id']}/file")).status_code == 200
+    assert await owner.fetchval("SELECT count(*) FROM es.event WHERE type = 'placewire.export.completed.v1'") == 1
 
 
 async def test_a_refusing_storage_is_told_to_people(

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from chassis.database import Connection
 from chassis.errors import Invalid
 from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import allow
-from services.api.analytics import freshness, sql
+from services.api.analytics import documents, freshness, sql
 from services.api.analytics.sql import Window
 from services.api.context import Context, Ctx
 from services.api.presentation import instant_text
@@ -53,7 +53,10 @@ router = APIRouter(
 
 # A form that leaves the field empty asks for every drive.
 DriveId = Annotated[
-    Annotated[int, Field(ge=1, le=2**31 - 1)] | None, BeforeValidator(lambda given: given or None), Query()
+    Annotated[int, Field(ge=1, le=2**31 - 1)] | None,
+    BeforeValidator(lambda given: given or None),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"const": ""}]}),
+    Query(),
 ]
 
 
@@ -85,7 +88,7 @@ class Asked:
 Ask = Annotated[Asked, Depends()]
 
 
-@router.get("/summary")
+@router.get("/summary", **documents.SUMMARY)
 async def summary(ask: Ask) -> Response:
     """Totals of the window. ``posted`` includes pending drives; ``as_of`` is when the views were refreshed."""
 
@@ -95,13 +98,13 @@ async def summary(ask: Ask) -> Response:
     return await ask.answer(read)
 
 
-@router.get("/drives-over-time")
+@router.get("/drives-over-time", **documents.DRIVES_OVER_TIME)
 async def drives_over_time(ask: Ask) -> Response:
     """``[{day, count}]``, ascending, only days with drives."""
     return await ask.answer(_rows(sql.drives_over_time))
 
 
-@router.get("/registrations-by-drive")
+@router.get("/registrations-by-drive", **documents.REGISTRATIONS_BY_DRIVE)
 async def registrations_by_drive(ask: Ask, limit: Annotated[int, Query(ge=1, le=MAX_DRIVES)] = 10) -> Response:
     """``[{drive_id, company_name, job_title, registrations}]``, most first, zeros included."""
 
@@ -111,7 +114,7 @@ async def registrations_by_drive(ask: Ask, limit: Annotated[int, Query(ge=1, le=
     return await ask.answer(_rows(most_first))
 
 
-@router.get("/attendance-trend")
+@router.get("/attendance-trend", **documents.ATTENDANCE_TREND)
 async def attendance_trend(ask: Ask) -> Response:
     """``[{day, percent}]``: present of those marked, by the day on which the drive was created."""
     return await ask.answer(_rows(sql.attendance))

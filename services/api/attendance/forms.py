@@ -9,27 +9,8 @@ from chassis.errors import Invalid
 from contracts.attendance import Presence
 
 MAX_INTEGER = 2**31 - 1
-NUMBER = re.compile(r"[0-9]{1,10}")
+NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}
-
-MARK_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["student_id", "status"],
-                    "properties": {
-                        "student_id": ID_SCHEMA,
-                        "status": {"type": "string", "enum": [status.value for status in Presence]},
-                    },
-                },
-                "example": {"student_id": 17, "status": "PRESENT"},
-            }
-        },
-    }
-}
 
 
 async def _drive_number(drive_id: Annotated[str, Path(json_schema_extra=ID_SCHEMA)]) -> int:
@@ -41,9 +22,11 @@ DriveNumber = Annotated[int, Depends(_drive_number)]
 
 def number(value: Any, otherwise: str) -> int:
     """``value`` as an id, from JSON or from a path. Raises ``Invalid`` (400) saying ``otherwise``."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON has one kind of number
     if isinstance(value, bool) or not isinstance(value, int | str) or not NUMBER.fullmatch(str(value)):
         raise Invalid(otherwise, status=400)
-    if not 1 <= (found := int(value)) <= MAX_INTEGER:
+    if (found := int(value)) > MAX_INTEGER:
         raise Invalid(otherwise, status=400)
     return found
 

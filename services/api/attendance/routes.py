@@ -13,9 +13,9 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import allow
-from services.api.attendance import handlers, sql
+from services.api.attendance import documents, handlers, sql
 from services.api.attendance.csv_file import attendance_csv
-from services.api.attendance.forms import MARK_BODY, DriveNumber, mark_of
+from services.api.attendance.forms import DriveNumber, mark_of
 from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Ctx
 from services.api.drives import sql as drives
@@ -28,7 +28,7 @@ Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
 Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 
 
-@router.post("/{drive_id}/mark", openapi_extra=MARK_BODY)
+@router.post("/{drive_id}/mark", **documents.MARK)
 async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
     """Mark a registered student PRESENT or ABSENT, or change the mark, until attendance is published.
 
@@ -45,7 +45,7 @@ async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who:
     return await perform(ctx, who, ask, {"student_id": student_id, "status": status}, work)
 
 
-@router.get("/{drive_id}/list")
+@router.get("/{drive_id}/list", **documents.LIST)
 async def list_attendance(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
     """The students who were marked. Empty for an unknown drive."""
     async with ctx.database.connection() as connection:
@@ -53,7 +53,7 @@ async def list_attendance(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Resp
     return json_response([dict(row) for row in rows])
 
 
-@router.post("/{drive_id}/publish")
+@router.post("/{drive_id}/publish", **documents.PUBLISH)
 async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
     """Lock the attendance and finish the drive. 400 when it is published already, or when nobody was marked."""
 
@@ -61,10 +61,13 @@ async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -
         await handlers.publish(connection, drive_id, ask.cause(who), new_id)
         return Committed({"message": "Attendance published"})
 
-    return await perform(ctx, who, ask, {}, work)
+    try:
+        return await perform(ctx, who, ask, {}, work)
+    finally:
+        ctx.lists.drop()
 
 
-@router.get("/{drive_id}/download-csv")
+@router.get("/{drive_id}/download-csv", **documents.CSV)
 async def download_csv(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
     """The marks as a CSV file."""
     async with ctx.database.connection() as connection:

@@ -2,13 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from contracts.exports import ExportFormat, ExportKind
 from services.api.documents import Document, Instant, JobBrief, documented
+from services.api.fields import MAX_INTEGER, WHOLE
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 ColumnName = Annotated[str, Field(min_length=1, max_length=100)]
+Columns = Annotated[list[ColumnName], Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True})]
+DriveId = Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]
 
 
 class FileWanted(BaseModel):
@@ -17,8 +21,8 @@ class FileWanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: ExportFormat = ExportFormat.CSV
-    columns: list[ColumnName] | None = Field(default=None, max_length=100, examples=[["roll_number", "name"]])
-    byte_order_mark: bool = False
+    columns: Columns | None = Field(default=None, examples=[["roll_number", "name"]])
+    byte_order_mark: StrictBool = False
     delimiter: Literal[",", ";", "\t", "|"] = ","
 
 
@@ -26,7 +30,7 @@ class NewExport(FileWanted):
     """``drive_id`` names the drive; finished drives have none."""
 
     kind: ExportKind
-    drive_id: int | None = Field(default=None, ge=1, le=2**31 - 1, examples=[42])
+    drive_id: DriveId | None = Field(default=None, examples=[42])
 
 
 class Export(Document):
@@ -71,15 +75,25 @@ _HEADERS = {
     }.items()
 }
 _FILE = {"schema": {"type": "string", "format": "binary"}}
+_CONTENT = {
+    "text/csv": _FILE,
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": _FILE,
+}
+_PART = {"Content-Range": {"description": "Which bytes, of how many.", "schema": {"type": "string"}}}
 
 CREATE = documented(ExportAndJob, {**NO_DRIVE, **COLUMNS}, says="The finished export.", job=True)
 LIST = documented(list[Export], says="Exports, newest first.")
 GET = documented(Export, NO_EXPORT, says="The export as it stands.")
 FILE: dict[str, Any] = {
+    "response_class": StreamingResponse,
     "response_description": "The file.",
     "responses": {
-        200: {"content": {"text/csv": _FILE, "application/octet-stream": _FILE}, "headers": _HEADERS},
-        206: {"description": "The part that was asked for (Range).", "headers": _HEADERS},
+        200: {"content": _CONTENT, "headers": _HEADERS},
+        206: {
+            "description": "The part that was asked for (Range).",
+            "content": _CONTENT,
+            "headers": _HEADERS | _PART,
+        },
         307: {"description": "The file is in a bucket: the link there is good for five minutes."},
         **documented(
             None,

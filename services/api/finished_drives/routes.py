@@ -15,7 +15,7 @@ from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import allow
 from services.api.context import Context, Ctx
-from services.api.finished_drives import sql
+from services.api.finished_drives import documents, sql
 from services.api.finished_drives.pdf_file import finished_pdf
 from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
 from services.api.finished_drives.xlsx_file import XLSX, finished_xlsx
@@ -27,14 +27,14 @@ router = APIRouter(prefix="/api/finished-drives", tags=["finished drives"])
 Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 
 
-@router.get("")
+@router.get("", **documents.LIST)
 async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Reader) -> Response:
     """Finished drives, newest first. 400 for a period or limit that makes no sense."""
     rows = await _finished(ctx, period, limit)
     return json_response([_finished_object(row, ctx.links) for row in rows])
 
 
-@router.get("/download-excel")
+@router.get("/download-excel", **documents.EXCEL)
 async def download_excel(
     period: AskedPeriod, ctx: Ctx, _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)]
 ) -> Response:
@@ -43,7 +43,7 @@ async def download_excel(
     return _file(await asyncio.to_thread(finished_xlsx, rows), "xlsx", XLSX)
 
 
-@router.get("/download-pdf")
+@router.get("/download-pdf", **documents.PDF)
 async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Reader) -> Response:
     """The finished drives of a period as a PDF report."""
     rows = await _finished(ctx, period)

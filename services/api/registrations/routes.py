@@ -16,7 +16,7 @@ from services.api.access import allow
 from services.api.commands import Asking, Committed, asking, perform
 from services.api.context import Ctx
 from services.api.presentation import decimal_text, instant_text
-from services.api.registrations import handlers, sql
+from services.api.registrations import documents, handlers, sql
 
 router = APIRouter(prefix="/api/registrations", tags=["registrations"])
 
@@ -24,7 +24,7 @@ DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Student = Annotated[Principal, allow(Role.STUDENT)]
 
 
-@router.post("/{drive_id}/register", status_code=201)
+@router.post("/{drive_id}/register", **documents.REGISTER)
 async def register(drive_id: DriveId, ctx: Ctx, ask: Annotated[Asking, Depends(asking)], who: Student) -> Response:
     """Register the caller. 403 while the drive is not posted, or when it is not for him; 409 when he is registered."""
     cause = ask.cause(who)
@@ -42,7 +42,7 @@ async def register(drive_id: DriveId, ctx: Ctx, ask: Annotated[Asking, Depends(a
     return await perform(ctx, who, ask, {}, work)
 
 
-@router.get("/mine")
+@router.get("/mine", **documents.MINE)
 async def mine(ctx: Ctx, who: Student) -> Response:
     """The caller's registrations with their drives, newest first."""
     async with ctx.database.connection() as connection:
@@ -50,7 +50,7 @@ async def mine(ctx: Ctx, who: Student) -> Response:
     return json_response([_with_drive(row) for row in rows])
 
 
-@router.get("/{drive_id}/check")
+@router.get("/{drive_id}/check", **documents.CHECK)
 async def check(drive_id: DriveId, ctx: Ctx, who: Student) -> Response:
     """``{registered}``: is the caller registered for this drive?"""
     async with ctx.database.connection() as connection:
@@ -58,7 +58,7 @@ async def check(drive_id: DriveId, ctx: Ctx, who: Student) -> Response:
     return json_response({"registered": registered})
 
 
-@router.get("/{drive_id}/list")
+@router.get("/{drive_id}/list", **documents.LIST)
 async def list_registrations(
     drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD, Role.STAFF)]
 ) -> Response:

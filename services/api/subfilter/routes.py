@@ -9,21 +9,20 @@ from fastapi.responses import Response
 from chassis.errors import NotFound
 from chassis.identity import Principal
 from chassis.responses import json_response
-from contracts.students import Cgpa
 from contracts.users import Role
 from services.api.access import allow
 from services.api.context import Ctx
 from services.api.drives import sql as drives
-from services.api.fields import NO_NUL
+from services.api.fields import NO_NUL, Cgpa
 from services.api.presentation import decimal_text
-from services.api.subfilter import sql
+from services.api.subfilter import documents, sql
 
 router = APIRouter(prefix="/api/subfilter", tags=["eligibility"])
 
 MAX_INTEGER = 2**31 - 1
 
 
-@router.get("/{drive_id}/apply")
+@router.get("/{drive_id}/apply", **documents.APPLY)
 async def apply(
     drive_id: Annotated[int, Path(ge=1, le=MAX_INTEGER)],
     ctx: Ctx,
