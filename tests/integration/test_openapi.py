@@ -29,7 +29,7 @@ from tests.system import bearer
 EXAMPLES = 12
 
 # Rooms whose documents are still to be written: only what they answer with a 5xx counts.
-UNDOCUMENTED = ("attendance", )
+UNDOCUMENTED = ("attendance",)
 
 # Values that only the database knows, so that no schema can say which are right: these may be refused besides.
 REFUSED_BY_DATA = {
