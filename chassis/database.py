@@ -1,5 +1,6 @@
 """One engine per process. Statements are SQL by hand on the asyncpg connection inside it; this is the only commit."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -20,7 +21,7 @@ else:
     Connection: TypeAlias = asyncpg.Connection
 
 CONNECT_TIMEOUT_S = 5.0
-CHECKOUT_TIMEOUT_S = 5.0
+CHECKOUT_TIMEOUT_S = 10.0
 
 # SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x), read-only
 # standby (25006). Source: PostgreSQL 18, appendix A.
@@ -44,6 +45,8 @@ class Database:
                 "server_settings": {"application_name": application_name, "timezone": "UTC"},
             },
         )
+        # The pool's own queue lets newcomers overtake who waits: in a stampede, for as long as it lasts.
+        self._turns = asyncio.Semaphore(pool_size)
         self.url = url
 
     @asynccontextmanager
@@ -92,6 +95,18 @@ class Database:
 
     @asynccontextmanager
     async def _checked_out(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            await asyncio.wait_for(self._turns.acquire(), CHECKOUT_TIMEOUT_S)
+        except TimeoutError as error:
+            raise Unavailable("every connection to the database is in use") from error
+        try:
+            async with self._connected() as pooled:
+                yield pooled
+        finally:
+            self._turns.release()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
         try:
             pooled = await self._engine.connect()
             # A server restart closes idle connections; the driver has noticed, the pool has not.

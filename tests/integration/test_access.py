@@ -165,11 +165,11 @@ async def test_guesses_that_come_together_are_counted_together(api: Api) -> None
 
 def test_the_throttle_opens_again_after_its_window() -> None:
     throttle = Throttle(2)
-    throttle.book("a", now=0)
-    throttle.book("a", now=1)
+    throttle.failed("a", now=0)
+    throttle.failed("a", now=1)
     with pytest.raises(Throttled):
-        throttle.book("a", now=59)
-    throttle.book("a", now=61.5)
+        throttle.check("a", now=59)
+    throttle.check("a", now=61.5)
 
 
 async def sign_in(api: Api, password: str = USER["password"]) -> dict[str, str]:

@@ -40,13 +40,15 @@ async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()
     """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many."""
     throttle: Throttle = request.app.state.throttle
     email = body.email if body else ""
-    throttle.book(email)
-    async with ctx.database.connection() as connection:
-        row = await sql.by_email(connection, email)
-    password = body.password.get_secret_value() if body else ""
-    if not await is_password(password, row["password_hash"] if row else None) or row is None:
-        telemetry.LOGINS.labels("refused").inc()
-        raise Unauthenticated("Invalid credentials")
+    async with throttle.turn(email):
+        throttle.check(email)
+        async with ctx.database.connection() as connection:
+            row = await sql.by_email(connection, email)
+        password = body.password.get_secret_value() if body else ""
+        if not await is_password(password, row["password_hash"] if row else None) or row is None:
+            throttle.failed(email)
+            telemetry.LOGINS.labels("refused").inc()
+            raise Unauthenticated("Invalid credentials")
     throttle.succeeded(email)
     telemetry.LOGINS.labels("accepted").inc()
     return json_response(_signed_in(ctx, row, row["password_version"]))

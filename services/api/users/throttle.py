@@ -1,8 +1,10 @@
 """Slows down guessing: after too many wrong passwords an e-mail address must wait."""
 
+import asyncio
 import math
 import time
 from collections import OrderedDict, deque
+from weakref import WeakValueDictionary
 
 from chassis.errors import Throttled
 
@@ -17,12 +19,17 @@ class Throttle:
     def __init__(self, failures_per_minute: int) -> None:
         self._most = failures_per_minute
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def book(self, address: str, *, now: float | None = None) -> None:
-        """Count a try as failed until it has succeeded: those that come together must not all pass.
+    def turn(self, address: str) -> asyncio.Lock:
+        """Held while one password for ``address`` is checked: guesses that come together are counted one by one."""
+        lock = self._turns.get(address)
+        if lock is None:
+            lock = self._turns[address] = asyncio.Lock()
+        return lock
 
-        Raises ``Throttled`` while ``address`` has failed too often.
-        """
+    def check(self, address: str, *, now: float | None = None) -> None:
+        """Raises ``Throttled`` while ``address`` has failed too often."""
         now = time.monotonic() if now is None else now
         failures = self._failures.get(address)
         while failures and now - failures[0] > WINDOW_S:
@@ -31,8 +38,9 @@ class Throttle:
             wait_s = max(1, math.ceil(WINDOW_S - (now - failures[0])))
             raise Throttled(f"Too many wrong passwords. Try again in {wait_s} s.", retry_after_s=wait_s)
 
+    def failed(self, address: str, *, now: float | None = None) -> None:
         failures = self._failures.setdefault(address, deque(maxlen=self._most))
-        failures.append(now)
+        failures.append(time.monotonic() if now is None else now)
         self._failures.move_to_end(address)
         while len(self._failures) > MAX_ADDRESSES:
             self._failures.popitem(last=False)
