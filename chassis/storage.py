@@ -1,5 +1,6 @@
 """Files in object storage, or below a folder: whatever ``STORAGE_URL`` names."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -44,8 +45,9 @@ class Storage:
     async def check(self) -> None:
         """Write, and delete, an empty file. Raises ``StorageUnusable``."""
         try:
-            await obstore.put_async(self._store, ".writable", b"")
-            await obstore.delete_async(self._store, ".writable")
+            # Not obstore's async calls: a process that ends within a moment after one is aborted now and then (tried).
+            await asyncio.to_thread(obstore.put, self._store, ".writable", b"")
+            await asyncio.to_thread(obstore.delete, self._store, ".writable")
         except (BaseError, OSError) as error:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
