@@ -29,7 +29,6 @@ MAX_ATTEMPTS = 6
 BRAKE_AFTER_DEAD = 20
 # Rescues what nobody woke us for: leases that ran out, jobs received by a process that died.
 POLL_S = 1.0
-WAIT_POLL_S = 0.5
 
 log = structlog.get_logger()
 
@@ -56,7 +55,6 @@ class Runner:
         self._free = at_once
         self._lease = timedelta(seconds=lease_s)
         self._wake = asyncio.Event()
-        self._ended: dict[UUID, asyncio.Event] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._claiming = True
         self._dead_in_a_row = 0
@@ -84,21 +82,10 @@ class Runner:
             self._notifier.notify(notify.JOB, str(id_))
         return received
 
-    async def wait(self, job_id: UUID, *, timeout_s: float) -> Job | None:
-        """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
-        ended = self._ended.setdefault(job_id, asyncio.Event())
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        try:
-            while True:
-                ended.clear()
-                async with self._database.connection() as connection:
-                    job = await jobs.read(connection, job_id)
-                left = deadline - asyncio.get_running_loop().time()
-                if job is None or job.state.ended or left <= 0:
-                    return job
-                await _wait_for(ended, min(left, WAIT_POLL_S))  # another replica may be the one that ends it
-        finally:
-            self._ended.pop(job_id, None)
+    async def read(self, job_id: UUID) -> Job | None:
+        """The job as it stands; ``None`` when there is no such job."""
+        async with self._database.connection() as connection:
+            return await jobs.read(connection, job_id)
 
     async def run(self) -> None:
         """Claim and run until cancelled or stopped."""
@@ -187,8 +174,6 @@ class Runner:
             finally:
                 self._notifier.notify(notify.JOB, str(claimed.id))
                 self._notifier.notify(notify.OUTBOX)
-                if waiting := self._ended.get(claimed.id):
-                    waiting.set()
 
     async def _settle(self, claimed: Claim, progress: Progress | None) -> None:
         try:

@@ -119,5 +119,5 @@ def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> N
             return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
         async with at_once:
             await runner.receive([event.id], placewire_via)
-            job = await runner.wait(event.id, timeout_s=0)
+            job = await runner.read(event.id)
         return json_response(HandedOver(job=job).model_dump(mode="json"))

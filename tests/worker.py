@@ -1,7 +1,9 @@
 """A service's runner in this process, without doors: that of eligibility, if nothing else is asked for."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from uuid import UUID
 
 from chassis.database import Database
@@ -47,13 +49,23 @@ async def working(
         await database.close()
 
 
+async def waited(runner: Runner, job_id: UUID, *, timeout_s: float) -> Job | None:
+    """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
+    deadline = monotonic() + timeout_s
+    while True:
+        job = await runner.read(job_id)
+        if job is None or job.state.ended or monotonic() >= deadline:
+            return job
+        await asyncio.sleep(0.02)
+
+
 async def done(runner: Runner, *job_ids: str | UUID, via: Via = Via.BUS) -> list[Job]:
     """Hand the jobs to ``runner`` and wait until each has ended."""
     ids = [UUID(str(id_)) for id_ in job_ids]
     await runner.receive(ids, via)
     ended: list[Job] = []
     for id_ in ids:
-        job = await runner.wait(id_, timeout_s=30)
+        job = await waited(runner, id_, timeout_s=30)
         assert job is not None
         assert job.state.ended, job
         ended.append(job)

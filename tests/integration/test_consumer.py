@@ -23,7 +23,7 @@ from tests.conftest import Api
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
 from tests.system import SECRET, as_role
-from tests.worker import working
+from tests.worker import waited, working
 
 Owner = asyncpg.Connection
 RESULTS = "SELECT data ->> 'job_id' AS job, count(*) FROM es.event WHERE type LIKE '%evaluated%' GROUP BY 1"
@@ -67,7 +67,7 @@ async def asked(api: Api, **changes: Any) -> str:
 
 
 async def ended(runner: Runner, job_id: str) -> State:
-    job = await runner.wait(UUID(job_id), timeout_s=30)
+    job = await waited(runner, UUID(job_id), timeout_s=30)
     assert job is not None
     return job.state
 

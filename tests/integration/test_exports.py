@@ -26,7 +26,7 @@ from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.exporting import asked, exporting, register_many, stored
 from tests.placement import finished, posted
-from tests.worker import dead, done
+from tests.worker import dead, done, waited
 
 Owner = asyncpg.Connection
 
@@ -341,7 +341,7 @@ async def test_a_file_whose_effect_fails_is_deleted(
 
         await eventually(given_back)
         await owner.execute("GRANT INSERT ON es.event TO placewire_exporter")
-        job = await runner.wait(UUID(export["export_id"]), timeout_s=20)
+        job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 2)
     assert stored(tmp_path) == [f"{export['export_id']}-2.csv"]
@@ -404,7 +404,7 @@ async def test_a_redriven_export_that_succeeds_has_no_reason_left(
             "UPDATE es.job SET state = 'received', dead = false, finished_at = NULL, error = NULL, attempts = 0"
             " WHERE kind = 'export'"
         )
-        job = await runner.wait(UUID(export["export_id"]), timeout_s=20)
+        job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert job.state is State.SUCCEEDED
     found = (await api.get(f"/api/exports/{export['export_id']}")).json()

@@ -16,7 +16,7 @@ from services.eligibility import handlers
 from tests.conftest import Api
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
-from tests.worker import done, working
+from tests.worker import done, waited, working
 
 Owner = asyncpg.Connection
 FAILURES = "SELECT data FROM es.event WHERE type = 'placewire.eligibility.failed.v1'"
@@ -164,7 +164,7 @@ async def test_a_lost_database_connection_costs_no_attempt(
         await eventually(waits)
         await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'")
         await owner.execute("SELECT pg_advisory_unlock_all()")
-        job = await runner.wait(UUID(job_id), timeout_s=20)
+        job = await waited(runner, UUID(job_id), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
 
