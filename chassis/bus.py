@@ -118,7 +118,8 @@ class Consumer:
             broker = self.broker()
             try:
                 await self._until_topics_exist()
-                await asyncio.wait_for(broker.start(), REQUEST_TIMEOUT_MS / 1000 * 3)
+                async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000 * 3):
+                    await broker.start()
                 log.info("consumer.joined", topics=self._topics)
                 pause_s = 0.5
                 await self._watch(broker)
@@ -247,6 +248,7 @@ async def _next_records(consumer: AIOKafkaConsumer) -> tuple["ConsumerRecord[byt
 
 async def _stop(broker: KafkaBroker) -> None:
     try:
-        await asyncio.wait_for(broker.stop(), STOP_TIMEOUT_S)
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await broker.stop()
     except Exception as error:  # noqa: BLE001 - given up; the process or a new broker object goes on
         log.warning("consumer.stop_failed", reason=f"{type(error).__name__}: {error}")

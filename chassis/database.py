@@ -96,7 +96,9 @@ class Database:
     @asynccontextmanager
     async def _checked_out(self) -> AsyncIterator[AsyncConnection]:
         try:
-            await asyncio.wait_for(self._turns.acquire(), CHECKOUT_TIMEOUT_S)
+            # Not wait_for: that of Python 3.11 can forget a cancellation, and the task would never end.
+            async with asyncio.timeout(CHECKOUT_TIMEOUT_S):
+                await self._turns.acquire()
         except TimeoutError as error:
             raise Unavailable("every connection to the database is in use") from error
         try:

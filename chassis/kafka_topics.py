@@ -30,7 +30,8 @@ async def create_topics(settings: KafkaSettings) -> None:
     """
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
-        await asyncio.wait_for(admin.start(), CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await admin.start()
         present = set(await admin.list_topics())
         missing = [
             NewTopic(

@@ -143,7 +143,8 @@ class Relay:
                 continue
             if not full:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._poll_s)
+                    async with asyncio.timeout(self._poll_s):
+                        await self._wake.wait()
 
     async def turn(self, session: "Session[asyncpg.Record]") -> bool:
         """One turn: the jobs' lane first, then a bounded part of the other. True when there was more than a turn."""
@@ -223,7 +224,8 @@ class Relay:
                 metadata_max_age_ms=60_000,
             )
             try:
-                await asyncio.wait_for(producer.start(), SEND_TIMEOUT_S)
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await producer.start()
             except BaseException:
                 await _stop(producer)
                 raise
@@ -260,4 +262,5 @@ async def _handed_to(producer: AIOKafkaProducer, row: asyncpg.Record) -> Awaitab
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     with suppress(Exception):  # given up either way (aiokafka#759: a producer whose start failed cannot stop)
-        await asyncio.wait_for(producer.stop(), 2)
+        async with asyncio.timeout(2):
+            await producer.stop()

@@ -1,0 +1,33 @@
+"""Who is cancelled stops: a cancellation is never lost between asking for a connection and getting it."""
+
+import asyncio
+import random
+
+from chassis.database import Database
+from tests.system import as_role
+
+TRIALS = 300
+
+
+async def test_a_task_cancelled_as_its_turn_comes_ends(database_url: str) -> None:
+    """``asyncio.wait_for`` of Python 3.11 returns what it waited for, and forgets that it was cancelled."""
+    database = Database(as_role(database_url, "placewire_api"), pool_size=1, application_name="test")
+    rng = random.Random(7)
+
+    async def use_for_ever() -> None:
+        while True:
+            async with database.connection() as connection:
+                await connection.fetchval("SELECT 1")
+
+    for _ in range(TRIALS):
+        tasks = [asyncio.create_task(use_for_ever()) for _ in range(3)]
+        await asyncio.sleep(rng.random() * 0.004)
+        for task in tasks:
+            task.cancel()
+            for _ in range(rng.randrange(3)):
+                await asyncio.sleep(0)
+        _, left = await asyncio.wait(tasks, timeout=5)
+        assert not left
+    async with asyncio.timeout(5), database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
