@@ -23,6 +23,7 @@ MODULES = {
     "api": "services.api",
     "eligibility": "services.eligibility",
     "exporter": "services.exporter",
+    "maintenance": "services.maintenance",
     "relay": "chassis.relay_process",
 }
 
@@ -55,7 +56,7 @@ class System:
         """Start one of ``MODULES``; ``api2`` and so on are further replicas, with other ports."""
         kind = name.rstrip("0123456789")
         port = self.ports.setdefault(name, free_port())
-        for service in ("eligibility", "exporter"):
+        for service in ("eligibility", "exporter", "maintenance"):
             self.ports.setdefault(service, free_port())
         env = {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
@@ -69,6 +70,7 @@ class System:
             "STORAGE_URL": (self.folder / "uploads").as_uri(),
             "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
             "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
+            "MAINTENANCE_URL": f"http://{LOOPBACK}:{self.ports['maintenance']}",
             "LOG_FORMAT": "text",
             **self.settings,
             **settings,

@@ -56,3 +56,16 @@ def exporter() -> None:
 
     settings = load(ExporterSettings)
     serve(create_app(settings), settings)
+
+
+@app.command()
+def maintenance() -> None:
+    """Refreshes the views, and keeps the clock."""
+    environment.load("maintenance")
+    from chassis.service import serve
+    from chassis.settings import load
+    from services.maintenance.main import create_app
+    from services.maintenance.settings import MaintenanceSettings
+
+    settings = load(MaintenanceSettings)
+    serve(create_app(settings), settings)

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 from cli import environment
 
 LOOPBACK = "127.0.0.1"
-PORTS = {"api": 5000, "eligibility": 5001, "exporter": 5002, "relay": 5004}
+PORTS = {"api": 5000, "eligibility": 5001, "exporter": 5002, "maintenance": 5003, "relay": 5004}
 # The processes in the order they start; each has a database role of its name.
-PROCESSES = ("eligibility", "exporter", "relay", "api")
+PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
 SECRETS = ("JWT_SECRET", "INTERNAL_SECRET")
 # Nobody but the owner reads secrets.
 PRIVATE = 0o600
@@ -42,6 +42,7 @@ class Place:
             "STORAGE_URL": self.uploads.as_uri(),
             "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
             "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
+            "MAINTENANCE_URL": f"http://{LOOPBACK}:{self.ports['maintenance']}",
             **self.secrets,
         }
 

@@ -15,6 +15,7 @@ MODULES = {
     "api": "services.api",
     "eligibility": "services.eligibility",
     "exporter": "services.exporter",
+    "maintenance": "services.maintenance",
     "relay": "chassis.relay_process",
 }
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")

@@ -15,6 +15,7 @@ SERVICES = {
     "api": ("services.api.main", ("services/__init__.py", "services/api")),
     "eligibility": ("services.eligibility.main", ("services/__init__.py", "services/eligibility")),
     "exporter": ("services.exporter.main", ("services/__init__.py", "services/exporter")),
+    "maintenance": ("services.maintenance.main", ("services/__init__.py", "services/maintenance")),
     "relay": ("chassis.relay_process", ()),
 }
 

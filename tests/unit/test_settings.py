@@ -12,9 +12,16 @@ from chassis.settings import load
 from services.api.settings import ApiSettings
 from services.eligibility.settings import EligibilitySettings
 from services.exporter.settings import ExporterSettings
+from services.maintenance.settings import MaintenanceSettings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
-PROCESSES: list[type[BaseSettings]] = [ApiSettings, RelaySettings, EligibilitySettings, ExporterSettings]
+PROCESSES: list[type[BaseSettings]] = [
+    ApiSettings,
+    RelaySettings,
+    EligibilitySettings,
+    ExporterSettings,
+    MaintenanceSettings,
+]
 OF_THE_COMMAND_LINE = {"MIGRATION_DATABASE_URL"}
 
 

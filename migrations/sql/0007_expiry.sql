@@ -1,0 +1,2 @@
+-- Expiry.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Rebuild.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- The past.
+SELECT 1;
