@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +21,14 @@ RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 STREAM_BYTES = 256 * 1024
 # Said by the operating system (ENOSPC, EFBIG, EDQUOT), and by S3-like servers as HTTP 507.
 FULL = ("os error 28", "os error 27", "os error 122", "507 ", "InsufficientStorage", "StorageFull")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """``modified_at`` by the storage's own clock."""
+
+    path: str
+    modified_at: datetime
 
 
 class StorageUnusable(SystemExit):
@@ -98,6 +107,31 @@ class Storage:
             return None
         with _translated():
             return await obstore.sign_async(self._store, "GET", path, life)
+
+    async def pages(self, folder: str, *, most: int) -> AsyncIterator[list[Stored]]:
+        """Every file below ``folder``, at most ``most`` at a time; none when there is no such folder.
+
+        What a writer that was killed has left below a folder of ours is told as the file it never became. Of a bucket,
+        uploads that nobody finished are not seen: give it a lifecycle rule that aborts those older than a day.
+        """
+        with _refusals():
+            async for page in obstore.list(self._store, folder, chunk_size=most):
+                yield [Stored(found["path"], found["last_modified"]) for found in page]
+            left = await asyncio.to_thread(self._left_below, folder)
+        for first in range(0, len(left), most):
+            yield left[first : first + most]
+
+    def _left_below(self, folder: str) -> list[Stored]:
+        if self._folder is None:
+            return []
+        left = []
+        for part in (self._folder / folder).glob("*#*"):
+            whole = part.with_name(part.name.partition("#")[0])
+            with suppress(FileNotFoundError):  # it may be done by now
+                modified_at = datetime.fromtimestamp(part.stat().st_mtime, UTC)
+                if not whole.exists():
+                    left.append(Stored(whole.relative_to(self._folder).as_posix(), modified_at))
+        return left
 
     async def delete(self, path: str) -> None:
         """Idempotent. Takes along what a writer of ``path`` that was killed has left."""

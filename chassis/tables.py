@@ -58,6 +58,11 @@ class Event(SQLModel, table=True):
         UniqueConstraint("stream_id", "version", name="event_stream_version"),
         UniqueConstraint("event_id", name="event_event_id"),
         Index("event_tx_position", "tx", "position"),
+        Index(
+            "event_pdf_path",
+            text("(data #>> '{posting,pdf_path}')"),
+            postgresql_where=text("type IN ('placewire.drive.created.v1', 'placewire.drive.revised.v1')"),
+        ),
         {"schema": "es"},
     )
 
@@ -99,6 +104,7 @@ class Job(SQLModel, table=True):
         Index("job_dead", "service", "seq", postgresql_where=text("dead")),
         Index("job_asked_by", "asked_by", "seq"),
         Index("job_seq", "seq"),
+        Index("job_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT dead")),
         {"schema": "es"},
     )
 

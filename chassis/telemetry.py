@@ -32,6 +32,11 @@ BREAKER_OPEN = Gauge("placewire_breaker_open", "1 while jobs of this service are
 SWEPT = Counter("placewire_swept_jobs_total", "Jobs handed over by the sweep", ["service"])
 EXPORT_ROWS = Counter("placewire_export_rows_total", "Rows written to files", ["kind", "format"])
 EXPORT_BYTES = Counter("placewire_export_bytes_total", "Bytes written to files", ["kind", "format"])
+EXPIRED = Counter("placewire_expired_total", "What was deleted because its time was up or nothing needs it", ["what"])
+EXPIRY_DURATION = Histogram(
+    "placewire_expiry_duration_seconds", "One search for what can be deleted", ["what"], buckets=LATENCY_S
+)
+EXPIRY_FAILURES = Counter("placewire_expiry_failures_total", "What could not be deleted, and is tried again", ["what"])
 DEAD_LETTERS = Counter("placewire_dead_letters_total", "Jobs given up", ["kind"])
 BRAKE = Gauge("placewire_consumer_braked", "1 after too many dead jobs in a row: it claims no more", ["service"])
 UNDECODABLE = Counter("placewire_undecodable_records_total", "Records that could not be read", ["service", "topic"])

@@ -12,8 +12,6 @@ from contracts.exports import ExportCompleted, ExportFailed
 from contracts.jobs import KIND_OF, OWNER, Kind
 from contracts.students import StudentEnrolled, StudentsImported
 
-# A job row may be deleted once it has ended and is old; one this young must be there.
-JOBS_ARE_KEPT_DAYS = 1
 # The events that end a job of each kind, in its data's job_id; an export's id is its job's.
 SUCCEEDED = {Kind.ELIGIBILITY: EligibilityEvaluated.TYPE, Kind.EXPORT: ExportCompleted.TYPE}
 FAILED = {Kind.ELIGIBILITY: EligibilityFailed.TYPE, Kind.EXPORT: ExportFailed.TYPE}
@@ -98,6 +96,7 @@ _RESULT_TYPES = ", ".join(f"'{type_}'" for type_ in (*SUCCEEDED.values(), *FAILE
 _DONE_TYPES = ", ".join(f"'{type_}'" for type_ in SUCCEEDED.values())
 _JUDGED_KINDS = ", ".join(f"'{kind}'" for kind in SUCCEEDED)
 
+# Maintenance deletes jobs that ended long ago, and writes down until when: one asked for later must be there.
 WORK = f"""
 WITH asked AS (
     SELECT e.event_id AS id, e.stream_id, e.recorded_at, k.kind, k.service
@@ -105,7 +104,7 @@ WITH asked AS (
 )
 SELECT 'job ' || id AS subject, CASE
            WHEN a.kind IS NULL THEN 'no event asks for it'
-           WHEN j.kind IS NULL AND a.recorded_at > clock_timestamp() - interval '{JOBS_ARE_KEPT_DAYS} day'
+           WHEN j.kind IS NULL AND (a.recorded_at <= (SELECT until FROM expiry WHERE what = 'jobs')) IS NOT TRUE
            THEN format('%s asks for it, but there is no such job', a.stream_id)
            WHEN (j.kind, j.service, j.subject) <> (a.kind, a.service, a.stream_id)
            THEN format('it is %s''s %s of %s, asked for was %s''s %s of %s',

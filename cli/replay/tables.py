@@ -11,6 +11,7 @@ LEDGERS = ("selections", "requested_selection")
 WITHOUT_EVENTS = (
     "alembic_version",
     "credentials",
+    "expiry",
     "idempotency_keys",
     "job_domains",
     "notification_read_marks",

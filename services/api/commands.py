@@ -30,9 +30,13 @@ from services.api.hand_over import WAIT_S, NotHandedOver, read_envelope
 MAX_PREFERRED_WAIT_S = 30.0
 KEY_NAMESPACE = UUID("5f0c9a3e-3d0b-4f5e-9a53-0a6b1d6a7c11")
 
+# used: the key has expired, and what was done under it is in the log ($5: its first event's id).
 CLAIM_KEY = """
-INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed) VALUES ($1, $2, $3, $4, 'null')
-ON CONFLICT DO NOTHING RETURNING true
+WITH claimed AS (
+    INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed) VALUES ($1, $2, $3, $4, 'null')
+    ON CONFLICT DO NOTHING RETURNING true
+)
+SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHERE event_id = $5) AS used
 """
 READ_KEY = """
 SELECT fingerprint, committed, answer FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
@@ -113,14 +117,21 @@ async def perform(
         return _response(await _deliver(ctx, ask, committed, ended))
     name = (who.user_id, ask.route, ask.key)
     fingerprint = hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
+    new_id = keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
     async with begin() as transaction:
         # Waits here for another request with the same key that has not committed yet.
-        if await transaction.fetchval(CLAIM_KEY, *name, fingerprint):
-            committed = await work(transaction, keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode()))
+        key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprint, new_id(0))
+        assert key is not None
+        if key["claimed"]:
+            if key["used"]:
+                raise expired_key()
+            committed = await work(transaction, new_id)
             await transaction.execute(KEEP_COMMITTED, *name, _committed_json(committed))
         else:
             kept = await transaction.fetchrow(READ_KEY, *name)
-            if kept is None or kept["fingerprint"] != fingerprint:
+            if kept is None:  # it expired this moment
+                raise expired_key()
+            if kept["fingerprint"] != fingerprint:
                 raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
             if kept["answer"] is not None:
                 return _response(kept["answer"])
@@ -133,6 +144,11 @@ async def perform(
         log.warning("answer.not_kept", route=ask.route)  # the next request with this key gives, and keeps, its own
         first = None
     return _response(first or answer)
+
+
+def expired_key() -> Invalid:
+    """The refusal (422) of a key under which something was done so long ago that the answer was not kept."""
+    return Invalid("This Idempotency-Key was used long ago, and its answer has expired. Use a new key.")
 
 
 @asynccontextmanager

@@ -119,6 +119,7 @@ class IdempotencyKey(SQLModel, table=True):
     """What a command committed under a key, and the first answer given; ``answer`` is null until one was given."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_oldest", "created_at"),)
 
     user_id: int = Field(sa_column=_number())
     route: str = Field(sa_column=Column(Text, primary_key=True))

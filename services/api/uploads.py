@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from chassis.errors import Forbidden
+from contracts.files import JOB_DESCRIPTIONS, SERVED_BELOW
 from services.api.access import PUBLIC
 from services.api.context import Ctx
 from services.api.documents import documented
@@ -29,8 +30,8 @@ async def job_description(
     sig: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
     """A drive's PDF. 403 when the link has expired or was not made by us."""
-    path = f"job-descriptions/{name}"
-    if not ctx.links.holds(f"/uploads/{path}", exp, sig):
+    path = f"{JOB_DESCRIPTIONS}/{name}"
+    if not ctx.links.holds(SERVED_BELOW + path, exp, sig):
         raise Forbidden("This link has expired. Reload the page to get a new one.")
     headers = {
         "Content-Disposition": f'inline; filename="{name}"',

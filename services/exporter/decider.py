@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from contracts.exports import ExportCompleted, ExportFailed, ExportFormat, ExportRequested
+from contracts.files import export_path
 
-FOLDER = "temp"
 MEDIA_TYPES = {
     ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
     ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -25,11 +25,6 @@ class Made:
     snapshot: str
 
 
-def path_of(export_id: UUID, format_: ExportFormat, fence: int) -> str:
-    """Each attempt has a name of its own, so that one that was thought dead cannot touch another's file."""
-    return f"{FOLDER}/{export_id}-{fence}.{format_}"
-
-
 def save_as(asked: ExportRequested) -> str:
     """What the file is called where it is downloaded to."""
     of_drive = "" if asked.drive_id is None else f"-drive-{asked.drive_id}"
@@ -38,7 +33,7 @@ def save_as(asked: ExportRequested) -> str:
 
 def earlier_paths(export_id: UUID, format_: ExportFormat, fence: int) -> list[str]:
     """Where attempts before ``fence`` may have left something."""
-    return [path_of(export_id, format_, earlier) for earlier in range(1, fence)]
+    return [export_path(export_id, format_, earlier) for earlier in range(1, fence)]
 
 
 def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) -> tuple[ExportCompleted, dict[str, Any]]:

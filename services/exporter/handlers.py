@@ -16,6 +16,7 @@ from chassis.progress import Progress
 from chassis.storage import Storage
 from chassis.work import Handle, LongWork, Outcome
 from contracts.exports import ExportFormat, ExportRequested
+from contracts.files import export_path
 from contracts.message import Event
 from services.exporter import csv_file, decider, sql, xlsx_file
 from services.exporter.decider import Made
@@ -71,7 +72,7 @@ def request_of(claimed: Claim) -> ExportRequested:
 async def _make(storage: Storage, database: Database, fence: int, asked: ExportRequested, progress: Progress) -> Made:
     for left in decider.earlier_paths(asked.export_id, asked.format, fence):
         await storage.delete(left)
-    path = decider.path_of(asked.export_id, asked.format, fence)
+    path = export_path(asked.export_id, asked.format, fence)
     async with storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file:
         async with database.transaction(isolation="repeatable_read", readonly=True) as connection:
             snapshot, pid = await sql.begin(connection)

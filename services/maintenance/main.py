@@ -1,12 +1,18 @@
 """Builds the maintenance service. Run: ``placewire run maintenance``."""
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 
+from chassis.database import Database
+from chassis.notify import Notifier
+from chassis.service import Background
 from chassis.storage import Storage
 from chassis.work import LongWork
 from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
 from services.maintenance import handlers
+from services.maintenance.expiry import rounds
 from services.maintenance.settings import MaintenanceSettings
 
 
@@ -14,4 +20,8 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
     work = {Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed)}
-    return worker_app(settings, Service.MAINTENANCE, work, check=storage.check)
+
+    def beside(database: Database, notifier: Notifier) -> Sequence[Background]:
+        return rounds.tasks(settings, storage, database, notifier)
+
+    return worker_app(settings, Service.MAINTENANCE, work, check=storage.check, beside=beside)

@@ -1,11 +1,59 @@
 """Settings of the maintenance service."""
 
-from pydantic import Field
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings
 
 from chassis.settings import ServiceSettings
 
 
-class MaintenanceSettings(ServiceSettings):
+class ExpirySettings(BaseSettings):
+    """How long what nobody needs any more is kept, and how often it is looked for."""
+
+    expiry_every_s: float = Field(
+        default=60.0, gt=0, description="how often expired exports, keys and jobs are looked for"
+    )
+    orphans_every_s: float = Field(
+        default=3600.0, gt=0, description="how often files and read marks that nothing refers to are looked for"
+    )
+    expired_files_kept_s: float = Field(
+        default=600.0, ge=0, description="how long an expired file stays for downloads that have begun"
+    )
+    # A PDF is stored a moment before its drive is committed.
+    orphans_kept_s: float = Field(
+        default=86_400.0, ge=600, description="how long a file that nothing refers to is left alone"
+    )
+    idempotency_keys_kept_days: float = Field(
+        default=7.0, ge=1, description="how long the same Idempotency-Key gets the same answer"
+    )
+    jobs_kept_days: float = Field(default=30.0, ge=1, description="how long a job that has ended can be looked up")
+
+    @model_validator(mode="after")
+    def _answers_name_jobs_that_are_there(self) -> Self:
+        if self.jobs_kept_days < self.idempotency_keys_kept_days:
+            raise ValueError("JOBS_KEPT_DAYS is wrong: it must be at least IDEMPOTENCY_KEYS_KEPT_DAYS")
+        return self
+
+    @property
+    def expired_files_kept(self) -> timedelta:
+        return timedelta(seconds=self.expired_files_kept_s)
+
+    @property
+    def orphans_kept(self) -> timedelta:
+        return timedelta(seconds=self.orphans_kept_s)
+
+    @property
+    def idempotency_keys_kept(self) -> timedelta:
+        return timedelta(days=self.idempotency_keys_kept_days)
+
+    @property
+    def jobs_kept(self) -> timedelta:
+        return timedelta(days=self.jobs_kept_days)
+
+
+class MaintenanceSettings(ServiceSettings, ExpirySettings):
     port: int = Field(default=5003, ge=1, le=65535, description="port to listen on")
     storage_url: str = Field(
         description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"

@@ -1,4 +1,4 @@
-"""What maintenance owns beside the views: when each was refreshed."""
+"""What maintenance owns: when each view was refreshed, and what was deleted."""
 
 from datetime import datetime
 
@@ -21,3 +21,12 @@ class ViewRefresh(SQLModel, table=True):
     finished_at: datetime = Field(sa_column=_instant())
     duration_s: float = Field(sa_type=Double)
     rows: int = Field(sa_type=BigInteger)
+
+
+class Expiry(SQLModel, table=True):
+    """Of ``what``, nothing that ended after ``until`` was deleted."""
+
+    __tablename__ = "expiry"
+
+    what: str = Field(sa_column=Column(Text, primary_key=True))
+    until: datetime = Field(sa_column=_instant())

@@ -5,10 +5,8 @@ import time
 import structlog
 
 from chassis.storage import Storage
+from contracts.files import JOB_DESCRIPTIONS, SERVED_BELOW
 from services.api.drives.forms import Pdf, stored_name
-
-FOLDER = "job-descriptions"
-UPLOADS = "/uploads/"
 
 log = structlog.get_logger()
 
@@ -17,9 +15,9 @@ async def store(storage: Storage, pdf: Pdf | None) -> str | None:
     """The path below which it is served, unsigned; ``None`` for none."""
     if pdf is None:
         return None
-    path = f"{FOLDER}/{stored_name(pdf.name, at_ms=time.time_ns() // 1_000_000)}"
+    path = f"{JOB_DESCRIPTIONS}/{stored_name(pdf.name, at_ms=time.time_ns() // 1_000_000)}"
     await storage.write(path, pdf.content)
-    return UPLOADS + path
+    return SERVED_BELOW + path
 
 
 async def forget(storage: Storage, pdf_path: str | None) -> None:
@@ -27,6 +25,6 @@ async def forget(storage: Storage, pdf_path: str | None) -> None:
     if pdf_path is None:
         return
     try:
-        await storage.delete(pdf_path.removeprefix(UPLOADS))
+        await storage.delete(pdf_path.removeprefix(SERVED_BELOW))
     except Exception as error:  # noqa: BLE001 - what the request was about is done; a file without a drive is swept up
         log.warning("pdf.not_deleted", path=pdf_path, reason=f"{type(error).__name__}: {error}")

@@ -79,9 +79,14 @@ def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) ->
 def require_download(state: str, expires_at: datetime | None, *, now: datetime) -> None:
     """Raises ``Invalid`` (410) for a file that is gone, ``Refused`` for one that is not there yet or never will be."""
     if state == "expired" or (expires_at is not None and expires_at <= now):
-        raise Invalid("This file has expired. Ask for a new one.", status=410)
+        raise gone()
     if state != "completed":
         raise Refused(REASONS.get(state, "This export has no file."))
+
+
+def gone() -> Invalid:
+    """The refusal (410) of a file that was there once."""
+    return Invalid("This file has expired. Ask for a new one.", status=410)
 
 
 REASONS = {

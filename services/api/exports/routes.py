@@ -101,7 +101,10 @@ async def get_file(
         return problems.problem(416, f"The file has only {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
     if span is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
-    return await _streamed(ctx, row, span or Span(0, size), headers, 206 if span else 200)
+    try:
+        return await _streamed(ctx, row, span or Span(0, size), headers, 206 if span else 200)
+    except NotFound as error:
+        raise decider.gone() from error  # deleted since the row was read, or by hand
 
 
 async def _streamed(

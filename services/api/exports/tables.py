@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Index, Text
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Index, Text, text
 from sqlmodel import Field, SQLModel, col, desc
 
 
@@ -37,4 +37,5 @@ class Export(SQLModel, table=True):
 
 
 Index("exports_newest", desc(Export.requested_at), desc(Export.export_id))
+Index("exports_expiring", col(Export.expires_at), col(Export.export_id), postgresql_where=text("state = 'completed'"))
 Index("exports_of_user", col(Export.requested_by), desc(Export.requested_at), desc(Export.export_id))

@@ -1,0 +1,125 @@
+"""What has a time, and is over it: exports, idempotency keys, jobs that have ended."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+import structlog
+from uuid_utils.compat import uuid7
+
+from chassis import event_store, notify, telemetry
+from chassis.database import Connection, Database
+from chassis.errors import Contended, StorageFailed, Unavailable
+from chassis.event_store import Cause
+from chassis.notify import Notifier
+from chassis.storage import Storage
+from contracts.exports import ExportCompleted, ExportExpired
+from contracts.jobs import Service
+from services.maintenance.expiry import rules, sql
+
+BATCH = 1_000
+# Between two batches, so that others have the database to themselves most of the time.
+PAUSE_S = 0.1
+EXPORTS_AT_ONCE = 4
+BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+
+Delete = Callable[[Connection, datetime, int], Awaitable[int]]
+
+log = structlog.get_logger()
+
+
+async def delete_keys(database: Database, before: datetime) -> int:
+    """Delete idempotency keys of before ``before``, but for those whose job has not ended. How many."""
+    return await _in_batches(database, "idempotency_keys", sql.delete_keys, before)
+
+
+async def delete_jobs(database: Database, before: datetime) -> int:
+    """Delete jobs that ended before ``before``, but for dead ones. How many."""
+    return await _in_batches(database, "jobs", sql.delete_jobs, before)
+
+
+async def _in_batches(database: Database, what: str, delete: Delete, before: datetime) -> int:
+    total = 0
+    while True:
+        async with database.transaction(durable=False) as connection:  # what a crash forgets is deleted again
+            deleted = await delete(connection, before, BATCH)
+        telemetry.EXPIRED.labels(what).inc(deleted)
+        total += deleted
+        if deleted < BATCH:
+            return total
+        await asyncio.sleep(PAUSE_S)
+
+
+class Exports:
+    """Deletes the files of expired exports, and records it, in this order: what a crash leaves is done again."""
+
+    def __init__(self, database: Database, storage: Storage, notifier: Notifier) -> None:
+        self._database = database
+        self._storage = storage
+        self._notifier = notifier
+
+    async def expire(self, before: datetime) -> int:
+        """Every export whose file was to be had until ``before``. How many. One that fails holds up no other.
+
+        Raises ``Unavailable``; what was done by then is done.
+        """
+        cause = Cause(source=Service.MAINTENANCE, correlation_id=uuid7())
+        turns = asyncio.Semaphore(EXPORTS_AT_ONCE)
+
+        async def expire(export_id: UUID) -> bool:
+            async with turns:
+                return await self._guarded(export_id, before, cause)
+
+        total = 0
+        last = BEGINNING
+        while True:
+            async with self._database.connection() as connection:
+                page = await sql.expired_exports(connection, before, last, BATCH)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(expire(export_id)) for _, export_id in page]
+            total += sum(task.result() for task in tasks)
+            if len(page) < BATCH:
+                return total
+            last = page[-1]
+
+    async def _guarded(self, export_id: UUID, before: datetime, cause: Cause) -> bool:
+        try:
+            done = await self._expire(export_id, before, cause)
+        except (StorageFailed, Contended, Unavailable) as error:
+            telemetry.EXPIRY_FAILURES.labels("exports").inc()
+            log.warning("expiry.export_left", export_id=str(export_id), reason=str(error))
+            return False
+        except Exception as error:
+            telemetry.EXPIRY_FAILURES.labels("exports").inc()
+            log.error("expiry.export_failed", export_id=str(export_id), exc_info=error)
+            return False
+        if done:
+            telemetry.EXPIRED.labels("exports").inc()
+            self._notifier.notify(notify.OUTBOX)
+        return done
+
+    async def _expire(self, export_id: UUID, before: datetime, cause: Cause) -> bool:
+        stream = f"export-{export_id}"
+        async with self._database.connection() as connection:
+            completed, _ = await _expired(connection, stream, before)
+        if completed is None:
+            return False
+        # Of this completion alone: another one's file has another name.
+        await self._storage.delete(completed.path)
+        async with self._database.transaction() as connection:
+            if not await sql.lock_stream(connection, stream):
+                return False
+            still, version = await _expired(connection, stream, before)
+            if still != completed:
+                return False
+            await event_store.append(
+                connection, stream, [ExportExpired(export_id=export_id)], cause, expected_version=version,
+                new_id=lambda _: uuid5(export_id, f"{ExportExpired.TYPE}/{completed.path}"),
+            )  # fmt: skip
+        return True
+
+
+async def _expired(connection: Connection, stream: str, before: datetime) -> tuple[ExportCompleted | None, int]:
+    recorded = await event_store.read(connection, stream)
+    return rules.expired((one.event for one in recorded), before=before), len(recorded)

@@ -1,0 +1,81 @@
+"""What nothing refers to any more: files that were left behind, and marks on notifications that are gone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import structlog
+
+from chassis import telemetry
+from chassis.database import Connection, Database
+from chassis.errors import StorageFailed
+from chassis.storage import Storage
+from contracts.files import EXPORTS, JOB_DESCRIPTIONS, export_of
+from services.maintenance.expiry import sql
+from services.maintenance.expiry.due import BATCH, PAUSE_S
+
+Unneeded = Callable[[Connection, list[str]], Awaitable[list[str]]]
+
+log = structlog.get_logger()
+
+
+async def delete_pdfs(database: Database, storage: Storage, before: datetime) -> int:
+    """Delete drives' PDFs of before ``before`` that no drive refers to. How many.
+
+    Left by drives that were deleted or never committed, when the API could not delete the file itself.
+    """
+    return await _delete_files(database, storage, JOB_DESCRIPTIONS, "pdfs", sql.orphaned_pdfs, before)
+
+
+async def delete_export_files(database: Database, storage: Storage, before: datetime) -> int:
+    """Delete exports' files of before ``before`` that no export refers to, once nobody works on it. How many.
+
+    Left by workers that were killed. Files with other names are not ours to judge.
+    """
+
+    async def unneeded(connection: Connection, paths: list[str]) -> list[str]:
+        known = [(path, id_) for path in paths if (id_ := export_of(path)) is not None]
+        return await sql.orphaned_exports(connection, known)
+
+    return await _delete_files(database, storage, EXPORTS, "export_files", unneeded, before)
+
+
+async def _delete_files(
+    database: Database, storage: Storage, folder: str, what: str, unneeded: Unneeded, before: datetime
+) -> int:
+    total = 0
+    async for page in storage.pages(folder, most=BATCH):
+        # Listed first, judged afterwards: who refers to a file as old as that has committed long ago.
+        if old := [file.path for file in page if file.modified_at < before]:
+            async with database.connection() as connection:
+                orphaned = await unneeded(connection, old)
+            total += sum([await _deleted(storage, what, path) for path in orphaned])
+            await asyncio.sleep(PAUSE_S)
+    return total
+
+
+async def _deleted(storage: Storage, what: str, path: str) -> bool:
+    try:
+        await storage.delete(path)
+    except StorageFailed as error:
+        telemetry.EXPIRY_FAILURES.labels(what).inc()
+        log.warning("expiry.file_left", path=path, reason=str(error))
+        return False
+    telemetry.EXPIRED.labels(what).inc()
+    log.info("expiry.file_deleted", path=path)
+    return True
+
+
+async def delete_read_marks(database: Database) -> int:
+    """Delete the read marks of notifications that went with their drive. How many. Looks at every mark, in pages."""
+    total = 0
+    last = (-1, -1)
+    while True:
+        async with database.transaction(durable=False) as connection:
+            page = await sql.delete_read_marks(connection, last, BATCH)
+        if page is None:
+            return total
+        telemetry.EXPIRED.labels("read_marks").inc(page.deleted)
+        total += page.deleted
+        last = page.last
+        await asyncio.sleep(PAUSE_S)

@@ -1,0 +1,112 @@
+"""When it is looked for, and by whom: every replica would, a session's advisory lock chooses the one that does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from time import perf_counter
+
+import structlog
+
+from chassis import telemetry
+from chassis.database import Database, connect_alone, translated
+from chassis.errors import Contended, StorageFailed, Unavailable
+from chassis.notify import Notifier
+from chassis.service import Background
+from chassis.storage import Storage
+from services.maintenance.expiry import due, orphans
+from services.maintenance.expiry.due import Exports
+from services.maintenance.settings import ExpirySettings
+
+DUE_LOCK = 7_461_923_011
+ORPHANS_LOCK = 7_461_923_012
+# No later does another replica take the place of one that died.
+TRY_LOCK_EVERY_S = 5.0
+# Days are long, but a process's own clock may be years off.
+NOW = "SELECT clock_timestamp()"
+
+Duty = Callable[[datetime], Awaitable[int]]
+
+log = structlog.get_logger()
+
+
+class Rounds:
+    """Does its ``duties``, one after the other, every ``every_s``."""
+
+    def __init__(self, database_url: str, lock: int, every_s: float, duties: Mapping[str, Duty]) -> None:
+        self._url = database_url
+        self._lock = lock
+        self._every_s = every_s
+        self._duties = duties
+
+    async def run(self) -> None:
+        """Go round until cancelled, whenever this is the replica that holds the lock."""
+        while True:
+            try:
+                await self._lead()
+            except Unavailable as error:
+                log.warning("expiry.interrupted", reason=str(error))
+            await asyncio.sleep(min(self._every_s, TRY_LOCK_EVERY_S))
+
+    async def _lead(self) -> None:
+        session = await connect_alone(self._url, application_name="placewire-expiry")
+        try:
+            with translated(session):
+                while not await session.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
+                    await asyncio.sleep(min(self._every_s, TRY_LOCK_EVERY_S))
+                while True:
+                    await self.once(await session.fetchval(NOW))
+                    await asyncio.sleep(self._every_s)
+        finally:
+            with suppress(Exception):  # given up either way; the server drops the lock with the session
+                await session.close(timeout=2)
+
+    async def once(self, now: datetime) -> dict[str, int]:
+        """What each duty has deleted. One that fails is told in the log, and keeps none of the others back."""
+        return {what: await self._done(what, duty, now) for what, duty in self._duties.items()}
+
+    async def _done(self, what: str, duty: Duty, now: datetime) -> int:
+        began = perf_counter()
+        deleted = 0
+        try:
+            deleted = await duty(now)
+        except (Unavailable, Contended, StorageFailed) as error:
+            telemetry.EXPIRY_FAILURES.labels(what).inc()
+            log.warning("expiry.put_off", what=what, reason=str(error))
+        except Exception as error:
+            telemetry.EXPIRY_FAILURES.labels(what).inc()
+            log.error("expiry.failed", what=what, exc_info=error)
+        took_s = perf_counter() - began
+        telemetry.EXPIRY_DURATION.labels(what).observe(took_s)
+        if deleted:
+            log.info("expiry.deleted", what=what, count=deleted, took_s=round(took_s, 3))
+        return deleted
+
+
+def due_rounds(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> Rounds:
+    """For what an index finds."""
+    exports = Exports(database, storage, notifier)
+    duties: dict[str, Duty] = {
+        "idempotency_keys": lambda now: due.delete_keys(database, now - settings.idempotency_keys_kept),
+        "jobs": lambda now: due.delete_jobs(database, now - settings.jobs_kept),
+        "exports": lambda now: exports.expire(now - settings.expired_files_kept),
+    }
+    return Rounds(database.url, DUE_LOCK, settings.expiry_every_s, duties)
+
+
+def orphan_rounds(settings: ExpirySettings, storage: Storage, database: Database) -> Rounds:
+    """For what everything must be looked through."""
+    duties: dict[str, Duty] = {
+        "pdfs": lambda now: orphans.delete_pdfs(database, storage, now - settings.orphans_kept),
+        "export_files": lambda now: orphans.delete_export_files(database, storage, now - settings.orphans_kept),
+        "read_marks": lambda _: orphans.delete_read_marks(database),
+    }
+    return Rounds(database.url, ORPHANS_LOCK, settings.orphans_every_s, duties)
+
+
+def tasks(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> Sequence[Background]:
+    """What runs beside the jobs of the maintenance service."""
+    return [
+        due_rounds(settings, storage, database, notifier).run,
+        orphan_rounds(settings, storage, database).run,
+    ]

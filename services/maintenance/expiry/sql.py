@@ -1,0 +1,141 @@
+"""Every statement that looks for what can be deleted, and deletes it, in batches.
+
+Whatever two replicas do at once, each row is deleted by one of them: the other skips what is locked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.database import Connection
+from contracts.drives import DriveCreated, DriveDeleted, DriveRevised
+from contracts.exports import ExportCompleted, ExportExpired
+from contracts.files import SERVED_BELOW
+
+# Of a command that has committed: one that is in flight has not shown its key to anybody yet.
+DELETE_KEYS = """
+WITH due AS MATERIALIZED (
+    SELECT user_id, route, key FROM idempotency_keys k
+     WHERE created_at < $1
+       AND NOT EXISTS (SELECT FROM es.job j WHERE j.id = (k.committed ->> 'job_id')::uuid AND j.finished_at IS NULL)
+     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM idempotency_keys k USING due d
+     WHERE (k.user_id, k.route, k.key) = (d.user_id, d.route, d.key)
+    RETURNING true
+)
+SELECT count(*) FROM gone
+"""
+# A dead one waits for whoever redrives or discards it, however long. `expiry` tells verify what it cannot miss.
+DELETE_JOBS = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM es.job WHERE finished_at < $1 AND NOT dead ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM es.job j USING due d WHERE j.id = d.id RETURNING j.finished_at
+), noted AS (
+    INSERT INTO expiry AS x (what, until) SELECT 'jobs', max(finished_at) FROM gone HAVING count(*) > 0
+    ON CONFLICT (what) DO UPDATE SET until = greatest(x.until, excluded.until)
+)
+SELECT count(*) FROM gone
+"""
+
+# Pages: behind the last one seen.
+EXPIRED_EXPORTS = """
+SELECT export_id, expires_at FROM exports
+ WHERE state = 'completed' AND expires_at <= $1 AND (expires_at, export_id) > ($2, $3)
+ ORDER BY expires_at, export_id LIMIT $4
+"""
+LOCK_STREAM = "SELECT true FROM es.stream WHERE stream_id = $1 FOR UPDATE SKIP LOCKED"
+
+# Files that the newest completion of an export does not name, or that have expired; of exports that nobody works on.
+ORPHANED_EXPORTS = f"""
+SELECT f.path FROM unnest($1::text[], $2::uuid[]) AS f (path, export_id)
+ WHERE NOT EXISTS (SELECT FROM es.job j WHERE j.id = f.export_id AND j.finished_at IS NULL)
+   AND NOT EXISTS (
+     SELECT FROM es.event c
+      WHERE c.stream_id = 'export-' || f.export_id AND c.type = '{ExportCompleted.TYPE}' AND c.data ->> 'path' = f.path
+        AND NOT EXISTS (
+            SELECT FROM es.event later WHERE later.stream_id = c.stream_id AND later.version > c.version
+               AND later.type IN ('{ExportCompleted.TYPE}', '{ExportExpired.TYPE}')))
+"""  # noqa: S608
+# PDFs that the newest posting of no drive names, but for drives that were deleted.
+ORPHANED_PDFS = f"""
+SELECT f.path FROM unnest($1::text[]) AS f (path)
+ WHERE NOT EXISTS (
+     SELECT FROM es.event c
+      WHERE c.type IN ('{DriveCreated.TYPE}', '{DriveRevised.TYPE}')
+        AND c.data #>> '{{posting,pdf_path}}' = '{SERVED_BELOW}' || f.path
+        AND NOT EXISTS (
+            SELECT FROM es.event later WHERE later.stream_id = c.stream_id AND later.version > c.version
+               AND later.type IN ('{DriveRevised.TYPE}', '{DriveDeleted.TYPE}')
+               AND later.data #>> '{{posting,pdf_path}}' IS DISTINCT FROM c.data #>> '{{posting,pdf_path}}'))
+"""  # noqa: S608
+
+# A notification's id is made of its event's position. Its drive must have been deleted: of a table that has lost rows
+# the marks stay, and mean something again when it is rebuilt.
+DELETE_READ_MARKS = f"""
+WITH page AS MATERIALIZED (
+    SELECT user_id, notification_id FROM notification_reads
+     WHERE (user_id, notification_id) > ($1, $2) ORDER BY user_id, notification_id LIMIT $3
+), gone AS (
+    DELETE FROM notification_reads r USING page p
+     WHERE (r.user_id, r.notification_id) = (p.user_id, p.notification_id)
+       AND NOT EXISTS (SELECT FROM notifications n WHERE n.notification_id = p.notification_id)
+       AND EXISTS (
+           SELECT FROM es.event told JOIN es.event deleted
+               ON deleted.stream_id = 'drive-' || (told.data ->> 'drive_id') AND deleted.type = '{DriveDeleted.TYPE}'
+            WHERE told.position = p.notification_id / 8)
+    RETURNING true
+)
+SELECT user_id, notification_id, (SELECT count(*) FROM gone) AS gone
+  FROM page ORDER BY user_id DESC, notification_id DESC LIMIT 1
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class MarksPage:
+    """The last mark looked at, and how many of the page were deleted."""
+
+    last: tuple[int, int]
+    deleted: int
+
+
+async def delete_keys(connection: Connection, before: datetime, most: int) -> int:
+    """How many keys of before ``before`` were deleted; fewer than ``most``: there are no more."""
+    return int(await connection.fetchval(DELETE_KEYS, before, most))
+
+
+async def delete_jobs(connection: Connection, before: datetime, most: int) -> int:
+    """How many jobs that ended before ``before`` were deleted; fewer than ``most``: there are no more."""
+    return int(await connection.fetchval(DELETE_JOBS, before, most))
+
+
+async def expired_exports(
+    connection: Connection, before: datetime, after: tuple[datetime, UUID], most: int
+) -> list[tuple[datetime, UUID]]:
+    """When they expired, and their ids, oldest first, behind ``after``."""
+    rows = await connection.fetch(EXPIRED_EXPORTS, before, *after, most)
+    return [(row["expires_at"], row["export_id"]) for row in rows]
+
+
+async def lock_stream(connection: Connection, stream: str) -> bool:
+    """Nobody else appends to ``stream`` until the transaction ends; false when somebody does just now."""
+    return bool(await connection.fetchval(LOCK_STREAM, stream))
+
+
+async def orphaned_exports(connection: Connection, files: Sequence[tuple[str, UUID]]) -> list[str]:
+    """Of ``files`` (path, and the export it was written for) those that nobody needs."""
+    rows = await connection.fetch(ORPHANED_EXPORTS, [path for path, _ in files], [id_ for _, id_ in files])
+    return [row["path"] for row in rows]
+
+
+async def orphaned_pdfs(connection: Connection, paths: Sequence[str]) -> list[str]:
+    """Of ``paths`` those that no drive refers to."""
+    return [row["path"] for row in await connection.fetch(ORPHANED_PDFS, list(paths))]
+
+
+async def delete_read_marks(connection: Connection, after: tuple[int, int], most: int) -> MarksPage | None:
+    """Look at the next ``most`` marks behind ``after`` (user, notification); ``None``: there are no more."""
+    row = await connection.fetchrow(DELETE_READ_MARKS, *after, most)
+    return MarksPage((row["user_id"], row["notification_id"]), row["gone"]) if row else None
