@@ -136,8 +136,9 @@ class Storage:
     async def delete(self, path: str) -> None:
         """Idempotent. Takes along what a writer of ``path`` that was killed has left."""
         if self._folder is not None:
-            for part in (self._folder / path).parent.glob(f"{Path(path).name}#*"):
-                part.unlink(missing_ok=True)
+            with _refusals():
+                for part in (self._folder / path).parent.glob(f"{Path(path).name}#*"):
+                    part.unlink(missing_ok=True)
         try:
             with _translated():
                 await obstore.delete_async(self._store, path)

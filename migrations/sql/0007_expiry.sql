@@ -1,6 +1,6 @@
 -- What maintenance deletes when nobody needs it any more, and how the tables that change most are kept lean.
 --
--- until: of this kind, nothing that ended later was deleted; verify misses what should be younger.
+-- until: of this kind nothing that was asked for later has been deleted; verify misses it.
 CREATE TABLE expiry (
     what text PRIMARY KEY,
     until timestamptz NOT NULL

@@ -24,7 +24,7 @@ class ViewRefresh(SQLModel, table=True):
 
 
 class Expiry(SQLModel, table=True):
-    """Of ``what``, nothing that ended after ``until`` was deleted."""
+    """Of ``what`` nothing that was asked for after ``until`` has been deleted."""
 
     __tablename__ = "expiry"
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,15 @@ async def test_a_server_that_is_gone_fails_the_export(
 async def test_a_bucket_that_is_not_there_is_said_at_the_start(bucket: Bucket) -> None:
     with pytest.raises(SystemExit, match="STORAGE_URL cannot be written"):
         await Storage("s3://another-bucket").check()
+
+
+async def test_what_is_in_a_bucket_is_told_in_pages(bucket: Bucket) -> None:
+    storage = Storage(URL)
+    names = {f"temp/{number}.csv" for number in range(7)}
+    for name in (*names, "job-descriptions/1-a.pdf"):
+        await storage.write(name, b"x")
+    pages = [page async for page in storage.pages("temp", most=3)]
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert {file.path for page in pages for file in page} == names
+    assert all(abs(datetime.now(UTC) - file.modified_at) < timedelta(minutes=1) for page in pages for file in page)
+    assert [page async for page in storage.pages("nothing", most=3)] == []

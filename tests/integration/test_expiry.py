@@ -71,7 +71,7 @@ async def test_exports_without_a_file_are_left_alone(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     queued, cancelled = [(await asked(api, kind="finished_drives"))["export_id"] for _ in range(2)]
-    assert (await api.delete(f"/api/jobs/{cancelled}")).status_code == 200
+    assert (await api.post(f"/api/jobs/{cancelled}/cancel")).status_code == 200
     async with maintaining(database_url, tmp_path) as maintenance:
         assert (await maintenance.due.once(after(days=400)))["exports"] == 0
     assert [await types(owner, id_) for id_ in (queued, cancelled)] == [["requested"], ["requested", "cancelled"]]
@@ -134,11 +134,9 @@ async def test_an_export_completed_anew_while_it_expires_keeps_its_new_file(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     [export_id] = await exports(api, database_url, tmp_path)
-    [recorded] = [
-        one.event
-        for one in await event_store.read(owner, f"export-{export_id}")
-        if isinstance(one.event, ExportCompleted)
-    ]
+    async with api.database.connection() as connection:
+        recorded = (await event_store.read(connection, f"export-{export_id}"))[1].event
+    assert isinstance(recorded, ExportCompleted)
     anew = recorded.model_copy(update={"path": f"temp/{export_id}-2.csv", "expires_at": after(days=9)})
     worker = Database(as_role(database_url, "placewire_exporter"), pool_size=1, application_name="test-worker")
     async with maintaining(database_url, tmp_path) as maintenance:
@@ -166,7 +164,7 @@ async def test_a_download_that_has_begun_ends_whole(
     async with exporting(database_url, tmp_path, kept_s=HOUR) as runner:
         await done(runner, export["export_id"])
     found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    assert found["size_bytes"] > 600_000
+    assert found["size_bytes"] > 500_000
     path = await owner.fetchval("SELECT path FROM exports")
     chunks = await Storage((tmp_path / "uploads").as_uri()).stream(path, 0, found["size_bytes"])
     size = len(await anext(chunks))
@@ -246,7 +244,7 @@ async def test_jobs_that_ended_long_ago_go_and_no_other(
     """The fixture verifies afterwards: an expired job is no loss."""
     ids = [(await asked(api, kind="finished_drives"))["export_id"] for _ in range(4)]
     succeeded, failed, cancelled, queued = ids
-    assert (await api.delete(f"/api/jobs/{cancelled}")).status_code == 200
+    assert (await api.post(f"/api/jobs/{cancelled}/cancel")).status_code == 200
     async with exporting(database_url, tmp_path) as runner:
         await done(runner, succeeded)
     (tmp_path / "uploads" / "temp").rename(tmp_path / "elsewhere")

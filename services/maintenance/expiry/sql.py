@@ -32,9 +32,9 @@ DELETE_JOBS = """
 WITH due AS MATERIALIZED (
     SELECT id FROM es.job WHERE finished_at < $1 AND NOT dead ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM es.job j USING due d WHERE j.id = d.id RETURNING j.finished_at
+    DELETE FROM es.job j USING due d WHERE j.id = d.id RETURNING j.queued_at
 ), noted AS (
-    INSERT INTO expiry AS x (what, until) SELECT 'jobs', max(finished_at) FROM gone HAVING count(*) > 0
+    INSERT INTO expiry AS x (what, until) SELECT 'jobs', max(queued_at) FROM gone HAVING count(*) > 0
     ON CONFLICT (what) DO UPDATE SET until = greatest(x.until, excluded.until)
 )
 SELECT count(*) FROM gone
