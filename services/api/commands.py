@@ -116,26 +116,10 @@ async def perform(
             committed = await work(transaction, fresh_ids)
         return _response(await _deliver(ctx, ask, committed, ended))
     name = (who.user_id, ask.route, ask.key)
-    fingerprint = hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
-    new_id = keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
     async with begin() as transaction:
-        # Waits here for another request with the same key that has not committed yet.
-        key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprint, new_id(0))
-        assert key is not None
-        if key["claimed"]:
-            if key["used"]:
-                raise expired_key()
-            committed = await work(transaction, new_id)
-            await transaction.execute(KEEP_COMMITTED, *name, _committed_json(committed))
-        else:
-            kept = await transaction.fetchrow(READ_KEY, *name)
-            if kept is None:  # it expired this moment
-                raise expired_key()
-            if kept["fingerprint"] != fingerprint:
-                raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
-            if kept["answer"] is not None:
-                return _response(kept["answer"])
-            committed = _committed_from(kept["committed"])
+        committed, kept = await _once(transaction, name, asked, work)
+    if kept is not None:
+        return _response(kept)
     answer = await _deliver(ctx, ask, committed, ended)
     try:
         async with ctx.database.connection() as another:
@@ -144,6 +128,29 @@ async def perform(
         log.warning("answer.not_kept", route=ask.route)  # the next request with this key gives, and keeps, its own
         first = None
     return _response(first or answer)
+
+
+async def _once(
+    transaction: Connection, name: tuple[int, str, str], asked: Any, work: Work
+) -> tuple[Committed, dict[str, Any] | None]:
+    """What ``work`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
+    fingerprint = hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
+    new_id = keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
+    # Waits here for another request with the same key that has not committed yet.
+    key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprint, new_id(0))
+    assert key is not None
+    if not key["claimed"]:
+        kept = await transaction.fetchrow(READ_KEY, *name)
+        if kept is None:  # it expired this moment
+            raise expired_key()
+        if kept["fingerprint"] != fingerprint:
+            raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
+        return _committed_from(kept["committed"]), kept["answer"]
+    if key["used"]:
+        raise expired_key()
+    committed = await work(transaction, new_id)
+    await transaction.execute(KEEP_COMMITTED, *name, _committed_json(committed))
+    return committed, None
 
 
 def expired_key() -> Invalid:

@@ -113,3 +113,10 @@ def test_a_pool_too_small_for_its_jobs_is_one_line(environment: pytest.MonkeyPat
     with pytest.raises(SystemExit) as told:
         load(EligibilitySettings)
     assert str(told.value) == "DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2"
+
+
+def test_answers_never_name_jobs_that_have_expired(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("JOBS_KEPT_DAYS", "5")
+    with pytest.raises(SystemExit) as told:
+        load(MaintenanceSettings)
+    assert str(told.value) == "JOBS_KEPT_DAYS is wrong: it must be at least IDEMPOTENCY_KEYS_KEPT_DAYS"
