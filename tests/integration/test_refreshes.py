@@ -209,8 +209,8 @@ async def test_a_job_that_another_holds_is_left_to_him(
     held, mine = await asked(api), await asked(api)
     await owner.execute(
         """
-        UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), started_at = now(), attempts = 1, fence = 1,
-               lease_until = now() + interval '1 hour' WHERE id = $1
+        UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), started_at = now(),
+               attempts = 1, fence = 1, lease_until = now() + interval '1 hour' WHERE id = $1
         """,
         UUID(held),
     )

@@ -1,4 +1,4 @@
-"""Refreshing the dashboards' figures now, over HTTP. They refresh themselves, too: on schedule, and when data changes."""
+"""Refreshing the dashboards' figures now, over HTTP. Maintenance refreshes them on schedule, and when data changes."""
 
 from typing import Annotated, Any
 from uuid import UUID
