@@ -74,14 +74,16 @@ async def _make(storage: Storage, database: Database, fence: int, asked: ExportR
     for left in decider.earlier_paths(asked.export_id, asked.format, fence):
         await storage.delete(left)
     path = decider.path_of(asked.export_id, asked.format, fence)
-    async with storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file:
-        async with database.transaction(isolation="repeatable_read", readonly=True) as connection:
-            snapshot, pid = await sql.begin(connection)
-            progress.measure = partial(sql.rows_copied, pid=pid)
-            try:
-                rows = await FILES[asked.format](connection, asked, file)
-            finally:
-                progress.measure = None  # the connection may be another export's next
+    async with (
+        storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file,
+        database.transaction(isolation="repeatable_read", readonly=True) as connection,
+    ):
+        snapshot, pid = await sql.begin(connection)
+        progress.measure = partial(sql.rows_copied, pid=pid)
+        try:
+            rows = await FILES[asked.format](connection, asked, file)
+        finally:
+            progress.measure = None  # the connection may be another export's next
     telemetry.EXPORT_ROWS.labels(asked.kind, asked.format).inc(rows)
     telemetry.EXPORT_BYTES.labels(asked.kind, asked.format).inc(file.size_bytes)
     return Made(path, rows, file.size_bytes, file.sha256, snapshot)

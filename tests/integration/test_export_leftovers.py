@@ -1,4 +1,4 @@
-"""What an attempt leaves when it does not end as it should: no file that nobody knows of, and no record without a file."""
+"""An attempt that does not end as it should: no file that nobody knows of, and no record without a file."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -82,7 +82,8 @@ def claim(**data: object) -> Claim:
     asked_for = {"export_id": str(export_id), "kind": "finished_drives", "format": "csv", **data}
     return Claim(
         id=export_id, fence=1, attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, via=Via.BUS,
-        queued_at=datetime.now(UTC), stream_version=1, type="placewire.export.requested.v1", data=asked_for, metadata={},
+        queued_at=datetime.now(UTC), stream_version=1, data=asked_for, metadata={},
+        type="placewire.export.requested.v1",
     )  # fmt: skip
 
 
