@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from chassis.database import Database
-from chassis.errors import Refused
+from chassis.errors import Refused, StorageFailed
 from chassis.jobs import Claim
 from chassis.notify import Notifier
 from chassis.progress import Progress
@@ -34,7 +34,7 @@ BEGIN
     PERFORM pg_sleep(10);
     RETURN NULL;
 EXCEPTION WHEN query_canceled THEN
-    PERFORM pg_sleep(0.5);
+    PERFORM pg_sleep(4); -- longer than the driver takes leave of its connection
     RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER slow_commit AFTER UPDATE ON exports DEFERRABLE INITIALLY DEFERRED
@@ -92,11 +92,16 @@ def test_an_export_of_a_newer_release_is_told_to_have_failed() -> None:
     assert handlers.failed(claimed, "why") == (claimed.subject, ExportFailed(export_id=claimed.id, reason="why"))
 
 
-async def test_a_failed_attempt_tells_no_more_how_far_it_is(database_url: str, tmp_path: Path) -> None:
+async def test_a_failed_attempt_tells_no_more_how_far_it_is(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(_self: Written, _content: bytes) -> None:
+        raise StorageFailed("The storage does not take this file.")
+
+    monkeypatch.setattr(Written, "write", refuses)
     url = as_role(database_url, "placewire_exporter")
     database = Database(url, pool_size=2, application_name="test")
     progress = Progress(Notifier(url, application_name="test-notify"))
-    (tmp_path / "temp").write_text("no folder")
     work = handlers.work(Storage(tmp_path.as_uri()), tries=1, kept_s=60)
     claimed = claim(columns=list(COLUMNS[ExportKind.FINISHED_DRIVES]))
     try:
@@ -124,7 +129,7 @@ async def test_while_the_storage_stands_still_progress_is_told_and_cancelling_is
 
     async def told() -> bool:
         job = (await api.get(f"/api/jobs/{export['export_id']}")).json()
-        return job["state"] == "running" and 0 < (job["progress"] or {"rows": 0})["rows"] < ROWS
+        return bool(job["state"] == "running" and 0 < (job["progress"] or {"rows": 0})["rows"] < ROWS)
 
     async with exporting(database_url, tmp_path) as runner:
         await runner.receive([UUID(export["export_id"])], Via.BUS)
