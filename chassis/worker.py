@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header
 from fastapi.responses import Response
 
-from chassis import identity, problems, telemetry
+from chassis import identity, problems, telemetry, tracing
 from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.errors import Unauthenticated
@@ -43,6 +43,7 @@ def worker_app(
     ``check`` is awaited first, and ends the process by what it raises.
     """
     telemetry.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
+    tracing.start(service, settings)
     database = Database(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
     )
@@ -62,6 +63,7 @@ def worker_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry=tracing.of_requests(),
     )
     problems.install(app)
     add_health(app, database, lambda: {"running": runner.busy, "braked": runner.braked})

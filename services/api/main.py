@@ -7,7 +7,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from chassis import problems, telemetry
+from chassis import problems, telemetry, tracing
 from chassis.breaker import BusWatch
 from chassis.database import Database
 from chassis.notify import Notifier
@@ -65,6 +65,7 @@ ROUTERS = (
 def create_app(settings: ApiSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line when a setting leads nowhere, ``RuntimeError`` for an unguarded route."""
     telemetry.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
+    tracing.start("api", settings)
     context = _context(settings)
     changes = AccessChanges(context.database)
     app = FastAPI(
@@ -76,6 +77,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         redoc_url=None,
         lifespan=lambda _app: _running(context, changes),
         redirect_slashes=False,
+        telemetry=tracing.of_requests(),
     )
     app.state.context = context
     app.state.access_changes = changes
