@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 from opentelemetry import trace
@@ -16,16 +16,18 @@ TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|VIEW|TABLE|COPY)\s+(?:CONCURRENTLY\s+
 FUNCTION = re.compile(r"\bSELECT\s+([a-z_][\w.]*)\s*\(", re.IGNORECASE)
 
 
-def connection_class(tracer: Tracer) -> type["asyncpg.Connection[Any]"]:
-    """For ``asyncpg.connect(connection_class=…)``. Texts of statements are kept, the values beside them never."""
+class TracedConnection(asyncpg.Connection):
+    """Keeps the texts of statements, and never the values beside them."""
+
+    tracer: ClassVar[Tracer]
 
     @contextmanager
-    def statement(text: str) -> Iterator[None]:
+    def _spanned(self, text: str) -> Iterator[None]:
         if not trace.get_current_span().is_recording():
             yield
             return
         attributes = {"db.system.name": "postgresql", "db.query.text": text.strip(), "db.query.summary": summary(text)}
-        opened = tracer.start_span(summary(text), kind=SpanKind.CLIENT, attributes=attributes)
+        opened = self.tracer.start_span(summary(text), kind=SpanKind.CLIENT, attributes=attributes)
         try:
             yield
         except BaseException as error:
@@ -35,36 +37,38 @@ def connection_class(tracer: Tracer) -> type["asyncpg.Connection[Any]"]:
         finally:
             opened.end()
 
-    class TracedConnection(asyncpg.Connection):
-        async def execute(self, query: str, *args: Any, **options: Any) -> Any:
-            with statement(query):
-                return await super().execute(query, *args, **options)
+    async def execute(self, query: str, *args: Any, **options: Any) -> Any:
+        with self._spanned(query):
+            return await super().execute(query, *args, **options)
 
-        async def executemany(self, command: str, args: Any, **options: Any) -> Any:
-            with statement(command):
-                return await super().executemany(command, args, **options)
+    async def executemany(self, command: str, args: Any, **options: Any) -> Any:
+        with self._spanned(command):
+            return await super().executemany(command, args, **options)
 
-        async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
-            with statement(query):
-                return await super().fetch(query, *args, **options)
+    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
+        with self._spanned(query):
+            return await super().fetch(query, *args, **options)
 
-        async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-            with statement(query):
-                return await super().fetchval(query, *args, **options)
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+        with self._spanned(query):
+            return await super().fetchval(query, *args, **options)
 
-        async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-            with statement(query):
-                return await super().fetchrow(query, *args, **options)
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+        with self._spanned(query):
+            return await super().fetchrow(query, *args, **options)
 
-        async def copy_from_query(self, query: str, *args: Any, **options: Any) -> Any:
-            with statement(f"COPY ({query}) TO STDOUT"):
-                return await super().copy_from_query(query, *args, **options)
+    async def copy_from_query(self, query: str, *args: Any, **options: Any) -> Any:
+        with self._spanned(f"COPY ({query}) TO STDOUT"):
+            return await super().copy_from_query(query, *args, **options)
 
-        async def copy_to_table(self, table_name: str, **options: Any) -> Any:
-            with statement(f"COPY {table_name} FROM STDIN"):
-                return await super().copy_to_table(table_name, **options)
+    async def copy_to_table(self, table_name: str, **options: Any) -> Any:
+        with self._spanned(f"COPY {table_name} FROM STDIN"):
+            return await super().copy_to_table(table_name, **options)
 
-    return TracedConnection
+
+def connection_class(tracer: Tracer) -> type[TracedConnection]:
+    """For ``asyncpg.connect(connection_class=…)``."""
+    return type("TracedByThisProcess", (TracedConnection,), {"tracer": tracer})
 
 
 @lru_cache(maxsize=1000)
