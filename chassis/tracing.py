@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Kind = Literal["internal", "client", "consumer"]
 Attributes = Mapping[str, str | int]
 
-# Version 00 and whatever comes after it; a trace or span of zeros names nothing.
-TRACEPARENT = re.compile(r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$")
+# A trace or span of zeros names nothing. What a later version may add behind is not ours to keep.
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _NOTHING = nullcontext()
 _spans: "Spans | None" = None
@@ -86,7 +86,7 @@ def traceparent(given: str | None = None) -> str | None:
     """Of the span that is open now. Without one: ``given``, if it is well-formed."""
     if _spans is not None and (current := _spans.current()) is not None:
         return current
-    return given if given is not None and TRACEPARENT.match(given) else None
+    return given if given is not None and TRACEPARENT.fullmatch(given) else None
 
 
 def span(
