@@ -84,10 +84,15 @@ def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -
     root.setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
     # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured).
-    for noisy in ("aiokafka", "faststream"):
-        logging.getLogger(noisy).addFilter(AtMost(lines=5, per_s=10.0))
+    limit_lines("aiokafka", "faststream")
     for quiet in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+def limit_lines(*loggers: str) -> None:
+    """So many a second from each of ``loggers`` are as good as more."""
+    for noisy in loggers:
+        logging.getLogger(noisy).addFilter(AtMost(lines=5, per_s=10.0))
 
 
 def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
