@@ -80,8 +80,14 @@ BEGIN
      WHERE v.drive_id = (e.data ->> 'drive_id')::integer AND coalesce(e.data -> 'students', 'null') <> 'null';
 END $$;
 
--- audience 'DESELECTED': the students whom version drive_version of drive entity_id selected no longer. Evaluations from
--- before this revision told nobody of them, and do not begin to.
+-- Whom an evaluation tells of its difference: 'SELECTED' or 'DESELECTED' (the students whom version drive_version of
+-- drive entity_id selected no longer), but 'USER' when it judged one student alone: what is addressed to an audience is
+-- looked at for each of its members.
+CREATE FUNCTION audience_of(e es.event, otherwise text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN e.data #>> '{students,first}' = e.data #>> '{students,last}' THEN 'USER' ELSE otherwise END
+$$;
+
+-- Evaluations from before this revision told nobody that he is out, and do not begin to.
 CREATE OR REPLACE FUNCTION notices_of(e es.event)
 RETURNS TABLE (ordinal integer, audience text, drive_version bigint, type text, title text, wording text)
 LANGUAGE sql STABLE AS $$
@@ -103,7 +109,7 @@ LANGUAGE sql STABLE AS $$
            ) AS told
      WHERE e.type = 'placewire.drive.attendance-published.v1'
     UNION ALL
-    SELECT 0, 'SELECTED', asked.version, 'success', 'New Drive Available',
+    SELECT 0, audience_of(e, 'SELECTED'), asked.version, 'success', 'New Drive Available',
            CASE WHEN (asked.data ->> 'auto_published')::boolean THEN '%s has been auto-published.'
                 WHEN asked.type = 'placewire.drive.published.v1' AND coalesce(asked.data -> 'requested', 'null') = 'null'
                 THEN '%s has been published.'
@@ -118,12 +124,13 @@ LANGUAGE sql STABLE AS $$
       FROM (SELECT (e.data ->> 'drive_version')::bigint AS version, (e.data #>> '{revoked,count}')::integer AS revoked,
                    (e.data ->> 'registered_no_longer_eligible')::integer AS registered) AS found
      CROSS JOIN LATERAL (
-         SELECT 1, 'DESELECTED', found.version, 'warning', 'No Longer Selected',
+         SELECT 1, audience_of(e, 'DESELECTED'), found.version, 'warning', 'No Longer Selected',
                 'You are no longer selected for %s. If you have registered, your registration stays.'
           WHERE found.revoked > 0
          UNION ALL
          SELECT ordinal, audience, found.version, 'warning', 'Registered, But No Longer Eligible', found.registered ||
-                CASE WHEN found.registered = 1 THEN ' registered student is no longer eligible for %s, and stays registered.'
+                CASE found.registered
+                     WHEN 1 THEN ' registered student is no longer eligible for %s, and stays registered.'
                      ELSE ' registered students are no longer eligible for %s, and stay registered.' END
            FROM (VALUES (2, 'COORDINATOR'), (3, 'STAFF')) AS staff (ordinal, audience)
           WHERE found.registered > 0
@@ -131,5 +138,24 @@ LANGUAGE sql STABLE AS $$
      WHERE e.type = 'placewire.eligibility.evaluated.v1' AND e.data ? 'registered_no_longer_eligible'
        AND NOT stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
 $$;
+
+CREATE OR REPLACE FUNCTION project_notifications(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    gone CONSTANT integer[] := ARRAY (
+        SELECT (e.data ->> 'drive_id')::integer FROM unnest(events) e WHERE e.type = 'placewire.drive.deleted.v1');
+BEGIN
+    INSERT INTO notifications (notification_id, event_id, xid, audience, user_id, drive_version, title, message, type,
+                               entity_type, entity_id, created_at)
+    SELECT e.position * 8 + told.ordinal, e.event_id, e.xid, told.audience,
+           CASE told.audience WHEN 'USER' THEN (e.data #>> '{students,first}')::integer END,
+           told.drive_version, told.title,
+           format(told.wording, drive_name_at(d.drive_id, coalesce(told.drive_version, e.version))), told.type,
+           'drive', d.drive_id, e.recorded_at
+      FROM unnest(events) e JOIN drives d ON d.drive_id = (e.data ->> 'drive_id')::integer
+     CROSS JOIN LATERAL notices_of(e) told;
+    IF cardinality(gone) > 0 THEN
+        DELETE FROM notifications WHERE entity_type = 'drive' AND entity_id = ANY (gone);
+    END IF;
+END $$;
 
 GRANT SELECT ON registrations TO placewire_eligibility;

@@ -3,9 +3,7 @@
 Whose marks changed is judged by the marks of this moment, so it does not matter how often, nor in which order such
 evaluations are done.
 
-Plans (EXPLAIN, 100,000 students, 1,000 drives with 30,000 selections each): JUDGE is an index scan of ``students`` and,
-for each of its rows, one probe of ``selections_pkey`` and one of ``requested_selection_pkey``; BASIS and LAST are single
-probes. The set afterwards is not read: its count and digest follow from those before and the difference.
+PLANS The set afterwards is not read: its count and digest follow from those before and the difference.
 """
 
 from dataclasses import dataclass
