@@ -10,6 +10,9 @@ DECLARE
     posting CONSTANT jsonb := e.data -> 'posting';
 BEGIN
     CASE e.type
+    WHEN 'placewire.drive.reevaluation-requested.v1' THEN
+        UPDATE drives SET version = e.version WHERE drive_id = id;
+        RETURN;
     WHEN 'placewire.drive.created.v1' THEN
         INSERT INTO drives (drive_id, version, company_name, job_title, job_description, posted_by, created_at, status,
                             auto_published, attendance_published)
@@ -152,10 +155,52 @@ BEGIN
            format(told.wording, drive_name_at(d.drive_id, coalesce(told.drive_version, e.version))), told.type,
            'drive', d.drive_id, e.recorded_at
       FROM unnest(events) e JOIN drives d ON d.drive_id = (e.data ->> 'drive_id')::integer
-     CROSS JOIN LATERAL notices_of(e) told;
+     CROSS JOIN LATERAL notices_of(e) told
+     WHERE e.type <> 'placewire.drive.reevaluation-requested.v1';
     IF cardinality(gone) > 0 THEN
         DELETE FROM notifications WHERE entity_type = 'drive' AND entity_id = ANY (gone);
     END IF;
+END $$;
+
+-- Adds one event to each of many streams of one type, all of which exist, wherever they stand; with jobs, read tables
+-- and outbox as es.append does it, and in the time of a few statements instead of a few for each stream.
+-- p_events: [{stream, id, type, data, metadata, job}]. Streams are locked in the order of the array: who asks the same
+-- ones in the same order waits, and never in a circle. Ids are fresh: a repetition is not recognised.
+CREATE FUNCTION es.append_each(p_topic text, p_lane smallint, p_events jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    me CONSTANT xid8 := pg_current_xact_id();
+    place CONSTANT xid8 := greatest(me, (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8);
+    kind CONSTANT text := split_part(p_events #>> '{0,stream}', '-', 1);
+    appended es.event[];
+BEGIN
+    PERFORM FROM jsonb_array_elements(p_events) WITH ORDINALITY AS listed (e, ord)
+      CROSS JOIN LATERAL (
+            SELECT FROM es.stream s WHERE s.stream_id = listed.e ->> 'stream' FOR UPDATE) AS locked
+      ORDER BY ord;
+
+    WITH asked AS MATERIALIZED (
+        SELECT e, ord FROM jsonb_array_elements(p_events) WITH ORDINALITY AS listed (e, ord)
+    ), heads AS (
+        UPDATE es.stream s SET version = s.version + 1, last_tx = greatest(s.last_tx, place)
+          FROM asked a WHERE s.stream_id = a.e ->> 'stream'
+        RETURNING s.stream_id, s.version, s.last_tx, a.e, a.ord
+    ), written AS (
+        INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
+        SELECT last_tx, me, stream_id, version, (e ->> 'id')::uuid, e ->> 'type', e -> 'data', e -> 'metadata'
+          FROM heads ORDER BY ord
+        RETURNING w
+    ), jobs AS (
+        INSERT INTO es.job (id, service, kind, subject, asked_by)
+        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', stream_id, (e #>> '{job,asked_by}')::integer
+          FROM heads ORDER BY ord
+    )
+    SELECT array_agg(w ORDER BY (w).position) INTO appended FROM written;
+
+    PERFORM project(kind, appended);
+
+    INSERT INTO es.outbox (lane, topic, key, event_id)
+    SELECT p_lane, p_topic, (e).stream_id, (e).event_id FROM unnest(appended) e;
+    RETURN cardinality(appended);
 END $$;
 
 GRANT SELECT ON registrations TO placewire_eligibility;

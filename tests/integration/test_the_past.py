@@ -10,6 +10,7 @@ import pytest
 
 from chassis.event_store import Cause, fresh_ids
 from contracts.users import Role, UserCreated
+from services.api.past import sql
 from services.api.students import handlers
 from services.api.students.decider import ReviseRecord
 from tests.conftest import Api
@@ -139,7 +140,12 @@ async def test_every_decision_agrees_with_the_ledger(
     assert len(await owner.fetch(EVALUATIONS)) == 5
 
 
-async def test_the_list_of_a_moment_is_that_of_the_tables_then(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+@pytest.mark.parametrize("looked_at", [10, 20_000])
+async def test_the_list_of_a_moment_is_that_of_the_tables_then(
+    api: Api, owner: "Owner[asyncpg.Record]", looked_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few are looked at for one page."""
+    monkeypatch.setattr(sql, "LOOKED_AT", looked_at)
     await enrol(owner, 60)
     posted = (await drive(api, min_cgpa="4", max_backlogs="1"))["drive_id"]
     seen: list[tuple[str, list[dict[str, Any]]]] = []

@@ -59,7 +59,9 @@ class EligibleThen(Document):
 
 
 class Eligibility(Document):
-    """``evaluation``: the newest by then. ``next``: ``after`` of the next page; null: this is the last."""
+    """``evaluation``: the newest by then. ``next``: ``after`` of the next page, also when this one
+    has room left; null: this is the last.
+    """
 
     drive_id: int = Field(examples=[42])
     at: Instant

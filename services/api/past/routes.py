@@ -45,15 +45,18 @@ async def eligibility(
     async with _then(ctx, at) as (connection, moment):
         drive = drive_then(await sql.drive_events(connection, drive_id, moment))
         evaluation = await sql.newest_evaluation(connection, drive_id, moment)
-        rows = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, most=limit)
-    students = [dict(row) | {name: decimal_text(row[name]) for name in MARKS} for row in rows]
+        rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, most=limit)
+    students = [
+        {**row, **{name: decimal_text(row[name]) for name in MARKS}}
+        for row in ({name: value for name, value in one.items() if name != "looked_at"} for one in rows)
+    ]
     return json_response(
         {
             **_drive(drive_id, moment, drive),
             "criteria": criteria_object(drive.criteria),
             "evaluation": evaluation_object(evaluation),
             "students": students,
-            "next": students[-1]["student_id"] if len(students) == limit else None,
+            "next": go_on,
         }
     )
 

@@ -14,6 +14,8 @@ from chassis.database import Connection
 from contracts.drives import Criteria, DriveRevised, ReevaluationRequested
 from contracts.eligibility import EligibilityEvaluated
 
+LOOKED_AT = 20_000
+
 NOW = "SELECT clock_timestamp()"
 
 # Reevaluations may be many, and change nothing of the drive.
@@ -33,23 +35,29 @@ EXISTS (SELECT FROM selections c
            AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (answered.versions)))
 """
 
+# Of the next $11 students; `looked_at` is the last of them, null when there are no more.
 ELIGIBLE = f"""
-WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), page AS MATERIALIZED (
+WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALIZED (
+    SELECT student_id FROM students WHERE student_id > $9 ORDER BY student_id LIMIT $11
+), page AS MATERIALIZED (
     SELECT s.student_id, r.*
-      FROM students s
+      FROM next s
      CROSS JOIN LATERAL (
            SELECT e.data -> 'record' AS record FROM es.event e
             WHERE e.stream_id = 'student-' || s.student_id AND e.recorded_at <= $2
             ORDER BY e.version DESC LIMIT 1) e
      CROSS JOIN LATERAL jsonb_to_record(e.record) AS r(roll_number text, branch text, batch_year integer,
            tenth_percent numeric, twelfth_percent numeric, cgpa numeric, active_backlogs integer)
-     WHERE s.student_id > $9
-       AND meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.active_backlogs, r.branch, r.batch_year,
+     WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.active_backlogs, r.branch, r.batch_year,
                           $3, $4, $5, $6, $7, $8)
      ORDER BY s.student_id LIMIT $10
 )
-SELECT p.*, u.name, u.email, {WAS_SELECTED.format(student="p.student_id")} AS selected
-  FROM page p JOIN users u ON u.user_id = p.student_id CROSS JOIN answered ORDER BY p.student_id
+SELECT looked.at AS looked_at, p.*, u.name, u.email, {WAS_SELECTED.format(student="p.student_id")} AS selected
+  FROM (SELECT CASE WHEN count(*) = $11 THEN max(student_id) END AS at FROM next) looked
+  LEFT JOIN page p ON true
+  LEFT JOIN LATERAL (SELECT name, email FROM users WHERE user_id = p.student_id LIMIT 1) u ON true
+ CROSS JOIN answered
+ ORDER BY p.student_id
 """  # noqa: S608
 
 # The newest record by then, and whether there is any at all.
@@ -118,10 +126,17 @@ async def drive_events(connection: Connection, drive_id: int, at: datetime) -> l
 
 async def eligible(
     connection: Connection, drive_id: int, at: datetime, criteria: Criteria, *, after: int, most: int
-) -> list[asyncpg.Record]:
-    """By student id, from ``after`` on: who met ``criteria`` with the marks recorded by ``at``."""
+) -> tuple[list[asyncpg.Record], int | None]:
+    """By student id, from ``after`` on: who met ``criteria`` with the marks recorded by ``at``; and where to go on.
+
+    At most ``LOOKED_AT`` students are looked at, so a page may hold fewer than ``most``, even nobody, and go on.
+    """
     asked = (getattr(criteria, name) for name in Criteria.model_fields)
-    return await connection.fetch(ELIGIBLE, drive_id, at, *asked, after, most)
+    rows = await connection.fetch(ELIGIBLE, drive_id, at, *asked, after, most, LOOKED_AT)
+    found = [row for row in rows if row["student_id"] is not None]
+    if len(found) == most:
+        return found, found[-1]["student_id"]
+    return found, rows[0]["looked_at"]
 
 
 async def record(connection: Connection, student_id: int, at: datetime) -> asyncpg.Record:

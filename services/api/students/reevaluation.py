@@ -27,15 +27,16 @@ KIND = KIND_OF[ReevaluationRequested.TYPE]
 STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year"
 CRITERIA = "d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years"
 
-# $1 to $5: topic, lane, the event's data but for its drive, metadata, job. In the order of the ids: two changes that
-# ask the same drives wait for each other, and never in a circle.
+# $1 to $5: topic, lane, the event's data but for its drive, metadata, job. In the order of the ids.
 ASK = """
-WITH affected AS MATERIALIZED ({affected})
-SELECT count(*)
-  FROM (SELECT drive_id FROM affected ORDER BY drive_id) a
- CROSS JOIN LATERAL es.append('drive-' || a.drive_id, -1, $1, $2, jsonb_build_array(jsonb_build_object(
-           'id', uuidv7(), 'type', '{type}', 'data', $3::jsonb || jsonb_build_object('drive_id', a.drive_id),
-           'metadata', $4::jsonb, 'job', $5::jsonb)))
+WITH asked AS MATERIALIZED (
+    SELECT jsonb_agg(jsonb_build_object(
+               'stream', 'drive-' || a.drive_id, 'id', uuidv7(), 'type', '{type}',
+               'data', $3::jsonb || jsonb_build_object('drive_id', a.drive_id),
+               'metadata', $4::jsonb, 'job', $5::jsonb) ORDER BY a.drive_id) AS events
+      FROM ({affected}) AS a
+)
+SELECT es.append_each($1, $2, events) FROM asked WHERE events IS NOT NULL
 """
 
 # $6: the student; $7 to $12: his marks before.
@@ -49,14 +50,21 @@ REVISED = f"""
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
 """  # noqa: S608
 
-# $6 to $7: the newcomers' ids. No list has them on it.
-NEWCOMERS = f"""
-    SELECT unnest(array_agg(d.drive_id)) AS drive_id FROM drives d
-     WHERE d.status = 'posted' AND d.list_version IS NULL
-     GROUP BY {CRITERIA}
-    HAVING EXISTS (SELECT FROM students s
-                    WHERE s.student_id BETWEEN $6 AND $7 AND meets_criteria({STUDENT}, {CRITERIA}))
+# Drives that none of the students from $1 to $2 can be selected for, and the versions of which that is true.
+UNCONCERNED = f"""
+SELECT array_agg(d.drive_id) AS ids, array_agg(d.version) AS versions FROM drives d
+ WHERE d.status = 'posted' AND d.list_version IS NULL
+ GROUP BY {CRITERIA}
+HAVING NOT EXISTS (SELECT FROM students s
+                    WHERE s.student_id BETWEEN $1 AND $2 AND meets_criteria({STUDENT}, {CRITERIA}))
 """  # noqa: S608
+# $6 and $7: what UNCONCERNED found. No list has newcomers on it.
+NEWCOMERS = """
+    SELECT d.drive_id FROM drives d
+     WHERE d.status = 'posted' AND d.list_version IS NULL
+       AND NOT EXISTS (SELECT FROM unnest($6::integer[], $7::bigint[]) AS u (drive_id, version)
+                        WHERE u.drive_id = d.drive_id AND u.version = d.version)
+"""
 
 ASK_REVISED = ASK.format(affected=REVISED, type=ReevaluationRequested.TYPE)
 ASK_NEWCOMERS = ASK.format(affected=NEWCOMERS, type=ReevaluationRequested.TYPE)
@@ -67,16 +75,19 @@ async def ask_for_revised(connection: Connection, student_id: int, before: Acade
     await drives.share_turn(connection)
     marks = [getattr(before, name) for name in Record._fields]
     common = _common(StudentRange(first=student_id, last=student_id), cause)
-    return int(await connection.fetchval(ASK_REVISED, *common, student_id, *marks))
+    return int(await connection.fetchval(ASK_REVISED, *common, student_id, *marks) or 0)
 
 
 async def ask_for_newcomers(
     connection: Connection, students: StudentRange, cause: Cause, import_id: UUID | None = None
 ) -> int:
     """Have each posted drive that selects everyone eligible, and finds one among these, judge them; how many."""
+    # The long part is done before: meanwhile drives may change, and those that do are asked in any case.
+    rows = await connection.fetch(UNCONCERNED, students.first, students.last)
+    ids, versions = ([one for row in rows for one in row[name]] for name in ("ids", "versions"))
     await drives.share_turn(connection)
     common = _common(students, cause, import_id)
-    return int(await connection.fetchval(ASK_NEWCOMERS, *common, students.first, students.last))
+    return int(await connection.fetchval(ASK_NEWCOMERS, *common, ids, versions) or 0)
 
 
 def concerns_eligibility(changed: list[str]) -> bool:
