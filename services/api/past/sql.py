@@ -1,9 +1,9 @@
 """Every statement about the past. It is read from the log; they write nothing.
 
-``$at`` means what had been recorded by then. Plans (EXPLAIN ANALYZE, 100,000 students, 2 cores): all by
-``event_stream_version``. ELIGIBLE walks ``students`` in the order of its primary key with one backward probe of the
-log for each, until the page is full: 1,000 of 28 % eligible in 45 ms, and 1.1 s for a page of what nobody meets, which
-reads to the end. An index by stream type and time would not help: it would find events, not the last of each stream.
+``$2`` is a moment: what had been recorded by then. Plans (EXPLAIN ANALYZE, 100,000 students, 2 busy cores): everything
+goes by ``event_stream_version``, and no other index is needed. ELIGIBLE walks ``students_pkey`` with one backward probe
+of the log for each student (14 us), so a page takes 0.3 s at most, for it looks at 20,000 of them and no more; all of
+them 1.3 s. An index by type and time would find a moment's events, but not the last of each stream. DECISION 0.1 ms.
 """
 
 from datetime import datetime

@@ -1,12 +1,14 @@
 """Which posted drives must judge students again because their marks are new, and asking for it: one statement.
 
-The caller's transaction has written the marks, and holds ``sql.share_turn`` of drives until it ends: a drive whose
-criteria or status change at the same time commits before this looks, or is evaluated after these marks are committed.
+The caller's transaction has written the marks. From here to its end no drive changes (``drives.sql.share_turn``): one
+whose criteria or status are changing has committed before this looks, or is evaluated after these marks are committed.
 A drive that has selected by a list asks only about those on it. Whoever is judged is judged by the marks of that
 moment, so a range may hold students whom this change did not touch.
 
-Plans (EXPLAIN ANALYZE, 1,000 posted drives, 100,000 students): REVISED is one scan of ``drives``; NEWCOMERS tries each
-set of criteria once, and stops at the first student who meets it.
+Plans (EXPLAIN ANALYZE, 1,000 posted drives with 50 sets of criteria, 100,000 students, 2 busy cores): REVISED is one
+scan of ``drives``, 0.5 ms; the whole revision 8 ms when 20 drives are concerned, 0.2 s when all 1,000 are.
+UNCONCERNED tries each set of criteria once and stops at the first student who meets it: the whole of NEWCOMERS is 0.2 s
+when all drives are concerned, 2.2 s when none is.
 """
 
 from uuid import UUID
