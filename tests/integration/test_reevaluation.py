@@ -1,7 +1,9 @@
 """Marks change, and the posted drives that this concerns judge those students again: nobody else, and nothing twice."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import orjson
@@ -9,10 +11,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from chassis.event_store import Cause, fresh_ids
 from contracts.jobs import State
 from contracts.users import Role, UserCreated
+from services.api.students import handlers
+from services.api.students.decider import ReviseRecord
 from tests.conftest import Api
 from tests.enrolment import DRIVE
+from tests.eventually import eventually
 from tests.integration.test_notifications import record
 from tests.placement import register, stop
 from tests.sizes import sized
@@ -41,6 +47,11 @@ WITH wanted AS (
 )
 SELECT drive_id, student_id, w IS NULL AS too_many FROM wanted w FULL JOIN standing s USING (drive_id, student_id)
  WHERE w IS NULL OR s IS NULL
+"""
+WAITING = """
+SELECT count(*) FROM pg_locks
+ WHERE NOT granted AND locktype = 'advisory'
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 QUEUED = "SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq"
 EVENTS = "SELECT data FROM es.event WHERE type = $1 ORDER BY position"
@@ -229,6 +240,27 @@ async def test_stricter_criteria_report_the_registered_who_fall_out(
     assert told[0]["notification_id"] == told[1]["notification_id"], "one row for all of them"
     assert job.result is not None
     assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (2, 1)
+
+
+async def test_criteria_wait_for_marks_that_are_changing(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """Marks that no drive asks for when they are written: the drive that would must not be judged without them."""
+    student = await enrolled(api, 1, cgpa="6.00")
+    posted = await drive(api, min_cgpa="9")
+    cause = Cause(source="test", correlation_id=uuid4())
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        async with api.database.transaction() as connection:
+            await handlers.revise(connection, ReviseRecord(student, {"cgpa": Decimal("8.00")}), cause, fresh_ids)
+            lowering = asyncio.create_task(api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "7"}))
+            await eventually(lambda: owner.fetchval(WAITING))
+            assert await queued(owner) == []
+        assert (await lowering).status_code == 202
+        [job] = await done(runner, *await queued(owner))
+    assert job.result is not None
+    assert job.result["newly_selected"] == 1
+    assert await selected(owner, posted["drive_id"]) == [student]
 
 
 async def test_marks_and_criteria_that_change_at_once_never_miss_each_other(
