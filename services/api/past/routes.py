@@ -41,15 +41,16 @@ async def eligibility(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="`next` of the page before")] = 0,
 ) -> Response:
-    """Who was eligible at a moment: by the criteria and the marks that had been recorded by then."""
+    """Who was eligible at a moment: by the criteria and the marks that had been recorded by then.
+
+    Go on with ``next`` until it is null: a page may have room left, and others come after it.
+    """
     async with _then(ctx, at) as (connection, moment):
         drive = drive_then(await sql.drive_events(connection, drive_id, moment))
         evaluation = await sql.newest_evaluation(connection, drive_id, moment)
         rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, most=limit)
-    students = [
-        {**row, **{name: decimal_text(row[name]) for name in MARKS}}
-        for row in ({name: value for name, value in one.items() if name != "looked_at"} for one in rows)
-    ]
+    fields = documents.EligibleThen.model_fields
+    students = [{name: decimal_text(row[name]) if name in MARKS else row[name] for name in fields} for row in rows]
     return json_response(
         {
             **_drive(drive_id, moment, drive),

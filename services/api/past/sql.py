@@ -74,8 +74,7 @@ SELECT version, data -> 'record' AS record FROM es.event
  ORDER BY version DESC LIMIT 1
 """
 
-# The newest evaluation of everyone by then, and of those of some alone the newest: whom one of them judged is a
-# question for whoever reads them.
+# The last evaluation by $2 that judged student $3, with the event whose criteria it applied.
 DECISION = f"""
 WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions)
 SELECT e.data, e.recorded_at, asked.type, asked.version, asked.data AS asked,
