@@ -19,6 +19,7 @@ EVENTS: dict[str, type[Event]] = {
         drives.DriveRevised,
         drives.DrivePublished,
         drives.EligibilityRequested,
+        drives.ReevaluationRequested,
         drives.RegistrationsStopped,
         drives.AttendancePublished,
         drives.DriveDeleted,

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from contracts import topics
-from contracts.drives import DrivePublished, EligibilityRequested
+from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.exports import ExportRequested
 from contracts.maintenance import RefreshRequested
 from contracts.message import Message
@@ -66,6 +66,7 @@ OWNER: dict[Kind, Service] = {
 KIND_OF: dict[str, Kind] = {
     DrivePublished.TYPE: Kind.ELIGIBILITY,
     EligibilityRequested.TYPE: Kind.ELIGIBILITY,
+    ReevaluationRequested.TYPE: Kind.ELIGIBILITY,
     ExportRequested.TYPE: Kind.EXPORT,
     RefreshRequested.TYPE: Kind.REFRESH,
 }
