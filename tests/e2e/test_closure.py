@@ -17,6 +17,7 @@ SERVICES = {
     "exporter": ("services.exporter.main", ("services/__init__.py", "services/exporter")),
     "maintenance": ("services.maintenance.main", ("services/__init__.py", "services/maintenance")),
     "relay": ("chassis.relay_process", ()),
+    "cli": ("cli.main", ("services", "migrations", "cli")),
 }
 
 
@@ -33,9 +34,9 @@ def test_a_service_needs_only_its_own_group_and_folders(name: str, tmp_path: Pat
         **{key: value for key, value in os.environ.items() if not key.startswith("VIRTUAL_ENV")},
         "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv"),
     }
-    group = ["--group", name] if name != "relay" else []
     synced = subprocess.run(
-        ["uv", "sync", "--frozen", "--no-default-groups", "--no-install-project", "--python", sys.executable, *group],
+        ["uv", "sync", "--frozen", "--no-default-groups", "--no-install-project", "--python", sys.executable,
+         "--group", name],
         cwd=tmp_path / "app",
         env=environment,
         capture_output=True,
