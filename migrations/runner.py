@@ -1,6 +1,7 @@
 """Brings a database to the newest revision: ``placewire migrate``."""
 
 from pathlib import Path
+from typing import TextIO
 
 from alembic import command
 from alembic.config import Config
@@ -26,6 +27,17 @@ async def migrate(url: str) -> None:
     Raises whatever the driver raises when the database cannot be reached.
     """
     await _with_connection(url, _upgrade)
+
+
+def print_sql(into: TextIO, since: str | None) -> None:
+    """Write the statements that bring a database from revision ``since`` (``None``: an empty one) to the newest.
+
+    They belong to psql, run by the owner: ``psql --set ON_ERROR_STOP=1``. Raises ``alembic.util.CommandError`` for a
+    revision that there is not.
+    """
+    config = alembic_config()
+    config.output_buffer = into
+    command.upgrade(config, f"{since}:head" if since else "head", sql=True)
 
 
 async def check(url: str) -> None:

@@ -48,9 +48,7 @@ def write(folder: Path, database_url: str, storage_url: str, given: Mapping[str,
 
 def _folders(values: Mapping[str, str], database_url: str, storage_url: str) -> dict[str, dict[str, str]]:
     addresses = {role: with_login(database_url, role, values[secret]) for role, secret in PASSWORD_OF.items()}
-    folders = {
-        role.removeprefix("placewire_"): {"database_url": address} for role, address in addresses.items()
-    }
+    folders = {role.removeprefix("placewire_"): {"database_url": address} for role, address in addresses.items()}
     for process, names in SHARED.items():
         folders[process] |= {name: values[name] for name in names}
     for process in KEEPS_FILES:

@@ -35,8 +35,17 @@ def test_a_service_needs_only_its_own_group_and_folders(name: str, tmp_path: Pat
         "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv"),
     }
     synced = subprocess.run(
-        ["uv", "sync", "--frozen", "--no-default-groups", "--no-install-project", "--python", sys.executable,
-         "--group", name],
+        [
+            "uv",
+            "sync",
+            "--frozen",
+            "--no-default-groups",
+            "--no-install-project",
+            "--python",
+            sys.executable,
+            "--group",
+            name,
+        ],
         cwd=tmp_path / "app",
         env=environment,
         capture_output=True,

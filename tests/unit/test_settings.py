@@ -129,5 +129,5 @@ def test_what_the_environment_does_not_say_is_read_from_files(environment: pytes
 
 def test_a_folder_of_secrets_that_is_not_there_is_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     environment.setenv("SECRETS_DIR", str(tmp_path / "none"))
-    with pytest.raises(SystemExit, match="^SECRETS_DIR is wrong: there is no folder .*none$"):
+    with pytest.raises(SystemExit, match="SECRETS_DIR is wrong: there is no folder"):
         load(ApiSettings)
