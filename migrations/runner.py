@@ -5,6 +5,7 @@ from typing import TextIO
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -27,6 +28,13 @@ async def migrate(url: str) -> None:
     Raises whatever the driver raises when the database cannot be reached.
     """
     await _with_connection(url, _upgrade)
+
+
+def newest_revision() -> str:
+    """The revision that this release needs."""
+    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert newest is not None
+    return newest
 
 
 def print_sql(into: TextIO, since: str | None) -> None:

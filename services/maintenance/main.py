@@ -3,15 +3,18 @@
 from fastapi import FastAPI
 
 from chassis.storage import Storage
-from chassis.work import LongWork
+from chassis.work import LongWork, Work
 from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
-from services.maintenance import handlers
+from services.maintenance import checks, handlers
 from services.maintenance.settings import MaintenanceSettings
 
 
 def create_app(settings: MaintenanceSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
-    work = {Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed)}
+    work: dict[Kind, Work | LongWork] = {
+        Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed),
+        Kind.CHECK: Work(handle=checks.answer, failed=checks.failed),
+    }
     return worker_app(settings, Service.MAINTENANCE, work, check=storage.check)
