@@ -69,7 +69,9 @@ def worker_app(
     )
     app = FastAPI(
         title=f"Placewire {service}",
-        lifespan=_lifespan(settings, database, notifier, runner, [TOPIC_OF[kind] for kind in work], check, beside),
+        lifespan=_lifespan(
+            settings, database, notifier, runner, list(dict.fromkeys(TOPIC_OF[kind] for kind in work)), check, beside
+        ),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,

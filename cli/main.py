@@ -5,7 +5,21 @@ import sys
 import typer
 
 from cli import environment
-from cli.doors import contracts, database, demo, drives, events, jobs, processes, stack, students, users, verify
+from cli.doors import (
+    contracts,
+    database,
+    demo,
+    doctor,
+    drives,
+    events,
+    installation,
+    jobs,
+    processes,
+    stack,
+    students,
+    users,
+    verify,
+)
 from cli.failures import INTERRUPTED, Failure, told
 from cli.output import errors
 
@@ -33,8 +47,11 @@ def placewire(ctx: typer.Context) -> None:
 
 
 app.command("migrate", rich_help_panel="Database")(database.migrate)
+app.command("secrets", rich_help_panel="Database")(installation.secrets)
+app.command("roles", rich_help_panel="Database")(installation.roles)
 app.command("seed", rich_help_panel="Database")(database.seed)
 app.command("refresh", rich_help_panel="Database")(database.refresh)
+app.command("doctor", rich_help_panel="Database")(doctor.doctor)
 app.command("verify", rich_help_panel="Database")(verify.verify)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
