@@ -58,15 +58,7 @@ def worker_app(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
     )
     notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
-    runner = Runner(
-        database,
-        notifier,
-        service,
-        work,
-        owner=f"{socket.gethostname()}:{settings.port}",
-        at_once=settings.jobs_at_once,
-        lease_s=settings.job_lease_s,
-    )
+    runner = _runner(settings, database, notifier, service, work)
     app = FastAPI(
         title=f"Placewire {service}",
         lifespan=_lifespan(
@@ -87,6 +79,24 @@ def worker_app(
 
     app.state.on_stopping = stopping
     return app
+
+
+def _runner(
+    settings: ServiceSettings,
+    database: Database,
+    notifier: Notifier,
+    service: Service,
+    work: Mapping[Kind, Work | LongWork],
+) -> Runner:
+    return Runner(
+        database,
+        notifier,
+        service,
+        work,
+        owner=f"{socket.gethostname()}:{settings.port}",
+        at_once=settings.jobs_at_once,
+        lease_s=settings.job_lease_s,
+    )
 
 
 def _lifespan(
