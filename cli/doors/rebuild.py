@@ -14,8 +14,7 @@ from cli.failures import NO
 from cli.output import console, counted, table
 
 if TYPE_CHECKING:
-    from cli.replay.rebuilding import Rebuilt
-    from cli.replay.verification import Findings
+    from cli.replay.rebuilding import Mending, Proposal, Rebuilt
 
 MEANING = "postgresql://owner@host/database, the owner's role"
 
@@ -41,38 +40,39 @@ def rebuild(
     """
     url = environment.require("MIGRATION_DATABASE_URL", meaning=MEANING)
 
-    def agree(findings: "Findings") -> bool:
-        show(findings, took_s=time.perf_counter() - began)
-        return findings.different_rows > 0 and not dry_run and (yes or _asked(findings.different_rows))
+    def agree(proposal: "Proposal") -> bool:
+        show(proposal.findings, took_s=time.perf_counter() - began)
+        for reason in proposal.impossible:
+            console.print(f"[bold]Cannot be mended:[/bold] {reason}.")
+        return proposal.rows > 0 and not dry_run and (yes or _asked(proposal.rows))
 
     began = time.perf_counter()
     rebuilt = run(url, agree, longest_pause, most)
-    _tell(rebuilt)
+    if rebuilt.mending is not None:
+        _tell(rebuilt.mending)
     if rebuilt.left:
         raise typer.Exit(NO)
 
 
-def run(url: str, agree: "Callable[[Findings], bool]", longest_pause_s: float, most: int = 20) -> "Rebuilt":
+def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, most: int = 20) -> "Rebuilt":
     """Rebuild, with a progress bar for each replay."""
     from cli.replay.rebuilding import rebuild
     from cli.replay.verification import Watching
-
-    async def work() -> "Rebuilt":
-        return await rebuild(url, watching, agreed, most=most, longest_pause_s=longest_pause_s)
-
-    def agreed(findings: "Findings") -> bool:
-        bar.stop()  # it would be drawn over the question
-        agrees = agree(findings)
-        bar.start()
-        bar.reset(task, description="Replaying what came since")
-        return agrees
 
     with counted() as bar:
         task = bar.add_task("Replaying events", total=None)
         watching = Watching(
             began=lambda events: bar.update(task, total=events), projected=lambda events: bar.advance(task, events)
         )
-        return asyncio.run(work())
+
+        def agreed(proposal: "Proposal") -> bool:
+            bar.stop()  # it would be drawn over the question
+            agrees = agree(proposal)
+            bar.reset(task, description="Replaying what came since")
+            bar.start()
+            return agrees
+
+        return asyncio.run(rebuild(url, watching, agreed, most=most, longest_pause_s=longest_pause_s))
 
 
 def _asked(rows: int) -> bool:
@@ -82,16 +82,14 @@ def _asked(rows: int) -> bool:
     return typer.confirm(f"Mend {rows:,} rows? Appends wait meanwhile")
 
 
-def _tell(rebuilt: "Rebuilt") -> None:
-    if rebuilt.after is None:
-        return
-    touched = [one for one in rebuilt.mended if one.taken_away or one.put_in]
-    rows = [(one.table, one.taken_away, one.put_in) for one in touched]
+def _tell(mending: "Mending") -> None:
+    rows = [(one.table, one.taken_away, one.put_in) for one in mending.tables if one.taken_away or one.put_in]
     console.print(table(("Mended", "Rows taken away", "Rows put in"), rows))
-    pause = rebuilt.pause
-    tried = f", after {pause.attempts_given_up:,} attempts that gave way to appends" if pause.attempts_given_up else ""
+    pause, tried = mending.pause, ""
+    if pause.attempts_given_up:
+        tried = f", after {pause.attempts_given_up:,} attempts that gave way to appends"
     console.print(f"Appends were paused for {pause.seconds * 1000:.0f} ms{tried}.")
-    if rebuilt.left:
-        console.print("[bold]Not everything could be mended:[/bold]")
-        show_differences(rebuilt.after)
-    console.print(f"Compared again: [bold]{verdict(rebuilt.after)}[/bold].")
+    if mending.after.differences:
+        console.print("[bold]Still different:[/bold]")
+        show_differences(mending.after)
+    console.print(f"Compared again: [bold]{verdict(mending.after)}[/bold].")

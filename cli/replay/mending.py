@@ -72,14 +72,14 @@ async def writable(session: Connection) -> AsyncIterator[None]:
 async def prepare(session: Connection, tables: Iterable[Table]) -> None:
     async with writable(session):
         for table in tables:
-            await session.execute(SUSPECTS.format(**_parts(table)))
+            await session.execute(SUSPECTS.format(**parts(table)))
         await session.execute(REMEMBER)
 
 
 async def suspect(session: Connection, table: Table, differences: Sequence[RowDifference]) -> None:
     """Look at these rows again when the time comes."""
     keys = [dict(zip(table.key, difference.key, strict=True)) for difference in differences]
-    await session.execute(SUSPECT.format(**_parts(table)), orjson.dumps(keys).decode())
+    await session.execute(SUSPECT.format(**parts(table)), orjson.dumps(keys).decode())
 
 
 async def suspect_what_is_touched(session: Connection, tables: Iterable[Table]) -> None:
@@ -87,7 +87,7 @@ async def suspect_what_is_touched(session: Connection, tables: Iterable[Table]) 
     async with writable(session):
         for table in tables:
             for event, image in IMAGES.items():
-                await session.execute(REMEMBER_ON.format(event=event, image=image, **_parts(table)))
+                await session.execute(REMEMBER_ON.format(event=event, image=image, **parts(table)))
 
 
 async def analyze(session: Connection, tables: Iterable[Table]) -> None:
@@ -103,16 +103,19 @@ async def mend(session: Connection, tables: Sequence[Table]) -> list[Mended]:
 
 
 async def _mend(session: Connection, table: Table) -> Mended:
-    taken_away = _count(await session.execute(TAKE_AWAY.format(**_parts(table))))
-    put_in = _count(await session.execute(PUT_IN.format(**_parts(table))))
+    taken_away = count_of(await session.execute(TAKE_AWAY.format(**parts(table))))
+    put_in = count_of(await session.execute(PUT_IN.format(**parts(table))))
     return Mended(table.name, taken_away, put_in)
 
 
-def _count(tag: str) -> int:
+def count_of(tag: str) -> int:
+    """The number of rows in a statement's tag (``DELETE 7``)."""
     return int(tag.rpartition(" ")[2])
 
 
-def _parts(table: Table) -> dict[str, str]:
+def parts(table: Table) -> dict[str, str]:
+    """What the statements name: key and columns, also as those of ``l``, ``r`` and ``s``."""
+
     def columns(names: Sequence[str], of: str = "") -> str:
         return ", ".join(f'{of}"{name}"' for name in names)
 
