@@ -5,7 +5,20 @@ import sys
 import typer
 
 from cli import environment
-from cli.doors import database, demo, drives, events, jobs, processes, rebuild, stack, students, users, verify
+from cli.doors import (
+    database,
+    demo,
+    drives,
+    events,
+    jobs,
+    processes,
+    rebuild,
+    republish,
+    stack,
+    students,
+    users,
+    verify,
+)
 from cli.failures import INTERRUPTED, Failure, told
 from cli.output import errors
 
@@ -37,6 +50,7 @@ app.command("seed", rich_help_panel="Database")(database.seed)
 app.command("refresh", rich_help_panel="Database")(database.refresh)
 app.command("verify", rich_help_panel="Database")(verify.verify)
 app.command("rebuild", rich_help_panel="Database")(rebuild.rebuild)
+app.command("republish", rich_help_panel="Database")(republish.republish)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
 app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")

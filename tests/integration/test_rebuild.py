@@ -25,10 +25,8 @@ from cli.replay.rebuilding import rebuild as rebuild_at
 from cli.replay.verification import Watching
 from contracts.users import PasswordChanged, Role, RoleChanged, UserCreated
 from tests.conftest import Api
-from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.placement import finished, posted, register
-from tests.sizes import sized
 from tests.system import ROOT, as_role
 
 Owner = asyncpg.Connection
@@ -184,7 +182,7 @@ async def test_what_cannot_be_worked_out_is_told_and_left_alone(sound: str, owne
     assert rebuilt.left == 3
     assert await owner.fetchval("SELECT count(*) FROM students WHERE student_id = 100") == 1
     assert await owner.fetchval("SELECT count(*) FROM selections WHERE drive_id = 1 AND student_id = 4") == 0
-    await owner.executemany("INSERT INTO selections VALUES ($1, $2, $3, $4, $5, $6)", whole)
+    await owner.executemany("INSERT INTO selections VALUES ($1, $2, $3, $4, $5, $6)", [tuple(row) for row in whole])
     assert (await rebuild(sound)).left == 0
 
 
@@ -219,7 +217,6 @@ async def test_writers_go_on_and_what_they_write_on_damaged_rows_counts(
     appends, events = len(took), await owner.fetchval("SELECT count(*) FROM es.event") - before
     assert appends > 20
     assert events == appends // 2 * 3 + 2
-    print(f"{appends} appends meanwhile, the slowest {max(took):.3f} s; paused {rebuilt.mending.pause.seconds:.3f} s")
 
 
 async def test_a_long_transaction_in_the_log_is_waited_for_without_holding_up_the_others(
@@ -280,14 +277,13 @@ async def test_killed_while_it_mends_it_has_done_nothing(sound: str, owner: "Own
     process.kill()
     process.communicate()
     began = monotonic()
-    await event_store.append(owner, "user-3", [PasswordChanged(user_id=3)], CAUSE, expected_version=None)
+    # Of a kind that is not projected: `users` is slow.
+    await event_store.append(owner, "import-77", [PasswordChanged(user_id=3)], CAUSE, expected_version=0)
     assert monotonic() - began < 5
     await owner.execute(NOT_SLOW)
-    after = await content(owner)
-    assert {name for name in TABLES if after[name] != damaged[name]} == {"users"}
-    assert await owner.fetchval("SELECT count(*) FROM students WHERE student_id BETWEEN 100 AND 119") == 0
+    assert await content(owner) == damaged
     assert (await rebuild(sound)).left == 0
-    assert (await content(owner))["students"] == before["students"]
+    assert await content(owner) == before
 
 
 async def test_what_takes_too_long_is_given_up_and_changes_nothing(sound: str, owner: "Owner[asyncpg.Record]") -> None:
