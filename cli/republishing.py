@@ -1,9 +1,9 @@
 """History into the outbox again: for a topic that was wiped, or for a reader that came late.
 
 An outbox row only names its event, so this copies nothing but ids. The rows go in the bulk lane, whatever the topic's
-own is, and only as many wait at a time as the relay sends in a moment: jobs are never delayed, new students and
-registrations by a second at most. So a new event of a stream can overtake older ones that are being sent again:
-``docs/republish.md`` says what a reader does about that.
+own is, and few wait at a time: jobs are never delayed, and new students and registrations never by more than those. So
+a new event of a stream can overtake older ones that are being sent again: ``docs/republish.md`` says what a reader does
+about that.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from contracts.students import StudentEnrolled
 from contracts.topics import Lane
 
 BATCH = 1_000
-# The relay sends some thousands a second; more would only make the outbox slow to look through.
+# More would only make the outbox slow to look through.
 MOST_WAITING = 3_000
 POLL_S = 0.1
 SENT_WITH = '{"republished": true}'

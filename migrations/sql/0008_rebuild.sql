@@ -2,8 +2,8 @@
 -- moment in which every event is either committed, with its effect, or not yet written.
 --
 -- On the table, not in es.append: there are other ways in (registering, a bulk import), and none can forget it.
--- Measured in pgbench, 2 cores, appends of one event to streams of their own, medians of 5 alternating runs of 8 s:
--- COST
+-- Measured with pgbench (8 sessions, one event an append, commits that do not wait for the disk, five alternating pairs
+-- of runs): 2 % fewer appends a second at the median, where two like runs differ by more.
 CREATE FUNCTION es.enter_log() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(7461923008);

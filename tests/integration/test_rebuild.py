@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import pytest
 
 from chassis import event_store
 from chassis.database import Database
@@ -25,11 +26,14 @@ from cli.replay.rebuilding import rebuild as rebuild_at
 from cli.replay.verification import Watching
 from contracts.users import PasswordChanged, Role, RoleChanged, UserCreated
 from tests.conftest import Api
+from tests.enrolment import ENROL
 from tests.eventually import eventually
 from tests.placement import finished, posted, register
+from tests.sizes import FULL, sized
 from tests.system import ROOT, as_role
 
 Owner = asyncpg.Connection
+EVENTS = sized(small=6_000, full=1_000_000)
 UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
 CAUSE = Cause(source="test", correlation_id=uuid4())
 
@@ -307,3 +311,38 @@ async def test_nothing_is_changed_unless_somebody_says_so(sound: str, owner: "Ow
     assert await content(owner) == damaged
     code, said = await ran(sound, "--yes")
     assert (code, "Compared again: no difference" in said, "Appends were paused for" in said) == (0, True, True), said
+
+
+@pytest.mark.timeout(900)
+async def test_a_large_log_beside_writers(
+    database_url: str, owner: "Owner[asyncpg.Record]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(10):
+        await owner.execute(ENROL, EVENTS // 10)
+    await owner.execute("ANALYZE")
+    await owner.execute("DELETE FROM students WHERE student_id % 2000 = 7")
+    await owner.execute("UPDATE users SET name = name || '!' WHERE user_id % 3000 = 8")
+    await owner.execute("INSERT INTO students (student_id, roll_number, active_backlogs) VALUES (9000001, 'NEW', 0)")
+    began, found_after_s = monotonic(), 0.0
+
+    def agree(_: Proposal) -> bool:
+        nonlocal found_after_s
+        found_after_s = monotonic() - began
+        return True
+
+    before = await owner.fetchval("SELECT count(*) FROM es.event")
+    async with appending(database_url) as took:
+        rebuilt = await rebuild(database_url, agree, longest_pause_s=1)
+    took_s = monotonic() - began
+    assert rebuilt.left == 0
+    assert rebuilt.mending is not None
+    assert await owner.fetchval("SELECT count(*) FROM es.event") == before + len(took) // 2 * 3
+    if FULL:
+        assert max(took) < 1
+    events, pause = rebuilt.proposal.findings.events, rebuilt.mending.pause
+    with capsys.disabled():
+        print(  # noqa: T201 - the figures are what a run at full size is for
+            f"\n{events:,} events compared in {found_after_s:.1f} s ({events / found_after_s:,.0f}/s); all done after"
+            f" {took_s:.1f} s; appends paused {pause.seconds * 1000:.0f} ms; {len(took):,} appends meanwhile,"
+            f" the slowest {max(took) * 1000:.0f} ms"
+        )
