@@ -159,7 +159,7 @@ LEDGER_DAMAGE = (
     "UPDATE selections SET revoked_version = NULL, revoked_at = NULL WHERE drive_id = 1 AND student_id % 2 = 0",
     "INSERT INTO selections VALUES (1, 9001, 4, now()), (2, 4, 1, now())",
     "DELETE FROM requested_selection WHERE student_id = 5",
-    "INSERT INTO requested_selection VALUES (1, 3, 77)",
+    "INSERT INTO requested_selection VALUES (1, 3, 77), (1, 2, 4)",
 )
 
 
