@@ -15,6 +15,8 @@ from cli.doors import (
     installation,
     jobs,
     processes,
+    rebuild,
+    republish,
     stack,
     students,
     users,
@@ -53,6 +55,8 @@ app.command("seed", rich_help_panel="Database")(database.seed)
 app.command("refresh", rich_help_panel="Database")(database.refresh)
 app.command("doctor", rich_help_panel="Database")(doctor.doctor)
 app.command("verify", rich_help_panel="Database")(verify.verify)
+app.command("rebuild", rich_help_panel="Database")(rebuild.rebuild)
+app.command("republish", rich_help_panel="Database")(republish.republish)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
 app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")
