@@ -5,7 +5,7 @@ import sys
 import typer
 
 from cli import environment
-from cli.doors import database, demo, drives, events, jobs, processes, stack, students, users, verify
+from cli.doors import database, dead_letters, demo, drives, events, jobs, processes, stack, students, users, verify
 from cli.failures import INTERRUPTED, Failure, told
 from cli.output import errors
 
@@ -38,6 +38,7 @@ app.command("refresh", rich_help_panel="Database")(database.refresh)
 app.command("verify", rich_help_panel="Database")(verify.verify)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Database")
 app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")
 app.add_typer(drives.app, name="drives", rich_help_panel="Work, over HTTP")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work, over HTTP")

@@ -19,6 +19,7 @@ from services.api.access import AccessChanges
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
 from services.api.context import Context
+from services.api.dead_letters import routes as dead_letters
 from services.api.domains import routes as domains
 from services.api.drives import routes as drives
 from services.api.eligibility import routes as eligibility
@@ -57,6 +58,7 @@ ROUTERS = (
     subfilter,
     exports,
     jobs,
+    dead_letters,
     analytics,
     uploads,
 )
