@@ -37,3 +37,7 @@ CREATE INDEX undecodable_open ON es.undecodable (id) WHERE settled_at IS NULL;
 
 GRANT SELECT, INSERT ON es.dead_letter_action TO placewire_api;
 GRANT UPDATE (settled_at) ON es.undecodable TO placewire_api;
+
+-- A consumer that hears no canary asks whether the relay sends any (chassis/bus.py). Without this it failed, and
+-- joined its group anew, every 5 s.
+GRANT SELECT (lane, queued_at) ON es.outbox TO placewire_eligibility, placewire_exporter;
