@@ -29,7 +29,7 @@ from services.api.frontend import Frontend
 from services.api.hand_over import Services
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
-from services.api.limits import UserLimits
+from services.api.limits import Admission, UserLimits
 from services.api.links import Links
 from services.api.listening import listener
 from services.api.notifications import routes as notifications
@@ -99,6 +99,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         RequestScope,
         import_max_bytes=settings.import_max_bytes,
         is_signed_in=app.state.tokens.hold,
+        admission=Admission(settings.requests_at_once),
     )
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)

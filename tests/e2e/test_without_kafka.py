@@ -1,5 +1,6 @@
 """Every service starts and serves without Kafka, and its consumer joins when that comes, and comes back."""
 
+import asyncio
 from time import monotonic
 from uuid import UUID, uuid4
 
@@ -25,14 +26,17 @@ CANARIES = "SELECT count(*) FROM es.canary"
 
 
 async def asked_for_all(system: System, client: httpx.AsyncClient) -> dict[Service, str]:
-    """A job of each kind, by its service."""
-    drive = await publish(client)
-    export = await client.post("/api/exports", json={"kind": "finished_drives"})
+    """A job of each kind, by its service, all at once."""
+    drive, export, refresh_id = await asyncio.gather(
+        publish(client),
+        client.post("/api/exports", json={"kind": "finished_drives"}),
+        refresh_asked(system.database_url),
+    )
     assert export.status_code in (200, 202), export.text
     return {
         Service.ELIGIBILITY: drive["job"]["id"],
         Service.EXPORTER: export.json()["job"]["id"],
-        Service.MAINTENANCE: str(await refresh_asked(system.database_url)),
+        Service.MAINTENANCE: str(refresh_id),
     }
 
 

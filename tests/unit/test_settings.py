@@ -113,3 +113,11 @@ def test_a_pool_too_small_for_its_jobs_is_one_line(environment: pytest.MonkeyPat
     with pytest.raises(SystemExit) as told:
         load(EligibilitySettings)
     assert str(told.value) == "DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2"
+
+
+def test_a_failpoint_is_refused_in_production(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FAILPOINT", "after-commit")
+    with pytest.raises(SystemExit, match="FAILPOINT is for tests"):
+        load(ApiSettings)
+    environment.setenv("ENVIRONMENT", "development")
+    assert load(ApiSettings).failpoint == "after-commit"
