@@ -21,7 +21,7 @@ from migrations import runner
 from tests.conftest import must_verify
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
-from tests.insisting import Ledger, insisting
+from tests.insisting import Ledger, head_of_its_own, insisting
 from tests.sizes import sized
 from tests.system import System, bearer, running
 
@@ -53,7 +53,7 @@ async def under_load(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[Sy
             system.start(name)
         pids = {name: process.pid for name, process in system.processes.items()}
         async with system.client() as client, asyncio.TaskGroup() as tasks:
-            client.headers |= bearer(Role.HEAD, await head_of_its_own(client))
+            client.headers.update(bearer(Role.HEAD, await head_of_its_own(client)))
             for number in range(3):
                 tasks.create_task(insisting([client], ledger, stop, name=f"c{number}", tries=200, pause_s=0.2))
             try:
@@ -64,19 +64,6 @@ async def under_load(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[Sy
                 stop.set()
         assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
         await all_there(postgres, ledger)
-
-
-async def head_of_its_own(client: httpx.AsyncClient) -> int:
-    """Somebody whom the database knows: while its notices are lost, each caller is looked up there."""
-    person = {"name": "H", "email": "h@college.edu", "role": "HEAD", "password": "correct horse"}
-
-    async def made() -> int | None:
-        answer = await client.post("/api/users", json=person)
-        return int(answer.json()["user_id"]) if answer.status_code == 201 else None
-
-    user_id = await eventually(made)
-    assert user_id is not None
-    return user_id
 
 
 async def told(postgres: Postgres, statement: str | None) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from contracts.users import Role
 from tests.e2e.test_faults import settled
 from tests.e2e.test_without_kafka import asked_for_all
 from tests.enrolment import enrol
 from tests.eventually import eventually
-from tests.insisting import Ledger, insisting
+from tests.insisting import Ledger, head_of_its_own, insisting
 from tests.sizes import sized
-from tests.system import System
+from tests.system import System, bearer
 
 Owner = asyncpg.Connection
 ROUNDS = sized(small=1, full=3)
@@ -69,6 +70,9 @@ async def test_a_rolling_restart_of_every_service_under_load_is_not_noticed(
     await system.until_bus_is_trusted()
     ledger, stop = Ledger(), asyncio.Event()
     async with system.client("api") as one, system.client("api2") as two, asyncio.TaskGroup() as tasks:
+        caller = bearer(Role.HEAD, await head_of_its_own(one))
+        one.headers.update(caller)
+        two.headers.update(caller)
         for number in range(3):
             clients = [one, two] if number % 2 else [two, one]
             tasks.create_task(insisting(clients, ledger, stop, name=f"c{number}", tries=2))
