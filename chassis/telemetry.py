@@ -15,6 +15,7 @@ HTTP_REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=LATENCY_S,
 )
+HTTP_IN_HAND = Gauge("placewire_http_requests_in_hand", "Requests that this process works on at the moment")
 JOB_DURATION = Histogram(
     "placewire_job_duration_seconds",
     "Jobs from queued to ended",

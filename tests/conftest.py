@@ -74,13 +74,13 @@ async def database_url(template: Addresses, request: pytest.FixtureRequest) -> A
         url = _named(template.database_url, name)
         yield url
         if request.node.get_closest_marker("damages") is None:
-            await _must_verify(url)
+            await must_verify(url)
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await admin.close()
 
 
-async def _must_verify(url: str) -> None:
+async def must_verify(url: str) -> None:
     findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
     assert not findings.differences, findings
 
