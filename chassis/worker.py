@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from chassis.errors import Unauthenticated
 from chassis.notify import Notifier
 from chassis.responses import json_response
 from chassis.runner import Runner
-from chassis.service import add_health, background
+from chassis.service import Background, add_health, background
 from chassis.settings import ServiceSettings
 from chassis.work import LongWork, Work
 from contracts.jobs import HAND_OVER_PATH, TOPIC_OF, HandedOver, Kind, Service, Via
@@ -27,8 +27,16 @@ from contracts.topics import Topic
 MAX_HAND_OVERS = 64
 
 
+# A service's own tasks, made from the app's database and notifier; each is made never to end.
+Beside = Callable[[Database, Notifier], Sequence[Background]]
+
+
 async def _nothing() -> None:
     return None
+
+
+def _nobody(_database: Database, _notifier: Notifier) -> Sequence[Background]:
+    return ()
 
 
 def worker_app(
@@ -37,10 +45,12 @@ def worker_app(
     work: Mapping[Kind, Work | LongWork],
     *,
     check: Callable[[], Awaitable[None]] = _nothing,
+    beside: Beside = _nobody,
 ) -> FastAPI:
     """The app of ``service``. It starts, and serves, without Kafka; the consumer joins when the broker appears.
 
-    ``check`` is awaited first, and ends the process by what it raises.
+    ``check`` is awaited first, and ends the process by what it raises. ``beside`` makes what runs beside the jobs,
+    until the service has stopped claiming and its jobs have ended.
     """
     telemetry.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
     database = Database(
@@ -58,7 +68,7 @@ def worker_app(
     )
     app = FastAPI(
         title=f"Placewire {service}",
-        lifespan=_lifespan(settings, database, notifier, runner, [TOPIC_OF[kind] for kind in work], check),
+        lifespan=_lifespan(settings, database, notifier, runner, [TOPIC_OF[kind] for kind in work], check, beside),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -82,6 +92,7 @@ def _lifespan(
     runner: Runner,
     heard: list[Topic],
     check: Callable[[], Awaitable[None]],
+    beside: Beside,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     consumer = Consumer(settings, database, runner.service, heard, lambda ids: runner.receive(ids, Via.BUS))
 
@@ -89,7 +100,8 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await check()
         clock = asyncio.get_running_loop().time
-        async with background(notifier.run), background(consumer.run), background(runner.run):
+        own = beside(database, notifier)
+        async with background(notifier.run), background(*own), background(consumer.run), background(runner.run):
             yield
             # The requests in hand have had their part of the grace time before this.
             began: float = getattr(app.state, "stopping_since", clock())
