@@ -1,11 +1,10 @@
 """``make chaos SECONDS=900 SEED=7``: a run of any length; exits with 1 when anything was lost, doubled or wrong."""
 
 import argparse
+import os
 import random
 import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,7 +23,7 @@ def main() -> int:
     given = asked.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
     console = Console()
-    folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=_data_folder()))
+    folder = data_folder() / f"chaos-{os.getpid()}"
     columns = (TextColumn("{task.description:36}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("starting", total=given.seconds)
@@ -39,12 +38,6 @@ def main() -> int:
         return 0
     console.print(f"What was left behind is in {folder}.")
     return 1
-
-
-def _data_folder() -> Path:
-    folder = data_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 if __name__ == "__main__":

@@ -81,8 +81,7 @@ def _compare(found: Findings, what: str, promised: Counter[str], there: Counter[
 
 async def _drives(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: Findings) -> None:
     created = ledger.accepted("create", "create and publish")
-    posted = Counter(command.path.split("/")[3] for command in ledger.accepted("publish"))
-    posted += Counter(str(command.answer["drive_id"]) for command in ledger.accepted("create and publish"))
+    posted = Counter(str(command.drive_id) for command in ledger.accepted("publish", "create and publish"))
     rows = await owner.fetch("SELECT drive_id::text, company_name, status FROM drives")
     named = Counter(f"{row['drive_id']} {row['company_name']}" for row in rows)
     _compare(found, "drive", Counter(f"{one.answer['drive_id']} {one.body['company_name']}" for one in created), named)
@@ -141,7 +140,7 @@ async def _notifications(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: 
 async def _files(ledger: Ledger, owner: "Owner[asyncpg.Record]", storage: Path, found: Findings) -> None:
     rows = {row["export_id"]: row for row in await owner.fetch(EXPORTS)}
     promised = Counter(str(one.answer["export_id"]) for one in ledger.accepted("export"))
-    _compare(found, "export", promised, Counter(rows))
+    _compare(found, "export", promised, Counter(rows.keys()))
     for row in rows.values():
         path = storage / (row["path"] or "none")
         if not path.is_file():

@@ -12,7 +12,7 @@ PROCESSES = ("api", *WORKERS, "relay", "kafka", "postgres")
 NETWORKS = ("kafka network", "postgres network")
 # The bus and every replica of one owning service away together: nothing but the sweep is left.
 BOTH_ROADS = tuple(f"kafka and {worker}" for worker in WORKERS)
-PAUSE_S = (1.5, 4.0)
+PAUSE_S = (1.5, 4.5)
 SLOW_S = 0.15
 
 
@@ -34,7 +34,7 @@ def plan(seed: int) -> Iterator[Fault]:
     """Without end: rounds in which each process and network has one fault, in another order each time."""
     chance = random.Random(seed)
     while True:
-        targets = [*PROCESSES, *NETWORKS, *BOTH_ROADS]
+        targets = [*PROCESSES, *NETWORKS, chance.choice(BOTH_ROADS)]
         chance.shuffle(targets)
         for target in targets:
             yield _fault(chance, target)
@@ -51,13 +51,13 @@ def one_of_each(seed: int) -> list[Fault]:
 
 def _fault(chance: random.Random, target: str) -> Fault:
     if target in BOTH_ROADS:
-        what, lasts_s = "both away", chance.uniform(7, 12)
+        what, lasts_s = "both away", chance.uniform(6, 10)
     elif target in NETWORKS:
         what = chance.choice(("slow", "cut", "silent"))
-        lasts_s = chance.uniform(4, 10)
+        lasts_s = chance.uniform(3, 8)
     else:
         what = chance.choice(("kill", "freeze", "restart"))
-        lasts_s = {"kill": chance.uniform(1, 8), "freeze": chance.uniform(5, 20), "restart": 0.0}[what]
+        lasts_s = {"kill": chance.uniform(0.5, 6), "freeze": chance.triangular(5, 20, 6), "restart": 0.0}[what]
     return Fault(what, target, lasts_s, chance.uniform(*PAUSE_S))
 
 

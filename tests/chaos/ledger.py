@@ -25,6 +25,11 @@ class Command:
         return self.status is not None and 200 <= self.status < 300
 
     @property
+    def drive_id(self) -> int:
+        """Of a command about a drive that has been accepted."""
+        return int(self.answer["drive_id"] if "drive_id" in self.answer else self.path.split("/")[3])
+
+    @property
     def job_id(self) -> str | None:
         job = self.answer.get("job")
         return str(job["id"]) if job else None

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Coroutine
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,10 @@ import httpx
 
 from contracts.users import Role
 from tests.chaos.ledger import Command, Ledger
-from tests.system import HEAD_ID, bearer
+from tests.system import bearer
 
 # What is sent, and how often out of a hundred.
-MIX = {"create": 12, "create and publish": 8, "publish": 12, "evaluate": 6, "register": 42, "export": 12, "refresh": 8}
+MIX = {"create": 12, "create and publish": 8, "publish": 12, "evaluate": 6, "register": 42, "export": 12, "refresh": 0}
 MIN_CGPA = ("", "5", "6.5", "8")
 TRY_TIMEOUT_S = 12.0
 AT_MOST_IN_FLIGHT = 400
@@ -27,10 +28,13 @@ class Load:
     something that another try would not change. ``eligible``: for each of ``MIN_CGPA``, who meets it.
     """
 
-    def __init__(self, urls: list[str], eligible: dict[str, list[int]], *, rate: float, seed: int) -> None:
+    def __init__(
+        self, urls: list[str], head_id: int, eligible: dict[str, list[int]], *, rate: float, seed: int
+    ) -> None:
         self.ledger = Ledger()
         self.min_cgpa: dict[int, str] = {}
         self._urls = urls
+        self._head_id = head_id
         self._eligible = eligible
         self._rate = rate
         self._chance = random.Random(seed)
@@ -38,6 +42,7 @@ class Load:
         self._numbers = count(1)
         self._pending: list[int] = []
         self._posted: list[int] = []
+        self._open: list[int] = []
         self._busy: set[int] = set()
         self._registered: dict[int, set[int]] = {}
         self._sending: set[asyncio.Task[None]] = set()
@@ -56,7 +61,8 @@ class Load:
                     self._send_one(client)
                 due += 1 / self._rate
                 await asyncio.sleep(max(due - loop.time(), 0))
-            await asyncio.gather(*self._sending)
+            while self._sending:  # an answer may begin another task
+                await asyncio.gather(*self._sending)
 
     def stop(self) -> None:
         """Send nothing new."""
@@ -69,7 +75,10 @@ class Load:
     def _send_one(self, client: httpx.AsyncClient) -> None:
         command = self._next()
         self.ledger.commands.append(command)
-        task = asyncio.create_task(self._until_answered(client, command))
+        self._begin(self._until_answered(client, command))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -105,9 +114,9 @@ class Load:
         return self._command("evaluate", f"/api/drives/{drive_id}/trigger-eligibility", {})
 
     def _register(self) -> Command | None:
-        if not self._posted:
+        if not self._open:
             return None
-        drive_id = self._chance.choice(self._posted[-40:])
+        drive_id = self._chance.choice(self._open[-40:])
         taken = self._registered.setdefault(drive_id, set())
         left = [id_ for id_ in self._eligible[self.min_cgpa[drive_id]] if id_ not in taken]
         if not left:
@@ -127,10 +136,10 @@ class Load:
         return self._command("refresh", "/api/analytics/refresh", {})
 
     def _command(
-        self, kind: str, path: str, body: dict[str, Any], role: Role = Role.HEAD, user_id: int = HEAD_ID
+        self, kind: str, path: str, body: dict[str, Any], role: Role = Role.HEAD, user_id: int | None = None
     ) -> Command:
         key = str(UUID(int=self._chance.getrandbits(128)))
-        return Command(kind, path, role, user_id, body, key, began=time.monotonic())
+        return Command(kind, path, role, user_id or self._head_id, body, key, began=time.monotonic())
 
     async def _until_answered(self, client: httpx.AsyncClient, command: Command) -> None:
         while command.status is None:
@@ -151,14 +160,28 @@ class Load:
                 command.status, command.answer = answer.status_code, answer.json()
         command.ended = time.monotonic()
         if command.accepted:
-            self._learn(command)
+            self._learn(client, command)
 
-    def _learn(self, command: Command) -> None:
-        if command.kind in ("create", "create and publish"):
-            drive_id = int(command.answer["drive_id"])
-            self.min_cgpa[drive_id] = command.body["min_cgpa"]
-            (self._pending if command.kind == "create" else self._posted).append(drive_id)
-        elif command.kind == "publish":
-            self._posted.append(int(command.path.split("/")[3]))
-        elif command.kind == "evaluate":
-            self._busy.discard(int(command.path.split("/")[3]))
+    def _learn(self, client: httpx.AsyncClient, command: Command) -> None:
+        if command.kind == "evaluate":
+            self._busy.discard(command.drive_id)
+        elif command.kind in ("create", "create and publish"):
+            self.min_cgpa[command.drive_id] = command.body["min_cgpa"]
+        if command.kind == "create":
+            self._pending.append(command.drive_id)
+        elif command.kind in ("publish", "create and publish"):
+            self._posted.append(command.drive_id)
+            self._begin(self._until_selected(client, command))
+
+    async def _until_selected(self, client: httpx.AsyncClient, publication: Command) -> None:
+        """Before that a student is rightly told that he is not selected."""
+        path, state = f"/api/jobs/{publication.job_id}", "queued"
+        while state not in ("succeeded", "failed"):
+            await asyncio.sleep(0.3)
+            url = self._urls[next(self._turn) % len(self._urls)]
+            try:
+                answer = await client.get(url + path, headers=bearer(Role.HEAD, self._head_id))
+            except httpx.TransportError:
+                continue
+            state = answer.json()["state"] if answer.status_code == 200 else state
+        self._open.append(publication.drive_id)
