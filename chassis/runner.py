@@ -208,6 +208,8 @@ class Runner:
             if outcome.stream is not None:
                 await self._append(connection, claimed, outcome.stream, outcome.events)
             await jobs.finish(connection, claimed, State.SUCCEEDED, result=outcome.result)
+        for id_ in outcome.ended:
+            self._notifier.notify(notify.JOB, str(id_))
         self._observe(claimed, State.SUCCEEDED)
         log.info("job.succeeded", kind=claimed.kind, attempts=claimed.attempts)
 

@@ -1,5 +1,7 @@
 """Builds the maintenance service. Run: ``placewire run maintenance``."""
 
+from functools import partial
+
 from fastapi import FastAPI
 
 from chassis.storage import Storage
@@ -7,6 +9,7 @@ from chassis.work import LongWork
 from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
 from services.maintenance import handlers
+from services.maintenance.clock import clocks
 from services.maintenance.settings import MaintenanceSettings
 
 
@@ -14,4 +17,4 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
     work = {Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed)}
-    return worker_app(settings, Service.MAINTENANCE, work, check=storage.check)
+    return worker_app(settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(clocks, settings))
