@@ -15,7 +15,7 @@ from tests.chaos.ledger import Command, Ledger
 from tests.system import bearer
 
 # What is sent, and how often out of a hundred.
-MIX = {"create": 12, "create and publish": 8, "publish": 12, "evaluate": 6, "register": 42, "export": 12, "refresh": 0}
+MIX = {"create": 12, "create and publish": 8, "publish": 12, "evaluate": 6, "register": 42, "export": 12, "refresh": 8}
 MIN_CGPA = ("", "5", "6.5", "8")
 TRY_TIMEOUT_S = 12.0
 AT_MOST_IN_FLIGHT = 400
