@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer
+from rich.console import Console
 
 from contracts import topics
 from devstack.kafka import Kafka
@@ -103,8 +104,8 @@ async def test_kafka_is_killed_under_a_stream_of_publications(
     own_kafka.start()
 
     async def all_done() -> bool:
-        row = await owner.fetchrow(JOBS)
-        return bool(row["all"] == row["succeeded"] == len(answered))
+        every, succeeded = await owner.fetchrow(JOBS) or (0, 0)
+        return bool(every == succeeded == len(answered))
 
     await eventually(all_done, within_s=60)
 
@@ -118,7 +119,7 @@ async def test_kafka_is_killed_under_a_stream_of_publications(
     after = [one.took_s for one in answered if one.at > opened + 1]
     own_time = (await owner.fetchval(OWN_TIME)).total_seconds()
     median = statistics.median(after)
-    print(
+    Console().print(
         f"{len(answered)} publications at {PER_S}/s; slowest during the switch {max(switch):.3f} s; "
         f"afterwards median {median:.3f} s, of which the job {own_time:.3f} s"
     )
