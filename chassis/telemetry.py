@@ -22,6 +22,10 @@ JOB_DURATION = Histogram(
     buckets=LATENCY_S,
 )
 JOBS = Gauge("placewire_jobs", "Jobs that have not ended", ["service", "state"])
+JOBS_OLDEST = Gauge("placewire_jobs_oldest_seconds", "How long the oldest has been in its state", ["service", "state"])
+VIEW_STALENESS = Gauge("placewire_view_staleness_seconds", "Since the moment that a view shows", ["view"])
+VIEW_REFRESH_DURATION = Gauge("placewire_view_refresh_duration_seconds", "Of a view's last refresh", ["view"])
+VIEW_ROWS = Gauge("placewire_view_rows", "Rows of a view after its last refresh", ["view"])
 OUTBOX_DEPTH = Gauge("placewire_outbox_depth", "Rows waiting for Kafka", ["lane"])
 OUTBOX_AGE = Gauge("placewire_outbox_age_seconds", "Age of the oldest row waiting for Kafka", ["lane"])
 OUTBOX_SENT = Counter("placewire_outbox_sent_total", "Rows that Kafka took", ["topic"])

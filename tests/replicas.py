@@ -23,6 +23,7 @@ def settings(database_url: str, folder: Path, **given: Any) -> ApiSettings:
         storage_url=given.pop("storage_url", (folder / "uploads").as_uri()),
         eligibility_url="http://127.0.0.1:9",
         exporter_url="http://127.0.0.1:9",
+        maintenance_url="http://127.0.0.1:9",
         log_format="text",
         **given,
     )

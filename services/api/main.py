@@ -16,6 +16,7 @@ from chassis.storage import Storage
 from contracts.jobs import Service
 from services.api import access, cross_origin, methods, openapi, uploads
 from services.api.access import AccessChanges
+from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
 from services.api.context import Context
@@ -58,6 +59,7 @@ ROUTERS = (
     exports,
     jobs,
     analytics,
+    analytics_refresh,
     uploads,
 )
 

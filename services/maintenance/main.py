@@ -1,15 +1,20 @@
 """Builds the maintenance service. Run: ``placewire run maintenance``."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from fastapi import FastAPI
 
+from chassis.database import Database
+from chassis.notify import Notifier
+from chassis.service import Background
 from chassis.storage import Storage
 from chassis.work import LongWork
 from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
 from services.maintenance import handlers
 from services.maintenance.clock import clocks
+from services.maintenance.gauges import Gauges
 from services.maintenance.settings import MaintenanceSettings
 
 
@@ -17,4 +22,8 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
     work = {Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed)}
-    return worker_app(settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(clocks, settings))
+    return worker_app(settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(_beside, settings))
+
+
+def _beside(settings: MaintenanceSettings, database: Database, notifier: Notifier) -> Sequence[Background]:
+    return [*clocks(settings, database, notifier), Gauges(database).run]

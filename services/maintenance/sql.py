@@ -1,4 +1,4 @@
-"""Every statement about the materialized views, and who asks for a refresh. Definitions: migrations/sql/0004_analytics.sql.
+"""Every statement about the materialized views and their refreshes. Definitions: migrations/sql/0004_analytics.sql.
 
 All views are refreshed in one repeatable-read transaction, so that they show one moment: a dashboard's total is the sum
 of its series. 1,000,000 students and registrations, 500,000 marks, 1,000 drives (8 incomparable criteria), 2 cores:
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
 from uuid_utils.compat import uuid7
 
 from chassis.database import Connection, Database
@@ -55,15 +56,28 @@ SELECT j.id FROM es.job j JOIN es.event e ON e.event_id = j.id
  WHERE j.service = $1 AND j.finished_at IS NULL AND j.kind = $2 AND j.id <> $3
    AND pg_visible_in_snapshot(e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh LIMIT 1))
 """
-# Index scan on event_tx_position from the oldest transaction that the last refresh did not see the end of; it ends at
-# the first change. tx is never below xid.
+# Index scan on event_tx_position from the oldest transaction whose end the last refresh did not see; it ends at the
+# first change. tx is never below xid. Without the order, or as EXISTS, the planner would rather read the whole log.
 HAS_CHANGED = """
-SELECT EXISTS (
-    SELECT FROM es.event e
-     WHERE e.tx >= (SELECT pg_snapshot_xmin(snapshot::pg_snapshot) FROM view_refresh ORDER BY refreshed_at LIMIT 1)
-       AND NOT pg_visible_in_snapshot(
-           e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh ORDER BY refreshed_at LIMIT 1))
-       AND split_part(e.stream_id, '-', 1) = ANY ($1))
+SELECT true FROM es.event e
+ WHERE e.tx >= (SELECT pg_snapshot_xmin(snapshot::pg_snapshot) FROM view_refresh ORDER BY refreshed_at LIMIT 1)
+   AND NOT pg_visible_in_snapshot(
+       e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh ORDER BY refreshed_at LIMIT 1))
+   AND split_part(e.stream_id, '-', 1) = ANY ($1)
+ ORDER BY e.tx, e.position LIMIT 1
+"""
+VIEW_AGES = """
+SELECT view_name, extract(epoch FROM clock_timestamp() - refreshed_at)::double precision AS staleness_s,
+       duration_s, rows
+  FROM view_refresh
+"""
+# Index scan on job_unfinished: as long as what has not ended.
+UNFINISHED_JOBS = """
+SELECT service, state, count(*) AS jobs,
+       extract(epoch FROM clock_timestamp() - min(
+           CASE state WHEN 'queued' THEN queued_at WHEN 'received' THEN received_at ELSE started_at END
+       ))::double precision AS oldest_s
+  FROM es.job WHERE finished_at IS NULL GROUP BY service, state
 """
 
 
@@ -116,6 +130,16 @@ async def answer(database: Database, job_id: UUID) -> Run:
 async def has_changed(connection: Connection) -> bool:
     """Has anything that the views show been committed since they were refreshed?"""
     return bool(await connection.fetchval(HAS_CHANGED, SHOWN))
+
+
+async def view_ages(connection: Connection) -> list[asyncpg.Record]:
+    """Of each view: seconds since the moment that it shows, seconds that its refresh took, rows."""
+    return await connection.fetch(VIEW_AGES)
+
+
+async def unfinished_jobs(connection: Connection) -> list[asyncpg.Record]:
+    """By service and state: how many jobs, and for how many seconds the oldest has been in that state."""
+    return await connection.fetch(UNFINISHED_JOBS)
 
 
 async def now(connection: Connection) -> datetime:
