@@ -153,6 +153,12 @@ def translated(driver: Any = None) -> Iterator[None]:
         if state in _LOST_TO_ANOTHER:
             raise Contended(str(error)) from error
         raise
+    except asyncpg.InternalClientError as error:
+        # The server has said that it ends the connection, and the next statement came before the end itself. It was
+        # not sent; but the driver cannot go on from there.
+        if driver is not None:
+            driver.terminate()
+        raise Unavailable("the database connection was lost") from error
     except asyncpg.InterfaceError as error:
         if driver is not None and driver.is_closed():
             raise _lost(driver) from error

@@ -79,8 +79,9 @@ def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -
     root.setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
     # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured).
+    # On the handler: a logger's own filter does not see what its children write.
     for noisy in ("aiokafka", "faststream"):
-        logging.getLogger(noisy).addFilter(AtMost(lines=5, per_s=10.0))
+        handler.addFilter(AtMost(of=noisy, lines=5, per_s=10.0))
     for quiet in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
 
@@ -92,16 +93,19 @@ def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDi
 
 
 class AtMost(logging.Filter):
-    """Lets ``lines`` records through in any ``per_s`` seconds, and drops the rest."""
+    """Lets ``lines`` records of the logger ``of`` and its children through in any ``per_s`` seconds; drops the rest."""
 
-    def __init__(self, *, lines: int, per_s: float) -> None:
+    def __init__(self, *, of: str, lines: int, per_s: float) -> None:
         super().__init__()
+        self._of = logging.Filter(of)
         self._lines = lines
         self._per_s = per_s
         self._window = 0.0
         self._seen = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if not self._of.filter(record):
+            return True
         if record.created - self._window >= self._per_s:
             self._window, self._seen = record.created, 0
         self._seen += 1

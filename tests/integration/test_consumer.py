@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 from aiokafka import AIOKafkaProducer
 
-from chassis.bus import Consumer
+from chassis.bus import CANARY_IS_FRESH, RELAY_SENDS, Consumer
 from chassis.database import Database
 from chassis.kafka_topics import create_topics
 from chassis.runner import Runner
@@ -147,3 +148,14 @@ async def test_while_the_database_is_away_records_wait(
             await owner.execute("ALTER ROLE placewire_eligibility LOGIN")
         assert await ended(runner, job_id) is State.SUCCEEDED
     assert await owner.fetchval("SELECT via FROM es.job") == "bus"
+
+
+@pytest.mark.parametrize("service", list(Service))
+async def test_a_service_may_look_why_its_consumer_gets_nothing(database_url: str, service: Service) -> None:
+    """With a role that may not, each look would end the consumer, and the group would never be at rest."""
+    connection = await asyncpg.connect(as_role(database_url, f"placewire_{service}"))
+    try:
+        assert await connection.fetchval(RELAY_SENDS) is True
+        assert not await connection.fetchval(CANARY_IS_FRESH, service)
+    finally:
+        await connection.close()
