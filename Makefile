@@ -4,7 +4,7 @@ STUDENTS ?= 100000
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo migrate lint format test test-full
+.PHONY: help up down status logs demo migrate contracts lint format test test-full
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: ## Show the whole product once, on servers of its own (STUDENTS=100000, or
 
 migrate: ## Bring the database of MIGRATION_DATABASE_URL (or of `make up`) to the newest revision
 	$(RUN) placewire migrate
+
+contracts: ## Write the documents that others read: JSON Schemas, AsyncAPI, OpenAPI
+	$(RUN) placewire contracts
 
 lint: ## Style, types, architecture, dependencies
 	$(RUN) ruff format --check .

@@ -17,7 +17,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from chassis import dead_letters, telemetry
+from chassis import dead_letters, telemetry, tracing
 from chassis.database import Database
 from chassis.errors import Contended, Unavailable
 from chassis.settings import KafkaSettings
@@ -175,6 +175,7 @@ class Consumer:
 
     async def _take(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
         ids: list[UUID] = []
+        asking: list[ConsumerRecord[bytes, bytes]] = []
         canary: datetime | None = None
         for record in records:
             telemetry.CONSUMED.labels(self._service, record.topic).inc()
@@ -183,10 +184,12 @@ class Consumer:
                     canary = datetime.fromisoformat((record.value or b"").decode())
                 elif (id_ := self._job_in(record)) is not None:
                     ids.append(id_)
+                    asking.append(record)
             except (KeyError, ValueError) as error:
                 await self._keep_raw(record, error)
         if ids:
-            await self._receive(ids)
+            with tracing.receiving(asking):
+                await self._receive(ids)
         if canary is not None:
             async with self._database.transaction(durable=False) as connection:
                 await connection.execute(STAMP_CANARY, self._service, canary)

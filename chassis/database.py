@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from chassis import tracing
 from chassis.errors import Contended, OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Database:
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
                 "server_settings": {"application_name": application_name, "timezone": "UTC"},
+                **tracing.of_connections(),
             },
         )
         # The pool's own queue lets newcomers overtake who waits: in a stampede, for as long as it lasts.

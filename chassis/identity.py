@@ -1,7 +1,9 @@
 """Tokens: what a signed-in person carries, and what services show each other."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 
@@ -17,13 +19,16 @@ CLOCK_SKEW_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. ``password_version`` counts the password's changes when the token was issued."""
+    """Who is calling. ``password_version`` counts the password's changes when the token was issued.
+
+    ``None``: somebody else signed him in, and our password has nothing to do with it.
+    """
 
     user_id: int
     role: Role
     name: str
     email: str
-    password_version: int
+    password_version: int | None
 
 
 def issue_user_token(principal: Principal, secret: str) -> str:
@@ -41,14 +46,31 @@ def issue_user_token(principal: Principal, secret: str) -> str:
     return jwt.encode(claims, secret, ALGORITHM)
 
 
-def read_user_token(token: str, secret: str) -> Principal:
-    """Raises ``Unauthenticated`` when the token is not ours, malformed or expired."""
+def read_user_token(token: str, secret: str) -> tuple[Principal, float]:
+    """Whose it is, and until when (Unix time, seconds).
+
+    Raises ``Unauthenticated`` when the token is not ours, malformed or expired.
+    """
     try:
         claims = jwt.decode(token, secret, [ALGORITHM], options={"require": ["exp", "iat"]})
+    except jwt.InvalidTokenError as error:
+        raise Unauthenticated("Invalid token") from error
+    if "pwv" not in claims:
+        raise Unauthenticated("Invalid token")
+    return principal_of(claims), float(claims["exp"])
+
+
+def principal_of(claims: Mapping[str, Any]) -> Principal:
+    """Who is in the claims of a verified token. Raises ``Unauthenticated`` when something is missing or wrong."""
+    try:
         return Principal(
-            int(claims["user_id"]), Role(claims["role"]), str(claims["name"]), str(claims["email"]), int(claims["pwv"])
+            user_id=int(claims["user_id"]),
+            role=Role(claims["role"]),
+            name=str(claims["name"]),
+            email=str(claims["email"]),
+            password_version=int(claims["pwv"]) if "pwv" in claims else None,
         )
-    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise Unauthenticated("Invalid token") from error
 
 

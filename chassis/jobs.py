@@ -29,6 +29,15 @@ CANCEL = """
 UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
  WHERE id = $1 AND finished_at IS NULL
 """
+# Not what somebody holds or has locked: a receiver, a claimer, another that absorbs. So nobody waits in a circle.
+ABSORB = """
+WITH waiting AS MATERIALIZED (
+    SELECT id FROM es.job WHERE id = ANY ($1) AND finished_at IS NULL AND lease_until < clock_timestamp()
+     ORDER BY seq FOR UPDATE SKIP LOCKED
+)
+UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timestamp(), lease_until = '-infinity'
+  FROM waiting w WHERE j.id = w.id RETURNING j.id
+"""
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
 # Given back by a worker that shuts down: no attempt was spent.
 RELEASE = """
@@ -137,6 +146,14 @@ async def finish(
         if problem.sqlstate == "ES002":
             raise Fenced(str(problem)) from problem
         raise
+
+
+async def absorb(connection: Connection, ids: Sequence[UUID], result: dict[str, Any]) -> list[UUID]:
+    """End those of ``ids`` that nobody is doing: another has done what they asked for. Returns which those were.
+
+    One that is still on its way is not received any more; the others do themselves what they were asked for.
+    """
+    return [row["id"] for row in await connection.fetch(ABSORB, list(ids), orjson.dumps(result).decode())]
 
 
 async def release(connection: Connection, claimed: Claim) -> None:

@@ -22,7 +22,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
-from chassis import notify, telemetry
+from chassis import notify, telemetry, tracing
 from chassis.bus import client_options
 from chassis.database import connect_alone, translated
 from chassis.errors import Unavailable
@@ -169,9 +169,13 @@ class Relay:
     async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> None:
         producer = await self._ready_producer()
         async with asyncio.timeout(SEND_TIMEOUT_S + 1):
-            # One after the other, so that each key keeps its order; the answers come together.
-            sent = [await _handed_to(producer, row) for row in rows]
-            answers = await asyncio.gather(*sent, return_exceptions=True)
+            with tracing.sending(rows) as spans:
+                # One after the other, so that each key keeps its order; the answers come together.
+                sent = [await _handed_to(producer, row, spans.headers(row["id"])) for row in rows]
+                answers = await asyncio.gather(*sent, return_exceptions=True)
+                for row, answer in zip(rows, answers, strict=True):
+                    if isinstance(answer, BaseException):
+                        spans.refused(row["id"], answer)
         taken, held, failure = [], set(), None
         for row, answer in zip(rows, answers, strict=True):
             stream = row["topic"], row["key"]
@@ -249,10 +253,14 @@ def _message(row: asyncpg.Record) -> dict[str, Any]:
     return {"value": orjson.dumps(event.data), "key": key, "headers": headers}
 
 
-async def _handed_to(producer: AIOKafkaProducer, row: asyncpg.Record) -> Awaitable[object]:
-    """The answer to come. What the producer itself refuses is an answer too."""
+async def _handed_to(
+    producer: AIOKafkaProducer, row: asyncpg.Record, more: list[tuple[str, bytes]]
+) -> Awaitable[object]:
+    """The answer to come; ``more``: headers beside its own. What the producer itself refuses is an answer too."""
+    message = _message(row)
+    message["headers"] += more
     try:
-        answer: Awaitable[object] = await producer.send(row["topic"], **_message(row))
+        answer: Awaitable[object] = await producer.send(row["topic"], **message)
     except REFUSED_FOR_GOOD as error:
         refused = asyncio.get_running_loop().create_future()
         refused.set_exception(error)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import Field
 
-from chassis import telemetry
+from chassis import telemetry, tracing
 from chassis.database import Database
 from chassis.relay import Relay
 from chassis.service import add_health, background, serve
@@ -20,6 +20,7 @@ class RelaySettings(ProcessSettings, KafkaSettings):
 
 def create_app(settings: RelaySettings) -> FastAPI:
     telemetry.set_up_logs("relay", format_=settings.log_format, level=settings.log_level)
+    tracing.start("relay", settings)
     database = Database(
         settings.database_url, pool_size=settings.database_pool_size, application_name="placewire-relay-health"
     )
@@ -31,7 +32,14 @@ def create_app(settings: RelaySettings) -> FastAPI:
             yield
         await database.close()
 
-    app = FastAPI(title="Placewire relay", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Placewire relay",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=tracing.of_requests(),
+    )
     add_health(app, database, lambda: {"leading": relay.leading})
     return app
 

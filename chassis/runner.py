@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid5
@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 import structlog
 from pydantic import ValidationError
 
-from chassis import dead_letters, event_store, jobs, notify, telemetry
+from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
 from chassis.database import Connection, Database
 from chassis.errors import Contended, Fenced, Refused, Unavailable
 from chassis.event_store import Cause
@@ -165,7 +165,8 @@ class Runner:
                 long = isinstance(self._work.get(claimed.kind), LongWork)
                 progress = Progress(self._notifier) if long else None
                 async with holding(self._database, claimed, self._lease, progress):
-                    await self._settle(claimed, progress)
+                    with _traced(claimed):
+                        await self._settle(claimed, progress)
             except Fenced:
                 log.warning("job.lost", attempts=claimed.attempts)
             except asyncio.CancelledError:
@@ -185,6 +186,7 @@ class Runner:
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
+            tracing.failed(error)
             await until_database_is_back(partial(self._give_up, claimed, error))
         else:
             self._dead_in_a_row = 0
@@ -208,6 +210,8 @@ class Runner:
             if outcome.stream is not None:
                 await self._append(connection, claimed, outcome.stream, outcome.events)
             await jobs.finish(connection, claimed, State.SUCCEEDED, result=outcome.result)
+        for id_ in outcome.ended:
+            self._notifier.notify(notify.JOB, str(id_))
         self._observe(claimed, State.SUCCEEDED)
         log.info("job.succeeded", kind=claimed.kind, attempts=claimed.attempts)
 
@@ -240,7 +244,7 @@ class Runner:
             correlation_id=UUID(claimed.metadata["correlation_id"]),
             actor_id=claimed.metadata.get("actor_id"),
             causation_id=claimed.id,
-            traceparent=claimed.metadata.get("traceparent"),
+            traceparent=tracing.traceparent(claimed.metadata.get("traceparent")),
         )
         # Derived from job and fence: a redriven job may fail, and succeed, again.
         await event_store.append(
@@ -258,6 +262,21 @@ class Runner:
     def _observe(self, claimed: Claim, state: State) -> None:
         elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
         telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
+
+
+def _traced(claimed: Claim) -> AbstractContextManager[object]:
+    return tracing.span(
+        f"do {claimed.kind}",
+        "consumer",
+        parent=claimed.metadata.get("traceparent"),
+        attributes={
+            "placewire.job.id": str(claimed.id),
+            "placewire.job.subject": claimed.subject,
+            "placewire.job.via": claimed.via.value,
+            "placewire.job.attempts": claimed.attempts,
+            "placewire.correlation_id": claimed.metadata["correlation_id"],
+        },
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from chassis import telemetry
+from chassis import telemetry, tracing
 from chassis.database import Database
 from chassis.errors import Unavailable
 from chassis.responses import json_response
@@ -101,3 +101,4 @@ def serve(app: FastAPI, settings: ProcessSettings) -> None:
     )
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     Server(config).run()
+    tracing.stop()

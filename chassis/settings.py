@@ -21,6 +21,9 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "text"] = Field(default="json", description="json for machines, text for a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level written")
     shutdown_grace_s: float = Field(default=25.0, gt=0, description="how long work in hand may take after SIGTERM")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None, description="http://host:4318, where traces go as OTLP over HTTP; none: there are no traces"
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -28,6 +31,13 @@ class ProcessSettings(BaseSettings):
         if not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
         return url
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_a_collector(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url or None
 
 
 class KafkaSettings(BaseSettings):

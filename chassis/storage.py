@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from glob import escape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -56,7 +57,8 @@ class Storage:
         try:
             # Not obstore's async calls: a process that ends within a moment after one is aborted now and then (tried).
             await asyncio.to_thread(obstore.put, self._store, ".writable", b"")
-            await asyncio.to_thread(obstore.delete, self._store, ".writable")
+            with suppress(NotFoundError, FileNotFoundError):  # another process that starts now was faster
+                await asyncio.to_thread(obstore.delete, self._store, ".writable")
         except (BaseError, OSError) as error:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
@@ -134,16 +136,20 @@ class Storage:
         return left
 
     async def delete(self, path: str) -> None:
-        """Idempotent. Takes along what a writer of ``path`` that was killed has left."""
-        if self._folder is not None:
-            with _refusals():
-                for part in (self._folder / path).parent.glob(f"{Path(path).name}#*"):
-                    part.unlink(missing_ok=True)
+        """Idempotent. Takes along what a writer of ``path`` that was killed has left. Raises ``StorageFailed``."""
         try:
             with _translated():
+                if self._folder is not None:
+                    await asyncio.to_thread(_delete_parts, self._folder / path)
                 await obstore.delete_async(self._store, path)
         except NotFound:
             return
+
+
+def _delete_parts(path: Path) -> None:
+    """What obstore writes to until the file is whole. Reads the folder: not for the event loop."""
+    for part in path.parent.glob(f"{escape(path.name)}#*"):
+        part.unlink(missing_ok=True)
 
 
 class Written:

@@ -22,6 +22,10 @@ JOB_DURATION = Histogram(
     buckets=LATENCY_S,
 )
 JOBS = Gauge("placewire_jobs", "Jobs that have not ended", ["service", "state"])
+JOBS_OLDEST = Gauge("placewire_jobs_oldest_seconds", "How long the oldest has been in its state", ["service", "state"])
+VIEW_STALENESS = Gauge("placewire_view_staleness_seconds", "Since the moment that a view shows", ["view"])
+VIEW_REFRESH_DURATION = Gauge("placewire_view_refresh_duration_seconds", "Of a view's last refresh", ["view"])
+VIEW_ROWS = Gauge("placewire_view_rows", "Rows of a view after its last refresh", ["view"])
 OUTBOX_DEPTH = Gauge("placewire_outbox_depth", "Rows waiting for Kafka", ["lane"])
 OUTBOX_AGE = Gauge("placewire_outbox_age_seconds", "Age of the oldest row waiting for Kafka", ["lane"])
 OUTBOX_SENT = Counter("placewire_outbox_sent_total", "Rows that Kafka took", ["topic"])
@@ -80,10 +84,15 @@ def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -
     root.setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
     # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured).
-    for noisy in ("aiokafka", "faststream"):
-        logging.getLogger(noisy).addFilter(AtMost(lines=5, per_s=10.0))
+    limit_lines("aiokafka", "faststream")
     for quiet in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+def limit_lines(*loggers: str) -> None:
+    """So many a second from each of ``loggers`` are as good as more."""
+    for noisy in loggers:
+        logging.getLogger(noisy).addFilter(AtMost(lines=5, per_s=10.0))
 
 
 def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from chassis.database import Connection, Database
 from chassis.jobs import Claim
@@ -13,11 +14,15 @@ from contracts.message import Event
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a handler did: the events to append to ``stream`` in its transaction, and what the job's reader is told."""
+    """What a handler did: the events to append to ``stream`` in its transaction, and what the job's reader is told.
+
+    ``ended``: other jobs that it ended in its transaction. Whoever waits for one is told after the commit.
+    """
 
     result: dict[str, Any]
     stream: str | None = None
     events: Sequence[Event] = ()
+    ended: Sequence[UUID] = ()
 
 
 Handle = Callable[[Connection, Claim], Awaitable[Outcome]]

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header
 from fastapi.responses import Response
 
-from chassis import identity, problems, telemetry
+from chassis import identity, problems, telemetry, tracing
 from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.errors import Unauthenticated
@@ -53,6 +53,7 @@ def worker_app(
     until the service has stopped claiming and its jobs have ended.
     """
     telemetry.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
+    tracing.start(service, settings)
     database = Database(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
     )
@@ -72,6 +73,7 @@ def worker_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry=tracing.of_requests(),
     )
     problems.install(app)
     add_health(app, database, lambda: {"running": runner.busy, "braked": runner.braked})

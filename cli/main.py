@@ -5,7 +5,7 @@ import sys
 import typer
 
 from cli import environment
-from cli.doors import database, demo, drives, events, jobs, processes, stack, students, users, verify
+from cli.doors import contracts, database, demo, drives, events, jobs, processes, stack, students, users, verify
 from cli.failures import INTERRUPTED, Failure, told
 from cli.output import errors
 
@@ -42,6 +42,7 @@ app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")
 app.add_typer(drives.app, name="drives", rich_help_panel="Work, over HTTP")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work, over HTTP")
 app.add_typer(processes.app, name="run", rich_help_panel="Processes")
+app.command("contracts", rich_help_panel="Development")(contracts.contracts)
 app.command("up", rich_help_panel="On this machine")(stack.up)
 app.command("down", rich_help_panel="On this machine")(stack.down)
 app.command("status", rich_help_panel="On this machine")(stack.status)

@@ -15,7 +15,7 @@ class RefreshCause(StrEnum):
 
 
 class RefreshRequested(Event):
-    """The views should show what is in the tables now (job kind *refresh*). ``slot``: the scheduled minute."""
+    """The views should show what is in the tables now (job kind *refresh*). ``slot``: when it was due, if it was."""
 
     TYPE = "placewire.refresh.requested.v1"
 

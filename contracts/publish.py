@@ -1,4 +1,5 @@
-"""Writes the published JSON Schemas: ``python -m contracts.publish``. A test holds them to the classes."""
+"""The published JSON Schemas, and those of the last release: ``placewire contracts`` writes both. Tests hold them to
+the classes, and the classes to what was released."""
 
 import json
 from pathlib import Path
@@ -8,6 +9,8 @@ from contracts.jobs import HandedOver
 from contracts.message import Envelope
 
 FOLDER = Path(__file__).parent / "schemas"
+# One folder in it, named by the version that was released last.
+RELEASED = Path(__file__).parent / "released"
 
 
 def schemas() -> dict[str, str]:
@@ -18,9 +21,27 @@ def schemas() -> dict[str, str]:
     return {name: json.dumps(schema, indent=2, sort_keys=True) + "\n" for name, schema in documents.items()}
 
 
+def released(folder: Path = RELEASED) -> dict[str, str]:
+    """File name to content of the last release; its events stand in logs."""
+    return {path.name: path.read_text() for path in folder.glob("*/*.json")}
+
+
 def write(folder: Path = FOLDER) -> None:
-    folder.mkdir(exist_ok=True)
-    wanted = schemas()
+    _replace(folder, schemas())
+
+
+def release(version: str, folder: Path = RELEASED) -> None:
+    """Make the schemas of this moment those of the last release, beside those of types that were retired before."""
+    wanted = released(folder) | schemas()
+    for old in folder.glob("*"):
+        if old.name != version:
+            _replace(old, {})
+            old.rmdir()
+    _replace(folder / version, wanted)
+
+
+def _replace(folder: Path, wanted: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for stale in {path.name for path in folder.glob("*.json")} - wanted.keys():
         (folder / stale).unlink()
     for name, content in wanted.items():

@@ -57,3 +57,8 @@ def dead_letters(service: str) -> Topic:
 def of_stream(stream: str) -> Topic:
     """The topic of ``stream``. Raises ``KeyError`` for a stream type that nobody declared."""
     return BY_STREAM_TYPE[stream.partition("-")[0]]
+
+
+def of_type(type_: str) -> Topic:
+    """The topic of every event of ``type_``, whose second word is a stream type. Raises ``KeyError`` for another."""
+    return BY_STREAM_TYPE[type_.split(".")[1]]

@@ -141,6 +141,7 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
         storage_url=(tmp_path / "uploads").as_uri(),
         eligibility_url="http://127.0.0.1:9",
         exporter_url="http://127.0.0.1:9",
+        maintenance_url="http://127.0.0.1:9",
         log_format="text",
     )
     app = create_app(settings)

@@ -18,11 +18,12 @@ def settings(database_url: str, folder: Path, **given: Any) -> ApiSettings:
     return ApiSettings(
         environment="development",
         database_url=as_role(database_url, "placewire_api"),
-        jwt_secret=SECRET,
+        jwt_secret=given.pop("jwt_secret", SECRET),
         internal_secret=SECRET,
         storage_url=given.pop("storage_url", (folder / "uploads").as_uri()),
         eligibility_url="http://127.0.0.1:9",
         exporter_url="http://127.0.0.1:9",
+        maintenance_url="http://127.0.0.1:9",
         log_format="text",
         **given,
     )

@@ -76,6 +76,15 @@ def ask_as_students(scene: Scene, head: Api, drive_id: int) -> None:
             _ask_as(scene, head, drive_id, found[0]["student_id"], expected=expected)
 
 
+def refresh_dashboards(scene: Scene, head: Api) -> None:
+    """Ask for the dashboards' figures to be brought up to date, follow the job, read them."""
+    with scene.step("Refresh the dashboards", waiting=False):
+        job = watched_job(head, head.post("/api/analytics/refresh").body["job"]["id"])
+        shown = head.get("/api/analytics/summary")
+    console.print(f"  {shown['total_drives']} drive, as of {shown['as_of']}", highlight=False)
+    scene.check("the dashboards count the drive", (job["state"], shown["total_drives"]) == ("succeeded", 1))
+
+
 def publish_without_the_bus(scene: Scene, head: Api, stop_kafka: Callable[[], None]) -> None:
     """Stop Kafka and publish the second drive: the same answer, in the same request."""
     with scene.step("Stop Kafka, wait until it is noticed"):

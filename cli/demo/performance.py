@@ -71,6 +71,7 @@ def play(scene: Scene, stack: Stack, place: Place, file: Path) -> None:
     acts.import_students(scene, head, file, api.rss_bytes)
     drive_id = acts.publish_over_the_bus(scene, head)
     acts.ask_as_students(scene, head, drive_id)
+    acts.refresh_dashboards(scene, head)
     acts.publish_without_the_bus(scene, head, stack.kafka.stop)
     with scene.step("Verify: replay the log and compare", waiting=False):
         began = time.perf_counter()

@@ -86,6 +86,8 @@ class AccessChanges:
         standing = self._changed.get(principal.user_id) if self.listening else await self._read(principal.user_id)
         if standing is None:
             return principal
+        if principal.password_version is None:
+            return replace(principal, role=standing.role)
         if standing.password_version != principal.password_version:
             # The token may be newer than what is known here: the change's notice is on its way.
             standing = await self._read(principal.user_id)
@@ -118,7 +120,7 @@ class SignedIn(Access, HTTPBearer):
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
         tokens: Tokens = request.app.state.tokens
-        principal = tokens.read(request.headers.get("authorization"))
+        principal = await tokens.read(request.headers.get("authorization"))
         limits: UserLimits = request.app.state.limits
         limits.take(principal.user_id)
         changes: AccessChanges = request.app.state.access_changes

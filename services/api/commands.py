@@ -17,7 +17,7 @@ import structlog
 from fastapi import Header, Request
 from fastapi.responses import Response
 
-from chassis import notify
+from chassis import notify, tracing
 from chassis.database import Connection
 from chassis.errors import Contended, Invalid, Unavailable
 from chassis.event_store import Cause, NewId, fresh_ids, keyed_ids
@@ -58,9 +58,15 @@ class Asking:
     key: str | None
     wait_s: float
     correlation_id: UUID
+    traceparent: str | None
 
     def cause(self, who: Principal) -> Cause:
-        return Cause(source="api", correlation_id=self.correlation_id, actor_id=who.user_id)
+        return Cause(
+            source="api",
+            correlation_id=self.correlation_id,
+            actor_id=who.user_id,
+            traceparent=self.traceparent,
+        )
 
 
 async def asking(
@@ -75,6 +81,7 @@ async def asking(
         key=idempotency_key,
         wait_s=preferred_wait_s(prefer, at_most=MAX_PREFERRED_WAIT_S),
         correlation_id=request.state.correlation_id,
+        traceparent=tracing.traceparent(request.headers.get("traceparent")),
     )
 
 

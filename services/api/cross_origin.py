@@ -6,7 +6,7 @@ from starlette.middleware.cors import CORSMiddleware
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 SENT = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-Modified-Since", "If-None-Match", "Last-Event-ID", "Prefer",
-    "X-Correlation-Id",
+    "Traceparent", "X-Correlation-Id",
 )  # fmt: skip
 READ = ("Content-Disposition", "ETag", "Last-Modified", "Location", "Repr-Digest", "Retry-After", "X-Correlation-Id")
 

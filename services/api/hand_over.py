@@ -78,6 +78,7 @@ class Services:
                     "Content-Type": STRUCTURED,
                     "Authorization": f"Bearer {issue_service_token('api', service, self._secret)}",
                     "Placewire-Via": via,
+                    **({"traceparent": event.traceparent} if event.traceparent else {}),
                 },
             )
         except httpx.HTTPError as error:

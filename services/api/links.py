@@ -12,19 +12,26 @@ LIFE_HOURS = 2
 class Links:
     """Signs and checks paths below ``/uploads/``. Signatures hold no character that ``encodeURI`` would change."""
 
-    def __init__(self, secret: str) -> None:
-        self._key = sha256(b"placewire links " + secret.encode()).digest()
+    def __init__(self, secret: str, *previous: str) -> None:
+        """``previous``: whose links are still good."""
+        self._key, *self._previous = (
+            sha256(b"placewire links " + each.encode()).digest() for each in (secret, *previous)
+        )
 
     def sign(self, path: str, *, now: float | None = None) -> str:
         """``path`` with ``exp`` (Unix time, seconds) and ``sig``."""
         hour = int(time.time() if now is None else now) // HOUR_S
         expires = (hour + LIFE_HOURS) * HOUR_S
-        return f"{path}?exp={expires}&sig={self._signature(path, expires)}"
+        return f"{path}?exp={expires}&sig={_signature(self._key, path, expires)}"
 
     def holds(self, path: str, expires: int, signature: str, *, now: float | None = None) -> bool:
         if expires < (time.time() if now is None else now):
             return False
-        return hmac.compare_digest(self._signature(path, expires).encode(), signature.encode(errors="replace"))
+        given = signature.encode(errors="replace")
+        return any(
+            hmac.compare_digest(_signature(key, path, expires).encode(), given) for key in (self._key, *self._previous)
+        )
 
-    def _signature(self, path: str, expires: int) -> str:
-        return hmac.new(self._key, f"{path}\n{expires}".encode(), sha256).hexdigest()
+
+def _signature(key: bytes, path: str, expires: int) -> str:
+    return hmac.new(key, f"{path}\n{expires}".encode(), sha256).hexdigest()

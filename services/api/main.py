@@ -7,7 +7,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from chassis import problems, telemetry
+from chassis import problems, telemetry, tracing
 from chassis.breaker import BusWatch
 from chassis.database import Database
 from chassis.notify import Notifier
@@ -16,6 +16,7 @@ from chassis.storage import Storage
 from contracts.jobs import Service
 from services.api import access, cross_origin, methods, openapi, uploads
 from services.api.access import AccessChanges
+from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
 from services.api.context import Context
@@ -26,6 +27,7 @@ from services.api.exports import routes as exports
 from services.api.finished_drives import routes as finished_drives
 from services.api.frontend import Frontend
 from services.api.hand_over import Services
+from services.api.issuer_keys import IssuerKeys
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
 from services.api.limits import UserLimits
@@ -39,7 +41,7 @@ from services.api.settings import ApiSettings
 from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
 from services.api.sweep import Sweep
-from services.api.tokens import Tokens
+from services.api.tokens import Issuer, Tokens
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 
@@ -58,6 +60,7 @@ ROUTERS = (
     exports,
     jobs,
     analytics,
+    analytics_refresh,
     uploads,
 )
 
@@ -65,8 +68,10 @@ ROUTERS = (
 def create_app(settings: ApiSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line when a setting leads nowhere, ``RuntimeError`` for an unguarded route."""
     telemetry.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
+    tracing.start("api", settings)
     context = _context(settings)
     changes = AccessChanges(context.database)
+    issuer = _issuer(settings)
     app = FastAPI(
         title="Placewire",
         description="The backend of a campus placement cell.",
@@ -74,12 +79,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
         docs_url="/api/docs",
         openapi_url="/api/openapi.json",
         redoc_url=None,
-        lifespan=lambda _app: _running(context, changes),
+        lifespan=lambda _app: _running(context, changes, issuer),
         redirect_slashes=False,
+        telemetry=tracing.of_requests(),
     )
     app.state.context = context
     app.state.access_changes = changes
-    app.state.tokens = Tokens(settings.jwt_secret.get_secret_value())
+    app.state.tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
     app.state.throttle = Throttle(settings.login_failures_per_minute)
     app.state.limits = UserLimits(settings.requests_per_second, settings.requests_burst)
     app.state.stopping = asyncio.Event()
@@ -108,8 +114,14 @@ def _stop_waiting(app: FastAPI) -> None:
     app.state.context.jobs.close()
 
 
+def _issuer(settings: ApiSettings) -> Issuer | None:
+    if settings.jwt_jwks_url is None:
+        return None
+    return Issuer(IssuerKeys(settings.jwt_jwks_url), settings.jwt_issuer, settings.jwt_audience)
+
+
 def _context(settings: ApiSettings) -> Context:
-    links = Links(settings.jwt_secret.get_secret_value())
+    links = Links(*settings.jwt_secrets)
     database = Database(settings.database_url, pool_size=settings.database_pool_size, application_name="placewire-api")
     urls = {
         Service.ELIGIBILITY: settings.eligibility_url,
@@ -130,12 +142,13 @@ def _context(settings: ApiSettings) -> Context:
 
 
 @asynccontextmanager
-async def _running(context: Context, changes: AccessChanges) -> AsyncIterator[None]:
+async def _running(context: Context, changes: AccessChanges, issuer: Issuer | None) -> AsyncIterator[None]:
     await context.storage.check()
     settings = context.settings
     heard = listener(settings.database_url, [context.jobs, context.lists, changes])
     sweep = Sweep(settings.database_url, context.services)
-    async with background(context.notifier.run, context.bus.run, sweep.run, heard.run, changes.run):
+    keys = [issuer.keys.run] if issuer else []
+    async with background(context.notifier.run, context.bus.run, sweep.run, heard.run, changes.run, *keys):
         yield
         await context.notifier.flush()
     await context.services.close()

@@ -17,7 +17,10 @@ The backend of a campus placement cell: drives, the students who are eligible, r
 **Commands** take an `Idempotency-Key`: the same key again gives the first answer again, and one effect. What asks for
 work answers with a `job`; `Prefer: wait=5` waits for it up to so many seconds.
 """
-TOKEN = "From `POST /api/auth/login`. Valid for eight hours, or until the password changes."  # noqa: S105
+BEARER = (
+    "From `POST /api/auth/login`: valid for eight hours, or until the password changes. Or, where one is set up, from"
+    " another issuer (RS256)."
+)
 
 OF_SIGNED_IN = {
     401: "Invalid token",
@@ -50,7 +53,7 @@ def _complete(document: dict[str, Any]) -> None:
     components["schemas"]["Problem"] = Problem.model_json_schema()
     for name in UNUSED:
         components["schemas"].pop(name, None)
-    components["securitySchemes"]["HTTPBearer"] |= {"bearerFormat": "JWT", "description": TOKEN}
+    components["securitySchemes"]["HTTPBearer"] |= {"bearerFormat": "JWT", "description": BEARER}
     for operation in _operations(document):
         own = operation["responses"]
         for status, message in _common(operation).items():

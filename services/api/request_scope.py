@@ -1,7 +1,7 @@
 """Around every request: its correlation id, its metrics, a limit on its body, HEAD, and what browsers must not do."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
 import structlog
@@ -47,8 +47,10 @@ class HeadAnswered(Exception):
 class RequestScope:
     """Pure ASGI: a middleware class of Starlette's would put a task and a queue between, and break streaming."""
 
-    def __init__(self, app: ASGIApp, *, import_max_bytes: int, is_signed_in: Callable[[bytes], bool]) -> None:
-        """``is_signed_in`` judges an Authorization header, without asking anyone else."""
+    def __init__(
+        self, app: ASGIApp, *, import_max_bytes: int, is_signed_in: Callable[[bytes], Awaitable[bool]]
+    ) -> None:
+        """``is_signed_in`` judges an Authorization header, without asking the database."""
         self._app = app
         self._is_signed_in = is_signed_in
         self._import_max_bytes = import_max_bytes
@@ -74,7 +76,7 @@ class RequestScope:
 
         try:
             with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
-                app = self._refusal(scope, headers) or self._within_limit
+                app = await self._refusal(scope, headers) or self._within_limit
                 await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
@@ -87,7 +89,7 @@ class RequestScope:
             return self._import_max_bytes
         return PUBLISH_MAX_BYTES if path.endswith(PUBLISH_SUFFIX) else LARGER.get(path, MAX_BODY_BYTES)
 
-    def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp | None:
+    async def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp | None:
         content_length = headers.get(b"content-length")
         if content_length is None:
             return None
@@ -95,7 +97,9 @@ class RequestScope:
             return problem(400, "The Content-Length is not a number.")
         if int(content_length) > self._limit(scope):
             return _too_large(self._limit(scope))
-        if int(content_length) > MAX_BYTES_OF_A_STRANGER and not self._is_signed_in(headers.get(b"authorization", b"")):
+        if int(content_length) > MAX_BYTES_OF_A_STRANGER and not await self._is_signed_in(
+            headers.get(b"authorization", b"")
+        ):
             return _sign_in_first()
         return None
 
@@ -112,7 +116,7 @@ class RequestScope:
             if got > limit:
                 raise TooLarge
             if got > MAX_BYTES_OF_A_STRANGER and not checked:
-                checked = self._is_signed_in(authorization)
+                checked = await self._is_signed_in(authorization)
                 if not checked:
                     raise TooLargeForAStranger
             return message

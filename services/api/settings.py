@@ -16,6 +16,14 @@ class ApiSettings(ProcessSettings):
     port: int = Field(default=5000, ge=1, le=65535, description="port to listen on")
     database_pool_size: int = Field(default=20, ge=1, le=200, description="connections this process may hold")
     jwt_secret: SecretStr = Field(min_length=32, description="signs sign-in tokens and links; at least 32 characters")
+    jwt_secret_previous: SecretStr | None = Field(
+        default=None, min_length=32, description="what JWT_SECRET was before: tokens and links of it are still good"
+    )
+    jwt_jwks_url: str | None = Field(
+        default=None, description="the public keys of another issuer of sign-in tokens (RS256), as a JWKS"
+    )
+    jwt_issuer: str | None = Field(default=None, description="`iss` that the other issuer's tokens must have")
+    jwt_audience: str | None = Field(default=None, description="`aud` that the other issuer's tokens must have")
     internal_secret: SecretStr = Field(
         min_length=32, description="signs the tokens with which services call each other; at least 32 characters"
     )
@@ -25,6 +33,16 @@ class ApiSettings(ProcessSettings):
     eligibility_url: str = Field(default="http://127.0.0.1:5001", description="the eligibility service")
     exporter_url: str = Field(default="http://127.0.0.1:5002", description="the exporter service")
     maintenance_url: str = Field(default="http://127.0.0.1:5003", description="the maintenance service")
+
+    @field_validator("jwt_secret_previous", "jwt_jwks_url", "jwt_issuer", "jwt_audience", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        return None if url is None else str(HTTP_URL.validate_python(url))
 
     @field_validator("eligibility_url", "exporter_url", "maintenance_url")
     @classmethod
@@ -65,6 +83,12 @@ class ApiSettings(ProcessSettings):
         if folder is not None and not (folder / "index.html").is_file():
             raise ValueError("there is no index.html in it; build the frontend first")
         return folder
+
+    @property
+    def jwt_secrets(self) -> list[str]:
+        """The one that signs, and the one that did."""
+        both = (self.jwt_secret, self.jwt_secret_previous)
+        return [secret.get_secret_value() for secret in both if secret is not None]
 
     @property
     def allowed_origins(self) -> list[str]:

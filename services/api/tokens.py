@@ -1,22 +1,45 @@
-"""The sign-in tokens that come with requests. Checking a signature costs more than most answers: each is done once."""
+"""The sign-in tokens that come with requests. Checking a signature costs more than most answers: each is done once.
+
+Ours are signed with ``JWT_SECRET`` (HS256); ``JWT_SECRET_PREVIOUS`` is still believed. With ``JWT_JWKS_URL`` those of
+another issuer count too (RS256), with the same claims. A key is only ever used with the algorithm it belongs to.
+"""
 
 import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import jwt
 
 from chassis.errors import Unauthenticated
-from chassis.identity import Principal, read_user_token
+from chassis.identity import ALGORITHM, CLOCK_SKEW_S, USER_TOKEN_S, Principal, principal_of, read_user_token
+from services.api import issuer_keys
+from services.api.issuer_keys import IssuerKey, IssuerKeys
 
 # Remembered at once; beyond, the first come are forgotten, and looked at again when they return.
 MOST = 20_000
 
 
-class Tokens:
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-        self._valid: dict[str, tuple[Principal, float]] = {}
+# Until when (Unix time, seconds), and as long as which key is trusted.
+_Known = tuple[Principal, float, IssuerKey | None]
 
-    def read(self, authorization: str | None) -> Principal:
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who else may sign people in. ``None``: whatever stands there; but a token made for somebody is not for us."""
+
+    keys: IssuerKeys
+    name: str | None = None
+    audience: str | None = None
+
+
+class Tokens:
+    def __init__(self, *secrets: str, issuer: Issuer | None = None) -> None:
+        self._secrets = secrets
+        self._issuer = issuer
+        self._valid: dict[str, _Known] = {}
+
+    async def read(self, authorization: str | None) -> Principal:
         """Whose token an Authorization header holds. Raises ``Unauthenticated``.
 
         What he may do, and whether his password has changed since, is not in it.
@@ -26,25 +49,61 @@ class Tokens:
             raise Unauthenticated("No token")
         known = self._valid.get(token)
         if known is None:
-            known = self._look(token)
-        principal, until = known
-        if time.time() >= until:
+            known = await self._look(token)
+        principal, until, key = known
+        if time.time() >= until or (key is not None and not key.trusted):
             self._valid.pop(token, None)
             raise Unauthenticated("Invalid token")
         return principal
 
-    def hold(self, authorization: bytes) -> bool:
-        """Is this an Authorization header with a valid token of ours?"""
+    async def hold(self, authorization: bytes) -> bool:
+        """Is this an Authorization header with a valid token?"""
         try:
-            self.read(authorization.decode("latin-1"))
+            await self.read(authorization.decode("latin-1"))
         except Unauthenticated:
             return False
         return True
 
-    def _look(self, token: str) -> tuple[Principal, float]:
-        principal = read_user_token(token, self._secret)
-        expires = float(jwt.decode(token, options={"verify_signature": False})["exp"])
+    async def _look(self, token: str) -> _Known:
+        header = _header(token)
+        found: _Known
+        if self._issuer is not None and header.get("alg") == issuer_keys.ALGORITHM:
+            found = await self._theirs(self._issuer, token, header.get("kid"))
+        # No token of ours names a key: one that does claims to be somebody else's.
+        elif header.get("alg") == ALGORITHM and "kid" not in header:
+            found = self._ours(token)
+        else:
+            raise Unauthenticated("Invalid token")
         if len(self._valid) >= MOST:
             del self._valid[next(iter(self._valid))]
-        self._valid[token] = principal, expires
-        return self._valid[token]
+        self._valid[token] = found
+        return found
+
+    def _ours(self, token: str) -> tuple[Principal, float, None]:
+        for secret in self._secrets:
+            with suppress(Unauthenticated):
+                return (*read_user_token(token, secret), None)
+        raise Unauthenticated("Invalid token")
+
+    async def _theirs(self, issuer: Issuer, token: str, kid: object) -> tuple[Principal, float, IssuerKey]:
+        key = await issuer.keys.find(kid) if isinstance(kid, str) else None
+        if key is None:
+            raise Unauthenticated("Invalid token")
+        try:
+            claims = jwt.decode(
+                token, key.public, [issuer_keys.ALGORITHM],
+                audience=issuer.audience, issuer=issuer.name, leeway=CLOCK_SKEW_S,
+                options={"require": ["exp", "iat"]},
+            )  # fmt: skip
+        except jwt.InvalidTokenError as error:
+            raise Unauthenticated("Invalid token") from error
+        # What changed here is remembered for as long as our own tokens live: no token may outlive that.
+        until = min(float(claims["exp"]), float(claims["iat"]) + USER_TOKEN_S)
+        return principal_of(claims), until, key
+
+
+def _header(token: str) -> dict[str, Any]:
+    try:
+        return jwt.get_unverified_header(token)
+    except jwt.InvalidTokenError as error:
+        raise Unauthenticated("Invalid token") from error

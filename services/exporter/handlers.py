@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -59,7 +60,8 @@ async def complete(made: Made, kept: timedelta, _connection: Connection, claimed
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
     """What is recorded when the export is given up."""
-    return claimed.subject, decider.failed(request_of(claimed).export_id, reason)
+    # Not from the event: that it cannot be read may be the reason.
+    return claimed.subject, decider.failed(UUID(claimed.subject.removeprefix("export-")), reason)
 
 
 def request_of(claimed: Claim) -> ExportRequested:
@@ -73,12 +75,16 @@ async def _make(storage: Storage, database: Database, fence: int, asked: ExportR
     for left in decider.earlier_paths(asked.export_id, asked.format, fence):
         await storage.delete(left)
     path = export_path(asked.export_id, asked.format, fence)
-    async with storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file:
-        async with database.transaction(isolation="repeatable_read", readonly=True) as connection:
-            snapshot, pid = await sql.begin(connection)
-            progress.measure = partial(sql.rows_copied, pid=pid)
+    async with (
+        storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file,
+        database.transaction(isolation="repeatable_read", readonly=True) as connection,
+    ):
+        snapshot, pid = await sql.begin(connection)
+        progress.measure = partial(sql.rows_copied, pid=pid)
+        try:
             rows = await FILES[asked.format](connection, asked, file)
-        progress.measure = None
+        finally:
+            progress.measure = None  # the connection may be another export's next
     telemetry.EXPORT_ROWS.labels(asked.kind, asked.format).inc(rows)
     telemetry.EXPORT_BYTES.labels(asked.kind, asked.format).inc(file.size_bytes)
     return Made(path, rows, file.size_bytes, file.sha256, snapshot)
@@ -108,5 +114,5 @@ async def _forget_unless_recorded(storage: Storage, database: Database, asked: E
             recorded = await sql.recorded_path(connection, asked.export_id)
         if recorded != path:
             await storage.delete(path)
-    except (Unavailable, StorageFailed) as error:
+    except (Unavailable, Contended, StorageFailed) as error:
         log.warning("export.file_left", path=path, reason=str(error))  # the next attempt deletes it

@@ -21,7 +21,8 @@ SET LOCAL lock_timeout = 0
 SNAPSHOT = "SELECT pg_current_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
 # The server counts what it has copied; the reader would have to look for line ends outside quotes.
 ROWS_COPIED = "SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = $1"
-PATH = "SELECT path FROM exports WHERE export_id = $1"
+# Waits for an effect that is being committed: its worker may have gone from the connection before it heard.
+PATH = "SELECT path FROM exports WHERE export_id = $1 FOR SHARE"
 
 FROM: dict[ExportKind, str] = {
     ExportKind.REGISTRATIONS: """
@@ -48,9 +49,9 @@ FROM: dict[ExportKind, str] = {
  ORDER BY f.finished_date DESC, f.drive_id DESC""",
 }
 
-# A spreadsheet takes a cell for a formula when it begins with = + - @, tab or return; an apostrophe before it says
-# that it is text. Source: OWASP, CSV Injection.
-LOOKS_LIKE_A_FORMULA = "ascii({0}) IN (9, 13, 43, 45, 61, 64)"
+# A spreadsheet takes a cell for a formula when it begins with = + - @ (full-width ones too, in some countries), or with
+# tab, line feed or return before them; an apostrophe in front says that it is text. Source: OWASP, CSV Injection.
+LOOKS_LIKE_A_FORMULA = "ascii({0}) IN (9, 10, 13, 43, 45, 61, 64, 65291, 65293, 65309, 65312)"
 HARMLESS = f"CASE WHEN {LOOKS_LIKE_A_FORMULA} THEN '''' || {{0}} ELSE {{0}} END"
 
 AS_CSV: dict[Sort, str] = {
@@ -143,5 +144,6 @@ async def rows_copied(connection: Connection, *, pid: int) -> dict[str, Any] | N
 
 
 async def recorded_path(connection: Connection, export_id: UUID) -> str | None:
+    """The file that everyone knows of. Raises ``Contended`` when it takes too long to become certain."""
     path: str | None = await connection.fetchval(PATH, export_id)
     return path

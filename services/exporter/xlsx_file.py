@@ -90,11 +90,14 @@ async def _in_thread(work: Callable[[], bytes]) -> bytes:
 class Workbook:
     """Lines, each a ``<row>``, become a package with as many sheets as they need. Each call gives what is ready."""
 
-    def __init__(self, columns: Iterable[str], *, rows_a_sheet: int = ROWS_A_SHEET) -> None:
+    def __init__(
+        self, columns: Iterable[str], *, rows_a_sheet: int = ROWS_A_SHEET, bytes_a_sheet: int = BYTES_A_SHEET
+    ) -> None:
         self._sink = _Sink()
         self._package = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)  # type: ignore[call-overload]
         self._header = _header(columns)
         self._rows_a_sheet = rows_a_sheet
+        self._bytes_a_sheet = bytes_a_sheet
         self._sheets = 0
         self._add("[Content_Types].xml", CONTENT_TYPES)
         self._add("_rels/.rels", ROOT)
@@ -107,7 +110,7 @@ class Workbook:
             if self._left == 0 or self._bytes_left <= 0:
                 self._end_sheet()
                 self._sheet = self._next_sheet()
-            here, lines = _first(lines, self._left)
+            here, lines = _first(lines, self._left, self._bytes_left)
             self._left -= here.count(b"\n")
             self._bytes_left -= len(here)
             self._sheet.write(here)
@@ -138,7 +141,7 @@ class Workbook:
     def _next_sheet(self) -> IO[bytes]:
         self._sheets += 1
         self._left = self._rows_a_sheet - 1
-        self._bytes_left = BYTES_A_SHEET
+        self._bytes_left = self._bytes_a_sheet
         sheet: IO[bytes] = self._package.open(f"xl/worksheets/sheet{self._sheets}.xml", "w")
         sheet.write(f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{self._header}'.encode())
         return sheet
@@ -176,11 +179,14 @@ def _header(columns: Iterable[str]) -> str:
     return f"<row>{cells}</row>"
 
 
-def _first(lines: bytes, most: int) -> tuple[bytes, bytes]:
-    """The first ``most`` lines, and the others."""
-    if lines.count(b"\n") <= most:
-        return lines, b""
-    end = 0
-    for _ in range(most):
-        end = lines.index(b"\n", end) + 1
+def _first(lines: bytes, most: int, most_bytes: int) -> tuple[bytes, bytes]:
+    """The first ``most`` lines, or those that begin within ``most_bytes``, and the others.
+
+    However the lines come: two files of the same rows have their sheets end at the same row.
+    """
+    end = lines.find(b"\n", most_bytes - 1) + 1 or len(lines)
+    if lines.count(b"\n", 0, end) > most:
+        end = 0
+        for _ in range(most):
+            end = lines.index(b"\n", end) + 1
     return lines[:end], lines[end:]

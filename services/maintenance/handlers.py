@@ -1,33 +1,59 @@
-"""Refresh the views, and record that it was done. Called by the runner, whichever road the event took."""
+"""Refresh the views, and record that it was done. Called by the runner, whichever road the event took.
+
+A request that is answered by a refresh which began after it is absorbed by that: when its turn comes, or before, by the
+refresh itself. Whatever dies on the way, no request is answered by a refresh that could not see what came before it.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
+from chassis import jobs
 from chassis.database import Connection, Database
 from chassis.jobs import Claim
 from chassis.progress import Progress
+from chassis.retrying import while_contended
 from chassis.work import Handle, Outcome
 from contracts.maintenance import RefreshFailed, ViewsRefreshed
 from contracts.message import Event
 from services.maintenance import sql
-from services.maintenance.sql import Refreshed
+from services.maintenance.sql import Run
+
+# Somebody refreshes by hand, or for longer than anyone waits for a lock.
+TRIES = 3
 
 
 @asynccontextmanager
-async def refresh(database: Database, _claimed: Claim, _progress: Progress) -> AsyncIterator[Handle]:
-    """Refresh every view in a transaction of its own; the handle records it. Doing it again does no harm."""
-    moment, views = await sql.refresh_all(database)
-    yield partial(record, moment, views)
+async def refresh(database: Database, claimed: Claim, _progress: Progress) -> AsyncIterator[Handle]:
+    """Refresh every view in a transaction of its own, unless that has been done since; the handle records it.
+
+    Doing it again does no harm: who died before it was recorded finds his own refresh, and records that.
+    """
+    found: list[Run] = []
+
+    async def work() -> None:
+        found.append(await sql.answer(database, claimed.id))
+
+    await while_contended(work, most=TRIES)
+    yield partial(record, found[-1])
 
 
-async def record(moment: datetime, views: list[Refreshed], _connection: Connection, claimed: Claim) -> Outcome:
-    duration_s = sum(view.duration_s for view in views)
-    event = ViewsRefreshed(refresh_id=refresh_id_of(claimed), began_at=moment, duration_s=duration_s)
-    result = {"began_at": moment.isoformat(), "rows": {view.view: view.rows for view in views}}
-    return Outcome(result, claimed.subject, [event])
+async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
+    """``absorbed_by``: the job whose refresh answered this one. Ends the others that ``run`` has answered, too."""
+    shown: dict[str, Any] = {"began_at": run.began_at.isoformat()}
+    absorbed = shown | {"absorbed_by": str(run.id)}
+    ended = await jobs.absorb(connection, run.answers, absorbed)
+    if run.id != claimed.id:
+        return Outcome(absorbed, ended=ended)
+    event = ViewsRefreshed(
+        refresh_id=refresh_id_of(claimed),
+        began_at=run.began_at,
+        duration_s=sum(view.duration_s for view in run.views),
+    )
+    result = shown | {"rows": {view.view: view.rows for view in run.views}}
+    return Outcome(result, claimed.subject, [event], ended)
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:

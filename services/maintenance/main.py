@@ -1,6 +1,7 @@
 """Builds the maintenance service. Run: ``placewire run maintenance``."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -12,7 +13,9 @@ from chassis.work import LongWork
 from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
 from services.maintenance import handlers
+from services.maintenance.clock import clocks
 from services.maintenance.expiry import rounds
+from services.maintenance.gauges import Gauges
 from services.maintenance.settings import MaintenanceSettings
 
 
@@ -20,8 +23,13 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
     work = {Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed)}
+    return worker_app(
+        settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(_beside, settings, storage)
+    )
 
-    def beside(database: Database, notifier: Notifier) -> Sequence[Background]:
-        return rounds.tasks(settings, storage, database, notifier)
 
-    return worker_app(settings, Service.MAINTENANCE, work, check=storage.check, beside=beside)
+def _beside(
+    settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier
+) -> Sequence[Background]:
+    expiry = rounds.tasks(settings, storage, database, notifier)
+    return [*clocks(settings, database, notifier), *expiry, Gauges(database).run]

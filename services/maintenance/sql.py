@@ -1,16 +1,29 @@
-"""Every statement about the materialized views. Their definitions: migrations/sql/0004_analytics.sql.
+"""Every statement about the materialized views and their refreshes. Definitions: migrations/sql/0004_analytics.sql.
 
 All views are refreshed in one repeatable-read transaction, so that they show one moment: a dashboard's total is the sum
 of its series. 1,000,000 students and registrations, 500,000 marks, 1,000 drives (8 incomparable criteria), 2 cores:
-2.5 s, of which branch_counts 2.2 s.
+2.5 s, of which branch_counts 2.2 s. For as long, its transaction id holds up who reads the log below the oldest one
+running (``event_store.read_log``: republishing, ``placewire events``). The relay, jobs and notices do not wait for it.
+
+What a refresh has seen is kept as its snapshot. A request that this snapshot sees was committed before, whatever the
+clocks said and in whatever order they were committed: it is answered.
 """
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from uuid_utils.compat import uuid7
 
 from chassis.database import Connection, Database
+from contracts.jobs import Kind, Service
 
 VIEWS = ("registrations_per_drive", "drives_over_time", "attendance_trend", "branch_counts", "drive_funnel")
+# Streams whose events change what the views show. A refresh's own are not among them.
+SHOWN = ("student", "import", "drive", "eligibility", "registration", "attendance")
 
 # LOCK TABLE takes no snapshot: who waited here for another refresh sees what was committed meanwhile. Readers pass.
 ONE_AT_A_TIME = "LOCK TABLE view_refresh IN SHARE ROW EXCLUSIVE MODE"
@@ -22,13 +35,49 @@ IS_POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = to_regclass($1)"
 FIRST = "REFRESH MATERIALIZED VIEW {view}"
 BESIDE_READERS = "REFRESH MATERIALIZED VIEW CONCURRENTLY {view}"
 RECORD = """
-INSERT INTO view_refresh AS v (view_name, refreshed_at, began_at, finished_at, duration_s, rows)
-SELECT $1, $2, $3, finished_at, extract(epoch FROM finished_at - $3)::double precision, (SELECT count(*) FROM {view})
+INSERT INTO view_refresh AS v (view_name, refreshed_at, began_at, finished_at, duration_s, rows, run_id, snapshot)
+SELECT $1, $2, $3, finished_at, extract(epoch FROM finished_at - $3)::double precision, (SELECT count(*) FROM {view}),
+       $4, pg_current_snapshot()::text
   FROM (SELECT clock_timestamp() AS finished_at) AS ended
 ON CONFLICT (view_name) DO UPDATE
    SET refreshed_at = excluded.refreshed_at, began_at = excluded.began_at, finished_at = excluded.finished_at,
-       duration_s = excluded.duration_s, rows = excluded.rows
+       duration_s = excluded.duration_s, rows = excluded.rows, run_id = excluded.run_id, snapshot = excluded.snapshot
 RETURNING view_name, duration_s, rows
+"""
+LAST = "SELECT view_name, duration_s, rows, refreshed_at, run_id FROM view_refresh ORDER BY began_at"
+# The rows of one refresh share snapshot and run. False also when the newest release has a view that none has filled.
+IS_ANSWERED = """
+SELECT count(*) = $2 AND bool_and(pg_visible_in_snapshot(e.xid, v.snapshot::pg_snapshot)) AND count(DISTINCT run_id) = 1
+  FROM view_refresh v CROSS JOIN (SELECT xid FROM es.event WHERE event_id = $1) e
+"""
+# Index scan on job_unfinished, and one on event_event_id for each.
+ANSWERED = """
+SELECT j.id FROM es.job j JOIN es.event e ON e.event_id = j.id
+ WHERE j.service = $1 AND j.finished_at IS NULL AND j.kind = $2 AND j.id <> $3
+   AND pg_visible_in_snapshot(e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh LIMIT 1))
+"""
+# Index scan on event_tx_position from the oldest transaction whose end the last refresh did not see; it ends at the
+# first change. tx is never below xid. Without the order, or as EXISTS, the planner would rather read the whole log.
+HAS_CHANGED = """
+SELECT true FROM es.event e
+ WHERE e.tx >= (SELECT pg_snapshot_xmin(snapshot::pg_snapshot) FROM view_refresh ORDER BY refreshed_at LIMIT 1)
+   AND NOT pg_visible_in_snapshot(
+       e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh ORDER BY refreshed_at LIMIT 1))
+   AND split_part(e.stream_id, '-', 1) = ANY ($1)
+ ORDER BY e.tx, e.position LIMIT 1
+"""
+VIEW_AGES = """
+SELECT view_name, extract(epoch FROM clock_timestamp() - refreshed_at)::double precision AS staleness_s,
+       duration_s, rows
+  FROM view_refresh
+"""
+# Index scan on job_unfinished: as long as what has not ended.
+UNFINISHED_JOBS = """
+SELECT service, state, count(*) AS jobs,
+       extract(epoch FROM clock_timestamp() - min(
+           CASE state WHEN 'queued' THEN queued_at WHEN 'received' THEN received_at ELSE started_at END
+       ))::double precision AS oldest_s
+  FROM es.job WHERE finished_at IS NULL GROUP BY service, state
 """
 
 
@@ -39,23 +88,82 @@ class Refreshed:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A refresh that is committed. ``id``: the job that it was done for. ``began_at``: the moment that all views show.
+    ``answers``: other jobs that have not ended, and were asked for before it began."""
+
+    id: UUID
+    began_at: datetime
+    views: list[Refreshed]
+    answers: Sequence[UUID] = ()
+
+
 async def refresh_all(database: Database) -> tuple[datetime, list[Refreshed]]:
-    """The moment that all views show now, and what each took.
+    """The moment that all views show now, and what each took. Nobody's job: waiting ones find it done.
 
     Waits for a refresh that is running; readers wait for neither. Any role with MAINTAIN on the views will do.
     Raises ``Contended`` when it waited too long, or when somebody refreshed a view by hand meanwhile.
     """
+    async with _alone(database) as connection:
+        moment = await now(connection)
+        return moment, await _refresh_views(connection, moment, uuid7())
+
+
+async def answer(database: Database, job_id: UUID) -> Run:
+    """The refresh that answers ``job_id``: the last one if that began after it was asked for, else a new one.
+
+    Raises as ``refresh_all``.
+    """
+    async with _alone(database) as connection:
+        moment = await now(connection)
+        if not await connection.fetchval(IS_ANSWERED, job_id, len(VIEWS)):
+            await _refresh_views(connection, moment, job_id)
+        rows = await connection.fetch(LAST)
+        views = [Refreshed(row["view_name"], row["duration_s"], row["rows"]) for row in rows]
+        run_id = rows[0]["run_id"]
+        waiting = await connection.fetch(ANSWERED, Service.MAINTENANCE, Kind.REFRESH, run_id)
+        answers = [row["id"] for row in waiting if row["id"] != job_id]
+        return Run(run_id, rows[0]["refreshed_at"], views, answers)
+
+
+async def has_changed(connection: Connection) -> bool:
+    """Has anything that the views show been committed since they were refreshed?"""
+    return bool(await connection.fetchval(HAS_CHANGED, SHOWN))
+
+
+async def view_ages(connection: Connection) -> list[asyncpg.Record]:
+    """Of each view: seconds since the moment that it shows, seconds that its refresh took, rows."""
+    return await connection.fetch(VIEW_AGES)
+
+
+async def unfinished_jobs(connection: Connection) -> list[asyncpg.Record]:
+    """By service and state: how many jobs, and for how many seconds the oldest has been in that state."""
+    return await connection.fetch(UNFINISHED_JOBS)
+
+
+async def now(connection: Connection) -> datetime:
+    """The database's clock: one for all replicas."""
+    moment: datetime = await connection.fetchval(NOW)
+    return moment
+
+
+@asynccontextmanager
+async def _alone(database: Database) -> AsyncIterator[Connection]:
     async with database.transaction(isolation="repeatable_read") as connection:
         await connection.execute(ONE_AT_A_TIME)
         await connection.execute(MEMORY)
-        moment: datetime = await connection.fetchval(NOW)
-        return moment, [await _refresh(connection, view, moment) for view in VIEWS]
+        yield connection
 
 
-async def _refresh(connection: Connection, view: str, moment: datetime) -> Refreshed:
-    began_at = await connection.fetchval(NOW)
+async def _refresh_views(connection: Connection, moment: datetime, run_id: UUID) -> list[Refreshed]:
+    return [await _refresh(connection, view, moment, run_id) for view in VIEWS]
+
+
+async def _refresh(connection: Connection, view: str, moment: datetime, run_id: UUID) -> Refreshed:
+    began_at = await now(connection)
     populated = await connection.fetchval(IS_POPULATED, view)
     await connection.execute((BESIDE_READERS if populated else FIRST).format(view=view))
-    row = await connection.fetchrow(RECORD.format(view=view), view, moment, began_at)
+    row = await connection.fetchrow(RECORD.format(view=view), view, moment, began_at, run_id)
     assert row is not None
     return Refreshed(row["view_name"], row["duration_s"], row["rows"])

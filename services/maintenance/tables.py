@@ -1,6 +1,7 @@
 """What maintenance owns: when each view was refreshed, and what was deleted."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, DateTime, Double, Text
 from sqlmodel import Field, SQLModel
@@ -11,7 +12,9 @@ def _instant() -> Column[datetime]:
 
 
 class ViewRefresh(SQLModel, table=True):
-    """The last refresh of a view. ``refreshed_at``: the moment that it shows, the same for all views of one refresh."""
+    """The last refresh of a view. ``refreshed_at``: the moment that it shows; ``snapshot`` (Postgres'
+    ``pg_current_snapshot()``) says it exactly; ``run_id``: the job it was done for. The same for all views of one
+    refresh."""
 
     __tablename__ = "view_refresh"
 
@@ -21,6 +24,8 @@ class ViewRefresh(SQLModel, table=True):
     finished_at: datetime = Field(sa_column=_instant())
     duration_s: float = Field(sa_type=Double)
     rows: int = Field(sa_type=BigInteger)
+    run_id: UUID | None
+    snapshot: str = Field(sa_type=Text)
 
 
 class Expiry(SQLModel, table=True):

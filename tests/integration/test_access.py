@@ -67,6 +67,7 @@ MATRIX: dict[str, set[Role] | None] = {
     "GET /api/analytics/drives-over-time": {H, C},
     "GET /api/analytics/registrations-by-drive": {H, C},
     "GET /api/analytics/attendance-trend": {H, C},
+    "POST /api/analytics/refresh": {H},
     "GET /api/jobs": ALL,
     "GET /api/jobs/{job_id}": ALL,
     "GET /api/jobs/{job_id}/events": ALL,

@@ -69,3 +69,14 @@ async def test_a_retry_with_a_pdf_keeps_one_file(api: Api, owner: "Owner[asyncpg
     link = str(first["pdf_path"])
     assert (await api.client.get(link)).content == PDF
     assert len(list(tmp_path.glob("uploads/job-descriptions/*.pdf"))) == 1  # noqa: ASYNC240
+
+
+async def test_a_callers_trace_goes_with_the_event_though_we_make_none(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for given in (trace, "nonsense"):
+        answer = await api.post("/api/drives", json=DRIVE, headers={"traceparent": given})
+        assert answer.status_code == 201
+    stored = await owner.fetch("SELECT metadata->>'traceparent' AS trace FROM es.event ORDER BY position")
+    assert [row["trace"] for row in stored] == [trace, None]

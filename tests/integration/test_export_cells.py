@@ -21,7 +21,7 @@ from tests.enrolment import enrol
 from tests.system import as_role
 
 Owner = asyncpg.Connection
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # Whatever Postgres keeps: no NUL, no half of a surrogate pair.
 CHARACTERS = st.characters(exclude_characters="\x00", exclude_categories=["Cs"])
 TRICKY = st.text(st.sampled_from("=+-@\t\r\n,;|\"'\\&<>_x0041.é \x01\ufffe"), max_size=12)
@@ -138,6 +138,18 @@ def test_many_rows_take_several_sheets() -> None:
     assert [[row[0] for row in sheet.iter_rows(values_only=True)] for sheet in sheets] == [
         ["n", 0, 1, 2], ["n", 3, 4, 5], ["n", 6, 7],
     ]  # fmt: skip
+
+
+def test_sheets_end_at_the_same_row_however_the_rows_come() -> None:
+    rows = [b"<row><c><v>1%s</v></c></row>\n" % (b"0" * n) for n in range(9)]
+    made = []
+    for at_once in (1, 2, 9):
+        book = xlsx_file.Workbook(["n"], bytes_a_sheet=80)
+        content = b"".join(book.add_rows(b"".join(rows[n : n + at_once])) for n in range(0, 9, at_once))
+        made.append(content + book.finish())
+    assert made[0] == made[1] == made[2]
+    sheets = openpyxl.load_workbook(io.BytesIO(made[0])).worksheets
+    assert [sheet.max_row - 1 for sheet in sheets] == [3, 3, 3]
 
 
 def test_a_workbook_without_rows_has_its_header() -> None:

@@ -255,8 +255,30 @@ async def test_parts_of_the_file(api: Api, owner: "Owner[asyncpg.Record]", datab
         assert (answer.status_code, answer.content) == (200, whole.content), asked_for
     assert (await part("bytes=0-9", **{"If-Range": etag})).status_code == 206
     assert (await part("bytes=0-9", **{"If-Range": '"older"'})).status_code == 200
+    for known in (etag, f'"older", {etag}', "*"):
+        answer = await part("bytes=0-9", **{"If-None-Match": known})
+        assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
+    assert (await part("bytes=0-9", **{"If-None-Match": '"older"'})).status_code == 206
     head = await api.client.head(export["file"], headers=dict(whole.request.headers))
     assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", str(size))
+
+
+async def test_students_have_no_exports(api: Api, database_url: str, tmp_path: Path) -> None:
+    drive_id = await posted(api)
+    # Also to whom a file belongs, once he is a student.
+    export = (await api.post(f"/api/registrations/{drive_id}/export", "STAFF", 7)).json()
+    async with exporting(database_url, tmp_path) as runner:
+        await done(runner, export["export_id"])
+    path = f"/api/exports/{export['export_id']}"
+    for answer in (
+        await api.post("/api/exports", "STUDENT", 7, json={"kind": "registrations", "drive_id": drive_id}),
+        await api.post(f"/api/registrations/{drive_id}/export", "STUDENT", 7),
+        await api.get("/api/exports", "STUDENT", 7),
+        await api.get(path, "STUDENT", 7),
+        await api.get(f"{path}/file", "STUDENT", 7),
+        await api.post(f"/api/jobs/{export['export_id']}/cancel", "STUDENT", 7),
+    ):
+        assert answer.status_code == 403, answer.request.url
 
 
 async def test_an_expired_file_is_gone(api: Api, database_url: str, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def missing_in(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[
         for type_, content in answer.get("content", {}).items():
             if status >= "400" and (type_ != "application/problem+json" or "message" not in content["example"]):
                 yield f"{status} is no problem"
-            if not content.get("schema") and not content.get("itemSchema"):
+            if not content.get("schema"):
                 yield f"{status} has no schema"
             has_example = "example" in content or _has_examples(content.get("schema", {}), document)
             if status < "300" and type_ == "application/json" and not has_example:

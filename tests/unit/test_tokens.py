@@ -17,42 +17,42 @@ def token(user_id: int = 1, secret: str = SECRET) -> str:
     return issue_user_token(Principal(user_id, Role.STAFF, "A", "a@college.edu", 3), secret)
 
 
-def test_a_valid_token_is_read_the_same_every_time() -> None:
+async def test_a_valid_token_is_read_the_same_every_time() -> None:
     reader, header = Tokens(SECRET), f"Bearer {token()}"
-    assert reader.read(header) == reader.read(header) == Principal(1, Role.STAFF, "A", "a@college.edu", 3)
-    assert reader.hold(header.encode())
+    assert await reader.read(header) == await reader.read(header) == Principal(1, Role.STAFF, "A", "a@college.edu", 3)
+    assert await reader.hold(header.encode())
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", token()])
-def test_without_a_token_nobody_is_signed_in(header: str | None) -> None:
+async def test_without_a_token_nobody_is_signed_in(header: str | None) -> None:
     with pytest.raises(Unauthenticated, match="No token"):
-        Tokens(SECRET).read(header)
+        await Tokens(SECRET).read(header)
 
 
-def test_a_forged_token_is_refused_and_not_remembered() -> None:
+async def test_a_forged_token_is_refused_and_not_remembered() -> None:
     reader = Tokens(SECRET)
     forged = f"Bearer {token(secret='another secret of thirty-two characters')}"
     for _ in range(2):
         with pytest.raises(Unauthenticated, match="Invalid token"):
-            reader.read(forged)
-    assert not reader.hold(forged.encode())
+            await reader.read(forged)
+    assert not await reader.hold(forged.encode())
     assert reader._valid == {}
 
 
-def test_a_remembered_token_ends_at_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_remembered_token_ends_at_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, header = Tokens(SECRET), f"Bearer {token()}"
     now = time.time()
-    reader.read(header)
+    await reader.read(header)
     monkeypatch.setattr(time, "time", lambda: now + USER_TOKEN_S - 2)
-    reader.read(header)
+    await reader.read(header)
     monkeypatch.setattr(time, "time", lambda: now + USER_TOKEN_S + 1)
     with pytest.raises(Unauthenticated, match="Invalid token"):
-        reader.read(header)
+        await reader.read(header)
 
 
-def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "MOST", 10)
     reader = Tokens(SECRET)
     for user_id in range(30):
-        assert reader.read(f"Bearer {token(user_id)}").user_id == user_id
+        assert (await reader.read(f"Bearer {token(user_id)}")).user_id == user_id
     assert len(reader._valid) == 10

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from services.api.documents import Count, Document, Instant, documented, refusal
+from services.api.documents import Count, Document, Instant, JobBrief, documented, refusal
 
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", json_schema_extra={"format": "date"}, examples=["2026-11-24"])]
 Percent = Annotated[int, Field(ge=0, le=100, examples=[87])]
@@ -41,6 +41,15 @@ class AttendanceOfDay(Document):
     percent: Percent
 
 
+class Refresh(Document):
+    """``as_of``: the moment that the figures show. Later than the request once ``job`` has succeeded: the result's
+    ``absorbed_by`` then names the job whose refresh it was, if that began after this was asked and before its turn."""
+
+    refresh_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+    as_of: Instant
+    job: JobBrief | None = None
+
+
 WRONG = "days: Input should be less than or equal to 3650"
 VALIDATORS = {
     "ETag": {"description": "Stands for the figures of one moment.", "schema": {"type": "string"}},
@@ -62,3 +71,4 @@ SUMMARY = _figures(Summary, "Totals of the window.")
 DRIVES_OVER_TIME = _figures(list[DrivesOfDay], "Days with drives, oldest first.")
 REGISTRATIONS_BY_DRIVE = _figures(list[DriveRegistrations], "Drives with the most registrations first.")
 ATTENDANCE_TREND = _figures(list[AttendanceOfDay], "Days on which drives with marks were created, oldest first.")
+REFRESH = documented(Refresh, says="Refreshed.", job=True)

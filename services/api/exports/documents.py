@@ -94,6 +94,7 @@ FILE: dict[str, Any] = {
             "content": _CONTENT,
             "headers": _HEADERS | _PART,
         },
+        304: {"description": "The caller has these bytes already (If-None-Match)."},
         307: {"description": "The file is in a bucket: the link there is good for five minutes."},
         **documented(
             None,

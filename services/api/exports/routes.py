@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Body, Depends, Header, Path, Query
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chassis import problems
@@ -19,6 +19,7 @@ from contracts.jobs import Kind
 from contracts.users import Role
 from services.api.access import allow
 from services.api.commands import Asking, Committed, asking, perform
+from services.api.conditional import is_known
 from services.api.context import Context, Ctx
 from services.api.exports import decider, documents, handlers, sql
 from services.api.exports.decider import SEES_ALL, RequestExport
@@ -77,6 +78,7 @@ async def get_export(export_id: UUID, ctx: Ctx, who: Staff) -> Response:
 @router.get("/api/exports/{export_id}/file", **documents.FILE)
 async def get_file(
     export_id: UUID,
+    request: Request,
     ctx: Ctx,
     who: Staff,
     range_: Annotated[str | None, Header(alias="Range")] = None,
@@ -95,6 +97,8 @@ async def get_file(
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
     }
+    if is_known(etag, request.headers.getlist("if-none-match")):
+        return Response(status_code=304, headers=headers)
     try:
         span = asked_span(range_, if_range, size=size, etag=etag)
     except Unsatisfiable:

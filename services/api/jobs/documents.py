@@ -32,8 +32,9 @@ CANCEL = documented(
 )
 FOLLOW = documented(
     {
-        # As FastAPI describes server-sent events, and OpenAPI from 3.2 on.
-        "itemSchema": {
+        "schema": {"type": "string"},
+        # The `itemSchema` of OpenAPI 3.2, which 3.1 does not have: one event.
+        "x-itemSchema": {
             "type": "object",
             "required": ["data"],
             "properties": {

@@ -42,13 +42,14 @@ class RevisedRecord(BaseModel):
 
     model_config = ConfigDict(str_strip_whitespace=True, extra="forbid", json_schema_extra={"minProperties": 1})
 
-    roll_number: RollNumber = Field(default="", examples=["21CS042"])
+    # Made, not declared: what is not sent has no default that anybody should read of.
+    roll_number: RollNumber = Field(default_factory=str, examples=["21CS042"])
     branch: Branch | None = None
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
     twelfth_percent: Percent | None = None
     cgpa: Cgpa | None = None
-    active_backlogs: Backlogs = 0
+    active_backlogs: Backlogs = Field(default_factory=int)
 
     def changes(self) -> dict[str, Any]:
         """Raises ``Invalid`` when nothing is sent."""

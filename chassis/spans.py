@@ -1,0 +1,179 @@
+"""The spans themselves, with OpenTelemetry's SDK; imported only where traces are on (``chassis.tracing``).
+
+FastAPI's own instrumentation makes the server spans. The ready-made ones for asyncpg and for FastStream do not fit:
+asyncpg's keeps the text of errors, which quotes values (``Key (email)=(…) already exists``), and makes a trace of each
+poll of relay and breaker; FastStream's looks for headers that CloudEvents do not have, and makes one new trace of a
+batch. Here no span holds an error's text, a value of a statement or a query string.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from chassis.telemetry import limit_lines
+from chassis.traced_connection import connection_class
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+    from asyncpg import Record
+
+    from chassis.tracing import Attributes, Kind
+
+KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "consumer": SpanKind.CONSUMER}
+# Asked every few seconds by whoever watches over us.
+UNWATCHED = frozenset({"/livez", "/readyz", "/metrics"})
+# A collector that is away must not keep a process from ending.
+LAST_EXPORT_S = 3.0
+
+_w3c = TraceContextTextMapPropagator()
+
+
+class Spans:
+    """The process's spans, sent to ``endpoint`` in batches by a thread of their own.
+
+    The standard variables of the SDK count as well: sampler, headers, time-outs, resource attributes.
+    """
+
+    def __init__(self, service: str, endpoint: str, *, processor: SpanProcessor | None = None) -> None:
+        """``processor``: where spans go instead."""
+        limit_lines("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
+        resource = Resource.create({"service.name": f"placewire-{service}"})
+        # Events of spans are errors with their text and stack; ours come without, a library's would not.
+        self._provider = TracerProvider(resource=resource, span_limits=SpanLimits(max_events=0), shutdown_on_exit=False)
+        self._provider.add_span_processor(_WithoutQuery())
+        exporter = processor or BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces"))
+        self._provider.add_span_processor(exporter)
+        self._tracer = self._provider.get_tracer("placewire")
+        self.connection_class = connection_class(self._tracer)
+
+    def close(self) -> None:
+        """Send what is left; waits ``LAST_EXPORT_S`` at most."""
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(LAST_EXPORT_S)
+
+    def of_requests(self) -> TelemetryConfig:
+        return {
+            "tracing": True,
+            "tracer_provider": self._provider,
+            "operation_spans": False,
+            "exclude": lambda scope: scope["path"] in UNWATCHED,
+        }
+
+    def current(self) -> str | None:
+        carrier: dict[str, str] = {}
+        _w3c.inject(carrier)
+        return carrier.get("traceparent")
+
+    @contextmanager
+    def span(self, name: str, kind: "Kind", *, parent: str | None, attributes: "Attributes") -> Iterator[None]:
+        opened = self._tracer.start_span(name, _context(parent), KINDS[kind], attributes)
+        with _ended(opened), _current(opened):
+            yield
+
+    def failed(self, error: BaseException) -> None:
+        trace.get_current_span().set_status(StatusCode.ERROR, type(error).__name__)
+
+    @contextmanager
+    def sending(self, rows: "Sequence[Record]") -> Iterator["_Sending"]:
+        opened = {
+            row["id"]: self._tracer.start_span(
+                f"send {row['topic']}",
+                _context(parent),
+                SpanKind.PRODUCER,
+                {
+                    "messaging.system": "kafka",
+                    "messaging.operation.type": "send",
+                    "messaging.destination.name": row["topic"],
+                    "messaging.kafka.message.key": row["key"],
+                    "messaging.message.id": str(row["event_id"]),
+                },
+            )
+            for row in rows
+            if row["metadata"] and (parent := row["metadata"].get("traceparent"))
+        }
+        with _ended(*opened.values()):
+            yield _Sending(opened)
+
+    @contextmanager
+    def receiving(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> Iterator[None]:
+        opened = [
+            self._tracer.start_span(
+                f"receive {record.topic}",
+                _context(parent.decode(errors="replace")),
+                SpanKind.CONSUMER,
+                {
+                    "messaging.system": "kafka",
+                    "messaging.operation.type": "receive",
+                    "messaging.destination.name": record.topic,
+                    "messaging.destination.partition.id": str(record.partition),
+                    "messaging.kafka.offset": record.offset,
+                },
+            )
+            for record in records
+            if (parent := _hop(dict(record.headers)))
+        ]
+        with _ended(*opened), _current(opened[0]) if len(opened) == 1 else nullcontext():
+            yield
+
+
+class _Sending:
+    def __init__(self, opened: dict[int, trace.Span]) -> None:
+        self._opened = opened
+
+    def headers(self, row_id: int) -> list[tuple[str, bytes]]:
+        if (opened := self._opened.get(row_id)) is None:
+            return []
+        carrier: dict[str, str] = {}
+        _w3c.inject(carrier, trace.set_span_in_context(opened, Context()))
+        return [(name, value.encode()) for name, value in carrier.items()]
+
+    def refused(self, row_id: int, error: BaseException) -> None:
+        if (opened := self._opened.get(row_id)) is not None:
+            opened.set_status(StatusCode.ERROR, type(error).__name__)
+
+
+class _WithoutQuery(SpanProcessor):
+    """A query string may hold a signature, a name or an address."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if span.attributes and "url.query" in span.attributes:
+            span.set_attribute("url.query", "REDACTED")
+
+
+def _context(parent: str | None) -> Context:
+    """Never that of the task: who starts a job, or sends a batch, may be in the middle of another trace."""
+    return _w3c.extract({"traceparent": parent} if parent else {}, Context())
+
+
+def _hop(headers: dict[str, bytes]) -> bytes | None:
+    return headers.get("traceparent") or headers.get("ce_traceparent")
+
+
+def _current(opened: trace.Span) -> AbstractContextManager[object]:
+    return trace.use_span(opened, record_exception=False, set_status_on_exception=False)
+
+
+@contextmanager
+def _ended(*opened: trace.Span) -> Iterator[None]:
+    """Ends them after the block; what is raised out of it is told by its class, never by its text."""
+    try:
+        yield
+    except BaseException as error:
+        for each in opened:
+            each.set_status(StatusCode.ERROR, type(error).__name__)
+        raise
+    finally:
+        for each in opened:
+            each.end()

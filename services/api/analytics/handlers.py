@@ -1,0 +1,18 @@
+"""Asking for the views to be refreshed now. The caller owns the transaction."""
+
+from uuid import UUID
+
+from chassis import event_store
+from chassis.database import Connection
+from chassis.event_store import Cause, NewId
+from contracts.maintenance import RefreshCause, RefreshRequested
+
+
+async def request_refresh(connection: Connection, cause: Cause, new_id: NewId) -> UUID:
+    """The refresh's id, which is its job's too."""
+    refresh_id = new_id(0)
+    event = RefreshRequested(refresh_id=refresh_id, cause=RefreshCause.REQUEST)
+    await event_store.append(
+        connection, f"refresh-{refresh_id}", [event], cause, expected_version=0, new_id=lambda _: refresh_id
+    )
+    return refresh_id

@@ -1,0 +1,37 @@
+"""Refreshing the dashboards' figures now, over HTTP. Maintenance refreshes them on schedule, and when data changes."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+
+from chassis.database import Connection
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from contracts.jobs import Kind
+from contracts.users import Role
+from services.api.access import allow
+from services.api.analytics import documents, handlers, sql
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Ctx
+from services.api.presentation import instant_text
+
+router = APIRouter(prefix="/api/analytics", tags=["analytics"])
+
+
+@router.post("/refresh", **documents.REFRESH)
+async def refresh(
+    ctx: Ctx, ask: Annotated[Asking, Depends(asking)], who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
+    """200 when the figures show what had been committed before this was asked, 202 while that is on its way."""
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        refresh_id = await handlers.request_refresh(connection, ask.cause(who), new_id)
+        return Committed(await _shown(connection, refresh_id), refresh_id, Kind.REFRESH)
+
+    return await perform(ctx, who, ask, {}, work, ended=_shown)
+
+
+async def _shown(connection: Connection, refresh_id: UUID) -> dict[str, Any]:
+    return {"refresh_id": str(refresh_id), "as_of": instant_text(await sql.as_of(connection))}

@@ -1,0 +1,48 @@
+"""Gauges of what should never wait for long: how old the views are, and jobs that have not ended.
+
+To be seen and alarmed about, not mended: the lease rescues ``running``, the sweep rescues ``queued``. Every replica
+tells the same, so whoever adds them up takes the largest.
+"""
+
+import asyncio
+
+import structlog
+
+from chassis import telemetry
+from chassis.database import Connection, Database
+from chassis.errors import Contended, Unavailable
+from contracts.jobs import Service, State
+from services.maintenance import sql
+
+EVERY_S = 5.0
+UNFINISHED = (State.QUEUED, State.RECEIVED, State.RUNNING)
+
+log = structlog.get_logger()
+
+
+class Gauges:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(self) -> None:
+        """Set them every ``EVERY_S`` until cancelled."""
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    await set_from(connection)
+            except (Unavailable, Contended) as error:
+                log.warning("gauges.interrupted", reason=str(error))
+            await asyncio.sleep(EVERY_S)
+
+
+async def set_from(connection: Connection) -> None:
+    for view in await sql.view_ages(connection):
+        telemetry.VIEW_STALENESS.labels(view["view_name"]).set(view["staleness_s"])
+        telemetry.VIEW_REFRESH_DURATION.labels(view["view_name"]).set(view["duration_s"])
+        telemetry.VIEW_ROWS.labels(view["view_name"]).set(view["rows"])
+    found = {(row["service"], row["state"]): row for row in await sql.unfinished_jobs(connection)}
+    for service in Service:
+        for state in UNFINISHED:
+            row = found.get((service.value, state.value))
+            telemetry.JOBS.labels(service, state).set(row["jobs"] if row else 0)
+            telemetry.JOBS_OLDEST.labels(service, state).set(row["oldest_s"] if row else 0)

@@ -1,0 +1,128 @@
+"""When the views are to be refreshed: pure functions over moments, all aware, answers in UTC.
+
+A cron expression has the five fields of Debian's cron, or six, of which the first is the second. Where clocks change,
+it does as Debian's cron does. A time that is skipped (``30 2 * * *`` where 02:00 becomes 03:00) is kept at the end of
+the gap; one that comes twice is kept the first time. An expression with ``*`` as its minute or hour counts real time:
+``0 * * * *`` is kept in each of the 23 or 25 hours of such a day. So is one with six fields, which is kept twice when
+its time comes twice, and not at all when it is skipped.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from contracts.maintenance import RefreshCause
+
+NAMESPACE = UUID("7c0f6f5e-7b0c-5d0e-8f55-3b5d1c1f6a02")
+# A slot that nobody recorded for so long was missed, and of those missed only the newest is caught up.
+MISSED_AFTER = timedelta(seconds=10)
+
+FIELDS = {
+    "second": "0-59",
+    "minute": "0-59",
+    "hour": "0-23",
+    "day-of-month": "1-31 or L",
+    "month": "1-12 or JAN-DEC",
+    "day-of-week": "0-7 or SUN-SAT",
+}
+# Looked back for the newest slot: from a slot each second to one on each 29 February that is a Monday.
+WINDOWS = [timedelta(seconds=2), timedelta(hours=2), timedelta(days=2)]
+WINDOWS += [timedelta(days=days) for days in (62, 800, 3_700, 18_300)]
+
+
+class Slots(Protocol):
+    """Moments that come again and again."""
+
+    def newest(self, now: datetime) -> datetime:
+        """The last one that is not after ``now``."""
+
+    def after(self, moment: datetime) -> datetime:
+        """The first one after ``moment``."""
+
+
+class Cron:
+    """The slots of a cron ``expression`` in ``zone``. Raises ``ValueError`` that says where it is wrong."""
+
+    def __init__(self, expression: str, zone: ZoneInfo) -> None:
+        self._expression = expression
+        self._zone = zone
+        try:
+            next(self._from(datetime(2000, 1, 1, tzinfo=UTC)))
+        except CronSimError as error:
+            raise ValueError(_where(expression, str(error))) from error
+        except StopIteration:
+            raise ValueError(f"{expression!r} never comes") from None
+
+    def newest(self, now: datetime) -> datetime:
+        # Not backwards from now: within an hour that comes twice, cronsim's two directions disagree.
+        for window in WINDOWS:
+            found = None
+            for slot in self._from(now - window):
+                if slot > now:
+                    break
+                found = slot
+            if found is not None:
+                return found
+        raise AssertionError(f"no slot of {self._expression!r} in fifty years")
+
+    def after(self, moment: datetime) -> datetime:
+        return next(slot for slot in self._from(moment) if slot > moment)
+
+    def _from(self, moment: datetime) -> Iterator[datetime]:
+        for slot in CronSim(self._expression, moment.astimezone(self._zone)):
+            yield slot.astimezone(UTC)
+
+
+class Every:
+    """A slot each ``seconds`` of the Unix epoch, the same for every replica."""
+
+    def __init__(self, seconds: float) -> None:
+        self._period = timedelta(seconds=seconds)
+
+    def newest(self, now: datetime) -> datetime:
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        return epoch + (now - epoch) // self._period * self._period
+
+    def after(self, moment: datetime) -> datetime:
+        return self.newest(moment) + self._period
+
+
+def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
+    """The slot to record at ``now``, ``None`` when there is none. ``done``: the last that this process looked after.
+
+    A process that starts looks after the newest, whoever was down when it came; one that lags behind records each in
+    its turn, until it lags by more than ``MISSED_AFTER``: then of those missed only the newest.
+    """
+    if done is None:
+        return slots.newest(now)
+    following = slots.after(done)
+    if following > now:
+        return None
+    return following if now - following <= MISSED_AFTER else slots.newest(now)
+
+
+def refresh_id(cause: RefreshCause, slot: datetime) -> UUID:
+    """The id of the refresh that ``slot`` asks for: the same on every replica, and for every way to write the slot."""
+    return uuid5(NAMESPACE, f"{cause}/{slot.astimezone(UTC).isoformat()}")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Raises ``ValueError`` for a name that is no time zone."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone. They are named like Asia/Kolkata or UTC") from error
+
+
+def _where(expression: str, reason: str) -> str:
+    parts = expression.split()
+    if len(parts) not in (5, 6):
+        return f"{expression!r} has {len(parts)} fields, and needs five: minute hour day-of-month month day-of-week"
+    named = list(FIELDS)[-len(parts) :]
+    field = reason.removeprefix("Bad ")
+    position = named.index(field)
+    return f"in {expression!r} field {position + 1}, the {field}, is {parts[position]!r}: it takes {FIELDS[field]}"

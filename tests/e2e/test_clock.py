@@ -1,0 +1,226 @@
+"""The clock of three replicas that are killed, a burst of requests beside readers, and both roads of a refresh."""
+
+import asyncio
+import json
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from time import monotonic
+
+import asyncpg
+import httpx
+import pytest
+
+from contracts.maintenance import RefreshCause
+from services.maintenance import schedule
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.sizes import sized
+from tests.system import System
+
+log = logging.getLogger(__name__)
+Owner = asyncpg.Connection
+REPLICAS = ("maintenance", "maintenance2", "maintenance3")
+RUN_S = sized(small=12, full=60)
+KILL_EVERY_S = sized(small=3, full=10)
+BURST = sized(small=200, full=1000)
+STUDENTS = sized(small=20_000, full=1_000_000)
+READ_AT_MOST_S = 0.1
+NEVER = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "0 0 29 2 *", "REFRESH_AFTER_CHANGE_S": "0"}
+
+REQUESTED = """
+SELECT event_id, (data ->> 'slot')::timestamptz AS slot, recorded_at FROM es.event
+ WHERE type = 'placewire.refresh.requested.v1' AND data ->> 'cause' = 'schedule' ORDER BY slot
+"""
+UNFINISHED = "SELECT count(*) FROM es.job WHERE finished_at IS NULL"
+JOBS = "SELECT id::text, state, result, queued_at FROM es.job WHERE kind = 'refresh'"
+REFRESHED = "SELECT count(*) FROM es.event WHERE type = 'placewire.refresh.refreshed.v1'"
+SERIES = ("summary", "drives-over-time", "registrations-by-drive", "attendance-trend")
+SEASON = """
+INSERT INTO drives (drive_id, version, company_name, job_title, job_description, posted_by, created_at, status,
+                    auto_published, attendance_published, min_cgpa)
+SELECT i, 1, 'Company ' || i, 'Job ' || i, '', 1, now(), 'posted', false, false, 4 + i % 6
+  FROM generate_series(1, 100) i;
+INSERT INTO registrations (registration_id, drive_id, student_id, registered_at)
+SELECT row_number() OVER (), 1 + student_id % 100, student_id, now() FROM students;
+"""
+
+
+def start(system: System, *names: str, **settings: str) -> None:
+    """At the same time, and all ready when this returns."""
+    for process in [system.start(name, wait=False, **settings) for name in names]:
+        process.wait_ready()
+
+
+async def until_trusted(system: System) -> None:
+    """Until the API leaves refreshes to the bus."""
+
+    async def trusted() -> bool:
+        async with system.client() as client:
+            found: str = (await client.get("/readyz")).json()["bus"]["maintenance"]
+            return found == "closed"
+
+    await eventually(trusted, within_s=60)
+
+
+async def nothing_unfinished(owner: "Owner[asyncpg.Record]") -> bool:
+    return bool(await owner.fetchval(UNFINISHED) == 0)
+
+
+async def each_is_done_or_absorbed_by_a_later_run(owner: "Owner[asyncpg.Record]") -> Counter[str]:
+    rows = await owner.fetch(JOBS)
+    results = {row["id"]: json.loads(row["result"] or "{}") for row in rows}
+    counted: Counter[str] = Counter()
+    for row in rows:
+        assert row["state"] == "succeeded", dict(row)
+        began_at = datetime.fromisoformat(results[row["id"]]["began_at"])
+        assert row["queued_at"] < began_at
+        by = results[row["id"]].get("absorbed_by")
+        counted["absorbed" if by else "refreshed"] += 1
+        # One that was killed before it recorded its refresh may be absorbed itself.
+        while by is not None:
+            assert datetime.fromisoformat(results[by]["began_at"]) >= began_at
+            by = results[by].get("absorbed_by")
+    return counted
+
+
+async def test_three_replicas_of_which_one_is_killed_again_and_again_record_each_slot_once(
+    system: System, owner: "Owner[asyncpg.Record]"
+) -> None:
+    settings = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "* * * * * *", "REFRESH_AFTER_CHANGE_S": "0", "JOB_LEASE_S": "2"}
+    start(system, "relay", "api")
+    start(system, *REPLICAS, **settings)
+    began = await owner.fetchval("SELECT clock_timestamp()")
+    rng = random.Random(7)
+    for _ in range(RUN_S // KILL_EVERY_S):
+        await asyncio.sleep(KILL_EVERY_S)
+        name = rng.choice(REPLICAS)
+        system.processes[name].kill()
+        await asyncio.to_thread(start, system, name, **settings)
+    ended = await owner.fetchval("SELECT clock_timestamp()")
+    for name in REPLICAS:
+        system.processes[name].kill()
+    start(system, "maintenance", **NEVER)
+    await eventually(lambda: nothing_unfinished(owner), within_s=60)
+
+    requested = [row for row in await owner.fetch(REQUESTED) if row["slot"].year == began.year]
+    slots = [row["slot"] for row in requested]
+    first, last = began + timedelta(seconds=1), ended - timedelta(seconds=1)
+    expected, slot = [], first.replace(microsecond=0)
+    while slot <= last:
+        expected.append(slot)
+        slot += timedelta(seconds=1)
+    assert len(slots) == len(set(slots))
+    assert [slot for slot in slots if first.replace(microsecond=0) <= slot <= last] == expected
+    assert [row["event_id"] for row in requested] == [
+        schedule.refresh_id(RefreshCause.SCHEDULE, slot) for slot in slots
+    ]
+    assert all(row["slot"] <= row["recorded_at"] for row in requested)
+    counted = await each_is_done_or_absorbed_by_a_later_run(owner)
+    log.info("%s slots in %.0f s: %s", len(slots), (ended - began).total_seconds(), dict(counted))
+
+
+@pytest.mark.damages
+async def test_a_burst_of_requests_causes_two_refreshes_at_most_and_no_reader_waits(
+    system: System, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """Readers and requests are at two replicas of the API: what is measured is whether a refresh is in the way."""
+    await enrol(owner, STUDENTS)
+    await owner.execute(SEASON)
+    start(system, "relay", "maintenance", "maintenance2", **NEVER)
+    start(system, "api", "api2", REQUESTS_BURST="100000", REQUESTS_PER_SECOND="10000")
+    await until_trusted(system)
+    await eventually(lambda: nothing_unfinished(owner), within_s=60)
+    refreshed = await owner.fetchval(REFRESHED)
+    async with system.client() as asking, system.client("api2") as reading:
+        async with readers(reading) as before:
+            await asyncio.sleep(1)
+        running, let_go = await hold_one_running(owner, asking)
+        async with readers(reading) as meanwhile:
+            answers = await ask(asking, BURST)
+            await let_go()
+            await eventually(lambda: nothing_unfinished(owner), within_s=60)
+    assert {answer.status_code for answer in answers} == {202}
+    assert 2 <= await owner.fetchval(REFRESHED) - refreshed <= 1 + 2
+    assert {running, *(answer.json()["refresh_id"] for answer in answers)} <= {
+        row["id"] for row in await owner.fetch(JOBS)
+    }
+    counted = await each_is_done_or_absorbed_by_a_later_run(owner)
+    took_s = await owner.fetchval("SELECT sum(duration_s) FROM view_refresh")
+    log.info("%s requests: %s; the last refresh took %.2f s", BURST, dict(counted), took_s)
+    log.info("%s reads before, the slowest %.0f ms", len(before), max(before) * 1000)
+    log.info("%s reads meanwhile, the slowest %.0f ms", len(meanwhile), max(meanwhile) * 1000)
+    if sized(small=0, full=1):
+        assert max(meanwhile) < READ_AT_MOST_S
+
+
+async def hold_one_running(
+    owner: "Owner[asyncpg.Record]", client: httpx.AsyncClient
+) -> tuple[str, Callable[[], Awaitable[None]]]:
+    """A refresh that has its snapshot, and goes on when it is let go."""
+    transaction = owner.transaction()
+    await transaction.start()
+    await owner.execute("REFRESH MATERIALIZED VIEW CONCURRENTLY drives_over_time")
+    running: str = (await client.post("/api/analytics/refresh")).json()["refresh_id"]
+
+    async def holds() -> bool:
+        return bool(
+            await owner.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'drives_over_time'::regclass AND NOT granted)"
+            )
+        )
+
+    await eventually(holds)
+    return running, transaction.rollback
+
+
+async def ask(client: httpx.AsyncClient, count: int) -> list[httpx.Response]:
+    gate = asyncio.Semaphore(20)
+
+    async def one() -> httpx.Response:
+        async with gate:
+            return await client.post("/api/analytics/refresh")
+
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+@asynccontextmanager
+async def readers(client: httpx.AsyncClient) -> AsyncIterator[list[float]]:
+    """Dashboards that are read all through the block; seconds of each read. An error fails the block."""
+    took_s: list[float] = []
+    done = asyncio.Event()
+
+    async def read() -> None:
+        while not done.is_set():
+            for series in SERIES:
+                began = monotonic()
+                answer = await client.get(f"/api/analytics/{series}")
+                took_s.append(monotonic() - began)
+                assert answer.status_code == 200, answer.text
+            await asyncio.sleep(0.02)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(read())
+        yield took_s
+        done.set()
+
+
+async def test_a_refresh_by_the_bus_and_one_by_http(system: System, owner: "Owner[asyncpg.Record]") -> None:
+    start(system, "maintenance", "api", REFRESH_AFTER_CHANGE_S="0")
+    async with system.client() as client:
+        by_http = (await client.post("/api/analytics/refresh")).json()
+        assert (by_http["job"]["state"], by_http["job"]["delivery"]) == ("succeeded", "http")
+        assert by_http["as_of"][:19] >= by_http["job"]["result"]["began_at"][:19]
+        start(system, "relay")
+        await until_trusted(system)
+        answer = await client.post("/api/analytics/refresh", headers={"Prefer": "wait=20"})
+        assert answer.status_code == 200
+        by_bus = answer.json()
+        assert (by_bus["job"]["state"], by_bus["job"]["delivery"]) == ("succeeded", "bus")
+        assert by_bus["as_of"] > by_http["as_of"]
+    rows = await owner.fetch("SELECT id::text, via FROM es.job WHERE asked_by IS NOT NULL ORDER BY seq")
+    assert [tuple(row) for row in rows] == [(by_http["refresh_id"], "http"), (by_bus["refresh_id"], "bus")]

@@ -1,0 +1,166 @@
+"""One trace from the request to the statements of the job it asked for; nothing at all when traces are off."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from time import monotonic
+
+import asyncpg
+import pytest
+
+from tests.collector import Collector, Span, collecting
+from tests.enrolment import DRIVE, enrol
+from tests.eventually import eventually
+from tests.system import ROOT, SECRET, System, bearer
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+CALLER = "b7ad6b7169203331"
+
+
+@pytest.fixture
+def collector(system: System) -> Iterator[Collector]:
+    with collecting() as found:
+        system.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": found.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        yield found
+
+
+def named(spans: list[Span], name: str) -> Span:
+    [found] = [span for span in spans if span.name == name]
+    return found
+
+
+async def test_one_trace_from_request_to_the_consumers_statements(
+    system: System, collector: Collector, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 50)
+    system.start_all()
+    await system.until_bus_is_trusted()
+    async with system.client() as client:
+        headers = {"Prefer": "wait=10", "traceparent": f"00-{TRACE}-{CALLER}-01"}
+        answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers=headers)
+        assert answer.json()["job"]["via"] == "bus", answer.text
+
+    async def complete() -> list[Span]:
+        spans = collector.of(TRACE)
+        last = {"POST /api/drives", "do eligibility", "receive placewire.drive", "send placewire.eligibility"}
+        return spans if last <= {span.name for span in spans} else []
+
+    spans = await eventually(complete)
+    request = named(spans, "POST /api/drives")
+    assert (request.service, request.kind, request.parent_id) == ("placewire-api", "server", CALLER)
+    append = [span for span in spans if span.name == "SELECT es.append" and span.parent_id == request.span_id]
+    assert append
+    assert [span for span in spans if span.name.startswith("COMMIT") and span.parent_id == request.span_id]
+    sent = [span for span in spans if span.name == "send placewire.drive"]
+    assert {(span.service, span.kind, span.parent_id) for span in sent} == {
+        ("placewire-relay", "producer", request.span_id)
+    }
+    received = named(spans, "receive placewire.drive")
+    assert (received.service, received.kind) == ("placewire-eligibility", "consumer")
+    assert received.parent_id in {span.span_id for span in sent}
+    job = named(spans, "do eligibility")
+    assert (job.service, job.parent_id) == ("placewire-eligibility", request.span_id)
+    effect = named(spans, "INSERT selections")
+    assert (effect.service, effect.kind, effect.parent_id) == ("placewire-eligibility", "client", job.span_id)
+    assert named(spans, "SELECT es.finish").parent_id == job.span_id
+    # What the job did is told in the same trace, by its span.
+    assert named(spans, "send placewire.eligibility").parent_id == job.span_id
+    assert not [span for span in spans if span.failed]
+    stored = await owner.fetch(
+        "SELECT type, metadata->>'traceparent' AS parent FROM es.event WHERE type LIKE '%drive%'"
+    )
+    assert {row["parent"] for row in stored} == {f"00-{TRACE}-{request.span_id}-01"}
+
+
+async def test_a_job_handed_over_by_http_stays_in_its_trace(system: System, collector: Collector) -> None:
+    system.start("eligibility")
+    system.start("api")
+    async with system.client() as client:
+        await system.until_bus_is("open")
+        headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+        answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers=headers)
+        assert answer.json()["job"]["via"] == "http", answer.text
+
+    async def complete() -> bool:
+        names = {span.name for span in collector.of(TRACE) if span.service == "placewire-eligibility"}
+        return {"POST /internal/jobs", "do eligibility", "SELECT es.finish"} <= names
+
+    await eventually(complete)
+
+
+async def test_polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(
+    system: System, collector: Collector
+) -> None:
+    """The breaker, the relay and the runner ask Postgres all the time."""
+    system.start_all()
+    await system.until_bus_is_trusted()
+    async with system.client() as client:
+        assert (await client.get("/api/drives", params={"q": "asha@college.edu"})).status_code == 200
+        assert (await client.get("/api/drives/77")).status_code == 404
+
+    async def both() -> bool:
+        return {"GET /api/drives", "GET /api/drives/{drive_id}"} <= {span.name for span in collector.spans}
+
+    await eventually(both)
+    for process in system.processes.values():
+        process.stop(grace_s=10)
+    roots = {span.name for span in collector.spans if not span.parent_id}
+    assert roots == {"GET /api/drives", "GET /api/drives/{drive_id}"}
+
+
+async def test_no_span_holds_a_secret_a_mark_or_a_value_of_a_statement(system: System, collector: Collector) -> None:
+    """Also not where it hurts most: in the text of what went wrong."""
+    system.start("api")
+    student = {
+        "name": "Asha Secretname", "email": "asha@secret.edu", "roll_number": "SECRETROLL",
+        "cgpa": "7.31", "branch": "SECRETBRANCH", "password": "secret password",
+    }  # fmt: skip
+    user = {"name": "B", "email": "b@secret.edu", "role": "STAFF", "password": "secret password"}
+    async with system.client() as client:
+        assert (await client.post("/api/students", json=student)).status_code == 201
+        assert (await client.post("/api/students", json=student)).status_code == 409
+        assert (await client.post("/api/users", json=user)).status_code == 201
+        login = {"email": user["email"], "password": user["password"]}
+        token = (await client.post("/api/auth/login", json=login)).json()["token"]
+        assert (await client.get("/api/drives?token=secrettoken")).status_code == 200
+    system.processes["api"].stop(grace_s=10)
+    assert [span for span in collector.spans if span.name == "POST /api/students"]
+    assert [span for span in collector.spans if span.failed], "an error was to be told of"
+    wire = b"".join(collector.received).lower()
+    own = bearer()["Authorization"].removeprefix("Bearer ")
+    for hidden in ("secret", "7.31", token, own.rpartition(".")[2], SECRET):
+        assert hidden.lower().encode() not in wire, hidden
+
+
+async def test_a_collector_that_is_away_costs_no_answer_and_no_time_at_the_end(system: System) -> None:
+    api = system.start("api", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    async with system.client() as client:
+        assert (await client.get("/api/drives")).status_code == 200
+    began = monotonic()
+    api.stop(grace_s=15)
+    assert not api.running
+    assert monotonic() - began < 8
+
+
+def test_off_nothing_is_loaded_and_nothing_is_in_the_way() -> None:
+    program = """
+import sys
+from fastapi import FastAPI
+import services.api.main, services.eligibility.main, chassis.relay_process
+from chassis import tracing
+from chassis.relay_process import RelaySettings, create_app
+app = create_app(RelaySettings(database_url="postgresql://nobody@127.0.0.1:9/nothing"))
+loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "google"))]
+assert not loaded, loaded
+assert "chassis.spans" not in sys.modules and "chassis.traced_connection" not in sys.modules
+assert not app._native_telemetry.enabled()
+assert tracing.of_connections() == {}
+same = tracing.span("a", parent=None, attributes={})
+assert same is tracing.span("b", parent=None, attributes={}) is tracing.receiving([])
+assert tracing.sending([]) is tracing.sending([1])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False,
+        env={"PATH": "", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr

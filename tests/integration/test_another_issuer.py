@@ -1,0 +1,90 @@
+"""Signed in by somebody else: the whole API, with his keys behind a real address."""
+
+from pathlib import Path
+
+import pytest
+
+from chassis.identity import Principal, issue_user_token
+from contracts.users import Role
+from services.api import issuer_keys
+from tests.eventually import eventually
+from tests.issuer import described, serving, signed
+from tests.replicas import replica
+from tests.system import SECRET
+
+RULES = {"jwt_issuer": "https://id.example", "jwt_audience": "placewire"}
+FOR_US = {"iss": "https://id.example", "aud": "placewire"}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_his_people_do_what_their_role_may(database_url: str, tmp_path: Path) -> None:
+    with serving("first") as jwks:
+        async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url, **RULES) as api:
+            head = bearer(signed("first", user_id=900_002, role="HEAD", **FOR_US))
+            student = bearer(signed("first", user_id=900_003, role="STUDENT", **FOR_US))
+            created = await api.client.post("/api/job-domains", json={"domain_name": "Robotics"}, headers=head)
+            assert created.status_code == 201, created.text
+            assert (
+                await api.client.post("/api/job-domains", json={"domain_name": "X"}, headers=student)
+            ).status_code == 403
+            assert (await api.client.get("/api/drives", headers=student)).status_code == 200
+            # Larger than what is read of a stranger.
+            body = {"domain_name": "x" * 70_000}
+            assert (await api.client.post("/api/job-domains", json=body, headers=head)).status_code == 422
+            stranger = bearer(signed("other", kid="first", role="HEAD", **FOR_US))
+            assert (await api.client.post("/api/job-domains", json=body, headers=stranger)).status_code == 401
+            for_others = bearer(signed("first", role="HEAD", **FOR_US | {"aud": "others"}))
+            assert (await api.client.get("/api/drives", headers=for_others)).status_code == 401
+            # Ours count beside his.
+            assert (await api.get("/api/drives")).status_code == 200
+
+
+async def test_a_role_that_changes_here_counts_for_his_tokens_too(database_url: str, tmp_path: Path) -> None:
+    user = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
+    with serving("first") as jwks:
+        async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
+            user_id = (await api.post("/api/users", json=user)).json()["user_id"]
+            theirs = bearer(signed("first", user_id=user_id, role="STAFF"))
+            assert (await api.client.get("/api/eligibility/1/list", headers=theirs)).status_code == 403
+            head = (await api.post("/api/users", json={**user, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
+            changed = {"role": "COORDINATOR", "password": "another password"}
+            assert (await api.patch(f"/api/users/{user_id}", "HEAD", head, json=changed)).status_code == 200
+
+            async def counts() -> bool:
+                return (await api.client.get("/api/eligibility/1/list", headers=theirs)).status_code == 200
+
+            # The password that changed with it has nothing to do with his tokens.
+            await eventually(counts, within_s=3)
+
+
+async def test_the_api_starts_without_the_issuer_and_finds_him_later(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "ASK_AGAIN_S", 0.3)
+    with serving() as jwks:
+        jwks.answer = (503, b"")
+        async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
+            # It starts, and serves, though the issuer is away.
+            assert (await api.get("/api/drives")).status_code == 200
+            theirs = bearer(signed("first"))
+            assert (await api.client.get("/api/drives", headers=theirs)).status_code == 401
+            jwks.names(described("first"))
+
+            async def counts() -> bool:
+                return (await api.client.get("/api/drives", headers=theirs)).status_code == 200
+
+            await eventually(counts, within_s=5)
+
+
+async def test_the_secret_before_still_signs_people_in(database_url: str, tmp_path: Path) -> None:
+    new, person = "the new secret, of at least thirty-two letters", Principal(9, Role.HEAD, "A", "a@c.edu", 0)
+    async with replica(database_url, tmp_path, jwt_secret=new, jwt_secret_previous=SECRET) as api:
+        for secret in (SECRET, new):
+            signed_in = bearer(issue_user_token(person, secret))
+            assert (await api.client.get("/api/drives", headers=signed_in)).status_code == 200
+    async with replica(database_url, tmp_path, jwt_secret=new) as api:
+        refused = await api.client.get("/api/drives", headers=bearer(issue_user_token(person, SECRET)))
+        assert refused.status_code == 401

@@ -1,0 +1,142 @@
+"""An attempt that does not end as it should: no file that nobody knows of, and no record without a file."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from chassis.database import Database
+from chassis.errors import Refused, StorageFailed
+from chassis.jobs import Claim
+from chassis.notify import Notifier
+from chassis.progress import Progress
+from chassis.storage import Storage, Written
+from contracts.exports import COLUMNS, ExportFailed, ExportKind
+from contracts.jobs import State, Via
+from services.exporter import handlers
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.exporting import asked, exporting, stored
+from tests.placement import posted
+from tests.system import as_role
+from tests.worker import done
+
+Owner = asyncpg.Connection
+ROWS = 40
+# A commit that takes its time, and that a request to cancel it does not stop: as when it waits for the disk.
+SLOW_COMMIT = """
+CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(10);
+    RETURN NULL;
+EXCEPTION WHEN query_canceled THEN
+    PERFORM pg_sleep(4); -- longer than the driver takes leave of its connection
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER slow_commit AFTER UPDATE ON exports DEFERRABLE INITIALLY DEFERRED
+   FOR EACH ROW EXECUTE FUNCTION take_time()
+"""
+COMMITTING = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE application_name = 'test-worker' AND query LIKE 'COMMIT%' AND state = 'active'
+"""
+
+
+async def test_a_worker_that_leaves_in_the_middle_of_the_commit_keeps_the_file(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    export = await asked(api, kind="finished_drives")
+    await owner.execute(SLOW_COMMIT)
+    async with exporting(database_url, tmp_path) as runner:
+        await runner.receive([UUID(export["export_id"])], Via.BUS)
+        await eventually(lambda: owner.fetchval(COMMITTING))
+        await runner.stop(0)
+        job = await runner.read(UUID(export["export_id"]))
+    await owner.execute("DROP TRIGGER slow_commit ON exports; DROP FUNCTION take_time")
+    assert job is not None
+    assert job.state is State.SUCCEEDED
+    assert (await api.get(f"/api/exports/{export['export_id']}/file")).status_code == 200
+
+
+async def test_whole_files_and_parts_of_earlier_attempts_are_deleted(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    export = await asked(api, kind="finished_drives")
+    folder = tmp_path / "uploads" / "temp"
+    folder.mkdir(parents=True)
+    name = export["export_id"]
+    for left in (f"{name}-1.csv", f"{name}-2.csv#1", f"{name}-12.csv", "another-1.csv"):
+        (folder / left).write_text("left by a worker that was killed")
+    await owner.execute("UPDATE es.job SET fence = 2 WHERE id = $1", UUID(name))
+    async with exporting(database_url, tmp_path) as runner:
+        await done(runner, name)
+    assert stored(tmp_path) == sorted([f"{name}-3.csv", f"{name}-12.csv", "another-1.csv"])
+
+
+def claim(**data: object) -> Claim:
+    export_id = UUID("01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10")
+    asked_for = {"export_id": str(export_id), "kind": "finished_drives", "format": "csv", **data}
+    return Claim(
+        id=export_id, fence=1, attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, via=Via.BUS,
+        queued_at=datetime.now(UTC), stream_version=1, data=asked_for, metadata={},
+        type="placewire.export.requested.v1",
+    )  # fmt: skip
+
+
+def test_an_export_of_a_newer_release_is_told_to_have_failed() -> None:
+    claimed = claim(kind="marriages", columns=["bride"])
+    assert handlers.failed(claimed, "why") == (claimed.subject, ExportFailed(export_id=claimed.id, reason="why"))
+
+
+async def test_a_failed_attempt_tells_no_more_how_far_it_is(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(_self: Written, _content: bytes) -> None:
+        raise StorageFailed("The storage does not take this file.")
+
+    monkeypatch.setattr(Written, "write", refuses)
+    url = as_role(database_url, "placewire_exporter")
+    database = Database(url, pool_size=2, application_name="test")
+    progress = Progress(Notifier(url, application_name="test-notify"))
+    work = handlers.work(Storage(tmp_path.as_uri()), tries=1, kept_s=60)
+    claimed = claim(columns=list(COLUMNS[ExportKind.FINISHED_DRIVES]))
+    try:
+        with pytest.raises(Refused):
+            async with work.prepare(database, claimed, progress):
+                pass
+        assert progress.measure is None
+    finally:
+        await database.close()
+
+
+@pytest.mark.damages
+async def test_while_the_storage_stands_still_progress_is_told_and_cancelling_is_prompt(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await enrol(owner, ROWS)
+    await owner.execute("UPDATE users SET name = repeat('x', 1000000)")  # more than all the sockets on the way can hold
+    drive_id = await posted(api)
+    export = await asked(api, kind="eligible_students", drive_id=drive_id)
+
+    async def stands_still(self: Written, content: bytes) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Written, "write", stands_still)
+
+    async def told() -> bool:
+        job = (await api.get(f"/api/jobs/{export['export_id']}")).json()
+        return bool(job["state"] == "running" and 0 < (job["progress"] or {"rows": 0})["rows"] < ROWS)
+
+    async with exporting(database_url, tmp_path) as runner:
+        await runner.receive([UUID(export["export_id"])], Via.BUS)
+        await eventually(told)
+        assert (await api.post(f"/api/jobs/{export['export_id']}/cancel")).status_code == 200
+
+        async def at_rest() -> bool:
+            return runner.busy == 0 and not stored(tmp_path)
+
+        await eventually(at_rest, within_s=1)

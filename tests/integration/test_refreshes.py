@@ -1,0 +1,391 @@
+"""Who asks for a refresh, and which refresh answers: absorption, the clock, changed data, what is told of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+
+from chassis import event_store
+from chassis.database import Database
+from chassis.event_store import Cause
+from chassis.notify import Notifier
+from chassis.runner import Runner
+from chassis.work import LongWork
+from contracts.jobs import Kind, Service, State, Via
+from contracts.maintenance import RefreshCause, RefreshRequested
+from services.api import job_watch
+from services.maintenance import gauges, handlers, schedule, sql
+from services.maintenance.clock import Clock
+from services.maintenance.schedule import Cron, Every
+from tests.conftest import Api
+from tests.enrolment import DRIVE, enrol
+from tests.eventually import eventually
+from tests.system import as_role
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+REFRESH = LongWork(prepare=handlers.refresh, failed=handlers.failed)
+REFRESHED = "SELECT data ->> 'refresh_id' FROM es.event WHERE type = 'placewire.refresh.refreshed.v1' ORDER BY position"
+REQUESTED = "SELECT count(*) FROM es.event WHERE type = 'placewire.refresh.requested.v1'"
+JOBS = "SELECT id::text, state, result, queued_at FROM es.job ORDER BY seq"
+CAUSE = Cause(source="test", correlation_id=UUID(int=7))
+MANY_EVENTS = """
+INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)
+SELECT pg_current_xact_id(), pg_current_xact_id(), 'registration-1-' || i, 1, gen_random_uuid(), '', '{}', '{}'
+  FROM generate_series(1, 20000) i
+"""
+ONE_EVENT = MANY_EVENTS.replace("20000", "1")
+HOURLY = Cron("0 * * * *", ZoneInfo("UTC"))
+
+
+@pytest.fixture
+async def maintainer(database_url: str) -> AsyncIterator[Database]:
+    database = Database(
+        as_role(database_url, "placewire_maintenance"), pool_size=8, application_name="test-maintenance"
+    )
+    yield database
+    await database.close()
+
+
+@asynccontextmanager
+async def maintaining(database_url: str) -> AsyncIterator[Runner]:
+    async with working(database_url, work=REFRESH, kind=Kind.REFRESH) as runner:
+        yield runner
+
+
+@asynccontextmanager
+async def refreshes_do_not_end(owner: "Owner[asyncpg.Record]") -> AsyncIterator[None]:
+    """A refresh that begins in the block takes its snapshot and stops at the second view, until the block ends."""
+    transaction = owner.transaction()
+    await transaction.start()
+    await owner.execute(sql.BESIDE_READERS.format(view="drives_over_time"))
+    yield
+    await transaction.rollback()
+
+
+async def asked(api: Api, **options: Any) -> str:
+    answer = await api.post("/api/analytics/refresh", **options)
+    assert answer.status_code == 202, answer.text
+    body = answer.json()
+    assert (body["job"]["id"], body["job"]["state"]) == (body["refresh_id"], "queued")
+    assert answer.headers["location"] == f"/api/jobs/{body['refresh_id']}"
+    found: str = body["refresh_id"]
+    return found
+
+
+async def waiting_for_a_view(owner: "Owner[asyncpg.Record]") -> bool:
+    return bool(
+        await owner.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'drives_over_time'::regclass AND NOT granted)"
+        )
+    )
+
+
+def clock(database: Database, slots: schedule.Slots = HOURLY, cause: RefreshCause = RefreshCause.SCHEDULE) -> Clock:
+    notifier = Notifier(database.url, application_name="unused")
+    if cause is RefreshCause.CHANGE:
+        return Clock(database, notifier, slots, cause, sql.has_changed)
+    return Clock(database, notifier, slots, cause)
+
+
+async def test_a_refresh_that_is_asked_for_is_done(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    await api.post("/api/drives", json=DRIVE)
+    assert (await api.get("/api/analytics/summary")).json()["total_drives"] == 0
+    async with maintaining(database_url) as runner:
+        [job] = await done(runner, job_id := await asked(api))
+    assert job.result is not None
+    assert job.result["rows"]["registrations_per_drive"] == 1
+    assert "absorbed_by" not in job.result
+    assert [row[0] for row in await owner.fetch(REFRESHED)] == [job_id]
+    summary = (await api.get("/api/analytics/summary")).json()
+    assert summary["total_drives"] == 1
+    assert summary["as_of"][:23] == job.result["began_at"][:23]
+
+
+async def test_the_same_key_asks_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    key = {"Idempotency-Key": "refresh-now"}
+    first, second = await asked(api, headers=key), await asked(api, headers=key)
+    assert first == second
+    assert await owner.fetchval(REQUESTED) == 1
+    assert await asked(api) != first
+
+
+async def test_who_asks_while_one_runs_is_answered_by_the_next(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """Those that arrived, those that are still on their way, and those that are claimed already."""
+    async with maintaining(database_url) as runner:
+        async with refreshes_do_not_end(owner):
+            running = await asked(api)
+            await runner.receive([UUID(running)], Via.BUS)
+            await eventually(lambda: waiting_for_a_view(owner))
+            waiting = [await asked(api) for _ in range(20)]
+            await runner.receive([UUID(id_) for id_ in waiting[:10]], Via.BUS)
+        await done(runner, running, waiting[0])
+
+        async def all_ended() -> bool:
+            return bool(await owner.fetchval("SELECT bool_and(finished_at IS NOT NULL) FROM es.job"))
+
+        await eventually(all_ended)
+        on_their_way = [UUID(id_) for id_ in waiting[10:]]
+        assert await runner.receive(on_their_way, Via.BUS) == [], "what has ended is not received any more"
+    rows = await owner.fetch(JOBS)
+    assert {row["state"] for row in rows} == {"succeeded"}
+    results = {row["id"]: json.loads(row["result"]) for row in rows}
+    refreshed = [row[0] for row in await owner.fetch(REFRESHED)]
+    assert len(refreshed) == 2
+    first, second = refreshed
+    assert (first, second in waiting) == (running, True)
+    began_at = results[second]["began_at"]
+    assert "absorbed_by" not in results[second]
+    absorbed = [row for row in rows if row["id"] in set(waiting) - {second}]
+    assert [results[row["id"]] for row in absorbed] == [{"absorbed_by": second, "began_at": began_at}] * 19
+    assert all(row["queued_at"] < datetime.fromisoformat(began_at) for row in absorbed)
+
+
+async def test_who_is_committed_after_the_snapshot_is_not_absorbed_though_he_asked_before(
+    owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
+) -> None:
+    late, early = uuid4(), uuid4()
+
+    async def ask(connection: Any, id_: UUID) -> None:
+        event = RefreshRequested(refresh_id=id_, cause=RefreshCause.REQUEST)
+        await event_store.append(connection, f"refresh-{id_}", [event], CAUSE, expected_version=0, new_id=lambda _: id_)
+
+    async with maintaining(database_url) as runner:
+        async with maintainer.transaction() as unfinished:
+            await ask(unfinished, late)
+            async with maintainer.transaction() as connection:
+                await ask(connection, early)
+            [first] = await done(runner, early)
+        [second] = await done(runner, late)
+    assert first.result is not None
+    assert second.result is not None
+    assert second.queued_at < first.queued_at < datetime.fromisoformat(first.result["began_at"])
+    assert "absorbed_by" not in second.result
+    assert second.result["began_at"] > first.result["began_at"]
+
+
+async def test_a_worker_that_died_before_it_recorded_finds_its_refresh(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
+) -> None:
+    died, other = await asked(api), await asked(api)
+    run = await sql.answer(maintainer, UUID(died))  # and no more: as if killed here
+    assert run.answers == [UUID(other)]
+    async with maintaining(database_url) as runner:
+        [job] = await done(runner, other)
+        assert job.result == {"absorbed_by": died, "began_at": run.began_at.isoformat()}
+        [job] = await done(runner, died)
+    assert job.result is not None
+    assert "absorbed_by" not in job.result
+    assert job.result["began_at"] == run.began_at.isoformat()
+    assert [row[0] for row in await owner.fetch(REFRESHED)] == [died]
+
+
+async def test_a_refresh_by_hand_answers_those_who_wait(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
+) -> None:
+    waiting = [await asked(api) for _ in range(3)]
+    moment, _ = await sql.refresh_all(maintainer)
+    async with maintaining(database_url) as runner:
+        for job in await done(runner, *waiting):
+            assert job.result is not None
+            assert job.result["began_at"] == moment.isoformat()
+            assert job.result["absorbed_by"] == str(await owner.fetchval("SELECT run_id FROM view_refresh LIMIT 1"))
+    assert await owner.fetch(REFRESHED) == []
+
+
+async def test_a_job_that_another_holds_is_left_to_him(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
+) -> None:
+    held, mine = await asked(api), await asked(api)
+    await owner.execute(
+        """
+        UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), started_at = now(),
+               attempts = 1, fence = 1, lease_until = now() + interval '1 hour' WHERE id = $1
+        """,
+        UUID(held),
+    )
+    async with maintaining(database_url) as runner:
+        await done(runner, mine)
+        assert await owner.fetchval("SELECT state FROM es.job WHERE id = $1", UUID(held)) == "running"
+        await owner.execute("UPDATE es.job SET lease_until = '-infinity' WHERE id = $1", UUID(held))
+        [job] = await done(runner, held)
+    assert job.attempts == 2
+    assert job.result is not None
+    assert job.result["absorbed_by"] == mine
+
+
+async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_watch, "LOOK_EVERY_S", 60.0)
+    async with maintaining(database_url) as runner:
+        async with asyncio.TaskGroup() as group:
+            waiters = [
+                group.create_task(api.post("/api/analytics/refresh", headers={"Prefer": "wait=30"})) for _ in range(5)
+            ]
+
+            async def all_queued() -> bool:
+                return bool(await owner.fetchval("SELECT count(*) = 5 FROM es.job"))
+
+            await eventually(all_queued)
+            followed = await owner.fetchval("SELECT id FROM es.job ORDER BY seq OFFSET 1 LIMIT 1")
+            follower = group.create_task(api.get(f"/api/jobs/{followed}/events"))
+            await asyncio.sleep(0.2)
+            began = asyncio.get_running_loop().time()
+            first = await owner.fetchval("SELECT id FROM es.job ORDER BY seq LIMIT 1")
+            await done(runner, first)
+        assert asyncio.get_running_loop().time() - began < 20, "a notice came, or they had waited to the end"
+    answers = [waiter.result() for waiter in waiters]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    results = {answer.json()["refresh_id"]: answer.json()["job"]["result"] for answer in answers}
+    assert all(answer.json()["job"]["state"] == "succeeded" for answer in answers)
+    assert {result.get("absorbed_by") for id_, result in results.items() if id_ != str(first)} == {str(first)}
+    assert follower.result().text.count("event: job") == 2
+    assert f'"absorbed_by":"{first}"' in follower.result().text
+
+
+@pytest.mark.damages
+async def test_replicas_record_a_slot_once_for_ever(owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
+    before = await maintenance_now(maintainer)
+    pauses = await asyncio.gather(*(clock(maintainer).once() for _ in range(6)))
+    slot = HOURLY.newest(before)
+    assert all(pause == pytest.approx(min(30, pause)) for pause in pauses)
+    [job] = await owner.fetch("SELECT * FROM es.job")
+    assert (job["id"], job["service"], job["kind"]) == (
+        schedule.refresh_id(RefreshCause.SCHEDULE, slot), Service.MAINTENANCE, Kind.REFRESH
+    )  # fmt: skip
+    [event] = await owner.fetch("SELECT * FROM es.event")
+    assert (event["event_id"], event["stream_id"]) == (job["id"], f"refresh-{job['id']}")
+    assert datetime.fromisoformat(json.loads(event["data"])["slot"]) == slot
+    assert await owner.fetchval("SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL") == 1
+
+    await owner.execute("DELETE FROM es.job")
+    await clock(maintainer).once()
+    assert await owner.fetchval(REQUESTED) == 1
+    assert await owner.fetchval("SELECT count(*) FROM es.job") == 0, "long done, and expired"
+
+
+async def maintenance_now(database: Database) -> datetime:
+    async with database.connection() as connection:
+        return await sql.now(connection)
+
+
+async def test_of_many_slots_missed_only_the_newest_is_caught_up(
+    owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    """However often the service is restarted meanwhile."""
+    seconds = Cron("* * * * * *", ZoneInfo("UTC"))
+    await clock(maintainer, seconds).once()
+    await asyncio.sleep(3.2)
+    for _ in range(2):
+        await clock(maintainer, Every(3600)).once()
+    await clock(maintainer, seconds).once()
+    assert await owner.fetchval(REQUESTED) == 3, "one each time the seconds' clock started, one for the hour"
+
+
+async def changed(database: Database) -> bool:
+    async with database.connection() as connection:
+        return await sql.has_changed(connection)
+
+
+async def test_what_the_views_show_is_what_counts_as_a_change(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
+) -> None:
+    assert not await changed(maintainer), "an empty log"
+    async with maintaining(database_url) as runner:
+        await done(runner, await asked(api))
+        assert not await changed(maintainer), "refreshes are no change"
+        await enrol(owner, 5)
+        drive = (await api.post("/api/drives", json=DRIVE)).json()
+        assert await changed(maintainer)
+        await done(runner, await asked(api))
+        assert not await changed(maintainer)
+        await api.patch(f"/api/drives/{drive['drive_id']}", json={"job_title": "Other"})
+        assert await changed(maintainer)
+        await sql.refresh_all(maintainer)
+        assert not await changed(maintainer)
+
+
+@pytest.mark.damages
+async def test_a_change_that_a_refresh_could_not_see_yet_still_counts(
+    owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    async with owner.transaction():
+        await owner.execute(ONE_EVENT)
+        await sql.refresh_all(maintainer)
+        assert not await changed(maintainer)
+    assert await changed(maintainer)
+    await sql.refresh_all(maintainer)
+    assert not await changed(maintainer)
+
+
+async def test_changed_data_asks_once_in_its_time(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    long = Every(86_400 * 365)
+
+    async def tick() -> None:
+        await asyncio.gather(*(clock(maintainer, long, RefreshCause.CHANGE).once() for _ in range(3)))
+
+    await tick()
+    assert await owner.fetchval(REQUESTED) == 0, "nothing has changed"
+    await api.post("/api/drives", json=DRIVE)
+    await tick()
+    await sql.refresh_all(maintainer)
+    await api.post("/api/drives", json=DRIVE)
+    await tick()
+    assert await owner.fetchval(REQUESTED) == 1
+    assert await owner.fetchval("SELECT data ->> 'cause' FROM es.event WHERE type LIKE '%refresh%'") == "change"
+    await clock(maintainer, Every(1), RefreshCause.CHANGE).once()
+    assert await owner.fetchval(REQUESTED) == 2
+
+
+@pytest.mark.damages
+async def test_nothing_is_scanned_to_see_whether_anything_changed(
+    owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    await owner.execute(MANY_EVENTS)
+    await owner.execute("ANALYZE es.event")
+    await sql.refresh_all(maintainer)
+    async with maintainer.connection() as connection:
+        plan = "\n".join(
+            row[0] for row in await connection.fetch("EXPLAIN (ANALYZE, BUFFERS OFF) " + sql.HAS_CHANGED, sql.SHOWN)
+        )
+    assert "event_tx_position" in plan, plan
+    assert "Seq Scan on event" not in plan, plan
+    assert "Rows Removed by Filter: 20000" not in plan, plan
+
+
+async def test_gauges_tell_of_old_views_and_waiting_jobs(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    await sql.refresh_all(maintainer)
+    ids = [await asked(api) for _ in range(3)]
+    await owner.execute("UPDATE es.job SET queued_at = now() - interval '100 s' WHERE id = $1", UUID(ids[1]))
+    await owner.execute(
+        "UPDATE view_refresh SET refreshed_at = now() - interval '1 hour' WHERE view_name = 'drive_funnel'"
+    )
+    async with maintainer.connection() as connection:
+        await gauges.set_from(connection)
+    queued = {"service": "maintenance", "state": State.QUEUED}
+    assert REGISTRY.get_sample_value("placewire_jobs", queued) == 3
+    assert REGISTRY.get_sample_value("placewire_jobs_oldest_seconds", queued) == pytest.approx(100, abs=20)
+    assert REGISTRY.get_sample_value("placewire_jobs", {"service": "exporter", "state": "running"}) == 0
+    view = {"view": "drive_funnel"}
+    assert REGISTRY.get_sample_value("placewire_view_staleness_seconds", view) == pytest.approx(3600, abs=20)
+    assert REGISTRY.get_sample_value("placewire_view_rows", view) == 0
+    await owner.execute("UPDATE es.job SET finished_at = now(), state = 'succeeded'")
+    async with maintainer.connection() as connection:
+        await gauges.set_from(connection)
+    assert REGISTRY.get_sample_value("placewire_jobs", queued) == 0
+    assert REGISTRY.get_sample_value("placewire_jobs_oldest_seconds", queued) == 0

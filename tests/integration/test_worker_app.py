@@ -1,0 +1,49 @@
+"""What a service runs beside its jobs: with its database, while it serves, and no longer."""
+
+import asyncio
+from collections.abc import Sequence
+
+from chassis.database import Database
+from chassis.notify import Notifier
+from chassis.service import Background
+from chassis.settings import ServiceSettings
+from chassis.worker import worker_app
+from contracts.jobs import Kind, Service
+from services.eligibility.settings import EligibilitySettings
+from tests.eventually import eventually
+from tests.system import SECRET, as_role
+from tests.worker import EVALUATION
+
+
+async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_url: str) -> None:
+    settings: ServiceSettings = EligibilitySettings(
+        database_url=as_role(database_url, "placewire_eligibility"),
+        internal_secret=SECRET,
+        kafka_bootstrap_servers="127.0.0.1:9",
+        log_format="text",
+    )
+    seen: list[str] = []
+
+    def beside(database: Database, _notifier: Notifier) -> Sequence[Background]:
+        async def ask() -> str:
+            async with database.connection() as connection:
+                return str(await connection.fetchval("SELECT current_user"))
+
+        async def forever() -> None:
+            seen.append(await ask())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                seen.append(f"ended as {await ask()}")
+
+        return [forever]
+
+    app = worker_app(settings, Service.ELIGIBILITY, {Kind.ELIGIBILITY: EVALUATION}, beside=beside)
+
+    async def begun() -> bool:
+        return bool(seen)
+
+    async with app.router.lifespan_context(app):
+        await eventually(begun)
+        assert seen == ["placewire_eligibility"]
+    assert seen == ["placewire_eligibility", "ended as placewire_eligibility"]

@@ -1,0 +1,257 @@
+"""Tokens of another issuer: believed by his keys alone, and only as long as he names them."""
+
+import asyncio
+import base64
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chassis.errors import Unauthenticated
+from chassis.identity import USER_TOKEN_S, Principal, issue_user_token
+from contracts.users import Role
+from services.api import issuer_keys
+from services.api.issuer_keys import IssuerKeys, usable_keys
+from services.api.links import Links
+from services.api.tokens import Issuer, Tokens
+from tests.issuer import CLAIMS, JwksServer, described, private_key, serving, signed
+
+SECRET = "a secret of at least thirty-two characters"
+BEFORE = "the secret that was there before this one"
+ASHA = Principal(7, Role.COORDINATOR, "Asha", "asha@college.edu", None)
+
+
+@pytest.fixture
+def jwks() -> Iterator[JwksServer]:
+    with serving("first") as server:
+        yield server
+
+
+def reader(jwks: JwksServer, **rules: Any) -> Tokens:
+    return Tokens(SECRET, issuer=Issuer(IssuerKeys(jwks.url), **rules))
+
+
+async def is_believed(tokens: Tokens, token: str) -> bool:
+    return await tokens.hold(f"Bearer {token}".encode())
+
+
+def keys_of(tokens: Tokens) -> IssuerKeys:
+    assert tokens._issuer is not None
+    return tokens._issuer.keys
+
+
+async def test_a_token_of_the_issuer_says_who_it_is(jwks: JwksServer) -> None:
+    tokens = reader(jwks)
+    assert await tokens.read(f"Bearer {signed('first')}") == ASHA
+    assert (await tokens.read(f"Bearer {signed('first', pwv=3)}")).password_version == 3
+    ours = issue_user_token(Principal(1, Role.STAFF, "B", "b@college.edu", 0), SECRET)
+    assert await is_believed(tokens, ours)
+    assert jwks.asked == 1
+
+
+async def test_without_an_address_nobody_else_signs(jwks: JwksServer) -> None:
+    assert not await is_believed(Tokens(SECRET), signed("first"))
+    assert jwks.asked == 0
+
+
+async def test_a_new_key_is_asked_for_when_its_first_token_comes(
+    jwks: JwksServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = reader(jwks)
+    old = signed("first")
+    assert await is_believed(tokens, old)
+    jwks.names(described("first"), described("second"))
+    assert not await is_believed(tokens, signed("second")), "asked a moment ago"
+    monkeypatch.setattr(issuer_keys, "ASK_AGAIN_S", 0)
+    assert await is_believed(tokens, signed("second"))
+    assert await is_believed(tokens, old), "both count while both are named"
+    assert jwks.asked == 2
+
+
+async def test_made_up_key_names_ask_once(jwks: JwksServer) -> None:
+    tokens = reader(jwks)
+    forged = [signed("first", kid=f"made-up-{number}") for number in range(100)]
+    assert not any(await asyncio.gather(*(is_believed(tokens, token) for token in forged)))
+    assert jwks.asked == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(500, b"{}"), (200, b"<html>"), (200, b"[]"), (200, b'{"keys": {}}'), (302, b""), (404, b'{"keys": []}')],
+    ids=str,
+)
+async def test_keys_are_kept_while_the_issuer_gives_no_answer(jwks: JwksServer, answer: tuple[int, bytes]) -> None:
+    tokens = reader(jwks)
+    remembered = signed("first")
+    assert await is_believed(tokens, remembered)
+    jwks.answer = answer
+    assert not await keys_of(tokens)._ask()
+    assert await is_believed(tokens, remembered)
+    assert await is_believed(tokens, signed("first", user_id=8))
+
+
+async def test_keys_are_kept_while_the_issuer_is_gone() -> None:
+    with serving("first") as jwks:
+        tokens = reader(jwks)
+        assert await is_believed(tokens, signed("first"))
+    assert not await keys_of(tokens)._ask()
+    assert await is_believed(tokens, signed("first", user_id=8))
+
+
+async def test_a_key_that_is_gone_ends_its_tokens_remembered_or_not(jwks: JwksServer) -> None:
+    jwks.names(described("first"), described("second"))
+    tokens = reader(jwks)
+    ended, lives = signed("first"), signed("second")
+    assert await is_believed(tokens, ended)
+    assert await is_believed(tokens, lives)
+    jwks.names(described("second"))
+    assert await keys_of(tokens)._ask()
+    assert not await is_believed(tokens, ended)
+    assert not await is_believed(tokens, signed("first", user_id=8))
+    assert await is_believed(tokens, lives)
+
+
+async def test_another_key_under_the_same_name_ends_the_old_ones_tokens(jwks: JwksServer) -> None:
+    tokens = reader(jwks)
+    old = signed("first")
+    assert await is_believed(tokens, old)
+    jwks.names(described("second", kid="first"))
+    assert await keys_of(tokens)._ask()
+    assert not await is_believed(tokens, old)
+    assert await is_believed(tokens, signed("second", kid="first"))
+
+
+def by_hand(header: dict[str, Any], secret: bytes) -> str:
+    """An HMAC token with a key that libraries refuse to sign with."""
+    now = int(time.time())
+    parts = (header, {"iat": now, "exp": now + 600, **CLAIMS, "pwv": 0})
+    body = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    signature = hmac.new(secret, body, sha256).digest() if secret else b""
+    return (body + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+@cache
+def confused() -> dict[str, str]:
+    public = private_key("first").public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return {
+        "public PEM as a secret": by_hand({"alg": "HS256", "kid": "first"}, pem),
+        "public PEM as a secret, no kid": by_hand({"alg": "HS256"}, pem),
+        "public DER as a secret": by_hand({"alg": "HS256", "kid": "first"}, der),
+        "the secret under the issuer's key": by_hand({"alg": "HS256", "kid": "first"}, SECRET.encode()),
+        "the secret, said to be RS256": by_hand({"alg": "RS256", "kid": "first"}, SECRET.encode()),
+        "none": by_hand({"alg": "none"}, b""),
+        "none under a key": by_hand({"alg": "none", "kid": "first"}, b""),
+        "None": by_hand({"alg": "None"}, b""),
+        "no algorithm": by_hand({"kid": "first"}, SECRET.encode()),
+        "RS256 without a signature": by_hand({"alg": "RS256", "kid": "first"}, b""),
+        "RS256 without a key's name": signed("first", header={"kid": None}),
+        "another's key under his name": signed("other", kid="first"),
+        "another's key brought along": signed("other", header={"jwk": described("other"), "kid": "first"}),
+        "RS512": signed("first", algorithm="RS512"),
+        "PS256": signed("first", algorithm="PS256"),
+    }
+
+
+def test_a_token_by_hand_is_otherwise_a_good_one() -> None:
+    assert asyncio.run(is_believed(Tokens(SECRET), by_hand({"alg": "HS256"}, SECRET.encode())))
+
+
+@pytest.mark.parametrize("how", confused())
+async def test_no_key_counts_for_another_algorithm(jwks: JwksServer, how: str) -> None:
+    assert not await is_believed(reader(jwks), confused()[how])
+
+
+@cache
+def one_token() -> bytes:
+    return signed("first").encode()
+
+
+def parts_of(token: bytes) -> tuple[bytes, bytes]:
+    """What is signed, and the signature as bytes: four bits of its last character mean nothing."""
+    content, _, signature = token.rpartition(b".")
+    return content, base64.urlsafe_b64decode(signature + b"==")
+
+
+@settings(max_examples=200, deadline=None)
+@given(where=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_one_bit_more_or_less_is_another_token(where: int, bit: int) -> None:
+    changed = bytearray(one_token())
+    changed[where % len(changed)] ^= 1 << bit
+
+    async def believed() -> bool:
+        keys = IssuerKeys("http://127.0.0.1:9/")
+        keys._replace(usable_keys({"keys": [described("first")]}))
+        return await is_believed(Tokens(SECRET, issuer=Issuer(keys)), changed.decode("latin-1"))
+
+    if asyncio.run(believed()):
+        assert parts_of(bytes(changed)) == parts_of(one_token())
+
+
+NOW = int(time.time())
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": NOW - 60}, {"exp": None}, {"iat": None}, {"iat": NOW + 3600}, {"nbf": NOW + 3600},
+        {"iat": NOW - USER_TOKEN_S - 60, "exp": NOW + 86_400},
+        {"user_id": None}, {"user_id": "me"}, {"role": None}, {"role": "ADMIN"}, {"name": None}, {"email": None},
+        {"iss": None}, {"iss": "https://other.example"}, {"aud": None}, {"aud": "other"}, {"aud": ["other"]},
+        {"pwv": "x"},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_the_claims_must_say(jwks: JwksServer, claims: dict[str, Any]) -> None:
+    tokens = reader(jwks, name="https://id.example", audience="placewire")
+    good: dict[str, Any] = {"iss": "https://id.example", "aud": ["placewire", "others"]}
+    assert await is_believed(tokens, signed("first", **good))
+    assert not await is_believed(tokens, signed("first", **{**good, **claims}))
+
+
+async def test_a_token_made_for_somebody_is_not_for_us(jwks: JwksServer) -> None:
+    assert not await is_believed(reader(jwks), signed("first", aud="another-application"))
+
+
+def test_only_keys_that_sign_are_taken() -> None:
+    entries = [
+        described("first"),
+        described("first", kid="encrypts", use="enc"),
+        described("first", kid="other algorithm", alg="RS512"),
+        described("short"),
+        {"kty": "RSA", "kid": "empty"},
+        {"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"},
+        {"kty": "oct", "kid": "secret", "k": base64.urlsafe_b64encode(SECRET.encode()).decode(), "alg": "HS256"},
+        {key: value for key, value in described("first").items() if key != "kid"},
+        "text",
+    ]
+    assert set(usable_keys({"keys": entries})) == {"first"}
+
+
+async def test_the_secret_before_is_believed_and_signs_nothing() -> None:
+    person = Principal(1, Role.STAFF, "B", "b@college.edu", 0)
+    tokens = Tokens(SECRET, BEFORE)
+    assert await is_believed(tokens, issue_user_token(person, BEFORE))
+    assert await is_believed(tokens, issue_user_token(person, SECRET))
+    assert not await is_believed(tokens, issue_user_token(person, "one that never was, of thirty-two letters"))
+    assert not await is_believed(Tokens(SECRET), issue_user_token(person, BEFORE))
+    path, _, query = Links(BEFORE).sign("/uploads/a.pdf").partition("?")
+    expires, signature = (part.partition("=")[2] for part in query.split("&"))
+    assert Links(SECRET, BEFORE).holds(path, int(expires), signature)
+    assert not Links(SECRET).holds(path, int(expires), signature)
+    assert Links(SECRET, BEFORE).sign("/uploads/a.pdf") == Links(SECRET).sign("/uploads/a.pdf")
+
+
+async def test_nobody_is_signed_in_by_a_header_that_is_none(jwks: JwksServer) -> None:
+    for header in (None, "Bearer", f"Basic {signed('first')}", "Bearer a.b.c", "Bearer \xff.b.c"):
+        with pytest.raises(Unauthenticated):
+            await reader(jwks).read(header)

@@ -1,0 +1,128 @@
+"""The documents in contracts/ are those of the code, valid, and tell of all there is."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from openapi_spec_validator import validate
+from typer.testing import CliRunner
+
+from chassis.bus import Consumer
+from chassis.settings import KafkaSettings
+from cli.main import app
+from cli.published import files
+from contracts import topics
+from contracts.catalogue import EVENTS
+from contracts.drives import DrivePublished
+from contracts.jobs import OWNER, TOPIC_OF, Service
+from contracts.publish import FOLDER
+from services.api.main import create_app
+from tests.placement import EVERYONE
+from tests.replicas import settings
+from tests.unit.test_contracts import envelope
+
+ASYNCAPI = json.loads((FOLDER.parent / "asyncapi.json").read_text())
+OPENAPI = json.loads((FOLDER.parent / "openapi.json").read_text())
+# Version 3.0.0 of the specification's own schema, from the package @asyncapi/specs 6.11.1 (Apache-2.0).
+SPECIFICATION = Path(__file__).parents[1] / "specifications" / "asyncapi-3.0.0.json.gz"
+
+
+def test_they_are_those_of_the_code() -> None:
+    assert [path.name for path in files.outdated()] == [], "run `make contracts`"
+    done = CliRunner().invoke(app, ["contracts", "--check"])
+    assert done.exit_code == 0, done.output
+
+
+def test_a_document_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FOLDER", tmp_path / "schemas")
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "stale.json").write_text("{}")
+    assert {"asyncapi.json", "openapi.json", "stale.json", "envelope.json"} <= {path.name for path in files.outdated()}
+    assert files.write()
+    assert files.outdated() == []
+    assert (tmp_path / "asyncapi.json").read_text() == (FOLDER.parent / "asyncapi.json").read_text()
+
+
+def test_asyncapi_is_valid() -> None:
+    with gzip.open(SPECIFICATION) as file:
+        validator = jsonschema_rs.Draft7Validator(json.load(file))
+    assert [str(error) for error in validator.iter_errors(ASYNCAPI)] == []
+    broken = {**ASYNCAPI, "operations": {"send": {"action": "shout"}}}
+    assert not validator.is_valid(broken)
+
+
+def references(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        if isinstance(document.get("$ref"), str):
+            yield document["$ref"]
+        for value in document.values():
+            yield from references(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from references(value)
+
+
+@pytest.mark.parametrize("document", [ASYNCAPI, OPENAPI], ids=["asyncapi", "openapi"])
+def test_every_reference_leads_somewhere(document: Any) -> None:
+    for reference in set(references(document)):
+        found = document
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part.replace("~1", "/").replace("~0", "~")]
+        assert found
+
+
+def test_every_topic_and_every_event_is_there() -> None:
+    channels = {channel["address"]: channel for channel in ASYNCAPI["channels"].values()}
+    assert len(channels) == len(ASYNCAPI["channels"])
+    written = {topic.name for topic in topics.BY_STREAM_TYPE.values()}
+    assert channels.keys() == written | {topics.CANARY.name} | {topics.dead_letters(each).name for each in Service}
+    for type_, cls in EVENTS.items():
+        assert type_ in channels[topics.of_type(type_).name]["messages"]
+        message = ASYNCAPI["components"]["messages"][type_]
+        assert message["payload"]["$ref"] == f"#/components/schemas/{cls.__name__}"
+    assert channels["placewire.drive"]["bindings"]["kafka"]["partitions"] == topics.DRIVE.partitions
+
+
+@pytest.mark.parametrize("service", Service)
+def test_a_service_reads_what_is_said_of_it(service: Service) -> None:
+    heard = [TOPIC_OF[kind] for kind, owner in OWNER.items() if owner is service]
+
+    async def never(_ids: Any) -> None:
+        raise AssertionError
+
+    [subscriber] = Consumer(KafkaSettings(), None, service, heard, never).broker().subscribers  # type: ignore[arg-type]
+    said = {
+        name: operation
+        for name, operation in ASYNCAPI["operations"].items()
+        if operation["action"] == "receive" and name.startswith(f"receive.{service}.")
+    }
+    addresses = {ASYNCAPI["channels"][each["channel"]["$ref"].rpartition("/")[2]]["address"] for each in said.values()}
+    assert addresses == {topic.name for topic in subscriber.topics}  # type: ignore[attr-defined]
+    groups = {each["bindings"]["kafka"]["groupId"]["enum"][0] for each in said.values()}
+    assert groups == {subscriber.group_id}  # type: ignore[attr-defined]
+
+
+def test_a_record_is_as_its_message_says() -> None:
+    """What the relay sends for an event, against the document."""
+    sent = envelope()
+    headers = {name: value.decode() for name, value in sent.kafka_headers()}
+    schemas = {"components": ASYNCAPI["components"]}
+
+    def validator(name: str) -> jsonschema_rs.Draft7Validator:
+        return jsonschema_rs.Draft7Validator({"$ref": f"#/components/schemas/{name}", **schemas})
+
+    validator("CloudEvent").validate(headers)
+    validator(DrivePublished.__name__).validate(sent.data)
+    assert not validator("CloudEvent").is_valid({name: value for name, value in headers.items() if name != "ce_id"})
+    assert not validator(DrivePublished.__name__).is_valid(EVERYONE)
+
+
+def test_openapi_is_valid_and_the_same_whatever_the_settings(tmp_path: Path) -> None:
+    assert OPENAPI["openapi"].startswith("3.1")
+    validate(OPENAPI)
+    other = settings("postgresql://postgres@127.0.0.1:9/x", tmp_path, jwt_jwks_url="https://id.example/keys")
+    assert create_app(other).openapi() == OPENAPI
