@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header
 from fastapi.responses import Response
 
-from chassis import identity, problems, telemetry, tracing
+from chassis import identity, problems, series, telemetry, tracing
 from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.errors import Unauthenticated
@@ -67,6 +67,7 @@ def worker_app(
         at_once=settings.jobs_at_once,
         lease_s=settings.job_lease_s,
     )
+    series.of_jobs(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
         lifespan=_lifespan(settings, database, notifier, runner, [TOPIC_OF[kind] for kind in work], check, beside),
