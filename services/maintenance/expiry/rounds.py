@@ -41,6 +41,7 @@ class Rounds:
         for what in duties:
             telemetry.EXPIRED.labels(what)
             telemetry.EXPIRY_FAILURES.labels(what)
+            telemetry.EXPIRY_DURATION.labels(what)
 
     async def run(self) -> None:
         """Go round until cancelled, whenever this is the replica that holds the lock."""
