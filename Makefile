@@ -4,7 +4,7 @@ STUDENTS ?= 100000
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo migrate contracts lint format test test-full
+.PHONY: tools help up down status logs demo migrate contracts lint format test test-full
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ migrate: ## Bring the database of MIGRATION_DATABASE_URL (or of `make up`) to th
 
 contracts: ## Write the documents that others read: JSON Schemas, AsyncAPI, OpenAPI
 	$(RUN) placewire contracts
+
+tools: ## Install what some tests need and pip has not: nginx, promtool (Debian or Ubuntu, as root)
+	apt-get update --quiet=2
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends nginx-light prometheus
 
 lint: ## Style, types, architecture, dependencies
 	$(RUN) ruff format --check .

@@ -82,10 +82,19 @@ class Database:
         Raises ``Contended`` or ``Unavailable`` as the database decides; nothing is then written, unless it is
         ``OutcomeUnknown``: the connection may have been lost in the commit itself.
         """
-        async with self.connection() as driver, driver.transaction(isolation=isolation, readonly=readonly):
-            if not durable:
-                await driver.execute("SET LOCAL synchronous_commit = off")
-            yield driver
+        async with self.connection() as driver:
+            transaction = driver.transaction(isolation=isolation, readonly=readonly)
+            await transaction.start()
+            try:
+                if not durable:
+                    await driver.execute("SET LOCAL synchronous_commit = off")
+                yield driver
+            except BaseException:
+                # Closed, it is rolled back already; to say so would hide why.
+                if not driver.is_closed():
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
 
     async def close(self) -> None:
         await self._engine.dispose()

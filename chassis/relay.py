@@ -168,6 +168,9 @@ class Relay:
         if failure is not None and not self._bulk_failed:
             log.warning("relay.bulk_lane_fails", reason=f"{type(failure).__name__}: {failure}")
         self._bulk_failed = failure is not None
+        if failure is not None:
+            # A topic that was deleted is created again by connecting; without that nothing would ever be sent to it.
+            await self._drop_producer()
         return full and failure is None
 
     async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> None:

@@ -1,5 +1,7 @@
 """Settings shared by every process, read once from the environment. A service subclasses and adds its own."""
 
+import os
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -80,9 +82,15 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def load(settings: type[Settings], **given: Any) -> Settings:
-    """``settings`` from the environment. Exits with one line for each setting that is missing or wrong."""
+    """``settings`` from the environment. Exits with one line for each setting that is missing or wrong.
+
+    What the environment does not say is looked for in the folder SECRETS_DIR: a file for each setting, named as it is.
+    """
+    folder = os.environ.get("SECRETS_DIR") or None
+    if folder is not None and not Path(folder).is_dir():
+        raise SystemExit(f"SECRETS_DIR is wrong: there is no folder {folder}")
     try:
-        return settings(**given)
+        return settings(_secrets_dir=folder, **given)
     except ValidationError as error:
         lines = []
         for problem in error.errors():

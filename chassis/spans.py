@@ -21,7 +21,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from chassis.telemetry import limit_lines
 from chassis.traced_connection import connection_class
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ class Spans:
 
     def __init__(self, service: str, endpoint: str, *, processor: SpanProcessor | None = None) -> None:
         """``processor``: where spans go instead."""
-        limit_lines("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
         resource = Resource.create({"service.name": f"placewire-{service}"})
         # Events of spans are errors with their text and stack; ours come without, a library's would not.
         self._provider = TracerProvider(resource=resource, span_limits=SpanLimits(max_events=0), shutdown_on_exit=False)

@@ -91,20 +91,16 @@ def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -
             ],
         )
     )
+    # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured). Not on
+    # their loggers: a logger's filter does not see what the loggers below it write.
+    for noisy in ("aiokafka", "faststream", "opentelemetry"):
+        handler.addFilter(AtMost(noisy, lines=5, per_s=10.0))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
-    # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured).
-    limit_lines("aiokafka", "faststream")
     for quiet in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
-
-
-def limit_lines(*loggers: str) -> None:
-    """So many a second from each of ``loggers`` are as good as more."""
-    for noisy in loggers:
-        logging.getLogger(noisy).addFilter(AtMost(lines=5, per_s=10.0))
 
 
 def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -114,16 +110,18 @@ def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDi
 
 
 class AtMost(logging.Filter):
-    """Lets ``lines`` records through in any ``per_s`` seconds, and drops the rest."""
+    """Lets ``lines`` records of the logger ``of``, and those below it, through in any ``per_s`` seconds."""
 
-    def __init__(self, *, lines: int, per_s: float) -> None:
-        super().__init__()
+    def __init__(self, of: str, *, lines: int, per_s: float) -> None:
+        super().__init__(of)
         self._lines = lines
         self._per_s = per_s
         self._window = 0.0
         self._seen = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if not super().filter(record):
+            return True  # somebody else's
         if record.created - self._window >= self._per_s:
             self._window, self._seen = record.created, 0
         self._seen += 1

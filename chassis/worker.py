@@ -58,19 +58,13 @@ def worker_app(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
     )
     notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
-    runner = Runner(
-        database,
-        notifier,
-        service,
-        work,
-        owner=f"{socket.gethostname()}:{settings.port}",
-        at_once=settings.jobs_at_once,
-        lease_s=settings.job_lease_s,
-    )
+    runner = _runner(settings, database, notifier, service, work)
     series.of_jobs(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
-        lifespan=_lifespan(settings, database, notifier, runner, [TOPIC_OF[kind] for kind in work], check, beside),
+        lifespan=_lifespan(
+            settings, database, notifier, runner, list(dict.fromkeys(TOPIC_OF[kind] for kind in work)), check, beside
+        ),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -86,6 +80,24 @@ def worker_app(
 
     app.state.on_stopping = stopping
     return app
+
+
+def _runner(
+    settings: ServiceSettings,
+    database: Database,
+    notifier: Notifier,
+    service: Service,
+    work: Mapping[Kind, Work | LongWork],
+) -> Runner:
+    return Runner(
+        database,
+        notifier,
+        service,
+        work,
+        owner=f"{socket.gethostname()}:{settings.port}",
+        at_once=settings.jobs_at_once,
+        lease_s=settings.job_lease_s,
+    )
 
 
 def _lifespan(

@@ -11,10 +11,12 @@ FOLDER = CHECKOUT / ".devstack"
 
 
 def load(process: str | None = None, *, folder: Path | None = None) -> None:
-    """Set what ``.devstack/env`` says, unless DATABASE_URL is set: then everything is up to the environment.
+    """Set what the files in SECRETS_DIR say; then what ``.devstack/env`` says, unless DATABASE_URL is set by now.
 
     ``process``: prefer that process's own file. What is set already stays.
     """
+    if secrets := os.environ.get("SECRETS_DIR"):
+        _load_secrets(Path(secrets))
     if "DATABASE_URL" in os.environ:
         return
     for name in ([f"env.{process}"] if process else []) + ["env"]:
@@ -23,6 +25,14 @@ def load(process: str | None = None, *, folder: Path | None = None) -> None:
             for key, value in parse(path.read_text()).items():
                 os.environ.setdefault(key, value)
             return
+
+
+def _load_secrets(folder: Path) -> None:
+    if not folder.is_dir():
+        raise Failure(f"SECRETS_DIR is wrong: there is no folder {folder}", WRONG_USE)
+    for path in folder.iterdir():
+        if path.is_file():
+            os.environ.setdefault(path.name.upper(), path.read_text().strip())
 
 
 def parse(text: str) -> dict[str, str]:

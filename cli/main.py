@@ -5,7 +5,23 @@ import sys
 import typer
 
 from cli import environment
-from cli.doors import contracts, database, demo, drives, events, jobs, processes, stack, students, users, verify
+from cli.doors import (
+    contracts,
+    database,
+    demo,
+    doctor,
+    drives,
+    events,
+    installation,
+    jobs,
+    processes,
+    rebuild,
+    republish,
+    stack,
+    students,
+    users,
+    verify,
+)
 from cli.failures import INTERRUPTED, Failure, told
 from cli.output import errors
 
@@ -33,9 +49,14 @@ def placewire(ctx: typer.Context) -> None:
 
 
 app.command("migrate", rich_help_panel="Database")(database.migrate)
+app.command("secrets", rich_help_panel="Database")(installation.secrets)
+app.command("roles", rich_help_panel="Database")(installation.roles)
 app.command("seed", rich_help_panel="Database")(database.seed)
 app.command("refresh", rich_help_panel="Database")(database.refresh)
+app.command("doctor", rich_help_panel="Database")(doctor.doctor)
 app.command("verify", rich_help_panel="Database")(verify.verify)
+app.command("rebuild", rich_help_panel="Database")(rebuild.rebuild)
+app.command("republish", rich_help_panel="Database")(republish.republish)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
 app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from contracts import attendance, drives, eligibility, exports, maintenance, registrations, students, users
+from contracts import attendance, checks, drives, eligibility, exports, maintenance, registrations, students, users
 from contracts.message import Event
 
 EVENTS: dict[str, type[Event]] = {
@@ -19,6 +19,7 @@ EVENTS: dict[str, type[Event]] = {
         drives.DriveRevised,
         drives.DrivePublished,
         drives.EligibilityRequested,
+        drives.ReevaluationRequested,
         drives.RegistrationsStopped,
         drives.AttendancePublished,
         drives.DriveDeleted,
@@ -34,6 +35,9 @@ EVENTS: dict[str, type[Event]] = {
         maintenance.RefreshRequested,
         maintenance.ViewsRefreshed,
         maintenance.RefreshFailed,
+        checks.CheckRequested,
+        checks.CheckAnswered,
+        checks.CheckFailed,
     )
 }
 

@@ -2,11 +2,12 @@
 
 from datetime import date
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import Field
 
 from contracts.message import Event, Message
-from contracts.students import Backlogs, BatchYear, Cgpa, Digest, Percent
+from contracts.students import Backlogs, BatchYear, Cgpa, Digest, Percent, StudentRange
 
 
 class Criteria(Message):
@@ -89,6 +90,20 @@ class EligibilityRequested(Event):
     requested_version: int | None = None
 
 
+class ReevaluationRequested(Event):
+    """Marks that this posted drive asks for are new: judge these students again (job kind *eligibility*).
+
+    Not by criteria of its own: by those that the drive's selections stand by when the job runs. ``import_id``: of the
+    import that brought them, if one did.
+    """
+
+    TYPE = "placewire.drive.reevaluation-requested.v1"
+
+    drive_id: int
+    students: StudentRange
+    import_id: UUID | None = None
+
+
 class RegistrationsStopped(Event):
     """Nobody can register any more; attendance may be marked."""
 
@@ -121,6 +136,7 @@ DriveEvent = (
     | DriveRevised
     | DrivePublished
     | EligibilityRequested
+    | ReevaluationRequested
     | RegistrationsStopped
     | AttendancePublished
     | DriveDeleted

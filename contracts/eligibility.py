@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.message import Event, Message
-from contracts.students import Digest
+from contracts.students import Digest, StudentRange
 
 
 class Sealed(Message):
@@ -21,6 +21,10 @@ class EligibilityEvaluated(Event):
     ``selected`` is the whole set afterwards, ``added`` and ``revoked`` the difference to before. When the drive
     was not posted (``applied`` false) nothing was selected and only ``eligible`` tells something new.
     ``snapshot`` is the ``pg_current_snapshot()`` the marks were read with, so the decision can be explained later.
+
+    ``students``: only these were judged (a ReevaluationRequested), by the criteria and the list of version
+    ``judged_by``; ``None``: everyone, by those of ``drive_version``. ``registered_no_longer_eligible``: how many of the
+    revoked had registered, and do not meet the criteria any more; they stay registered.
     """
 
     TYPE = "placewire.eligibility.evaluated.v1"
@@ -35,6 +39,9 @@ class EligibilityEvaluated(Event):
     revoked: Sealed
     unchanged: int = Field(ge=0)
     snapshot: str
+    students: StudentRange | None = None
+    judged_by: int | None = None
+    registered_no_longer_eligible: int = Field(default=0, ge=0)
 
 
 class EligibilityFailed(Event):

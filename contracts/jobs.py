@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from contracts import topics
-from contracts.drives import DrivePublished, EligibilityRequested
+from contracts.checks import CheckRequested
+from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.exports import ExportRequested
 from contracts.maintenance import RefreshRequested
 from contracts.message import Message
@@ -17,6 +18,7 @@ class Kind(StrEnum):
     ELIGIBILITY = "eligibility"
     EXPORT = "export"
     REFRESH = "refresh"
+    CHECK = "check"
 
 
 class Service(StrEnum):
@@ -60,20 +62,24 @@ OWNER: dict[Kind, Service] = {
     Kind.ELIGIBILITY: Service.ELIGIBILITY,
     Kind.EXPORT: Service.EXPORTER,
     Kind.REFRESH: Service.MAINTENANCE,
+    Kind.CHECK: Service.MAINTENANCE,
 }
 
 # Every event that one of our consumers must act on. Each has a job row whose id is the event's.
 KIND_OF: dict[str, Kind] = {
     DrivePublished.TYPE: Kind.ELIGIBILITY,
     EligibilityRequested.TYPE: Kind.ELIGIBILITY,
+    ReevaluationRequested.TYPE: Kind.ELIGIBILITY,
     ExportRequested.TYPE: Kind.EXPORT,
     RefreshRequested.TYPE: Kind.REFRESH,
+    CheckRequested.TYPE: Kind.CHECK,
 }
 
 TOPIC_OF: dict[Kind, topics.Topic] = {
     Kind.ELIGIBILITY: topics.DRIVE,
     Kind.EXPORT: topics.EXPORT,
     Kind.REFRESH: topics.MAINTENANCE,
+    Kind.CHECK: topics.MAINTENANCE,
 }
 
 

@@ -27,6 +27,13 @@ class AcademicRecord(Message):
     active_backlogs: Backlogs = 0
 
 
+class StudentRange(Message):
+    """Every student whose id is from ``first`` to ``last``, both included: one, or those of an import."""
+
+    first: int = Field(ge=1)
+    last: int = Field(ge=1)
+
+
 class StudentEnrolled(Event):
     """A student can be considered for drives; the account exists, perhaps without a password yet."""
 

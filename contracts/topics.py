@@ -46,6 +46,7 @@ BY_STREAM_TYPE: dict[str, Topic] = {
     "attendance": REGISTRATION,
     "export": EXPORT,
     "refresh": MAINTENANCE,
+    "check": MAINTENANCE,
 }
 
 

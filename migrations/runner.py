@@ -1,9 +1,11 @@
 """Brings a database to the newest revision: ``placewire migrate``."""
 
 from pathlib import Path
+from typing import TextIO
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -26,6 +28,24 @@ async def migrate(url: str) -> None:
     Raises whatever the driver raises when the database cannot be reached.
     """
     await _with_connection(url, _upgrade)
+
+
+def newest_revision() -> str:
+    """The revision that this release needs."""
+    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert newest is not None
+    return newest
+
+
+def print_sql(into: TextIO, since: str | None) -> None:
+    """Write the statements that bring a database from revision ``since`` (``None``: an empty one) to the newest.
+
+    They belong to psql, run by the owner: ``psql --set ON_ERROR_STOP=1``. Raises ``alembic.util.CommandError`` for a
+    revision that there is not.
+    """
+    config = alembic_config()
+    config.output_buffer = into
+    command.upgrade(config, f"{since}:head" if since else "head", sql=True)
 
 
 async def check(url: str) -> None:

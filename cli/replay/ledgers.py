@@ -6,6 +6,7 @@ Every query answers rows of ``(subject, fault)``, ``fault`` null where all is we
 from dataclasses import dataclass
 
 from chassis.database import Connection
+from contracts.checks import CheckAnswered, CheckFailed
 from contracts.drives import DrivePublished
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.exports import ExportCompleted, ExportFailed
@@ -13,8 +14,16 @@ from contracts.jobs import KIND_OF, OWNER, Kind
 from contracts.students import StudentEnrolled, StudentsImported
 
 # The events that end a job of each kind, in its data's job_id; an export's id is its job's.
-SUCCEEDED = {Kind.ELIGIBILITY: EligibilityEvaluated.TYPE, Kind.EXPORT: ExportCompleted.TYPE}
-FAILED = {Kind.ELIGIBILITY: EligibilityFailed.TYPE, Kind.EXPORT: ExportFailed.TYPE}
+SUCCEEDED = {
+    Kind.ELIGIBILITY: EligibilityEvaluated.TYPE,
+    Kind.EXPORT: ExportCompleted.TYPE,
+    Kind.CHECK: CheckAnswered.TYPE,
+}
+FAILED = {
+    Kind.ELIGIBILITY: EligibilityFailed.TYPE,
+    Kind.EXPORT: ExportFailed.TYPE,
+    Kind.CHECK: CheckFailed.TYPE,
+}
 
 SUMMARY = """
 SELECT count(*) AS checked, count(fault) AS wrong,

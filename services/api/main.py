@@ -34,6 +34,7 @@ from services.api.limits import UserLimits
 from services.api.links import Links
 from services.api.listening import listener
 from services.api.notifications import routes as notifications
+from services.api.past import routes as past
 from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
 from services.api.request_scope import RequestScope
@@ -61,6 +62,7 @@ ROUTERS = (
     jobs,
     analytics,
     analytics_refresh,
+    past,
     uploads,
 )
 

@@ -100,6 +100,7 @@ class Drive(SQLModel, table=True):
     published_at: datetime | None = Field(sa_column=_instant(nullable=True))
     published_by: int | None
     attendance_published: bool
+    list_version: int | None = Field(sa_type=BigInteger)
 
 
 Index("drives_newest", desc(Drive.created_at), desc(Drive.drive_id))

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from chassis.database import Connection
 from chassis.jobs import Claim
 from chassis.work import Outcome
-from contracts.drives import Criteria, DrivePublished, EligibilityRequested
+from contracts.drives import Criteria, DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.message import Event
-from services.eligibility import sql
+from contracts.students import StudentRange
+from services.eligibility import range_sql, sql
+from services.eligibility.sql import Evaluated
 
 SUPERSEDED = Outcome({"superseded": True})
 
@@ -39,18 +41,47 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
 
     An event older than the last one answered, or of a drive that was deleted, changes nothing: newer wins.
     Runs of one drive wait for each other; a reader sees the set before or the set after, never one in between.
+
+    The selections always stand by one version, that of the last evaluation of everyone (``evaluations.drive_version``).
+    A reevaluation of some brings newer marks into it and answers no version: none that is still to come is masked by
+    it. It is superseded by an answered version after its own, which saw its marks: they were committed before that
+    version was; and by there being no answered version yet, for the first will see them.
     """
-    version = claimed.stream_version
-    request = request_of(claimed.event, version)
+    event, version = claimed.event, claimed.stream_version
+    if isinstance(event, ReevaluationRequested):
+        return await _reevaluate(connection, claimed, event)
+    request = request_of(event, version)
     await sql.lock_evaluation(connection, request.drive_id)
     if not await sql.is_newest(connection, request.drive_id, version):
         return SUPERSEDED
     done = await (sql.select_anew if request.apply else sql.count_only)(
         connection, request.drive_id, version, request.criteria, request.list_version
     )
+    return _outcome(claimed, request, done)
+
+
+async def _reevaluate(connection: Connection, claimed: Claim, event: ReevaluationRequested) -> Outcome:
+    await sql.lock_evaluation(connection, event.drive_id)
+    basis = await range_sql.basis(connection, event.drive_id, claimed.stream_version)
+    if basis is None:
+        return SUPERSEDED
+    request = request_of(basis.event, basis.version)
+    done = await range_sql.judge_again(
+        connection, event.drive_id, claimed.stream_version, request.criteria, request.list_version, event.students
+    )
+    return _outcome(claimed, request, done, event.students, basis.version)
+
+
+def _outcome(
+    claimed: Claim,
+    request: Request,
+    done: Evaluated,
+    students: StudentRange | None = None,
+    judged_by: int | None = None,
+) -> Outcome:
     event = EligibilityEvaluated(
         drive_id=request.drive_id,
-        drive_version=version,
+        drive_version=claimed.stream_version,
         job_id=claimed.id,
         applied=request.apply,
         eligible=done.eligible,
@@ -59,17 +90,21 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
         revoked=done.revoked,
         unchanged=done.selected.count - done.added.count,
         snapshot=done.snapshot,
+        students=students,
+        judged_by=judged_by,
+        registered_no_longer_eligible=done.registered,
     )
     result = {
-        "drive_id": request.drive_id,
-        "drive_version": version,
+        "drive_id": event.drive_id,
+        "drive_version": event.drive_version,
         "eligible": event.eligible,
         "selected": event.selected.count,
         "newly_selected": event.added.count,
         "no_longer_selected": event.revoked.count,
+        "registered_no_longer_eligible": event.registered_no_longer_eligible,
         "unchanged": event.unchanged,
     }
-    return Outcome(result, f"eligibility-{request.drive_id}", [event])
+    return Outcome(result, f"eligibility-{event.drive_id}", [event])
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:

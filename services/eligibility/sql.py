@@ -2,6 +2,8 @@
 
 Plans (EXPLAIN, 100,000 students): one sequential scan of ``students`` with ``meets_criteria`` inlined as its filter,
 straight into the insert; the anti-joins of REPLACE hash the drive's present selections, found by primary key prefix.
+Each statement tells the snapshot it read with itself: in the one before, marks that it saw might not have been there.
+Of some students alone: ``range_sql``.
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,6 @@ IS_NEWEST = """
 SELECT EXISTS (SELECT FROM drives WHERE drive_id = $1)
    AND NOT EXISTS (SELECT FROM evaluations WHERE drive_id = $1 AND drive_version >= $2)
 """
-SNAPSHOT = "SELECT pg_current_snapshot()::text"
 HAS_SELECTIONS = "SELECT EXISTS (SELECT FROM selections WHERE drive_id = $1 AND revoked_version IS NULL)"
 
 MEETS = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
@@ -28,8 +29,10 @@ REQUESTED = """($9::bigint IS NULL OR EXISTS (
             WHERE r.drive_id = $1 AND r.drive_version = $9 AND r.student_id = s.student_id))"""
 SEAL = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
 
+SNAPSHOT = "pg_current_snapshot()::text AS snapshot"
+
 COUNT_ELIGIBLE = f"""
-SELECT count(*) FROM students s
+SELECT count(*) AS count, {SNAPSHOT} FROM students s
  WHERE {MEETS} AND $1::integer IS NOT NULL AND $2::bigint IS NOT NULL
 """  # noqa: S608
 
@@ -39,7 +42,7 @@ WITH added AS (
     SELECT $1, s.student_id, $2, statement_timestamp() FROM students s WHERE {MEETS}
     RETURNING student_id
 )
-SELECT {SEAL} FROM added
+SELECT {SEAL}, {SNAPSHOT} FROM added
 """  # noqa: S608
 
 SELECT_LISTED = f"""
@@ -50,7 +53,7 @@ WITH added AS (
      WHERE r.drive_id = $1 AND r.drive_version = $9 AND {MEETS}
     RETURNING student_id
 )
-SELECT {SEAL} FROM added
+SELECT {SEAL}, {SNAPSHOT} FROM added
 """  # noqa: S608
 
 REPLACE = f"""
@@ -68,23 +71,37 @@ WITH wanted AS MATERIALIZED (
                         WHERE c.drive_id = $1 AND c.revoked_version IS NULL AND c.student_id = w.student_id)
     RETURNING student_id
 )
-SELECT 'added' AS what, {SEAL} FROM added
+SELECT 'added' AS what, {SEAL}, {SNAPSHOT} FROM added
 UNION ALL
-SELECT 'revoked', {SEAL} FROM revoked
+SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
 """  # noqa: S608
 
 PRESENT = f"SELECT {SEAL} FROM selections WHERE drive_id = $1 AND revoked_version IS NULL"  # noqa: S608
 
+# Of the drive's registrations, those whose students do not meet the criteria: whom version $2 revoked or, when nobody
+# had been selected before ($9 true), whoever it is (students may register for an auto-published drive at once).
+REGISTERED = f"""
+SELECT count(*) FROM registrations r JOIN students s USING (student_id)
+ WHERE r.drive_id = $1 AND NOT {MEETS}
+   AND ($9::boolean OR EXISTS (
+        SELECT FROM selections c
+         WHERE c.drive_id = $1 AND c.student_id = r.student_id AND c.revoked_version = $2::bigint))
+"""  # noqa: S608
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """``eligible``: who meets the criteria, listed or not. ``snapshot``: what the marks were read with."""
+    """``eligible``: who meets the criteria, listed or not. ``snapshot``: what the marks were read with.
+
+    ``registered``: how many lost with their marks what they had registered for.
+    """
 
     eligible: int
     selected: Sealed
     added: Sealed
     revoked: Sealed
     snapshot: str
+    registered: int = 0
 
 
 async def lock_evaluation(connection: Connection, drive_id: int) -> None:
@@ -101,37 +118,44 @@ async def select_anew(
     connection: Connection, drive_id: int, version: int, criteria: Criteria, list_version: int | None
 ) -> Evaluated:
     """Make the drive's selections what ``criteria`` (and the list) say, and tell the difference."""
-    snapshot = await connection.fetchval(SNAPSHOT)
-    arguments = _arguments(drive_id, version, criteria)
+    arguments = arguments_of(drive_id, version, criteria)
     revoked = Sealed(count=0)
-    if await connection.fetchval(HAS_SELECTIONS, drive_id):
-        rows = {row["what"]: _sealed(row) for row in await connection.fetch(REPLACE, *arguments, list_version)}
-        added, revoked = rows["added"], rows["revoked"]
-        selected = _sealed(await connection.fetchrow(PRESENT, drive_id))
-    elif list_version is None:
-        added = selected = _sealed(await connection.fetchrow(SELECT_FIRST, *arguments))
+    replaced = bool(await connection.fetchval(HAS_SELECTIONS, drive_id))
+    if replaced:
+        rows = {row["what"]: row for row in await connection.fetch(REPLACE, *arguments, list_version)}
+        added, revoked = sealed(rows["added"]), sealed(rows["revoked"])
+        selected, snapshot = sealed(await connection.fetchrow(PRESENT, drive_id)), rows["added"]["snapshot"]
     else:
-        added = selected = _sealed(await connection.fetchrow(SELECT_LISTED, *arguments, list_version))
+        listed = () if list_version is None else (list_version,)
+        row = await connection.fetchrow(SELECT_LISTED if listed else SELECT_FIRST, *arguments, *listed)
+        assert row is not None
+        added = selected = sealed(row)
+        snapshot = row["snapshot"]
     eligible = selected.count if list_version is None else await connection.fetchval(COUNT_ELIGIBLE, *arguments)
-    return Evaluated(eligible, selected, added, revoked, snapshot)
+    registered = 0
+    if revoked.count or not replaced:
+        registered = await connection.fetchval(REGISTERED, *arguments, not replaced)
+    return Evaluated(eligible, selected, added, revoked, snapshot, registered)
 
 
 async def count_only(
     connection: Connection, drive_id: int, version: int, criteria: Criteria, _list_version: int | None
 ) -> Evaluated:
     """Who would be eligible; selections stay as they are."""
-    snapshot = await connection.fetchval(SNAPSHOT)
-    eligible = await connection.fetchval(COUNT_ELIGIBLE, *_arguments(drive_id, version, criteria))
-    selected = _sealed(await connection.fetchrow(PRESENT, drive_id))
-    return Evaluated(eligible, selected, Sealed(count=0), Sealed(count=0), snapshot)
+    counted = await connection.fetchrow(COUNT_ELIGIBLE, *arguments_of(drive_id, version, criteria))
+    assert counted is not None
+    selected = sealed(await connection.fetchrow(PRESENT, drive_id))
+    return Evaluated(counted["count"], selected, Sealed(count=0), Sealed(count=0), counted["snapshot"])
 
 
-def _arguments(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, ...]:
+def arguments_of(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, ...]:
+    """``$1`` to ``$8`` of every statement that judges."""
     return (
         drive_id, version, criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs,
         criteria.branches, criteria.batch_years,
     )  # fmt: skip
 
 
-def _sealed(row: Any) -> Sealed:
+def sealed(row: Any) -> Sealed:
+    """From a row of ``SEAL``."""
     return Sealed(count=row["count"], digest=row["digest"])

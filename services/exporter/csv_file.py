@@ -3,7 +3,7 @@
 from chassis.database import Connection
 from chassis.storage import Written
 from contracts.exports import ExportRequested
-from services.exporter.sql import csv_query
+from services.exporter.sql import copy, csv_query
 
 BYTE_ORDER_MARK = "\ufeff".encode()
 
@@ -12,12 +12,4 @@ async def write(connection: Connection, asked: ExportRequested, file: Written) -
     """The file's rows. The server waits while the storage is slower than it is."""
     if asked.byte_order_mark:
         await file.write(BYTE_ORDER_MARK)
-    status = await connection.copy_from_query(
-        csv_query(asked), output=file.write, format="csv", header=True, delimiter=asked.delimiter, encoding="utf-8"
-    )
-    return rows_in(status)
-
-
-def rows_in(status: str) -> int:
-    """``COPY 42``: 42."""
-    return int(status.rpartition(" ")[2])
+    return await copy(connection, csv_query(asked), file.write, format="csv", header=True, delimiter=asked.delimiter)

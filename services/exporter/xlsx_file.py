@@ -16,8 +16,7 @@ from xml.sax.saxutils import escape
 from chassis.database import Connection
 from chassis.storage import Written
 from contracts.exports import ExportRequested
-from services.exporter.csv_file import rows_in
-from services.exporter.sql import xlsx_query
+from services.exporter.sql import copy, xlsx_query
 
 # What a sheet may have at most, its header included; and less than a member of a package may have without Zip64.
 ROWS_A_SHEET = 1_048_576
@@ -72,10 +71,10 @@ async def write(connection: Connection, asked: ExportRequested, file: Written) -
             if len(block) >= BLOCK_BYTES:
                 await hand_on()
 
-        status = await connection.copy_from_query(xlsx_query(asked), output=take, format="text", encoding="utf-8")
+        rows = await copy(connection, xlsx_query(asked), take, format="text")
         await hand_on()
         await file.write(await _in_thread(book.finish))
-    return rows_in(status)
+    return rows
 
 
 async def _in_thread(work: Callable[[], bytes]) -> bytes:

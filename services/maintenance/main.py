@@ -9,10 +9,10 @@ from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.service import Background
 from chassis.storage import Storage
-from chassis.work import LongWork
+from chassis.work import LongWork, Work
 from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
-from services.maintenance import handlers
+from services.maintenance import checks, handlers
 from services.maintenance.clock import clocks
 from services.maintenance.expiry import rounds
 from services.maintenance.gauges import Gauges
@@ -22,7 +22,10 @@ from services.maintenance.settings import MaintenanceSettings
 def create_app(settings: MaintenanceSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
-    work = {Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed)}
+    work: dict[Kind, Work | LongWork] = {
+        Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed),
+        Kind.CHECK: Work(handle=checks.answer, failed=checks.failed),
+    }
     return worker_app(
         settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(_beside, settings, storage)
     )

@@ -10,6 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("contracts", "chassis")
+# Whatever a command imports when it is called, but what only a checkout can do (`up`, `demo`).
+OF_THE_COMMAND_LINE = (
+    "cli.main, cli.doctor.examination, cli.deployment.secret_files, cli.replay.verification, cli.sample.seeding, "
+    "cli.doors.logins, services.api.users.passwords, services.maintenance.sql, migrations.runner, io; "
+    "migrations.runner.print_sql(io.StringIO(), None)"
+)
 # What an image of the service holds, and what it runs.
 SERVICES = {
     "api": ("services.api.main", ("services/__init__.py", "services/api")),
@@ -17,6 +23,7 @@ SERVICES = {
     "exporter": ("services.exporter.main", ("services/__init__.py", "services/exporter")),
     "maintenance": ("services.maintenance.main", ("services/__init__.py", "services/maintenance")),
     "relay": ("chassis.relay_process", ()),
+    "cli": (OF_THE_COMMAND_LINE, ("services", "migrations", "cli")),
 }
 
 
@@ -33,9 +40,18 @@ def test_a_service_needs_only_its_own_group_and_folders(name: str, tmp_path: Pat
         **{key: value for key, value in os.environ.items() if not key.startswith("VIRTUAL_ENV")},
         "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv"),
     }
-    group = ["--group", name] if name != "relay" else []
     synced = subprocess.run(
-        ["uv", "sync", "--frozen", "--no-default-groups", "--no-install-project", "--python", sys.executable, *group],
+        [
+            "uv",
+            "sync",
+            "--frozen",
+            "--no-default-groups",
+            "--no-install-project",
+            "--python",
+            sys.executable,
+            "--group",
+            name,
+        ],
         cwd=tmp_path / "app",
         env=environment,
         capture_output=True,

@@ -55,7 +55,8 @@ async def test_publishing_again_replaces_and_counts_the_difference(
         [job] = await done(runner, listed.json()["job"]["id"])
         assert job.result == {
             "drive_id": drive["drive_id"], "drive_version": 3, "eligible": len(everyone), "selected": 3,
-            "newly_selected": 0, "no_longer_selected": len(everyone) - 3, "unchanged": 3,
+            "newly_selected": 0, "no_longer_selected": len(everyone) - 3,
+            "registered_no_longer_eligible": 0, "unchanged": 3,
         }  # fmt: skip
         assert await selected(owner, drive["drive_id"]) == everyone[:3]
         again = await api.post(f"{path}/publish", "COORDINATOR")

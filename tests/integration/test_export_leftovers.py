@@ -92,12 +92,13 @@ def test_an_export_of_a_newer_release_is_told_to_have_failed() -> None:
     assert handlers.failed(claimed, "why") == (claimed.subject, ExportFailed(export_id=claimed.id, reason="why"))
 
 
-async def test_a_failed_attempt_tells_no_more_how_far_it_is(
+async def test_a_storage_that_refuses_midway_ends_the_attempt_and_its_progress(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuses(_self: Written, _content: bytes) -> None:
         raise StorageFailed("The storage does not take this file.")
 
+    # The server has sent all, and stands there for ever to who waits for more.
     monkeypatch.setattr(Written, "write", refuses)
     url = as_role(database_url, "placewire_exporter")
     database = Database(url, pool_size=2, application_name="test")

@@ -35,6 +35,8 @@ REFUSED_BY_DATA = {
     "POST /api/students/import": "422",  # a file with a row that is wrong
     "POST /api/exports": "422",  # columns that the kind does not have, a drive for a kind that has none
     "POST /api/registrations/{drive_id}/export": "422",  # columns that registrations do not have
+    "GET /api/drives/{drive_id}/eligibility": "422",  # a moment that has not come yet
+    "GET /api/eligibility/{drive_id}/explain": "422",  # the same; and staff who do not say whom they ask about
 }
 # Nothing random gets in here: a signature, a password.
 NEVER_ACCEPTED = {"GET /uploads/job-descriptions/{name}", "POST /api/auth/login", "POST /api/auth/password"}

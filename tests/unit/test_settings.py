@@ -23,6 +23,8 @@ PROCESSES: list[type[BaseSettings]] = [
     MaintenanceSettings,
 ]
 OF_THE_COMMAND_LINE = {"MIGRATION_DATABASE_URL"}
+# Says where settings are, and so is none.
+BEFORE_ALL = {"SECRETS_DIR"}
 
 
 def documented() -> dict[str, str]:
@@ -32,7 +34,7 @@ def documented() -> dict[str, str]:
 
 def test_every_setting_is_in_the_example_and_nothing_else() -> None:
     names = {name.upper() for settings in PROCESSES for name in settings.model_fields}
-    assert documented().keys() == names | OF_THE_COMMAND_LINE
+    assert documented().keys() == names | OF_THE_COMMAND_LINE | BEFORE_ALL
 
 
 def test_the_example_shows_the_defaults() -> None:
@@ -120,3 +122,19 @@ def test_answers_never_name_jobs_that_have_expired(environment: pytest.MonkeyPat
     with pytest.raises(SystemExit) as told:
         load(MaintenanceSettings)
     assert str(told.value) == "JOBS_KEPT_DAYS is wrong: it must be at least IDEMPOTENCY_KEYS_KEPT_DAYS"
+
+
+def test_what_the_environment_does_not_say_is_read_from_files(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.delenv("JWT_SECRET")
+    environment.setenv("SECRETS_DIR", str(tmp_path))
+    (tmp_path / "jwt_secret").write_text("z" * 40 + "\n")
+    (tmp_path / "internal_secret").write_text("not this one: the environment goes first")
+    settings = load(ApiSettings)
+    assert settings.jwt_secret.get_secret_value() == "z" * 40
+    assert settings.internal_secret.get_secret_value() == "y" * 32
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("SECRETS_DIR", str(tmp_path / "none"))
+    with pytest.raises(SystemExit, match="SECRETS_DIR is wrong: there is no folder"):
+        load(ApiSettings)

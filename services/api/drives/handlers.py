@@ -37,6 +37,8 @@ async def create(
     """The new drive's id, and what was recorded. Raises ``Invalid`` for a job domain that is not there."""
     await _require_domain(connection, posting.domain_id)
     drive_id = await sql.next_id(connection)
+    if auto_publish:
+        await sql.take_turn(connection)
     events = decide(Drive(), CreateDrive(drive_id, posting, posted_by, auto_publish))
     return drive_id, (events, await _append(connection, drive_id, 0, events, cause, new_id))
 
@@ -48,11 +50,11 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
     """
     if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
         await sql.close_gate(connection, command.drive_id)
+    if isinstance(command, DeleteDrive):
+        await sql.lock_evaluation(connection, command.drive_id)
     drive = await _load(connection, command.drive_id)
     if isinstance(command, ReviseDrive):
         await _require_domain(connection, command.changes.get("domain_id"))
-    if isinstance(command, DeleteDrive):
-        await sql.lock_evaluation(connection, command.drive_id)
     events = decide(drive, command)
     return events, await _append(connection, command.drive_id, drive.version, events, cause, new_id)
 
@@ -80,6 +82,7 @@ async def publish_listed(
 
 
 async def _load(connection: Connection, drive_id: int) -> Drive:
+    await sql.take_turn(connection)
     return fold(recorded.event for recorded in await event_store.read(connection, f"drive-{drive_id}"))
 
 

@@ -28,6 +28,11 @@ LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' |
 CLOSE_GATE = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
 ENTER_GATE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
 
+# Commands on drives take turns with changes of marks, which ask the drives they concern to judge students again: a
+# drive that changes is either seen by them, or evaluated after them; and neither makes the other's version wrong.
+TAKE_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
+SHARE_TURN = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
+
 # Of the asked ids, those that are no student who meets the drive's criteria; hash join against the list.
 NOT_ELIGIBLE = """
 SELECT asked.id FROM unnest($2::integer[]) AS asked (id)
@@ -75,6 +80,17 @@ async def enter_gate(connection: Connection, drive_id: int) -> None:
     """Until the transaction ends the drive's registrations are not stopped, its attendance not published, nor is it
     deleted. What stood before is seen by the next statement, not by this one."""
     await connection.execute(ENTER_GATE, drive_id)
+
+
+async def take_turn(connection: Connection) -> None:
+    """Until the transaction ends nobody whose marks change decides which drives that concerns. The last of the locks:
+    who has it waits for nothing."""
+    await connection.execute(TAKE_TURN)
+
+
+async def share_turn(connection: Connection) -> None:
+    """Until the transaction ends no drive changes; others whose marks change are not held up."""
+    await connection.execute(SHARE_TURN)
 
 
 async def not_eligible(connection: Connection, drive_id: int, student_ids: list[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.drives import Criteria
 
@@ -28,9 +28,33 @@ class Record(NamedTuple):
     batch_year: int | None
 
 
+class Judged(NamedTuple):
+    """One criterion that the drive sets: what it asks for, what the record says, and the reason if it fails."""
+
+    criterion: str
+    required: Any
+    actual: Any
+    reason: Reason | None
+
+
 def reasons_against(record: Record, criteria: Criteria) -> list[Reason]:
     """Every reason, each once, in the order of the criteria; empty means eligible. No limit, no reason."""
-    found = (
+    return list(dict.fromkeys(reason for reason in _each(record, criteria) if reason))
+
+
+def judged(record: Record, criteria: Criteria) -> list[Judged]:
+    """Every criterion that is set, in their order, each with its own verdict."""
+    names = zip(Criteria.model_fields, record, _each(record, criteria), strict=True)
+    return [
+        Judged(name, required, actual, reason)
+        for name, actual, reason in names
+        if (required := getattr(criteria, name)) is not None
+    ]
+
+
+def _each(record: Record, criteria: Criteria) -> tuple[Reason | None, ...]:
+    """In the order of the fields of both."""
+    return (
         _floor(criteria.min_cgpa, record.cgpa, Reason.CGPA),
         _floor(criteria.min_10th, record.tenth_percent, Reason.TENTH),
         _floor(criteria.min_12th, record.twelfth_percent, Reason.TWELFTH),
@@ -38,7 +62,6 @@ def reasons_against(record: Record, criteria: Criteria) -> list[Reason]:
         _one_of(criteria.branches, record.branch, Reason.BRANCH),
         _one_of(criteria.batch_years, record.batch_year, Reason.BATCH),
     )
-    return list(dict.fromkeys(reason for reason in found if reason))
 
 
 def _floor(limit: Decimal | None, mark: Decimal | None, reason: Reason) -> Reason | None:

@@ -32,9 +32,9 @@ CANCEL = documented(
 )
 FOLLOW = documented(
     {
-        "schema": {"type": "string"},
-        # The `itemSchema` of OpenAPI 3.2, which 3.1 does not have: one event.
-        "x-itemSchema": {
+        # Of each event. OpenAPI 3.2 has `itemSchema` for that; 3.1 has nothing, and its readers take this one so.
+        "schema": {
+            "description": "One event of the stream.",
             "type": "object",
             "required": ["data"],
             "properties": {

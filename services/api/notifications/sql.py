@@ -32,6 +32,9 @@ WAYS = (
     """n.audience = 'SELECTED' AND n.created_at >= me.created_at AND me.role = 'STUDENT' AND (
         SELECT true FROM selections s
          WHERE s.drive_id = n.entity_id AND s.student_id = me.user_id AND s.selected_version = n.drive_version)""",
+    """n.audience = 'DESELECTED' AND n.created_at >= me.created_at AND me.role = 'STUDENT' AND (
+        SELECT true FROM selections s
+         WHERE s.drive_id = n.entity_id AND s.student_id = me.user_id AND s.revoked_version = n.drive_version)""",
     """n.audience = 'REGISTERED' AND me.role = 'STUDENT' AND n.entity_type = 'drive' AND n.entity_id = ANY (
         ARRAY (SELECT r.drive_id FROM registrations r WHERE r.student_id = me.user_id))""",
 )

@@ -32,7 +32,7 @@ def _instant() -> Column[datetime]:
 
 
 class Notification(SQLModel, table=True):
-    """Written once for an audience: a role, ``SELECTED``, ``REGISTERED`` or ``USER``."""
+    """Written once for an audience: a role, ``SELECTED``, ``DESELECTED``, ``REGISTERED`` or ``USER``."""
 
     __tablename__ = "notifications"
     __table_args__ = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import asyncpg
 
@@ -9,6 +10,8 @@ from chassis import event_store
 from chassis.database import Connection
 from chassis.errors import Refused
 from chassis.event_store import Cause, NewId
+from contracts.students import StudentEnrolled, StudentRange, StudentRecordRevised
+from services.api.students import reevaluation
 from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold
 from services.api.users import sql as users
 
@@ -20,7 +23,9 @@ async def enrol(
     stream = f"student-{command.student_id}"
     events = decide(Student(), command)
     with _unique(email=command.email, roll_number=command.record.roll_number):
-        await event_store.append(connection, stream, events, cause, expected_version=0, new_id=new_id)
+        done = await event_store.append(connection, stream, events, cause, expected_version=0, new_id=new_id)
+    only = StudentRange(first=command.student_id, last=command.student_id)
+    await reevaluation.ask_for_newcomers(connection, only, replace(cause, causation_id=done.ids[0]))
     if password_hash is not None:
         await users.put_password(connection, command.student_id, password_hash)
 
@@ -33,7 +38,16 @@ async def revise(connection: Connection, command: ReviseRecord, cause: Cause, ne
     if not events:
         return
     with _unique(roll_number=command.changes.get("roll_number", "")):
-        await event_store.append(connection, stream, events, cause, expected_version=student.version, new_id=new_id)
+        done = await event_store.append(
+            connection, stream, events, cause, expected_version=student.version, new_id=new_id
+        )
+    if student.record is not None and reevaluation.concerns_eligibility(_changed(events)):
+        caused = replace(cause, causation_id=done.ids[-1])
+        await reevaluation.ask_for_revised(connection, command.student_id, student.record, caused)
+
+
+def _changed(events: list[StudentEnrolled | StudentRecordRevised]) -> list[str]:
+    return [name for event in events if isinstance(event, StudentRecordRevised) for name in event.changed]
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from chassis import event_store
 from chassis.database import Connection
 from chassis.errors import Invalid, Refused
 from chassis.event_store import Cause, NewId
-from contracts.students import StudentsImported
-from services.api.students import import_sql
+from contracts.students import StudentRange, StudentsImported
+from services.api.students import import_sql, reevaluation
 from services.api.students.import_sql import Judged
 from services.api.students.student_file import StudentFile, copy_chunks
 
@@ -59,9 +59,11 @@ async def enrol_staged(connection: Connection, judged: Judged, cause: Cause, new
     metadata = orjson.dumps(replace(cause, causation_id=event_id).metadata()).decode()
     await import_sql.take_time(connection)
     digest, line = 0, 0
+    ids: list[int] = []
     try:
         while done := await import_sql.enrol(connection, after_line=line, limit=ROWS_AT_ONCE, metadata=metadata):
             digest, line = digest ^ done.digest, done.line
+            ids += [done.first_id, done.last_id]
     except asyncpg.UniqueViolationError as error:
         raise Refused(
             "A student of this file was enrolled while it was being imported. Nothing was changed; "
@@ -71,6 +73,8 @@ async def enrol_staged(connection: Connection, judged: Judged, cause: Cause, new
     await event_store.append(
         connection, f"import-{import_id}", [event], cause, expected_version=0, new_id=lambda _: event_id
     )
+    newcomers = StudentRange(first=min(ids), last=max(ids))
+    await reevaluation.ask_for_newcomers(connection, newcomers, replace(cause, causation_id=event_id), import_id)
     return report(judged, import_id)
 
 

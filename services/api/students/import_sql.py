@@ -42,7 +42,8 @@ WITH fresh AS MATERIALIZED (
     RETURNING w
 )
 SELECT f.*, (SELECT project('student', array_agg(w)) FROM written) AS projected
-  FROM (SELECT count(*) AS count, max(line) AS line, bit_xor(hashint8extended(student_id, 0)) AS digest FROM fresh) f
+  FROM (SELECT count(*) AS count, max(line) AS line, bit_xor(hashint8extended(student_id, 0)) AS digest,
+               min(student_id) AS first_id, max(student_id) AS last_id FROM fresh) f
 """  # noqa: S608
 
 
@@ -58,11 +59,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """``line``: the last one done."""
+    """``line``: the last one done; ``first_id`` to ``last_id``: the students, and perhaps others enrolled meanwhile."""
 
     count: int
     line: int
     digest: int
+    first_id: int
+    last_id: int
 
 
 async def create_staging(connection: Connection) -> None:
@@ -102,4 +105,6 @@ async def enrol(connection: Connection, *, after_line: int, limit: int, metadata
     """Enrol the next ``limit`` rows: streams, events and read tables. ``None`` when there are no more."""
     row = await connection.fetchrow(ENROL, after_line, limit, metadata)
     assert row is not None
-    return Enrolled(row["count"], row["line"], row["digest"]) if row["count"] else None
+    if not row["count"]:
+        return None
+    return Enrolled(row["count"], row["line"], row["digest"], row["first_id"], row["last_id"])

@@ -1,0 +1,80 @@
+# One file, one image for each service: docker build --build-arg SERVICE=api --tag placewire-api .
+# SERVICE: api, eligibility, exporter, maintenance, relay, or cli (the `placewire` command: migrations and all).
+# Each holds its own dependency group and its own folders, and nothing else (tests/e2e/test_closure.py).
+ARG PYTHON=3.12.11-slim-bookworm
+ARG UV=0.13.9
+ARG SERVICE=api
+
+FROM python:${PYTHON} AS python
+
+# What uv.lock says, and nothing newer.
+FROM python AS dependencies
+ARG UV
+ARG SERVICE
+RUN --mount=type=cache,target=/root/.cache/pip pip install --disable-pip-version-check "uv==${UV}"
+WORKDIR /app
+ENV UV_PROJECT_ENVIRONMENT=/opt/venv UV_PYTHON=/usr/local/bin/python UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+RUN --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=bind,source=pyproject.toml,target=pyproject.toml \
+    --mount=type=bind,source=uv.lock,target=uv.lock \
+    uv sync --frozen --no-default-groups --group "${SERVICE}" --no-install-project
+
+FROM python AS shared
+WORKDIR /app
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0
+COPY contracts contracts
+COPY chassis chassis
+
+# Healthy means ready: the database answers.
+FROM shared AS server
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/readyz\", timeout=4)"]
+
+FROM server AS code-api
+ENV PORT=5000
+COPY services/__init__.py services/
+COPY services/api services/api
+CMD ["python", "-m", "services.api"]
+
+FROM server AS code-eligibility
+ENV PORT=5001
+COPY services/__init__.py services/
+COPY services/eligibility services/eligibility
+CMD ["python", "-m", "services.eligibility"]
+
+FROM server AS code-exporter
+ENV PORT=5002
+COPY services/__init__.py services/
+COPY services/exporter services/exporter
+CMD ["python", "-m", "services.exporter"]
+
+FROM server AS code-maintenance
+ENV PORT=5003
+COPY services/__init__.py services/
+COPY services/maintenance services/maintenance
+CMD ["python", "-m", "services.maintenance"]
+
+FROM server AS code-relay
+ENV PORT=5004
+CMD ["python", "-m", "chassis.relay_process"]
+
+FROM shared AS code-cli
+COPY services services
+COPY migrations migrations
+COPY cli cli
+ENTRYPOINT ["python", "-m", "cli.main"]
+CMD ["--help"]
+
+FROM code-${SERVICE} AS service
+ARG SERVICE
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="placewire-${SERVICE}" \
+      org.opencontainers.image.description="Placewire, the backend of a campus placement cell: ${SERVICE}" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=dependencies /opt/venv /opt/venv
+# The one folder that is written to, where files are kept in a folder: a volume goes here.
+RUN install -d -o 10001 -g 10001 -m 0750 /var/lib/placewire/uploads
+USER 10001:10001

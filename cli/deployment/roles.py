@@ -1,0 +1,53 @@
+"""Passwords of the database roles, as the server keeps them: it never hears the password, and no log can hold it."""
+
+import hashlib
+import hmac
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+
+from chassis.database import connect_alone, translated
+from cli.failures import WRONG_USE, Failure
+
+ROLES = tuple(f"placewire_{name}" for name in ("api", "eligibility", "exporter", "maintenance", "relay"))
+# The secret that holds a role's password.
+PASSWORD_OF = {role: f"{role}_password" for role in ROLES}
+# What Postgres itself uses (scram_iterations).
+ITERATIONS = 4096
+SALT_BYTES = 16
+
+
+def scram_verifier(password: str, salt: bytes | None = None) -> str:
+    """What ``ALTER ROLE ... PASSWORD`` takes instead of ``password``: from it nobody gets the password back.
+
+    Source: RFC 5802, section 3; the format is that of PostgreSQL 18, chapter 54.3 (pg_authid).
+    Raises ``Failure`` for letters outside ASCII: those would have to be normalised first (SASLprep).
+    """
+    if not (password.isascii() and password.isprintable() and password):
+        raise Failure("a role's password has only printable ASCII letters", WRONG_USE)
+    salt = salt or os.urandom(SALT_BYTES)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ITERATIONS)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    stored = hashlib.sha256(client).digest()
+    return f"SCRAM-SHA-256${ITERATIONS}:{_text(salt)}${_text(stored)}:{_text(server)}"
+
+
+async def set_passwords(owner_url: str, passwords: Mapping[str, str]) -> None:
+    """Give each role in ``passwords`` its password, all or none. Connections that are open stay.
+
+    Raises the driver's errors: there is no such role, or ``owner_url`` may not do that.
+    """
+    connection = await connect_alone(owner_url, application_name="placewire-cli")
+    try:
+        with translated(connection):
+            async with connection.transaction():
+                for role, password in passwords.items():
+                    # No parameters in a utility statement; neither name nor verifier holds a quote.
+                    await connection.execute(f"ALTER ROLE {role} PASSWORD '{scram_verifier(password)}'")
+    finally:
+        await connection.close()
+
+
+def _text(binary: bytes) -> str:
+    return b64encode(binary).decode()

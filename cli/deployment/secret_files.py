@@ -1,0 +1,86 @@
+"""The secrets of one installation, as files: a folder for each process, with what it needs and nothing else.
+
+A process finds its folder by SECRETS_DIR. Whatever is not given is made up, once, and kept.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from cli.deployment.roles import PASSWORD_OF
+from cli.failures import WRONG_USE, Failure
+
+OPERATOR = "operator"
+MADE = ("jwt_secret", "internal_secret", "postgres_password", "grafana_password", *PASSWORD_OF.values())
+MIN_LENGTH = 32
+# The folder is the boundary: it is mounted where its process runs, and nowhere else. Whoever runs there may read it.
+READABLE = 0o444
+
+SHARED = {"api": ("jwt_secret", "internal_secret")} | dict.fromkeys(
+    ("eligibility", "exporter", "maintenance"), ("internal_secret",)
+)
+KEEPS_FILES = ("api", "exporter", "maintenance")
+
+
+def write(folder: Path, database_url: str, storage_url: str, given: Mapping[str, str]) -> list[str]:
+    """Make or complete the folders of all processes below ``folder``; the names of the secrets that were made up.
+
+    ``database_url``: the owner's address, without a password. ``given``: by name, in small letters; an empty one is
+    not given. Raises ``Failure`` for one that is too short to be safe.
+    """
+    kept = _read(folder / OPERATOR)
+    values, made = {}, []
+    for name in MADE:
+        value = given.get(name) or kept.get(name)
+        if value is None:
+            made.append(name)
+        values[name] = value or secrets.token_urlsafe(36)
+    for name in ("jwt_secret", "internal_secret"):
+        if len(values[name]) < MIN_LENGTH:
+            raise Failure(f"{name.upper()} is too short: at least {MIN_LENGTH} characters", WRONG_USE)
+    for process, files in _folders(values, database_url, storage_url).items():
+        for name, value in files.items():
+            _put(folder / process / name, value)
+    return made
+
+
+def _folders(values: Mapping[str, str], database_url: str, storage_url: str) -> dict[str, dict[str, str]]:
+    addresses = {role: with_login(database_url, role, values[secret]) for role, secret in PASSWORD_OF.items()}
+    folders = {role.removeprefix("placewire_"): {"database_url": address} for role, address in addresses.items()}
+    for process, names in SHARED.items():
+        folders[process] |= {name: values[name] for name in names}
+    for process in KEEPS_FILES:
+        folders[process]["storage_url"] = storage_url
+    owner = urlsplit(database_url).username or "postgres"
+    folders[OPERATOR] = dict(values) | {
+        "database_url": addresses["placewire_api"],
+        "migration_database_url": with_login(database_url, owner, values["postgres_password"]),
+        "storage_url": storage_url,
+    }
+    folders["postgres"] = {"postgres_password": values["postgres_password"]}
+    folders["grafana"] = {"grafana_password": values["grafana_password"]}
+    return folders
+
+
+def with_login(url: str, role: str, password: str) -> str:
+    """``url`` with ``role`` and its ``password`` in it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"))
+
+
+def _read(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()} if folder.is_dir() else {}
+
+
+def _put(path: Path, value: str) -> None:
+    """Whole or not at all: a process may be reading it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, READABLE), "w") as file:
+        os.fchmod(file.fileno(), READABLE)
+        file.write(value)
+    scratch.replace(path)

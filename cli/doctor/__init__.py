@@ -1,0 +1,1 @@
+"""What may be wrong with an installation, looked at from outside: one module for each thing looked at."""

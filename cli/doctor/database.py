@@ -1,0 +1,109 @@
+"""Postgres: can it be reached, is it new enough, its clock; tables, roles and grants as the migrations leave them."""
+
+import time
+from collections.abc import AsyncIterator
+
+import asyncpg
+
+from chassis.database import Connection, connect_alone
+from chassis.errors import Unavailable
+from cli.deployment.roles import ROLES
+from cli.doctor.finding import Finding, ok, wrong
+from cli.failures import one_line
+from migrations.runner import newest_revision
+
+MIN_VERSION = 18
+# Tokens between services live 60 s, with 10 s of grace.
+MAX_SKEW_S = 5.0
+
+REVISION = "SELECT version_num FROM public.alembic_version"
+# The least that shows a role's work is possible; all of it: migrations/sql.
+NEEDED = {
+    "placewire_api": (("es.event", "INSERT"), ("es.job", "INSERT"), ("drives", "UPDATE"), ("students", "SELECT")),
+    "placewire_eligibility": (("es.job", "UPDATE"), ("selections", "INSERT"), ("es.canary", "UPDATE")),
+    "placewire_exporter": (("es.job", "UPDATE"), ("registrations", "SELECT"), ("es.canary", "UPDATE")),
+    "placewire_maintenance": (("es.job", "UPDATE"), ("branch_counts", "MAINTAIN"), ("es.canary", "UPDATE")),
+    "placewire_relay": (("es.outbox", "DELETE"), ("es.event", "SELECT")),
+}
+LACKING = """
+SELECT role, string_agg(privilege || ' on ' || relation, ', ') AS what
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS needed (role, relation, privilege)
+ WHERE NOT has_table_privilege(role, relation, privilege) GROUP BY role ORDER BY role
+"""
+PRESENT = "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls AS almighty FROM pg_roles WHERE rolname = ANY ($1)"
+
+
+async def look(url: str) -> AsyncIterator[Finding]:
+    """All findings about the database at ``url``; only the first when it cannot be reached."""
+    try:
+        connection = await connect_alone(url, application_name="placewire-doctor")
+    except (Unavailable, OSError, asyncpg.PostgresError, ValueError) as error:
+        mend = "start Postgres, or correct DATABASE_URL (role, password, host, database)"
+        yield wrong("database", f"it cannot be reached: {one_line(error.__cause__ or error)}", mend)
+        return
+    try:
+        role = await connection.fetchval("SELECT current_user")
+        yield ok("database", f"reached as {role}")
+        yield await _version(connection)
+        yield await _clock(connection)
+        revision = await _revision(connection)
+        yield revision
+        if revision.state == "ok":
+            async for finding in _roles(connection):
+                yield finding
+    finally:
+        await connection.close()
+
+
+async def _version(connection: Connection) -> Finding:
+    version = await connection.fetchval("SHOW server_version")
+    if int(str(version).partition(".")[0].split()[0]) < MIN_VERSION:
+        return wrong("versions", f"Postgres is {version}", f"use Postgres {MIN_VERSION} or newer")
+    return ok("versions", f"Postgres {version}")
+
+
+async def _clock(connection: Connection) -> Finding:
+    before = time.time()
+    theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
+    skew_s = theirs - (before + time.time()) / 2
+    if abs(skew_s) > MAX_SKEW_S:
+        says = f"this machine and the database are {abs(skew_s):.1f} s apart"
+        return wrong("clock", says, "run an NTP client on both: tokens would be refused as expired")
+    return ok("clock", f"{abs(skew_s) * 1000:.0f} ms from the database's")
+
+
+async def _revision(connection: Connection) -> Finding:
+    newest = newest_revision()
+    try:
+        found = await connection.fetchval(REVISION)
+    except asyncpg.UndefinedTableError:
+        return wrong("migrations", "there are no tables yet", "run `placewire migrate`")
+    except asyncpg.InsufficientPrivilegeError:
+        # Only the owner reads that table; what it has brought about can be seen by all.
+        known = await connection.fetchval("SELECT to_regclass('es.job') IS NOT NULL")
+        if known:
+            return ok("migrations", "there are tables (set MIGRATION_DATABASE_URL to see which revision)")
+        return wrong("migrations", "there are no tables yet", "run `placewire migrate`")
+    if found == newest:
+        return ok("migrations", f"at the newest revision, {newest}")
+    if str(found) < newest:
+        return wrong("migrations", f"at revision {found}, this release needs {newest}", "run `placewire migrate`")
+    return wrong("migrations", f"at revision {found}, newer than this release ({newest})", "use the newer release")
+
+
+async def _roles(connection: Connection) -> AsyncIterator[Finding]:
+    present = {row["rolname"]: row for row in await connection.fetch(PRESENT, list(ROLES))}
+    found = []
+    if missing := sorted(set(ROLES) - present.keys()):
+        found.append(wrong("roles", f"missing: {', '.join(missing)}", "run `placewire migrate` as the owner"))
+    for name, row in present.items():
+        if not row["rolcanlogin"]:
+            found.append(wrong("roles", f"{name} may not log in", f"ALTER ROLE {name} LOGIN"))
+        if row["almighty"]:
+            found.append(wrong("roles", f"{name} may do anything", f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS"))
+    needed = [(role, *what) for role in present for what in NEEDED[role]]
+    for row in await connection.fetch(LACKING, *(list(column) for column in zip(*needed, strict=True))):
+        says = f"{row['role']} lacks {row['what']}"
+        found.append(wrong("grants", says, f"grant it, as migrations/sql does: GRANT {row['what']} TO {row['role']}"))
+    for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need and no more power than that")]:
+        yield finding

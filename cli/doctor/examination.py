@@ -1,0 +1,42 @@
+"""The whole of ``doctor``, in the order in which one thing needs the other."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from pydantic import ValidationError
+
+from chassis.settings import KafkaSettings
+from cli.doctor import database, kafka, queue, settings
+from cli.doctor.finding import Finding, State, wrong
+
+
+async def examine(url: str, environment: Mapping[str, str], *, queue_within_s: float | None) -> AsyncIterator[Finding]:
+    """Everything that can be seen from here. ``queue_within_s``: also send a job, and wait for it so long."""
+    async for finding in settings.versions():
+        yield finding
+    async for finding in settings.secrets(environment):
+        yield finding
+    async for finding in settings.storage(environment):
+        yield finding
+    tables = False
+    async for finding in database.look(url):
+        yield finding
+        tables = tables or (finding.what == "migrations" and finding.state is State.OK)
+    async for finding in _bus():
+        yield finding
+    if tables:
+        async for finding in queue.look(url):
+            yield finding
+        if queue_within_s is not None:
+            async for finding in queue.send(url, queue_within_s):
+                yield finding
+
+
+async def _bus() -> AsyncIterator[Finding]:
+    try:
+        found = KafkaSettings()
+    except ValidationError as error:
+        names = ", ".join(str(problem["loc"][0]).upper() for problem in error.errors())
+        yield wrong("Kafka", f"its settings are wrong: {names}", "see .env.example")
+        return
+    async for finding in kafka.look(found):
+        yield finding

@@ -1,0 +1,77 @@
+"""Kafka: can it be reached, and are the topics there as the contracts describe them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+
+from chassis.bus import client_options
+from chassis.kafka_topics import every_topic
+from chassis.settings import KafkaSettings
+from cli.doctor.finding import Finding, ok, wrong
+from cli.failures import one_line
+from contracts.topics import Topic
+
+TIMEOUT_S = 10.0
+RETENTION = "retention.ms"
+
+
+async def look(settings: KafkaSettings) -> AsyncIterator[Finding]:
+    """All findings about the bus; only the first when it cannot be reached. Work is done without it, by HTTP."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await admin.start()
+            topics = {topic["topic"]: topic for topic in await admin.describe_topics() if not topic["error_code"]}
+            brokers = len((await admin.describe_cluster())["brokers"])
+            kept = await _retention(admin, [topic.name for topic in every_topic() if topic.name in topics])
+    except (KafkaError, OSError, TimeoutError, ValueError) as error:
+        says = f"{settings.kafka_bootstrap_servers} cannot be reached: {type(error).__name__} {one_line(error)}"
+        mend = (
+            "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ settings; jobs go by HTTP meanwhile"
+        )
+        yield wrong("Kafka", says, mend)
+        return
+    finally:
+        await admin.close()
+    yield ok("Kafka", f"{brokers} broker{'s' if brokers != 1 else ''} at {settings.kafka_bootstrap_servers}")
+    found = [finding for topic in every_topic() for finding in compared(topic, topics, kept, settings)]
+    for finding in found or [ok("topics", f"{len(every_topic())} topics, as the contracts describe them")]:
+        yield finding
+
+
+async def _retention(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, str]:
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {RETENTION: ""}) for name in names]
+    answers = await admin.describe_configs(asked) if asked else []
+    resources = [resource for answer in answers for resource in answer.to_object()["resources"]]
+    return {
+        resource["resource_name"]: entry["config_value"]
+        for resource in resources
+        for entry in resource["config_entries"]
+        if entry["config_names"] == RETENTION
+    }
+
+
+def compared(
+    topic: Topic, present: Mapping[str, Any], kept: Mapping[str, str], settings: KafkaSettings
+) -> list[Finding]:
+    if topic.name not in present:
+        return [wrong("topics", f"{topic.name} is missing", "start a relay: it creates what is missing")]
+    found = []
+    partitions = present[topic.name]["partitions"]
+    command = f"kafka-configs.sh --alter --entity-type topics --entity-name {topic.name}"
+    if len(partitions) != topic.partitions:
+        says = f"{topic.name} has {len(partitions)} partitions, expected were {topic.partitions}"
+        mend = "more are good for more consumers, once keys have found their new places; fewer cannot be mended by hand"
+        found.append(wrong("topics", says, mend))
+    if (retention := kept.get(topic.name)) != str(topic.retention_ms):
+        says = f"{topic.name} keeps messages for {retention} ms, expected was {topic.retention_ms}"
+        found.append(wrong("topics", says, f"{command} --add-config {RETENTION}={topic.retention_ms}"))
+    replicas = min((len(partition["replicas"]) for partition in partitions), default=0)
+    if replicas < settings.kafka_replication_factor:
+        says = f"{topic.name} has {replicas} replicas, KAFKA_REPLICATION_FACTOR is {settings.kafka_replication_factor}"
+        found.append(wrong("topics", says, "kafka-reassign-partitions.sh gives a topic more replicas"))
+    return found

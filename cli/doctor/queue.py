@@ -1,0 +1,123 @@
+"""The queue: how it stands, and a job that goes all the way through it, or that says where it stopped."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+from uuid_utils.compat import uuid7
+
+from chassis import event_store, jobs, notify
+from chassis.breaker import MAX_CANARY_AGE_S, MAX_OUTBOX_AGE_S
+from chassis.database import Connection, connect_alone, translated
+from chassis.event_store import Cause
+from cli.doctor.finding import Finding, ok, wrong
+from contracts.checks import CheckRequested
+from contracts.jobs import Job, Service, State, Via
+
+POLL_S = 0.05
+
+CANARIES = """
+SELECT s.service, extract(epoch FROM clock_timestamp() - c.sent_at)::float8 AS age_s
+  FROM unnest($1::text[]) AS s (service) LEFT JOIN es.canary c USING (service)
+"""
+OUTBOX = """
+SELECT count(*) AS rows, count(*) FILTER (WHERE quarantined_at IS NOT NULL) AS quarantined,
+       coalesce(extract(epoch FROM clock_timestamp() - min(queued_at)), 0)::float8 AS age_s
+  FROM es.outbox WHERE topic <> 'placewire.canary'
+"""
+COUNTS = "SELECT state, count(*) AS count FROM es.job GROUP BY state ORDER BY state"
+DEAD = "SELECT count(*) FROM es.job WHERE dead"
+IN_OUTBOX = "SELECT EXISTS (SELECT FROM es.outbox WHERE event_id = $1)"
+
+
+async def look(url: str) -> AsyncIterator[Finding]:
+    """What waits, and whether the consumers have heard of the bus lately."""
+    connection = await connect_alone(url, application_name="placewire-doctor")
+    try:
+        for row in await connection.fetch(CANARIES, [service.value for service in Service]):
+            yield _consumer(row)
+        outbox = await connection.fetchrow(OUTBOX)
+        assert outbox is not None
+        yield _outbox(outbox)
+        dead = await connection.fetchval(DEAD)
+        if dead:
+            mend = "see why in the job's error; mend the cause; then send it again (`placewire dead-letters`)"
+            yield wrong("jobs", f"{dead:,} given up", mend)
+        counts = {row["state"]: row["count"] for row in await connection.fetch(COUNTS)}
+        yield ok("jobs", ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none yet")
+    finally:
+        await connection.close()
+
+
+def _consumer(row: asyncpg.Record) -> Finding:
+    service, age_s = row["service"], row["age_s"]
+    if age_s is None:
+        return wrong("bus", f"{service} has never heard of the bus", f"start the relay, Kafka and {service}")
+    if age_s > MAX_CANARY_AGE_S:
+        says = f"{service} last heard of the bus {age_s:,.0f} s ago"
+        return wrong("bus", says, f"one of relay, Kafka and {service} is away: its jobs go by HTTP meanwhile")
+    return ok("bus", f"{service} heard of it {age_s:.1f} s ago")
+
+
+def _outbox(row: asyncpg.Record) -> Finding:
+    if row["quarantined"]:
+        says = f"{row['quarantined']:,} rows were refused by Kafka for good, and hold their streams back"
+        return wrong("outbox", says, "see es.outbox.error; delete the row when the event may be missing on the bus")
+    if row["age_s"] > MAX_OUTBOX_AGE_S:
+        says = f"{row['rows']:,} rows, the oldest waits for {row['age_s']:,.0f} s"
+        return wrong("outbox", says, "start the relay, or Kafka: nothing is lost, it goes on where it stopped")
+    return ok("outbox", f"{row['rows']:,} rows wait for Kafka")
+
+
+async def send(url: str, within_s: float) -> AsyncIterator[Finding]:
+    """Ask for a job that does nothing, and wait for its answer: outbox, relay, Kafka, consumer, runner, result.
+
+    Leaves a stream of two small events. ``url``: a role that may append (the API's, or the owner's).
+    """
+    connection = await connect_alone(url, application_name="placewire-doctor")
+    try:
+        with translated(connection):
+            began = time.monotonic()
+            job_id = await _ask(connection)
+            job = await _ended(connection, job_id, deadline=began + within_s)
+            took_ms = (time.monotonic() - began) * 1000
+            yield await _judged(connection, job, took_ms, within_s)
+    finally:
+        await connection.close()
+
+
+async def _ask(connection: Connection) -> UUID:
+    check_id = uuid7()
+    cause = Cause(source="doctor", correlation_id=check_id)
+    async with connection.transaction():
+        done = await event_store.append(
+            connection, f"check-{check_id}", [CheckRequested(check_id=check_id)], cause, expected_version=0
+        )
+    await connection.execute("SELECT pg_notify($1, '')", notify.OUTBOX)
+    return done.ids[0]
+
+
+async def _ended(connection: Connection, job_id: UUID, *, deadline: float) -> Job:
+    while True:
+        job = await jobs.read(connection, job_id)
+        assert job is not None
+        if job.state.ended or time.monotonic() > deadline:
+            return job
+        await asyncio.sleep(POLL_S)
+
+
+async def _judged(connection: Connection, job: Job, took_ms: float, within_s: float) -> Finding:
+    if job.state is State.SUCCEEDED and job.via is Via.BUS:
+        return ok("a job", f"went by outbox, relay, Kafka and maintenance and was answered in {took_ms:,.0f} ms")
+    if job.state is State.SUCCEEDED:
+        says = f"was answered in {took_ms:,.0f} ms, but came by {job.via}, not by the bus"
+        return wrong("a job", says, "look at what is said of Kafka, the bus and the outbox above")
+    if job.state.ended:
+        return wrong("a job", f"{job.state}: {job.error}", "see the log of maintenance")
+    if job.state is State.QUEUED and await connection.fetchval(IN_OUTBOX, job.id):
+        return wrong("a job", f"is in the outbox after {within_s:.0f} s", "start the relay and Kafka")
+    if job.state is State.QUEUED:
+        return wrong("a job", f"left for Kafka, and nobody took it in {within_s:.0f} s", "start maintenance")
+    return wrong("a job", f"is {job.state} after {within_s:.0f} s", "see the log of maintenance: it is busy, or braked")

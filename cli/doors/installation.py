@@ -1,0 +1,55 @@
+"""``placewire secrets`` and ``roles``: what is done once, before the first start."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import environment
+from cli.failures import WRONG_USE, Failure
+from cli.output import console
+
+
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="A folder for each process is made below it.", file_okay=False)],
+    database: Annotated[
+        str, typer.Option(help="The owner's address of the database, without a password.")
+    ] = "postgresql://postgres@postgres:5432/placewire",
+    storage: Annotated[
+        str, typer.Option(help="Where files are kept: file:///folder, s3://bucket, gs://bucket, az://container.")
+    ] = "file:///var/lib/placewire/uploads",
+) -> None:
+    """Make the secrets of an installation, as files for SECRETS_DIR. What is there stays; safe to repeat.
+
+    Taken from the environment where set: JWT_SECRET, INTERNAL_SECRET, POSTGRES_PASSWORD, GRAFANA_PASSWORD, and
+    PLACEWIRE_API_PASSWORD and those of the other database roles.
+    """
+    from cli.deployment import secret_files
+
+    given = {name: os.environ.get(name.upper(), "") for name in secret_files.MADE}
+    made = secret_files.write(folder, database, storage, given)
+    console.print(f"Made {', '.join(made)}." if made else "Every secret is there.")
+
+
+def roles(
+    folder: Annotated[
+        Path | None, typer.Option("--from", exists=True, file_okay=False, help="SECRETS_DIR, if not given.")
+    ] = None,
+) -> None:
+    """Give the database roles their passwords, from files named placewire_api_password and so on.
+
+    MIGRATION_DATABASE_URL: the owner, or whoever may change roles. The server is sent what it checks passwords with,
+    never a password.
+    """
+    from cli.deployment.roles import PASSWORD_OF, set_passwords
+
+    folder = folder or Path(environment.require("SECRETS_DIR", meaning="the folder of the roles' passwords"))
+    url = environment.require("MIGRATION_DATABASE_URL", meaning="postgresql://owner@host/database, the owner's role")
+    files = {role: folder / secret for role, secret in PASSWORD_OF.items()}
+    found = {role: file.read_text().strip() for role, file in files.items() if file.is_file()}
+    if not found:
+        raise Failure(f"in {folder} there is none of {', '.join(PASSWORD_OF.values())}", WRONG_USE)
+    asyncio.run(set_passwords(url, found))
+    console.print(f"Set the passwords of {', '.join(found)}.")

@@ -1,0 +1,35 @@
+"""A drive as it stood at a moment: the log folded so far and no further. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import asyncpg
+
+from chassis.errors import NotFound
+from contracts.catalogue import read_event
+from contracts.drives import Criteria
+from services.api.drives.decider import Drive, Status, evolve
+
+
+@dataclass(frozen=True, slots=True)
+class DriveThen:
+    version: int
+    status: Status
+    criteria: Criteria
+
+
+def drive_then(rows: Iterable[asyncpg.Record]) -> DriveThen:
+    """From rows of ``sql.DRIVE``. Raises ``NotFound``, saying why: never there, not yet, or no longer."""
+    drive, known = Drive(), False
+    for row in rows:
+        known = True
+        if row["by_then"]:
+            # Some of the stream is left out, so the version is told, not counted.
+            drive = evolve(replace(drive, version=row["version"] - 1), read_event(row["type"], row["data"]))
+    if not known:
+        raise NotFound("Drive not found")
+    if drive.posting is None:
+        raise NotFound("This drive did not exist yet at that moment.")
+    if drive.deleted:
+        raise NotFound("This drive had been deleted by that moment.")
+    return DriveThen(drive.version, drive.status, drive.posting.criteria)

@@ -1,0 +1,34 @@
+"""Moments that callers name."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+WITHIN_A_MILLISECOND = timedelta(microseconds=999)
+
+
+def _instant(given: Any) -> Any:
+    """Pydantic alone takes seconds since 1970 too, and days."""
+    if not isinstance(given, str) or not RFC_3339.fullmatch(given):
+        raise ValueError("Input should be a moment with its zone (RFC 3339): 2026-11-24T02:39:19Z; + is written %2B")
+    return given
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """To its end, when it is written to the millisecond: so are the times that the API tells, cut off."""
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("Input should be a moment of the years 1 to 9999") from error
+    return moment if moment.microsecond % 1000 else moment + WITHIN_A_MILLISECOND
+
+
+At = Annotated[
+    Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_in_utc)] | None,
+    Query(description="RFC 3339, with its zone, to the end of its millisecond; now if left out"),
+]

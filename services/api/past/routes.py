@@ -1,0 +1,150 @@
+"""The past over HTTP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+
+from chassis.database import Connection
+from chassis.errors import Forbidden, Invalid, NotFound
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.drives import DrivePublished
+from contracts.users import Role
+from services.api.access import ANYONE, allow
+from services.api.context import Context, Ctx
+from services.api.drives.decider import Status
+from services.api.fields import MAX_INTEGER
+from services.api.past import documents, sql
+from services.api.past.decision import decision_object
+from services.api.past.drive_then import DriveThen, drive_then
+from services.api.past.moment import WITHIN_A_MILLISECOND, At
+from services.api.past.view import change_object, criteria_object, evaluation_object, record_of, summed_up, verdicts
+from services.api.presentation import decimal_text, instant_text
+
+router = APIRouter(prefix="/api", tags=["the past"])
+
+DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
+MARKS = ("tenth_percent", "twelfth_percent", "cgpa")
+SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
+
+
+@router.get("/drives/{drive_id}/eligibility", **documents.ELIGIBILITY)
+async def eligibility(
+    drive_id: DriveId,
+    ctx: Ctx,
+    _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
+    at: At = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="`next` of the page before")] = 0,
+) -> Response:
+    """Who was eligible at a moment: by the criteria and the marks that had been recorded by then.
+
+    Go on with ``next`` until it is null: a page may have room left, and others come after it.
+    """
+    async with _then(ctx, at) as (connection, moment):
+        drive = drive_then(await sql.drive_events(connection, drive_id, moment))
+        evaluation = await sql.newest_evaluation(connection, drive_id, moment)
+        rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, most=limit)
+    fields = documents.EligibleThen.model_fields
+    students = [{name: decimal_text(row[name]) if name in MARKS else row[name] for name in fields} for row in rows]
+    return json_response(
+        {
+            **_drive(drive_id, moment, drive),
+            "criteria": criteria_object(drive.criteria),
+            "evaluation": evaluation_object(evaluation),
+            "students": students,
+            "next": go_on,
+        }
+    )
+
+
+@router.get("/eligibility/{drive_id}/explain", **documents.EXPLAIN)
+async def explain(
+    drive_id: DriveId,
+    ctx: Ctx,
+    who: Annotated[Principal, allow(*ANYONE)],
+    student_id: Annotated[
+        int | None, Query(ge=1, le=MAX_INTEGER, description="students may leave it out: themselves")
+    ] = None,
+    at: At = None,
+) -> Response:
+    """Why was this student eligible or not at a moment, and what had been decided? A student: about himself only.
+
+    404 also for a drive that this caller could not see at that moment, and before the student was enrolled.
+    """
+    student_id = _asked_about(who, student_id)
+    async with _then(ctx, at) as (connection, moment):
+        drive = drive_then(await sql.drive_events(connection, drive_id, moment))
+        if drive.status is Status.PENDING and who.role not in SEES_PENDING:
+            raise NotFound("Drive not found")
+        found = await sql.record(connection, student_id, moment)
+        if found["record"] is None:
+            raise NotFound(
+                "This student was not enrolled yet at that moment." if found["known"] else "Student not found"
+            )
+        decision = await sql.decision(connection, drive_id, moment, student_id)
+        known = await sql.record_seen(connection, student_id, decision["data"]["snapshot"]) if decision else None
+    criteria = verdicts(record_of(found["record"]), drive.criteria)
+    return json_response(
+        {
+            **_drive(drive_id, moment, drive),
+            "student_id": student_id,
+            "record_version": found["version"],
+            **summed_up(criteria),
+            "decision": decision_object(decision, known),
+        }
+    )
+
+
+@router.get("/drives/{drive_id}/history", **documents.HISTORY)
+async def history(
+    drive_id: DriveId,
+    ctx: Ctx,
+    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[int, Query(ge=1, le=2**53 - 1, description="`position` of the last one seen")] = 2**53 - 1,
+) -> Response:
+    """What happened to a drive, newest first: who, when, what changed. Also of one that was deleted.
+
+    Staff: of those that were published once. Go on with ``before`` until a page is shorter than ``limit``.
+    """
+    async with _then(ctx, None) as (connection, moment):
+        events = await sql.drive_events(connection, drive_id, moment)
+        published = any(row["type"] == DrivePublished.TYPE for row in events)
+        if not events or not (published or who.role in SEES_PENDING):
+            raise NotFound("Drive not found")
+        rows = await sql.history(connection, drive_id, before=before, most=limit)
+    return json_response([change_object(row) for row in rows])
+
+
+@asynccontextmanager
+async def _then(ctx: Context, at: datetime | None) -> AsyncIterator[tuple[Connection, datetime]]:
+    """One snapshot to read everything with, and the moment asked for. Raises ``Invalid`` for one that is to come."""
+    async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
+        now = await sql.now(connection)
+        if at is not None and at - WITHIN_A_MILLISECOND > now:
+            raise Invalid("at: this moment has not come yet.")
+        yield connection, at or now
+
+
+def _asked_about(who: Principal, student_id: int | None) -> int:
+    if who.role is Role.STUDENT:
+        if student_id not in (None, who.user_id):
+            raise Forbidden("You can ask about yourself only.")
+        return who.user_id
+    if student_id is None:
+        raise Invalid("student_id: say whom you ask about.")
+    return student_id
+
+
+def _drive(drive_id: int, moment: datetime, drive: DriveThen) -> dict[str, Any]:
+    return {
+        "drive_id": drive_id,
+        "at": instant_text(moment),
+        "status": drive.status,
+        "drive_version": drive.version,
+    }

@@ -1,0 +1,77 @@
+"""Every command in the documents says how it is tried, and those that can be tried here are."""
+
+import asyncio
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from devstack.stack import Addresses
+from devstack.unprivileged import programs
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELLS = {"bash", "sh", "shell", "console", "zsh"}
+# test: run here. ci: CI runs the very same. long: too long for either. The others need what they name.
+MARKS = {"test", "ci", "long", "needs-docker", "needs-cluster", "needs-systemd", "needs-root"}
+
+
+def blocks(document: Path) -> Iterator[tuple[str, str]]:
+    """Mark and commands of each block of shell commands; the mark is empty where there is none."""
+    for found in BLOCK.finditer(document.read_text()):
+        language, _, mark = found["info"].strip().partition(" ")
+        if language in SHELLS:
+            yield mark, found["body"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_block_of_commands_says_how_it_is_tried(document: Path) -> None:
+    unmarked = [body for mark, body in blocks(document) if mark not in MARKS]
+    assert unmarked == [], f"write one of {sorted(MARKS)} behind the language"
+
+
+def test_what_ci_runs_is_what_it_runs() -> None:
+    run = {line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()}
+    said = [body for document in DOCUMENTS for mark, body in blocks(document) if mark == "ci"]
+    commands = {line.partition("#")[0].strip() for body in said for line in body.splitlines()}
+    assert {command for command in commands if command.startswith("make ")} <= run
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+async def test_the_commands_that_can_be_tried_work(
+    document: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """All of a document in their order, in an empty folder, against an empty database."""
+    script = "".join(body for mark, body in blocks(document) if mark == "test")
+    if not script:
+        return
+    servers: Addresses = request.getfixturevalue("servers")
+    name = f"docs_{secrets.token_hex(4)}"
+    admin = await asyncpg.connect(servers.database_url)
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    try:
+        url = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:{programs()}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "MIGRATION_DATABASE_URL": url,
+            "DATABASE_URL": url,
+            "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+        }
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-euxo", "pipefail", "-c", script],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await admin.close()

@@ -1,0 +1,163 @@
+"""``placewire doctor`` against the real servers: what is well is not complained of, what is not is named."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+import pytest
+
+from chassis.kafka_topics import every_topic
+from chassis.settings import KafkaSettings
+from cli.deployment.roles import ROLES
+from cli.doctor import kafka, queue, settings
+from cli.doctor.examination import examine
+from cli.doctor.finding import Finding, State
+from contracts.topics import DRIVE
+from tests.eventually import eventually
+from tests.integration.test_installation import placewire
+from tests.system import SECRET, System, as_role
+
+Owner = asyncpg.Connection
+GOOD = {"JWT_SECRET": "pT3xkQz9vLw2mNb7RhYc4sDfGj6uEa8o1i", "INTERNAL_SECRET": "Zq1wXs2eDc3rFv4tGb5yHn6uJm7kIl8oP9"}
+
+
+async def examined(url: str, environment: Mapping[str, str], queue_within_s: float | None = None) -> list[Finding]:
+    return [finding async for finding in examine(url, environment, queue_within_s=queue_within_s)]
+
+
+def complaints(found: list[Finding]) -> set[str]:
+    assert all(finding.mend for finding in found if finding.state is State.WRONG)
+    return {f"{finding.what}: {finding.says}" for finding in found if finding.state is State.WRONG}
+
+
+@pytest.fixture
+def bus(system: System, monkeypatch: pytest.MonkeyPatch) -> System:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", system.kafka_bootstrap_servers)
+    return system
+
+
+async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System, tmp_path: Any) -> None:
+    """Relay and maintenance run, so their part is well; the other two owners do not, and that is all there is."""
+    bus.start("relay")
+    bus.start("maintenance")
+    url = as_role(bus.database_url, "placewire_api")
+    environment = {**GOOD, "STORAGE_URL": (tmp_path / "uploads").as_uri()}
+
+    async def through() -> list[Finding]:
+        found = [finding async for finding in queue.send(url, 20)]
+        return found if found[0].state is State.OK else []
+
+    [sent] = await eventually(through, within_s=60)
+    assert sent.says.startswith("went by outbox, relay, Kafka and maintenance")
+    found = await examined(bus.database_url, environment, queue_within_s=20)
+    assert complaints(found) == {
+        "bus: eligibility has never heard of the bus",
+        "bus: exporter has never heard of the bus",
+    }
+    assert {finding.what for finding in found if finding.state is State.OK} >= {
+        "versions", "secrets", "storage", "database", "clock", "migrations", "roles", "Kafka", "topics", "bus",
+        "outbox", "jobs", "a job",
+    }  # fmt: skip
+    assert not [finding for finding in found if finding.state is State.SKIPPED]
+    told = " ".join(f"{finding.says} {finding.mend}" for finding in found)
+    assert not [secret for secret in GOOD.values() if secret in told]
+
+
+async def test_where_a_job_stopped_is_told(bus: System) -> None:
+    [stopped] = [finding async for finding in queue.send(bus.database_url, 0.5)]
+    assert (stopped.state, stopped.mend) == (State.WRONG, "start the relay and Kafka")
+
+
+async def test_for_programs_there_is_json_and_an_exit_code(bus: System) -> None:
+    done = placewire(
+        "doctor", "--json",
+        DATABASE_URL=as_role(bus.database_url, "placewire_api"), KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    found = {(one["what"], one["state"]) for one in json.loads(done.stdout)}
+    assert {("Kafka", "wrong"), ("database", "ok"), ("secrets", "skipped"), ("storage", "skipped")} <= found
+    away = placewire(
+        "doctor", DATABASE_URL="postgresql://placewire_api@127.0.0.1:9/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9"
+    )
+    assert away.returncode == 1
+    assert "WRONG  database: it cannot be reached" in away.stdout
+
+
+@pytest.mark.damages
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        ("REVOKE INSERT ON es.event FROM placewire_api", "grants: placewire_api lacks INSERT on es.event"),
+        ("UPDATE alembic_version SET version_num = '0001'", "migrations: at revision 0001"),
+        ("UPDATE alembic_version SET version_num = '9999'", "migrations: at revision 9999, newer than this release"),
+        ("DROP TABLE alembic_version", "migrations: there are no tables yet"),
+        (
+            "INSERT INTO es.outbox (lane, topic, key, queued_at)"
+            " VALUES (0, 'placewire.drive', 'x', now() - interval '1 hour')",
+            "outbox: 1 rows, the oldest waits for 3,6",
+        ),
+        (
+            "INSERT INTO es.job (id, service, kind, subject, dead)"
+            " VALUES (gen_random_uuid(), 'exporter', 'export', 'x', true)",
+            "jobs: 1 given up",
+        ),
+    ],
+)
+async def test_damage_is_found(
+    damage: str, complaint: str, database_url: str, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    before = complaints(await examined(database_url, GOOD))
+    await owner.execute(damage)
+    found = complaints(await examined(database_url, GOOD)) - before
+    assert len(found) == 1
+    assert found.pop().startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "complaint"),
+    [
+        ({"JWT_SECRET": "Xy7-Xy8"}, "JWT_SECRET is too short"),
+        ({"JWT_SECRET": SECRET}, "JWT_SECRET is a sample"),
+        ({"INTERNAL_SECRET": "ab" * 20}, "INTERNAL_SECRET is no random text"),
+        ({"JWT_SECRET": GOOD["JWT_SECRET"], "INTERNAL_SECRET": GOOD["JWT_SECRET"]}, "are the same"),
+    ],
+)
+async def test_weak_secrets_are_named_and_never_shown(secrets: dict[str, str], complaint: str) -> None:
+    [found] = [finding async for finding in settings.secrets({**GOOD, **secrets})]
+    assert found.state is State.WRONG
+    assert complaint in found.says
+    assert not [value for value in secrets.values() if value in found.says]
+
+
+async def test_storage_that_cannot_be_written_is_found() -> None:
+    [found] = [finding async for finding in settings.storage({"STORAGE_URL": "file:///proc/uploads"})]
+    assert found.state is State.WRONG
+
+
+def test_topics_are_held_to_the_contracts() -> None:
+    present = {topic.name: {"partitions": [{"replicas": [1]}] * topic.partitions} for topic in every_topic()}
+    kept = {topic.name: str(topic.retention_ms) for topic in every_topic()}
+
+    def compared(**changed: Any) -> list[str]:
+        return [
+            finding.says
+            for finding in kafka.compared(
+                DRIVE,
+                changed.get("present", present),
+                changed.get("kept", kept),
+                KafkaSettings(kafka_replication_factor=changed.get("replicas", 1)),
+            )
+        ]
+
+    assert compared() == []
+    assert compared(present={}) == ["placewire.drive is missing"]
+    assert "has 1 partitions, expected were 6" in compared(present={DRIVE.name: {"partitions": [{"replicas": [1]}]}})[0]
+    assert "keeps messages for 1000 ms" in compared(kept={DRIVE.name: "1000"})[0]
+    assert "has 1 replicas" in compared(replicas=3)[0]
+
+
+async def test_every_role_that_the_migrations_make_is_looked_at(owner: "Owner[asyncpg.Record]") -> None:
+    made = await owner.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'placewire\\_%'")
+    assert {row["rolname"] for row in made} == set(ROLES)

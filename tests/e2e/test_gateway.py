@@ -1,0 +1,187 @@
+"""The gateway in front of the real API: what passes, what does not, and what it never does twice."""
+
+import asyncio
+import http.client
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from contracts.users import Role
+from devstack.ports import LOOPBACK, free_port
+from tests.nginx import gateway, needs_nginx
+from tests.system import System, bearer
+
+pytestmark = needs_nginx
+
+MIB = 1024 * 1024
+OTHER_ORIGIN = "https://frontend.example"
+
+
+@pytest.fixture
+def front(system: System, tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of the gateway, with one API behind it and no worker."""
+    system.start("api", CORS_ORIGINS=OTHER_ORIGIN)
+    with (
+        gateway(tmp_path / "gateway", f"{LOOPBACK}:{system.ports['api']}") as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of a gateway with nothing behind it: what it would pass on is answered 503."""
+    with (
+        gateway(tmp_path / "gateway", f"{LOOPBACK}:{free_port()}") as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        yield client
+
+
+def test_one_id_follows_a_request(front: httpx.Client) -> None:
+    mine = uuid4()
+    for name, given in (("X-Request-ID", str(mine)), ("X-Correlation-Id", str(mine)), ("X-Request-ID", mine.hex)):
+        answer = front.get("/api/drives", headers={name: given, **bearer()})
+        assert answer.status_code == 200
+        assert UUID(answer.headers["X-Correlation-Id"]) == UUID(answer.headers["X-Request-ID"]) == mine
+    made = front.get("/api/drives", headers={"X-Request-ID": "'; DROP TABLE", **bearer()})
+    assert UUID(made.headers["X-Correlation-Id"]) == UUID(made.headers["X-Request-ID"])
+
+
+HIDDEN = (
+    "/internal/jobs", "/internal", "/metrics", "/livez", "/readyz", "//metrics", "/%6detrics", "/api/../metrics",
+    "/api/%2e%2e/internal/jobs", "/api/..%2fmetrics", "/uploads/../readyz", "/storage/placewire/?list-type=2",
+    "/storage/placewire/export.csv",
+)  # fmt: skip
+
+
+def test_what_is_for_nobody_outside_is_not_there(alone: httpx.Client) -> None:
+    # Not httpx: it would tidy the path up.
+    connection = http.client.HTTPConnection(alone.base_url.host, alone.base_url.port, timeout=10)
+    found = set()
+    for path in HIDDEN:
+        connection.request("GET", path, headers=bearer())
+        answer = connection.getresponse()
+        answer.read()
+        found.add((path, answer.status))
+    connection.close()
+    assert found == {(path, 404) for path in HIDDEN}
+
+
+async def burst(client: httpx.Client, count: int, headers: dict[str, str]) -> bytes:
+    """The answers to ``count`` requests sent at once over one connection."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    request = f"GET /api/drives HTTP/1.1\r\nHost: gateway\r\n{lines}".encode()
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    writer.write((request + b"\r\n") * (count - 1) + request + b"Connection: close\r\n\r\n")
+    async with asyncio.timeout(30):
+        answers = await reader.read(-1)
+    writer.close()
+    return answers
+
+
+def counted(answers: bytes) -> dict[int, int]:
+    return {status: answers.count(b"HTTP/1.1 %d " % status) for status in (200, 429, 503)}
+
+
+async def test_polling_is_never_limited_and_a_flood_is(alone: httpx.Client) -> None:
+    """Contract 1.5: 41 requests each 3 s; here nine pages of one student begin at once."""
+    assert counted(await burst(alone, 9 * 41, bearer(Role.STUDENT, 7))) == {200: 0, 429: 0, 503: 9 * 41}
+    flood = await burst(alone, 900, {})
+    assert counted(flood)[429] > 0
+    refused = flood.partition(b"HTTP/1.1 429 ")[2].partition(b"HTTP/1.1 ")[0]
+    assert b"Content-Type: application/problem+json" in refused
+    assert b"Retry-After: 1\r\n" in refused
+    assert b'"message":"Too many requests' in refused
+    # Whoever asks with a token is somebody else.
+    assert counted(await burst(alone, 41, bearer(Role.STUDENT, 8))) == {200: 0, 429: 0, 503: 41}
+
+
+def test_bodies_are_as_large_as_the_contract_needs_and_no_larger(front: httpx.Client) -> None:
+    form = {"company_name": "Acme", "job_title": "SDE", "min_cgpa": "6"}
+    pdf = b"%PDF-1.4\n" + b"0" * (25 * MIB - 16)
+    made = front.post("/api/drives", data=form, files={"pdf": ("job.pdf", pdf, "application/pdf")}, headers=bearer())
+    assert made.status_code in (200, 201, 202), made.text
+    link = made.json()["pdf_path"]
+    assert link is None or front.get(link).status_code == 200
+    for path, size in (("/api/auth/login", 2 * MIB), ("/api/drives", 28 * MIB)):
+        refused = front.post(path, content=b"0" * size, headers=bearer())
+        assert (refused.status_code, refused.json()["message"]) == (413, "The request is too large.")
+
+
+def test_the_page_routes_itself_and_files_are_files(alone: httpx.Client) -> None:
+    for path in ("/", "/drives/7", "/student"):
+        page = alone.get(path)
+        assert (page.status_code, "<title>Placewire" in page.text) == (200, True)
+        assert page.headers["X-Frame-Options"] == "DENY"
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert page.headers["Cache-Control"] == "no-cache"
+    assert alone.get("/main.js").status_code == 404
+    away = alone.get("/api/drives.json")
+    assert (away.status_code, away.headers["Content-Type"]) == (503, "application/problem+json")
+
+
+def test_only_listed_origins_are_answered(front: httpx.Client) -> None:
+    asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization"}
+    allowed = front.options("/api/drives/1", headers={"Origin": OTHER_ORIGIN, **asks})
+    assert (allowed.status_code, allowed.headers["Access-Control-Allow-Origin"]) == (200, OTHER_ORIGIN)
+    assert "PATCH" in allowed.headers["Access-Control-Allow-Methods"]
+    stranger = front.options("/api/drives/1", headers={"Origin": "https://evil.example", **asks})
+    assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
+def test_a_jobs_events_are_not_held_back(front: httpx.Client) -> None:
+    asked = front.post("/api/exports", json={"kind": "finished_drives", "format": "csv"}, headers=bearer())
+    assert asked.status_code == 202, asked.text
+    job = asked.json()["job"]["id"]
+    # Nobody works on it, so the stream goes on; its first event is here all the same.
+    with front.stream("GET", f"/api/jobs/{job}/events", headers=bearer(), timeout=5) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        lines = stream.iter_lines()
+        assert next(lines) == "event: job"
+        assert job in next(lines)
+
+
+@asynccontextmanager
+async def breaking_replica(port: int) -> AsyncIterator[list[str]]:
+    """Reads each request and hangs up; the methods it has seen."""
+    seen: list[str] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode().split()[0])
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, LOOPBACK, port)
+    async with server:
+        yield seen
+
+
+async def test_what_may_have_been_done_is_not_sent_again(system: System, tmp_path: Path) -> None:
+    """A GET that broke is tried at another replica; a POST that broke is not, and its sender is told."""
+    system.start("api")
+    broken = free_port()
+    upstreams = f"{LOOPBACK}:{broken} weight=1000 max_fails=0", f"{LOOPBACK}:{system.ports['api']} max_fails=0"
+    async with breaking_replica(broken) as seen:
+        with gateway(tmp_path / "gateway", *upstreams) as url:
+            async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=30) as client:
+                got = [await client.get("/api/drives") for _ in range(5)]
+                posted = await client.post("/api/job-domains", json={"domain_name": "Once"})
+    assert [answer.status_code for answer in got] == [200] * 5
+    assert seen.count("GET") >= 1
+    assert seen.count("POST") == 1
+    assert posted.status_code == 503
+    assert posted.json()["message"].startswith("The service cannot be reached")
+
+
+async def test_a_dead_replica_is_not_noticed(system: System, tmp_path: Path) -> None:
+    """Not by a POST either: nothing was sent to it."""
+    system.start("api")
+    with gateway(tmp_path / "gateway", f"{LOOPBACK}:{free_port()}", f"{LOOPBACK}:{system.ports['api']}") as url:
+        async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=30) as client:
+            asked = {"kind": "finished_drives", "format": "csv"}
+            answers = [await client.post("/api/exports", json=asked) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [202] * 4

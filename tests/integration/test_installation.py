@@ -1,0 +1,154 @@
+"""What is done once: the tables by a database administrator's hand, secrets as files, passwords of the roles."""
+
+import asyncio
+import os
+import secrets
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from chassis.settings import load
+from cli.deployment import secret_files
+from cli.deployment.roles import PASSWORD_OF, ROLES, scram_verifier, set_passwords
+from cli.failures import Failure
+from cli.main import app
+from devstack.stack import Addresses
+from devstack.unprivileged import programs
+from services.api.settings import ApiSettings
+
+Owner = asyncpg.Connection
+OWNER_URL = "postgresql://postgres@db:5432/placewire"
+
+
+def placewire(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")} | settings
+    command = [sys.executable, "-m", "cli.main", *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+async def test_the_printed_sql_makes_the_database_that_migrate_makes(servers: Addresses) -> None:
+    name = f"by_hand_{secrets.token_hex(4)}"
+    url = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
+    admin = await asyncpg.connect(servers.database_url)
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    try:
+        printed = placewire("migrate", "--sql")
+        assert printed.returncode == 0, printed.stderr
+        psql = [str(programs() / "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", url]
+        done = await asyncio.to_thread(
+            subprocess.run, psql, input=printed.stdout, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        checked = placewire("migrate", "--check", MIGRATION_DATABASE_URL=url)
+        assert checked.returncode == 0, checked.stderr
+        assert checked.stdout.endswith("The tables are as declared.\n")
+        again = placewire("migrate", MIGRATION_DATABASE_URL=url)
+        assert again.returncode == 0, again.stderr
+    finally:
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await admin.close()
+
+
+def test_only_what_is_new_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "so that nothing is read from a checkout's own file")
+
+    def printed(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["migrate", "--sql", *words])
+        return (0 if done.exception is None else 1), done.stdout
+
+    (_, whole), (_, rest) = printed(), printed("--since", "0001")
+    assert "CREATE TABLE es.stream" in whole
+    assert "CREATE TABLE es.stream" not in rest
+    assert rest.startswith("BEGIN;\n")
+    assert whole.endswith(rest.removeprefix("BEGIN;\n"))
+    # Not a line of it, or psql would carry that out.
+    assert printed("--since", "9999") == (1, "")
+
+
+async def test_the_server_itself_would_have_made_this_verifier(owner: "Owner[asyncpg.Record]") -> None:
+    role, password = f"temporary_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+    await owner.execute(f"CREATE ROLE {role} PASSWORD '{password}'")
+    try:
+        kept = await owner.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", role)
+        salt = secret_salt(kept)
+        assert scram_verifier(password, salt) == kept
+        assert scram_verifier(password) != kept, "every time another salt"
+    finally:
+        await owner.execute(f"DROP ROLE {role}")
+    with pytest.raises(Failure):
+        scram_verifier("pässword")
+
+
+def secret_salt(verifier: str) -> bytes:
+    from base64 import b64decode
+
+    return b64decode(verifier.split("$")[1].partition(":")[2])
+
+
+async def test_roles_get_their_passwords_and_the_server_never_hears_them(
+    database_url: str, owner: "Owner[asyncpg.Record]", tmp_path: Path
+) -> None:
+    secret_files.write(tmp_path, OWNER_URL, "file:///tmp/x", {})
+    seen = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY ($1)"
+    try:
+        folder = str(tmp_path / "operator")
+        done = placewire("roles", "--from", folder, MIGRATION_DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stderr
+        kept = {row["rolname"]: row["rolpassword"] for row in await owner.fetch(seen, list(ROLES))}
+        for role, secret in PASSWORD_OF.items():
+            password = (tmp_path / "operator" / secret).read_text()
+            assert kept[role] == scram_verifier(password, secret_salt(kept[role]))
+            assert password not in done.stdout + done.stderr
+        with pytest.raises(asyncpg.UndefinedObjectError):
+            await set_passwords(database_url, {"placewire_api": "changed", "placewire_nobody": "x"})
+        assert await owner.fetchval(seen.replace("rolname, ", ""), ["placewire_api"]) == kept["placewire_api"]
+    finally:
+        for role in ROLES:
+            await owner.execute(f"ALTER ROLE {role} PASSWORD NULL")
+
+
+def test_secrets_are_made_once_and_each_process_sees_its_own(tmp_path: Path) -> None:
+    given = {"jwt_secret": "j" * 40, "internal_secret": ""}
+    made = secret_files.write(tmp_path, OWNER_URL, "file:///var/lib/placewire/uploads", given)
+    assert "jwt_secret" not in made
+    assert "internal_secret" in made
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert secret_files.write(tmp_path, OWNER_URL, "s3://bucket", {}) == []
+    after = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    changed = {path.relative_to(tmp_path).as_posix() for path in before if before[path] != after[path]}
+    assert changed == {f"{process}/storage_url" for process in ("api", "exporter", "maintenance", "operator")}
+    names = {folder.name: {path.name for path in folder.iterdir()} for folder in tmp_path.iterdir()}
+    assert names["relay"] == {"database_url"}
+    assert names["eligibility"] == {"database_url", "internal_secret"}
+    assert names["api"] == {"database_url", "internal_secret", "jwt_secret", "storage_url"}
+    assert names["postgres"] == {"postgres_password"}
+    long = [value for path, value in after.items() if path.parent.name == "operator" and "url" not in path.name]
+    assert len(set(long)) == len(long)
+    assert min(len(value) for value in long) >= 32
+
+
+def test_a_process_starts_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret_files.write(
+        tmp_path, OWNER_URL, "file:///var/lib/placewire/uploads", {"placewire_api_password": "p@ss/w:rd"}
+    )
+    for name in ("DATABASE_URL", "JWT_SECRET", "INTERNAL_SECRET", "STORAGE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "api"))
+    settings = load(ApiSettings)
+    assert settings.database_url == "postgresql://placewire_api:p%40ss%2Fw%3Ard@db:5432/placewire"
+    assert "p@ss" not in repr(settings)
+
+
+def test_a_secret_that_is_too_short_is_refused_and_files_are_only_read(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="JWT_SECRET is too short"):
+        secret_files.write(tmp_path, OWNER_URL, "file:///x", {"jwt_secret": "short"})
+    assert list(tmp_path.iterdir()) == []
+    secret_files.write(tmp_path, OWNER_URL, "file:///x", {})
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()}
+    assert modes == {0o444}

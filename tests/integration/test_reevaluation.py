@@ -1,0 +1,345 @@
+"""Marks change, and the posted drives that this concerns judge those students again: nobody else, and nothing twice."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import orjson
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from chassis.event_store import Cause, fresh_ids
+from contracts.jobs import State
+from contracts.users import Role, UserCreated
+from services.api.students import handlers
+from services.api.students.decider import ReviseRecord
+from tests.conftest import Api
+from tests.enrolment import DRIVE
+from tests.eventually import eventually
+from tests.integration.test_notifications import record
+from tests.placement import register, stop
+from tests.sizes import sized
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+
+SELECTED = "SELECT student_id FROM selections WHERE drive_id = $1 AND revoked_version IS NULL ORDER BY student_id"
+# Every drive that is posted, judged anew by the marks and the list of now: who is selected too many, who too few.
+FROM_SCRATCH = """
+WITH wanted AS (
+    SELECT d.drive_id, s.student_id
+      FROM drives d JOIN students s
+        ON meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
+                          d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years)
+     CROSS JOIN LATERAL (
+           SELECT version, coalesce(data -> 'requested', 'null') <> 'null' AS listed FROM es.event
+            WHERE stream_id = 'drive-' || d.drive_id AND type = 'placewire.drive.published.v1'
+            ORDER BY version DESC LIMIT 1) p
+     WHERE d.status = 'posted' AND (NOT p.listed OR EXISTS (
+           SELECT FROM requested_selection r
+            WHERE r.drive_id = d.drive_id AND r.drive_version = p.version AND r.student_id = s.student_id))
+), standing AS (
+    SELECT c.drive_id, c.student_id FROM selections c JOIN drives d USING (drive_id)
+     WHERE d.status = 'posted' AND c.revoked_version IS NULL
+)
+SELECT drive_id, student_id, w IS NULL AS too_many FROM wanted w FULL JOIN standing s USING (drive_id, student_id)
+ WHERE w IS NULL OR s IS NULL
+"""
+WAITING = """
+SELECT count(*) FROM pg_locks
+ WHERE NOT granted AND locktype = 'advisory'
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+QUEUED = "SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq"
+EVENTS = "SELECT data FROM es.event WHERE type = $1 ORDER BY position"
+REQUESTED = "placewire.drive.reevaluation-requested.v1"
+EVALUATED = "placewire.eligibility.evaluated.v1"
+
+
+async def enrolled(api: Api, number: int, **record: Any) -> int:
+    body = {"name": f"S {number}", "email": f"s{number}@college.edu", "roll_number": f"R{number}"}
+    answer = await api.post("/api/students", json=body | record)
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["student_id"])
+
+
+async def revised(api: Api, student_id: int, **changes: Any) -> None:
+    answer = await api.patch(f"/api/students/{student_id}", json=changes)
+    assert answer.status_code == 200, answer.text
+
+
+async def drive(api: Api, **changes: Any) -> dict[str, Any]:
+    """Posted, for whom the criteria of ``changes`` let in: none, if nothing else is said."""
+    none = dict.fromkeys(("min_cgpa", "min_10th", "min_12th", "max_backlogs"), "")
+    answer = await api.post("/api/drives", json={**DRIVE, **none, "auto_calc": True, **changes})
+    assert answer.status_code in (201, 202), answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def queued(owner: "Owner[asyncpg.Record]") -> list[str]:
+    return [str(row["id"]) for row in await owner.fetch(QUEUED)]
+
+
+async def selected(owner: "Owner[asyncpg.Record]", drive_id: int) -> list[int]:
+    return [row["student_id"] for row in await owner.fetch(SELECTED, drive_id)]
+
+
+async def test_better_marks_select_worse_ones_deselect_and_only_that_student_is_judged(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    one, other = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("8.00", "6.00"))]
+    posted = await drive(api, min_cgpa="7")
+    unconcerned = await drive(api, min_cgpa="2")
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        await revised(api, one, cgpa="6.99")
+        await revised(api, one, roll_number="R-new")
+        [job] = await done(runner, *await queued(owner))
+        assert job.subject == f"drive-{posted['drive_id']}", f"not drive {unconcerned['drive_id']}: same verdict"
+        assert job.result is not None
+        assert {name: job.result[name] for name in ("selected", "newly_selected", "no_longer_selected")} == {
+            "selected": 0, "newly_selected": 0, "no_longer_selected": 1,
+        }  # fmt: skip
+        await revised(api, other, cgpa="7.00")
+        [job] = await done(runner, *await queued(owner))
+    assert job.result is not None
+    assert (job.result["newly_selected"], job.result["selected"], job.result["eligible"]) == (1, 1, 1)
+    assert await selected(owner, posted["drive_id"]) == [other]
+    asked = [row["data"]["students"] for row in await _events(owner, REQUESTED)]
+    assert asked == [{"first": one, "last": one}, {"first": other, "last": other}]
+    assert await owner.fetchval("SELECT selected FROM evaluations WHERE drive_id = $1", posted["drive_id"]) == 1
+
+
+async def _events(owner: "Owner[asyncpg.Record]", type_: str) -> list[dict[str, Any]]:
+    return [{"data": orjson.loads(row["data"])} for row in await owner.fetch(EVENTS, type_)]
+
+
+async def test_a_list_is_never_left(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    listed, unlisted = [await enrolled(api, number, cgpa="8.00") for number in range(2)]
+    posted = await drive(api, min_cgpa="7", auto_calc=False)
+    path = f"/api/drives/{posted['drive_id']}"
+    await api.post(f"{path}/publish", "COORDINATOR", json={"selected_students": [listed]})
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        for student in (listed, unlisted):
+            await revised(api, student, cgpa="5.00")
+        assert len(await queued(owner)) == 1, "who is not on the list concerns nobody"
+        await done(runner, *await queued(owner))
+        assert await selected(owner, posted["drive_id"]) == []
+        for student in (listed, unlisted):
+            await revised(api, student, cgpa="9.00")
+        await enrolled(api, 3, cgpa="9.50")
+        await done(runner, *await queued(owner))
+    assert await selected(owner, posted["drive_id"]) == [listed]
+
+
+async def test_newcomers_are_judged_once_for_each_drive_however_many(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    drives = [(await drive(api, min_cgpa=cgpa))["drive_id"] for cgpa in ("6", "8", "10")]
+    rows = "".join(f"N {n},n{n}@college.edu,I{n},{6 + n % 3}\n" for n in range(90))
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        file = {"file": ("a.csv", "name,email,roll_number,cgpa\n" + rows, "text/csv")}
+        answer = await api.post("/api/students/import?dry_run=false", files=file)
+        assert answer.status_code == 200, answer.text
+        jobs = await done(runner, *await queued(owner))
+    assert sorted(job.subject for job in jobs) == [f"drive-{id_}" for id_ in drives[:2]]
+    assert [len(await selected(owner, id_)) for id_ in drives] == [90, 30, 0]
+    assert {row["data"]["import_id"] for row in await _events(owner, REQUESTED)} == {answer.json()["import_id"]}
+
+
+async def test_a_reevaluation_hides_no_evaluation_that_is_still_to_come(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """In the wrong order: the reevaluation first, though criteria changed before it and after it."""
+    students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("9.00", "7.50", "6.50"))]
+    posted = await drive(api, min_cgpa="7")
+    path = f"/api/drives/{posted['drive_id']}"
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        before = (await api.patch(path, json={"min_cgpa": "6"})).json()["job"]["id"]
+        await revised(api, students[0], cgpa="5.00")
+        [again] = [id_ for id_ in await queued(owner) if id_ != before]
+        after = (await api.patch(path, json={"min_cgpa": "8"})).json()["job"]["id"]
+        [job] = await done(runner, again)
+        assert job.result is not None
+        assert job.result["no_longer_selected"] == 1
+        assert await selected(owner, posted["drive_id"]) == [students[1]], "by the criteria that were applied last"
+        [job] = await done(runner, before)
+        assert job.result is not None
+        assert job.result["selected"] == 2, "not taken for older than what the reevaluation answered"
+        await done(runner, after)
+    assert await selected(owner, posted["drive_id"]) == []
+
+
+async def test_a_reevaluation_after_a_newer_answer_touches_nothing(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    student = await enrolled(api, 1, cgpa="9.00")
+    posted = await drive(api, min_cgpa="7")
+    stopped = await drive(api, min_cgpa="7")
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        await revised(api, student, cgpa="5.00")
+        late = await queued(owner)
+        newer = (await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "6"})).json()["job"]["id"]
+        await stop(api, stopped["drive_id"])
+        await done(runner, newer)
+        jobs = await done(runner, *late)
+    assert [job.result for job in jobs] == [{"superseded": True}] * 2
+    assert await selected(owner, posted["drive_id"]) == []
+    assert await selected(owner, stopped["drive_id"]) == [student], "nothing changes once registrations are stopped"
+
+
+async def test_who_is_out_is_told_and_staff_of_those_who_had_registered(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    for user_id, role in ((800_001, Role.STAFF), (800_002, Role.COORDINATOR)):
+        await record(
+            api, f"user-{user_id}", UserCreated(user_id=user_id, name=role, email=f"{role}@college.edu", role=role)
+        )
+    students = [await enrolled(api, number, cgpa="8.00") for number in range(3)]
+    posted = await drive(api, min_cgpa="7")
+
+    async def newest(user_id: int, role: str = "STUDENT") -> str:
+        body = (await api.get("/api/notifications/mine", role, user_id)).json()
+        return str(body["items"][0]["title"])
+
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        await register(api, posted["drive_id"], students[0])
+        for student in students[:2]:
+            await revised(api, student, cgpa="5.00")
+        jobs = await done(runner, *await queued(owner))
+    assert [job.result and job.result["registered_no_longer_eligible"] for job in jobs] == [1, 0]
+    assert [await newest(id_) for id_ in students] == ["No Longer Selected"] * 2 + ["New Drive Available"]
+    said = "1 registered student is no longer eligible for Acme - SDE, and stays registered."
+    for user_id, name in ((800_001, "STAFF"), (800_002, "COORDINATOR")):
+        items = (await api.get("/api/notifications/mine", name, user_id)).json()["items"]
+        assert [item["message"] for item in items if item["type"] == "warning"] == [said]
+    assert await owner.fetchval("SELECT count(*) FROM registrations") == 1
+
+
+async def test_stricter_criteria_report_the_registered_who_fall_out(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("8.00", "7.00", "9.00"))]
+    posted = await drive(api, min_cgpa="7")
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        await register(api, posted["drive_id"], *students[1:])
+        asked = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "8.5"})
+        [job] = await done(runner, asked.json()["job"]["id"])
+    told = [(await api.get("/api/notifications/mine", "STUDENT", id_)).json()["items"][0] for id_ in students]
+    assert [item["title"] for item in told] == ["No Longer Selected"] * 2 + ["New Drive Available"]
+    assert told[0]["notification_id"] == told[1]["notification_id"], "one row for all of them"
+    assert job.result is not None
+    assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (2, 1)
+
+
+async def test_criteria_wait_for_marks_that_are_changing(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """Marks that no drive asks for when they are written: the drive that would must not be judged without them."""
+    student = await enrolled(api, 1, cgpa="6.00")
+    posted = await drive(api, min_cgpa="9")
+    cause = Cause(source="test", correlation_id=uuid4())
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        async with api.database.transaction() as connection:
+            await handlers.revise(connection, ReviseRecord(student, {"cgpa": Decimal("8.00")}), cause, fresh_ids)
+            lowering = asyncio.create_task(api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "7"}))
+            await eventually(lambda: owner.fetchval(WAITING))
+            assert await queued(owner) == []
+        assert (await lowering).status_code == 202
+        [job] = await done(runner, *await queued(owner))
+    assert job.result is not None
+    assert job.result["newly_selected"] == 1
+    assert await selected(owner, posted["drive_id"]) == [student]
+
+
+async def test_marks_and_criteria_that_change_at_once_never_miss_each_other(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    students = [await enrolled(api, number, cgpa="8.00") for number in range(8)]
+    posted = [(await drive(api, min_cgpa="7"))["drive_id"] for _ in range(3)]
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        for round_ in range(sized(small=3, full=20)):
+            marks = [revised(api, id_, cgpa=f"{5 + (round_ + n) % 4}.00") for n, id_ in enumerate(students)]
+            bars = [api.patch(f"/api/drives/{id_}", json={"min_cgpa": f"{6 + round_ % 2}.50"}) for id_ in posted]
+            answers = await asyncio.gather(*marks, *bars)
+            assert {answer.status_code for answer in answers if answer is not None} <= {200, 202}, "no version is lost"
+            await done(runner, *await queued(owner))
+            assert await owner.fetch(FROM_SCRATCH) == []
+
+
+# What may happen, as (what, which, how much): marks of a student, criteria of a drive, and so on.
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["revise", "revise", "criteria", "publish", "list", "import", "enrol", "stop", "work"]),
+        st.integers(0, 7),
+        st.integers(4, 10),
+    ),
+    min_size=6,
+    max_size=16,
+)
+
+
+@pytest.mark.timeout(300)
+async def test_after_whatever_happened_the_selections_are_those_of_an_evaluation_from_scratch(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """Jobs are done late, and the newest first."""
+    sequences: list[list[tuple[str, int, int]]] = []
+
+    @settings(
+        max_examples=sized(small=8, full=80), deadline=None, database=None, derandomize=True,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(STEPS)
+    def collect(steps: list[tuple[str, int, int]]) -> None:
+        sequences.append(steps)
+
+    collect()
+    students = [await enrolled(api, number, cgpa=f"{number + 2}.00") for number in range(8)]
+    drives: list[int] = []
+    numbers = iter(range(100, 1_000_000))
+    async with working(database_url) as runner:
+
+        async def work() -> None:
+            await done(runner, *reversed(await queued(owner)))
+
+        for steps in sequences:
+            drives = [(await drive(api, min_cgpa="6"))["drive_id"] for _ in range(2)] + drives[:2]
+            for what, which, amount in steps:
+                path = f"/api/drives/{drives[which % len(drives)]}"
+                match what:
+                    case "revise":
+                        await revised(api, students[which], cgpa=f"{amount}.00")
+                    case "criteria":
+                        await api.patch(path, json={"min_cgpa": f"{amount}"})
+                    case "publish":
+                        await api.post(f"{path}/publish")
+                    case "list":
+                        await api.post(f"{path}/publish", json={"selected_students": students[: which + 1]})
+                    case "enrol":
+                        await enrolled(api, next(numbers), cgpa=f"{amount}.00")
+                    case "import":
+                        rows = "".join(f"N,n{n}@c.edu,I{n},{amount}\n" for n in (next(numbers), next(numbers)))
+                        file = {"file": ("a.csv", "name,email,roll_number,cgpa\n" + rows, "text/csv")}
+                        assert (await api.post("/api/students/import?dry_run=false", files=file)).status_code == 200
+                    case "stop":
+                        await api.post(f"{path}/stop-registrations", "COORDINATOR")
+                    case "work":
+                        await work()
+            await work()
+            assert await owner.fetch(FROM_SCRATCH) == [], steps
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE state <> $1", State.SUCCEEDED) == 0
+    partial = "SELECT count(*) FROM es.event WHERE type = $1 AND data #>> '{students,first}' IS NOT NULL"
+    assert await owner.fetchval(partial, EVALUATED) > 5

@@ -1,0 +1,156 @@
+"""Compose file, Dockerfile, units and Prometheus agree with the code and with each other. No Docker is needed."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chassis.relay_process import RelaySettings
+from chassis.settings import ProcessSettings
+from services.api.settings import ApiSettings
+from services.eligibility.settings import EligibilitySettings
+from services.exporter.settings import ExporterSettings
+from services.maintenance.settings import MaintenanceSettings
+from tests.e2e.test_closure import SERVICES, SHARED
+
+ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
+CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+OURS: dict[str, type[ProcessSettings]] = {
+    "api": ApiSettings,
+    "eligibility": EligibilitySettings,
+    "exporter": ExporterSettings,
+    "maintenance": MaintenanceSettings,
+    "relay": RelaySettings,
+}
+# Never started by `up`.
+BY_HAND = {"doctor"}
+ONCE = {name for name, container in CONTAINERS.items() if container["restart"] == "no"} - BY_HAND
+# Read by libraries, or before there are settings.
+NO_SETTINGS = {"SECRETS_DIR", "TZ"}
+SYSTEMD = shutil.which("systemd-analyze")
+UNITS = ROOT / "deploy" / "systemd"
+
+
+def port(name: str) -> int:
+    return int(OURS[name].model_fields["port"].default)
+
+
+def test_the_compose_file_is_one() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_each_container_is_confined_limited_and_pinned(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in container["security_opt"]
+    assert container["read_only"] or name in ("kafka", "s3")
+    assert container["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+    assert "privileged" not in container
+    assert "container_name" not in container
+    _, colon, tag = container["image"].partition(":")
+    assert colon
+    assert re.fullmatch(r"v?[0-9][\w.-]*|\$\{PLACEWIRE_VERSION:-[0-9.]+\}", tag), container["image"]
+
+
+def test_only_gateway_and_grafana_are_published_and_only_here() -> None:
+    published = {name: container["ports"] for name, container in CONTAINERS.items() if "ports" in container}
+    assert published.keys() == {"gateway", "grafana"}
+    assert all(re.match(r"\$\{\w+_ADDRESS:-127\.0\.0\.1\}:", port) for ports in published.values() for port in ports)
+
+
+def test_wait_waits_for_the_right_thing() -> None:
+    """``up --wait`` takes a container that ended for a failure, unless somebody waits for it to end."""
+    waited_for: dict[str, set[str]] = {}
+    for container in CONTAINERS.values():
+        for name, how in container.get("depends_on", {}).items():
+            waited_for.setdefault(name, set()).add(how["condition"])
+    for name, conditions in waited_for.items():
+        assert conditions == {"service_completed_successfully" if name in ONCE else "service_healthy"}, name
+    assert waited_for.keys() >= ONCE
+    healthy = {name for name, container in CONTAINERS.items() if "healthcheck" in container}
+    assert CONTAINERS.keys() - ONCE - BY_HAND - healthy == OURS.keys(), "these have that of their image"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_is_set_is_a_setting(name: str) -> None:
+    container = CONTAINERS[name]
+    settings = {field.upper() for field in OURS[name].model_fields}
+    unknown = {key for key in container["environment"] if not key.startswith("AWS_")} - settings - NO_SETTINGS
+    assert unknown - {"KAFKA_BOOTSTRAP_SERVERS"} == set()
+    assert container["build"]["args"]["SERVICE"] == name
+    grace_s = int(container["stop_grace_period"].removesuffix("s"))
+    assert grace_s > OURS[name].model_fields["shutdown_grace_s"].default
+    mine = [volume for volume in container["volumes"] if volume.startswith("secrets-")]
+    assert mine == [f"secrets-{name}:/run/secrets/placewire:ro"]
+
+
+def test_addresses_between_containers_are_right() -> None:
+    environment = CONTAINERS["api"]["environment"]
+    for name in ("eligibility", "exporter", "maintenance"):
+        assert environment[f"{name.upper()}_URL"] == f"http://{name}:{port(name)}"
+    assert CONTAINERS["gateway"]["environment"]["GATEWAY_API"] == f"server api:{port('api')} resolve;"
+    scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    found = {(one["names"][0], one["port"]) for job in scraped for one in job.get("dns_sd_configs", [])}
+    assert found == {(name, port(name)) for name in OURS}
+
+
+def test_what_can_be_set_is_documented() -> None:
+    documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "deployment.md").read_text()))
+    assert set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE_FILE.read_text())) <= documented
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_holds_its_folders_and_nothing_else(name: str) -> None:
+    """Those with which test_closure.py shows that the service starts."""
+    stage = DOCKERFILE.split(f" AS code-{name}\n")[1].split("\nFROM ")[0]
+    copied = {line.split()[1] for line in stage.splitlines() if line.startswith("COPY ")}
+    assert copied == set(SERVICES[name][1])
+    shared = DOCKERFILE.split(" AS shared\n")[1].split("\nFROM ")[0]
+    assert {line.split()[1] for line in shared.splitlines() if line.startswith("COPY ")} == set(SHARED)
+    if name in OURS:
+        assert f"ENV PORT={port(name)}" in stage
+        module = "chassis.relay_process" if name == "relay" else f"services.{name}"
+        assert f'CMD ["python", "-m", "{module}"]' in stage
+
+
+def test_the_build_sees_only_what_it_copies() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = set(re.findall(r"^COPY (?!--from)(\w+)", DOCKERFILE, re.MULTILINE))
+    assert copied | {"pyproject.toml", "uv.lock"} == allowed
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="NOT TESTED: there is no systemd-analyze here")
+def test_units_are_understood_and_hardened(tmp_path: Path) -> None:
+    assert SYSTEMD is not None
+    shutil.copytree(UNITS, tmp_path / "units")
+    for path in (tmp_path / "units").glob("*.service"):
+        path.write_text(path.read_text().replace("/opt/placewire/.venv/bin/placewire", "/bin/true"))
+    units = [str(path) for path in sorted((tmp_path / "units").glob("placewire*.*")) if path.is_file()]
+    environment = {"SYSTEMD_UNIT_PATH": f"{tmp_path / 'units'}:", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([SYSTEMD, "verify", *units], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    for name in OURS:
+        unit = f"placewire-{name}.service"
+        command = [SYSTEMD, "security", "--offline=true", "--threshold=20", unit]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_service_has_a_unit_and_a_line_in_the_procfile(name: str) -> None:
+    unit = (UNITS / f"placewire-{name}.service").read_text()
+    assert f"ExecStart=/opt/placewire/.venv/bin/placewire run {name}\n" in unit
+    secrets = {"database_url", "jwt_secret", "internal_secret", "storage_url"} & OURS[name].model_fields.keys()
+    assert {line.partition(":")[0] for line in re.findall(r"^LoadCredential=(.*)$", unit, re.MULTILINE)} == secrets
+    assert f"\n{name}: " in "\n" + (ROOT / "deploy" / "Procfile").read_text()
