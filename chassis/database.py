@@ -100,10 +100,10 @@ class Database:
     async def close(self) -> None:
         await self._engine.dispose()
 
-    def pool_use(self) -> tuple[int, int]:
-        """Connections in use, and connections open."""
+    def pool_use(self) -> tuple[int, int, int]:
+        """Connections in use, connections open, and how many may be."""
         pool: Any = self._engine.sync_engine.pool
-        return pool.checkedout(), pool.checkedout() + pool.checkedin()
+        return pool.checkedout(), pool.checkedout() + pool.checkedin(), pool.size()
 
     @asynccontextmanager
     async def _checked_out(self) -> AsyncIterator[AsyncConnection]:

@@ -95,6 +95,10 @@ class Relay:
                 finally:
                     self.leading = False
                     telemetry.RELAY_LEADER.set(0)
+                    # Another may lead by now: what this one last saw must not stand beside that.
+                    telemetry.OUTBOX_DEPTH.clear()
+                    telemetry.OUTBOX_AGE.clear()
+                    telemetry.OUTBOX_QUARANTINED.set(0)
                 if asyncio.get_running_loop().time() - began > MAX_PAUSE_S * 3:
                     pause_s = 0.25
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter

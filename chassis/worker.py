@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header
 from fastapi.responses import Response
 
-from chassis import identity, problems, telemetry, tracing
+from chassis import identity, problems, series, telemetry, tracing
 from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.errors import Unauthenticated
@@ -59,6 +59,7 @@ def worker_app(
     )
     notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
     runner = _runner(settings, database, notifier, service, work)
+    series.of_jobs(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
         lifespan=_lifespan(

@@ -28,6 +28,8 @@ HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
 # The label of a metric must not be the caller's to invent.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# There from the start: the first error after one counts, too.
+ANSWERS = {digit: telemetry.HTTP_ANSWERS.labels(f"{digit}xx") for digit in range(1, 6)}
 
 SECURITY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
 # Pages are not shown inside others' pages, nor hold plug-ins; what scripts they load is theirs to say.
@@ -101,6 +103,7 @@ class RequestScope:
             route = getattr(scope.get("route"), "path", "unknown")
             label = method if method in METHODS else "other"
             telemetry.HTTP_REQUESTS.labels(label, route, status).observe(time.perf_counter() - began)
+            ANSWERS[status // 100].inc()
 
     def _limit(self, scope: Scope) -> int:
         path: str = scope["path"]
