@@ -62,9 +62,10 @@ class Database:
             try:
                 with translated(driver):
                     yield driver
-            except BaseException:
-                # A statement cut off midway (a cancelled request) leaves the connection in an unknown state.
-                if driver.is_closed() or driver.is_in_transaction():
+            except BaseException as error:
+                # A statement cut off midway (a cancelled request) leaves the connection in an unknown state; after a
+                # failover an old one leads to a server that is read-only for good.
+                if isinstance(error, Unavailable) or driver.is_closed() or driver.is_in_transaction():
                     await pooled.invalidate()
                 raise
 
@@ -168,7 +169,8 @@ def translated(driver: Any = None) -> Iterator[None]:
         if driver is not None and driver.is_closed():
             raise _lost(driver) from error
         raise
-    except (ConnectionError, TimeoutError) as error:
+    except (ConnectionError, TimeoutError, asyncpg.InternalClientError) as error:
+        # The last: the server has ended the connection, and the driver is in the middle of taking note.
         raise _lost(driver) from error
 
 

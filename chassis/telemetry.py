@@ -15,6 +15,7 @@ HTTP_REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=LATENCY_S,
 )
+HTTP_IN_HAND = Gauge("placewire_http_requests_in_hand", "Requests that this process works on at the moment")
 HTTP_ANSWERS = Counter("placewire_http_answers_total", "Requests answered, by the first digit of status", ["class"])
 JOB_DURATION = Histogram(
     "placewire_job_duration_seconds",

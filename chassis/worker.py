@@ -142,8 +142,9 @@ def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> N
         if scheme.lower() != "bearer":
             raise Unauthenticated("Invalid service token")
         identity.check_service_token(token, runner.service, secret)
-        if at_once.locked():
-            return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
+        if at_once.locked() or runner.braked:
+            # Its sender would wait for an end that does not come. The event is safe where it is: queued.
+            return problems.problem(503, "Braked." if runner.braked else "Busy.", headers={"Retry-After": "1"})
         async with at_once:
             await runner.receive([event.id], placewire_via)
             job = await runner.read(event.id)
