@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -85,6 +86,14 @@ def test_each_variable_is_used_and_each_used_one_is_there(name: str) -> None:
     declared = {variable["name"] for variable in board["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(board)))
     assert used - BUILT_IN == declared
+
+
+def test_the_data_source_is_the_provisioned_one() -> None:
+    provisioned = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+    uids = {source["uid"] for source in provisioned["datasources"]}
+    for board in DASHBOARDS.values():
+        chosen = [v["current"]["value"] for v in board["templating"]["list"] if v["type"] == "datasource"]
+        assert set(chosen) == uids
 
 
 def test_dashboards_and_rules_speak_only_of_what_there_is() -> None:

@@ -1,0 +1,84 @@
+"""The placement cell's dashboard shows what the views say, and names a drive only while it is of interest."""
+
+import asyncpg
+from prometheus_client import REGISTRY
+
+from chassis.database import Connection, Database
+from chassis.errors import Refused
+from chassis.jobs import Claim
+from chassis.work import Outcome, Work
+from services.eligibility import handlers
+from services.maintenance import gauges, sql
+from services.maintenance.placement_gauges import STAGES, PlacementGauges
+from tests.conftest import Api
+from tests.enrolment import DRIVE, enrol
+from tests.placement import finished, posted, register
+from tests.system import as_role
+from tests.worker import dead, working
+
+
+def drives_shown() -> dict[str, dict[str, float]]:
+    """By drive and stage."""
+    [family] = [family for family in REGISTRY.collect() if family.name == "placewire_drive_students"]
+    found: dict[str, dict[str, float]] = {}
+    for sample in family.samples:
+        found.setdefault(sample.labels["drive"], {})[sample.labels["stage"]] = sample.value
+    return found
+
+
+async def test_the_gauges_say_what_the_views_say(
+    api: Api, owner: "asyncpg.Connection[asyncpg.Record]", database_url: str
+) -> None:
+    ids = await enrol(owner, 9)
+    first = await posted(api, company_name="Acme")
+    await register(api, first, *ids[:4])
+    await finished(api, ids[4:6], ids[6:7])
+    database = Database(as_role(database_url, "placewire_maintenance"), pool_size=2, application_name="test-gauges")
+    placement = PlacementGauges()
+    try:
+        await sql.refresh_all(database)
+        async with database.connection() as connection:
+            await placement.set_from(connection)
+        assert drives_shown().keys() == {str(first)}
+        assert drives_shown()[str(first)].keys() == set(STAGES)
+        assert drives_shown()[str(first)]["registered"] == 4
+        for status, count in (("posted", 1), ("finished", 1), ("pending", 0)):
+            assert REGISTRY.get_sample_value("placewire_drives", {"status": status}) == count
+        for stage, count in (("registered", 7), ("present", 2)):
+            assert REGISTRY.get_sample_value("placewire_funnel_students", {"stage": stage}) == count
+        branch = {"branch": "CSE", "stage": "students"}
+        assert REGISTRY.get_sample_value("placewire_branch_students", branch) == 3
+
+        # Not before the views are refreshed; and a drive that is gone is named no more.
+        assert (await api.delete(f"/api/drives/{first}")).status_code in (200, 204)
+        async with database.connection() as connection:
+            await placement.set_from(connection)
+        assert drives_shown().keys() == {str(first)}
+        await sql.refresh_all(database)
+        async with database.connection() as connection:
+            await placement.set_from(connection)
+        assert drives_shown() == {}
+    finally:
+        await database.close()
+
+
+async def fails(_connection: Connection, _claimed: Claim) -> Outcome:
+    raise Refused("no")
+
+
+async def test_open_dead_letters_are_counted(api: Api, database_url: str) -> None:
+    answer = await api.post("/api/drives", json={**DRIVE, "auto_calc": True})
+    job_id = answer.json()["job"]["id"]
+    service = {"service": "eligibility"}
+    database = Database(as_role(database_url, "placewire_maintenance"), pool_size=2, application_name="test-gauges")
+    try:
+        async with database.connection() as connection:
+            await gauges.set_from(connection)
+        assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 0
+        async with working(database_url, work=Work(handle=fails, failed=handlers.failed)) as runner:
+            await dead(runner, job_id)
+        async with database.connection() as connection:
+            await gauges.set_from(connection)
+        assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 1
+    finally:
+        await database.close()
