@@ -84,18 +84,21 @@ class Database:
         ``OutcomeUnknown``: the connection may have been lost in the commit itself.
         """
         async with self.connection() as driver:
-            transaction = driver.transaction(isolation=isolation, readonly=readonly)
-            await transaction.start()
+            failure: BaseException | None = None
             try:
-                if not durable:
-                    await driver.execute("SET LOCAL synchronous_commit = off")
-                yield driver
-            except BaseException:
-                # Closed, it is rolled back already; to say so would hide why.
-                if not driver.is_closed():
-                    await transaction.rollback()
-                raise
-            await transaction.commit()
+                async with driver.transaction(isolation=isolation, readonly=readonly):
+                    if not durable:
+                        await driver.execute("SET LOCAL synchronous_commit = off")
+                    try:
+                        yield driver
+                    except BaseException as error:
+                        failure = error
+                        raise
+            except asyncpg.InterfaceError:
+                # On a closed connection it is rolled back already: that it cannot be must not hide why.
+                if failure is None or not driver.is_closed():
+                    raise
+                raise failure  # noqa: B904
 
     async def close(self) -> None:
         await self._engine.dispose()
