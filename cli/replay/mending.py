@@ -31,6 +31,11 @@ CREATE TRIGGER remember_{event} AFTER {event} ON pg_temp."{table}" REFERENCING {
     FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.remember_touched('{key}')
 """
 IMAGES = {"insert": "NEW", "update": "NEW", "delete": "OLD"}
+# Equal now; an event that has not been projected yet makes a row a suspect again when it is.
+CLEARED = """
+DELETE FROM pg_temp."suspect_{table}" s USING public."{table}" l, pg_temp."{table}" r
+ WHERE {l_is_s} AND {r_is_s} AND record_image_eq(ROW({r_columns}), ROW({l_columns}))
+"""
 SUSPECTED = """SELECT '{table}' AS name WHERE EXISTS (SELECT FROM pg_temp."suspect_{table}")"""
 
 # First everything that differs goes, then what the log says comes: a unique value that moves from row to row is never
@@ -88,6 +93,12 @@ async def suspect_what_is_touched(session: Connection, tables: Iterable[Table]) 
         for table in tables:
             for event, image in IMAGES.items():
                 await session.execute(REMEMBER_ON.format(event=event, image=image, **parts(table)))
+
+
+async def clear(session: Connection, tables: Iterable[Table]) -> None:
+    """Suspect no longer what is equal, so that little is left to look at in the pause."""
+    for table in tables:
+        await session.execute(CLEARED.format(**parts(table)))
 
 
 async def analyze(session: Connection, tables: Iterable[Table]) -> None:

@@ -86,7 +86,9 @@ def _tables(replay: Replay) -> list[Table]:
 async def _catch_up(replay: Replay) -> None:
     """Until little is left for the pause, however long the rest took."""
     for _ in range(ROUNDS):
-        if await replay.caught_up() < FEW_EVENTS:
+        events = await replay.caught_up()
+        await mending.clear(replay.projector, replay.tables)
+        if events < FEW_EVENTS:
             break
     await mending.analyze(replay.projector, _tables(replay))
 
