@@ -5,7 +5,7 @@ import time
 import asyncpg
 import httpx
 
-from chassis.runner import BRAKE_AFTER_DEAD
+from chassis.brake import BRAKE_AFTER_DEAD
 from tests.e2e.test_faults import publish, settled
 from tests.enrolment import enrol
 from tests.eventually import eventually

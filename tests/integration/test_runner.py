@@ -6,10 +6,11 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.brake import BRAKE_AFTER_DEAD
 from chassis.database import Connection
 from chassis.errors import Contended, Refused
 from chassis.jobs import Claim
-from chassis.runner import BRAKE_AFTER_DEAD, MAX_ATTEMPTS
+from chassis.runner import MAX_ATTEMPTS
 from chassis.work import Outcome, Work
 from contracts.jobs import State, Via
 from services.eligibility import handlers
