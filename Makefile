@@ -1,10 +1,12 @@
 # `uv run` makes the environment on first use. RUN="uv run --no-sync" leaves it as it is.
 RUN ?= uv run
 STUDENTS ?= 100000
+SECONDS ?= 300
+SEED ?=
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: tools help up down status logs demo migrate contracts lint format test test-full
+.PHONY: tools help up down status logs demo migrate contracts lint format test chaos test-full
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +52,9 @@ PYTEST ?= pytest -n 2 --dist loadfile
 
 test: ## Every test, at small sizes
 	$(RUN) $(PYTEST)
+
+chaos: ## Hurt the whole system under load, then count (SECONDS=300, SEED= repeats a run)
+	$(RUN) python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 test-full: ## Every test, at the sizes that the issues name
 	PLACEWIRE_TEST_SIZE=full $(RUN) pytest --timeout 900

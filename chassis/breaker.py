@@ -1,6 +1,7 @@
 """Whether a service's jobs go by bus or must be handed over by HTTP. One per consumer, fed four times a second."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -100,7 +101,7 @@ class BusWatch:
             before = breaker.open
             breaker.observe(Sample(row["canary_age_s"], row["outbox_age_s"], row["queued_age_s"]))
             telemetry.BREAKER_OPEN.labels(row["service"]).set(breaker.open)
-            if row["canary_age_s"] is not None:
-                telemetry.CANARY_AGE.labels(row["service"]).set(row["canary_age_s"])
+            canary_age_s = math.inf if row["canary_age_s"] is None else row["canary_age_s"]
+            telemetry.CANARY_AGE.labels(row["service"]).set(canary_age_s)
             if breaker.open != before:
                 log.warning("breaker.opened" if breaker.open else "breaker.closed", of=row["service"])

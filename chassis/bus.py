@@ -17,12 +17,12 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from chassis import dead_letters, telemetry, tracing
+from chassis import telemetry, tracing, undecodable
 from chassis.database import Database
 from chassis.errors import Contended, Unavailable
 from chassis.settings import KafkaSettings
 from contracts import topics
-from contracts.jobs import KIND_OF, OWNER, Service
+from contracts.jobs import Service
 from contracts.topics import Topic
 
 MAX_RECORDS = 500
@@ -182,7 +182,7 @@ class Consumer:
             try:
                 if record.topic == topics.CANARY.name:
                     canary = datetime.fromisoformat((record.value or b"").decode())
-                elif (id_ := self._job_in(record)) is not None:
+                elif (id_ := undecodable.job_named_by(dict(record.headers), self._service)) is not None:
                     ids.append(id_)
                     asking.append(record)
             except (KeyError, ValueError) as error:
@@ -194,18 +194,13 @@ class Consumer:
             async with self._database.transaction(durable=False) as connection:
                 await connection.execute(STAMP_CANARY, self._service, canary)
 
-    def _job_in(self, record: "ConsumerRecord[bytes, bytes]") -> UUID | None:
-        headers = dict(record.headers)
-        kind = KIND_OF.get(headers["ce_type"].decode())
-        return UUID(headers["ce_id"].decode()) if kind is not None and OWNER[kind] == self._service else None
-
     async def _keep_raw(self, record: "ConsumerRecord[bytes, bytes]", error: Exception) -> None:
         telemetry.UNDECODABLE.labels(self._service, record.topic).inc()
         log.error("record.undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
         headers = {name: value.decode(errors="replace") for name, value in record.headers}
         place = (record.topic, record.partition, record.offset)
         async with self._database.transaction() as connection:
-            await dead_letters.keep_raw(
+            await undecodable.keep_raw(
                 connection, self._service, place, record.key, record.value, headers, f"{type(error).__name__}: {error}"
             )
 

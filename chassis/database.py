@@ -62,9 +62,10 @@ class Database:
             try:
                 with translated(driver):
                     yield driver
-            except BaseException:
-                # A statement cut off midway (a cancelled request) leaves the connection in an unknown state.
-                if driver.is_closed() or driver.is_in_transaction():
+            except BaseException as error:
+                # A statement cut off midway (a cancelled request) leaves the connection in an unknown state; after a
+                # failover an old one leads to a server that is read-only for good.
+                if isinstance(error, Unavailable) or driver.is_closed() or driver.is_in_transaction():
                     await pooled.invalidate()
                 raise
 
@@ -99,10 +100,10 @@ class Database:
     async def close(self) -> None:
         await self._engine.dispose()
 
-    def pool_use(self) -> tuple[int, int]:
-        """Connections in use, and connections open."""
+    def pool_use(self) -> tuple[int, int, int]:
+        """Connections in use, connections open, and how many may be."""
         pool: Any = self._engine.sync_engine.pool
-        return pool.checkedout(), pool.checkedout() + pool.checkedin()
+        return pool.checkedout(), pool.checkedout() + pool.checkedin(), pool.size()
 
     @asynccontextmanager
     async def _checked_out(self) -> AsyncIterator[AsyncConnection]:
@@ -168,7 +169,8 @@ def translated(driver: Any = None) -> Iterator[None]:
         if driver is not None and driver.is_closed():
             raise _lost(driver) from error
         raise
-    except (ConnectionError, TimeoutError) as error:
+    except (ConnectionError, TimeoutError, asyncpg.InternalClientError) as error:
+        # The last: the server has ended the connection, and the driver is in the middle of taking note.
         raise _lost(driver) from error
 
 

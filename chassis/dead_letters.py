@@ -1,19 +1,103 @@
-"""Jobs given up: their copies on the dead-letter topic, and the records that could not even be read."""
+"""Jobs given up: their copies on the dead-letter topic, and what people do about them: look, redrive, discard.
 
-from collections.abc import Mapping
+A redriven job is queued as if it had just been asked for, with a new outbox row and a higher fencing number (whoever
+held it before cannot end it now). What it had died of, and who took it up or dropped it, stays in
+``es.dead_letter_action``. Plans: ``job_dead`` backward for the list, forward for the choice of what is redriven.
+"""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
 import orjson
 
 from chassis.database import Connection
+from chassis.errors import NotFound, Refused
 from chassis.jobs import Claim
 from contracts import topics
-from contracts.jobs import Service
+from contracts.jobs import TOPIC_OF, Kind, Service
 
 COPY = "INSERT INTO es.outbox (lane, topic, key, event_id, extra) VALUES ($1, $2, $3, $4, $5)"
-KEEP_RAW = """
-INSERT INTO es.undecodable (service, topic, partition, "offset", key, value, headers, error)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+
+LETTER = """
+SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead, j.error, j.attempts, j.asked_by, j.queued_at,
+       j.started_at, j.finished_at, e.metadata ->> 'correlation_id' AS correlation_id,
+       e.type, e.version, e.recorded_at, e.data
+  FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
+LIST = f"""{LETTER}
+ WHERE j.dead AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
+   AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
+ ORDER BY j.seq DESC LIMIT $4
+"""  # noqa: S608
+SHOW = f"""{LETTER}
+ WHERE j.id = $1 AND (j.dead OR EXISTS (SELECT FROM es.dead_letter_action a WHERE a.job_id = j.id))
+"""
+HISTORY = "SELECT action, actor, reason, error, attempts, at FROM es.dead_letter_action WHERE job_id = $1 ORDER BY id"
+COUNT = """
+SELECT count(*) FROM es.job
+ WHERE dead AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
+"""
+NOW = "SELECT clock_timestamp()"
+
+# Locked in one order, so that two who redrive everything wait for each other; the second finds nothing dead.
+_TAKEN = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM es.job
+     WHERE dead AND ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR kind = $2)
+       AND ($3::text IS NULL OR service = $3) AND ($4::timestamptz IS NULL OR finished_at <= $4)
+     ORDER BY seq LIMIT $5 FOR UPDATE
+), taken AS (
+    UPDATE es.job j SET {change} FROM chosen c WHERE j.id = c.id
+    RETURNING j.id, j.seq, j.kind, j.subject, old.error AS error, old.attempts AS attempts
+), noted AS (
+    INSERT INTO es.dead_letter_action (job_id, action, actor, reason, error, attempts)
+    SELECT id, '{action}', $6, $7, coalesce(error, ''), attempts FROM taken ORDER BY seq
+)"""
+DONE = " SELECT id, kind FROM taken ORDER BY seq"
+REDRIVE = (
+    _TAKEN.format(  # noqa: S608
+        action="redriven",
+        change="""state = 'queued', via = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
+           dead = false, fence = j.fence + 1, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
+           received_at = NULL, started_at = NULL, finished_at = NULL""",
+    )
+    + """, rung AS (
+    INSERT INTO es.outbox (lane, topic, key, event_id)
+    SELECT t.lane, t.topic, d.subject, d.id
+      FROM taken d JOIN unnest($8::text[], $9::text[], $10::smallint[]) AS t (kind, topic, lane) USING (kind)
+     ORDER BY d.seq
+)"""
+    + DONE
+)
+DISCARD = _TAKEN.format(action="discarded", change="dead = false") + DONE
+
+ROADS = (
+    [kind.value for kind in TOPIC_OF],
+    [topic.name for topic in TOPIC_OF.values()],
+    [int(topic.lane) for topic in TOPIC_OF.values()],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who does something about a dead letter (``user 42``), and why."""
+
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Dead jobs: one by its id, or all of a kind or a service. ``until``: only what had died by then."""
+
+    id: UUID | None = None
+    kind: Kind | None = None
+    service: Service | None = None
+    until: datetime | None = None
 
 
 async def copy(connection: Connection, service: Service, claimed: Claim, reason: str) -> None:
@@ -23,14 +107,54 @@ async def copy(connection: Connection, service: Service, claimed: Claim, reason:
     await connection.execute(COPY, int(topic.lane), topic.name, claimed.subject, claimed.id, extra)
 
 
-async def keep_raw(
-    connection: Connection,
-    service: Service,
-    place: tuple[str, int, int],
-    key: bytes | None,
-    value: bytes | None,
-    headers: Mapping[str, str],
-    error: str,
-) -> None:
-    """Keep a record that cannot be read, once per ``place`` (topic, partition, offset)."""
-    await connection.execute(KEEP_RAW, service, *place, key, value, orjson.dumps(dict(headers)).decode(), error)
+async def newest(connection: Connection, which: Which, *, before: UUID | None, most: int) -> list[asyncpg.Record]:
+    """Up to ``most`` dead jobs with their events, newest first. ``before``: the last id of the page before."""
+    return await connection.fetch(LIST, which.kind, which.service, before, most)
+
+
+async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
+    """The job with its event, and what was done about it so far. Raises ``NotFound`` for one that never died."""
+    row = await connection.fetchrow(SHOW, job_id)
+    if row is None:
+        raise NotFound("There is no such dead letter.")
+    return row, await connection.fetch(HISTORY, job_id)
+
+
+async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
+    """How many there are, and the moment at which that was so: what dies later is not among ``which`` until then."""
+    moment = which.until or await connection.fetchval(NOW)
+    return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
+
+
+async def redrive(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
+    """Queue up to ``most`` of ``which`` anew, oldest first, in the caller's transaction. Returns ids and kinds.
+
+    Those that somebody else has redriven or discarded meanwhile are not among them. They go by the bus, and by the
+    sweep where that is away; whoever called may hand one over at once, after commit.
+    """
+    return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, most), *ROADS))
+
+
+async def discard(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
+    """Let up to ``most`` of ``which`` rest: they stay failed, and are listed no more. Returns ids and kinds."""
+    return _taken(await connection.fetch(DISCARD, *_arguments(which, by, most)))
+
+
+async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[object]) -> None:
+    """Raises ``NotFound`` or ``Refused``, as is the case, when the one job that was meant was not ``taken``."""
+    if taken:
+        return
+    row, history = await show(connection, job_id)
+    last = history[-1] if history else None
+    raise Refused(
+        f"This job is not dead (any more): it is {row['state']}"
+        + (f", and was {last['action']} by {last['actor']}." if last else ".")
+    )
+
+
+def _arguments(which: Which, by: By, most: int) -> tuple[Any, ...]:
+    return which.id, which.kind, which.service, which.until, most, by.actor, by.reason
+
+
+def _taken(rows: Sequence[asyncpg.Record]) -> list[tuple[UUID, str]]:
+    return [(row["id"], row["kind"]) for row in rows]

@@ -28,11 +28,12 @@ SELECT position, stream_id, version, event_id, type, data, metadata, recorded_at
 """
 
 # Index scan on event_tx_position. Below xmin every transaction has ended, so nothing can appear behind the cursor.
+# Ordered by the column, not by what is selected under its name: that would sort the whole rest of the log.
 READ_LOG = """
 SELECT tx::text::bigint AS tx, position, stream_id, version, event_id, type, data, metadata, recorded_at
   FROM es.event
  WHERE (tx, position) > ($1::bigint::text::xid8, $2::bigint) AND tx < pg_snapshot_xmin(pg_current_snapshot())
- ORDER BY tx, position LIMIT $3
+ ORDER BY event.tx, position LIMIT $3
 """
 
 NewId = Callable[[int], UUID]

@@ -95,6 +95,10 @@ class Relay:
                 finally:
                     self.leading = False
                     telemetry.RELAY_LEADER.set(0)
+                    # Another may lead by now: what this one last saw must not stand beside that.
+                    telemetry.OUTBOX_DEPTH.clear()
+                    telemetry.OUTBOX_AGE.clear()
+                    telemetry.OUTBOX_QUARANTINED.set(0)
                 if asyncio.get_running_loop().time() - began > MAX_PAUSE_S * 3:
                     pause_s = 0.25
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
@@ -164,6 +168,9 @@ class Relay:
         if failure is not None and not self._bulk_failed:
             log.warning("relay.bulk_lane_fails", reason=f"{type(failure).__name__}: {failure}")
         self._bulk_failed = failure is not None
+        if failure is not None:
+            # A topic that was deleted is created again by connecting; without that nothing would ever be sent to it.
+            await self._drop_producer()
         return full and failure is None
 
     async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> None:

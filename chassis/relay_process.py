@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import Field
 
-from chassis import telemetry, tracing
+from chassis import series, telemetry, tracing
 from chassis.database import Database
 from chassis.relay import Relay
 from chassis.service import add_health, background, serve
@@ -25,6 +25,7 @@ def create_app(settings: RelaySettings) -> FastAPI:
         settings.database_url, pool_size=settings.database_pool_size, application_name="placewire-relay-health"
     )
     relay = Relay(settings, settings.database_url)
+    series.of_relay()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -25,7 +25,8 @@ from contracts.message import Event
 
 # A job is given up at the sixth failure, whether it raised or its worker died.
 MAX_ATTEMPTS = 6
-# A bad release must not drain a topic into the dead letters.
+# A bad release must not drain a topic into the dead letters. Released by a success of what was still running, or by
+# starting the process again, which is what a mended release does: a redrive alone mends nothing.
 BRAKE_AFTER_DEAD = 20
 # Rescues what nobody woke us for: leases that ran out, jobs received by a process that died.
 POLL_S = 1.0
@@ -58,6 +59,7 @@ class Runner:
         self._running: set[asyncio.Task[None]] = set()
         self._claiming = True
         self._dead_in_a_row = 0
+        telemetry.BRAKE.labels(service).set(0)
 
     async def receive(self, ids: Sequence[UUID], via: Via) -> list[UUID]:
         """Take note that ``ids`` must be done, and begin at once if there is room (the same transaction).
@@ -115,6 +117,7 @@ class Runner:
 
     @property
     def braked(self) -> bool:
+        """Too many jobs died in a row: it claims no more. What the bus brings is still received, for whoever can."""
         return self._dead_in_a_row >= BRAKE_AFTER_DEAD
 
     @property
@@ -189,7 +192,7 @@ class Runner:
             tracing.failed(error)
             await until_database_is_back(partial(self._give_up, claimed, error))
         else:
-            self._dead_in_a_row = 0
+            self._count_dead(0)
 
     async def _attempt(self, claimed: Claim, progress: Progress | None) -> None:
         async with self._prepared(claimed, progress) as handle:
@@ -224,11 +227,16 @@ class Runner:
                 await self._append(connection, claimed, stream, [event])
             await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
             await dead_letters.copy(connection, self.service, claimed, reason)
-        self._dead_in_a_row += 1
+        self._count_dead(self._dead_in_a_row + 1)
         telemetry.DEAD_LETTERS.labels(claimed.kind).inc()
-        telemetry.BRAKE.labels(self.service).set(self.braked)
         self._observe(claimed, State.FAILED)
         log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
+
+    def _count_dead(self, in_a_row: int) -> None:
+        was_braked, self._dead_in_a_row = self.braked, in_a_row
+        telemetry.BRAKE.labels(self.service).set(self.braked)
+        if self.braked and not was_braked:
+            log.critical("runner.braked", dead_in_a_row=in_a_row)
 
     def _told(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
         """The event that tells of the failure; ``None`` when this build cannot even say that."""

@@ -67,7 +67,8 @@ def add_health(app: FastAPI, database: Database | None, details: Callable[[], Ma
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
         if database is not None:
-            used, opened = database.pool_use()
+            used, opened, most = database.pool_use()
+            telemetry.POOL_SIZE.set(most)
             telemetry.POOL_CONNECTIONS.labels("used").set(used)
             telemetry.POOL_CONNECTIONS.labels("open").set(opened)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -101,7 +101,7 @@ class Job(SQLModel, table=True):
     __tablename__ = "job"
     __table_args__ = (
         Index("job_unfinished", "service", "seq", postgresql_where=text("finished_at IS NULL")),
-        Index("job_dead", "service", "seq", postgresql_where=text("dead")),
+        Index("job_dead", "seq", postgresql_where=text("dead")),
         Index("job_asked_by", "asked_by", "seq"),
         Index("job_seq", "seq"),
         Index("job_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT dead")),
@@ -134,6 +134,7 @@ class Undecodable(SQLModel, table=True):
     __tablename__ = "undecodable"
     __table_args__ = (
         UniqueConstraint("service", "topic", "partition", "offset", name="undecodable_once"),
+        Index("undecodable_open", "id", postgresql_where=text("settled_at IS NULL")),
         {"schema": "es"},
     )
 
@@ -147,6 +148,26 @@ class Undecodable(SQLModel, table=True):
     headers: dict[str, Any] = Field(sa_type=JSONB)
     error: str = Field(sa_type=Text)
     received_at: datetime = Field(sa_column=instant())
+    settled_at: datetime | None = Field(sa_column=instant(nullable=True))
+
+
+class DeadLetterAction(SQLModel, table=True):
+    __tablename__ = "dead_letter_action"
+    __table_args__ = (
+        Index("dead_letter_action_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
+        Index("dead_letter_action_undecodable", "undecodable_id", postgresql_where=text("undecodable_id IS NOT NULL")),
+        {"schema": "es"},
+    )
+
+    id: int = Field(sa_column=identity())
+    job_id: UUID | None
+    undecodable_id: int | None = Field(sa_type=BigInteger)
+    action: str = Field(sa_type=Text)
+    actor: str = Field(sa_type=Text)
+    reason: str | None = Field(sa_type=Text)
+    error: str = Field(sa_type=Text)
+    attempts: int | None
+    at: datetime = Field(sa_column=instant())
 
 
 class Canary(SQLModel, table=True):

@@ -15,6 +15,8 @@ HTTP_REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=LATENCY_S,
 )
+HTTP_IN_HAND = Gauge("placewire_http_requests_in_hand", "Requests that this process works on at the moment")
+HTTP_ANSWERS = Counter("placewire_http_answers_total", "Requests answered, by the first digit of status", ["class"])
 JOB_DURATION = Histogram(
     "placewire_job_duration_seconds",
     "Jobs from queued to ended",
@@ -31,7 +33,9 @@ OUTBOX_AGE = Gauge("placewire_outbox_age_seconds", "Age of the oldest row waitin
 OUTBOX_SENT = Counter("placewire_outbox_sent_total", "Rows that Kafka took", ["topic"])
 OUTBOX_QUARANTINED = Gauge("placewire_outbox_quarantined_keys", "Keys held back because Kafka refused a row for good")
 RELAY_LEADER = Gauge("placewire_relay_leader", "1 in the relay that sends, 0 in the one that waits")
-CANARY_AGE = Gauge("placewire_canary_age_seconds", "Age of the newest canary that a consumer has seen", ["service"])
+CANARY_AGE = Gauge(
+    "placewire_canary_age_seconds", "Age of the newest canary that a consumer has seen; +Inf: none", ["service"]
+)
 BREAKER_OPEN = Gauge("placewire_breaker_open", "1 while jobs of this service are handed over by HTTP", ["service"])
 SWEPT = Counter("placewire_swept_jobs_total", "Jobs handed over by the sweep", ["service"])
 EXPORT_ROWS = Counter("placewire_export_rows_total", "Rows written to files", ["kind", "format"])
@@ -42,11 +46,20 @@ EXPIRY_DURATION = Histogram(
 )
 EXPIRY_FAILURES = Counter("placewire_expiry_failures_total", "What could not be deleted, and is tried again", ["what"])
 DEAD_LETTERS = Counter("placewire_dead_letters_total", "Jobs given up", ["kind"])
+DEAD_LETTERS_OPEN = Gauge("placewire_dead_letters_open", "Jobs given up that wait for a decision", ["service"])
 BRAKE = Gauge("placewire_consumer_braked", "1 after too many dead jobs in a row: it claims no more", ["service"])
 UNDECODABLE = Counter("placewire_undecodable_records_total", "Records that could not be read", ["service", "topic"])
 CONSUMED = Counter("placewire_consumed_records_total", "Records read from Kafka", ["service", "topic"])
 POOL_CONNECTIONS = Gauge("placewire_database_connections", "Connections of this process's pool", ["state"])
+POOL_SIZE = Gauge("placewire_database_pool_size", "Connections that this process's pool may hold")
 LOGINS = Counter("placewire_logins_total", "Sign-ins tried", ["outcome"])
+# What the placement cell watches, as the views show it. Names are public ones; students are only counted.
+DRIVES = Gauge("placewire_drives", "Drives", ["status"])
+FUNNEL = Gauge("placewire_funnel_students", "Students who came as far as the stage, summed over all drives", ["stage"])
+DRIVE_FUNNEL = Gauge(
+    "placewire_drive_students", "FUNNEL of the newest drives not finished", ["drive", "company", "title", "stage"]
+)
+BRANCH_STUDENTS = Gauge("placewire_branch_students", "Students who came as far, by branch", ["branch", "stage"])
 
 # What must never be in a log line, whatever the depth.
 SECRET_FIELDS = frozenset({"password", "token", "authorization", "secret", "password_hash", "cgpa", "marks", "record"})

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header
 from fastapi.responses import Response
 
-from chassis import identity, problems, telemetry, tracing
+from chassis import identity, problems, series, telemetry, tracing
 from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.errors import Unauthenticated
@@ -58,15 +58,8 @@ def worker_app(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
     )
     notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
-    runner = Runner(
-        database,
-        notifier,
-        service,
-        work,
-        owner=f"{socket.gethostname()}:{settings.port}",
-        at_once=settings.jobs_at_once,
-        lease_s=settings.job_lease_s,
-    )
+    runner = _runner(settings, database, notifier, service, work)
+    series.of_jobs(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
         lifespan=_lifespan(
@@ -87,6 +80,24 @@ def worker_app(
 
     app.state.on_stopping = stopping
     return app
+
+
+def _runner(
+    settings: ServiceSettings,
+    database: Database,
+    notifier: Notifier,
+    service: Service,
+    work: Mapping[Kind, Work | LongWork],
+) -> Runner:
+    return Runner(
+        database,
+        notifier,
+        service,
+        work,
+        owner=f"{socket.gethostname()}:{settings.port}",
+        at_once=settings.jobs_at_once,
+        lease_s=settings.job_lease_s,
+    )
 
 
 def _lifespan(
@@ -131,8 +142,9 @@ def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> N
         if scheme.lower() != "bearer":
             raise Unauthenticated("Invalid service token")
         identity.check_service_token(token, runner.service, secret)
-        if at_once.locked():
-            return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
+        if at_once.locked() or runner.braked:
+            # Its sender would wait for an end that does not come. The event is safe where it is: queued.
+            return problems.problem(503, "Braked." if runner.braked else "Busy.", headers={"Retry-After": "1"})
         async with at_once:
             await runner.receive([event.id], placewire_via)
             job = await runner.read(event.id)

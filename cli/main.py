@@ -8,6 +8,7 @@ from cli import environment
 from cli.doors import (
     contracts,
     database,
+    dead_letters,
     demo,
     doctor,
     drives,
@@ -15,6 +16,8 @@ from cli.doors import (
     installation,
     jobs,
     processes,
+    rebuild,
+    republish,
     stack,
     students,
     users,
@@ -53,8 +56,11 @@ app.command("seed", rich_help_panel="Database")(database.seed)
 app.command("refresh", rich_help_panel="Database")(database.refresh)
 app.command("doctor", rich_help_panel="Database")(doctor.doctor)
 app.command("verify", rich_help_panel="Database")(verify.verify)
+app.command("rebuild", rich_help_panel="Database")(rebuild.rebuild)
+app.command("republish", rich_help_panel="Database")(republish.republish)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Database")
 app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")
 app.add_typer(drives.app, name="drives", rich_help_panel="Work, over HTTP")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work, over HTTP")

@@ -31,10 +31,12 @@ class Kafka:
 
     RECORD = "broker.json"
 
-    def __init__(self, home: Path, port: int | None = None) -> None:
+    def __init__(self, home: Path, port: int | None = None, *, advertised_port: int | None = None) -> None:
+        """``advertised_port``: where clients are told to come back to, when that is not where the broker listens."""
         self.home = home.resolve()
         self.data = self.home / "data"
         self.log = self.home / "log"
+        self.advertised_port = advertised_port
         self.process: Process | None = None
         self._keeps_port = False
         self.port = 0
@@ -138,7 +140,7 @@ class Kafka:
         controller = f"{LOOPBACK}:{free_port()}"
         own = {
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.advertised_port or self.port}",
             # Static voters, unlike the standalone mode, may have another port at each start.
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self.data),

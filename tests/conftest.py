@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,11 @@ def template(servers: Addresses) -> Addresses:
     return servers
 
 
-@pytest_asyncio.fixture
-async def database_url(template: Addresses, request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """The superuser's address of a migrated database of this test's own; dropped afterwards.
+@asynccontextmanager
+async def migrated_copy(template: Addresses, *, verified: bool = True) -> AsyncIterator[str]:
+    """The superuser's address of a migrated database, dropped when the block ends.
 
-    Whatever the test did, the log must then say what the tables say (but for tests marked ``damages``).
+    Whatever was done in it, the log must then say what the tables say, unless ``verified`` is false.
     """
     name = "t_" + os.urandom(6).hex()
     admin = await asyncpg.connect(template.database_url)
@@ -73,14 +74,21 @@ async def database_url(template: Addresses, request: pytest.FixtureRequest) -> A
         await _role_settings(admin, name)
         url = _named(template.database_url, name)
         yield url
-        if request.node.get_closest_marker("damages") is None:
-            await _must_verify(url)
+        if verified:
+            await must_verify(url)
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await admin.close()
 
 
-async def _must_verify(url: str) -> None:
+@pytest_asyncio.fixture
+async def database_url(template: Addresses, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The superuser's address of a migrated database of this test's own (tests marked ``damages``: not verified)."""
+    async with migrated_copy(template, verified=request.node.get_closest_marker("damages") is None) as url:
+        yield url
+
+
+async def must_verify(url: str) -> None:
     findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
     assert not findings.differences, findings
 

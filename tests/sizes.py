@@ -2,7 +2,9 @@
 
 import os
 
+FULL = os.environ.get("PLACEWIRE_TEST_SIZE") == "full"
+
 
 def sized(*, small: int, full: int) -> int:
     """``full`` when ``PLACEWIRE_TEST_SIZE=full``."""
-    return full if os.environ.get("PLACEWIRE_TEST_SIZE") == "full" else small
+    return full if FULL else small

@@ -52,6 +52,14 @@ def show(findings: "Findings", *, took_s: float) -> None:
         *((found.name, found.checked, found.wrong) for found in findings.checks),
     ]
     console.print(table(("Compared", "Count", "Differences"), rows))
+    show_differences(findings)
+    rate = findings.events / took_s if took_s else 0
+    console.print(
+        f"{findings.events:,} events replayed in {took_s:.1f} s ({rate:,.0f}/s): [bold]{verdict(findings)}[/bold]."
+    )
+
+
+def show_differences(findings: "Findings") -> None:
     for found in findings.tables:
         if found.different:
             _show_table(found)
@@ -60,9 +68,10 @@ def show(findings: "Findings", *, took_s: float) -> None:
             console.print(f"{check.name}: {fault}", markup=False, highlight=False)
         if check.wrong > len(check.faults):
             console.print(f"{check.name}: and {check.wrong - len(check.faults):,} more")
-    rate = findings.events / took_s if took_s else 0
-    verdict = f"{findings.differences:,} differences" if findings.differences else "no difference"
-    console.print(f"{findings.events:,} events replayed in {took_s:.1f} s ({rate:,.0f}/s): [bold]{verdict}[/bold].")
+
+
+def verdict(findings: "Findings") -> str:
+    return f"{findings.differences:,} differences" if findings.differences else "no difference"
 
 
 def _show_table(found: "TableFindings") -> None:

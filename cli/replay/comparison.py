@@ -1,6 +1,6 @@
 """Compares each live table, as the snapshot sees it, with its projection: first by digests, then row by row."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -57,9 +57,15 @@ class TableFindings:
     differences: tuple[RowDifference, ...]
 
 
-async def compare(live: Connection, replayed: Connection, table: Table, *, most: int) -> TableFindings:
+Found = Callable[[Table, Sequence[RowDifference]], Awaitable[None]]
+
+
+async def compare(
+    live: Connection, replayed: Connection, table: Table, *, most: int, found: Found | None = None
+) -> TableFindings:
     """Every difference counted, the first ``most`` told. ``live`` is in the snapshot's transaction.
 
+    ``found`` is told of all of them, bucket by bucket, and may use ``replayed``.
     Memory does not grow with the number of rows, nor with that of the differences.
     """
     left, right = await side_by_side(
@@ -69,10 +75,11 @@ async def compare(live: Connection, replayed: Connection, table: Table, *, most:
     told: list[RowDifference] = []
     different = 0
     if buckets:
-        async for difference in _differences(live, replayed, table, buckets):
-            different += 1
-            if len(told) < most:
-                told.append(difference)
+        async for differences in _differences(live, replayed, table, buckets):
+            different += len(differences)
+            told += differences[: most - len(told)]
+            if found is not None:
+                await found(table, differences)
     live_rows, replayed_rows = (sum(count for count, _ in side.values()) for side in (left, right))
     return TableFindings(table, live_rows, replayed_rows, different, tuple(told))
 
@@ -84,7 +91,7 @@ async def _digests(connection: Connection, name: str, table: Table) -> dict[int,
 
 async def _differences(
     live: Connection, replayed: Connection, table: Table, buckets: list[int]
-) -> AsyncIterator[RowDifference]:
+) -> AsyncIterator[list[RowDifference]]:
     async with replayed.transaction(readonly=True):
         sides = [
             _by_bucket(live, f"public.{table.name}", table, buckets),
@@ -92,16 +99,15 @@ async def _differences(
         ]
         heads = [await anext(side, None) for side in sides]
         for bucket in buckets:
-            found: list[Rows] = []
+            rows: list[Rows] = []
             for number, side in enumerate(sides):
                 head = heads[number]
                 if head is not None and head[0] == bucket:
-                    found.append(head[1])
+                    rows.append(head[1])
                     heads[number] = await anext(side, None)
                 else:
-                    found.append({})
-            for difference in differing(table, found[0], found[1]):
-                yield difference
+                    rows.append({})
+            yield differing(table, rows[0], rows[1])
 
 
 async def _by_bucket(

@@ -39,12 +39,14 @@ READ_ONLY_FROM_NOW_ON = "SET default_transaction_read_only = on"
 
 # Index scan on event_tx_position; a stream keeps its order in it. Visible to the snapshot, not below its xmin: the
 # live tables of that snapshot hold the effect of exactly these events, and nothing can appear behind a snapshot.
+# What $6 could not see has an xid, and so a tx, that is not below its xmin: catching up begins there.
 PROJECT_CHUNK = """
 WITH chunk AS MATERIALIZED (
     SELECT e, e.tx, e.position, split_part(e.stream_id, '-', 1) AS stream_type
       FROM es.event e
      WHERE (e.tx, e.position) > ($1::bigint::text::xid8, $2::bigint)
-       AND pg_visible_in_snapshot(e.xid, $3::text::pg_snapshot)
+       AND pg_visible_in_snapshot(e.xid, (SELECT $3::text::pg_snapshot))
+       AND NOT pg_visible_in_snapshot(e.xid, (SELECT $6::text::pg_snapshot))
      ORDER BY e.tx, e.position LIMIT $4
 ), last AS MATERIALIZED (
     SELECT tx::text::bigint AS tx, position FROM chunk ORDER BY tx DESC, position DESC LIMIT 1
@@ -65,6 +67,14 @@ class Snapshot:
     text: str
     events: int
 
+    @property
+    def xmin(self) -> int:
+        return int(self.text.partition(":")[0])
+
+
+# Before the first transaction there can be: nothing is visible to it.
+BEGINNING = Snapshot("3:3:", 0)
+
 
 async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
     """Empty temporary tables in the session of ``connection``, which may write nothing else from now on."""
@@ -76,13 +86,19 @@ async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
 
 
 async def project(
-    connection: Connection, tables: Iterable[Table], snapshot: Snapshot, *, chunk: int = CHUNK
+    connection: Connection,
+    tables: Iterable[Table],
+    snapshot: Snapshot,
+    *,
+    since: Snapshot = BEGINNING,
+    chunk: int = CHUNK,
 ) -> AsyncIterator[int]:
-    """Apply every event that ``snapshot`` sees, oldest first; yields how many each chunk had."""
+    """Apply every event that ``snapshot`` sees and ``since`` did not, oldest first; yields how many each chunk had."""
     replan = REPLAN.format(names=", ".join(f"pg_temp.{table.name}" for table in tables))
-    tx, position, chunks = 0, 0, 0
-    while rows := await connection.fetch(PROJECT_CHUNK, tx, position, snapshot.text, chunk, list(STREAM_TYPES)):
+    tx, position, chunks = since.xmin - 1, 2**63 - 1, 0
+    seen = snapshot.text, chunk, list(STREAM_TYPES), since.text
+    while rows := await connection.fetch(PROJECT_CHUNK, tx, position, *seen):
         tx, position, chunks = rows[0]["tx"], rows[0]["position"], chunks + 1
-        if chunks.bit_count() == 1:  # a power of two: the tables have doubled
+        if chunks.bit_count() == 1 and since is BEGINNING:  # a power of two: the tables have doubled
             await connection.execute(replan)
         yield sum(row["count"] for row in rows)

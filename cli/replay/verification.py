@@ -9,9 +9,9 @@ import asyncpg
 from chassis.database import connect_alone, translated
 from cli.failures import Failure
 from cli.replay import comparison, ledgers, projection, tables
-from cli.replay.comparison import TableFindings
+from cli.replay.comparison import Found, TableFindings
 from cli.replay.ledgers import CheckFindings
-from cli.replay.projection import Snapshot
+from cli.replay.projection import BEGINNING, Snapshot
 from cli.replay.side_by_side import side_by_side
 from cli.replay.tables import Table
 
@@ -24,6 +24,8 @@ SET transaction_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 """
 
+NOW = "SELECT pg_current_snapshot()::text"
+
 Session = asyncpg.Connection
 
 
@@ -35,7 +37,11 @@ class Findings:
 
     @property
     def differences(self) -> int:
-        return sum(found.different for found in self.tables) + sum(found.wrong for found in self.checks)
+        return self.different_rows + sum(found.wrong for found in self.checks)
+
+    @property
+    def different_rows(self) -> int:
+        return sum(found.different for found in self.tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +52,65 @@ class Watching:
     projected: Callable[[int], None]
 
 
+@dataclass(slots=True)
+class Replay:
+    """The log projected by ``projector`` up to the moment ``at``, beside the live tables that ``reader`` sees."""
+
+    reader: "Session[asyncpg.Record]"
+    projector: "Session[asyncpg.Record]"
+    tables: list[Table]
+    at: Snapshot = BEGINNING
+
+    async def compared(self, watching: Watching, *, most: int, found: Found | None = None) -> Findings:
+        """Project up to this moment, compare every table, check every ledger. ``found``: see ``comparison.compare``."""
+        async with self.reader.transaction(isolation="repeatable_read", readonly=True):
+            now = await _snapshot(self.reader)
+            watching.began(now.events - self.at.events)
+            # Two servers' processes: the ledgers are checked while the log is projected.
+            _, checks = await side_by_side(self._project(now, watching), _check(self.reader, most))
+            compared = [
+                await comparison.compare(self.reader, self.projector, table, most=most, found=found)
+                for table in self.tables
+            ]
+        return Findings(now.events, tuple(compared), tuple(checks))
+
+    async def caught_up(self) -> int:
+        """Project what has been committed since ``at``, in the projector's own sight; how many events that were."""
+        count, now = 0, Snapshot(await self.projector.fetchval(NOW), self.at.events)
+        async for projected in projection.project(self.projector, self.tables, now, since=self.at):
+            count += projected
+        self.at = Snapshot(now.text, now.events + count)
+        return count
+
+    async def _project(self, now: Snapshot, watching: Watching) -> None:
+        try:
+            async for count in projection.project(self.projector, self.tables, now, since=self.at):
+                watching.projected(count)
+        except asyncpg.ReadOnlySQLTransactionError as error:
+            raise Failure(
+                f"a projection reached for something that is not projected, and was stopped: {error}"
+            ) from error
+        self.at = now
+
+
 async def verify(url: str, watching: Watching, *, most: int) -> Findings:
     """Project the log anew and compare; check every ledger. The first ``most`` differences of each are told.
 
     Any role that may read everything will do. Blocks nobody and leaves nothing behind.
     Raises ``Unavailable``, and ``Failure`` when tables are missing.
     """
-    async with _session(url) as reader, _session(url) as projector:
+    async with replaying(url, "placewire-verify") as replay:
+        return await replay.compared(watching, most=most)
+
+
+@asynccontextmanager
+async def replaying(url: str, application_name: str) -> AsyncIterator[Replay]:
+    """Two sessions at the beginning of the log, the projected tables empty. They end with the block."""
+    async with _session(url, application_name) as reader, _session(url, application_name) as projector:
         await reader.execute(READER)
-        async with reader.transaction(isolation="repeatable_read", readonly=True):
-            described = await tables.describe(reader)
-            snapshot = await _snapshot(reader)
-            watching.began(snapshot.events)
-            await projection.prepare(projector, described)
-            # Two servers' processes: the ledgers are checked while the log is projected.
-            _, checks = await side_by_side(_project(projector, described, snapshot, watching), _check(reader, most))
-            compared = [await comparison.compare(reader, projector, table, most=most) for table in described]
-    return Findings(snapshot.events, tuple(compared), tuple(checks))
+        described = await tables.describe(reader)
+        await projection.prepare(projector, described)
+        yield Replay(reader, projector, described)
 
 
 async def _snapshot(reader: "Session[asyncpg.Record]") -> Snapshot:
@@ -71,23 +119,13 @@ async def _snapshot(reader: "Session[asyncpg.Record]") -> Snapshot:
     return Snapshot(row["text"], row["events"])
 
 
-async def _project(
-    projector: "Session[asyncpg.Record]", described: list[Table], snapshot: Snapshot, watching: Watching
-) -> None:
-    try:
-        async for count in projection.project(projector, described, snapshot):
-            watching.projected(count)
-    except asyncpg.ReadOnlySQLTransactionError as error:
-        raise Failure(f"a projection reached for something that is not projected, and was stopped: {error}") from error
-
-
 async def _check(reader: "Session[asyncpg.Record]", most: int) -> list[CheckFindings]:
     return [await ledgers.check(reader, name, most=most) for name in ledgers.CHECKS]
 
 
 @asynccontextmanager
-async def _session(url: str) -> AsyncIterator["Session[asyncpg.Record]"]:
-    session = await connect_alone(url, application_name="placewire-verify")
+async def _session(url: str, application_name: str) -> AsyncIterator["Session[asyncpg.Record]"]:
+    session = await connect_alone(url, application_name=application_name)
     try:
         with translated(session):
             yield session

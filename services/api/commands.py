@@ -5,6 +5,8 @@ command's own transaction; the answer is added afterwards, and whoever adds it f
 """
 
 import hashlib
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -172,6 +174,8 @@ async def _transaction_on(connection: Connection) -> AsyncIterator[Connection]:
 
 
 async def _deliver(ctx: Context, ask: Asking, committed: Committed, ended: Ended | None) -> dict[str, Any]:
+    if ctx.settings.failpoint == "after-commit":
+        os.kill(os.getpid(), signal.SIGKILL)
     ctx.notifier.notify(notify.OUTBOX)
     if committed.job_id is None or committed.kind is None:
         return {"status": committed.status, "body": committed.body, "location": None}

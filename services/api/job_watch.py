@@ -10,6 +10,8 @@ from contracts.jobs import Job
 
 # A notice can be lost with its connection: nobody waits longer than this without looking.
 LOOK_EVERY_S = 1.0
+# Each who waits looks every second. More are told at once how their job stands, and can follow it.
+MOST_WAITING = 200
 
 
 class JobWatch:
@@ -19,6 +21,7 @@ class JobWatch:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._closing = False
+        self._waiting_for_an_end = 0
 
     def close(self) -> None:
         """Nobody waits any longer: who does is told how his job stands now."""
@@ -64,7 +67,18 @@ class JobWatch:
                 del self._waiting[str(job_id)]
 
     async def ended(self, job_id: UUID, *, within_s: float) -> Job | None:
-        """The job once it has ended, or as it stands after ``within_s``; ``None``: no such job."""
+        """The job once it has ended, or as it stands after ``within_s``; ``None``: no such job.
+
+        As it stands at once, when too many wait already.
+        """
+        self._waiting_for_an_end += 1
+        try:
+            crowded = self._waiting_for_an_end > MOST_WAITING
+            return await self._ended(job_id, within_s=0 if crowded else within_s)
+        finally:
+            self._waiting_for_an_end -= 1
+
+    async def _ended(self, job_id: UUID, *, within_s: float) -> Job | None:
         deadline = asyncio.get_running_loop().time() + within_s
         job = await self.read(job_id)
         while job is not None and not job.state.ended:

@@ -1,4 +1,4 @@
-"""How fast one user may ask."""
+"""How fast one user may ask, and how much is worked on at once."""
 
 import math
 import time
@@ -8,6 +8,25 @@ from chassis.errors import Throttled
 
 # Those whose bucket is full again are forgotten; this many can be in the middle of emptying theirs.
 MAX_USERS = 100_000
+
+
+class Admission:
+    """At most ``most`` requests of this process are worked on at the same time. More are turned away before anything
+    is read of them: whoever waits in a queue without end is served by nobody, and fills the memory."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.in_hand = 0
+
+    def enter(self) -> bool:
+        """False when there are too many; else ``leave`` must follow."""
+        if self.in_hand >= self._most:
+            return False
+        self.in_hand += 1
+        return True
+
+    def leave(self) -> None:
+        self.in_hand -= 1
 
 
 class UserLimits:

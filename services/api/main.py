@@ -20,6 +20,7 @@ from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
 from services.api.context import Context
+from services.api.dead_letters import routes as dead_letters
 from services.api.domains import routes as domains
 from services.api.drives import routes as drives
 from services.api.eligibility import routes as eligibility
@@ -30,7 +31,7 @@ from services.api.hand_over import Services
 from services.api.issuer_keys import IssuerKeys
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
-from services.api.limits import UserLimits
+from services.api.limits import Admission, UserLimits
 from services.api.links import Links
 from services.api.listening import listener
 from services.api.notifications import routes as notifications
@@ -60,6 +61,7 @@ ROUTERS = (
     subfilter,
     exports,
     jobs,
+    dead_letters,
     analytics,
     analytics_refresh,
     past,
@@ -105,6 +107,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         RequestScope,
         import_max_bytes=settings.import_max_bytes,
         is_signed_in=app.state.tokens.hold,
+        admission=Admission(settings.requests_at_once),
     )
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)

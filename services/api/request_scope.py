@@ -1,4 +1,5 @@
-"""Around every request: its correlation id, its metrics, a limit on its body, HEAD, and what browsers must not do."""
+"""Around every request: whether there is room for it, its correlation id, its metrics, a limit on its body, HEAD, and
+what browsers must not do."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from chassis import telemetry
 from chassis.problems import problem
+from services.api.limits import Admission
 
 CORRELATION_HEADER = b"x-correlation-id"
 MIB = 1024 * 1024
@@ -21,8 +23,13 @@ IMPORT_PATH = "/api/students/import"
 LARGER = {"/api/drives": 27 * MIB}
 PUBLISH_SUFFIX, PUBLISH_MAX_BYTES = "/publish", 16 * MIB
 
+# Asked by who must know how it is, however much there is to do.
+HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
+
 # The label of a metric must not be the caller's to invent.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# There from the start: the first error after one counts, too.
+ANSWERS = {digit: telemetry.HTTP_ANSWERS.labels(f"{digit}xx") for digit in range(1, 6)}
 
 SECURITY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
 # Pages are not shown inside others' pages, nor hold plug-ins; what scripts they load is theirs to say.
@@ -48,10 +55,16 @@ class RequestScope:
     """Pure ASGI: a middleware class of Starlette's would put a task and a queue between, and break streaming."""
 
     def __init__(
-        self, app: ASGIApp, *, import_max_bytes: int, is_signed_in: Callable[[bytes], Awaitable[bool]]
+        self,
+        app: ASGIApp,
+        *,
+        import_max_bytes: int,
+        is_signed_in: Callable[[bytes], Awaitable[bool]],
+        admission: Admission,
     ) -> None:
         """``is_signed_in`` judges an Authorization header, without asking the database."""
         self._app = app
+        self._admission = admission
         self._is_signed_in = is_signed_in
         self._import_max_bytes = import_max_bytes
 
@@ -66,22 +79,31 @@ class RequestScope:
         method = scope["method"]
         status = 500
         began = time.perf_counter()
+        admitted = scope["path"] in HEALTH or self._admission.enter()
+        holds = admitted and scope["path"] not in HEALTH
 
         async def answered(message: Message) -> None:
-            nonlocal status
+            nonlocal status, holds
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if holds:  # what streams from now on may do so for hours
+                    holds = False
+                    self._admission.leave()
                 message["headers"] += added + (PAGE_SECURITY if _is_page(message) else [])
             await send(message)
 
         try:
             with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
-                app = await self._refusal(scope, headers) or self._within_limit
+                app = (await self._refusal(scope, headers) or self._within_limit) if admitted else _too_busy()
                 await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         finally:
+            if holds:
+                self._admission.leave()
+            telemetry.HTTP_IN_HAND.set(self._admission.in_hand)
             route = getattr(scope.get("route"), "path", "unknown")
             label = method if method in METHODS else "other"
             telemetry.HTTP_REQUESTS.labels(label, route, status).observe(time.perf_counter() - began)
+            ANSWERS[status // 100].inc()
 
     def _limit(self, scope: Scope) -> int:
         path: str = scope["path"]
@@ -155,6 +177,11 @@ def _is_page(message: Message) -> bool:
 
 def _too_large(limit: int) -> ASGIApp:
     return problem(413, f"The request is too large: at most {limit // MIB} MiB are accepted here.")
+
+
+def _too_busy() -> ASGIApp:
+    message = "Too much is asked of the service right now. Nothing was done; please try again."
+    return problem(503, message, headers={"Retry-After": "1"})
 
 
 def _sign_in_first() -> ASGIApp:

@@ -2,8 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
 from chassis.settings import ProcessSettings
 
@@ -57,6 +58,14 @@ class ApiSettings(ProcessSettings):
         default=100.0, gt=0, description="requests that one user may send in the long run, to each process"
     )
     requests_burst: int = Field(default=400, ge=1, description="requests that one user may send at once")
+    requests_at_once: int = Field(
+        default=500,
+        ge=1,
+        description="requests that this process works on at the same time; more are told to come back",
+    )
+    failpoint: Literal["", "after-commit"] = Field(
+        default="", description="where this process dies as by kill -9, for tests; refused in production"
+    )
     cors_origins: str = Field(
         default="", description="other origins whose pages may call the API: https://host, comma between several"
     )
@@ -83,6 +92,12 @@ class ApiSettings(ProcessSettings):
         if folder is not None and not (folder / "index.html").is_file():
             raise ValueError("there is no index.html in it; build the frontend first")
         return folder
+
+    @model_validator(mode="after")
+    def _does_not_die_in_production(self) -> Self:
+        if self.failpoint and self.environment == "production":
+            raise ValueError("FAILPOINT is for tests: it must not be set with ENVIRONMENT=production")
+        return self
 
     @property
     def jwt_secrets(self) -> list[str]:

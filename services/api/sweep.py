@@ -34,6 +34,8 @@ class Sweep:
     def __init__(self, database_url: str, services: Services) -> None:
         self._url = database_url
         self._services = services
+        for service in Service:
+            telemetry.SWEPT.labels(service)
 
     async def run(self) -> None:
         """Sweep until cancelled."""

@@ -1,9 +1,13 @@
 """Builds the exporter. Run: ``placewire run exporter``."""
 
+from itertools import product
+
 from fastapi import FastAPI
 
+from chassis import telemetry
 from chassis.storage import Storage
 from chassis.worker import worker_app
+from contracts.exports import ExportFormat, ExportKind
 from contracts.jobs import Kind, Service
 from services.exporter import handlers
 from services.exporter.settings import ExporterSettings
@@ -11,6 +15,9 @@ from services.exporter.settings import ExporterSettings
 
 def create_app(settings: ExporterSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
+    for kind, format_ in product(ExportKind, ExportFormat):
+        telemetry.EXPORT_ROWS.labels(kind, format_)
+        telemetry.EXPORT_BYTES.labels(kind, format_)
     storage = Storage(settings.storage_url)
     work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s)
     return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, check=storage.check)

@@ -13,6 +13,7 @@ from chassis.database import Connection, Database
 from chassis.errors import Contended, Unavailable
 from contracts.jobs import Service, State
 from services.maintenance import sql
+from services.maintenance.placement_gauges import PlacementGauges
 
 EVERY_S = 5.0
 UNFINISHED = (State.QUEUED, State.RECEIVED, State.RUNNING)
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 class Gauges:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._placement = PlacementGauges()
 
     async def run(self) -> None:
         """Set them every ``EVERY_S`` until cancelled."""
@@ -30,6 +32,7 @@ class Gauges:
             try:
                 async with self._database.connection() as connection:
                     await set_from(connection)
+                    await self._placement.set_from(connection)
             except (Unavailable, Contended) as error:
                 log.warning("gauges.interrupted", reason=str(error))
             await asyncio.sleep(EVERY_S)
@@ -41,7 +44,9 @@ async def set_from(connection: Connection) -> None:
         telemetry.VIEW_REFRESH_DURATION.labels(view["view_name"]).set(view["duration_s"])
         telemetry.VIEW_ROWS.labels(view["view_name"]).set(view["rows"])
     found = {(row["service"], row["state"]): row for row in await sql.unfinished_jobs(connection)}
+    dead = await sql.dead_jobs(connection)
     for service in Service:
+        telemetry.DEAD_LETTERS_OPEN.labels(service).set(dead.get(service, 0))
         for state in UNFINISHED:
             row = found.get((service.value, state.value))
             telemetry.JOBS.labels(service, state).set(row["jobs"] if row else 0)

@@ -71,6 +71,23 @@ SELECT view_name, extract(epoch FROM clock_timestamp() - refreshed_at)::double p
        duration_s, rows
   FROM view_refresh
 """
+REFRESHED_AT = "SELECT max(refreshed_at) FROM view_refresh"
+# These read a view whole: a row for each drive, a row for each branch.
+DRIVES_BY_STATUS = "SELECT status, count(*) AS drives FROM drive_funnel GROUP BY status"
+FUNNEL = """
+SELECT coalesce(sum(eligible), 0)::float8 AS eligible, coalesce(sum(selected), 0)::float8 AS selected,
+       coalesce(sum(registered), 0)::float8 AS registered, coalesce(sum(present), 0)::float8 AS present
+  FROM drive_funnel
+"""
+NEWEST_DRIVES = """
+SELECT drive_id, company_name, job_title, eligible, selected, registered, present
+  FROM drive_funnel WHERE status IN ('posted', 'attending') ORDER BY created_at DESC, drive_id DESC LIMIT $1
+"""
+LARGEST_BRANCHES = """
+SELECT branch, students, eligible, registered, present FROM branch_counts ORDER BY students DESC, branch LIMIT $1
+"""
+# Index scan on job_dead: as long as what nobody has dealt with.
+DEAD_JOBS = "SELECT service, count(*) AS jobs FROM es.job WHERE dead GROUP BY service"
 # Index scan on job_unfinished: as long as what has not ended.
 UNFINISHED_JOBS = """
 SELECT service, state, count(*) AS jobs,
@@ -140,6 +157,38 @@ async def view_ages(connection: Connection) -> list[asyncpg.Record]:
 async def unfinished_jobs(connection: Connection) -> list[asyncpg.Record]:
     """By service and state: how many jobs, and for how many seconds the oldest has been in that state."""
     return await connection.fetch(UNFINISHED_JOBS)
+
+
+async def dead_jobs(connection: Connection) -> dict[str, int]:
+    """By service: how many jobs were given up, and nobody has dealt with."""
+    return {row["service"]: row["jobs"] for row in await connection.fetch(DEAD_JOBS)}
+
+
+async def refreshed_at(connection: Connection) -> datetime | None:
+    """The moment that the views show."""
+    moment: datetime | None = await connection.fetchval(REFRESHED_AT)
+    return moment
+
+
+async def drives_by_status(connection: Connection) -> dict[str, int]:
+    return {row["status"]: row["drives"] for row in await connection.fetch(DRIVES_BY_STATUS)}
+
+
+async def funnel(connection: Connection) -> asyncpg.Record:
+    """Students at each stage, summed over all drives."""
+    row = await connection.fetchrow(FUNNEL)
+    assert row is not None
+    return row
+
+
+async def newest_drives(connection: Connection, most: int) -> list[asyncpg.Record]:
+    """The funnel of each drive that is published and not finished, newest first."""
+    return await connection.fetch(NEWEST_DRIVES, most)
+
+
+async def largest_branches(connection: Connection, most: int) -> list[asyncpg.Record]:
+    """By branch: its students, and how far they came."""
+    return await connection.fetch(LARGEST_BRANCHES, most)
 
 
 async def now(connection: Connection) -> datetime:

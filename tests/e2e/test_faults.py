@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 from aiokafka import AIOKafkaConsumer
 
 from contracts import topics
@@ -192,6 +193,32 @@ async def test_api_killed_after_commit_loses_nothing_and_the_key_gives_the_same_
     assert again["job"]["state"] == "succeeded"
     assert await owner.fetchval("SELECT count(*) FROM drives") == 1
     assert await owner.fetchval(RESULT_EVENTS, str(job_id)) == 1
+
+
+async def test_api_killed_between_commit_and_answer_loses_nothing_and_the_retry_has_the_answer(
+    isolated: System, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 300)
+    isolated.start("eligibility")
+    isolated.start("api", FAILPOINT="after-commit")
+    key = {"Idempotency-Key": "once"}
+    async with isolated.client() as client:
+        with pytest.raises(httpx.TransportError):
+            await publish(client, headers=key)
+
+    async def dead() -> bool:
+        return not isolated.processes["api"].running
+
+    await eventually(dead)
+    assert await owner.fetchval("SELECT state FROM es.job") == "queued"
+    isolated.start("api")
+    async with isolated.client() as client:
+        first = await publish(client, headers=key)
+        again = await publish(client, headers=key)
+    assert first == again
+    assert first["job"]["state"] == "succeeded"
+    assert await owner.fetchval("SELECT count(*) FROM drives") == 1
+    assert await owner.fetchval(RESULT_EVENTS, first["job"]["id"]) == 1
 
 
 async def test_kafka_absent_at_start_is_done_by_http_and_told_later(

@@ -75,6 +75,15 @@ MATRIX: dict[str, set[Role] | None] = {
     "GET /api/jobs/{job_id}": ALL,
     "GET /api/jobs/{job_id}/events": ALL,
     "POST /api/jobs/{job_id}/cancel": {H, C, STAFF},
+    "GET /api/dead-letters": {H},
+    "POST /api/dead-letters/redrive": {H},
+    "GET /api/dead-letters/{job_id}": {H},
+    "POST /api/dead-letters/{job_id}/redrive": {H},
+    "POST /api/dead-letters/{job_id}/discard": {H},
+    "GET /api/dead-letters/undecodable": {H},
+    "GET /api/dead-letters/undecodable/{record_id}": {H},
+    "POST /api/dead-letters/undecodable/{record_id}/redrive": {H},
+    "POST /api/dead-letters/undecodable/{record_id}/discard": {H},
     "POST /api/exports": {H, C, STAFF},
     "GET /api/exports": {H, C, STAFF},
     "GET /api/exports/{export_id}": {H, C, STAFF},
@@ -107,7 +116,7 @@ async def test_the_wrong_role_is_refused_and_nobody_is_401(api: Api, name: str) 
     method, path = name.split(" ")
     for field in ("{job_id}", "{export_id}"):
         path = path.replace(field, "00000000-0000-7000-8000-000000000000")
-    for field in ("{user_id}", "{student_id}", "{drive_id}", "{notification_id}", "{domain_id}"):
+    for field in ("{user_id}", "{student_id}", "{drive_id}", "{notification_id}", "{domain_id}", "{record_id}"):
         path = path.replace(field, "1")
     anonymous = await api.client.request(method, path)
     assert (anonymous.status_code, anonymous.json()["message"]) == (401, "No token")

@@ -7,6 +7,7 @@ import asyncpg
 
 from tests.conftest import Api
 from tests.enrolment import DRIVE
+from tests.replicas import replica
 
 Owner = asyncpg.Connection
 PDF = b"%PDF-1.4\n%%EOF"
@@ -26,6 +27,25 @@ async def test_the_same_key_fifty_times_at_once_is_one_drive_and_fifty_equal_ans
     assert len({answer.headers["Location"] for answer in answers}) == 1
     assert await owner.fetchval("SELECT count(*) FROM drives") == 1
     assert await owner.fetchval("SELECT count(*) FROM es.job") == 1
+
+
+async def test_over_two_replicas_the_same_key_fifty_times_at_once_is_one_effect(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    """And at the same time, of another user: his own, once."""
+    body, key = {**DRIVE, "auto_calc": True}, {"Idempotency-Key": "k"}
+    async with replica(database_url, tmp_path) as other:
+        answers = await asyncio.gather(
+            *(
+                (api, other)[number % 2].post("/api/drives", "HEAD", 1 + number // 50, json=body, headers=key)
+                for number in range(100)
+            )
+        )
+    assert {answer.status_code for answer in answers} == {202}
+    first, second = {answer.content for answer in answers[:50]}, {answer.content for answer in answers[50:]}
+    assert (len(first), len(second), first & second) == (1, 1, set())
+    assert await owner.fetchval("SELECT count(*) FROM drives") == 2
+    assert await owner.fetchval("SELECT count(*) FROM es.job") == 2
 
 
 async def test_two_users_with_the_same_key_do_not_meet(api: Api, owner: "Owner[asyncpg.Record]") -> None:

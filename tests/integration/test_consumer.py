@@ -11,26 +11,31 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from chassis.bus import Consumer
-from chassis.database import Database
+from chassis.database import Connection, Database
+from chassis.jobs import Claim
 from chassis.kafka_topics import create_topics
 from chassis.runner import Runner
 from chassis.service import background
 from chassis.settings import ServiceSettings
+from chassis.work import Outcome, Work
 from contracts import topics
 from contracts.jobs import Service, State, Via
 from devstack.stack import Addresses
+from services.eligibility import handlers
 from tests.conftest import Api
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
 from tests.system import SECRET, as_role
-from tests.worker import waited, working
+from tests.worker import EVALUATION, waited, working
 
 Owner = asyncpg.Connection
 RESULTS = "SELECT data ->> 'job_id' AS job, count(*) FROM es.event WHERE type LIKE '%evaluated%' GROUP BY 1"
 
 
 @asynccontextmanager
-async def consuming(database_url: str, servers: Addresses) -> AsyncIterator[tuple[Runner, AIOKafkaProducer]]:
+async def consuming(
+    database_url: str, servers: Addresses, work: Work = EVALUATION
+) -> AsyncIterator[tuple[Runner, AIOKafkaProducer]]:
     """A consumer with its runner, and a producer to ring its bell."""
     url = as_role(database_url, "placewire_eligibility")
     settings = ServiceSettings(
@@ -44,7 +49,7 @@ async def consuming(database_url: str, servers: Addresses) -> AsyncIterator[tupl
     producer = AIOKafkaProducer(bootstrap_servers=servers.kafka_bootstrap_servers)
     await producer.start()
     try:
-        async with working(database_url) as runner:
+        async with working(database_url, work=work) as runner:
             consumer = Consumer(
                 settings, database, Service.ELIGIBILITY, [topics.DRIVE], lambda ids: runner.receive(ids, Via.BUS)
             )
@@ -116,6 +121,28 @@ async def test_what_cannot_be_read_is_kept_and_delays_nobody(
     reasons = [row["error"] for row in await owner.fetch("SELECT error FROM es.undecodable WHERE value = $1", nonsense)]
     assert any("ce_type" in reason for reason in reasons)
     assert any("badly formed" in reason for reason in reasons)
+
+
+async def test_poison_of_every_sort_delays_nobody_on_its_partition(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, servers: Addresses
+) -> None:
+    first, poison, last = await asked(api), await asked(api), await asked(api)
+
+    async def handle(connection: Connection, claimed: Claim) -> Outcome:
+        if str(claimed.id) == poison:
+            raise ZeroDivisionError
+        return await handlers.evaluate(connection, claimed)
+
+    async with consuming(database_url, servers, Work(handle=handle, failed=handlers.failed)) as (runner, producer):
+        await ring(producer, first)
+        await producer.send_and_wait(topics.DRIVE.name, b"\xff\x00", key=b"one-partition")
+        await ring(producer, str(UUID(int=9)), "placewire.drive.published.v9")
+        await ring(producer, poison)
+        await ring(producer, last)
+        assert [await ended(runner, id_) for id_ in (first, last)] == [State.SUCCEEDED] * 2
+        assert await ended(runner, poison) is State.FAILED
+    assert await owner.fetchval("SELECT dead FROM es.job WHERE id = $1", UUID(poison))
+    assert await owner.fetchval("SELECT count(*) FROM es.undecodable WHERE value = '\\xff00'") == 1
 
 
 async def test_events_that_ask_for_nothing_pass_by(

@@ -152,3 +152,11 @@ async def test_no_reader_ever_misses_an_event_or_swaps_two_of_a_stream(
     for stream, version in seen:
         by_stream[stream].append(version)
     assert all(versions == list(range(1, len(versions) + 1)) for versions in by_stream.values())
+
+
+async def test_a_page_of_the_log_is_read_in_the_indexs_order(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await owner.execute("SET enable_seqscan = off")
+    page = event_store.READ_LOG.replace("$1", "0").replace("$2", "0").replace("$3", "500")
+    plan = "\n".join(row[0] for row in await owner.fetch(f"EXPLAIN {page}"))
+    assert "event_tx_position" in plan
+    assert "Sort" not in plan, plan

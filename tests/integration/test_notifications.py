@@ -142,8 +142,12 @@ async def test_judging_again_tells_only_those_newly_selected(
             await done(runner, answer.json()["job"]["id"])
         again = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
         first = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
-        assert await told(api, good) == [again, again]
-        assert await told(api, best) == [again, first]
+        out = (
+            "warning", "No Longer Selected",
+            "You are no longer selected for Acme - SDE. If you have registered, your registration stays.",
+        )  # fmt: skip
+        assert await told(api, good) == [again, out, again]
+        assert await told(api, best) == [again, out, first]
         before = await owner.fetchval("SELECT count(*) FROM notifications")
         asked = await api.post(f"{path}/trigger-eligibility")
         await done(runner, asked.json()["job"]["id"])

@@ -138,3 +138,11 @@ def test_a_folder_of_secrets_that_is_not_there_is_one_line(environment: pytest.M
     environment.setenv("SECRETS_DIR", str(tmp_path / "none"))
     with pytest.raises(SystemExit, match="SECRETS_DIR is wrong: there is no folder"):
         load(ApiSettings)
+
+
+def test_a_failpoint_is_refused_in_production(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FAILPOINT", "after-commit")
+    with pytest.raises(SystemExit, match="FAILPOINT is for tests"):
+        load(ApiSettings)
+    environment.setenv("ENVIRONMENT", "development")
+    assert load(ApiSettings).failpoint == "after-commit"

@@ -35,6 +35,9 @@ class Login(BaseModel):
     password: SecretStr = Field(default=SecretStr(""), max_length=1024)
 
 
+ACCEPTED, REFUSED = telemetry.LOGINS.labels("accepted"), telemetry.LOGINS.labels("refused")
+
+
 @router.post("/api/auth/login", dependencies=[PUBLIC], **documents.LOGIN)
 async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
     """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many."""
@@ -47,10 +50,10 @@ async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()
         password = body.password.get_secret_value() if body else ""
         if not await is_password(password, row["password_hash"] if row else None) or row is None:
             throttle.failed(email)
-            telemetry.LOGINS.labels("refused").inc()
+            REFUSED.inc()
             raise Unauthenticated("Invalid credentials")
     throttle.succeeded(email)
-    telemetry.LOGINS.labels("accepted").inc()
+    ACCEPTED.inc()
     return json_response(_signed_in(ctx, row, row["password_version"]))
 
 

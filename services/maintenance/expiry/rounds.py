@@ -38,6 +38,10 @@ class Rounds:
         self._lock = lock
         self._every_s = every_s
         self._duties = duties
+        for what in duties:
+            telemetry.EXPIRED.labels(what)
+            telemetry.EXPIRY_FAILURES.labels(what)
+            telemetry.EXPIRY_DURATION.labels(what)
 
     async def run(self) -> None:
         """Go round until cancelled, whenever this is the replica that holds the lock."""

@@ -1,0 +1,161 @@
+"""``placewire dead-letters``: what was given up, straight in the database."""
+
+import asyncio
+import getpass
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from cli import environment
+from cli.failures import WRONG_USE, Failure
+from cli.output import console, counted, table
+
+if TYPE_CHECKING:
+    from chassis.dead_letters import Which
+    from cli.given_up import GivenUp
+
+MEANING = "postgresql://role@host/database, the API's role or the owner"
+AT_A_TIME = 500
+
+app = typer.Typer(help="Jobs and records that were given up, straight in the database.", no_args_is_help=True)
+
+OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind: eligibility, export, refresh.")]
+OfService = Annotated[
+    str | None, typer.Option("--service", help="Only those of this service: eligibility, exporter, maintenance.")
+]
+Name = Annotated[str, typer.Argument(help="A job's id, or the number of an undecodable record.", metavar="ID")]
+NameOrNone = Annotated[
+    str | None, typer.Argument(help="A job's id, or the number of an undecodable record.", metavar="[ID]")
+]
+Everything = Annotated[bool, typer.Option("--all", help="All jobs that match, instead of one.")]
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before doing it to all.")]
+Reason = Annotated[str | None, typer.Option(help="Why; it is kept with the job.")]
+
+
+@app.callback()
+def dead_letters() -> None:
+    """Jobs and records that were given up, straight in the database."""
+
+
+@app.command("list")
+def list_(
+    kind: OfKind = None,
+    service: OfService = None,
+    undecodable: Annotated[bool, typer.Option("--undecodable", help="Records that could not be read instead.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many, the newest.")] = 50,
+) -> None:
+    """List what was given up and nobody has dealt with, newest first."""
+    which, given_up = _which(kind, service), _given_up()
+    if undecodable:
+        rows = asyncio.run(given_up.records(which.service, limit))
+        told = [(r["id"], r["service"], f"{r['topic']}/{r['partition']}@{r['offset']}", r["error"]) for r in rows]
+        console.print(table(("Number", "Service", "Place", "Why"), told))
+        return
+    letters, count = asyncio.run(given_up.letters(which, limit))
+    shown = [
+        (str(r["id"]), r["kind"], r["subject"], r["attempts"], _moment(r["finished_at"]), r["error"]) for r in letters
+    ]
+    console.print(table(("Job", "Kind", "Subject", "Attempts", "Given up", "Why"), shown))
+    console.print(f"{count:,} in all." if count else "Nothing was given up.")
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Show one with its event, and what was done about it."""
+    found, history = asyncio.run(_given_up().one(_id(name)))
+    console.print_json(data={key: value for key, value in found.items() if value is not None}, default=_text)
+    rows = [(_moment(a["at"]), a["action"], a["actor"], a["reason"], a["error"]) for a in history]
+    if rows:
+        console.print(table(("At", "Action", "By", "Reason", "Had died of"), rows))
+
+
+@app.command()
+def redrive(
+    name: NameOrNone = None,
+    everything: Everything = False,
+    kind: OfKind = None,
+    service: OfService = None,
+    reason: Reason = None,
+    yes: Sure = False,
+) -> None:
+    """Queue one anew, or all that match. A record is read again. Exit 1 if it is dead no more."""
+    _require_one_choice(name, everything=everything)
+    if name is not None:
+        asyncio.run(_given_up(reason).redrive(_id(name)))
+        console.print("Queued anew.")
+        return
+    done = _all("redrive", _which(kind, service), reason, sure=yes)
+    console.print(f"Queued {done:,} anew.")
+
+
+@app.command()
+def discard(
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the job.", prompt="Why")],
+    name: NameOrNone = None,
+    everything: Everything = False,
+    kind: OfKind = None,
+    service: OfService = None,
+    yes: Sure = False,
+) -> None:
+    """Let one rest, or all that match: they stay failed, and are listed no more. Exit 1 if it is dead no more."""
+    if not reason.strip():
+        raise Failure("say why, with --reason", WRONG_USE)
+    _require_one_choice(name, everything=everything)
+    if name is not None:
+        asyncio.run(_given_up(reason).discard(_id(name)))
+        console.print("Discarded.")
+        return
+    done = _all("discard", _which(kind, service), reason, sure=yes)
+    console.print(f"Discarded {done:,}.")
+
+
+def _all(verb: str, which: "Which", reason: str | None, *, sure: bool) -> int:
+    given_up = _given_up(reason)
+    which, count = asyncio.run(given_up.matching(which))
+    if not count:
+        return 0
+    if not sure:
+        typer.confirm(f"{verb.capitalize()} {count:,}?", abort=True, err=True)
+    with counted() as bar:
+        task = bar.add_task(verb.capitalize(), total=count)
+        return asyncio.run(given_up.all(verb, which, AT_A_TIME, told=lambda done: bar.advance(task, done)))
+
+
+def _which(kind: str | None, service: str | None) -> "Which":
+    from chassis.dead_letters import Which
+    from contracts.jobs import Kind, Service
+
+    try:
+        return Which(kind=Kind(kind) if kind else None, service=Service(service) if service else None)
+    except ValueError as error:
+        raise Failure(f"{error}: see --help for those there are", WRONG_USE) from error
+
+
+def _require_one_choice(name: str | None, *, everything: bool) -> None:
+    if (name is not None) == everything:
+        raise Failure("name one by its ID, or say --all", WRONG_USE)
+
+
+def _given_up(reason: str | None = None) -> "GivenUp":
+    from cli.given_up import GivenUp
+
+    url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
+    return GivenUp(url, f"{getpass.getuser()} on the command line", reason)
+
+
+def _id(name: str) -> UUID | int:
+    if name.isascii() and name.isdigit():
+        return int(name)
+    try:
+        return UUID(name)
+    except ValueError as error:
+        raise Failure(f"{name!r} is neither a job's id nor a record's number", WRONG_USE) from error
+
+
+def _moment(at: object) -> str | None:
+    return None if at is None else str(at)[:19]
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,80 @@
+"""``placewire republish``."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import environment
+from cli.output import console, counted, errors, table
+
+if TYPE_CHECKING:
+    from chassis.database import Database
+    from cli.republishing import Stretch
+
+MEANING = "postgresql://role@host/database, the relay's role or the owner's"
+
+
+def republish(
+    topic: Annotated[str, typer.Argument(help="For instance placewire.student, or student.")],
+    first: Annotated[int, typer.Option("--from", min=0, help="The first position of the log; 0: from its beginning.")],
+    last: Annotated[
+        int | None, typer.Option("--to", min=0, help="The last position; absent: where the log ends now.")
+    ] = None,
+    imported: Annotated[
+        bool, typer.Option("--imported/--without-imported", help="Also each student of the bulk imports.")
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+) -> None:
+    """Send the history of a topic to Kafka again: after it was wiped, or for a new reader.
+
+    Puts the events in the outbox, in order, as fast as the relay takes them and behind everything that is new.
+    Our own services recognise what they have done: no job runs twice. Other readers tell by event id and stream
+    version (docs/republish.md). Messages carry the header `placewire_republished`.
+
+    A bulk import puts only its own event on the bus at first; here its students come too, so that a new reader
+    knows them all. Interrupted, it says where to go on.
+
+    Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
+    """
+    url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning=MEANING)
+    from chassis.database import Database
+    from cli import republishing
+
+    stretch = republishing.Stretch(republishing.topic_named(topic), first, last, imported)
+
+    async def work() -> None:
+        database = Database(url, pool_size=1, application_name="placewire-republish")
+        try:
+            found = await republishing.count(database, stretch)
+            row = (stretch.topic, found.count, found.first, found.last)
+            console.print(table(("Topic", "Events", "From", "To"), [row]))
+            if found.count and not dry_run:
+                await _send(database, stretch, found.count)
+        finally:
+            await database.close()
+
+    asyncio.run(work())
+
+
+async def _send(database: "Database", stretch: "Stretch", events: int) -> None:
+    from cli import republishing
+
+    began, reached = time.perf_counter(), None
+    with counted() as bar:
+        task = bar.add_task("Republishing, as the relay sends", total=events)
+
+        def put(count: int, position: int) -> None:
+            nonlocal reached
+            reached = position
+            bar.advance(task, count)
+
+        try:
+            done = await republishing.republish(database, stretch, put)
+        except BaseException:
+            if reached is not None:
+                errors.print(f"Interrupted. The rest: --from {reached + 1}", highlight=False)
+            raise
+    took_s = time.perf_counter() - began
+    console.print(f"{done:,} events sent again in {took_s:.1f} s ({done / took_s:,.0f}/s).")

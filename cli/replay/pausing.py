@@ -1,0 +1,99 @@
+"""A moment without appends. Every append holds the log's lock shared until its transaction ends (migrations/sql).
+
+Whoever waits for the lock alone makes all new appends wait behind it. So it is waited for a moment only, given up when
+a long transaction holds it, and tried again later: the appends run in between.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+
+import asyncpg
+
+from chassis.database import Connection
+from cli.failures import Failure
+from cli.replay.mending import writable
+
+T = TypeVar("T")
+
+LOG_LOCK = 7_461_923_008
+# Also for the rows: an append that waits for us may hold one that we want. Below deadlock_timeout, so that it is always
+# this side that gives way.
+LOCK_TIMEOUT_MS = 250
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 5.0
+GIVE_UP_AFTER_S = 300.0
+# A client that is killed or frozen must not keep the appends waiting: the server notices, or ends the transaction.
+GUARD_MS = 1_000
+GUARDS = """
+SET lock_timeout = {lock_ms};
+SET transaction_timeout = {transaction_ms};
+SET client_connection_check_interval = 100;
+"""
+NO_GUARDS = """
+RESET lock_timeout;
+SET transaction_timeout = 0;
+RESET client_connection_check_interval;
+"""
+ALONE = f"SELECT pg_advisory_xact_lock({LOG_LOCK})"
+
+
+@dataclass(slots=True)
+class Pause:
+    """How long appends were kept waiting, in seconds, and by how many attempts that came to nothing before."""
+
+    seconds: float = 0
+    attempts_given_up: int = 0
+
+
+async def without_appends(
+    session: Connection,
+    work: Callable[[], Awaitable[T]],
+    *,
+    between: Callable[[], Awaitable[object]],
+    longest_s: float,
+) -> tuple[T, Pause]:
+    """``work`` in one transaction of ``session`` while nothing can be appended; ``between`` runs before each attempt.
+
+    Raises ``Failure`` when ``work`` takes longer than ``longest_s``, or a transaction holds the log for minutes;
+    nothing is then written.
+    """
+    pause, wait_s, deadline = Pause(), FIRST_PAUSE_S, monotonic() + GIVE_UP_AFTER_S
+    while True:
+        await between()
+        began = monotonic()
+        try:
+            async with _guarded(session, longest_s), session.transaction():
+                began = monotonic()
+                # Not around the commit: once that has begun, the server decides.
+                async with asyncio.timeout(longest_s):
+                    await session.execute(ALONE)
+                    done = await work()
+        except TimeoutError as error:
+            raise Failure(
+                f"mending takes longer than {longest_s:g} s, and appends would wait: nothing was changed. "
+                "Allow more with --longest-pause, at a quiet time"
+            ) from error
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            if monotonic() > deadline:
+                raise Failure("a transaction has held the log for minutes; nothing was changed") from error
+        else:
+            pause.seconds = monotonic() - began
+            return done, pause
+        pause.attempts_given_up += 1
+        await asyncio.sleep(wait_s)
+        wait_s = min(wait_s * 2, LAST_PAUSE_S)
+
+
+@asynccontextmanager
+async def _guarded(session: Connection, longest_s: float) -> AsyncIterator[None]:
+    guards = GUARDS.format(lock_ms=LOCK_TIMEOUT_MS, transaction_ms=int(longest_s * 1000) + GUARD_MS)
+    async with writable(session):
+        await session.execute(guards)
+        try:
+            yield
+        finally:
+            if not session.is_closed():
+                await session.execute(NO_GUARDS)

@@ -1,0 +1,121 @@
+"""History into the outbox again: for a topic that was wiped, or for a reader that came late.
+
+An outbox row only names its event, so this copies nothing but ids. The rows go in the bulk lane, whatever the topic's
+own is, and few wait at a time: jobs are never delayed, and new students and registrations never by more than those. So
+a new event of a stream can overtake older ones that are being sent again: ``docs/republish.md`` says what a reader does
+about that.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chassis import notify
+from chassis.database import Connection, Database
+from cli.failures import WRONG_USE, Failure
+from contracts import topics
+from contracts.students import StudentEnrolled
+from contracts.topics import Lane
+
+BATCH = 1_000
+# More would only make the outbox slow to look through.
+MOST_WAITING = 3_000
+POLL_S = 0.1
+SENT_WITH = '{"republished": true}'
+
+# What $3 can see: what cannot be seen yet has outbox rows of its own, which come after the wipe.
+# Plan: index scan on event_pkey. Within a stream positions rise with versions, so each stream keeps its order.
+MATCHING = f"""
+  FROM es.event
+ WHERE position > $1 AND position <= $2 AND pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))
+   AND split_part(stream_id, '-', 1) = ANY ($4)
+   AND ($5 OR type <> '{StudentEnrolled.TYPE}' OR NOT metadata ? 'causation_id')
+"""
+COUNT = f"SELECT count(*) AS count, min(position) AS first, max(position) AS last {MATCHING}"
+END = "SELECT pg_current_snapshot()::text AS snapshot, coalesce(max(position), 0) AS last FROM es.event"
+PUT = f"""
+WITH chosen AS MATERIALIZED (SELECT position, stream_id, event_id {MATCHING} ORDER BY position LIMIT $6), put AS (
+    INSERT INTO es.outbox (lane, topic, key, event_id, extra)
+    SELECT $7, $8, stream_id, event_id, $9::jsonb FROM chosen ORDER BY position
+)
+SELECT count(*) AS count, max(position) AS last FROM chosen
+"""  # noqa: S608
+WAITING = """
+SELECT count(*) FROM es.outbox WHERE lane = $1 AND topic = $2 AND extra ? 'republished' AND quarantined_at IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The events of a topic between two positions, both included. ``imported``: also students of bulk imports."""
+
+    topic: str
+    first: int
+    last: int | None = None
+    imported: bool = True
+
+    @property
+    def stream_types(self) -> list[str]:
+        return [kind for kind, topic in topics.BY_STREAM_TYPE.items() if topic.name == self.topic]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many events a stretch has, and the positions of the first and the last."""
+
+    count: int
+    first: int | None
+    last: int | None
+
+
+def topic_named(name: str) -> str:
+    """The full name of ``student`` or ``placewire.student``. Raises ``Failure`` naming those there are."""
+    names = sorted({topic.name for topic in topics.BY_STREAM_TYPE.values()})
+    found = [full for full in names if name in (full, full.rpartition(".")[2])]
+    if not found:
+        raise Failure(f"there is no topic {name} of events; there are {', '.join(names)}", WRONG_USE)
+    return found[0]
+
+
+async def count(database: Database, stretch: Stretch) -> Found:
+    async with database.connection() as connection:
+        row = await connection.fetchrow(COUNT, *await _bounds(connection, stretch))
+    assert row is not None
+    return Found(**row)
+
+
+async def republish(
+    database: Database, stretch: Stretch, put: Callable[[int, int], None], *, batch: int = BATCH
+) -> int:
+    """Put the stretch in the outbox, a batch at a time, as the relay takes it; how many events that were.
+
+    ``put`` is told of each batch: how many, and the last position, after which an interrupted run can be resumed.
+    Waits while the relay or Kafka is away. Returns when the last batch has been sent.
+    """
+    done = 0
+    async with database.connection() as connection:
+        first, last, snapshot, kinds, imported = await _bounds(connection, stretch)
+        while True:
+            await _until_few_wait(connection, stretch.topic, MOST_WAITING - batch)
+            row = await connection.fetchrow(
+                PUT, first, last, snapshot, kinds, imported, batch, int(Lane.BULK), stretch.topic, SENT_WITH
+            )
+            if row is None or not row["count"]:
+                break
+            await connection.execute("SELECT pg_notify($1, '')", notify.OUTBOX)
+            done, first = done + row["count"], row["last"]
+            put(row["count"], first)
+        await _until_few_wait(connection, stretch.topic, 0)
+    return done
+
+
+async def _bounds(connection: Connection, stretch: Stretch) -> tuple[int, int, str, list[str], bool]:
+    row = await connection.fetchrow(END)
+    assert row is not None
+    last = row["last"] if stretch.last is None else min(stretch.last, row["last"])
+    return stretch.first - 1, last, row["snapshot"], stretch.stream_types, stretch.imported
+
+
+async def _until_few_wait(connection: Connection, topic: str, few: int) -> None:
+    while await connection.fetchval(WAITING, int(Lane.BULK), topic) > few:
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,109 @@
+"""Dead letters over HTTP, for the head of the cell: jobs that were given up, and records that could not be read."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+
+from chassis import dead_letters
+from chassis.database import Connection
+from chassis.dead_letters import Which
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.jobs import Kind, Service
+from contracts.users import Role
+from services.api.access import allow
+from services.api.commands import Asking, Committed, asking, perform
+from services.api.context import Ctx
+from services.api.dead_letters import documents, record_routes
+from services.api.dead_letters.view import by, letter, whole_letter
+
+router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
+# Before the routes that take the rest of the path for a job's id.
+router.include_router(record_routes.router)
+
+# One transaction: some seconds. Who has more asks again.
+MOST_AT_ONCE = 5_000
+
+
+@router.get("", **documents.LIST)
+async def list_dead_letters(
+    ctx: Ctx,
+    who: Annotated[Principal, allow(Role.HEAD)],
+    kind: Kind | None = None,
+    service: Service | None = None,
+    before: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Jobs that were given up, newest first. ``before``: the last id of the page before."""
+    async with ctx.database.connection() as connection:
+        rows = await dead_letters.newest(connection, Which(kind=kind, service=service), before=before, most=limit)
+    return json_response([letter(row) for row in rows])
+
+
+@router.post("/redrive", **documents.REDRIVE_ALL)
+async def redrive_all(
+    ctx: Ctx,
+    ask: Annotated[Asking, Depends(asking)],
+    who: Annotated[Principal, allow(Role.HEAD)],
+    body: documents.AllAgain,
+) -> Response:
+    """Queue all that match anew, oldest first, at most 5,000 at a time."""
+
+    async def work(connection: Connection, _new_id: NewId) -> Committed:
+        which = Which(kind=body.kind, service=body.service)
+        taken = await dead_letters.redrive(connection, which, by(who, body.reason), most=MOST_AT_ONCE)
+        left, _ = await dead_letters.count(connection, which)
+        return Committed({"redriven": len(taken), "left": left})
+
+    return await perform(ctx, who, ask, body.model_dump(mode="json"), work)
+
+
+@router.get("/{job_id:uuid}", **documents.SHOW)
+async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+    """With the event, and everything that was done about it. Also when it is dead no more."""
+    async with ctx.database.connection() as connection:
+        return json_response(whole_letter(*await dead_letters.show(connection, job_id)))
+
+
+@router.post("/{job_id:uuid}/redrive", **documents.REDRIVE)
+async def redrive(
+    job_id: UUID,
+    ctx: Ctx,
+    ask: Annotated[Asking, Depends(asking)],
+    who: Annotated[Principal, allow(Role.HEAD)],
+    body: documents.Again,
+) -> Response:
+    """Queue it anew. Answers as the command did that first asked for the job."""
+
+    async def work(connection: Connection, _new_id: NewId) -> Committed:
+        taken = await dead_letters.redrive(connection, Which(job_id), by(who, body.reason))
+        await dead_letters.require_taken(connection, job_id, taken)
+        row, _ = await dead_letters.show(connection, job_id)
+        return Committed(letter(row), job_id, Kind(row["kind"]))
+
+    async def ended(connection: Connection, job_id: UUID) -> dict[str, object]:
+        row, _ = await dead_letters.show(connection, job_id)
+        return letter(row)
+
+    return await perform(ctx, who, ask, body.model_dump(mode="json"), work, ended=ended)
+
+
+@router.post("/{job_id:uuid}/discard", **documents.DISCARD)
+async def discard(
+    job_id: UUID,
+    ctx: Ctx,
+    ask: Annotated[Asking, Depends(asking)],
+    who: Annotated[Principal, allow(Role.HEAD)],
+    body: documents.Dropped,
+) -> Response:
+    """Let it rest: it stays failed, and is listed no more."""
+
+    async def work(connection: Connection, _new_id: NewId) -> Committed:
+        taken = await dead_letters.discard(connection, Which(job_id), by(who, body.reason))
+        await dead_letters.require_taken(connection, job_id, taken)
+        return Committed(whole_letter(*await dead_letters.show(connection, job_id)))
+
+    return await perform(ctx, who, ask, body.model_dump(mode="json"), work)

@@ -1,0 +1,64 @@
+"""How dead letters look in the public API."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from chassis.dead_letters import By
+from chassis.identity import Principal
+from services.api.presentation import instant_text
+
+Row = asyncpg.Record
+
+
+def by(who: Principal, reason: str | None) -> By:
+    return By(f"user {who.user_id}", reason)
+
+
+def letter(row: Row) -> dict[str, Any]:
+    same = ("service", "kind", "subject", "state", "dead", "attempts", "asked_by", "correlation_id")
+    return {
+        "id": str(row["id"]),
+        **{name: row[name] for name in same},
+        "reason": row["error"],
+        "asked_at": instant_text(row["recorded_at"]),
+        "queued_at": instant_text(row["queued_at"]),
+        "started_at": instant_text(row["started_at"]),
+        "ended_at": instant_text(row["finished_at"]),
+    }
+
+
+def whole_letter(row: Row, history: Sequence[Row]) -> dict[str, Any]:
+    event = {"type": row["type"], "stream": row["subject"], "version": row["version"], "data": row["data"]}
+    return {**letter(row), "event": event if row["type"] else None, "history": _told(history)}
+
+
+def raw_record(row: Row) -> dict[str, Any]:
+    return {
+        **{name: row[name] for name in ("id", "service", "topic", "partition", "offset", "headers", "error")},
+        "key": _base64(row["key"]),
+        "value": _base64(row["value"]),
+        "received_at": instant_text(row["received_at"]),
+        "settled_at": instant_text(row["settled_at"]),
+    }
+
+
+def whole_record(row: Row, history: Sequence[Row]) -> dict[str, Any]:
+    return {**raw_record(row), "history": _told(history)}
+
+
+def _told(history: Sequence[Row]) -> list[dict[str, Any]]:
+    return [
+        {
+            **{name: action[name] for name in ("action", "actor", "reason", "attempts")},
+            "died_of": action["error"],
+            "at": instant_text(action["at"]),
+        }
+        for action in history
+    ]
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else b64encode(value).decode()

@@ -1,0 +1,125 @@
+"""What goes wrong, when, and for how long: a seeded plan, and the hands that carry it out."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from devstack.processes import Process
+from tests.chaos.replicas import WORKERS, Replicas
+
+PROCESSES = ("api", *WORKERS, "relay", "kafka", "postgres")
+NETWORKS = ("kafka network", "postgres network")
+# The bus and every replica of one owning service away together: nothing but the sweep is left.
+BOTH_ROADS = tuple(f"kafka and {worker}" for worker in WORKERS)
+PAUSE_S = (1.5, 4.5)
+SLOW_S = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``what`` happens to ``target`` and is mended after ``lasts_s``; the next comes ``then_s`` later."""
+
+    what: str
+    target: str
+    lasts_s: float
+    then_s: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.target}: {self.what}"
+
+
+def plan(seed: int) -> Iterator[Fault]:
+    """Without end: rounds in which each process and network has one fault, in another order each time."""
+    chance = random.Random(seed)
+    while True:
+        targets = [*PROCESSES, *NETWORKS, chance.choice(BOTH_ROADS)]
+        chance.shuffle(targets)
+        for target in targets:
+            yield _fault(chance, target)
+
+
+def one_of_each(seed: int) -> list[Fault]:
+    """Short ones: each process killed or frozen once, the networks cut, both roads away once."""
+    chance = random.Random(seed)
+    faults = [Fault(chance.choice(("kill", "freeze")), target, 3.0, 0.5) for target in PROCESSES]
+    faults += [Fault("cut", network, 2.0, 0.5) for network in NETWORKS]
+    chance.shuffle(faults)
+    return [Fault("both away", "kafka and eligibility", 9.0, 0.5), *faults]
+
+
+def _fault(chance: random.Random, target: str) -> Fault:
+    if target in BOTH_ROADS:
+        what, lasts_s = "both away", chance.uniform(6, 10)
+    elif target in NETWORKS:
+        what = chance.choice(("slow", "cut", "silent"))
+        lasts_s = chance.uniform(3, 8)
+    else:
+        what = chance.choice(("kill", "freeze", "restart"))
+        lasts_s = {"kill": chance.uniform(0.5, 6), "freeze": chance.triangular(5, 20, 6), "restart": 0.0}[what]
+    return Fault(what, target, lasts_s, chance.uniform(*PAUSE_S))
+
+
+async def commit(fault: Fault, replicas: Replicas, chance: random.Random) -> None:
+    """Do it, let it last, mend it. Returns when what was hurt is ready again."""
+    if fault.target in BOTH_ROADS:
+        await _both_away(fault, replicas)
+    elif fault.target in NETWORKS:
+        await _network(fault, replicas)
+    elif fault.target in ("kafka", "postgres"):
+        await _server(fault, replicas)
+    else:
+        await _replica(fault, replicas, chance)
+
+
+async def _replica(fault: Fault, replicas: Replicas, chance: random.Random) -> None:
+    if fault.target == "relay":
+        name = await replicas.leading_relay()
+    else:
+        name = f"{fault.target}{chance.choice((1, 2))}"
+    process = replicas.system.processes[name]
+    if fault.what == "freeze":
+        process.suspend()
+        await asyncio.sleep(fault.lasts_s)
+        process.resume()
+        return
+    await asyncio.to_thread(process.kill if fault.what == "kill" else process.stop)
+    await asyncio.sleep(fault.lasts_s)
+    await replicas.start(name)
+
+
+async def _server(fault: Fault, replicas: Replicas) -> None:
+    server = replicas.kafka if fault.target == "kafka" else replicas.postgres
+    if fault.what == "freeze":
+        await asyncio.to_thread(server.suspend)
+        await asyncio.sleep(fault.lasts_s)
+        await asyncio.to_thread(server.resume)
+        return
+    await asyncio.to_thread(server.kill if fault.what == "kill" else server.stop)
+    await asyncio.sleep(fault.lasts_s)
+    await asyncio.to_thread(server.start)
+
+
+async def _network(fault: Fault, replicas: Replicas) -> None:
+    network = replicas.kafka_network if fault.target == "kafka network" else replicas.database_network
+    if fault.what == "slow":
+        network.slow(SLOW_S)
+    elif fault.what == "cut":
+        network.cut()
+    else:
+        network.silence()
+    await asyncio.sleep(fault.lasts_s)
+    network.heal()
+
+
+async def _both_away(fault: Fault, replicas: Replicas) -> None:
+    worker = fault.target.removeprefix("kafka and ")
+    frozen: list[Process] = [replicas.system.processes[f"{worker}{number}"] for number in (1, 2)]
+    await asyncio.to_thread(replicas.kafka.kill)
+    for process in frozen:
+        process.suspend()
+    await asyncio.sleep(fault.lasts_s)
+    for process in frozen:
+        process.resume()
+    await asyncio.to_thread(replicas.kafka.start)

@@ -1,0 +1,59 @@
+"""Every command that was sent and every answer that came: what the database is held to at the end."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Command:
+    """One intention of one client. However often it is sent, it carries the same key."""
+
+    kind: str
+    path: str
+    role: str
+    user_id: int
+    body: dict[str, Any]
+    key: str
+    began: float = 0.0
+    ended: float = 0.0
+    status: int | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def drive_id(self) -> int:
+        """Of a command about a drive that has been accepted."""
+        return int(self.answer["drive_id"] if "drive_id" in self.answer else self.path.split("/")[3])
+
+    @property
+    def job_id(self) -> str | None:
+        job = self.answer.get("job")
+        return str(job["id"]) if job else None
+
+
+@dataclass
+class Ledger:
+    """``tries``: how each single request ended, by kind of command; a command may need several."""
+
+    commands: list[Command] = field(default_factory=list)
+    tries: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def accepted(self, *kinds: str) -> list[Command]:
+        return [command for command in self.commands if command.kind in kinds and command.accepted]
+
+    @property
+    def unanswered(self) -> list[Command]:
+        return [command for command in self.commands if command.status is None]
+
+    @property
+    def refused(self) -> list[Command]:
+        """Answered, and not with a 2xx: every command sent is one that a healthy system accepts."""
+        return [command for command in self.commands if command.status is not None and not command.accepted]
+
+    @property
+    def job_ids(self) -> set[str]:
+        return {command.job_id for command in self.commands if command.accepted and command.job_id}

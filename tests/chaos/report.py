@@ -1,0 +1,84 @@
+"""What happened, as a table."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.audit import Findings
+from tests.chaos.faults import Fault
+from tests.chaos.ledger import Ledger
+
+MOST_EVIDENCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A fault that was done: when it began and when what it hurt was ready again (monotonic seconds)."""
+
+    fault: Fault
+    began: float
+    mended: float
+
+
+@dataclass
+class Report:
+    seed: int
+    seconds: float
+    ledger: Ledger
+    faults: list[Committed] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def jobs(self) -> int:
+        return sum(self.findings.roads.values())
+
+    def share(self, *, kind: str | None = None, via: str | None = None) -> float:
+        """The part of all jobs that is of ``kind``, or came by ``via``."""
+        of_these = sum(n for (k, v), n in self.findings.roads.items() if kind in (None, k) and via in (None, v))
+        return of_these / max(self.jobs, 1)
+
+    def longest_waits(self) -> dict[str, float]:
+        """By fault: the longest that a client needed, tries and all, for a command that met it, in seconds."""
+        waits: dict[str, float] = defaultdict(float)
+        for done in self.faults:
+            for command in self.ledger.commands:
+                if command.ended and command.began < done.mended and command.ended > done.began:
+                    waits[done.fault.name] = max(waits[done.fault.name], command.ended - command.began)
+        return waits
+
+
+def show(report: Report, console: Console) -> None:
+    waits = report.longest_waits()
+    counted = Counter(done.fault.name for done in report.faults)
+    faults = [(name, str(n), f"{waits.get(name, 0):.1f}") for name, n in sorted(counted.items())]
+    console.print(_table(f"{len(report.faults)} faults", ("Fault", "Times", "Longest wait of a client, s"), faults))
+    tries: dict[str, Counter[str]] = defaultdict(Counter)
+    for (kind, outcome), n in report.ledger.tries.items():
+        tries[kind][outcome] += n
+    outcomes = sorted({outcome for _, outcome in report.ledger.tries})
+    requests = [(kind, *(str(by[outcome] or "") for outcome in outcomes)) for kind, by in sorted(tries.items())]
+    console.print(_table(f"{len(report.ledger.commands)} commands, by request", ("Command", *outcomes), requests))
+    roads = sorted({via for _, via in report.findings.roads})
+    kinds = sorted({kind for kind, _ in report.findings.roads})
+    jobs = [(kind, *(str(report.findings.roads[kind, via]) for via in roads)) for kind in kinds]
+    console.print(_table(f"{report.jobs} jobs, by road", ("Kind", *roads), jobs))
+    found = report.findings
+    for name, evidence in (("lost", found.lost), ("doubled", found.doubled), ("wrong", found.wrong)):
+        for line in evidence[:MOST_EVIDENCE]:
+            console.print(f"{name}: {line}", markup=False, highlight=False)
+    console.print(
+        f"Seed {report.seed}, {report.seconds:.0f} s, {found.events} events on their topics: "
+        f"[bold]{len(found.lost)} lost, {len(found.doubled)} doubled, {len(found.wrong)} wrong[/bold]."
+    )
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table

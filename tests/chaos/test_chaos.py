@@ -1,0 +1,26 @@
+"""A short run of ``make chaos``: one fault of each process, each network, and of both roads together."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from devstack.stack import data_folder
+from tests.chaos.faults import one_of_each
+from tests.chaos.report import show
+from tests.chaos.run import run
+from tests.sizes import sized
+
+SEED = 20_261_124
+SECONDS = sized(small=100, full=200)
+RATE = sized(small=12, full=24)
+
+
+def test_nothing_is_lost_and_nothing_happens_twice(tmp_path: Path) -> None:
+    folder = data_folder() / f"chaos-{tmp_path.name}"
+    report = run(folder, one_of_each(SEED), seconds=SECONDS, seed=SEED, rate=RATE, watch=lambda *_: None)
+    show(report, Console(width=120))
+    found = report.findings
+    assert (found.lost, found.doubled, found.wrong) == ([], [], [])
+    assert {done.fault.target for done in report.faults} == {fault.target for fault in one_of_each(SEED)}
+    assert {kind for kind, _ in found.roads} == {"eligibility", "export", "refresh"}
+    assert {via for _, via in found.roads} >= {"bus", "http", "sweep"}

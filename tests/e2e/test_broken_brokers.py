@@ -1,0 +1,149 @@
+"""A broker that is there and does not work counts as down: silent, slow, cut off, or out of disk."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+import asyncpg
+import httpx
+import pytest
+
+from devstack.kafka import Kafka
+from tests.e2e.test_faults import RESULT_EVENTS, publish, settled
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.sizes import sized
+from tests.system import System, running
+from tests.tcp_proxy import TcpProxy
+
+Owner = asyncpg.Connection
+OPENS_WITHIN_S = 3.5
+MIB = 1024 * 1024
+# Slower than a canary may be, as fast as a request may be.
+DELAY_S = 2.5
+Break = Callable[[TcpProxy], None]
+BROKEN: list[Break] = [TcpProxy.silence, lambda proxy: proxy.slow(DELAY_S), TcpProxy.cut][: sized(small=2, full=3)]
+
+
+@pytest.fixture
+def proxy(own_kafka: Kafka) -> Iterator[TcpProxy]:
+    """Between the services and a running broker of this test's own."""
+    with TcpProxy(own_kafka.port) as between:
+        own_kafka.advertised_port = between.port
+        own_kafka.start()
+        yield between
+
+
+@pytest.fixture
+def behind(proxy: TcpProxy, database_url: str, tmp_path: Path) -> Iterator[System]:
+    """The real processes, which know the broker by the proxy's address."""
+    with running(database_url, proxy.address, tmp_path, JOB_LEASE_S="2") as started:
+        yield started
+
+
+@pytest.mark.timeout(240)
+async def test_a_broker_that_is_silent_slow_or_cut_off_counts_as_down(
+    behind: System, proxy: TcpProxy, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 200)
+    behind.start_all()
+    await behind.until_bus_is_trusted()
+    async with behind.client() as client:
+        for broken in BROKEN:
+            broken(proxy)
+            asked = await work_goes_on(behind, client, owner)
+            proxy.heal()
+            await by_bus_again(behind, client)
+            for job_id in asked:
+                assert await owner.fetchval(RESULT_EVENTS, job_id) == 1
+
+
+async def work_goes_on(system: System, client: httpx.AsyncClient, owner: "Owner[asyncpg.Record]") -> list[str]:
+    """The bus was broken this very moment: the breaker opens in time, and jobs from before and after it are done."""
+    began = monotonic()
+    before = await publish(client)
+    await system.until_bus_is("open", within_s=OPENS_WITHIN_S)
+    after = await publish(client)
+    assert (after["job"]["via"], after["job"]["state"]) == ("http", "succeeded")
+    early = await settled(owner, before["job"]["id"], within_s=12)
+    assert (early["state"], early["via"] in ("bus", "http", "sweep")) == ("succeeded", True)
+    assert monotonic() - began < 20
+    return [before["job"]["id"], after["job"]["id"]]
+
+
+async def by_bus_again(system: System, client: httpx.AsyncClient) -> None:
+    await system.until_bus_is("closed", within_s=30)
+    healed = await publish(client, headers={"Prefer": "wait=10"})
+    assert healed["job"]["via"] == "bus"
+
+
+@contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[None]:
+    """A file system of so many MiB at ``folder``. Skips the test where it may not be mounted."""
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(
+            f"A FULL DISK WAS NOT TRIED: no file system may be mounted here ({mounted.stderr.decode().strip()})"
+        )
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(sized(small=1, full=0) == 1, reason="a full disk is tried at full size")
+async def test_a_broker_out_of_disk_counts_as_down(
+    own_kafka: Kafka, database_url: str, tmp_path: Path, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 200)
+    with small_disk(own_kafka.home, 256):
+        try:
+            own_kafka.start()
+            with running(database_url, own_kafka.bootstrap_servers, tmp_path, JOB_LEASE_S="2") as system:
+                system.start_all()
+                await system.until_bus_is_trusted()
+                await full_and_emptied(system, own_kafka, owner)
+        finally:
+            own_kafka.kill()
+
+
+async def full_and_emptied(system: System, kafka: Kafka, owner: "Owner[asyncpg.Record]") -> None:
+    ballast = kafka.home / "ballast"
+    asked = []
+    async with system.client() as client:
+        fill(ballast)
+
+        async def open_() -> bool:
+            # Its last pages have room for a few records more: a publication needs several.
+            asked.append((await publish(client))["job"]["id"])
+            return bool((await client.get("/readyz")).json()["bus"]["eligibility"] == "open")
+
+        await eventually(open_, within_s=30)
+        after = await publish(client)
+        assert (after["job"]["via"], after["job"]["state"]) == ("http", "succeeded")
+        for job_id in asked:
+            assert (await settled(owner, job_id, within_s=15))["state"] == "succeeded"
+        ballast.unlink()
+        await asyncio.to_thread(kafka.start)  # a broker without disk ends itself
+        await by_bus_again(system, client)
+    for job_id in asked:
+        assert await owner.fetchval(RESULT_EVENTS, job_id) == 1
+
+
+def fill(path: Path) -> None:
+    """Take all the room there is."""
+    with path.open("wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            try:
+                while True:
+                    os.write(file.fileno(), b"x" * size)
+            except OSError:
+                continue

@@ -1,0 +1,150 @@
+"""Postgres goes away, turns read-only, has no connection left: nothing is lost, and everybody recovers by himself."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import pytest_asyncio
+
+from contracts.users import Role
+from devstack.ports import LOOPBACK
+from devstack.postgres import Postgres
+from devstack.stack import data_folder
+from migrations import runner
+from tests.conftest import must_verify
+from tests.enrolment import DRIVE, enrol
+from tests.eventually import eventually
+from tests.insisting import Ledger, head_of_its_own, insisting
+from tests.sizes import sized
+from tests.system import System, bearer, running
+
+READ_ONLY_S = sized(small=2, full=10)
+NO_BUS = f"{LOOPBACK}:9"
+
+
+@pytest_asyncio.fixture
+async def postgres() -> AsyncIterator[Postgres]:
+    """A server of this test's own, with a migrated database; verified and gone afterwards."""
+    server = Postgres(data_folder() / f"test-{os.getpid()}" / f"postgres-{os.urandom(4).hex()}")
+    try:
+        await asyncio.to_thread(server.start)
+        await runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://"))
+        yield server
+        await must_verify(server.dsn)
+    finally:
+        server.kill()
+        shutil.rmtree(server.home, ignore_errors=True)
+
+
+@asynccontextmanager
+async def under_load(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[System, httpx.AsyncClient, Ledger]]:
+    """API and eligibility on ``postgres``, and clients that insist. Afterwards each 2xx is there, once."""
+    await told(postgres, None)
+    ledger, stop = Ledger(), asyncio.Event()
+    with running(postgres.dsn, NO_BUS, folder) as system:
+        for name in ("eligibility", "api"):
+            system.start(name)
+        pids = {name: process.pid for name, process in system.processes.items()}
+        async with system.client() as client, asyncio.TaskGroup() as tasks:
+            client.headers.update(bearer(Role.HEAD, await head_of_its_own(client)))
+            for number in range(3):
+                tasks.create_task(insisting([client], ledger, stop, name=f"c{number}", tries=200, pause_s=0.2))
+            try:
+                await more_of(ledger)
+                yield system, client, ledger
+                await more_of(ledger)
+            finally:
+                stop.set()
+        assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
+        await all_there(postgres, ledger)
+
+
+async def told(postgres: Postgres, statement: str | None) -> None:
+    owner = await asyncpg.connect(postgres.dsn)
+    try:
+        await (owner.execute(statement) if statement else enrol(owner, 50))
+    finally:
+        await owner.close()
+
+
+async def more_of(ledger: Ledger) -> None:
+    """More is accepted than by now."""
+    now = len(ledger.accepted)
+
+    async def more() -> bool:
+        return len(ledger.accepted) > now + 3
+
+    await eventually(more, within_s=60)
+
+
+async def all_there(postgres: Postgres, ledger: Ledger) -> None:
+    owner = await asyncpg.connect(postgres.dsn)
+    try:
+
+        async def all_done() -> bool:
+            return bool(await owner.fetchval("SELECT bool_and(state = 'succeeded') FROM es.job"))
+
+        await eventually(all_done, within_s=60)
+        there = {row["drive_id"] for row in await owner.fetch("SELECT drive_id FROM drives")}
+        results = "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
+        assert await owner.fetchval(results) == len(there)
+    finally:
+        await owner.close()
+    assert not ledger.refused
+    assert there == {drive["drive_id"] for drive in ledger.accepted.values()}
+
+
+async def refused(client: httpx.AsyncClient) -> None:
+    """A command is a 503 that says when to come back."""
+
+    async def unavailable() -> bool:
+        answer: Any = await client.post("/api/drives", json=DRIVE, headers={"Idempotency-Key": "c0-0"})
+        assert answer.status_code in (200, 201, 202, 422, 503), answer.text
+        return bool(answer.status_code == 503 and answer.headers["Retry-After"])
+
+    await eventually(unavailable, within_s=15)
+
+
+@pytest.mark.timeout(240)
+async def test_a_server_that_is_read_only_for_a_while_costs_503s_and_nothing_else(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    async with under_load(postgres, tmp_path) as (_, client, _ledger):
+        await told(postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
+        await told(postgres, "SELECT pg_reload_conf()")
+        await refused(client)
+        assert (await client.get("/api/drives")).status_code == 200
+        await asyncio.sleep(READ_ONLY_S)
+        await told(postgres, "ALTER SYSTEM RESET default_transaction_read_only")
+        await told(postgres, "SELECT pg_reload_conf()")
+
+
+@pytest.mark.timeout(240)
+async def test_restarts_and_a_storm_of_connections_are_survived_by_every_pool(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    async with under_load(postgres, tmp_path) as (system, client, ledger):
+        await asyncio.to_thread(postgres.stop)
+        await refused(client)
+        url = f"http://{LOOPBACK}:{system.ports['api']}"
+        assert (await client.get(f"{url}/livez")).status_code == 200
+        assert (await client.get(f"{url}/readyz")).status_code == 503
+        await asyncio.to_thread(postgres.start)
+        await more_of(ledger)
+
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.to_thread(postgres.start)
+        await more_of(ledger)
+
+        # As when others have taken every connection (53300), at the moment when ours are lost.
+        await told(postgres, "ALTER ROLE placewire_api CONNECTION LIMIT 0")
+        await told(postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'placewire_api'")
+        await refused(client)
+        await told(postgres, "ALTER ROLE placewire_api CONNECTION LIMIT -1")

@@ -1,0 +1,121 @@
+"""Topics are wiped and their history is sent again: nothing of ours runs twice, and a new reader knows everything."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
+
+from contracts import topics
+from contracts.users import Role
+from devstack.kafka import Kafka
+from tests.enrolment import DRIVE, enrol
+from tests.eventually import eventually
+from tests.placement import EVERYONE
+from tests.sizes import sized
+from tests.system import ROOT, System, bearer
+
+Owner = asyncpg.Connection
+STUDENTS = sized(small=300, full=100_000)
+WIPED = (topics.STUDENT, topics.REGISTRATION, topics.DRIVE)
+CSV = "name,email,roll_number,branch\nA B,a.b@college.edu,CSV-1,CIVIL\nC D,c.d@college.edu,CSV-2,\n"
+
+JOBS = "SELECT id, state, attempts, via, finished_at FROM es.job ORDER BY id"
+ENDED = "SELECT NOT EXISTS (SELECT FROM es.job WHERE finished_at IS NULL)"
+SENT = "SELECT NOT EXISTS (SELECT FROM es.outbox WHERE event_id IS NOT NULL)"
+LOG = "SELECT count(*), max(position) FROM es.event"
+BRANCHES = """
+SELECT coalesce(s.branch, '') AS branch, count(*) AS students, count(r.student_id) AS registered,
+       count(p.student_id) AS present
+  FROM students s
+  LEFT JOIN (SELECT DISTINCT student_id FROM registrations) r USING (student_id)
+  LEFT JOIN (SELECT DISTINCT student_id FROM attendance WHERE status = 'PRESENT') p USING (student_id)
+ GROUP BY 1 ORDER BY 1
+"""
+
+
+async def a_season(system: System, owner: "Owner[asyncpg.Record]") -> None:
+    """Students of all origins, marks revised, a drive finished, one open, one deleted: each with registrations."""
+    ids = await enrol(owner, STUDENTS)
+    async with system.client() as client:
+
+        async def ask(method: str, path: str, role: Role = Role.HEAD, **options: Any) -> Any:
+            user = options.pop("user", 1)
+            answer = await client.request(method, path, headers=bearer(role, user), **options)
+            assert answer.status_code < 300, answer.text
+            return answer.json()
+
+        await ask("POST", "/api/students/import?dry_run=false", files={"file": ("a.csv", CSV, "text/csv")})
+        await ask("POST", "/api/students", json={"name": "E", "email": "e@college.edu", "roll_number": "E-1"})
+        await ask("PATCH", f"/api/students/{ids[0]}", json={"branch": "CIVIL"})
+        drives = []
+        for _ in range(3):
+            drive = await ask("POST", "/api/drives", json={**DRIVE, **EVERYONE, "auto_calc": True})
+            drives.append(drive["drive_id"])
+        for number, drive_id in enumerate(drives):
+            for student in ids[number : number + 10]:
+                await ask("POST", f"/api/registrations/{drive_id}/register", Role.STUDENT, user=student)
+        first, _, third = drives
+        await ask("POST", f"/api/drives/{first}/stop-registrations", Role.COORDINATOR)
+        for student, status in zip(ids[:3], ("PRESENT", "ABSENT", "PRESENT"), strict=True):
+            mark = {"student_id": student, "status": status}
+            await ask("POST", f"/api/attendance/{first}/mark", Role.COORDINATOR, json=mark)
+        await ask("DELETE", f"/api/drives/{third}")
+    await eventually(lambda: owner.fetchval(ENDED), within_s=60)
+    await eventually(lambda: owner.fetchval(SENT), within_s=60)
+
+
+async def wipe(kafka: Kafka) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic.name for topic in WIPED])
+    finally:
+        await admin.close()
+
+
+async def ran(env: dict[str, str], *command: str) -> str:
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, *command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+async def counted_by_the_reader(kafka: Kafka) -> Any:
+    env = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+    return json.loads(await ran(env, "docs/examples/branch_counts.py"))
+
+
+async def test_a_new_reader_counts_branches_from_topics_that_were_wiped(
+    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    own_kafka.start()
+    isolated.start_all()
+    await isolated.until_bus_is_trusted()
+    await a_season(isolated, owner)
+    expected = {row["branch"]: {name: row[name] for name in ("students", "registered", "present")}
+                for row in await owner.fetch(BRANCHES)}  # fmt: skip
+    before = [tuple(row) for row in await owner.fetch(JOBS)], await owner.fetchrow(LOG)
+    # What an import brought never was on the bus.
+    assert sum(counts["students"] for counts in (await counted_by_the_reader(own_kafka)).values()) < STUDENTS
+
+    await wipe(own_kafka)
+    for topic in WIPED:
+        await ran({"MIGRATION_DATABASE_URL": database_url}, "-m", "cli.main", "republish", topic.name, "--from", "0")
+    assert await counted_by_the_reader(own_kafka) == expected
+    assert sum(counts["students"] for counts in expected.values()) == STUDENTS + 3
+
+    # The eligibility service has heard of every old publication again, once it has done one that is newer.
+    async with isolated.client() as client:
+        drive = (await client.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()
+    done = "SELECT state = 'succeeded' FROM es.job WHERE id = $1"
+    await eventually(lambda: owner.fetchval(done, drive["job"]["id"]), within_s=60)
+    after = [tuple(row) for row in await owner.fetch(JOBS) if str(row["id"]) != drive["job"]["id"]]
+    assert after == before[0]
+    assert all(process.running for process in isolated.processes.values())

@@ -1,0 +1,98 @@
+"""Asked to stop, a process gives back what it cannot finish; restarted one after another, nobody notices."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from contracts.users import Role
+from tests.e2e.test_faults import settled
+from tests.e2e.test_without_kafka import asked_for_all
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.insisting import Ledger, head_of_its_own, insisting
+from tests.sizes import sized
+from tests.system import System, bearer
+
+Owner = asyncpg.Connection
+ROUNDS = sized(small=1, full=3)
+WORKERS = ("eligibility", "exporter", "maintenance")
+# What each kind of job waits for: an evaluation its drive's lock, an export and a refresh their tables'.
+HOLD = """
+SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || n, 0)) FROM generate_series(1, 5) n;
+LOCK TABLE finished_drives, view_refresh IN ACCESS EXCLUSIVE MODE;
+"""
+STATES = "SELECT kind, state, attempts FROM es.job"
+
+
+@pytest.mark.timeout(180)
+async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
+    isolated: System, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 50)
+    for name in (*WORKERS, "api"):
+        isolated.start(name, wait=False, SHUTDOWN_GRACE_S="1", JOB_LEASE_S="60")
+    for process in isolated.processes.values():
+        process.wait_ready()
+    holder = await asyncpg.connect(database_url)
+    held = holder.transaction()
+    await held.start()
+    await holder.execute(HOLD)
+    async with isolated.client() as client:
+        asking = asyncio.create_task(asked_for_all(isolated, client))
+
+        async def states(state: str) -> bool:
+            rows = await owner.fetch(STATES)
+            return len(rows) == 3 and all(row["state"] == state for row in rows)
+
+        await eventually(lambda: states("running"), within_s=25)
+        await asyncio.gather(*(asyncio.to_thread(isolated.processes[name].stop) for name in WORKERS))
+        assert {tuple(row)[1:] for row in await owner.fetch(STATES)} == {("received", 0)}
+        await held.rollback()
+        await holder.close()
+        for name in WORKERS:
+            isolated.start(name)
+        for job_id in (await asking).values():
+            job = await settled(owner, job_id)
+            assert (job["state"], job["attempts"]) == ("succeeded", 1)
+
+
+@pytest.mark.timeout(240)
+async def test_a_rolling_restart_of_every_service_under_load_is_not_noticed(
+    system: System, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 50)
+    for name in ("eligibility", "relay", "api", "api2"):
+        system.start(name, wait=False)
+    for process in system.processes.values():
+        process.wait_ready()
+    await system.until_bus_is_trusted()
+    ledger, stop = Ledger(), asyncio.Event()
+    async with system.client("api") as one, system.client("api2") as two, asyncio.TaskGroup() as tasks:
+        caller = bearer(Role.HEAD, await head_of_its_own(one))
+        one.headers.update(caller)
+        two.headers.update(caller)
+        for number in range(3):
+            clients = [one, two] if number % 2 else [two, one]
+            tasks.create_task(insisting(clients, ledger, stop, name=f"c{number}", tries=2))
+        try:
+            for _ in range(ROUNDS):
+                for name in ("api", "eligibility", "relay", "api2"):
+                    await asyncio.to_thread(restarted, system, name)
+        finally:
+            stop.set()
+    assert ledger.refused == []
+    assert len(ledger.accepted) > 10
+
+    async def all_done() -> Any:
+        return await owner.fetchval("SELECT bool_and(state = 'succeeded') FROM es.job")
+
+    await eventually(all_done, within_s=60)
+    there = {row["drive_id"] for row in await owner.fetch("SELECT drive_id FROM drives")}
+    assert there == {drive["drive_id"] for drive in ledger.accepted.values()}
+
+
+def restarted(system: System, name: str) -> None:
+    system.processes[name].stop()
+    system.start(name)

@@ -1,0 +1,47 @@
+"""A database in which everything has happened: what verify must find sound, and rebuild must mend."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest_asyncio
+
+from cli.sample import seeding
+from tests.conftest import Api
+from tests.enrolment import DRIVE, enrol
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+HEAD, COORDINATOR = 1, 2  # of the sample people
+CSV = "name,email,roll_number,cgpa\nA B,a.b@college.edu,CSV-1,8.5\nC D,c.d@college.edu,CSV-2,\n"
+
+
+async def created(api: Api, *, auto_calc: bool) -> dict[str, Any]:
+    answer = await api.post("/api/drives", "HEAD", HEAD, json={**DRIVE, "auto_calc": auto_calc})
+    assert answer.status_code in (201, 202), answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+@pytest_asyncio.fixture
+async def sound(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> AsyncIterator[str]:
+    """A database in which everything has happened at least once. Student 101 and drive 1 are there to be damaged."""
+    await seeding.seed(api.database)
+    await enrol(owner, 300)
+    imported = await api.post(
+        "/api/students/import?dry_run=false", "HEAD", HEAD, files={"file": ("a.csv", CSV, "text/csv")}
+    )
+    assert imported.status_code == 200, imported.text
+    assert (await api.patch("/api/students/50", "HEAD", HEAD, json={"cgpa": "9.99"})).status_code == 200
+    assert (
+        await api.patch("/api/users/3", "HEAD", HEAD, json={"role": "COORDINATOR", "password": "another one"})
+    ).status_code == 200
+    drives = [await created(api, auto_calc=auto) for auto in (True, False, True)]
+    async with working(database_url) as runner:
+        await done(runner, drives[0]["job"]["id"], drives[2]["job"]["id"])
+        for body in ({"selected_students": [4, 5]}, {}):
+            answer = await api.post("/api/drives/1/publish", "HEAD", HEAD, json=body)
+            await done(runner, answer.json()["job"]["id"])
+    assert (await api.post("/api/drives/1/stop-registrations", "COORDINATOR", COORDINATOR)).status_code == 200
+    assert (await api.delete("/api/drives/3", "HEAD", HEAD)).status_code == 200
+    yield database_url

@@ -1,0 +1,293 @@
+"""Dead letters: seen, redriven and discarded, over HTTP and by the command; each once, and never forgotten."""
+
+import asyncio
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner, Result
+
+from chassis import dead_letters
+from chassis.dead_letters import By, Which
+from chassis.errors import Fenced, Refused
+from chassis.jobs import Claim, finish
+from chassis.work import Work
+from cli.main import app
+from contracts.jobs import Kind, State
+from services.exporter import handlers as export_handlers
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.exporting import asked as asked_export
+from tests.exporting import exporting
+from tests.integration.test_runner import asked, failing
+from tests.worker import dead, done, working
+
+Owner = asyncpg.Connection
+WHY = "the list is on the moon"
+HISTORY = "SELECT action, actor, reason, error FROM es.dead_letter_action ORDER BY id"
+RUNG = "SELECT event_id::text, topic FROM es.outbox WHERE event_id IS NOT NULL AND extra IS NULL AND id > $1"
+NEWEST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
+
+
+async def killed(api: Api, database_url: str, count: int = 1) -> list[str]:
+    """Jobs that were given up, in the order in which they were asked for."""
+    jobs = [await asked(api) for _ in range(count)]
+    async with working(database_url, work=failing(Refused(WHY))) as runner:
+        for job_id in jobs:
+            await dead(runner, job_id)
+    return jobs
+
+
+async def test_a_dead_job_is_listed_and_shown_with_its_event(api: Api, database_url: str) -> None:
+    [job_id] = await killed(api, database_url)
+    [listed] = (await api.get("/api/dead-letters")).json()
+    assert (listed["id"], listed["kind"], listed["reason"], listed["attempts"]) == (job_id, "eligibility", WHY, 1)
+    shown = (await api.get(f"/api/dead-letters/{job_id}")).json()
+    assert shown["event"]["type"] == "placewire.drive.published.v1"
+    assert shown["event"]["data"]["drive_id"] == 1
+    assert shown["history"] == []
+    assert UUID(shown["correlation_id"])
+    assert (await api.get(f"/api/dead-letters/{UUID(int=7)}")).status_code == 404
+
+
+async def test_the_list_is_paged_and_filtered(api: Api, database_url: str) -> None:
+    jobs = await killed(api, database_url, 5)
+    pages: list[str] = []
+    before: dict[str, str] = {}
+    while page := (await api.get("/api/dead-letters", params={"limit": 2, **before})).json():
+        pages += [letter["id"] for letter in page]
+        before = {"before": page[-1]["id"]}
+    assert pages == jobs[::-1]
+    assert (await api.get("/api/dead-letters", params={"kind": "export"})).json() == []
+    assert len((await api.get("/api/dead-letters", params={"service": "eligibility"})).json()) == 5
+
+
+async def test_a_redriven_job_begins_anew_and_succeeds(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 100)
+    [job_id] = await killed(api, database_url)
+    fence = await owner.fetchval("SELECT fence FROM es.job")
+    newest = await owner.fetchval(NEWEST_ROW)
+    answer = await api.post(f"/api/dead-letters/{job_id}/redrive", json={"reason": "it is back"})
+    assert (answer.status_code, answer.json()["state"], answer.json()["job"]["delivery"]) == (202, "queued", "deferred")
+    assert answer.headers["Location"] == f"/api/jobs/{job_id}"
+    row = await owner.fetchrow("SELECT attempts, dead, finished_at, error, fence FROM es.job")
+    assert row is not None
+    assert tuple(row) == (0, False, None, None, fence + 1)
+    assert [tuple(rung) for rung in await owner.fetch(RUNG, newest)] == [(job_id, "placewire.drive")]
+    async with working(database_url) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.attempts, job.error) == (State.SUCCEEDED, 1, None)
+    assert (await api.get("/api/dead-letters")).json() == []
+    [action] = (await api.get(f"/api/dead-letters/{job_id}")).json()["history"]
+    assert (action["action"], action["reason"], action["died_of"]) == ("redriven", "it is back", WHY)
+    assert action["actor"].startswith("user ")
+
+
+async def test_redriven_twice_at_once_it_is_redriven_once(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    [job_id] = await killed(api, database_url)
+    newest = await owner.fetchval(NEWEST_ROW)
+    answers = await asyncio.gather(
+        *(api.post(f"/api/dead-letters/{job_id}/redrive", json={}) for _ in range(10)),
+        *(api.post("/api/dead-letters/redrive", json={}) for _ in range(3)),
+    )
+    assert {answer.status_code for answer in answers} <= {200, 202, 409}
+    assert len(await owner.fetch(RUNG, newest)) == 1
+    assert len(await owner.fetch(HISTORY)) == 1
+
+
+async def test_the_same_key_again_is_the_same_answer(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    [job_id] = await killed(api, database_url)
+    path, key = f"/api/dead-letters/{job_id}/redrive", {"Idempotency-Key": "k"}
+    answers = await asyncio.gather(*(api.post(path, json={}, headers=key) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    assert len(await owner.fetch(HISTORY)) == 1
+
+
+async def test_all_is_only_posted_to(api: Api) -> None:
+    assert (await api.get("/api/dead-letters/redrive")).status_code == 405
+
+
+async def test_what_is_not_dead_is_refused(api: Api, database_url: str) -> None:
+    never = await asked(api)
+    assert (await api.post(f"/api/dead-letters/{never}/redrive", json={})).status_code == 404
+    [job_id] = await killed(api, database_url)
+    await api.post(f"/api/dead-letters/{job_id}/redrive", json={})
+    for verb, body in (("redrive", {}), ("discard", {"reason": "no"})):
+        again = await api.post(f"/api/dead-letters/{job_id}/{verb}", json=body)
+        assert again.status_code == 409
+        assert "redriven by user" in again.json()["message"]
+
+
+async def test_a_job_redriven_after_a_newer_one_is_superseded(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 100)
+    [job_id] = await killed(api, database_url)
+    newer = (await api.patch("/api/drives/1", json={"min_cgpa": "8"})).json()["job"]["id"]
+    async with working(database_url) as runner:
+        await done(runner, newer)
+        await api.post(f"/api/dead-letters/{job_id}/redrive", json={})
+        [job] = await done(runner, job_id)
+    assert (job.state, job.result) == (State.SUCCEEDED, {"superseded": True})
+
+
+async def test_whoever_held_a_redriven_job_cannot_end_it(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    [job_id] = await killed(api, database_url)
+    fence = await owner.fetchval("SELECT fence FROM es.job")
+    await api.post(f"/api/dead-letters/{job_id}/redrive", json={})
+    zombie: Any = Claim(
+        *(UUID(job_id), fence, 1, "eligibility", "drive-1", None, "bus", None, 1, "", {}, {})  # type: ignore[arg-type]
+    )
+    async with api.database.connection() as connection:
+        with pytest.raises(Fenced):
+            await finish(connection, zombie, State.FAILED, error="late", dead=True)
+
+
+async def test_all_of_a_kind_are_redriven(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    jobs = await killed(api, database_url, 4)
+    assert (await api.post("/api/dead-letters/redrive", json={"kind": "export"})).json() == {"redriven": 0, "left": 0}
+    newest = await owner.fetchval(NEWEST_ROW)
+    answer = await api.post("/api/dead-letters/redrive", json={"kind": "eligibility", "reason": "mended"})
+    assert answer.json() == {"redriven": 4, "left": 0}
+    assert [row["event_id"] for row in await owner.fetch(RUNG, newest)] == jobs
+
+
+async def test_a_discarded_job_stays_failed_and_says_why(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    [job_id] = await killed(api, database_url)
+    for empty in ({}, {"reason": "  "}):
+        assert (await api.post(f"/api/dead-letters/{job_id}/discard", json=empty)).status_code == 422
+    answer = await api.post(f"/api/dead-letters/{job_id}/discard", json={"reason": "it was a test"})
+    assert (answer.json()["state"], answer.json()["dead"], answer.json()["reason"]) == ("failed", False, WHY)
+    assert answer.json()["history"][0]["reason"] == "it was a test"
+    assert (await api.get("/api/dead-letters")).json() == []
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+        await owner.execute("DELETE FROM es.dead_letter_action")
+
+
+async def test_a_failed_export_that_is_redriven_completes(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    export = await asked_export(api, kind="finished_drives")
+    refusing = Work(handle=failing(Refused("no room")).handle, failed=export_handlers.failed)
+    async with working(database_url, work=refusing, kind=Kind.EXPORT) as runner:
+        job = await dead(runner, export["job"]["id"])
+    assert (await api.get(f"/api/exports/{export['export_id']}")).json()["state"] == "failed"
+    assert job.error is not None
+    await api.post(f"/api/dead-letters/{job.id}/redrive", json={})
+    async with exporting(database_url, tmp_path) as runner:
+        await done(runner, job.id)
+    shown = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    assert (shown["state"], shown["reason"]) == ("completed", None)
+    assert (await api.get(shown["file"])).status_code == 200
+
+
+async def raw(owner: "Owner[asyncpg.Record]", offset: int, headers: str = "{}") -> int:
+    number: int = await owner.fetchval(
+        """INSERT INTO es.undecodable (service, topic, partition, "offset", value, headers, error)
+           VALUES ('eligibility', 'placewire.drive', 0, $1, $2, $3, 'KeyError: ''ce_type''') RETURNING id""",
+        *(offset, os.urandom(8), headers),
+    )
+    return number
+
+
+async def test_undecodable_records_are_listed_shown_and_discarded(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    first, second = await raw(owner, 1), await raw(owner, 2)
+    base = "/api/dead-letters/undecodable"
+    assert [record["id"] for record in (await api.get(base)).json()] == [second, first]
+    assert [record["id"] for record in (await api.get(base, params={"before": second})).json()] == [first]
+    assert (await api.get(f"{base}/{first}")).json()["offset"] == 1
+    assert (await api.get(f"{base}/999")).status_code == 404
+    again = await api.post(f"{base}/{first}/redrive", json={})
+    assert (again.status_code, "still cannot be read" in again.json()["message"]) == (409, True)
+    gone = await api.post(f"{base}/{first}/discard", json={"reason": "noise"})
+    assert gone.json()["history"][0]["reason"] == "noise"
+    assert (await api.post(f"{base}/{first}/discard", json={"reason": "noise"})).status_code == 409
+    assert [record["id"] for record in (await api.get(base)).json()] == [second]
+
+
+async def test_a_record_that_can_be_read_by_now_brings_its_job(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    job_id = await asked(api)
+    number = await raw(owner, 1, f'{{"ce_type": "placewire.drive.published.v1", "ce_id": "{job_id}"}}')
+    answer = await api.post(f"/api/dead-letters/undecodable/{number}/redrive", json={"reason": "newer release"})
+    assert (answer.status_code, answer.json()["history"][0]["action"]) == (200, "redriven")
+    assert await owner.fetchval("SELECT state FROM es.job") == "received"
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Any:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+
+    async def run(*arguments: str, input_: str | None = None) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, ["dead-letters", *arguments], input=input_)
+
+    return run
+
+
+async def test_by_the_command_one_is_shown_redriven_and_discarded(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, command: Any
+) -> None:
+    one, two = await killed(api, database_url, 2)
+    number = await raw(owner, 1)
+    listed = await command("list")
+    assert listed.exit_code == 0, listed.output
+    assert "2 in all" in listed.output
+    assert str(number) in (await command("list", "--undecodable")).output
+    assert "placewire.drive.published.v1" in (await command("show", one)).output
+    assert (await command("redrive", one, "--reason", "mended")).exit_code == 0
+    again = await command("redrive", one)
+    assert (again.exit_code, isinstance(again.exception, Refused)) == (1, True)
+    assert (await command("discard", two, "--reason", "a test")).exit_code == 0
+    assert (await command("discard", str(number), "--reason", "noise")).exit_code == 0
+    actions = [(row["action"], row["reason"]) for row in await owner.fetch(HISTORY)]
+    assert actions == [("redriven", "mended"), ("discarded", "a test"), ("discarded", "noise")]
+    assert "mended" in (await command("show", one)).output
+
+
+async def test_by_the_command_all_are_redriven_after_a_question(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, command: Any
+) -> None:
+    await killed(api, database_url, 3)
+    refused = await command("redrive", "--all", input_="n\n")
+    assert refused.exit_code == 1
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 3
+    assert "Queued 0 anew" in (await command("redrive", "--all", "--kind", "export")).output
+    done_ = await command("redrive", "--all", "--yes")
+    assert (done_.exit_code, "Queued 3 anew" in done_.output) == (0, True)
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("redrive",), ("redrive", "x"), ("redrive", "1", "--all"), ("list", "--kind", "x")]
+)
+async def test_wrong_use_of_the_command_is_told(arguments: tuple[str, ...], command: Any) -> None:
+    done_ = await command(*arguments)
+    assert getattr(done_.exception, "code", done_.exit_code) == 2
+
+
+async def test_what_dies_again_meanwhile_is_not_redriven_for_ever(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await killed(api, database_url, 3)
+    async with api.database.transaction() as connection:
+        _, moment = await dead_letters.count(connection, Which())
+        which = Which(kind=Kind.ELIGIBILITY, until=moment)
+        assert len(await dead_letters.redrive(connection, which, By("t"), most=2)) == 2
+        await connection.execute("UPDATE es.job SET dead = true, state = 'failed', finished_at = clock_timestamp()")
+        assert (await dead_letters.count(connection, which))[0] == 0
+        assert await dead_letters.redrive(connection, which, By("t"), most=2) == []
+    assert Counter(row["action"] for row in await owner.fetch(HISTORY)) == {"redriven": 2}

@@ -1,0 +1,348 @@
+"""``placewire rebuild``: damage is mended beside a working system, all of it or none, and nobody waits long.
+
+No test here is marked ``damages``: afterwards every database must verify.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from chassis import event_store
+from chassis.database import Database
+from chassis.event_store import Cause
+from cli.failures import NO
+from cli.replay.rebuilding import Proposal, Rebuilt
+from cli.replay.rebuilding import rebuild as rebuild_at
+from cli.replay.verification import Watching
+from contracts.users import PasswordChanged, Role, RoleChanged, UserCreated
+from tests.conftest import Api
+from tests.enrolment import ENROL
+from tests.eventually import eventually
+from tests.placement import finished, posted, register
+from tests.sizes import FULL, sized
+from tests.system import ROOT, as_role
+
+Owner = asyncpg.Connection
+EVENTS = sized(small=6_000, full=1_000_000)
+UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
+CAUSE = Cause(source="test", correlation_id=uuid4())
+
+# Every row of every table that rebuild may touch, and of some that it must not.
+CONTENT = """
+SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {table} t
+"""
+TABLES = (
+    "users", "students", "drives", "evaluations", "notifications", "registrations", "attendance", "finished_drives",
+    "exports", "selections", "requested_selection", "credentials", "job_domains", "idempotency_keys", "es.job",
+)  # fmt: skip
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+CREATE TRIGGER slow AFTER INSERT ON users FOR EACH STATEMENT EXECUTE FUNCTION slow();
+"""
+NOT_SLOW = "DROP TRIGGER slow ON users; DROP FUNCTION slow"
+
+
+async def content(owner: "Owner[asyncpg.Record]") -> dict[str, str]:
+    return {table: await owner.fetchval(CONTENT.format(table=table)) for table in TABLES}
+
+
+def yes(_: Proposal) -> bool:
+    return True
+
+
+async def rebuild(
+    database_url: str, agree: Callable[[Proposal], bool] = yes, *, longest_pause_s: float = 10
+) -> Rebuilt:
+    return await rebuild_at(database_url, UNWATCHED, agree, most=20, longest_pause_s=longest_pause_s)
+
+
+def command(database_url: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "MIGRATION_DATABASE_URL": database_url, "DATABASE_URL": database_url}
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "rebuild", *arguments],
+        cwd=ROOT, env=environment, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+async def ran(database_url: str, *arguments: str) -> tuple[int, str]:
+    process = command(database_url, *arguments)
+    said, _ = await asyncio.to_thread(process.communicate, timeout=100)
+    return process.returncode, said
+
+
+@asynccontextmanager
+async def appending(database_url: str) -> AsyncIterator[list[float]]:
+    """Writers that append without a pause for as long as the block lasts; how long each append took, in seconds."""
+    database = Database(as_role(database_url, "placewire_api"), pool_size=4, application_name="test-writer")
+    took: list[float] = []
+    writing = True
+
+    async def append(stream: str, events: list[Any], version: int) -> None:
+        began = monotonic()
+        async with database.transaction() as connection:
+            await event_store.append(connection, stream, events, CAUSE, expected_version=version)
+        took.append(monotonic() - began)
+
+    async def write(first_id: int) -> None:
+        for id_ in range(first_id, first_id + 100_000):
+            user = UserCreated(user_id=id_, name="Somebody", email=f"{id_}@x.edu", role=Role.STAFF)
+            await append(f"user-{id_}", [user], 0)
+            await append(f"user-{id_}", [RoleChanged(user_id=id_, role=Role.HEAD), PasswordChanged(user_id=id_)], 1)
+            if not writing:
+                return
+
+    writers = [asyncio.create_task(write(first)) for first in (2_000_000, 3_000_000, 4_000_000)]
+    try:
+        yield took
+    finally:
+        writing = False
+        await asyncio.gather(*writers)
+        await database.close()
+
+
+def in_between(work: Coroutine[Any, Any, object]) -> None:
+    """Run ``work`` to its end, where nothing can be awaited."""
+    thread = threading.Thread(target=asyncio.run, args=(work,))
+    thread.start()
+    thread.join()
+
+
+async def test_rows_gone_changed_and_added_in_every_table_are_mended(
+    sound: str, api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await finished(api, present=[10, 11], absent=[12])
+    await register(api, await posted(api), 10, 13)
+    assert (await api.post("/api/exports", json={"kind": "finished_drives", "format": "csv"})).status_code in (200, 202)
+    before = await content(owner)
+    for damage in (
+        "DELETE FROM students WHERE student_id BETWEEN 100 AND 119",
+        "UPDATE students SET cgpa = 1.25, branch = NULL WHERE student_id BETWEEN 120 AND 129",
+        "INSERT INTO students (student_id, roll_number, active_backlogs) VALUES (9001, 'NEW', 0)",
+        "UPDATE users SET email = 'x' || email WHERE user_id BETWEEN 20 AND 29",
+        "UPDATE drives SET status = 'finished', branches = ARRAY['CSE'] WHERE drive_id = 1",
+        "TRUNCATE evaluations, registrations",
+        "UPDATE attendance SET status = 'PRESENT'",
+        "DELETE FROM finished_drives",
+        "UPDATE exports SET state = 'completed'",
+        "UPDATE notifications SET audience = 'STUDENT' WHERE audience = 'STAFF'",
+    ):
+        await owner.execute(damage)
+    rebuilt = await rebuild(sound)
+    assert rebuilt.proposal.findings.different_rows > 50
+    assert rebuilt.left == 0
+    assert await content(owner) == before
+
+
+async def test_values_that_have_changed_places_find_back(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    before = await content(owner)
+    await owner.execute("UPDATE students SET roll_number = 'tmp' WHERE student_id = 100")
+    await owner.execute("UPDATE students SET roll_number = 'R100' WHERE student_id = 101")
+    await owner.execute("UPDATE students SET roll_number = 'R101' WHERE student_id = 100")
+    assert (await rebuild(sound)).left == 0
+    assert await content(owner) == before
+
+
+LEDGER_DAMAGE = (
+    "DELETE FROM selections WHERE drive_id = 1 AND student_id % 2 = 0",
+    "UPDATE selections SET student_id = 9000 + student_id WHERE drive_id = 1 AND student_id % 7 = 0",
+    "UPDATE selections SET revoked_version = NULL, revoked_at = NULL WHERE drive_id = 1 AND student_id % 2 = 0",
+    "INSERT INTO selections VALUES (1, 9001, 4, now()), (2, 4, 1, now())",
+    "DELETE FROM requested_selection WHERE student_id = 5",
+    "INSERT INTO requested_selection VALUES (1, 3, 77), (1, 2, 4)",
+)
+
+
+async def test_ledgers_are_worked_out_again_and_held_to_their_seals(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    before = await content(owner)
+    for damage in LEDGER_DAMAGE:
+        await owner.execute(damage)
+        assert await content(owner) != before, damage
+        rebuilt = await rebuild(sound)
+        assert (rebuilt.left, rebuilt.proposal.impossible) == (0, ()), damage
+        assert await content(owner) == before, damage
+
+
+async def test_what_cannot_be_worked_out_is_told_and_left_alone(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    """Neither the list nor the set that was selected from it is whole: no event says who they were."""
+    whole = await owner.fetch("SELECT * FROM selections WHERE drive_id = 1 AND student_id = 4")
+    await owner.execute("DELETE FROM selections WHERE drive_id = 1 AND student_id = 4")
+    await owner.execute("DELETE FROM requested_selection WHERE drive_id = 1 AND student_id = 4")
+    await owner.execute("DELETE FROM students WHERE student_id = 100")
+    rebuilt = await rebuild(sound)
+    assert [reason.partition(":")[0] for reason in rebuilt.proposal.impossible] == [
+        "the list of drive 1 at version 3", "the selections of drive 1",
+    ]  # fmt: skip
+    assert rebuilt.left == 3
+    assert await owner.fetchval("SELECT count(*) FROM students WHERE student_id = 100") == 1
+    assert await owner.fetchval("SELECT count(*) FROM selections WHERE drive_id = 1 AND student_id = 4") == 0
+    await owner.executemany("INSERT INTO selections VALUES ($1, $2, $3, $4, $5, $6)", [tuple(row) for row in whole])
+    assert (await rebuild(sound)).left == 0
+
+
+async def test_writers_go_on_and_what_they_write_on_damaged_rows_counts(
+    sound: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await owner.execute("UPDATE users SET name = 'x' WHERE user_id BETWEEN 100 AND 200")
+    await owner.execute("DELETE FROM users WHERE user_id = 3")
+
+    async def change_a_damaged_row() -> None:
+        # After the comparison: only the events since can tell of it.
+        other = await asyncpg.connect(sound)
+        version = await other.fetchval("SELECT version FROM es.stream WHERE stream_id = 'user-3'")
+        await other.close()
+        events = [RoleChanged(user_id=3, role=Role.STAFF), PasswordChanged(user_id=3)]
+        own = Database(as_role(sound, "placewire_api"), pool_size=1, application_name="test")
+        async with own.transaction() as connection:
+            await event_store.append(connection, "user-3", events, CAUSE, expected_version=version)
+        await own.close()
+
+    def agree(_: Proposal) -> bool:
+        in_between(change_a_damaged_row())
+        return True
+
+    before = await owner.fetchval("SELECT count(*) FROM es.event")
+    async with appending(sound) as took:
+        rebuilt = await rebuild(sound, agree)
+        await asyncio.sleep(0.2)
+    assert rebuilt.left == 0
+    assert rebuilt.mending is not None
+    assert await owner.fetchval("SELECT role FROM users WHERE user_id = 3") == "STAFF"
+    appends, events = len(took), await owner.fetchval("SELECT count(*) FROM es.event") - before
+    assert appends > 20
+    assert events == appends // 2 * 3 + 2
+
+
+async def test_a_long_transaction_in_the_log_is_waited_for_without_holding_up_the_others(
+    sound: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await owner.execute("UPDATE users SET name = 'x' WHERE user_id = 100")
+    long = owner.transaction()
+    await long.start()
+    await event_store.append(owner, "user-77", [PasswordChanged(user_id=77)], CAUSE, expected_version=0)
+    async with appending(sound) as took:
+        rebuilding = asyncio.create_task(rebuild(sound))
+
+        async def waits() -> bool:
+            return bool(
+                await owner.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            )
+
+        await eventually(waits)
+        began = len(took)
+        await asyncio.sleep(1.2)
+        assert not rebuilding.done()
+        assert len(took) > began + 10
+        await long.rollback()
+        rebuilt = await rebuilding
+    assert rebuilt.left == 0
+    assert rebuilt.mending is not None
+    assert rebuilt.mending.pause.attempts_given_up >= 1
+
+
+async def test_an_append_that_holds_a_damaged_row_goes_first(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    """It would wait for the pause to end, and the pause for its row: the rebuild gives way."""
+    await owner.execute("UPDATE users SET name = 'x' WHERE user_id = 100")
+    long = owner.transaction()
+    await long.start()
+    await owner.execute("SELECT FROM users WHERE user_id = 100 FOR UPDATE")
+    rebuilding = asyncio.create_task(rebuild(sound))
+    # Not pg_stat_activity: in a transaction that stands still.
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+    await eventually(lambda: owner.fetchval(waits))
+    await event_store.append(owner, "user-77", [PasswordChanged(user_id=77)], CAUSE, expected_version=0)
+    await long.rollback()
+    rebuilt = await rebuilding
+    assert rebuilt.left == 0
+    assert rebuilt.mending is not None
+    assert rebuilt.mending.pause.attempts_given_up >= 1
+
+
+async def test_killed_while_it_mends_it_has_done_nothing(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    before = await content(owner)
+    await owner.execute("DELETE FROM students WHERE student_id BETWEEN 100 AND 119")
+    await owner.execute("DELETE FROM users WHERE user_id BETWEEN 100 AND 119")
+    await owner.execute(SLOW.format(seconds=60))
+    damaged = await content(owner)
+    process = command(sound, "--yes", "--longest-pause", "120")
+    # `students` has been mended by then, `users` half.
+    mending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    await eventually(lambda: owner.fetchval(mending), within_s=60)
+    process.kill()
+    process.communicate()
+    began = monotonic()
+    # Of a kind that is not projected: `users` is slow.
+    await event_store.append(owner, "import-77", [PasswordChanged(user_id=3)], CAUSE, expected_version=0)
+    assert monotonic() - began < 5
+    await owner.execute(NOT_SLOW)
+    assert await content(owner) == damaged
+    assert (await rebuild(sound)).left == 0
+    assert await content(owner) == before
+
+
+async def test_what_takes_too_long_is_given_up_and_changes_nothing(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    await owner.execute("DELETE FROM users WHERE user_id BETWEEN 100 AND 119")
+    await owner.execute(SLOW.format(seconds=60))
+    damaged = await content(owner)
+    code, said = await ran(sound, "--yes", "--longest-pause", "0.5")
+    assert (code, "longer than 0.5 s" in said) == (NO, True), said
+    await owner.execute(NOT_SLOW)
+    assert await content(owner) == damaged
+    assert (await rebuild(sound)).left == 0
+
+
+async def test_nothing_is_changed_unless_somebody_says_so(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+    await owner.execute("UPDATE users SET name = 'x' WHERE user_id = 100")
+    damaged = await content(owner)
+    for arguments in (("--dry-run", "--yes"), ()):
+        code, said = await ran(sound, *arguments)
+        assert (code, "1 differences" in said) == (NO, True), said
+    assert "nobody to ask" in said
+    assert await content(owner) == damaged
+    code, said = await ran(sound, "--yes")
+    assert (code, "Compared again: no difference" in said, "Appends were paused for" in said) == (0, True, True), said
+
+
+@pytest.mark.timeout(900)
+async def test_a_large_log_beside_writers(
+    database_url: str, owner: "Owner[asyncpg.Record]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(10):
+        await owner.execute(ENROL, EVENTS // 10)
+    await owner.execute("ANALYZE")
+    await owner.execute("DELETE FROM students WHERE student_id % 2000 = 7")
+    await owner.execute("UPDATE users SET name = name || '!' WHERE user_id % 3000 = 8")
+    await owner.execute("INSERT INTO students (student_id, roll_number, active_backlogs) VALUES (9000001, 'NEW', 0)")
+    began, found_after_s = monotonic(), 0.0
+
+    def agree(_: Proposal) -> bool:
+        nonlocal found_after_s
+        found_after_s = monotonic() - began
+        return True
+
+    before = await owner.fetchval("SELECT count(*) FROM es.event")
+    async with appending(database_url) as took:
+        rebuilt = await rebuild(database_url, agree, longest_pause_s=1)
+    took_s = monotonic() - began
+    assert rebuilt.left == 0
+    assert rebuilt.mending is not None
+    assert await owner.fetchval("SELECT count(*) FROM es.event") == before + len(took) // 2 * 3
+    if FULL:
+        assert max(took) < 1
+    events, pause = rebuilt.proposal.findings.events, rebuilt.mending.pause
+    with capsys.disabled():
+        print(  # noqa: T201 - the figures are what a run at full size is for
+            f"\n{events:,} events compared in {found_after_s:.1f} s ({events / found_after_s:,.0f}/s); all done after"
+            f" {took_s:.1f} s; appends paused {pause.seconds * 1000:.0f} ms; {len(took):,} appends meanwhile,"
+            f" the slowest {max(took) * 1000:.0f} ms"
+        )
