@@ -6,10 +6,10 @@ SEED ?=
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: tools help up down status logs demo migrate contracts lint format test chaos test-full
+.PHONY: tools help up down status logs demo migrate contracts lint format test chaos test-full k8s-validate k8s-rules k8s-secrets
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## Start everything on this machine and leave it running; prints addresses and sample logins
 	$(RUN) placewire up
@@ -35,6 +35,18 @@ contracts: ## Write the documents that others read: JSON Schemas, AsyncAPI, Open
 tools: ## Install what some tests need and pip has not: nginx, promtool (Debian or Ubuntu, as root)
 	apt-get update --quiet=2
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends nginx-light prometheus
+
+# Definitions of custom resources, to hold ours to: a folder of CustomResourceDefinitions.
+CRDS ?= ../shared/crds
+
+k8s-validate: ## Build every overlay of deploy/k8s and check it, without a cluster (CRDS=folder; STRICT=1)
+	CRDS="$(CRDS)" $(RUN) python -m tests.manifests
+
+k8s-rules: ## Make the PrometheusRule of deploy/prometheus/rules
+	$(RUN) python -m tests.manifests.rules
+
+k8s-secrets: ## Make the secrets of deploy/k8s/overlays/local, once
+	python3 deploy/k8s/overlays/local/make_secrets.py
 
 lint: ## Style, types, architecture, dependencies
 	$(RUN) ruff format --check .

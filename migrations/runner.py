@@ -12,6 +12,11 @@ from sqlalchemy.pool import NullPool
 
 # Any constant does, as long as every version of this program uses the same.
 MIGRATION_LOCK = 7_461_923_001
+# Each process may see which revision it has before it, and waits for its own: `placewire migrate --wait`.
+LET_ALL_SEE = (
+    "GRANT SELECT ON public.alembic_version TO"
+    " placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance, placewire_relay"
+)
 
 
 def alembic_config() -> Config:
@@ -46,6 +51,7 @@ def print_sql(into: TextIO, since: str | None) -> None:
     config = alembic_config()
     config.output_buffer = into
     command.upgrade(config, f"{since}:head" if since else "head", sql=True)
+    into.write(f"{LET_ALL_SEE};\n")
 
 
 async def check(url: str) -> None:
@@ -56,6 +62,7 @@ async def check(url: str) -> None:
 def _upgrade(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
     command.upgrade(_on(connection), "head")
+    connection.execute(text(LET_ALL_SEE))
 
 
 def _on(connection: Connection) -> Config:

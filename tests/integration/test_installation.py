@@ -20,7 +20,9 @@ from cli.failures import Failure
 from cli.main import app
 from devstack.stack import Addresses
 from devstack.unprivileged import programs
+from migrations.waiting import wait
 from services.api.settings import ApiSettings
+from tests.system import as_role
 
 Owner = asyncpg.Connection
 OWNER_URL = "postgresql://postgres@db:5432/placewire"
@@ -152,3 +154,34 @@ def test_a_secret_that_is_too_short_is_refused_and_files_are_only_read(tmp_path:
     secret_files.write(tmp_path, OWNER_URL, "file:///x", {})
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()}
     assert modes == {0o444}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_process_sees_that_the_database_is_ready_for_it(database_url: str, role: str) -> None:
+    done = placewire("migrate", "--wait", "--within", "10", DATABASE_URL=as_role(database_url, role))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The database is at revision" in done.stdout
+
+
+async def test_a_process_waits_for_the_migration(database_url: str, owner: "Owner[asyncpg.Record]") -> None:
+    newest = await owner.fetchval("SELECT version_num FROM alembic_version")
+    await owner.execute("UPDATE alembic_version SET version_num = '0001'")
+    url = as_role(database_url, "placewire_relay")
+    refused = placewire("migrate", "--wait", "--within", "1", DATABASE_URL=url)
+    assert refused.returncode == 1
+    assert f"not at revision {newest} after 1 s: it is at revision 0001" in " ".join(refused.stderr.split())
+    waiting = asyncio.create_task(wait(url, within_s=30))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    # One that is newer than this release is good, too.
+    await owner.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert await waiting == "9999"
+    await owner.execute("UPDATE alembic_version SET version_num = $1", newest)
+
+
+async def test_a_database_that_is_away_or_empty_is_waited_for(database_url: str) -> None:
+    with pytest.raises(TimeoutError, match="after 1.5 s: Unavailable"):
+        await wait("postgresql://placewire_relay@127.0.0.1:9/placewire", within_s=1.5)
+    empty = urlunsplit(urlsplit(database_url)._replace(path="/postgres"))
+    with pytest.raises(TimeoutError, match="UndefinedTableError"):
+        await wait(empty, within_s=1.5)

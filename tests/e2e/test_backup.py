@@ -1,0 +1,206 @@
+"""Backup and restore as docs/operations.md tells: a base backup while writes go on, and back to a chosen moment."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from devstack.postgres import Postgres
+from devstack.stack import data_folder
+from devstack.unprivileged import make_folder, user
+from migrations import runner
+from migrations.waiting import wait
+from tests.conftest import must_verify
+from tests.eventually import eventually
+from tests.system import System, as_role, running
+
+WRITERS = 4
+ENOUGH = 12
+
+ALL_SEEN = "SELECT max(greatest(tx, xid)) < pg_current_xact_id() FROM es.event"
+STUDENTS = "SELECT student_id FROM students"
+EVENTS = "SELECT substr(stream_id, 9)::integer FROM es.event WHERE type = 'placewire.student.enrolled.v1'"
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that the server's user owns, with one for the WAL in it."""
+    folder = make_folder(data_folder() / f"test-{os.getpid()}" / f"backup-{os.urandom(4).hex()}")
+    _give(make_folder(folder / "archive"))
+    yield folder
+    for name in ("first", "second"):
+        Postgres(folder / name).kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _give(folder: Path) -> None:
+    """To the user whom the server runs as."""
+    if (owner := user()) is not None:
+        for path in (folder, *folder.rglob("*")):
+            shutil.chown(path, owner)
+
+
+async def _archiving(home: Path) -> Postgres:
+    """A server that archives, with a database whose owner is no superuser, as in deploy/k8s."""
+    server = Postgres(home / "first")
+    await asyncio.to_thread(server.start)
+    admin = await asyncpg.connect(server.dsn)
+    await admin.execute("CREATE ROLE placewire LOGIN CREATEROLE")
+    await admin.execute("CREATE DATABASE placewire OWNER placewire")
+    await admin.execute("ALTER SYSTEM SET archive_mode = on")
+    await admin.execute(f"ALTER SYSTEM SET archive_command = 'cp %p {home}/archive/%f'")
+    await admin.close()
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    await runner.migrate(_database(server).replace("postgresql://postgres@", "postgresql+asyncpg://placewire@"))
+    return server
+
+
+def _database(server: Postgres) -> str:
+    return server.dsn.removesuffix("/postgres") + "/placewire"
+
+
+@dataclass
+class Writers:
+    """Enrol students one after the other, and keep who was answered."""
+
+    answered: list[int] = field(default_factory=list)
+
+    async def write(self, client: httpx.AsyncClient, who: int) -> None:
+        for number in range(10_000):
+            one = f"{who}-{number}"
+            student = {"name": "A", "email": f"{one}@college.edu", "roll_number": one, "branch": "CSE"}
+            answer = await client.post("/api/students", json={**student, "batch_year": 2026})
+            assert answer.status_code == 201, answer.text
+            self.answered.append(answer.json()["student_id"])
+
+    async def until_more(self, count: int) -> None:
+        wanted = len(self.answered) + count
+
+        async def written() -> bool:
+            return len(self.answered) >= wanted
+
+        await eventually(written, within_s=30)
+
+
+async def _base_backup(server: Postgres, into: Path) -> None:
+    command = [str(server.programs / "pg_basebackup"), "--dbname", server.dsn, "--pgdata", str(into)]
+    done = await asyncio.to_thread(
+        subprocess.run, [*command, "--checkpoint=fast", "--wal-method=none"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+async def _archived(server: Postgres) -> None:
+    """Return once everything written so far is in the archive."""
+    admin = await asyncpg.connect(server.dsn)
+    try:
+        last = await admin.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
+
+        async def there() -> bool:
+            return bool(await admin.fetchval("SELECT last_archived_wal >= $1 FROM pg_stat_archiver", last))
+
+        await eventually(there, within_s=30)
+    finally:
+        await admin.close()
+
+
+async def _restored(home: Path, moment: datetime) -> Postgres:
+    data = home / "second" / "data"
+    (data / "recovery.signal").touch()
+    with (data / "postgresql.auto.conf").open("a") as settings:
+        settings.write("archive_mode = off\n")
+        settings.write(f"restore_command = 'cp {home}/archive/%f %p'\n")
+        settings.write(f"recovery_target_time = '{moment.isoformat()}'\n")
+        settings.write("recovery_target_action = 'promote'\n")
+    _give(home / "second")
+    server = Postgres(home / "second")
+    await asyncio.to_thread(server.start)
+    admin = await asyncpg.connect(server.dsn)
+
+    async def writable() -> bool:
+        return not await admin.fetchval("SELECT pg_is_in_recovery()")
+
+    await eventually(writable, within_s=30)
+    await admin.close()
+    return server
+
+
+async def test_every_event_answered_before_the_moment_is_there_and_none_after(home: Path, tmp_path: Path) -> None:
+    server = await _archiving(home)
+    url = _database(server)
+    await wait(as_role(url, "placewire_api"), within_s=10)
+    writers = Writers()
+    with running(url, "127.0.0.1:9", tmp_path) as system:
+        before, moment, after = await _written_around_a_backup(system, server, home, writers)
+    # The disaster. What was archived is all that is left.
+    await asyncio.to_thread(server.kill)
+
+    restored = await _restored(home, moment)
+    url = _database(restored)
+    await must_verify(url)
+    owner = await asyncpg.connect(url)
+    try:
+        for query in (STUDENTS, EVENTS):
+            found = {row[0] for row in await owner.fetch(query)}
+            assert set(before) <= found, "nothing that was answered is lost"
+            assert not set(after) & found, "and the moment is the moment"
+        # The counter came along: readers of the log see every event, and snapshots kept mean what they meant.
+        assert await owner.fetchval(ALL_SEEN)
+    finally:
+        await owner.close()
+    # Life goes on from there.
+    with running(url, "127.0.0.1:9", tmp_path) as system:
+        system.start("api")
+        async with system.client() as client:
+            student = {"name": "B", "email": "b@college.edu", "roll_number": "B", "branch": "CSE", "batch_year": 2026}
+            assert (await client.post("/api/students", json=student)).status_code == 201
+    await must_verify(url)
+
+
+async def _written_around_a_backup(
+    system: System, server: Postgres, home: Path, writers: Writers
+) -> tuple[list[int], datetime, list[int]]:
+    """Who was answered before the moment, the moment by the server's clock, and who was asked for after it."""
+    system.start("api")
+    admin = await asyncpg.connect(server.dsn)
+    async with system.client() as client:
+        work = [asyncio.create_task(writers.write(client, who)) for who in range(WRITERS)]
+        await writers.until_more(ENOUGH)
+        backup = asyncio.create_task(_base_backup(server, make_folder(home / "second") / "data"))
+        await writers.until_more(1)
+        await backup
+        await writers.until_more(ENOUGH)
+        before = list(writers.answered)
+        moment = await admin.fetchval("SELECT clock_timestamp()")
+        # Each writer had one on its way at the moment: that one may be on either side.
+        await writers.until_more(WRITERS * 3)
+        unsure = len(before) + WRITERS * 2
+        for task in work:
+            task.cancel()
+        for task in work:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+    after = [row[0] for row in await _recorded_after(server, moment)]
+    assert set(after) >= set(writers.answered[unsure:]) != set()
+    await _archived(server)
+    await admin.close()
+    return before, moment, after
+
+
+async def _recorded_after(server: Postgres, moment: datetime) -> list[asyncpg.Record]:
+    owner = await asyncpg.connect(_database(server))
+    try:
+        # By when it was recorded; what was recorded a moment before, and committed after, is on neither list.
+        return await owner.fetch(f"{EVENTS} AND recorded_at > $1", moment)
+    finally:
+        await owner.close()
