@@ -95,7 +95,11 @@ class Writers:
 async def _base_backup(server: Postgres, into: Path) -> None:
     command = [str(server.programs / "pg_basebackup"), "--dbname", server.dsn, "--pgdata", str(into)]
     done = await asyncio.to_thread(
-        subprocess.run, [*command, "--checkpoint=fast", "--wal-method=none"], capture_output=True, text=True, check=False
+        subprocess.run,
+        [*command, "--checkpoint=fast", "--wal-method=none"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 

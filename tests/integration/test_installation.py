@@ -180,7 +180,7 @@ async def test_a_process_waits_for_the_migration(database_url: str, owner: "Owne
 
 
 async def test_a_database_that_is_away_or_empty_is_waited_for(database_url: str) -> None:
-    with pytest.raises(TimeoutError, match="after 1.5 s: Unavailable"):
+    with pytest.raises(TimeoutError, match=r"after 1\.5 s: Unavailable"):
         await wait("postgresql://placewire_relay@127.0.0.1:9/placewire", within_s=1.5)
     empty = urlunsplit(urlsplit(database_url)._replace(path="/postgres"))
     with pytest.raises(TimeoutError, match="UndefinedTableError"):

@@ -45,7 +45,9 @@ def main() -> int:
             overlays = copy_with_secrets(Path(scratch))
             for overlay in OVERLAYS:
                 try:
-                    problems += [f"{overlay}: {text}" for text in examine(overlay, overlays / overlay, definitions, unseen)]
+                    problems += [
+                        f"{overlay}: {text}" for text in examine(overlay, overlays / overlay, definitions, unseen)
+                    ]
                 except BuildFailed as error:
                     problems.append(f"{overlay}: it cannot be built: {error}")
     skipped += [f"the fields of {kind}: no definition of it in CRDS={folder}" for kind in sorted(unseen)]

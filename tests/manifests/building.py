@@ -3,6 +3,7 @@
 import runpy
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,9 @@ def build(folder: Path) -> list[Manifest]:
 
 def title(manifest: Manifest) -> str:
     return f"{manifest.get('kind')} {manifest.get('metadata', {}).get('name')}"
+
+
+def one(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
+    """The only manifest of that kind and name. Raises ``ValueError`` where there is another number of them."""
+    (found,) = (each for each in manifests if title(each) == f"{kind} {name}")
+    return found

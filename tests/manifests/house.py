@@ -1,4 +1,4 @@
-"""What we ask of manifests beyond their schemas. Each check takes all manifests of an overlay, and yields what is wrong."""
+"""What we ask of manifests beyond their schemas. A check takes those of an overlay, and yields what is wrong."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,9 @@ LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 # preStop and SHUTDOWN_GRACE_S, and so long for closing what is open.
 TO_SPARE_S = 5
 SHUTDOWN_GRACE_S = 25.0
+
+REFERRED_TO = ("Deployment", "Service")
+SELECT_PODS = ("PodDisruptionBudget", "PodMonitor", "Deployment", "StatefulSet")
 
 Check = Callable[[Sequence[Manifest]], Iterator[str]]
 
@@ -44,7 +47,8 @@ def _lacking(container: dict[str, Any]) -> list[str]:
     expected = {
         "allowPrivilegeEscalation: false": context.get("allowPrivilegeEscalation") is False,
         "capabilities drop ALL": context.get("capabilities") == {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": context.get("readOnlyRootFilesystem") is True or container["name"] in WRITES_TO_ITSELF,
+        "readOnlyRootFilesystem": context.get("readOnlyRootFilesystem") is True
+        or container["name"] in WRITES_TO_ITSELF,
         "no privileges": not context.get("privileged"),
         "no root": context.get("runAsUser", 1) > 0,
         "requests of cpu and memory": resources.get("requests", {}).keys() >= {"cpu", "memory"},
@@ -101,33 +105,37 @@ def gated(manifests: Sequence[Manifest]) -> Iterator[str]:
 def connected(manifests: Sequence[Manifest]) -> Iterator[str]:
     """What selects finds something, and what refers to something is answered."""
     templates = [template for _, template in workloads(manifests)]
-    deployments = {one["metadata"]["name"] for one in manifests if one["kind"] == "Deployment"}
     services = [one for one in manifests if one["kind"] == "Service"]
+    names = {kind: {one["metadata"]["name"] for one in manifests if one["kind"] == kind} for kind in REFERRED_TO}
     for one in manifests:
-        spec = one.get("spec", {})
-        if one["kind"] == "Service":
-            found = [each for each in templates if selects({"matchLabels": spec["selector"]}, labels_of(each))]
-            ports = {port["name"] for each in found for box in containers(each) for port in box.get("ports", [])}
-            wanted = {port["targetPort"] for port in spec["ports"]}
-            if not found:
-                yield f"{title(one)}: its selector matches no pod"
-            elif not wanted <= ports:
-                yield f"{title(one)}: no pod has the port {', '.join(sorted(map(str, wanted - ports)))}"
-        if one["kind"] in ("PodDisruptionBudget", "PodMonitor", "Deployment", "StatefulSet") and not any(
-            selects(spec["selector"], labels_of(each)) for each in templates
-        ):
+        kind, spec = one["kind"], one.get("spec", {})
+        if kind == "Service":
+            yield from _served(one, templates)
+        elif kind == "ServiceMonitor":
+            if not any(selects(spec["selector"], each["metadata"].get("labels", {})) for each in services):
+                yield f"{title(one)}: its selector matches no Service"
+        elif kind in SELECT_PODS and not any(selects(spec["selector"], labels_of(each)) for each in templates):
             yield f"{title(one)}: its selector matches no pod"
-        if one["kind"] == "ServiceMonitor" and not any(
-            selects(spec["selector"], each["metadata"].get("labels", {})) for each in services
-        ):
-            yield f"{title(one)}: its selector matches no Service"
-        if one["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
-            if spec["scaleTargetRef"]["name"] not in deployments:
-                yield f"{title(one)}: there is no Deployment {spec['scaleTargetRef']['name']}"
-        if one["kind"] == "HTTPRoute":
-            backends = [each["name"] for rule in spec["rules"] for each in rule.get("backendRefs", [])]
-            missing = set(backends) - {each["metadata"]["name"] for each in services}
-            yield from (f"{title(one)}: there is no Service {name}" for name in sorted(missing))
+        elif kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+            yield from _missing(one, "Deployment", {spec["scaleTargetRef"]["name"]} - names["Deployment"])
+        elif kind == "HTTPRoute":
+            backends = {each["name"] for rule in spec["rules"] for each in rule.get("backendRefs", [])}
+            yield from _missing(one, "Service", backends - names["Service"])
+
+
+def _missing(manifest: Manifest, kind: str, names: set[str]) -> Iterator[str]:
+    yield from (f"{title(manifest)}: there is no {kind} {name}" for name in sorted(names))
+
+
+def _served(service: Manifest, templates: Sequence[dict[str, Any]]) -> Iterator[str]:
+    spec = service["spec"]
+    found = [each for each in templates if selects({"matchLabels": spec["selector"]}, labels_of(each))]
+    ports = {port["name"] for each in found for box in containers(each) for port in box.get("ports", [])}
+    wanted = {port["targetPort"] for port in spec["ports"]}
+    if not found:
+        yield f"{title(service)}: its selector matches no pod"
+    elif not wanted <= ports:
+        yield f"{title(service)}: no pod has the port {', '.join(sorted(map(str, wanted - ports)))}"
 
 
 def discreet(manifests: Sequence[Manifest]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Writes secrets.env beside this file: each replace-me-... of the example becomes a random word. What is there stays."""
+"""Writes secrets.env beside this file: each replace-me-... of the example becomes a random word. Only once."""
 
 import os
 import re

@@ -1,0 +1,248 @@
+"""The manifests in deploy/k8s agree with the code, with each other, and with the picture in the README."""
+
+import itertools
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chassis.kafka_topics import every_topic
+from chassis.relay_process import RelaySettings
+from chassis.settings import ProcessSettings
+from contracts.jobs import OWNER, TOPIC_OF, Kind, State
+from contracts.topics import CANARY
+from services.api.settings import ApiSettings
+from services.eligibility.settings import EligibilitySettings
+from services.exporter.settings import ExporterSettings
+from services.maintenance.settings import MaintenanceSettings
+from tests.manifests import rules
+from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, one, title
+from tests.manifests.pods import environment, labels_of, selects, workloads
+
+OURS: dict[str, type[ProcessSettings]] = {
+    "api": ApiSettings,
+    "eligibility": EligibilitySettings,
+    "exporter": ExporterSettings,
+    "maintenance": MaintenanceSettings,
+    "relay": RelaySettings,
+}
+# Read by libraries, or before there are settings.
+NO_SETTINGS = {"SECRETS_DIR", "PGSSLMODE", "PGSSLROOTCERT"}
+# What a process holds beside its pool at most: LISTEN, NOTIFY, progress, the sweep's or relay's own session.
+BESIDE_POOL = 5
+
+pytestmark = pytest.mark.skipif(
+    builder() is None, reason="NOT TESTED: there is neither kustomize nor kubectl to build the manifests with"
+)
+
+Built = dict[str, list[Manifest]]
+
+
+def server(manifests: Sequence[Manifest], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = one(manifests, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("name", OURS)
+def test_processes_agree_with_their_settings(built: Built, overlay: str, name: str) -> None:
+    manifests, fields = built[overlay], OURS[name].model_fields
+    container = server(manifests, name)
+    assert container["image"].endswith(f"placewire/{name}:0.1.0")
+    assert [port["containerPort"] for port in container["ports"]] == [fields["port"].default]
+    known = {field.upper() for each in OURS.values() for field in each.model_fields} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    names = environment(container, manifests).keys()
+    assert {each for each in names if not each.startswith("AWS_")} - known - NO_SETTINGS == set()
+    own = {variable["name"].lower() for variable in container.get("env", [])}
+    assert own <= fields.keys()
+    template = one(manifests, "Deployment", name)["spec"]["template"]
+    (secrets,) = (volume for volume in template["spec"]["volumes"] if volume["name"] == "secrets")
+    files = [item["path"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]]
+    assert set(files) <= fields.keys(), "each is told its own secrets, and no other's"
+    required = {field for field, about in fields.items() if about.is_required()}
+    assert required <= set(files) | {each.lower() for each in names}
+    keys = [item["key"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]]
+    assert f"{name}_database_url" in keys
+
+
+@pytest.mark.parametrize("name", ["eligibility", "exporter", "maintenance"])
+def test_addresses_are_those_of_the_services(built: Built, name: str) -> None:
+    manifests = built["production"]
+    port = OURS[name].model_fields["port"].default
+    assert environment(server(manifests, "api"), manifests)[f"{name.upper()}_URL"] == f"http://{name}:{port}"
+    assert one(manifests, "Service", name)["spec"]["ports"][0]["port"] == port
+
+
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_every_secret_that_is_read_is_made(built: Built, overlay: str) -> None:
+    manifests = built[overlay]
+    made: dict[str, set[str]] = {}
+    for each in manifests:
+        if each["kind"] == "Secret":
+            made[each["metadata"]["name"]] = set(each["data"])
+        if each["kind"] == "ExternalSecret":
+            made[each["spec"]["target"]["name"]] = set(each["spec"]["target"]["template"]["data"])
+        if each["kind"] == "KafkaUser":
+            made[each["metadata"]["name"]] = {"password"}
+    # The authorities of the operators.
+    made |= {"placewire-postgres-ca": {"ca.crt"}, "placewire-kafka-cluster-ca-cert": {"ca.crt"}}
+    for manifest, template in workloads(manifests):
+        for volume in template["spec"].get("volumes", []):
+            sources = [each["secret"] for each in volume.get("projected", {}).get("sources", [])]
+            plain = volume.get("secret")
+            for source in [*sources, *([plain] if plain else [])]:
+                keys = {item["key"] for item in source["items"]}
+                assert keys <= made[source.get("name") or source["secretName"]], title(manifest)
+
+
+def test_local_secrets_are_not_for_git() -> None:
+    file = "deploy/k8s/overlays/local/secrets.env"
+    assert file in {line.replace("*", "local") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    git = shutil.which("git")
+    if git and (ROOT / ".git").exists():
+        ignored = subprocess.run([git, "check-ignore", "--quiet", file], cwd=ROOT, check=False)
+        tracked = subprocess.run([git, "ls-files", file], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (ignored.returncode, tracked.stdout) == (0, "")
+
+
+def test_secrets_are_made_once_and_each_is_another(overlays: Path, tmp_path: Path) -> None:
+    lines = (overlays / "local" / "secrets.env").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines)
+    assert "replace-me" not in "".join(lines)
+    words = [values[name] for name in values if name.endswith(("_password", "jwt_secret", "internal_secret"))]
+    assert len(set(words)) == len(words) == 8
+    for name in OURS:
+        assert f":{values[f'placewire_{name}_password']}@" in values[f"{name}_database_url"]
+    again = subprocess.run(
+        ["python3", str(overlays / "local" / "make_secrets.py")], capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+
+
+def test_topics_are_those_of_the_contracts(built: Built) -> None:
+    declared = {
+        each["metadata"]["name"]: (each["spec"]["partitions"], each["spec"]["config"]["retention.ms"])
+        for each in built["production"]
+        if each["kind"] == "KafkaTopic"
+    }
+    assert declared == {topic.name: (topic.partitions, topic.retention_ms) for topic in every_topic()}
+
+
+def test_kafka_users_may_do_what_their_process_does_and_nothing_else(built: Built) -> None:
+    for service in set(OWNER.values()):
+        acls = one(built["production"], "KafkaUser", f"placewire-{service}")["spec"]["authorization"]["acls"]
+        heard = {TOPIC_OF[kind].name for kind, owner in OWNER.items() if owner == service} | {CANARY.name}
+        found = {(each["resource"]["type"], each["resource"]["name"], tuple(each["operations"])) for each in acls}
+        reads = ("Read", "Describe")
+        assert found == {("topic", name, reads) for name in heard} | {("group", f"placewire-{service}", reads)}
+        assert all(each["resource"]["patternType"] == "literal" for each in acls)
+        variables = {each["name"]: each["value"] for each in server(built["production"], service)["env"]}
+        assert variables["KAFKA_SASL_USERNAME"] == f"placewire-{service}"
+
+
+@pytest.mark.parametrize("name", ["eligibility", "exporter"])
+def test_consumers_are_at_most_as_many_as_partitions(built: Built, name: str) -> None:
+    scaler = one(built["production"], "ScaledObject", name)["spec"]
+    lag, waiting = scaler["triggers"]
+    (kind,) = (kind for kind, owner in OWNER.items() if owner == name)
+    assert lag["metadata"]["topic"] == TOPIC_OF[kind].name
+    assert lag["metadata"]["consumerGroup"] == f"placewire-{name}"
+    assert scaler["maxReplicaCount"] == TOPIC_OF[kind].partitions
+    words = set(re.findall(r"'(\w+)'", waiting["metadata"]["query"]))
+    assert words == {Kind(kind).value, State.QUEUED.value, State.RECEIVED.value, State.RUNNING.value}
+    assert "replicas" not in one(built["production"], "Deployment", name)["spec"], "each apply would set it back"
+    scaled = {each["spec"]["scaleTargetRef"]["name"] for each in built["production"] if each["kind"].startswith("Hor")}
+    assert scaled == {"api"}
+
+
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_the_database_has_connections_for_all(built: Built, overlay: str) -> None:
+    manifests, needed = built[overlay], 0
+    most = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"].get("maxReplicas") or each["spec"].get("maxReplicaCount")
+        for each in manifests
+        if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
+    }
+    for name, settings in OURS.items():
+        spec = one(manifests, "Deployment", name)["spec"]
+        replicas = most.get(name) or spec["replicas"]
+        surge = spec["strategy"]["rollingUpdate"]["maxSurge"]
+        needed += (replicas + surge) * (settings.model_fields["database_pool_size"].default + BESIDE_POOL)
+    if overlay == "local":
+        arguments = one(manifests, "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]["args"]
+        (given,) = (int(word.partition("=")[2]) for word in arguments if word.startswith("max_connections="))
+    else:
+        cluster = one(manifests, "Cluster", "placewire-postgres")["spec"]
+        given = int(cluster["postgresql"]["parameters"]["max_connections"])
+    assert needed <= given - 10, "ten are for superusers, KEDA, and whoever looks"
+
+
+POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate")
+ARROWS = (
+    {("api", "eligibility", 5001), ("api", "exporter", 5002), ("api", "maintenance", 5003)}
+    | {(name, "postgres", 5432) for name in POSTGRES}
+    | {(name, "kafka", "bus") for name in ("eligibility", "exporter", "maintenance", "relay")}
+)
+
+
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_only_the_arrows_of_the_picture_are_allowed(built: Built, overlay: str) -> None:
+    """Every pair of pods and every port, as a network that obeys the policies would let it through."""
+    manifests = built[overlay]
+    bus = 9092 if overlay == "local" else 9093
+    pods = {labels_of(template)["app.kubernetes.io/name"]: labels_of(template) for _, template in workloads(manifests)}
+    if overlay == "production":
+        pods |= {part: {"placewire.dev/part": part} for part in ("postgres", "kafka")}
+    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    ports = {each.model_fields["port"].default for each in OURS.values()} | {5432, 9092, 9093, 80}
+    allowed = {
+        (a, b, "bus" if port == bus else port)
+        for (a, b), port in itertools.product(itertools.permutations(pods, 2), ports)
+        if _passes(policies, "egress", pods[a], pods[b], port) and _passes(policies, "ingress", pods[b], pods[a], port)
+    }
+    assert allowed == ARROWS
+
+
+def _passes(policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int) -> bool:
+    mine = [each for each in policies if way.capitalize() in each["policyTypes"] and selects(each["podSelector"], pod)]
+    assert mine, "by default nothing passes"
+    for rule in itertools.chain.from_iterable(each.get(way, []) for each in mine):
+        peers = rule.get("to" if way == "egress" else "from")
+        by_peer = peers is None or any(
+            "podSelector" in peer and "namespaceSelector" not in peer and selects(peer["podSelector"], other)
+            for peer in peers
+        )
+        if by_peer and ("ports" not in rule or port in {each["port"] for each in rule["ports"]}):
+            return True
+    return False
+
+
+def test_rules_are_those_of_prometheus() -> None:
+    assert rules.WRITTEN.read_text() == rules.as_manifest(), "make k8s-rules"
+
+
+def test_every_dashboard_is_there(built: Built) -> None:
+    dashboards = {path.name: path.read_text() for path in (DEPLOY / "grafana" / "dashboards").glob("*.json")}
+    found: dict[str, str] = {}
+    for each in built["production"]:
+        if each["metadata"].get("labels", {}).get("grafana_dashboard"):
+            found |= each["data"]
+    assert found == dashboards != {}
+
+
+def test_scraped_jobs_have_the_names_that_rules_know(built: Built) -> None:
+    for kind, name, key in (
+        ("ServiceMonitor", "services", "endpoints"),
+        ("PodMonitor", "relay", "podMetricsEndpoints"),
+    ):
+        (endpoint,) = one(built["production"], kind, name)["spec"][key]
+        (change,) = endpoint["relabelings"]
+        assert (change["targetLabel"], change["replacement"]) == ("job", "placewire-$1")
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    assert {f"placewire-{name}" for name in OURS} <= {job["job_name"] for job in scraped}
