@@ -8,7 +8,7 @@ import pytest
 
 from contracts.users import Role
 from tests.e2e.test_faults import settled
-from tests.e2e.test_without_kafka import asked_for_all
+from tests.e2e.test_without_kafka import QUIET_CLOCK, asked_for_all, until_clock_is_quiet
 from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.insisting import Ledger, head_of_its_own, insisting
@@ -23,7 +23,7 @@ HOLD = """
 SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || n, 0)) FROM generate_series(1, 5) n;
 LOCK TABLE finished_drives, view_refresh IN ACCESS EXCLUSIVE MODE;
 """
-STATES = "SELECT kind, state, attempts FROM es.job"
+STATES = "SELECT kind, state, attempts FROM es.job WHERE finished_at IS NULL"
 
 
 @pytest.mark.timeout(180)
@@ -32,9 +32,10 @@ async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
 ) -> None:
     await enrol(owner, 50)
     for name in (*WORKERS, "api"):
-        isolated.start(name, wait=False, SHUTDOWN_GRACE_S="1", JOB_LEASE_S="60")
+        isolated.start(name, wait=False, SHUTDOWN_GRACE_S="1", JOB_LEASE_S="60", **QUIET_CLOCK)
     for process in isolated.processes.values():
         process.wait_ready()
+    await until_clock_is_quiet(owner)
     holder = await asyncpg.connect(database_url)
     held = holder.transaction()
     await held.start()
@@ -52,7 +53,7 @@ async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
         await held.rollback()
         await holder.close()
         for name in WORKERS:
-            isolated.start(name)
+            isolated.start(name, wait=True, **QUIET_CLOCK)
         for job_id in (await asking).values():
             job = await settled(owner, job_id)
             assert (job["state"], job["attempts"]) == ("succeeded", 1)
