@@ -59,8 +59,8 @@ format: ## Lay the code out as `make lint` wants it
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-# Two at a time, each with servers of its own: most of a test is waiting.
-PYTEST ?= pytest -n 2 --dist loadfile
+# Three at a time, each with servers of its own: most of a test is waiting.
+PYTEST ?= pytest -n 3 --dist loadfile
 
 test: ## Every test, at small sizes
 	$(RUN) $(PYTEST)
