@@ -1,0 +1,59 @@
+"""From accepted to committed effect at 100 jobs a second: over our outbox and Kafka, and with Procrastinate."""
+
+import asyncio
+import statistics
+import time
+from uuid import UUID, uuid4
+
+from bench.effects import COMMITTED, JobSystem, cleared, effects, ours, procrastinate, ready
+from bench.pairs import Pairs, paired
+from bench.stage import Bench, Ground
+
+PER_SECOND = 100
+
+
+def steps(pairs: int) -> int:
+    return 2 * (pairs + 1)
+
+
+async def run(bench: Bench) -> None:
+    async with (
+        bench.students(bench.size.rows[0]) as ground,
+        ours(ground) as mine,
+        procrastinate(ground) as peer,
+    ):
+        await ready(ground, mine, peer)
+        p99: dict[str, list[float]] = {mine.name: [], peer.name: []}
+
+        async def p50_ms(system: JobSystem) -> float:
+            took = await latencies_ms(ground, system, round(bench.size.latency_s * PER_SECOND))
+            p99[system.name].append(statistics.quantiles(took, n=100, method="inclusive")[98])
+            return statistics.median(took)
+
+        found = await paired(
+            lambda: p50_ms(mine), lambda: p50_ms(peer), rounds=bench.size.pairs, step=bench.step
+        )
+    bench.results.compare("effect_latency_p50", found, "ms")
+    # The first round warms up.
+    tails = Pairs(tuple(p99[mine.name][1:]), tuple(p99[peer.name][1:]))
+    bench.results.compare("effect_latency_p99", tails, "ms")
+
+
+async def latencies_ms(ground: Ground, system: JobSystem, count: int) -> list[float]:
+    """Of each of ``count`` jobs, queued one every 1/100 s whatever becomes of those before."""
+    await cleared(ground)
+    accepted: dict[UUID, float] = {}
+
+    async def send(id_: UUID) -> None:
+        await system.send(id_)
+        accepted[id_] = time.time()
+
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(count):
+            if (pause := began + number / PER_SECOND - clock()) > 0:
+                await asyncio.sleep(pause)
+            tasks.create_task(send(uuid4()))
+    await effects(ground, count)
+    return [(row["at"] - accepted[row["id"]]) * 1000 for row in await ground.owner.fetch(COMMITTED)]
