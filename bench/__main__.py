@@ -1,7 +1,6 @@
 """``make bench``: run the benches, show what came of it, keep it. ``--list`` names them."""
 
 import argparse
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from bench.catalogue import BENCHES
 from bench.picture import drawn
 from bench.results import Results
 from bench.sizes import SIZES, Size
-from bench.stage import Bench, servers
+from bench.stage import Bench, Servers
 from bench.tables import tables
 from cli.output import console, counted, errors
 
@@ -30,7 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     chosen = [name for name in BENCHES if not given.only or name in given.only]
     results = Results(given.size)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are stopped
     uvloop.run(_run(chosen, SIZES[given.size], results))
     _keep(results, given.results, given.picture, whole=not given.only)
     for table in tables(results):
@@ -51,14 +49,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _run(chosen: Sequence[str], size: Size, results: Results) -> None:
-    with counted() as bar:
-        waiting = bar.add_task("Start Postgres and Kafka", total=None)
-        async with servers() as stack:
-            bar.remove_task(waiting)
+    async with Servers() as servers:
+        with counted() as bar:
             over_all = bar.add_task("Benches", total=len(chosen))
             for name in chosen:
                 task = bar.add_task(name, total=BENCHES[name].steps(size.pairs))
-                await _run_one(name, Bench(size, results, stack, partial(bar.advance, task)))
+                await _run_one(name, Bench(size, results, servers, partial(bar.advance, task)))
                 bar.remove_task(task)
                 bar.advance(over_all)
 

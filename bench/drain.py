@@ -5,7 +5,8 @@ PgQueuer does the same in the same rounds, for information.
 
 from functools import partial
 
-from bench.effects import drained_s, ours, pgqueuer, procrastinate, ready
+from bench import pgqueuer_jobs, placewire_jobs, procrastinate_jobs
+from bench.effects import drained_s, ready
 from bench.pairs import Pairs, alternated, spread
 from bench.stage import Bench
 
@@ -18,14 +19,14 @@ async def run(bench: Bench) -> None:
     count = bench.size.jobs
     async with (
         bench.students(bench.size.rows[0]) as ground,
-        ours(ground) as mine,
-        procrastinate(ground) as peer,
-        pgqueuer(ground) as other,
+        placewire_jobs.system(ground) as mine,
+        procrastinate_jobs.system(ground) as peer,
+        pgqueuer_jobs.system(ground) as other,
     ):
         systems = (mine, peer, other)
         await ready(ground, *systems)
         sides = [partial(drained_s, ground, system, count) for system in systems]
         taken = await alternated(*sides, rounds=bench.size.pairs, step=bench.step)
-    bench.results.compare("effect_drain", Pairs(taken[0], taken[1]), f"s for {count:,}")
+    bench.results.compare("effect_drain", Pairs(taken[0], taken[1]), "s")
     for system, took in zip(systems, taken, strict=True):
         bench.results.note("effect_drain", system.name, count / spread(took).middle, "effects/s")

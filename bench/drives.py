@@ -33,9 +33,7 @@ async def posted(ground: Ground, criteria: Criteria, *, auto_published: bool = F
     posting = Posting(company_name="Acme", job_title="SDE", job_description="Write programs. " * 20, criteria=criteria)
     events = (
         DriveCreated(drive_id=drive_id, posting=posting, posted_by=HEAD_ID),
-        DrivePublished(
-            drive_id=drive_id, criteria=criteria, published_by=HEAD_ID, auto_published=auto_published
-        ),
+        DrivePublished(drive_id=drive_id, criteria=criteria, published_by=HEAD_ID, auto_published=auto_published),
     )
     return drive_id, (await record(ground, f"drive-{drive_id}", *events))[1]
 

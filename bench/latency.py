@@ -5,7 +5,8 @@ import statistics
 import time
 from uuid import UUID, uuid4
 
-from bench.effects import COMMITTED, JobSystem, cleared, effects, ours, procrastinate, ready
+from bench import placewire_jobs, procrastinate_jobs
+from bench.effects import COMMITTED, JobSystem, cleared, effects, ready
 from bench.pairs import Pairs, paired
 from bench.stage import Bench, Ground
 
@@ -19,8 +20,8 @@ def steps(pairs: int) -> int:
 async def run(bench: Bench) -> None:
     async with (
         bench.students(bench.size.rows[0]) as ground,
-        ours(ground) as mine,
-        procrastinate(ground) as peer,
+        placewire_jobs.system(ground) as mine,
+        procrastinate_jobs.system(ground) as peer,
     ):
         await ready(ground, mine, peer)
         p99: dict[str, list[float]] = {mine.name: [], peer.name: []}
@@ -30,9 +31,7 @@ async def run(bench: Bench) -> None:
             p99[system.name].append(statistics.quantiles(took, n=100, method="inclusive")[98])
             return statistics.median(took)
 
-        found = await paired(
-            lambda: p50_ms(mine), lambda: p50_ms(peer), rounds=bench.size.pairs, step=bench.step
-        )
+        found = await paired(lambda: p50_ms(mine), lambda: p50_ms(peer), rounds=bench.size.pairs, step=bench.step)
     bench.results.compare("effect_latency_p50", found, "ms")
     # The first round warms up.
     tails = Pairs(tuple(p99[mine.name][1:]), tuple(p99[peer.name][1:]))

@@ -1,7 +1,7 @@
 """``docs/benchmarks.svg``: ratios as bars with their spread, growth as lines, the burst as curves. Drawn by hand."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from bench.results import Ratio, Results
@@ -27,14 +27,13 @@ class Drawing:
 
     def text(self, x: float, y: float, words: str, *, anchor: str = "start", size: int = 12, colour: str = INK) -> None:
         self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">'
+            f"{escape(words)}</text>"
         )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, colour: str = INK, *, dashed: bool = False) -> None:
         dash = ' stroke-dasharray="4 3"' if dashed else ""
-        self.parts.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{dash}/>'
-        )
+        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{dash}/>')
 
     def bar(self, x: float, y: float, width: float, colour: str) -> None:
         self.parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>')
@@ -73,7 +72,9 @@ def _ratios(drawing: Drawing, ratios: Sequence[Ratio], size: str) -> None:
     scale = (WIDTH - LEFT - RIGHT) / MOST
     top = drawing.y
     for one in ratios:
-        low, here, high = (LEFT + min(value / one.at_most, MOST) * scale for value in (one.spread[0], one.ratio, one.spread[1]))
+        low, here, high = (
+            LEFT + min(value / one.at_most, MOST) * scale for value in (one.spread[0], one.ratio, one.spread[1])
+        )
         drawing.text(LEFT - 8, drawing.y + BAR - 4, one.name, anchor="end")
         drawing.bar(LEFT, drawing.y, here - LEFT, WITHIN if one.met else OVER)
         middle = drawing.y + BAR / 2
@@ -101,7 +102,15 @@ def _curves(drawing: Drawing, title: str, curves: dict[str, list[tuple[float, in
     _plot(drawing, title, as_floats, across="{:.0f} s".format, up="{:,.0f}".format, ticks=[0, last / 2, last])
 
 
-def _plot(drawing, title, lines, *, across, up, ticks) -> None:  # type: ignore[no-untyped-def]
+def _plot(
+    drawing: Drawing,
+    title: str,
+    lines: Mapping[str, Points],
+    *,
+    across: Callable[[float], str],
+    up: Callable[[float], str],
+    ticks: Sequence[float],
+) -> None:
     drawing.title(title)
     xs = [x for points in lines.values() for x, _ in points]
     ys = [y for points in lines.values() for _, y in points]

@@ -69,4 +69,4 @@ async def _compare(
         return (await load(bare_port, bare, at_once=AT_ONCE)).must_be(200).took_s
 
     found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
-    bench.results.compare(name, found, f"s for {len(asked):,}")
+    bench.results.compare(name, found, "s")

@@ -5,7 +5,6 @@ import os
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.pairs import Pairs, spread
 
@@ -63,6 +62,11 @@ class Memory:
     at_most: float | None = None
 
 
+def _machine() -> dict[str, str]:
+    """What a reader must know, and nothing by which one machine is told from another."""
+    return {"cpus": str(os.cpu_count()), "system": platform.system(), "python": platform.python_version()}
+
+
 @dataclass(slots=True)
 class Results:
     """``lines``: by name, seconds for each number of rows. ``curves``: by name, what was left at each second."""
@@ -74,24 +78,18 @@ class Results:
     lines: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=_machine)
 
     def compare(self, name: str, pairs: Pairs, unit: str) -> None:
         """Enter the bounded ratio ``name``. Raises ``KeyError`` for one that DESIGN does not have."""
         of_ratio = pairs.ratio
         ours, theirs = spread(pairs.ours).middle, spread(pairs.theirs).middle
         bounds = (of_ratio.low, of_ratio.high)
-        self.ratios.append(
-            Ratio(name, of_ratio.middle, AT_MOST[name], bounds, ours, theirs, unit, len(pairs.ours))
-        )
+        self.ratios.append(Ratio(name, of_ratio.middle, AT_MOST[name], bounds, ours, theirs, unit, len(pairs.ours)))
 
     def note(self, of: str, name: str, value: float, unit: str) -> None:
         self.measured.append(Measured(of, name, value, unit))
 
-    def as_dict(self) -> dict[str, Any]:
-        found = asdict(self)
-        found["machine"] = {"cpus": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
-        return found
-
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")

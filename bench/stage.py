@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -30,42 +30,64 @@ AT_ONCE = 100_000
 TIME = re.compile(r"^Time: ([\d.]+) ms", re.MULTILINE)
 
 
+class Servers:
+    """Postgres and Kafka of the bench's own, set as anywhere else (fsync on), started when first asked for."""
+
+    def __init__(self) -> None:
+        self._stack: Stack | None = None
+
+    async def __aenter__(self) -> "Servers":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stack is not None:
+            self._stack.stop()
+
+    async def started(self) -> Stack:
+        """Postgres also tells when it committed what: that is how effects are dated."""
+        if self._stack is None:
+            home = data_folder() / "bench"
+            remove_abandoned(home)
+            self._stack = Stack(home / str(os.getpid()), disposable=True)
+            self._stack.start()
+            await _execute(self._stack.postgres.dsn, "ALTER SYSTEM SET track_commit_timestamp = on")
+            self._stack.postgres.stop()
+            self._stack.postgres.start()
+        return self._stack
+
+
 class Bench:
     """What one bench has to work with. ``step``: tells the bar that something was measured."""
 
-    def __init__(self, size: Size, results: Results, stack: Stack, step: Callable[[], None]) -> None:
+    def __init__(self, size: Size, results: Results, servers: Servers, step: Callable[[], None]) -> None:
         self.size = size
         self.results = results
-        self.stack = stack
+        self.servers = servers
         self.step = step
 
     @asynccontextmanager
     async def students(self, count: int) -> AsyncIterator["Ground"]:
         """A migrated database with ``count`` students, made once for all benches, and processes for this one."""
+        stack = await self.servers.started()
+        server = stack.addresses.database_url
         name = f"students_{count}"
-        admin = await asyncpg.connect(self.stack.addresses.database_url)
-        try:
-            if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
-                await admin.execute(f'CREATE DATABASE "{name}"')
-        finally:
-            await admin.close()
-        async with self._ground(named(self.stack.addresses.database_url, name)) as ground:
-            await _fill(ground, count)
-            yield ground
-
-    @asynccontextmanager
-    async def _ground(self, url: str) -> AsyncIterator["Ground"]:
+        if not await _execute(server, f"SELECT FROM pg_database WHERE datname = '{name}'"):  # noqa: S608
+            await _execute(server, f'CREATE DATABASE "{name}"')
+        url = named(server, name)
         await runner.migrate(url.replace("postgresql://", "postgresql+asyncpg://"))
-        kafka = self.stack.addresses.kafka_bootstrap_servers
-        # Every request's log line costs both sides nothing: the bare server writes none.
-        with running(url, kafka, self.stack.home / "services", LOG_LEVEL="warning") as system:
-            async with AsyncExitStack() as stack:
-                owner = await connect_alone(url, application_name="bench")
-                stack.push_async_callback(owner.close)
-                yield Ground(url, owner, system, self.stack.home)
+        # Logs as in production: their cost is the product's.
+        kafka, folder = stack.addresses.kafka_bootstrap_servers, stack.home / "services"
+        with running(url, kafka, folder, LOG_FORMAT="json") as system:
+            owner = await connect_alone(url, application_name="bench")
+            try:
+                ground = Ground(url, owner, system, stack.home)
+                await _fill(ground, count)
+                yield ground
                 # Not killed: a consumer group waits 10 s for a member that did not take its leave.
                 for process in reversed(system.processes.values()):
                     process.stop(10)
+            finally:
+                await owner.close()
 
 
 @dataclass
@@ -111,6 +133,14 @@ class Ground:
         await self.owner.execute("CHECKPOINT")
 
 
+async def _execute(url: str, command: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(command)
+    finally:
+        await connection.close()
+
+
 async def _fill(ground: Ground, count: int) -> None:
     have = await ground.owner.fetchval("SELECT count(*) FROM students")
     if have == count:
@@ -119,19 +149,3 @@ async def _fill(ground: Ground, count: int) -> None:
     for first in range(0, count, AT_ONCE):
         await ground.owner.execute(ENROL, min(count - first, AT_ONCE))
     await ground.owner.execute("VACUUM ANALYZE")
-
-
-@asynccontextmanager
-async def servers() -> AsyncIterator[Stack]:
-    """Postgres and Kafka of the bench's own, set as anywhere else (fsync on), and telling when it committed what."""
-    home = data_folder() / "bench"
-    remove_abandoned(home)
-    with Stack(home / str(os.getpid()), disposable=True) as stack:
-        admin = await asyncpg.connect(stack.addresses.database_url)
-        try:
-            await admin.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-        finally:
-            await admin.close()
-        stack.postgres.stop()
-        stack.postgres.start()
-        yield stack

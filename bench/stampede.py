@@ -1,6 +1,5 @@
 """A window opens: every student registers for one drive, with the whole system running, as fast as it goes."""
 
-from bench.accept import steps as steps
 from bench.drives import posted
 from bench.http_load import Answers, load, request
 from bench.pairs import paired
@@ -13,6 +12,11 @@ from tests.system import bearer
 
 AT_ONCE = 64
 MIB = 1 << 20
+TAKEN = "SELECT count(*) FROM registrations WHERE drive_id = $1"
+
+
+def steps(pairs: int) -> int:
+    return 2 * (pairs + 1)
 
 
 async def run(bench: Bench) -> None:
@@ -48,9 +52,6 @@ async def run(bench: Bench) -> None:
     bench.results.note("stampede", "time, of the bare route's", found.ratio.middle, "times")
     errors = sum(count - answers.statuses[201] for answers in all_of_ours)
     bench.results.note("stampede", "requests not answered 201", errors, "")
-
-
-TAKEN = "SELECT count(*) FROM registrations WHERE drive_id = $1"
 
 
 def _note(bench: Bench, side: str, rounds: list[Answers]) -> None:
