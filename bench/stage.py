@@ -71,7 +71,7 @@ class Bench:
         stack = await self.servers.started()
         server = stack.addresses.database_url
         name = f"students_{count}"
-        if not await _execute(server, f"SELECT FROM pg_database WHERE datname = '{name}'"):  # noqa: S608
+        if not await _execute(server, f"SELECT FROM pg_database WHERE datname = '{name}'"):
             await _execute(server, f'CREATE DATABASE "{name}"')
         url = named(server, name)
         await runner.migrate(url.replace("postgresql://", "postgresql+asyncpg://"))
