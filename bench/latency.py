@@ -46,7 +46,7 @@ async def run(bench: Bench) -> None:
             took = await latencies_ms(ground, system, round(bench.size.latency_s * PER_SECOND))
             p99[system.name].append(statistics.quantiles(took, n=100, method="inclusive")[98])
             if system is mine:
-                phases += await ground.owner.fetch(PHASES)
+                phases.extend(await ground.owner.fetch(PHASES))
             return statistics.median(took)
 
         found = await paired(lambda: p50_ms(mine), lambda: p50_ms(peer), rounds=bench.size.pairs, step=bench.step)
