@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench import documents
 from bench.catalogue import BENCHES
 from bench.picture import drawn
 from bench.results import Results
@@ -73,6 +74,7 @@ def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: b
     """A whole run at full or quick size replaces what is kept in the repository; a part of one only where told."""
     if whole and results.size != "tiny":
         file, picture = file or ROOT / "bench" / "results.json", picture or ROOT / "docs" / "benchmarks.svg"
+        documents.put_into(ROOT / "docs" / "scaling.md", results)
     if file is not None:
         results.write(file)
     if picture is not None:

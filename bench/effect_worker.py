@@ -1,4 +1,7 @@
-"""A service of ours whose one job is an insert: ``chassis`` with everything, and this handler. Run by the benches."""
+"""A service of ours whose one job is an insert: ``chassis`` with everything, and this handler. Run by the benches.
+
+As every job of ours it also appends the event that tells its result, in the same transaction.
+"""
 
 from pydantic import Field
 
@@ -19,7 +22,7 @@ class WorkerSettings(ServiceSettings):
 
 async def effect(connection: Connection, claimed: Claim) -> Outcome:
     await connection.execute(INSERT, checks.check_id_of(claimed))
-    return Outcome({"answered": True})
+    return await checks.answer(connection, claimed)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from bench.catalogue import BENCHES
+from bench.documents import BEGIN, END, put_into
 from bench.pairs import Pairs
 from bench.picture import drawn
 from bench.results import AT_MOST, Results
@@ -52,3 +53,18 @@ def test_the_picture_shows_every_sort_of_result() -> None:
     results.curves["not yet done"] = [(0.0, 1000), (1.0, 400), (2.0, 0)]
     picture = drawn(results)
     assert all(words in picture for words in ("accept_32", "2.10 of 2", "1,000,000 rows", "not yet done"))
+
+
+def test_figures_are_put_between_the_marks(tmp_path: Path) -> None:
+    document = tmp_path / "scaling.md"
+    document.write_text((ROOT / "docs" / "scaling.md").read_text())
+    results = Results("quick")
+    for value in (312.4, 298.0):
+        results.measured = []
+        results.note("cost", "relay: from commit to Kafka", value, "us an event")
+        put_into(document, results)
+    text = document.read_text()
+    assert "| cost | relay: from commit to Kafka | 298 | us an event |" in text
+    assert "312" not in text
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert "## A billion events" in text
