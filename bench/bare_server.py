@@ -16,14 +16,15 @@ from devstack.ports import LOOPBACK
 
 POOL = 20  # as the API's
 TABLE = """
-CREATE TABLE IF NOT EXISTS bare_registration (
+CREATE SCHEMA IF NOT EXISTS bench;
+CREATE TABLE IF NOT EXISTS bench.registration (
     registration_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     drive_id integer NOT NULL,
     student_id integer NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
-INSERT = "INSERT INTO bare_registration (drive_id, student_id) VALUES ($1, $2) RETURNING registration_id"
+INSERT = "INSERT INTO bench.registration (drive_id, student_id) VALUES ($1, $2) RETURNING registration_id"
 SELECT = "SELECT cgpa FROM students WHERE student_id = $1"
 
 

@@ -56,9 +56,8 @@ async def run(bench: Bench) -> None:
     for name, cpu_s in doing.cpu_s.items():
         results.note("cost", f"{name}: from commit to effect", cpu_s / count * 1e6, "us an event")
     results.curves |= {"not yet sent to Kafka": unsent, "not yet done": undone}
-    sent_s = next(at for at, left in unsent if not left)
-    results.note("burst", "commit to Kafka", count / sent_s, "events/s")
-    results.note("burst", "commit to effect", count / undone[-1][0], "effects/s")
+    results.note("burst", "commit to Kafka", count / _ended_s(unsent), "events/s")
+    results.note("burst", "commit to effect", count / _ended_s(undone), "effects/s")
     for name, memory in (("relay", of_relay), ("a worker", of_worker)):
         results.memory.append(Memory(name, f"a burst of {count:,}", memory.before / MIB, memory.most / MIB))
 
@@ -89,9 +88,13 @@ async def _watched_until_done(ground: Ground, count: int, newest: int) -> tuple[
     began = time.perf_counter()
     unsent, undone = [(0.0, count)], [(0.0, count)]
     async with asyncio.timeout(WITHIN_S):
-        while undone[-1][1]:
+        while undone[-1][1] or unsent[-1][1]:
             await asyncio.sleep(EVERY_S)
             at = time.perf_counter() - began
             unsent.append((at, await ground.owner.fetchval(WAITING, newest)))
             undone.append((at, await ground.owner.fetchval(UNDONE)))
     return unsent, undone
+
+
+def _ended_s(curve: Curve) -> float:
+    return next(at for at, left in curve if not left)

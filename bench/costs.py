@@ -56,8 +56,14 @@ def cpu_s(pid: int) -> float:
 
 
 def bytes_below(folder: Path) -> int:
-    """On disk: Kafka writes its indexes as sparse files."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+    """On disk: Kafka writes its indexes as sparse files, and replaces others at any time."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_blocks * 512
+        except FileNotFoundError:
+            continue
+    return total
 
 
 async def bytes_kept(ground: Ground) -> float:

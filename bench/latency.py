@@ -19,7 +19,7 @@ WITH phase AS (
     SELECT extract(epoch FROM j.received_at - j.queued_at)::float8 * 1000 AS way,
            extract(epoch FROM j.started_at - j.received_at)::float8 * 1000 AS claim,
            extract(epoch FROM j.finished_at - j.started_at)::float8 * 1000 AS work
-      FROM es.job j JOIN bench_effect e ON j.subject = 'check-' || e.id
+      FROM es.job j JOIN bench.effect e ON j.subject = 'check-' || e.id
 )
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY way) AS "queued to received",
        percentile_cont(0.5) WITHIN GROUP (ORDER BY claim) AS "received to claimed",

@@ -15,7 +15,7 @@ from bench.stage import Ground
 # A connection for each job at once, beside those for fetching and finishing.
 POOL = 20
 # How psycopg names a parameter; else that of the others.
-INSERT = "INSERT INTO bench_effect (id) VALUES (%(effect_id)s)"
+INSERT = "INSERT INTO bench.effect (id) VALUES (%(effect_id)s)"
 
 
 def app_of(url: str) -> App:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from bench.results import Ratio, Results
+from bench.results import Memory, Ratio, Results
 from cli.output import table
 
 
@@ -19,7 +19,7 @@ def tables(results: Results) -> Iterator[Table]:
         yield table(("", "what", "", "unit"), rows, title=f"Measured{marked}")
     if results.memory:
         memory = (
-            (one.process, one.work, round(one.before), round(one.peak), round(one.peak - one.before), one.at_most)
+            (one.process, one.work, round(one.before), round(one.peak), round(one.peak - one.before), _bound(one))
             for one in results.memory
         )
         of_memory = ("process", "under", "before", "peak", "grown by", "at most")
@@ -31,3 +31,9 @@ def _row(one: Ratio) -> tuple[object, ...]:
     verdict = "[green]met[/green]" if one.met else "[red]over[/red]"
     ours, theirs = (f"{value:.3g} {one.unit}" for value in (one.ours, one.theirs))
     return one.name, f"{one.ratio:.2f}", f"{one.at_most:g}", verdict, f"{low:.2f}-{high:.2f}", ours, theirs
+
+
+def _bound(one: Memory) -> str | None:
+    if one.at_most is None:
+        return None
+    return f"{one.at_most:g} " + ("[green]met[/green]" if one.peak - one.before <= one.at_most else "[red]over[/red]")

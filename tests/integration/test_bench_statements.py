@@ -34,12 +34,13 @@ async def test_queued_jobs_have_their_effects_and_tell_their_phases(
     async with working(database_url, work=work, kind=Kind.CHECK) as runner:
         jobs = await done(runner, *ids)
     assert {job.state for job in jobs} == {State.SUCCEEDED}
-    assert await owner.fetchval("SELECT count(*) FROM bench_effect") == JOBS
+    assert await owner.fetchval("SELECT count(*) FROM bench.effect") == JOBS
     [phases] = await owner.fetch(latency.PHASES)
     assert all(phase > 0 for phase in phases.values())
     assert await owner.fetchval(burst.UNDONE) == 0
     assert await owner.fetchval(burst.WAITING, newest) == JOBS  # no relay; the results are not counted
     assert await owner.fetchval(costs.KEPT) > 0
+    assert all(row["count"] > 0 for row in await owner.fetch(costs.CONNECTIONS))
 
 
 async def test_psql_is_given_the_statement_of_the_service(owner: "Owner[asyncpg.Record]") -> None:
