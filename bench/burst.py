@@ -8,7 +8,7 @@ import time
 
 from bench import placewire_jobs
 from bench.costs import bytes_below, bytes_kept, connections, spent
-from bench.effects import WITHIN_S, JobSystem, cleared, effects, ready, suspended
+from bench.effects import WITHIN_S, JobSystem, cleared, effects, ready
 from bench.results import Memory
 from bench.stage import Bench, Ground
 from cli.demo.memory import watched
@@ -21,7 +21,6 @@ NEWEST = "SELECT coalesce(max(id), 0) FROM es.outbox"
 WAITING = "SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL AND id <= $1"
 UNDONE = "SELECT count(*) FROM es.job WHERE service = 'maintenance' AND finished_at IS NULL"
 
-
 Curve = list[tuple[float, int]]
 
 
@@ -33,18 +32,15 @@ async def run(bench: Bench) -> None:
         await _relay_alone(bench, ground, stack, system)
         await cleared(ground)
         kept, logged = await bytes_kept(ground), bytes_below(stack.kafka.data)
-        with suspended(system.processes):
-            with spent(stack, ()) as appending:
-                await system.queue(count)
-            await ground.settle()
-            newest = await ground.owner.fetchval(NEWEST)
         relay, worker = system.processes
+        with spent(stack, ()) as appending:
+            await system.queue(count)
         with (
             watched(relay.rss_bytes) as of_relay,
             watched(worker.rss_bytes) as of_worker,
             spent(stack, system.processes) as doing,
         ):
-            unsent, undone = await _watched_until_done(ground, count, newest)
+            unsent, undone = await _watched_until_done(ground, count)
         await effects(ground, count)
         results = bench.results
         results.note("cost", "postgres: kept", (await bytes_kept(ground) - kept) / count, "bytes an event")
@@ -63,29 +59,34 @@ async def run(bench: Bench) -> None:
 
 
 async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSystem) -> None:
-    """What sending costs, without the worker beside it. Few enough for the group not to miss its member."""
+    """What sending costs, without the worker beside it: it pauses for less time than its group would miss it."""
     count = bench.size.burst // 10
     relay, worker = system.processes
     await cleared(ground)
-    with suspended([worker]):
-        with suspended([relay]):
-            await system.queue(count)
-            newest = await ground.owner.fetchval(NEWEST)
-            began = time.perf_counter()
+    relay.suspend()
+    await system.queue(count)
+    newest = await ground.owner.fetchval(NEWEST)
+    worker.suspend()
+    try:
         with spent(stack, [relay]) as sending:
+            began = time.perf_counter()
+            relay.resume()
             async with asyncio.timeout(WITHIN_S):
                 while await ground.owner.fetchval(WAITING, newest):
                     await asyncio.sleep(0.02)
             took_s = time.perf_counter() - began
+    finally:
+        worker.resume()
     bench.results.note("burst", "relay alone, commit to Kafka", count / took_s, "events/s")
     for name, cpu_s in sending.cpu_s.items():
         bench.results.note("cost", f"{name}: from commit to Kafka", cpu_s / count * 1e6, "us an event")
     await effects(ground, count)
 
 
-async def _watched_until_done(ground: Ground, count: int, newest: int) -> tuple[Curve, Curve]:
+async def _watched_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]:
     """What was not sent, and what was not done, at each moment; both end with 0."""
     began = time.perf_counter()
+    newest = await ground.owner.fetchval(NEWEST)
     unsent, undone = [(0.0, count)], [(0.0, count)]
     async with asyncio.timeout(WITHIN_S):
         while undone[-1][1] or unsent[-1][1]:

@@ -1,4 +1,4 @@
-"""Many small jobs queued while nobody worked: the time until the last effect, ours against Procrastinate's.
+"""Many small jobs queued by one commit: the time until the last effect, ours against Procrastinate's.
 
 PgQueuer does the same in the same rounds, for information.
 """

@@ -6,8 +6,7 @@ are the same machine's clock. The job systems: ``placewire_jobs``, ``procrastina
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -33,7 +32,10 @@ Send = Callable[[UUID], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class JobSystem:
-    """``send`` queues one job; ``queue`` many. ``processes``: all that stands between a queued job and its effect."""
+    """``send`` queues one job; ``queue`` many, in one transaction.
+
+    ``processes``: all that stands between a queued job and its effect.
+    """
 
     name: str
     send: Send
@@ -62,25 +64,11 @@ async def effects(ground: Ground, count: int) -> None:
     assert found == count, f"{found} effects of {count} jobs"
 
 
-@contextmanager
-def suspended(processes: Sequence[Process]) -> Iterator[None]:
-    """Nobody works until the block ends; connections and leases stay."""
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
-
-
 async def drained_s(ground: Ground, system: JobSystem, count: int) -> float:
-    """Queue ``count`` jobs while nobody works, then let everybody work; the seconds until the last is committed."""
+    """Queue ``count`` jobs in one transaction: nobody sees one before all are there. The seconds until all are done."""
     await cleared(ground)
-    with suspended(system.processes):
-        await system.queue(count)
-        await ground.settle()
-        began = time.time()
+    await system.queue(count)
+    began = time.time()
     await effects(ground, count)
     last: float = await ground.owner.fetchval(LAST)
     return last - began
