@@ -3,10 +3,11 @@ RUN ?= uv run
 STUDENTS ?= 100000
 SECONDS ?= 300
 SEED ?=
+QUICK ?=
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: tools help up down status logs demo migrate contracts lint format test chaos test-full k8s-validate k8s-rules k8s-secrets
+.PHONY: tools help up down status logs demo migrate contracts lint format test chaos test-full bench k8s-validate k8s-rules k8s-secrets
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,3 +71,6 @@ chaos: ## Hurt the whole system under load, then count (SECONDS=300, SEED= repea
 
 test-full: ## Every test, at the sizes that the issues name
 	PLACEWIRE_TEST_SIZE=full $(RUN) pytest --timeout 900
+
+bench: ## Measure every promise of speed against its limit or peer (QUICK=1: smaller, in under 3 minutes)
+	$(RUN) python -m bench $(if $(QUICK),--size quick)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("contracts", "chassis", "services", "migrations", "cli", "devstack")
+ROOMS = ("contracts", "chassis", "services", "migrations", "cli", "devstack", "bench")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 VAGUE_MODULES = {"utils", "util", "helpers", "common", "misc", "base", "manager", "core", "models"}
 VAGUE_CLASSES = ("Manager", "Helper", "Util", "Processor", "Impl")

@@ -1,0 +1,85 @@
+"""``make bench``: run the benches, show what came of it, keep it. ``--list`` names them."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+from bench import documents
+from bench.catalogue import BENCHES
+from bench.picture import drawn
+from bench.results import Results
+from bench.sizes import SIZES, Size
+from bench.stage import Bench, Servers
+from bench.tables import tables
+from cli.output import console, counted, errors
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every bench ran, whatever the ratios; 1 when one failed."""
+    given = _parser().parse_args(arguments)
+    if given.list:
+        for name, entry in BENCHES.items():
+            console.print(f"{name:<16} {entry.about} ({', '.join(entry.ratios) or 'no bound'})", highlight=False)
+        return 0
+    chosen = [name for name in BENCHES if not given.only or name in given.only]
+    results = Results(given.size)
+    uvloop.run(_run(chosen, SIZES[given.size], results))
+    _keep(results, given.results, given.picture, whole=not given.only)
+    for table in tables(results):
+        console.print(table)
+    for name, reason in results.failed.items():
+        errors.print(f"{name} failed: {reason}", style="red", highlight=False, markup=False)
+    return 1 if results.failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="name the benches, run none")
+    parser.add_argument("--only", action="append", choices=BENCHES, metavar="NAME", help="run this one; repeatable")
+    parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
+    parser.add_argument("--results", type=Path, help="where to write what came of it (a whole run: bench/results.json)")
+    parser.add_argument("--picture", type=Path, help="where to draw it (a whole run: docs/benchmarks.svg)")
+    return parser
+
+
+async def _run(chosen: Sequence[str], size: Size, results: Results) -> None:
+    async with Servers() as servers:
+        with counted() as bar:
+            over_all = bar.add_task("Benches", total=len(chosen))
+            for name in chosen:
+                task = bar.add_task(name, total=BENCHES[name].steps(size.pairs))
+                await _run_one(name, Bench(size, results, servers, partial(bar.advance, task)))
+                bar.remove_task(task)
+                bar.advance(over_all)
+
+
+async def _run_one(name: str, bench: Bench) -> None:
+    """A bench that fails is told as failed, and the others are run."""
+    errors.print(f"{name} …", highlight=False)
+    try:
+        await BENCHES[name].run(bench)
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is shown, kept with the results, and ends the run with 1
+        traceback.print_exc()
+        bench.results.failed[name] = f"{type(error).__name__}: {error}"
+
+
+def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: bool) -> None:
+    """A whole run at full or quick size replaces what is kept in the repository; a part of one only where told."""
+    if whole and results.size != "tiny":
+        file, picture = file or ROOT / "bench" / "results.json", picture or ROOT / "docs" / "benchmarks.svg"
+        documents.put_into(ROOT / "docs" / "scaling.md", results)
+    if file is not None:
+        results.write(file)
+    if picture is not None:
+        picture.write_text(drawn(results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

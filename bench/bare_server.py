@@ -1,0 +1,63 @@
+"""What a route costs that does nothing else: the limit of our HTTP. Run by the benches, on its own port.
+
+The same server and loop as the services' (uvicorn, uvloop), a pool of the same size, asyncpg without anything around.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from devstack.ports import LOOPBACK
+
+POOL = 20  # as the API's
+TABLE = """
+CREATE SCHEMA IF NOT EXISTS bench;
+CREATE TABLE IF NOT EXISTS bench.registration (
+    registration_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    drive_id integer NOT NULL,
+    student_id integer NOT NULL,
+    registered_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)
+"""
+INSERT = "INSERT INTO bench.registration (drive_id, student_id) VALUES ($1, $2) RETURNING registration_id"
+SELECT = "SELECT cgpa FROM students WHERE student_id = $1"
+
+
+@asynccontextmanager
+async def _pooled(app: FastAPI) -> AsyncIterator[None]:
+    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=POOL, max_size=POOL) as pool:
+        await pool.execute(TABLE)
+        app.state.pool = pool
+        yield
+
+
+app = FastAPI(lifespan=_pooled, openapi_url=None)
+
+
+@app.get("/constant")
+async def constant() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@app.get("/row/{student_id}")
+async def row(student_id: int, request: Request) -> dict[str, str]:
+    return {"cgpa": str(await request.app.state.pool.fetchval(SELECT, student_id))}
+
+
+@app.post("/insert/{drive_id}/{student_id}", status_code=201)
+async def insert(drive_id: int, student_id: int, request: Request) -> dict[str, int]:
+    return {"registration_id": await request.app.state.pool.fetchval(INSERT, drive_id, student_id)}
+
+
+@app.get("/readyz")
+async def readyz() -> Response:
+    return Response(status_code=204)
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host=LOOPBACK, port=int(os.environ["PORT"]), loop="uvloop", log_config=None, access_log=False)

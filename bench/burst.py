@@ -1,0 +1,101 @@
+"""A burst of events that each ask for a job: how fast the relay sends them and the consumer has them done.
+
+What waits in the outbox, and what is not done yet, is counted four times a second and drawn.
+"""
+
+import asyncio
+import time
+
+from bench import placewire_jobs
+from bench.costs import bytes_below, bytes_kept, connections, spent
+from bench.effects import WITHIN_S, JobSystem, cleared, effects, ready
+from bench.results import Memory
+from bench.stage import Bench, Ground
+from cli.demo.memory import watched
+from devstack.stack import Stack
+
+MIB = 1 << 20
+EVERY_S = 0.25
+NEWEST = "SELECT coalesce(max(id), 0) FROM es.outbox"
+# Of what was there when it began: canaries and the results of the jobs come and go.
+WAITING = "SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL AND id <= $1"
+UNDONE = "SELECT count(*) FROM es.job WHERE service = 'maintenance' AND finished_at IS NULL"
+
+Curve = list[tuple[float, int]]
+
+
+async def run(bench: Bench) -> None:
+    count = bench.size.burst
+    async with bench.students(bench.size.rows[0]) as ground, placewire_jobs.system(ground) as system:
+        await ready(ground, system)
+        stack = await bench.servers.started()
+        await _relay_alone(bench, ground, stack, system)
+        await cleared(ground)
+        kept, logged = await bytes_kept(ground), bytes_below(stack.kafka.data)
+        relay, worker = system.processes
+        with spent(stack, ()) as appending:
+            await system.queue(count)
+        with (
+            watched(relay.rss_bytes) as of_relay,
+            watched(worker.rss_bytes) as of_worker,
+            spent(stack, system.processes) as doing,
+        ):
+            unsent, undone = await _watched_until_done(ground, count)
+        await effects(ground, count)
+        results = bench.results
+        results.note("cost", "postgres: kept", (await bytes_kept(ground) - kept) / count, "bytes an event")
+        results.note("cost", "kafka: kept", (bytes_below(stack.kafka.data) - logged) / count, "bytes an event")
+        for name, number in (await connections(ground)).items():
+            results.note("cost", f"{name}: connections", number, "")
+    bench.step()
+    results.note("cost", "postgres: append", appending.cpu_s["postgres"] / count * 1e6, "us an event")
+    for name, cpu_s in doing.cpu_s.items():
+        results.note("cost", f"{name}: from commit to effect", cpu_s / count * 1e6, "us an event")
+    results.curves |= {"not yet sent to Kafka": unsent, "not yet done": undone}
+    results.note("burst", "commit to Kafka", count / _ended_s(unsent), "events/s")
+    results.note("burst", "commit to effect", count / _ended_s(undone), "effects/s")
+    for name, memory in (("relay", of_relay), ("a worker", of_worker)):
+        results.memory.append(Memory(name, f"a burst of {count:,}", memory.before / MIB, memory.most / MIB))
+
+
+async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSystem) -> None:
+    """What sending costs, without the worker beside it: it pauses for less time than its group would miss it."""
+    count = bench.size.burst // 10
+    relay, worker = system.processes
+    await cleared(ground)
+    relay.suspend()
+    await system.queue(count)
+    newest = await ground.owner.fetchval(NEWEST)
+    worker.suspend()
+    try:
+        with spent(stack, [relay]) as sending:
+            began = time.perf_counter()
+            relay.resume()
+            async with asyncio.timeout(WITHIN_S):
+                while await ground.owner.fetchval(WAITING, newest):
+                    await asyncio.sleep(0.02)
+            took_s = time.perf_counter() - began
+    finally:
+        worker.resume()
+    bench.results.note("burst", "relay alone, commit to Kafka", count / took_s, "events/s")
+    for name, cpu_s in sending.cpu_s.items():
+        bench.results.note("cost", f"{name}: from commit to Kafka", cpu_s / count * 1e6, "us an event")
+    await effects(ground, count)
+
+
+async def _watched_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]:
+    """What was not sent, and what was not done, at each moment; both end with 0."""
+    began = time.perf_counter()
+    newest = await ground.owner.fetchval(NEWEST)
+    unsent, undone = [(0.0, count)], [(0.0, count)]
+    async with asyncio.timeout(WITHIN_S):
+        while undone[-1][1] or unsent[-1][1]:
+            await asyncio.sleep(EVERY_S)
+            at = time.perf_counter() - began
+            unsent.append((at, await ground.owner.fetchval(WAITING, newest)))
+            undone.append((at, await ground.owner.fetchval(UNDONE)))
+    return unsent, undone
+
+
+def _ended_s(curve: Curve) -> float:
+    return next(at for at, left in curve if not left)

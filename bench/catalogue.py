@@ -1,0 +1,40 @@
+"""Every bench by its name, in the order of a run."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bench import accept, burst, drain, eligibility, export, growth, latency, polling, refresh, stampede
+from bench.stage import Bench
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``ratios``: the rows of DESIGN's table that it fills. ``steps``: its measurements, by the number of pairs."""
+
+    about: str
+    ratios: tuple[str, ...]
+    run: Callable[[Bench], Awaitable[None]]
+    steps: Callable[[int], int]
+
+
+def once(_pairs: int) -> int:
+    return 1
+
+
+BENCHES = {
+    "poll_drives": Entry("GET /api/drives, 200s and 304s", ("poll_drives",), polling.run_drives, polling.steps),
+    "poll_check": Entry("the two check calls", ("poll_check",), polling.run_check, polling.steps),
+    "accept": Entry("registering, 32 at once", ("accept_32",), accept.run, accept.steps),
+    "stampede": Entry("every student registers for one drive", (), stampede.run, stampede.steps),
+    "effect_latency": Entry(
+        "accepted to effect over Kafka, 100/s", ("effect_latency_p50", "effect_latency_p99"), latency.run, latency.steps
+    ),
+    "effect_drain": Entry("many queued small jobs", ("effect_drain",), drain.run, drain.steps),
+    "burst": Entry("relay and consumer under a burst of events", (), burst.run, once),
+    "eligibility": Entry(
+        "who is selected for a drive", ("eligibility_100k", "eligibility_1m"), eligibility.run, eligibility.steps
+    ),
+    "export": Entry("registrations as CSV", ("export_csv_1m",), export.run, export.steps),
+    "refresh": Entry("the analytics views", (), refresh.run, once),
+    "growth": Entry("ten times the rows", ("growth",), growth.run, growth.steps),
+}

@@ -1,0 +1,76 @@
+"""What each part spends on something that happens many times: processor time, bytes kept, connections held."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench.stage import Ground
+from devstack.processes import Process
+from devstack.stack import Stack
+
+CONNECTIONS = """
+SELECT application_name, count(*) FROM pg_stat_activity
+ WHERE application_name LIKE 'placewire-%' AND datname = current_database() GROUP BY 1 ORDER BY 1
+"""
+# What is kept for each event, whatever else the database holds. The outbox is emptied again.
+KEPT = """
+SELECT sum(pg_total_relation_size(c))::float8
+  FROM unnest(ARRAY['es.stream', 'es.event', 'es.job']::regclass[]) c
+"""
+
+
+@dataclass(slots=True)
+class Spent:
+    """Processor seconds of each part, user and system."""
+
+    cpu_s: dict[str, float]
+
+
+@contextmanager
+def spent(stack: Stack, processes: Sequence[Process]) -> Iterator[Spent]:
+    """What ``processes`` and both servers spend until the block ends."""
+    pids = {process.name: process.pid for process in processes}
+    servers = {"postgres": stack.postgres.pid, "kafka": stack.kafka.pid}
+    pids |= {name: pid for name, pid in servers.items() if pid is not None}
+    before = {name: cpu_s(pid) for name, pid in pids.items()}
+    found = Spent({})
+    yield found
+    found.cpu_s = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+
+
+def cpu_s(pid: int) -> float:
+    """Of the process, its living children and the dead ones that it has waited for. Raises ``NoSuchProcess``."""
+    process = psutil.Process(pid)
+    total = 0.0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:
+            continue  # counted with its parent's children from now on
+        total += times.user + times.system
+    times = process.cpu_times()
+    return float(total + times.children_user + times.children_system)
+
+
+def bytes_below(folder: Path) -> int:
+    """On disk: Kafka writes its indexes as sparse files, and replaces others at any time."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_blocks * 512
+        except FileNotFoundError:
+            continue
+    return total
+
+
+async def bytes_kept(ground: Ground) -> float:
+    kept: float = await ground.owner.fetchval(KEPT)
+    return kept
+
+
+async def connections(ground: Ground) -> dict[str, int]:
+    """How many each of our processes holds now, by the name it gives itself."""
+    return {row["application_name"]: row["count"] for row in await ground.owner.fetch(CONNECTIONS)}

@@ -1,0 +1,32 @@
+"""Many small jobs queued by one commit: the time until the last effect, ours against Procrastinate's.
+
+PgQueuer does the same in the same rounds, for information.
+"""
+
+from functools import partial
+
+from bench import pgqueuer_jobs, placewire_jobs, procrastinate_jobs
+from bench.effects import drained_s, ready
+from bench.pairs import Pairs, alternated, spread
+from bench.stage import Bench
+
+
+def steps(pairs: int) -> int:
+    return 3 * (pairs + 1)
+
+
+async def run(bench: Bench) -> None:
+    count = bench.size.jobs
+    async with (
+        bench.students(bench.size.rows[0]) as ground,
+        placewire_jobs.system(ground) as mine,
+        procrastinate_jobs.system(ground) as peer,
+        pgqueuer_jobs.system(ground) as other,
+    ):
+        systems = (mine, peer, other)
+        await ready(ground, *systems)
+        sides = [partial(drained_s, ground, system, count) for system in systems]
+        taken = await alternated(*sides, rounds=bench.size.pairs, step=bench.step)
+    bench.results.compare("effect_drain", Pairs(taken[0], taken[1]), "s")
+    for system, took in zip(systems, taken, strict=True):
+        bench.results.note("effect_drain", system.name, count / spread(took).middle, "effects/s")

@@ -1,0 +1,53 @@
+"""Drives and jobs as the API would record them, without the API."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+from bench.stage import Ground
+from chassis import event_store
+from chassis.event_store import Cause
+from contracts.drives import Criteria, DriveCreated, DrivePublished, Posting
+from contracts.jobs import Service, Via
+from contracts.message import Event
+from devstack.ports import LOOPBACK
+from services.api.hand_over import Services, read_envelope
+from tests.system import HEAD_ID, SECRET
+
+CAUSE = Cause(source="bench", correlation_id=uuid4(), actor_id=HEAD_ID)
+CRITERIA = Criteria.model_validate({"min_cgpa": "6", "min_10th": "60", "min_12th": "60", "max_backlogs": 0})
+ENDED_AFTER_S = """
+SELECT state, error, extract(epoch FROM pg_xact_commit_timestamp(xmin) - received_at)::float8 AS took_s
+  FROM es.job WHERE id = $1 AND finished_at IS NOT NULL
+"""
+
+
+async def record(ground: Ground, stream: str, *events: Event) -> tuple[UUID, ...]:
+    """The ids of ``events``, now in a new ``stream``."""
+    async with ground.owner.transaction():
+        return (await event_store.append(ground.owner, stream, events, CAUSE, expected_version=0)).ids
+
+
+async def posted(ground: Ground, criteria: Criteria, *, auto_published: bool = False) -> tuple[int, UUID]:
+    """A new drive that is posted, and the job that shall work out its selections."""
+    drive_id: int = await ground.owner.fetchval("SELECT nextval('drive_id_seq')::integer")
+    posting = Posting(company_name="Acme", job_title="SDE", job_description="Write programs. " * 20, criteria=criteria)
+    events = (
+        DriveCreated(drive_id=drive_id, posting=posting, posted_by=HEAD_ID),
+        DrivePublished(drive_id=drive_id, criteria=criteria, published_by=HEAD_ID, auto_published=auto_published),
+    )
+    return drive_id, (await record(ground, f"drive-{drive_id}", *events))[1]
+
+
+async def done_s(ground: Ground, service: Service, job_id: UUID) -> float:
+    """Hand the job to the running ``service``; the seconds from its receipt to the commit of its effect."""
+    event = await read_envelope(ground.owner, job_id)
+    services = Services({service: f"http://{LOOPBACK}:{ground.system.ports[service]}"}, SECRET)
+    try:
+        await services.hand_over(service, event, Via.HTTP)
+    finally:
+        await services.close()
+    while (row := await ground.owner.fetchrow(ENDED_AFTER_S, job_id)) is None:
+        await asyncio.sleep(0.02)
+    assert row["state"] == "succeeded", row["error"]
+    took_s: float = row["took_s"]
+    return took_s

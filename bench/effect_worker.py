@@ -1,0 +1,31 @@
+"""A service of ours whose one job is an insert: ``chassis`` with everything, and this handler. Run by the benches.
+
+As every job of ours it also appends the event that tells its result, in the same transaction.
+"""
+
+from pydantic import Field
+
+from bench.effects import INSERT
+from chassis.database import Connection
+from chassis.jobs import Claim
+from chassis.service import serve
+from chassis.settings import ServiceSettings, load
+from chassis.work import Outcome, Work
+from chassis.worker import worker_app
+from contracts.jobs import Kind, Service
+from services.maintenance import checks
+
+
+class WorkerSettings(ServiceSettings):
+    port: int = Field(description="port to listen on")
+
+
+async def effect(connection: Connection, claimed: Claim) -> Outcome:
+    await connection.execute(INSERT, checks.check_id_of(claimed))
+    return await checks.answer(connection, claimed)
+
+
+if __name__ == "__main__":
+    settings = load(WorkerSettings, environment="development")
+    work = {Kind.CHECK: Work(handle=effect, failed=checks.failed)}
+    serve(worker_app(settings, Service.MAINTENANCE, work), settings)

@@ -1,0 +1,74 @@
+"""One small job in three job systems: an insert into the same table, whose commit the database dates.
+
+Accepted is when the call that queues the job has returned; the effect is dated by ``pg_xact_commit_timestamp``. Both
+are the same machine's clock. The job systems: ``placewire_jobs``, ``procrastinate_jobs``, ``pgqueuer_jobs``.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from bench.stage import Ground
+from devstack.processes import Process
+
+# Jobs that each of the systems may work on at the same time.
+AT_ONCE = 4
+WITHIN_S = 300
+# In a schema of its own: verify looks at every table of the public one.
+TABLE = """
+CREATE SCHEMA IF NOT EXISTS bench;
+CREATE TABLE IF NOT EXISTS bench.effect (id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());
+GRANT USAGE ON SCHEMA bench TO placewire_maintenance;
+GRANT INSERT ON bench.effect TO placewire_maintenance
+"""
+INSERT = "INSERT INTO bench.effect (id) VALUES ($1)"
+COMMITTED = "SELECT id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at FROM bench.effect"
+LAST = "SELECT max(extract(epoch FROM pg_xact_commit_timestamp(xmin)))::float8 FROM bench.effect"
+
+Send = Callable[[UUID], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSystem:
+    """``send`` queues one job; ``queue`` many, in one transaction.
+
+    ``processes``: all that stands between a queued job and its effect.
+    """
+
+    name: str
+    send: Send
+    queue: Callable[[int], Awaitable[None]]
+    processes: Sequence[Process]
+
+
+async def ready(ground: Ground, *systems: JobSystem) -> None:
+    """Return when each of ``systems`` has had an effect: whatever must be started has been."""
+    for one in systems:
+        await cleared(ground)
+        await one.send(uuid4())
+        await effects(ground, 1)
+
+
+async def cleared(ground: Ground) -> None:
+    await ground.owner.execute("TRUNCATE bench.effect")
+    await ground.settle()
+
+
+async def effects(ground: Ground, count: int) -> None:
+    """Return when there are ``count``. Raises ``TimeoutError`` after ``WITHIN_S``, ``AssertionError`` at too many."""
+    async with asyncio.timeout(WITHIN_S):
+        while (found := await ground.owner.fetchval("SELECT count(*) FROM bench.effect")) < count:
+            await asyncio.sleep(0.1)
+    assert found == count, f"{found} effects of {count} jobs"
+
+
+async def drained_s(ground: Ground, system: JobSystem, count: int) -> float:
+    """Queue ``count`` jobs in one transaction: nobody sees one before all are there. The seconds until all are done."""
+    await cleared(ground)
+    await system.queue(count)
+    began = time.time()
+    await effects(ground, count)
+    last: float = await ground.owner.fetchval(LAST)
+    return last - began

@@ -1,0 +1,82 @@
+"""A drive's registrations as CSV: the running exporter into storage, against the same COPY by psql into a file.
+
+Ours is from the receipt of the event to the commit that makes the file known; psql's is its COPY alone.
+"""
+
+from pathlib import Path
+from uuid import uuid4
+
+from bench.drives import done_s, posted, record
+from bench.pairs import paired, spread
+from bench.results import Memory
+from bench.stage import Bench, Ground
+from cli.demo.memory import watched
+from contracts.drives import Criteria
+from contracts.exports import COLUMNS, ExportFormat, ExportKind, ExportRequested
+from contracts.jobs import Service
+from services.exporter.sql import csv_query
+from tests.exporting import register_many
+
+MIB = 1 << 20
+MAY_GROW_MIB = 64
+
+
+def steps(pairs: int) -> int:
+    return 3 * 2 * (pairs + 1)
+
+
+async def run(bench: Bench) -> None:
+    for name, rows in zip((None, None, "export_csv_1m"), bench.size.rows, strict=True):
+        async with bench.students(rows) as ground:
+            drive_id = await crowded(ground, rows)
+            await _measure(bench, ground, name, rows, drive_id)
+
+
+async def crowded(ground: Ground, rows: int) -> int:
+    """A drive for which every student is registered."""
+    drive_id, _ = await posted(ground, Criteria(), auto_published=True)
+    await register_many(ground.owner, drive_id, rows)
+    await ground.owner.execute("VACUUM registrations")
+    return drive_id
+
+
+async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int, drive_id: int) -> None:
+    process = ground.system.start("exporter")
+    copied = ground.folder / "psql.csv"
+
+    async def ours() -> float:
+        await ground.settle()
+        [job_id] = await record(ground, *asked(drive_id))
+        return await done_s(ground, Service.EXPORTER, job_id)
+
+    async def theirs() -> float:
+        await ground.settle()
+        return await ground.psql_s(copy(drive_id, copied))
+
+    with watched(process.rss_bytes) as memory:
+        found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
+    bench.results.lines.setdefault("export", []).append((rows, spread(found.ours).middle))
+    if name is not None:
+        bench.results.compare(name, found, "s")
+    bench.results.memory.append(
+        Memory("exporter", f"{rows:,} rows as CSV", memory.before / MIB, memory.most / MIB, MAY_GROW_MIB)
+    )
+
+
+def asked(drive_id: int) -> tuple[str, ExportRequested]:
+    """The stream and the event of a new export."""
+    export_id = uuid4()
+    event = ExportRequested(
+        export_id=export_id,
+        kind=ExportKind.REGISTRATIONS,
+        format=ExportFormat.CSV,
+        drive_id=drive_id,
+        columns=list(COLUMNS[ExportKind.REGISTRATIONS]),
+    )
+    return f"export-{export_id}", event
+
+
+def copy(drive_id: int, into: Path) -> str:
+    """psql's command for the file that the service writes."""
+    query = " ".join(csv_query(asked(drive_id)[1]).split())
+    return f"\\copy ({query}) TO '{into}' CSV HEADER"

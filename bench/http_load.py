@@ -1,0 +1,99 @@
+"""A client that costs little: keep-alive HTTP/1.1 on plain sockets, so that a bench measures the server."""
+
+import asyncio
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from devstack.ports import LOOPBACK
+
+NO_BODY = (204, 304)
+
+
+def request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    """A request without a body, as it is sent."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {LOOPBACK}", *(f"{name}: {value}" for name, value in headers.items())]
+    if method != "GET":
+        lines.append("Content-Length: 0")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+@dataclass(slots=True)
+class Answers:
+    """``took_s``: from first to last. ``latencies_s``: of each request, from sending it to the whole answer."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    latencies_s: list[float] = field(default_factory=list)
+    took_s: float = 0.0
+
+    @property
+    def per_second(self) -> float:
+        return len(self.latencies_s) / self.took_s
+
+    @property
+    def p99_s(self) -> float:
+        return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[98]
+
+    def must_be(self, *statuses: int) -> "Answers":
+        """Raises ``AssertionError`` when an answer has another status: then nothing was measured."""
+        assert set(self.statuses) <= set(statuses), f"answers that were not asked for: {dict(self.statuses)}"
+        return self
+
+
+async def load(port: int, requests: Sequence[bytes], *, at_once: int) -> Answers:
+    """Ask ``requests`` over ``at_once`` connections, each as soon as the one before is answered."""
+    answers = Answers()
+    left = iter(requests)
+    connections = [await asyncio.open_connection(LOOPBACK, port) for _ in range(min(at_once, len(requests)))]
+    began = perf_counter()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for reader, writer in connections:
+                tasks.create_task(_ask_in_turn(reader, writer, left, answers))
+    finally:
+        for _, writer in connections:
+            writer.close()
+    answers.took_s = perf_counter() - began
+    return answers
+
+
+async def ask(port: int, one: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers by their small names, and body of one answer."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    try:
+        writer.write(one)
+        return await _answer(reader)
+    finally:
+        writer.close()
+
+
+async def _ask_in_turn(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: Iterator[bytes], answers: Answers
+) -> None:
+    for one in left:
+        began = perf_counter()
+        writer.write(one)
+        head = await reader.readuntil(b"\r\n\r\n")
+        status = int(head[9:12])
+        if status not in NO_BODY and (length := _length(head)):
+            await reader.readexactly(length)
+        answers.latencies_s.append(perf_counter() - began)
+        answers.statuses[status] += 1
+
+
+def _length(head: bytes) -> int:
+    """Raises ``ValueError`` for an answer that does not say how long it is."""
+    lower = head.lower()
+    at = lower.index(b"content-length:") + 15
+    return int(lower[at : lower.index(b"\r\n", at)])
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head[9:12])
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    body = await reader.readexactly(_length(head)) if status not in NO_BODY else b""
+    return status, headers, body

@@ -1,0 +1,79 @@
+"""From accepted to committed effect at 100 jobs a second: over our outbox and Kafka, and with Procrastinate."""
+
+import asyncio
+import statistics
+import time
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from bench import placewire_jobs, procrastinate_jobs
+from bench.effects import COMMITTED, JobSystem, cleared, effects, ready
+from bench.pairs import Pairs, paired
+from bench.stage import Bench, Ground
+
+PER_SECOND = 100
+# Where the time goes, by the job rows: relay, Kafka and consumer; the runner; the effect.
+PHASES = """
+WITH phase AS (
+    SELECT extract(epoch FROM j.received_at - j.queued_at)::float8 * 1000 AS way,
+           extract(epoch FROM j.started_at - j.received_at)::float8 * 1000 AS claim,
+           extract(epoch FROM j.finished_at - j.started_at)::float8 * 1000 AS work
+      FROM es.job j JOIN bench.effect e ON j.subject = 'check-' || e.id
+)
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY way) AS "queued to received",
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY claim) AS "received to claimed",
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY work) AS "claimed to done"
+  FROM phase
+"""
+
+
+def steps(pairs: int) -> int:
+    return 2 * (pairs + 1)
+
+
+async def run(bench: Bench) -> None:
+    async with (
+        bench.students(bench.size.rows[0]) as ground,
+        placewire_jobs.system(ground) as mine,
+        procrastinate_jobs.system(ground) as peer,
+    ):
+        await ready(ground, mine, peer)
+        phases: list[asyncpg.Record] = []
+        p99: dict[str, list[float]] = {mine.name: [], peer.name: []}
+
+        async def p50_ms(system: JobSystem) -> float:
+            took = await latencies_ms(ground, system, round(bench.size.latency_s * PER_SECOND))
+            p99[system.name].append(statistics.quantiles(took, n=100, method="inclusive")[98])
+            if system is mine:
+                phases.extend(await ground.owner.fetch(PHASES))
+            return statistics.median(took)
+
+        found = await paired(lambda: p50_ms(mine), lambda: p50_ms(peer), rounds=bench.size.pairs, step=bench.step)
+    bench.results.compare("effect_latency_p50", found, "ms")
+    for phase in dict(phases[0]):
+        median = statistics.median(row[phase] for row in phases[1:])
+        bench.results.note("effect_latency", f"{phase}, median", median, "ms")
+    # The first round warms up.
+    tails = Pairs(tuple(p99[mine.name][1:]), tuple(p99[peer.name][1:]))
+    bench.results.compare("effect_latency_p99", tails, "ms")
+
+
+async def latencies_ms(ground: Ground, system: JobSystem, count: int) -> list[float]:
+    """Of each of ``count`` jobs, queued one every 1/100 s whatever becomes of those before."""
+    await cleared(ground)
+    accepted: dict[UUID, float] = {}
+
+    async def send(id_: UUID) -> None:
+        await system.send(id_)
+        accepted[id_] = time.time()
+
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(count):
+            if (pause := began + number / PER_SECOND - clock()) > 0:
+                await asyncio.sleep(pause)
+            tasks.create_task(send(uuid4()))
+    await effects(ground, count)
+    return [(row["at"] - accepted[row["id"]]) * 1000 for row in await ground.owner.fetch(COMMITTED)]

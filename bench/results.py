@@ -1,0 +1,95 @@
+"""What was measured, as it is kept (``bench/results.json``) and as it is shown."""
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench.pairs import Pairs, spread
+
+# Times the limit or the peer, at most: DESIGN's table.
+AT_MOST = {
+    "eligibility_100k": 1.25,
+    "eligibility_1m": 1.25,
+    "export_csv_1m": 1.25,
+    "accept_32": 2.0,
+    "effect_latency_p50": 2.0,
+    "effect_latency_p99": 1.0,
+    "effect_drain": 0.4,
+    "poll_drives": 1.5,
+    "poll_check": 1.5,
+    "growth": 11.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """``spread``: the quartiles of the ratio of each pair. ``ours``, ``theirs``: medians, in ``unit``."""
+
+    name: str
+    ratio: float
+    at_most: float
+    spread: tuple[float, float]
+    ours: float
+    theirs: float
+    unit: str
+    pairs: int
+
+    @property
+    def met(self) -> bool:
+        return self.ratio <= self.at_most
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A figure that has no bound. ``of``: what it belongs to."""
+
+    of: str
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory of a process under ``work``, in MiB. ``at_most``: how far it may grow, if that is bounded."""
+
+    process: str
+    work: str
+    before: float
+    peak: float
+    at_most: float | None = None
+
+
+def _machine() -> dict[str, str]:
+    """What a reader must know, and nothing by which one machine is told from another."""
+    return {"cpus": str(os.cpu_count()), "system": platform.system(), "python": platform.python_version()}
+
+
+@dataclass(slots=True)
+class Results:
+    """``lines``: by name, seconds for each number of rows. ``curves``: by name, what was left at each second."""
+
+    size: str
+    ratios: list[Ratio] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+    lines: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    curves: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=_machine)
+
+    def compare(self, name: str, pairs: Pairs, unit: str) -> None:
+        """Enter the bounded ratio ``name``. Raises ``KeyError`` for one that DESIGN does not have."""
+        of_ratio = pairs.ratio
+        ours, theirs = spread(pairs.ours).middle, spread(pairs.theirs).middle
+        bounds = (of_ratio.low, of_ratio.high)
+        self.ratios.append(Ratio(name, of_ratio.middle, AT_MOST[name], bounds, ours, theirs, unit, len(pairs.ours)))
+
+    def note(self, of: str, name: str, value: float, unit: str) -> None:
+        self.measured.append(Measured(of, name, value, unit))
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")

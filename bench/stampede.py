@@ -1,0 +1,60 @@
+"""A window opens: every student registers for one drive, with the whole system running, as fast as it goes."""
+
+from bench.drives import posted
+from bench.http_load import Answers, load, request
+from bench.pairs import paired
+from bench.results import Memory
+from bench.stage import Bench
+from cli.demo.memory import watched
+from contracts.drives import Criteria
+from contracts.users import Role
+from tests.system import bearer
+
+AT_ONCE = 64
+MIB = 1 << 20
+TAKEN = "SELECT count(*) FROM registrations WHERE drive_id = $1"
+
+
+def steps(pairs: int) -> int:
+    return 2 * (pairs + 1)
+
+
+async def run(bench: Bench) -> None:
+    count = bench.size.stampede
+    async with bench.students(count) as ground:
+        ground.system.start_all()
+        _, bare_port = ground.start("bare", "bench.bare_server")
+        rows = await ground.owner.fetch("SELECT student_id FROM students ORDER BY student_id LIMIT $1", count)
+        who = {row["student_id"]: bearer(Role.STUDENT, row["student_id"]) for row in rows}
+        all_of_ours: list[Answers] = []
+        all_of_theirs: list[Answers] = []
+
+        async def ours() -> float:
+            drive_id, _ = await posted(ground, Criteria(), auto_published=True)
+            path = f"/api/registrations/{drive_id}/register"
+            asked = [request("POST", path, headers) for headers in who.values()]
+            await ground.settle()
+            all_of_ours.append(await load(ground.system.ports["api"], asked, at_once=AT_ONCE))
+            assert (taken := await ground.owner.fetchval(TAKEN, drive_id)) == all_of_ours[-1].statuses[201], taken
+            return all_of_ours[-1].took_s
+
+        async def theirs() -> float:
+            asked = [request("POST", f"/insert/1/{id_}", headers) for id_, headers in who.items()]
+            await ground.settle()
+            all_of_theirs.append((await load(bare_port, asked, at_once=AT_ONCE)).must_be(201))
+            return all_of_theirs[-1].took_s
+
+        with watched(ground.system.processes["api"].rss_bytes) as memory:
+            found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
+    bench.results.memory.append(Memory("api", f"{count:,} register", memory.before / MIB, memory.most / MIB))
+    _note(bench, "ours", all_of_ours[1:])
+    _note(bench, "bare route", all_of_theirs[1:])
+    bench.results.note("stampede", "time, of the bare route's", found.ratio.middle, "times")
+    errors = sum(count - answers.statuses[201] for answers in all_of_ours)
+    bench.results.note("stampede", "requests not answered 201", errors, "")
+
+
+def _note(bench: Bench, side: str, rounds: list[Answers]) -> None:
+    """The slowest round: a stampede is only as good as that."""
+    bench.results.note("stampede", f"{side}, least", min(answers.per_second for answers in rounds), "requests/s")
+    bench.results.note("stampede", f"{side}, largest p99", max(answers.p99_s for answers in rounds) * 1000, "ms")

@@ -1,0 +1,70 @@
+"""The bench runs, and what it writes has the shape that is promised. How fast anything is, is not asked here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from bench.catalogue import BENCHES
+from bench.documents import BEGIN, END, put_into
+from bench.pairs import Pairs
+from bench.picture import drawn
+from bench.results import AT_MOST, Results
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+
+
+def test_one_bench_leaves_valid_results_and_a_picture(tmp_path: Path) -> None:
+    file, picture = tmp_path / "results.json", tmp_path / "benchmarks.svg"
+    done = bench("--only", "poll_check", "--size", "tiny", "--results", str(file), "--picture", str(picture))
+    assert done.returncode == 0, done.stderr
+    results = TypeAdapter(Results).validate_json(file.read_bytes())
+    assert (results.size, results.failed) == ("tiny", {})
+    [ratio] = results.ratios
+    assert (ratio.name, ratio.at_most, ratio.pairs) == ("poll_check", AT_MOST["poll_check"], 1)
+    assert 0 < ratio.spread[0] <= ratio.ratio <= ratio.spread[1]
+    assert picture.read_text().startswith("<svg")
+    assert "poll_check" in done.stdout
+
+
+def test_every_bounded_ratio_has_one_bench() -> None:
+    assert sorted(name for entry in BENCHES.values() for name in entry.ratios) == sorted(AT_MOST)
+
+
+def test_a_bench_that_fails_is_told_as_failed(tmp_path: Path) -> None:
+    """Growth alone has nothing to compare."""
+    file = tmp_path / "results.json"
+    done = bench("--only", "growth", "--size", "tiny", "--results", str(file))
+    assert done.returncode == 1, done.stderr
+    results = TypeAdapter(Results).validate_json(file.read_bytes())
+    assert list(results.failed) == ["growth"]
+    assert "growth failed" in done.stderr
+
+
+def test_the_picture_shows_every_sort_of_result() -> None:
+    results = Results("full", lines={"eligibility": [(10_000, 0.05), (100_000, 0.4), (1_000_000, 4.2)]})
+    results.compare("accept_32", Pairs((2.0, 2.2, 2.1), (1.0, 1.0, 1.0)), "s")
+    results.curves["not yet done"] = [(0.0, 1000), (1.0, 400), (2.0, 0)]
+    picture = drawn(results)
+    assert all(words in picture for words in ("accept_32", "2.10 of 2", "1,000,000 rows", "not yet done"))
+
+
+def test_figures_are_put_between_the_marks(tmp_path: Path) -> None:
+    document = tmp_path / "scaling.md"
+    document.write_text((ROOT / "docs" / "scaling.md").read_text())
+    results = Results("quick")
+    for value in (312.4, 298.0):
+        results.measured = []
+        results.note("cost", "relay: from commit to Kafka", value, "us an event")
+        put_into(document, results)
+    text = document.read_text()
+    assert "| cost | relay: from commit to Kafka | 298 | us an event |" in text
+    assert "312" not in text
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert "## A billion events" in text
