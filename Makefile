@@ -61,7 +61,7 @@ format: ## Lay the code out as `make lint` wants it
 	$(RUN) ruff check --fix .
 
 # Three at a time, each with servers of its own: most of a test is waiting.
-PYTEST ?= pytest -n 3 --dist loadfile
+PYTEST ?= pytest -n 3 --dist worksteal
 
 test: ## Every test, at small sizes
 	$(RUN) $(PYTEST)

@@ -220,7 +220,7 @@ async def test_the_process_does_all_of_it(
     system.start("maintenance", EXPIRY_EVERY_S="0.2", ORPHANS_EVERY_S="0.2", EXPIRED_FILES_KEPT_S="0")
 
     async def deleted() -> bool:
-        left_in = "SELECT (SELECT count(*) FROM es.job) + (SELECT count(*) FROM idempotency_keys)"
+        left_in = "SELECT (SELECT count(*) FROM es.job WHERE kind = 'export') + (SELECT count(*) FROM idempotency_keys)"
         recorded = await owner.fetchval("SELECT state FROM exports WHERE export_id = $1", expired)
         return recorded == "expired" and await owner.fetchval(left_in) == 1 and not orphan.exists()
 
