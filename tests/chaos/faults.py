@@ -12,7 +12,7 @@ PROCESSES = ("api", *WORKERS, "relay", "kafka", "postgres")
 NETWORKS = ("kafka network", "postgres network")
 # The bus and every replica of one owning service away together: nothing but the sweep is left.
 BOTH_ROADS = tuple(f"kafka and {worker}" for worker in WORKERS)
-PAUSE_S = (1.5, 4.5)
+PAUSE_S = (1.0, 3.0)
 SLOW_S = 0.15
 
 
@@ -51,13 +51,13 @@ def one_of_each(seed: int) -> list[Fault]:
 
 def _fault(chance: random.Random, target: str) -> Fault:
     if target in BOTH_ROADS:
-        what, lasts_s = "both away", chance.uniform(6, 10)
+        what, lasts_s = "both away", chance.uniform(6, 9)
     elif target in NETWORKS:
         what = chance.choice(("slow", "cut", "silent"))
-        lasts_s = chance.uniform(3, 8)
+        lasts_s = chance.uniform(3, 6)
     else:
         what = chance.choice(("kill", "freeze", "restart"))
-        lasts_s = {"kill": chance.uniform(0.5, 6), "freeze": chance.triangular(5, 20, 6), "restart": 0.0}[what]
+        lasts_s = {"kill": chance.uniform(0.5, 4), "freeze": chance.triangular(5, 20, 6), "restart": 0.0}[what]
     return Fault(what, target, lasts_s, chance.uniform(*PAUSE_S))
 
 
