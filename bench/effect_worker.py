@@ -12,6 +12,7 @@ from chassis.service import serve
 from chassis.settings import ServiceSettings, load
 from chassis.work import Outcome, Work
 from chassis.worker import worker_app
+from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
 from services.maintenance import checks
 
@@ -27,5 +28,5 @@ async def effect(connection: Connection, claimed: Claim) -> Outcome:
 
 if __name__ == "__main__":
     settings = load(WorkerSettings, environment="development")
-    work = {Kind.CHECK: Work(handle=effect, failed=checks.failed)}
+    work = {Kind.CHECK: Work(handle=effect, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))}
     serve(worker_app(settings, Service.MAINTENANCE, work), settings)

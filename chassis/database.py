@@ -1,4 +1,4 @@
-"""One engine per process. Statements are SQL by hand on the asyncpg connection inside it; this is the only commit."""
+"""One pool per process. Statements are SQL by hand on its asyncpg connections; this is the only commit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import asyncpg
 import orjson
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+import structlog
 
 from chassis import tracing
 from chassis.errors import Contended, OutcomeUnknown, Unavailable
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 else:
     Connection: TypeAlias = asyncpg.Connection
+
+log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 5.0
 CHECKOUT_TIMEOUT_S = 10.0
@@ -34,22 +34,12 @@ class Database:
     """The process's pool of connections. Closed with ``close``."""
 
     def __init__(self, url: str, *, pool_size: int, application_name: str) -> None:
-        self._engine: AsyncEngine = create_async_engine(
-            url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=CHECKOUT_TIMEOUT_S,
-            pool_use_lifo=True,
-            json_deserializer=orjson.loads,
-            connect_args={
-                "timeout": CONNECT_TIMEOUT_S,
-                "server_settings": {"application_name": application_name, "timezone": "UTC"},
-                **tracing.of_connections(),
-            },
-        )
+        self.url = url
+        self._size = pool_size
+        self._name = application_name
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         # The pool's own queue lets newcomers overtake who waits: in a stampede, for as long as it lasts.
         self._turns = asyncio.Semaphore(pool_size)
-        self.url = url
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -57,8 +47,7 @@ class Database:
 
         Raises ``Unavailable`` when there is none to be had, or when it is lost on the way.
         """
-        async with self._checked_out() as pooled:
-            driver = await _driver_of(pooled)
+        async with self._checked_out() as driver:
             try:
                 with translated(driver):
                     yield driver
@@ -66,7 +55,7 @@ class Database:
                 # A statement cut off midway (a cancelled request) leaves the connection in an unknown state; after a
                 # failover an old one leads to a server that is read-only for good.
                 if isinstance(error, Unavailable) or driver.is_closed() or driver.is_in_transaction():
-                    await pooled.invalidate()
+                    driver.terminate()
                 raise
 
     @asynccontextmanager
@@ -101,15 +90,18 @@ class Database:
                 raise failure  # noqa: B904
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        if self._pool is not None:
+            self._pool.terminate()
 
     def pool_use(self) -> tuple[int, int, int]:
         """Connections in use, connections open, and how many may be."""
-        pool: Any = self._engine.sync_engine.pool
-        return pool.checkedout(), pool.checkedout() + pool.checkedin(), pool.size()
+        if self._pool is None:
+            return 0, 0, self._size
+        opened = self._pool.get_size()
+        return opened - self._pool.get_idle_size(), opened, self._size
 
     @asynccontextmanager
-    async def _checked_out(self) -> AsyncIterator[AsyncConnection]:
+    async def _checked_out(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
         try:
             # Not wait_for: that of Python 3.11 can forget a cancellation, and the task would never end.
             async with asyncio.timeout(CHECKOUT_TIMEOUT_S):
@@ -117,42 +109,75 @@ class Database:
         except TimeoutError as error:
             raise Unavailable("every connection to the database is in use") from error
         try:
-            async with self._connected() as pooled:
-                yield pooled
+            pool = self._pool or await self._opened()
+            driver = await _acquired(pool)
+            try:
+                yield driver
+            finally:
+                await _given_back(pool, driver)
         finally:
             self._turns.release()
 
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            pooled = await self._engine.connect()
-            # A server restart closes idle connections; the driver has noticed, the pool has not.
-            while (await _driver_of(pooled)).is_closed():
-                await pooled.invalidate()
-                await pooled.close()
-                pooled = await self._engine.connect()
-        except (DBAPIError, PoolTimeout, OSError, TimeoutError, asyncpg.PostgresError) as error:
-            raise Unavailable("the database cannot be reached") from error
-        try:
-            yield pooled
-        finally:
-            await pooled.close()
+    async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """The pool, made in the loop that uses it; it connects to nothing before that is asked for."""
+        self._pool = asyncpg.create_pool(
+            self.url,
+            min_size=0,
+            max_size=self._size,
+            max_inactive_connection_lifetime=0,
+            init=_set_codecs,
+            reset=_nothing,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={"application_name": self._name, "timezone": "UTC"},
+            **tracing.of_connections(),
+        )
+        await self._pool
+        return self._pool
 
 
-async def _driver_of(pooled: AsyncConnection) -> Any:
-    return (await pooled.get_raw_connection()).driver_connection
+async def _acquired(pool: "asyncpg.Pool[asyncpg.Record]") -> "PoolConnectionProxy[asyncpg.Record]":
+    try:
+        return await pool.acquire()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        raise Unavailable("the database cannot be reached") from error
 
 
-async def connect_alone(url: str, *, application_name: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``."""
+async def _given_back(pool: "asyncpg.Pool[asyncpg.Record]", driver: "PoolConnectionProxy[asyncpg.Record]") -> None:
+    try:
+        await pool.release(driver)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        # While a cancelled statement ended; the pool has closed the connection. Why it was cancelled matters more.
+        log.warning("database.connection_lost", reason=type(error).__name__)
+
+
+async def _set_codecs(connection: Connection) -> None:
+    # JSON text goes in, its value comes out.
+    for type_ in ("json", "jsonb"):
+        await connection.set_type_codec(type_, schema="pg_catalog", encoder=str, decoder=orjson.loads)
+
+
+async def _nothing(_connection: Connection) -> None:
+    """Instead of asyncpg's reset, a round trip each time: what a transaction set ends with it, and nobody listens."""
+
+
+async def connect_alone(
+    url: str, *, application_name: str, durable: bool = True
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``.
+
+    ``durable`` false: no commit on it waits for the disk; only for what may be done again after a crash.
+    """
     with translated():
         connection = await asyncpg.connect(
             url,
             timeout=CONNECT_TIMEOUT_S,
-            server_settings={"application_name": application_name, "timezone": "UTC"},
+            server_settings={
+                "application_name": application_name,
+                "timezone": "UTC",
+                **({} if durable else {"synchronous_commit": "off"}),
+            },
         )
-        # As on the pool's connections: JSON text goes in, its value comes out.
-        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
+        await _set_codecs(connection)
         return connection
 
 

@@ -1,6 +1,7 @@
 """Job rows: the visible side of an event that asks for work, and the inbox of the service that must act on it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ COLUMNS = """id, kind, subject, state, via, progress, result, error, attempts, d
 READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
 RECEIVE = "SELECT es.receive($1, $2, $3)"
 CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4)"
+CLAIM_SMALL = "SELECT * FROM es.claim_small($1, $2, $3, $4, $5)"
 RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 TELL = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
@@ -39,6 +41,10 @@ UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timest
   FROM waiting w WHERE j.id = w.id RETURNING j.id
 """
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
+SUCCEED = """
+SELECT es.finish(ended.id, ended.fence, 'succeeded', ended.result, NULL, false)
+  FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[]) AS ended (id, fence, result)
+"""
 # Given back by a worker that shuts down: no attempt was spent.
 RELEASE = """
 UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-infinity', owner = NULL
@@ -87,9 +93,21 @@ async def receive(connection: Connection, service: Service, ids: Sequence[UUID],
     return [row[0] for row in await connection.fetch(RECEIVE, service, list(ids), via)]
 
 
-async def claim(connection: Connection, service: Service, most: int, *, owner: str, lease: timedelta) -> list[Claim]:
-    """Up to ``most`` received jobs, or running ones whose lease ran out, oldest first, now this ``owner``'s."""
-    rows = await connection.fetch(CLAIM, service, most, owner, lease)
+async def claim(
+    connection: Connection,
+    service: Service,
+    most: int,
+    *,
+    owner: str,
+    lease: timedelta,
+    only: Collection[str] | None = None,
+) -> list[Claim]:
+    """Up to ``most`` received jobs, or running ones whose lease ran out, oldest first, now this ``owner``'s.
+
+    ``only``: event types; then only jobs of these that nobody has tried yet.
+    """
+    asked = (service, most, owner, lease)
+    rows = await (connection.fetch(CLAIM, *asked) if only is None else connection.fetch(CLAIM_SMALL, *asked, only))
     return [
         Claim(
             id=row["id"],
@@ -140,8 +158,22 @@ async def finish(
 ) -> None:
     """End ``claimed`` in the caller's transaction. Raises ``Fenced`` when it is not this caller's any more."""
     body = orjson.dumps(result).decode() if result is not None else None
-    try:
+    with _fenced():
         await connection.execute(FINISH, claimed.id, claimed.fence, state, body, error, dead)
+
+
+async def succeed(connection: Connection, results: Sequence[tuple[Claim, dict[str, Any]]]) -> None:
+    """End all of these as done, each with its result. Raises ``Fenced`` when one is not this caller's any more."""
+    ids, fences = [claimed.id for claimed, _ in results], [claimed.fence for claimed, _ in results]
+    bodies = [orjson.dumps(result).decode() for _, result in results]
+    with _fenced():
+        await connection.fetch(SUCCEED, ids, fences, bodies)
+
+
+@contextmanager
+def _fenced() -> Iterator[None]:
+    try:
+        yield
     except asyncpg.PostgresError as problem:
         if problem.sqlstate == "ES002":
             raise Fenced(str(problem)) from problem

@@ -50,7 +50,8 @@ class Notifier:
         """Send until cancelled."""
         while True:
             try:
-                connection = await connect_alone(self._url, application_name=self._name)
+                # A transaction that only notifies would wait for the disk as any other, and tell its listeners after.
+                connection = await connect_alone(self._url, application_name=self._name, durable=False)
                 try:
                     await self._send_forever(connection)
                 finally:

@@ -111,7 +111,8 @@ class Relay:
 
     async def _lead(self) -> None:
         """Win the lead and send until something breaks. The lock goes with the session, so a broken one loses it."""
-        session = await connect_alone(self._url, application_name="placewire-relay")
+        # A deletion lost in a crash means that a row is sent twice, as one lost with the relay itself does.
+        session = await connect_alone(self._url, application_name="placewire-relay", durable=False)
         try:
             with translated(session):
                 while not await session.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK):

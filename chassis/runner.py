@@ -1,31 +1,24 @@
-"""Does the jobs of one service: receives, claims, runs, retries, gives up. However the event came, this is its road."""
+"""Brings the jobs of one service to their execution: receives and claims. However the event came, this is its road."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import structlog
-from pydantic import ValidationError
 
-from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
+from chassis import jobs, notify
 from chassis.brake import Brake
 from chassis.database import Connection, Database
-from chassis.errors import Contended, Fenced, Refused, Unavailable
-from chassis.event_store import Cause
+from chassis.errors import Contended, Unavailable
+from chassis.execution import Execution
 from chassis.jobs import Claim
-from chassis.lease import holding
-from chassis.progress import Progress
-from chassis.retrying import until_database_is_back, while_contended
-from chassis.work import Handle, LongWork, Work
-from contracts.catalogue import UnknownEvent
-from contracts.jobs import Job, Kind, Service, State, Via
-from contracts.message import Event
+from chassis.work import LongWork, Work
+from contracts.jobs import Job, Kind, Service, Via
 
-# A job is given up at the sixth failure, whether it raised or its worker died.
-MAX_ATTEMPTS = 6
+# So many small jobs share a transaction, and its wait for the disk.
+TOGETHER = 8
 # Rescues what nobody woke us for: leases that ran out, jobs received by a process that died.
 POLL_S = 1.0
 
@@ -33,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Runner:
-    """Up to ``at_once`` jobs of ``service`` at a time, each in one transaction that its fencing number guards."""
+    """Up to ``at_once`` transactions of ``service`` at a time: each does one job, or, of small ones, several."""
 
     def __init__(
         self,
@@ -49,14 +42,23 @@ class Runner:
         self._database = database
         self._notifier = notifier
         self.service = service
-        self._work: dict[str, Work | LongWork] = {kind.value: how for kind, how in work.items()}
+        self._small = frozenset[str]().union(*(how.small for how in work.values() if isinstance(how, Work)))
         self._owner = owner
         self._free = at_once
         self._lease = timedelta(seconds=lease_s)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._claiming = True
+        self._more_may_wait = False
         self._brake = Brake(service)
+        self._execution = Execution(
+            database,
+            notifier,
+            service,
+            {kind.value: how for kind, how in work.items()},
+            lease=self._lease,
+            brake=self._brake,
+        )
 
     async def receive(self, ids: Sequence[UUID], via: Via) -> list[UUID]:
         """Take note that ``ids`` must be done, and begin at once if there is room (the same transaction).
@@ -70,12 +72,13 @@ class Runner:
             async with self._database.transaction(durable=False) as connection:
                 received = await jobs.receive(connection, self.service, ids, via)
                 if received and slots:
-                    claims = await self._claim(connection, slots)
+                    claims = await self._claim(connection, slots, alone=len(received) <= slots)
         except BaseException:
             self._give_back(slots)
             raise
         self._start(claims, slots)
         if len(claims) < len(received):
+            self._more_may_wait = True
             self._wake.set()
         for id_ in received:
             self._notifier.notify(notify.JOB, str(id_))
@@ -130,8 +133,18 @@ class Runner:
     def _give_back(self, slots: int) -> None:
         self._free += slots
 
-    async def _claim(self, connection: Connection, slots: int) -> list[Claim]:
-        return await jobs.claim(connection, self.service, slots, owner=self._owner, lease=self._lease)
+    async def _claim(self, connection: Connection, slots: int, *, alone: bool = False) -> list[Claim]:
+        """One job for each slot, and for each small one more of them unless it stands ``alone``."""
+        hold = partial(jobs.claim, connection, self.service, owner=self._owner, lease=self._lease)
+        claims = await hold(slots)
+        self._more_may_wait = len(claims) == slots
+        if small := 0 if alone else sum(self._shares(claimed) for claimed in claims):
+            claims += await hold(small * (TOGETHER - 1), only=self._small)
+        return claims
+
+    def _shares(self, claimed: Claim) -> bool:
+        # What has failed before, or killed its worker, does not take others with it again.
+        return claimed.type in self._small and claimed.attempts == 1
 
     async def _claim_and_start(self, slots: int) -> None:
         try:
@@ -143,148 +156,25 @@ class Runner:
         self._start(claims, slots)
 
     def _start(self, claims: Sequence[Claim], slots: int) -> None:
-        self._give_back(slots - len(claims))
-        for claimed in claims:
-            task = asyncio.create_task(self._run_one(claimed), name=f"job-{claimed.id}")
+        small = [claimed for claimed in claims if self._shares(claimed)]
+        # As many as the slots that are left for them; each as full as the others.
+        groups = min(len(small), slots - (len(claims) - len(small)))
+        parts = [[claimed] for claimed in claims if not self._shares(claimed)]
+        parts += [small[number::groups] for number in range(groups)]
+        self._give_back(slots - len(parts))
+        for part in parts:
+            doing = self._execution.run(part[0]) if len(part) == 1 else self._execution.run_together(part)
+            task = asyncio.create_task(doing, name=f"job-{part[0].id}")
             self._running.add(task)
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._give_back(1)
-        self._wake.set()
+        if self._more_may_wait:
+            self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             log.error("runner.bug", task=task.get_name(), exc_info=error)
-
-    async def _run_one(self, claimed: Claim) -> None:
-        with structlog.contextvars.bound_contextvars(
-            job_id=str(claimed.id), correlation_id=claimed.metadata["correlation_id"]
-        ):
-            self._notifier.notify(notify.JOB, str(claimed.id))
-            try:
-                long = isinstance(self._work.get(claimed.kind), LongWork)
-                progress = Progress(self._notifier) if long else None
-                async with holding(self._database, claimed, self._lease, progress):
-                    with _traced(claimed):
-                        await self._settle(claimed, progress)
-            except Fenced:
-                log.warning("job.lost", attempts=claimed.attempts)
-            except asyncio.CancelledError:
-                await self._release(claimed)
-                raise
-            finally:
-                self._notifier.notify(notify.JOB, str(claimed.id))
-                self._notifier.notify(notify.OUTBOX)
-
-    async def _settle(self, claimed: Claim, progress: Progress | None) -> None:
-        try:
-            if claimed.attempts >= MAX_ATTEMPTS:
-                raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
-            if claimed.kind not in self._work:
-                raise Refused(f"this release of {self.service} does not know how to do {claimed.kind!r}")
-            await until_database_is_back(partial(self._attempt, claimed, progress))
-        except Fenced:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
-            tracing.failed(error)
-            await until_database_is_back(partial(self._give_up, claimed, error))
-        else:
-            self._brake.succeeded()
-
-    async def _attempt(self, claimed: Claim, progress: Progress | None) -> None:
-        async with self._prepared(claimed, progress) as handle:
-            # Again and again without preparing anew: what is prepared may be committed already.
-            effect = partial(self._effect, claimed, handle)
-            await until_database_is_back(partial(while_contended, effect, most=MAX_ATTEMPTS))
-
-    def _prepared(self, claimed: Claim, progress: Progress | None) -> AbstractAsyncContextManager[Handle]:
-        work = self._work[claimed.kind]
-        if isinstance(work, Work):
-            return nullcontext(work.handle)
-        assert progress is not None
-        return work.prepare(self._database, claimed, progress)
-
-    async def _effect(self, claimed: Claim, handle: Handle) -> None:
-        async with self._database.transaction() as connection:
-            outcome = await handle(connection, claimed)
-            if outcome.stream is not None:
-                await self._append(connection, claimed, outcome.stream, outcome.events)
-            await jobs.finish(connection, claimed, State.SUCCEEDED, result=outcome.result)
-        for id_ in outcome.ended:
-            self._notifier.notify(notify.JOB, str(id_))
-        self._observe(claimed, State.SUCCEEDED)
-        log.info("job.succeeded", kind=claimed.kind, attempts=claimed.attempts)
-
-    async def _give_up(self, claimed: Claim, error: Exception) -> None:
-        reason = _reason(error)
-        told = self._told(claimed, reason)
-        async with self._database.transaction() as connection:
-            if told is not None:
-                stream, event = told
-                await self._append(connection, claimed, stream, [event])
-            await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
-            await dead_letters.copy(connection, self.service, claimed, reason)
-        self._brake.died()
-        telemetry.DEAD_LETTERS.labels(claimed.kind).inc()
-        self._observe(claimed, State.FAILED)
-        log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
-
-    def _told(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
-        """The event that tells of the failure; ``None`` when this build cannot even say that."""
-        try:
-            return self._work[claimed.kind].failed(claimed, reason)
-        except Exception as error:
-            log.error("job.failure_not_told", kind=claimed.kind, exc_info=error)
-            return None
-
-    async def _append(self, connection: Connection, claimed: Claim, stream: str, events: Sequence[Event]) -> None:
-        cause = Cause(
-            source=self.service,
-            correlation_id=UUID(claimed.metadata["correlation_id"]),
-            actor_id=claimed.metadata.get("actor_id"),
-            causation_id=claimed.id,
-            traceparent=tracing.traceparent(claimed.metadata.get("traceparent")),
-        )
-        # Derived from job and fence: a redriven job may fail, and succeed, again.
-        await event_store.append(
-            connection, stream, events, cause, expected_version=None,
-            new_id=lambda ordinal: uuid5(claimed.id, f"{claimed.fence}/{ordinal}"),
-        )  # fmt: skip
-
-    async def _release(self, claimed: Claim) -> None:
-        try:
-            async with self._database.transaction() as connection:
-                await jobs.release(connection, claimed)
-        except Unavailable:
-            log.warning("job.not_released")  # its lease will run out
-
-    def _observe(self, claimed: Claim, state: State) -> None:
-        elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
-        telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
-
-
-def _traced(claimed: Claim) -> AbstractContextManager[object]:
-    return tracing.span(
-        f"do {claimed.kind}",
-        "consumer",
-        parent=claimed.metadata.get("traceparent"),
-        attributes={
-            "placewire.job.id": str(claimed.id),
-            "placewire.job.subject": claimed.subject,
-            "placewire.job.via": claimed.via.value,
-            "placewire.job.attempts": claimed.attempts,
-            "placewire.correlation_id": claimed.metadata["correlation_id"],
-        },
-    )
-
-
-def _reason(error: Exception) -> str:
-    """For people, and without anything internal."""
-    if isinstance(error, Refused):
-        return str(error)
-    if isinstance(error, UnknownEvent | ValidationError):
-        return "this release cannot read the event: it was written by a newer one"
-    return f"internal error ({type(error).__name__})"
 
 
 async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:

@@ -35,10 +35,12 @@ class Work:
 
     ``handle`` runs in the transaction of the effect and may run again after a failure.
     ``failed`` makes the stream and the event that tell everyone the job was given up.
+    ``small``: types of events whose jobs take a few milliseconds; several of those that wait share a transaction.
     """
 
     handle: Handle
     failed: Failed
+    small: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

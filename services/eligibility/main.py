@@ -4,11 +4,13 @@ from fastapi import FastAPI
 
 from chassis.work import Work
 from chassis.worker import worker_app
+from contracts.drives import ReevaluationRequested
 from contracts.jobs import Kind, Service
 from services.eligibility import handlers
 from services.eligibility.settings import EligibilitySettings
 
 
 def create_app(settings: EligibilitySettings) -> FastAPI:
-    work = {Kind.ELIGIBILITY: Work(handle=handlers.evaluate, failed=handlers.failed)}
+    small = frozenset({ReevaluationRequested.TYPE})
+    work = {Kind.ELIGIBILITY: Work(handle=handlers.evaluate, failed=handlers.failed, small=small)}
     return worker_app(settings, Service.ELIGIBILITY, work)

@@ -11,6 +11,7 @@ from chassis.service import Background
 from chassis.storage import Storage
 from chassis.work import LongWork, Work
 from chassis.worker import worker_app
+from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
 from services.maintenance import checks, handlers
 from services.maintenance.clock import clocks
@@ -24,7 +25,7 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
     storage = Storage(settings.storage_url)
     work: dict[Kind, Work | LongWork] = {
         Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed),
-        Kind.CHECK: Work(handle=checks.answer, failed=checks.failed),
+        Kind.CHECK: Work(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
     }
     return worker_app(
         settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(_beside, settings, storage)

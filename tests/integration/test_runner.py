@@ -9,8 +9,8 @@ import asyncpg
 from chassis.brake import BRAKE_AFTER_DEAD
 from chassis.database import Connection
 from chassis.errors import Contended, Refused
+from chassis.execution import MAX_ATTEMPTS
 from chassis.jobs import Claim
-from chassis.runner import MAX_ATTEMPTS
 from chassis.work import Outcome, Work
 from contracts.jobs import State, Via
 from services.eligibility import handlers

@@ -1,0 +1,227 @@
+"""Does what was claimed: effect, event and the job's end in one transaction, and what follows when that fails."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID, uuid5
+
+import structlog
+from pydantic import ValidationError
+
+from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
+from chassis.brake import Brake
+from chassis.database import Connection, Database
+from chassis.errors import Fenced, Refused, Unavailable
+from chassis.event_store import Cause
+from chassis.jobs import Claim
+from chassis.lease import holding
+from chassis.progress import Progress
+from chassis.retrying import until_database_is_back, while_contended
+from chassis.work import Handle, LongWork, Outcome, Work
+from contracts.catalogue import UnknownEvent
+from contracts.jobs import Service, State
+from contracts.message import Event
+
+# A job is given up at the sixth failure, whether it raised or its worker died.
+MAX_ATTEMPTS = 6
+
+log = structlog.get_logger()
+
+
+class Execution:
+    """What ``service`` does with its claims. A claim's fencing number guards its transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: notify.Notifier,
+        service: Service,
+        work: Mapping[str, Work | LongWork],
+        *,
+        lease: timedelta,
+        brake: Brake,
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._service = service
+        self._work = work
+        self._lease = lease
+        self._brake = brake
+
+    async def run(self, claimed: Claim) -> None:
+        """Do one job to its end, whatever that is; cancelled, it is given back without costing an attempt."""
+        with _bound(claimed):
+            self._notifier.notify(notify.JOB, str(claimed.id))
+            try:
+                long = isinstance(self._work.get(claimed.kind), LongWork)
+                progress = Progress(self._notifier) if long else None
+                async with holding(self._database, claimed, self._lease, progress):
+                    with _traced(claimed):
+                        await self._settle(claimed, progress)
+            except Fenced:
+                log.warning("job.lost", attempts=claimed.attempts)
+            except asyncio.CancelledError:
+                await self._release(claimed)
+                raise
+            finally:
+                self._notifier.notify(notify.JOB, str(claimed.id))
+                self._notifier.notify(notify.OUTBOX)
+
+    async def run_together(self, claims: Sequence[Claim]) -> None:
+        """Do small jobs in one transaction. When anything fails nothing has been done, and each is done alone."""
+        left = list(claims)
+        try:
+            try:
+                await self._effects(claims)
+            except Exception as error:  # noqa: BLE001 - whichever it was, alone each one meets its own fate
+                log.warning("jobs.one_by_one", jobs=len(claims), reason=type(error).__name__)
+                while left:
+                    await self.run(left[0])
+                    del left[0]
+        except asyncio.CancelledError:
+            for claimed in left:
+                await self._release(claimed)
+            raise
+
+    async def _effects(self, claims: Sequence[Claim]) -> None:
+        ended = [claimed.id for claimed in claims]
+        async with self._database.transaction() as connection:
+            results = []
+            # In one order in every worker: two that want the same locks wait for each other, not in a circle.
+            for claimed in sorted(claims, key=lambda claimed: claimed.subject):
+                work = self._work[claimed.kind]
+                assert isinstance(work, Work)
+                with _bound(claimed), _traced(claimed):
+                    outcome = await self._handled(connection, claimed, work.handle)
+                results.append((claimed, outcome.result))
+                ended += outcome.ended
+            await jobs.succeed(connection, results)
+        for id_ in ended:
+            self._notifier.notify(notify.JOB, str(id_))
+        self._notifier.notify(notify.OUTBOX)
+        for claimed in claims:
+            self._succeeded(claimed)
+
+    async def _settle(self, claimed: Claim, progress: Progress | None) -> None:
+        try:
+            if claimed.attempts >= MAX_ATTEMPTS:
+                raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
+            if claimed.kind not in self._work:
+                raise Refused(f"this release of {self._service} does not know how to do {claimed.kind!r}")
+            await until_database_is_back(partial(self._attempt, claimed, progress))
+        except Fenced:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
+            tracing.failed(error)
+            await until_database_is_back(partial(self._give_up, claimed, error))
+
+    async def _attempt(self, claimed: Claim, progress: Progress | None) -> None:
+        async with self._prepared(claimed, progress) as handle:
+            # Again and again without preparing anew: what is prepared may be committed already.
+            effect = partial(self._effect, claimed, handle)
+            await until_database_is_back(partial(while_contended, effect, most=MAX_ATTEMPTS))
+
+    def _prepared(self, claimed: Claim, progress: Progress | None) -> AbstractAsyncContextManager[Handle]:
+        work = self._work[claimed.kind]
+        if isinstance(work, Work):
+            return nullcontext(work.handle)
+        assert progress is not None
+        return work.prepare(self._database, claimed, progress)
+
+    async def _effect(self, claimed: Claim, handle: Handle) -> None:
+        async with self._database.transaction() as connection:
+            outcome = await self._handled(connection, claimed, handle)
+            await jobs.finish(connection, claimed, State.SUCCEEDED, result=outcome.result)
+        for id_ in outcome.ended:
+            self._notifier.notify(notify.JOB, str(id_))
+        self._succeeded(claimed)
+
+    async def _handled(self, connection: Connection, claimed: Claim, handle: Handle) -> Outcome:
+        outcome = await handle(connection, claimed)
+        if outcome.stream is not None:
+            await self._append(connection, claimed, outcome.stream, outcome.events)
+        return outcome
+
+    def _succeeded(self, claimed: Claim) -> None:
+        self._brake.succeeded()
+        self._observe(claimed, State.SUCCEEDED)
+        log.info("job.succeeded", job_id=str(claimed.id), kind=claimed.kind, attempts=claimed.attempts)
+
+    async def _give_up(self, claimed: Claim, error: Exception) -> None:
+        reason = _reason(error)
+        told = self._told(claimed, reason)
+        async with self._database.transaction() as connection:
+            if told is not None:
+                stream, event = told
+                await self._append(connection, claimed, stream, [event])
+            await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
+            await dead_letters.copy(connection, self._service, claimed, reason)
+        self._brake.died()
+        telemetry.DEAD_LETTERS.labels(claimed.kind).inc()
+        self._observe(claimed, State.FAILED)
+        log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
+
+    def _told(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
+        """The event that tells of the failure; ``None`` when this build cannot even say that."""
+        try:
+            return self._work[claimed.kind].failed(claimed, reason)
+        except Exception as error:
+            log.error("job.failure_not_told", kind=claimed.kind, exc_info=error)
+            return None
+
+    async def _append(self, connection: Connection, claimed: Claim, stream: str, events: Sequence[Event]) -> None:
+        cause = Cause(
+            source=self._service,
+            correlation_id=UUID(claimed.metadata["correlation_id"]),
+            actor_id=claimed.metadata.get("actor_id"),
+            causation_id=claimed.id,
+            traceparent=tracing.traceparent(claimed.metadata.get("traceparent")),
+        )
+        # Derived from job and fence: a redriven job may fail, and succeed, again.
+        await event_store.append(
+            connection, stream, events, cause, expected_version=None,
+            new_id=lambda ordinal: uuid5(claimed.id, f"{claimed.fence}/{ordinal}"),
+        )  # fmt: skip
+
+    async def _release(self, claimed: Claim) -> None:
+        try:
+            async with self._database.transaction() as connection:
+                await jobs.release(connection, claimed)
+        except Unavailable:
+            log.warning("job.not_released")  # its lease will run out
+
+    def _observe(self, claimed: Claim, state: State) -> None:
+        elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
+        telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
+
+
+def _bound(claimed: Claim) -> AbstractContextManager[object]:
+    return structlog.contextvars.bound_contextvars(
+        job_id=str(claimed.id), correlation_id=claimed.metadata["correlation_id"]
+    )
+
+
+def _traced(claimed: Claim) -> AbstractContextManager[object]:
+    return tracing.span(
+        f"do {claimed.kind}",
+        "consumer",
+        parent=claimed.metadata.get("traceparent"),
+        attributes={
+            "placewire.job.id": str(claimed.id),
+            "placewire.job.subject": claimed.subject,
+            "placewire.job.via": claimed.via.value,
+            "placewire.job.attempts": claimed.attempts,
+            "placewire.correlation_id": claimed.metadata["correlation_id"],
+        },
+    )
+
+
+def _reason(error: Exception) -> str:
+    """For people, and without anything internal."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, UnknownEvent | ValidationError):
+        return "this release cannot read the event: it was written by a newer one"
+    return f"internal error ({type(error).__name__})"
