@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar
 
-import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
+
+from chassis.watched_connection import WatchedConnection
 
 VERB = re.compile(r"[a-z]+", re.IGNORECASE)
 WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
@@ -16,7 +17,7 @@ TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|VIEW|TABLE|COPY)\s+(?:CONCURRENTLY\s+
 FUNCTION = re.compile(r"\bSELECT\s+([a-z_][\w.]*)\s*\(", re.IGNORECASE)
 
 
-class TracedConnection(asyncpg.Connection):
+class TracedConnection(WatchedConnection):
     """Keeps the texts of statements, and never the values beside them."""
 
     tracer: ClassVar[Tracer]

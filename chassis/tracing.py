@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from chassis.settings import ProcessSettings
+from chassis.watched_connection import WatchedConnection
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -78,8 +79,8 @@ def of_requests() -> "TelemetryConfig":
 
 
 def of_connections() -> dict[str, Any]:
-    """What ``asyncpg.connect`` is given besides: connections whose statements are spans."""
-    return {} if _spans is None else {"connection_class": _spans.connection_class}
+    """What ``asyncpg.connect`` is given besides: connections that are watched, and whose statements are spans."""
+    return {"connection_class": WatchedConnection if _spans is None else _spans.connection_class}
 
 
 def traceparent(given: str | None = None) -> str | None:

@@ -1,15 +1,19 @@
 """Connections that end in the middle of something: told as what they are, and replaced."""
 
 import asyncio
+import os
+import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+import uvloop
 
-from chassis.database import Database
+from chassis.database import Database, connect_alone
 from chassis.errors import Unavailable
+from chassis.watched_connection import SILENT_S
 from devstack.ports import LOOPBACK
 
 # ErrorResponse (PostgreSQL protocol 3.0, section "Message Formats"): a server that shuts down, before it closes.
@@ -74,3 +78,40 @@ async def test_a_commit_after_the_servers_last_words_is_not_a_bug_of_ours(databa
             await outlived()
         async with database.connection() as connection:
             assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_server_that_vanished_without_a_word_is_given_up(
+    database_url: str, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """On this machine no host can vanish: the options that end such a connection are looked at, on the sockets."""
+    port = urlsplit(database_url).port
+
+    async def connected() -> None:
+        database = Database(database_url, pool_size=1, application_name="test")
+        alone = await connect_alone(database_url, application_name="test")
+        try:
+            async with database.connection():
+                found = [_options(one) for one in _sockets_to(port)]
+        finally:
+            await alone.close()
+            await database.close()
+        assert found.count((1, 4, 2, 3, SILENT_S * 1000)) == 2, found
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(connected())
+
+
+def _sockets_to(port: int | None) -> Iterator[socket.socket]:
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:
+            if one.family == socket.AF_INET and one.getpeername()[1] == port:
+                yield one
+
+
+def _options(one: socket.socket) -> tuple[int, ...]:
+    tcp = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    return (
+        one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        *(one.getsockopt(socket.IPPROTO_TCP, option) for option in tcp),
+    )
