@@ -3,9 +3,10 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -51,6 +52,7 @@ SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND queued_at < clock_ti
 """
 
 Receive = Callable[[Sequence[UUID]], Awaitable[object]]
+Records: TypeAlias = tuple["ConsumerRecord[bytes, bytes]", ...]
 
 log = structlog.get_logger()
 
@@ -140,6 +142,7 @@ class Consumer:
             consumer_only=True,
             allow_auto_create_topics=False,
             graceful_timeout=STOP_TIMEOUT_S,
+            parser=_unread,
             decoder=_raw,
             logger=None,
         )
@@ -197,12 +200,8 @@ class Consumer:
     async def _keep_raw(self, record: "ConsumerRecord[bytes, bytes]", error: Exception) -> None:
         telemetry.UNDECODABLE.labels(self._service, record.topic).inc()
         log.error("record.undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
-        headers = {name: value.decode(errors="replace") for name, value in record.headers}
-        place = (record.topic, record.partition, record.offset)
         async with self._database.transaction() as connection:
-            await undecodable.keep_raw(
-                connection, self._service, place, record.key, record.value, headers, f"{type(error).__name__}: {error}"
-            )
+            await undecodable.keep_raw(connection, self._service, record, f"{type(error).__name__}: {error}")
 
     async def _until_topics_exist(self) -> None:
         admin = AIOKafkaAdminClient(**client_options(self._settings))
@@ -230,11 +229,18 @@ class Consumer:
         log.error("consumer.silent")
 
 
+async def _unread(records: Records, parse: Callable[[Records], Awaitable[KafkaMessage]]) -> KafkaMessage:
+    """FastStream's parser decodes all headers; of what that raises nobody hears, and the records are passed over."""
+    message = await parse((replace(records[0], headers=()),))
+    message.raw_message = records
+    return message
+
+
 async def _raw(message: KafkaMessage) -> Any:
     return message.body
 
 
-async def _next_records(consumer: AIOKafkaConsumer) -> tuple["ConsumerRecord[bytes, bytes]", ...]:
+async def _next_records(consumer: AIOKafkaConsumer) -> Records:
     first = await consumer.getone()
     try:
         more = await consumer.getmany(timeout_ms=0, max_records=MAX_RECORDS)

@@ -5,6 +5,7 @@ failed to bring. To redrive one means to read it again, by this release.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +16,9 @@ from chassis.database import Connection
 from chassis.dead_letters import By
 from chassis.errors import NotFound, Refused
 from contracts.jobs import KIND_OF, OWNER, Service, Via
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
 
 KEEP_RAW = """
 INSERT INTO es.undecodable (service, topic, partition, "offset", key, value, headers, error)
@@ -40,26 +44,35 @@ SELECT id, $2, $3, $4, error FROM settled
 """
 
 
-def job_named_by(headers: Mapping[str, bytes], service: Service) -> UUID | None:
+def job_named_by(headers: Mapping[str, bytes | None], service: Service) -> UUID | None:
     """The job that a record's headers ask ``service`` for; ``None`` when they ask it for nothing.
 
     Raises ``KeyError`` or ``ValueError`` when they are no event of ours.
     """
-    kind = KIND_OF.get(headers["ce_type"].decode())
-    return UUID(headers["ce_id"].decode()) if kind is not None and OWNER[kind] == service else None
+    kind = KIND_OF.get(_text(headers, "ce_type"))
+    return UUID(_text(headers, "ce_id")) if kind is not None and OWNER[kind] == service else None
+
+
+def _text(headers: Mapping[str, bytes | None], name: str) -> str:
+    if (value := headers[name]) is None:
+        raise ValueError(f"{name} is null")
+    return value.decode()
 
 
 async def keep_raw(
-    connection: Connection,
-    service: Service,
-    place: tuple[str, int, int],
-    key: bytes | None,
-    value: bytes | None,
-    headers: Mapping[str, str],
-    error: str,
+    connection: Connection, service: Service, record: "ConsumerRecord[bytes, bytes]", error: str
 ) -> None:
-    """Keep a record that cannot be read, once per ``place`` (topic, partition, offset)."""
-    await connection.execute(KEEP_RAW, service, *place, key, value, orjson.dumps(dict(headers)).decode(), error)
+    """Keep a record that cannot be read, once per topic, partition and offset."""
+    place = (record.topic, record.partition, record.offset)
+    headers = {_kept(name.encode()): None if value is None else _kept(value) for name, value in record.headers}
+    await connection.execute(
+        KEEP_RAW, service, *place, record.key, record.value, orjson.dumps(headers).decode(), _kept(error.encode())
+    )
+
+
+def _kept(value: bytes) -> str:
+    r"""As text that Postgres takes: other bytes as ``\xff``, and NUL, which it never takes, in the same way."""
+    return value.decode(errors="backslashreplace").replace("\0", r"\x00")
 
 
 async def newest(
@@ -85,7 +98,7 @@ async def redrive(connection: Connection, record_id: int, by: By) -> UUID | None
     row, _ = await show(connection, record_id)
     service = Service(row["service"])
     try:
-        job_id = job_named_by({name: str(value).encode() for name, value in row["headers"].items()}, service)
+        job_id = job_named_by({name: value and value.encode() for name, value in row["headers"].items()}, service)
     except (KeyError, ValueError) as error:
         raise Refused(f"It still cannot be read: {type(error).__name__}: {error}") from error
     await _settle(connection, record_id, "redriven", by)

@@ -1,6 +1,7 @@
 """The consumer on a real broker: duplicates, records out of order, records that cannot be read."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from chassis.bus import Consumer
@@ -143,6 +145,29 @@ async def test_poison_of_every_sort_delays_nobody_on_its_partition(
         assert await ended(runner, poison) is State.FAILED
     assert await owner.fetchval("SELECT dead FROM es.job WHERE id = $1", UUID(poison))
     assert await owner.fetchval("SELECT count(*) FROM es.undecodable WHERE value = '\\xff00'") == 1
+
+
+@pytest.mark.parametrize("strange", [b"\x00\x01", b"\xff", None], ids=["nul", "no-text", "null"])
+async def test_headers_of_strangers_are_kept_and_delay_nobody(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, servers: Addresses, strange: bytes | None
+) -> None:
+    good = [await asked(api) for _ in range(4)]
+    kind, value = ("ce_type", b"placewire.drive.published.v1"), os.urandom(8)
+    unreadable = [[("theirs", strange)], [kind, ("ce_id", strange)], [("\0", strange)]]
+    async with consuming(database_url, servers) as (runner, producer):
+        for headers, job_id in zip(unreadable, good, strict=False):
+            await producer.send(topics.DRIVE.name, value, key=b"one-partition", headers=headers)
+            await ring(producer, job_id)
+        await producer.send(
+            topics.DRIVE.name, b"{}", key=b"one-partition", headers=[kind, ("ce_id", good[-1].encode()), ("x", strange)]
+        )
+        assert [await ended(runner, job_id) for job_id in good] == [State.SUCCEEDED] * 4
+    assert {row["via"] for row in await owner.fetch("SELECT via FROM es.job")} == {"bus"}
+    kept = await owner.fetch("SELECT headers FROM es.undecodable WHERE value = $1 ORDER BY id", value)
+    shown = {None: None, b"\xff": r"\xff", b"\x00\x01": "\\x00\1"}[strange]
+    assert [json.loads(row["headers"]) for row in kept] == [
+        {"theirs": shown}, {"ce_type": kind[1].decode(), "ce_id": shown}, {r"\x00": shown}
+    ]  # fmt: skip
 
 
 async def test_events_that_ask_for_nothing_pass_by(

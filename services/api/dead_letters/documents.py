@@ -94,7 +94,7 @@ class RawRecord(Document):
     offset: int
     key: str | None
     value: str | None
-    headers: dict[str, str]
+    headers: dict[str, str | None]
     error: str
     received_at: Instant
     settled_at: Instant | None
