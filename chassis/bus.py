@@ -21,6 +21,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from chassis import telemetry, tracing, undecodable
 from chassis.database import Database
 from chassis.errors import Contended, Unavailable
+from chassis.offsets import Offsets
 from chassis.settings import KafkaSettings
 from contracts import topics
 from contracts.jobs import Service
@@ -112,19 +113,21 @@ class Consumer:
         self._service = service
         self._topics = [topic.name for topic in heard] + [topics.CANARY.name]
         self._receive = receive
+        self._offsets = Offsets()
 
     async def run(self) -> None:
         """Consume until cancelled. Without a broker: try again, for ever, with a pause of at most 3 s."""
         pause_s = 0.5
         while True:
-            broker = self.broker()
+            broker, self._offsets = self.broker(), Offsets()
             try:
                 await self._until_topics_exist()
                 async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000 * 3):
                     await broker.start()
                 log.info("consumer.joined", topics=self._topics)
                 pause_s = 0.5
-                await self._watch(broker)
+                async with self._offsets.committing():
+                    await self._watch(broker)
             except Exception as error:  # noqa: BLE001 - the bus may fail in any way; the service goes on
                 log.warning("consumer.bus_away", reason=f"{type(error).__name__}: {error}")
             finally:
@@ -153,7 +156,7 @@ class Consumer:
             batch_timeout_ms=30_000,
             group_id=f"placewire-{self._service}",
             auto_offset_reset="earliest",
-            ack_policy=AckPolicy.NACK_ON_ERROR,
+            ack_policy=AckPolicy.MANUAL,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=3_000,
@@ -167,13 +170,15 @@ class Consumer:
         records = message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
         while True:
             try:
-                return await self._take(records)
+                await self._take(records)
+                self._offsets.received(message.consumer, records)
+                return
             except (Unavailable, Contended) as error:
                 log.warning("consumer.database_away", reason=str(error), records=len(records))
                 await asyncio.sleep(DATABASE_PAUSE_S)
             except Exception:
-                # Raising makes FastStream seek back at once, without a pause of its own.
                 await asyncio.sleep(DATABASE_PAUSE_S)
+                await message.nack()  # all of them again, from the first one on
                 raise
 
     async def _take(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:

@@ -1,6 +1,6 @@
 """Job rows: the visible side of an event that asks for work, and the inbox of the service that must act on it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,8 +21,7 @@ COLUMNS = """id, kind, subject, state, via, progress, result, error, attempts, d
 
 READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
 RECEIVE = "SELECT es.receive($1, $2, $3)"
-CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4)"
-CLAIM_SMALL = "SELECT * FROM es.claim_small($1, $2, $3, $4, $5)"
+TAKE = "SELECT * FROM es.take($1, $2, $3, $4, $5, $6, $7, $8)"
 RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 TELL = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
@@ -93,38 +92,46 @@ async def receive(connection: Connection, service: Service, ids: Sequence[UUID],
     return [row[0] for row in await connection.fetch(RECEIVE, service, list(ids), via)]
 
 
-async def claim(
-    connection: Connection,
-    service: Service,
-    most: int,
-    *,
-    owner: str,
-    lease: timedelta,
-    only: Collection[str] | None = None,
-) -> list[Claim]:
-    """Up to ``most`` received jobs, or running ones whose lease ran out, oldest first, now this ``owner``'s.
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """On whose behalf jobs are taken, and for how long. ``small``: event types of which ``together`` share a slot."""
 
-    ``only``: event types; then only jobs of these that nobody has tried yet.
+    service: Service
+    owner: str
+    lease: timedelta
+    small: frozenset[str]
+    together: int
+
+
+async def take(
+    connection: Connection, taker: Taker, slots: int, ids: Sequence[UUID] | None = None, via: Via | None = None
+) -> tuple[list[UUID], list[Claim]]:
+    """Receive ``ids``, and claim received jobs, or running ones whose lease ran out, oldest first: one for each slot,
+    and small ones more. One round trip, in no transaction of the caller's: its commit does not wait for the disk.
+
+    Returns those of ``ids`` that were new, and the claims, small ones that share at the end; without new ones no claim.
     """
-    asked = (service, most, owner, lease)
-    rows = await (connection.fetch(CLAIM, *asked) if only is None else connection.fetch(CLAIM_SMALL, *asked, only))
-    return [
-        Claim(
-            id=row["id"],
-            fence=row["fence"],
-            attempts=row["attempts"],
-            kind=row["kind"],
-            subject=row["subject"],
-            asked_by=row["asked_by"],
-            via=Via(row["via"]),
-            queued_at=row["queued_at"],
-            stream_version=row["stream_version"],
-            type=row["type"],
-            data=row["data"],
-            metadata=row["metadata"],
-        )
-        for row in rows
-    ]
+    rows = await connection.fetch(
+        TAKE, taker.service, ids, via, slots, taker.owner, taker.lease, list(taker.small), taker.together - 1
+    )
+    return [row["received"] for row in rows if row["received"]], [_claim(row) for row in rows if row["id"]]
+
+
+def _claim(row: asyncpg.Record) -> Claim:
+    return Claim(
+        id=row["id"],
+        fence=row["fence"],
+        attempts=row["attempts"],
+        kind=row["kind"],
+        subject=row["subject"],
+        asked_by=row["asked_by"],
+        via=Via(row["via"]),
+        queued_at=row["queued_at"],
+        stream_version=row["stream_version"],
+        type=row["type"],
+        data=row["data"],
+        metadata=row["metadata"],
+    )
 
 
 async def renew(connection: Connection, claimed: Claim, lease: timedelta) -> bool:

@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 import structlog
 
 from chassis import jobs, notify
 from chassis.brake import Brake
-from chassis.database import Connection, Database
+from chassis.database import Database
 from chassis.errors import Contended, Unavailable
 from chassis.execution import Execution
-from chassis.jobs import Claim
+from chassis.jobs import Claim, Taker
 from chassis.work import LongWork, Work
 from contracts.jobs import Job, Kind, Service, Via
 
@@ -42,10 +41,9 @@ class Runner:
         self._database = database
         self._notifier = notifier
         self.service = service
-        self._small = frozenset[str]().union(*(how.small for how in work.values() if isinstance(how, Work)))
-        self._owner = owner
+        small = frozenset[str]().union(*(how.small for how in work.values() if isinstance(how, Work)))
+        self._taker = Taker(service, owner, timedelta(seconds=lease_s), small, TOGETHER)
         self._free = at_once
-        self._lease = timedelta(seconds=lease_s)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._claiming = True
@@ -56,7 +54,7 @@ class Runner:
             notifier,
             service,
             {kind.value: how for kind, how in work.items()},
-            lease=self._lease,
+            lease=self._taker.lease,
             brake=self._brake,
         )
 
@@ -66,18 +64,8 @@ class Runner:
         Not durable on purpose: what a crash forgets is still queued, and the sweep brings it again.
         Returns those that were new. Raises ``Unavailable`` when the database is away; nothing is then received.
         """
-        slots = self._take_slots(len(ids))
-        claims: list[Claim] = []
-        try:
-            async with self._database.transaction(durable=False) as connection:
-                received = await jobs.receive(connection, self.service, ids, via)
-                if received and slots:
-                    claims = await self._claim(connection, slots, alone=len(received) <= slots)
-        except BaseException:
-            self._give_back(slots)
-            raise
-        self._start(claims, slots)
-        if len(claims) < len(received):
+        received, claims = await self._take(self._take_slots(len(ids)), ids, via)
+        if set(received) - {claimed.id for claimed in claims}:
             self._more_may_wait = True
             self._wake.set()
         for id_ in received:
@@ -94,9 +82,9 @@ class Runner:
         while self._claiming:
             self._wake.clear()
             try:
-                slots = self._take_slots(self._free)
-                if slots:
-                    await self._claim_and_start(slots)
+                if slots := self._take_slots(self._free):
+                    _, claims = await self._take(slots)
+                    self._more_may_wait = len(claims) >= slots
             except (Unavailable, Contended) as error:
                 log.warning("runner.interrupted", reason=str(error))
             await _wait_for(self._wake, POLL_S)
@@ -133,27 +121,21 @@ class Runner:
     def _give_back(self, slots: int) -> None:
         self._free += slots
 
-    async def _claim(self, connection: Connection, slots: int, *, alone: bool = False) -> list[Claim]:
-        """One job for each slot, and for each small one more of them unless it stands ``alone``."""
-        hold = partial(jobs.claim, connection, self.service, owner=self._owner, lease=self._lease)
-        claims = await hold(slots)
-        self._more_may_wait = len(claims) == slots
-        if small := 0 if alone else sum(self._shares(claimed) for claimed in claims):
-            claims += await hold(small * (TOGETHER - 1), only=self._small)
-        return claims
-
-    def _shares(self, claimed: Claim) -> bool:
-        # What has failed before, or killed its worker, does not take others with it again.
-        return claimed.type in self._small and claimed.attempts == 1
-
-    async def _claim_and_start(self, slots: int) -> None:
+    async def _take(
+        self, slots: int, ids: Sequence[UUID] | None = None, via: Via | None = None
+    ) -> tuple[list[UUID], list[Claim]]:
         try:
-            async with self._database.transaction(durable=False) as connection:
-                claims = await self._claim(connection, slots)
+            async with self._database.connection() as connection:
+                received, claims = await jobs.take(connection, self._taker, slots, ids, via)
         except BaseException:
             self._give_back(slots)
             raise
         self._start(claims, slots)
+        return received, claims
+
+    def _shares(self, claimed: Claim) -> bool:
+        # What has failed before, or killed its worker, does not take others with it again.
+        return claimed.type in self._taker.small and claimed.attempts == 1
 
     def _start(self, claims: Sequence[Claim], slots: int) -> None:
         small = [claimed for claimed in claims if self._shares(claimed)]
