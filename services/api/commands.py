@@ -82,7 +82,7 @@ async def asking(
         route=f"{request.method} {request.url.path}",
         key=idempotency_key,
         wait_s=preferred_wait_s(prefer, at_most=MAX_PREFERRED_WAIT_S),
-        correlation_id=request.state.correlation_id,
+        correlation_id=UUID(request.state.correlation_id),
         traceparent=tracing.traceparent(request.headers.get("traceparent")),
     )
 

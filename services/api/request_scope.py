@@ -3,11 +3,14 @@ what browsers must not do."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import cache
 from uuid import UUID
 
 import structlog
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from chassis import telemetry
 from chassis.problems import problem
@@ -67,6 +70,7 @@ class RequestScope:
         self._admission = admission
         self._is_signed_in = is_signed_in
         self._import_max_bytes = import_max_bytes
+        telemetry.HTTP_IN_HAND.set_function(lambda: admission.in_hand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +79,9 @@ class RequestScope:
         headers = dict(scope["headers"])
         correlation_id = _correlation_id(headers.get(CORRELATION_HEADER))
         scope.setdefault("state", {})["correlation_id"] = correlation_id
-        added = [(CORRELATION_HEADER, str(correlation_id).encode()), *SECURITY]
+        # Not unbound: the server runs each request in a task, and so a context, of its own.
+        structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+        added = [(CORRELATION_HEADER, correlation_id.encode()), *SECURITY]
         method = scope["method"]
         status = 500
         began = time.perf_counter()
@@ -93,16 +99,13 @@ class RequestScope:
             await send(message)
 
         try:
-            with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
-                app = (await self._refusal(scope, headers) or self._within_limit) if admitted else _too_busy()
-                await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
+            app = (await self._refusal(scope, headers) or self._within_limit) if admitted else _too_busy()
+            await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         finally:
             if holds:
                 self._admission.leave()
-            telemetry.HTTP_IN_HAND.set(self._admission.in_hand)
             route = getattr(scope.get("route"), "path", "unknown")
-            label = method if method in METHODS else "other"
-            telemetry.HTTP_REQUESTS.labels(label, route, status).observe(time.perf_counter() - began)
+            _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
 
     def _limit(self, scope: Scope) -> int:
@@ -188,8 +191,14 @@ def _sign_in_first() -> ASGIApp:
     return problem(401, "Sign in before sending so much.", headers={"WWW-Authenticate": "Bearer"})
 
 
-def _correlation_id(given: bytes | None) -> UUID:
-    try:
-        return UUID((given or b"").decode())
-    except ValueError:
-        return uuid7()
+@cache
+def _series(method: str, route: str, status: int) -> Histogram:
+    """Looked up once each: as many as there are routes, methods and statuses."""
+    return telemetry.HTTP_REQUESTS.labels(method, route, status)
+
+
+def _correlation_id(given: bytes | None) -> str:
+    if given is not None:
+        with suppress(ValueError):
+            return str(UUID(given.decode()))
+    return str(uuid7())
