@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from chassis import tracing
-from chassis.errors import Contended, OutcomeUnknown, Unavailable
+from chassis.errors import Contended, Exhausted, OutcomeUnknown, Unavailable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -27,6 +27,7 @@ CHECKOUT_TIMEOUT_S = 10.0
 # SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x), read-only
 # standby (25006). Source: PostgreSQL 18, appendix A.
 _AWAY = ("08", "53", "57P01", "57P02", "57P03", "25006")
+_EXHAUSTED = ("53100", "53200", "53400")
 _LOST_TO_ANOTHER = ("40001", "40P01", "55P03")
 
 
@@ -54,7 +55,7 @@ class Database:
             except BaseException as error:
                 # A statement cut off midway (a cancelled request) leaves the connection in an unknown state; after a
                 # failover an old one leads to a server that is read-only for good.
-                if isinstance(error, Unavailable) or driver.is_closed() or driver.is_in_transaction():
+                if not _is_over(driver) and (isinstance(error, Unavailable) or driver.is_in_transaction()):
                     driver.terminate()
                 raise
 
@@ -85,7 +86,7 @@ class Database:
                         raise
             except asyncpg.InterfaceError:
                 # On a closed connection it is rolled back already: that it cannot be must not hide why.
-                if failure is None or not driver.is_closed():
+                if failure is None or not _is_over(driver):
                     raise
                 raise failure  # noqa: B904
 
@@ -142,6 +143,13 @@ async def _acquired(pool: "asyncpg.Pool[asyncpg.Record]") -> "PoolConnectionProx
         raise Unavailable("the database cannot be reached") from error
 
 
+def _is_over(driver: Connection) -> bool:
+    try:
+        return driver.is_closed()
+    except asyncpg.InterfaceError:
+        return True  # so much that the pool has taken it back
+
+
 async def _given_back(pool: "asyncpg.Pool[asyncpg.Record]", driver: "PoolConnectionProxy[asyncpg.Record]") -> None:
     try:
         await pool.release(driver)
@@ -188,13 +196,15 @@ def translated(driver: Any = None) -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
+        if state in _EXHAUSTED and driver is not None:
+            raise Exhausted("the database has run out of something") from error
         if state.startswith(_AWAY):
             raise _lost(driver) from error
         if state in _LOST_TO_ANOTHER:
             raise Contended(str(error)) from error
         raise
     except asyncpg.InterfaceError as error:
-        if driver is not None and driver.is_closed():
+        if driver is not None and _is_over(driver):
             raise _lost(driver) from error
         raise
     except (ConnectionError, TimeoutError, asyncpg.InternalClientError) as error:
@@ -204,6 +214,6 @@ def translated(driver: Any = None) -> Iterator[None]:
 
 def _lost(driver: Any) -> Unavailable:
     """A connection that was had and is gone may have taken a commit with it; one that never was has not."""
-    if driver is not None and driver.is_closed():
+    if driver is not None and _is_over(driver):
         return OutcomeUnknown("the database connection was lost")
     return Unavailable("the database cannot be reached")
