@@ -18,14 +18,16 @@ MAX_CANARY_AGE_S = 3.0
 MAX_OUTBOX_AGE_S = 2.0
 MAX_QUEUED_AGE_S = 3.0
 
-# Index scans on outbox_lane and job_unfinished, first row each. Only the jobs' lane counts: a flood in the other
-# delays no job.
+# Index scans, first row each; of the outbox, the first that the relay would take (1.3 ms with 500 rows of a quarantined
+# key before it and 100,000 behind). Only the jobs' lane counts: a flood in the other delays no job.
 SAMPLE = """
 SELECT s.service,
        extract(epoch FROM clock_timestamp() - c.sent_at)::float8 AS canary_age_s,
        extract(epoch FROM clock_timestamp() -
-           (SELECT queued_at FROM es.outbox WHERE lane = 0 AND quarantined_at IS NULL ORDER BY id LIMIT 1))::float8
-           AS outbox_age_s,
+           (SELECT queued_at FROM es.outbox o WHERE lane = 0 AND quarantined_at IS NULL
+               AND NOT EXISTS (SELECT FROM es.outbox q
+                                WHERE q.key = o.key AND q.topic = o.topic AND q.quarantined_at IS NOT NULL)
+             ORDER BY id LIMIT 1))::float8 AS outbox_age_s,
        extract(epoch FROM clock_timestamp() -
            (SELECT queued_at FROM es.job j WHERE j.service = s.service AND j.finished_at IS NULL AND j.state = 'queued'
              ORDER BY seq LIMIT 1))::float8 AS queued_age_s

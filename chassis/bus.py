@@ -47,9 +47,10 @@ SILENT_CHECKS = 4
 CANARY_IS_FRESH = """
 SELECT coalesce((SELECT seen_at > clock_timestamp() - interval '15 s' FROM es.canary WHERE service = $1), false)
 """
-# The outbox is (nearly) empty, so the canaries do leave.
+# The canaries do leave: the outbox is (nearly) empty, or, where rows of a quarantined key stay in it, others see them.
 RELAY_SENDS = """
 SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND queued_at < clock_timestamp() - interval '5 s')
+    OR EXISTS (SELECT FROM es.canary WHERE service <> $1 AND sent_at > clock_timestamp() - interval '5 s')
 """
 
 Receive = Callable[[Sequence[UUID]], Awaitable[object]]
@@ -227,7 +228,7 @@ class Consumer:
             try:
                 async with self._database.connection() as connection:
                     fresh = await connection.fetchval(CANARY_IS_FRESH, self._service)
-                    sent = await connection.fetchval(RELAY_SENDS)
+                    sent = await connection.fetchval(RELAY_SENDS, self._service)
             except Unavailable:
                 continue
             silent = 0 if fresh or not sent or not await broker.ping(timeout=2) else silent + 1

@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from chassis import tracing
-from chassis.errors import Contended, OutcomeUnknown, Unavailable
+from chassis.errors import Contended, Exhausted, OutcomeUnknown, Unavailable
 from chassis.watched_connection import WatchedConnection
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ CHECKOUT_TIMEOUT_S = 10.0
 # SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x), read-only
 # standby (25006). Source: PostgreSQL 18, appendix A.
 _AWAY = ("08", "53", "57P01", "57P02", "57P03", "25006")
+_EXHAUSTED = ("53100", "53200", "53400")
 _LOST_TO_ANOTHER = ("40001", "40P01", "55P03")
 
 
@@ -197,6 +198,8 @@ def translated(driver: Any = None) -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
+        if state in _EXHAUSTED and driver is not None:
+            raise Exhausted("the database has run out of something") from error
         if state.startswith(_AWAY):
             raise _lost(driver) from error
         if state in _LOST_TO_ANOTHER:

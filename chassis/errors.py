@@ -54,5 +54,9 @@ class OutcomeUnknown(Unavailable):
     """The connection was lost on the way: what was asked for may have been committed, or not."""
 
 
+class Exhausted(Unavailable):
+    """Postgres ran out of memory, disk or a limit midway: everybody's trouble, or the doing of what was asked for."""
+
+
 class Fenced(Exception):
     """Somebody else runs this job now: what was done for it is rolled back and forgotten."""

@@ -18,7 +18,7 @@ from chassis.event_store import Cause
 from chassis.jobs import Claim
 from chassis.lease import holding
 from chassis.progress import Progress
-from chassis.retrying import until_database_is_back, while_contended
+from chassis.retrying import unless_its_own_doing, until_database_is_back, while_contended
 from chassis.work import Handle, LongWork, Outcome, Work
 from contracts.catalogue import UnknownEvent
 from contracts.jobs import Service, State
@@ -110,7 +110,8 @@ class Execution:
                 raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
             if claimed.kind not in self._work:
                 raise Refused(f"this release of {self._service} does not know how to do {claimed.kind!r}")
-            await until_database_is_back(partial(self._attempt, claimed, progress))
+            attempt = partial(self._attempt, claimed, progress)
+            await unless_its_own_doing(attempt, self._database, most=MAX_ATTEMPTS)
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
@@ -121,7 +122,8 @@ class Execution:
         async with self._prepared(claimed, progress) as handle:
             # Again and again without preparing anew: what is prepared may be committed already.
             effect = partial(self._effect, claimed, handle)
-            await until_database_is_back(partial(while_contended, effect, most=MAX_ATTEMPTS))
+            effect = partial(while_contended, effect, most=MAX_ATTEMPTS)
+            await unless_its_own_doing(effect, self._database, most=MAX_ATTEMPTS)
 
     def _prepared(self, claimed: Claim, progress: Progress | None) -> AbstractAsyncContextManager[Handle]:
         work = self._work[claimed.kind]

@@ -2,9 +2,11 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from chassis.brake import BRAKE_AFTER_DEAD
 from chassis.database import Connection
@@ -167,6 +169,49 @@ async def test_a_lost_database_connection_costs_no_attempt(
         await owner.execute("SELECT pg_advisory_unlock_all()")
         job = await waited(runner, UUID(job_id), timeout_s=20)
     assert job is not None
+    assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+
+
+def breaking_off(statement: str, *, times: int = 1_000) -> Work:
+    """The real evaluation, after Postgres ended it in the middle of ``statement`` ``times`` times."""
+    left = [times]
+
+    async def handle(connection: Connection, claimed: Claim) -> Outcome:
+        if left[0]:
+            left[0] -= 1
+            await connection.execute(statement)
+        return await handlers.evaluate(connection, claimed)
+
+    return Work(handle=handle, failed=handlers.failed)
+
+
+# Once off: one that runs is not shortened (PostgreSQL 18).
+KILLS_ITSELF = "SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = '100ms'; SELECT pg_sleep(10)"
+NO_DISK = "DO $$ BEGIN RAISE 'no space left on device' USING ERRCODE = 'disk_full'; END $$"
+
+
+@pytest.mark.parametrize("statement", [KILLS_ITSELF, NO_DISK], ids=["kills-its-connection", "fills-the-disk"])
+async def test_a_job_that_makes_the_database_break_off_is_given_up(api: Api, database_url: str, statement: str) -> None:
+    killer, good = await asked(api), await asked(api)
+    async with working(database_url, work=breaking_off(statement, times=MAX_ATTEMPTS), at_once=1) as runner:
+        first, second = await done(runner, killer, good)
+    assert (first.state, first.dead, first.attempts) == (State.FAILED, True, 1)
+    assert first.error == "given up: the database broke it off 6 times, and was well each time"
+    assert second.state is State.SUCCEEDED
+
+
+async def test_while_the_database_has_no_room_for_anybody_a_job_waits(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    # The nearest to a full disk that leaves the other tests theirs.
+    in_this = f"ALTER ROLE placewire_eligibility IN DATABASE {urlsplit(database_url).path[1:]}"
+    await owner.execute(f"{in_this} SET temp_file_limit = 0")
+    try:
+        async with working(database_url, work=breaking_off(NO_DISK, times=MAX_ATTEMPTS + 1)) as runner:
+            [job] = await done(runner, job_id)
+    finally:
+        await owner.execute(f"{in_this} RESET temp_file_limit")
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
 
 
