@@ -183,6 +183,9 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
     assert needed <= given - 10, "ten are for superusers, KEDA, and whoever looks"
 
 
+# As CloudNativePG labels them: instances also inherit what the Cluster says, pods of its jobs do not.
+JOB = {"cnpg.io/cluster": "placewire-postgres", "cnpg.io/jobRole": "join"}
+INSTANCE = {"cnpg.io/cluster": "placewire-postgres", "placewire.dev/part": "postgres"}
 POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate")
 ARROWS = (
     {("api", "eligibility", 5001), ("api", "exporter", 5002), ("api", "maintenance", 5003)}
@@ -198,7 +201,7 @@ def test_only_the_arrows_of_the_picture_are_allowed(built: Built, overlay: str) 
     bus = 9092 if overlay == "local" else 9093
     pods = {labels_of(template)["app.kubernetes.io/name"]: labels_of(template) for _, template in workloads(manifests)}
     if overlay == "production":
-        pods |= {part: {"placewire.dev/part": part} for part in ("postgres", "kafka")}
+        pods |= {"postgres": INSTANCE, "kafka": {"placewire.dev/part": "kafka"}}
     policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
     ports = {each.model_fields["port"].default for each in OURS.values()} | {5432, 9092, 9093, 80}
     allowed = {
@@ -207,6 +210,17 @@ def test_only_the_arrows_of_the_picture_are_allowed(built: Built, overlay: str) 
         if _passes(policies, "egress", pods[a], pods[b], port) and _passes(policies, "ingress", pods[b], pods[a], port)
     }
     assert allowed == ARROWS
+
+
+def test_the_jobs_that_make_an_instance_are_let_through(built: Built) -> None:
+    manifests = built["production"]
+    cluster = one(manifests, "Cluster", INSTANCE["cnpg.io/cluster"])
+    assert cluster["spec"]["inheritedMetadata"]["labels"].items() >= INSTANCE.items() - JOB.items()
+    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    assert _passes(policies, "egress", JOB, INSTANCE, 5432), "a copy is made of another instance"
+    assert _passes(policies, "ingress", INSTANCE, JOB, 5432)
+    assert _passes(policies, "egress", JOB, {}, 6443), "it asks the Kubernetes API for its cluster"
+    assert not _passes(policies, "egress", JOB, {}, 5000)
 
 
 def _passes(policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int) -> bool:
