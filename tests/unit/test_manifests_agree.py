@@ -161,6 +161,22 @@ def test_consumers_are_at_most_as_many_as_partitions(built: Built, name: str) ->
     assert scaled == {"api"}
 
 
+def test_keda_signs_in_at_kafka(built: Built) -> None:
+    """Its scaler reads the user from a TriggerAuthentication and from nowhere else; it knows no default that Kafka 4
+    would talk to."""
+    manifests = built["production"]
+    spec = one(manifests, "TriggerAuthentication", "kafka")["spec"]
+    found = {each["parameter"]: each for each in spec["configMapTargetRef"] + spec["secretTargetRef"]}
+    assert found.keys() == {"username", "password", "ca"}
+    user = one(manifests, "ConfigMap", found["username"]["name"])["data"][found["username"]["key"]]
+    assert one(manifests, "KafkaUser", user)["metadata"]["name"] == found["password"]["name"]
+    triggers = [it for each in manifests if each["kind"] == "ScaledObject" for it in each["spec"]["triggers"]]
+    for trigger in (each for each in triggers if each["type"] == "kafka"):
+        assert trigger["authenticationRef"] == {"name": "kafka"}
+        assert not {"username", "password"} & trigger["metadata"].keys()
+        assert tuple(map(int, trigger["metadata"]["version"].split("."))) >= (2, 1)
+
+
 @pytest.mark.parametrize("overlay", ["local", "production"])
 def test_the_database_has_connections_for_all(built: Built, overlay: str) -> None:
     manifests, needed = built[overlay], 0
