@@ -118,7 +118,7 @@ LOGIN = "postgresql://placewire_api:hunter2@db/placewire"
     ids=lambda value: value.replace("/", ".") if isinstance(value, str) else "",
 )
 def test_what_is_broken_is_refused(built: Built, what: str, change: Callable[[Manifest], None], told: str) -> None:
-    manifests = copy.deepcopy(built["production"])
+    manifests = copy.deepcopy(built["everything"])
     change(one(manifests, *what.split()))
     problems = [problem for check in house.IN_PRODUCTION for problem in check(manifests)]
     assert any(told in problem for problem in problems), problems

@@ -78,7 +78,7 @@ def test_addresses_are_those_of_the_services(built: Built, name: str) -> None:
     assert one(manifests, "Service", name)["spec"]["ports"][0]["port"] == port
 
 
-@pytest.mark.parametrize("overlay", ["local", "production"])
+@pytest.mark.parametrize("overlay", ["local", "everything"])
 def test_every_secret_that_is_read_is_made(built: Built, overlay: str) -> None:
     manifests = built[overlay]
     made: dict[str, set[str]] = {}
@@ -100,9 +100,39 @@ def test_every_secret_that_is_read_is_made(built: Built, overlay: str) -> None:
                 assert keys <= made[source.get("name") or source["secretName"]], title(manifest)
 
 
-def test_local_secrets_are_not_for_git() -> None:
-    file = "deploy/k8s/overlays/local/secrets.env"
-    assert file in {line.replace("*", "local") for line in (ROOT / ".gitignore").read_text().splitlines()}
+def test_by_hand_the_same_secrets_are_made(built: Built) -> None:
+    """The examples in production have what External Secrets would bring."""
+    for file, name in (("secrets", "placewire-secrets"), ("owner", "placewire-postgres-owner")):
+        lines = (DEPLOY / "k8s" / "overlays" / "production" / f"{file}.env.example").read_text().splitlines()
+        by_hand = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        template = one(built["everything"], "ExternalSecret", name)["spec"]["target"]["template"]["data"]
+        word = re.compile(r"replace-me-[a-z-]+|\{\{.*?\}\}")
+        assert {key: word.sub("*", value) or "*" for key, value in by_hand.items()} == {
+            key: word.sub("*", value) for key, value in template.items()
+        }
+
+
+def test_production_needs_no_operator_that_has_no_definition_here(built: Built) -> None:
+    """An API server takes all of an `apply` or fails: kinds of operators that a cluster may lack are not the default."""
+    kinds = {each["kind"] for each in built["production"]}
+    assert "ExternalSecret" not in kinds
+    assert "ExternalSecret" in {each["kind"] for each in built["everything"]}
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    theirs = [each for each in built["everything"] if each["kind"] == "ExternalSecret"]
+    for each in theirs:
+        target = each["spec"]["target"]
+        assert f"`{target['name']}`" in text
+    for name in ("placewire-storage", "placewire-backup"):
+        keys = one(theirs, "ExternalSecret", name)["spec"]["target"]["template"]["data"]
+        assert all(f"`{key}`" in text for key in keys)
+
+
+@pytest.mark.parametrize(
+    "file", [f"deploy/k8s/overlays/{name}.env" for name in ("local/secrets", "production/secrets", "production/owner")]
+)
+def test_secrets_are_not_for_git(file: str) -> None:
+    folder = file.split("/")[3]
+    assert file in {line.replace("*", folder) for line in (ROOT / ".gitignore").read_text().splitlines()}
     git = shutil.which("git")
     if git and (ROOT / ".git").exists():
         ignored = subprocess.run([git, "check-ignore", "--quiet", file], cwd=ROOT, check=False)
@@ -119,7 +149,7 @@ def test_secrets_are_made_once_and_each_is_another(overlays: Path, tmp_path: Pat
     for name in OURS:
         assert f":{values[f'placewire_{name}_password']}@" in values[f"{name}_database_url"]
     again = subprocess.run(
-        ["python3", str(overlays / "local" / "make_secrets.py")], capture_output=True, text=True, check=False
+        ["python3", str(overlays / "make_secrets.py")], capture_output=True, text=True, check=False
     )
     assert again.returncode == 1
     assert "is there already" in again.stderr
