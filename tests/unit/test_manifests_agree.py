@@ -113,7 +113,7 @@ def test_by_hand_the_same_secrets_are_made(built: Built) -> None:
 
 
 def test_production_needs_no_operator_that_has_no_definition_here(built: Built) -> None:
-    """An API server takes all of an `apply` or fails: kinds of operators that a cluster may lack are not the default."""
+    """`kubectl apply` fails for a kind that the API server does not know."""
     kinds = {each["kind"] for each in built["production"]}
     assert "ExternalSecret" not in kinds
     assert "ExternalSecret" in {each["kind"] for each in built["everything"]}
@@ -148,9 +148,7 @@ def test_secrets_are_made_once_and_each_is_another(overlays: Path, tmp_path: Pat
     assert len(set(words)) == len(words) == 8
     for name in OURS:
         assert f":{values[f'placewire_{name}_password']}@" in values[f"{name}_database_url"]
-    again = subprocess.run(
-        ["python3", str(overlays / "make_secrets.py")], capture_output=True, text=True, check=False
-    )
+    again = subprocess.run(["python3", str(overlays / "make_secrets.py")], capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert "is there already" in again.stderr
 
