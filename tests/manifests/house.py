@@ -176,7 +176,7 @@ def trusting(manifests: Sequence[Manifest]) -> Iterator[str]:
             for name, value in environment(container, manifests).items():
                 named = name in ("PGSSLROOTCERT", "SECRETS_DIR") or (
                     name == "KAFKA_SSL_CA_FILE" and "placewire.dev/needs-kafka" in labels_of(template)
-                    and container["name"] == "server"
+                    and container["name"] in ("server", "command")
                 )  # fmt: skip
                 if named and not any(value == path or value.startswith(f"{path}/") for path in mounted):
                     yield f"{title(manifest)}: {container['name']} has {name}={value}, and no such volume"

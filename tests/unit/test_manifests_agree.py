@@ -174,6 +174,49 @@ def test_kafka_users_may_do_what_their_process_does_and_nothing_else(built: Buil
         assert variables["KAFKA_SASL_USERNAME"] == f"placewire-{service}"
 
 
+def operators_pod(manifests: Sequence[Manifest]) -> dict[str, Any]:
+    found: dict[str, Any] = one(manifests, "CronJob", "operator")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_whoever_operates_has_what_the_doctor_looks_at(built: Built, overlay: str) -> None:
+    manifests = built[overlay]
+    assert one(manifests, "CronJob", "operator")["spec"]["suspend"] is True
+    pod = operators_pod(manifests)
+    (container,) = pod["containers"]
+    assert container["args"] == ["doctor", "--queue"]
+    (secrets,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
+    files = {item["path"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]}
+    assert files >= {"database_url", "migration_database_url", "jwt_secret", "internal_secret"}
+    assert {"STORAGE_URL", "KAFKA_BOOTSTRAP_SERVERS"} <= environment(container, manifests).keys()
+    if overlay == "local":
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert environment(container, manifests)["STORAGE_URL"].removeprefix("file://") in mounts
+        return
+    assert any("secretRef" in source for source in container["envFrom"])
+    assert "kafka_sasl_password" in files
+    user = one(manifests, "KafkaUser", environment(container, manifests)["KAFKA_SASL_USERNAME"])
+    (acl,) = user["spec"]["authorization"]["acls"]
+    assert (acl["resource"]["type"], acl["operations"]) == ("topic", ["Describe", "DescribeConfigs"])
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="NOT TESTED: there is no kubectl")
+def test_the_job_by_hand_becomes_one_to_enter(built: Built, tmp_path: Path) -> None:
+    """The patch in the document, on the Job that `kubectl create job --from=cronjob/operator` makes."""
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    (patch,) = re.findall(r"--patch '([^']+)'", text)
+    template = one(built["production"], "CronJob", "operator")["spec"]["jobTemplate"]
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "by-hand"}, **template}
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump(job))
+    command = ["kubectl", "patch", "--local", "--filename", str(file), "--type=json", "--patch", patch, "--output=yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    container = yaml.safe_load(done.stdout)["spec"]["template"]["spec"]["containers"][0]
+    assert (container["command"], container.get("args")) == (["sleep", "3600"], None)
+
+
 @pytest.mark.parametrize("name", ["eligibility", "exporter"])
 def test_consumers_are_at_most_as_many_as_partitions(built: Built, name: str) -> None:
     scaler = one(built["production"], "ScaledObject", name)["spec"]
@@ -230,11 +273,11 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
 # As CloudNativePG labels them: instances also inherit what the Cluster says, pods of its jobs do not.
 JOB = {"cnpg.io/cluster": "placewire-postgres", "cnpg.io/jobRole": "join"}
 INSTANCE = {"cnpg.io/cluster": "placewire-postgres", "placewire.dev/part": "postgres"}
-POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate")
+POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate", "operator")
 ARROWS = (
     {("api", "eligibility", 5001), ("api", "exporter", 5002), ("api", "maintenance", 5003)}
     | {(name, "postgres", 5432) for name in POSTGRES}
-    | {(name, "kafka", "bus") for name in ("eligibility", "exporter", "maintenance", "relay")}
+    | {(name, "kafka", "bus") for name in ("eligibility", "exporter", "maintenance", "relay", "operator")}
 )
 
 
