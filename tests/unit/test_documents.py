@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from chassis import telemetry
 from chassis.relay_process import RelaySettings
+from chassis.settings import ProcessSettings
 from cli.main import app
 from services.api.settings import ApiSettings
 from services.eligibility.settings import EligibilitySettings
@@ -26,7 +27,7 @@ EXPECTED = {
     "architecture", "deployment", "operations", "api", "quick-reference", "runbooks", "reliability", "scaling",
 }  # fmt: skip
 QUICK = (ROOT / "docs" / "quick-reference.md").read_text()
-OURS = {
+OURS: dict[str, type[ProcessSettings]] = {
     "api": ApiSettings,
     "eligibility": EligibilitySettings,
     "exporter": ExporterSettings,
