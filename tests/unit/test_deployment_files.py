@@ -157,6 +157,14 @@ def test_units_are_understood_and_hardened(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_units_python_is_not_in_a_home() -> None:
+    """They see no home (ProtectHome), and uv would put a Python that it fetches into root's."""
+    assert "ProtectHome=yes" in (UNITS / "placewire-.service.d" / "common.conf").read_text()
+    guide = (ROOT / "docs" / "deployment.md").read_text().split("## On a plain machine")[1]
+    exported = guide.index("export UV_PYTHON_INSTALL_DIR=/opt/placewire/")
+    assert exported < guide.index("uv sync")
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_each_service_has_a_unit_and_a_line_in_the_procfile(name: str) -> None:
     unit = (UNITS / f"placewire-{name}.service").read_text()

@@ -20,7 +20,7 @@ from services.api.settings import ApiSettings
 from services.eligibility.settings import EligibilitySettings
 from services.exporter.settings import ExporterSettings
 from services.maintenance.settings import MaintenanceSettings
-from tests.manifests import rules
+from tests.manifests import rules, schemas
 from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, one, title
 from tests.manifests.pods import environment, labels_of, selects, workloads
 
@@ -308,6 +308,29 @@ def test_the_jobs_that_make_an_instance_are_let_through(built: Built) -> None:
     assert _passes(policies, "ingress", INSTANCE, JOB, 5432)
     assert _passes(policies, "egress", JOB, {}, 6443), "it asks the Kubernetes API for its cluster"
     assert not _passes(policies, "egress", JOB, {}, 5000)
+
+
+def test_a_gateway_beside_its_gateway_reaches_the_api_alone(built: Built) -> None:
+    """Some put the pods of a Gateway into its namespace: there the default deny would hold for them."""
+    manifests = built["production"]
+    beside = {"gateway.networking.k8s.io/gateway-name": one(manifests, "Gateway", "placewire")["metadata"]["name"]}
+    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    api = {"app.kubernetes.io/name": "api"}
+    assert _passes(policies, "egress", beside, api, 5000)
+    assert _passes(policies, "ingress", api, beside, 5000)
+    assert _passes(policies, "ingress", beside, {}, 8443)
+    assert not _passes(policies, "egress", beside, INSTANCE, 5432)
+    assert not _passes(policies, "ingress", {"app.kubernetes.io/name": "exporter"}, beside, 5002)
+
+
+def test_the_rules_for_an_identity_of_the_cloud_are_ready() -> None:
+    """Those that stand commented out beside the one that keeps pods from the addresses of the node."""
+    text = (DEPLOY / "k8s" / "overlays" / "production" / "storage.yaml").read_text()
+    policy = yaml.safe_load(text.replace("    # - {", "    - {"))
+    assert list(schemas.of_kubernetes(policy)) == []
+    opened = [each["to"][0]["ipBlock"]["cidr"] for each in policy["spec"]["egress"][1:]]
+    assert {"169.254.170.23/32", "169.254.169.254/32"} <= set(opened)
+    assert len(yaml.safe_load(text)["spec"]["egress"]) == 1
 
 
 def _passes(policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int) -> bool:
