@@ -46,8 +46,10 @@ k8s-validate: ## Build every overlay of deploy/k8s and check it, without a clust
 k8s-rules: ## Make the PrometheusRule of deploy/prometheus/rules
 	$(RUN) python -m tests.manifests.rules
 
-k8s-secrets: ## Make the secrets of deploy/k8s/overlays/local, once
-	python3 deploy/k8s/overlays/local/make_secrets.py
+OVERLAY ?= local
+
+k8s-secrets: ## Make the secrets of an overlay of deploy/k8s, once (OVERLAY=local)
+	OVERLAY="$(OVERLAY)" python3 deploy/k8s/overlays/make_secrets.py
 
 lint: ## Style, types, architecture, dependencies
 	$(RUN) ruff format --check .

@@ -17,6 +17,8 @@ MADE = ("jwt_secret", "internal_secret", "postgres_password", "grafana_password"
 MIN_LENGTH = 32
 # The folder is the boundary: it is mounted where its process runs, and nowhere else. Whoever runs there may read it.
 READABLE = 0o444
+# One that is made here, and so not mounted: for its owner, and who loads credentials for others.
+OWN_FOLDER = 0o700
 
 SHARED = {"api": ("jwt_secret", "internal_secret")} | dict.fromkeys(
     ("eligibility", "exporter", "maintenance"), ("internal_secret",)
@@ -31,6 +33,7 @@ def write(folder: Path, database_url: str, storage_url: str, given: Mapping[str,
     not given. Raises ``Failure`` for one that is too short to be safe.
     """
     kept = _read(folder / OPERATOR)
+    folder.mkdir(OWN_FOLDER, parents=True, exist_ok=True)
     values, made = {}, []
     for name in MADE:
         value = given.get(name) or kept.get(name)
@@ -77,7 +80,7 @@ def _read(folder: Path) -> dict[str, str]:
 
 def _put(path: Path, value: str) -> None:
     """Whole or not at all: a process may be reading it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(OWN_FOLDER, exist_ok=True)
     scratch = path.with_name(f".{path.name}.new")
     scratch.unlink(missing_ok=True)
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, READABLE), "w") as file:

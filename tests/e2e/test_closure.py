@@ -1,12 +1,16 @@
 """Each service runs with its own dependency group and its own folders, and nothing else."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.system import System
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("contracts", "chassis")
@@ -16,6 +20,9 @@ OF_THE_COMMAND_LINE = (
     "cli.doors.logins, services.api.users.passwords, services.maintenance.sql, migrations.runner, io; "
     "migrations.runner.print_sql(io.StringIO(), None)"
 )
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+# An image is to stay under 250 MB, and python:slim is 125 of them. Code of ours is some.
+MOST_BYTES = 115_000_000
 # What an image of the service holds, and what it runs.
 SERVICES = {
     "api": ("services.api.main", ("services/__init__.py", "services/api")),
@@ -59,8 +66,37 @@ def test_a_service_needs_only_its_own_group_and_folders(name: str, tmp_path: Pat
         check=False,
     )
     assert synced.returncode == 0, synced.stderr
+    _stripped(tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     imported = subprocess.run(
         [str(python), "-c", f"import {module}"], cwd=tmp_path / "app", capture_output=True, text=True, check=False
     )
     assert imported.returncode == 0, imported.stderr
+
+
+def _stripped(environment: Path) -> None:
+    """As the image does it; and then small enough. What is left is loaded afterwards, and must still work."""
+    if shutil.which("strip") is None:
+        return
+    for library in environment.rglob("*.so"):  # a link into uv's cache, which is not to be stripped
+        copy = shutil.copy2(library, library.with_suffix(".copy"))
+        Path(copy).replace(library)
+    (command,) = re.findall(r"^RUN (find /opt/venv .*strip .*)$", DOCKERFILE, re.MULTILINE)
+    subprocess.run(["sh", "-c", command.replace("/opt/venv", str(environment))], check=True)
+    files = (path for path in environment.rglob("*") if path.is_file() and not path.is_symlink())
+    assert sum(path.stat().st_size for path in files if path.suffix != ".pyc") <= MOST_BYTES
+
+
+def test_the_health_check_of_the_image_asks_the_process(system: System) -> None:
+    (command,) = re.findall(r"^HEALTHCHECK .*\n    CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    _python, *arguments = json.loads(command)
+    process = system.start("maintenance")
+
+    def asked() -> int:
+        port = {"PORT": str(system.ports["maintenance"])}
+        done = subprocess.run([sys.executable, *arguments], env=port, capture_output=True, check=False, timeout=20)
+        return done.returncode
+
+    assert asked() == 0
+    process.kill()
+    assert asked() == 1

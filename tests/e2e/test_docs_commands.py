@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +14,19 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from chassis.database import Database
+from cli.sample import seeding
 from devstack.stack import Addresses
 from devstack.unprivileged import programs
+from tests.system import System, as_role
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = {"bash", "sh", "shell", "console", "zsh"}
-# test: run here. ci: CI runs the very same. long: too long for either. The others need what they name.
-MARKS = {"test", "ci", "long", "needs-docker", "needs-cluster", "needs-systemd", "needs-root"}
+# test: run here. needs-api: run here against a running system. ci: CI runs the very same. long: too long for either.
+# The others need what they name.
+MARKS = {"test", "needs-api", "ci", "long", "needs-docker", "needs-cluster", "needs-systemd", "needs-root"}
 
 
 def blocks(document: Path) -> Iterator[tuple[str, str]]:
@@ -75,3 +80,27 @@ async def test_the_commands_that_can_be_tried_work(
     finally:
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
         await admin.close()
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="NOT TESTED: there is no curl, or no jq")
+async def test_the_calls_of_the_api_work(system: System, tmp_path: Path) -> None:
+    """In their order, with the people of `make up`, who can sign in."""
+    (document,) = (each for each in DOCUMENTS if any(mark == "needs-api" for mark, _ in blocks(each)))
+    script = "".join(body for mark, body in blocks(document) if mark == "needs-api")
+    database = Database(as_role(system.database_url, "placewire_api"), pool_size=1, application_name="test")
+    await seeding.seed(database)
+    await database.close()
+    system.start("exporter", wait=False)
+    system.start_all()
+    await system.until_bus_is_trusted()
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    async with system.client() as client:
+        environment = {"PATH": os.environ["PATH"], "API": str(client.base_url).rstrip("/")}
+    done = await asyncio.to_thread(
+        subprocess.run, ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "event: job" in done.stdout
+    assert (folder / "registrations.csv").read_text().count("\n") == 2

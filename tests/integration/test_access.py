@@ -1,9 +1,11 @@
 """Who may call what: every route of the app, every role; and roles and passwords that change."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import asyncpg
 import jwt
@@ -22,6 +24,7 @@ from tests.system import SECRET
 Owner = asyncpg.Connection
 H, C, STAFF, STUDENT = Role.HEAD, Role.COORDINATOR, Role.STAFF, Role.STUDENT
 ALL = {H, C, STAFF, STUDENT}
+API_DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 
 # A new route without a row here fails. None: public.
 MATRIX: dict[str, set[Role] | None] = {
@@ -101,6 +104,16 @@ async def test_every_route_has_a_row_and_says_the_same(api: Api) -> None:
         for method in route.methods or ():
             declared[f"{method} {path}"] = None if access.public else set(access.roles)
     assert declared == MATRIX
+
+
+def test_the_document_of_the_api_has_every_route_and_its_roles() -> None:
+    rows = re.findall(r"^\| `([A-Z]+ /[^`]+)` \| ([^|]+) \| \S.* \|$", API_DOCUMENT.read_text(), re.MULTILINE)
+    said = {
+        call: None if who == "anyone" else ALL if who == "signed in" else {Role(role) for role in who.split(", ")}
+        for call, who in rows
+    }
+    assert said == MATRIX
+    assert len(rows) == len(said)
 
 
 def test_an_app_with_an_undeclared_route_does_not_start() -> None:

@@ -25,6 +25,7 @@ from services.api.settings import ApiSettings
 from tests.system import as_role
 
 Owner = asyncpg.Connection
+ROOT = Path(__file__).parents[2]
 OWNER_URL = "postgresql://postgres@db:5432/placewire"
 
 
@@ -55,6 +56,22 @@ async def test_the_printed_sql_makes_the_database_that_migrate_makes(servers: Ad
     finally:
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
         await admin.close()
+
+
+def test_secrets_are_for_their_owner_and_not_for_git(tmp_path: Path) -> None:
+    """A folder that is there already keeps its rights: in a container it is a volume, for the process's own user."""
+    folder, mounted = tmp_path / "secrets", tmp_path / "secrets" / "api"
+    umask = os.umask(0o022)
+    try:
+        secret_files.write(folder, OWNER_URL, "file:///tmp/x", {})
+        mounted.chmod(0o755)
+        secret_files.write(folder, OWNER_URL, "s3://bucket", {})
+    finally:
+        os.umask(umask)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.iterdir()]}
+    assert modes.pop("api") == 0o755
+    assert set(modes.values()) == {0o700}
+    assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_only_what_is_new_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

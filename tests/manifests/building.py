@@ -35,7 +35,7 @@ def copy_with_secrets(into: Path) -> Path:
     shutil.copytree(DEPLOY, into / "deploy")
     overlays = into / "deploy" / "k8s" / "overlays"
     (overlays / "local" / "secrets.env").unlink(missing_ok=True)
-    runpy.run_path(str(overlays / "local" / "make_secrets.py"), run_name="__main__")
+    runpy.run_path(str(overlays / "make_secrets.py"), run_name="__main__")
     shutil.copytree(overlays / "production", overlays / "everything")
     kustomization = overlays / "everything" / "kustomization.yaml"
     kustomization.write_text(kustomization.read_text().replace("# - ../../components/", "- ../../components/"))

@@ -9,6 +9,8 @@ from tests.manifests.pods import containers, environment, labels_of, selects, wo
 
 # The image writes its settings into itself when it starts; only `local` has it.
 WRITES_TO_ITSELF = {"kafka"}
+# Of an External Secrets template, whose data are a map of strings: sprig's functions of maps take none such.
+OF_OTHER_MAPS = re.compile(r"\{\{[^}]*\b(get|hasKey|dig|keys|values|pick|omit|set|unset|pluck)\s")
 PINNED = re.compile(r"^[^:@]+(:[0-9]+/[^:@]+)?(:v?[0-9][\w.-]*|@sha256:[0-9a-f]{64})$")
 SECRET_NAME = re.compile(r"(PASSWORD|SECRET|TOKEN|KEY)$")
 LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]+@")
@@ -174,15 +176,25 @@ def trusting(manifests: Sequence[Manifest]) -> Iterator[str]:
             for name, value in environment(container, manifests).items():
                 named = name in ("PGSSLROOTCERT", "SECRETS_DIR") or (
                     name == "KAFKA_SSL_CA_FILE" and "placewire.dev/needs-kafka" in labels_of(template)
-                    and container["name"] == "server"
+                    and container["name"] in ("server", "command")
                 )  # fmt: skip
                 if named and not any(value == path or value.startswith(f"{path}/") for path in mounted):
                     yield f"{title(manifest)}: {container['name']} has {name}={value}, and no such volume"
 
 
+def rendered(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """No template of a Secret calls what cannot take its data: the Secret would never be made."""
+    for one in manifests:
+        if one["kind"] != "ExternalSecret":
+            continue
+        for key, template in one["spec"]["target"].get("template", {}).get("data", {}).items():
+            if found := OF_OTHER_MAPS.search(template):
+                yield f"{title(one)}: {key} calls {found[1]}, which takes no map of strings; use index"
+
+
 EVERYWHERE: tuple[Check, ...] = (confined, watched, gated, connected, trusting)
 # `local` has its secrets from a file that git ignores, and its files in a folder.
-IN_PRODUCTION: tuple[Check, ...] = (*EVERYWHERE, discreet, shared_storage)
+IN_PRODUCTION: tuple[Check, ...] = (*EVERYWHERE, discreet, shared_storage, rendered)
 
 
 def checks_of(overlay: str) -> tuple[Check, ...]:

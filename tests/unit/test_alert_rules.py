@@ -1,17 +1,12 @@
 """Rules: Prometheus takes them, each alert is tried both ways, and somebody who is called finds what to do."""
 
 import re
-import shlex
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from typer.core import TyperGroup
-from typer.main import get_command
 
-from cli.main import app
 from tests.prometheus import ALERTS, DEPLOY, GROUPS, NAMED, OURS, PROMTOOL, RECORDED, RULES, needs_prometheus, series_of
 
 FOLDER = DEPLOY / "prometheus"
@@ -65,19 +60,6 @@ def test_each_alert_tells_who_is_called_what_to_do(name: str) -> None:
 def test_no_entry_is_left_of_an_alert_that_is_gone() -> None:
     assert {name.lower() for name in ALERTS} == ANCHORS
     assert set(re.findall(r"\]\(#(\w+)\)", RUNBOOKS)) <= ANCHORS
-
-
-@pytest.mark.parametrize("said", sorted(set(re.findall(r"`placewire ([^`]+)`", RUNBOOKS))))
-def test_each_command_of_the_runbooks_is_one(said: str) -> None:
-    """Its words and its options; the rest are names, in capitals."""
-    command: Any = get_command(app)
-    words = shlex.split(said)
-    while isinstance(command, TyperGroup) and words:
-        word = words.pop(0)
-        assert word in command.commands, said
-        command = command.commands[word]
-    options = {option for parameter in command.params for option in parameter.opts}
-    assert {word for word in words if word.startswith("-")} <= options
 
 
 def test_rules_speak_only_of_what_there_is() -> None:

@@ -63,6 +63,16 @@ def test_each_container_is_confined_limited_and_pinned(name: str) -> None:
     assert re.fullmatch(r"v?[0-9][\w.-]*|\$\{PLACEWIRE_VERSION:-[0-9.]+\}", tag), container["image"]
 
 
+def test_each_image_of_ours_is_built_once_and_never_pulled() -> None:
+    """Builds go side by side, and of two that export one tag the second fails. What is not built would be looked for in
+    a registry, before anything is built."""
+    ours = {name: one for name, one in CONTAINERS.items() if one["image"].startswith("placewire/")}
+    assert ours.keys() == OURS.keys() | ONCE | BY_HAND
+    assert {one.get("pull_policy") for one in ours.values()} == {"never"}
+    built = [(one["image"], one.get("profiles")) for one in CONTAINERS.values() if "build" in one]
+    assert sorted(built) == [(image, None) for image in sorted({one["image"] for one in ours.values()})]
+
+
 def test_only_gateway_and_grafana_are_published_and_only_here() -> None:
     published = {name: container["ports"] for name, container in CONTAINERS.items() if "ports" in container}
     assert published.keys() == {"gateway", "grafana"}
@@ -145,6 +155,14 @@ def test_units_are_understood_and_hardened(tmp_path: Path) -> None:
         command = [SYSTEMD, "security", "--offline=true", "--threshold=20", unit]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_units_python_is_not_in_a_home() -> None:
+    """They see no home (ProtectHome), and uv would put a Python that it fetches into root's."""
+    assert "ProtectHome=yes" in (UNITS / "placewire-.service.d" / "common.conf").read_text()
+    guide = (ROOT / "docs" / "deployment.md").read_text().split("## On a plain machine")[1]
+    exported = guide.index("export UV_PYTHON_INSTALL_DIR=/opt/placewire/")
+    assert exported < guide.index("uv sync")
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -108,12 +108,17 @@ LOGIN = "postgresql://placewire_api:hunter2@db/placewire"
         ("ServiceMonitor services", _set("spec/selector", {"matchLabels": {"a": "b"}}), "matches no Service"),
         ("HTTPRoute api", _set("spec/rules/0/backendRefs/0/name", "web"), "no Service web"),
         ("ServiceAccount api", lambda it: it.update(kind="Secret", data={"a": "Yg=="}), "a Secret with its content"),
+        (
+            "ExternalSecret placewire-secrets",
+            _set("spec/target/template/data/jwt_secret_previous", '{{ get . "jwt_secret_previous" }}'),
+            "takes no map of strings",
+        ),
         ("Job migrate", lambda it: it["metadata"].update(name="other"), "no Job that migrates"),
     ],
     ids=lambda value: value.replace("/", ".") if isinstance(value, str) else "",
 )
 def test_what_is_broken_is_refused(built: Built, what: str, change: Callable[[Manifest], None], told: str) -> None:
-    manifests = copy.deepcopy(built["production"])
+    manifests = copy.deepcopy(built["everything"])
     change(one(manifests, *what.split()))
     problems = [problem for check in house.IN_PRODUCTION for problem in check(manifests)]
     assert any(told in problem for problem in problems), problems

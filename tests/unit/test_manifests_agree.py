@@ -20,7 +20,7 @@ from services.api.settings import ApiSettings
 from services.eligibility.settings import EligibilitySettings
 from services.exporter.settings import ExporterSettings
 from services.maintenance.settings import MaintenanceSettings
-from tests.manifests import rules
+from tests.manifests import rules, schemas
 from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, one, title
 from tests.manifests.pods import environment, labels_of, selects, workloads
 
@@ -78,7 +78,7 @@ def test_addresses_are_those_of_the_services(built: Built, name: str) -> None:
     assert one(manifests, "Service", name)["spec"]["ports"][0]["port"] == port
 
 
-@pytest.mark.parametrize("overlay", ["local", "production"])
+@pytest.mark.parametrize("overlay", ["local", "everything"])
 def test_every_secret_that_is_read_is_made(built: Built, overlay: str) -> None:
     manifests = built[overlay]
     made: dict[str, set[str]] = {}
@@ -100,9 +100,39 @@ def test_every_secret_that_is_read_is_made(built: Built, overlay: str) -> None:
                 assert keys <= made[source.get("name") or source["secretName"]], title(manifest)
 
 
-def test_local_secrets_are_not_for_git() -> None:
-    file = "deploy/k8s/overlays/local/secrets.env"
-    assert file in {line.replace("*", "local") for line in (ROOT / ".gitignore").read_text().splitlines()}
+def test_by_hand_the_same_secrets_are_made(built: Built) -> None:
+    """The examples in production have what External Secrets would bring."""
+    for file, name in (("secrets", "placewire-secrets"), ("owner", "placewire-postgres-owner")):
+        lines = (DEPLOY / "k8s" / "overlays" / "production" / f"{file}.env.example").read_text().splitlines()
+        by_hand = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        template = one(built["everything"], "ExternalSecret", name)["spec"]["target"]["template"]["data"]
+        word = re.compile(r"replace-me-[a-z-]+|\{\{.*?\}\}")
+        assert {key: word.sub("*", value) or "*" for key, value in by_hand.items()} == {
+            key: word.sub("*", value) for key, value in template.items()
+        }
+
+
+def test_production_needs_no_operator_that_has_no_definition_here(built: Built) -> None:
+    """`kubectl apply` fails for a kind that the API server does not know."""
+    kinds = {each["kind"] for each in built["production"]}
+    assert "ExternalSecret" not in kinds
+    assert "ExternalSecret" in {each["kind"] for each in built["everything"]}
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    theirs = [each for each in built["everything"] if each["kind"] == "ExternalSecret"]
+    for each in theirs:
+        target = each["spec"]["target"]
+        assert f"`{target['name']}`" in text
+    for name in ("placewire-storage", "placewire-backup"):
+        keys = one(theirs, "ExternalSecret", name)["spec"]["target"]["template"]["data"]
+        assert all(f"`{key}`" in text for key in keys)
+
+
+@pytest.mark.parametrize(
+    "file", [f"deploy/k8s/overlays/{name}.env" for name in ("local/secrets", "production/secrets", "production/owner")]
+)
+def test_secrets_are_not_for_git(file: str) -> None:
+    folder = file.split("/")[3]
+    assert file in {line.replace("*", folder) for line in (ROOT / ".gitignore").read_text().splitlines()}
     git = shutil.which("git")
     if git and (ROOT / ".git").exists():
         ignored = subprocess.run([git, "check-ignore", "--quiet", file], cwd=ROOT, check=False)
@@ -118,9 +148,7 @@ def test_secrets_are_made_once_and_each_is_another(overlays: Path, tmp_path: Pat
     assert len(set(words)) == len(words) == 8
     for name in OURS:
         assert f":{values[f'placewire_{name}_password']}@" in values[f"{name}_database_url"]
-    again = subprocess.run(
-        ["python3", str(overlays / "local" / "make_secrets.py")], capture_output=True, text=True, check=False
-    )
+    again = subprocess.run(["python3", str(overlays / "make_secrets.py")], capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert "is there already" in again.stderr
 
@@ -146,6 +174,49 @@ def test_kafka_users_may_do_what_their_process_does_and_nothing_else(built: Buil
         assert variables["KAFKA_SASL_USERNAME"] == f"placewire-{service}"
 
 
+def operators_pod(manifests: Sequence[Manifest]) -> dict[str, Any]:
+    found: dict[str, Any] = one(manifests, "CronJob", "operator")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_whoever_operates_has_what_the_doctor_looks_at(built: Built, overlay: str) -> None:
+    manifests = built[overlay]
+    assert one(manifests, "CronJob", "operator")["spec"]["suspend"] is True
+    pod = operators_pod(manifests)
+    (container,) = pod["containers"]
+    assert container["args"] == ["doctor", "--queue"]
+    (secrets,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
+    files = {item["path"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]}
+    assert files >= {"database_url", "migration_database_url", "jwt_secret", "internal_secret"}
+    assert {"STORAGE_URL", "KAFKA_BOOTSTRAP_SERVERS"} <= environment(container, manifests).keys()
+    if overlay == "local":
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert environment(container, manifests)["STORAGE_URL"].removeprefix("file://") in mounts
+        return
+    assert any("secretRef" in source for source in container["envFrom"])
+    assert "kafka_sasl_password" in files
+    user = one(manifests, "KafkaUser", environment(container, manifests)["KAFKA_SASL_USERNAME"])
+    (acl,) = user["spec"]["authorization"]["acls"]
+    assert (acl["resource"]["type"], acl["operations"]) == ("topic", ["Describe", "DescribeConfigs"])
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="NOT TESTED: there is no kubectl")
+def test_the_job_by_hand_becomes_one_to_enter(built: Built, tmp_path: Path) -> None:
+    """The patch in the document, on the Job that `kubectl create job --from=cronjob/operator` makes."""
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    (patch,) = re.findall(r"--patch '([^']+)'", text)
+    template = one(built["production"], "CronJob", "operator")["spec"]["jobTemplate"]
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "by-hand"}, **template}
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump(job))
+    command = ["kubectl", "patch", "--local", "--filename", str(file), "--type=json", "--patch", patch, "--output=yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    container = yaml.safe_load(done.stdout)["spec"]["template"]["spec"]["containers"][0]
+    assert (container["command"], container.get("args")) == (["sleep", "3600"], None)
+
+
 @pytest.mark.parametrize("name", ["eligibility", "exporter"])
 def test_consumers_are_at_most_as_many_as_partitions(built: Built, name: str) -> None:
     scaler = one(built["production"], "ScaledObject", name)["spec"]
@@ -159,6 +230,22 @@ def test_consumers_are_at_most_as_many_as_partitions(built: Built, name: str) ->
     assert "replicas" not in one(built["production"], "Deployment", name)["spec"], "each apply would set it back"
     scaled = {each["spec"]["scaleTargetRef"]["name"] for each in built["production"] if each["kind"].startswith("Hor")}
     assert scaled == {"api"}
+
+
+def test_keda_signs_in_at_kafka(built: Built) -> None:
+    """Its scaler reads the user from a TriggerAuthentication and from nowhere else; it knows no default that Kafka 4
+    would talk to."""
+    manifests = built["production"]
+    spec = one(manifests, "TriggerAuthentication", "kafka")["spec"]
+    found = {each["parameter"]: each for each in spec["configMapTargetRef"] + spec["secretTargetRef"]}
+    assert found.keys() == {"username", "password", "ca"}
+    user = one(manifests, "ConfigMap", found["username"]["name"])["data"][found["username"]["key"]]
+    assert one(manifests, "KafkaUser", user)["metadata"]["name"] == found["password"]["name"]
+    triggers = [it for each in manifests if each["kind"] == "ScaledObject" for it in each["spec"]["triggers"]]
+    for trigger in (each for each in triggers if each["type"] == "kafka"):
+        assert trigger["authenticationRef"] == {"name": "kafka"}
+        assert not {"username", "password"} & trigger["metadata"].keys()
+        assert tuple(map(int, trigger["metadata"]["version"].split("."))) >= (2, 1)
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
@@ -183,11 +270,14 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
     assert needed <= given - 10, "ten are for superusers, KEDA, and whoever looks"
 
 
-POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate")
+# As CloudNativePG labels them: instances also inherit what the Cluster says, pods of its jobs do not.
+JOB = {"cnpg.io/cluster": "placewire-postgres", "cnpg.io/jobRole": "join"}
+INSTANCE = {"cnpg.io/cluster": "placewire-postgres", "placewire.dev/part": "postgres"}
+POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate", "operator")
 ARROWS = (
     {("api", "eligibility", 5001), ("api", "exporter", 5002), ("api", "maintenance", 5003)}
     | {(name, "postgres", 5432) for name in POSTGRES}
-    | {(name, "kafka", "bus") for name in ("eligibility", "exporter", "maintenance", "relay")}
+    | {(name, "kafka", "bus") for name in ("eligibility", "exporter", "maintenance", "relay", "operator")}
 )
 
 
@@ -198,7 +288,7 @@ def test_only_the_arrows_of_the_picture_are_allowed(built: Built, overlay: str) 
     bus = 9092 if overlay == "local" else 9093
     pods = {labels_of(template)["app.kubernetes.io/name"]: labels_of(template) for _, template in workloads(manifests)}
     if overlay == "production":
-        pods |= {part: {"placewire.dev/part": part} for part in ("postgres", "kafka")}
+        pods |= {"postgres": INSTANCE, "kafka": {"placewire.dev/part": "kafka"}}
     policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
     ports = {each.model_fields["port"].default for each in OURS.values()} | {5432, 9092, 9093, 80}
     allowed = {
@@ -207,6 +297,40 @@ def test_only_the_arrows_of_the_picture_are_allowed(built: Built, overlay: str) 
         if _passes(policies, "egress", pods[a], pods[b], port) and _passes(policies, "ingress", pods[b], pods[a], port)
     }
     assert allowed == ARROWS
+
+
+def test_the_jobs_that_make_an_instance_are_let_through(built: Built) -> None:
+    manifests = built["production"]
+    cluster = one(manifests, "Cluster", INSTANCE["cnpg.io/cluster"])
+    assert cluster["spec"]["inheritedMetadata"]["labels"].items() >= INSTANCE.items() - JOB.items()
+    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    assert _passes(policies, "egress", JOB, INSTANCE, 5432), "a copy is made of another instance"
+    assert _passes(policies, "ingress", INSTANCE, JOB, 5432)
+    assert _passes(policies, "egress", JOB, {}, 6443), "it asks the Kubernetes API for its cluster"
+    assert not _passes(policies, "egress", JOB, {}, 5000)
+
+
+def test_a_gateway_beside_its_gateway_reaches_the_api_alone(built: Built) -> None:
+    """Some put the pods of a Gateway into its namespace: there the default deny would hold for them."""
+    manifests = built["production"]
+    beside = {"gateway.networking.k8s.io/gateway-name": one(manifests, "Gateway", "placewire")["metadata"]["name"]}
+    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    api = {"app.kubernetes.io/name": "api"}
+    assert _passes(policies, "egress", beside, api, 5000)
+    assert _passes(policies, "ingress", api, beside, 5000)
+    assert _passes(policies, "ingress", beside, {}, 8443)
+    assert not _passes(policies, "egress", beside, INSTANCE, 5432)
+    assert not _passes(policies, "ingress", {"app.kubernetes.io/name": "exporter"}, beside, 5002)
+
+
+def test_the_rules_for_an_identity_of_the_cloud_are_ready() -> None:
+    """Those that stand commented out beside the one that keeps pods from the addresses of the node."""
+    text = (DEPLOY / "k8s" / "overlays" / "production" / "storage.yaml").read_text()
+    policy = yaml.safe_load(text.replace("    # - {", "    - {"))
+    assert list(schemas.of_kubernetes(policy)) == []
+    opened = [each["to"][0]["ipBlock"]["cidr"] for each in policy["spec"]["egress"][1:]]
+    assert {"169.254.170.23/32", "169.254.169.254/32"} <= set(opened)
+    assert len(yaml.safe_load(text)["spec"]["egress"]) == 1
 
 
 def _passes(policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int) -> bool:
