@@ -1,0 +1,138 @@
+"""Small jobs that wait share a transaction: done together, and each alone when anything goes wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from chassis import event_store
+from chassis.database import Connection
+from chassis.errors import Refused
+from chassis.event_store import Cause
+from chassis.jobs import Claim
+from chassis.runner import TOGETHER, Runner
+from chassis.work import Outcome, Work
+from contracts.checks import CheckRequested
+from contracts.jobs import Kind, State, Via
+from services.maintenance import checks
+from tests.eventually import eventually
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+# How many jobs each transaction finished: rows written by one transaction have its id.
+SHARED = "SELECT count(*) FROM es.job WHERE state = 'succeeded' GROUP BY xmin ORDER BY 1 DESC"
+IN_ITS_TRANSACTION = "SELECT count(*) FROM es.job WHERE xmin = (SELECT xmin FROM es.job WHERE id = $1)"
+ANSWERS = "SELECT count(*), count(DISTINCT stream_id) FROM es.event WHERE type LIKE 'placewire.check.answered%'"
+STATES = "SELECT state, attempts, count(*) FROM es.job GROUP BY 1, 2 ORDER BY 1, 2"
+
+
+async def asked(owner: "Owner[asyncpg.Record]", count: int) -> list[UUID]:
+    cause = Cause(source="test", correlation_id=uuid4())
+    ids: list[UUID] = []
+    for _ in range(count):
+        check = uuid4()
+        async with owner.transaction():
+            event = CheckRequested(check_id=check)
+            ids += (await event_store.append(owner, f"check-{check}", [event], cause, expected_version=0)).ids
+    return ids
+
+
+@asynccontextmanager
+async def small(
+    database_url: str, handle: object = checks.answer, *, at_once: int = 2, owner: str = "test"
+) -> AsyncIterator[Runner]:
+    work = Work(handle=handle, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))  # type: ignore[arg-type]
+    async with working(database_url, work=work, kind=Kind.CHECK, at_once=at_once, owner=owner) as runner:
+        yield runner
+
+
+async def test_what_waits_is_done_eight_at_a_time(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    ids = await asked(owner, 40)
+    async with small(database_url) as runner:
+        jobs = await done(runner, *ids)
+    assert {(job.state, job.attempts) for job in jobs} == {(State.SUCCEEDED, 1)}
+    assert [row[0] for row in await owner.fetch(SHARED)] == [TOGETHER] * 5
+    assert tuple(await owner.fetchrow(ANSWERS)) == (40, 40)  # type: ignore[arg-type]
+
+
+async def test_one_that_nobody_waits_behind_is_done_alone(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    first, second = await asked(owner, 2)
+    async with small(database_url) as runner:
+        await done(runner, first)
+        await done(runner, second)
+    assert [row[0] for row in await owner.fetch(SHARED)] == [1, 1]
+
+
+async def test_a_poison_among_them_dies_alone(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    ids = await asked(owner, 16)
+    poison = ids[3]
+
+    async def handle(connection: Connection, claimed: Claim) -> Outcome:
+        if claimed.id == poison:
+            raise Refused("not this one")
+        return await checks.answer(connection, claimed)
+
+    async with small(database_url, handle) as runner:
+        jobs = await done(runner, *ids)
+    assert [job.id for job in jobs if job.state is State.FAILED] == [poison]
+    assert tuple(await owner.fetchrow(ANSWERS)) == (15, 15)  # type: ignore[arg-type]
+
+
+async def test_one_that_was_cancelled_meanwhile_takes_no_other_with_it(
+    owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    ids = await asked(owner, 8)
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(connection: Connection, claimed: Claim) -> Outcome:
+        began.set()
+        await go_on.wait()
+        return await checks.answer(connection, claimed)
+
+    async with small(database_url, handle, at_once=1) as runner:
+        await runner.receive(ids, Via.BUS)
+        await began.wait()
+        await owner.execute("UPDATE es.job SET state = 'cancelled', finished_at = now() WHERE id = $1", ids[5])
+        go_on.set()
+
+        async def ended() -> bool:
+            return not await owner.fetchval("SELECT count(*) FROM es.job WHERE finished_at IS NULL")
+
+        await eventually(ended)
+    assert {tuple(row) for row in await owner.fetch(STATES)} == {("cancelled", 1, 1), ("succeeded", 1, 7)}
+    assert tuple(await owner.fetchrow(ANSWERS)) == (7, 7)  # type: ignore[arg-type]
+
+
+async def test_a_worker_that_must_go_gives_all_of_them_back(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    ids = await asked(owner, 8)
+    began = asyncio.Event()
+
+    async def handle(_connection: Connection, _claimed: Claim) -> Outcome:
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody wakes it")
+
+    async with small(database_url, handle, at_once=1, owner="going") as runner:
+        await runner.receive(ids, Via.BUS)
+        await began.wait()
+        await runner.stop(0.1)
+    assert {tuple(row) for row in await owner.fetch(STATES)} == {("received", 0, 8)}
+    async with small(database_url) as runner:
+        await done(runner, *ids)
+    assert tuple(await owner.fetchrow(ANSWERS)) == (8, 8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tried", [1, 3])
+async def test_what_failed_before_is_done_alone(owner: "Owner[asyncpg.Record]", database_url: str, tried: int) -> None:
+    """It may have been what killed the worker, and would take the others with it."""
+    ids = await asked(owner, 9)
+    await owner.execute("UPDATE es.job SET attempts = $2 WHERE id = $1", ids[0], tried)
+    async with small(database_url, at_once=1) as runner:
+        await done(runner, *ids)
+    assert (
+        await owner.fetchval("SELECT count(*) FROM es.job WHERE xmin = (SELECT xmin FROM es.job WHERE id = $1)", ids[0])
+        == 1
+    )
