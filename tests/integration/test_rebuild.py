@@ -203,7 +203,7 @@ async def test_ledgers_are_worked_out_again_and_held_to_their_seals(sound: str, 
 async def test_evaluations_that_were_done_out_of_order_are_worked_out_in_the_order_in_which_they_were_done(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """Marks of one on the list fall, and he is judged again before the list's own evaluation is done; then they rise."""
+    """Marks of one who is listed fall, he is judged again before the list's evaluation is done. Then they rise."""
     stays, listed, other = [await enrolled(api, number, cgpa="9.00") for number in range(3)]
     drive_id = (await drive(api, min_cgpa="7"))["drive_id"]
     async with working(database_url) as runner:
