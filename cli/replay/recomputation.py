@@ -116,17 +116,20 @@ PUBLISHED = f"""
 SELECT data -> 'requested' AS requested FROM es.event
  WHERE stream_id = 'drive-' || $1::integer AND version = $2 AND type = '{DrivePublished.TYPE}'
 """  # noqa: S608
-# Whoever stood in the ledger when one of the list's evaluations had been done.
+# Whoever stood in the ledger when one of the list's evaluations had been done. ``judged``: the first of those, from a
+# version on.
 LIST = f"""
-WITH done AS MATERIALIZED ({EVALUATIONS}), listed AS (
+WITH done AS MATERIALIZED (
+    SELECT version, place, min(place) FILTER (WHERE list_version = $2) OVER (ORDER BY place DESC) AS judged
+      FROM ({EVALUATIONS}) AS evaluated
+), listed AS (
     INSERT INTO pg_temp.requested_selection (drive_id, drive_version, student_id)
     SELECT DISTINCT $1::integer, $2::bigint, c.student_id
       FROM public.selections c
       JOIN done selected ON selected.version = c.selected_version
       LEFT JOIN done revoked ON revoked.version = c.revoked_version
-      JOIN done judged ON judged.list_version = $2 AND judged.place >= selected.place
-       AND (c.revoked_version IS NULL OR judged.place < revoked.place)
-     WHERE c.drive_id = $1
+     WHERE c.drive_id = $1 AND selected.judged IS NOT NULL
+       AND (c.revoked_version IS NULL OR selected.judged < revoked.place)
     RETURNING student_id
 )
 SELECT {SEAL} FROM listed
