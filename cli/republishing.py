@@ -1,5 +1,8 @@
 """History into the outbox again: for a topic that was wiped, or for a reader that came late.
 
+What Kafka refuses for good stays in the outbox, and so does what follows it under the same key: nobody waits for that,
+and it is told.
+
 An outbox row only names its event, so this copies nothing but ids. The rows go in the bulk lane, whatever the topic's
 own is, and few wait at a time: jobs are never delayed, and new students and registrations never by more than those. So
 a new event of a stream can overtake older ones that are being sent again: ``docs/republish.md`` says what a reader does
@@ -7,7 +10,8 @@ about that.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chassis import notify
@@ -20,7 +24,10 @@ from contracts.topics import Lane
 BATCH = 1_000
 # More would only make the outbox slow to look through.
 MOST_WAITING = 3_000
+# Positions looked through by one statement: it holds a transaction id, for which readers of the log wait.
+WINDOW = 50_000
 POLL_S = 0.1
+REMEDY = "What to do: docs/runbooks.md, PlacewireQuarantinedKeys"
 SENT_WITH = '{"republished": true}'
 
 # What $3 can see: what cannot be seen yet has outbox rows of its own, which come after the wipe.
@@ -40,9 +47,16 @@ WITH chosen AS MATERIALIZED (SELECT position, stream_id, event_id {MATCHING} ORD
 )
 SELECT count(*) AS count, max(position) AS last FROM chosen
 """  # noqa: S608
+LAST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
+# ``held``: what the relay will not take (chassis.relay.TAKE), of the rows after $3. Index scan on outbox_quarantine.
 WAITING = """
-SELECT count(*) FROM es.outbox WHERE lane = $1 AND topic = $2 AND extra ? 'republished' AND quarantined_at IS NULL
+SELECT count(*) FILTER (WHERE NOT held) AS waiting, count(*) FILTER (WHERE held AND id > $3) AS held
+  FROM (SELECT o.id, EXISTS (SELECT FROM es.outbox q WHERE q.key = o.key AND q.topic = o.topic
+                                AND q.quarantined_at IS NOT NULL) AS held
+          FROM es.outbox o WHERE o.lane = $1 AND o.topic = $2 AND o.extra ? 'republished') AS ours
 """
+# A role's own limits are for services: this reads the whole log, and few rows at a time wait for what it writes.
+NO_LIMITS = "SET statement_timeout = 0; SET transaction_timeout = 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,14 @@ class Found:
     last: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Republished:
+    """``events`` were put in the outbox; Kafka took all but ``held``: those that it refuses, and what follows them."""
+
+    events: int
+    held: int
+
+
 def topic_named(name: str) -> str:
     """The full name of ``student`` or ``placewire.student``. Raises ``Failure`` naming those there are."""
     names = sorted({topic.name for topic in topics.BY_STREAM_TYPE.values()})
@@ -78,7 +100,7 @@ def topic_named(name: str) -> str:
 
 
 async def count(database: Database, stretch: Stretch) -> Found:
-    async with database.connection() as connection:
+    async with _unlimited(database) as connection:
         row = await connection.fetchrow(COUNT, *await _bounds(connection, stretch))
     assert row is not None
     return Found(**row)
@@ -86,27 +108,40 @@ async def count(database: Database, stretch: Stretch) -> Found:
 
 async def republish(
     database: Database, stretch: Stretch, put: Callable[[int, int], None], *, batch: int = BATCH
-) -> int:
-    """Put the stretch in the outbox, a batch at a time, as the relay takes it; how many events that were.
+) -> Republished:
+    """Put the stretch in the outbox, a batch at a time, as the relay takes it.
 
     ``put`` is told of each batch: how many, and the last position, after which an interrupted run can be resumed.
-    Waits while the relay or Kafka is away. Returns when the last batch has been sent.
+    Waits while the relay or Kafka is away. Returns when the last batch has been sent, or is held. Raises ``Failure``
+    when so much is held that the outbox would only grow.
     """
     done = 0
-    async with database.connection() as connection:
+    async with _unlimited(database) as connection:
+        before = await connection.fetchval(LAST_ROW)
         first, last, snapshot, kinds, imported = await _bounds(connection, stretch)
-        while True:
-            await _until_few_wait(connection, stretch.topic, MOST_WAITING - batch)
+        while first < last:
+            held = await _until_few_wait(connection, stretch.topic, MOST_WAITING - batch, since=before)
+            if held > MOST_WAITING:
+                raise Failure(f"Kafka refuses the topic: {held:,} events of {stretch.topic} are held back. {REMEDY}")
+            end = min(first + WINDOW, last)
             row = await connection.fetchrow(
-                PUT, first, last, snapshot, kinds, imported, batch, int(Lane.BULK), stretch.topic, SENT_WITH
+                PUT, first, end, snapshot, kinds, imported, batch, int(Lane.BULK), stretch.topic, SENT_WITH
             )
-            if row is None or not row["count"]:
-                break
-            await connection.execute("SELECT pg_notify($1, '')", notify.OUTBOX)
-            done, first = done + row["count"], row["last"]
-            put(row["count"], first)
-        await _until_few_wait(connection, stretch.topic, 0)
-    return done
+            assert row is not None
+            first = row["last"] if row["count"] == batch else end
+            if row["count"]:
+                await connection.execute("SELECT pg_notify($1, '')", notify.OUTBOX)
+                done += row["count"]
+                put(row["count"], row["last"])
+        held = await _until_few_wait(connection, stretch.topic, 0, since=before)
+    return Republished(done, held)
+
+
+@asynccontextmanager
+async def _unlimited(database: Database) -> AsyncIterator[Connection]:
+    async with database.connection() as connection:
+        await connection.execute(NO_LIMITS)
+        yield connection
 
 
 async def _bounds(connection: Connection, stretch: Stretch) -> tuple[int, int, str, list[str], bool]:
@@ -116,6 +151,11 @@ async def _bounds(connection: Connection, stretch: Stretch) -> tuple[int, int, s
     return stretch.first - 1, last, row["snapshot"], stretch.stream_types, stretch.imported
 
 
-async def _until_few_wait(connection: Connection, topic: str, few: int) -> None:
-    while await connection.fetchval(WAITING, int(Lane.BULK), topic) > few:
+async def _until_few_wait(connection: Connection, topic: str, few: int, *, since: int) -> int:
+    """How many of the rows after ``since`` are held by then."""
+    while True:
+        row = await connection.fetchrow(WAITING, int(Lane.BULK), topic, since)
+        assert row is not None
+        if row["waiting"] <= few:
+            return int(row["held"])
         await asyncio.sleep(POLL_S)

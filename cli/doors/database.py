@@ -88,7 +88,10 @@ def seed() -> None:
 
 
 def refresh() -> None:
-    """Refresh the materialized views that analytics reads. DATABASE_URL: a role with MAINTAIN on them, or the owner."""
+    """Refresh the materialized views that analytics reads. Waits for a refresh that is running, up to 280 s.
+
+    Database: MIGRATION_DATABASE_URL (the owner), else DATABASE_URL (a role with MAINTAIN on the views).
+    """
     meaning = "postgresql://role@host/database, the maintenance service's role or the owner's"
     url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning=meaning)
     from chassis.database import Database

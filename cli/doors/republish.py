@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import environment
+from cli.failures import Failure
 from cli.output import console, counted, errors, table
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def republish(
 
     A bulk import puts only its own event on the bus at first; here its students come too, so that a new reader
     knows them all. Interrupted, it says where to go on.
+
+    Exit 0: Kafka has taken everything. Exit 1: it refuses some of it for good; how much, and what to do, is printed.
 
     Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
     """
@@ -77,4 +80,10 @@ async def _send(database: "Database", stretch: "Stretch", events: int) -> None:
                 errors.print(f"Interrupted. The rest: --from {reached + 1}", highlight=False)
             raise
     took_s = time.perf_counter() - began
-    console.print(f"{done:,} events sent again in {took_s:.1f} s ({done / took_s:,.0f}/s).")
+    sent = done.events - done.held
+    console.print(f"{sent:,} events sent again in {took_s:.1f} s ({sent / took_s:,.0f}/s).")
+    if done.held:
+        raise Failure(
+            f"{done.held:,} events were not sent: Kafka refuses them, or an earlier one under their key, and they are"
+            f" held back in the outbox. {republishing.REMEDY}"
+        )

@@ -1,8 +1,9 @@
 """Works damaged ledgers out again. Events hold only their seals (count and digest), so nothing is taken on trust.
 
-The selections of a drive follow from the criteria that each evaluation was asked with and the marks that its snapshot
-could see; a coordinator's list is the set that the evaluation of it selected. What comes out is kept only if it agrees
-with every seal; a ledger for which that fails cannot be mended, and is told.
+The selections of a drive follow, evaluation by evaluation in the order in which they were done, from the criteria that
+each was asked with (or judged again by), the marks that its snapshot could see, and the students that it was about; a
+coordinator's list is whom the evaluations of it selected. What comes out is kept only if it agrees with every seal; a
+ledger for which that fails cannot be mended, and is told.
 
 Not in the log, and so not restored to the microsecond: ``selected_at`` and ``revoked_at`` of rows that are gone. They
 are what the other rows of that version say; if none is left, the moment at which the evaluation was recorded.
@@ -46,13 +47,18 @@ SELECT DISTINCT substring(subject FROM '^drive (\d+)')::integer AS drive_id,
        substring(subject FROM 'version (\d+)$')::bigint AS version
   FROM ({query}) AS found WHERE fault IS NOT NULL
 """
+# In the order in which they were done: a reevaluation may be done before a version that is older than its own.
+# ``version`` is what the ledger's rows hold; what was asked is told by another one when some were judged again.
 EVALUATIONS = f"""
-SELECT e.version, e.recorded_at, e.data, asked.data -> 'criteria' AS criteria, asked.version AS asked_version,
+SELECT e.version AS place, e.recorded_at, e.data, (e.data ->> 'drive_version')::bigint AS version,
+       (e.data #>> '{{students,first}}')::integer AS first, (e.data #>> '{{students,last}}')::integer AS last,
+       asked.data -> 'criteria' AS criteria,
        CASE WHEN asked.type <> '{DrivePublished.TYPE}' THEN (asked.data ->> 'requested_version')::bigint
             WHEN asked.data -> 'requested' <> 'null' THEN asked.version END AS list_version
   FROM es.event e
   LEFT JOIN es.event asked
-    ON asked.stream_id = 'drive-' || $1::integer AND asked.version = (e.data ->> 'drive_version')::bigint
+    ON asked.stream_id = 'drive-' || $1::integer
+   AND asked.version = coalesce(e.data ->> 'judged_by', e.data ->> 'drive_version')::bigint
  WHERE e.stream_id = 'eligibility-' || $1::integer AND e.type = '{EligibilityEvaluated.TYPE}'
    AND (e.data ->> 'applied')::boolean
  ORDER BY e.version
@@ -60,14 +66,15 @@ SELECT e.version, e.recorded_at, e.data, asked.data -> 'criteria' AS criteria, a
 NEWEST = "SELECT coalesce(max(version), 0) FROM es.event WHERE stream_id = 'eligibility-' || $1::integer"
 SEAL = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
 
-# One sort of the students' events: the last record of each that the snapshot could see.
+# One sort of the students' events: the last record of each that the snapshot could see. Of some students (AMONG): index
+# scans of event_stream_version, for there may be very many such evaluations.
 WANTED = f"""
 INSERT INTO pg_temp.wanted
 SELECT s.student_id
   FROM (SELECT DISTINCT ON (e.stream_id) (e.data ->> 'student_id')::integer AS student_id, e.data -> 'record' AS record
           FROM es.event e
          WHERE e.type IN ('{StudentEnrolled.TYPE}', '{StudentRecordRevised.TYPE}')
-           AND pg_visible_in_snapshot(e.xid, (SELECT $2::text::pg_snapshot))
+           AND pg_visible_in_snapshot(e.xid, (SELECT $2::text::pg_snapshot)) {{among}}
          ORDER BY e.stream_id, e.version DESC) s,
        jsonb_to_record(s.record) AS r(branch text, batch_year integer, tenth_percent numeric, twelfth_percent numeric,
            cgpa numeric, active_backlogs integer),
@@ -78,6 +85,7 @@ SELECT s.student_id
    AND ($4::bigint IS NULL OR s.student_id = ANY (
         SELECT student_id FROM pg_temp.requested_selection WHERE drive_id = $1 AND drive_version = $4))
 """  # noqa: S608
+AMONG = "AND e.stream_id IN (SELECT 'student-' || id FROM generate_series($5::integer, $6::integer) AS id)"
 REVOKED = f"""
 WITH gone AS (
     UPDATE pg_temp.selections c
@@ -85,6 +93,7 @@ WITH gone AS (
            (SELECT mode() WITHIN GROUP (ORDER BY revoked_at) FROM public.selections
              WHERE drive_id = $1 AND revoked_version = $2), $3)
      WHERE drive_id = $1 AND revoked_version IS NULL
+       AND ($4::integer IS NULL OR c.student_id BETWEEN $4 AND $5::integer)
        AND NOT EXISTS (SELECT FROM pg_temp.wanted w WHERE w.student_id = c.student_id)
     RETURNING student_id
 )
@@ -107,11 +116,20 @@ PUBLISHED = f"""
 SELECT data -> 'requested' AS requested FROM es.event
  WHERE stream_id = 'drive-' || $1::integer AND version = $2 AND type = '{DrivePublished.TYPE}'
 """  # noqa: S608
+# Whoever stood in the ledger when one of the list's evaluations had been done. ``judged``: the first of those, from a
+# version on.
 LIST = f"""
-WITH listed AS (
+WITH done AS MATERIALIZED (
+    SELECT version, place, min(place) FILTER (WHERE list_version = $2) OVER (ORDER BY place DESC) AS judged
+      FROM ({EVALUATIONS}) AS evaluated
+), listed AS (
     INSERT INTO pg_temp.requested_selection (drive_id, drive_version, student_id)
-    SELECT $1, $2, student_id FROM public.selections
-     WHERE drive_id = $1 AND selected_version <= $2 AND coalesce(revoked_version > $2, true)
+    SELECT DISTINCT $1::integer, $2::bigint, c.student_id
+      FROM public.selections c
+      JOIN done selected ON selected.version = c.selected_version
+      LEFT JOIN done revoked ON revoked.version = c.revoked_version
+     WHERE c.drive_id = $1 AND selected.judged IS NOT NULL
+       AND (c.revoked_version IS NULL OR selected.judged < revoked.place)
     RETURNING student_id
 )
 SELECT {SEAL} FROM listed
@@ -137,6 +155,10 @@ FORGET_SUSPECTS = "DELETE FROM pg_temp.suspect_selections WHERE drive_id = $1"
 
 class Unsound(Exception):
     """What was worked out does not agree with a seal."""
+
+
+# The second: an event that the statements cannot read. Whatever it is, the other drives can be mended.
+UNUSABLE = (Unsound, asyncpg.DataError)
 
 
 @dataclass(slots=True)
@@ -169,8 +191,8 @@ async def recompute(reader: Connection, session: Connection) -> Recomputed:
     for drive_id, version in sorted(lists):
         try:
             await _list(session, drive_id, version)
-        except Unsound as reason:
-            done.impossible.append(f"the list of drive {drive_id} at version {version}: {reason}")
+        except UNUSABLE as reason:
+            done.impossible.append(f"the list of drive {drive_id} at version {version}: {_said(reason)}")
         else:
             done.rows += await _differing(session, LISTS, OF_LIST, drive_id, version)
     for drive_id in await _drives(reader):
@@ -178,8 +200,8 @@ async def recompute(reader: Connection, session: Connection) -> Recomputed:
         await session.execute(COPY_LISTS, drive_id, [version for drive, version in lists if drive == drive_id])
         try:
             await _selections(session, drive_id)
-        except Unsound as reason:
-            done.give_up(drive_id, str(reason))
+        except UNUSABLE as reason:
+            done.give_up(drive_id, _said(reason))
     # The search path finds what was worked out where verify finds the live ledger: the same checks must be silent.
     for drive_id in set(await _drives(session)) & done.drives.keys():
         done.give_up(drive_id, "what the log gives does not agree with the seals of its events")
@@ -221,16 +243,29 @@ async def _list(session: Connection, drive_id: int, version: int) -> None:
 async def _selections(session: Connection, drive_id: int) -> None:
     """The drive's whole history, evaluation by evaluation. Raises ``Unsound`` at the first that does not agree."""
     for evaluation in await session.fetch(EVALUATIONS, drive_id):
-        sealed, version = evaluation["data"], evaluation["asked_version"]
-        if version is None:
-            raise Unsound(f"the log does not hold what version {sealed['drive_version']} asked for")
-        await session.execute("DELETE FROM pg_temp.wanted")
-        criteria = orjson.dumps(evaluation["criteria"]).decode()
-        await session.execute(WANTED, drive_id, sealed["snapshot"], criteria, evaluation["list_version"])
-        for part, statement in (("revoked", REVOKED), ("added", ADDED)):
-            found = await session.fetchrow(statement, drive_id, version, evaluation["recorded_at"])
+        sealed, version = evaluation["data"], evaluation["version"]
+        await _judge(session, drive_id, evaluation)
+        among = evaluation["first"], evaluation["last"]
+        for part, statement, some in (("revoked", REVOKED, among), ("added", ADDED, ())):
+            found = await session.fetchrow(statement, drive_id, version, evaluation["recorded_at"], *some)
             if not _agrees(found, sealed[part]):
                 raise Unsound(f"what the log gives for version {version} does not agree with the seal of its event")
+
+
+async def _judge(session: Connection, drive_id: int, evaluation: asyncpg.Record) -> None:
+    """Fill ``wanted`` with whom the evaluation let in, among those it was about. Raises ``Unsound``."""
+    if not evaluation["criteria"]:
+        raise Unsound(f"the log does not hold what version {evaluation['version']} was judged by")
+    criteria = orjson.dumps(evaluation["criteria"]).decode()
+    arguments = [drive_id, evaluation["data"]["snapshot"], criteria, evaluation["list_version"]]
+    if evaluation["first"] is not None:
+        arguments += [evaluation["first"], evaluation["last"]]
+    await session.execute("DELETE FROM pg_temp.wanted")
+    await session.execute(WANTED.format(among=AMONG if len(arguments) > 4 else ""), *arguments)
+
+
+def _said(reason: Exception) -> str:
+    return str(reason) if isinstance(reason, Unsound) else f"the log holds what cannot be read ({reason})"
 
 
 def _agrees(found: asyncpg.Record | None, sealed: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from contracts.drives import Criteria
 from contracts.eligibility import EligibilityEvaluated, Sealed
 from contracts.message import Event
 from contracts.students import StudentRange
-from services.eligibility.sql import MEETS, REQUESTED, SEAL, SNAPSHOT, Evaluated, arguments_of, sealed
+from services.eligibility.sql import MEETS, REQUESTED, SEAL, SNAPSHOT, Evaluated, arguments_of, count_registered, sealed
 
 # Nothing to bring up to date when no publication has been answered yet, or one after $2 has: that saw these marks.
 BASIS = """
@@ -34,13 +34,13 @@ SELECT data FROM es.event
 
 JUDGE = f"""
 WITH judged AS MATERIALIZED (
-    SELECT s.student_id, {MEETS} AS eligible, {MEETS} AND {REQUESTED} AS wanted
+    SELECT s.student_id, {MEETS} AND {REQUESTED} AS wanted
       FROM students s WHERE s.student_id BETWEEN $10 AND $11
 ), revoked AS (
     UPDATE selections c SET revoked_version = $2, revoked_at = statement_timestamp()
       FROM judged j
      WHERE c.drive_id = $1 AND c.student_id = j.student_id AND c.revoked_version IS NULL AND NOT j.wanted
-    RETURNING c.student_id, j.eligible
+    RETURNING c.student_id
 ), added AS (
     INSERT INTO selections (drive_id, student_id, selected_version, selected_at)
     SELECT $1, j.student_id, $2, statement_timestamp() FROM judged j
@@ -52,9 +52,6 @@ WITH judged AS MATERIALIZED (
 SELECT 'added' AS what, {SEAL}, {SNAPSHOT} FROM added
 UNION ALL
 SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
-UNION ALL
-SELECT 'registered', {SEAL}, {SNAPSHOT} FROM revoked v
- WHERE NOT v.eligible AND EXISTS (SELECT FROM registrations r WHERE r.drive_id = $1 AND r.student_id = v.student_id)
 """  # noqa: S608
 
 
@@ -92,4 +89,5 @@ async def judge_again(
         digest=str(int(before.selected.digest) ^ int(added.digest) ^ int(revoked.digest)),
     )
     eligible = selected.count if list_version is None else before.eligible
-    return Evaluated(eligible, selected, added, revoked, rows["added"]["snapshot"], rows["registered"]["count"])
+    registered = await count_registered(connection, arguments, students=students) if revoked.count else 0
+    return Evaluated(eligible, selected, added, revoked, rows["added"]["snapshot"], registered)

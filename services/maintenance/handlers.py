@@ -41,9 +41,12 @@ async def refresh(database: Database, claimed: Claim, _progress: Progress) -> As
 
 
 async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
-    """``absorbed_by``: the job whose refresh answered this one. Ends the others that ``run`` has answered, too."""
+    """``absorbed_by``: the job whose refresh answered this one; null: one by hand, which was nobody's.
+
+    Ends the others that ``run`` has answered, too.
+    """
     shown: dict[str, Any] = {"began_at": run.began_at.isoformat()}
-    absorbed = shown | {"absorbed_by": str(run.id)}
+    absorbed = shown | {"absorbed_by": None if run.id is None else str(run.id)}
     ended = await jobs.absorb(connection, run.answers, absorbed)
     if run.id != claimed.id:
         return Outcome(absorbed, ended=ended)

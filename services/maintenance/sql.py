@@ -27,6 +27,9 @@ SHOWN = ("student", "import", "drive", "eligibility", "registration", "attendanc
 
 # LOCK TABLE takes no snapshot: who waited here for another refresh sees what was committed meanwhile. Readers pass.
 ONE_AT_A_TIME = "LOCK TABLE view_refresh IN SHARE ROW EXCLUSIVE MODE"
+# As the service's role has it: the owner has none, and would wait for ever behind a refresh that hangs. This takes no
+# snapshot either.
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '280s'"
 # Sets of a million students are sorted and hashed in memory.
 MEMORY = "SET LOCAL work_mem = '64MB'"
 NOW = "SELECT clock_timestamp()"
@@ -44,7 +47,10 @@ ON CONFLICT (view_name) DO UPDATE
        duration_s = excluded.duration_s, rows = excluded.rows, run_id = excluded.run_id, snapshot = excluded.snapshot
 RETURNING view_name, duration_s, rows
 """
-LAST = "SELECT view_name, duration_s, rows, refreshed_at, run_id FROM view_refresh ORDER BY began_at"
+LAST = """
+SELECT v.view_name, v.duration_s, v.rows, v.refreshed_at, v.run_id, j.id AS job_id
+  FROM view_refresh v LEFT JOIN es.job j ON j.id = v.run_id ORDER BY v.began_at
+"""
 # The rows of one refresh share snapshot and run. False also when the newest release has a view that none has filled.
 IS_ANSWERED = """
 SELECT count(*) = $2 AND bool_and(pg_visible_in_snapshot(e.xid, v.snapshot::pg_snapshot)) AND count(DISTINCT run_id) = 1
@@ -107,10 +113,11 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A refresh that is committed. ``id``: the job that it was done for. ``began_at``: the moment that all views show.
-    ``answers``: other jobs that have not ended, and were asked for before it began."""
+    """A refresh that is committed. ``id``: the job that it was done for; ``None``: nobody's, it was done by hand.
+    ``began_at``: the moment that all views show. ``answers``: other jobs that have not ended, and were asked for before
+    it began."""
 
-    id: UUID
+    id: UUID | None
     began_at: datetime
     views: list[Refreshed]
     answers: Sequence[UUID] = ()
@@ -122,7 +129,7 @@ async def refresh_all(database: Database) -> tuple[datetime, list[Refreshed]]:
     Waits for a refresh that is running; readers wait for neither. Any role with MAINTAIN on the views will do.
     Raises ``Contended`` when it waited too long, or when somebody refreshed a view by hand meanwhile.
     """
-    async with _alone(database) as connection:
+    async with _alone(database, LOCK_TIMEOUT) as connection:
         moment = await now(connection)
         return moment, await _refresh_views(connection, moment, uuid7())
 
@@ -141,7 +148,7 @@ async def answer(database: Database, job_id: UUID) -> Run:
         run_id = rows[0]["run_id"]
         waiting = await connection.fetch(ANSWERED, Service.MAINTENANCE, Kind.REFRESH, run_id)
         answers = [row["id"] for row in waiting if row["id"] != job_id]
-        return Run(run_id, rows[0]["refreshed_at"], views, answers)
+        return Run(rows[0]["job_id"], rows[0]["refreshed_at"], views, answers)
 
 
 async def has_changed(connection: Connection) -> bool:
@@ -198,10 +205,10 @@ async def now(connection: Connection) -> datetime:
 
 
 @asynccontextmanager
-async def _alone(database: Database) -> AsyncIterator[Connection]:
+async def _alone(database: Database, *before: str) -> AsyncIterator[Connection]:
     async with database.transaction(isolation="repeatable_read") as connection:
-        await connection.execute(ONE_AT_A_TIME)
-        await connection.execute(MEMORY)
+        for statement in (*before, ONE_AT_A_TIME, MEMORY):
+            await connection.execute(statement)
         yield connection
 
 

@@ -13,6 +13,8 @@ from tests.worker import done, working
 
 Owner = asyncpg.Connection
 HEAD, COORDINATOR = 1, 2  # of the sample people
+QUEUED = "SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq"
+LAST_SELECTED = "SELECT max(student_id) FROM selections WHERE drive_id = 1 AND revoked_version IS NULL"
 CSV = "name,email,roll_number,cgpa\nA B,a.b@college.edu,CSV-1,8.5\nC D,c.d@college.edu,CSV-2,\n"
 
 
@@ -38,10 +40,20 @@ async def sound(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> 
     ).status_code == 200
     drives = [await created(api, auto_calc=auto) for auto in (True, False, True)]
     async with working(database_url) as runner:
+
+        async def revised(student_id: int, cgpa: str) -> None:
+            answer = await api.patch(f"/api/students/{student_id}", "HEAD", HEAD, json={"cgpa": cgpa})
+            assert answer.status_code == 200, answer.text
+            await done(runner, *[row["id"] for row in await owner.fetch(QUEUED)])
+
         await done(runner, drives[0]["job"]["id"], drives[2]["job"]["id"])
-        for body in ({"selected_students": [4, 5]}, {}):
-            answer = await api.post("/api/drives/1/publish", "HEAD", HEAD, json=body)
-            await done(runner, answer.json()["job"]["id"])
+        answer = await api.post("/api/drives/1/publish", "HEAD", HEAD, json={"selected_students": [4, 5]})
+        await done(runner, answer.json()["job"]["id"])
+        for cgpa in ("1.00", "9.00"):
+            await revised(4, cgpa)
+        answer = await api.post("/api/drives/1/publish", "HEAD", HEAD)
+        await done(runner, answer.json()["job"]["id"])
+        await revised(await owner.fetchval(LAST_SELECTED), "1.50")
     assert (await api.post("/api/drives/1/stop-registrations", "COORDINATOR", COORDINATOR)).status_code == 200
     assert (await api.delete("/api/drives/3", "HEAD", HEAD)).status_code == 200
     yield database_url

@@ -3,7 +3,7 @@
 import asyncio
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chassis.event_store import Cause, fresh_ids
-from contracts.jobs import State
+from contracts.jobs import State, Via
 from contracts.users import Role, UserCreated
+from services.api.drives.sql import ENTER_GATE
+from services.api.registrations import handlers as registrations
 from services.api.students import handlers
 from services.api.students.decider import ReviseRecord
 from tests.conftest import Api
@@ -52,6 +54,10 @@ WAITING = """
 SELECT count(*) FROM pg_locks
  WHERE NOT granted AND locktype = 'advisory'
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+WAITING_FOR_A_ROW = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+DEADLOCKS = """
+SELECT deadlocks FROM pg_stat_database, LATERAL pg_sleep(0.2) WHERE datname = current_database()
 """
 QUEUED = "SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq"
 EVENTS = "SELECT data FROM es.event WHERE type = $1 ORDER BY position"
@@ -240,6 +246,69 @@ async def test_stricter_criteria_report_the_registered_who_fall_out(
     assert told[0]["notification_id"] == told[1]["notification_id"], "one row for all of them"
     assert job.result is not None
     assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (2, 1)
+
+
+@pytest.mark.parametrize("what", ["marks", "criteria"])
+async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, what: str
+) -> None:
+    student = await enrolled(api, 1, cgpa="8.00")
+    posted = (await drive(api, min_cgpa="7"))["drive_id"]
+    cause = Cause(source="test", correlation_id=uuid4())
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        async with api.database.transaction() as connection:
+            await registrations.register(connection, posted, student, cause, uuid4())
+            if what == "marks":
+                await revised(api, student, cgpa="5.00")
+            else:
+                await api.patch(f"/api/drives/{posted}", json={"min_cgpa": "9"})
+            [job_id] = await queued(owner)
+            await runner.receive([UUID(job_id)], Via.BUS)
+            await eventually(lambda: owner.fetchval(WAITING))
+        [job] = await done(runner, job_id)
+    assert job.result is not None
+    assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (1, 1)
+
+
+async def test_nobody_who_registers_waits_for_an_evaluation(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    students = [await enrolled(api, number, cgpa="8.00") for number in range(2)]
+    posted = (await drive(api, min_cgpa="7"))["drive_id"]
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        await revised(api, students[0], cgpa="5.00")
+        [job_id] = await queued(owner)
+        async with owner.transaction():
+            await owner.execute("SELECT FROM es.stream WHERE stream_id = $1 FOR UPDATE", f"eligibility-{posted}")
+            await runner.receive([UUID(job_id)], Via.BUS)
+            await eventually(lambda: owner.fetchval(WAITING_FOR_A_ROW))
+            await register(api, posted, students[1])
+        [job] = await done(runner, job_id)
+    assert job.state is State.SUCCEEDED
+
+
+async def test_a_drive_is_deleted_while_it_is_evaluated_and_neither_waits_for_the_other_for_ever(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    student = await enrolled(api, 1, cgpa="8.00")
+    posted = (await drive(api, min_cgpa="7"))["drive_id"]
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        await revised(api, student, cgpa="5.00")
+        [job_id] = await queued(owner)
+        async with api.database.transaction() as connection:
+            await connection.execute(ENTER_GATE, posted)  # as who registers, and loses
+            deleting = asyncio.create_task(api.delete(f"/api/drives/{posted}"))
+            await eventually(lambda: owner.fetchval(WAITING))
+            await runner.receive([UUID(job_id)], Via.BUS)
+            await eventually(lambda: owner.fetchval(WAITING + " HAVING count(*) = 2"))
+        answer = await deleting
+        [job] = await done(runner, job_id)
+    assert answer.status_code == 200, answer.text
+    assert (job.state, job.attempts, job.result) == (State.SUCCEEDED, 1, {"superseded": True})
+    assert await owner.fetchval(DEADLOCKS) == 0
 
 
 async def test_criteria_wait_for_marks_that_are_changing(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from functools import partial
 
 import asyncpg
 import pytest
@@ -10,10 +11,12 @@ import pytest_asyncio
 
 from chassis.database import Database
 from cli import republishing
-from cli.failures import WRONG_USE, Failure
-from cli.republishing import Stretch
+from cli.doors import republish as doors
+from cli.failures import NO, WRONG_USE, Failure
+from cli.republishing import Republished, Stretch
 from contracts.topics import Lane
 from tests.enrolment import ENROL, enrol
+from tests.eventually import eventually
 from tests.system import as_role
 
 Owner = asyncpg.Connection
@@ -42,7 +45,7 @@ async def sent(database: Database, owner: "Owner[asyncpg.Record]", stretch: Stre
         assert await owner.fetchval("SELECT count(*) FROM es.outbox") <= republishing.MOST_WAITING
         rows += await owner.fetch(TAKEN)
         await asyncio.sleep(0.01)
-    assert await putting == len(rows)
+    assert await putting == Republished(len(rows), held=0)
     return rows
 
 
@@ -50,6 +53,7 @@ async def test_a_topics_history_comes_once_in_order_behind_everything_else(
     sound: str, database: Database, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(republishing, "MOST_WAITING", 200)
+    monkeypatch.setattr(republishing, "WINDOW", 37)
     await owner.execute("DELETE FROM es.outbox")
     rows = await sent(database, owner, Stretch(STUDENT, 0))
     expected = await owner.fetchval(
@@ -78,6 +82,86 @@ async def test_a_part_of_it_and_without_the_students_of_imports(
     everyone = await republishing.count(database, Stretch(STUDENT, 0))
     without = await republishing.count(database, Stretch(STUDENT, 0, imported=False))
     assert everyone.count - without.count == 2
+
+
+QUARANTINE = """
+UPDATE es.outbox SET quarantined_at = clock_timestamp(), error = 'MessageSizeTooLargeError'
+ WHERE id = (SELECT min(id) FROM es.outbox WHERE key = $1)
+"""
+TAKEN_BUT_HELD = TAKEN.replace("extra ? 'republished'", "extra ? 'republished' AND key <> $1")
+
+
+async def test_what_kafka_refuses_is_told_and_not_waited_for(
+    sound: str, database: Database, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """Also what follows it under the same key, which the relay does not take."""
+    await owner.execute("DELETE FROM es.outbox")
+    key, events = await owner.fetchrow(
+        "SELECT stream_id, count(*) FROM es.event WHERE stream_id ^@ 'student-' GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
+    ) or ("", 0)
+    assert events == 3
+    for _ in range(2):  # the second time they are held by the row that the first has left
+        putting = asyncio.create_task(republishing.republish(database, Stretch(STUDENT, 0), lambda *_: None))
+        waits = "SELECT EXISTS (SELECT FROM es.outbox WHERE key <> $1)"
+        await eventually(partial(owner.fetchval, waits, key))
+        await owner.execute(QUARANTINE, key)
+        taken = 0
+        while not putting.done():
+            taken += len(await owner.fetch(TAKEN_BUT_HELD, key))
+            await asyncio.sleep(0.01)
+        assert await putting == Republished(taken + events, held=events)
+    assert await owner.fetchval("SELECT count(*) FROM es.outbox") == 2 * events
+
+
+async def test_the_command_says_so_and_fails(
+    sound: str, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await owner.execute("DELETE FROM es.outbox")
+    await owner.execute(
+        "INSERT INTO es.outbox (lane, topic, key, event_id, quarantined_at)"
+        " SELECT 1, 'placewire.drive', stream_id, event_id, now() FROM es.event"
+        "  WHERE stream_id ^@ 'drive-' OR stream_id ^@ 'eligibility-'"
+    )
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", sound)
+    with pytest.raises(Failure, match=r"\d+ events were not sent.*PlacewireQuarantinedKeys") as refused:
+        await asyncio.to_thread(doors.republish, "drive", 0, None, True, False)
+    assert refused.value.code == NO
+    assert "0 events sent again" in capsys.readouterr().out
+
+
+async def test_a_topic_that_kafka_refuses_does_not_fill_the_outbox(
+    sound: str, database: Database, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(republishing, "MOST_WAITING", 50)
+    await owner.execute("DELETE FROM es.outbox")
+    refuse = "UPDATE es.outbox SET quarantined_at = now() WHERE quarantined_at IS NULL"
+    putting = asyncio.create_task(republishing.republish(database, Stretch(STUDENT, 0), lambda *_: None, batch=20))
+    while not putting.done():
+        await owner.execute(refuse)
+        await asyncio.sleep(0.01)
+    with pytest.raises(Failure, match="Kafka refuses the topic"):
+        await putting
+    assert await owner.fetchval("SELECT count(*) FROM es.outbox") < 100
+
+
+async def test_a_long_statement_is_not_ended_by_the_limits_of_the_relays_role(
+    sound: str, database: Database, database_url: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await owner.execute("DELETE FROM es.outbox")
+    for limit in ("transaction_timeout", "statement_timeout"):
+        await owner.execute(
+            f"ALTER ROLE placewire_relay IN DATABASE {database_url.rpartition('/')[2]} SET {limit} = '200ms'"
+        )
+    stretch = Stretch("placewire.drive", 0)
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE es.outbox IN EXCLUSIVE MODE")
+        putting = asyncio.create_task(republishing.republish(database, stretch, lambda *_: None))
+        await asyncio.sleep(0.6)
+        assert not putting.done()
+    while not putting.done():
+        await owner.execute("DELETE FROM es.outbox")
+        await asyncio.sleep(0.01)
+    assert (await putting).events == (await republishing.count(database, stretch)).count
 
 
 async def test_what_is_not_committed_yet_is_left_to_its_own_outbox_row(

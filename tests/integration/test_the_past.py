@@ -226,6 +226,36 @@ async def test_a_student_asks_about_himself_alone(api: Api) -> None:
         assert (hidden.status_code, hidden.json()["message"]) == (404, "Drive not found")
 
 
+async def test_a_drive_that_was_not_published_by_then_is_unknown_to_students_and_staff(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """Before it was there, before it was published, and after it was deleted: as if there had never been any."""
+    student = await enrolled(api, 1, cgpa="8")
+    before = await moment(owner)
+    deleted, published = [(await drive(api, auto_calc=False))["drive_id"] for _ in range(2)]
+    between = await moment(owner)
+    await api.delete(f"/api/drives/{deleted}")
+    await api.post(f"/api/drives/{published}/publish")
+    gone = await moment(owner)
+    await api.delete(f"/api/drives/{published}")
+
+    async def told(drive_id: int, at: str | None, role: str = "STUDENT") -> tuple[int, str]:
+        query = {"student_id": student} | ({"at": at} if at else {})
+        user_id = student if role == "STUDENT" else 7
+        answer = await api.get(f"/api/eligibility/{drive_id}/explain", role, user_id, params=query)
+        return answer.status_code, answer.json().get("message", "")
+
+    for role in ("STUDENT", "STAFF"):
+        for at in (before, between, gone, None):
+            assert await told(deleted, at, role) == await told(999, at, role) == (404, "Drive not found")
+        for at in (before, between):
+            assert await told(published, at, role) == (404, "Drive not found")
+        assert (await told(published, gone, role))[0] == 200
+        assert await told(published, None, role) == (404, "This drive had been deleted by that moment.")
+    assert await told(deleted, before, "COORDINATOR") == (404, "This drive did not exist yet at that moment.")
+    assert await told(deleted, gone, "COORDINATOR") == (404, "This drive had been deleted by that moment.")
+
+
 async def test_history_says_who_when_and_what(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     head = 800_003
     event = UserCreated(user_id=head, name="Meera", email="h@college.edu", role=Role.HEAD)

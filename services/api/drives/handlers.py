@@ -48,10 +48,11 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 
     Raises what ``decide`` raises, and ``Conflict`` when another command on the drive was faster.
     """
-    if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
-        await sql.close_gate(connection, command.drive_id)
+    # In the order of an evaluation, which waits at the gate too; and nobody waits there for an evaluation to end.
     if isinstance(command, DeleteDrive):
         await sql.lock_evaluation(connection, command.drive_id)
+    if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
+        await sql.close_gate(connection, command.drive_id)
     drive = await _load(connection, command.drive_id)
     if isinstance(command, ReviseDrive):
         await _require_domain(connection, command.changes.get("domain_id"))

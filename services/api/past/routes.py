@@ -16,7 +16,6 @@ from contracts.drives import DrivePublished
 from contracts.users import Role
 from services.api.access import ANYONE, allow
 from services.api.context import Context, Ctx
-from services.api.drives.decider import Status
 from services.api.fields import MAX_INTEGER
 from services.api.past import documents, sql
 from services.api.past.decision import decision_object
@@ -78,9 +77,12 @@ async def explain(
     """
     student_id = _asked_about(who, student_id)
     async with _then(ctx, at) as (connection, moment):
-        drive = drive_then(await sql.drive_events(connection, drive_id, moment))
-        if drive.status is Status.PENDING and who.role not in SEES_PENDING:
+        events = await sql.drive_events(connection, drive_id, moment)
+        # Nor is he told that it was not there yet, or is gone: that would say that it was to be.
+        published = any(row["type"] == DrivePublished.TYPE and row["by_then"] for row in events)
+        if not (published or who.role in SEES_PENDING):
             raise NotFound("Drive not found")
+        drive = drive_then(events)
         found = await sql.record(connection, student_id, moment)
         if found["record"] is None:
             raise NotFound(
