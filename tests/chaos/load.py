@@ -55,22 +55,21 @@ class Load:
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(TRY_TIMEOUT_S, connect=1, pool=None), limits=limits
         ) as client:
-            due = loop.time()
+            began = due = loop.time()
             while not self._stopped.is_set():
                 if len(self._sending) < AT_MOST_IN_FLIGHT:
                     self._send_one(client)
+                else:
+                    self.ledger.skipped += 1
                 due += 1 / self._rate
                 await asyncio.sleep(max(due - loop.time(), 0))
+            self.ledger.sent_for_s = loop.time() - began
             while self._sending:  # an answer may begin another task
                 await asyncio.gather(*self._sending)
 
     def stop(self) -> None:
         """Send nothing new."""
         self._stopped.set()
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._sending)
 
     def _send_one(self, client: httpx.AsyncClient) -> None:
         command = self._next()

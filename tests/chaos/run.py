@@ -54,7 +54,8 @@ async def _run(
     watch(seconds, "healing")
     await everything.revive()
     load.stop()
-    await asyncio.wait_for(sending, DRAINED_WITHIN_S)
+    async with asyncio.timeout(DRAINED_WITHIN_S):
+        await sending
     owner = await asyncpg.connect(everything.database_url)
     try:
         watch(seconds, "draining")
