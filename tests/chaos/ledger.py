@@ -15,8 +15,10 @@ class Command:
     user_id: int
     body: dict[str, Any]
     key: str
+    method: str = "POST"
     began: float = 0.0
     ended: float = 0.0
+    tries: int = 0
     status: int | None = None
     answer: dict[str, Any] = field(default_factory=dict)
 
@@ -28,6 +30,11 @@ class Command:
     def drive_id(self) -> int:
         """Of a command about a drive that has been accepted."""
         return int(self.answer["drive_id"] if "drive_id" in self.answer else self.path.split("/")[3])
+
+    @property
+    def student_id(self) -> int:
+        """Whose marks the command changes."""
+        return int(self.path.rpartition("/")[2])
 
     @property
     def job_id(self) -> str | None:

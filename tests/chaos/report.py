@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos.audit import Findings
 from tests.chaos.faults import Fault
+from tests.chaos.findings import Findings
 from tests.chaos.ledger import Ledger
 
 MOST_EVIDENCE = 20
@@ -90,8 +90,9 @@ def show(report: Report, console: Console) -> None:
         for kind in kinds
     ]
     jobs.append(("share", *(f"{report.share(via=via):.1%}" for via in roads), ""))
-    console.print(_table(f"{report.jobs} jobs, by road", ("Kind", *roads, "Share"), jobs))
     found = report.findings
+    title = f"{report.jobs} jobs, by road; {found.superseded} overtaken by a newer one"
+    console.print(_table(title, ("Kind", *roads, "Share"), jobs))
     for name, evidence in (("lost", found.lost), ("doubled", found.doubled), ("wrong", found.wrong)):
         for line in evidence[:MOST_EVIDENCE]:
             console.print(f"{name}: {line}", markup=False, highlight=False)

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from tests.chaos.audit import Findings
 from tests.chaos.faults import Fault
+from tests.chaos.findings import Findings
 from tests.chaos.ledger import Command, Ledger
 from tests.chaos.report import KINDS, LEAST_FAULTS, LONG_RUN_S, ROADS, Committed, Report
 
