@@ -19,8 +19,8 @@ from tests.system import System, bearer
 Owner = asyncpg.Connection
 ROUNDS = sized(small=1, full=3)
 WORKERS = ("eligibility", "exporter", "maintenance")
-# One after the other; the owning services, of which each has a job kind of its own, at the same time.
-RESTARTED = (("api",), WORKERS, ("relay",), ("api2",))
+# One replica of everything at a time: the two of the API after each other, the rest beside them.
+RESTARTED = (("api", *WORKERS), ("relay", "api2"))
 # What each kind of job waits for: an evaluation its drive's lock, an export and a refresh their tables'.
 HOLD = """
 SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || n, 0)) FROM generate_series(1, 5) n;
