@@ -29,6 +29,17 @@ RESULT_TYPES = [
     "placewire.export.completed.v1",
     "placewire.refresh.refreshed.v1",
 ]
+# Evaluations recorded after everyone had been judged by the same version of the drive, or a newer one.
+OVERTAKEN_AND_DONE = """
+SELECT stream_id, drive_version, newest
+  FROM (SELECT stream_id, drive_version,
+               max(drive_version) FILTER (WHERE of_everyone) OVER (
+                   PARTITION BY stream_id ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newest
+          FROM (SELECT stream_id, version, (data ->> 'drive_version')::bigint AS drive_version,
+                       data ->> 'students' IS NULL AS of_everyone
+                  FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1') AS each) AS evaluation
+ WHERE drive_version <= newest
+"""
 OF_THE_CLOCK = (RefreshCause.SCHEDULE, RefreshCause.CHANGE)
 
 
@@ -50,6 +61,8 @@ async def audit_jobs(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: Find
         if row["events"] != expected:
             into = found.lost if row["events"] < expected else found.doubled
             into.append(f"{row['kind']} job {row['id']} has {row['events']} results instead of {expected}")
+    for row in await owner.fetch(OVERTAKEN_AND_DONE):
+        found.wrong.append(f"{row['stream_id']}: {row['drive_version']} was done after {row['newest']}")
 
 
 def _asked_by_ours(row: asyncpg.Record) -> bool:
