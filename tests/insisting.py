@@ -1,6 +1,7 @@
 """A client that repeats a request with its key, elsewhere or later, and keeps a ledger of what it was told."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -11,11 +12,15 @@ from tests.enrolment import DRIVE
 from tests.eventually import eventually
 
 TRY_AGAIN = frozenset({503})
+# What is asked for, by the path it is posted to.
+PUBLICATION = ("/api/drives", {**DRIVE, "auto_calc": True})
+FILE = ("/api/exports", {"kind": "finished_drives"})
+REFRESH: tuple[str, dict[str, Any]] = ("/api/analytics/refresh", {})
 
 
 @dataclass
 class Ledger:
-    """``accepted``: the drive that each key was told; ``refused``: what was answered besides 2xx, in the end."""
+    """``accepted``: what each key was told; ``refused``: what was answered besides 2xx, in the end."""
 
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
@@ -43,16 +48,18 @@ async def insisting(
     name: str,
     tries: int,
     pause_s: float = 0.0,
+    wanted: Sequence[tuple[str, dict[str, Any]]] = (PUBLICATION,),
 ) -> None:
-    """Publish one drive after another until ``stop``, each with at most ``tries``, each at the next client."""
+    """Ask for one after another of ``wanted`` until ``stop``, each with at most ``tries``, each at the next client."""
     for number in count():
         if stop.is_set():
             return
         key = f"{name}-{number}"
+        path, body = wanted[number % len(wanted)]
         answer = "never sent"
         for again in range(tries):
             ledger.tries += 1
-            answer = await _asked(clients[(number + again) % len(clients)], key, ledger)
+            answer = await _asked(clients[(number + again) % len(clients)], path, body, key, ledger)
             if not answer:
                 break
             await asyncio.sleep(pause_s)
@@ -60,10 +67,10 @@ async def insisting(
             ledger.refused.append(f"{key}: {answer}")
 
 
-async def _asked(client: httpx.AsyncClient, key: str, ledger: Ledger) -> str:
+async def _asked(client: httpx.AsyncClient, path: str, body: dict[str, Any], key: str, ledger: Ledger) -> str:
     """Why it should be asked again; empty when it was accepted."""
     try:
-        answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Idempotency-Key": key})
+        answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
     except httpx.TransportError as error:
         return type(error).__name__
     if answer.status_code in TRY_AGAIN:

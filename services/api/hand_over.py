@@ -55,7 +55,9 @@ class Services:
         self._secret = secret
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
+            # Without a limit of its own: how many are in hand the API limits, and whoever queues for one of httpcore's
+            # connections is woken again and again for each that becomes free (seen under chaos).
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
         )
         self._reach = {service: _Reach() for service in urls}
 

@@ -32,6 +32,7 @@ def main() -> int:
             progress.update(bar, completed=so_far, description=doing)
 
         report = run(folder, plan(seed), seconds=given.seconds, seed=seed, rate=given.rate, watch=watch)
+    report.findings.wrong += report.shortfalls()
     show(report, console)
     if report.findings.clean:
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,8 +15,10 @@ class Command:
     user_id: int
     body: dict[str, Any]
     key: str
+    method: str = "POST"
     began: float = 0.0
     ended: float = 0.0
+    tries: int = 0
     status: int | None = None
     answer: dict[str, Any] = field(default_factory=dict)
 
@@ -30,6 +32,11 @@ class Command:
         return int(self.answer["drive_id"] if "drive_id" in self.answer else self.path.split("/")[3])
 
     @property
+    def student_id(self) -> int:
+        """Whose marks the command changes."""
+        return int(self.path.rpartition("/")[2])
+
+    @property
     def job_id(self) -> str | None:
         job = self.answer.get("job")
         return str(job["id"]) if job else None
@@ -37,10 +44,21 @@ class Command:
 
 @dataclass
 class Ledger:
-    """``tries``: how each single request ended, by kind of command; a command may need several."""
+    """``tries``: how each single request ended, by kind of command; a command may need several.
+
+    ``skipped``: what the rate asked for and was not sent, because too much was under way. ``sent_for_s``: how long
+    commands were sent.
+    """
 
     commands: list[Command] = field(default_factory=list)
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
+    skipped: int = 0
+    sent_for_s: float = 0.0
+
+    @property
+    def per_s(self) -> float:
+        """Commands sent each second, on average."""
+        return len(self.commands) / self.sent_for_s if self.sent_for_s else 0.0
 
     def accepted(self, *kinds: str) -> list[Command]:
         return [command for command in self.commands if command.kind in kinds and command.accepted]

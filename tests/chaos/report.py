@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos.audit import Findings
 from tests.chaos.faults import Fault
+from tests.chaos.findings import Findings
 from tests.chaos.ledger import Ledger
 
 MOST_EVIDENCE = 20
+# What a run must have been like for its zeros to mean something.
+KINDS = ("eligibility", "export", "refresh")
+ROADS = ("bus", "http", "sweep")
+LEAST_SHARE = 0.05
+LEAST_PER_S = 20
+LONG_RUN_S, LEAST_FAULTS = 900, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,20 @@ class Report:
         of_these = sum(n for (k, v), n in self.findings.roads.items() if kind in (None, k) and via in (None, v))
         return of_these / max(self.jobs, 1)
 
+    def shortfalls(self) -> list[str]:
+        """Why this run proves too little, however clean: a kind or a road hardly used, too few commands or faults."""
+        shares = {kind: self.share(kind=kind) for kind in KINDS} | {via: self.share(via=via) for via in ROADS}
+        short = [
+            f"{name} carried {share:.1%} of the jobs, not {LEAST_SHARE:.0%}"
+            for name, share in shares.items()
+            if share < LEAST_SHARE
+        ]
+        if self.ledger.per_s < LEAST_PER_S:
+            short.append(f"{self.ledger.per_s:.1f} commands a second were sent, not {LEAST_PER_S}")
+        if self.seconds >= LONG_RUN_S and len(self.faults) < LEAST_FAULTS:
+            short.append(f"{len(self.faults)} faults in {self.seconds:.0f} s, not {LEAST_FAULTS}")
+        return short
+
     def longest_waits(self) -> dict[str, float]:
         """By fault: the longest that a client needed, tries and all, for a command that met it, in seconds."""
         waits: dict[str, float] = defaultdict(float)
@@ -60,12 +80,19 @@ def show(report: Report, console: Console) -> None:
         tries[kind][outcome] += n
     outcomes = sorted({outcome for _, outcome in report.ledger.tries})
     requests = [(kind, *(str(by[outcome] or "") for outcome in outcomes)) for kind, by in sorted(tries.items())]
-    console.print(_table(f"{len(report.ledger.commands)} commands, by request", ("Command", *outcomes), requests))
+    ledger = report.ledger
+    sent = f"{len(ledger.commands)} commands, {ledger.per_s:.1f} a second, {ledger.skipped} skipped; by request"
+    console.print(_table(sent, ("Command", *outcomes), requests))
     roads = sorted({via for _, via in report.findings.roads})
     kinds = sorted({kind for kind, _ in report.findings.roads})
-    jobs = [(kind, *(str(report.findings.roads[kind, via]) for via in roads)) for kind in kinds]
-    console.print(_table(f"{report.jobs} jobs, by road", ("Kind", *roads), jobs))
+    jobs = [
+        (kind, *(str(report.findings.roads[kind, via]) for via in roads), f"{report.share(kind=kind):.1%}")
+        for kind in kinds
+    ]
+    jobs.append(("share", *(f"{report.share(via=via):.1%}" for via in roads), ""))
     found = report.findings
+    title = f"{report.jobs} jobs, by road; {found.superseded} overtaken by a newer one"
+    console.print(_table(title, ("Kind", *roads, "Share"), jobs))
     for name, evidence in (("lost", found.lost), ("doubled", found.doubled), ("wrong", found.wrong)):
         for line in evidence[:MOST_EVIDENCE]:
             console.print(f"{name}: {line}", markup=False, highlight=False)

@@ -4,14 +4,17 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 
 from tests.chaos import faults
 from tests.chaos.audit import audit
+from tests.chaos.clients import Clients
 from tests.chaos.faults import Fault
-from tests.chaos.load import MIN_CGPA, Load
+from tests.chaos.load import Load
+from tests.chaos.model import Model
 from tests.chaos.replicas import Replicas, replicas
 from tests.chaos.report import Committed, Report
 from tests.enrolment import enrol
@@ -23,7 +26,7 @@ UNFINISHED = """
 SELECT (SELECT count(*) FROM es.job WHERE finished_at IS NULL)
      + (SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL)
 """
-ELIGIBLE = "SELECT student_id FROM students WHERE $1::numeric IS NULL OR cgpa >= $1 ORDER BY student_id"
+MARKS = "SELECT student_id, cgpa FROM students"
 
 # Told the seconds since the beginning, and what is being done.
 Watch = Callable[[float, str], None]
@@ -43,26 +46,29 @@ async def _run(
 ) -> Report:
     owner = await asyncpg.connect(everything.database_url)
     await enrol(owner, STUDENTS)
-    eligible = {bar: [row[0] for row in await owner.fetch(ELIGIBLE, bar or None)] for bar in MIN_CGPA}
+    model = Model({row["student_id"]: row["cgpa"] for row in await owner.fetch(MARKS)})
     await owner.close()
     watch(0, "starting")
     await everything.start_all()
-    load = Load(everything.api_urls, await _head(everything), eligible, rate=rate, seed=seed)
+    head_id = await _head(everything)
+    load = Load(everything.api_urls, head_id, Clients(model, head_id, seed=seed), rate=rate)
     report = Report(seed, seconds, load.ledger)
     sending = asyncio.create_task(load.run())
     await _hurt(everything, report, planned, seconds, watch)
     watch(seconds, "healing")
     await everything.revive()
     load.stop()
-    await asyncio.wait_for(sending, DRAINED_WITHIN_S)
+    with suppress(TimeoutError):  # what was never answered is found by the audit
+        async with asyncio.timeout(DRAINED_WITHIN_S):
+            await sending
     owner = await asyncpg.connect(everything.database_url)
     try:
         watch(seconds, "draining")
         await eventually(lambda: _is_drained(owner), within_s=DRAINED_WITHIN_S)
         watch(seconds, "counting")
         report.findings = await audit(
-            load.ledger, owner, everything.database_url, everything.kafka.bootstrap_servers,
-            everything.system.folder / "uploads", eligible,
+            load.ledger, model, owner, everything.database_url, everything.kafka.bootstrap_servers,
+            everything.system.folder / "uploads",
         )  # fmt: skip
     finally:
         await owner.close()

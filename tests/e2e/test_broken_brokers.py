@@ -23,6 +23,7 @@ from tests.tcp_proxy import TcpProxy
 Owner = asyncpg.Connection
 OPENS_WITHIN_S = 3.5
 MIB = 1024 * 1024
+MAY_SKIP = "PLACEWIRE_TEST_SKIP_FULL_DISK"
 # Slower than a canary may be, as fast as a request may be.
 DELAY_S = 2.5
 Break = Callable[[TcpProxy], None]
@@ -83,15 +84,17 @@ async def by_bus_again(system: System, client: httpx.AsyncClient) -> None:
 
 @contextmanager
 def small_disk(folder: Path, mib: int) -> Iterator[None]:
-    """A file system of so many MiB at ``folder``. Skips the test where it may not be mounted."""
+    """A file system of so many MiB at ``folder``. Where it may not be mounted the test fails, or is skipped if it may
+    be: ``MAY_SKIP`` is 1."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], check=False, capture_output=True
     )
     if mounted.returncode:
-        pytest.skip(
-            f"A FULL DISK WAS NOT TRIED: no file system may be mounted here ({mounted.stderr.decode().strip()})"
-        )
+        said = f"A FULL DISK WAS NOT TRIED: no file system may be mounted here ({mounted.stderr.decode().strip()})"
+        if os.environ.get(MAY_SKIP) == "1":
+            pytest.skip(said)
+        pytest.fail(f"{said}; {MAY_SKIP}=1 lets this pass")
     try:
         yield
     finally:

@@ -1,25 +1,27 @@
 """The same history of commands with the bus up, away, and cut in the middle: the same answers, the same final state."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable, Iterator
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
-from contracts.users import Role
 from devstack.kafka import Kafka
 from devstack.ports import free_port
 from devstack.stack import Addresses, data_folder
 from tests.conftest import migrated_copy
 from tests.enrolment import enrol
 from tests.eventually import eventually
+from tests.histories import Step, crowded, history, request
 from tests.sizes import sized
-from tests.system import System, bearer, running
+from tests.system import System, running
 from tests.tcp_proxy import TcpProxy
 
 HISTORIES = sized(small=1, full=20)
@@ -53,102 +55,128 @@ STATE = {
     "exports": "SELECT kind, format, columns, state, rows, sha256 FROM exports",
     "jobs": "SELECT kind, state, dead, error FROM es.job WHERE kind <> 'refresh'",
     "events": """
-        SELECT split_part(stream_id, '-', 1) AS stream, type, version
-          FROM es.event WHERE stream_id NOT LIKE 'refresh-%'""",
+        SELECT n.data #>> '{posting,company_name}' AS company_name, split_part(e.stream_id, '-', 1) AS stream,
+               e.type, e.version
+          FROM es.event e LEFT JOIN es.event n
+            ON n.type = 'placewire.drive.created.v1' AND n.stream_id = replace(e.stream_id, 'eligibility-', 'drive-')
+         WHERE e.stream_id NOT LIKE 'refresh-%'""",
 }
+# What is left of a row about a drive whose jobs overtook each other: what it came to, and not by which steps.
+CAME_TO: dict[str, Callable[[asyncpg.Record], tuple[Any, ...] | None]] = {
+    "evaluations": lambda row: (row["company_name"], row["drive_version"], row["applied"], row["selected"]),
+    "selections": lambda row: None if row["revoked_version"] else (row["company_name"], row["roll_number"]),
+    "notifications": lambda row: None if row["drive_version"] else tuple(row),
+    "events": lambda row: None if row["stream"] == "eligibility" else tuple(row),
+}
+JOBS = "SELECT id::text, kind, state, result, error FROM es.job"
 UNFINISHED = "SELECT count(*) FROM es.job WHERE finished_at IS NULL"
-MARKS = ("4.10", "5.50", "6.25", "7.75", "9.00")
+# Of an answer: which the systems number for themselves, and when it was.
+IDENTIFIERS = {"id", "drive_id", "registration_id", "attendance_id", "export_id", "refresh_id", "job_id"}
+TIMES = {"as_of", "snapshot", "file", "file_name", "interview_date"}
+# By which road, and how far it had come by the time of the answer.
+ON_ITS_WAY = {"via", "delivery", "state", "result"}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A command by numbers that every way resolves against its own identifiers."""
+def normalised(body: Any) -> Any:
+    """``body`` without identifiers and times; of its job only whether there is one, and its error."""
+    if isinstance(body, list):
+        return [normalised(part) for part in body]
+    if not isinstance(body, dict):
+        return body
+    kept = {
+        key: normalised({name: part for name, part in value.items() if name not in ON_ITS_WAY})
+        if key == "job"
+        else normalised(value)
+        for key, value in body.items()
+    }
+    return {key: value for key, value in kept.items() if key not in IDENTIFIERS | TIMES and not key.endswith("_at")}
 
+
+@dataclass
+class Asked:
+    """A step that was answered: of which company's drive it was, the answer, and its job's id if it asked for one."""
+
+    company: str
     kind: str
-    which: int
-    other: int
-
-
-def history(seed: int) -> list[Step]:
-    chance = random.Random(seed)
-    weights = {
-        "create": 4, "publish": 4, "publish listed": 2, "criteria": 3, "evaluate": 2, "register": 7, "marks": 4,
-        "stop": 2, "mark": 4, "finish": 1, "export": 3, "refresh": 1, "delete": 1,
-    }  # fmt: skip
-    kinds = ["create", "publish", *chance.choices(list(weights), weights=list(weights.values()), k=COMMANDS - 2)]
-    return [Step(kind, chance.randrange(1000), chance.randrange(1000)) for kind in kinds]
+    status: int
+    body: Any
+    job_id: str | None
+    told: dict[str, Any] | None
 
 
 @dataclass
 class Way:
-    """One system on its way through the history. ``cut_at``: before which step its bus is cut, if at all."""
+    """One system on its way through the history. ``cut``: breaks its bus, if it is to be broken at all."""
 
     name: str
     system: System
     owner: "asyncpg.Connection[asyncpg.Record]"
     cut: Callable[[], None] | None = None
     heal: Callable[[], None] | None = None
-    drives: list[int] = field(default_factory=list)
-    roads: set[str] = field(default_factory=set)
+    drives: dict[int, str] = field(default_factory=dict)
 
-    async def go(self, steps: list[Step], prefix: str, cut_at: int) -> list[Any]:
-        answers = []
+    async def go(self, steps: Sequence[Step], prefix: str, cut_at: int) -> list[Asked]:
+        done = []
         students = [row[0] for row in await self.owner.fetch("SELECT student_id FROM students ORDER BY student_id")]
         async with self.system.client() as client:
             for number, step in enumerate(steps):
-                method, path, body, headers = self._request(step, f"{prefix}-{number}", students)
-                asking = asyncio.create_task(client.request(method, path, json=body, headers=headers))
                 if number == cut_at and self.cut is not None:
                     self.cut()
-                answer = await asking
-                if step.kind == "create" and answer.is_success:
-                    self.drives.append(answer.json()["drive_id"])
-                answers.append((step.kind, _outcome(answer.status_code), answer.json().get("message")))
-                await eventually(self._is_settled, within_s=40)
+                if number == cut_at + 1 and self.cut is not None:
+                    await self.system.until_bus_is("open")
+                done.append(await self._ask(client, step, f"{prefix}-{number}", students))
         if self.heal is not None:
             self.heal()
+        return done
+
+    async def _ask(self, client: httpx.AsyncClient, step: Step, name: str, students: list[int]) -> Asked:
+        drive = list(self.drives)[-1 - step.which % min(len(self.drives), 4)] if self.drives else 0
+        method, path, asked, headers = request(step, name, drive, students)
+        answer = await client.request(method, path, json=asked, headers=headers)
+        body = answer.json()
+        if step.kind == "create" and answer.is_success:
+            drive = body["drive_id"]
+            self.drives[drive] = name
+        if step.settled:
+            await eventually(self._is_settled, within_s=40)
+        job = body.get("job") or {}
+        if step.kind == "export" and answer.is_success:
+            # The file is there now, and an answer that waited for it has said the same already.
+            there = (await client.get(f"/api/exports/{body['export_id']}")).json()
+            assert answer.status_code == 202 or {**body, "job": None} == {**there, "job": None}
+            body = there
+        # A job that has ended by the time of the answer makes 200 of 202.
+        status = 200 if answer.status_code == 202 else answer.status_code
+        return Asked(self.drives[drive], step.kind, status, body, job.get("id"), job.get("result"))
+
+    async def answers(self, done: Sequence[Asked], apart: set[str]) -> list[Any]:
+        """Each step's answer, and what became of its job; of the drives ``apart`` only that it has ended well."""
+        jobs = {row["id"]: row for row in await self.owner.fetch(JOBS)}
+        answers = []
+        for one in done:
+            job = dict(jobs[one.job_id]) if one.job_id else {}
+            result = json.loads(job.pop("result", None) or "null")
+            assert one.told in (None, result)
+            if one.company not in apart and one.kind != "refresh":
+                job["result"] = result
+            answers.append((one.kind, one.status, normalised(one.body), normalised(job)))
         return answers
 
-    def _request(self, step: Step, name: str, students: list[int]) -> tuple[str, str, Any, dict[str, str]]:
-        drive = self.drives[-1 - step.which % min(len(self.drives), 4)] if self.drives else 0
-        student = students[step.other % len(students)]
-        coordinator, as_student = bearer(Role.COORDINATOR, 900_002), bearer(Role.STUDENT, student)
-        bar = MARKS[step.other % len(MARKS)]
-        at = f"/api/drives/{drive}"
-        new = {"company_name": name, "job_title": "Engineer", "min_cgpa": bar, "auto_calc": step.which % 2 == 0}
-        listed = {"selected_students": students[step.which % 10 :: 7]}
-        mark = {"student_id": student, "status": ("PRESENT", "ABSENT")[step.which % 2]}
-        of = ("registrations", "eligible_students")[step.other % 2]
-        file = {"kind": of, "drive_id": drive, "format": "csv", "columns": ["roll_number", "name", "branch"]}
-        requests = {
-            "create": ("POST", "/api/drives", new, bearer()),
-            "publish": ("POST", f"{at}/publish", {}, coordinator),
-            "publish listed": ("POST", f"{at}/publish", listed, coordinator),
-            "criteria": ("PATCH", at, {"min_cgpa": bar}, bearer()),
-            "evaluate": ("POST", f"{at}/trigger-eligibility", {}, bearer()),
-            "register": ("POST", f"/api/registrations/{drive}/register", {}, as_student),
-            "marks": ("PATCH", f"/api/students/{student}", {"cgpa": MARKS[step.which % len(MARKS)]}, bearer()),
-            "stop": ("POST", f"{at}/stop-registrations", {}, coordinator),
-            "mark": ("POST", f"/api/attendance/{drive}/mark", mark, coordinator),
-            "finish": ("POST", f"/api/attendance/{drive}/publish", {}, coordinator),
-            "export": ("POST", "/api/exports", file, bearer()),
-            "refresh": ("POST", "/api/analytics/refresh", {}, bearer()),
-            "delete": ("DELETE", at, None, bearer()),
-        }
-        return requests[step.kind]
+    async def state(self, apart: set[str]) -> dict[str, list[str]]:
+        """Every row of ``STATE``; of the drives ``apart`` what they came to."""
+        found = {}
+        for name, sql in STATE.items():
+            reduced = CAME_TO.get(name, tuple)
+            rows = await self.owner.fetch(sql)
+            kept = [reduced(row) if row.get("company_name") in apart else tuple(row) for row in rows]
+            found[name] = sorted(str(row) for row in kept if row is not None)
+        return found
+
+    async def roads(self) -> set[str]:
+        return {row[0] for row in await self.owner.fetch("SELECT DISTINCT via FROM es.job")}
 
     async def _is_settled(self) -> bool:
         return int(await self.owner.fetchval(UNFINISHED)) == 0
-
-    async def state(self) -> dict[str, list[str]]:
-        found = {name: sorted(str(tuple(row)) for row in await self.owner.fetch(sql)) for name, sql in STATE.items()}
-        self.roads = {row[0] for row in await self.owner.fetch("SELECT DISTINCT via FROM es.job")}
-        return found
-
-
-def _outcome(status: int) -> int:
-    """A job that has ended by the time of the answer makes 200 of 202, and nothing else differs."""
-    return 200 if status == 202 else status
 
 
 @pytest.fixture
@@ -157,7 +185,9 @@ def own_network() -> Iterator[tuple[Kafka, TcpProxy]]:
     port = free_port()
     with ExitStack() as undo:
         network = undo.enter_context(TcpProxy(port))
-        kafka = Kafka(data_folder() / f"equivalence-{port}", port, advertised_port=network.port)
+        home = data_folder() / f"equivalence-{port}"
+        undo.callback(shutil.rmtree, home, ignore_errors=True)
+        kafka = Kafka(home, port, advertised_port=network.port)
         undo.callback(kafka.kill)
         kafka.start()
         yield kafka, network
@@ -191,17 +221,24 @@ async def test_the_same_history_three_ways(
     ):
         cut.cut, cut.heal = network.cut, network.heal
         await up.system.until_bus_is_trusted()
+        apart: set[str] = set()
         for seed in range(HISTORIES):
             await cut.system.until_bus_is_trusted()
-            steps = history(seed)
-            cut_at = random.Random(seed).randrange(1, COMMANDS)
-            answers = await asyncio.gather(*(one.go(steps, f"C{seed}", cut_at) for one in (up, down, cut)))
+            steps, cut_at = history(seed, COMMANDS)
+            done = await asyncio.gather(*(one.go(steps, f"C{seed}", cut_at) for one in (up, down, cut)))
+            apart |= crowded(steps, [asked.company for asked in done[0]])
+            answers = [await one.answers(asked, apart) for one, asked in zip((up, down, cut), done, strict=True)]
             assert answers[1] == answers[0], f"seed {seed}: another answer with the bus away"
             assert answers[2] == answers[0], f"seed {seed}: another answer with the bus cut before step {cut_at}"
-            states = [await one.state() for one in (up, down, cut)]
-            assert states[1] == states[0], f"seed {seed}: another state with the bus away"
-            assert states[2] == states[0], f"seed {seed}: another state with the bus cut before step {cut_at}"
-        assert up.roads == {"bus"}
-        assert "bus" not in down.roads
-        assert cut.roads >= {"bus", "http"}
+            states = [await one.state(apart) for one in (up, down, cut)]
+            for table in STATE:
+                rows = [state[table] for state in states]
+                assert rows[1] == rows[0], f"seed {seed}: other {table} with the bus away"
+                assert rows[2] == rows[0], f"seed {seed}: other {table} with the bus cut before step {cut_at}"
+            # What the cut held up came after what was asked of the same drive later, and changed nothing any more.
+            overtaken = await cut.owner.fetchval("SELECT result FROM es.job WHERE id = $1", done[2][cut_at].job_id)
+            assert json.loads(overtaken) == {"superseded": True}
+        assert await up.roads() == {"bus"}
+        assert "bus" not in await down.roads()
+        assert await cut.roads() >= {"bus", "http", "sweep"}
         assert sum(len(rows) for rows in states[0].values()) > COMMANDS

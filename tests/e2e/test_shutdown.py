@@ -1,6 +1,7 @@
 """Asked to stop, a process gives back what it cannot finish; restarted one after another, nobody notices."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -11,19 +12,27 @@ from tests.e2e.test_faults import settled
 from tests.e2e.test_without_kafka import QUIET_CLOCK, asked_for_all, until_clock_is_quiet
 from tests.enrolment import enrol
 from tests.eventually import eventually
-from tests.insisting import Ledger, head_of_its_own, insisting
+from tests.insisting import FILE, PUBLICATION, REFRESH, Ledger, head_of_its_own, insisting
 from tests.sizes import sized
 from tests.system import System, bearer
 
 Owner = asyncpg.Connection
 ROUNDS = sized(small=1, full=3)
 WORKERS = ("eligibility", "exporter", "maintenance")
+# One replica of everything at a time: the two of the API after each other, the rest beside them.
+RESTARTED = (("api", *WORKERS), ("relay", "api2"))
 # What each kind of job waits for: an evaluation its drive's lock, an export and a refresh their tables'.
 HOLD = """
 SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || n, 0)) FROM generate_series(1, 5) n;
 LOCK TABLE finished_drives, view_refresh IN ACCESS EXCLUSIVE MODE;
 """
 STATES = "SELECT kind, state, attempts FROM es.job WHERE finished_at IS NULL"
+# The clock asks too.
+JOBS = """
+SELECT j.id::text, j.state FROM es.job j JOIN es.event e ON e.event_id = j.id
+ WHERE coalesce(e.data ->> 'cause', 'request') = 'request'
+"""
+EXPORTS = "SELECT export_id::text, path FROM exports WHERE state = 'completed'"
 
 
 @pytest.mark.timeout(180)
@@ -64,7 +73,7 @@ async def test_a_rolling_restart_of_every_service_under_load_is_not_noticed(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 50)
-    for name in ("eligibility", "relay", "api", "api2"):
+    for name in (*WORKERS, "relay", "api", "api2"):
         system.start(name, wait=False)
     for process in system.processes.values():
         process.wait_ready()
@@ -76,22 +85,36 @@ async def test_a_rolling_restart_of_every_service_under_load_is_not_noticed(
         two.headers.update(caller)
         for number in range(3):
             clients = [one, two] if number % 2 else [two, one]
-            tasks.create_task(insisting(clients, ledger, stop, name=f"c{number}", tries=2))
+            wanted = (PUBLICATION, FILE, PUBLICATION, REFRESH)
+            tasks.create_task(insisting(clients, ledger, stop, name=f"c{number}", tries=2, wanted=wanted))
         try:
             for _ in range(ROUNDS):
-                for name in ("api", "eligibility", "relay", "api2"):
-                    await asyncio.to_thread(restarted, system, name)
+                for names in RESTARTED:
+                    await asyncio.gather(*(asyncio.to_thread(restarted, system, name) for name in names))
         finally:
             stop.set()
     assert ledger.refused == []
-    assert len(ledger.accepted) > 10
+    told = list(ledger.accepted.values())
+    assert len(told) > 10
+    promised = {answer["job"]["id"] for answer in told}
 
     async def all_done() -> Any:
-        return await owner.fetchval("SELECT bool_and(state = 'succeeded') FROM es.job")
+        return {row["state"] for row in await owner.fetch(JOBS)} == {"succeeded"}
 
     await eventually(all_done, within_s=60)
+    assert {row["id"] for row in await owner.fetch(JOBS)} == promised
     there = {row["drive_id"] for row in await owner.fetch("SELECT drive_id FROM drives")}
-    assert there == {drive["drive_id"] for drive in ledger.accepted.values()}
+    assert there == {answer["drive_id"] for answer in told if "company_name" in answer}
+    files = {row["export_id"]: row["path"] for row in await owner.fetch(EXPORTS)}
+    assert files.keys() == {answer["export_id"] for answer in told if "export_id" in answer} != set()
+    assert {answer["refresh_id"] for answer in told if "refresh_id" in answer}
+    storage = system.folder / "uploads"
+    assert sorted(one.relative_to(storage).as_posix() for one in stored(storage)) == sorted(files.values())
+
+
+def stored(storage: Path) -> list[Path]:
+    """Every file, half-written ones too."""
+    return [one for one in storage.rglob("*") if one.is_file()]
 
 
 def restarted(system: System, name: str) -> None:
