@@ -8,6 +8,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+# Each costs the consumer and the broker more than a record does.
+EVERY_S = 0.2
 # A coordinator that does not answer must not hold up a shutdown.
 LAST_TIMEOUT_S = 2.0
 
@@ -51,6 +53,7 @@ class Offsets:
             await self._wake.wait()
             self._wake.clear()
             await self.commit()
+            await asyncio.sleep(EVERY_S)
 
     async def commit(self) -> None:
         """What Kafka refuses (a partition that has moved) or does not answer is not tried again: more will follow."""

@@ -28,8 +28,9 @@ from chassis.database import connect_alone, translated
 from chassis.errors import Unavailable
 from chassis.event_store import envelope
 from chassis.kafka_topics import create_topics
+from chassis.outbox_watch import OutboxWatch
+from chassis.service import background
 from chassis.settings import KafkaSettings
-from contracts import topics
 from contracts.topics import Lane
 
 Session = asyncpg.Connection
@@ -38,7 +39,6 @@ LEADER_LOCK = 7_461_923_002
 JOBS_PER_TURN = 1_000
 BULK_PER_TURN = 500
 POLL_S = 0.1
-CANARY_EVERY_S = 1.0
 SEND_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 3.0
 # Kafka will never take these, however often they are sent.
@@ -54,17 +54,6 @@ SELECT o.id, o.topic, o.key, o.extra, o.event_id, e.type, e.data, e.metadata, e.
 """
 SENT = "DELETE FROM es.outbox WHERE id = ANY($1::bigint[])"
 QUARANTINE = "UPDATE es.outbox SET quarantined_at = clock_timestamp(), error = $2 WHERE id = $1"
-PUT_CANARY = """
-INSERT INTO es.outbox (lane, topic, key, extra)
-SELECT $1, $2, 'canary', jsonb_build_object('sent_at', clock_timestamp())
- WHERE NOT EXISTS (SELECT FROM es.outbox WHERE topic = $2)
-"""
-BACKLOG = """
-SELECT lane, count(*) AS depth, extract(epoch FROM clock_timestamp() - min(queued_at))::float8 AS age_s,
-       count(DISTINCT key) FILTER (WHERE quarantined_at IS NOT NULL) AS quarantined
-  FROM es.outbox GROUP BY lane
-"""
-
 log = structlog.get_logger()
 
 
@@ -79,7 +68,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self.leading = False
-        self._last_canary = 0.0
+        self._watch = OutboxWatch(database_url)
         self._bulk_failed = False
 
     async def run(self) -> None:
@@ -121,7 +110,8 @@ class Relay:
                 telemetry.RELAY_LEADER.set(1)
                 log.info("relay.leads")
                 await session.add_listener(notify.OUTBOX, lambda *_: self._wake.set())
-                await self._send_while_broker_answers(session)
+                async with background(self._watch.run):
+                    await self._send_while_broker_answers(session)
         finally:
             with suppress(Exception):  # given up either way; the server drops the lock with the session
                 await session.close(timeout=2)
@@ -142,7 +132,6 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - see above
                 log.warning("relay.bus_away", reason=f"{type(error).__name__}: {error}")
                 await self._drop_producer()
-                await self._observe(session)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
                 continue
@@ -153,7 +142,6 @@ class Relay:
 
     async def turn(self, session: "Session[asyncpg.Record]") -> bool:
         """One turn: the jobs' lane first, then a bounded part of the other. True when there was more than a turn."""
-        await self._put_canary(session)
         full, failure = False, None
         for lane, most in ((Lane.JOBS, JOBS_PER_TURN), (Lane.BULK, BULK_PER_TURN)):
             rows = await session.fetch(TAKE, int(lane), most)
@@ -204,21 +192,6 @@ class Relay:
     async def _quarantine(self, session: "Session[asyncpg.Record]", row: asyncpg.Record, error: BaseException) -> None:
         log.error("relay.quarantined", key=row["key"], topic=row["topic"], reason=type(error).__name__)
         await session.execute(QUARANTINE, row["id"], type(error).__name__)
-
-    async def _put_canary(self, session: "Session[asyncpg.Record]") -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._last_canary >= CANARY_EVERY_S:
-            self._last_canary = now
-            await session.execute(PUT_CANARY, int(topics.CANARY.lane), topics.CANARY.name)
-            await self._observe(session)
-
-    async def _observe(self, session: "Session[asyncpg.Record]") -> None:
-        rows = {row["lane"]: row for row in await session.fetch(BACKLOG)}
-        for lane in Lane:
-            row = rows.get(int(lane))
-            telemetry.OUTBOX_DEPTH.labels(lane.name.lower()).set(row["depth"] if row else 0)
-            telemetry.OUTBOX_AGE.labels(lane.name.lower()).set(row["age_s"] if row else 0)
-        telemetry.OUTBOX_QUARANTINED.set(sum(row["quarantined"] for row in rows.values()))
 
     async def _ready_producer(self) -> AIOKafkaProducer:
         if self._producer is None:

@@ -1,0 +1,43 @@
+"""Stamps the canary that a consumer has seen, beside its work: no record waits for it."""
+
+import asyncio
+from datetime import datetime
+
+import structlog
+
+from chassis.database import Database
+from chassis.errors import Contended, Unavailable
+from contracts.jobs import Service
+
+STAMP = """
+INSERT INTO es.canary (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (service) DO UPDATE SET sent_at = greatest(es.canary.sent_at, excluded.sent_at), seen_at = excluded.seen_at
+"""
+
+log = structlog.get_logger()
+
+
+class Canary:
+    """The newest that came through Kafka to ``service``."""
+
+    def __init__(self, database: Database, service: Service) -> None:
+        self._database = database
+        self._service = service
+        self._newest: datetime | None = None
+        self._wake = asyncio.Event()
+
+    def seen(self, sent_at: datetime) -> None:
+        """It came through: everything that was read before it has been received."""
+        self._newest = sent_at
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Stamp until cancelled. One that cannot be stamped is left: the next comes within a second."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                async with self._database.transaction(durable=False) as connection:
+                    await connection.execute(STAMP, self._service, self._newest)
+            except (Unavailable, Contended) as error:
+                log.warning("canary.not_stamped", reason=str(error))
