@@ -44,14 +44,7 @@ MAX_PAUSE_S = 3.0
 # Kafka will never take these, however often they are sent.
 REFUSED_FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 
-TAKE = """
-SELECT o.id, o.topic, o.key, o.extra, o.event_id, e.type, e.data, e.metadata, e.stream_id, e.version, e.recorded_at
-  FROM es.outbox o LEFT JOIN es.event e ON e.event_id = o.event_id
- WHERE o.lane = $1 AND o.quarantined_at IS NULL
-   AND NOT EXISTS (
-       SELECT FROM es.outbox q WHERE q.key = o.key AND q.topic = o.topic AND q.quarantined_at IS NOT NULL)
- ORDER BY o.id LIMIT $2
-"""
+TURN = "SELECT * FROM es.relay_turn($1, $2, $3)"
 SENT = "DELETE FROM es.outbox WHERE id = ANY($1::bigint[])"
 QUARANTINE = "UPDATE es.outbox SET quarantined_at = clock_timestamp(), error = $2 WHERE id = $1"
 log = structlog.get_logger()
@@ -70,6 +63,7 @@ class Relay:
         self.leading = False
         self._watch = OutboxWatch(database_url)
         self._bulk_failed = False
+        self._ahead: list[asyncpg.Record] = []
 
     async def run(self) -> None:
         """Relay until cancelled. Neither a dead broker nor a dead database ends it."""
@@ -118,7 +112,7 @@ class Relay:
 
     async def _send_while_broker_answers(self, session: "Session[asyncpg.Record]") -> None:
         """Only the database ends this: a broken broker costs a pause and a new producer, not the lead."""
-        pause_s = 0.25
+        pause_s, self._ahead = 0.25, []
         while True:
             try:
                 self._wake.clear()
@@ -141,28 +135,37 @@ class Relay:
                         await self._wake.wait()
 
     async def turn(self, session: "Session[asyncpg.Record]") -> bool:
-        """One turn: the jobs' lane first, then a bounded part of the other. True when there was more than a turn."""
-        full, failure = False, None
-        for lane, most in ((Lane.JOBS, JOBS_PER_TURN), (Lane.BULK, BULK_PER_TURN)):
-            rows = await session.fetch(TAKE, int(lane), most)
-            full = full or len(rows) == most
+        """One turn: the jobs' lane first, then a bounded part of the other. True when there is more to send."""
+        rows, self._ahead = self._ahead or await self._next(session, []), []
+        if not rows:
+            return False
+        sent, failure = [], None
+        for lane in (Lane.JOBS, Lane.BULK):
             try:
-                if rows:
-                    await self._send(session, rows)
+                sent += await self._send(session, [row for row in rows if row["lane"] == int(lane)])
             except (KafkaError, TimeoutError) as error:
                 if lane is Lane.JOBS:
                     raise
                 # What fails in this lane must not hold up the other: it is tried again after a while.
                 failure = error
+        ahead = await self._next(session, sent)
         if failure is not None and not self._bulk_failed:
             log.warning("relay.bulk_lane_fails", reason=f"{type(failure).__name__}: {failure}")
         self._bulk_failed = failure is not None
         if failure is not None:
             # A topic that was deleted is created again by connecting; without that nothing would ever be sent to it.
             await self._drop_producer()
-        return full and failure is None
+            return False
+        self._ahead = ahead
+        return bool(ahead)
 
-    async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> None:
+    async def _next(self, session: "Session[asyncpg.Record]", sent: Sequence[int]) -> list[asyncpg.Record]:
+        return await session.fetch(TURN, sent, JOBS_PER_TURN, BULK_PER_TURN)
+
+    async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> list[int]:
+        """Which of ``rows`` Kafka has taken; when it fails midway, those are deleted and the failure is raised."""
+        if not rows:
+            return []
         producer = await self._ready_producer()
         async with asyncio.timeout(SEND_TIMEOUT_S + 1):
             with tracing.sending(rows) as spans:
@@ -184,10 +187,10 @@ class Relay:
             elif stream not in held:
                 taken.append(row["id"])
                 telemetry.OUTBOX_SENT.labels(row["topic"]).inc()
-        if taken:
-            await session.execute(SENT, taken)
         if failure is not None:
+            await session.execute(SENT, taken)
             raise failure
+        return taken
 
     async def _quarantine(self, session: "Session[asyncpg.Record]", row: asyncpg.Record, error: BaseException) -> None:
         log.error("relay.quarantined", key=row["key"], topic=row["topic"], reason=type(error).__name__)

@@ -48,7 +48,7 @@ WITH chosen AS MATERIALIZED (SELECT position, stream_id, event_id {MATCHING} ORD
 SELECT count(*) AS count, max(position) AS last FROM chosen
 """  # noqa: S608
 LAST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
-# ``held``: what the relay will not take (chassis.relay.TAKE), of the rows after $3. Index scan on outbox_quarantine.
+# ``held``: what the relay will not take (es.relay_turn), of the rows after $3. Index scan on outbox_quarantine.
 WAITING = """
 SELECT count(*) FILTER (WHERE NOT held) AS waiting, count(*) FILTER (WHERE held AND id > $3) AS held
   FROM (SELECT o.id, EXISTS (SELECT FROM es.outbox q WHERE q.key = o.key AND q.topic = o.topic
