@@ -22,6 +22,12 @@ MAX_EVENT_BYTES = 256 * 1024
 
 APPEND = "SELECT stream_version, duplicate FROM es.append($1, $2, $3, $4, $5)"
 
+# In the order of the arrays.
+APPEND_ALL = """
+SELECT es.append(one.stream, -1, one.topic, one.lane, one.events)
+  FROM unnest($1::text[], $2::text[], $3::smallint[], $4::jsonb[]) AS one (stream, topic, lane, events)
+"""
+
 READ_STREAM = """
 SELECT position, stream_id, version, event_id, type, data, metadata, recorded_at
   FROM es.event WHERE stream_id = $1 ORDER BY version
@@ -94,6 +100,16 @@ class Appended:
     duplicate: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Events for ``stream``, wherever it stands."""
+
+    stream: str
+    events: Sequence[Event]
+    cause: Cause
+    new_id: NewId
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Cursor:
     """A place in the log; ``Cursor()`` is before its beginning."""
@@ -130,6 +146,22 @@ async def append(
         raise
     assert row is not None
     return Appended(ids, row["stream_version"], row["duplicate"])
+
+
+async def append_all(connection: Connection, additions: Sequence[Addition]) -> None:
+    """Each of ``additions`` in turn, in the caller's transaction and in one round trip. Raises as ``append``."""
+    if additions:
+        await connection.fetch(APPEND_ALL, *arrays(additions))
+
+
+def arrays(additions: Sequence[Addition]) -> tuple[list[str], list[str], list[int], list[str]]:
+    """Streams, topics, lanes and events, as a statement takes them that appends."""
+    of = [topics.of_stream(one.stream) for one in additions]
+    rows = [
+        _rows([one.new_id(ordinal) for ordinal in range(len(one.events))], one.events, one.cause).decode()
+        for one in additions
+    ]
+    return [one.stream for one in additions], [topic.name for topic in of], [int(topic.lane) for topic in of], rows
 
 
 def _rows(ids: Sequence[UUID], events: Sequence[Event], cause: Cause) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
@@ -12,14 +13,14 @@ from pydantic import ValidationError
 
 from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
 from chassis.brake import Brake
-from chassis.database import Connection, Database
+from chassis.database import Database
 from chassis.errors import Fenced, Refused, Unavailable
-from chassis.event_store import Cause
+from chassis.event_store import Addition, Cause
 from chassis.jobs import Claim
 from chassis.lease import holding
 from chassis.progress import Progress
 from chassis.retrying import unless_its_own_doing, until_database_is_back, while_contended
-from chassis.work import Handle, LongWork, Outcome, Work
+from chassis.work import Handle, LongWork, Work
 from contracts.catalogue import UnknownEvent
 from contracts.jobs import Service, State
 from contracts.message import Event
@@ -88,16 +89,21 @@ class Execution:
     async def _effects(self, claims: Sequence[Claim]) -> None:
         ended = [claimed.id for claimed in claims]
         async with self._database.transaction() as connection:
-            results = []
+            results: list[tuple[Claim, dict[str, Any]]] = []
+            additions: list[Addition] = []
             # In one order in every worker: two that want the same locks wait for each other, not in a circle.
             for claimed in sorted(claims, key=lambda claimed: claimed.subject):
+                if results and results[-1][0].subject == claimed.subject:
+                    await event_store.append_all(connection, additions)  # it may have to see what they changed
+                    additions = []
                 work = self._work[claimed.kind]
                 assert isinstance(work, Work)
                 with _bound(claimed), _traced(claimed):
-                    outcome = await self._handled(connection, claimed, work.handle)
+                    outcome = await work.handle(connection, claimed)
+                    additions += self._additions(claimed, outcome.stream, outcome.events)
                 results.append((claimed, outcome.result))
                 ended += outcome.ended
-            await jobs.succeed(connection, results)
+            await jobs.succeed(connection, results, additions)
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
         self._notifier.notify(notify.OUTBOX)
@@ -134,17 +140,12 @@ class Execution:
 
     async def _effect(self, claimed: Claim, handle: Handle) -> None:
         async with self._database.transaction() as connection:
-            outcome = await self._handled(connection, claimed, handle)
-            await jobs.finish(connection, claimed, State.SUCCEEDED, result=outcome.result)
+            outcome = await handle(connection, claimed)
+            additions = self._additions(claimed, outcome.stream, outcome.events)
+            await jobs.succeed(connection, [(claimed, outcome.result)], additions)
         for id_ in outcome.ended:
             self._notifier.notify(notify.JOB, str(id_))
         self._succeeded(claimed)
-
-    async def _handled(self, connection: Connection, claimed: Claim, handle: Handle) -> Outcome:
-        outcome = await handle(connection, claimed)
-        if outcome.stream is not None:
-            await self._append(connection, claimed, outcome.stream, outcome.events)
-        return outcome
 
     def _succeeded(self, claimed: Claim) -> None:
         self._brake.succeeded()
@@ -157,7 +158,7 @@ class Execution:
         async with self._database.transaction() as connection:
             if told is not None:
                 stream, event = told
-                await self._append(connection, claimed, stream, [event])
+                await event_store.append_all(connection, self._additions(claimed, stream, [event]))
             await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
             await dead_letters.copy(connection, self._service, claimed, reason)
         self._brake.died()
@@ -173,7 +174,9 @@ class Execution:
             log.error("job.failure_not_told", kind=claimed.kind, exc_info=error)
             return None
 
-    async def _append(self, connection: Connection, claimed: Claim, stream: str, events: Sequence[Event]) -> None:
+    def _additions(self, claimed: Claim, stream: str | None, events: Sequence[Event]) -> list[Addition]:
+        if stream is None:
+            return []
         cause = Cause(
             source=self._service,
             correlation_id=UUID(claimed.metadata["correlation_id"]),
@@ -181,11 +184,7 @@ class Execution:
             causation_id=claimed.id,
             traceparent=tracing.traceparent(claimed.metadata.get("traceparent")),
         )
-        # Derived from job and fence: a redriven job may fail, and succeed, again.
-        await event_store.append(
-            connection, stream, events, cause, expected_version=None,
-            new_id=lambda ordinal: uuid5(claimed.id, f"{claimed.fence}/{ordinal}"),
-        )  # fmt: skip
+        return [Addition(stream, events, cause, partial(_id_of_result, claimed))]
 
     async def _release(self, claimed: Claim) -> None:
         try:
@@ -197,6 +196,11 @@ class Execution:
     def _observe(self, claimed: Claim, state: State) -> None:
         elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
         telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
+
+
+def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
+    # Derived from job and fence: a redriven job may fail, and succeed, again.
+    return uuid5(claimed.id, f"{claimed.fence}/{ordinal}")
 
 
 def _bound(claimed: Claim) -> AbstractContextManager[object]:

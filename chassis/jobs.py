@@ -12,6 +12,7 @@ import orjson
 
 from chassis.database import Connection
 from chassis.errors import Fenced
+from chassis.event_store import Addition, arrays
 from contracts.catalogue import read_event
 from contracts.jobs import Job, Service, State, Via
 from contracts.message import Event
@@ -40,9 +41,15 @@ UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timest
   FROM waiting w WHERE j.id = w.id RETURNING j.id
 """
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
+# First the events: counting them is what makes it so.
 SUCCEED = """
+WITH appended AS MATERIALIZED (
+    SELECT es.append(one.stream, -1, one.topic, one.lane, one.events)
+      FROM unnest($4::text[], $5::text[], $6::smallint[], $7::jsonb[]) AS one (stream, topic, lane, events)
+)
 SELECT es.finish(ended.id, ended.fence, 'succeeded', ended.result, NULL, false)
-  FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[]) AS ended (id, fence, result)
+  FROM (SELECT count(*) FROM appended) AS before,
+       unnest($1::uuid[], $2::bigint[], $3::jsonb[]) AS ended (id, fence, result)
 """
 # Given back by a worker that shuts down: no attempt was spent.
 RELEASE = """
@@ -169,12 +176,17 @@ async def finish(
         await connection.execute(FINISH, claimed.id, claimed.fence, state, body, error, dead)
 
 
-async def succeed(connection: Connection, results: Sequence[tuple[Claim, dict[str, Any]]]) -> None:
-    """End all of these as done, each with its result. Raises ``Fenced`` when one is not this caller's any more."""
+async def succeed(
+    connection: Connection, results: Sequence[tuple[Claim, dict[str, Any]]], additions: Sequence[Addition]
+) -> None:
+    """Append ``additions`` and end all of these jobs as done, each with its result, in one round trip.
+
+    Raises ``Fenced`` when one is not this caller's any more, and as ``event_store.append``.
+    """
     ids, fences = [claimed.id for claimed, _ in results], [claimed.fence for claimed, _ in results]
     bodies = [orjson.dumps(result).decode() for _, result in results]
     with _fenced():
-        await connection.fetch(SUCCEED, ids, fences, bodies)
+        await connection.fetch(SUCCEED, ids, fences, bodies, *arrays(additions))
 
 
 @contextmanager
