@@ -104,12 +104,10 @@ class Database:
 
     @asynccontextmanager
     async def _checked_out(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
-        try:
-            # Not wait_for: that of Python 3.11 can forget a cancellation, and the task would never end.
-            async with asyncio.timeout(CHECKOUT_TIMEOUT_S):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise Unavailable("every connection to the database is in use") from error
+        if self._turns.locked():
+            await self._waited_for_a_turn()
+        else:
+            await self._turns.acquire()
         try:
             pool = self._pool or await self._opened()
             driver = await _acquired(pool)
@@ -119,6 +117,14 @@ class Database:
                 await _given_back(pool, driver)
         finally:
             self._turns.release()
+
+    async def _waited_for_a_turn(self) -> None:
+        try:
+            # Not wait_for: that of Python 3.11 can forget a cancellation, and the task would never end.
+            async with asyncio.timeout(CHECKOUT_TIMEOUT_S):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise Unavailable("every connection to the database is in use") from error
 
     async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
         """The pool, made in the loop that uses it; it connects to nothing before that is asked for."""

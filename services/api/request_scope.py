@@ -99,7 +99,7 @@ class RequestScope:
             await send(message)
 
         try:
-            app = (await self._refusal(scope, headers) or self._within_limit) if admitted else _too_busy()
+            app = await self._judged(scope, headers) if admitted else _too_busy()
             await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         finally:
             if holds:
@@ -107,6 +107,12 @@ class RequestScope:
             route = getattr(scope.get("route"), "path", "unknown")
             _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
+
+    async def _judged(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp:
+        # Without one of these fields there is no body (RFC 9112, section 6.3).
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            return self._app
+        return await self._refusal(scope, headers) or self._within_limit
 
     def _limit(self, scope: Scope) -> int:
         path: str = scope["path"]
