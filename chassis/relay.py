@@ -24,10 +24,10 @@ from aiokafka.errors import (
 
 from chassis import notify, telemetry, tracing
 from chassis.bus import client_options
-from chassis.database import connect_alone, translated
 from chassis.errors import Unavailable
 from chassis.event_store import envelope
 from chassis.kafka_topics import create_topics
+from chassis.leadership import leading
 from chassis.outbox_watch import OutboxWatch
 from chassis.service import background
 from chassis.settings import KafkaSettings
@@ -39,6 +39,7 @@ LEADER_LOCK = 7_461_923_002
 JOBS_PER_TURN = 1_000
 BULK_PER_TURN = 500
 POLL_S = 0.1
+TRY_LOCK_EVERY_S = 0.5
 SEND_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 3.0
 # Kafka will never take these, however often they are sent.
@@ -95,20 +96,15 @@ class Relay:
     async def _lead(self) -> None:
         """Win the lead and send until something breaks. The lock goes with the session, so a broken one loses it."""
         # A deletion lost in a crash means that a row is sent twice, as one lost with the relay itself does.
-        session = await connect_alone(self._url, application_name="placewire-relay", durable=False)
-        try:
-            with translated(session):
-                while not await session.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK):
-                    await asyncio.sleep(0.5)
-                self.leading = True
-                telemetry.RELAY_LEADER.set(1)
-                log.info("relay.leads")
-                await session.add_listener(notify.OUTBOX, lambda *_: self._wake.set())
-                async with background(self._watch.run):
-                    await self._send_while_broker_answers(session)
-        finally:
-            with suppress(Exception):  # given up either way; the server drops the lock with the session
-                await session.close(timeout=2)
+        async with leading(
+            self._url, LEADER_LOCK, application_name="placewire-relay", try_every_s=TRY_LOCK_EVERY_S, durable=False
+        ) as session:
+            self.leading = True
+            telemetry.RELAY_LEADER.set(1)
+            log.info("relay.leads")
+            await session.add_listener(notify.OUTBOX, lambda *_: self._wake.set())
+            async with background(self._watch.run):
+                await self._send_while_broker_answers(session)
 
     async def _send_while_broker_answers(self, session: "Session[asyncpg.Record]") -> None:
         """Only the database ends this: a broken broker costs a pause and a new producer, not the lead."""

@@ -1,14 +1,13 @@
 """Hands over by HTTP what the bus did not bring: every job that has been queued for too long, oldest first."""
 
 import asyncio
-from contextlib import suppress
 
 import asyncpg
 import structlog
 
 from chassis import telemetry
-from chassis.database import connect_alone, translated
 from chassis.errors import Unavailable
+from chassis.leadership import leading
 from contracts.jobs import Service, Via
 from services.api.hand_over import HandOverRefused, NotHandedOver, Services, read_envelope
 
@@ -47,17 +46,10 @@ class Sweep:
             await asyncio.sleep(EVERY_S)
 
     async def _lead(self) -> None:
-        session = await connect_alone(self._url, application_name="placewire-sweep")
-        try:
-            with translated(session):
-                while not await session.fetchval("SELECT pg_try_advisory_lock($1)", SWEEP_LOCK):
-                    await asyncio.sleep(EVERY_S)
-                while True:
-                    await self.once(session)
-                    await asyncio.sleep(EVERY_S)
-        finally:
-            with suppress(Exception):  # given up either way; the server drops the lock with the session
-                await session.close(timeout=2)
+        async with leading(self._url, SWEEP_LOCK, application_name="placewire-sweep", try_every_s=EVERY_S) as session:
+            while True:
+                await self.once(session)
+                await asyncio.sleep(EVERY_S)
 
     async def once(self, session: "asyncpg.Connection[asyncpg.Record]") -> int:
         """Hand over what is overdue, oldest first, until each service has nothing left or cannot be reached.

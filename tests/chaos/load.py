@@ -91,9 +91,11 @@ class Load:
                 self._begin(self._until_selected(client, command))
 
     async def _until_selected(self, client: httpx.AsyncClient, publication: Command) -> None:
-        path, state = f"/api/jobs/{publication.job_id}", "queued"
+        path, state, pause_s = f"/api/jobs/{publication.job_id}", "queued", 0.3
         while state not in ("succeeded", "failed"):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(pause_s)
+            # While everything waits, hundreds of screens asking three times a second would be all that is served.
+            pause_s = min(pause_s * 1.5, 3.0)
             url = self._urls[next(self._turn) % len(self._urls)]
             try:
                 answer = await client.get(url + path, headers=bearer(Role.HEAD, self._head_id))

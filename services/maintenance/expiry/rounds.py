@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from time import perf_counter
 
 import structlog
 
 from chassis import telemetry
-from chassis.database import Database, connect_alone, translated
+from chassis.database import Database
 from chassis.errors import Contended, StorageFailed, Unavailable
+from chassis.leadership import leading
 from chassis.notify import Notifier
 from chassis.service import Background
 from chassis.storage import Storage
@@ -53,17 +53,13 @@ class Rounds:
             await asyncio.sleep(min(self._every_s, TRY_LOCK_EVERY_S))
 
     async def _lead(self) -> None:
-        session = await connect_alone(self._url, application_name="placewire-expiry")
-        try:
-            with translated(session):
-                while not await session.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
-                    await asyncio.sleep(min(self._every_s, TRY_LOCK_EVERY_S))
-                while True:
-                    await self.once(await session.fetchval(NOW))
-                    await asyncio.sleep(self._every_s)
-        finally:
-            with suppress(Exception):  # given up either way; the server drops the lock with the session
-                await session.close(timeout=2)
+        try_every_s = min(self._every_s, TRY_LOCK_EVERY_S)
+        async with leading(
+            self._url, self._lock, application_name="placewire-expiry", try_every_s=try_every_s
+        ) as session:
+            while True:
+                await self.once(await session.fetchval(NOW))
+                await asyncio.sleep(self._every_s)
 
     async def once(self, now: datetime) -> dict[str, int]:
         """What each duty has deleted. One that fails is told in the log, and keeps none of the others back."""
