@@ -41,16 +41,7 @@ UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timest
   FROM waiting w WHERE j.id = w.id RETURNING j.id
 """
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
-# First the events: counting them is what makes it so.
-SUCCEED = """
-WITH appended AS MATERIALIZED (
-    SELECT es.append(one.stream, -1, one.topic, one.lane, one.events)
-      FROM unnest($4::text[], $5::text[], $6::smallint[], $7::jsonb[]) AS one (stream, topic, lane, events)
-)
-SELECT es.finish(ended.id, ended.fence, 'succeeded', ended.result, NULL, false)
-  FROM (SELECT count(*) FROM appended) AS before,
-       unnest($1::uuid[], $2::bigint[], $3::jsonb[]) AS ended (id, fence, result)
-"""
+SUCCEED = "SELECT es.succeed($1, $2, $3, $4, $5, $6, $7)"
 # Given back by a worker that shuts down: no attempt was spent.
 RELEASE = """
 UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-infinity', owner = NULL
@@ -186,7 +177,7 @@ async def succeed(
     ids, fences = [claimed.id for claimed, _ in results], [claimed.fence for claimed, _ in results]
     bodies = [orjson.dumps(result).decode() for _, result in results]
     with _fenced():
-        await connection.fetch(SUCCEED, ids, fences, bodies, *arrays(additions))
+        await connection.execute(SUCCEED, ids, fences, bodies, *arrays(additions))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
@@ -25,10 +24,9 @@ from devstack.stack import Addresses, data_folder
 from migrations import runner
 from services.api.main import create_app
 from services.api.settings import ApiSettings
+from tests.copies import TEMPLATE, Copies, named
 from tests.eventually import eventually
 from tests.system import SECRET, System, as_role, bearer, running
-
-TEMPLATE = "placewire_template"
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +38,6 @@ def servers() -> Iterator[Addresses]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def _named(url: str, database: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
-
-
 async def _make_template(url: str) -> None:
     admin = await asyncpg.connect(url)
     try:
@@ -51,38 +45,33 @@ async def _make_template(url: str) -> None:
         await admin.execute(f'CREATE DATABASE "{TEMPLATE}"')
     finally:
         await admin.close()
-    await runner.migrate(_named(url, TEMPLATE).replace("postgresql://", "postgresql+asyncpg://"))
+    await runner.migrate(named(url, TEMPLATE).replace("postgresql://", "postgresql+asyncpg://"))
 
 
 @pytest.fixture(scope="session")
-def template(servers: Addresses) -> Addresses:
-    """The servers, with a migrated database to copy."""
+def template(servers: Addresses) -> Iterator[Copies]:
+    """Copies of a migrated database."""
     asyncio.run(_make_template(servers.database_url))
-    return servers
+    copies = Copies(servers.database_url)
+    yield copies
+    copies.close()
 
 
 @asynccontextmanager
-async def migrated_copy(template: Addresses, *, verified: bool = True) -> AsyncIterator[str]:
-    """The superuser's address of a migrated database, dropped when the block ends.
+async def migrated_copy(template: Copies, *, verified: bool = True) -> AsyncIterator[str]:
+    """The superuser's address of a migrated database, dropped when the block has ended well.
 
     Whatever was done in it, the log must then say what the tables say, unless ``verified`` is false.
     """
-    name = "t_" + os.urandom(6).hex()
-    admin = await asyncpg.connect(template.database_url)
-    try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
-        await _role_settings(admin, name)
-        url = _named(template.database_url, name)
-        yield url
-        if verified:
-            await must_verify(url)
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await admin.close()
+    url = await template.take()
+    yield url
+    if verified:
+        await must_verify(url)
+    template.drop(url)
 
 
 @pytest_asyncio.fixture
-async def database_url(template: Addresses, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+async def database_url(template: Copies, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """The superuser's address of a migrated database of this test's own (tests marked ``damages``: not verified)."""
     async with migrated_copy(template, verified=request.node.get_closest_marker("damages") is None) as url:
         yield url
@@ -91,17 +80,6 @@ async def database_url(template: Addresses, request: pytest.FixtureRequest) -> A
 async def must_verify(url: str) -> None:
     findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
     assert not findings.differences, findings
-
-
-async def _role_settings(admin: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
-    """What the migration sets per role and database is not copied with a template."""
-    copied = """
-    SELECT r.rolname, unnest(s.setconfig) AS setting FROM pg_db_role_setting s
-      JOIN pg_database d ON d.oid = s.setdatabase JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = $1
-    """
-    for row in await admin.fetch(copied, TEMPLATE):
-        setting, _, value = row["setting"].partition("=")
-        await admin.execute(f'ALTER ROLE "{row["rolname"]}" IN DATABASE "{name}" SET {setting} = \'{value}\'')
 
 
 @pytest_asyncio.fixture

@@ -55,3 +55,15 @@ LANGUAGE sql AS $$
     SELECT c.id, c.fence, c.attempts, c.kind, c.subject, c.asked_by, c.via, c.queued_at, w.version, w.type, w.data, w.metadata
       FROM claimed c JOIN waiting w ON w.id = c.id ORDER BY c.seq
 $$;
+
+-- Ends jobs as done, each with its result, after the events that tell of them: event i of the last four arrays goes to a
+-- stream wherever it stands, in their order. Raises as es.append and es.finish do.
+CREATE FUNCTION es.succeed(p_ids uuid[], p_fences bigint[], p_results jsonb[],
+                           p_streams text[], p_topics text[], p_lanes smallint[], p_events jsonb[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM es.append(one.stream, -1, one.topic, one.lane, one.events)
+       FROM unnest(p_streams, p_topics, p_lanes, p_events) AS one (stream, topic, lane, events);
+    PERFORM es.finish(ended.id, ended.fence, 'succeeded', ended.result, NULL, false)
+       FROM unnest(p_ids, p_fences, p_results) AS ended (id, fence, result);
+END $$;

@@ -28,7 +28,10 @@ OF_SIGNED_IN = {
     429: "Too many requests. Slow down a little.",
 }
 OF_BODIES = {400: "The body is not valid JSON.", 413: "The request is too large: at most 1 MiB are accepted here."}
-OF_ALL = {503: "The service cannot reach its database right now. Nothing was saved; please try again."}
+OF_ALL = {
+    400: "The Content-Length is not a number.",
+    503: "The service cannot reach its database right now. Nothing was saved; please try again.",
+}
 NOT_VALID = "limit: Input should be less than or equal to 200"
 # FastAPI's own, which nobody here answers with.
 UNUSED = ("HTTPValidationError", "ValidationError")
@@ -70,7 +73,7 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _common(operation: dict[str, Any]) -> dict[int, str]:
     return {
+        **OF_ALL,
         **(OF_SIGNED_IN if "security" in operation else {}),
         **(OF_BODIES if "requestBody" in operation else {}),
-        **OF_ALL,
     }

@@ -15,8 +15,9 @@ import pytest
 
 from devstack.kafka import Kafka
 from devstack.ports import free_port
-from devstack.stack import Addresses, data_folder
+from devstack.stack import data_folder
 from tests.conftest import migrated_copy
+from tests.copies import Copies
 from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.histories import Step, crowded, history, request
@@ -194,7 +195,7 @@ def own_network() -> Iterator[tuple[Kafka, TcpProxy]]:
 
 
 @asynccontextmanager
-async def way(name: str, template: Addresses, folder: Path, bootstrap_servers: str) -> AsyncIterator[Way]:
+async def way(name: str, template: Copies, folder: Path, bootstrap_servers: str) -> AsyncIterator[Way]:
     async with migrated_copy(template) as database_url:
         with running(database_url, bootstrap_servers, folder / name, LOG_LEVEL="warning") as system:
             owner = await asyncpg.connect(database_url)
@@ -210,10 +211,10 @@ async def way(name: str, template: Addresses, folder: Path, bootstrap_servers: s
 
 
 async def test_the_same_history_three_ways(
-    template: Addresses, tmp_path: Path, own_network: tuple[Kafka, TcpProxy]
+    template: Copies, servers: Addresses, tmp_path: Path, own_network: tuple[Kafka, TcpProxy]
 ) -> None:
     _, network = own_network
-    up_at = template.kafka_bootstrap_servers
+    up_at = servers.kafka_bootstrap_servers
     async with (
         way("up", template, tmp_path, up_at) as up,
         way("down", template, tmp_path, NOBODY_LISTENS) as down,

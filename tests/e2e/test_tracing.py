@@ -62,7 +62,7 @@ async def test_one_trace_from_request_to_the_consumers_statements(
     assert (job.service, job.parent_id) == ("placewire-eligibility", request.span_id)
     effect = named(spans, "INSERT selections")
     assert (effect.service, effect.kind, effect.parent_id) == ("placewire-eligibility", "client", job.span_id)
-    assert named(spans, "SELECT es.finish").parent_id == job.span_id
+    assert named(spans, "SELECT es.succeed").parent_id == job.span_id
     # What the job did is told in the same trace, by its span.
     assert named(spans, "send placewire.eligibility").parent_id == job.span_id
     assert not [span for span in spans if span.failed]
@@ -83,7 +83,7 @@ async def test_a_job_handed_over_by_http_stays_in_its_trace(system: System, coll
 
     async def complete() -> bool:
         names = {span.name for span in collector.of(TRACE) if span.service == "placewire-eligibility"}
-        return {"POST /internal/jobs", "do eligibility", "SELECT es.finish"} <= names
+        return {"POST /internal/jobs", "do eligibility", "SELECT es.succeed"} <= names
 
     await eventually(complete)
 
@@ -149,12 +149,13 @@ from fastapi import FastAPI
 import services.api.main, services.eligibility.main, chassis.relay_process
 from chassis import tracing
 from chassis.relay_process import RelaySettings, create_app
+from chassis.watched_connection import WatchedConnection
 app = create_app(RelaySettings(database_url="postgresql://nobody@127.0.0.1:9/nothing"))
 loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "google"))]
 assert not loaded, loaded
 assert "chassis.spans" not in sys.modules and "chassis.traced_connection" not in sys.modules
 assert not app._native_telemetry.enabled()
-assert tracing.of_connections() == {}
+assert tracing.of_connections() == {"connection_class": WatchedConnection}
 same = tracing.span("a", parent=None, attributes={})
 assert same is tracing.span("b", parent=None, attributes={}) is tracing.receiving([])
 assert tracing.sending([]) is tracing.sending([1])
