@@ -15,7 +15,7 @@ import pytest
 
 from devstack.kafka import Kafka
 from devstack.ports import free_port
-from devstack.stack import data_folder
+from devstack.stack import Addresses, data_folder
 from tests.conftest import migrated_copy
 from tests.copies import Copies
 from tests.enrolment import enrol
