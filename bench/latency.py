@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -10,6 +11,7 @@ import asyncpg
 from bench import placewire_jobs, procrastinate_jobs
 from bench.effects import COMMITTED, JobSystem, cleared, effects, ready
 from bench.pairs import Pairs, paired
+from bench.round_trip import round_trips_ms
 from bench.stage import Bench, Ground
 
 PER_SECOND = 100
@@ -44,19 +46,28 @@ async def run(bench: Bench) -> None:
 
         async def p50_ms(system: JobSystem) -> float:
             took = await latencies_ms(ground, system, round(bench.size.latency_s * PER_SECOND))
-            p99[system.name].append(statistics.quantiles(took, n=100, method="inclusive")[98])
+            p99[system.name].append(_p99(took))
             if system is mine:
                 phases.extend(await ground.owner.fetch(PHASES))
             return statistics.median(took)
 
         found = await paired(lambda: p50_ms(mine), lambda: p50_ms(peer), rounds=bench.size.pairs, step=bench.step)
+        bare = await round_trips_ms(
+            ground.system.kafka_bootstrap_servers, round(bench.size.latency_s * PER_SECOND), PER_SECOND
+        )
     bench.results.compare("effect_latency_p50", found, "ms")
+    bench.results.note("effect_latency", "a bare Kafka round trip, median", statistics.median(bare), "ms")
+    bench.results.note("effect_latency", "a bare Kafka round trip, p99", _p99(bare), "ms")
     for phase in dict(phases[0]):
         median = statistics.median(row[phase] for row in phases[1:])
         bench.results.note("effect_latency", f"{phase}, median", median, "ms")
     # The first round warms up.
     tails = Pairs(tuple(p99[mine.name][1:]), tuple(p99[peer.name][1:]))
     bench.results.compare("effect_latency_p99", tails, "ms")
+
+
+def _p99(took: Sequence[float]) -> float:
+    return statistics.quantiles(took, n=100, method="inclusive")[98]
 
 
 async def latencies_ms(ground: Ground, system: JobSystem, count: int) -> list[float]:
