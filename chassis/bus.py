@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
@@ -177,10 +177,11 @@ class Consumer:
             except (Unavailable, Contended) as error:
                 log.warning("consumer.database_away", reason=str(error), records=len(records))
                 await asyncio.sleep(DATABASE_PAUSE_S)
-            except Exception:
+            except Exception as error:
+                log.error("consumer.records_failed", records=len(records), exc_info=error)
                 await asyncio.sleep(DATABASE_PAUSE_S)
-                await message.nack()  # all of them again, from the first one on
-                raise
+                _rewind(message.consumer, records)
+                return
 
     async def _take(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
         ids: list[UUID] = []
@@ -239,6 +240,16 @@ async def _unread(records: Records, parse: Callable[[Records], Awaitable[KafkaMe
     message = await parse((replace(records[0], headers=()),))
     message.raw_message = records
     return message
+
+
+def _rewind(consumer: AIOKafkaConsumer, records: Records) -> None:
+    """All of them again, from the first of each partition on; not of those that have moved to another consumer."""
+    first: dict[TopicPartition, int] = {}
+    for record in records:
+        partition = TopicPartition(record.topic, record.partition)
+        first[partition] = min(record.offset, first.get(partition, record.offset))
+    for partition in first.keys() & consumer.assignment():
+        consumer.seek(partition, first[partition])
 
 
 async def _itself(message: KafkaMessage) -> KafkaMessage:

@@ -24,11 +24,15 @@ log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 5.0
 CHECKOUT_TIMEOUT_S = 10.0
+# For a cancelled statement to end; a server that is frozen would take for ever.
+RELEASE_TIMEOUT_S = 2.0
 
 # SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x), read-only
 # standby (25006). Source: PostgreSQL 18, appendix A.
 _AWAY = ("08", "53", "57P01", "57P02", "57P03", "25006")
 _EXHAUSTED = ("53100", "53200", "53400")
+# The interface error: the connection was closed while it was being set up.
+_NOT_CONNECTED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _LOST_TO_ANOTHER = ("40001", "40P01", "55P03")
 
 
@@ -146,7 +150,7 @@ class Database:
 async def _acquired(pool: "asyncpg.Pool[asyncpg.Record]") -> "PoolConnectionProxy[asyncpg.Record]":
     try:
         return await pool.acquire()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+    except _NOT_CONNECTED as error:
         raise Unavailable("the database cannot be reached") from error
 
 
@@ -159,7 +163,7 @@ def _is_over(driver: Connection) -> bool:
 
 async def _given_back(pool: "asyncpg.Pool[asyncpg.Record]", driver: "PoolConnectionProxy[asyncpg.Record]") -> None:
     try:
-        await pool.release(driver)
+        await pool.release(driver, timeout=RELEASE_TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
         # While a cancelled statement ended; the pool has closed the connection. Why it was cancelled matters more.
         log.warning("database.connection_lost", reason=type(error).__name__)
@@ -193,8 +197,9 @@ async def connect_alone(
                 **({} if durable else {"synchronous_commit": "off"}),
             },
         )
+    with translated(connection):
         await _set_codecs(connection)
-        return connection
+    return connection
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from contracts.message import Event
 
 # A job is given up at the sixth failure, whether it raised or its worker died.
 MAX_ATTEMPTS = 6
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
 log = structlog.get_logger()
 
@@ -79,18 +80,25 @@ class Execution:
             except Exception as error:  # noqa: BLE001 - whichever it was, alone each one meets its own fate
                 log.warning("jobs.one_by_one", jobs=len(claims), reason=type(error).__name__)
                 while left:
-                    await self.run(left[0])
-                    del left[0]
+                    await self._run_alone(left.pop(0))
         except asyncio.CancelledError:
             for claimed in left:
                 await self._release(claimed)
             raise
+
+    async def _run_alone(self, claimed: Claim) -> None:
+        try:
+            await self.run(claimed)
+        except Exception as error:
+            log.error("job.broke_off", job_id=str(claimed.id), exc_info=error)  # its lease will run out
 
     async def _effects(self, claims: Sequence[Claim]) -> None:
         ended = [claimed.id for claimed in claims]
         async with self._database.transaction() as connection:
             results: list[tuple[Claim, dict[str, Any]]] = []
             additions: list[Addition] = []
+            # Nobody renews their leases, and those that are done already hold their locks: who must wait, waits alone.
+            await connection.execute(LOCK_TIMEOUT)
             # In one order in every worker: two that want the same locks wait for each other, not in a circle.
             for claimed in sorted(claims, key=lambda claimed: claimed.subject):
                 if results and results[-1][0].subject == claimed.subject:

@@ -56,11 +56,15 @@ class Offsets:
             await asyncio.sleep(EVERY_S)
 
     async def commit(self) -> None:
-        """What Kafka refuses (a partition that has moved) or does not answer is not tried again: more will follow."""
-        reached, self._reached = self._reached, {}
-        if not reached or self._consumer is None:
+        """What Kafka refuses or does not answer is kept for the next time; partitions that have moved are forgotten."""
+        if self._consumer is None:
+            return
+        mine = self._consumer.assignment()
+        reached, self._reached = {one: to for one, to in self._reached.items() if one in mine}, {}
+        if not reached:
             return
         try:
             await self._consumer.commit(reached)
         except KafkaError as error:
             log.info("consumer.not_committed", reason=type(error).__name__)
+            self._reached = reached | self._reached

@@ -144,6 +144,9 @@ class Relay:
                     raise
                 # What fails in this lane must not hold up the other: it is tried again after a while.
                 failure = error
+            except Exception:
+                await session.execute(SENT, sent)  # else the jobs' lane would be sent again, and again
+                raise
         ahead = await self._next(session, sent)
         if failure is not None and not self._bulk_failed:
             log.warning("relay.bulk_lane_fails", reason=f"{type(failure).__name__}: {failure}")

@@ -125,6 +125,50 @@ async def test_a_worker_that_must_go_gives_all_of_them_back(owner: "Owner[asyncp
     assert tuple(await owner.fetchrow(ANSWERS)) == (8, 8)  # type: ignore[arg-type]
 
 
+async def test_one_of_them_that_is_interrupted_alone_is_given_back_once(
+    owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    ids = await asked(owner, 8)
+    failed, alone = [False], asyncio.Event()
+
+    async def handle(_connection: Connection, _claimed: Claim) -> Outcome:
+        if not failed[0]:
+            failed[0] = True
+            raise Refused("not together")
+        alone.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody wakes it")
+
+    async with small(database_url, handle, at_once=1) as runner:
+        await runner.receive(ids, Via.BUS)
+        await alone.wait()
+        await runner.stop(0.1)
+    assert {tuple(row) for row in await owner.fetch(STATES)} == {("received", 0, 8)}
+
+
+async def test_those_before_one_that_must_wait_do_not_wait_with_it(
+    owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """Else they would hold what they have locked for as long as that one waits."""
+    ids = await asked(owner, 8)
+
+    async def handle(connection: Connection, claimed: Claim) -> Outcome:
+        if claimed.id == ids[4]:
+            await connection.execute("SELECT pg_advisory_xact_lock(77)")
+        return await checks.answer(connection, claimed)
+
+    async def four_are_done() -> bool:
+        return bool(await owner.fetchval("SELECT count(*) = 4 FROM es.job WHERE state = 'succeeded'"))
+
+    async with small(database_url, handle, at_once=1) as runner:
+        await owner.execute("SELECT pg_advisory_lock(77)")
+        await runner.receive(ids, Via.BUS)
+        await eventually(four_are_done)
+        await owner.execute("SELECT pg_advisory_unlock(77)")
+        await done(runner, *ids)
+    assert tuple(await owner.fetchrow(ANSWERS)) == (8, 8)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("tried", [1, 3])
 async def test_what_failed_before_is_done_alone(owner: "Owner[asyncpg.Record]", database_url: str, tried: int) -> None:
     """It may have been what killed the worker, and would take the others with it."""
