@@ -49,12 +49,10 @@ async def _make_template(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def template(servers: Addresses) -> Iterator[Copies]:
+def template(servers: Addresses) -> Copies:
     """Copies of a migrated database."""
     asyncio.run(_make_template(servers.database_url))
-    copies = Copies(servers.database_url)
-    yield copies
-    copies.close()
+    return Copies(servers.database_url)
 
 
 @asynccontextmanager
@@ -67,7 +65,7 @@ async def migrated_copy(template: Copies, *, verified: bool = True) -> AsyncIter
     yield url
     if verified:
         await must_verify(url)
-    template.drop(url)
+    await template.drop(url)
 
 
 @pytest_asyncio.fixture

@@ -1,8 +1,6 @@
-"""Copies of the migrated database, made and dropped by a thread beside the tests, which would wait for the disk."""
+"""Copies of the migrated database, one for each test that wants one."""
 
-import asyncio
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -21,31 +19,18 @@ def named(url: str, database: str) -> str:
 
 
 class Copies:
-    """Of ``TEMPLATE`` on the server at ``url``: the next one is made while a test uses the last."""
+    """Of ``TEMPLATE`` on the server at ``url``. Not made beside a test: meanwhile no reader of a log gets any further."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="copies")
-        self._next = self._making()
-        self._drops: list[Future[None]] = []
 
     async def take(self) -> str:
         """The superuser's address of a copy that nobody else has."""
-        made, self._next = self._next, self._making()
-        return named(self._url, await asyncio.wrap_future(made))
+        return named(self._url, await _make(self._url))
 
-    def drop(self, url: str) -> None:
-        """Some time soon, whoever is still connected to it."""
-        self._drops.append(self._thread.submit(asyncio.run, _drop(self._url, urlsplit(url).path[1:])))
-
-    def close(self) -> None:
-        """The last one is left to the server, which goes with it. Raises what dropping the others raised."""
-        self._thread.shutdown(wait=True)
-        for dropped in self._drops:
-            dropped.result()
-
-    def _making(self) -> "Future[str]":
-        return self._thread.submit(asyncio.run, _make(self._url))
+    async def drop(self, url: str) -> None:
+        """Whoever is still connected to it."""
+        await _drop(self._url, urlsplit(url).path[1:])
 
 
 async def _make(url: str) -> str:

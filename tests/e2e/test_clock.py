@@ -27,10 +27,10 @@ from tests.system import ROOT, System, token
 log = logging.getLogger(__name__)
 Owner = asyncpg.Connection
 REPLICAS = ("maintenance", "maintenance2", "maintenance3")
-RUN_S = sized(small=12, full=60)
+RUN_S = sized(small=9, full=60)
 KILL_EVERY_S = sized(small=3, full=10)
-BURST = sized(small=200, full=1000)
-STUDENTS = sized(small=20_000, full=1_000_000)
+BURST = sized(small=100, full=1000)
+STUDENTS = sized(small=5_000, full=1_000_000)
 READ_AT_MOST_S = 0.1
 NEVER = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "0 0 29 2 *", "REFRESH_AFTER_CHANGE_S": "0"}
 

@@ -25,7 +25,7 @@ from tests.topic_log import first_sights
 Owner = asyncpg.Connection
 STUDENTS = 1000
 PER_S = sized(small=10, full=50)
-BEFORE_S, AWAY_S = sized(small=2, full=5), sized(small=7, full=20)
+BEFORE_S, AWAY_S = sized(small=2, full=5), sized(small=5, full=20)
 ALONE = sized(small=5, full=50)
 # The bounds on time hold on a machine that does nothing else; a small run only counts.
 IS_MEASURED = sized(small=0, full=1)

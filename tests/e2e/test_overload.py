@@ -15,7 +15,7 @@ from tests.system import System, bearer
 
 Owner = asyncpg.Connection
 PER_SECOND = sized(small=300, full=1000)
-SECONDS = sized(small=8, full=60)
+SECONDS = sized(small=5, full=60)
 USERS = 200
 # Resident memory moves by itself: the allocator's arenas, connections of the pool, the last garbage collection.
 FLAT_BYTES = 48 * 1024 * 1024

@@ -21,7 +21,7 @@ from tests.sizes import sized
 from tests.system import as_role
 
 CAUSE = Cause(source="test", correlation_id=UUID(int=7))
-SECONDS = sized(small=3, full=15)
+SECONDS = sized(small=2, full=15)
 
 
 @pytest_asyncio.fixture

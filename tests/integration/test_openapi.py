@@ -27,7 +27,7 @@ from tests.replicas import settings
 from tests.sizes import sized
 from tests.system import bearer
 
-EXAMPLES = sized(small=5, full=12)
+EXAMPLES = sized(small=3, full=12)
 
 # Values that only the database knows, so that no schema can say which are right: these may be refused besides.
 REFUSED_BY_DATA = {
@@ -136,7 +136,7 @@ def config_for(token: str, others: set[str]) -> schemathesis.Config:
             "suppress-health-check": ["all"],
             "auth": {"openapi": {"HTTPBearer": {"bearer": token}}},
             "generation": {"max-examples": EXAMPLES, "deterministic": True, "no-shrink": True, "database": "none"},
-            "phases": {"stateful": {"max-steps": 8, "generation": {"max-examples": sized(small=4, full=10)}}},
+            "phases": {"stateful": {"max-steps": 8, "generation": {"max-examples": sized(small=2, full=10)}}},
             "operations": [
                 {
                     "include-name": name,

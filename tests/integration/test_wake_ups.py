@@ -21,7 +21,7 @@ from tests.eventually import eventually
 from tests.sizes import sized
 from tests.system import as_role
 
-ROUNDS = sized(small=40, full=400)
+ROUNDS = sized(small=20, full=400)
 FAR_APART_S = 60.0
 CAUSE = Cause(source="test", correlation_id=UUID(int=7))
 
