@@ -19,7 +19,7 @@ def named(url: str, database: str) -> str:
 
 
 class Copies:
-    """Of ``TEMPLATE`` on the server at ``url``. Not made beside a test: meanwhile no reader of a log gets any further."""
+    """Of ``TEMPLATE`` on the server at ``url``. Not made beside a test: meanwhile no reader of a log gets further."""
 
     def __init__(self, url: str) -> None:
         self._url = url
