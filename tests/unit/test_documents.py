@@ -36,8 +36,6 @@ OURS: dict[str, type[ProcessSettings]] = {
 }
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"`(?:uv run )?placewire ([^`…]+)`")
-# Drawn by a whole `make bench`.
-DRAWN = {"benchmarks.svg"}
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
 
@@ -60,7 +58,7 @@ def test_every_document_is_there_and_the_readme_leads_to_it() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     for path, anchor in LINK.findall(prose(document)):
         target = (document.parent / path).resolve() if path else document
-        assert target.exists() or path in DRAWN, path
+        assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
 
 
