@@ -147,16 +147,16 @@ class Relay:
             except Exception:
                 await session.execute(SENT, sent)  # else the jobs' lane would be sent again, and again
                 raise
-        ahead = await self._next(session, sent)
-        if failure is not None and not self._bulk_failed:
+        if failure is None:
+            self._bulk_failed, self._ahead = False, await self._next(session, sent)
+            return bool(self._ahead)
+        await session.execute(SENT, sent)
+        if not self._bulk_failed:
             log.warning("relay.bulk_lane_fails", reason=f"{type(failure).__name__}: {failure}")
-        self._bulk_failed = failure is not None
-        if failure is not None:
-            # A topic that was deleted is created again by connecting; without that nothing would ever be sent to it.
-            await self._drop_producer()
-            return False
-        self._ahead = ahead
-        return bool(ahead)
+        self._bulk_failed = True
+        # A topic that was deleted is created again by connecting; without that nothing would ever be sent to it.
+        await self._drop_producer()
+        return False
 
     async def _next(self, session: "Session[asyncpg.Record]", sent: Sequence[int]) -> list[asyncpg.Record]:
         return await session.fetch(TURN, sent, JOBS_PER_TURN, BULK_PER_TURN)
