@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 import structlog
-from fastapi import Header, Request
+from fastapi import Depends, Header, Request
 from fastapi.responses import Response
 
 from chassis import notify, tracing
@@ -85,6 +85,9 @@ async def asking(
         correlation_id=UUID(request.state.correlation_id),
         traceparent=tracing.traceparent(request.headers.get("traceparent")),
     )
+
+
+Ask = Annotated[Asking, Depends(asking)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from chassis.database import Connection
@@ -13,7 +13,7 @@ from contracts.jobs import Kind
 from contracts.users import Role
 from services.api.access import allow
 from services.api.analytics import documents, handlers, sql
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.presentation import instant_text
 
@@ -21,9 +21,7 @@ router = APIRouter(prefix="/api/analytics", tags=["analytics"])
 
 
 @router.post("/refresh", **documents.REFRESH)
-async def refresh(
-    ctx: Ctx, ask: Annotated[Asking, Depends(asking)], who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def refresh(ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """200 when the figures show what had been committed before this was asked, 202 while that is on its way."""
 
     async def work(connection: Connection, new_id: NewId) -> Committed:

@@ -3,7 +3,7 @@
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chassis.database import Connection
@@ -16,14 +16,13 @@ from services.api.access import allow
 from services.api.attendance import documents, handlers, sql
 from services.api.attendance.csv_file import attendance_csv
 from services.api.attendance.forms import DriveNumber, mark_of
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.drives.forms import json_object
 
 router = APIRouter(prefix="/api/attendance", tags=["attendance"])
 
-Ask = Annotated[Asking, Depends(asking)]
 Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
 Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 

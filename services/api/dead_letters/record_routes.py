@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from chassis import undecodable
@@ -13,7 +13,7 @@ from chassis.responses import json_response
 from contracts.jobs import Service
 from contracts.users import Role
 from services.api.access import allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.dead_letters import documents
 from services.api.dead_letters.view import by, raw_record, whole_record
@@ -49,7 +49,7 @@ async def show_undecodable(record_id: RecordId, ctx: Ctx, who: Annotated[Princip
 async def redrive_undecodable(
     record_id: RecordId,
     ctx: Ctx,
-    ask: Annotated[Asking, Depends(asking)],
+    ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: documents.Again,
 ) -> Response:
@@ -66,7 +66,7 @@ async def redrive_undecodable(
 async def discard_undecodable(
     record_id: RecordId,
     ctx: Ctx,
-    ask: Annotated[Asking, Depends(asking)],
+    ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: documents.Dropped,
 ) -> Response:

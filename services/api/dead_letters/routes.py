@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from chassis import dead_letters
@@ -15,7 +15,7 @@ from chassis.responses import json_response
 from contracts.jobs import Kind, Service
 from contracts.users import Role
 from services.api.access import allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.dead_letters import documents, record_routes
 from services.api.dead_letters.view import by, letter, whole_letter
@@ -46,7 +46,7 @@ async def list_dead_letters(
 @router.post("/redrive", **documents.REDRIVE_ALL)
 async def redrive_all(
     ctx: Ctx,
-    ask: Annotated[Asking, Depends(asking)],
+    ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: documents.AllAgain,
 ) -> Response:
@@ -72,7 +72,7 @@ async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Annotated[Principal, all
 async def redrive(
     job_id: UUID,
     ctx: Ctx,
-    ask: Annotated[Asking, Depends(asking)],
+    ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: documents.Again,
 ) -> Response:
@@ -95,7 +95,7 @@ async def redrive(
 async def discard(
     job_id: UUID,
     ctx: Ctx,
-    ask: Annotated[Asking, Depends(asking)],
+    ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: documents.Dropped,
 ) -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,7 @@ from chassis.event_store import NewId
 from chassis.identity import Principal
 from contracts.users import Role
 from services.api.access import ANYONE, allow
-from services.api.commands import Asking, Committed, Work, asking, perform
+from services.api.commands import Ask, Asking, Committed, Work, perform
 from services.api.conditional import answered
 from services.api.context import Context, Ctx
 from services.api.domains import documents, handlers
@@ -19,7 +19,6 @@ from services.api.fields import MAX_INTEGER, NOT_BLANK
 
 router = APIRouter(prefix="/api/job-domains", tags=["job domains"])
 
-Ask = Annotated[Asking, Depends(asking)]
 Head = Annotated[Principal, allow(Role.HEAD)]
 DomainId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 

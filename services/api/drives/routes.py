@@ -4,7 +4,7 @@ import hashlib
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Body, Depends, Path, Request
+from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -15,7 +15,7 @@ from chassis.identity import Principal
 from contracts.jobs import Kind
 from contracts.users import Role
 from services.api.access import ANYONE, allow
-from services.api.commands import Asking, Committed, Work, asking, perform
+from services.api.commands import Ask, Asking, Committed, Work, perform
 from services.api.conditional import answered, tagged
 from services.api.context import Context, Ctx, context_of
 from services.api.drives import documents, handlers, pdf_files, sql
@@ -34,7 +34,6 @@ from services.api.fields import MAX_INTEGER, WHOLE
 router = APIRouter(prefix="/api/drives", tags=["drives"])
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
-Ask = Annotated[Asking, Depends(asking)]
 SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chassis import problems
@@ -18,7 +18,7 @@ from contracts.exports import ExportKind
 from contracts.jobs import Kind
 from contracts.users import Role
 from services.api.access import allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Asking, Committed, perform
 from services.api.conditional import is_known
 from services.api.context import Context, Ctx
 from services.api.exports import decider, documents, handlers, sql
@@ -36,7 +36,6 @@ MEDIA_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
-Ask = Annotated[Asking, Depends(asking)]
 Staff = Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)]
 
 

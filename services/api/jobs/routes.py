@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chassis import jobs, notify
@@ -19,7 +19,7 @@ from chassis.responses import json_response
 from contracts.jobs import Job, State
 from contracts.users import Role
 from services.api.access import ANYONE, allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.exports import handlers
 from services.api.jobs import documents, sql
@@ -73,7 +73,7 @@ async def follow_job(
 async def cancel_job(
     job_id: UUID,
     ctx: Ctx,
-    ask: Annotated[Asking, Depends(asking)],
+    ask: Ask,
     who: Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)],
 ) -> Response:
     """End an export that nobody wants any more: its requester, or a head. A worker that writes it stops at once."""

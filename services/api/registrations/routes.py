@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
 from chassis import notify
@@ -13,7 +13,7 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.presentation import decimal_text, instant_text
 from services.api.registrations import documents, handlers, sql
@@ -25,7 +25,7 @@ Student = Annotated[Principal, allow(Role.STUDENT)]
 
 
 @router.post("/{drive_id}/register", **documents.REGISTER)
-async def register(drive_id: DriveId, ctx: Ctx, ask: Annotated[Asking, Depends(asking)], who: Student) -> Response:
+async def register(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Student) -> Response:
     """Register the caller. 403 while the drive is not posted, or when it is not for him; 409 when he is registered."""
     cause = ask.cause(who)
     if ask.key is None:

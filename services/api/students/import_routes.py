@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
@@ -17,7 +17,7 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.students import documents, import_handlers
 from services.api.students.student_file import StudentFile
@@ -32,7 +32,7 @@ RAW_TYPES = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsh
 async def import_students(
     request: Request,
     ctx: Ctx,
-    ask: Annotated[Asking, Depends(asking)],
+    ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
     dry_run: Annotated[bool, Query(description="only say what is wrong; on unless turned off")] = True,
 ) -> Response:

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from chassis.database import Connection
@@ -12,7 +12,7 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.fields import MAX_INTEGER, NO_NUL
 from services.api.students import documents, handlers, import_routes, sql
@@ -25,7 +25,6 @@ from services.api.users.passwords import hash_password
 router = APIRouter(prefix="/api/students", tags=["students"])
 router.include_router(import_routes.router)
 
-Ask = Annotated[Asking, Depends(asking)]
 StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
 

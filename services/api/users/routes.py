@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Path, Request
+from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
@@ -14,7 +14,7 @@ from chassis.identity import Principal, issue_user_token
 from chassis.responses import json_response
 from contracts.users import Role, UserCreated
 from services.api.access import ANYONE, PUBLIC, allow
-from services.api.commands import Asking, Committed, asking, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.fields import EMAIL, MAX_INTEGER, NO_NUL, NOT_BLANK
 from services.api.presentation import instant_text
@@ -24,7 +24,6 @@ from services.api.users.throttle import Throttle
 
 router = APIRouter(tags=["users"])
 
-Ask = Annotated[Asking, Depends(asking)]
 Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
 Email = Annotated[str, Field(max_length=320, pattern=EMAIL)]
 UserId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
