@@ -1,15 +1,16 @@
 """A collector of traces that speaks OTLP over HTTP, as a real one would, and keeps what it is sent."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from tests.http_double import answering
 
 KINDS = {value: name.removeprefix("SPAN_KIND_").lower() for name, value in Sent.SpanKind.items()}
 
@@ -77,13 +78,6 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    collector.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with answering(Door) as address:
+        collector.url = address
         yield collector
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

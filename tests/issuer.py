@@ -1,17 +1,18 @@
 """Somebody else who signs people in: his keys, his tokens, and his JWKS behind a real HTTP server."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from jwt.algorithms import RSAAlgorithm
+
+from tests.http_double import answering
 
 CLAIMS = {"user_id": 7, "role": "COORDINATOR", "name": "Asha", "email": "asha@college.edu"}
 
@@ -65,13 +66,6 @@ def serving(*keys: str) -> Iterator[JwksServer]:
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    jwks.url = f"http://127.0.0.1:{server.server_address[1]}/jwks.json"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with answering(Door) as address:
+        jwks.url = f"{address}/jwks.json"
         yield jwks
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

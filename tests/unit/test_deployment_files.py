@@ -10,26 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from chassis.relay_process import RelaySettings
-from chassis.settings import ProcessSettings
-from services.api.settings import ApiSettings
-from services.eligibility.settings import EligibilitySettings
-from services.exporter.settings import ExporterSettings
-from services.maintenance.settings import MaintenanceSettings
 from tests.e2e.test_closure import SERVICES, SHARED
+from tests.service_settings import OURS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-OURS: dict[str, type[ProcessSettings]] = {
-    "api": ApiSettings,
-    "eligibility": EligibilitySettings,
-    "exporter": ExporterSettings,
-    "maintenance": MaintenanceSettings,
-    "relay": RelaySettings,
-}
 # Never started by `up`.
 BY_HAND = {"doctor"}
 ONCE = {name for name, container in CONTAINERS.items() if container["restart"] == "no"} - BY_HAND

@@ -11,13 +11,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from chassis import telemetry
-from chassis.relay_process import RelaySettings
-from chassis.settings import ProcessSettings
 from cli.main import app
-from services.api.settings import ApiSettings
-from services.eligibility.settings import EligibilitySettings
-from services.exporter.settings import ExporterSettings
-from services.maintenance.settings import MaintenanceSettings
+from tests.service_settings import OURS
 from tests.unit.test_settings import documented
 
 ROOT = Path(__file__).parents[2]
@@ -27,13 +22,6 @@ EXPECTED = {
     "architecture", "deployment", "operations", "api", "quick-reference", "runbooks", "reliability", "scaling",
 }  # fmt: skip
 QUICK = (ROOT / "docs" / "quick-reference.md").read_text()
-OURS: dict[str, type[ProcessSettings]] = {
-    "api": ApiSettings,
-    "eligibility": EligibilitySettings,
-    "exporter": ExporterSettings,
-    "maintenance": MaintenanceSettings,
-    "relay": RelaySettings,
-}
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"`(?:uv run )?placewire ([^`…]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")

@@ -12,25 +12,13 @@ import pytest
 import yaml
 
 from chassis.kafka_topics import every_topic
-from chassis.relay_process import RelaySettings
-from chassis.settings import ProcessSettings
 from contracts.jobs import OWNER, TOPIC_OF, Kind, State
 from contracts.topics import CANARY
-from services.api.settings import ApiSettings
-from services.eligibility.settings import EligibilitySettings
-from services.exporter.settings import ExporterSettings
-from services.maintenance.settings import MaintenanceSettings
 from tests.manifests import rules, schemas
 from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, one, title
 from tests.manifests.pods import environment, labels_of, selects, workloads
+from tests.service_settings import OURS
 
-OURS: dict[str, type[ProcessSettings]] = {
-    "api": ApiSettings,
-    "eligibility": EligibilitySettings,
-    "exporter": ExporterSettings,
-    "maintenance": MaintenanceSettings,
-    "relay": RelaySettings,
-}
 # Read by libraries, or before there are settings.
 NO_SETTINGS = {"SECRETS_DIR", "PGSSLMODE", "PGSSLROOTCERT"}
 # What a process holds beside its pool at most: LISTEN, NOTIFY, progress, the sweep's or relay's own session.
