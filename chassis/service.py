@@ -103,6 +103,8 @@ def serve(app: FastAPI, settings: ProcessSettings) -> None:
         access_log=False,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s),
         server_header=False,
+        # Nobody here asks from where a request comes: limits are by user and by e-mail address.
+        proxy_headers=False,
         lifespan="on",
     )
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -133,7 +133,7 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
         transport = httpx.ASGITransport(app=app)
 
         async def listening() -> bool:
-            return bool(app.state.access_changes.listening)
+            return bool(app.state.guard.changes.listening)
 
         await eventually(listening)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:

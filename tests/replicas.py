@@ -36,7 +36,7 @@ async def replica(database_url: str, folder: Path, **given: Any) -> AsyncIterato
     async with app.router.lifespan_context(app):
 
         async def listening() -> bool:
-            return bool(app.state.access_changes.listening)
+            return bool(app.state.guard.changes.listening)
 
         await eventually(listening)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api") as client:

@@ -103,6 +103,21 @@ class AccessChanges:
         return Standing(Role(row["role"]), row["password_version"])
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who calls, how often, and whether what his token says still holds: one look-up in each request."""
+
+    tokens: Tokens
+    limits: UserLimits
+    changes: AccessChanges
+
+    async def admitted(self, authorization: str | None) -> Principal:
+        """Raises ``Unauthenticated`` or ``Throttled``."""
+        principal = await self.tokens.read(authorization)
+        self.limits.take(principal.user_id)
+        return await self.changes.confirm(principal)
+
+
 class Access:
     """Who may call a route: ``roles``, or everyone, signed in or not."""
 
@@ -119,15 +134,10 @@ class SignedIn(Access, HTTPBearer):
         HTTPBearer.__init__(self, scheme_name="HTTPBearer")
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
-        tokens: Tokens = request.app.state.tokens
-        principal = await tokens.read(request.headers.get("authorization"))
-        limits: UserLimits = request.app.state.limits
-        limits.take(principal.user_id)
-        changes: AccessChanges = request.app.state.access_changes
-        principal = await changes.confirm(principal)
+        guard: Guard = request.app.state.guard
+        principal = await guard.admitted(request.headers.get("authorization"))
         if principal.role not in self.roles:
             raise Forbidden("Forbidden: insufficient role")
-        request.state.principal = principal
         return principal
 
 

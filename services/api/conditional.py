@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 from fastapi import Request
@@ -14,12 +15,24 @@ CACHING = "private, no-cache"
 TAGS = re.compile(r'(?:W/)?("[^"]*")')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tagged:
-    """JSON as it is sent, and the tag that stands for exactly these bytes."""
+    """JSON as it is sent, and the tag that stands for exactly these bytes. Its answers may be sent again and again."""
 
     body: bytes
     etag: str
+
+    @cached_property
+    def whole(self) -> Response:
+        return Response(self.body, headers=self._headers, media_type="application/json")
+
+    @cached_property
+    def not_modified(self) -> Response:
+        return Response(status_code=304, headers=self._headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"ETag": self.etag, "Cache-Control": CACHING}
 
 
 def tagged(body: bytes) -> Tagged:
@@ -28,10 +41,7 @@ def tagged(body: bytes) -> Tagged:
 
 def answered(request: Request, answer: Tagged) -> Response:
     """``answer``, or 304 when the caller's If-None-Match says that he has it."""
-    headers = {"ETag": answer.etag, "Cache-Control": CACHING}
-    if is_known(answer.etag, request.headers.getlist("if-none-match")):
-        return Response(status_code=304, headers=headers)
-    return Response(answer.body, headers=headers, media_type="application/json")
+    return answer.not_modified if is_known(answer.etag, request.headers.getlist("if-none-match")) else answer.whole
 
 
 def is_known(etag: str, if_none_match: list[str]) -> bool:

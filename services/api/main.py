@@ -15,7 +15,7 @@ from chassis.service import add_health, background
 from chassis.storage import Storage
 from contracts.jobs import Service
 from services.api import access, cross_origin, methods, openapi, uploads
-from services.api.access import AccessChanges
+from services.api.access import AccessChanges, Guard
 from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
@@ -47,7 +47,15 @@ from services.api.tokens import Issuer, Tokens
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 
-# Tried in this order: what every open screen polls comes first.
+# Routes are tried one after the other: first what every open screen polls, and what a window's opening brings.
+ASKED_MOST = (
+    "/api/drives",
+    "/api/registrations/{drive_id}/register",
+    "/api/registrations/{drive_id}/check",
+    "/api/eligibility/{drive_id}/check",
+    "/api/notifications/mine",
+    "/api/job-domains",
+)
 ROUTERS = (
     drives,
     eligibility,
@@ -88,10 +96,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
         telemetry=tracing.of_requests(),
     )
     app.state.context = context
-    app.state.access_changes = changes
-    app.state.tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
+    tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
+    app.state.guard = Guard(tokens, UserLimits(settings.requests_per_second, settings.requests_burst), changes)
     app.state.throttle = Throttle(settings.login_failures_per_minute)
-    app.state.limits = UserLimits(settings.requests_per_second, settings.requests_burst)
     app.state.stopping = asyncio.Event()
     app.state.on_stopping = partial(_stop_waiting, app)
     problems.install(app)
@@ -99,6 +106,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     for room in ROUTERS:
         # Not included: every request would be looked up a second time in the router that has its route.
         app.router.routes.extend(room.router.routes)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
     access.require_declared_access(app)
     methods.install(app)
     openapi.install(app)
@@ -107,7 +115,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.add_middleware(
         RequestScope,
         import_max_bytes=settings.import_max_bytes,
-        is_signed_in=app.state.tokens.hold,
+        is_signed_in=tokens.hold,
         admission=Admission(settings.requests_at_once),
     )
     if settings.allowed_origins:

@@ -95,7 +95,9 @@ class RequestScope:
                 if holds:  # what streams from now on may do so for hours
                     holds = False
                     self._admission.leave()
-                message["headers"] += added + (PAGE_SECURITY if _is_page(message) else [])
+                headers = message["headers"]
+                # Not added to in place: they may be those of an answer that is kept for others.
+                message["headers"] = [*headers, *added, *PAGE_SECURITY] if _is_page(message) else [*headers, *added]
             await send(message)
 
         try:
@@ -109,8 +111,8 @@ class RequestScope:
             ANSWERS[status // 100].inc()
 
     async def _judged(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp:
-        # Without one of these fields there is no body (RFC 9112, section 6.3).
-        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+        # Without one of these fields, or with a length of 0, there is no body (RFC 9112, section 6.3).
+        if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
             return self._app
         return await self._refusal(scope, headers) or self._within_limit
 

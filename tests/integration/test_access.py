@@ -297,7 +297,7 @@ async def test_a_role_change_is_believed_without_the_listening_connection(
     await asyncio.sleep(0.05)
     assert (await api.patch(f"/api/users/{user_id}", "HEAD", head, json={"role": "COORDINATOR"})).status_code == 200
     answer = await api.client.get("/api/eligibility/1/list", headers=signed_in)
-    assert answer.status_code == 200, (answer.text, api.app.state.access_changes)
+    assert answer.status_code == 200, (answer.text, api.app.state.guard.changes)
 
 
 async def test_role_changes_that_lock_out_or_lose_marks_are_refused(api: Api) -> None:

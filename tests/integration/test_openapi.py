@@ -90,7 +90,7 @@ def serving(database_url: str, folder: Path) -> Iterator[tuple[FastAPI, dict[Rol
     app = create_app(settings(database_url, folder, requests_per_second=1e6, requests_burst=10**6, log_level="error"))
     try:
         with asgi.get_client(cast("asgi.ASGIApp", app)) as client:
-            while not app.state.access_changes.listening:
+            while not app.state.guard.changes.listening:
                 time.sleep(0.05)
             yield app, _seeded(client)
     finally:

@@ -56,6 +56,16 @@ async def test_who_has_the_answer_gets_304(api: Api, path: str) -> None:
     assert (await api.get(path, headers={"If-None-Match": '"other"'})).content == first.content
 
 
+async def test_an_answer_that_is_kept_is_sent_as_it_was(api: Api) -> None:
+    """Each request has a correlation id of its own, and nothing of it stays with what others are sent."""
+    for headers in ({}, {"If-None-Match": "*"}):
+        answers = [await api.get("/api/drives", headers=headers) for _ in range(3)]
+        ids = [answer.headers.get_list("x-correlation-id") for answer in answers]
+        assert [len(one) for one in ids] == [1, 1, 1]
+        assert len({one[0] for one in ids}) == 3
+        assert len({len(answer.headers.multi_items()) for answer in answers}) == 1
+
+
 async def test_a_change_changes_the_tag_for_those_who_see_it(api: Api) -> None:
     tags = {role: (await api.get("/api/drives", role)).headers["etag"] for role in ("HEAD", "STUDENT")}
     await api.post("/api/drives", json=DRIVE)
