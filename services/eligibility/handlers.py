@@ -51,12 +51,15 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
     if isinstance(event, ReevaluationRequested):
         return await _reevaluate(connection, claimed, event)
     request = request_of(event, version)
-    await sql.lock_evaluation(connection, request.drive_id)
-    if not await sql.is_newest(connection, request.drive_id, version):
+    standing = await sql.begin(connection, request.drive_id, version)
+    if not standing.newest:
         return SUPERSEDED
-    done = await (sql.select_anew if request.apply else sql.count_only)(
-        connection, request.drive_id, version, request.criteria, request.list_version
-    )
+    if request.apply:
+        done = await sql.select_anew(
+            connection, request.drive_id, version, request.criteria, request.list_version, replaces=standing.replaces
+        )
+    else:
+        done = await sql.count_only(connection, request.drive_id, version, request.criteria)
     return _outcome(claimed, request, done)
 
 

@@ -17,14 +17,8 @@ from contracts.students import StudentRange
 # Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
 
-# Held shared by who registers, until that is committed.
-GATE = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
-
-IS_NEWEST = """
-SELECT EXISTS (SELECT FROM drives WHERE drive_id = $1)
-   AND NOT EXISTS (SELECT FROM evaluations WHERE drive_id = $1 AND drive_version >= $2)
-"""
-HAS_SELECTIONS = "SELECT EXISTS (SELECT FROM selections WHERE drive_id = $1 AND revoked_version IS NULL)"
+# Takes the same lock, and looks: migrations/sql/0013_plans_and_round_trips.sql.
+BEGIN = "SELECT newest, replaces FROM begin_evaluation($1, $2)"
 
 MEETS = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
                       $3, $4, $5, $6, $7, $8)"""
@@ -82,17 +76,8 @@ SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
 
 PRESENT = f"SELECT {SEAL} FROM selections WHERE drive_id = $1 AND revoked_version IS NULL"  # noqa: S608
 
-# Of the drive's registrations, those whose students do not meet the criteria: whom version $2 revoked or, when nobody
-# had been selected before ($9 true), whoever it is (students may register for an auto-published drive at once).
-# Of the students from $10 to $11, by an index of registrations (30,000 students, 10,000 registered: one takes 0.04 ms,
-# all 12 ms).
-REGISTERED = f"""
-SELECT count(*) FROM registrations r JOIN students s USING (student_id)
- WHERE r.drive_id = $1 AND r.student_id BETWEEN $10 AND $11 AND NOT {MEETS}
-   AND ($9::boolean OR EXISTS (
-        SELECT FROM selections c
-         WHERE c.drive_id = $1 AND c.student_id = r.student_id AND c.revoked_version = $2::bigint))
-"""  # noqa: S608
+# Waits for who is registering, too: migrations/sql/0013_plans_and_round_trips.sql.
+REGISTERED = "SELECT count_registered_no_longer_eligible($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
 
 EVERYONE = StudentRange(first=1, last=2**31 - 1)
@@ -118,19 +103,31 @@ async def lock_evaluation(connection: Connection, drive_id: int) -> None:
     await connection.execute(LOCK, drive_id)
 
 
-async def is_newest(connection: Connection, drive_id: int, version: int) -> bool:
-    """False when the drive is gone, or ``version`` or a later one has been answered."""
-    return bool(await connection.fetchval(IS_NEWEST, drive_id, version))
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``newest``: the drive is there, and neither this version nor a later one has been answered.
+
+    ``replaces``: somebody is selected for it.
+    """
+
+    newest: bool
+    replaces: bool
+
+
+async def begin(connection: Connection, drive_id: int, version: int) -> Standing:
+    """As ``lock_evaluation``, and what stands then."""
+    row = await connection.fetchrow(BEGIN, drive_id, version)
+    assert row is not None
+    return Standing(row["newest"], row["replaces"])
 
 
 async def select_anew(
-    connection: Connection, drive_id: int, version: int, criteria: Criteria, list_version: int | None
+    connection: Connection, drive_id: int, version: int, criteria: Criteria, list_version: int | None, *, replaces: bool
 ) -> Evaluated:
     """Make the drive's selections what ``criteria`` (and the list) say, and tell the difference."""
     arguments = arguments_of(drive_id, version, criteria)
     revoked = Sealed(count=0)
-    replaced = bool(await connection.fetchval(HAS_SELECTIONS, drive_id))
-    if replaced:
+    if replaces:
         rows = {row["what"]: row for row in await connection.fetch(REPLACE, *arguments, list_version)}
         added, revoked = sealed(rows["added"]), sealed(rows["revoked"])
         selected, snapshot = sealed(await connection.fetchrow(PRESENT, drive_id)), rows["added"]["snapshot"]
@@ -142,8 +139,8 @@ async def select_anew(
         snapshot = row["snapshot"]
     eligible = selected.count if list_version is None else await connection.fetchval(COUNT_ELIGIBLE, *arguments)
     registered = 0
-    if revoked.count or not replaced:
-        registered = await count_registered(connection, arguments, anyone=not replaced)
+    if revoked.count or not replaces:
+        registered = await count_registered(connection, arguments, anyone=not replaces)
     return Evaluated(eligible, selected, added, revoked, snapshot, registered)
 
 
@@ -153,18 +150,12 @@ async def count_registered(
     """How many of the registered do not meet the criteria, of those whom this version has revoked; or of ``anyone``.
 
     Who is registering by older marks or criteria is waited for, and counted. Who comes later is judged by these. He
-    waits for nothing: the gate goes with the savepoint, however long the evaluation still takes.
+    waits for nothing: the gate is free again at once, however long the evaluation still takes.
     """
-    savepoint = connection.transaction()
-    await savepoint.start()
-    await connection.execute(GATE, arguments[0])
-    await savepoint.rollback()
     return int(await connection.fetchval(REGISTERED, *arguments, anyone, students.first, students.last))
 
 
-async def count_only(
-    connection: Connection, drive_id: int, version: int, criteria: Criteria, _list_version: int | None
-) -> Evaluated:
+async def count_only(connection: Connection, drive_id: int, version: int, criteria: Criteria) -> Evaluated:
     """Who would be eligible; selections stay as they are."""
     counted = await connection.fetchrow(COUNT_ELIGIBLE, *arguments_of(drive_id, version, criteria))
     assert counted is not None
