@@ -1,6 +1,7 @@
 """What a route costs that does nothing else: the limit of our HTTP. Run by the benches, on its own port.
 
-The same server and loop as the services' (uvicorn, uvloop), a pool of the same size, asyncpg without anything around.
+The same server, set as the services' is (uvicorn, uvloop), and a pool of the same size that, as ours, asks for no reset
+of a connection when it is given back. FastAPI and asyncpg are otherwise as they come.
 """
 
 import os
@@ -28,9 +29,14 @@ INSERT = "INSERT INTO bench.registration (drive_id, student_id) VALUES ($1, $2) 
 SELECT = "SELECT cgpa FROM students WHERE student_id = $1"
 
 
+async def _nothing(_connection: object) -> None:
+    return None
+
+
 @asynccontextmanager
 async def _pooled(app: FastAPI) -> AsyncIterator[None]:
-    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=POOL, max_size=POOL) as pool:
+    url = os.environ["DATABASE_URL"]
+    async with asyncpg.create_pool(url, min_size=POOL, max_size=POOL, reset=_nothing) as pool:
         await pool.execute(TABLE)
         app.state.pool = pool
         yield
@@ -60,4 +66,13 @@ async def readyz() -> Response:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, host=LOOPBACK, port=int(os.environ["PORT"]), loop="uvloop", log_config=None, access_log=False)
+    uvicorn.run(
+        app,
+        host=LOOPBACK,
+        port=int(os.environ["PORT"]),
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )

@@ -15,10 +15,11 @@ from tests.system import HEAD_ID, SECRET
 
 CAUSE = Cause(source="bench", correlation_id=uuid4(), actor_id=HEAD_ID)
 CRITERIA = Criteria.model_validate({"min_cgpa": "6", "min_10th": "60", "min_12th": "60", "max_backlogs": 0})
-ENDED_AFTER_S = """
+ENDED = """
 SELECT state, error, extract(epoch FROM pg_xact_commit_timestamp(xmin) - received_at)::float8 AS took_s
   FROM es.job WHERE id = $1 AND finished_at IS NOT NULL
 """
+LOOK_EVERY_S = 0.02
 
 
 async def record(ground: Ground, stream: str, *events: Event) -> tuple[UUID, ...]:
@@ -39,15 +40,18 @@ async def posted(ground: Ground, criteria: Criteria, *, auto_published: bool = F
 
 
 async def done_s(ground: Ground, service: Service, job_id: UUID) -> float:
-    """Hand the job to the running ``service``; the seconds from its receipt to the commit of its effect."""
+    """Hand the job to the running ``service``; the seconds from its receipt to the commit of its effect.
+
+    By the database's clock, which dates a commit before the disk has it.
+    """
     event = await read_envelope(ground.owner, job_id)
     services = Services({service: f"http://{LOOPBACK}:{ground.system.ports[service]}"}, SECRET)
     try:
         await services.hand_over(service, event, Via.HTTP)
     finally:
         await services.close()
-    while (row := await ground.owner.fetchrow(ENDED_AFTER_S, job_id)) is None:
-        await asyncio.sleep(0.02)
+    while (row := await ground.owner.fetchrow(ENDED, job_id)) is None:
+        await asyncio.sleep(LOOK_EVERY_S)
     assert row["state"] == "succeeded", row["error"]
     took_s: float = row["took_s"]
     return took_s

@@ -10,6 +10,7 @@ from time import perf_counter
 from devstack.ports import LOOPBACK
 
 NO_BODY = (204, 304)
+WITHIN_S = 300
 
 
 def request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
@@ -43,13 +44,16 @@ class Answers:
 
 
 async def load(port: int, requests: Sequence[bytes], *, at_once: int) -> Answers:
-    """Ask ``requests`` over ``at_once`` connections, each as soon as the one before is answered."""
+    """Ask ``requests`` over ``at_once`` connections, each as soon as the one before is answered.
+
+    Raises ``TimeoutError`` after ``WITHIN_S``: then the server hangs.
+    """
     answers = Answers()
     left = iter(requests)
     connections = [await asyncio.open_connection(LOOPBACK, port) for _ in range(min(at_once, len(requests)))]
     began = perf_counter()
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as tasks:
             for reader, writer in connections:
                 tasks.create_task(_ask_in_turn(reader, writer, left, answers))
     finally:

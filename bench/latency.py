@@ -1,16 +1,20 @@
-"""From accepted to committed effect at 100 jobs a second: over our outbox and Kafka, and with Procrastinate."""
+"""From accepted to committed effect at 100 jobs a second: over our outbox and Kafka, and with Procrastinate.
+
+PgQueuer does the same in the same rounds, for information.
+"""
 
 import asyncio
 import statistics
 import time
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
 
-from bench import placewire_jobs, procrastinate_jobs
+from bench import pgqueuer_jobs, placewire_jobs, procrastinate_jobs
 from bench.effects import COMMITTED, JobSystem, cleared, effects, ready
-from bench.pairs import Pairs, paired
+from bench.pairs import Pairs, alternated, spread
 from bench.round_trip import round_trips_ms
 from bench.stage import Bench, Ground
 
@@ -31,7 +35,7 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY way) AS "queued to received",
 
 
 def steps(pairs: int) -> int:
-    return 2 * (pairs + 1)
+    return 3 * (pairs + 1)
 
 
 async def run(bench: Bench) -> None:
@@ -39,10 +43,12 @@ async def run(bench: Bench) -> None:
         bench.students(bench.size.rows[0]) as ground,
         placewire_jobs.system(ground) as mine,
         procrastinate_jobs.system(ground) as peer,
+        pgqueuer_jobs.system(ground) as other,
     ):
-        await ready(ground, mine, peer)
+        systems = (mine, peer, other)
+        await ready(ground, *systems)
         phases: list[asyncpg.Record] = []
-        p99: dict[str, list[float]] = {mine.name: [], peer.name: []}
+        p99: dict[str, list[float]] = {one.name: [] for one in systems}
 
         async def p50_ms(system: JobSystem) -> float:
             took = await latencies_ms(ground, system, round(bench.size.latency_s * PER_SECOND))
@@ -51,16 +57,19 @@ async def run(bench: Bench) -> None:
                 phases.extend(await ground.owner.fetch(PHASES))
             return statistics.median(took)
 
-        found = await paired(lambda: p50_ms(mine), lambda: p50_ms(peer), rounds=bench.size.pairs, step=bench.step)
+        sides = [partial(p50_ms, one) for one in systems]
+        taken = await alternated(*sides, rounds=bench.size.pairs, step=bench.step)
         bare = await round_trips_ms(
             ground.system.kafka_bootstrap_servers, round(bench.size.latency_s * PER_SECOND), PER_SECOND
         )
-    bench.results.compare("effect_latency_p50", found, "ms")
+    bench.results.compare("effect_latency_p50", Pairs(taken[0], taken[1]), "ms")
     bench.results.note("effect_latency", "a bare Kafka round trip, median", statistics.median(bare), "ms")
     bench.results.note("effect_latency", "a bare Kafka round trip, p99", _p99(bare), "ms")
     for phase in dict(phases[0]):
         median = statistics.median(row[phase] for row in phases[1:])
         bench.results.note("effect_latency", f"{phase}, median", median, "ms")
+    for name, medians in ((other.name, taken[2]), (f"{other.name}, p99", tuple(p99[other.name][1:]))):
+        bench.results.note("effect_latency", name, spread(medians).middle, "ms")
     # The first round warms up.
     tails = Pairs(tuple(p99[mine.name][1:]), tuple(p99[peer.name][1:]))
     bench.results.compare("effect_latency_p99", tails, "ms")

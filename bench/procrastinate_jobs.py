@@ -1,19 +1,20 @@
 """The same small job for Procrastinate, and its worker's process. Run by the benches."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
+import uvloop
 from procrastinate import App, PsycopgConnector
 from procrastinate.types import JSONDict
 
 from bench.effects import AT_ONCE, TABLE, JobSystem
 from bench.stage import Ground
+from chassis.runner import TOGETHER
 
 # A connection for each job at once, beside those for fetching and finishing.
-POOL = 20
+POOL = AT_ONCE * TOGETHER + 4
 # How psycopg names a parameter; else that of the others.
 INSERT = "INSERT INTO bench.effect (id) VALUES (%(effect_id)s)"
 
@@ -53,8 +54,8 @@ async def system(ground: Ground) -> AsyncIterator[JobSystem]:
 async def work() -> None:
     app = app_of(os.environ["DATABASE_URL"])
     async with app.open_async():
-        await app.run_worker_async(concurrency=AT_ONCE, wait=True)
+        await app.run_worker_async(concurrency=AT_ONCE * TOGETHER, wait=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(work())
+    uvloop.run(work())

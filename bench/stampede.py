@@ -1,4 +1,7 @@
-"""A window opens: every student registers for one drive, with the whole system running, as fast as it goes."""
+"""A window opens: every student registers for one drive, 64 at a time, as fast as it goes.
+
+The relay sends what comes of it meanwhile, and eligibility reads it.
+"""
 
 from bench.drives import posted
 from bench.http_load import Answers, load, request
