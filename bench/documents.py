@@ -1,8 +1,11 @@
 """Puts what was measured into docs/scaling.md, between two marks, so that nobody copies figures by hand."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from bench.results import Measured, Results
+from bench import simulate
+from bench.results import Results
 
 BEGIN, END = "<!-- measured by make bench -->", "<!-- end of what was measured -->"
 SHOWN = ("cost", "burst", "stampede", "effect_latency", "effect_drain", "refresh")
@@ -16,14 +19,32 @@ def put_into(document: Path, results: Results) -> None:
 
 
 def markdown(results: Results) -> str:
-    """Two tables: what things cost, and the memory of each process."""
-    of = f"Measured by `make bench`, size {results.size}, {results.machine['cpus']} cores that everything shared."
-    lines = [of, "", "| part of the bench | what | | unit |", "| --- | --- | ---: | --- |"]
-    lines += [f"| {one.of} | {one.name} | {_figure(one)} | {one.unit} |" for one in results.measured if one.of in SHOWN]
-    lines += ["", "| process | under | before, MiB | peak, MiB |", "| --- | --- | ---: | ---: |"]
-    lines += [f"| {one.process} | {one.work} | {one.before:,.0f} | {one.peak:,.0f} |" for one in results.memory]
+    """Tables: the ratios, what things cost, the memory of each process, and what is predicted from these."""
+    lines = [f"Measured by `make bench`, size {results.size}, {results.machine['cpus']} cores that everything shared."]
+    if results.ratios:
+        ratios = (
+            (one.name, f"{one.ratio:.2f}", one.at_most, f"{one.spread[0]:.2f} to {one.spread[1]:.2f}")
+            for one in results.ratios
+        )
+        lines += _table(("ratio", "measured", "at most", "spread"), ratios)
+    shown = ((one.of, one.name, _figure(one.value), one.unit) for one in results.measured if one.of in SHOWN)
+    lines += _table(("part of the bench", "what", "", "unit"), shown)
+    memory = ((one.process, one.work, _figure(one.before), _figure(one.peak)) for one in results.memory)
+    lines += _table(("process", "under", "before, MiB", "peak, MiB"), memory)
+    if {"cost", "effect_latency"} <= {one.of for one in results.measured}:
+        lines += ["", "Simulated from these figures (*Ten and a hundred times as much*, below):"]
+        rows = (
+            tuple(_figure(one) if isinstance(one, float) else one for one in row)
+            for row in simulate.predicted(asdict(results))
+        )
+        lines += _table(simulate.COLUMNS, rows)
     return "\n".join([*lines, ""])
 
 
-def _figure(one: Measured) -> str:
-    return f"{one.value:,.0f}" if abs(one.value) >= 100 or one.value == round(one.value) else f"{one.value:.3g}"
+def _table(columns: Sequence[str], rows: Iterator[tuple[object, ...]]) -> list[str]:
+    listed = [" | ".join(map(str, row)) for row in (columns, ["---"] * len(columns), *rows)]
+    return ["", *(f"| {line} |" for line in listed)]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"

@@ -4,31 +4,41 @@ import statistics
 
 import pytest
 
-from bench.simulate import Costs, Layout, enough, keeps_up, simulated
+from bench.simulate import Costs, Layout, busiest, enough, simulated
 
 
 def test_one_server_with_a_fixed_time_waits_as_long_as_the_formula_says() -> None:
     """M/D/1 at 70 % (Pollaczek and Khinchine): the mean wait is rho / (2 (1 - rho)) service times."""
-    costs = Costs(relay=0, worker=0.01, sending=0, doing=0, kafka=0, way=0, effect=0)
+    costs = Costs(append=0, relay=0, worker=0.01, sending=0, doing=0, kafka=0, way=0, effect=0)
     took = simulated(costs, Layout(postgres_cores=1), 70, jobs=20_000)
     assert statistics.mean(took) == pytest.approx(0.01 * (1 + 0.7 / (2 * 0.3)), rel=0.1)
 
 
 def test_what_only_waits_takes_as_long_as_it_waits() -> None:
-    costs = Costs(relay=0, worker=0, sending=0, doing=0, kafka=0, way=0.002, effect=0.003)
+    costs = Costs(append=0, relay=0, worker=0, sending=0, doing=0, kafka=0, way=0.002, effect=0.003)
     assert statistics.mean(simulated(costs, Layout(postgres_cores=1), 10)) == pytest.approx(0.005, rel=0.05)
 
 
 def test_a_layout_that_is_enough_stays_below_its_share() -> None:
-    costs = Costs(relay=0.00001, worker=0.001, sending=0.00001, doing=0.0006, kafka=0.00001, way=0.002, effect=0.004)
+    costs = Costs(
+        append=0, relay=0.00001, worker=0.001, sending=0.00001, doing=0.0006, kafka=0.00001, way=0.002, effect=0.004
+    )
     layout = enough(costs, 10_000)
-    assert layout == Layout(workers=24, postgres_cores=11)
-    assert keeps_up(costs, layout, 10_000) == "their slots, 58%"
+    assert layout == Layout(workers=17, postgres_cores=11, relays=1)
+    first, share = busiest(costs, layout, 10_000)
+    assert (first, share) == ("the workers", pytest.approx(10 / 17))
 
 
 def test_more_than_a_part_can_do_is_told() -> None:
-    costs = Costs(relay=0.0002, worker=0.001, sending=0, doing=0, kafka=0, way=0, effect=0)
-    assert keeps_up(costs, Layout(workers=100, postgres_cores=1), 10_000) == "the relay, 200%"
+    costs = Costs(append=0, relay=0.0002, worker=0.001, sending=0, doing=0, kafka=0, way=0, effect=0)
+    assert busiest(costs, Layout(workers=100, postgres_cores=1), 10_000) == ("the relay", pytest.approx(2))
+    assert enough(costs, 10_000).relays == 4
+
+
+def test_several_relays_share_what_one_cannot_send() -> None:
+    costs = Costs(append=0, relay=0.002, worker=0, sending=0, doing=0, kafka=0, way=0, effect=0)
+    one, two = (simulated(costs, Layout(postgres_cores=1, relays=relays), 450) for relays in (1, 2))
+    assert statistics.median(two) < statistics.median(one) / 2
 
 
 def test_costs_are_read_from_results() -> None:
@@ -41,8 +51,14 @@ def test_costs_are_read_from_results() -> None:
         {"of": "effect_latency", "name": f"{phase}, median", "value": 3.0, "unit": "ms"}
         for phase in ("queued to received", "claimed to done")
     ]
-    costs = Costs.measured({"measured": measured})
-    assert (costs.relay, costs.worker, costs.sending, costs.doing) == pytest.approx((0.0001, 0.0003, 0.0001, 0.0002))
-    assert costs.way == pytest.approx((0.003 - 0.0003) / 0.6931, rel=0.001)
-    with pytest.raises(KeyError, match="from commit to Kafka"):
-        Costs.measured({"measured": []})
+    measured.append({"of": "cost", "name": "postgres: append", "value": 80.0, "unit": "us an event"})
+    ratios = [{"name": "effect_latency_p50", "ours": 6.0}]
+    costs = Costs.measured({"measured": measured, "ratios": ratios})
+    assert (costs.append, costs.relay, costs.worker) == pytest.approx((0.00008, 0.0003, 0.0003))
+    assert (costs.sending, costs.doing, costs.kafka) == pytest.approx((0.0002, 0.0001, 0.0003))
+    assert costs.way == pytest.approx((0.006 - 0.003 - 0.0004 - 0.00005) / 0.839)
+    assert costs.effect == pytest.approx((0.003 - 0.0003 - 0.00005) / 0.839)
+    took = simulated(costs, Layout(), 100, evenly=True)
+    assert statistics.median(took) == pytest.approx(0.006, rel=0.1)
+    with pytest.raises(KeyError, match="from commit to effect"):
+        Costs.measured({"measured": [], "ratios": ratios})
