@@ -15,9 +15,9 @@ a second; only then are its predictions for 10 and 100 times as many worth readi
    here.
 6. Processor time is that of the burst, where everything is done in batches: less than each job costs alone.
 7. What was measured beyond processor time is waiting (disk, network, other programs), and grows with nothing else: so
-   much that the measured median comes out, some on the way and some in the effect as measured, each exponentially
-   distributed. That the median is met is therefore no finding; that the p99 is near is one. A commit waits for the disk
-   alone, however many do.
+   much that the measured median comes out, some on the way and some in the effect as measured. Each is ``STEPS``
+   exponential waits, one after the other: notice, Kafka and inbox; insert, end and commit. That the median is met is
+   therefore no finding; that the p99 is near is one. A commit waits for the disk alone, however many do.
 8. At today's load everything shares ``CORES`` cores. A larger installation gives Postgres its own, each relay and
    worker one; nothing else is another program's.
 9. Kafka is not what limits: its processor time is spent, and its partitions are at least as many as the workers.
@@ -43,8 +43,9 @@ from cli.output import table
 TURN = 1_000
 SLOTS = AT_ONCE * TOGETHER
 EVENTS_A_JOB = 2
-# The median of the sum of two like exponential waits is so much of its mean (Erlang's distribution: 1.678 / 2).
-MEDIAN_OF_TWO = 0.839
+STEPS = 3
+# The median of six like exponential waits is so much of their mean (Erlang's distribution: 5.670 / 6).
+MEDIAN = 0.945
 CORES = 2
 JOBS = 4_000
 TODAY = 100.0
@@ -88,8 +89,8 @@ class Costs:
         sent = (relay + sending + kafka) / EVENTS_A_JOB
         return cls(
             append, relay, worker, sending, doing, kafka,
-            way=max(latency - effect - sent - doing / 2, 0) / MEDIAN_OF_TWO,
-            effect=max(effect - worker - doing / 2, 0) / MEDIAN_OF_TWO,
+            way=max(latency - effect - sent - doing / 2, 0) / MEDIAN,
+            effect=max(effect - worker - doing / 2, 0) / MEDIAN,
         )  # fmt: skip
 
     @property
@@ -194,7 +195,7 @@ class Road:
             yield self.world.timeout(seconds)
 
     def _waiting(self, mean: float) -> float:
-        return self.chance.expovariate(1 / mean) if mean > 0 else 0.0
+        return self.chance.gammavariate(STEPS, mean / STEPS) if mean > 0 else 0.0
 
 
 def simulated(
