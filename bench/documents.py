@@ -31,7 +31,8 @@ def markdown(results: Results) -> str:
     lines += _table(("part of the bench", "what", "", "unit"), shown)
     memory = ((one.process, one.work, _figure(one.before), _figure(one.peak)) for one in results.memory)
     lines += _table(("process", "under", "before, MiB", "peak, MiB"), memory)
-    if {"cost", "effect_latency"} <= {one.of for one in results.measured}:
+    # A bench that failed midway has left some of its figures: nothing is predicted from those.
+    if not results.failed and {"burst", "effect_latency"} <= {one.of for one in results.measured}:
         lines += ["", "Simulated from these figures (*Ten and a hundred times as much*, below):"]
         rows = (
             tuple(_figure(one) if isinstance(one, float) else one for one in row)
