@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -55,7 +55,7 @@ class Execution:
     async def run(self, claimed: Claim) -> None:
         """Do one job to its end, whatever that is; cancelled, it is given back without costing an attempt."""
         with _bound(claimed):
-            self._notifier.notify(notify.JOB, str(claimed.id))
+            self._notifier.defer(notify.JOB, str(claimed.id))
             try:
                 long = isinstance(self._work.get(claimed.kind), LongWork)
                 progress = Progress(self._notifier) if long else None
@@ -124,27 +124,28 @@ class Execution:
                 raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
             if claimed.kind not in self._work:
                 raise Refused(f"this release of {self._service} does not know how to do {claimed.kind!r}")
-            attempt = partial(self._attempt, claimed, progress)
-            await unless_its_own_doing(attempt, self._database, most=MAX_ATTEMPTS)
+            work = self._work[claimed.kind]
+            if isinstance(work, Work):
+                await self._effect_with_retries(claimed, work.handle)
+            else:
+                assert progress is not None
+                attempt = partial(self._attempt, claimed, work, progress)
+                await unless_its_own_doing(attempt, self._database, most=MAX_ATTEMPTS)
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
             tracing.failed(error)
             await until_database_is_back(partial(self._give_up, claimed, error))
 
-    async def _attempt(self, claimed: Claim, progress: Progress | None) -> None:
-        async with self._prepared(claimed, progress) as handle:
+    async def _attempt(self, claimed: Claim, work: LongWork, progress: Progress) -> None:
+        async with work.prepare(self._database, claimed, progress) as handle:
             # Again and again without preparing anew: what is prepared may be committed already.
-            effect = partial(self._effect, claimed, handle)
-            effect = partial(while_contended, effect, most=MAX_ATTEMPTS)
-            await unless_its_own_doing(effect, self._database, most=MAX_ATTEMPTS)
+            await self._effect_with_retries(claimed, handle)
 
-    def _prepared(self, claimed: Claim, progress: Progress | None) -> AbstractAsyncContextManager[Handle]:
-        work = self._work[claimed.kind]
-        if isinstance(work, Work):
-            return nullcontext(work.handle)
-        assert progress is not None
-        return work.prepare(self._database, claimed, progress)
+    async def _effect_with_retries(self, claimed: Claim, handle: Handle) -> None:
+        effect = partial(self._effect, claimed, handle)
+        effect = partial(while_contended, effect, most=MAX_ATTEMPTS)
+        await unless_its_own_doing(effect, self._database, most=MAX_ATTEMPTS)
 
     async def _effect(self, claimed: Claim, handle: Handle) -> None:
         async with self._database.transaction() as connection:

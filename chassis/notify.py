@@ -20,6 +20,8 @@ OUTBOX = "placewire_outbox"
 JOB = "placewire_job"
 
 RECONNECT_S = 0.5
+# What is deferred waits no longer than this for a notice that is sent anyway.
+DEFERRED_S = 0.02
 SEND = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS notice (channel, payload)"
 
 log = structlog.get_logger()
@@ -38,6 +40,15 @@ class Notifier:
         """Tell the listeners of ``channel`` soon. Never blocks, never raises."""
         self._pending.add((channel, payload))
         self._wake.set()
+
+    def defer(self, channel: str, payload: str = "") -> None:
+        """As ``notify``, but with the next notice or ``DEFERRED_S`` later, whichever comes first.
+
+        For what nobody waits for: sent at once it would compete with the very work that it tells of.
+        """
+        if not self._pending:
+            asyncio.get_running_loop().call_later(DEFERRED_S, self._wake.set)
+        self._pending.add((channel, payload))
 
     async def flush(self) -> None:
         """Wait, at most 1 s, until what was collected has been sent."""
@@ -65,6 +76,8 @@ class Notifier:
             await self._wake.wait()
             self._wake.clear()
             batch, self._pending = self._pending, set()
+            if not batch:
+                continue  # what was deferred has gone with another
             with translated(connection):
                 await connection.execute(SEND, [channel for channel, _ in batch], [payload for _, payload in batch])
 

@@ -69,7 +69,7 @@ class Runner:
             self._more_may_wait = True
             self._wake.set()
         for id_ in received:
-            self._notifier.notify(notify.JOB, str(id_))
+            self._notifier.defer(notify.JOB, str(id_))
         return received
 
     async def read(self, job_id: UUID) -> Job | None:

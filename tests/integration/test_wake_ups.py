@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from chassis import event_store, notify
 from chassis.database import Database
@@ -82,3 +84,38 @@ async def test_the_notifier_sends_what_comes_while_it_sends(database_url: str) -
             if number % 7 == 0:
                 await asyncio.sleep(0)
         await eventually(all_heard, within_s=10)
+
+
+async def test_what_is_deferred_goes_with_the_next_notice_and_waits_for_none(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    url = as_role(database_url, "placewire_api")
+    notifier = Notifier(url, application_name="test-notify")
+    listener = notify.Listener(
+        url, [notify.JOB], application_name="test-listen", on_notice=lambda _, payload: heard.append(payload)
+    )
+
+    async def connected() -> bool:
+        return listener.connected
+
+    def heard_all(*payloads: str) -> Callable[[], Awaitable[bool]]:
+        async def answer() -> bool:
+            return set(heard) == set(payloads)
+
+        return answer
+
+    async with background(notifier.run, listener.run):
+        await eventually(connected)
+        notifier.notify(notify.JOB, "0")
+        await eventually(heard_all("0"))
+
+        notifier.defer(notify.JOB, "alone")
+        await eventually(heard_all("0", "alone"))
+
+        monkeypatch.setattr(notify, "DEFERRED_S", FAR_APART_S)
+        notifier.defer(notify.JOB, "with another")
+        await asyncio.sleep(0.1)
+        assert "with another" not in heard
+        notifier.notify(notify.JOB, "another")
+        await eventually(heard_all("0", "alone", "with another", "another"))
