@@ -27,7 +27,7 @@ from tests.replicas import settings
 from tests.sizes import sized
 from tests.system import bearer
 
-EXAMPLES = sized(small=3, full=12)
+EXAMPLES = sized(small=2, full=12)
 
 # Values that only the database knows, so that no schema can say which are right: these may be refused besides.
 REFUSED_BY_DATA = {
