@@ -6,17 +6,29 @@ import pytest
 from bench.placewire_jobs import QUEUE
 from contracts import topics
 from contracts.checks import CheckRequested
+from services.api.jobs.sql import newest
 
 Owner = asyncpg.Connection
 SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = $1"
 TURN = "SELECT id, event_id FROM es.relay_turn($1, 1000, 500) WHERE event_id IS NOT NULL"
 RECEIVE = "SELECT count(*) FROM es.receive('maintenance', $1, 'bus')"
+TAKE = "SELECT count(*) FROM es.take('maintenance', NULL, NULL, 2, 'test', '1 minute', $1, 7)"
+READ = """
+SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = 'job'
+"""
+QUEUED = 5_000
 FINISH = "SELECT es.finish($1, 0, 'succeeded', '{}', NULL, false)"
 
 
 async def scans(owner: Owner, table: str) -> int:
     await owner.execute("SELECT pg_stat_force_next_flush()")
     found: int = await owner.fetchval(SCANS, table)
+    return found
+
+
+async def rows_read(owner: Owner) -> int:
+    await owner.execute("SELECT pg_stat_force_next_flush()")
+    found: int = await owner.fetchval(READ)
     return found
 
 
@@ -35,3 +47,41 @@ async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) ->
         await owner.execute(FINISH, rows[0]["event_id"])
         sent = [row["id"] for row in rows]
     assert await scans(owner, table) == before
+
+
+@pytest.mark.damages  # its jobs end without the event that tells of it
+@pytest.mark.parametrize("cached", ["force_generic_plan", "force_custom_plan"])
+async def test_a_claim_reads_what_waits_and_not_what_has_ended(owner: Owner, cached: str) -> None:
+    topic = topics.MAINTENANCE
+    await owner.execute(f"SET plan_cache_mode = {cached}")
+    await owner.execute(QUEUE, QUEUED, topic.name, int(topic.lane), CheckRequested.TYPE)
+    ids = await owner.fetchval("SELECT array_agg(id ORDER BY seq) FROM es.job")
+    assert await owner.fetchval(RECEIVE, ids) == QUEUED
+    await owner.execute("ANALYZE es.job, es.event")  # all jobs that it has seen are unfinished
+    await owner.execute(
+        "UPDATE es.job SET state = 'succeeded', finished_at = clock_timestamp() WHERE id = ANY ($1)", ids[:-100]
+    )
+    await owner.execute("VACUUM es.job")
+
+    before = await rows_read(owner)
+    claimed = await owner.fetchval(TAKE, [CheckRequested.TYPE])
+    assert claimed == 2 * (1 + 7)
+    assert await rows_read(owner) - before < 200
+
+
+@pytest.mark.damages  # its jobs are nobody's, and then somebody's
+@pytest.mark.parametrize("asked_by", [None, 1], ids=["everyone's", "one's own"])
+async def test_a_page_of_jobs_reads_what_it_shows(owner: Owner, asked_by: int | None) -> None:
+    topic = topics.MAINTENANCE
+    await owner.execute(QUEUE, QUEUED, topic.name, int(topic.lane), CheckRequested.TYPE)
+    await owner.execute("UPDATE es.job SET asked_by = seq % 100")
+    await owner.execute("VACUUM es.job")
+    await owner.execute("ANALYZE es.job")
+
+    before = await rows_read(owner)
+    first = await newest(owner, asked_by=asked_by, state=None, before=None, most=20)
+    second = await newest(owner, asked_by=asked_by, state=None, before=first[-1]["id"], most=20)
+    assert await rows_read(owner) - before < 100
+
+    mine = "SELECT id FROM es.job WHERE $1::integer IS NULL OR asked_by = $1 ORDER BY seq DESC LIMIT 40"
+    assert [row["id"] for row in first + second] == [row["id"] for row in await owner.fetch(mine, asked_by)]

@@ -5,13 +5,13 @@ import asyncpg
 from chassis.database import Connection
 from chassis.jobs import COLUMNS
 
-# Index scan backward on job_asked_by, or on the primary key's seq for everyone's. Keyset: $3 is the last id seen.
+# Index scan on job_asked_by, or on job_newest for everyone's: their order is -seq. Keyset: $3 is the last id seen.
 LIST = f"""
 SELECT {COLUMNS} FROM es.job
  WHERE ($1::integer IS NULL OR asked_by = $1)
    AND ($2::text IS NULL OR state = $2)
-   AND ($3::uuid IS NULL OR seq < (SELECT seq FROM es.job WHERE id = $3))
- ORDER BY seq DESC LIMIT $4
+   AND ($3::uuid IS NULL OR -seq > (SELECT -seq FROM es.job WHERE id = $3))
+ ORDER BY -seq LIMIT $4
 """  # noqa: S608
 
 
