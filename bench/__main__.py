@@ -74,11 +74,12 @@ def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: b
     """A whole run at full or quick size replaces what is kept in the repository; a part of one only where told."""
     if whole and results.size != "tiny":
         file, picture = file or ROOT / "bench" / "results.json", picture or ROOT / "docs" / "benchmarks.svg"
-        documents.put_into(ROOT / "docs" / "scaling.md", results)
     if file is not None:
         results.write(file)
     if picture is not None:
         picture.write_text(drawn(results))
+    if whole and results.size != "tiny":
+        documents.put_into(ROOT / "docs" / "scaling.md", results)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,19 @@ def put_into(document: Path, results: Results) -> None:
 def markdown(results: Results) -> str:
     """Tables: the ratios, what things cost, the memory of each process, and what is predicted from these."""
     lines = [f"Measured by `make bench`, size {results.size}, {results.machine['cpus']} cores that everything shared."]
+    lines += [f"{name} failed, and its figures are missing: {reason}" for name, reason in results.failed.items()]
     if results.ratios:
         ratios = (
-            (one.name, f"{one.ratio:.2f}", one.at_most, f"{one.spread[0]:.2f} to {one.spread[1]:.2f}")
+            (
+                one.name,
+                f"{one.ratio:.2f}",
+                one.at_most,
+                "met" if one.ratio <= one.at_most else "**over**",
+                f"{one.spread[0]:.2f} to {one.spread[1]:.2f}",
+            )
             for one in results.ratios
         )
-        lines += _table(("ratio", "measured", "at most", "spread"), ratios)
+        lines += _table(("ratio", "measured", "at most", "", "spread"), ratios)
     shown = ((one.of, one.name, _figure(one.value), one.unit) for one in results.measured if one.of in SHOWN)
     lines += _table(("part of the bench", "what", "", "unit"), shown)
     memory = ((one.process, one.work, _figure(one.before), _figure(one.peak)) for one in results.memory)

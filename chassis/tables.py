@@ -102,7 +102,7 @@ class Job(SQLModel, table=True):
     __table_args__ = (
         Index("job_unfinished", "service", "seq", postgresql_where=text("finished_at IS NULL")),
         Index("job_dead", "seq", postgresql_where=text("dead")),
-        Index("job_asked_by", "asked_by", text("(-seq)")),
+        Index("job_newest_asked_by", "asked_by", text("(-seq)")),
         Index("job_newest", text("(-seq)")),
         Index("job_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT dead")),
         {"schema": "es"},

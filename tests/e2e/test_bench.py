@@ -78,4 +78,6 @@ def test_a_bench_that_failed_midway_does_not_lose_the_figures_of_the_others(tmp_
     results.note("burst", "relay alone, commit to Kafka", 23_810.0, "events/s")
     results.note("cost", "relay: from commit to Kafka", 33.0, "us an event")
     put_into(document, results)
-    assert "| burst | relay alone, commit to Kafka | 23,810 | events/s |" in document.read_text()
+    text = document.read_text()
+    assert "| burst | relay alone, commit to Kafka | 23,810 | events/s |" in text
+    assert "burst failed, and its figures are missing: TimeoutError" in text

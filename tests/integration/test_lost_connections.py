@@ -80,6 +80,21 @@ async def test_a_commit_after_the_servers_last_words_is_not_a_bug_of_ours(databa
             assert await connection.fetchval("SELECT 1") == 1
 
 
+async def test_who_is_cancelled_while_the_server_dies_is_cancelled(database_url: str) -> None:
+    async with behind_a_dying_server(database_url) as (database, dying):
+
+        async def cancelled() -> None:
+            async with database.transaction() as connection:
+                await connection.execute("SELECT 1")
+                dying.say_last_words()
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled()
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_a_server_that_vanished_without_a_word_is_given_up(
     database_url: str, loop: Callable[[], asyncio.AbstractEventLoop]
