@@ -5,7 +5,7 @@ import asyncpg
 from chassis.database import Connection
 from chassis.jobs import COLUMNS
 
-# Index scan on job_newest_asked_by, or on job_newest for everyone's: their order is -seq. Keyset: $3 is the last id seen.
+# Index scan on job_newest_asked_by, on job_newest for everyone's: their order is -seq. Keyset: $3 is the last id seen.
 LIST = f"""
 SELECT {COLUMNS} FROM es.job
  WHERE ($1::integer IS NULL OR asked_by = $1)
