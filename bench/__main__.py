@@ -72,13 +72,14 @@ async def _run_one(name: str, bench: Bench) -> None:
 
 def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: bool) -> None:
     """A whole run at full or quick size replaces what is kept in the repository; a part of one only where told."""
-    if whole and results.size != "tiny":
+    kept = whole and results.size != "tiny"
+    if kept:
         file, picture = file or ROOT / "bench" / "results.json", picture or ROOT / "docs" / "benchmarks.svg"
     if file is not None:
         results.write(file)
     if picture is not None:
         picture.write_text(drawn(results))
-    if whole and results.size != "tiny":
+    if kept:
         documents.put_into(ROOT / "docs" / "scaling.md", results)
 
 

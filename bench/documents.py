@@ -28,7 +28,7 @@ def markdown(results: Results) -> str:
                 one.name,
                 f"{one.ratio:.2f}",
                 one.at_most,
-                "met" if one.ratio <= one.at_most else "**over**",
+                "met" if one.met else "**over**",
                 f"{one.spread[0]:.2f} to {one.spread[1]:.2f}",
             )
             for one in results.ratios

@@ -14,21 +14,15 @@ TURN = "SELECT id, event_id FROM es.relay_turn($1, 1000, 500) WHERE event_id IS 
 RECEIVE = "SELECT count(*) FROM es.receive('maintenance', $1, 'bus')"
 TAKE = "SELECT count(*) FROM es.take('maintenance', NULL, NULL, 2, 'test', '1 minute', $1, 7)"
 READ = """
-SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = 'job'
+SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = $1
 """
 QUEUED = 5_000
 FINISH = "SELECT es.finish($1, 0, 'succeeded', '{}', NULL, false)"
 
 
-async def scans(owner: Owner, table: str) -> int:
+async def counted(owner: Owner, statement: str, table: str) -> int:
     await owner.execute("SELECT pg_stat_force_next_flush()")
-    found: int = await owner.fetchval(SCANS, table)
-    return found
-
-
-async def rows_read(owner: Owner) -> int:
-    await owner.execute("SELECT pg_stat_force_next_flush()")
-    found: int = await owner.fetchval(READ)
+    found: int = await owner.fetchval(statement, table)
     return found
 
 
@@ -38,7 +32,7 @@ async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) ->
     topic = topics.MAINTENANCE
     await owner.execute(f"VACUUM ANALYZE es.{table}")
     await owner.execute("SET plan_cache_mode = force_generic_plan")
-    before = await scans(owner, table)
+    before = await counted(owner, SCANS, table)
     sent: list[int] = []
     for _ in range(8):
         await owner.execute(QUEUE, 1, topic.name, int(topic.lane), CheckRequested.TYPE)
@@ -46,7 +40,7 @@ async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) ->
         assert await owner.fetchval(RECEIVE, [row["event_id"] for row in rows]) == len(rows) == 1
         await owner.execute(FINISH, rows[0]["event_id"])
         sent = [row["id"] for row in rows]
-    assert await scans(owner, table) == before
+    assert await counted(owner, SCANS, table) == before
 
 
 @pytest.mark.damages  # its jobs end without the event that tells of it
@@ -63,10 +57,10 @@ async def test_a_claim_reads_what_waits_and_not_what_has_ended(owner: Owner, cac
     )
     await owner.execute("VACUUM es.job")
 
-    before = await rows_read(owner)
+    before = await counted(owner, READ, "job")
     claimed = await owner.fetchval(TAKE, [CheckRequested.TYPE])
     assert claimed == 2 * (1 + 7)
-    assert await rows_read(owner) - before < 200
+    assert await counted(owner, READ, "job") - before < 200
 
 
 @pytest.mark.damages  # its jobs are nobody's, and then somebody's
@@ -78,10 +72,10 @@ async def test_a_page_of_jobs_reads_what_it_shows(owner: Owner, asked_by: int | 
     await owner.execute("VACUUM es.job")
     await owner.execute("ANALYZE es.job")
 
-    before = await rows_read(owner)
+    before = await counted(owner, READ, "job")
     first = await newest(owner, asked_by=asked_by, state=None, before=None, most=20)
     second = await newest(owner, asked_by=asked_by, state=None, before=first[-1]["id"], most=20)
-    assert await rows_read(owner) - before < 100
+    assert await counted(owner, READ, "job") - before < 100
 
     mine = "SELECT id FROM es.job WHERE $1::integer IS NULL OR asked_by = $1 ORDER BY seq DESC LIMIT 40"
     assert [row["id"] for row in first + second] == [row["id"] for row in await owner.fetch(mine, asked_by)]

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 from uuid import UUID
 
@@ -63,8 +64,9 @@ async def test_the_relay_hears_every_notice(
     await database.close()
 
 
-async def test_the_notifier_sends_what_comes_while_it_sends(database_url: str) -> None:
-    heard: list[str] = []
+@asynccontextmanager
+async def listened_to(database_url: str, heard: list[str]) -> AsyncIterator[Notifier]:
+    """A notifier whose notices of jobs end in ``heard``."""
     url = as_role(database_url, "placewire_api")
     notifier = Notifier(url, application_name="test-notify")
     listener = notify.Listener(
@@ -74,11 +76,18 @@ async def test_the_notifier_sends_what_comes_while_it_sends(database_url: str) -
     async def connected() -> bool:
         return listener.connected
 
+    async with background(notifier.run, listener.run):
+        await eventually(connected)
+        yield notifier
+
+
+async def test_the_notifier_sends_what_comes_while_it_sends(database_url: str) -> None:
+    heard: list[str] = []
+
     async def all_heard() -> bool:
         return set(heard) == {str(number) for number in range(500)}
 
-    async with background(notifier.run, listener.run):
-        await eventually(connected)
+    async with listened_to(database_url, heard) as notifier:
         for number in range(500):
             notifier.notify(notify.JOB, str(number))
             if number % 7 == 0:
@@ -90,14 +99,6 @@ async def test_what_is_deferred_goes_with_the_next_notice_and_waits_for_none(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str] = []
-    url = as_role(database_url, "placewire_api")
-    notifier = Notifier(url, application_name="test-notify")
-    listener = notify.Listener(
-        url, [notify.JOB], application_name="test-listen", on_notice=lambda _, payload: heard.append(payload)
-    )
-
-    async def connected() -> bool:
-        return listener.connected
 
     def heard_all(*payloads: str) -> Callable[[], Awaitable[bool]]:
         async def answer() -> bool:
@@ -105,8 +106,7 @@ async def test_what_is_deferred_goes_with_the_next_notice_and_waits_for_none(
 
         return answer
 
-    async with background(notifier.run, listener.run):
-        await eventually(connected)
+    async with listened_to(database_url, heard) as notifier:
         notifier.notify(notify.JOB, "0")
         await eventually(heard_all("0"))
 
