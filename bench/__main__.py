@@ -1,6 +1,7 @@
 """``make bench``: run the benches, show what came of it, keep it. ``--list`` names them."""
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     chosen = [name for name in BENCHES if not given.only or name in given.only]
     results = Results(given.size)
+    # As Ctrl-C: servers and workers that nobody waits for must not stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     uvloop.run(_run(chosen, SIZES[given.size], results))
     _keep(results, given.results, given.picture, whole=not given.only)
     for table in tables(results):

@@ -1,9 +1,10 @@
 """What a route costs that does nothing else: the limit of our HTTP. Run by the benches, on its own port.
 
-The same server, set as the services' is (uvicorn, uvloop), and a pool of the same size that, as ours, asks for no reset
-of a connection when it is given back. FastAPI and asyncpg are otherwise as they come.
+The same server, set as the services' is (uvicorn, uvloop, what was imported is frozen), and a pool of the same size that,
+as ours, asks for no reset of a connection when it is given back. FastAPI and asyncpg are otherwise as they come.
 """
 
+import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -66,6 +67,8 @@ async def readyz() -> Response:
 
 
 if __name__ == "__main__":
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
         app,
         host=LOOPBACK,

@@ -30,4 +30,4 @@ async def run(bench: Bench) -> None:
         taken = await alternated(*sides, rounds=bench.size.pairs, step=bench.step)
     bench.results.compare("effect_drain", Pairs(taken[0], taken[1]), "s")
     for system, jobs, took in zip(systems, counts, taken, strict=True):
-        bench.results.note("effect_drain", system.name, jobs / spread(took).middle, "effects/s")
+        bench.results.note("effect_drain", f"{system.name}, {jobs:,} jobs", jobs / spread(took).middle, "effects/s")

@@ -13,17 +13,19 @@ def steps(_pairs: int) -> int:
 
 
 async def run(bench: Bench) -> None:
-    """Raises ``LookupError`` when there are no lines to compare."""
-    grown = {name: line[-1][1] / line[-2][1] for name, line in bench.results.lines.items() if len(line) > 1}
-    if not grown:
-        raise LookupError("growth needs the lines of eligibility and export: run them too")
+    """Raises ``LookupError`` when a line is missing, or ends before the largest table."""
+    lines = {name: dict(bench.results.lines.get(name, [])) for name in ("eligibility", "export")}
+    _, fewer, most = bench.size.rows
+    if not all({fewer, most} <= set(line) for line in lines.values()):
+        raise LookupError("growth needs the whole lines of eligibility and export: run them too")
+    grown = {name: line[most] / line[fewer] for name, line in lines.items()}
     worst = max(grown, key=lambda name: grown[name])
-    line, over_all = bench.results.lines[worst], spread(list(grown.values()))
+    line, over_all = lines[worst], spread(list(grown.values()))
     bench.results.ratios.append(
         Ratio(
-            "growth", grown[worst], AT_MOST["growth"], (over_all.low, over_all.high), line[-1][1], line[-2][1], "s",
+            "growth", grown[worst], AT_MOST["growth"], (over_all.low, over_all.high), line[most], line[fewer], "s",
             bench.size.pairs,
         )
     )  # fmt: skip
     for name, times in grown.items():
-        bench.results.note("growth", f"{name}, {line[-2][0]:,} to {line[-1][0]:,} rows", times, "times")
+        bench.results.note("growth", f"{name}, {fewer:,} to {most:,} rows", times, "times")

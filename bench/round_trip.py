@@ -3,24 +3,31 @@
 import asyncio
 import time
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 TOPIC = "bench.round-trip"
 # As long as an event of the benches is.
 VALUE = b"x" * 300
+WITHIN_S = 60
 
 
 async def round_trips_ms(bootstrap_servers: str, count: int, per_second: float) -> list[float]:
-    """Of each of ``count`` records, sent one every ``1 / per_second`` s whatever becomes of those before."""
+    """Of each of ``count`` records, sent one every ``1 / per_second`` s whatever becomes of those before.
+
+    Raises ``TimeoutError`` when one has not come back ``WITHIN_S`` after the last was sent.
+    """
     await _make_topic(bootstrap_servers)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", linger_ms=0)
     consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=bootstrap_servers, auto_offset_reset="latest")
     await producer.start()
     await consumer.start()
     try:
+        # "Latest" is only known when it was asked for: what was sent before that would never be read.
+        await consumer.position(TopicPartition(TOPIC, 0))
         await producer.send_and_wait(TOPIC, VALUE, key=b"warm")
-        await consumer.getone()
+        async with asyncio.timeout(WITHIN_S):
+            await consumer.getone()
         sent: list[float] = []
         arrived = asyncio.create_task(_arrivals(consumer, count))
         began = time.perf_counter()
@@ -28,7 +35,8 @@ async def round_trips_ms(bootstrap_servers: str, count: int, per_second: float) 
             await asyncio.sleep(max(began + number / per_second - time.perf_counter(), 0))
             sent.append(time.perf_counter())
             await producer.send(TOPIC, VALUE, key=b"one stream")
-        return [(after - before) * 1000 for before, after in zip(sent, await arrived, strict=True)]
+        async with asyncio.timeout(WITHIN_S):
+            return [(after - before) * 1000 for before, after in zip(sent, await arrived, strict=True)]
     finally:
         await consumer.stop()
         await producer.stop()

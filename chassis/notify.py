@@ -34,6 +34,7 @@ class Notifier:
         self._url = url
         self._name = application_name
         self._pending: set[tuple[str, str]] = set()
+        self._sending: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
 
     def notify(self, channel: str, payload: str = "") -> None:
@@ -54,7 +55,7 @@ class Notifier:
         """Wait, at most 1 s, until what was collected has been sent."""
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
-                while self._pending:
+                while self._pending or self._sending:
                     await asyncio.sleep(0.01)
 
     async def run(self) -> None:
@@ -75,11 +76,15 @@ class Notifier:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            batch, self._pending = self._pending, set()
-            if not batch:
+            if not self._pending:
                 continue  # what was deferred has gone with another
-            with translated(connection):
-                await connection.execute(SEND, [channel for channel, _ in batch], [payload for _, payload in batch])
+            batch, self._pending = self._pending, set()
+            self._sending = batch
+            try:
+                with translated(connection):
+                    await connection.execute(SEND, [channel for channel, _ in batch], [payload for _, payload in batch])
+            finally:
+                self._sending = set()
 
 
 class Listener:

@@ -56,7 +56,7 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
         return SUPERSEDED
     if request.apply:
         done = await sql.select_anew(
-            connection, request.drive_id, version, request.criteria, request.list_version, replaces=standing.replaces
+            connection, request.drive_id, version, request.criteria, request.list_version, standing
         )
     else:
         done = await sql.count_only(connection, request.drive_id, version, request.criteria)

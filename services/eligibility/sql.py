@@ -17,8 +17,8 @@ from contracts.students import StudentRange
 # Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
 
-# Takes the same lock, and looks: migrations/sql/0013_plans_and_round_trips.sql.
-BEGIN = "SELECT newest, replaces FROM begin_evaluation($1, $2)"
+# Takes the same lock, and looks: migrations/sql/0015_first_evaluation.sql.
+BEGIN = "SELECT newest, replaces, first FROM begin_evaluation($1, $2)"
 
 MEETS = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
                       $3, $4, $5, $6, $7, $8)"""
@@ -107,27 +107,33 @@ async def lock_evaluation(connection: Connection, drive_id: int) -> None:
 class Standing:
     """``newest``: the drive is there, and neither this version nor a later one has been answered.
 
-    ``replaces``: somebody is selected for it.
+    ``replaces``: somebody is selected for it. ``first``: nobody ever was.
     """
 
     newest: bool
     replaces: bool
+    first: bool
 
 
 async def begin(connection: Connection, drive_id: int, version: int) -> Standing:
     """As ``lock_evaluation``, and what stands then."""
     row = await connection.fetchrow(BEGIN, drive_id, version)
     assert row is not None
-    return Standing(row["newest"], row["replaces"])
+    return Standing(row["newest"], row["replaces"], row["first"])
 
 
 async def select_anew(
-    connection: Connection, drive_id: int, version: int, criteria: Criteria, list_version: int | None, *, replaces: bool
+    connection: Connection,
+    drive_id: int,
+    version: int,
+    criteria: Criteria,
+    list_version: int | None,
+    standing: Standing,
 ) -> Evaluated:
-    """Make the drive's selections what ``criteria`` (and the list) say, and tell the difference."""
+    """Make the drive's selections what ``criteria`` (and the list) say, and tell the difference to what is standing."""
     arguments = arguments_of(drive_id, version, criteria)
     revoked = Sealed(count=0)
-    if replaces:
+    if standing.replaces:
         rows = {row["what"]: row for row in await connection.fetch(REPLACE, *arguments, list_version)}
         added, revoked = sealed(rows["added"]), sealed(rows["revoked"])
         selected, snapshot = sealed(await connection.fetchrow(PRESENT, drive_id)), rows["added"]["snapshot"]
@@ -139,8 +145,8 @@ async def select_anew(
         snapshot = row["snapshot"]
     eligible = selected.count if list_version is None else await connection.fetchval(COUNT_ELIGIBLE, *arguments)
     registered = 0
-    if revoked.count or not replaces:
-        registered = await count_registered(connection, arguments, anyone=not replaces)
+    if revoked.count or standing.first:
+        registered = await count_registered(connection, arguments, anyone=standing.first)
     return Evaluated(eligible, selected, added, revoked, snapshot, registered)
 
 

@@ -1,16 +1,24 @@
 """The bench runs, and what it writes has the shape that is promised. How fast anything is, is not asked here."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+import pytest
 from pydantic import TypeAdapter
 
+from bench import growth
 from bench.catalogue import BENCHES
 from bench.documents import BEGIN, END, put_into
 from bench.pairs import Pairs
 from bench.picture import drawn
 from bench.results import AT_MOST, Results
+from bench.sizes import SIZES
+from bench.stage import Bench, Servers
+from devstack.stack import data_folder
+from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +53,42 @@ def test_a_bench_that_fails_is_told_as_failed(tmp_path: Path) -> None:
     results = TypeAdapter(Results).validate_json(file.read_bytes())
     assert list(results.failed) == ["growth"]
     assert "growth failed" in done.stderr
+
+
+def test_growth_is_of_whole_lines() -> None:
+    results = Results("full", lines={name: [(10_000, 0.05), (100_000, 0.4)] for name in ("eligibility", "export")})
+    bench = Bench(SIZES["full"], results, Servers(), lambda: None)
+    with pytest.raises(LookupError, match="whole lines"):
+        asyncio.run(growth.run(bench))
+    assert results.ratios == []
+    for name, took_s in (("eligibility", 4.0), ("export", 3.2)):
+        results.lines[name].append((1_000_000, took_s))
+    asyncio.run(growth.run(bench))
+    [ratio] = results.ratios
+    assert (ratio.ratio, ratio.ours, ratio.theirs) == (10, 4.0, 0.4), "the worse of the two"
+
+
+async def test_a_bench_that_is_ended_leaves_nothing_running(tmp_path: Path) -> None:
+    """Its processes are its children; that its servers are gone is told by their folder, which goes last."""
+    with (tmp_path / "said").open("wb") as said:
+        run = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench", "--only", "poll_check", cwd=ROOT, stdout=said, stderr=said
+        )
+    own, home = psutil.Process(run.pid), data_folder() / "bench" / str(run.pid)
+
+    async def started() -> list[psutil.Process]:
+        processes = own.children()
+        return processes if any("bench.bare_server" in one.cmdline() for one in processes) else []
+
+    try:
+        processes = await eventually(started, within_s=60)
+        assert home.exists()
+    finally:
+        run.terminate()
+        await run.wait()
+    assert run.returncode != 0
+    assert psutil.wait_procs(processes, 1)[1] == []
+    assert not home.exists()
 
 
 def test_the_picture_shows_every_sort_of_result() -> None:

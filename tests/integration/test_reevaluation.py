@@ -248,6 +248,22 @@ async def test_stricter_criteria_report_the_registered_who_fall_out(
     assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (2, 1)
 
 
+async def test_who_fell_out_with_everybody_is_told_of_once(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("7.00", "8.00"))]
+    posted = await drive(api, min_cgpa="7")
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        await register(api, posted["drive_id"], students[0])
+        jobs = []
+        for least in ("9", "7.5"):  # nobody is left, then one who had not registered
+            asked = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": least})
+            jobs += await done(runner, asked.json()["job"]["id"])
+    assert [job.result and job.result["selected"] for job in jobs] == [0, 1]
+    assert [job.result and job.result["registered_no_longer_eligible"] for job in jobs] == [1, 0]
+
+
 @pytest.mark.parametrize("what", ["marks", "criteria"])
 async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, what: str

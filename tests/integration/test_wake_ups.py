@@ -95,6 +95,20 @@ async def test_the_notifier_sends_what_comes_while_it_sends(database_url: str) -
         await eventually(all_heard, within_s=10)
 
 
+async def test_flushing_waits_for_what_is_being_sent(
+    database_url: str, owner: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    slow = notify.SEND.replace("SELECT", "SELECT pg_sleep(0.3),")
+    sending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_notify(channel%'"
+    async with listened_to(database_url, heard) as notifier:
+        monkeypatch.setattr(notify, "SEND", slow)
+        notifier.notify(notify.JOB, "slow")
+        await eventually(lambda: owner.fetchval(sending))
+        await notifier.flush()
+        assert await owner.fetchval(sending) == 0
+
+
 async def test_what_is_deferred_goes_with_the_next_notice_and_waits_for_none(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

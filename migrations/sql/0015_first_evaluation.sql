@@ -1,0 +1,14 @@
+-- An evaluation tells staff of any registered student who is out, not only of those whom it revoked, when nobody was ever
+-- selected for the drive before: first. By "nobody is selected now" it told of those a second time whom an evaluation that
+-- revoked everyone had told of. The release before asks by name for the two columns that it knows.
+DROP FUNCTION begin_evaluation(integer, bigint);
+CREATE FUNCTION begin_evaluation(
+    p_drive integer, p_version bigint, OUT newest boolean, OUT replaces boolean, OUT first boolean
+) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('evaluation:' || p_drive, 0));
+    newest := EXISTS (SELECT FROM drives WHERE drive_id = p_drive)
+              AND NOT EXISTS (SELECT FROM evaluations WHERE drive_id = p_drive AND drive_version >= p_version);
+    replaces := newest AND EXISTS (SELECT FROM selections WHERE drive_id = p_drive AND revoked_version IS NULL);
+    first := newest AND NOT replaces AND NOT EXISTS (SELECT FROM selections WHERE drive_id = p_drive);
+END $$;
