@@ -1,7 +1,7 @@
 """What a route costs that does nothing else: the limit of our HTTP. Run by the benches, on its own port.
 
-The same server, set as the services' is (uvicorn, uvloop, what was imported is frozen), and a pool of the same size that,
-as ours, asks for no reset of a connection when it is given back. FastAPI and asyncpg are otherwise as they come.
+The same server, set as the services' is (uvicorn, uvloop, what was imported is frozen), and a pool of the same size
+that, as ours, asks for no reset of a connection when it is given back. FastAPI and asyncpg are otherwise as they come.
 """
 
 import gc

@@ -21,7 +21,10 @@ def put_into(document: Path, results: Results) -> None:
 def markdown(results: Results) -> str:
     """Tables: the ratios, what things cost, the memory of each process, and what is predicted from these."""
     lines = [f"Measured by `make bench`, size {results.size}, {results.machine['cpus']} cores that everything shared."]
-    lines += [f"{name} failed, and its figures are missing: {reason}" for name, reason in results.failed.items()]
+    lines += [
+        f"{name} failed; what it had measured before is below: {' '.join(reason.split())}"
+        for name, reason in results.failed.items()
+    ]
     if results.ratios:
         ratios = (
             (

@@ -79,10 +79,10 @@ class Database:
                     except BaseException as error:
                         failure = error
                         raise
-            except (asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+            except (asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError, OSError):
                 # On a closed connection it is rolled back already: that it cannot be must not hide why. Nor must
                 # anything hide that the task was cancelled: it would go on.
-                if failure is None or not (isinstance(failure, asyncio.CancelledError) or _is_over(driver)):
+                if failure is None or (isinstance(failure, Exception) and not _is_over(driver)):
                     raise
                 raise failure  # noqa: B904
 

@@ -48,6 +48,8 @@ def _told_by_database(error: Exception) -> Failure | None:
             return Failure(f"this database role may not do that: {said}", WRONG_USE)
         case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
             return Failure(f"the database refuses: {said}", UNREACHABLE)
+        case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
+            return Failure(f"somebody else uses the tables for long, run it again later: {said}", UNREACHABLE)
         case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
             return Failure(f"the database cannot be reached: {said}", UNREACHABLE)
         case _:

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import TextIO
 
+import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 # Any constant does, as long as every version of this program uses the same.
 MIGRATION_LOCK = 7_461_923_001
@@ -17,6 +20,12 @@ LET_ALL_SEE = (
     "GRANT SELECT ON public.alembic_version TO"
     " placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance, placewire_relay"
 )
+# A revision that must lock a table gives up after some seconds, lest everybody wait behind it for who reads for long.
+IN_USE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+ATTEMPTS = 5
+PAUSE_S = 2.0
+
+log = structlog.get_logger()
 
 
 def alembic_config() -> Config:
@@ -29,10 +38,24 @@ def alembic_config() -> Config:
 async def migrate(url: str) -> None:
     """Upgrade the database at ``url`` (the owner's) to the newest revision.
 
-    Idempotent. Several may start at once: they wait for each other on an advisory lock.
-    Raises whatever the driver raises when the database cannot be reached.
+    Idempotent. Several may start at once: they wait for each other on an advisory lock. While somebody uses a table
+    that a revision must lock, all is undone and done again, ``ATTEMPTS`` times in all, with ``PAUSE_S`` between them.
+    Raises one of ``IN_USE`` after that, and whatever the driver raises when the database cannot be reached.
     """
-    await _with_connection(url, _upgrade)
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(IN_USE),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_fixed(PAUSE_S),
+        before_sleep=_told_in_use,
+        reraise=True,
+    ):
+        with attempt:
+            await _with_connection(url, _upgrade)
+
+
+def _told_in_use(state: RetryCallState) -> None:
+    assert state.outcome is not None
+    log.warning("migrate.tables_in_use", attempt=state.attempt_number, reason=str(state.outcome.exception()))
 
 
 def newest_revision() -> str:

@@ -1,6 +1,9 @@
 -- Whoever reads es.job for long (placewire verify) must not make this wait with everybody else behind it: it fails, and the
--- migration is tried again. For the same reason the locks that keep everybody out are taken last.
+-- migration is tried again. The strongest lock comes first: what builds an index and then wants to drop one waits for workers
+-- who have read a job and wait for the index, and a deadlock ends it, each time. (A million jobs: the indexes take 1 s.)
 SET LOCAL lock_timeout = '3s';
+LOCK TABLE es.job IN ACCESS EXCLUSIVE MODE;
+SET LOCAL lock_timeout = DEFAULT;
 
 -- The lists of jobs, newest first, have indexes in an order of their own. With one of es.job (seq) the planner could take the
 -- oldest that wait, or count from the oldest, along all jobs that ever were, and did so when the last ANALYZE had seen most

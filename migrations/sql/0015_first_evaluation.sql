@@ -1,8 +1,7 @@
--- An evaluation tells staff of any registered student who is out, not only of those whom it revoked, when nobody was ever
--- selected for the drive before: first. By "nobody is selected now" it told of those a second time whom an evaluation that
--- revoked everyone had told of. The release before asks by name for the two columns that it knows.
-DROP FUNCTION begin_evaluation(integer, bigint);
-CREATE FUNCTION begin_evaluation(
+-- As begin_evaluation, which the release before calls, and whether it is the first: nobody was ever selected for the drive.
+-- Such an evaluation tells staff of any registered student who is out, not only of those whom it revoked. By "nobody is
+-- selected now" it told a second time of those of whom an evaluation that revoked everyone had told.
+CREATE FUNCTION start_evaluation(
     p_drive integer, p_version bigint, OUT newest boolean, OUT replaces boolean, OUT first boolean
 ) LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN

@@ -16,12 +16,15 @@ EVERY_S = 1.0
 QUEUED_FOR_S = 5.0
 AT_A_TIME = 200
 
-# Index scan on job_unfinished.
+# One index scan of job_unfinished for each service, in order, which ends where it has enough.
 OVERDUE = """
-SELECT id, seq, service FROM es.job
- WHERE finished_at IS NULL AND state = 'queued' AND queued_at < clock_timestamp() - make_interval(secs => $1)
-   AND service = ANY($2) AND seq > $4
- ORDER BY seq LIMIT $3
+SELECT overdue.id, overdue.seq, s.service
+  FROM unnest($2::text[]) AS s (service) CROSS JOIN LATERAL (
+       SELECT id, seq FROM es.job j
+        WHERE j.service = s.service AND j.finished_at IS NULL AND j.state = 'queued'
+          AND j.queued_at < clock_timestamp() - make_interval(secs => $1) AND j.seq > $4
+        ORDER BY j.seq LIMIT $3) AS overdue
+ ORDER BY overdue.seq LIMIT $3
 """
 
 log = structlog.get_logger()

@@ -18,7 +18,7 @@ from contracts.students import StudentRange
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
 
 # Takes the same lock, and looks: migrations/sql/0015_first_evaluation.sql.
-BEGIN = "SELECT newest, replaces, first FROM begin_evaluation($1, $2)"
+BEGIN = "SELECT newest, replaces, first FROM start_evaluation($1, $2)"
 
 MEETS = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
                       $3, $4, $5, $6, $7, $8)"""

@@ -117,11 +117,11 @@ def test_figures_are_put_between_the_marks(tmp_path: Path) -> None:
 def test_a_bench_that_failed_midway_does_not_lose_the_figures_of_the_others(tmp_path: Path) -> None:
     document = tmp_path / "scaling.md"
     document.write_text(f"{BEGIN}{END}")
-    results = Results("full", failed={"burst": "TimeoutError: "})
+    results = Results("full", failed={"burst": "TimeoutError: of\ntwo lines"})
     results.note("effect_latency", "claimed to done, median", 1.7, "ms")
     results.note("burst", "relay alone, commit to Kafka", 23_810.0, "events/s")
     results.note("cost", "relay: from commit to Kafka", 33.0, "us an event")
     put_into(document, results)
     text = document.read_text()
     assert "| burst | relay alone, commit to Kafka | 23,810 | events/s |" in text
-    assert "burst failed, and its figures are missing: TimeoutError" in text
+    assert "burst failed; what it had measured before is below: TimeoutError: of two lines" in text

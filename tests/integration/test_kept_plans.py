@@ -6,7 +6,9 @@ import pytest
 from bench.placewire_jobs import QUEUE
 from contracts import topics
 from contracts.checks import CheckRequested
+from contracts.jobs import Service
 from services.api.jobs.sql import newest
+from services.api.sweep import AT_A_TIME, OVERDUE, QUEUED_FOR_S
 
 Owner = asyncpg.Connection
 SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = $1"
@@ -61,6 +63,24 @@ async def test_a_claim_reads_what_waits_and_not_what_has_ended(owner: Owner, cac
     claimed = await owner.fetchval(TAKE, [CheckRequested.TYPE])
     assert claimed == 2 * (1 + 7)
     assert await counted(owner, READ, "job") - before < 200
+
+
+@pytest.mark.damages  # its jobs have waited for longer than there were any
+async def test_the_sweep_reads_what_it_hands_over(owner: Owner) -> None:
+    topic = topics.MAINTENANCE
+    await owner.execute(QUEUE, QUEUED, topic.name, int(topic.lane), CheckRequested.TYPE)
+    await owner.execute("UPDATE es.job SET queued_at = queued_at - interval '1 minute'")
+    await owner.execute("VACUUM es.job")
+    await owner.execute("ANALYZE es.job")
+
+    before = await counted(owner, READ, "job")
+    found, after = [], 0
+    for _ in range(3):
+        page = await owner.fetch(OVERDUE, QUEUED_FOR_S, list(Service), AT_A_TIME, after)
+        found, after = found + page, page[-1]["seq"]
+    assert await counted(owner, READ, "job") - before < 4 * AT_A_TIME
+    oldest = await owner.fetch("SELECT id FROM es.job ORDER BY seq LIMIT $1", 3 * AT_A_TIME)
+    assert [row["id"] for row in found] == [row["id"] for row in oldest]
 
 
 @pytest.mark.damages  # its jobs are nobody's, and then somebody's

@@ -80,13 +80,16 @@ async def test_a_commit_after_the_servers_last_words_is_not_a_bug_of_ours(databa
             assert await connection.fetchval("SELECT 1") == 1
 
 
-async def test_who_is_cancelled_while_the_server_dies_is_cancelled(database_url: str) -> None:
+@pytest.mark.parametrize("later_s", [0, 0.2], ids=["before it was heard", "after that"])
+async def test_who_is_cancelled_while_the_server_dies_is_cancelled(database_url: str, later_s: float) -> None:
     async with behind_a_dying_server(database_url) as (database, dying):
 
         async def cancelled() -> None:
             async with database.transaction() as connection:
                 await connection.execute("SELECT 1")
                 dying.say_last_words()
+                if later_s:
+                    await asyncio.sleep(later_s)
                 raise asyncio.CancelledError
 
         with pytest.raises(asyncio.CancelledError):
