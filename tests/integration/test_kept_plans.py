@@ -74,7 +74,8 @@ async def test_the_sweep_reads_what_it_hands_over(owner: Owner) -> None:
     await owner.execute("ANALYZE es.job")
 
     before = await counted(owner, READ, "job")
-    found, after = [], 0
+    found: list[asyncpg.Record] = []
+    after = 0
     for _ in range(3):
         page = await owner.fetch(OVERDUE, QUEUED_FOR_S, list(Service), AT_A_TIME, after)
         found, after = found + page, page[-1]["seq"]
