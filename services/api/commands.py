@@ -17,7 +17,9 @@ from uuid import UUID
 import orjson
 import structlog
 from fastapi import Depends, Header, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from chassis import notify, tracing
 from chassis.database import Connection
@@ -27,9 +29,12 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.jobs import OWNER, Delivery, Job, Kind, Service, Via
 from services.api.context import Context
+from services.api.documents import KEY_SAYS, PREFER_SAYS
 from services.api.hand_over import WAIT_S, NotHandedOver, read_envelope
 
 MAX_PREFERRED_WAIT_S = 30.0
+Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+KEY: TypeAdapter[str] = TypeAdapter(Key)
 KEY_NAMESPACE = UUID("5f0c9a3e-3d0b-4f5e-9a53-0a6b1d6a7c11")
 
 # used: the key has expired, and what was done under it is in the log ($5: its first event's id).
@@ -71,23 +76,41 @@ class Asking:
         )
 
 
-async def asking(
+def asking_of(request: Request) -> Asking:
+    """For the routes that are asked most: as ``Ask``, whose headers cost FastAPI a tenth of their time.
+
+    Raises ``RequestValidationError``, as FastAPI does, for a key that is no key.
+    """
+    headers = request.headers
+    key = headers.get("idempotency-key")
+    if key is not None:
+        try:
+            KEY.validate_python(key)
+        except ValidationError as error:
+            found = [{**one, "loc": ("header", "idempotency-key")} for one in error.errors(include_url=False)]
+            raise RequestValidationError(found) from error
+    return _asking(request, key, headers.get("prefer", ""))
+
+
+async def _ask(
     request: Request,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=255, description="The same key again: the first answer again.")
-    ] = None,
-    prefer: Annotated[str, Header(description="`wait=5`: answer with the job's result if it ends in time.")] = "",
+    idempotency_key: Annotated[Key | None, Header(description=KEY_SAYS)] = None,
+    prefer: Annotated[str, Header(description=PREFER_SAYS)] = "",
 ) -> Asking:
+    return _asking(request, idempotency_key, prefer)
+
+
+def _asking(request: Request, key: str | None, prefer: str) -> Asking:
     return Asking(
-        route=f"{request.method} {request.url.path}",
-        key=idempotency_key,
+        route=f"{request.method} {request.scope['path']}",
+        key=key,
         wait_s=preferred_wait_s(prefer, at_most=MAX_PREFERRED_WAIT_S),
         correlation_id=UUID(request.state.correlation_id),
         traceparent=tracing.traceparent(request.headers.get("traceparent")),
     )
 
 
-Ask = Annotated[Asking, Depends(asking)]
+Ask = Annotated[Asking, Depends(_ask)]
 
 
 @dataclass(frozen=True, slots=True)

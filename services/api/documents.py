@@ -98,6 +98,11 @@ def refusal(status: int, message: str) -> dict[str, Any]:
     return found
 
 
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    described = {**schema, "description": description, "title": name.title()}
+    return {"name": name, "in": "header", "required": False, "schema": described, "description": description}
+
+
 def bodies(models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | None = None) -> dict[str, Any]:
     """``openapi_extra`` of a route that reads its body by hand: a model for each media type, which only describes it.
 
@@ -109,5 +114,20 @@ def bodies(models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | Non
     return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
 
 
+# How a command is asked: told by FastAPI, except for the command that reads these headers by hand.
+KEY_SAYS = "The same key again: the first answer again."
+PREFER_SAYS = "`wait=5`: answer with the job's result if it ends in time."
+ASKED: dict[str, Any] = {
+    "openapi_extra": {
+        "parameters": [
+            _header(
+                "idempotency-key",
+                KEY_SAYS,
+                {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "null"}]},
+            ),
+            _header("prefer", PREFER_SAYS, {"type": "string", "default": ""}),
+        ]
+    }
+}
 LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
 ETAG = {"ETag": {"description": "Stands for exactly these bytes.", "schema": {"type": "string"}}}

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from tests.conftest import Api
 from tests.enrolment import DRIVE
@@ -62,6 +63,15 @@ async def test_the_same_key_with_another_body_is_refused(api: Api) -> None:
     other = await api.post("/api/drives", json={**DRIVE, "job_title": "SRE"}, headers=key)
     assert other.status_code == 422
     assert "another request" in other.json()["message"]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256])
+async def test_a_key_that_is_none_is_refused_alike_however_it_is_read(api: Api, key: str) -> None:
+    asked = {"Idempotency-Key": key}
+    by_fastapi = await api.post("/api/drives/1/publish", json={}, headers=asked)
+    by_hand = await api.post("/api/registrations/1/register", "STUDENT", 1, headers=asked)
+    assert by_hand.status_code == by_fastapi.status_code == 422
+    assert by_hand.json() == by_fastapi.json()
 
 
 async def test_a_refused_command_leaves_its_key_free(api: Api) -> None:

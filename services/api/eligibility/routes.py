@@ -15,7 +15,7 @@ from contracts.drives import Criteria
 from contracts.users import Role
 from services.api.access import allow
 from services.api.conditional import answered, tagged
-from services.api.context import Ctx
+from services.api.context import Ctx, context_of
 from services.api.drives import sql as drives
 from services.api.eligibility import documents, sql
 from services.api.eligibility.rules import Record, reasons_against
@@ -69,11 +69,9 @@ async def filter_students(
 
 
 @router.get("/{drive_id}/check", **documents.CHECK)
-async def check(
-    drive_id: DriveId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]
-) -> Response:
+async def check(drive_id: DriveId, request: Request, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
     """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria he fails."""
-    async with ctx.database.connection() as connection:
+    async with context_of(request).database.connection() as connection:
         row = await sql.check(connection, drive_id, who.user_id)
     eligible, reason, reasons = verdict(row)
     return answered(request, tagged(orjson.dumps({"eligible": eligible, "reason": reason, "reasons": reasons})))

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.api.documents import Count, Document, Instant, TwoPlaces, documented
+from services.api.documents import ASKED, Count, Document, Instant, TwoPlaces, documented
 from services.api.drives.decider import Status
 
 
@@ -45,6 +45,7 @@ REGISTER = documented(
     },
     says="The registration.",
     status_code=201,
+    **ASKED,
 )
 MINE = documented(list[MyRegistration], says="The caller's registrations, newest first.")
 CHECK = documented(IsRegistered, says="Is the caller registered?")

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from chassis import notify
@@ -13,8 +13,8 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
 from services.api.access import allow
-from services.api.commands import Ask, Committed, perform
-from services.api.context import Ctx
+from services.api.commands import Committed, asking_of, perform
+from services.api.context import Ctx, context_of
 from services.api.presentation import decimal_text, instant_text
 from services.api.registrations import documents, handlers, sql
 
@@ -25,8 +25,9 @@ Student = Annotated[Principal, allow(Role.STUDENT)]
 
 
 @router.post("/{drive_id}/register", **documents.REGISTER)
-async def register(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Student) -> Response:
+async def register(drive_id: DriveId, request: Request, who: Student) -> Response:
     """Register the caller. 403 while the drive is not posted, or when it is not for him; 409 when he is registered."""
+    ctx, ask = context_of(request), asking_of(request)
     cause = ask.cause(who)
     if ask.key is None:
         # A window's opening is a stampede: one statement, which is its own transaction.
@@ -51,9 +52,9 @@ async def mine(ctx: Ctx, who: Student) -> Response:
 
 
 @router.get("/{drive_id}/check", **documents.CHECK)
-async def check(drive_id: DriveId, ctx: Ctx, who: Student) -> Response:
+async def check(drive_id: DriveId, request: Request, who: Student) -> Response:
     """``{registered}``: is the caller registered for this drive?"""
-    async with ctx.database.connection() as connection:
+    async with context_of(request).database.connection() as connection:
         registered = await sql.is_registered(connection, drive_id, who.user_id)
     return json_response({"registered": registered})
 
