@@ -57,7 +57,7 @@ async def _run(chosen: Sequence[str], size: Size, results: Results) -> None:
         with counted() as bar:
             over_all = bar.add_task("Benches", total=len(chosen))
             for name in chosen:
-                task = bar.add_task(name, total=BENCHES[name].steps(size.pairs))
+                task = bar.add_task(name, total=BENCHES[name].steps(size))
                 await _run_one(name, Bench(size, results, servers, partial(bar.advance, task)))
                 bar.remove_task(task)
                 bar.advance(over_all)

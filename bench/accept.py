@@ -7,6 +7,7 @@ Ours writes stream head, event, registration and outbox row, after judging the s
 from bench.drives import posted
 from bench.http_load import load, request
 from bench.pairs import paired
+from bench.sizes import Size
 from bench.stage import Bench
 from contracts.drives import Criteria
 from contracts.users import Role
@@ -15,8 +16,8 @@ from tests.system import bearer
 AT_ONCE = 32
 
 
-def steps(pairs: int) -> int:
-    return 2 * (pairs + 1)
+def steps(size: Size) -> int:
+    return 2 * (size.pairs + 1)
 
 
 async def run(bench: Bench) -> None:

@@ -4,20 +4,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bench import accept, burst, drain, eligibility, export, growth, latency, polling, refresh, stampede
+from bench.sizes import Size
 from bench.stage import Bench
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``ratios``: the rows of DESIGN's table that it fills. ``steps``: its measurements, by the number of pairs."""
+    """``ratios``: the rows of DESIGN's table that it fills. ``steps``: how many measurements it makes."""
 
     about: str
     ratios: tuple[str, ...]
     run: Callable[[Bench], Awaitable[None]]
-    steps: Callable[[int], int]
+    steps: Callable[[Size], int]
 
 
-def once(_pairs: int) -> int:
+def once(_size: Size) -> int:
     return 1
 
 

@@ -8,11 +8,12 @@ from functools import partial
 from bench import pgqueuer_jobs, placewire_jobs, procrastinate_jobs
 from bench.effects import drained_s, ready
 from bench.pairs import Pairs, alternated, spread
+from bench.sizes import Size
 from bench.stage import Bench
 
 
-def steps(pairs: int) -> int:
-    return 3 * (pairs + 1)
+def steps(size: Size) -> int:
+    return 3 * (size.pairs + 1)
 
 
 async def run(bench: Bench) -> None:

@@ -8,6 +8,7 @@ has it.
 from bench.drives import CRITERIA, done_s, posted
 from bench.pairs import paired, spread
 from bench.results import Memory
+from bench.sizes import Size
 from bench.stage import Bench, Ground
 from cli.demo.memory import watched
 from contracts.jobs import Service
@@ -22,8 +23,8 @@ SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - selected_at)::float8 
 """
 
 
-def steps(pairs: int) -> int:
-    return 3 * 2 * (pairs + 1)
+def steps(size: Size) -> int:
+    return 3 * 2 * (size.pairs + 1)
 
 
 async def run(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from bench.drives import done_s, posted, record
 from bench.pairs import paired, spread
 from bench.results import Memory
+from bench.sizes import Size
 from bench.stage import Bench, Ground
 from cli.demo.memory import watched
 from contracts.drives import Criteria
@@ -21,8 +22,8 @@ MIB = 1 << 20
 MAY_GROW_MIB = 64
 
 
-def steps(pairs: int) -> int:
-    return 3 * 2 * (pairs + 1)
+def steps(size: Size) -> int:
+    return 3 * 2 * (size.pairs + 1)
 
 
 async def run(bench: Bench) -> None:

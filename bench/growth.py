@@ -5,10 +5,11 @@ It needs the lines of ``eligibility`` and ``export``, which are run before it in
 
 from bench.pairs import spread
 from bench.results import AT_MOST, Ratio
+from bench.sizes import Size
 from bench.stage import Bench
 
 
-def steps(_pairs: int) -> int:
+def steps(_size: Size) -> int:
     return 0
 
 

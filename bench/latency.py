@@ -16,6 +16,7 @@ from bench import pgqueuer_jobs, placewire_jobs, procrastinate_jobs
 from bench.effects import COMMITTED, JobSystem, cleared, effects, ready
 from bench.pairs import Pairs, alternated, spread
 from bench.round_trip import round_trips_ms
+from bench.sizes import Size
 from bench.stage import Bench, Ground
 
 PER_SECOND = 100
@@ -34,8 +35,8 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY way) AS "queued to received",
 """
 
 
-def steps(pairs: int) -> int:
-    return 3 * (pairs + 1)
+def steps(size: Size) -> int:
+    return 3 * (size.latency_pairs + 1)
 
 
 async def run(bench: Bench) -> None:
@@ -58,7 +59,7 @@ async def run(bench: Bench) -> None:
             return statistics.median(took)
 
         sides = [partial(p50_ms, one) for one in systems]
-        taken = await alternated(*sides, rounds=bench.size.pairs, step=bench.step)
+        taken = await alternated(*sides, rounds=bench.size.latency_pairs, step=bench.step)
         bare = await round_trips_ms(
             ground.system.kafka_bootstrap_servers, round(bench.size.latency_s * PER_SECOND), PER_SECOND
         )

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from bench.drives import CRITERIA, posted
 from bench.http_load import ask, load, request
 from bench.pairs import paired
+from bench.sizes import Size
 from bench.stage import Bench, Ground
 from contracts.drives import Criteria
 from contracts.users import Role
@@ -16,8 +17,8 @@ DRIVES = 20
 USERS = 500
 
 
-def steps(pairs: int) -> int:
-    return 2 * (pairs + 1)
+def steps(size: Size) -> int:
+    return 2 * (size.pairs + 1)
 
 
 async def run_drives(bench: Bench) -> None:

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """``rows``: the three table sizes that are called 10k, 100k and 1m. ``pairs``: how often each side is measured."""
+    """``rows``: the three table sizes that are called 10k, 100k and 1m. ``pairs``: how often each side is measured.
+
+    ``latency_pairs``: the same of latencies, whose slowest hundredth differs more from one time to the next.
+    """
 
     name: str
     pairs: int
     rows: tuple[int, int, int]
     requests: int
+    latency_pairs: int
     latency_s: float
     jobs: int
     stampede: int
@@ -18,7 +22,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size("full", 5, (10_000, 100_000, 1_000_000), 4_000, 10, 20_000, 20_000, 100_000),
-    "quick": Size("quick", 3, (1_000, 10_000, 100_000), 1_000, 2, 1_000, 2_000, 3_000),
-    "tiny": Size("tiny", 1, (100, 200, 400), 64, 0.5, 50, 64, 100),
+    "full": Size("full", 5, (10_000, 100_000, 1_000_000), 4_000, 11, 10, 20_000, 20_000, 100_000),
+    "quick": Size("quick", 3, (1_000, 10_000, 100_000), 1_000, 3, 2, 1_000, 2_000, 3_000),
+    "tiny": Size("tiny", 1, (100, 200, 400), 64, 1, 0.5, 50, 64, 100),
 }

@@ -7,6 +7,7 @@ from bench.drives import posted
 from bench.http_load import Answers, load, request
 from bench.pairs import paired
 from bench.results import Memory
+from bench.sizes import Size
 from bench.stage import Bench
 from cli.demo.memory import watched
 from contracts.drives import Criteria
@@ -18,8 +19,8 @@ MIB = 1 << 20
 TAKEN = "SELECT count(*) FROM registrations WHERE drive_id = $1"
 
 
-def steps(pairs: int) -> int:
-    return 2 * (pairs + 1)
+def steps(size: Size) -> int:
+    return 2 * (size.pairs + 1)
 
 
 async def run(bench: Bench) -> None:
