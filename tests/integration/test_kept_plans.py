@@ -28,16 +28,20 @@ async def counted(owner: Owner, statement: str, table: str) -> int:
     return found
 
 
+async def queue(owner: Owner, count: int) -> None:
+    topic = topics.MAINTENANCE
+    await owner.execute(QUEUE, count, topic.name, int(topic.lane), CheckRequested.TYPE)
+
+
 @pytest.mark.damages  # its jobs end without the event that tells of it
 @pytest.mark.parametrize("table", ["outbox", "job"])
 async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) -> None:
-    topic = topics.MAINTENANCE
     await owner.execute(f"VACUUM ANALYZE es.{table}")
     await owner.execute("SET plan_cache_mode = force_generic_plan")
     before = await counted(owner, SCANS, table)
     sent: list[int] = []
     for _ in range(8):
-        await owner.execute(QUEUE, 1, topic.name, int(topic.lane), CheckRequested.TYPE)
+        await queue(owner, 1)
         rows = await owner.fetch(TURN, sent)
         assert await owner.fetchval(RECEIVE, [row["event_id"] for row in rows]) == len(rows) == 1
         await owner.execute(FINISH, rows[0]["event_id"])
@@ -48,9 +52,8 @@ async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) ->
 @pytest.mark.damages  # its jobs end without the event that tells of it
 @pytest.mark.parametrize("cached", ["force_generic_plan", "force_custom_plan"])
 async def test_a_claim_reads_what_waits_and_not_what_has_ended(owner: Owner, cached: str) -> None:
-    topic = topics.MAINTENANCE
     await owner.execute(f"SET plan_cache_mode = {cached}")
-    await owner.execute(QUEUE, QUEUED, topic.name, int(topic.lane), CheckRequested.TYPE)
+    await queue(owner, QUEUED)
     ids = await owner.fetchval("SELECT array_agg(id ORDER BY seq) FROM es.job")
     assert await owner.fetchval(RECEIVE, ids) == QUEUED
     await owner.execute("ANALYZE es.job, es.event")  # all jobs that it has seen are unfinished
@@ -67,11 +70,9 @@ async def test_a_claim_reads_what_waits_and_not_what_has_ended(owner: Owner, cac
 
 @pytest.mark.damages  # its jobs have waited for longer than there were any
 async def test_the_sweep_reads_what_it_hands_over(owner: Owner) -> None:
-    topic = topics.MAINTENANCE
-    await owner.execute(QUEUE, QUEUED, topic.name, int(topic.lane), CheckRequested.TYPE)
+    await queue(owner, QUEUED)
     await owner.execute("UPDATE es.job SET queued_at = queued_at - interval '1 minute'")
-    await owner.execute("VACUUM es.job")
-    await owner.execute("ANALYZE es.job")
+    await owner.execute("VACUUM ANALYZE es.job")
 
     before = await counted(owner, READ, "job")
     found: list[asyncpg.Record] = []
@@ -87,11 +88,9 @@ async def test_the_sweep_reads_what_it_hands_over(owner: Owner) -> None:
 @pytest.mark.damages  # its jobs are nobody's, and then somebody's
 @pytest.mark.parametrize("asked_by", [None, 1], ids=["everyone's", "one's own"])
 async def test_a_page_of_jobs_reads_what_it_shows(owner: Owner, asked_by: int | None) -> None:
-    topic = topics.MAINTENANCE
-    await owner.execute(QUEUE, QUEUED, topic.name, int(topic.lane), CheckRequested.TYPE)
+    await queue(owner, QUEUED)
     await owner.execute("UPDATE es.job SET asked_by = seq % 100")
-    await owner.execute("VACUUM es.job")
-    await owner.execute("ANALYZE es.job")
+    await owner.execute("VACUUM ANALYZE es.job")
 
     before = await counted(owner, READ, "job")
     first = await newest(owner, asked_by=asked_by, state=None, before=None, most=20)

@@ -16,7 +16,7 @@ from tests.eventually import eventually
 
 BEFORE = "0013"
 LOCKS = """
-SELECT mode, granted FROM pg_locks
+SELECT granted FROM pg_locks
  WHERE relation = 'es.job'::regclass AND pid <> ALL ($1)
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
