@@ -31,6 +31,7 @@ EVENTS: dict[str, type[Event]] = {
         registrations.StudentRegistered,
         attendance.AttendanceMarked,
         exports.ExportRequested,
+        exports.InvitationsRequested,
         exports.ExportCompleted,
         exports.ExportFailed,
         exports.ExportCancelled,

@@ -24,6 +24,7 @@ def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path) -> P
         "GATEWAY_PORT": f"{LOOPBACK}:{port}",
         "GATEWAY_API": " ".join(f"server {address};" for address in upstreams),
         "GATEWAY_RESOLVER": "",
+        "GATEWAY_REAL_IP": "",
         "GATEWAY_STORAGE": f"http://{LOOPBACK}:9",
         "GATEWAY_FRONTEND": str(frontend),
     }

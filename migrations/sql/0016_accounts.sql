@@ -24,6 +24,7 @@ CREATE UNIQUE INDEX users_identity_unique ON users (identity_key(email));
 
 -- access_version counts what changed the access of an account: zero means that no token can be out of date.
 ALTER TABLE users ADD active boolean NOT NULL DEFAULT true, ADD access_version integer NOT NULL DEFAULT 0;
+CREATE INDEX users_inactive ON users (user_id) WHERE NOT active;
 -- A copy of users.active: an evaluation reads one table.
 ALTER TABLE students ADD active boolean NOT NULL DEFAULT true;
 UPDATE users u SET access_version = c.changes
@@ -82,6 +83,44 @@ CREATE TABLE password_links (
     CONSTRAINT password_links_token_unique UNIQUE (token_sha256)
 );
 CREATE INDEX password_links_expiring ON password_links (expires_at);
+
+-- As before, and exports of links.
+CREATE OR REPLACE FUNCTION project_export_event(e es.event) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    id CONSTANT uuid := (e.data ->> 'export_id')::uuid;
+BEGIN
+    CASE e.type
+    WHEN 'placewire.export.requested.v1' THEN
+        INSERT INTO exports (export_id, kind, format, drive_id, columns, byte_order_mark, delimiter, requested_by,
+                             requested_at, state)
+        SELECT id, r.kind, r.format, r.drive_id, r.columns, r.byte_order_mark, r.delimiter,
+               (e.metadata ->> 'actor_id')::integer, e.recorded_at, 'requested'
+          FROM jsonb_to_record(e.data) AS r(kind text, format text, drive_id integer, columns text[],
+               byte_order_mark boolean, delimiter text);
+    WHEN 'placewire.export.invitations-requested.v1' THEN
+        INSERT INTO exports (export_id, kind, format, columns, byte_order_mark, delimiter, requested_by, requested_at,
+                             state)
+        VALUES (id, 'invitations', 'csv',
+                ARRAY['student_id', 'roll_number', 'name', 'email', 'branch', 'batch_year', 'link', 'expires_at'],
+                (e.data ->> 'byte_order_mark')::boolean, e.data ->> 'delimiter',
+                (e.metadata ->> 'actor_id')::integer, e.recorded_at, 'requested');
+    WHEN 'placewire.export.completed.v1' THEN
+        UPDATE exports x
+           SET state = 'completed', path = c.path, rows = c.rows, size_bytes = c.size_bytes, sha256 = c.sha256,
+               snapshot = c.snapshot, ended_at = e.recorded_at, expires_at = c.expires_at, reason = NULL
+          FROM jsonb_to_record(e.data) AS c(path text, rows bigint, size_bytes bigint, sha256 text, snapshot text,
+               expires_at timestamptz)
+         WHERE x.export_id = id;
+    WHEN 'placewire.export.failed.v1' THEN
+        UPDATE exports SET state = 'failed', ended_at = e.recorded_at, reason = e.data ->> 'reason' WHERE export_id = id;
+    WHEN 'placewire.export.cancelled.v1' THEN
+        UPDATE exports SET state = 'cancelled', ended_at = e.recorded_at WHERE export_id = id;
+    WHEN 'placewire.export.expired.v1' THEN
+        UPDATE exports SET state = 'expired' WHERE export_id = id;
+    ELSE
+        NULL;
+    END CASE;
+END $$;
 
 GRANT SELECT, INSERT, UPDATE ON password_links TO placewire_api, placewire_exporter;
 GRANT SELECT, DELETE, UPDATE (used_at) ON password_links TO placewire_maintenance;

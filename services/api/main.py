@@ -19,11 +19,13 @@ from services.api.access import AccessChanges, Guard
 from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
+from services.api.client_address import networks
 from services.api.context import Context
 from services.api.dead_letters import routes as dead_letters
 from services.api.domains import routes as domains
 from services.api.drives import routes as drives
 from services.api.eligibility import routes as eligibility
+from services.api.exports import invitation_routes as invitations
 from services.api.exports import routes as exports
 from services.api.finished_drives import routes as finished_drives
 from services.api.frontend import Frontend
@@ -44,6 +46,7 @@ from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
 from services.api.sweep import Sweep
 from services.api.tokens import Issuer, Tokens
+from services.api.users import auth_routes as auth
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 
@@ -62,12 +65,14 @@ ROUTERS = (
     registrations,
     notifications,
     domains,
+    auth,
     users,
     students,
     attendance,
     finished_drives,
     subfilter,
     exports,
+    invitations,
     jobs,
     dead_letters,
     analytics,
@@ -82,8 +87,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     telemetry.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
     tracing.start("api", settings)
     context = _context(settings)
-    changes = AccessChanges(context.database)
     issuer = _issuer(settings)
+    changes = AccessChanges(context.database, other_issuer=issuer is not None)
     app = FastAPI(
         title="Placewire",
         description="The backend of a campus placement cell.",
@@ -98,7 +103,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.context = context
     tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
     app.state.guard = Guard(tokens, UserLimits(settings.requests_per_second, settings.requests_burst), changes)
-    app.state.throttle = Throttle(settings.login_failures_per_minute)
+    app.state.throttle = Throttle(settings.login_failures_per_minute, settings.login_failures_per_source_per_minute)
+    app.state.trusted_proxies = networks(settings.trusted_proxies)
     app.state.stopping = asyncio.Event()
     app.state.on_stopping = partial(_stop_waiting, app)
     problems.install(app)

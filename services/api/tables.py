@@ -35,6 +35,7 @@ class User(SQLModel, table=True):
     __table_args__ = (
         Index("users_identity_unique", text("identity_key(email)"), unique=True),
         Index("users_access_changed", "access_changed_at"),
+        Index("users_inactive", "user_id", postgresql_where=text("NOT active")),
     )
 
     user_id: int = Field(sa_column=_number())

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from chassis import telemetry
 from chassis.storage import Storage
 from chassis.worker import worker_app
-from contracts.exports import ExportFormat, ExportKind
+from contracts.exports import INVITATIONS, ExportFormat, ExportKind
 from contracts.jobs import Kind, Service
 from services.exporter import handlers
 from services.exporter.settings import ExporterSettings
@@ -15,7 +15,7 @@ from services.exporter.settings import ExporterSettings
 
 def create_app(settings: ExporterSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
-    for kind, format_ in product(ExportKind, ExportFormat):
+    for kind, format_ in [*product(ExportKind, ExportFormat), (INVITATIONS, ExportFormat.CSV)]:
         telemetry.EXPORT_ROWS.labels(kind, format_)
         telemetry.EXPORT_BYTES.labels(kind, format_)
     storage = Storage(settings.storage_url)

@@ -84,7 +84,8 @@ def verdict(row: asyncpg.Record | None) -> tuple[bool, str, list[str]]:
     if row["status"] != "posted":
         return False, "Drive not posted yet", []
     criteria = Criteria.model_validate({name: row[name] for name in Criteria.model_fields})
-    if reasons := reasons_against(Record(**{name: row[name] for name in Record._fields}), criteria):
+    record = Record(**{name: row[name] for name in Record._fields})
+    if reasons := reasons_against(record, criteria, active=row["active"]):
         return False, "Student does not meet eligibility criteria", list(reasons)
     if row["auto_published"]:
         return True, "Auto-published drive", []

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     BRANCH = "BRANCH_NOT_ASKED"
     BATCH = "BATCH_YEAR_NOT_ASKED"
     MISSING = "MARKS_MISSING"
+    DEACTIVATED = "ACCOUNT_DEACTIVATED"
 
 
 class Record(NamedTuple):
@@ -37,8 +38,13 @@ class Judged(NamedTuple):
     reason: Reason | None
 
 
-def reasons_against(record: Record, criteria: Criteria) -> list[Reason]:
-    """Every reason, each once, in the order of the criteria; empty means eligible. No limit, no reason."""
+def reasons_against(record: Record, criteria: Criteria, *, active: bool = True) -> list[Reason]:
+    """Every reason, each once, in the order of the criteria; empty means eligible. No limit, no reason.
+
+    ``active`` false: the account is deactivated, which is the only reason.
+    """
+    if not active:
+        return [Reason.DEACTIVATED]
     return list(dict.fromkeys(reason for reason in _each(record, criteria) if reason))
 
 

@@ -85,6 +85,7 @@ async def get_file(
 ) -> Response:
     """The file, or the part that ``Range`` asks for."""
     row = await _visible(ctx, export_id, who)
+    decider.require_reader(row["kind"], row["requested_by"], who.user_id, who.role)
     decider.require_download(row["state"], row["expires_at"], now=datetime.now(UTC))
     if (link := await ctx.storage.signed_link(row["path"], LINK_LIFE)) is not None:
         return Response(status_code=307, headers={"Location": link, "Cache-Control": "no-store"})
@@ -125,12 +126,12 @@ async def _request(
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         export_id = await handlers.request(connection, command, who, ask.cause(who), new_id)
-        return Committed(await _shown(connection, export_id), export_id, Kind.EXPORT)
+        return Committed(await shown(connection, export_id), export_id, Kind.EXPORT)
 
-    return await perform(ctx, who, ask, wanted.model_dump(mode="json") | {"kind": kind}, work, ended=_shown)
+    return await perform(ctx, who, ask, wanted.model_dump(mode="json") | {"kind": kind}, work, ended=shown)
 
 
-async def _shown(connection: Connection, export_id: UUID) -> dict[str, Any]:
+async def shown(connection: Connection, export_id: UUID) -> dict[str, Any]:
     row = await sql.get(connection, export_id)
     assert row is not None
     return export_object(row)

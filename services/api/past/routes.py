@@ -96,7 +96,7 @@ async def explain(
             **_drive(drive_id, moment, drive),
             "student_id": student_id,
             "record_version": found["version"],
-            **summed_up(criteria),
+            **summed_up(criteria, active=found["active"]),
             "decision": decision_object(decision, known),
         }
     )

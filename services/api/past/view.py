@@ -18,7 +18,7 @@ from contracts.drives import (
 )
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.students import AcademicRecord
-from services.api.eligibility.rules import Record, judged
+from services.api.eligibility.rules import Reason, Record, judged
 from services.api.presentation import decimal_text, instant_text
 
 # What an event of each type tells besides the fields of the posting: name in the answer, path in the data.
@@ -58,9 +58,11 @@ def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
     ]
 
 
-def summed_up(criteria: list[dict[str, Any]]) -> dict[str, Any]:
-    """The verdict that ``verdicts`` come to; each reason once."""
+def summed_up(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[str, Any]:
+    """The verdict that ``verdicts`` come to; each reason once. A deactivated account is the only reason."""
     reasons = list(dict.fromkeys(one["reason"] for one in criteria if one["reason"]))
+    if not active:
+        reasons = [Reason.DEACTIVATED]
     return {"eligible": not reasons, "criteria": criteria, "reasons": reasons}
 
 

@@ -21,6 +21,7 @@ class Student(Document):
     twelfth_percent: TwoPlaces | None
     cgpa: TwoPlaces | None
     active_backlogs: Count
+    active: bool = Field(description="false: the account is deactivated")
 
 
 class RowError(Document):

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis.errors import Invalid
 from contracts.students import AcademicRecord
 from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent
-from services.api.users.routes import Password
+from services.api.users.decider import DETAILS
+from services.api.users.fields import Password
 
 Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["ravi@college.edu"])]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
@@ -38,11 +39,17 @@ class NewStudent(BaseModel):
 
 
 class RevisedRecord(BaseModel):
-    """Only what is sent changes; null takes a mark, branch or year off the record."""
+    """Only what is sent changes; null takes a mark, branch, year or department off the record.
+
+    A head corrects all of it, a coordinator the record: everything but ``name``, ``email`` and ``department``.
+    """
 
     model_config = ConfigDict(str_strip_whitespace=True, extra="forbid", json_schema_extra={"minProperties": 1})
 
     # Made, not declared: what is not sent has no default that anybody should read of.
+    name: Name = Field(default_factory=str, examples=["Ravi Iyer"])
+    email: Email = Field(default_factory=str)
+    department: Department | None = None
     roll_number: RollNumber = Field(default_factory=str, examples=["21CS042"])
     branch: Branch | None = None
     batch_year: BatchYear | None = None
@@ -51,9 +58,10 @@ class RevisedRecord(BaseModel):
     cgpa: Cgpa | None = None
     active_backlogs: Backlogs = Field(default_factory=int)
 
-    def changes(self) -> dict[str, Any]:
-        """Raises ``Invalid`` when nothing is sent."""
+    def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what is new in the record, and in the details. Raises ``Invalid`` when nothing is sent."""
         found = self.model_dump(exclude_unset=True)
         if not found:
             raise Invalid("Nothing to change: name at least one field of the record.")
-        return found
+        details = {name: found.pop(name) for name in DETAILS if name in found}
+        return found, details

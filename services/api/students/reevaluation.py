@@ -44,9 +44,18 @@ SELECT es.append_each($1, $2, events) FROM asked WHERE events IS NOT NULL
 # $6: the student; $7 to $12: his marks before.
 REVISED = f"""
     SELECT d.drive_id FROM drives d JOIN students s ON s.student_id = $6
-     WHERE d.status = 'posted'
+     WHERE d.status = 'posted' AND s.active
        AND meets_criteria({STUDENT}, {CRITERIA})
            <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::integer, $11::text, $12::integer, {CRITERIA})
+       AND (d.list_version IS NULL OR EXISTS (
+            SELECT FROM requested_selection r
+             WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
+"""  # noqa: S608
+
+# $6: the student; $7: whether the account was active before.
+ACTIVITY = f"""
+    SELECT d.drive_id FROM drives d JOIN students s ON s.student_id = $6
+     WHERE d.status = 'posted' AND s.active <> $7 AND meets_criteria({STUDENT}, {CRITERIA})
        AND (d.list_version IS NULL OR EXISTS (
             SELECT FROM requested_selection r
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
@@ -69,6 +78,7 @@ NEWCOMERS = """
 """
 
 ASK_REVISED = ASK.format(affected=REVISED, type=ReevaluationRequested.TYPE)
+ASK_ACTIVITY = ASK.format(affected=ACTIVITY, type=ReevaluationRequested.TYPE)
 ASK_NEWCOMERS = ASK.format(affected=NEWCOMERS, type=ReevaluationRequested.TYPE)
 
 
@@ -78,6 +88,16 @@ async def ask_for_revised(connection: Connection, student_id: int, before: Acade
     marks = [getattr(before, name) for name in Record._fields]
     common = _common(StudentRange(first=student_id, last=student_id), cause)
     return int(await connection.fetchval(ASK_REVISED, *common, student_id, *marks) or 0)
+
+
+async def ask_for_activity(connection: Connection, student_id: int, cause: Cause, *, was_active: bool) -> int:
+    """Have each posted drive for which the student meets the criteria evaluate them again; return how many.
+
+    The account was deactivated or reactivated in this transaction.
+    """
+    await drives.share_turn(connection)
+    common = _common(StudentRange(first=student_id, last=student_id), cause)
+    return int(await connection.fetchval(ASK_ACTIVITY, *common, student_id, was_active) or 0)
 
 
 async def ask_for_newcomers(

@@ -21,4 +21,5 @@ def student_object(row: asyncpg.Record) -> dict[str, Any]:
         "twelfth_percent": decimal_text(row["twelfth_percent"]),
         "cgpa": decimal_text(row["cgpa"]),
         "active_backlogs": row["active_backlogs"],
+        "active": row["active"],
     }

@@ -46,6 +46,15 @@ WITH due AS MATERIALIZED (
 SELECT count(*) FROM gone
 """
 
+DELETE_LINKS = """
+WITH due AS MATERIALIZED (
+    SELECT user_id FROM password_links WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM password_links l USING due d WHERE l.user_id = d.user_id RETURNING true
+)
+SELECT count(*) FROM gone
+"""
+
 # Pages: behind the last one seen.
 EXPIRED_EXPORTS = """
 SELECT export_id, expires_at FROM exports
@@ -115,6 +124,11 @@ async def delete_keys(connection: Connection, before: datetime, most: int) -> in
 async def delete_jobs(connection: Connection, before: datetime, most: int) -> int:
     """How many jobs that ended before ``before`` were deleted; fewer than ``most``: there are no more."""
     return int(await connection.fetchval(DELETE_JOBS, before, most))
+
+
+async def delete_links(connection: Connection, before: datetime, most: int) -> int:
+    """Return how many links that expired before ``before`` were deleted; fewer than ``most``: there are no more."""
+    return int(await connection.fetchval(DELETE_LINKS, before, most))
 
 
 async def expired_exports(
