@@ -41,6 +41,7 @@ async def test_an_enrolled_student_is_answered_and_listed(api: Api) -> None:
         "twelfth_percent": None,
         "cgpa": "8.25",
         "active_backlogs": 0,
+        "active": True,
     }
     assert (await api.get("/api/students", role="STAFF")).json() == [student]
 
