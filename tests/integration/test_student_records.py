@@ -142,7 +142,16 @@ async def test_the_same_marks_again_record_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"name": "x"}, {"roll_number": None}, {"active_backlogs": None}, {"cgpa": 11}, {"branch": "a\0"}]
+    "body",
+    [
+        {},
+        {"nickname": "x"},
+        {"name": " "},
+        {"roll_number": None},
+        {"active_backlogs": None},
+        {"cgpa": 11},
+        {"branch": "a\0"},
+    ],
 )
 async def test_a_wrong_correction_is_refused(api: Api, body: dict[str, Any]) -> None:
     student = await enrolled(api)
