@@ -2,8 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,36 +18,36 @@ from chassis.errors import Invalid, Refused
 from chassis.event_store import Cause, NewId
 from contracts.students import StudentRange, StudentsImported
 from services.api.students import import_sql, reevaluation
+from services.api.students.import_files.staged_file import StagedFile, UploadedFile
 from services.api.students.import_sql import Judged
-from services.api.students.student_file import StudentFile, copy_chunks
 
 LISTED_ERRORS = 1_000
 ROWS_AT_ONCE = 10_000
 
-# Files are read one chunk at a time, whoever's it is: two imports share a core and leave the other to everything else.
-_threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="import")
-
 
 @asynccontextmanager
-async def staged(connection: Connection, file: StudentFile) -> AsyncIterator[Judged]:
+async def staged(connection: Connection, file: StagedFile) -> AsyncIterator[Judged]:
     """The file's rows in ``import_row``, for as long as the block lasts, and what is wrong with them.
 
     No transaction is open while the file is read. Raises ``Invalid`` when the file as a whole cannot be used.
     """
     await import_sql.create_staging(connection)
     try:
-        async with aclosing(_read_ahead(copy_chunks(file))) as chunks:
+        async with aclosing(file.chunks()) as chunks:
             async for chunk in chunks:
                 await import_sql.copy(connection, chunk)
         await import_sql.finish_staging(connection)
-        yield await import_sql.judge(connection, listed=LISTED_ERRORS)
+        judged = await import_sql.judge(connection, listed=LISTED_ERRORS)
+        yield replace(judged, errors=file.located(judged.errors))
     finally:
         # A lost connection has taken the table with it, and must not hide why it was lost.
         if not connection.is_closed():
             await import_sql.drop_staging(connection)
 
 
-async def enrol_staged(connection: Connection, judged: Judged, cause: Cause, new_id: NewId) -> dict[str, Any]:
+async def enrol_staged(
+    connection: Connection, file: StagedFile, judged: Judged, cause: Cause, new_id: NewId
+) -> dict[str, Any]:
     """Enrol every staged row, in the caller's transaction; the report.
 
     Raises ``Invalid`` when a row is wrong, ``Refused`` when somebody enrolled one of them in the meantime.
@@ -75,10 +74,10 @@ async def enrol_staged(connection: Connection, judged: Judged, cause: Cause, new
     )
     newcomers = StudentRange(first=min(ids), last=max(ids))
     await reevaluation.ask_for_newcomers(connection, newcomers, replace(cause, causation_id=event_id), import_id)
-    return report(judged, import_id)
+    return report(file, judged, import_id)
 
 
-def report(judged: Judged, import_id: UUID | None = None) -> dict[str, Any]:
+def report(file: StagedFile, judged: Judged, import_id: UUID | None = None) -> dict[str, Any]:
     """``import_id``: of an import that was done; ``None``: of a dry run."""
     return {
         "import_id": str(import_id) if import_id else None,
@@ -88,15 +87,17 @@ def report(judged: Judged, import_id: UUID | None = None) -> dict[str, Any]:
         "imported": judged.rows if import_id else 0,
         "error_count": judged.error_count,
         "errors": judged.errors,
+        "columns": file.columns,
+        "warnings": file.warnings,
     }
 
 
-async def digest_of(file: StudentFile) -> str:
-    """SHA-256 of the file's bytes."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _sha256, file)
+async def digest_of(file: UploadedFile) -> str:
+    """Return the SHA-256 of the file's bytes."""
+    return await asyncio.to_thread(_sha256, file)
 
 
-def _sha256(file: StudentFile) -> str:
+def _sha256(file: UploadedFile) -> str:
     file.content.seek(0)
     return hashlib.file_digest(file.content, "sha256").hexdigest()  # type: ignore[arg-type]
 
@@ -108,17 +109,3 @@ def _what_is_wrong(judged: Judged) -> str:
         f"{judged.wrong_rows:,} of {judged.rows:,} rows cannot be imported, so nothing was changed. "
         f"The first is line {first['line']}: {what}."
     )
-
-
-async def _read_ahead(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
-    """``chunks``, each made in a thread while the one before it is used."""
-    loop = asyncio.get_running_loop()
-    coming = loop.run_in_executor(_threads, next, chunks, None)
-    try:
-        while (chunk := await asyncio.shield(coming)) is not None:
-            coming = loop.run_in_executor(_threads, next, chunks, None)
-            yield chunk
-    finally:
-        await asyncio.wait([coming])  # the thread must be done with the file before it is closed
-        coming.exception()
-        chunks.close()
