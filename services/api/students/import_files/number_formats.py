@@ -73,7 +73,7 @@ def general(value: float) -> str:
 @cache
 def _parsed(code: str) -> _Format | None:
     """Return the part of ``code`` for positive numbers."""
-    section = code.split(";")[0]
+    section = code.split(";", maxsplit=1)[0]
     if "[" in section and re.search(r"\[[<>=]", section):
         return None
     literals: list[str] = []
@@ -93,7 +93,7 @@ def _parsed(code: str) -> _Format | None:
         return None
 
     def text(part: str) -> str:
-        return "".join(literals[ord(letter) - 0xE000] if "\ue000" <= letter else letter for letter in part)
+        return "".join(literals[ord(letter) - 0xE000] if letter >= "\ue000" else letter for letter in part)
 
     return _Format(
         text(found["before"]).lstrip(),

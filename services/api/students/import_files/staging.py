@@ -96,10 +96,14 @@ class Staging:
             )
             return self._faulty(row.line, "", reason)
         padded = values[: self._width] + [""] * max(1, self._width + 1 - len(values))
-        for column, places in zip(COLUMNS, self._places, strict=True):
-            for place in places:
-                if place in faults:
-                    return self._faulty(row.line, column, faults[place])
+        if bad := [
+            (column, faults[place])
+            for column, places in zip(COLUMNS, self._places, strict=True)
+            for place in places
+            if place in faults
+        ]:
+            also = f" (see also {', '.join(column for column, _ in bad[1:])})" if bad[1:] else ""
+            return self._faulty(row.line, bad[0][0], bad[0][1] + also)
         if reason := self._not_a_student(padded):
             return self._faulty(row.line, "", reason)
         return self._normalised(row.line, padded)
