@@ -1,5 +1,6 @@
 """Numbers as a spreadsheet shows them, for the formats that lists of students use."""
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,7 +40,7 @@ def shown(value: float, code: str) -> str:
 
     Raises ``Unshowable`` for a format that is not known, or one that hides a part of the number.
     """
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise Unshowable("holds no number: enter it again")
     if code.casefold() in GENERAL:
         return general(value)

@@ -11,6 +11,7 @@ from services.api.students.columns import COLUMNS
 from services.api.students.import_files import cells
 from services.api.students.import_files.cells import Rounding, Unusable, is_empty_marker
 from services.api.students.import_files.layout import Layout
+from services.api.students.import_files.limits import MAX_ROWS, too_many_students
 from services.api.students.import_files.plausibility import Plausibility
 from services.api.students.import_files.rows import WHOLE_ROW, Row
 
@@ -60,7 +61,11 @@ class Staging:
 
     def chunks(self, rows: Iterator[Row]) -> Generator[bytes, None, None]:
         """Yield the rows in COPY's CSV format: line, wrong column, what is wrong, then ``COLUMNS``."""
+        read = 0
         while some := list(islice(rows, CHUNK_ROWS)):
+            read += len(some)
+            if read > MAX_ROWS:
+                raise too_many_students()
             text = "".join(chain.from_iterable(self._encoded(row) for row in some))
             if text:
                 yield text.encode()

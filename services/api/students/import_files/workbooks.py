@@ -40,8 +40,8 @@ def workbook_tables(file: BinaryIO, kind: FileKind, sheet: str | None) -> Tables
         workbook = CalamineWorkbook.from_filelike(file)
     except PasswordError as error:
         raise Invalid(
-            "The file is protected by a password. Open it in your spreadsheet, remove the password, save it, and import "
-            "it again."
+            "The file is protected by a password. Open it in your spreadsheet, remove the password, save it, and "
+            "import it again."
         ) from error
     except BROKEN as error:
         raise _broken() from error

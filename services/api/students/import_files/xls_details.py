@@ -23,17 +23,13 @@ class XlsDetails:
         sheet = self._book.sheet_by_name(name)
         codes = [self._book.format_map[style.format_key].format_str for style in self._book.xf_list]
         for row in range(sheet.nrows):
-            for column, (kind, style) in enumerate(
-                zip(
-                    sheet.row_types(row),
-                    (sheet.cell_xf_index(row, index) for index in range(sheet.row_len(row))),
-                    strict=True,
-                )
-            ):
+            for column, kind in enumerate(sheet.row_types(row)):
                 if kind == xlrd.XL_CELL_ERROR:
                     text = xlrd.error_text_from_code.get(sheet.cell_value(row, column), "an error")
                     details.add_fault(row, column, error_reason(text))
-                elif kind == xlrd.XL_CELL_NUMBER and codes[style] not in ("General", "GENERAL"):
-                    details.add_format(row, column, codes[style])
+                elif kind == xlrd.XL_CELL_NUMBER:
+                    code = codes[sheet.cell_xf_index(row, column)]
+                    if code.casefold() != "general":
+                        details.add_format(row, column, code)
         self._book.unload_sheet(name)
         return details
