@@ -60,7 +60,9 @@ def test_a_column_goes_by_many_names(header: str, column: str) -> None:
     place(header, column)
 
 
-@pytest.mark.parametrize("header", ["roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No", "Hall Ticket No"])
+@pytest.mark.parametrize(
+    "header", ["roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No", "Hall Ticket No"]
+)
 def test_a_roll_number_goes_by_many_names(header: str) -> None:
     assert layout_of(["Student Name", "Email ID", header], {}).places["roll_number"] == (2,)
 
@@ -126,7 +128,9 @@ def test_mapping_goes_before_everything_else() -> None:
 
 
 def test_a_missing_column_is_named_with_what_there_is_and_what_to_do() -> None:
-    with pytest.raises(Invalid, match=r"no column for roll_number.*Name, E-Mail, Hostel.*mapping.*header_row") as caught:
+    with pytest.raises(
+        Invalid, match=r"no column for roll_number.*Name, E-Mail, Hostel.*mapping.*header_row"
+    ) as caught:
         layout_of(["Name", "E-Mail", "Hostel"], {})
     assert caught.value.status == 422
     assert caught.value.errors == [{"column": "roll_number", "reason": "no such column in the file"}]
@@ -163,7 +167,9 @@ NOISE = st.sampled_from(["", " ", "_", "-", ".", " (", ") ", "*", ":", "\u200b",
 def styled(words: str) -> st.SearchStrategy[str]:
     """Return the words as people write headers: any case, and with any punctuation between."""
     parts = words.split()
-    joints = st.lists(st.sampled_from([" ", "_", "  ", " - ", " (", "\n", "/"]), min_size=len(parts), max_size=len(parts))
+    joints = st.lists(
+        st.sampled_from([" ", "_", "  ", " - ", " (", "\n", "/"]), min_size=len(parts), max_size=len(parts)
+    )
     casing = st.sampled_from([str.upper, str.lower, str.title])
     return st.builds(
         lambda before, between, case, after: before + case("".join(a + b for a, b in zip(between, parts, strict=True))) + after,
@@ -185,7 +191,9 @@ def test_every_spelling_of_a_school_mark_is_recognised(header: str) -> None:
     assert (meaning.kind, meaning.certainty) == ("tenth_percent", Certainty.SURE)
 
 
-@given(st.tuples(st.sampled_from(["no of ", "count of ", ""]), ACTIVE, st.just(" "), BACKLOG).map("".join).flatmap(styled))
+@given(
+    st.tuples(st.sampled_from(["no of ", "count of ", ""]), ACTIVE, st.just(" "), BACKLOG).map("".join).flatmap(styled)
+)
 def test_every_spelling_of_active_backlogs_is_recognised(header: str) -> None:
     meaning = meaning_of(header)
     assert meaning is not None
