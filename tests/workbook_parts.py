@@ -53,7 +53,9 @@ def ods(rows: str) -> bytes:
     return zipped(
         {
             "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
-            "content.xml": f'<office:document-content{names}><office:body><office:spreadsheet><table:table table:name="S">'
+            "META-INF/manifest.xml": f'<manifest:manifest xmlns:manifest="{OFFICE}:manifest:1.0"/>',
+            "content.xml": f"<office:document-content{names}><office:body><office:spreadsheet>"
+            f'<table:table table:name="S">'
             f"{rows}</table:table></office:spreadsheet></office:body></office:document-content>",
         }
     )

@@ -24,7 +24,7 @@ def students() -> None:
 
 
 @app.command("import")
-def import_(
+def import_(  # noqa: PLR0913, PLR0917 - an option each
     file: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV (UTF-8), XLSX, XLS or ODS.")
     ],

@@ -1,7 +1,7 @@
 """Which header of a file is which column."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -171,14 +171,16 @@ def styled(words: str) -> st.SearchStrategy[str]:
         st.sampled_from([" ", "_", "  ", " - ", " (", "\n", "/"]), min_size=len(parts), max_size=len(parts)
     )
     casing = st.sampled_from([str.upper, str.lower, str.title])
-    return st.builds(
-        lambda before, between, case, after: before + case("".join(a + b for a, b in zip(between, parts, strict=True))) + after,
-        NOISE, joints, casing, NOISE,
-    )  # fmt: skip
+
+    def header(before: str, between: list[str], case: Callable[[str], str], after: str) -> str:
+        return before + case("".join(a + b for a, b in zip(between, parts, strict=True))) + after
+
+    return st.builds(header, NOISE, joints, casing, NOISE)
 
 
 SCHOOL = st.sampled_from(["10th", "ssc", "sslc", "matriculation", "class 10", "tenth"])
 UNIT = st.sampled_from(["", " %", " percentage", " marks", " percent", " mark %"])
+COUNT = st.sampled_from(["no of ", "count of ", ""])
 ACTIVE = st.sampled_from(["active", "live", "current", "standing", "pending"])
 HISTORY = st.sampled_from(["dead", "cleared", "history of", "passed", "past", "total"])
 BACKLOG = st.sampled_from(["backlogs", "arrears", "kts", "atkt", "backlog"])
