@@ -31,7 +31,8 @@ class Question:
 
 def refuse(headers: Sequence[str], questions: Sequence[Question], missing: Sequence[str]) -> NoReturn:
     """Raise ``Invalid`` with every question and every missing column."""
-    sentences, errors = [], []
+    sentences: list[str] = []
+    errors: list[dict[str, object]] = []
     if missing:
         sentences.append(
             f"The file has no column for {' and '.join(missing)}. Its headers are: {listed(headers)}. Rename a header, "
