@@ -76,7 +76,9 @@ async def test_a_dry_run_changes_nothing(api: Api, owner: Any) -> None:
 async def test_imported_students_are_those_of_the_file(api: Api) -> None:
     answer = await sent(api, file_of([row(1), row(2, tenth="", cgpa="10", backlogs="", department="Science")]))
     assert answer.status_code == 200, answer.text
-    assert {**answer.json(), "import_id": ""} == {
+    report = answer.json()
+    del report["columns"], report["warnings"]
+    assert {**report, "import_id": ""} == {
         "import_id": "", "dry_run": False, "rows": 2, "valid": 2, "imported": 2, "error_count": 0, "errors": [],
     }  # fmt: skip
     first, second = (await api.get("/api/students")).json()
