@@ -21,7 +21,7 @@ class ExportFormat(StrEnum):
 
 
 _PERSON = ("student_id", "roll_number", "name", "email", "branch", "batch_year")
-_MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "active_backlogs")
+_MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "diploma_percent", "active_backlogs")
 _DRIVE = ("drive_id", "company_name", "job_title")
 
 # The columns of each kind, in the order of a file for which none were asked. Everyone needs the same names: who asks

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Numeric,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, desc
@@ -56,7 +57,7 @@ class Credential(SQLModel, table=True):
 
 class Student(SQLModel, table=True):
     __tablename__ = "students"
-    __table_args__ = (UniqueConstraint("roll_number", name="students_roll_number_unique"),)
+    __table_args__ = (Index("students_roll_number_identity", text("identity_key(roll_number)"), unique=True),)
 
     student_id: int = Field(sa_column=_number())
     roll_number: str = Field(sa_type=Text)
@@ -66,6 +67,7 @@ class Student(SQLModel, table=True):
     twelfth_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
     cgpa: Decimal | None = Field(sa_type=Numeric(4, 2))
     active_backlogs: int
+    diploma_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
 
 
 class JobDomain(SQLModel, table=True):

@@ -31,6 +31,7 @@ _PERSON = {
     "cgpa": ("s.cgpa", Sort.DECIMAL),
     "tenth_percent": ("s.tenth_percent", Sort.DECIMAL),
     "twelfth_percent": ("s.twelfth_percent", Sort.DECIMAL),
+    "diploma_percent": ("s.diploma_percent", Sort.DECIMAL),
     "active_backlogs": ("s.active_backlogs", Sort.WHOLE),
 }
 _DRIVE = {"company_name": ("d.company_name", Sort.TEXT), "job_title": ("d.job_title", Sort.TEXT)}

@@ -35,8 +35,8 @@ FROM: dict[ExportKind, str] = {
     ExportKind.ELIGIBLE_STUDENTS: """
   FROM drives d
   JOIN students s
-    ON meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                      d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years)
+    ON meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+                      s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years)
   LEFT JOIN users u ON u.user_id = s.student_id
  WHERE d.drive_id = {drive_id} ORDER BY s.student_id""",
     ExportKind.ATTENDANCE: """

@@ -39,8 +39,8 @@ SELECT asked.id FROM unnest($2::integer[]) AS asked (id)
  WHERE NOT EXISTS (
      SELECT FROM students s, drives d
       WHERE s.student_id = asked.id AND d.drive_id = $1
-        AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                           d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years))
+        AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+                           s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years))
 """
 
 KEEP_LIST = """

@@ -110,4 +110,5 @@ def _listed(row: asyncpg.Record) -> dict[str, Any]:
         "active_backlogs": row["active_backlogs"],
         "tenth_percent": decimal_text(row["tenth_percent"]),
         "twelfth_percent": decimal_text(row["twelfth_percent"]),
+        "diploma_percent": decimal_text(row["diploma_percent"]),
     }

@@ -23,15 +23,20 @@ class Record(NamedTuple):
     cgpa: Decimal | None
     tenth_percent: Decimal | None
     twelfth_percent: Decimal | None
+    diploma_percent: Decimal | None
     active_backlogs: int | None
     branch: str | None
     batch_year: int | None
 
 
 class Judged(NamedTuple):
-    """One criterion that the drive sets: what it asks for, what the record says, and the reason if it fails."""
+    """One criterion that the drive sets: what it asks for, what the record says, and the reason if it fails.
+
+    ``judged_on``: the field of the record that ``actual`` comes from.
+    """
 
     criterion: str
+    judged_on: str
     required: Any
     actual: Any
     reason: Reason | None
@@ -44,20 +49,32 @@ def reasons_against(record: Record, criteria: Criteria) -> list[Reason]:
 
 def judged(record: Record, criteria: Criteria) -> list[Judged]:
     """Every criterion that is set, in their order, each with its own verdict."""
-    names = zip(Criteria.model_fields, record, _each(record, criteria), strict=True)
+    fields = zip(Criteria.model_fields, _judged_on(record), _each(record, criteria), strict=True)
     return [
-        Judged(name, required, actual, reason)
-        for name, actual, reason in names
-        if (required := getattr(criteria, name)) is not None
+        Judged(criterion, field, required, getattr(record, field), reason)
+        for criterion, field, reason in fields
+        if (required := getattr(criteria, criterion)) is not None
     ]
 
 
+def _judged_on(record: Record) -> tuple[str, ...]:
+    """The field of ``record`` that each criterion looks at, in the order of the criteria."""
+    return "cgpa", "tenth_percent", _twelfth_field(record), "active_backlogs", "branch", "batch_year"
+
+
+def _twelfth_field(record: Record) -> str:
+    """The field that counts as the 12th mark: the diploma of a student who has a diploma and no 12th mark."""
+    has_diploma_only = record.twelfth_percent is None and record.diploma_percent is not None
+    return "diploma_percent" if has_diploma_only else "twelfth_percent"
+
+
 def _each(record: Record, criteria: Criteria) -> tuple[Reason | None, ...]:
-    """In the order of the fields of both."""
+    """In the order of the criteria."""
+    twelfth = getattr(record, _twelfth_field(record))
     return (
         _floor(criteria.min_cgpa, record.cgpa, Reason.CGPA),
         _floor(criteria.min_10th, record.tenth_percent, Reason.TENTH),
-        _floor(criteria.min_12th, record.twelfth_percent, Reason.TWELFTH),
+        _floor(criteria.min_12th, twelfth, Reason.TWELFTH),
         _ceiling(criteria.max_backlogs, record.active_backlogs),
         _one_of(criteria.branches, record.branch, Reason.BRANCH),
         _one_of(criteria.batch_years, record.batch_year, Reason.BATCH),

@@ -7,13 +7,14 @@ import asyncpg
 from chassis.database import Connection
 from contracts.drives import Criteria
 
-MEETS_DRIVE = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                          d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years)"""
+MEETS_DRIVE = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                          s.branch, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches,
+                          d.batch_years)"""
 
 # One scan of students for one drive, joined to users by primary key.
 LIST = f"""
 SELECT s.student_id, d.drive_id, u.name, u.email, s.cgpa, s.roll_number, s.branch, s.active_backlogs,
-       s.tenth_percent, s.twelfth_percent, e.evaluated_at
+       s.tenth_percent, s.twelfth_percent, s.diploma_percent, e.evaluated_at
   FROM drives d JOIN students s ON {MEETS_DRIVE} JOIN users u ON u.user_id = s.student_id
        LEFT JOIN evaluations e ON e.drive_id = d.drive_id
  WHERE d.drive_id = $1 ORDER BY s.student_id
@@ -22,7 +23,8 @@ SELECT s.student_id, d.drive_id, u.name, u.email, s.cgpa, s.roll_number, s.branc
 # Four primary-key look-ups, whatever the size of the tables.
 CHECK = """
 SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years,
-       s.student_id, s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
+       s.student_id, s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+       s.batch_year,
        EXISTS (SELECT FROM selections c
                 WHERE c.drive_id = d.drive_id AND c.student_id = $2 AND c.revoked_version IS NULL) AS selected
   FROM drives d LEFT JOIN students s ON s.student_id = $2
@@ -31,8 +33,8 @@ SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_bac
 
 FILTER = """
 SELECT s.student_id FROM students s
- WHERE meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                      $2, $3, $4, $5, NULL, NULL)
+ WHERE meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+                      s.batch_year, $2, $3, $4, $5, NULL, NULL)
    AND EXISTS (SELECT FROM drives WHERE drive_id = $1)
  ORDER BY s.student_id
 """

@@ -27,7 +27,7 @@ from services.api.presentation import decimal_text, instant_text
 router = APIRouter(prefix="/api", tags=["the past"])
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
-MARKS = ("tenth_percent", "twelfth_percent", "cgpa")
+MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
 SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 

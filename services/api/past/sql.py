@@ -47,9 +47,10 @@ WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALI
             WHERE e.stream_id = 'student-' || s.student_id AND e.recorded_at <= $2
             ORDER BY e.version DESC LIMIT 1) e
      CROSS JOIN LATERAL jsonb_to_record(e.record) AS r(roll_number text, branch text, batch_year integer,
-           tenth_percent numeric, twelfth_percent numeric, cgpa numeric, active_backlogs integer)
-     WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.active_backlogs, r.branch, r.batch_year,
-                          $3, $4, $5, $6, $7, $8)
+           tenth_percent numeric, twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
+           active_backlogs integer)
+     WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs, r.branch,
+                          r.batch_year, $3, $4, $5, $6, $7, $8)
      ORDER BY s.student_id LIMIT $10
 )
 SELECT looked.at AS looked_at, p.*, u.name, u.email, {WAS_SELECTED.format(student="p.student_id")} AS selected

@@ -49,6 +49,7 @@ def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
     return [
         {
             "criterion": one.criterion,
+            "judged_on": one.judged_on,
             "required": _value(one.required),
             "actual": _value(one.actual),
             "met": one.reason is None,

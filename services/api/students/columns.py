@@ -38,6 +38,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "12thpercent", "12thpercentage", "12thmarks", "12percent", "12percentage", "twelfthpercentage",
         "twelfthmarks", "xiipercent", "xiipercentage", "class12percent", "class12percentage", "puc12th",
     ),
+    "diploma_percent": ("diploma", "diplomapercentage", "diplomamarks"),
     "cgpa": ("gpa", "cpi", "currentcgpa", "overallcgpa", "aggregatecgpa", "ugcgpa", "degreecgpa", "cgpaoutof10"),
     "active_backlogs": (
         "backlogs", "backlog", "noofbacklogs", "numberofbacklogs", "noofactivebacklogs", "numberofactivebacklogs",

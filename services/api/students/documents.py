@@ -19,6 +19,7 @@ class Student(Document):
     batch_year: int | None = Field(examples=[2027])
     tenth_percent: TwoPlaces | None
     twelfth_percent: TwoPlaces | None
+    diploma_percent: TwoPlaces | None
     cgpa: TwoPlaces | None
     active_backlogs: Count
 

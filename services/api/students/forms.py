@@ -1,19 +1,23 @@
 """What comes in about one student, checked."""
 
+import unicodedata
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chassis.errors import Invalid
 from contracts.students import AcademicRecord
 from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent
 from services.api.users.routes import Password
 
-Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["ravi@college.edu"])]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
-RollNumber = Annotated[str, Field(min_length=1, max_length=64, pattern=NOT_BLANK)]
-Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK)]
-Department = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
+# The same text in one Unicode form, as an import stores it.
+COMPOSED = AfterValidator(partial(unicodedata.normalize, "NFC"))
+Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["ravi@college.edu"]), COMPOSED]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK), COMPOSED]
+RollNumber = Annotated[str, Field(min_length=1, max_length=64, pattern=NOT_BLANK), COMPOSED]
+Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK), COMPOSED]
+Department = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK), COMPOSED]
 
 
 class NewStudent(BaseModel):
@@ -28,6 +32,7 @@ class NewStudent(BaseModel):
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
     twelfth_percent: Percent | None = None
+    diploma_percent: Percent | None = None
     cgpa: Cgpa | None = None
     active_backlogs: Backlogs = 0
     department: Department | None = None
@@ -48,6 +53,7 @@ class RevisedRecord(BaseModel):
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
     twelfth_percent: Percent | None = None
+    diploma_percent: Percent | None = None
     cgpa: Cgpa | None = None
     active_backlogs: Backlogs = Field(default_factory=int)
 

@@ -57,6 +57,8 @@ def _unique(*, roll_number: str, email: str = "") -> Iterator[None]:
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == "users_email_unique":
             raise Refused(f"There is a user with the e-mail address {email} already.") from error
-        if error.constraint_name == "students_roll_number_unique":
-            raise Refused(f"There is a student with the roll number {roll_number} already.") from error
+        if error.constraint_name == "students_roll_number_identity":
+            raise Refused(
+                f"There is a student with the roll number {roll_number} already (upper and lower case are the same)."
+            ) from error
         raise

@@ -20,6 +20,7 @@ from services.api.access import allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.students import documents, import_handlers
+from services.api.students.import_checks import ImportMode
 from services.api.students.student_file import StudentFile
 
 router = APIRouter()
@@ -36,24 +37,23 @@ async def import_students(
     who: Annotated[Principal, allow(Role.HEAD)],
     dry_run: Annotated[bool, Query(description="only say what is wrong; on unless turned off")] = True,
 ) -> Response:
-    """Enrol every student of a CSV or XLSX file, or none.
+    """Enrol every student of a CSV or XLSX file, or none; with ``mode=upsert`` also update those who are known.
 
-    ``{import_id, dry_run, rows, valid, imported, error_count, errors: [{line, column, reason}]}``, at most 1,000
-    errors listed. A dry run writes nothing. 422 when the file cannot be used, and without ``dry_run`` when one of its
-    rows is wrong: then with the same list.
+    At most 1,000 errors are listed, and 100 changes. A dry run writes nothing. 422 when the file cannot be used, and
+    without ``dry_run`` when one of its rows is wrong: then with the same list.
     """
     async with (
         _uploaded(request) as file,
         ctx.database.connection() as connection,
-        import_handlers.staged(connection, file) as judged,
+        import_handlers.staged(connection, file, file.mode) as judged,
     ):
         if dry_run:
             return json_response(import_handlers.report(judged))
 
         async def work(transaction: Connection, new_id: NewId) -> Committed:
-            return Committed(await import_handlers.enrol_staged(transaction, judged, ask.cause(who), new_id))
+            return Committed(await import_handlers.write_staged(transaction, judged, ask.cause(who), new_id))
 
-        asked = {"file": await import_handlers.digest_of(file), "mapping": file.mapping}
+        asked = {"file": await import_handlers.digest_of(file), "mapping": file.mapping, "mode": file.mode}
         return await perform(ctx, who, ask, asked, work, connection=connection)
 
 
@@ -62,11 +62,13 @@ async def _uploaded(request: Request) -> AsyncIterator[StudentFile]:
     """The file of the request, on disk once it is large. Raises ``Invalid`` when there is none."""
     type_ = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if type_ == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=1, max_part_size=IN_MEMORY_BYTES) as form:
+        async with request.form(max_files=1, max_fields=2, max_part_size=IN_MEMORY_BYTES) as form:
             upload = form.get("file")
             if not isinstance(upload, UploadFile):
                 raise Invalid("Send the file as the form field 'file'.")
-            yield StudentFile(upload.file, upload.filename or "", _mapping(form.get("mapping")))
+            yield StudentFile(
+                upload.file, upload.filename or "", _mapping(form.get("mapping")), _mode(form.get("mode"))
+            )
     elif type_ in RAW_TYPES:
         with tempfile.TemporaryFile() as content:
             async for part in request.stream():
@@ -74,6 +76,13 @@ async def _uploaded(request: Request) -> AsyncIterator[StudentFile]:
             yield StudentFile(content, "", {})
     else:
         raise Invalid("Send the file as a form (multipart/form-data), or its bytes as text/csv.", status=415)
+
+
+def _mode(text: object) -> ImportMode:
+    try:
+        return ImportMode(str(text or ImportMode.INSERT))
+    except ValueError as error:
+        raise Invalid("mode: send insert (every student is new) or upsert (known students are updated).") from error
 
 
 def _mapping(text: object) -> dict[str, str]:

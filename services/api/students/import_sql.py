@@ -1,4 +1,4 @@
-"""Every statement of an import: staging, judging, enrolling. Checks: ``import_checks``."""
+"""Every statement of an import: staging, judging, enrolling. Checks: ``import_checks``; updates: ``import_updates``."""
 
 import io
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from typing import Any
 
 from chassis.database import Connection
 from contracts.students import StudentEnrolled
+from services.api.students import import_updates
 from services.api.students.columns import COLUMNS
-from services.api.students.import_checks import ENROLLED, JUDGE
+from services.api.students.import_checks import ENROLLED, JUDGE, ImportMode
 
 # A table of this session only: two imports at once do not see each other's, and none is left behind by a crash.
 DROP = "DROP TABLE IF EXISTS pg_temp.import_row"
@@ -49,12 +50,21 @@ SELECT f.*, (SELECT project('student', array_agg(w)) FROM written) AS projected
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """``errors``: the first of them, by line."""
+    """``errors`` and ``changes``: the first of them, by line. Rows with an error are neither changed nor unchanged."""
 
+    mode: ImportMode
     rows: int
     wrong_rows: int
     error_count: int
     errors: list[dict[str, Any]]
+    changed: int
+    unchanged: int
+    changes: list[dict[str, Any]]
+
+    @property
+    def new(self) -> int:
+        """Valid rows of students who are not known yet."""
+        return self.rows - self.wrong_rows - self.changed - self.unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +79,14 @@ class Enrolled:
 
 
 async def create_staging(connection: Connection) -> None:
-    await connection.execute(DROP)
+    await drop_staging(connection)
     await connection.execute(CREATE)
+    await connection.execute(import_updates.CREATE)
 
 
 async def drop_staging(connection: Connection) -> None:
     await connection.execute(DROP)
+    await connection.execute(import_updates.DROP)
 
 
 async def copy(connection: Connection, chunk: bytes) -> None:
@@ -87,13 +99,19 @@ async def finish_staging(connection: Connection) -> None:
     await connection.execute(ANALYZE)
 
 
-async def judge(connection: Connection, *, listed: int) -> Judged:
-    """What is wrong with the staged rows; at most ``listed`` errors are named."""
-    async with connection.transaction(readonly=True):
+async def judge(connection: Connection, mode: ImportMode, *, listed: int, shown: int) -> Judged:
+    """What is wrong with the staged rows and what they change: ``listed`` errors and ``shown`` changes at most.
+
+    One snapshot: what is on record cannot change between the statements.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
         await take_time(connection)
-        row = await connection.fetchrow(JUDGE, listed)
+        await import_updates.match(connection)
+        if mode is ImportMode.UPSERT:
+            await import_updates.compare(connection)
+        row = await connection.fetchrow(JUDGE[mode], listed, shown)
     assert row is not None
-    return Judged(**row)
+    return Judged(mode=mode, **row)
 
 
 async def take_time(connection: Connection) -> None:

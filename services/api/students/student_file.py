@@ -11,6 +11,7 @@ from typing import BinaryIO
 from chassis.errors import Invalid
 from services.api.students.columns import COLUMNS, Layout, layout_of
 from services.api.students.csv_file import csv_rows
+from services.api.students.import_checks import ImportMode
 from services.api.students.rows import Row, Rows, Unreadable
 from services.api.students.xlsx_file import xlsx_rows
 
@@ -25,11 +26,12 @@ PDF = b"%PDF-"
 
 @dataclass(frozen=True, slots=True)
 class StudentFile:
-    """``mapping``: our column to their header."""
+    """``mapping``: our column to their header. ``mode``: what is done with students who are known already."""
 
     content: BinaryIO
     name: str
     mapping: Mapping[str, str]
+    mode: ImportMode = ImportMode.INSERT
 
 
 def copy_chunks(file: StudentFile) -> Generator[bytes, None, None]:
