@@ -31,7 +31,7 @@ MAKE_TABLE = "CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL)"
 # moment. The live tables were never without these constraints; here they would only refuse what has happened.
 ALLOW_REUSE = """
 DROP INDEX pg_temp.students_identity_key_idx;
-ALTER TABLE pg_temp.users DROP CONSTRAINT users_email_key;
+DROP INDEX pg_temp.users_identity_key_idx;
 """
 # Plans are made once, for speed, so they must be made again when the tables have grown.
 REPLAN = "ANALYZE {names}"

@@ -33,7 +33,7 @@ def _instant(*, nullable: bool = False) -> Column[datetime]:
 class User(SQLModel, table=True):
     __tablename__ = "users"
     __table_args__ = (
-        UniqueConstraint("email", name="users_email_unique"),
+        Index("users_identity_unique", text("identity_key(email)"), unique=True),
         Index("users_access_changed", "access_changed_at"),
     )
 
@@ -43,6 +43,8 @@ class User(SQLModel, table=True):
     role: str = Field(sa_type=Text)
     department: str | None = Field(sa_type=Text)
     password_version: int
+    access_version: int
+    active: bool
     access_changed_at: datetime = Field(sa_column=_instant())
     created_at: datetime = Field(sa_column=_instant())
 
@@ -67,7 +69,24 @@ class Student(SQLModel, table=True):
     twelfth_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
     cgpa: Decimal | None = Field(sa_type=Numeric(4, 2))
     active_backlogs: int
+    active: bool
     diploma_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
+
+
+class PasswordLink(SQLModel, table=True):
+    """A link that sets a password once; the token in it is kept as its SHA-256 alone."""
+
+    __tablename__ = "password_links"
+    __table_args__ = (
+        UniqueConstraint("token_sha256", name="password_links_token_unique"),
+        Index("password_links_expiring", "expires_at"),
+    )
+
+    user_id: int = Field(sa_column=_number())
+    token_sha256: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = Field(sa_column=_instant())
+    expires_at: datetime = Field(sa_column=_instant())
+    used_at: datetime | None = Field(sa_column=_instant(nullable=True))
 
 
 class JobDomain(SQLModel, table=True):

@@ -55,7 +55,7 @@ def _unique(*, roll_number: str, email: str = "") -> Iterator[None]:
     try:
         yield
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "users_email_unique":
+        if error.constraint_name == "users_identity_unique":
             raise Refused(f"There is a user with the e-mail address {email} already.") from error
         if error.constraint_name == "students_roll_number_identity":
             raise Refused(

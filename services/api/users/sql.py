@@ -6,10 +6,10 @@ from chassis.database import Connection
 
 NEXT_ID = "SELECT nextval('user_id_seq')::integer"
 
-# Primary keys and the unique e-mail: two index scans.
+# Two index scans: users_identity_unique, and the primary key of credentials.
 SIGN_IN = """
 SELECT u.user_id, u.name, u.email, u.role, u.password_version, c.password_hash
-  FROM users u LEFT JOIN credentials c USING (user_id) WHERE u.email = $1
+  FROM users u LEFT JOIN credentials c USING (user_id) WHERE identity_key(u.email) = identity_key($1)
 """
 GET = """
 SELECT u.user_id, u.name, u.email, u.role, u.department, u.password_version, u.created_at, c.password_hash
