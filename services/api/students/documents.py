@@ -32,8 +32,19 @@ class RowError(Document):
     reason: str = Field(examples=["'9,1' is not a number with at most two decimals from 0 to 10"])
 
 
+class ImportedColumn(Document):
+    """What a column of the file is used for. ``used_as`` null: it is not imported, for this ``reason``."""
+
+    header: str = Field(examples=["UG %/CGPA"])
+    used_as: str | None = Field(examples=["cgpa"])
+    reason: str = Field(examples=["recognised by its header"])
+
+
 class ImportReport(Document):
-    """``import_id`` null: a dry run. At most 1,000 ``errors`` are listed; ``error_count`` counts them all."""
+    """``import_id`` null: a dry run. At most 1,000 ``errors`` are listed; ``error_count`` counts them all.
+
+    ``warnings``: what is valid and yet unlikely, and what was left out, in sentences.
+    """
 
     import_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})] | None
     dry_run: bool
@@ -42,6 +53,8 @@ class ImportReport(Document):
     imported: Count
     error_count: Count
     errors: list[RowError]
+    columns: list[ImportedColumn]
+    warnings: list[str]
 
 
 TAKEN = "There is a student with the roll number 21CS042 already."
@@ -51,13 +64,22 @@ ENROL = documented(Student, {409: TAKEN}, says="The student.", status_code=201)
 LIST = documented(list[Student], says="A page of students, by id.")
 REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, says="The record as it stands.")
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "mapping": {
+        "type": "string",
+        "description": 'JSON: {"our column": "their header"}; null for a column that the file lacks',
+    },
+    "header_row": {"type": "integer", "minimum": 1, "description": "the line of the header, if it is not found"},
+    "sheet": {"type": "string", "description": "the sheet to read, if not every visible one"},
+    "mode": {"type": "string", "enum": ["insert", "upsert"], "default": "insert"},
+}
 FILE: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
     "additionalProperties": False,
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "CSV (UTF-8) or XLSX"},
-        "mapping": {"type": "string", "description": 'JSON: {"our column": "their header"}'},
+        "file": {"type": "string", "format": "binary", "description": "CSV (UTF-8), XLSX, XLS or ODS"},
+        **OPTIONS,
     },
 }
 IMPORT = documented(
@@ -69,12 +91,15 @@ IMPORT = documented(
     },
     says="What is in the file, and what was done with it.",
     openapi_extra={
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in OPTIONS.items()
+        ],
         "requestBody": {
             "required": True,
             "content": {
                 "multipart/form-data": {"schema": FILE, "encoding": {"file": {"contentType": "text/csv"}}},
                 "text/csv": {"schema": {"type": "string"}},
             },
-        }
+        },
     },
 )
