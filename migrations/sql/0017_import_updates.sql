@@ -7,6 +7,12 @@ SET LOCAL lock_timeout = DEFAULT;
 
 ALTER TABLE students ADD COLUMN diploma_percent numeric(5, 2);
 
+-- As in 0016, and a tenth of its time for text without other letters than ASCII's, which has one Unicode form only. Not
+-- STRICT, which would keep the planner from inlining it.
+CREATE OR REPLACE FUNCTION identity_key(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN octet_length($1) = length($1) THEN lower(btrim($1) COLLATE pg_c_utf8)
+                ELSE lower(normalize(btrim($1), NFC) COLLATE pg_c_utf8) END;
+
 -- Two roll numbers that differ only in case, outer spaces or Unicode form are the same (identity_key: 0016).
 -- Before this release they could be two students: those must be corrected by hand first, so the migration names them.
 DO $$

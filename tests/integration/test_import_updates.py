@@ -132,12 +132,12 @@ async def test_the_events_are_those_of_single_corrections_and_the_import_seals_t
     ("content", "roll", "kept"),
     [
         ("name,email,roll_number,cgpa\n,,R2,9\n", "R2", {"cgpa": "9.00"}),
-        ("name,email,roll_number,branch\n,ravi@college.edu,,ME\n", "R2", {"branch": "ME"}),
+        ("name,email,roll_number,branch\n,ravi@college.edu,,CSE\n", "R2", {"branch": "CSE"}),
         ("name,email,roll_number,cgpa\nRavi,RAVI@college.edu,R2,\n", "R2", {"email": "RAVI@college.edu"}),
         ("name,email,roll_number\nRavi,ravi@college.edu,R9\n", "R9", {"roll_number": "R9"}),
         ("name,email,roll_number\nRavi,new@college.edu,R2\n", "R2", {"email": "new@college.edu"}),
         (
-            "name,email,roll_number,department\nRavi,,r2 ,Science\n",
+            "name,email,roll_number,branch,department\nRavi,,r2 ,,Science\n",
             "r2",
             {"roll_number": "r2", "department": "Science"},
         ),

@@ -10,8 +10,8 @@ from contracts.drives import Criteria
 from services.api.eligibility.rules import Record, reasons_against
 
 JUDGE = """
-SELECT meets_criteria($1::numeric, $2::numeric, $3::numeric, $4::integer, $5::text, $6::integer,
-                      $7::numeric, $8::numeric, $9::numeric, $10::integer, $11::text[], $12::integer[])
+SELECT meets_criteria($1::numeric, $2::numeric, $3::numeric, $4::numeric, $5::integer, $6::text, $7::integer,
+                      $8::numeric, $9::numeric, $10::numeric, $11::integer, $12::text[], $13::integer[])
 """
 BRANCHES = ("CSE", "ECE", "ME")
 YEARS = (2025, 2026, 2027)
@@ -31,6 +31,7 @@ records = st.builds(
     cgpa=maybe(decimals(10)),
     tenth_percent=maybe(decimals(100)),
     twelfth_percent=maybe(decimals(100)),
+    diploma_percent=maybe(decimals(100)),
     active_backlogs=st.one_of(st.none(), st.integers(0, 3)),
     branch=st.one_of(st.none(), st.sampled_from(BRANCHES)),
     batch_year=st.one_of(st.none(), st.sampled_from(YEARS)),
@@ -61,4 +62,6 @@ async def test_sql_and_python_agree(owner: "asyncpg.Connection[asyncpg.Record]")
         if in_sql is not (not reasons_against(record, asked)):
             disagreements.append((record, asked))
     assert len(pairs) >= 1000
+    diplomas = [1 for record, asked in pairs if record.twelfth_percent is None and record.diploma_percent is not None]
+    assert len(diplomas) > 50, "a diploma decides often enough"
     assert disagreements == []

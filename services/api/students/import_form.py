@@ -104,7 +104,7 @@ def _without_repeats(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
 def _header_row(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) and len(text) <= 10):
+    if not (text.isascii() and text.isdigit() and int(text[:10]) >= 1 and len(text) <= 10):
         raise Invalid("header_row must be the number of a line, from 1.")
     return int(text)
 
