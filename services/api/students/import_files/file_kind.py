@@ -88,8 +88,8 @@ def _zipped(file: BinaryIO) -> FileKind:
             opendocument = "mimetype" in names and archive.open("mimetype").read(100).decode("ascii", "replace")
     except zipfile.BadZipFile as error:
         raise Invalid(
-            "The file is incomplete or damaged: it begins like an XLSX file and does not end like one. Save it again in "
-            "your spreadsheet, and upload it again."
+            "The file is incomplete or damaged: it begins like an XLSX file and does not end like one. Save it again "
+            "in your spreadsheet, and upload it again."
         ) from error
     finally:
         file.seek(0)
@@ -112,8 +112,8 @@ def _ole(file: BinaryIO) -> FileKind:
     file.seek(0)
     if "EncryptedPackage".encode("utf-16-le") in content:
         raise Invalid(
-            "The file is protected by a password. Open it in your spreadsheet, remove the password, save it, and import "
-            "it again."
+            "The file is protected by a password. Open it in your spreadsheet, remove the password, save it, and "
+            "import it again."
         )
     if "Workbook".encode("utf-16-le") in content or "Book".encode("utf-16-le") in content:
         return FileKind.XLS

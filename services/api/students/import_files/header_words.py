@@ -5,19 +5,18 @@ import unicodedata
 from functools import cache
 
 # Written in one word by some ("noofbacklogs"): a word that is not known is divided into these when that is possible.
-KNOWN = frozenset(
-    """
-    active address admission aggregate all any arrear arrears as atkt atkts average avg backlog backlogs back batch
-    board branch cgpa cgpi class code college count course cpi cumulative current date degree department dept diploma
-    discipline email enrollment enrolment enroll exam family father first full given gpa grad graduation graduating
-    guardian hall higher history hsc hssc id in institute inter intermediate kt kts last live mail major mark marks
-    matric matriculation matriculate middle mother name no nr num number of official ogpa out paper papers parent
-    pass passing passed passout password pending percent percentage perc personal plus point points polytechnic
-    primary prn program programme puc pwd reg registration register regn roll score secondary semester senior
-    sgpa spi specialisation specialization ssc sslc standing std stream student students subjects sur surname tenth
-    ticket till total trade twelfth twelveth ug university until usn year yop
-    """.split()
-)
+_KNOWN = """
+    active address admission aggregate all any arrear arrears as atkt atkts average avg backlog backlogs back
+    batch board branch cgpa cgpi class code college count course cpi cumulative current date degree department
+    dept diploma discipline email enrollment enrolment enroll exam family father first full given gpa grad
+    graduation graduating guardian hall higher history hsc hssc id in institute inter intermediate kt kts last
+    live mail major mark marks matric matriculation matriculate middle mother name no nr num number of official
+    ogpa out paper papers parent pass passing passed passout password pending percent percentage perc personal
+    plus point points polytechnic primary prn program programme puc pwd reg registration register regn roll score
+    secondary semester senior sgpa spi specialisation specialization ssc sslc standing std stream student students
+    subjects sur surname tenth ticket till total trade twelfth twelveth ug university until usn year yop
+"""
+KNOWN = frozenset(_KNOWN.split())
 PLUS_TWO = "plustwo"
 
 _ABBREVIATION = re.compile(r"\b(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?")

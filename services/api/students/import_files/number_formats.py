@@ -1,5 +1,6 @@
 """Numbers as a spreadsheet shows them, for the formats that lists of students use."""
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,7 +40,7 @@ def shown(value: float, code: str) -> str:
 
     Raises ``Unshowable`` for a format that is not known, or one that hides a part of the number.
     """
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise Unshowable("holds no number: enter it again")
     if code.casefold() in GENERAL:
         return general(value)
@@ -73,7 +74,7 @@ def general(value: float) -> str:
 @cache
 def _parsed(code: str) -> _Format | None:
     """Return the part of ``code`` for positive numbers."""
-    section = code.split(";")[0]
+    section = code.split(";", maxsplit=1)[0]
     if "[" in section and re.search(r"\[[<>=]", section):
         return None
     literals: list[str] = []
@@ -93,7 +94,7 @@ def _parsed(code: str) -> _Format | None:
         return None
 
     def text(part: str) -> str:
-        return "".join(literals[ord(letter) - 0xE000] if "\ue000" <= letter else letter for letter in part)
+        return "".join(literals[ord(letter) - 0xE000] if letter >= "\ue000" else letter for letter in part)
 
     return _Format(
         text(found["before"]).lstrip(),

@@ -147,7 +147,8 @@ def _grade_points(words: Words) -> Meaning | None:
         | ORDINAL
         | UNTIL
         | _set(
-            "grade point points average cumulative overall aggregate current final latest out 10 scale obtained date now"
+            "grade point points average cumulative overall aggregate current final latest out 10 scale obtained "
+            "date now"
         )
     )
     if words - known - _set("m mtech mba mca msc bca bba bsc bcom com sc me"):
@@ -169,7 +170,7 @@ def _name(words: Words) -> Meaning | None:
         return Meaning("name")
     if "name" not in words:
         return None
-    # "Name (as per 10th marksheet)"
+    # What follows "as per" names a paper.
     rest = words - NAME_WORDS if not {"as", "per"} <= words else frozenset()
     return NOTHING if rest else Meaning("name")
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from services.api.students.import_files.cells import is_empty_marker
 
@@ -33,7 +34,7 @@ def are_row_numbers(values: Sequence[str]) -> bool:
 
 
 def _counts_up(numbers: Sequence[float]) -> bool:
-    return all(after - before == 1 for before, after in zip(numbers, numbers[1:], strict=False))
+    return all(after - before == 1 for before, after in pairwise(numbers))
 
 
 def are_degrees(values: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,9 +15,10 @@ import structlog
 
 from chassis.errors import Invalid
 from services.api.students.import_files.frames import HEADER, Kind
+from services.api.students.import_files.limits import ReadLimits, limits_for
 from services.api.students.import_files.reading import LINES_PER_SHEET
 from services.api.students.import_files.rows import ReadOptions
-from services.api.students.import_files.worker import OUT_OF_MEMORY, cpu_seconds
+from services.api.students.import_files.worker import OUT_OF_MEMORY
 
 log = structlog.get_logger()
 
@@ -97,16 +98,16 @@ class StagedFile:
 
 
 @asynccontextmanager
-async def open_students(file: UploadedFile) -> AsyncIterator[StagedFile]:
-    """Read ``file`` in a process of its own, which ends with the block at the latest.
+async def open_students(file: UploadedFile, limits: ReadLimits | None = None) -> AsyncIterator[StagedFile]:
+    """Read ``file`` in a process of its own, which ends with the block at the latest. ``limits``: by its size.
 
     Raises ``Invalid`` when the file cannot be used, or takes more time or memory than a file may.
     """
-    size = os.fstat(file.content.fileno()).st_size
-    process = await _started(file)
+    limits = limits or limits_for(os.fstat(file.content.fileno()).st_size)
+    process = await _started(file, limits)
     try:
         assert process.stdout is not None
-        silence_s = cpu_seconds(size) * SECONDS_PER_CPU_SECOND
+        silence_s = limits.cpu_seconds * SECONDS_PER_CPU_SECOND
         _, content = await _frame(process, process.stdout, silence_s)
         opening = json.loads(content)
         yield StagedFile(opening["columns"], opening["sheets"], process.pid, process.stdout, process, silence_s)
@@ -116,11 +117,15 @@ async def open_students(file: UploadedFile) -> AsyncIterator[StagedFile]:
         await asyncio.shield(process.wait())
 
 
-async def _started(file: UploadedFile) -> asyncio.subprocess.Process:
+async def _started(file: UploadedFile, limits: ReadLimits) -> asyncio.subprocess.Process:
     options = file.options
     request = {
-        "name": file.name, "mapping": dict(options.mapping), "header_row": options.header_row, "sheet": options.sheet,
-    }  # fmt: skip
+        "name": file.name,
+        "mapping": dict(options.mapping),
+        "header_row": options.header_row,
+        "sheet": options.sheet,
+        "limits": asdict(limits),
+    }
     file.content.seek(0)
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return await asyncio.create_subprocess_exec(

@@ -11,6 +11,7 @@ from services.api.students.columns import COLUMNS
 from services.api.students.import_files import cells
 from services.api.students.import_files.cells import Rounding, Unusable, is_empty_marker
 from services.api.students.import_files.layout import Layout
+from services.api.students.import_files.limits import MAX_ROWS, too_many_students
 from services.api.students.import_files.plausibility import Plausibility
 from services.api.students.import_files.rows import WHOLE_ROW, Row
 
@@ -60,7 +61,11 @@ class Staging:
 
     def chunks(self, rows: Iterator[Row]) -> Generator[bytes, None, None]:
         """Yield the rows in COPY's CSV format: line, wrong column, what is wrong, then ``COLUMNS``."""
+        read = 0
         while some := list(islice(rows, CHUNK_ROWS)):
+            read += len(some)
+            if read > MAX_ROWS:
+                raise too_many_students()
             text = "".join(chain.from_iterable(self._encoded(row) for row in some))
             if text:
                 yield text.encode()
@@ -96,10 +101,14 @@ class Staging:
             )
             return self._faulty(row.line, "", reason)
         padded = values[: self._width] + [""] * max(1, self._width + 1 - len(values))
-        for column, places in zip(COLUMNS, self._places, strict=True):
-            for place in places:
-                if place in faults:
-                    return self._faulty(row.line, column, faults[place])
+        if bad := [
+            (column, faults[place])
+            for column, places in zip(COLUMNS, self._places, strict=True)
+            for place in places
+            if place in faults
+        ]:
+            also = f" (see also {', '.join(column for column, _ in bad[1:])})" if bad[1:] else ""
+            return self._faulty(row.line, bad[0][0], bad[0][1] + also)
         if reason := self._not_a_student(padded):
             return self._faulty(row.line, "", reason)
         return self._normalised(row.line, padded)

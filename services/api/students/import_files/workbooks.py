@@ -1,10 +1,13 @@
 """Sheets of XLSX, ODS and XLS files, read with calamine; what it leaves out comes from the file's own parts."""
 
 import datetime
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, TypeAlias
 
+import xlrd
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
 
 from chassis.errors import Invalid
@@ -13,9 +16,15 @@ from services.api.students.import_files.limits import MAX_CELLS, MAX_ROWS, too_m
 from services.api.students.import_files.number_formats import Unshowable, general, shown
 from services.api.students.import_files.ods_details import OdsDetails
 from services.api.students.import_files.rows import Row, Rows, Table, Tables
+from services.api.students.import_files.sheet_details import SheetDetails
 from services.api.students.import_files.xls_details import XlsDetails
-from services.api.students.import_files.xlsx_details import SheetDetails, XlsxDetails
+from services.api.students.import_files.xlsx_details import XlsxDetails
 
+# What the readers raise for files that are not what they claim.
+BROKEN = (
+    CalamineError, zipfile.BadZipFile, zlib.error, xlrd.XLRDError, xlrd.compdoc.CompDocError, KeyError, ValueError,
+    IndexError, OSError, EOFError, AssertionError, struct.error, NotImplementedError,
+)  # fmt: skip
 Details: TypeAlias = XlsxDetails | OdsDetails | XlsDetails
 Value: TypeAlias = Any  # of calamine: str, float, bool, date, time, datetime or timedelta
 
@@ -31,10 +40,10 @@ def workbook_tables(file: BinaryIO, kind: FileKind, sheet: str | None) -> Tables
         workbook = CalamineWorkbook.from_filelike(file)
     except PasswordError as error:
         raise Invalid(
-            "The file is protected by a password. Open it in your spreadsheet, remove the password, save it, and import "
-            "it again."
+            "The file is protected by a password. Open it in your spreadsheet, remove the password, save it, and "
+            "import it again."
         ) from error
-    except (CalamineError, zipfile.BadZipFile, KeyError, ValueError, IndexError, OSError, EOFError) as error:
+    except BROKEN as error:
         raise _broken() from error
     names, notes = _chosen(workbook, sheet)
     tables = [Table(_sheet_rows(workbook, name, details), sheet=name) for name in names]
@@ -70,7 +79,7 @@ def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details) -> Rows
     try:
         special = details.of_sheet(name)
         sheet = workbook.get_sheet_by_name(name)
-    except (CalamineError, zipfile.BadZipFile, KeyError, ValueError, IndexError, OSError, EOFError) as error:
+    except BROKEN as error:
         raise _broken() from error
     if sheet.start is None or sheet.end is None:
         # Errors and formulas without a value can be all that a sheet holds.
@@ -83,7 +92,7 @@ def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details) -> Rows
             raise too_many_cells()
         rows = iter(sheet.to_python(skip_empty_area=True))
     last = top - 1
-    for last, values in enumerate(rows, start=top):  # noqa: B007
+    for last, values in enumerate(rows, start=top):
         row = _row(last, left, values, special)
         if row is not None:
             yield row
@@ -92,7 +101,7 @@ def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details) -> Rows
 
 
 def _row(index: int, left: int, values: Sequence[Value], details: SheetDetails) -> Row | None:
-    formats = details.formats.get(index)
+    formats, texts = details.formats.get(index), details.texts.get(index)
     own_faults = details.faults.get(index)
     if not any(value != "" for value in values) and not own_faults:
         return None
@@ -101,7 +110,7 @@ def _row(index: int, left: int, values: Sequence[Value], details: SheetDetails) 
     for column, value in enumerate(values, start=left):
         code = formats.get(column) if formats else None
         try:
-            cells.append(_text(value, code))
+            cells.append(texts[column] if texts and column in texts else _text(value, code))
         except Unshowable as error:
             cells.append("")
             faults.setdefault(column, str(error))

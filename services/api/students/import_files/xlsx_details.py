@@ -3,25 +3,16 @@
 import posixpath
 import re
 import zipfile
-from dataclasses import dataclass, field
 from typing import Any
 
 from chassis.errors import Invalid
 from services.api.students.import_files.limits import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, too_many_cells, too_many_rows
 from services.api.students.import_files.number_formats import BUILT_IN
+from services.api.students.import_files.sheet_details import UNCACHED, SheetDetails, error_reason
 from services.api.students.import_files.xml_scan import Parser, local, new_parser, scan
 
 _REFERENCE = re.compile(r"([A-Za-z]{1,3})([0-9]+)")
-UNCACHED = "holds a formula without a saved value: open the file in your spreadsheet, save it, and import it again"
 MAX_ERROR_TEXT = 30
-
-
-@dataclass(slots=True)
-class SheetDetails:
-    """``formats``: (row, column) → format code, for numbers not formatted as General. ``faults``: likewise, why."""
-
-    formats: dict[int, dict[int, str]] = field(default_factory=dict)
-    faults: dict[int, dict[int, str]] = field(default_factory=dict)
 
 
 class XlsxDetails:
@@ -162,9 +153,9 @@ class _SheetScanner:
     def _cell_ended(self) -> None:
         if self._kind == "e":
             text = "".join(self._text or ())[:MAX_ERROR_TEXT] or "an error"
-            self._fault(f"holds {text}, the error of a formula: correct the formula in the sheet, or clear the cell")
+            self.details.add_fault(self._row, self._column, error_reason(text))
         elif self._formula and not self._value and self._kind != "str":
-            self._fault(UNCACHED)
+            self.details.add_fault(self._row, self._column, UNCACHED)
         self._text = None
         if not self._value:
             return
@@ -176,10 +167,7 @@ class _SheetScanner:
             style = int(self._style)
             code = self._special[style] if style < len(self._special) else None
             if code is not None:
-                self.details.formats.setdefault(self._row, {})[self._column] = code
-
-    def _fault(self, reason: str) -> None:
-        self.details.faults.setdefault(self._row, {})[self._column] = reason
+                self.details.add_format(self._row, self._column, code)
 
 
 def _position(reference: str) -> tuple[int, int]:

@@ -6,7 +6,6 @@ from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType
 from chassis.errors import Invalid
 
 BLOCK_BYTES = 256 * 1024
-MAX_DEPTH = 200
 
 Parser = XMLParserType
 
