@@ -2,6 +2,7 @@
 
 import asyncio
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -135,6 +136,8 @@ async def test_the_events_are_those_of_single_corrections_and_the_import_seals_t
         ("name,email,roll_number,branch\n,ravi@college.edu,,CSE\n", "R2", {"branch": "CSE"}),
         ("name,email,roll_number,cgpa\nRavi,RAVI@college.edu,R2,\n", "R2", {"email": "RAVI@college.edu"}),
         ("name,email,roll_number\nRavi,ravi@college.edu,R9\n", "R9", {"roll_number": "R9"}),
+        ("Roll No,CGPA\nR2,9\n", "R2", {"cgpa": "9.00"}),
+        ("E-mail,Diploma %\nravi@college.edu,67.5\n", "R2", {"diploma_percent": "67.50"}),
         ("name,email,roll_number\nRavi,new@college.edu,R2\n", "R2", {"email": "new@college.edu"}),
         (
             "name,email,roll_number,branch,department\nRavi,,r2 ,,Science\n",
@@ -340,3 +343,28 @@ async def test_the_key_stands_for_the_mode_too(api: Api) -> None:
 async def test_an_unknown_mode_says_which_there_are(api: Api) -> None:
     answer = await sent(api, FIRST, "merge")
     assert (answer.status_code, "insert" in answer.json()["message"]) == (422, True)
+
+
+async def test_a_new_student_needs_every_identifying_column(api: Api) -> None:
+    report = await imported(api, "Roll No,CGPA\nR7,9\n", dry_run=True)
+    assert [(error["column"], error["reason"]) for error in report["errors"]] == [
+        ("email", "is missing"),
+        ("name", "is missing"),
+    ]
+    alone = await sent(api, "Roll No,CGPA\nR7,9\n", "insert", dry_run=True)
+    assert (alone.status_code, "no column for name and email" in alone.json()["message"]) == (422, True)
+
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+async def test_the_files_of_the_case_imported_again_update(api: Api) -> None:
+    first, update = [(CASES / f"c44_{name}.csv").read_text() for name in ("reimport", "update")]
+    assert counts(await imported(api, first, None)) == (2, 0, 0, 2, 0)
+    assert counts(await imported(api, first)) == (0, 0, 2, 0, 0)
+    report = await imported(api, update)
+    assert counts(report) == (1, 2, 0, 1, 2)
+    assert [change["changes"] for change in report["changes"]] == [
+        {"cgpa": {"from": "8.10", "to": "9.00"}},
+        {"cgpa": {"from": "8.10", "to": "7.00"}},
+    ]

@@ -72,10 +72,16 @@ def _fields(request: Request, form: FormData) -> dict[str, str]:
 
 
 def _request(content: BinaryIO, name: str, fields: dict[str, str]) -> ImportRequest:
-    options = ReadOptions(_mapping(fields.get("mapping")), _header_row(fields.get("header_row")), fields.get("sheet"))
+    mode = _mode(fields.get("mode"))
+    options = ReadOptions(
+        _mapping(fields.get("mapping")),
+        _header_row(fields.get("header_row")),
+        fields.get("sheet"),
+        updates=mode is ImportMode.UPSERT,
+    )
     if options.sheet is not None and not options.sheet.strip():
         raise Invalid("sheet must be the name of a sheet. Leave it out to read the visible ones.")
-    return ImportRequest(UploadedFile(content, name, options), _mode(fields.get("mode")))
+    return ImportRequest(UploadedFile(content, name, options), mode)
 
 
 def _mapping(text: str | None) -> dict[str, str | None]:

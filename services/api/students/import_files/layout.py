@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chassis.errors import Invalid
-from services.api.students.columns import COLUMNS, REQUIRED
+from services.api.students.columns import COLUMNS, IDENTIFYING, REQUIRED
 from services.api.students.import_files import sample_values
 from services.api.students.import_files.header_words import words_of
 from services.api.students.import_files.questions import Question, listed, refuse
@@ -51,9 +51,15 @@ class Layout:
 
 
 def layout_of(
-    headers: Sequence[str], mapping: Mapping[str, str | None], samples: Sequence[Sequence[str]] = ()
+    headers: Sequence[str],
+    mapping: Mapping[str, str | None],
+    samples: Sequence[Sequence[str]] = (),
+    *,
+    updates: bool = False,
 ) -> Layout:
     """Return the place of each of our columns. ``samples``: rows under the header.
+
+    ``updates``: one of the columns that identify a student is enough.
 
     Raises ``Invalid`` when a required column is missing, or when something must be asked: it names the headers and
     says how to answer with ``mapping``.
@@ -74,6 +80,8 @@ def layout_of(
     chooser = _Chooser(layout, open_headers, mapping, samples)
     questions = chooser.choose()
     missing = [column for column in REQUIRED if column not in layout.places]
+    if updates and layout.places.keys() & IDENTIFYING:
+        missing = []
     asked = {question.column for question in questions}
     if questions or missing:
         refuse(headers, questions, [column for column in missing if column not in asked])

@@ -81,7 +81,7 @@ def _arranged(tables: Tables, options: ReadOptions) -> tuple[Header, Layout, Row
             "same header."
         )
     samples = [row for _, header in found for row in header.samples]
-    layout = layout_of(first.headers, options.mapping, samples)
+    layout = layout_of(first.headers, options.mapping, samples, updates=options.updates)
     return first, layout, _numbered([header for _, header in found])
 
 

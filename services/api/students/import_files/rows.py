@@ -10,12 +10,14 @@ class ReadOptions:
     """What the caller says about the file.
 
     ``mapping``: our column → the file's header, or ``None`` when the file has no such column. ``header_row``: line of
-    the header, from 1. ``sheet``: the sheet to read.
+    the header, from 1. ``sheet``: the sheet to read. ``updates``: known students may be updated, so a file with roll
+    numbers or e-mail addresses alone can be used.
     """
 
     mapping: Mapping[str, str | None]
     header_row: int | None = None
     sheet: str | None = None
+    updates: bool = False
 
 
 # The key of a fault that concerns the whole row.

@@ -124,6 +124,7 @@ async def _started(file: UploadedFile, limits: ReadLimits) -> asyncio.subprocess
         "mapping": dict(options.mapping),
         "header_row": options.header_row,
         "sheet": options.sheet,
+        "updates": options.updates,
         "limits": asdict(limits),
     }
     file.content.seek(0)

@@ -25,7 +25,7 @@ def main() -> None:
     """Read the file of stdin. Ends with status 0 even when the file cannot be used."""
     request = json.loads(sys.argv[1])
     limit_process(ReadLimits(**request["limits"]))
-    options = ReadOptions(request["mapping"], request["header_row"], request["sheet"])
+    options = ReadOptions(request["mapping"], request["header_row"], request["sheet"], request["updates"])
     with os.fdopen(os.dup(0), "rb") as file, os.fdopen(1, "wb", buffering=0) as pipe:
         try:
             for frame in read_students(file, request["name"], options):
