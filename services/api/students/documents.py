@@ -1,6 +1,6 @@
 """What the routes of students answer."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,17 +40,41 @@ class ImportedColumn(Document):
     reason: str = Field(examples=["recognised by its header"])
 
 
+class FieldChange(Document):
+    from_: Any = Field(alias="from", examples=["8.10"])
+    to: Any = Field(examples=["9.00"])
+
+
+class StudentChange(Document):
+    """What changes for a known student, by field. ``sheet``: the sheet of ``line``, in a file with several."""
+
+    line: Annotated[int, Field(ge=1, examples=[17])]
+    student_id: int = Field(examples=[1001])
+    changes: dict[str, FieldChange]
+    sheet: str | None = None
+
+
 class ImportReport(Document):
-    """``import_id`` null: a dry run. At most 1,000 ``errors`` are listed; ``error_count`` counts them all.
+    """``import_id`` null: nothing was written. At most 1,000 ``errors`` are listed; ``error_count`` counts them all.
+
+    Of the valid rows, ``new`` are about students who are not known yet, ``changed`` differ from what is on record and
+    ``unchanged`` do not; the first hundred ``changes`` are shown. ``imported`` students were enrolled and ``updated``
+    changed: none in a dry run. ``mode`` ``insert``: every student must be new.
 
     ``warnings``: what is valid and yet unlikely, and what was left out, in sentences.
     """
 
     import_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})] | None
     dry_run: bool
+    mode: Literal["insert", "upsert"]
     rows: Count
     valid: Count
+    new: Count
+    changed: Count
+    unchanged: Count
     imported: Count
+    updated: Count
+    changes: list[StudentChange]
     error_count: Count
     errors: list[RowError]
     columns: list[ImportedColumn]
@@ -71,7 +95,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "header_row": {"type": "integer", "minimum": 1, "description": "the line of the header, if it is not found"},
     "sheet": {"type": "string", "description": "the sheet to read, if not every visible one"},
-    "mode": {"type": "string", "enum": ["insert", "upsert"], "default": "insert"},
+    "mode": {
+        "type": "string",
+        "enum": ["insert", "upsert"],
+        "default": "insert",
+        "description": "insert: every student must be new; upsert: known students are updated",
+    },
 }
 FILE: dict[str, Any] = {
     "type": "object",
@@ -85,7 +114,7 @@ FILE: dict[str, Any] = {
 IMPORT = documented(
     ImportReport,
     {
-        409: "A student of this file was enrolled while it was being imported. Nothing was changed.",
+        409: "A student of this file was enrolled or corrected while it was being imported. Nothing was changed.",
         415: "Send the file as a form (multipart/form-data), or its bytes as text/csv.",
         422: UNUSABLE,
     },
