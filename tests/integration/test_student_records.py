@@ -39,6 +39,7 @@ async def test_an_enrolled_student_is_answered_and_listed(api: Api) -> None:
         "batch_year": 2026,
         "tenth_percent": "91.50",
         "twelfth_percent": None,
+        "diploma_percent": None,
         "cgpa": "8.25",
         "active_backlogs": 0,
     }
