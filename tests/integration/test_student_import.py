@@ -15,6 +15,7 @@ import pytest
 from chassis import event_store
 from chassis.event_store import Cursor
 from contracts.students import AcademicRecord, StudentEnrolled, StudentsImported
+from services.api.students.columns import COLUMNS
 from tests.conftest import Api
 
 Owner = "asyncpg.Connection[asyncpg.Record]"
@@ -64,6 +65,8 @@ async def test_a_dry_run_changes_nothing(api: Api, owner: Any) -> None:
     answer = await api.post(IMPORT, files={"file": ("students.csv", file_of(map(row, range(3))))})
     assert answer.status_code == 200
     report = answer.json()
+    assert {column["used_as"] for column in report["columns"]} == set(COLUMNS) - {"diploma_percent"}
+    assert ["every student has 0" in warning for warning in report["warnings"]] == [True]
     assert {name: report[name] for name in ("import_id", "dry_run", "mode", "rows", "valid", "new", "imported")} == {
         "import_id": None, "dry_run": True, "mode": "insert", "rows": 3, "valid": 3, "new": 3, "imported": 0,
     }  # fmt: skip
@@ -131,7 +134,7 @@ WRONG = [
     ({"email": "nobody"}, "email", "'nobody' is not an e-mail address"),
     ({"roll_number": " "}, "roll_number", "is missing"),
     ({"roll_number": "x" * 65}, "roll_number", "is longer than 64 characters"),
-    ({"name": "x" * 1_000_000}, None, "a cell is far too long; perhaps a quote before it is not closed"),
+    ({"name": "x" * 1_000_000}, None, "has a cell that is far too long; perhaps a quote before it is not closed"),
     ({"name": "x" * 2_000}, "name", "is longer than 1,000 characters"),
     ({"tenth": "101"}, "tenth_percent", "'101' is not a number with at most two decimals from 0 to 100"),
     ({"tenth": "NaN"}, "tenth_percent", "'NaN' is not a number with at most two decimals from 0 to 100"),
@@ -223,7 +226,7 @@ async def test_a_request_without_a_file_says_what_to_send(
 
 
 async def test_columns_can_be_mapped(api: Api) -> None:
-    content = b"who;where;which;points\nAsha;a@b;1;7,5\nRavi;r@b;2;8.5\n"
+    content = b"who;where;which;points\nAsha;a@b;1;seven\nRavi;r@b;2;8,5\n"
     mapping = {"name": "Who", "email": "where", "roll_number": "which", "cgpa": "points"}
     report = (await sent(api, content, dry_run=True, mapping=mapping)).json()
     assert [(error["line"], error["column"]) for error in report["errors"]] == [(2, "cgpa")]

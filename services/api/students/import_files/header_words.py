@@ -21,6 +21,7 @@ PLUS_TWO = "plustwo"
 
 _ABBREVIATION = re.compile(r"\b(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?")
 _POSSESSIVE = re.compile(r"['\u2019]s\b", re.IGNORECASE)
+_ORDINAL = re.compile(r"\d(?:st|nd|rd|th)", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 _PLUS_TWO = re.compile(r"(?:\b10\s*)?\+\s*2\b|\b10\s*plus\s*2\b|\bplus\s*(?:2|two)\b", re.IGNORECASE)
 _E_MAIL = re.compile(r"\be[\s_-]+mail", re.IGNORECASE)
@@ -34,6 +35,7 @@ def words_of(header: str) -> list[str]:
     text = _POSSESSIVE.sub("", text)
     text = _ABBREVIATION.sub(lambda found: found[0].replace(".", "") + " ", text)
     text = _PLUS_TWO.sub(f" {PLUS_TWO} ", text).replace("%", " percent ")
+    text = _ORDINAL.sub(lambda found: found[0].lower(), text)
     text = _CAMEL.sub(" ", _E_MAIL.sub("email", text)).casefold()
     return [part for word in _WORD.findall(text) for part in _divided(word)]
 

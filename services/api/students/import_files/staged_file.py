@@ -25,8 +25,8 @@ log = structlog.get_logger()
 WORKER = "services.api.students.import_files.worker"
 ROOT = Path(__file__).resolve().parents[4]
 AS_CSV = "Save it as CSV (UTF-8) and import that: CSV files are read row by row."
-# The processor may be shared by many; a process that is starved for this long is as good as stuck.
-SECONDS_PER_CPU_SECOND = 4
+# The processor may be shared by many: a process that is silent for this long is as good as stuck.
+SILENCE_S, SECONDS_PER_CPU_SECOND = 60, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ async def open_students(file: UploadedFile, limits: ReadLimits | None = None) ->
     process = await _started(file, limits)
     try:
         assert process.stdout is not None
-        silence_s = limits.cpu_seconds * SECONDS_PER_CPU_SECOND
+        silence_s = SILENCE_S + limits.cpu_seconds * SECONDS_PER_CPU_SECOND
         _, content = await _frame(process, process.stdout, silence_s)
         opening = json.loads(content)
         yield StagedFile(opening["columns"], opening["sheets"], process.pid, process.stdout, process, silence_s)
