@@ -66,8 +66,8 @@ def _checks(mode: ImportMode) -> tuple[Check, ...]:
     )
 
 
-# Nearly every row is right, so one look over all columns comes first and only the wrong rows are taken apart.
 def _wrong_cells(mode: ImportMode) -> str:
+    """Return a query for each wrong cell. Nearly every row is right: only those that are not are taken apart."""
     checks = _checks(mode)
     any_wrong = " OR ".join(wrong for _, wrong, _ in checks)
     cells = ",\n           ".join(f"('{column}', ({wrong}) IS TRUE, {say})" for column, wrong, say in checks)

@@ -45,19 +45,19 @@ def _whole(column: str) -> str:
     return f"CASE WHEN i.{column} ~ '{WHOLE}' THEN i.{column}::numeric::integer END"
 
 
-def _mark(column: str, type_: str) -> str:
-    return f"CASE WHEN i.{column} ~ '{MARK}' THEN i.{column}::numeric(5, 2)::{type_}::text END"
+def _mark(column: str) -> str:
+    return f"CASE WHEN i.{column} ~ '{MARK}' THEN i.{column}::numeric(5, 2)::text END"
 
 
 # As in the events. A cell that is wrong counts as empty here; its row is an error and is not written.
-ON_FILE = f"""jsonb_strip_nulls(jsonb_build_object(
+FROM_FILE = f"""jsonb_strip_nulls(jsonb_build_object(
                'name', i.name, 'email', i.email, 'department', i.department, 'roll_number', i.roll_number,
                'branch', i.branch, 'batch_year', {_whole("batch_year")},
-               'tenth_percent', {_mark("tenth_percent", "numeric")},
-               'twelfth_percent', {_mark("twelfth_percent", "numeric")},
-               'diploma_percent', {_mark("diploma_percent", "numeric")},
-               'cgpa', {_mark("cgpa", "numeric")}, 'active_backlogs', {_whole("active_backlogs")}))"""
-ON_RECORD = """jsonb_build_object(
+               'tenth_percent', {_mark("tenth_percent")},
+               'twelfth_percent', {_mark("twelfth_percent")},
+               'diploma_percent', {_mark("diploma_percent")},
+               'cgpa', {_mark("cgpa")}, 'active_backlogs', {_whole("active_backlogs")}))"""
+RECORDED = """jsonb_build_object(
                'name', u.name, 'email', u.email, 'department', u.department, 'roll_number', s.roll_number,
                'branch', s.branch, 'batch_year', s.batch_year, 'tenth_percent', s.tenth_percent::text,
                'twelfth_percent', s.twelfth_percent::text, 'diploma_percent', s.diploma_percent::text,
@@ -70,7 +70,7 @@ SELECT line, student_id, before, before || on_file,
        CASE WHEN before @> on_file THEN '{{}}'
             ELSE ARRAY (SELECT field FROM unnest($1::text[]) WITH ORDINALITY AS listed (field, place)
                          WHERE on_file ? field AND on_file -> field <> before -> field ORDER BY place) END
-  FROM (SELECT i.line, s.student_id, {ON_RECORD} AS before, {ON_FILE} AS on_file
+  FROM (SELECT i.line, s.student_id, {RECORDED} AS before, {FROM_FILE} AS on_file
           FROM import_match m JOIN import_row i USING (line)
                JOIN students s ON s.student_id = coalesce(m.by_roll, m.by_email)
                JOIN users u ON u.user_id = s.student_id
@@ -93,7 +93,7 @@ SELECT 'user-' || student_id, 'user', 0, pg_current_xact_id() FROM import_known
 # After the locks, with a snapshot of its own.
 OUTDATED = f"""
 SELECT k.line FROM import_known k JOIN students s USING (student_id) JOIN users u ON u.user_id = k.student_id
- WHERE k.changed <> '{{}}' AND k.before <> {ON_RECORD}
+ WHERE k.changed <> '{{}}' AND k.before <> {RECORDED}
  ORDER BY k.line LIMIT 1
 """  # noqa: S608
 
