@@ -12,7 +12,7 @@ UNCONCERNED tries each set of criteria once and stops at the first student who m
 updates, so an import costs as many tries as there are sets of criteria, not as there are drives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -166,7 +166,7 @@ async def _changed_marks(connection: Connection) -> _Concerned:
     return _concerned(row["first"], row["last"], row["unconcerned"] or [])
 
 
-def _concerned(first: int | None, last: int | None, unconcerned: Sequence[Mapping[str, list[int]]]) -> _Concerned:
+def _concerned(first: int | None, last: int | None, unconcerned: Sequence[Any]) -> _Concerned:
     ids, versions = ([one for row in unconcerned for one in row[name]] for name in ("ids", "versions"))
     return _Concerned(first, last, ids, versions)
 
