@@ -8,8 +8,8 @@ moment, so a range may hold students whom this change did not touch.
 Plans (EXPLAIN ANALYZE, 1,000 posted drives with 50 sets of criteria, 100,000 students, 2 busy cores): REVISED is one
 scan of ``drives``, 0.5 ms; the whole revision 8 ms when 20 drives are concerned, 0.2 s when all 1,000 are.
 UNCONCERNED tries each set of criteria once and stops at the first student who meets it: asking for newcomers takes
-0.2 s when all drives are concerned, 2.2 s when none is. UNCONCERNED_BY_CHANGES does the same for students whom an import
-updates, so an import costs as many tries as there are sets of criteria, not as there are drives.
+0.2 s when all drives are concerned, 2.2 s when none is. UNCONCERNED_BY_CHANGES does the same for students whom an
+import updates, so an import costs as many tries as there are sets of criteria, not as there are drives.
 """
 
 from collections.abc import Sequence
