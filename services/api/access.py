@@ -15,6 +15,7 @@ from chassis.database import Database
 from chassis.errors import Contended, Forbidden, Unauthenticated, Unavailable
 from chassis.identity import USER_TOKEN_S, Principal
 from contracts.users import Role
+from services.api import strict_input
 from services.api.limits import UserLimits
 from services.api.tokens import Tokens
 
@@ -138,6 +139,7 @@ class SignedIn(Access, HTTPBearer):
         principal = await guard.admitted(request.headers.get("authorization"))
         if principal.role not in self.roles:
             raise Forbidden("Forbidden: insufficient role")
+        await strict_input.refuse_unknown(request)
         return principal
 
 
@@ -145,8 +147,8 @@ class Public(Access):
     def __init__(self) -> None:
         super().__init__(public=True)
 
-    async def __call__(self) -> None:
-        return None
+    async def __call__(self, request: Request) -> None:
+        await strict_input.refuse_unknown(request)
 
 
 def allow(*roles: Role) -> Any:

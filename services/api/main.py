@@ -14,7 +14,7 @@ from chassis.notify import Notifier
 from chassis.service import add_health, background
 from chassis.storage import Storage
 from contracts.jobs import Service
-from services.api import access, cross_origin, methods, openapi, uploads
+from services.api import access, cross_origin, methods, openapi, strict_input, uploads
 from services.api.access import AccessChanges, Guard
 from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
@@ -108,6 +108,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         app.router.routes.extend(room.router.routes)
     app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
     access.require_declared_access(app)
+    strict_input.install(app, [route for _, route in access.published_routes(app)])
     methods.install(app)
     openapi.install(app)
     if settings.frontend_dist is not None:

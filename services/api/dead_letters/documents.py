@@ -2,19 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from contracts.jobs import Kind, Service, State
 from services.api.documents import Count, Document, Instant, JobBrief, documented
-from services.api.fields import NO_NUL, NOT_BLANK
+from services.api.fields import NO_NUL, NOT_BLANK, RequestBody
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Why = Annotated[str, Field(max_length=1000, pattern=NO_NUL, examples=["the storage is back"])]
 
 
-class Again(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Again(RequestBody):
     reason: Why | None = None
 
 
@@ -25,9 +23,7 @@ class AllAgain(Again):
     service: Service | None = None
 
 
-class Dropped(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Dropped(RequestBody):
     reason: Annotated[str, Field(max_length=1000, pattern=NOT_BLANK, examples=["the drive was a test"])]
 
 

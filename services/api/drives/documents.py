@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
 from services.api.documents import Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
-from services.api.fields import NO_NUL, NOT_BLANK, decimal_schema
+from services.api.fields import NO_NUL, NOT_BLANK, RequestBody, decimal_schema
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
 
@@ -76,7 +76,7 @@ Day = Annotated[
 ]
 
 
-class Criteria(BaseModel):
+class Criteria(RequestBody):
     """An absent, empty or null criterion is no limit."""
 
     min_cgpa: Cgpa = None
@@ -103,26 +103,31 @@ class NewDrive(Posting):
     company_name: Title = Field(examples=["Acme"])
     job_title: Title = Field(examples=["SDE"])
     auto_calc: Flag = False
+    autoCalc: Flag = Field(default=False, description="as auto_calc; not both with different values")  # noqa: N815
 
 
 class RevisedDrive(Posting):
     """Only what is sent changes."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     company_name: Title = Field(default="", examples=["Acme"])
     job_title: Title = Field(default="", examples=["SDE"])
 
 
+LISTED = (
+    "Repeat the field for each entry. Given once: entries between commas, or a JSON list; an entry with a comma in it"
+    " stands in double quotes."
+)
 FORMS: list[JsonValue] = [
     {"company_name": "Acme", "job_title": "SDE", "interview_date": DAY, "min_cgpa": "7.5", "auto_calc": "true"}
 ]
 
 
-class DriveForm(BaseModel):
+class UrlencodedDrive(RequestBody):
     """What an HTML form sends: all text, empty for absent."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": FORMS})
+    model_config = ConfigDict(json_schema_extra={"examples": FORMS})
 
     company_name: Title
     job_title: Title
@@ -133,16 +138,22 @@ class DriveForm(BaseModel):
     min_10th: str = Field(default="", pattern=TEXT_PERCENT)
     min_12th: str = Field(default="", pattern=TEXT_PERCENT)
     max_backlogs: str = Field(default="", pattern=r"^[0-9]{0,3}$")
-    branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"])
-    batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"])
+    branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"], description=LISTED)
+    batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"], description=LISTED)
     auto_calc: Literal["true", "false"] = "false"
+    autoCalc: Literal["", "true", "false"] = Field(default="", description="as auto_calc")  # noqa: N815
+
+
+class DriveForm(UrlencodedDrive):
+    """With a file."""
+
     pdf: bytes = Field(default=b"", json_schema_extra={"format": "binary"}, description="at most 25 MB")
 
 
 # --- The routes
 
 NO_DRIVE = {404: "Drive not found"}
-WRONG = {400: "min_cgpa: Input should be less than or equal to 10"}
+WRONG = {400: "min_cgpa must be 10 or less."}
 STATE = {409: "A drive can only be revised while it is pending or posted; this drive is attending."}
 ACCEPTED = "As committed; with `job` when work was asked for, and has ended."
 
@@ -154,7 +165,14 @@ CREATE = documented(
     says="The drive as committed.",
     status_code=201,
     job=True,
-    **bodies({"multipart/form-data": DriveForm, "application/json": NewDrive}, {"pdf": "application/pdf"}),
+    **bodies(
+        {
+            "multipart/form-data": DriveForm,
+            "application/x-www-form-urlencoded": UrlencodedDrive,
+            "application/json": NewDrive,
+        },
+        {"pdf": "application/pdf"},
+    ),
 )
 REVISE = documented(
     DriveAndJob, {**WRONG, **NO_DRIVE, **STATE}, says=ACCEPTED, job=True, **bodies({"application/json": RevisedDrive})

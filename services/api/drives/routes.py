@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from chassis.database import Connection
-from chassis.errors import NotFound, Unavailable
+from chassis.errors import Invalid, NotFound, Unavailable
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from contracts.jobs import Kind
@@ -29,7 +29,7 @@ from services.api.drives.decider import (
 )
 from services.api.drives.forms import changes_of, json_object, new_drive
 from services.api.drives.view import drive_object
-from services.api.fields import MAX_INTEGER, WHOLE
+from services.api.fields import MAX_INTEGER, WHOLE, RequestBody
 
 router = APIRouter(prefix="/api/drives", tags=["drives"])
 
@@ -100,11 +100,11 @@ async def revise_drive(
     return await _perform(ctx, who, ask, ReviseDrive(drive_id, changes_of(fields)), fields)
 
 
-class Publication(BaseModel):
-    """Whom to select: students' user ids; none: everyone eligible."""
+class Publication(RequestBody):
+    """Whom to select: students' user ids. Left out or null: everyone eligible."""
 
     selected_students: list[Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]] | None = Field(
-        default=None, examples=[[1001, 1004]]
+        default=None, examples=[[1001, 1004]], json_schema_extra={"minItems": 1}
     )
 
 
@@ -118,7 +118,11 @@ async def publish_drive(
 ) -> Response:
     """Publish, or publish again. 422 when a selected student is not eligible; then nothing changes."""
     selected = body.selected_students if body else None
-    if not selected:
+    if selected == []:
+        raise Invalid(
+            "selected_students is empty: name at least one student, or leave it out to select everyone who is eligible."
+        )
+    if selected is None:
         return await _perform(ctx, who, ask, PublishDrive(drive_id, who.user_id), {})
 
     async def work(connection: Connection, new_id: NewId) -> Committed:

@@ -6,7 +6,6 @@ import asyncpg
 import orjson
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from chassis.errors import NotFound
 from chassis.identity import Principal
@@ -19,7 +18,7 @@ from services.api.context import Ctx, context_of
 from services.api.drives import sql as drives
 from services.api.eligibility import documents, sql
 from services.api.eligibility.rules import Record, reasons_against
-from services.api.fields import Backlogs, Cgpa, Percent
+from services.api.fields import Backlogs, Cgpa, Percent, RequestBody
 from services.api.presentation import decimal_text, instant_text
 
 router = APIRouter(prefix="/api/eligibility", tags=["eligibility"])
@@ -45,7 +44,7 @@ async def list_eligible(
     return json_response([_listed(row) for row in rows])
 
 
-class Filter(BaseModel):
+class Filter(RequestBody):
     min_cgpa: Cgpa | None = None
     min_10th: Percent | None = None
     min_12th: Percent | None = None

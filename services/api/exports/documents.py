@@ -3,11 +3,11 @@
 from typing import Annotated, Any, Literal
 
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from contracts.exports import ExportFormat, ExportKind
 from services.api.documents import Document, Instant, JobBrief, documented
-from services.api.fields import MAX_INTEGER, WHOLE
+from services.api.fields import MAX_INTEGER, WHOLE, RequestBody
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 ColumnName = Annotated[str, Field(min_length=1, max_length=100)]
@@ -15,10 +15,8 @@ Columns = Annotated[list[ColumnName], Field(min_length=1, max_length=100, json_s
 DriveId = Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]
 
 
-class FileWanted(BaseModel):
+class FileWanted(RequestBody):
     """``columns``: in this order; left out: all of the kind's. ``byte_order_mark`` and ``delimiter`` are for CSV."""
-
-    model_config = ConfigDict(extra="forbid")
 
     format: ExportFormat = ExportFormat.CSV
     columns: Columns | None = Field(default=None, examples=[["roll_number", "name"]])

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from chassis.errors import Invalid
 from contracts.students import AcademicRecord
-from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent
+from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent, RequestBody
 from services.api.users.routes import Password
 
 Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["ravi@college.edu"])]
@@ -16,7 +16,7 @@ Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK)]
 Department = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
 
 
-class NewStudent(BaseModel):
+class NewStudent(RequestBody):
     """A student without a password cannot sign in until he is given one."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -37,10 +37,10 @@ class NewStudent(BaseModel):
         return AcademicRecord.model_validate(self.model_dump())
 
 
-class RevisedRecord(BaseModel):
+class RevisedRecord(RequestBody):
     """Only what is sent changes; null takes a mark, branch or year off the record."""
 
-    model_config = ConfigDict(str_strip_whitespace=True, extra="forbid", json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
 
     # Made, not declared: what is not sent has no default that anybody should read of.
     roll_number: RollNumber = Field(default_factory=str, examples=["21CS042"])

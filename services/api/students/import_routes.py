@@ -8,7 +8,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from starlette.datastructures import UploadFile
 
 from chassis.database import Connection
 from chassis.errors import Invalid
@@ -19,12 +18,14 @@ from contracts.users import Role
 from services.api.access import allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
+from services.api.form_parts import MULTIPART, Expected, form_parts
+from services.api.strict_input import media_type
 from services.api.students import documents, import_handlers
 from services.api.students.student_file import StudentFile
 
 router = APIRouter()
 
-IN_MEMORY_BYTES = 1024 * 1024
+FORM = Expected(texts=("mapping",), files=("file",))
 RAW_TYPES = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
 
@@ -60,13 +61,12 @@ async def import_students(
 @asynccontextmanager
 async def _uploaded(request: Request) -> AsyncIterator[StudentFile]:
     """The file of the request, on disk once it is large. Raises ``Invalid`` when there is none."""
-    type_ = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if type_ == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=1, max_part_size=IN_MEMORY_BYTES) as form:
-            upload = form.get("file")
-            if not isinstance(upload, UploadFile):
+    type_ = media_type(request)
+    if type_ == MULTIPART:
+        async with form_parts(request, FORM) as parts:
+            if (upload := parts.files.get("file")) is None:
                 raise Invalid("Send the file as the form field 'file'.")
-            yield StudentFile(upload.file, upload.filename or "", _mapping(form.get("mapping")))
+            yield StudentFile(upload.file, upload.filename or "", _mapping(parts.texts.get("mapping", [""])[0]))
     elif type_ in RAW_TYPES:
         with tempfile.TemporaryFile() as content:
             async for part in request.stream():
@@ -76,11 +76,11 @@ async def _uploaded(request: Request) -> AsyncIterator[StudentFile]:
         raise Invalid("Send the file as a form (multipart/form-data), or its bytes as text/csv.", status=415)
 
 
-def _mapping(text: object) -> dict[str, str]:
+def _mapping(text: str) -> dict[str, str]:
     if not text:
         return {}
     try:
-        found = json.loads(str(text))
+        found = json.loads(text)
     except ValueError as error:
         raise Invalid("mapping is not valid JSON.") from error
     if not isinstance(found, dict) or not all(isinstance(header, str) for header in found.values()):

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import ConfigDict, Field, SecretStr, WithJsonSchema
 
 from chassis import telemetry
 from chassis.database import Connection
@@ -16,7 +16,7 @@ from contracts.users import Role, UserCreated
 from services.api.access import ANYONE, PUBLIC, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
-from services.api.fields import EMAIL, MAX_INTEGER, NO_NUL, NOT_BLANK
+from services.api.fields import EMAIL, MAX_INTEGER, NO_NUL, NOT_BLANK, RequestBody
 from services.api.presentation import instant_text
 from services.api.users import documents, handlers, sql
 from services.api.users.passwords import digest_of, hash_password, is_password
@@ -29,7 +29,7 @@ Email = Annotated[str, Field(max_length=320, pattern=EMAIL)]
 UserId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 
 
-class Login(BaseModel):
+class Login(RequestBody):
     email: str = Field(default="", max_length=320)
     password: SecretStr = Field(default=SecretStr(""), max_length=1024)
 
@@ -56,7 +56,7 @@ async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()
     return json_response(_signed_in(ctx, row, row["password_version"]))
 
 
-class NewPassword(BaseModel):
+class NewPassword(RequestBody):
     current_password: SecretStr = Field(max_length=1024)
     new_password: Password
 
@@ -78,7 +78,7 @@ async def change_password(body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[
     return json_response(_signed_in(ctx, row, row["password_version"]))
 
 
-class NewUser(BaseModel):
+class NewUser(RequestBody):
     model_config = ConfigDict(str_strip_whitespace=True)
 
     name: str = Field(min_length=1, max_length=200, pattern=NOT_BLANK)
@@ -108,7 +108,7 @@ def _given(name: str) -> dict[str, Any]:
     return {"required": [name], "properties": {name: {"type": "string"}}}
 
 
-class RevisedUser(BaseModel):
+class RevisedUser(RequestBody):
     """One of the two, or both."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [_given("role"), _given("password")]})
