@@ -40,17 +40,19 @@ KEY_NAMESPACE = UUID("5f0c9a3e-3d0b-4f5e-9a53-0a6b1d6a7c11")
 # used: the key has expired, and what was done under it is in the log ($5: its first event's id).
 CLAIM_KEY = """
 WITH claimed AS (
-    INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed) VALUES ($1, $2, $3, $4, 'null')
+    INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed, event_id)
+    VALUES ($1, $2, $3, $4, 'null', $5)
     ON CONFLICT DO NOTHING RETURNING true
 )
 SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHERE event_id = $5) AS used
 """
 READ_KEY = """
-SELECT fingerprint, committed, answer FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
+SELECT fingerprint, committed, answer, expired FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
 """
 KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
 KEEP_ANSWER = """
-UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb) WHERE user_id = $1 AND route = $2 AND key = $3
+UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb)
+ WHERE user_id = $1 AND route = $2 AND key = $3 AND NOT expired
 RETURNING answer
 """
 
@@ -176,7 +178,7 @@ async def _once(
     assert key is not None
     if not key["claimed"]:
         kept = await transaction.fetchrow(READ_KEY, *name)
-        if kept is None:  # it expired this moment
+        if kept is None or kept["expired"]:
             raise expired_key()
         if kept["fingerprint"] != fingerprint:
             raise Invalid("This Idempotency-Key was used for another request. Use a new key.")

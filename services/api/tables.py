@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Numeric,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, desc
@@ -117,10 +119,13 @@ class RequestedSelection(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """What a command committed under a key, and the first answer given; ``answer`` is null until one was given."""
+    """What a command committed under a key, and the first answer given; ``answer`` is null until one was given.
+
+    ``event_id``: of its first event, if it writes one. ``expired``: only the key is left, and is refused.
+    """
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("idempotency_keys_oldest", "created_at"),)
+    __table_args__ = (Index("idempotency_keys_oldest", "created_at", postgresql_where=text("NOT expired")),)
 
     user_id: int = Field(sa_column=_number())
     route: str = Field(sa_column=Column(Text, primary_key=True))
@@ -129,3 +134,5 @@ class IdempotencyKey(SQLModel, table=True):
     committed: dict[str, Any] = Field(sa_type=JSONB)
     answer: dict[str, Any] | None = Field(sa_type=JSONB)
     created_at: datetime = Field(sa_column=_instant())
+    event_id: UUID | None
+    expired: bool

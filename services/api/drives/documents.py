@@ -42,9 +42,10 @@ class Drive(Document):
 
 
 class DriveAndJob(Drive):
-    """``job``: the work of selecting students, when the command asked for it."""
+    """``job``: the work of selecting students, when the command asked for it. ``warnings``: if there are any."""
 
     job: JobBrief | None = None
+    warnings: list[str] = Field(default=[], examples=[["No student has the branch CSEE: nobody is eligible by it."]])
 
 
 class SaidAndJob(Said):

@@ -104,6 +104,12 @@ async def _require_domain(connection: Connection, domain_id: int | None) -> None
         raise Invalid("There is no such job domain.", status=400)
 
 
+async def warnings_about(connection: Connection, branches: list[str]) -> list[str]:
+    """Return a sentence for each of a drive's ``branches`` that no student has."""
+    missing = await sql.branches_without_students(connection, branches) if branches else []
+    return [f"No student has the branch {branch}: nobody is eligible by it." for branch in missing]
+
+
 def job_of(done: Done) -> UUID | None:
     """The id of the job that was asked for: that of the event which asks."""
     events, appended = done

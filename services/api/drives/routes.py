@@ -194,4 +194,6 @@ async def _committed(
         row = await sql.get(connection, drive_id)
         assert row is not None
         body = drive_object(row, ctx.links)
+        if warnings := await handlers.warnings_about(connection, row["branches"] or []):
+            body["warnings"] = warnings
     return Committed(body, handlers.job_of(done), Kind.ELIGIBILITY, status)

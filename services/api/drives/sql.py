@@ -43,6 +43,20 @@ SELECT asked.id FROM unnest($2::integer[]) AS asked (id)
                            d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years))
 """
 
+# Stops at the first student of each branch. Only a branch that nobody has, or has written so, reads all of them.
+NOT_WRITTEN_SO = """
+SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
+ WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch = one.branch) ORDER BY one.place
+"""
+# One hash aggregate over students; a key for each of the few branches that it leaves.
+WITHOUT_STUDENTS = """
+WITH known AS MATERIALIZED (
+    SELECT branch_key(s.branch) AS key FROM (SELECT branch FROM students WHERE branch IS NOT NULL GROUP BY branch) s
+)
+SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
+ WHERE branch_key(one.branch) NOT IN (SELECT key FROM known) ORDER BY one.place
+"""
+
 KEEP_LIST = """
 WITH kept AS (
     INSERT INTO requested_selection (drive_id, drive_version, student_id)
@@ -96,6 +110,14 @@ async def share_turn(connection: Connection) -> None:
 async def not_eligible(connection: Connection, drive_id: int, student_ids: list[int]) -> list[int]:
     rows: list[Any] = await connection.fetch(NOT_ELIGIBLE, drive_id, student_ids)
     return [row["id"] for row in rows]
+
+
+async def branches_without_students(connection: Connection, branches: list[str]) -> list[str]:
+    """Return those of ``branches`` that no student has, however it is written."""
+    doubtful = [row["branch"] for row in await connection.fetch(NOT_WRITTEN_SO, branches)]
+    if not doubtful:
+        return []
+    return [row["branch"] for row in await connection.fetch(WITHOUT_STUDENTS, doubtful)]
 
 
 async def keep_list(connection: Connection, drive_id: int, version: int, student_ids: list[int]) -> Requested:

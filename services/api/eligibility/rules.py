@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from contracts.drives import Criteria
+from services.api.eligibility.branches import branch_key
 
 
 class Reason(StrEnum):
@@ -59,8 +60,8 @@ def _each(record: Record, criteria: Criteria) -> tuple[Reason | None, ...]:
         _floor(criteria.min_10th, record.tenth_percent, Reason.TENTH),
         _floor(criteria.min_12th, record.twelfth_percent, Reason.TWELFTH),
         _ceiling(criteria.max_backlogs, record.active_backlogs),
-        _one_of(criteria.branches, record.branch, Reason.BRANCH),
-        _one_of(criteria.batch_years, record.batch_year, Reason.BATCH),
+        None if _is_asked(criteria.branches, record.branch) else Reason.BRANCH,
+        None if criteria.batch_years is None or record.batch_year in criteria.batch_years else Reason.BATCH,
     )
 
 
@@ -80,5 +81,8 @@ def _ceiling(limit: int | None, count: int | None) -> Reason | None:
     return Reason.BACKLOGS if count > limit else None
 
 
-def _one_of(asked: list[str] | list[int] | None, value: str | int | None, reason: Reason) -> Reason | None:
-    return reason if asked is not None and value not in asked else None
+def _is_asked(branches: list[str] | None, branch: str | None) -> bool:
+    """Return whether ``branch`` is one of ``branches``, however both are written; ``None`` asks for no branch."""
+    if branches is None:
+        return True
+    return branch is not None and branch_key(branch) in map(branch_key, branches)

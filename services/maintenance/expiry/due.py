@@ -29,9 +29,9 @@ Delete = Callable[[Connection, datetime, int], Awaitable[int]]
 log = structlog.get_logger()
 
 
-async def delete_keys(database: Database, before: datetime) -> int:
-    """Delete idempotency keys of before ``before``, but for those whose job has not ended. How many."""
-    return await _in_batches(database, "idempotency_keys", sql.delete_keys, before)
+async def expire_keys(database: Database, before: datetime) -> int:
+    """Expire idempotency keys of before ``before``, but for those whose job has not ended. Return how many."""
+    return await _in_batches(database, "idempotency_keys", sql.expire_keys, before)
 
 
 async def delete_jobs(database: Database, before: datetime) -> int:

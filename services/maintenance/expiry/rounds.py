@@ -87,7 +87,7 @@ def due_rounds(settings: ExpirySettings, storage: Storage, database: Database, n
     """For what an index finds."""
     exports = Exports(database, storage, notifier)
     duties: dict[str, Duty] = {
-        "idempotency_keys": lambda now: due.delete_keys(database, now - settings.idempotency_keys_kept),
+        "idempotency_keys": lambda now: due.expire_keys(database, now - settings.idempotency_keys_kept),
         "jobs": lambda now: due.delete_jobs(database, now - settings.jobs_kept),
         "exports": lambda now: exports.expire(now - settings.expired_files_kept),
     }

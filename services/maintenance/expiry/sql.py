@@ -19,19 +19,25 @@ from contracts.drives import DriveCreated, DriveDeleted, DriveRevised
 from contracts.exports import ExportCompleted, ExportExpired
 from contracts.files import SERVED_BELOW
 
-# Of a command that has committed: one that is in flight has not shown its key to anybody yet.
-DELETE_KEYS = """
+# Of a command that has committed: one in flight has not shown its key to anybody yet. A key that no event of the
+# log is made of stays, and with it nothing else: migrations/sql/0021_expired_keys.sql.
+EXPIRE_KEYS = """
 WITH due AS MATERIALIZED (
-    SELECT user_id, route, key FROM idempotency_keys k
-     WHERE created_at < $1
+    SELECT user_id, route, key, EXISTS (SELECT FROM es.event e WHERE e.event_id = k.event_id) AS in_log
+      FROM idempotency_keys k
+     WHERE created_at < $1 AND NOT expired
        AND NOT EXISTS (SELECT FROM es.job j WHERE j.id = (k.committed ->> 'job_id')::uuid AND j.finished_at IS NULL)
-     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+     ORDER BY created_at LIMIT $2 FOR UPDATE OF k SKIP LOCKED
 ), gone AS (
     DELETE FROM idempotency_keys k USING due d
-     WHERE (k.user_id, k.route, k.key) = (d.user_id, d.route, d.key)
+     WHERE (k.user_id, k.route, k.key) = (d.user_id, d.route, d.key) AND d.in_log
+    RETURNING true
+), emptied AS (
+    UPDATE idempotency_keys k SET expired = true, fingerprint = '', committed = 'null', answer = NULL FROM due d
+     WHERE (k.user_id, k.route, k.key) = (d.user_id, d.route, d.key) AND NOT d.in_log
     RETURNING true
 )
-SELECT count(*) FROM gone
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied)
 """
 # A dead one waits for whoever redrives or discards it, however long. `expiry` tells verify what it cannot miss.
 DELETE_JOBS = """
@@ -107,9 +113,9 @@ class MarksPage:
     deleted: int
 
 
-async def delete_keys(connection: Connection, before: datetime, most: int) -> int:
-    """How many keys of before ``before`` were deleted; fewer than ``most``: there are no more."""
-    return int(await connection.fetchval(DELETE_KEYS, before, most))
+async def expire_keys(connection: Connection, before: datetime, most: int) -> int:
+    """Delete or empty ``most`` keys of before ``before``. Return how many; fewer than ``most``: there are no more."""
+    return int(await connection.fetchval(EXPIRE_KEYS, before, most))
 
 
 async def delete_jobs(connection: Connection, before: datetime, most: int) -> int:
