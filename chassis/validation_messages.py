@@ -88,7 +88,7 @@ def requirement(error: Mapping[str, Any]) -> str:
     if (fixed := _FIXED.get(type_)) is not None:
         return fixed
     found = next((text for prefix, text in _BY_PREFIX if type_.startswith(prefix)), OTHERWISE)
-    return found.format_map(error.get("ctx", {}))
+    return found.format_map(error.get("ctx", {})).replace(r"'\t'", "a tab")
 
 
 def field_name(location: Iterable[int | str]) -> str:

@@ -1,12 +1,12 @@
 -- A drive's branches and a student's are written by different people: "CSE" and " cse " are one branch. They are compared by
--- this key: lower case, NFC, trimmed, with single spaces inside. The Python twin is services/api/eligibility/branches.py; a
+-- this key: lower case (one Greek sigma), NFC, trimmed, with single spaces inside. The Python twin is services/api/eligibility/branches.py; a
 -- property test holds them together.
 CREATE FUNCTION branch_key(branch text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT lower(normalize(btrim(regexp_replace(translate(
+    SELECT replace(lower(normalize(btrim(regexp_replace(translate(
                branch,
                E'\x09\x0a\x0b\x0c\x0d\x1c\x1d\x1e\x1f\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006'
                '\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000',
-               repeat(' ', 28)), ' +', ' ', 'g')), NFC))
+               repeat(' ', 28)), ' +', ' ', 'g')), NFC)), 'ς', 'σ')
 $$;
 
 CREATE FUNCTION branch_keys(branches text[]) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

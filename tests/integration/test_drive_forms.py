@@ -42,13 +42,28 @@ def parts(*files: tuple[str, tuple[str | None, bytes, str]]) -> dict[str, Any]:
     return {"data": DRIVE, "files": list(files)}
 
 
+def nameless(content: bytes) -> dict[str, Any]:
+    """A part with an empty file name, which httpx does not write."""
+    texts = [
+        f'--cut\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in DRIVE.items()
+    ]
+    file = b'--cut\r\nContent-Disposition: form-data; name="pdf"; filename=""\r\nContent-Type: application/pdf\r\n\r\n'
+    body = "".join(texts).encode() + file + content + b"\r\n--cut--\r\n"
+    return {"content": body, "headers": {"Content-Type": "multipart/form-data; boundary=cut"}}
+
+
+async def test_a_form_without_a_chosen_file_has_no_pdf(api: Api) -> None:
+    answer = await api.post("/api/drives", **nameless(b""))
+    assert (answer.status_code, answer.json()["pdf_path"]) == (201, None)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (parts(("pdf", ("page.pdf", b"<html>%PDF-", "application/pdf"))), "not a PDF"),
         (parts(("pdf", ("a.pdf", b"MZ", "application/octet-stream"))), "not a PDF"),
         (parts(("pdf", ("a.pdf", b"", "application/pdf"))), "not a PDF"),
-        (parts(("pdf", ("", PDF, "application/pdf"))), "no file name"),
+        (nameless(PDF), "no file name"),
         (parts(("pdf", (None, PDF, "application/pdf"))), "pdf is a file"),
         (
             parts(("pdf", ("a.pdf", PDF, "application/pdf")), ("pdf", ("b.pdf", PDF, "application/pdf"))),
