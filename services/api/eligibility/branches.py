@@ -3,11 +3,13 @@
 import unicodedata
 
 # Postgres maps each character to one. This is the only one that Python maps to two.
-_DOTTED_I = "\u0130"
+DOTTED_I = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
+SIGMA, FINAL_SIGMA = "\N{GREEK SMALL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 
 def branch_key(branch: str) -> str:
-    """Return what is compared: lower case, NFC, trimmed, with single spaces inside."""
+    """Return what is compared: lower case (one sigma), NFC, trimmed, with single spaces inside."""
     composed = unicodedata.normalize("NFC", " ".join(branch.split()))
-    # Letter by letter: str.lower() writes a Greek sigma in another way at the end of a word, and so do people.
-    return "".join("i" if letter == _DOTTED_I else letter.lower() for letter in composed).replace("ς", "σ")
+    # Letter by letter: str.lower() looks at a whole word to choose its sigma.
+    lowered = "".join("i" if letter == DOTTED_I else letter.lower() for letter in composed)
+    return lowered.replace(FINAL_SIGMA, SIGMA)
