@@ -44,7 +44,7 @@ def problem(
     status: int, message: str, *, headers: dict[str, str] | None = None, errors: list[dict[str, Any]] | None = None
 ) -> Response:
     """The error's response; ``errors`` lists what is wrong where, when there is more than one thing."""
-    message = message.encode(errors="replace").decode()  # it may quote what the caller sent
+    message = _printable(message)
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
@@ -53,8 +53,16 @@ def problem(
         "message": message,
     }
     if errors:
-        body["errors"] = errors
+        body["errors"] = [
+            {name: _printable(value) if isinstance(value, str) else value for name, value in one.items()}
+            for one in errors
+        ]
     return json_response(body, status, headers, media_type=PROBLEM)
+
+
+def _printable(text: str) -> str:
+    """It may quote what the caller sent, and JSON can hold half of a character."""
+    return text.encode(errors="replace").decode()
 
 
 def install(app: FastAPI) -> None:

@@ -63,6 +63,15 @@ async def test_a_route_without_a_body_takes_none_but_an_empty_one(api: Api) -> N
         assert (await api.post(path, "COORDINATOR", **options)).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["\\ud800", "\\u0000", "x" * 10_000])
+async def test_a_name_that_cannot_be_printed_is_refused_all_the_same(api: Api, name: str) -> None:
+    for path in ("/api/users", "/api/drives", "/api/drives/1/stop-registrations"):
+        role = "COORDINATOR" if path.endswith("registrations") else "HEAD"
+        answer = await api.post(path, role, content=f'{{"{name}": 1}}', headers={"Content-Type": JSON})
+        assert answer.status_code in (400, 422), answer.text
+        assert len(answer.json()["message"]) < 1_000
+
+
 async def test_another_type_of_body_is_415(api: Api) -> None:
     for operation in operations(api):
         if not operation.media_types:
