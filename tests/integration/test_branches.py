@@ -32,6 +32,8 @@ async def test_branches_that_are_written_differently_are_one(api: Api) -> None:
     assert "warnings" not in drive
     listed = (await api.get(f"/api/eligibility/{drive['drive_id']}/list")).json()
     assert [one["student_id"] for one in listed] == ids
+    applied = await api.get(f"/api/subfilter/{drive['drive_id']}/apply?branch=Cse", "COORDINATOR")
+    assert [one["user_id"] for one in applied.json()["students"]] == ids[:1]
     for student_id in ids:
         answer = await api.post(f"/api/registrations/{drive['drive_id']}/register", "STUDENT", student_id)
         assert answer.status_code == 201, answer.text
