@@ -59,7 +59,8 @@ async def test_a_route_without_a_body_takes_none_but_an_empty_one(api: Api) -> N
     path = "/api/drives/1/stop-registrations"
     refused(await api.post(path, "COORDINATOR", json={"force": True}), "force", "takes no fields")
     refused(await api.post(path, "COORDINATOR", content=b"force=true"), "takes no body")
-    for options in ({"json": {}}, {"content": b"null"}, {}):
+    empty: list[dict[str, Any]] = [{"json": {}}, {"content": b"null"}, {}]
+    for options in empty:
         assert (await api.post(path, "COORDINATOR", **options)).status_code == 200
 
 
@@ -125,6 +126,7 @@ WORDING = (
     "Input should", "String should", "Field required", "Value error", "valid dictionary", "Extra inputs", "pattern",
     "^", "\\", "[^", "type=", "JSON decode", "unable to parse",
 )  # fmt: skip
+BODIES: list[Any] = [[], "text", 7]
 WRONG: list[Any] = ["", "x" * 70_000, "\u0000", "½", -1, 10**12, 1.5, True, None, [], ["", 1, None], {}, {"a": 1}]
 
 
@@ -149,7 +151,7 @@ async def test_no_message_has_the_wording_of_the_validator(api: Api) -> None:
         for field in known_fields(operation, api):
             for value in WRONG:
                 keep(await send(api, operation, json={**example(operation, api), field: value}), operation.name)
-        for body in ([], "text", 7):
+        for body in BODIES:
             keep(await send(api, operation, json=body), operation.name)
     wrong = {message for message in messages if any(words in message for words in WORDING)}
     assert not wrong

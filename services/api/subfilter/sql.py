@@ -22,7 +22,8 @@ SELECT u.user_id, u.name, u.email, u.department, s.roll_number, s.branch, s.cgpa
   FROM drives d JOIN students s ON {MEETS_DRIVE} JOIN users u ON u.user_id = s.student_id
  WHERE d.drive_id = $1
    AND ($2::numeric IS NULL OR s.cgpa >= $2) AND ($3::numeric IS NULL OR s.cgpa <= $3)
-   AND ($4::text IS NULL OR s.branch = $4 OR branch_key(s.branch) = branch_key($4)) AND ($5::integer IS NULL OR s.active_backlogs < $5)
+   AND ($4::text IS NULL OR s.branch = $4 OR branch_key(s.branch) = branch_key($4))
+   AND ($5::integer IS NULL OR s.active_backlogs < $5)
  ORDER BY s.cgpa DESC NULLS LAST, u.name, u.user_id
 """  # noqa: S608
 
