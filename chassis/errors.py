@@ -46,8 +46,16 @@ class Unavailable(Exception):
     """Postgres does not answer: HTTP 503 with Retry-After; a job waits without an attempt spent."""
 
 
+class Overloaded(Exception):
+    """Too much is asked for at this moment: HTTP 503 with Retry-After. The text is for people."""
+
+
 class StorageFailed(Exception):
     """Where files are kept does not answer, or refuses: HTTP 503; a job tries again a few times. For people."""
+
+
+class StorageFull(StorageFailed):
+    """There is no room left for a file: HTTP 507. The text is for people."""
 
 
 class OutcomeUnknown(Unavailable):

@@ -1,5 +1,6 @@
 """Errors over HTTP: ``application/problem+json`` (RFC 9457) with a ``message``, because the frontend shows that."""
 
+import errno
 from typing import Any
 
 import asyncpg
@@ -16,8 +17,10 @@ from chassis.errors import (
     Invalid,
     NotFound,
     OutcomeUnknown,
+    Overloaded,
     Refused,
     StorageFailed,
+    StorageFull,
     Throttled,
     Unauthenticated,
     Unavailable,
@@ -30,7 +33,11 @@ TITLES = {
     400: "Bad request", 401: "Not signed in", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
     409: "Conflict", 410: "Gone", 413: "Too large", 415: "Unsupported media type", 416: "Range not satisfiable",
     422: "Not valid", 429: "Too many requests", 500: "Internal error", 503: "Not available right now",
+    507: "No room left",
 }  # fmt: skip
+
+# A full disk, a full quota, and a limit on the size of files.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = structlog.get_logger()
 
@@ -103,6 +110,25 @@ def _storage_failed(_request: Request, error: Exception) -> Response:
     return problem(503, "The file storage does not work right now.", headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+def _overloaded(_request: Request, error: Exception) -> Response:
+    return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _storage_full(_request: Request, error: Exception) -> Response:
+    log.error("request.storage_full", reason=str(error.__cause__ or error))
+    return problem(
+        507,
+        "The server has no room left for this file. Nothing was saved; please inform your administrator.",
+    )
+
+
+def _system_error(request: Request, error: Exception) -> Response:
+    """A temporary file for a large body, for one, does not fit on the disk."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return _storage_full(request, error)
+    return _bug(request, error)
+
+
 def _malformed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
@@ -139,7 +165,10 @@ _ANSWERS = {
     Contended: _contended,
     OutcomeUnknown: _outcome_unknown,
     Unavailable: _unavailable,
+    Overloaded: _overloaded,
+    StorageFull: _storage_full,
     StorageFailed: _storage_failed,
+    OSError: _system_error,
     RequestValidationError: _malformed,
     # Postgres keeps no NUL in text (22021) nor in JSON (22P05); every other character is welcome.
     asyncpg.CharacterNotInRepertoireError: _nul,

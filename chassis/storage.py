@@ -14,7 +14,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
-from chassis.errors import NotFound, StorageFailed
+from chassis.errors import NotFound, StorageFailed, StorageFull
 from chassis.uploading import Upload
 
 # A failing bucket is tried again by whoever knows what the file is for; this only bridges a lost packet.
@@ -63,9 +63,14 @@ class Storage:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
     async def write(self, path: str, content: bytes) -> None:
-        """A small file, whole."""
-        with _refusals():
-            await obstore.put_async(self._store, path, content)
+        """Write a small file, whole. Raises ``StorageFailed``; nothing of the file is then left."""
+        try:
+            with _refusals():
+                await obstore.put_async(self._store, path, content)
+        except BaseException:
+            with suppress(StorageFailed):
+                await self.delete(path)
+            raise
 
     @asynccontextmanager
     async def writing(self, path: str, media_type: str, save_as: str) -> AsyncIterator["Written"]:
@@ -190,7 +195,7 @@ def _refusals() -> Iterator[None]:
         yield
     except (BaseError, OSError) as error:
         if any(sign in str(error) for sign in FULL):
-            raise StorageFailed("There is no room left in the storage for this file.") from error
+            raise StorageFull("There is no room left in the storage for this file.") from error
         raise StorageFailed("The storage does not take this file.") from error
 
 

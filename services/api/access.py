@@ -1,13 +1,14 @@
 """Who may call what. Every route declares its roles; a route that does not, does not start."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
+from fastapi.responses import Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security import HTTPBearer
 
@@ -15,6 +16,7 @@ from chassis.database import Database
 from chassis.errors import Contended, Forbidden, Unauthenticated, Unavailable
 from chassis.identity import USER_TOKEN_S, Principal
 from contracts.users import Role
+from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.limits import UserLimits
 from services.api.tokens import Tokens
 
@@ -134,6 +136,9 @@ class SignedIn(Access, HTTPBearer):
         HTTPBearer.__init__(self, scheme_name="HTTPBearer")
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+        checked: Principal | None = request.scope["state"].get("principal")
+        if checked is not None:  # by AccessFirstRoute, with this same object
+            return checked
         guard: Guard = request.app.state.guard
         principal = await guard.admitted(request.headers.get("authorization"))
         if principal.role not in self.roles:
@@ -147,6 +152,22 @@ class Public(Access):
 
     async def __call__(self) -> None:
         return None
+
+
+class AccessFirstRoute(APIRoute):
+    """Check the caller before the body is read. FastAPI reads the body before it resolves dependencies."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        access = declared_access(self)
+        if self.body_field is None or not isinstance(access, SignedIn):
+            return handler  # the route reads no body, or reads it by hand after its dependencies
+
+        async def checked(request: Request) -> Response:
+            request.scope["state"]["principal"] = await access(request)
+            return await handler(request)
+
+        return checked
 
 
 def allow(*roles: Role) -> Any:
@@ -164,14 +185,22 @@ def declared_access(route: APIRoute) -> Access | None:
 
 
 def require_declared_access(app: FastAPI) -> None:
-    """Raise ``RuntimeError`` naming every published route of ``app`` that does not say who may call it."""
-    open_routes = [
-        f"{sorted(route.methods or ())} {path}"
-        for path, route in published_routes(app)
-        if declared_access(route) is None
-    ]
-    if open_routes:
-        raise RuntimeError(f"routes without declared roles: {', '.join(open_routes)}")
+    """Raise ``RuntimeError`` naming every published route of ``app`` that does not say who may call it.
+
+    Also for a route that reads more than ``MAX_UNAUTHENTICATED_BODY`` before it knows who calls.
+    """
+    routes = [(f"{sorted(route.methods or ())} {path}", route) for path, route in published_routes(app)]
+    if undeclared := [name for name, route in routes if declared_access(route) is None]:
+        raise RuntimeError(f"routes without declared roles: {', '.join(undeclared)}")
+    if unchecked := [name for name, route in routes if not _is_checked_before_its_body(route)]:
+        raise RuntimeError(f"routes that read a body before they know the caller: {', '.join(unchecked)}")
+
+
+def _is_checked_before_its_body(route: APIRoute) -> bool:
+    access = declared_access(route)
+    if access is not None and access.public and (route.methods or set()) - {"GET"}:
+        return route.max_body_size is not None and route.max_body_size <= MAX_UNAUTHENTICATED_BODY
+    return route.body_field is None or isinstance(route, AccessFirstRoute)
 
 
 def published_routes(app: FastAPI) -> list[tuple[str, APIRoute]]:

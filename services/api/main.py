@@ -19,6 +19,7 @@ from services.api.access import AccessChanges, Guard
 from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
+from services.api.body_limits import too_large
 from services.api.context import Context
 from services.api.dead_letters import routes as dead_letters
 from services.api.domains import routes as domains
@@ -34,12 +35,14 @@ from services.api.jobs import routes as jobs
 from services.api.limits import Admission, UserLimits
 from services.api.links import Links
 from services.api.listening import listener
+from services.api.long_lists import LongLists
 from services.api.notifications import routes as notifications
 from services.api.past import routes as past
 from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
 from services.api.request_scope import RequestScope
 from services.api.settings import ApiSettings
+from services.api.students import import_routes
 from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
 from services.api.sweep import Sweep
@@ -102,22 +105,19 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.stopping = asyncio.Event()
     app.state.on_stopping = partial(_stop_waiting, app)
     problems.install(app)
+    app.add_exception_handler(413, too_large)
     add_health(app, context.database, lambda: {"bus": context.bus.states()})
     for room in ROUTERS:
         # Not included: every request would be looked up a second time in the router that has its route.
         app.router.routes.extend(room.router.routes)
+    app.router.routes.extend(import_routes.limited(settings.import_max_bytes).routes)
     app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
     access.require_declared_access(app)
     methods.install(app)
     openapi.install(app)
     if settings.frontend_dist is not None:
         app.router.default = Frontend(directory=settings.frontend_dist)
-    app.add_middleware(
-        RequestScope,
-        import_max_bytes=settings.import_max_bytes,
-        is_signed_in=tokens.hold,
-        admission=Admission(settings.requests_at_once),
-    )
+    app.add_middleware(RequestScope, admission=Admission(settings.requests_at_once))
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)
     return app
@@ -152,6 +152,7 @@ def _context(settings: ApiSettings) -> Context:
         storage=Storage(settings.storage_url),
         links=links,
         lists=PolledLists(database, links),
+        long_lists=LongLists(database, at_once=max(1, settings.database_pool_size // 4)),
     )
 
 

@@ -10,9 +10,8 @@ from chassis.database import Connection
 from chassis.errors import NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
-from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.attendance import documents, handlers, sql
 from services.api.attendance.csv_file import attendance_csv
 from services.api.attendance.forms import DriveNumber, mark_of
@@ -21,7 +20,7 @@ from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.drives.forms import json_object
 
-router = APIRouter(prefix="/api/attendance", tags=["attendance"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/attendance", tags=["attendance"])
 
 Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
 Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
@@ -47,9 +46,7 @@ async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who:
 @router.get("/{drive_id}/list", **documents.LIST)
 async def list_attendance(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
     """The students who were marked. Empty for an unknown drive."""
-    async with ctx.database.connection() as connection:
-        rows = await sql.marked(connection, drive_id)
-    return json_response([dict(row) for row in rows])
+    return await ctx.long_lists.array(sql.LIST_JSON, drive_id)
 
 
 @router.post("/{drive_id}/publish", **documents.PUBLISH)

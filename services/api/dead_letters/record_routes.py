@@ -12,13 +12,13 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.jobs import Service
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.dead_letters import documents
 from services.api.dead_letters.view import by, raw_record, whole_record
 
-router = APIRouter(prefix="/undecodable")
+router = APIRouter(route_class=AccessFirstRoute, prefix="/undecodable")
 
 MAX_ID = 2**63 - 1
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]

@@ -10,14 +10,14 @@ from chassis.database import Connection
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.commands import Ask, Asking, Committed, Work, perform
 from services.api.conditional import answered
 from services.api.context import Context, Ctx
 from services.api.domains import documents, handlers
 from services.api.fields import MAX_INTEGER, NOT_BLANK
 
-router = APIRouter(prefix="/api/job-domains", tags=["job domains"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/job-domains", tags=["job domains"])
 
 Head = Annotated[Principal, allow(Role.HEAD)]
 DomainId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]

@@ -14,7 +14,8 @@ from chassis.event_store import NewId
 from chassis.identity import Principal
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
+from services.api.body_limits import MAX_DRIVE_FORM, MAX_PUBLICATION
 from services.api.commands import Ask, Asking, Committed, Work, perform
 from services.api.conditional import answered, tagged
 from services.api.context import Context, Ctx, context_of
@@ -31,7 +32,7 @@ from services.api.drives.forms import changes_of, json_object, new_drive
 from services.api.drives.view import drive_object
 from services.api.fields import MAX_INTEGER, WHOLE
 
-router = APIRouter(prefix="/api/drives", tags=["drives"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["drives"])
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
@@ -57,7 +58,7 @@ async def get_drive(
     return answered(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
 
 
-@router.post("", **documents.CREATE)
+@router.post("", max_body_size=MAX_DRIVE_FORM, **documents.CREATE)
 async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
 
@@ -108,7 +109,7 @@ class Publication(BaseModel):
     )
 
 
-@router.post("/{drive_id}/publish", **documents.PUBLISH)
+@router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **documents.PUBLISH)
 async def publish_drive(
     drive_id: DriveId,
     ctx: Ctx,

@@ -17,7 +17,7 @@ from chassis.responses import json_response
 from contracts.exports import ExportKind
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Asking, Committed, perform
 from services.api.conditional import is_known
 from services.api.context import Context, Ctx
@@ -27,7 +27,7 @@ from services.api.exports.documents import FileWanted, NewExport
 from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, content_disposition, repr_digest
 from services.api.exports.view import export_object, file_name
 
-router = APIRouter(tags=["exports"])
+router = APIRouter(route_class=AccessFirstRoute, tags=["exports"])
 
 # Long enough to follow a redirect; what has begun by then goes on.
 LINK_LIFE = timedelta(minutes=5)

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.context import Context, Ctx
 from services.api.finished_drives import documents, sql
 from services.api.finished_drives.pdf_file import finished_pdf
@@ -22,7 +22,7 @@ from services.api.finished_drives.xlsx_file import XLSX, finished_xlsx
 from services.api.links import Links
 from services.api.presentation import day_text, instant_text
 
-router = APIRouter(prefix="/api/finished-drives", tags=["finished drives"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/finished-drives", tags=["finished drives"])
 
 Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 

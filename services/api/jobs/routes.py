@@ -18,14 +18,14 @@ from chassis.jobs import job_of
 from chassis.responses import json_response
 from contracts.jobs import Job, State
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.exports import handlers
 from services.api.jobs import documents, sql
 from services.api.presentation import instant_text
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/jobs", tags=["jobs"])
 
 SEES_ALL = {Role.HEAD, Role.COORDINATOR}
 # So that proxies between do not take silence for death.

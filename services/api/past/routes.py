@@ -14,7 +14,7 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.drives import DrivePublished
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.context import Context, Ctx
 from services.api.fields import MAX_INTEGER
 from services.api.past import documents, sql
@@ -24,7 +24,7 @@ from services.api.past.moment import WITHIN_A_MILLISECOND, At
 from services.api.past.view import change_object, criteria_object, evaluation_object, record_of, summed_up, verdicts
 from services.api.presentation import decimal_text, instant_text
 
-router = APIRouter(prefix="/api", tags=["the past"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["the past"])
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 MARKS = ("tenth_percent", "twelfth_percent", "cgpa")

@@ -12,13 +12,13 @@ from chassis.event_store import NewId, fresh_ids
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Committed, asking_of, perform
 from services.api.context import Ctx, context_of
 from services.api.presentation import decimal_text, instant_text
 from services.api.registrations import documents, handlers, sql
 
-router = APIRouter(prefix="/api/registrations", tags=["registrations"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/registrations", tags=["registrations"])
 
 DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Student = Annotated[Principal, allow(Role.STUDENT)]
@@ -64,9 +64,7 @@ async def list_registrations(
     drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD, Role.STAFF)]
 ) -> Response:
     """Everyone registered for the drive, in the order of registering. Empty for an unknown drive."""
-    async with ctx.database.connection() as connection:
-        found = await sql.list_json(connection, drive_id)
-    return Response(found, media_type="application/json")
+    return await ctx.long_lists.array(sql.LIST, drive_id)
 
 
 def _registered(row: asyncpg.Record, drive_id: int, who: Principal) -> dict[str, Any]:

@@ -11,21 +11,18 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database import Connection
+from services.api.long_lists import instant, rows_as_json
 
 REGISTER = "SELECT outcome, registration_id, registered_at FROM register($1, $2, $3, $4)"
 
 CHECK = "SELECT EXISTS (SELECT FROM registrations WHERE drive_id = $1 AND student_id = $2)"
 
-# The database writes the JSON: a drive may have a million registrations, and made of rows here they would hold up
-# every other request of the process. Times as `presentation.instant_text` writes them.
-LIST = """
-SELECT coalesce(json_agg(json_build_object(
-           'registration_id', r.registration_id, 'drive_id', r.drive_id, 'student_id', r.student_id,
-           'registered_at', to_char(r.registered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-           'name', u.name, 'email', u.email) ORDER BY r.registration_id), '[]')::text
+LIST = rows_as_json(
+    f"""
+SELECT r.registration_id, r.drive_id, r.student_id, {instant("r.registered_at")} AS registered_at, u.name, u.email
   FROM registrations r LEFT JOIN users u ON u.user_id = r.student_id
- WHERE r.drive_id = $1
-"""
+ WHERE r.drive_id = $1 ORDER BY r.registration_id"""  # noqa: S608
+)
 
 MINE = """
 SELECT r.registration_id, r.drive_id, r.student_id, r.registered_at, d.company_name, d.job_title, d.job_description,
@@ -49,11 +46,6 @@ async def register(
 
 async def is_registered(connection: Connection, drive_id: int, student_id: int) -> bool:
     return bool(await connection.fetchval(CHECK, drive_id, student_id))
-
-
-async def list_json(connection: Connection, drive_id: int) -> str:
-    """A JSON array in the order of registering; empty for an unknown drive."""
-    return str(await connection.fetchval(LIST, drive_id))
 
 
 async def of_student(connection: Connection, student_id: int) -> list[asyncpg.Record]:

@@ -1,5 +1,6 @@
 """A file of students over HTTP."""
 
+import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -16,16 +17,23 @@ from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.students import documents, import_handlers
 from services.api.students.student_file import StudentFile
 
-router = APIRouter()
+router = APIRouter(route_class=AccessFirstRoute)
 
 IN_MEMORY_BYTES = 1024 * 1024
 RAW_TYPES = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+
+
+def limited(max_body_size: int) -> APIRouter:
+    """The route with the limit that the settings name."""
+    outer = APIRouter(prefix="/api/students", tags=["students"], max_body_size=max_body_size)
+    outer.include_router(router)
+    return outer
 
 
 @router.post("/import", **documents.IMPORT)
@@ -70,7 +78,7 @@ async def _uploaded(request: Request) -> AsyncIterator[StudentFile]:
     elif type_ in RAW_TYPES:
         with tempfile.TemporaryFile() as content:
             async for part in request.stream():
-                content.write(part)
+                await asyncio.to_thread(content.write, part)
             yield StudentFile(content, "", {})
     else:
         raise Invalid("Send the file as a form (multipart/form-data), or its bytes as text/csv.", status=415)

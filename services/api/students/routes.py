@@ -11,19 +11,18 @@ from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.fields import MAX_INTEGER, NO_NUL
-from services.api.students import documents, handlers, import_routes, sql
+from services.api.students import documents, handlers, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
 from services.api.students.forms import NewStudent, RevisedRecord
 from services.api.students.view import student_object
 from services.api.users import sql as users
 from services.api.users.passwords import hash_password
 
-router = APIRouter(prefix="/api/students", tags=["students"])
-router.include_router(import_routes.router)
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/students", tags=["students"])
 
 StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]

@@ -13,7 +13,8 @@ from chassis.event_store import NewId
 from chassis.identity import Principal, issue_user_token
 from chassis.responses import json_response
 from contracts.users import Role, UserCreated
-from services.api.access import ANYONE, PUBLIC, allow
+from services.api.access import ANYONE, PUBLIC, AccessFirstRoute, allow
+from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.fields import EMAIL, MAX_INTEGER, NO_NUL, NOT_BLANK
@@ -22,7 +23,7 @@ from services.api.users import documents, handlers, sql
 from services.api.users.passwords import digest_of, hash_password, is_password
 from services.api.users.throttle import Throttle
 
-router = APIRouter(tags=["users"])
+router = APIRouter(route_class=AccessFirstRoute, tags=["users"])
 
 Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
 Email = Annotated[str, Field(max_length=320, pattern=EMAIL)]
@@ -37,7 +38,7 @@ class Login(BaseModel):
 ACCEPTED, REFUSED = telemetry.LOGINS.labels("accepted"), telemetry.LOGINS.labels("refused")
 
 
-@router.post("/api/auth/login", dependencies=[PUBLIC], **documents.LOGIN)
+@router.post("/api/auth/login", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **documents.LOGIN)
 async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
     """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many."""
     throttle: Throttle = request.app.state.throttle
