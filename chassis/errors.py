@@ -18,6 +18,13 @@ class Invalid(Refused):
         self.errors = errors or []
 
 
+class PageGone(Refused):
+    """The row that a page begins after was deleted: HTTP 410. The caller starts again from the first page."""
+
+    def __init__(self) -> None:
+        super().__init__("The entry that this page begins after has been deleted. Start again from the first page.")
+
+
 class Forbidden(Refused):
     """This caller may not do this: HTTP 403."""
 

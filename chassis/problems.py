@@ -18,6 +18,7 @@ from chassis.errors import (
     NotFound,
     OutcomeUnknown,
     Overloaded,
+    PageGone,
     Refused,
     StorageFailed,
     StorageFull,
@@ -155,7 +156,7 @@ def _bug(request: Request, error: Exception) -> Response:
     return problem(500, "Something went wrong on our side. It has been logged.")
 
 
-_STATUS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Unauthenticated: 401}
+_STATUS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Unauthenticated: 401, PageGone: 410}
 
 _ANSWERS = {
     Refused: _refused,

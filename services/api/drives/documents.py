@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from services.api.documents import Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
-from services.api.fields import NO_NUL, NOT_BLANK, decimal_schema
+from services.api.fields import MAX_INTEGER, NO_NUL, NOT_BLANK, decimal_schema
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
 
@@ -114,6 +114,16 @@ class RevisedDrive(Posting):
     job_title: Title = Field(default="", examples=["SDE"])
 
 
+class Publication(BaseModel):
+    """Whom to select: students' user ids; left out or null: everyone eligible."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    selected_students: Annotated[list[Annotated[int, Field(ge=1, le=MAX_INTEGER)]], Field(min_length=1)] | None = Field(
+        default=None, examples=[[1001, 1004]]
+    )
+
+
 FORMS: list[JsonValue] = [
     {"company_name": "Acme", "job_title": "SDE", "interview_date": DAY, "min_cgpa": "7.5", "auto_calc": "true"}
 ]
@@ -168,6 +178,7 @@ PUBLISH = documented(
     },
     says=ACCEPTED,
     job=True,
+    **bodies({"application/json": Publication}, required=False),
 )
 TRIGGER = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="Asked for.", job=True)
 STOP = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="The drive is in its attendance phase.")

@@ -24,6 +24,7 @@ from services.api.drives.decider import (
     decide,
     fold,
 )
+from services.api.drives.publication import SelectedStudents
 from services.api.polled_lists import tell_changed
 
 SHOWN_IDS = 10
@@ -61,21 +62,21 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 
 
 async def publish_listed(
-    connection: Connection, drive_id: int, published_by: int, student_ids: list[int], cause: Cause, new_id: NewId
+    connection: Connection, drive_id: int, published_by: int, selected: SelectedStudents, cause: Cause, new_id: NewId
 ) -> Done:
     """Publish with exactly these students. Raises ``Invalid`` naming those who are not eligible."""
     drive = await _load(connection, drive_id)
     decide(drive, PublishDrive(drive_id, published_by))  # refuse before looking at the list
-    student_ids = sorted(set(student_ids))
-    if wrong := sorted(await sql.not_eligible(connection, drive_id, student_ids)):
-        shown = ", ".join(str(id_) for id_ in wrong[:SHOWN_IDS])
+    count, first = await sql.not_eligible(connection, drive_id, selected.array, shown=SHOWN_IDS)
+    if count:
+        shown = ", ".join(str(id_) for id_ in first)
         raise Invalid(
-            f"{len(wrong)} of the selected students are not eligible for this drive: {shown}"
-            f"{' and more' if len(wrong) > SHOWN_IDS else ''}",
-            errors=[{"student_id": id_} for id_ in wrong[:SHOWN_IDS]],
+            f"{count} of the selected students are not eligible for this drive: {shown}"
+            f"{' and more' if count > SHOWN_IDS else ''}",
+            errors=[{"student_id": id_} for id_ in first],
         )
     try:
-        requested = await sql.keep_list(connection, drive_id, drive.version + 1, student_ids)
+        requested = await sql.keep_list(connection, drive_id, drive.version + 1, selected.array)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"another list is version {drive.version + 1} of drive {drive_id} already") from error
     events = decide(drive, PublishDrive(drive_id, published_by, requested))

@@ -1,12 +1,12 @@
 """Drives over HTTP."""
 
+import asyncio
 import hashlib
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
 
 from chassis.database import Connection
 from chassis.errors import NotFound, Unavailable
@@ -29,8 +29,9 @@ from services.api.drives.decider import (
     StopRegistrations,
 )
 from services.api.drives.forms import changes_of, json_object, new_drive
+from services.api.drives.publication import selected_students
 from services.api.drives.view import drive_object
-from services.api.fields import MAX_INTEGER, WHOLE
+from services.api.fields import MAX_INTEGER
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["drives"])
 
@@ -80,7 +81,7 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
 
     fingerprint = asked.posting.model_dump(mode="json") | {
         "auto_publish": asked.auto_publish,
-        "pdf": hashlib.sha256(asked.pdf.content).hexdigest() if asked.pdf else None,
+        "pdf": await asyncio.to_thread(_sha256, asked.pdf.content) if asked.pdf else None,
     }
     try:
         return await _changing(ctx, who, ask, fingerprint, work)
@@ -101,32 +102,24 @@ async def revise_drive(
     return await _perform(ctx, who, ask, ReviseDrive(drive_id, changes_of(fields)), fields)
 
 
-class Publication(BaseModel):
-    """Whom to select: students' user ids; none: everyone eligible."""
-
-    selected_students: list[Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]] | None = Field(
-        default=None, examples=[[1001, 1004]]
-    )
-
-
 @router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **documents.PUBLISH)
 async def publish_drive(
     drive_id: DriveId,
+    request: Request,
     ctx: Ctx,
     ask: Ask,
     who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)],
-    body: Annotated[Publication | None, Body()] = None,
 ) -> Response:
     """Publish, or publish again. 422 when a selected student is not eligible; then nothing changes."""
-    selected = body.selected_students if body else None
-    if not selected:
+    selected = await selected_students(request)
+    if selected is None:
         return await _perform(ctx, who, ask, PublishDrive(drive_id, who.user_id), {})
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         done = await handlers.publish_listed(connection, drive_id, who.user_id, selected, ask.cause(who), new_id)
         return await _committed(ctx, connection, drive_id, done)
 
-    return await _changing(ctx, who, ask, {"selected_students": selected}, work)
+    return await _changing(ctx, who, ask, {"selected_students": selected.digest}, work)
 
 
 @router.post("/{drive_id}/trigger-eligibility", **documents.TRIGGER)
@@ -157,6 +150,10 @@ async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Pri
     if row is not None:
         await pdf_files.forget(ctx.storage, row["pdf_path"])
     return answer
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 async def _perform(
