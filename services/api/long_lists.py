@@ -65,8 +65,9 @@ class LongLists:
     def __init__(self, database: Database, *, at_once: int) -> None:
         """``at_once``: connections of the pool that lists may use at the same time."""
         self._database = database
+        self.at_once = at_once
+        self.open = 0  # lists being sent
         self._turns = asyncio.Semaphore(at_once)
-        self._open = 0
         self._producing: set[asyncio.Task[None]] = set()  # the loop alone keeps no task alive
 
     async def answer(self, produce: Produce) -> StreamingResponse:
@@ -75,9 +76,9 @@ class LongLists:
         Raises ``Overloaded`` when too many lists are being sent, and what ``produce`` raises before its first byte.
         After that, an error aborts the connection to the client.
         """
-        if self._open >= MAX_OPEN:
+        if self.open >= MAX_OPEN:
             raise Overloaded("Too many long lists are being read right now. Please try again.")
-        self._open += 1
+        self.open += 1
         spool = Spool()
         producing = asyncio.create_task(self._fill(spool, produce))
         self._producing.add(producing)
@@ -120,7 +121,7 @@ class LongLists:
     def _close(self, spool: Spool, producing: "asyncio.Task[None]") -> None:
         producing.cancel()
         spool.close()
-        self._open -= 1
+        self.open -= 1
 
 
 class _SpooledResponse(StreamingResponse):

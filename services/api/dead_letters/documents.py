@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.jobs import Kind, Service, State
-from services.api.documents import Count, Document, Instant, JobBrief, documented
+from services.api.documents import PAGE_GONE, Count, Document, Instant, JobBrief, documented
 from services.api.fields import NO_NUL, NOT_BLANK
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
@@ -147,7 +147,7 @@ NO_RECORD = {404: "There is no such record."}
 NOT_DEAD = {409: "This job is not dead (any more): it is succeeded, and was redriven by user 17."}
 NOT_OPEN = {409: "Somebody has dealt with this record already."}
 
-LIST = documented(list[Letter], says="Newest first.", example=[LETTER])
+LIST = documented(list[Letter], PAGE_GONE, says="Newest first.", example=[LETTER])
 SHOW = documented(WholeLetter, NO_LETTER, says="With its event.", example=LETTER | {"event": EVENT, "history": []})
 REDRIVE = documented(LetterAndJob, NO_LETTER | NOT_DEAD, says="It has ended.", job=True)
 REDRIVE_ALL = documented(Redriven, says="Queued anew.", example={"redriven": 12, "left": 0})

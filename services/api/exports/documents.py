@@ -6,7 +6,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from contracts.exports import ExportFormat, ExportKind
-from services.api.documents import Document, Instant, JobBrief, documented
+from services.api.documents import PAGE_GONE, Document, Instant, JobBrief, documented
 from services.api.fields import MAX_INTEGER, WHOLE
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
@@ -82,7 +82,7 @@ _CONTENT = {
 _PART = {"Content-Range": {"description": "Which bytes, of how many.", "schema": {"type": "string"}}}
 
 CREATE = documented(ExportAndJob, {**NO_DRIVE, **COLUMNS}, says="The finished export.", job=True)
-LIST = documented(list[Export], says="Exports, newest first.")
+LIST = documented(list[Export], PAGE_GONE, says="Exports, newest first.")
 GET = documented(Export, NO_EXPORT, says="The export as it stands.")
 FILE: dict[str, Any] = {
     "response_class": StreamingResponse,

@@ -1,7 +1,7 @@
 """What the routes of jobs answer."""
 
 from contracts.jobs import Job
-from services.api.documents import documented
+from services.api.documents import PAGE_GONE, documented
 
 JOB = {
     "id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10",
@@ -22,7 +22,7 @@ JOB = {
 }
 NO_JOB = {404: "There is no such job."}
 
-LIST = documented(list[Job], says="Jobs, newest first.", example=[JOB])
+LIST = documented(list[Job], PAGE_GONE, says="Jobs, newest first.", example=[JOB])
 GET = documented(Job, NO_JOB, says="The job as it stands.", example=JOB)
 CANCEL = documented(
     Job,
