@@ -19,6 +19,7 @@ from tests.enrolment import DRIVE
 from tests.system import bearer
 
 KIB, MIB = 1024, 1024 * 1024
+LIMITS = {"/api/drives": 27 * MIB, "/api/drives/1/publish": 16 * MIB, "/api/students/import": 512 * MIB}
 PLACES = {
     "{drive_id}": "1", "{student_id}": "1", "{student_id:int}": "1", "{user_id}": "1", "{domain_id}": "1",
     "{notification_id}": "1", "{record_id}": "1",
@@ -64,19 +65,15 @@ async def answered(
     return sent[0]["status"], orjson.loads(content) if content else {}
 
 
-LARGE = [{"content-length": "27000000"}, {"transfer-encoding": "chunked"}, {"content-length": "100"}]
-
-
-@pytest.mark.parametrize("length", LARGE)
-async def test_no_body_is_read_of_a_caller_who_may_not_call(api: Api, length: dict[str, str]) -> None:
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_no_body_is_read_of_a_caller_who_may_not_call(api: Api, chunked: bool) -> None:
     walked = 0
     for method, path, access in with_bodies(api):
         for type_ in ("application/json", "multipart/form-data; boundary=x"):
+            length = (
+                {"transfer-encoding": "chunked"} if chunked else {"content-length": str(LIMITS.get(path, MAX_BODY))}
+            )
             headers = length | {"content-type": type_}
-            if path not in ("/api/drives", "/api/students/import", "/api/drives/1/publish"):
-                headers["content-length"] = str(min(int(headers.get("content-length", 0)), MAX_BODY))
-                if "transfer-encoding" in length:
-                    del headers["content-length"]
             assert (await answered(api, method, path, headers))[0] == 401, (method, path)
             bad = headers | {"authorization": "Bearer nonsense"}
             assert (await answered(api, method, path, bad))[0] == 401, (method, path)
@@ -90,9 +87,6 @@ async def test_no_body_is_read_of_a_caller_who_may_not_call(api: Api, length: di
 async def flood(total: int) -> AsyncIterator[bytes]:
     for _ in range(total // (64 * KIB) + 1):
         yield b"x" * (64 * KIB)
-
-
-LIMITS = {"/api/drives": 27 * MIB, "/api/drives/1/publish": 16 * MIB, "/api/students/import": 512 * MIB}
 
 
 async def test_every_body_has_a_limit(api: Api) -> None:

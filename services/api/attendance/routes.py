@@ -1,5 +1,6 @@
 """Attendance over HTTP."""
 
+import asyncio
 import time
 from typing import Annotated
 
@@ -72,4 +73,5 @@ async def download_csv(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Respons
         rows = await sql.marked(connection, drive_id)
     name = f"attendance-{drive_id}-{time.time_ns() // 1_000_000}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(attendance_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
+    content = await asyncio.to_thread(attendance_csv, rows)
+    return Response(content, headers=headers, media_type="text/csv; charset=utf-8")

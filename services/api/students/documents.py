@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from services.api.documents import Count, Document, TwoPlaces, documented
+from services.api.documents import NO_ROOM, Count, Document, TwoPlaces, documented
 
 
 class Student(Document):
@@ -65,6 +65,7 @@ IMPORT = documented(
         409: "A student of this file was enrolled while it was being imported. Nothing was changed.",
         415: "Send the file as a form (multipart/form-data), or its bytes as text/csv.",
         422: UNUSABLE,
+        **NO_ROOM,
     },
     says="What is in the file, and what was done with it.",
     openapi_extra={
