@@ -30,8 +30,9 @@ class Spool:
         # A thread may still be in the file when its task was cancelled: the descriptor must stay until it is out.
         self._lock = threading.Lock()
 
-    async def write(self, block: bytes) -> None:
-        """Append ``block``. Raises ``OSError`` when the disk is full."""
+    async def write(self, block: bytes | bytearray) -> None:
+        """Append a copy of ``block``. Raises ``OSError`` when the disk is full."""
+        block = bytes(block)  # asyncpg hands out bytearrays
         if self._read == self._written and self._in_memory + len(block) <= IN_MEMORY_BYTES:
             self._blocks.append(block)
             self._in_memory += len(block)

@@ -159,9 +159,10 @@ async def test_publishing_to_very_many_never_blocks_the_loop(
 
     def publish() -> tuple[int, dict[str, Any]]:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=200)
-        connection.request("POST", "/api/drives/1/publish", body, headers)
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        with closing(connection):
+            connection.request("POST", "/api/drives/1/publish", body, headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
 
     async with loop_lag() as lag:
         status, answer = await asyncio.to_thread(publish)
