@@ -14,6 +14,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
+from chassis.content_disposition import content_disposition
 from chassis.errors import NotFound, StorageFailed
 from chassis.uploading import Upload
 
@@ -63,9 +64,9 @@ class Storage:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
     async def write(self, path: str, content: bytes) -> None:
-        """A small file, whole."""
+        """Write a small file, whole. Raises ``StorageFailed``, also when there is a file at ``path`` already."""
         with _refusals():
-            await obstore.put_async(self._store, path, content)
+            await obstore.put_async(self._store, path, content, mode="create", use_multipart=False)
 
     @asynccontextmanager
     async def writing(self, path: str, media_type: str, save_as: str) -> AsyncIterator["Written"]:
@@ -74,7 +75,7 @@ class Storage:
         A bucket keeps ``media_type`` and ``save_as``, and tells them to who comes by a signed link.
         Raises ``StorageFailed`` from a write, or when the block ends.
         """
-        kept = {"Content-Type": media_type, "Content-Disposition": f'attachment; filename="{save_as}"'}
+        kept = {"Content-Type": media_type, "Content-Disposition": content_disposition(save_as)}
         upload = Upload(self._store, path, {} if self._folder else kept)
         try:
             yield Written(upload)

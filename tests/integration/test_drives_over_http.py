@@ -32,7 +32,9 @@ async def test_a_drive_has_every_field_of_the_contract(api: Api) -> None:
     assert answer.status_code == 201
     drive = answer.json()
     assert INSTANT.match(drive.pop("created_at"))
-    assert re.match(r"^/uploads/job-descriptions/\d+-my_job\.pdf\?exp=\d+&sig=[0-9a-f]{64}$", drive.pop("pdf_path"))
+    assert re.match(
+        r"^/uploads/job-descriptions/\d+-[0-9a-f]{32}-my_job\.pdf\?exp=\d+&sig=[0-9a-f]{64}$", drive.pop("pdf_path")
+    )
     assert drive == {
         "drive_id": 1, "company_name": "Acme", "job_title": "SDE", "job_description": "", "domain_id": domain_id,
         "domain_name": "Cloud Computing", "job_domain": "Cloud Computing",

@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from contracts.exports import COLUMNS, ExportKind
-from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, content_disposition, repr_digest
+from chassis.content_disposition import content_disposition
+from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.exporter.columns import columns
 
 ETAG = '"abc"'

@@ -72,7 +72,7 @@ def changes_of(fields: dict[str, Any]) -> dict[str, Any]:
 
     Raises ``Invalid`` (400) for a wrong or unknown field, or when there is none.
     """
-    known = (set(Posting.model_fields) - {"criteria", "pdf_path"}) | set(CRITERIA)
+    known = (set(Posting.model_fields) - {"criteria", "pdf_path", "pdf_name"}) | set(CRITERIA)
     if unknown := sorted(set(fields) - known):
         raise Invalid(f"Unknown fields: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.", status=400)
     if not fields:
@@ -172,9 +172,3 @@ async def _pdf(upload: UploadFile) -> Pdf:
     if PDF_MAGIC not in content[:MAGIC_WITHIN_BYTES]:
         raise Invalid("Only PDF files are allowed: this file is not a PDF.", status=400)
     return Pdf(upload.filename or "drive.pdf", content)
-
-
-def stored_name(original: str, *, at_ms: int) -> str:
-    """``<epoch-ms>-<name>.pdf``, the name with everything but letters, digits, ``. - _`` replaced."""
-    stem = re.sub(r"\.pdf$", "", original.rsplit("/", 1)[-1].rsplit("\\", 1)[-1], flags=re.IGNORECASE)
-    return f"{at_ms}-{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[:100] or 'drive'}.pdf"

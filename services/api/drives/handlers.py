@@ -1,6 +1,7 @@
 """One function per command: load, decide, append. The caller owns the transaction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -54,6 +55,8 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
     if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
         await sql.close_gate(connection, command.drive_id)
     drive = await _load(connection, command.drive_id)
+    if isinstance(command, DeleteDrive):
+        command = replace(command, registered=await sql.count_registered(connection, command.drive_id))
     if isinstance(command, ReviseDrive):
         await _require_domain(connection, command.changes.get("domain_id"))
     events = decide(drive, command)

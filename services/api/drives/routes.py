@@ -9,9 +9,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from chassis.database import Connection
-from chassis.errors import NotFound, Unavailable
+from chassis.errors import NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
+from contracts.drives import DriveDeleted
 from contracts.jobs import Kind
 from contracts.users import Role
 from services.api.access import ANYONE, allow
@@ -64,18 +65,19 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
     400 when a field or the PDF is wrong. The answer shows the drive as committed.
     """
     asked = await new_drive(request)
-    path = await pdf_files.store(ctx.storage, asked.pdf)
-    posting = asked.posting.model_copy(update={"pdf_path": path})
+    pdf = await pdf_files.store(ctx.storage, asked.pdf) if asked.pdf else None
+    posting = asked.posting.model_copy(update={"pdf_path": pdf.path, "pdf_name": pdf.name}) if pdf else asked.posting
 
-    kept = False
+    may_be_committed = False
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
-        nonlocal kept
+        nonlocal may_be_committed
         drive_id, done = await handlers.create(
             connection, posting, who.user_id, auto_publish=asked.auto_publish, cause=ask.cause(who), new_id=new_id
         )
-        kept = True
-        return await _committed(ctx, connection, drive_id, done, status=201)
+        committed = await _committed(ctx, connection, drive_id, done, status=201)
+        may_be_committed = True
+        return committed
 
     fingerprint = asked.posting.model_dump(mode="json") | {
         "auto_publish": asked.auto_publish,
@@ -83,12 +85,11 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
     }
     try:
         return await _changing(ctx, who, ask, fingerprint, work)
-    except Unavailable:
-        kept = True  # whether the drive was committed is not known; a file without a drive is swept up later
-        raise
     finally:
-        if not kept:
-            await pdf_files.forget(ctx.storage, path)
+        # Refused, or another request with this key made the drive: no event names this request's file. Otherwise one
+        # may, even if the commit failed; a file without a drive is deleted by maintenance.
+        if pdf and not may_be_committed:
+            await pdf_files.delete(ctx.storage, pdf.path)
 
 
 @router.patch("/{drive_id}", **documents.REVISE)
@@ -149,12 +150,17 @@ async def stop_registrations(
 @router.delete("/{drive_id}", **documents.DELETE)
 async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Take the drive off every list, with its PDF. Also 200 when there is none."""
-    async with ctx.database.connection() as connection:
-        row = await sql.get(connection, drive_id)
-    said = {"message": "Drive deleted successfully"}
-    answer = await _perform(ctx, who, ask, DeleteDrive(drive_id), {}, said)
-    if row is not None:
-        await pdf_files.forget(ctx.storage, row["pdf_path"])
+    recorded: list[DriveDeleted] = []
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        events, appended = await handlers.handle(connection, DeleteDrive(drive_id), ask.cause(who), new_id)
+        recorded.extend(event for event in events if isinstance(event, DriveDeleted))
+        said = {"message": "Drive deleted successfully"}
+        return await _committed(ctx, connection, drive_id, (events, appended), said)
+
+    answer = await _changing(ctx, who, ask, {}, work)
+    for event in recorded:  # committed by this request; a repeated answer has recorded nothing
+        await pdf_files.delete(ctx.storage, event.pdf_path)
     return answer
 
 

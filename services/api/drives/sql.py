@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 
 from chassis.database import Connection
-from contracts.drives import Requested
+from contracts.drives import DriveCreated, DriveRevised, Requested
 
 NEXT_ID = "SELECT nextval('drive_id_seq')::integer"
 
@@ -32,6 +32,16 @@ ENTER_GATE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration
 # drive that changes is either seen by them, or evaluated after them; and neither makes the other's version wrong.
 TAKE_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
 SHARE_TURN = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
+
+# Index-only scan of registrations_drive_student_unique.
+COUNT_REGISTERED = "SELECT count(*) FROM registrations WHERE drive_id = $1"
+
+# The newest posting that names the file, along event_pdf_path.
+PDF_NAME = f"""
+SELECT data #>> '{{posting,pdf_name}}' FROM es.event
+ WHERE type IN ('{DriveCreated.TYPE}', '{DriveRevised.TYPE}') AND data #>> '{{posting,pdf_path}}' = $1
+ ORDER BY position DESC LIMIT 1
+"""  # noqa: S608
 
 # Of the asked ids, those that are no student who meets the drive's criteria; hash join against the list.
 NOT_ELIGIBLE = """
@@ -64,6 +74,17 @@ async def list_all(connection: Connection, *, with_pending: bool) -> list[asyncp
 
 async def get(connection: Connection, drive_id: int) -> asyncpg.Record | None:
     return await connection.fetchrow(GET, drive_id)
+
+
+async def count_registered(connection: Connection, drive_id: int) -> int:
+    """Return how many students have registered for the drive."""
+    return int(await connection.fetchval(COUNT_REGISTERED, drive_id))
+
+
+async def pdf_name(connection: Connection, pdf_path: str) -> str | None:
+    """Return the name under which the PDF at ``pdf_path`` was uploaded; ``None`` if none was recorded."""
+    name: str | None = await connection.fetchval(PDF_NAME, pdf_path)
+    return name
 
 
 async def lock_evaluation(connection: Connection, drive_id: int) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chassis import problems
+from chassis.content_disposition import content_disposition
 from chassis.database import Connection
 from chassis.errors import NotFound
 from chassis.event_store import NewId
@@ -24,7 +25,7 @@ from services.api.context import Context, Ctx
 from services.api.exports import decider, documents, handlers, sql
 from services.api.exports.decider import SEES_ALL, RequestExport
 from services.api.exports.documents import FileWanted, NewExport
-from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, content_disposition, repr_digest
+from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.api.exports.view import export_object, file_name
 
 router = APIRouter(tags=["exports"])

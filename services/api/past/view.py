@@ -11,6 +11,7 @@ from contracts.drives import (
     Criteria,
     DriveCreated,
     DrivePublished,
+    DriveDeleted,
     DriveRevised,
     EligibilityRequested,
     Posting,
@@ -27,6 +28,7 @@ FACTS: dict[str, dict[str, str]] = {
     EligibilityRequested.TYPE: {"posted": "posted"},
     ReevaluationRequested.TYPE: {"students": "students", "import_id": "import_id"},
     AttendancePublished.TYPE: {"registered": "registered", "present": "present", "absent": "absent"},
+    DriveDeleted.TYPE: {"registered": "registered"},
     EligibilityEvaluated.TYPE: {
         "drive_version": "drive_version",
         "students": "students",
