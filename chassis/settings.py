@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.days import zone_of
 
 
 class ProcessSettings(BaseSettings):
@@ -40,6 +43,22 @@ class ProcessSettings(BaseSettings):
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return url or None
+
+
+class TimeZoneSettings(BaseSettings):
+    """Where the campus is. Mixed into the settings of a process to which days matter."""
+
+    tz: str = Field(default="UTC", description="the campus's time zone, like Asia/Kolkata: its days, and its schedule")
+
+    @field_validator("tz")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        zone_of(name)
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return zone_of(self.tz)
 
 
 class KafkaSettings(BaseSettings):

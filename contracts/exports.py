@@ -20,6 +20,11 @@ class ExportFormat(StrEnum):
     XLSX = "xlsx"
 
 
+MEDIA_TYPES: dict[ExportFormat, str] = {
+    ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
 _PERSON = ("student_id", "roll_number", "name", "email", "branch", "batch_year")
 _MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "active_backlogs")
 _DRIVE = ("drive_id", "company_name", "job_title")

@@ -6,14 +6,14 @@ from typing import Literal, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
-from chassis.settings import ProcessSettings
+from chassis.settings import ProcessSettings, TimeZoneSettings
 
 ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
 
 HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
 
-class ApiSettings(ProcessSettings):
+class ApiSettings(ProcessSettings, TimeZoneSettings):
     port: int = Field(default=5000, ge=1, le=65535, description="port to listen on")
     database_pool_size: int = Field(default=20, ge=1, le=200, description="connections this process may hold")
     jwt_secret: SecretStr = Field(min_length=32, description="signs sign-in tokens and links; at least 32 characters")

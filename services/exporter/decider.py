@@ -8,11 +8,6 @@ from uuid import UUID
 from contracts.exports import ExportCompleted, ExportFailed, ExportFormat, ExportRequested
 from contracts.files import export_path
 
-MEDIA_TYPES = {
-    ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
-    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Made:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -16,32 +17,39 @@ from chassis.jobs import Claim
 from chassis.progress import Progress
 from chassis.storage import Storage
 from chassis.work import Handle, LongWork, Outcome
-from contracts.exports import ExportFormat, ExportRequested
+from contracts.exports import MEDIA_TYPES, ExportRequested
 from contracts.files import export_path
 from contracts.message import Event
-from services.exporter import csv_file, decider, sql, xlsx_file
+from services.exporter import decider, files, sql
 from services.exporter.decider import Made
-
-FILES = {ExportFormat.CSV: csv_file.write, ExportFormat.XLSX: xlsx_file.write}
 
 log = structlog.get_logger()
 
 
-def work(storage: Storage, *, tries: int, kept_s: float) -> LongWork:
-    """``tries`` times a file is begun while the storage refuses it; it can be downloaded for ``kept_s``."""
-    return LongWork(prepare=partial(prepare, storage, tries, timedelta(seconds=kept_s)), failed=failed)
+def work(storage: Storage, *, tries: int, kept_s: float, zone: ZoneInfo) -> LongWork:
+    """``tries`` times a file is begun while the storage refuses it; it can be downloaded for ``kept_s``.
+
+    ``zone``: of the moments in XLSX files.
+    """
+    return LongWork(prepare=partial(prepare, storage, zone, tries, timedelta(seconds=kept_s)), failed=failed)
 
 
 @asynccontextmanager
 async def prepare(
-    storage: Storage, tries: int, kept: timedelta, database: Database, claimed: Claim, progress: Progress
+    storage: Storage,
+    zone: ZoneInfo,
+    tries: int,
+    kept: timedelta,
+    database: Database,
+    claimed: Claim,
+    progress: Progress,
 ) -> AsyncIterator[Handle]:
     """The whole file under a name that nobody knows yet; the handle makes it known.
 
     When that does not come to pass the file is deleted. Raises ``Refused`` when the storage will not have it.
     """
     asked = request_of(claimed)
-    making = partial(_make, storage, database, claimed.fence, asked, progress)
+    making = partial(_make, storage, zone, database, claimed.fence, asked, progress)
     made = await _while_storage_refuses(making, tries)
     try:
         async with database.connection() as connection:  # by itself: the effect takes the stream before the job
@@ -71,18 +79,20 @@ def request_of(claimed: Claim) -> ExportRequested:
     return claimed.event
 
 
-async def _make(storage: Storage, database: Database, fence: int, asked: ExportRequested, progress: Progress) -> Made:
+async def _make(
+    storage: Storage, zone: ZoneInfo, database: Database, fence: int, asked: ExportRequested, progress: Progress
+) -> Made:
     for left in decider.earlier_paths(asked.export_id, asked.format, fence):
         await storage.delete(left)
     path = export_path(asked.export_id, asked.format, fence)
     async with (
-        storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file,
+        storage.writing(path, MEDIA_TYPES[asked.format], decider.save_as(asked)) as file,
         database.transaction(isolation="repeatable_read", readonly=True) as connection,
     ):
         snapshot, pid = await sql.begin(connection)
         progress.measure = partial(sql.rows_copied, pid=pid)
         try:
-            rows = await FILES[asked.format](connection, asked, file)
+            rows = await files.write(connection, asked, file, zone)
         finally:
             progress.measure = None  # the connection may be another export's next
     telemetry.EXPORT_ROWS.labels(asked.kind, asked.format).inc(rows)

@@ -19,5 +19,5 @@ def create_app(settings: ExporterSettings) -> FastAPI:
         telemetry.EXPORT_ROWS.labels(kind, format_)
         telemetry.EXPORT_BYTES.labels(kind, format_)
     storage = Storage(settings.storage_url)
-    work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s)
+    work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s, zone=settings.zone)
     return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, check=storage.check)

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from chassis.settings import ServiceSettings, TimeZoneSettings
 
 
-class ExporterSettings(ServiceSettings):
+class ExporterSettings(ServiceSettings, TimeZoneSettings):
     port: int = Field(default=5002, ge=1, le=65535, description="port to listen on")
     storage_url: str = Field(
         description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"

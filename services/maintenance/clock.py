@@ -92,7 +92,7 @@ class Clock:
 
 def clocks(settings: MaintenanceSettings, database: Database, notifier: Notifier) -> Sequence[Background]:
     """The schedule's, and that of changed data if there is to be one."""
-    cron = Cron(settings.materialized_view_refresh_interval, schedule.zone_of(settings.tz))
+    cron = Cron(settings.materialized_view_refresh_interval, settings.zone)
     made = [Clock(database, notifier, cron, RefreshCause.SCHEDULE).run]
     if settings.refresh_after_change_s:
         every = Every(settings.refresh_after_change_s)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
@@ -108,14 +108,6 @@ def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
 def refresh_id(cause: RefreshCause, slot: datetime) -> UUID:
     """The id of the refresh that ``slot`` asks for: the same on every replica, and for every way to write the slot."""
     return uuid5(NAMESPACE, f"{cause}/{slot.astimezone(UTC).isoformat()}")
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """Raises ``ValueError`` for a name that is no time zone."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is not a time zone. They are named like Asia/Kolkata or UTC") from error
 
 
 def _where(expression: str, reason: str) -> str:

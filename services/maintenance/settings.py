@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-from chassis.settings import ServiceSettings
+from chassis.settings import ServiceSettings, TimeZoneSettings
 from services.maintenance import schedule
 
 
@@ -55,7 +55,7 @@ class ExpirySettings(BaseSettings):
         return timedelta(days=self.jobs_kept_days)
 
 
-class MaintenanceSettings(ServiceSettings, ExpirySettings):
+class MaintenanceSettings(ServiceSettings, ExpirySettings, TimeZoneSettings):
     port: int = Field(default=5003, ge=1, le=65535, description="port to listen on")
     storage_url: str = Field(
         description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
@@ -64,7 +64,6 @@ class MaintenanceSettings(ServiceSettings, ExpirySettings):
         default="0 * * * *",
         description="when the views are refreshed: cron, minute hour day-of-month month day-of-week",
     )
-    tz: str = Field(default="UTC", description="the time zone that the schedule is meant in, like Asia/Kolkata")
     refresh_after_change_s: float = Field(
         default=60.0,
         ge=0,
@@ -76,9 +75,3 @@ class MaintenanceSettings(ServiceSettings, ExpirySettings):
     def _is_a_schedule(cls, expression: str) -> str:
         schedule.Cron(expression, ZoneInfo("UTC"))
         return expression
-
-    @field_validator("tz")
-    @classmethod
-    def _is_a_zone(cls, name: str) -> str:
-        schedule.zone_of(name)
-        return name

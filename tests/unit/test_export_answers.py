@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from contracts.exports import COLUMNS, ExportKind
 from chassis.content_disposition import content_disposition
+from contracts.exports import COLUMNS, ExportKind
 from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.exporter.columns import columns
 

@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from chassis.days import zone_of
 from chassis.settings import load
 from contracts.maintenance import RefreshCause
-from services.maintenance.schedule import MISSED_AFTER, Cron, Every, due, refresh_id, zone_of
+from services.maintenance.schedule import MISSED_AFTER, Cron, Every, due, refresh_id
 from services.maintenance.settings import MaintenanceSettings
 
 BERLIN = ZoneInfo("Europe/Berlin")  # 2026-03-29 02:00 becomes 03:00, 2026-10-25 03:00 becomes 02:00

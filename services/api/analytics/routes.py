@@ -72,15 +72,15 @@ class Asked:
         if_modified_since: Annotated[str | None, Header()] = None,
     ) -> None:
         self._ctx: Context = ctx
-        self._window = Window(days, drive_id)
+        self._window = Window(days, drive_id, ctx.settings.zone)
         self._validators = (if_none_match, if_modified_since)
 
     async def answer(self, read: Callable[[Connection, datetime, Window], Awaitable[Any]]) -> Response:
         """What ``read`` makes of the views at one moment, or 304 when the caller has it."""
         async with self._ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
             moment = await sql.as_of(connection)
-            headers = freshness.headers(moment)
-            if freshness.is_known(moment, *self._validators):
+            headers = freshness.headers(moment, self._window.zone)
+            if freshness.is_known(moment, self._window.zone, *self._validators):
                 return Response(status_code=304, headers=headers)
             return json_response(await read(connection, moment, self._window), headers=headers)
 

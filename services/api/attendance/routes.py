@@ -3,9 +3,10 @@
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from chassis.content_disposition import content_disposition
 from chassis.database import Connection
 from chassis.errors import NotFound
 from chassis.event_store import NewId
@@ -67,12 +68,17 @@ async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -
 
 
 @router.get("/{drive_id}/download-csv", **documents.CSV)
-async def download_csv(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
+async def download_csv(
+    drive_id: DriveNumber,
+    ctx: Ctx,
+    _who: Reader,
+    bom: Annotated[bool, Query(description="begin with a byte order mark, so that Excel reads UTF-8")] = False,
+) -> Response:
     """The marks as a CSV file."""
     async with ctx.database.connection() as connection:
         if await drives.get(connection, drive_id) is None:
             raise NotFound("Drive not found")
-        rows = await sql.marked(connection, drive_id)
+        content = await attendance_csv(connection, drive_id, byte_order_mark=bom)
     name = f"attendance-{drive_id}-{time.time_ns() // 1_000_000}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(attendance_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
+    headers = {"Content-Disposition": content_disposition(name)}
+    return Response(content, headers=headers, media_type="text/csv; charset=utf-8")

@@ -15,7 +15,7 @@ from chassis.errors import NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
-from contracts.exports import ExportKind
+from contracts.exports import MEDIA_TYPES, ExportFormat, ExportKind
 from contracts.jobs import Kind
 from contracts.users import Role
 from services.api.access import allow
@@ -32,10 +32,6 @@ router = APIRouter(tags=["exports"])
 
 # Long enough to follow a redirect; what has begun by then goes on.
 LINK_LIFE = timedelta(minutes=5)
-MEDIA_TYPES = {
-    "csv": "text/csv; charset=utf-8; header=present",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
 
 Staff = Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)]
 
@@ -116,7 +112,7 @@ async def _streamed(
 ) -> StreamingResponse:
     chunks = await ctx.storage.stream(row["path"], span.start, span.end)
     headers = {**headers, "Content-Length": str(span.length)}
-    return StreamingResponse(chunks, status, headers, MEDIA_TYPES[row["format"]])
+    return StreamingResponse(chunks, status, headers, MEDIA_TYPES[ExportFormat(row["format"])])
 
 
 async def _request(

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from chassis import notify
@@ -44,10 +44,21 @@ async def register(drive_id: DriveId, request: Request, who: Student) -> Respons
 
 
 @router.get("/mine", **documents.MINE)
-async def mine(ctx: Ctx, who: Student) -> Response:
-    """The caller's registrations with their drives, newest first."""
-    async with ctx.database.connection() as connection:
+async def mine(
+    ctx: Ctx,
+    who: Student,
+    deleted: Annotated[bool, Query(description="also those for drives that were deleted since")] = False,
+) -> Response:
+    """The caller's registrations with their drives, newest first.
+
+    With ``deleted=true`` those for drives that were deleted since stay in the list, with their ``deleted_at`` and the
+    drive as it was then.
+    """
+    async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         rows = await sql.of_student(connection, who.user_id)
+        if deleted:
+            rows += await sql.of_student_deleted(connection, who.user_id)
+    rows.sort(key=lambda row: (row["registered_at"], row["registration_id"]), reverse=True)
     return json_response([_with_drive(row) for row in rows])
 
 
@@ -93,4 +104,5 @@ def _with_drive(row: asyncpg.Record) -> dict[str, Any]:
         "min_12th": decimal_text(row["min_12th"]),
         "max_backlogs": row["max_backlogs"],
         "attendance_published": row["attendance_published"],
+        "deleted_at": instant_text(row["deleted_at"]),
     }

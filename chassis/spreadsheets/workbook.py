@@ -1,28 +1,19 @@
-"""An export as XLSX: COPY makes the rows of the sheets, this puts them into a package as they come.
+"""The package of an XLSX file: COPY makes the rows of the sheets, this puts them into a package as they come.
 
 A library would hold the rows (or a second copy of the file on a local disk) and take a minute of Python for a million;
 here a chunk is compressed, handed on and forgotten. Nothing in the package tells the time, so that the same rows give
 the same bytes. Source: ECMA-376 parts 1 and 2; zipfile's default timestamp is 1980-01-01.
 """
 
-import asyncio
 import zipfile
-from collections.abc import Callable, Iterable
-from contextlib import closing
-from functools import partial
+from collections.abc import Sequence
 from typing import IO, Any
 from xml.sax.saxutils import escape
-
-from chassis.database import Connection
-from chassis.storage import Written
-from contracts.exports import ExportRequested
-from services.exporter.sql import copy, xlsx_query
 
 # What a sheet may have at most, its header included; and less than a member of a package may have without Zip64.
 ROWS_A_SHEET = 1_048_576
 BYTES_A_SHEET = 1_500_000_000
 COMPRESSION = 3
-BLOCK_BYTES = 1024 * 1024
 
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -38,7 +29,7 @@ CONTENT_TYPES = f"""{_HEAD}<Types xmlns="http://schemas.openxmlformats.org/packa
 <Override PartName="/xl/styles.xml" ContentType="{_TYPE}.styles+xml"/></Types>"""
 ROOT = f"""{_HEAD}<Relationships xmlns="{_RELATIONS}">\
 <Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>"""
-# By number: plain, bold, two decimals, day, moment (UTC).
+# By number: plain, bold, two decimals, day, moment, short day (numFmtId 14: ECMA-376 part 1, 18.8.30).
 STYLES = f"""{_HEAD}<styleSheet xmlns="{_MAIN}"><numFmts count="2"><numFmt numFmtId="164" formatCode="yyyy\\-mm\\-dd"/>\
 <numFmt numFmtId="165" formatCode="yyyy\\-mm\\-dd\\ hh:mm:ss"/></numFmts>\
 <fonts count="2"><font><sz val="11"/><name val="Calibri"/></font>\
@@ -47,54 +38,32 @@ STYLES = f"""{_HEAD}<styleSheet xmlns="{_MAIN}"><numFmts count="2"><numFmt numFm
 <fill><patternFill patternType="gray125"/></fill></fills>\
 <borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>\
 <cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>\
-<cellXfs count="5"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>\
+<cellXfs count="6"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>\
 <xf numFmtId="0" fontId="1" fillId="0" borderId="0" xfId="0" applyFont="1"/>\
 <xf numFmtId="2" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>\
 <xf numFmtId="164" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>\
-<xf numFmtId="165" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>\
+<xf numFmtId="165" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>\
+<xf numFmtId="14" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>\
 <cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>"""
-
-
-async def write(connection: Connection, asked: ExportRequested, file: Written) -> int:
-    """The file's rows. Compresses in a thread; the server waits meanwhile."""
-    block = bytearray()
-    with closing(Workbook(asked.columns)) as book:
-
-        async def hand_on() -> None:
-            made = await _in_thread(partial(book.add_rows, bytes(block)))
-            block.clear()
-            if made:
-                await file.write(made)
-
-        async def take(chunk: bytes) -> None:
-            block.extend(chunk)
-            if len(block) >= BLOCK_BYTES:
-                await hand_on()
-
-        rows = await copy(connection, xlsx_query(asked), take, format="text")
-        await hand_on()
-        await file.write(await _in_thread(book.finish))
-    return rows
-
-
-async def _in_thread(work: Callable[[], bytes]) -> bytes:
-    """Returns, or is cancelled, only when the thread is done."""
-    working = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(working)
-    finally:
-        await asyncio.wait([working])
 
 
 class Workbook:
     """Lines, each a ``<row>``, become a package with as many sheets as they need. Each call gives what is ready."""
 
     def __init__(
-        self, columns: Iterable[str], *, rows_a_sheet: int = ROWS_A_SHEET, bytes_a_sheet: int = BYTES_A_SHEET
+        self,
+        columns: Sequence[str],
+        *,
+        title: str | None = None,
+        widths: Sequence[int] = (),
+        rows_a_sheet: int = ROWS_A_SHEET,
+        bytes_a_sheet: int = BYTES_A_SHEET,
     ) -> None:
+        """``title``: of the first sheet. ``widths``: of the columns, in characters."""
         self._sink = _Sink()
         self._package = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)  # type: ignore[call-overload]
-        self._header = _header(columns)
+        self._title = title
+        self._beginning = f"{_columns(widths)}<sheetData>{_header(columns)}"
         self._rows_a_sheet = rows_a_sheet
         self._bytes_a_sheet = bytes_a_sheet
         self._sheets = 0
@@ -118,7 +87,7 @@ class Workbook:
     def finish(self) -> bytes:
         self._end_sheet()
         numbers = range(1, self._sheets + 1)
-        sheets = "".join(f'<sheet name="Sheet{n}" sheetId="{n}" r:id="rId{n}"/>' for n in numbers)
+        sheets = "".join(f'<sheet name="{self._name(n)}" sheetId="{n}" r:id="rId{n}"/>' for n in numbers)
         relations = "".join(
             f'<Relationship Id="rId{n}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>' for n in numbers
         )
@@ -137,12 +106,17 @@ class Workbook:
         self._sheet.close()
         self._package.close()
 
+    def _name(self, number: int) -> str:
+        if self._title is None:
+            return f"Sheet{number}"
+        return escape(self._title if number == 1 else f"{self._title} {number}", {'"': "&quot;"})
+
     def _next_sheet(self) -> IO[bytes]:
         self._sheets += 1
         self._left = self._rows_a_sheet - 1
         self._bytes_left = self._bytes_a_sheet
         sheet: IO[bytes] = self._package.open(f"xl/worksheets/sheet{self._sheets}.xml", "w")
-        sheet.write(f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{self._header}'.encode())
+        sheet.write(f'{_HEAD}<worksheet xmlns="{_MAIN}">{self._beginning}'.encode())
         return sheet
 
     def _end_sheet(self) -> None:
@@ -173,7 +147,14 @@ class _Sink:
         return found
 
 
-def _header(columns: Iterable[str]) -> str:
+def _columns(widths: Sequence[int]) -> str:
+    if not widths:
+        return ""
+    columns = (f'<col min="{n}" max="{n}" width="{width}" customWidth="1"/>' for n, width in enumerate(widths, start=1))
+    return f"<cols>{''.join(columns)}</cols>"
+
+
+def _header(columns: Sequence[str]) -> str:
     cells = "".join(f'<c s="1" t="inlineStr"><is><t>{escape(name)}</t></is></c>' for name in columns)
     return f"<row>{cells}</row>"
 
