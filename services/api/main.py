@@ -38,7 +38,7 @@ from services.api.notifications import routes as notifications
 from services.api.past import routes as past
 from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
-from services.api.request_scope import RequestScope
+from services.api.request_scope import RequestScope, full_paths
 from services.api.settings import ApiSettings
 from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
@@ -117,6 +117,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         import_max_bytes=settings.import_max_bytes,
         is_signed_in=tokens.hold,
         admission=Admission(settings.requests_at_once),
+        route_paths=full_paths(app),
     )
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)

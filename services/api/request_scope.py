@@ -8,6 +8,8 @@ from functools import cache
 from uuid import UUID
 
 import structlog
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
@@ -64,11 +66,16 @@ class RequestScope:
         import_max_bytes: int,
         is_signed_in: Callable[[bytes], Awaitable[bool]],
         admission: Admission,
+        route_paths: Mapping[int, str],
     ) -> None:
-        """``is_signed_in`` judges an Authorization header, without asking the database."""
+        """``is_signed_in`` judges an Authorization header, without asking the database.
+
+        ``route_paths``: of ``full_paths``.
+        """
         self._app = app
         self._admission = admission
         self._is_signed_in = is_signed_in
+        self._route_paths = route_paths
         self._import_max_bytes = import_max_bytes
         telemetry.HTTP_IN_HAND.set_function(lambda: admission.in_hand)
 
@@ -106,7 +113,7 @@ class RequestScope:
         finally:
             if holds:
                 self._admission.leave()
-            route = getattr(scope.get("route"), "path", "unknown")
+            route = self._route_paths.get(id(scope.get("route")), "unknown")
             _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
 
@@ -160,6 +167,15 @@ class RequestScope:
             await _too_large(limit)(scope, receive, send)
         except TooLargeForAStranger:
             await _sign_in_first()(scope, receive, send)
+
+
+def full_paths(app: FastAPI) -> dict[int, str]:
+    """Return the whole path template of each route by the route's identity: its own lacks an outer router's prefix."""
+    return {
+        id(context.original_route): context.path
+        for context in iter_route_contexts(app.routes)
+        if context.path is not None
+    }
 
 
 def _head(app: ASGIApp) -> ASGIApp:

@@ -42,11 +42,8 @@ _RECORD_THEN = """(
        jsonb_to_record(e.record) AS m(roll_number text, branch text, batch_year integer, tenth_percent numeric,
            twelfth_percent numeric, cgpa numeric, active_backlogs integer))"""
 STUDENTS_THEN = f"LEFT JOIN LATERAL (SELECT {{student}} AS student_id, found.* FROM {_RECORD_THEN} found) s ON true"  # noqa: S608
-ALL_STUDENTS_THEN = (
-    "(SELECT one.student_id, found.* FROM students one CROSS JOIN LATERAL "
-    + _RECORD_THEN.replace("{student}", "one.student_id")
-    + " found)"
-)
+_OF_EACH = _RECORD_THEN.replace("{student}", "one.student_id")
+ALL_STUDENTS_THEN = f"(SELECT one.student_id, found.* FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"  # noqa: S608
 
 FROM: dict[ExportKind, str] = {
     ExportKind.REGISTRATIONS: """
