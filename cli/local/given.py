@@ -19,7 +19,7 @@ SECRET_SIGNS = ("SECRET", "PASSWORD", "TOKEN")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """``values``: the settings in use. ``sources``: where each is from. ``unused``: those that ``up`` decides itself."""
+    """``values``: the settings in use. ``sources``: where each is from. ``unused``: names that ``up`` decides."""
 
     values: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)

@@ -4,8 +4,9 @@
 -- CSV and XLSX, whichever service writes them. Source: OWASP, CSV Injection.
 -- Inlined by the planner; most text begins with an ASCII letter or digit and is decided by that alone.
 CREATE FUNCTION looks_like_formula(cell text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN ascii(cell) BETWEEN 48 AND 57 OR ascii(cell) BETWEEN 65 AND 122 THEN false
-                ELSE cell ~ ('^(?:[\t\n\r]|[\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5'
+    SELECT CASE WHEN ascii(cell) BETWEEN 48 AND 57 OR ascii(cell) BETWEEN 65 AND 90
+                     OR ascii(cell) BETWEEN 97 AND 122 THEN false
+                ELSE cell ~ ('^(?:[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]*[\t\n\r]|[\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5'
                           || '\u180b-\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0'
                           || '\ufff9-\uffff"''`\u00ab\u00bb\u00b4\u2018-\u201f\u2032-\u2037\u2039\u203a\uff02\uff07\uff40]*'
                           || '[=+@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212-])') END

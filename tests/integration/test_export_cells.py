@@ -40,13 +40,14 @@ PASSED_OVER = set(
     "\"'`\u00ab\u00bb\u00ad\u00b4\u034f\u061c\u115f\u1160\u17b4\u17b5\u2039\u203a\u2800\u3164\uff02\uff07\uff40\ufeff\uffa0"
 )
 PASSED_OVER |= {chr(code) for first, last in PASSED_RANGES for code in range(first, last + 1)}
+NEVER_IN_XML = "".join(map(chr, (*range(1, 9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)))
 # What XML cannot hold.
 IMPOSSIBLE = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def harmless(text: str) -> str:
     """The rule written once more, by categories of Unicode; ``PASSED_OVER`` are quotes and fillers."""
-    if text.startswith(("\t", "\n", "\r")):
+    if text.lstrip(NEVER_IN_XML).startswith(("\t", "\n", "\r")):
         return f"'{text}"
     for character in text:
         if character in SIGNS:
