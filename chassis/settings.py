@@ -69,6 +69,9 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
     database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
     job_lease_s: float = Field(default=60.0, ge=1, description="a job whose worker is silent so long is taken over")
+    paused_retry_s: float = Field(
+        default=60.0, gt=0, description="how often a worker that is paused after 20 failed jobs in a row tries one job"
+    )
 
     @model_validator(mode="after")
     def _leases_can_be_renewed(self) -> Self:

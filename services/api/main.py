@@ -31,6 +31,7 @@ from services.api.hand_over import Services
 from services.api.issuer_keys import IssuerKeys
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
+from services.api.jobs.following import OpenStreams
 from services.api.limits import Admission, UserLimits
 from services.api.links import Links
 from services.api.listening import listener
@@ -100,6 +101,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.guard = Guard(tokens, UserLimits(settings.requests_per_second, settings.requests_burst), changes)
     app.state.throttle = Throttle(settings.login_failures_per_minute)
     app.state.stopping = asyncio.Event()
+    app.state.open_streams = OpenStreams()
     app.state.on_stopping = partial(_stop_waiting, app)
     problems.install(app)
     add_health(app, context.database, lambda: {"bus": context.bus.states()})

@@ -94,7 +94,7 @@ async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int
     """Each try reads anew, from a snapshot of its own. Raises ``Refused`` after the last."""
     try:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((StorageFailed, Contended)),
+            retry=retry_if_exception_type(StorageFailed),
             stop=stop_after_attempt(tries),
             wait=wait_exponential_jitter(multiplier=0.25, max=5),
             before_sleep=lambda state: log.warning("export.begun_anew", failures=state.attempt_number),

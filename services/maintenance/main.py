@@ -10,13 +10,15 @@ from chassis.notify import Notifier
 from chassis.service import Background
 from chassis.storage import Storage
 from chassis.work import LongWork, Work
-from chassis.worker import worker_app
+from chassis.worker import Receive, worker_app
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
 from services.maintenance import checks, handlers
-from services.maintenance.clock import clocks
+from services.maintenance.change_watch import ChangeWatch
+from services.maintenance.clock import Clock
 from services.maintenance.expiry import rounds
 from services.maintenance.gauges import Gauges
+from services.maintenance.schedule import Cron, zone_of
 from services.maintenance.settings import MaintenanceSettings
 
 
@@ -33,7 +35,15 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
 
 
 def _beside(
-    settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier
+    settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier, receive: Receive
 ) -> Sequence[Background]:
-    expiry = rounds.tasks(settings, storage, database, notifier)
-    return [*clocks(settings, database, notifier), *expiry, Gauges(database).run]
+    cron = Cron(settings.materialized_view_refresh_interval, zone_of(settings.tz))
+    tasks = [
+        Clock(database, notifier, cron).run,
+        *rounds.tasks(settings, storage, database, notifier),
+        Gauges(database).run,
+    ]
+    if settings.refresh_after_change_s:
+        watch = ChangeWatch(database, notifier, receive, max_pause_s=settings.refresh_after_change_s)
+        tasks.append(watch.run)
+    return tasks

@@ -68,7 +68,8 @@ class MaintenanceSettings(ServiceSettings, ExpirySettings):
     refresh_after_change_s: float = Field(
         default=60.0,
         ge=0,
-        description="changed data refreshes the views at most once in this time; 0: only the schedule",
+        description="longest pause between two refreshes while data changes (else 50 times the last refresh's duration,"
+        " at least 1 s); 0: only the schedule",
     )
 
     @field_validator("materialized_view_refresh_interval")

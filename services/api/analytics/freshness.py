@@ -18,7 +18,10 @@ def headers(as_of: datetime) -> dict[str, str]:
 
 
 def is_known(as_of: datetime, if_none_match: str | None, if_modified_since: str | None) -> bool:
-    """Does the caller have this answer? The tag decides, if he sent one; a date that is none is as if not sent."""
+    """Return whether the caller has this answer. The tag decides, if one was sent; a malformed date is ignored.
+
+    A date counts only when it is that of this answer: a later one was sent while the database's clock was ahead.
+    """
     if if_none_match is not None:
         known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
         return "*" in known or _tag(as_of) in known
@@ -26,7 +29,7 @@ def is_known(as_of: datetime, if_none_match: str | None, if_modified_since: str 
         since = parsedate_to_datetime(if_modified_since or "")
     except ValueError:
         return False
-    return as_of.replace(microsecond=0) <= (since if since.tzinfo else since.replace(tzinfo=UTC))
+    return as_of.replace(microsecond=0) == (since if since.tzinfo else since.replace(tzinfo=UTC))
 
 
 def _tag(as_of: datetime) -> str:
