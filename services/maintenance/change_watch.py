@@ -21,6 +21,8 @@ from services.maintenance.clock import request_refresh
 from services.maintenance.sql import LastRefresh
 
 POLL_S = 0.25
+# Changes come in groups: a drive is marked and finished in one go. One refresh shows them all.
+SETTLE_S = 0.3
 MIN_PAUSE_S = 1.0
 PAUSE_PER_DURATION = 50
 
@@ -64,6 +66,7 @@ class ChangeWatch:
             if not await self._has_changed(connection, last):
                 return None
             minute = int((await sql.now(connection)).timestamp() // 60)
+        await asyncio.sleep(SETTLE_S)
         return await self._ask(schedule.change_id(last.run_id, minute))
 
     async def _has_changed(self, connection: Connection, last: LastRefresh) -> bool:
