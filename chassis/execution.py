@@ -82,8 +82,7 @@ class Execution:
                 while left:
                     await self._run_alone(left.pop(0))
         except asyncio.CancelledError:
-            for claimed in left:
-                await release(self._database, claimed)
+            await asyncio.gather(*(release(self._database, claimed) for claimed in left))
             raise
 
     async def _run_alone(self, claimed: Claim) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_random_exponential
 
 from chassis import jobs
 from chassis.database import Database
-from chassis.errors import Contended, Fenced, OutcomeUnknown, Unavailable
+from chassis.errors import Contended, Fenced, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import EVERY_S, Progress
 
@@ -85,19 +85,19 @@ async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress
 async def release(database: Database, claimed: Claim) -> None:
     """Return ``claimed`` to the queue without spending an attempt.
 
-    Tries again for ``RELEASE_WITHIN_S`` while the row is locked, or the connection was lost. A release that does not
+    Tries again for ``RELEASE_WITHIN_S`` while the row is locked, or Postgres does not answer. A release that does not
     succeed by then is logged; the lease then expires.
     """
     try:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((Contended, OutcomeUnknown)),
-            stop=stop_after_delay(RELEASE_WITHIN_S),
-            wait=wait_random_exponential(multiplier=0.05, max=0.5),
-            reraise=True,
-        ):
-            with attempt:
-                async with database.transaction() as connection:
-                    await connection.execute(RELEASE_LOCK_TIMEOUT)
-                    await jobs.release(connection, claimed)
-    except (Unavailable, Contended) as error:
-        log.warning("job.not_released", job_id=str(claimed.id), reason=str(error))
+        async with asyncio.timeout(RELEASE_WITHIN_S):
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type((Contended, Unavailable)),
+                stop=stop_never,
+                wait=wait_random_exponential(multiplier=0.05, max=0.5),
+            ):
+                with attempt:
+                    async with database.transaction() as connection:
+                        await connection.execute(RELEASE_LOCK_TIMEOUT)
+                        await jobs.release(connection, claimed)
+    except TimeoutError:
+        log.warning("job.not_released", job_id=str(claimed.id), within_s=RELEASE_WITHIN_S)

@@ -26,6 +26,7 @@ from tests.conftest import Api
 from tests.enrolment import DRIVE
 from tests.eventually import eventually
 from tests.system import SECRET, System, bearer, running
+from tests.worker import done, working
 
 Owner = asyncpg.Connection
 
@@ -67,8 +68,9 @@ async def opened(client: httpx.AsyncClient, url: str, **headers: str) -> AsyncIt
         yield stream
 
 
-async def end(owner: "Owner[asyncpg.Record]") -> None:
-    await owner.execute("UPDATE es.job SET state = 'succeeded', finished_at = now()")
+async def end(database_url: str, job_id: str) -> None:
+    async with working(database_url) as runner:
+        await done(runner, job_id)
 
 
 def fields(text: str) -> list[dict[str, str]]:
@@ -78,9 +80,7 @@ def fields(text: str) -> list[dict[str, str]]:
     return [dict(block) for block in pairs if block]
 
 
-async def test_a_browser_follows_a_job_by_its_link_without_a_token(
-    system: System, owner: "Owner[asyncpg.Record]"
-) -> None:
+async def test_a_browser_follows_a_job_by_its_link_without_a_token(system: System, database_url: str) -> None:
     async with client_of(system) as client, client_of(system, signed_in=False) as browser:
         job_id = await asked(client)
         url = await link_of(client, job_id)
@@ -93,7 +93,7 @@ async def test_a_browser_follows_a_job_by_its_link_without_a_token(
             text = ""
             async for piece in stream.aiter_text():
                 if not text:
-                    await end(owner)  # the first event is here while the job goes on
+                    await end(database_url, job_id)  # the first event is here while the job goes on
                 text += piece
         first, *_, last = fields(text)
         assert (first["event"], last["event"]) == ("job", "job")
