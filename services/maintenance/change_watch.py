@@ -61,7 +61,7 @@ class ChangeWatch:
         """Ask for a refresh if the views' data has changed and the pause is over. Returns the job asked for."""
         async with self._database.connection() as connection:
             last = await sql.last_refresh(connection)
-            if last.asked or last.since_s < pause_s(last.duration_s, self._max_pause_s):
+            if last.under_way or last.since_s < pause_s(last.duration_s, self._max_pause_s):
                 return None
             if not await self._has_changed(connection, last):
                 return None

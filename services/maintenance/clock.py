@@ -14,6 +14,7 @@ from chassis.database import Connection, Database
 from chassis.errors import Conflict, Contended, Unavailable
 from chassis.event_store import Appended, Cause
 from chassis.notify import Notifier
+from chassis.worker import Receive
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.maintenance import schedule, sql
 from services.maintenance.schedule import Slots
@@ -26,11 +27,12 @@ log = structlog.get_logger()
 
 
 class Clock:
-    """Asks for a refresh in each of ``slots``."""
+    """Asks for a refresh in each of ``slots``. ``receive``: begin the jobs with these ids here."""
 
-    def __init__(self, database: Database, notifier: Notifier, slots: Slots) -> None:
+    def __init__(self, database: Database, notifier: Notifier, slots: Slots, receive: Receive) -> None:
         self._database = database
         self._notifier = notifier
+        self._receive = receive
         self._slots = slots
         self._done: datetime | None = None
         # Slots up to here were recorded while the clock was ahead: they come again.
@@ -70,6 +72,7 @@ class Clock:
         except Conflict:
             return  # another replica, at the same moment
         if not appended.duplicate:
+            await self._receive([id_])
             self._notifier.notify(notify.OUTBOX)
             log.info("refresh.requested", job_id=str(id_), cause=event.cause, slot=slot.isoformat())
 

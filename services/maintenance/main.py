@@ -39,7 +39,7 @@ def _beside(
 ) -> Sequence[Background]:
     cron = Cron(settings.materialized_view_refresh_interval, zone_of(settings.tz))
     tasks = [
-        Clock(database, notifier, cron).run,
+        Clock(database, notifier, cron, receive).run,
         *rounds.tasks(settings, storage, database, notifier),
         Gauges(database).run,
     ]

@@ -62,13 +62,14 @@ SELECT j.id FROM es.job j JOIN es.event e ON e.event_id = j.id
  WHERE j.service = $1 AND j.finished_at IS NULL AND j.kind = $2 AND j.id <> $3
    AND pg_visible_in_snapshot(e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh LIMIT 1))
 """
-# When the last refresh ended, how long it took, and whether another is on its way. ``since_s`` is infinite when it
+# When the last refresh ended, how long it took, and whether a worker has another. ``since_s`` is infinite when it
 # ended in the future: the clock was ahead. Index scan on job_unfinished.
 LAST_REFRESH = """
 SELECT min(es.age_s(finished_at)) AS since_s, coalesce(sum(duration_s), 0)::float8 AS duration_s,
        (array_agg(run_id ORDER BY refreshed_at))[1] AS run_id,
        (array_agg(snapshot ORDER BY refreshed_at))[1] AS snapshot,
-       EXISTS (SELECT FROM es.job WHERE service = $1 AND kind = $2 AND finished_at IS NULL) AS asked
+       EXISTS (SELECT FROM es.job
+                WHERE service = $1 AND kind = $2 AND finished_at IS NULL AND state <> 'queued') AS under_way
   FROM view_refresh
 """
 # Index scan on event_tx_position from the oldest transaction whose end the snapshot $1 did not see; it ends at the
@@ -162,13 +163,16 @@ async def answer(database: Database, job_id: UUID) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class LastRefresh:
-    """``since_s``: seconds since it ended. ``asked``: a refresh has been asked for, or is running."""
+    """``since_s``: seconds since it ended. ``under_way``: a worker has received another, or does it now.
+
+    One that is still queued does not count: nobody knows when it is delivered, and the next refresh answers it too.
+    """
 
     since_s: float
     duration_s: float
     run_id: UUID | None
     snapshot: str
-    asked: bool
+    under_way: bool
 
 
 async def last_refresh(connection: Connection) -> LastRefresh:

@@ -91,12 +91,12 @@ async def waiting_for_a_view(owner: "Owner[asyncpg.Record]") -> bool:
     )
 
 
-def clock(database: Database, slots: schedule.Slots = HOURLY) -> Clock:
-    return Clock(database, Notifier(database.url, application_name="unused"), slots)
-
-
 async def received(_ids: Sequence[UUID]) -> None:
     """Nobody is there to begin the job."""
+
+
+def clock(database: Database, slots: schedule.Slots = HOURLY) -> Clock:
+    return Clock(database, Notifier(database.url, application_name="unused"), slots, received)
 
 
 def watch(database: Database, *, max_pause_s: float = 60) -> ChangeWatch:
@@ -376,7 +376,9 @@ async def test_replicas_ask_once_for_a_change_and_once_more_after_the_next_refre
     assert await look() == 1
     assert await owner.fetchval("SELECT data ->> 'cause' FROM es.event WHERE type LIKE '%refresh%'") == "change"
     await api.post("/api/drives", json=DRIVE)
-    assert await look() == 1, "one is on its way"
+    assert await look() == 1, "one was asked for after that refresh"
+    await owner.execute("UPDATE es.job SET state = 'received', received_at = now()")
+    assert await look() == 1, "one is under way"
     await owner.execute("UPDATE es.job SET state = 'succeeded', finished_at = now()")
     await sql.refresh_all(maintainer)
     assert await look() == 1, "nothing has changed since"
