@@ -258,8 +258,8 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
     assert needed <= given - 10, "ten are for superusers, KEDA, and whoever looks"
 
 
-# What the pods of the system request in a cluster made by kubeadm, as kind does: etcd 100m, API server 250m, controllers
-# 200m, scheduler 100m, two CoreDNS of 100m, network plugin 100m.
+# What the system's pods request in a cluster of kubeadm or kind: etcd 100m, API server 250m, controllers 200m,
+# scheduler 100m, two of CoreDNS 200m, network plugin 100m.
 SYSTEM_MILLICPU = 950
 SMALLEST_NODE_MILLICPU = 2000
 
