@@ -2,6 +2,8 @@
 
 import asyncio
 import http.client
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,6 +52,16 @@ def test_one_id_follows_a_request(front: httpx.Client) -> None:
         assert UUID(answer.headers["X-Correlation-Id"]) == UUID(answer.headers["X-Request-ID"]) == mine
     made = front.get("/api/drives", headers={"X-Request-ID": "'; DROP TABLE", **bearer()})
     assert UUID(made.headers["X-Correlation-Id"]) == UUID(made.headers["X-Request-ID"])
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="NOT TESTED: there is no setpriv here")
+def test_it_starts_where_the_limit_of_open_files_cannot_be_raised(tmp_path: Path) -> None:
+    """As in a container of an engine that is itself confined; root needs a capability to raise its hard limit."""
+    weaker = ("setpriv", "--bounding-set=-sys_resource") if os.geteuid() == 0 else ()
+    launcher = ("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", *weaker)
+    with gateway(tmp_path / "gateway", f"{LOOPBACK}:{free_port()}", launcher=launcher) as url:
+        assert httpx.get(f"{url}/gateway").status_code == 200
+    assert "setrlimit(RLIMIT_NOFILE, 65536) failed" in (tmp_path / "gateway" / "nginx.log").read_text()
 
 
 HIDDEN = (
