@@ -42,6 +42,17 @@ class ProcessSettings(BaseSettings):
         return url or None
 
 
+class StorageSettings(BaseSettings):
+    """Where files are kept. Mixed into the settings of a process that does."""
+
+    storage_url: str = Field(
+        description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
+    )
+    storage_ignore_missing_files: bool = Field(
+        default=False, description="start although the storage has none of the files that the database names"
+    )
+
+
 class KafkaSettings(BaseSettings):
     """How to reach Kafka. Mixed into the settings of a process that does."""
 

@@ -62,6 +62,15 @@ class Storage:
         except (BaseError, OSError) as error:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
+    async def exists(self, path: str) -> bool:
+        """Return whether there is such a file. Raises ``StorageFailed``."""
+        try:
+            with _translated():
+                await asyncio.to_thread(obstore.head, self._store, path)
+        except NotFound:
+            return False
+        return True
+
     async def write(self, path: str, content: bytes) -> None:
         """A small file, whole."""
         with _refusals():

@@ -28,10 +28,12 @@ MAX_HAND_OVERS = 64
 
 
 # A service's own tasks, made from the app's database and notifier; each is made never to end.
+# What must hold before a service starts.
+Check = Callable[[Database], Awaitable[None]]
 Beside = Callable[[Database, Notifier], Sequence[Background]]
 
 
-async def _nothing() -> None:
+async def _nothing(_database: Database) -> None:
     return None
 
 
@@ -44,7 +46,7 @@ def worker_app(
     service: Service,
     work: Mapping[Kind, Work | LongWork],
     *,
-    check: Callable[[], Awaitable[None]] = _nothing,
+    check: Check = _nothing,
     beside: Beside = _nobody,
 ) -> FastAPI:
     """The app of ``service``. It starts, and serves, without Kafka; the consumer joins when the broker appears.
@@ -106,14 +108,14 @@ def _lifespan(
     notifier: Notifier,
     runner: Runner,
     heard: list[Topic],
-    check: Callable[[], Awaitable[None]],
+    check: Check,
     beside: Beside,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     consumer = Consumer(settings, database, runner.service, heard, lambda ids: runner.receive(ids, Via.BUS))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await check()
+        await check(database)
         clock = asyncio.get_running_loop().time
         own = beside(database, notifier)
         async with background(notifier.run), background(*own), background(consumer.run), background(runner.run):

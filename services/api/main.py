@@ -7,7 +7,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from chassis import problems, telemetry, tracing
+from chassis import problems, recorded_files, telemetry, tracing
 from chassis.breaker import BusWatch
 from chassis.database import Database
 from chassis.notify import Notifier
@@ -157,8 +157,8 @@ def _context(settings: ApiSettings) -> Context:
 
 @asynccontextmanager
 async def _running(context: Context, changes: AccessChanges, issuer: Issuer | None) -> AsyncIterator[None]:
-    await context.storage.check()
     settings = context.settings
+    await recorded_files.check(context.database, context.storage, ignore_missing=settings.storage_ignore_missing_files)
     heard = listener(settings.database_url, [context.jobs, context.lists, changes])
     sweep = Sweep(settings.database_url, context.services)
     keys = [issuer.keys.run] if issuer else []

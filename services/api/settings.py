@@ -6,14 +6,14 @@ from typing import Literal, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
-from chassis.settings import ProcessSettings
+from chassis.settings import ProcessSettings, StorageSettings
 
 ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
 
 HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
 
-class ApiSettings(ProcessSettings):
+class ApiSettings(ProcessSettings, StorageSettings):
     port: int = Field(default=5000, ge=1, le=65535, description="port to listen on")
     database_pool_size: int = Field(default=20, ge=1, le=200, description="connections this process may hold")
     jwt_secret: SecretStr = Field(min_length=32, description="signs sign-in tokens and links; at least 32 characters")
@@ -27,9 +27,6 @@ class ApiSettings(ProcessSettings):
     jwt_audience: str | None = Field(default=None, description="`aud` that the other issuer's tokens must have")
     internal_secret: SecretStr = Field(
         min_length=32, description="signs the tokens with which services call each other; at least 32 characters"
-    )
-    storage_url: str = Field(
-        description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
     )
     eligibility_url: str = Field(default="http://127.0.0.1:5001", description="the eligibility service")
     exporter_url: str = Field(default="http://127.0.0.1:5002", description="the exporter service")

@@ -1,10 +1,11 @@
 """Builds the exporter. Run: ``placewire run exporter``."""
 
+from functools import partial
 from itertools import product
 
 from fastapi import FastAPI
 
-from chassis import telemetry
+from chassis import recorded_files, telemetry
 from chassis.storage import Storage
 from chassis.worker import worker_app
 from contracts.exports import ExportFormat, ExportKind
@@ -20,4 +21,5 @@ def create_app(settings: ExporterSettings) -> FastAPI:
         telemetry.EXPORT_BYTES.labels(kind, format_)
     storage = Storage(settings.storage_url)
     work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s)
-    return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, check=storage.check)
+    check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
+    return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, check=check)

@@ -5,6 +5,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from chassis import recorded_files
 from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.service import Background
@@ -27,9 +28,8 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
         Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed),
         Kind.CHECK: Work(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
     }
-    return worker_app(
-        settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(_beside, settings, storage)
-    )
+    check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
+    return worker_app(settings, Service.MAINTENANCE, work, check=check, beside=partial(_beside, settings, storage))
 
 
 def _beside(

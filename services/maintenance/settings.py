@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-from chassis.settings import ServiceSettings
+from chassis.settings import ServiceSettings, StorageSettings
 from services.maintenance import schedule
 
 
@@ -55,11 +55,8 @@ class ExpirySettings(BaseSettings):
         return timedelta(days=self.jobs_kept_days)
 
 
-class MaintenanceSettings(ServiceSettings, ExpirySettings):
+class MaintenanceSettings(ServiceSettings, StorageSettings, ExpirySettings):
     port: int = Field(default=5003, ge=1, le=65535, description="port to listen on")
-    storage_url: str = Field(
-        description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
-    )
     materialized_view_refresh_interval: str = Field(
         default="0 * * * *",
         description="when the views are refreshed: cron, minute hour day-of-month month day-of-week",

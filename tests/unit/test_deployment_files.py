@@ -62,6 +62,14 @@ def test_each_image_of_ours_is_built_once_and_never_pulled() -> None:
     assert sorted(built) == [(image, None) for image in sorted({one["image"] for one in ours.values()})]
 
 
+def test_no_command_without_a_profile_changes_where_files_are_kept() -> None:
+    """`secrets` runs with every command; only what .env gives, or the profile's own container, may change it."""
+    assert CONTAINERS["secrets"]["command"][-2:] == ["--storage", "${STORAGE_URL:-}"]
+    assert CONTAINERS["storage"]["command"][-2:] == ["--storage", "${STORAGE_URL:-s3://placewire}"]
+    assert CONTAINERS["storage"]["profiles"] == ["s3"]
+    assert CONTAINERS["storage"]["depends_on"]["secrets"]["condition"] == "service_completed_successfully"
+
+
 def test_only_gateway_and_grafana_are_published_and_only_here() -> None:
     published = {name: container["ports"] for name, container in CONTAINERS.items() if "ports" in container}
     assert published.keys() == {"gateway", "grafana"}
