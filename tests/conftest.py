@@ -1,10 +1,11 @@
 """Real Postgres and real Kafka for every test that needs one; nothing of ours is mocked."""
 
 import asyncio
+import inspect
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,41 @@ from services.api.main import create_app
 from services.api.settings import ApiSettings
 from tests.copies import TEMPLATE, Copies, named
 from tests.eventually import eventually
+from tests.leftovers import Running, for_the_session, left_since, tasks_left
 from tests.system import SECRET, System, as_role, bearer, running
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves something running, which would disturb another one. Set up first, torn down last."""
+    before = Running.now()
+    yield
+    restarts = request.node.get_closest_marker("restarts_servers") is not None
+    if left := left_since(before, processes=not restarts):
+        pytest.fail(f"this test leaves behind {'; '.join(left)}")
+
+
+@pytest_asyncio.fixture
+async def in_the_loop() -> AsyncIterator[None]:
+    yield
+    if left := await tasks_left():
+        pytest.fail(f"this test leaves behind {'; '.join(left)}")
+
+
+@pytest.fixture(autouse=True)
+def no_tasks_left(nothing_left: None, request: pytest.FixtureRequest) -> None:
+    """The same for tasks, before the loop ends and cancels them. Not for a test that has no loop."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("in_the_loop")
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Addresses]:
     """Postgres and Kafka, one pair for the whole run."""
     home = data_folder() / f"test-{os.getpid()}"
-    with chosen(home) as addresses:
+    with ExitStack() as stack:
+        with for_the_session():
+            addresses = stack.enter_context(chosen(home))
         yield addresses
     shutil.rmtree(home, ignore_errors=True)
 
