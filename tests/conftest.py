@@ -1,7 +1,6 @@
 """Real Postgres and real Kafka for every test that needs one; nothing of ours is mocked."""
 
 import asyncio
-import inspect
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -27,32 +26,11 @@ from services.api.main import create_app
 from services.api.settings import ApiSettings
 from tests.copies import TEMPLATE, Copies, named
 from tests.eventually import eventually
-from tests.leftovers import Running, for_the_session, left_since, tasks_left
+from tests.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
 from tests.system import SECRET, System, as_role, bearer, running
 
-
-@pytest.fixture(autouse=True)
-def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test that leaves something running, which would disturb another one. Set up first, torn down last."""
-    before = Running.now()
-    yield
-    restarts = request.node.get_closest_marker("restarts_servers") is not None
-    if left := left_since(before, processes=not restarts):
-        pytest.fail(f"this test leaves behind {'; '.join(left)}")
-
-
-@pytest_asyncio.fixture
-async def in_the_loop() -> AsyncIterator[None]:
-    yield
-    if left := await tasks_left():
-        pytest.fail(f"this test leaves behind {'; '.join(left)}")
-
-
-@pytest.fixture(autouse=True)
-def no_tasks_left(nothing_left: None, request: pytest.FixtureRequest) -> None:
-    """The same for tasks, before the loop ends and cancels them. Not for a test that has no loop."""
-    if inspect.iscoroutinefunction(request.function):
-        request.getfixturevalue("in_the_loop")
+# Fixtures of every test.
+__all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import inspect
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 import psutil
+import pytest
+import pytest_asyncio
 
 # What was ended a moment ago may still be going.
 GRACE_S = 3.0
@@ -116,3 +119,27 @@ def _connections() -> dict[str, str]:
                 continue
             found[inode] = f"{connection.laddr} to {connection.raddr}, {connection.status}"
     return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves something running, which would disturb another one. Set up first, torn down last."""
+    before = Running.now()
+    yield
+    restarts = request.node.get_closest_marker("restarts_servers") is not None
+    if left := left_since(before, processes=not restarts):
+        pytest.fail(f"this test leaves behind {'; '.join(left)}")
+
+
+@pytest_asyncio.fixture
+async def in_the_loop() -> AsyncIterator[None]:
+    yield
+    if left := await tasks_left():
+        pytest.fail(f"this test leaves behind {'; '.join(left)}")
+
+
+@pytest.fixture(autouse=True)
+def no_tasks_left(nothing_left: None, request: pytest.FixtureRequest) -> None:
+    """The same for tasks, before the loop ends and cancels them. Not for a test that has no loop."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("in_the_loop")

@@ -43,8 +43,12 @@ def test_closes_its_connection():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         server.accept()[0].close()
 """
+# Plugins that these tests need not, and that take time to load.
+PLAIN = tuple(
+    word for name in ("xdist", "cacheprovider", "schemathesis", "hypothesispytest") for word in ("-p", f"no:{name}")
+)
 CONFTEST = """
-from tests.conftest import in_the_loop, no_tasks_left, nothing_left
+from tests.leftovers import in_the_loop, no_tasks_left, nothing_left
 """
 
 
@@ -59,16 +63,16 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 def test_whoever_leaves_something_fails(suite: pytest.Pytester) -> None:
     suite.makepyfile(LEAVES)
-    done = suite.runpytest_subprocess("-p", "no:xdist", "-p", "no:cacheprovider")
+    done = suite.runpytest_subprocess(*PLAIN)
     done.assert_outcomes(passed=4, errors=4)
     done.stdout.fnmatch_lines_random([
-        "*ERROR*test_leaves_a_thread*the thread forgotten*",
-        "*ERROR*test_leaves_a_process*the process *input()*",
-        "*ERROR*test_leaves_a_connection*a connection: *ESTABLISHED*",
-        "*ERROR*test_leaves_a_task*the task forgotten*",
+        "*Failed: this test leaves behind *the thread forgotten*",
+        "*Failed: this test leaves behind *the process *input()*",
+        "*Failed: this test leaves behind *a connection: *ESTABLISHED*",
+        "*Failed: this test leaves behind *the task forgotten*",
     ])  # fmt: skip
 
 
 def test_whoever_leaves_nothing_passes(suite: pytest.Pytester) -> None:
     suite.makepyfile(LEAVES_NOTHING)
-    suite.runpytest_subprocess("-p", "no:xdist", "-p", "no:cacheprovider").assert_outcomes(passed=4)
+    suite.runpytest_subprocess(*PLAIN).assert_outcomes(passed=4)
