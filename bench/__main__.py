@@ -1,7 +1,6 @@
 """``make bench``: run the benches, show what came of it, keep it. ``--list`` names them."""
 
 import argparse
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from bench.sizes import SIZES, Size
 from bench.stage import Bench, Servers
 from bench.tables import tables
 from cli.output import console, counted, errors
+from devstack.interruption import interruptible
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     chosen = [name for name in BENCHES if not given.only or name in given.only]
     results = Results(given.size)
-    # As Ctrl-C: servers and workers that nobody waits for must not stay behind.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    uvloop.run(_run(chosen, SIZES[given.size], results))
+    # SIGTERM ends it like Ctrl-C, so that its servers and workers are stopped.
+    with interruptible():
+        uvloop.run(_run(chosen, SIZES[given.size], results))
     _keep(results, given.results, given.picture, whole=not given.only)
     for table in tables(results):
         console.print(table)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench import accept, burst, drain, eligibility, export, growth, latency, polling, refresh, stampede
+from bench import accept, burst, drain, eligibility, export, growth, importing, latency, polling, refresh, stampede
 from bench.sizes import Size
 from bench.stage import Bench
 
@@ -36,6 +36,7 @@ BENCHES = {
         "who is selected for a drive", ("eligibility_100k", "eligibility_1m"), eligibility.run, eligibility.steps
     ),
     "export": Entry("registrations as CSV", ("export_csv_1m",), export.run, export.steps),
+    "import": Entry("students from a file", ("import_1m",), importing.run, importing.steps),
     "refresh": Entry("the analytics views", (), refresh.run, once),
     "growth": Entry("ten times the rows", ("growth",), growth.run, growth.steps),
 }

@@ -8,7 +8,7 @@ from bench import simulate
 from bench.results import Results
 
 BEGIN, END = "<!-- measured by make bench -->", "<!-- end of what was measured -->"
-SHOWN = ("cost", "burst", "stampede", "effect_latency", "effect_drain", "refresh")
+SHOWN = ("cost", "burst", "stampede", "effect_latency", "effect_drain", "import", "refresh")
 
 
 def put_into(document: Path, results: Results) -> None:

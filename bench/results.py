@@ -13,6 +13,7 @@ AT_MOST = {
     "eligibility_100k": 1.25,
     "eligibility_1m": 1.25,
     "export_csv_1m": 1.25,
+    "import_1m": 2.0,
     "accept_32": 2.0,
     "effect_latency_p50": 2.0,
     "effect_latency_p99": 1.0,

@@ -68,9 +68,15 @@ class Bench:
     @asynccontextmanager
     async def students(self, count: int) -> AsyncIterator["Ground"]:
         """A migrated database with ``count`` students, made once for all benches, and processes for this one."""
+        async with self.empty(f"students_{count}") as ground:
+            await _fill(ground, count)
+            yield ground
+
+    @asynccontextmanager
+    async def empty(self, name: str) -> AsyncIterator["Ground"]:
+        """The migrated database ``name``, made when first asked for, and processes for this bench."""
         stack = await self.servers.started()
         server = stack.addresses.database_url
-        name = f"students_{count}"
         if not await _execute(server, f"SELECT FROM pg_database WHERE datname = '{name}'"):
             await _execute(server, f'CREATE DATABASE "{name}"')
         url = named(server, name)
@@ -80,9 +86,7 @@ class Bench:
         with running(url, kafka, folder, LOG_FORMAT="json") as system:
             owner = await connect_alone(url, application_name="bench")
             try:
-                ground = Ground(url, owner, system, stack.home)
-                await _fill(ground, count)
-                yield ground
+                yield Ground(url, owner, system, stack.home)
                 # Not killed: a consumer group waits 10 s for a member that did not take its leave.
                 for process in reversed(system.processes.values()):
                     process.stop(10)

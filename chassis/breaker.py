@@ -23,15 +23,15 @@ MAX_QUEUED_AGE_S = 3.0
 # Only the jobs' lane counts: a flood in the other delays no job.
 SAMPLE = """
 SELECT s.service,
-       extract(epoch FROM clock_timestamp() - c.sent_at)::float8 AS canary_age_s,
-       extract(epoch FROM clock_timestamp() -
+       es.age_s(c.sent_at) AS canary_age_s,
+       es.age_s(
            (SELECT queued_at FROM es.outbox o WHERE lane = 0 AND quarantined_at IS NULL
                AND NOT EXISTS (SELECT FROM es.outbox q
                                 WHERE q.key = o.key AND q.topic = o.topic AND q.quarantined_at IS NOT NULL)
-             ORDER BY id LIMIT 1))::float8 AS outbox_age_s,
-       extract(epoch FROM clock_timestamp() -
+             ORDER BY id LIMIT 1)) AS outbox_age_s,
+       es.age_s(
            (SELECT queued_at FROM es.job j WHERE j.service = s.service AND j.finished_at IS NULL AND j.state = 'queued'
-             ORDER BY seq LIMIT 1))::float8 AS queued_age_s
+             ORDER BY seq LIMIT 1)) AS queued_age_s
   FROM unnest($1::text[]) AS s (service) LEFT JOIN es.canary c ON c.service = s.service
 """
 
@@ -40,7 +40,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the database says about one consumer. ``None``: nothing is waiting (or no canary was ever seen)."""
+    """What the database says about one consumer. ``None``: nothing is waiting (or no canary was ever seen).
+
+    An age is infinite when the moment lies in the future, because the clock was ahead when it was written: not good.
+    """
 
     canary_age_s: float | None
     outbox_age_s: float | None

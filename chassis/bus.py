@@ -42,12 +42,12 @@ STOP_TIMEOUT_S = 10.0
 SILENT_CHECK_S = 5.0
 SILENT_CHECKS = 4
 CANARY_IS_FRESH = """
-SELECT coalesce((SELECT seen_at > clock_timestamp() - interval '15 s' FROM es.canary WHERE service = $1), false)
+SELECT coalesce((SELECT es.age_s(seen_at) < 15 FROM es.canary WHERE service = $1), false)
 """
 # The canaries do leave: the outbox is (nearly) empty, or, where rows of a quarantined key stay in it, others see them.
 RELAY_SENDS = """
-SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND queued_at < clock_timestamp() - interval '5 s')
-    OR EXISTS (SELECT FROM es.canary WHERE service <> $1 AND sent_at > clock_timestamp() - interval '5 s')
+SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND es.age_s(queued_at) > 5)
+    OR EXISTS (SELECT FROM es.canary WHERE service <> $1 AND es.age_s(sent_at) < 5)
 """
 
 Receive = Callable[[Sequence[UUID]], Awaitable[object]]

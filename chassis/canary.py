@@ -9,9 +9,13 @@ from chassis.database import Database
 from chassis.errors import Contended, Unavailable
 from contracts.jobs import Service
 
+# The newest stays, but not one from the future: the clock was ahead when it was sent.
 STAMP = """
-INSERT INTO es.canary (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
-ON CONFLICT (service) DO UPDATE SET sent_at = greatest(es.canary.sent_at, excluded.sent_at), seen_at = excluded.seen_at
+INSERT INTO es.canary AS c (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (service) DO UPDATE
+   SET sent_at = CASE WHEN es.age_s(c.sent_at) < 'infinity' THEN greatest(c.sent_at, excluded.sent_at)
+                      ELSE excluded.sent_at END,
+       seen_at = excluded.seen_at
 """
 
 log = structlog.get_logger()

@@ -14,8 +14,9 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from chassis import jobs
 from chassis.database import Connection
-from chassis.errors import NotFound, Refused
+from chassis.errors import NotFound, PageGone, Refused
 from chassis.jobs import Claim
 from contracts import topics
 from contracts.jobs import TOPIC_OF, Kind, Service
@@ -25,15 +26,16 @@ COPY = "INSERT INTO es.outbox (lane, topic, key, event_id, extra) VALUES ($1, $2
 LETTER = """
 SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead, j.error, j.attempts, j.asked_by, j.queued_at,
        j.started_at, j.finished_at, e.metadata ->> 'correlation_id' AS correlation_id,
-       e.type, e.version, e.recorded_at, e.data
+       e.recorded_at{event}
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
-LIST = f"""{LETTER}
+# Without the events: a page of large ones would take long to read.
+LIST = f"""{LETTER.format(event="")}
  WHERE j.dead AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
    AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
  ORDER BY j.seq DESC LIMIT $4
 """  # noqa: S608
-SHOW = f"""{LETTER}
+SHOW = f"""{LETTER.format(event=", e.type, e.version, e.data")}
  WHERE j.id = $1 AND (j.dead OR EXISTS (SELECT FROM es.dead_letter_action a WHERE a.job_id = j.id))
 """
 HISTORY = "SELECT action, actor, reason, error, attempts, at FROM es.dead_letter_action WHERE job_id = $1 ORDER BY id"
@@ -108,8 +110,14 @@ async def copy(connection: Connection, service: Service, claimed: Claim, reason:
 
 
 async def newest(connection: Connection, which: Which, *, before: UUID | None, most: int) -> list[asyncpg.Record]:
-    """Up to ``most`` dead jobs with their events, newest first. ``before``: the last id of the page before."""
-    return await connection.fetch(LIST, which.kind, which.service, before, most)
+    """Up to ``most`` dead jobs, newest first. ``before``: the last id of the page before.
+
+    Raises ``PageGone`` when the job ``before`` was deleted.
+    """
+    rows = await connection.fetch(LIST, which.kind, which.service, before, most)
+    if before is not None and not rows and await jobs.read(connection, before) is None:
+        raise PageGone
+    return rows
 
 
 async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:

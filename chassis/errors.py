@@ -18,6 +18,13 @@ class Invalid(Refused):
         self.errors = errors or []
 
 
+class PageGone(Refused):
+    """The row that a page begins after was deleted: HTTP 410. The caller starts again from the first page."""
+
+    def __init__(self) -> None:
+        super().__init__("The entry that this page begins after has been deleted. Start again from the first page.")
+
+
 class Forbidden(Refused):
     """This caller may not do this: HTTP 403."""
 
@@ -46,8 +53,16 @@ class Unavailable(Exception):
     """Postgres does not answer: HTTP 503 with Retry-After; a job waits without an attempt spent."""
 
 
+class Overloaded(Exception):
+    """Too much is asked for at this moment: HTTP 503 with Retry-After. The text is for people."""
+
+
 class StorageFailed(Exception):
     """Where files are kept does not answer, or refuses: HTTP 503; a job tries again a few times. For people."""
+
+
+class StorageFull(StorageFailed):
+    """There is no room left for a file: HTTP 507. The text is for people."""
 
 
 class OutcomeUnknown(Unavailable):

@@ -12,21 +12,20 @@ import structlog
 from pydantic import ValidationError
 
 from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
-from chassis.brake import Brake
+from chassis.attempts import MAX_ATTEMPTS, Attempts
 from chassis.database import Database
-from chassis.errors import Fenced, Refused, Unavailable
+from chassis.errors import Fenced, OutcomeUnknown, Refused
 from chassis.event_store import Addition, Cause
+from chassis.failure_limit import FailureLimit
 from chassis.jobs import Claim
-from chassis.lease import holding
+from chassis.lease import Lease, holding, release
 from chassis.progress import Progress
-from chassis.retrying import unless_its_own_doing, until_database_is_back, while_contended
+from chassis.retrying import unless_its_own_doing, until_database_is_back
 from chassis.work import Handle, LongWork, Work
 from contracts.catalogue import UnknownEvent
 from contracts.jobs import Service, State
 from contracts.message import Event
 
-# A job is given up at the sixth failure, whether it raised or its worker died.
-MAX_ATTEMPTS = 6
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
 log = structlog.get_logger()
@@ -43,29 +42,30 @@ class Execution:
         work: Mapping[str, Work | LongWork],
         *,
         lease: timedelta,
-        brake: Brake,
+        failure_limit: FailureLimit,
     ) -> None:
         self._database = database
         self._notifier = notifier
         self._service = service
         self._work = work
         self._lease = lease
-        self._brake = brake
+        self._failure_limit = failure_limit
 
     async def run(self, claimed: Claim) -> None:
-        """Do one job to its end, whatever that is; cancelled, it is given back without costing an attempt."""
+        """Do one job to its end, whatever that is. When cancelled, return it to the queue and spend no attempt."""
+        attempts, lease = Attempts(self._database, claimed), Lease(self._lease)
         with _bound(claimed):
             self._notifier.defer(notify.JOB, str(claimed.id))
             try:
                 long = isinstance(self._work.get(claimed.kind), LongWork)
                 progress = Progress(self._notifier) if long else None
-                async with holding(self._database, claimed, self._lease, progress):
+                async with holding(self._database, claimed, self._lease, progress) as lease:
                     with _traced(claimed):
-                        await self._settle(claimed, progress)
+                        await self._settle(claimed, attempts, progress)
             except Fenced:
-                log.warning("job.lost", attempts=claimed.attempts)
+                await until_database_is_back(partial(self._report_lost, claimed, attempts, lease))
             except asyncio.CancelledError:
-                await self._release(claimed)
+                await release(self._database, claimed)
                 raise
             finally:
                 self._notifier.notify(notify.JOB, str(claimed.id))
@@ -82,8 +82,7 @@ class Execution:
                 while left:
                     await self._run_alone(left.pop(0))
         except asyncio.CancelledError:
-            for claimed in left:
-                await self._release(claimed)
+            await asyncio.gather(*(release(self._database, claimed) for claimed in left))
             raise
 
     async def _run_alone(self, claimed: Claim) -> None:
@@ -94,83 +93,124 @@ class Execution:
 
     async def _effects(self, claims: Sequence[Claim]) -> None:
         ended = [claimed.id for claimed in claims]
-        async with self._database.transaction() as connection:
-            results: list[tuple[Claim, dict[str, Any]]] = []
-            additions: list[Addition] = []
-            # Nobody renews their leases, and those that are done already hold their locks: who must wait, waits alone.
-            await connection.execute(LOCK_TIMEOUT)
-            # In one order in every worker: two that want the same locks wait for each other, not in a circle.
-            for claimed in sorted(claims, key=lambda claimed: claimed.subject):
-                if results and results[-1][0].subject == claimed.subject:
-                    await event_store.append_all(connection, additions)  # it may have to see what they changed
-                    additions = []
-                work = self._work[claimed.kind]
-                assert isinstance(work, Work)
-                with _bound(claimed), _traced(claimed):
-                    outcome = await work.handle(connection, claimed)
-                    additions += self._additions(claimed, outcome.stream, outcome.events)
-                results.append((claimed, outcome.result))
-                ended += outcome.ended
-            await jobs.succeed(connection, results, additions)
+        try:
+            async with self._database.transaction() as connection:
+                results: list[tuple[Claim, dict[str, Any]]] = []
+                additions: list[Addition] = []
+                # Nobody renews their leases, and those that are done hold locks: a job that would block runs alone.
+                await connection.execute(LOCK_TIMEOUT)
+                # In one order in every worker: two that want the same locks wait for each other, not in a circle.
+                for claimed in sorted(claims, key=lambda claimed: claimed.subject):
+                    if results and results[-1][0].subject == claimed.subject:
+                        await event_store.append_all(connection, additions)  # it may have to see what they changed
+                        additions = []
+                    work = self._work[claimed.kind]
+                    assert isinstance(work, Work)
+                    with _bound(claimed), _traced(claimed):
+                        outcome = await work.handle(connection, claimed)
+                        additions += self._additions(claimed, outcome.stream, outcome.events)
+                    results.append((claimed, outcome.result))
+                    ended += outcome.ended
+                await jobs.succeed(connection, results, additions)
+        except OutcomeUnknown:
+            if not await self._has_landed(claims[0]):  # one transaction: all of them, or none
+                raise
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
         self._notifier.notify(notify.OUTBOX)
         for claimed in claims:
             self._succeeded(claimed)
 
-    async def _settle(self, claimed: Claim, progress: Progress | None) -> None:
+    async def _settle(self, claimed: Claim, attempts: Attempts, progress: Progress | None) -> None:
         try:
-            if claimed.attempts >= MAX_ATTEMPTS:
-                raise Refused(f"given up: the worker died {claimed.attempts - 1} times while doing this")
+            attempts.require_left()
             if claimed.kind not in self._work:
                 raise Refused(f"this release of {self._service} does not know how to do {claimed.kind!r}")
             work = self._work[claimed.kind]
             if isinstance(work, Work):
-                await self._effect_with_retries(claimed, work.handle)
+                await self._effect_with_retries(claimed, attempts, work.handle)
             else:
                 assert progress is not None
-                attempt = partial(self._attempt, claimed, work, progress)
-                await unless_its_own_doing(attempt, self._database, most=MAX_ATTEMPTS)
+                attempt = partial(self._attempt, claimed, attempts, work, progress)
+                await unless_its_own_doing(partial(attempts.retry, attempt), self._database, most=MAX_ATTEMPTS)
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
             tracing.failed(error)
-            await until_database_is_back(partial(self._give_up, claimed, error))
+            await until_database_is_back(partial(self._give_up, claimed, attempts, error))
 
-    async def _attempt(self, claimed: Claim, work: LongWork, progress: Progress) -> None:
+    async def _attempt(self, claimed: Claim, attempts: Attempts, work: LongWork, progress: Progress) -> None:
         async with work.prepare(self._database, claimed, progress) as handle:
             # Again and again without preparing anew: what is prepared may be committed already.
-            await self._effect_with_retries(claimed, handle)
+            await self._effect_with_retries(claimed, attempts, handle)
 
-    async def _effect_with_retries(self, claimed: Claim, handle: Handle) -> None:
-        effect = partial(self._effect, claimed, handle)
-        effect = partial(while_contended, effect, most=MAX_ATTEMPTS)
+    async def _effect_with_retries(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
+        effect = partial(attempts.retry, partial(self._effect, claimed, attempts, handle))
         await unless_its_own_doing(effect, self._database, most=MAX_ATTEMPTS)
 
-    async def _effect(self, claimed: Claim, handle: Handle) -> None:
-        async with self._database.transaction() as connection:
-            outcome = await handle(connection, claimed)
-            additions = self._additions(claimed, outcome.stream, outcome.events)
-            await jobs.succeed(connection, [(claimed, outcome.result)], additions)
-        for id_ in outcome.ended:
+    async def _effect(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
+        ended: Sequence[UUID] = ()
+        try:
+            async with self._database.transaction() as connection:
+                outcome = await handle(connection, claimed)
+                additions = self._additions(claimed, outcome.stream, outcome.events)
+                await jobs.succeed(connection, [(claimed, outcome.result)], additions)
+                ended = outcome.ended
+        except OutcomeUnknown:
+            if not await self._has_landed(claimed):
+                raise
+        for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
+        attempts.settled = True
         self._succeeded(claimed)
 
+    async def _has_landed(self, claimed: Claim) -> bool:
+        """Whether the transaction whose connection was lost has committed. Waits until the database answers."""
+        found: list[tuple[State, str | None] | None] = []
+
+        async def look() -> None:
+            async with self._database.connection() as connection:
+                found.append(await jobs.end_of(connection, claimed))
+
+        await until_database_is_back(look)
+        return found[-1] is not None
+
+    async def _report_lost(self, claimed: Claim, attempts: Attempts, lease: Lease) -> None:
+        """Report what became of a job that this worker holds no more: its own commit may have ended it."""
+        if attempts.settled:
+            return
+        async with self._database.connection() as connection:
+            end = await jobs.end_of(connection, claimed)
+            if end is None and lease.cut_off:
+                await jobs.return_attempt(connection, claimed)
+        match end:
+            case (State.FAILED, error):
+                self._failed(claimed, error or "")
+            case (_, _):
+                self._succeeded(claimed)
+            case None:
+                log.warning("job.lost", attempts=claimed.attempts, database_was_away=lease.cut_off)
+
     def _succeeded(self, claimed: Claim) -> None:
-        self._brake.succeeded()
+        self._failure_limit.succeeded()
         self._observe(claimed, State.SUCCEEDED)
         log.info("job.succeeded", job_id=str(claimed.id), kind=claimed.kind, attempts=claimed.attempts)
 
-    async def _give_up(self, claimed: Claim, error: Exception) -> None:
+    async def _give_up(self, claimed: Claim, attempts: Attempts, error: Exception) -> None:
         reason = _reason(error)
         told = self._told(claimed, reason)
         async with self._database.transaction() as connection:
             if told is not None:
                 stream, event = told
                 await event_store.append_all(connection, self._additions(claimed, stream, [event]))
+            await jobs.limit_attempts(connection, claimed, MAX_ATTEMPTS)
             await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
             await dead_letters.copy(connection, self._service, claimed, reason)
-        self._brake.died()
+        attempts.settled = True
+        self._failed(claimed, reason, error)
+
+    def _failed(self, claimed: Claim, reason: str, error: Exception | None = None) -> None:
+        self._failure_limit.failed()
         telemetry.DEAD_LETTERS.labels(claimed.kind).inc()
         self._observe(claimed, State.FAILED)
         log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
@@ -194,13 +234,6 @@ class Execution:
             traceparent=tracing.traceparent(claimed.metadata.get("traceparent")),
         )
         return [Addition(stream, events, cause, partial(_id_of_result, claimed))]
-
-    async def _release(self, claimed: Claim) -> None:
-        try:
-            async with self._database.transaction() as connection:
-                await jobs.release(connection, claimed)
-        except Unavailable:
-            log.warning("job.not_released")  # its lease will run out
 
     def _observe(self, claimed: Claim, state: State) -> None:
         elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()

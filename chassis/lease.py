@@ -1,32 +1,47 @@
-"""Holding a job while it is worked on: the lease is renewed, progress is told, and losing the job ends the work."""
+"""Holding a job while it is worked on: the lease is renewed, progress is reported, and losing the job ends the work."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_random_exponential
 
 from chassis import jobs
 from chassis.database import Database
-from chassis.errors import Fenced
+from chassis.errors import Contended, Fenced, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import EVERY_S, Progress
+
+# Fits into the time between the end of SHUTDOWN_GRACE_S and the kill by an orchestrator.
+RELEASE_WITHIN_S = 5.0
+RELEASE_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
 log = structlog.get_logger()
 
 
+@dataclass(slots=True)
+class Lease:
+    """``cut_off``: the last renewal failed because the database did not answer."""
+
+    length: timedelta
+    cut_off: bool = False
+
+
 @asynccontextmanager
 async def holding(
-    database: Database, claimed: Claim, lease: timedelta, progress: Progress | None = None
-) -> AsyncIterator[None]:
-    """Renew ``claimed`` three times a ``lease`` while the block lasts; with ``progress``, tell that in between.
+    database: Database, claimed: Claim, length: timedelta, progress: Progress | None = None
+) -> AsyncIterator[Lease]:
+    """Renew the lease of ``claimed`` three times in its ``length`` while the block lasts; report ``progress`` between.
 
-    Cancels the block, and raises ``Fenced`` out of it, when somebody else has taken the job over, or ended it.
+    Cancels the block, and raises ``Fenced`` out of it, when another worker has taken the job over, or ended it.
     """
     task = asyncio.current_task()
     assert task is not None
     lost = asyncio.Event()
+    lease = Lease(length)
 
     async def watch() -> None:
         await _until_lost(database, claimed, lease, progress)
@@ -35,7 +50,7 @@ async def holding(
 
     watching = asyncio.create_task(watch())
     try:
-        yield
+        yield lease
     except asyncio.CancelledError:
         if lost.is_set():
             task.uncancel()
@@ -45,9 +60,9 @@ async def holding(
         watching.cancel()
 
 
-async def _until_lost(database: Database, claimed: Claim, lease: timedelta, progress: Progress | None) -> None:
+async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress: Progress | None) -> None:
     clock = asyncio.get_running_loop().time
-    renew_every_s = lease.total_seconds() / 3
+    renew_every_s = lease.length.total_seconds() / 3
     renew_at = clock() + renew_every_s
     held = True
     while held:
@@ -55,9 +70,34 @@ async def _until_lost(database: Database, claimed: Claim, lease: timedelta, prog
         try:
             async with database.connection() as connection:
                 if clock() >= renew_at or progress is None:
-                    held = await jobs.renew(connection, claimed, lease)
+                    held = await jobs.renew(connection, claimed, lease.length)
                     renew_at = clock() + renew_every_s
+                    lease.cut_off = lease.cut_off and not held
                 elif progress is not None:
                     held = await progress.tell(connection, claimed)
+        except Unavailable as error:
+            lease.cut_off = True
+            log.warning("lease.not_renewed", reason=str(error))
         except Exception as error:  # noqa: BLE001 - whatever it was, the next third of the lease is another chance
             log.warning("lease.not_renewed", reason=f"{type(error).__name__}: {error}")
+
+
+async def release(database: Database, claimed: Claim) -> None:
+    """Return ``claimed`` to the queue without spending an attempt.
+
+    Tries again for ``RELEASE_WITHIN_S`` while the row is locked, or Postgres does not answer. A release that does not
+    succeed by then is logged; the lease then expires.
+    """
+    try:
+        async with asyncio.timeout(RELEASE_WITHIN_S):
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type((Contended, Unavailable)),
+                stop=stop_never,
+                wait=wait_random_exponential(multiplier=0.05, max=0.5),
+            ):
+                with attempt:
+                    async with database.transaction() as connection:
+                        await connection.execute(RELEASE_LOCK_TIMEOUT)
+                        await jobs.release(connection, claimed)
+    except TimeoutError:
+        log.warning("job.not_released", job_id=str(claimed.id), within_s=RELEASE_WITHIN_S)

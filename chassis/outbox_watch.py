@@ -19,7 +19,7 @@ SELECT $1, $2, 'canary', jsonb_build_object('sent_at', clock_timestamp())
  WHERE NOT EXISTS (SELECT FROM es.outbox WHERE topic = $2)
 """
 BACKLOG = """
-SELECT lane, count(*) AS depth, extract(epoch FROM clock_timestamp() - min(queued_at))::float8 AS age_s,
+SELECT lane, count(*) AS depth, max(es.age_s(queued_at)) AS age_s,
        count(DISTINCT key) FILTER (WHERE quarantined_at IS NOT NULL) AS quarantined
   FROM es.outbox GROUP BY lane
 """

@@ -1,12 +1,15 @@
 """Errors over HTTP: ``application/problem+json`` (RFC 9457) with a ``message``, because the frontend shows that."""
 
-from typing import Any
+import errno
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, get_args
 
 import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from chassis.errors import (
@@ -16,21 +19,31 @@ from chassis.errors import (
     Invalid,
     NotFound,
     OutcomeUnknown,
+    Overloaded,
+    PageGone,
     Refused,
     StorageFailed,
+    StorageFull,
     Throttled,
     Unauthenticated,
     Unavailable,
 )
 from chassis.responses import json_response
+from chassis.validation_messages import field_errors, field_name, field_sentence, unknown_names
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 2
+# In a message; ``errors`` has all.
+SHOWN_ERRORS = 5
 TITLES = {
     400: "Bad request", 401: "Not signed in", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
     409: "Conflict", 410: "Gone", 413: "Too large", 415: "Unsupported media type", 416: "Range not satisfiable",
     422: "Not valid", 429: "Too many requests", 500: "Internal error", 503: "Not available right now",
+    507: "No room left",
 }  # fmt: skip
+
+# A full disk, a full quota, and a limit on the size of files.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = structlog.get_logger()
 
@@ -39,7 +52,7 @@ def problem(
     status: int, message: str, *, headers: dict[str, str] | None = None, errors: list[dict[str, Any]] | None = None
 ) -> Response:
     """The error's response; ``errors`` lists what is wrong where, when there is more than one thing."""
-    message = message.encode(errors="replace").decode()  # it may quote what the caller sent
+    message = _printable(message)
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
@@ -48,8 +61,16 @@ def problem(
         "message": message,
     }
     if errors:
-        body["errors"] = errors
+        body["errors"] = [
+            {name: _printable(value) if isinstance(value, str) else value for name, value in one.items()}
+            for one in errors
+        ]
     return json_response(body, status, headers, media_type=PROBLEM)
+
+
+def _printable(text: str) -> str:
+    """It may quote what the caller sent, and JSON can hold half of a character."""
+    return text.encode(errors="replace").decode()
 
 
 def install(app: FastAPI) -> None:
@@ -103,16 +124,57 @@ def _storage_failed(_request: Request, error: Exception) -> Response:
     return problem(503, "The file storage does not work right now.", headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def _malformed(_request: Request, error: Exception) -> Response:
+def _overloaded(_request: Request, error: Exception) -> Response:
+    return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _storage_full(_request: Request, error: Exception) -> Response:
+    log.error("request.storage_full", reason=str(error.__cause__ or error))
+    return problem(
+        507,
+        "The server has no room left for this file. Nothing was saved; please inform your administrator.",
+    )
+
+
+def _system_error(request: Request, error: Exception) -> Response:
+    """A temporary file for a large body, for one, does not fit on the disk."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return _storage_full(request, error)
+    return _bug(request, error)
+
+
+def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [
-        {"field": ".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0]), "message": found["msg"]}
-        for found in error.errors()
-    ]
-    if any(found["type"] == "json_invalid" for found in error.errors()):
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
         return problem(400, "The body is not valid JSON.")
-    message = "; ".join(f"{found['field']}: {found['message']}" for found in errors[:5])
+    message, errors = explained(found, known_fields(request))
     return problem(422, message, errors=errors)
+
+
+def explained(found: Sequence[Mapping[str, Any]], known: Collection[str]) -> tuple[str, list[dict[str, Any]]]:
+    """Return the message and the ``errors`` for what FastAPI found wrong in a body with ``known`` fields."""
+    unknown = [str(one["loc"][-1]) for one in found if one["type"] == "extra_forbidden"]
+    rest = [one for one in found if one["type"] != "extra_forbidden"]
+    errors = [{"field": name, "message": field_sentence(name, "is not a known field")} for name in unknown]
+    named = field_errors(rest, _without_source)
+    sentences = [unknown_names("field", unknown, known)] if unknown else []
+    return " ".join([*sentences, *(one["message"] for one in named[:SHOWN_ERRORS])]), [*errors, *named]
+
+
+def _without_source(location: tuple[int | str, ...]) -> str:
+    """The first part says where it was: in the body, the path, the query or a header."""
+    return field_name(location[1:]) or ("The body" if location[0] == "body" else str(location[0]))
+
+
+def known_fields(request: Request) -> list[str]:
+    """Return the fields of the body that the request's route takes, as its model declares them."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    annotation = body.field_info.annotation if body is not None else None
+    models = [
+        one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)
+    ]
+    return [info.alias or name for model in models for name, info in model.model_fields.items()]
 
 
 def _nul(_request: Request, _error: Exception) -> Response:
@@ -129,7 +191,7 @@ def _bug(request: Request, error: Exception) -> Response:
     return problem(500, "Something went wrong on our side. It has been logged.")
 
 
-_STATUS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Unauthenticated: 401}
+_STATUS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Unauthenticated: 401, PageGone: 410}
 
 _ANSWERS = {
     Refused: _refused,
@@ -139,7 +201,10 @@ _ANSWERS = {
     Contended: _contended,
     OutcomeUnknown: _outcome_unknown,
     Unavailable: _unavailable,
+    Overloaded: _overloaded,
+    StorageFull: _storage_full,
     StorageFailed: _storage_failed,
+    OSError: _system_error,
     RequestValidationError: _malformed,
     # Postgres keeps no NUL in text (22021) nor in JSON (22P05); every other character is welcome.
     asyncpg.CharacterNotInRepertoireError: _nul,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_never, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_exponential_jitter
 
 from chassis.database import Database
 from chassis.errors import Contended, Exhausted, OutcomeUnknown, Refused, Unavailable
@@ -60,15 +60,3 @@ async def _is_well(database: Database) -> bool:
     except (Unavailable, Contended, TimeoutError):
         return False
     return True
-
-
-async def while_contended(work: Work, *, most: int) -> None:
-    """Do ``work``, at the most ``most`` times while it raises ``Contended``, with pauses of up to 2 s."""
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(Contended),
-        stop=stop_after_attempt(most),
-        wait=wait_exponential_jitter(multiplier=0.05, max=2),
-        reraise=True,
-    ):
-        with attempt:
-            await work()

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
 from chassis import jobs, notify
-from chassis.brake import Brake
 from chassis.database import Database
 from chassis.errors import Contended, Unavailable
 from chassis.execution import Execution
+from chassis.failure_limit import FailureLimit
 from chassis.jobs import Claim, Taker
 from chassis.work import LongWork, Work
 from contracts.jobs import Job, Kind, Service, Via
@@ -37,6 +38,7 @@ class Runner:
         owner: str,
         at_once: int,
         lease_s: float,
+        paused_retry_s: float,
     ) -> None:
         self._database = database
         self._notifier = notifier
@@ -48,14 +50,14 @@ class Runner:
         self._running: set[asyncio.Task[None]] = set()
         self._claiming = True
         self._more_may_wait = False
-        self._brake = Brake(service)
+        self._failure_limit = FailureLimit(service, retry_every_s=paused_retry_s)
         self._execution = Execution(
             database,
             notifier,
             service,
             {kind.value: how for kind, how in work.items()},
             lease=self._taker.lease,
-            brake=self._brake,
+            failure_limit=self._failure_limit,
         )
 
     async def receive(self, ids: Sequence[UUID], via: Via) -> list[UUID]:
@@ -78,11 +80,13 @@ class Runner:
             return await jobs.read(connection, job_id)
 
     async def run(self) -> None:
-        """Claim and run until cancelled or stopped."""
+        """Claim and run until cancelled or stopped. While paused: one job whenever a retry is due."""
         while self._claiming:
             self._wake.clear()
             try:
-                if slots := self._take_slots(self._free):
+                if self.paused:
+                    await self._retry_one()
+                elif slots := self._take_slots(self._free):
                     _, claims = await self._take(slots)
                     self._more_may_wait = len(claims) >= slots
             except (Unavailable, Contended) as error:
@@ -104,9 +108,9 @@ class Runner:
             await asyncio.gather(*late, return_exceptions=True)
 
     @property
-    def braked(self) -> bool:
-        """Too many jobs died in a row: it claims no more. What the bus brings is still received, for whoever can."""
-        return self._brake.on
+    def paused(self) -> bool:
+        """Too many jobs failed in a row. Jobs are still received, so that another replica can do them."""
+        return self._failure_limit.paused
 
     @property
     def busy(self) -> int:
@@ -114,19 +118,33 @@ class Runner:
         return len(self._running)
 
     def _take_slots(self, most: int) -> int:
-        taken = min(self._free, most) if self._claiming and not self.braked else 0
+        taken = min(self._free, most) if self._claiming and not self.paused else 0
         self._free -= taken
         return taken
 
     def _give_back(self, slots: int) -> None:
         self._free += slots
 
+    async def _retry_one(self) -> None:
+        """Claim one job if a retry is due. Its success ends the pause; then the next round claims as usual."""
+        self._more_may_wait = True
+        if self._free and self._failure_limit.retry_is_due:
+            self._free -= 1
+            _, claims = await self._take(1, taker=replace(self._taker, together=1))
+            if claims:
+                self._failure_limit.retry_began()
+
     async def _take(
-        self, slots: int, ids: Sequence[UUID] | None = None, via: Via | None = None
+        self,
+        slots: int,
+        ids: Sequence[UUID] | None = None,
+        via: Via | None = None,
+        *,
+        taker: Taker | None = None,
     ) -> tuple[list[UUID], list[Claim]]:
         try:
             async with self._database.connection() as connection:
-                received, claims = await jobs.take(connection, self._taker, slots, ids, via)
+                received, claims = await jobs.take(connection, taker or self._taker, slots, ids, via)
         except BaseException:
             self._give_back(slots)
             raise

@@ -15,7 +15,7 @@ SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics
 
 def of_jobs(service: Service, kinds: Iterable[Kind]) -> None:
     """What a service says that does ``kinds``."""
-    telemetry.BRAKE.labels(service).set(0)
+    telemetry.CONSUMER_PAUSED.labels(service).set(0)
     heard = {topics.CANARY.name}
     for kind in kinds:
         heard.add(TOPIC_OF[kind].name)

@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.days import zone_of
 
 
 class ProcessSettings(BaseSettings):
@@ -42,6 +45,33 @@ class ProcessSettings(BaseSettings):
         return url or None
 
 
+class TimeZoneSettings(BaseSettings):
+    """Where the campus is. Mixed into the settings of a process to which days matter."""
+
+    tz: str = Field(default="UTC", description="the campus's time zone, like Asia/Kolkata: its days, and its schedule")
+
+    @field_validator("tz")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        zone_of(name)
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return zone_of(self.tz)
+
+
+class StorageSettings(BaseSettings):
+    """Where files are kept. Mixed into the settings of a process that does."""
+
+    storage_url: str = Field(
+        description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
+    )
+    storage_ignore_missing_files: bool = Field(
+        default=False, description="start although the storage has none of the files that the database names"
+    )
+
+
 class KafkaSettings(BaseSettings):
     """How to reach Kafka. Mixed into the settings of a process that does."""
 
@@ -69,6 +99,9 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
     database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
     job_lease_s: float = Field(default=60.0, ge=1, description="a job whose worker is silent so long is taken over")
+    paused_retry_s: float = Field(
+        default=60.0, gt=0, description="how often a worker that is paused after 20 failed jobs in a row tries one job"
+    )
 
     @model_validator(mode="after")
     def _leases_can_be_renewed(self) -> Self:

@@ -11,10 +11,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
-from chassis.errors import NotFound, StorageFailed
+from chassis.content_disposition import content_disposition
+from chassis.errors import NotFound, StorageFailed, StorageFull
 from chassis.uploading import Upload
 
 # A failing bucket is tried again by whoever knows what the file is for; this only bridges a lost packet.
@@ -62,10 +63,28 @@ class Storage:
         except (BaseError, OSError) as error:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
+    async def exists(self, path: str) -> bool:
+        """Return whether there is such a file. Raises ``StorageFailed``."""
+        try:
+            with _translated():
+                await asyncio.to_thread(obstore.head, self._store, path)
+        except NotFound:
+            return False
+        return True
+
     async def write(self, path: str, content: bytes) -> None:
-        """A small file, whole."""
-        with _refusals():
-            await obstore.put_async(self._store, path, content)
+        """Write a small file, whole. Raises ``StorageFailed``, also when there is a file at ``path`` already.
+
+        When it fails nothing of the file is left; a file that was there before stays as it was.
+        """
+        try:
+            with _refusals():
+                await obstore.put_async(self._store, path, content, mode="create", use_multipart=False)
+        except BaseException as error:
+            if not isinstance(error.__cause__, AlreadyExistsError):
+                with suppress(StorageFailed):
+                    await self.delete(path)
+            raise
 
     @asynccontextmanager
     async def writing(self, path: str, media_type: str, save_as: str) -> AsyncIterator["Written"]:
@@ -74,7 +93,7 @@ class Storage:
         A bucket keeps ``media_type`` and ``save_as``, and tells them to who comes by a signed link.
         Raises ``StorageFailed`` from a write, or when the block ends.
         """
-        kept = {"Content-Type": media_type, "Content-Disposition": f'attachment; filename="{save_as}"'}
+        kept = {"Content-Type": media_type, "Content-Disposition": content_disposition(save_as)}
         upload = Upload(self._store, path, {} if self._folder else kept)
         try:
             yield Written(upload)
@@ -190,7 +209,7 @@ def _refusals() -> Iterator[None]:
         yield
     except (BaseError, OSError) as error:
         if any(sign in str(error) for sign in FULL):
-            raise StorageFailed("There is no room left in the storage for this file.") from error
+            raise StorageFull("There is no room left in the storage for this file.") from error
         raise StorageFailed("The storage does not take this file.") from error
 
 

@@ -47,7 +47,9 @@ EXPIRY_DURATION = Histogram(
 EXPIRY_FAILURES = Counter("placewire_expiry_failures_total", "What could not be deleted, and is tried again", ["what"])
 DEAD_LETTERS = Counter("placewire_dead_letters_total", "Jobs given up", ["kind"])
 DEAD_LETTERS_OPEN = Gauge("placewire_dead_letters_open", "Jobs given up that wait for a decision", ["service"])
-BRAKE = Gauge("placewire_consumer_braked", "1 after too many dead jobs in a row: it claims no more", ["service"])
+CONSUMER_PAUSED = Gauge(
+    "placewire_consumer_paused", "1 while a worker is paused after too many failed jobs in a row", ["service"]
+)
 UNDECODABLE = Counter("placewire_undecodable_records_total", "Records that could not be read", ["service", "topic"])
 CONSUMED = Counter("placewire_consumed_records_total", "Records read from Kafka", ["service", "topic"])
 POOL_CONNECTIONS = Gauge("placewire_database_connections", "Connections of this process's pool", ["state"])

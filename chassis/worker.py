@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import FastAPI, Header
 from fastapi.responses import Response
@@ -27,15 +28,19 @@ from contracts.topics import Topic
 MAX_HAND_OVERS = 64
 
 
-# A service's own tasks, made from the app's database and notifier; each is made never to end.
-Beside = Callable[[Database, Notifier], Sequence[Background]]
+# What must hold before a service starts.
+Check = Callable[[Database], Awaitable[None]]
+# Begin the jobs with these ids in this process: the service has asked for them itself.
+Receive = Callable[[Sequence[UUID]], Awaitable[object]]
+# A service's own tasks, made from the app's database, notifier and worker; each is made never to end.
+Beside = Callable[[Database, Notifier, Receive], Sequence[Background]]
 
 
-async def _nothing() -> None:
+async def _nothing(_database: Database) -> None:
     return None
 
 
-def _nobody(_database: Database, _notifier: Notifier) -> Sequence[Background]:
+def _nobody(_database: Database, _notifier: Notifier, _receive: Receive) -> Sequence[Background]:
     return ()
 
 
@@ -44,7 +49,7 @@ def worker_app(
     service: Service,
     work: Mapping[Kind, Work | LongWork],
     *,
-    check: Callable[[], Awaitable[None]] = _nothing,
+    check: Check = _nothing,
     beside: Beside = _nobody,
 ) -> FastAPI:
     """The app of ``service``. It starts, and serves, without Kafka; the consumer joins when the broker appears.
@@ -71,7 +76,7 @@ def worker_app(
         telemetry=tracing.of_requests(),
     )
     problems.install(app)
-    add_health(app, database, lambda: {"running": runner.busy, "braked": runner.braked})
+    add_health(app, database, lambda: {"running": runner.busy, "paused": runner.paused})
     _add_hand_over(app, runner, settings)
 
     def stopping() -> None:
@@ -97,6 +102,7 @@ def _runner(
         owner=f"{socket.gethostname()}:{settings.port}",
         at_once=settings.jobs_at_once,
         lease_s=settings.job_lease_s,
+        paused_retry_s=settings.paused_retry_s,
     )
 
 
@@ -106,16 +112,17 @@ def _lifespan(
     notifier: Notifier,
     runner: Runner,
     heard: list[Topic],
-    check: Callable[[], Awaitable[None]],
+    check: Check,
     beside: Beside,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     consumer = Consumer(settings, database, runner.service, heard, lambda ids: runner.receive(ids, Via.BUS))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await check()
+        await check(database)
         clock = asyncio.get_running_loop().time
-        own = beside(database, notifier)
+        # As the sweep does: the event is found in the database, whether or not Kafka brings it too.
+        own = beside(database, notifier, lambda ids: runner.receive(ids, Via.SWEEP))
         async with background(notifier.run), background(*own), background(consumer.run), background(runner.run):
             yield
             # The requests in hand have had their part of the grace time before this.
@@ -142,10 +149,12 @@ def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> N
         if scheme.lower() != "bearer":
             raise Unauthenticated("Invalid service token")
         identity.check_service_token(token, runner.service, secret)
-        if at_once.locked() or runner.braked:
-            # Its sender would wait for an end that does not come. The event is safe where it is: queued.
-            return problems.problem(503, "Braked." if runner.braked else "Busy.", headers={"Retry-After": "1"})
+        if at_once.locked():
+            return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
         async with at_once:
             await runner.receive([event.id], placewire_via)
+            if runner.paused:
+                # The job waits for another replica, or for a retry. 503: the caller must not wait for its end.
+                return problems.problem(503, "Paused.", headers={"Retry-After": "1"})
             job = await runner.read(event.id)
         return json_response(HandedOver(job=job).model_dump(mode="json"))

@@ -74,13 +74,15 @@ class Api:
         _require_success(response)
         return Answer(response.json(), response.status_code, time.perf_counter() - began)
 
-    def import_students(self, path: Path, *, dry_run: bool, mapping: str | None, sent: Callable[[int], None]) -> Answer:
-        """Upload a CSV or XLSX file. ``sent`` is told the number of bytes read so far."""
+    def import_students(
+        self, path: Path, *, dry_run: bool, fields: Mapping[str, str], sent: Callable[[int], None]
+    ) -> Answer:
+        """Upload a file of students with the form's other ``fields``. ``sent`` gets the number of bytes read so far."""
         with path.open("rb") as content:
             return self.post(
                 f"/api/students/import?dry_run={str(dry_run).lower()}",
                 files={"file": (path.name, _Watched(content, sent))},
-                data={"mapping": mapping} if mapping else None,
+                data=dict(fields) or None,
             )
 
     def follow(self, job_id: str) -> Iterator[Job]:

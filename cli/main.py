@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from chassis.extras import require_extra
 from cli import environment
 from cli.doors import (
     contracts,
@@ -42,8 +43,21 @@ app = typer.Typer(
 )  # fmt: skip
 
 
+# Beyond the extra `cli`; `run` says itself which one the service needs.
+EXTRAS = {
+    "contracts": ("api", "maintenance"),
+    "up": ("all",),
+    "demo": ("all",),
+    "down": ("devstack",),
+    "status": ("devstack",),
+    "logs": ("devstack",),
+}
+
+
 @app.callback()
 def placewire(ctx: typer.Context) -> None:
+    for extra in EXTRAS.get(ctx.invoked_subcommand or "", ()):
+        require_extra(extra)
     # `run` takes the settings of the one process; what makes a system of its own takes none.
     if ctx.invoked_subcommand not in ("run", "up", "demo"):
         environment.load()

@@ -18,8 +18,9 @@ from chassis import notify
 from chassis.database import Connection, Database
 from cli.failures import WRONG_USE, Failure
 from contracts import topics
-from contracts.students import StudentEnrolled
+from contracts.students import StudentEnrolled, StudentRecordRevised
 from contracts.topics import Lane
+from contracts.users import UserDetailsRevised
 
 BATCH = 1_000
 # More would only make the outbox slow to look through.
@@ -30,13 +31,15 @@ POLL_S = 0.1
 REMEDY = "What to do: docs/runbooks.md, PlacewireQuarantinedKeys"
 SENT_WITH = '{"republished": true}'
 
+# With a cause, these come from an import, whose own event stands for them.
+OF_IMPORTS = (StudentEnrolled.TYPE, StudentRecordRevised.TYPE, UserDetailsRevised.TYPE)
 # What $3 can see: what cannot be seen yet has outbox rows of its own, which come after the wipe.
 # Plan: index scan on event_pkey. Within a stream positions rise with versions, so each stream keeps its order.
 MATCHING = f"""
   FROM es.event
  WHERE position > $1 AND position <= $2 AND pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))
    AND split_part(stream_id, '-', 1) = ANY ($4)
-   AND ($5 OR type <> '{StudentEnrolled.TYPE}' OR NOT metadata ? 'causation_id')
+   AND ($5 OR type <> ALL ('{{{",".join(OF_IMPORTS)}}}') OR NOT metadata ? 'causation_id')
 """
 COUNT = f"SELECT count(*) AS count, min(position) AS first, max(position) AS last {MATCHING}"
 END = "SELECT pg_current_snapshot()::text AS snapshot, coalesce(max(position), 0) AS last FROM es.event"

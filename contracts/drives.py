@@ -30,6 +30,7 @@ class Posting(Message):
     domain_id: int | None = None
     interview_date: date | None = None
     pdf_path: str | None = None
+    pdf_name: str | None = Field(default=None, max_length=255, description="the PDF's name as it was uploaded")
     criteria: Criteria
 
 
@@ -124,11 +125,16 @@ class AttendancePublished(Event):
 
 
 class DriveDeleted(Event):
-    """The drive is gone from every list; its history stays."""
+    """The drive is gone from every list; its history stays.
+
+    ``pdf_path``: the file that goes with it. ``registered``: how many students had registered for it.
+    """
 
     TYPE = "placewire.drive.deleted.v1"
 
     drive_id: int
+    pdf_path: str | None = None
+    registered: int | None = Field(default=None, ge=0)
 
 
 DriveEvent = (

@@ -20,8 +20,13 @@ class ExportFormat(StrEnum):
     XLSX = "xlsx"
 
 
+MEDIA_TYPES: dict[ExportFormat, str] = {
+    ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
 _PERSON = ("student_id", "roll_number", "name", "email", "branch", "batch_year")
-_MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "active_backlogs")
+_MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "diploma_percent", "active_backlogs")
 _DRIVE = ("drive_id", "company_name", "job_title")
 
 # The columns of each kind, in the order of a file for which none were asked. Everyone needs the same names: who asks
@@ -48,6 +53,31 @@ class ExportRequested(Event):
     format: ExportFormat
     drive_id: int | None = None
     columns: list[str] = Field(min_length=1)
+    byte_order_mark: bool = False
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+
+
+# A file of links that set a password: no kind that can be asked for in general, for it is a head's alone.
+INVITATIONS = "invitations"
+INVITATION_COLUMNS = ("student_id", "roll_number", "name", "email", "branch", "batch_year", "link", "expires_at")
+LINK_DAYS = 7
+# What comes after this stands in the fragment of the address: browsers do not send it, so no log can hold it.
+LINK_PATH = "/console/accept-invitation#token="
+
+
+class InvitationsRequested(Event):
+    """Somebody wants a CSV file with a link for each active student without a password (job kind *export*).
+
+    ``None``: no limit. ``link_base``: what each link begins with; the tokens are made by whoever writes the file.
+    """
+
+    TYPE = "placewire.export.invitations-requested.v1"
+
+    export_id: UUID
+    link_base: str
+    branches: list[str] | None = None
+    batch_years: list[int] | None = None
+    student_ids: list[int] | None = None
     byte_order_mark: bool = False
     delimiter: str = Field(default=",", min_length=1, max_length=1)
 

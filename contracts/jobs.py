@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from contracts import topics
 from contracts.checks import CheckRequested
 from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationRequested
-from contracts.exports import ExportRequested
+from contracts.exports import ExportRequested, InvitationsRequested
 from contracts.maintenance import RefreshRequested
 from contracts.message import Message
 
@@ -71,6 +71,7 @@ KIND_OF: dict[str, Kind] = {
     EligibilityRequested.TYPE: Kind.ELIGIBILITY,
     ReevaluationRequested.TYPE: Kind.ELIGIBILITY,
     ExportRequested.TYPE: Kind.EXPORT,
+    InvitationsRequested.TYPE: Kind.EXPORT,
     RefreshRequested.TYPE: Kind.REFRESH,
     CheckRequested.TYPE: Kind.CHECK,
 }

@@ -16,13 +16,17 @@ Digest = Annotated[str, Field(pattern=r"^-?\d{1,19}$")]
 
 
 class AcademicRecord(Message):
-    """What eligibility is judged on. CGPA on 0-10, the others in percent; ``None``: not on record."""
+    """What eligibility is judged on. CGPA on 0-10, the others in percent; ``None``: not on record.
+
+    ``diploma_percent`` counts as the 12th mark of a student who has no 12th mark.
+    """
 
     roll_number: str = Field(min_length=1, max_length=64)
     branch: str | None = Field(default=None, max_length=100)
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
     twelfth_percent: Percent | None = None
+    diploma_percent: Percent | None = None
     cgpa: Cgpa | None = None
     active_backlogs: Backlogs = 0
 
@@ -57,9 +61,11 @@ class StudentRecordRevised(Event):
 
 
 class StudentsImported(Event):
-    """``count`` StudentEnrolled events were recorded with this event as their cause; they stay in the store.
+    """``count`` students were enrolled or revised, by events that have this one as their cause and stay in the store.
 
-    ``digest`` is ``bit_xor(hashint8extended(student_id, 0))`` over them, as a decimal number.
+    ``revised`` of them were known before: StudentRecordRevised, UserDetailsRevised, or both. ``digest`` is
+    ``bit_xor(hashint8extended(student_id, seed))`` over all, as a decimal number; ``seed`` is 0 for those who were
+    enrolled and 1 for those who were revised.
     """
 
     TYPE = "placewire.student.imported.v1"
@@ -67,3 +73,4 @@ class StudentsImported(Event):
     import_id: UUID
     count: int = Field(ge=1)
     digest: Digest
+    revised: int = Field(default=0, ge=0)

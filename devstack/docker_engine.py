@@ -1,24 +1,37 @@
 """Whether Docker answers on this machine."""
 
 import os
+import socket
+from contextlib import closing
 from pathlib import Path
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
-API_VERSION = "1.44"
+TIMEOUT_S = 2
+# Never sent: without one the client would ask the server for it when it is made, and leave its socket open on an error.
+ANY_VERSION = "1.44"
 
 
 def docker_answers() -> bool:
-    if "DOCKER_HOST" not in os.environ and not DEFAULT_SOCKET.exists():
+    """Return whether the server at DOCKER_HOST, or else at the default socket, answers. Any version will do."""
+    host = os.environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}"
+    if host.startswith("unix://") and not _accepts(host.removeprefix("unix://")):
         return False
     import docker
     from docker.errors import DockerException
 
     try:
-        # A version given up front: asking the server for it would leave a socket open when there is none.
-        client = docker.from_env(version=API_VERSION, timeout=2)
-        try:
-            return bool(client.ping())
-        finally:
-            client.close()
-    except (DockerException, OSError):
+        with closing(docker.from_env(version=ANY_VERSION, timeout=TIMEOUT_S)) as client:
+            return bool(client.version(api_version=False)["ApiVersion"])
+    except (DockerException, OSError, KeyError, ValueError):
         return False
+
+
+def _accepts(path: str) -> bool:
+    """Return whether something listens on the Unix socket: the Docker client would leave its own open when not."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(TIMEOUT_S)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,20 @@ from services.api.main import create_app
 from services.api.settings import ApiSettings
 from tests.copies import TEMPLATE, Copies, named
 from tests.eventually import eventually
+from tests.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
 from tests.system import SECRET, System, as_role, bearer, running
+
+# Fixtures of every test.
+__all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Addresses]:
     """Postgres and Kafka, one pair for the whole run."""
     home = data_folder() / f"test-{os.getpid()}"
-    with chosen(home) as addresses:
+    with ExitStack() as stack:
+        with for_the_session():
+            addresses = stack.enter_context(chosen(home))
         yield addresses
     shutil.rmtree(home, ignore_errors=True)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -77,7 +78,7 @@ async def exporting(
 ) -> AsyncIterator[Runner]:
     """The exporter's runner, with the storage of the ``api`` fixture (``folder``: the test's ``tmp_path``)."""
     storage = Storage(url or (folder / "uploads").as_uri())
-    work = handlers.work(storage, tries=tries, kept_s=kept_s)
+    work = handlers.work(storage, tries=tries, kept_s=kept_s, zone=ZoneInfo("UTC"))
     async with working(database_url, work=work, kind=Kind.EXPORT, **options) as runner:
         yield runner
 

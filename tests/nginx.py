@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path) -> P
         "GATEWAY_PORT": f"{LOOPBACK}:{port}",
         "GATEWAY_API": " ".join(f"server {address};" for address in upstreams),
         "GATEWAY_RESOLVER": "",
+        "GATEWAY_REAL_IP": "",
         "GATEWAY_STORAGE": f"http://{LOOPBACK}:9",
         "GATEWAY_FRONTEND": str(frontend),
     }
@@ -39,8 +40,10 @@ def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path) -> P
 
 
 @contextmanager
-def gateway(folder: Path, *upstreams: str, frontend: Path = GATEWAY / "html") -> Iterator[str]:
-    """Its address; ``upstreams``: host:port of each replica of the API."""
+def gateway(
+    folder: Path, *upstreams: str, frontend: Path = GATEWAY / "html", launcher: Sequence[str] = ()
+) -> Iterator[str]:
+    """Its address; ``upstreams``: host:port of each replica of the API; ``launcher``: a command that starts nginx."""
     assert NGINX is not None
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -50,7 +53,7 @@ def gateway(folder: Path, *upstreams: str, frontend: Path = GATEWAY / "html") ->
     url = f"http://{LOOPBACK}:{port}"
     process = Process.start(
         "nginx",
-        [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(conf), "-g", directives],
+        [*launcher, NGINX, "-e", "stderr", "-p", str(folder), "-c", str(conf), "-g", directives],
         log=folder / "nginx.log",
         url=f"{url}/gateway",
     )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 from chassis.database import Database
@@ -12,6 +13,7 @@ from chassis.runner import Runner
 from chassis.service import background
 from chassis.work import LongWork, Work
 from contracts.jobs import OWNER, Job, Kind, State, Via
+from devstack.ports import LOOPBACK
 from services.eligibility import handlers
 from tests.system import as_role
 
@@ -27,10 +29,13 @@ async def working(
     owner: str = "test",
     at_once: int = 2,
     lease_s: float = 60,
+    paused_retry_s: float = 60,
+    through: int | None = None,
 ) -> AsyncIterator[Runner]:
+    """``through``: the port of a proxy before Postgres, for the jobs' own connections."""
     service = OWNER[kind]
     url = as_role(database_url, f"placewire_{service}")
-    database = Database(url, pool_size=10, application_name="test-worker")
+    database = Database(_through(url, through), pool_size=10, application_name="test-worker")
     notifier = Notifier(url, application_name="test-worker-notify")
     runner = Runner(
         database,
@@ -40,6 +45,7 @@ async def working(
         owner=owner,
         at_once=at_once,
         lease_s=lease_s,
+        paused_retry_s=paused_retry_s,
     )
     try:
         async with background(notifier.run, runner.run):
@@ -47,6 +53,13 @@ async def working(
             await runner.stop(5)
     finally:
         await database.close()
+
+
+def _through(url: str, port: int | None) -> str:
+    if port is None:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.username}@{LOOPBACK}:{port}"))
 
 
 async def waited(runner: Runner, job_id: UUID, *, timeout_s: float) -> Job | None:

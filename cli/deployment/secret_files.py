@@ -13,6 +13,7 @@ from cli.deployment.roles import PASSWORD_OF
 from cli.failures import WRONG_USE, Failure
 
 OPERATOR = "operator"
+DEFAULT_STORAGE = "file:///var/lib/placewire/uploads"
 MADE = ("jwt_secret", "internal_secret", "postgres_password", "grafana_password", *PASSWORD_OF.values())
 MIN_LENGTH = 32
 # The folder is the boundary: it is mounted where its process runs, and nowhere else. Whoever runs there may read it.
@@ -26,12 +27,19 @@ SHARED = {"api": ("jwt_secret", "internal_secret")} | dict.fromkeys(
 KEEPS_FILES = ("api", "exporter", "maintenance")
 
 
-def write(folder: Path, database_url: str, storage_url: str, given: Mapping[str, str]) -> list[str]:
+def kept_storage(folder: Path) -> str | None:
+    """Return where files are kept by the folders below ``folder``; ``None`` before there are any."""
+    return _read(folder / OPERATOR).get("storage_url")
+
+
+def write(folder: Path, database_url: str, storage_url: str | None, given: Mapping[str, str]) -> list[str]:
     """Make or complete the folders of all processes below ``folder``; the names of the secrets that were made up.
 
-    ``database_url``: the owner's address, without a password. ``given``: by name, in small letters; an empty one is
-    not given. Raises ``Failure`` for one that is too short to be safe.
+    ``database_url``: the owner's address, without a password. ``storage_url``: without one what is stored stays, at
+    first ``DEFAULT_STORAGE``. ``given``: by name, in small letters; an empty one is not given. Raises ``Failure`` for
+    one that is too short to be safe.
     """
+    storage_url = storage_url or kept_storage(folder) or DEFAULT_STORAGE
     kept = _read(folder / OPERATOR)
     folder.mkdir(OWN_FOLDER, parents=True, exist_ok=True)
     values, made = {}, []

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from pydantic import ValidationError
 
 from chassis.settings import KafkaSettings
-from cli.doctor import database, kafka, queue, settings
+from cli.doctor import database, kafka, queue, settings, stored_files
 from cli.doctor.finding import Finding, State, wrong
 
 
@@ -24,6 +24,8 @@ async def examine(url: str, environment: Mapping[str, str], *, queue_within_s: f
     async for finding in _bus():
         yield finding
     if tables:
+        async for finding in stored_files.look(url, environment):
+            yield finding
         async for finding in queue.look(url):
             yield finding
         if queue_within_s is not None:

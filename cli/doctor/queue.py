@@ -19,12 +19,12 @@ from contracts.jobs import Job, Service, State, Via
 POLL_S = 0.05
 
 CANARIES = """
-SELECT s.service, extract(epoch FROM clock_timestamp() - c.sent_at)::float8 AS age_s
+SELECT s.service, es.age_s(c.sent_at) AS age_s
   FROM unnest($1::text[]) AS s (service) LEFT JOIN es.canary c USING (service)
 """
 OUTBOX = """
 SELECT count(*) AS rows, count(*) FILTER (WHERE quarantined_at IS NOT NULL) AS quarantined,
-       coalesce(extract(epoch FROM clock_timestamp() - min(queued_at)), 0)::float8 AS age_s
+       coalesce(max(es.age_s(queued_at)), 0) AS age_s
   FROM es.outbox WHERE topic <> 'placewire.canary'
 """
 COUNTS = "SELECT state, count(*) AS count FROM es.job GROUP BY state ORDER BY state"
@@ -120,4 +120,4 @@ async def _judged(connection: Connection, job: Job, took_ms: float, within_s: fl
         return wrong("a job", f"is in the outbox after {within_s:.0f} s", "start the relay and Kafka")
     if job.state is State.QUEUED:
         return wrong("a job", f"left for Kafka, and nobody took it in {within_s:.0f} s", "start maintenance")
-    return wrong("a job", f"is {job.state} after {within_s:.0f} s", "see the log of maintenance: it is busy, or braked")
+    return wrong("a job", f"is {job.state} after {within_s:.0f} s", "see the log of maintenance: it is busy, or paused")

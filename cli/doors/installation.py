@@ -18,8 +18,12 @@ def secrets(
         str, typer.Option(help="The owner's address of the database, without a password.")
     ] = "postgresql://postgres@postgres:5432/placewire",
     storage: Annotated[
-        str, typer.Option(help="Where files are kept: file:///folder, s3://bucket, gs://bucket, az://container.")
-    ] = "file:///var/lib/placewire/uploads",
+        str | None,
+        typer.Option(
+            help="Where files are kept: file:///folder, s3://bucket, gs://bucket, az://container. Not given: what is"
+            " stored stays, at first file:///var/lib/placewire/uploads."
+        ),
+    ] = None,
 ) -> None:
     """Make the secrets of an installation, as files for SECRETS_DIR. What is there stays; safe to repeat.
 
@@ -29,7 +33,10 @@ def secrets(
     from cli.deployment import secret_files
 
     given = {name: os.environ.get(name.upper(), "") for name in secret_files.MADE}
+    before = secret_files.kept_storage(folder)
     made = secret_files.write(folder, database, storage, given)
+    if before is not None and (now := secret_files.kept_storage(folder)) != before:
+        console.print(f"Files were kept at {before}, and are from now on at {now}.", markup=False, soft_wrap=True)
     console.print(f"Made {', '.join(made)}." if made else "Every secret is there.")
 
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from chassis.extras import require_extra
 from cli import environment
 
 app = typer.Typer(help="Run one process of the system, until SIGTERM or Ctrl-C.", no_args_is_help=True)
@@ -10,6 +11,7 @@ app = typer.Typer(help="Run one process of the system, until SIGTERM or Ctrl-C."
 @app.command()
 def api() -> None:
     """The public HTTP API, with the sweep."""
+    require_extra("api")
     environment.load("api")
     from chassis.service import serve
     from chassis.settings import load
@@ -23,6 +25,7 @@ def api() -> None:
 @app.command()
 def relay() -> None:
     """Brings recorded events from the outbox to Kafka. Several may run: one leads."""
+    require_extra("relay")
     environment.load("relay")
     from chassis.relay_process import RelaySettings, create_app
     from chassis.service import serve
@@ -35,6 +38,7 @@ def relay() -> None:
 @app.command()
 def eligibility() -> None:
     """Works out who is selected for a drive."""
+    require_extra("eligibility")
     environment.load("eligibility")
     from chassis.service import serve
     from chassis.settings import load
@@ -48,6 +52,7 @@ def eligibility() -> None:
 @app.command()
 def exporter() -> None:
     """Writes files from the tables, into storage."""
+    require_extra("exporter")
     environment.load("exporter")
     from chassis.service import serve
     from chassis.settings import load
@@ -61,6 +66,7 @@ def exporter() -> None:
 @app.command()
 def maintenance() -> None:
     """Refreshes the views, and keeps the clock."""
+    require_extra("maintenance")
     environment.load("maintenance")
     from chassis.service import serve
     from chassis.settings import load

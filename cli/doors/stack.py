@@ -1,5 +1,6 @@
 """``placewire up``, ``down``, ``status`` and ``logs``: a system that stays, for development."""
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from cli.failures import NO, Failure
 from cli.output import console, errors, table
 
 if TYPE_CHECKING:
+    from cli.local.given import Given
     from cli.local.settings import Place
     from devstack.stack import Stack
 
@@ -17,7 +19,11 @@ MEBIBYTE = 1024 * 1024
 
 
 def up() -> None:
-    """Start everything on this machine and leave it running: Postgres, Kafka, API, relay, eligibility; seeded."""
+    """Start everything on this machine and leave it running: Postgres, Kafka, API, relay, eligibility; seeded.
+
+    Settings from the environment and `.env` are used, but for the addresses of servers and files, which are its own.
+    """
+    from cli.local.given import given_settings
     from cli.local.system import all_running
     from devstack.exclusive import exclusive
     from devstack.stack import Stack, data_folder
@@ -29,15 +35,17 @@ def up() -> None:
             _show_status(stack)
             return
         stack.stop()  # what is left of an earlier one
+        given = given_settings(os.environ)
+        _show_given(given)
         try:
-            place = _start(stack)
+            place = _start(stack, given)
         except BaseException:
             stack.stop()
             raise
     _show(place)
 
 
-def _start(stack: "Stack") -> "Place":
+def _start(stack: "Stack", given: "Given") -> "Place":
     from cli.local import settings, system
     from cli.sample import people
     from devstack.artifacts import ensure_jars
@@ -45,13 +53,20 @@ def _start(stack: "Stack") -> "Place":
     ensure_jars()  # with a bar of its own, the first time
     with errors.status("Starting Postgres and Kafka"):
         stack.start()
-    place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets())
+    place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets(), given.values)
     with errors.status("Preparing the database"):
         system.prepare_database(place, stack.addresses.database_url)
     with errors.status("Starting API, relay and eligibility"):
         system.launch(stack, place)
     settings.keep(place, (people.STAFF[0][0], people.PASSWORD))
     return place
+
+
+def _show_given(given: "Given") -> None:
+    if given.values:
+        console.print(table(("Setting", "Value", "From"), given.lines()))
+    if given.unused:
+        console.print(f"Not used from .env, `up` has its own: {', '.join(given.unused)}.")
 
 
 def down() -> None:

@@ -1,5 +1,6 @@
 """``placewire students``: many at once."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,12 +24,17 @@ def students() -> None:
 
 
 @app.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV (UTF-8) or XLSX.")],
+def import_(  # noqa: PLR0913, PLR0917 - an option each
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV (UTF-8), XLSX, XLS or ODS.")
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong; write nothing.")] = False,
     mapping: Annotated[
-        str | None, typer.Option(help='Which column is which, as JSON: \'{"roll_number": "their header"}\'.')
+        str | None,
+        typer.Option(help='Which column is which, as JSON: \'{"roll_number": "their header", "cgpa": null}\'.'),
     ] = None,
+    header_row: Annotated[int | None, typer.Option(min=1, help="The line of the header, if it is not found.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="The sheet to read, if not every visible one.")] = None,
     api: ApiUrl = None,
     token: Token = None,
     email: Email = None,
@@ -38,18 +44,21 @@ def import_(
     from cli.doors.caller import signed_in
 
     caller = signed_in(api, token, email, password)
-    checked = upload(caller, file, dry_run=True, mapping=mapping)
+    options = {"mapping": mapping, "header_row": header_row, "sheet": sheet}
+    fields = {name: str(value) for name, value in options.items() if value is not None}
+    checked = upload(caller, file, dry_run=True, fields=fields)
+    show_columns(checked)
     if checked["error_count"]:
         show_errors(checked)
         raise Failure(f"{checked['rows'] - checked['valid']:,} of {checked['rows']:,} rows are wrong: nothing was done")
     console.print(f"{checked['rows']:,} rows checked, none is wrong.")
     if not dry_run:
-        done = upload(caller, file, dry_run=False, mapping=mapping)
+        done = upload(caller, file, dry_run=False, fields=fields)
         console.print(f"{done['imported']:,} students imported (import {done['import_id']}).")
 
 
-def upload(api: "Api", file: Path, *, dry_run: bool, mapping: str | None = None) -> dict[str, Any]:
-    """The API's report. A file that cannot be used at all is told with its reasons."""
+def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the API's report. Of a file that cannot be used, print the errors."""
     from cli.api_client import Refusal
 
     what, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
@@ -60,12 +69,20 @@ def upload(api: "Api", file: Path, *, dry_run: bool, mapping: str | None = None)
             bar.update(task, completed=read, description=f"{what}: {'sending' if read < size else 'waiting'}")
 
         try:
-            report: dict[str, Any] = api.import_students(file, dry_run=dry_run, mapping=mapping, sent=told).body
+            report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=told).body
         except Refusal as refusal:
             if refusal.errors and "line" in refusal.errors[0]:
                 show_errors({"errors": refusal.errors, "error_count": len(refusal.errors)})
             raise
     return report
+
+
+def show_columns(report: dict[str, Any]) -> None:
+    """Print what each column of the file is used for, and the warnings."""
+    rows = [(column["header"], column["used_as"] or "-", column["reason"]) for column in report["columns"]]
+    console.print(table(("Header", "Used as", "Why"), rows))
+    for warning in report["warnings"]:
+        console.print(f"Warning: {warning}", markup=False)
 
 
 def show_errors(report: dict[str, Any]) -> None:

@@ -22,14 +22,15 @@ def users() -> None:
 @app.command("create-head")
 def create_head(
     email: Annotated[str, typer.Argument(help="The e-mail address to sign in with.")],
-    name: Annotated[str, typer.Option(help="The name to show.")] = "Head of the placement cell",
+    # No default: the prompt would offer it in brackets, and take it for an answer.
     password: Annotated[
         str,
         typer.Option(
             envvar="PLACEWIRE_NEW_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True, show_envvar=True,
             help="Asked for when it is not in the environment.",
         ),
-    ] = "",
+    ],
+    name: Annotated[str, typer.Option(help="The name to show.")] = "Head of the placement cell",
 ) -> None:  # fmt: skip
     """Create a head of the placement cell: a new system's first account. Everyone else is made over HTTP."""
     if len(password) < MIN_PASSWORD:

@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,13 +20,17 @@ PRIVATE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a system runs. ``database_url`` is the owner's; ``ports`` has every process's."""
+    """Where a system runs. ``database_url`` is the owner's; ``ports`` has every process's.
+
+    ``given``: settings that go before those made here.
+    """
 
     database_url: str
     kafka_bootstrap_servers: str
     ports: dict[str, int]
     uploads: Path
     secrets: dict[str, str]
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def api_url(self) -> str:
@@ -44,6 +49,7 @@ class Place:
             "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
             "MAINTENANCE_URL": f"http://{LOOPBACK}:{self.ports['maintenance']}",
             **self.secrets,
+            **self.given,
         }
 
 

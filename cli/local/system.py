@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import asyncpg
 
@@ -21,7 +22,13 @@ MODULES = {
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
-def place_of(stack: Stack, database: str, ports: Mapping[str, int], secrets: dict[str, str]) -> Place:
+def place_of(
+    stack: Stack,
+    database: str,
+    ports: Mapping[str, int],
+    secrets: dict[str, str],
+    given: Mapping[str, str] = MappingProxyType({}),
+) -> Place:
     """Where the system beside a started ``stack`` is to be; a port that is taken gives way to another one."""
     return Place(
         database_url=named(stack.addresses.database_url, database),
@@ -29,6 +36,7 @@ def place_of(stack: Stack, database: str, ports: Mapping[str, int], secrets: dic
         ports={name: free_port(ports.get(name)) for name in PROCESSES},
         uploads=stack.home / "uploads",
         secrets=secrets,
+        given=given,
     )
 
 

@@ -11,7 +11,8 @@ from contracts.drives import DrivePublished
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.exports import ExportCompleted, ExportFailed
 from contracts.jobs import KIND_OF, OWNER, Kind
-from contracts.students import StudentEnrolled, StudentsImported
+from contracts.students import StudentEnrolled, StudentRecordRevised, StudentsImported
+from contracts.users import UserDetailsRevised
 
 # The events that end a job of each kind, in its data's job_id; an export's id is its job's.
 SUCCEEDED = {
@@ -79,10 +80,15 @@ SELECT event_id::text AS subject, (data ->> 'count')::bigint AS count, data ->> 
   FROM es.event WHERE type = '{StudentsImported.TYPE}'
 """  # noqa: S608
 ENROLLED = f"""
-SELECT metadata ->> 'causation_id' AS subject, count(*) AS count,
-       bit_xor(hashint8extended((data ->> 'student_id')::bigint, 0))::text AS digest
-  FROM es.event
- WHERE type = '{StudentEnrolled.TYPE}' AND metadata ? 'causation_id' GROUP BY 1
+SELECT cause AS subject, count(*) AS count, bit_xor(hashint8extended(student_id, seed))::text AS digest
+  FROM (SELECT metadata ->> 'causation_id' AS cause, (data ->> 'student_id')::bigint AS student_id, 0 AS seed
+          FROM es.event WHERE type = '{StudentEnrolled.TYPE}' AND metadata ? 'causation_id'
+        UNION ALL
+        SELECT DISTINCT metadata ->> 'causation_id', coalesce(data ->> 'student_id', data ->> 'user_id')::bigint, 1
+          FROM es.event
+         WHERE type IN ('{StudentRecordRevised.TYPE}', '{UserDetailsRevised.TYPE}') AND metadata ? 'causation_id'
+       ) AS imported
+ GROUP BY 1
 """  # noqa: S608
 
 # Merge join of two index scans: event_stream_version and stream_pkey.

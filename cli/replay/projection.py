@@ -30,8 +30,8 @@ MAKE_TABLE = "CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL)"
 # Within a chunk all enrolments come before all revisions, so that a number given up and taken again is held twice for a
 # moment. The live tables were never without these constraints; here they would only refuse what has happened.
 ALLOW_REUSE = """
-ALTER TABLE pg_temp.students DROP CONSTRAINT students_roll_number_key;
-ALTER TABLE pg_temp.users DROP CONSTRAINT users_email_key;
+DROP INDEX pg_temp.students_identity_key_idx;
+DROP INDEX pg_temp.users_identity_key_idx;
 """
 # Plans are made once, for speed, so they must be made again when the tables have grown.
 REPLAN = "ANALYZE {names}"

@@ -22,6 +22,7 @@ from cli.replay.tables import Table
 from contracts.drives import DrivePublished
 from contracts.eligibility import EligibilityEvaluated
 from contracts.students import StudentEnrolled, StudentRecordRevised
+from contracts.users import AccountDeactivated, AccountReactivated
 
 SELECTIONS = Table(
     "selections",
@@ -77,11 +78,18 @@ SELECT s.student_id
            AND pg_visible_in_snapshot(e.xid, (SELECT $2::text::pg_snapshot)) {{among}}
          ORDER BY e.stream_id, e.version DESC) s,
        jsonb_to_record(s.record) AS r(branch text, batch_year integer, tenth_percent numeric, twelfth_percent numeric,
-           cgpa numeric, active_backlogs integer),
+           diploma_percent numeric, cgpa numeric, active_backlogs integer),
        jsonb_to_record($3::jsonb) AS c(min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer,
            branches text[], batch_years integer[])
- WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.active_backlogs, r.branch, r.batch_year,
-           c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs, c.branches, c.batch_years)
+ WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs, r.branch,
+           r.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs, c.branches, c.batch_years)
+   AND s.student_id NOT IN (
+       SELECT user_id
+         FROM (SELECT DISTINCT ON (e.stream_id) (e.data ->> 'user_id')::integer AS user_id, e.type FROM es.event e
+                WHERE e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
+                  AND pg_visible_in_snapshot(e.xid, (SELECT $2::text::pg_snapshot))
+                ORDER BY e.stream_id, e.version DESC) activity
+        WHERE type = '{AccountDeactivated.TYPE}')
    AND ($4::bigint IS NULL OR s.student_id = ANY (
         SELECT student_id FROM pg_temp.requested_selection WHERE drive_id = $1 AND drive_version = $4))
 """  # noqa: S608

@@ -16,6 +16,7 @@ WITHOUT_EVENTS = (
     "job_domains",
     "notification_read_marks",
     "notification_reads",
+    "password_links",
     "view_refresh",
 )
 

@@ -35,12 +35,12 @@ async def seed(database: Database) -> Seeded:
         added_users = [
             await create_user(connection, email, name, role, hashed, cause)
             for email, name, role in people.STAFF
-            if await users.by_email(connection, email) is None
+            if (await users.by_email(connection, email))["user_id"] is None
         ]
         added_students = [
             await _enrol(connection, email, name, record, hashed, cause)
             for email, name, record in people.students()
-            if await users.by_email(connection, email) is None
+            if (await users.by_email(connection, email))["user_id"] is None
         ]
         known = {row["domain_name"] for row in await domains.list_all(connection)}
         missing = [name for name in people.DOMAINS if name not in known]

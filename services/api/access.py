@@ -1,13 +1,15 @@
 """Who may call what. Every route declares its roles; a route that does not, does not start."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import asyncpg
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
+from fastapi.responses import Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security import HTTPBearer
 
@@ -15,6 +17,8 @@ from chassis.database import Database
 from chassis.errors import Contended, Forbidden, Unauthenticated, Unavailable
 from chassis.identity import USER_TOKEN_S, Principal
 from contracts.users import Role
+from services.api import strict_input
+from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.limits import UserLimits
 from services.api.tokens import Tokens
 
@@ -22,31 +26,45 @@ from services.api.tokens import Tokens
 CHANNEL = "placewire_access"
 RELOAD_S = 5.0
 
-# Index scan on users_access_changed. Tokens issued before this window have expired.
+# Added to the life of a token: a change commits after the moment that it is recorded with, and clocks are set back.
+SLACK_S = 86_400
+
+# Index scans on users_access_changed and users_inactive. Tokens issued before this window have expired. Whether access
+# was ever changed is counted: two readings of a clock that was set back between them do not say it.
 CHANGED = """
-SELECT user_id, role, password_version FROM users
- WHERE access_changed_at > clock_timestamp() - make_interval(secs => $1) AND access_changed_at > created_at
+SELECT user_id, role, password_version, active FROM users
+ WHERE access_changed_at > clock_timestamp() - make_interval(secs => $1) AND access_version > 0
 """
-NOW = "SELECT role, password_version FROM users WHERE user_id = $1"
+# Another issuer goes on issuing tokens for an account that is deactivated here.
+CHANGED_OR_INACTIVE = f"{CHANGED} UNION SELECT user_id, role, password_version, active FROM users WHERE NOT active"  # noqa: S608
+NOW = "SELECT role, password_version, active FROM users WHERE user_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccessState:
+    """What an account may do now, whatever its tokens say."""
+
     role: Role
     password_version: int
+    active: bool
+
+    def permits(self, principal: Principal) -> bool:
+        """Return whether a token of ``principal`` is still valid. Another issuer's do not end with a password."""
+        return self.active and principal.password_version in (None, self.password_version)
 
 
 class AccessChanges:
-    """Roles and passwords that changed while tokens from before are still about. Empty on most days.
+    """Accounts whose role, password or activity changed while tokens from before are still valid. Few on most days.
 
     ``listening`` false: a change may have been missed, so the database is asked for every request.
     """
 
     channel = CHANNEL
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, other_issuer: bool = False) -> None:
         self._database = database
-        self._changed: dict[int, Standing] = {}
+        self._statement = CHANGED_OR_INACTIVE if other_issuer else CHANGED
+        self._changed: dict[int, AccessState] = {}
         self._connected = False
         self._reload = asyncio.Event()
         self.listening = False
@@ -64,8 +82,8 @@ class AccessChanges:
 
     async def reload(self) -> None:
         async with self._database.connection() as connection:
-            rows = await connection.fetch(CHANGED, float(USER_TOKEN_S))
-        self._changed = {row["user_id"]: Standing(Role(row["role"]), row["password_version"]) for row in rows}
+            rows = await connection.fetch(self._statement, float(USER_TOKEN_S + SLACK_S))
+        self._changed = {row["user_id"]: _state(row) for row in rows}
 
     async def run(self) -> None:
         """Read again when told of a change, and every ``RELOAD_S`` in any case, until cancelled."""
@@ -82,25 +100,30 @@ class AccessChanges:
                     await self._reload.wait()
 
     async def confirm(self, principal: Principal) -> Principal:
-        """``principal`` with the role of this moment. Raises ``Unauthenticated`` when the password changed since."""
-        standing = self._changed.get(principal.user_id) if self.listening else await self._read(principal.user_id)
-        if standing is None:
-            return principal
-        if principal.password_version is None:
-            return replace(principal, role=standing.role)
-        if standing.password_version != principal.password_version:
-            # The token may be newer than what is known here: the change's notice is on its way.
-            standing = await self._read(principal.user_id)
-        if standing.password_version != principal.password_version:
-            raise Unauthenticated("Invalid token")
-        return replace(principal, role=standing.role)
+        """Return ``principal`` with the role of this moment.
 
-    async def _read(self, user_id: int) -> Standing:
+        Raises ``Unauthenticated`` when the password changed since, or the account is deactivated.
+        """
+        state = self._changed.get(principal.user_id) if self.listening else await self._read(principal.user_id)
+        if state is None:
+            return principal
+        if not state.permits(principal):
+            # The token may be newer than what is known here: the change's notice is on its way.
+            state = await self._read(principal.user_id)
+        if not state.permits(principal):
+            raise Unauthenticated("Invalid token")
+        return replace(principal, role=state.role)
+
+    async def _read(self, user_id: int) -> AccessState:
         async with self._database.connection() as connection:
             row = await connection.fetchrow(NOW, user_id)
         if row is None:
             raise Unauthenticated("Invalid token")
-        return Standing(Role(row["role"]), row["password_version"])
+        return _state(row)
+
+
+def _state(row: asyncpg.Record) -> AccessState:
+    return AccessState(Role(row["role"]), row["password_version"], row["active"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +136,13 @@ class Guard:
 
     async def admitted(self, authorization: str | None) -> Principal:
         """Raises ``Unauthenticated`` or ``Throttled``."""
+        return await self.changes.confirm(await self.signed(authorization))
+
+    async def signed(self, authorization: str | None) -> Principal:
+        """Return whom a token was issued to; it may have ended since. Raises ``Unauthenticated`` or ``Throttled``."""
         principal = await self.tokens.read(authorization)
         self.limits.take(principal.user_id)
-        return await self.changes.confirm(principal)
+        return principal
 
 
 class Access:
@@ -134,19 +161,56 @@ class SignedIn(Access, HTTPBearer):
         HTTPBearer.__init__(self, scheme_name="HTTPBearer")
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+        checked: Principal | None = request.scope["state"].get("principal")
+        if checked is not None:  # by AccessFirstRoute, with this same object
+            return checked
         guard: Guard = request.app.state.guard
         principal = await guard.admitted(request.headers.get("authorization"))
         if principal.role not in self.roles:
             raise Forbidden("Forbidden: insufficient role")
+        await strict_input.refuse_unknown(request)
         return principal
+
+
+class SignedInBefore(SignedIn):
+    """As ``SignedIn`` for every role; a repeated request may carry a token that its first time has ended.
+
+    Only for a route that gives such a caller nothing but the answer kept under its Idempotency-Key.
+    """
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+        guard: Guard = request.app.state.guard
+        principal = await guard.signed(request.headers.get("authorization"))
+        try:
+            return await guard.changes.confirm(principal)
+        except Unauthenticated:
+            if request.headers.get("idempotency-key") is None:
+                raise
+            return replace(principal, password_version=ENDED)
 
 
 class Public(Access):
     def __init__(self) -> None:
         super().__init__(public=True)
 
-    async def __call__(self) -> None:
-        return None
+    async def __call__(self, request: Request) -> None:
+        await strict_input.refuse_unknown(request)
+
+
+class AccessFirstRoute(APIRoute):
+    """Check the caller before the body is read. FastAPI reads the body before it resolves dependencies."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        access = declared_access(self)
+        if self.body_field is None or not isinstance(access, SignedIn):
+            return handler  # the route reads no body, or reads it by hand after its dependencies
+
+        async def checked(request: Request) -> Response:
+            request.scope["state"]["principal"] = await access(request)
+            return await handler(request)
+
+        return checked
 
 
 def allow(*roles: Role) -> Any:
@@ -155,6 +219,9 @@ def allow(*roles: Role) -> Any:
 
 
 ANYONE = tuple(Role)
+# The password version of a caller whose token has ended.
+ENDED = -1
+SIGNED_IN_BEFORE = Depends(SignedInBefore(*ANYONE))
 PUBLIC = Depends(Public())
 
 
@@ -164,14 +231,26 @@ def declared_access(route: APIRoute) -> Access | None:
 
 
 def require_declared_access(app: FastAPI) -> None:
-    """Raise ``RuntimeError`` naming every published route of ``app`` that does not say who may call it."""
-    open_routes = [
-        f"{sorted(route.methods or ())} {path}"
-        for path, route in published_routes(app)
-        if declared_access(route) is None
-    ]
-    if open_routes:
-        raise RuntimeError(f"routes without declared roles: {', '.join(open_routes)}")
+    """Make every published route of ``app`` check first who is calling.
+
+    Raises ``RuntimeError`` naming each route that does not say who may call it, or that reads more than
+    ``MAX_UNAUTHENTICATED_BODY`` before it knows who calls.
+    """
+    routes = [(f"{sorted(route.methods or ())} {path}", route) for path, route in published_routes(app)]
+    for _, route in routes:
+        # FastAPI solves a route's dependencies in their order, and some of them refuse what the caller sent.
+        route.dependant.dependencies.sort(key=lambda one: not isinstance(one.call, Access))
+    if undeclared := [name for name, route in routes if declared_access(route) is None]:
+        raise RuntimeError(f"routes without declared roles: {', '.join(undeclared)}")
+    if unchecked := [name for name, route in routes if not _is_checked_before_its_body(route)]:
+        raise RuntimeError(f"routes that read a body before they know the caller: {', '.join(unchecked)}")
+
+
+def _is_checked_before_its_body(route: APIRoute) -> bool:
+    access = declared_access(route)
+    if access is not None and access.public and (route.methods or set()) - {"GET"}:
+        return route.max_body_size is not None and route.max_body_size <= MAX_UNAUTHENTICATED_BODY
+    return route.body_field is None or isinstance(route, AccessFirstRoute)
 
 
 def published_routes(app: FastAPI) -> list[tuple[str, APIRoute]]:

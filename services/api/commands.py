@@ -40,17 +40,19 @@ KEY_NAMESPACE = UUID("5f0c9a3e-3d0b-4f5e-9a53-0a6b1d6a7c11")
 # used: the key has expired, and what was done under it is in the log ($5: its first event's id).
 CLAIM_KEY = """
 WITH claimed AS (
-    INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed) VALUES ($1, $2, $3, $4, 'null')
+    INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed, event_id)
+    VALUES ($1, $2, $3, $4, 'null', $5)
     ON CONFLICT DO NOTHING RETURNING true
 )
 SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHERE event_id = $5) AS used
 """
 READ_KEY = """
-SELECT fingerprint, committed, answer FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
+SELECT fingerprint, committed, answer, expired FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
 """
 KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
 KEEP_ANSWER = """
-UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb) WHERE user_id = $1 AND route = $2 AND key = $3
+UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb)
+ WHERE user_id = $1 AND route = $2 AND key = $3 AND NOT expired
 RETURNING answer
 """
 
@@ -126,6 +128,8 @@ class Committed:
 Work = Callable[[Connection, NewId], Awaitable[Committed]]
 # The body to answer with once the job has ended: what it made is not there yet when the command commits.
 Ended = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
+# The body to send for the body that is kept: a token is added each time.
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 async def perform(
@@ -137,24 +141,25 @@ async def perform(
     *,
     connection: Connection | None = None,
     ended: Ended | None = None,
+    complete: Complete | None = None,
 ) -> Response:
     """Do ``work`` in one transaction, on ``connection`` if what it needs stands there, and answer.
 
     ``asked`` is everything the caller asked for (JSON, bytes as digests): the same key with something else is 422.
     With a job the answer is 200 with its result when it has ended, and the body that ``ended`` gives for its id if that
-    is given; else 202. ``Location`` names it.
+    is given; else 202. ``Location`` names it. ``complete`` adds to the body what is not kept under the key.
     Raises what ``work`` raises; nothing is then written, and the key is free again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
     if ask.key is None:
         async with begin() as transaction:
             committed = await work(transaction, fresh_ids)
-        return _response(await _deliver(ctx, ask, committed, ended))
+        return _response(await _deliver(ctx, ask, committed, ended), complete)
     name = (who.user_id, ask.route, ask.key)
     async with begin() as transaction:
         committed, kept = await _once(transaction, name, asked, work)
     if kept is not None:
-        return _response(kept)
+        return _response(kept, complete)
     answer = await _deliver(ctx, ask, committed, ended)
     try:
         async with ctx.database.connection() as another:
@@ -162,21 +167,21 @@ async def perform(
     except (Unavailable, Contended):
         log.warning("answer.not_kept", route=ask.route)  # the next request with this key gives, and keeps, its own
         first = None
-    return _response(first or answer)
+    return _response(first or answer, complete)
 
 
 async def _once(
     transaction: Connection, name: tuple[int, str, str], asked: Any, work: Work
 ) -> tuple[Committed, dict[str, Any] | None]:
     """What ``work`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
-    fingerprint = hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
+    fingerprint = fingerprint_of(asked)
     new_id = keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
     # Waits here for another request with the same key that has not committed yet.
     key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprint, new_id(0))
     assert key is not None
     if not key["claimed"]:
         kept = await transaction.fetchrow(READ_KEY, *name)
-        if kept is None:  # it expired this moment
+        if kept is None or kept["expired"]:
             raise expired_key()
         if kept["fingerprint"] != fingerprint:
             raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
@@ -253,9 +258,18 @@ async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
         return None  # the command is committed: its caller must not be told otherwise
 
 
-def _response(answer: dict[str, Any]) -> Response:
+def _response(answer: dict[str, Any], complete: Complete | None) -> Response:
     headers = {"Location": answer["location"]} if answer["location"] else None
-    return json_response(answer["body"], answer["status"], headers)
+    return json_response(complete(answer["body"]) if complete else answer["body"], answer["status"], headers)
+
+
+def fingerprint_of(asked: Any) -> bytes:
+    return hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+async def kept_fingerprint(connection: Connection, who: Principal, ask: Asking) -> bytes | None:
+    """Return the fingerprint of the request that has committed under the caller's key, if there is one."""
+    return await connection.fetchval(READ_KEY, who.user_id, ask.route, ask.key)  # type: ignore[no-any-return]
 
 
 def _committed_json(committed: Committed) -> str:

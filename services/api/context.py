@@ -12,6 +12,7 @@ from chassis.storage import Storage
 from services.api.hand_over import Services
 from services.api.job_watch import JobWatch
 from services.api.links import Links
+from services.api.long_lists import LongLists
 from services.api.polled_lists import PolledLists
 from services.api.settings import ApiSettings
 
@@ -27,6 +28,7 @@ class Context:
     storage: Storage
     links: Links
     lists: PolledLists
+    long_lists: LongLists
 
 
 def context_of(request: Request) -> Context:

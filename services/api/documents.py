@@ -103,7 +103,9 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
     return {"name": name, "in": "header", "required": False, "schema": described, "description": description}
 
 
-def bodies(models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | None = None) -> dict[str, Any]:
+def bodies(
+    models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | None = None, *, required: bool = True
+) -> dict[str, Any]:
     """``openapi_extra`` of a route that reads its body by hand: a model for each media type, which only describes it.
 
     ``parts``: media types of a form's files.
@@ -111,7 +113,7 @@ def bodies(models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | Non
     content: dict[str, Any] = {type_: {"schema": model.model_json_schema()} for type_, model in models.items()}
     if parts:
         content["multipart/form-data"]["encoding"] = {name: {"contentType": type_} for name, type_ in parts.items()}
-    return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
+    return {"openapi_extra": {"requestBody": {"required": required, "content": content}}}
 
 
 # How a command is asked: told by FastAPI, except for the command that reads these headers by hand.
@@ -129,5 +131,7 @@ ASKED: dict[str, Any] = {
         ]
     }
 }
+PAGE_GONE = {410: "The entry that this page begins after has been deleted. Start again from the first page."}
+NO_ROOM = {507: "The server has no room left for this file. Nothing was saved; please inform your administrator."}
 LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
 ETAG = {"ETag": {"description": "Stands for exactly these bytes.", "schema": {"type": "string"}}}

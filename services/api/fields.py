@@ -1,19 +1,26 @@
-"""Numbers as they come in with JSON, and what the OpenAPI document says about them: exactly what is accepted."""
+"""Bodies and numbers as they come in with JSON, and what the OpenAPI document says about them."""
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
+from chassis.validation_messages import described
 from contracts import students
 
 MAX_INTEGER = 2**31 - 1
 
 # Postgres has no NUL in a text.
-NO_NUL = r"^[^\x00]*$"
+NO_NUL = described(r"^[^\x00]*$", "must not contain NUL characters")
 # What Unicode takes for space, written out: regular expressions do not agree on it. And what prints nothing.
 SPACE = r"\x00-\x20\x7f-\xa0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff"
-NOT_BLANK = rf"^[^\x00]*[^{SPACE}][^\x00]*$"
-EMAIL = rf"^[^@{SPACE}]+@[^@{SPACE}]+$"
+NOT_BLANK = described(rf"^[^\x00]*[^{SPACE}][^\x00]*$", "needs something to read in it, and no NUL characters")
+EMAIL = described(rf"^[^@{SPACE}]+@[^@{SPACE}]+$", "must be an e-mail address, like asha@college.edu")
+
+
+class RequestBody(BaseModel):
+    """The body of a request: a field that it does not declare is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def decimal_schema(most: int, *, empty: bool = False) -> dict[str, Any]:
@@ -31,7 +38,7 @@ def decimal_schema(most: int, *, empty: bool = False) -> dict[str, Any]:
 def _whole(given: Any) -> Any:
     """Python takes true for 1, and text for the number in it."""
     if isinstance(given, bool | str):
-        raise ValueError("Input should be a whole number")
+        raise ValueError("must be a whole number")
     return given
 
 

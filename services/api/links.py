@@ -1,4 +1,4 @@
-"""Links to uploaded files that open without a sign-in, for a while: the frontend opens them in a new tab."""
+"""Links that open without a sign-in for a while: uploaded files in a new tab, and jobs in an ``EventSource``."""
 
 import hmac
 import time
@@ -10,7 +10,7 @@ LIFE_HOURS = 2
 
 
 class Links:
-    """Signs and checks paths below ``/uploads/``. Signatures hold no character that ``encodeURI`` would change."""
+    """Signs and checks paths. Signatures hold no character that ``encodeURI`` would change."""
 
     def __init__(self, secret: str, *previous: str) -> None:
         """``previous``: whose links are still good."""
@@ -23,6 +23,11 @@ class Links:
         hour = int(time.time() if now is None else now) // HOUR_S
         expires = (hour + LIFE_HOURS) * HOUR_S
         return f"{path}?exp={expires}&sig={_signature(self._key, path, expires)}"
+
+    def sign_briefly(self, path: str, *, life_s: int, now: float | None = None) -> str:
+        """Return ``path``, which has a query already, with ``exp`` in ``life_s`` seconds and ``sig``."""
+        expires = int(time.time() if now is None else now) + life_s
+        return f"{path}&exp={expires}&sig={_signature(self._key, path, expires)}"
 
     def holds(self, path: str, expires: int, signature: str, *, now: float | None = None) -> bool:
         if expires < (time.time() if now is None else now):

@@ -7,23 +7,26 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from chassis import problems, telemetry, tracing
+from chassis import problems, recorded_files, telemetry, tracing
 from chassis.breaker import BusWatch
 from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.service import add_health, background
 from chassis.storage import Storage
 from contracts.jobs import Service
-from services.api import access, cross_origin, methods, openapi, uploads
+from services.api import access, cross_origin, methods, openapi, strict_input, uploads
 from services.api.access import AccessChanges, Guard
 from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
+from services.api.body_limits import too_large
+from services.api.client_address import networks
 from services.api.context import Context
 from services.api.dead_letters import routes as dead_letters
 from services.api.domains import routes as domains
 from services.api.drives import routes as drives
 from services.api.eligibility import routes as eligibility
+from services.api.exports import invitation_routes as invitations
 from services.api.exports import routes as exports
 from services.api.finished_drives import routes as finished_drives
 from services.api.frontend import Frontend
@@ -31,19 +34,23 @@ from services.api.hand_over import Services
 from services.api.issuer_keys import IssuerKeys
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
+from services.api.jobs.following import OpenStreams
 from services.api.limits import Admission, UserLimits
 from services.api.links import Links
 from services.api.listening import listener
+from services.api.long_lists import LongLists
 from services.api.notifications import routes as notifications
 from services.api.past import routes as past
 from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
-from services.api.request_scope import RequestScope
+from services.api.request_scope import RequestScope, full_paths
 from services.api.settings import ApiSettings
+from services.api.students import import_routes
 from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
 from services.api.sweep import Sweep
 from services.api.tokens import Issuer, Tokens
+from services.api.users import auth_routes as auth
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 
@@ -62,12 +69,14 @@ ROUTERS = (
     registrations,
     notifications,
     domains,
+    auth,
     users,
     students,
     attendance,
     finished_drives,
     subfilter,
     exports,
+    invitations,
     jobs,
     dead_letters,
     analytics,
@@ -82,8 +91,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     telemetry.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
     tracing.start("api", settings)
     context = _context(settings)
-    changes = AccessChanges(context.database)
     issuer = _issuer(settings)
+    changes = AccessChanges(context.database, other_issuer=issuer is not None)
     app = FastAPI(
         title="Placewire",
         description="The backend of a campus placement cell.",
@@ -98,26 +107,26 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.context = context
     tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
     app.state.guard = Guard(tokens, UserLimits(settings.requests_per_second, settings.requests_burst), changes)
-    app.state.throttle = Throttle(settings.login_failures_per_minute)
+    app.state.throttle = Throttle(settings.login_failures_per_minute, settings.login_failures_per_source_per_minute)
+    app.state.trusted_proxies = networks(settings.trusted_proxies)
     app.state.stopping = asyncio.Event()
+    app.state.open_streams = OpenStreams()
     app.state.on_stopping = partial(_stop_waiting, app)
     problems.install(app)
+    app.add_exception_handler(413, too_large)
     add_health(app, context.database, lambda: {"bus": context.bus.states()})
     for room in ROUTERS:
         # Not included: every request would be looked up a second time in the router that has its route.
         app.router.routes.extend(room.router.routes)
+    app.router.routes.extend(import_routes.limited(settings.import_max_bytes).routes)
     app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
     access.require_declared_access(app)
+    strict_input.install(app, [route for _, route in access.published_routes(app)])
     methods.install(app)
     openapi.install(app)
     if settings.frontend_dist is not None:
         app.router.default = Frontend(directory=settings.frontend_dist)
-    app.add_middleware(
-        RequestScope,
-        import_max_bytes=settings.import_max_bytes,
-        is_signed_in=tokens.hold,
-        admission=Admission(settings.requests_at_once),
-    )
+    app.add_middleware(RequestScope, admission=Admission(settings.requests_at_once), route_paths=full_paths(app))
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)
     return app
@@ -152,13 +161,14 @@ def _context(settings: ApiSettings) -> Context:
         storage=Storage(settings.storage_url),
         links=links,
         lists=PolledLists(database, links),
+        long_lists=LongLists(database, at_once=max(1, settings.database_pool_size // 4)),
     )
 
 
 @asynccontextmanager
 async def _running(context: Context, changes: AccessChanges, issuer: Issuer | None) -> AsyncIterator[None]:
-    await context.storage.check()
     settings = context.settings
+    await recorded_files.check(context.database, context.storage, ignore_missing=settings.storage_ignore_missing_files)
     heard = listener(settings.database_url, [context.jobs, context.lists, changes])
     sweep = Sweep(settings.database_url, context.services)
     keys = [issuer.keys.run] if issuer else []

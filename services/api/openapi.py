@@ -27,12 +27,16 @@ OF_SIGNED_IN = {
     403: "Forbidden: insufficient role",
     429: "Too many requests. Slow down a little.",
 }
-OF_BODIES = {400: "The body is not valid JSON.", 413: "The request is too large: at most 1 MiB are accepted here."}
+OF_BODIES = {
+    400: "The body is not valid JSON.",
+    413: "The request is too large: at most 1 MiB are accepted here.",
+    415: "This call does not take text/plain. Send it as application/json.",
+}
 OF_ALL = {
     400: "The Content-Length is not a number.",
     503: "The service cannot reach its database right now. Nothing was saved; please try again.",
 }
-NOT_VALID = "limit: Input should be less than or equal to 200"
+NOT_VALID = "limit must be 200 or less."
 # FastAPI's own, which nobody here answers with.
 UNUSED = ("HTTPValidationError", "ValidationError")
 

@@ -1,5 +1,7 @@
 """The lists that every open screen polls: drives and job domains."""
 
+import asyncio
+
 import orjson
 
 from chassis.database import Connection, Database
@@ -51,7 +53,8 @@ class PolledLists:
     async def _drives(self, *, with_pending: bool) -> bytes:
         async with self._database.connection() as connection:
             rows = await drives.list_all(connection, with_pending=with_pending)
-        return orjson.dumps([drive_object(row, self._links) for row in rows])
+        # A thread: the drives of several seasons take longer than the event loop may wait.
+        return await asyncio.to_thread(lambda: orjson.dumps([drive_object(row, self._links) for row in rows]))
 
     async def _domains(self) -> bytes:
         async with self._database.connection() as connection:

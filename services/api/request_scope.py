@@ -2,29 +2,26 @@
 what browsers must not do."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from uuid import UUID
 
 import structlog
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from chassis import telemetry
 from chassis.problems import problem
+from services.api.body_limits import BodyLimits
 from services.api.limits import Admission
 
 CORRELATION_HEADER = b"x-correlation-id"
-MIB = 1024 * 1024
-MAX_BODY_BYTES = MIB
-# Read before anyone has looked at who is calling: a sign-in, and nothing that could fill the memory.
-MAX_BYTES_OF_A_STRANGER = 64 * 1024
-IMPORT_PATH = "/api/students/import"
-# A PDF of 25 MiB in its form, and the ids of a million students.
-LARGER = {"/api/drives": 27 * MIB}
-PUBLISH_SUFFIX, PUBLISH_MAX_BYTES = "/publish", 16 * MIB
+
+log = structlog.get_logger()
 
 # Asked by who must know how it is, however much there is to do.
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
@@ -42,34 +39,23 @@ PAGE_SECURITY = [
 ]
 
 
-class TooLarge(BaseException):
-    """The body went on past its limit. No ``Exception``: FastAPI takes each of those for a body it cannot parse."""
-
-
-class TooLargeForAStranger(BaseException):
-    """The body went on, and nobody is signed in."""
-
-
 class HeadAnswered(Exception):
-    """A HEAD request has all it gets: the rest of an endless answer is not made."""
+    """The answer to a HEAD request is complete: the body of the GET is not made."""
+
+
+class ResponseAborted(Exception):
+    """The rest of a response cannot be sent. The connection is closed, so the client sees that it is incomplete."""
 
 
 class RequestScope:
     """Pure ASGI: a middleware class of Starlette's would put a task and a queue between, and break streaming."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        import_max_bytes: int,
-        is_signed_in: Callable[[bytes], Awaitable[bool]],
-        admission: Admission,
-    ) -> None:
-        """``is_signed_in`` judges an Authorization header, without asking the database."""
+    def __init__(self, app: ASGIApp, *, admission: Admission, route_paths: Mapping[int, str]) -> None:
+        """``route_paths``: of ``full_paths``."""
         self._app = app
+        self._route_paths = route_paths
+        self._limited = BodyLimits(app)
         self._admission = admission
-        self._is_signed_in = is_signed_in
-        self._import_max_bytes = import_max_bytes
         telemetry.HTTP_IN_HAND.set_function(lambda: admission.in_hand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +69,8 @@ class RequestScope:
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
         added = [(CORRELATION_HEADER, correlation_id.encode()), *SECURITY]
         method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server keeps its own: it sends no body, whatever the app does
         status = 500
         began = time.perf_counter()
         admitted = scope["path"] in HEALTH or self._admission.enter()
@@ -101,65 +89,34 @@ class RequestScope:
             await send(message)
 
         try:
-            app = await self._judged(scope, headers) if admitted else _too_busy()
+            app = self._judged(headers) if admitted else _too_busy()
             await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
+        except ResponseAborted as error:
+            log.warning("response.aborted", path=scope["path"], reason=str(error))
         finally:
             if holds:
                 self._admission.leave()
-            route = getattr(scope.get("route"), "path", "unknown")
+            route = self._route_paths.get(id(scope.get("route")), "unknown")
             _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
 
-    async def _judged(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp:
-        # Without one of these fields, or with a length of 0, there is no body (RFC 9112, section 6.3).
-        if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
-            return self._app
-        return await self._refusal(scope, headers) or self._within_limit
-
-    def _limit(self, scope: Scope) -> int:
-        path: str = scope["path"]
-        if path == IMPORT_PATH:
-            return self._import_max_bytes
-        return PUBLISH_MAX_BYTES if path.endswith(PUBLISH_SUFFIX) else LARGER.get(path, MAX_BODY_BYTES)
-
-    async def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp | None:
+    def _judged(self, headers: Mapping[bytes, bytes]) -> ASGIApp:
         content_length = headers.get(b"content-length")
-        if content_length is None:
-            return None
-        if not content_length.isdigit():
+        # Without one of these fields, or with a length of 0, there is no body (RFC 9112, section 6.3).
+        if b"transfer-encoding" not in headers and content_length in (None, b"0"):
+            return self._app
+        if content_length is not None and not content_length.isdigit():
             return problem(400, "The Content-Length is not a number.")
-        if int(content_length) > self._limit(scope):
-            return _too_large(self._limit(scope))
-        if int(content_length) > MAX_BYTES_OF_A_STRANGER and not await self._is_signed_in(
-            headers.get(b"authorization", b"")
-        ):
-            return _sign_in_first()
-        return None
+        return self._limited
 
-    async def _within_limit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = self._limit(scope)
-        authorization = dict(scope["headers"]).get(b"authorization", b"")
-        checked = False
-        got = 0
 
-        async def counted() -> Message:
-            nonlocal got, checked
-            message = await receive()
-            got += len(message.get("body", b""))
-            if got > limit:
-                raise TooLarge
-            if got > MAX_BYTES_OF_A_STRANGER and not checked:
-                checked = await self._is_signed_in(authorization)
-                if not checked:
-                    raise TooLargeForAStranger
-            return message
-
-        try:
-            await self._app(scope, counted, send)
-        except TooLarge:
-            await _too_large(limit)(scope, receive, send)
-        except TooLargeForAStranger:
-            await _sign_in_first()(scope, receive, send)
+def full_paths(app: FastAPI) -> dict[int, str]:
+    """Return the whole path template of each route by the route's identity: its own lacks an outer router's prefix."""
+    return {
+        id(context.original_route): context.path
+        for context in iter_route_contexts(app.routes)
+        if context.path is not None
+    }
 
 
 def _head(app: ASGIApp) -> ASGIApp:
@@ -171,9 +128,9 @@ def _head(app: ASGIApp) -> ASGIApp:
                 await send(message)
                 return
             await send({"type": "http.response.body", "body": b""})
-            raise HeadAnswered
+            if message.get("more_body"):
+                raise HeadAnswered
 
-        scope["method"] = "GET"
         try:
             await app(scope, receive, without_body)
         except HeadAnswered:
@@ -186,17 +143,9 @@ def _is_page(message: Message) -> bool:
     return any(name == b"content-type" and value.startswith(b"text/html") for name, value in message["headers"])
 
 
-def _too_large(limit: int) -> ASGIApp:
-    return problem(413, f"The request is too large: at most {limit // MIB} MiB are accepted here.")
-
-
 def _too_busy() -> ASGIApp:
     message = "Too much is asked of the service right now. Nothing was done; please try again."
     return problem(503, message, headers={"Retry-After": "1"})
-
-
-def _sign_in_first() -> ASGIApp:
-    return problem(401, "Sign in before sending so much.", headers={"WWW-Authenticate": "Bearer"})
 
 
 @cache

@@ -6,14 +6,15 @@ from typing import Literal, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
-from chassis.settings import ProcessSettings
+from chassis.settings import ProcessSettings, StorageSettings, TimeZoneSettings
+from services.api.client_address import networks
 
 ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
 
 HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
 
-class ApiSettings(ProcessSettings):
+class ApiSettings(ProcessSettings, StorageSettings, TimeZoneSettings):
     port: int = Field(default=5000, ge=1, le=65535, description="port to listen on")
     database_pool_size: int = Field(default=20, ge=1, le=200, description="connections this process may hold")
     jwt_secret: SecretStr = Field(min_length=32, description="signs sign-in tokens and links; at least 32 characters")
@@ -28,14 +29,22 @@ class ApiSettings(ProcessSettings):
     internal_secret: SecretStr = Field(
         min_length=32, description="signs the tokens with which services call each other; at least 32 characters"
     )
-    storage_url: str = Field(
-        description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
-    )
     eligibility_url: str = Field(default="http://127.0.0.1:5001", description="the eligibility service")
     exporter_url: str = Field(default="http://127.0.0.1:5002", description="the exporter service")
     maintenance_url: str = Field(default="http://127.0.0.1:5003", description="the maintenance service")
 
-    @field_validator("jwt_secret_previous", "jwt_jwks_url", "jwt_issuer", "jwt_audience", mode="before")
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        networks(text)
+        return text
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_address(cls, url: str | None) -> str | None:
+        return None if url is None else str(HTTP_URL.validate_python(url)).rstrip("/")
+
+    @field_validator("jwt_secret_previous", "jwt_jwks_url", "jwt_issuer", "jwt_audience", "public_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
@@ -52,7 +61,19 @@ class ApiSettings(ProcessSettings):
 
     import_max_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, description="largest student file accepted")
     login_failures_per_minute: int = Field(
-        default=10, ge=1, description="wrong passwords for one e-mail address before it must wait"
+        default=10, ge=1, description="wrong passwords for one account before it must wait"
+    )
+    login_failures_per_source_per_minute: int = Field(
+        default=200, ge=1, description="failed sign-ins from one address (IPv6: one /64) before it must wait"
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses and networks whose X-Forwarded-For is believed, comma between several: the gateway's",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="https://host, where people open the system: links that set a password begin with it."
+        " None: the address that the request for the link was sent to",
     )
     requests_per_second: float = Field(
         default=100.0, gt=0, description="requests that one user may send in the long run, to each process"

@@ -22,7 +22,7 @@ SELECT overdue.id, overdue.seq, s.service
   FROM unnest($2::text[]) AS s (service) CROSS JOIN LATERAL (
        SELECT id, seq FROM es.job j
         WHERE j.service = s.service AND j.finished_at IS NULL AND j.state = 'queued'
-          AND j.queued_at < clock_timestamp() - make_interval(secs => $1) AND j.seq > $4
+          AND es.age_s(j.queued_at) > $1 AND j.seq > $4
         ORDER BY j.seq LIMIT $3) AS overdue
  ORDER BY overdue.seq LIMIT $3
 """

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Numeric,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, desc
@@ -32,8 +34,9 @@ def _instant(*, nullable: bool = False) -> Column[datetime]:
 class User(SQLModel, table=True):
     __tablename__ = "users"
     __table_args__ = (
-        UniqueConstraint("email", name="users_email_unique"),
+        Index("users_identity_unique", text("identity_key(email)"), unique=True),
         Index("users_access_changed", "access_changed_at"),
+        Index("users_inactive", "user_id", postgresql_where=text("NOT active")),
     )
 
     user_id: int = Field(sa_column=_number())
@@ -42,6 +45,8 @@ class User(SQLModel, table=True):
     role: str = Field(sa_type=Text)
     department: str | None = Field(sa_type=Text)
     password_version: int
+    access_version: int
+    active: bool
     access_changed_at: datetime = Field(sa_column=_instant())
     created_at: datetime = Field(sa_column=_instant())
 
@@ -56,7 +61,7 @@ class Credential(SQLModel, table=True):
 
 class Student(SQLModel, table=True):
     __tablename__ = "students"
-    __table_args__ = (UniqueConstraint("roll_number", name="students_roll_number_unique"),)
+    __table_args__ = (Index("students_roll_number_identity", text("identity_key(roll_number)"), unique=True),)
 
     student_id: int = Field(sa_column=_number())
     roll_number: str = Field(sa_type=Text)
@@ -66,6 +71,24 @@ class Student(SQLModel, table=True):
     twelfth_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
     cgpa: Decimal | None = Field(sa_type=Numeric(4, 2))
     active_backlogs: int
+    active: bool
+    diploma_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
+
+
+class PasswordLink(SQLModel, table=True):
+    """A link that sets a password once; the token in it is kept as its SHA-256 alone."""
+
+    __tablename__ = "password_links"
+    __table_args__ = (
+        UniqueConstraint("token_sha256", name="password_links_token_unique"),
+        Index("password_links_expiring", "expires_at"),
+    )
+
+    user_id: int = Field(sa_column=_number())
+    token_sha256: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = Field(sa_column=_instant())
+    expires_at: datetime = Field(sa_column=_instant())
+    used_at: datetime | None = Field(sa_column=_instant(nullable=True))
 
 
 class JobDomain(SQLModel, table=True):
@@ -117,10 +140,13 @@ class RequestedSelection(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """What a command committed under a key, and the first answer given; ``answer`` is null until one was given."""
+    """What a command committed under a key, and the first answer given; ``answer`` is null until one was given.
+
+    ``event_id``: of its first event, if it writes one. ``expired``: only the key is left, and is refused.
+    """
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("idempotency_keys_oldest", "created_at"),)
+    __table_args__ = (Index("idempotency_keys_oldest", "created_at", postgresql_where=text("NOT expired")),)
 
     user_id: int = Field(sa_column=_number())
     route: str = Field(sa_column=Column(Text, primary_key=True))
@@ -129,3 +155,5 @@ class IdempotencyKey(SQLModel, table=True):
     committed: dict[str, Any] = Field(sa_type=JSONB)
     answer: dict[str, Any] | None = Field(sa_type=JSONB)
     created_at: datetime = Field(sa_column=_instant())
+    event_id: UUID | None
+    expired: bool

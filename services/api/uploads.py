@@ -5,11 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
+from chassis.content_disposition import content_disposition
 from chassis.errors import Forbidden
 from contracts.files import JOB_DESCRIPTIONS, SERVED_BELOW
 from services.api.access import PUBLIC
 from services.api.context import Ctx
 from services.api.documents import documented
+from services.api.drives import sql as drives
 
 router = APIRouter(tags=["uploads"])
 
@@ -33,8 +35,11 @@ async def job_description(
     path = f"{JOB_DESCRIPTIONS}/{name}"
     if not ctx.links.holds(SERVED_BELOW + path, exp, sig):
         raise Forbidden("This link has expired. Reload the page to get a new one.")
+    content = await ctx.storage.read(path)
+    async with ctx.database.connection() as connection:
+        original = await drives.pdf_name(connection, SERVED_BELOW + path)
     headers = {
-        "Content-Disposition": f'inline; filename="{name}"',
+        "Content-Disposition": content_disposition(original or name, "inline"),
         "Cache-Control": "private, max-age=3600",
     }
-    return Response(await ctx.storage.read(path), media_type="application/pdf", headers=headers)
+    return Response(content, media_type="application/pdf", headers=headers)

@@ -20,8 +20,9 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integ
 # Takes the same lock, and looks: migrations/sql/0015_first_evaluation.sql.
 BEGIN = "SELECT newest, replaces, first FROM start_evaluation($1, $2)"
 
-MEETS = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                      $3, $4, $5, $6, $7, $8)"""
+MEETS = """(s.active AND meets_criteria(
+                      s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+                      s.batch_year, $3, $4, $5, $6, $7, $8))"""
 REQUESTED = """($9::bigint IS NULL OR EXISTS (
            SELECT FROM requested_selection r
             WHERE r.drive_id = $1 AND r.drive_version = $9 AND r.student_id = s.student_id))"""

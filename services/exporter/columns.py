@@ -1,77 +1,59 @@
-"""What each column of an export is: the SQL that gives it, and the sort of value that decides how it is written."""
+"""What each column of an export is: the SQL that gives it, and the type of its cells."""
 
-from dataclasses import dataclass
-from enum import Enum, auto
-
+from chassis.spreadsheets.cells import CellType, Column
 from contracts.exports import COLUMNS, ExportKind
 
-
-class Sort(Enum):
-    TEXT = auto()
-    WHOLE = auto()
-    DECIMAL = auto()
-    FLAG = auto()
-    DAY = auto()
-    INSTANT = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    name: str
-    expression: str
-    sort: Sort
-
-
 _PERSON = {
-    "roll_number": ("s.roll_number", Sort.TEXT),
-    "name": ("u.name", Sort.TEXT),
-    "email": ("u.email", Sort.TEXT),
-    "branch": ("s.branch", Sort.TEXT),
-    "batch_year": ("s.batch_year", Sort.WHOLE),
-    "cgpa": ("s.cgpa", Sort.DECIMAL),
-    "tenth_percent": ("s.tenth_percent", Sort.DECIMAL),
-    "twelfth_percent": ("s.twelfth_percent", Sort.DECIMAL),
-    "active_backlogs": ("s.active_backlogs", Sort.WHOLE),
+    "roll_number": ("s.roll_number", CellType.TEXT),
+    "name": ("u.name", CellType.TEXT),
+    "email": ("u.email", CellType.TEXT),
+    "branch": ("s.branch", CellType.TEXT),
+    "batch_year": ("s.batch_year", CellType.WHOLE),
+    "cgpa": ("s.cgpa", CellType.DECIMAL),
+    "tenth_percent": ("s.tenth_percent", CellType.DECIMAL),
+    "twelfth_percent": ("s.twelfth_percent", CellType.DECIMAL),
+    "diploma_percent": ("s.diploma_percent", CellType.DECIMAL),
+    "active_backlogs": ("s.active_backlogs", CellType.WHOLE),
 }
-_DRIVE = {"company_name": ("d.company_name", Sort.TEXT), "job_title": ("d.job_title", Sort.TEXT)}
+_DRIVE = {"company_name": ("d.company_name", CellType.TEXT), "job_title": ("d.job_title", CellType.TEXT)}
 # A subquery without the outer row's drive in it can be hashed once for all students.
 _SELECTED = """EXISTS (SELECT FROM selections c
                  WHERE c.drive_id = {drive_id} AND c.student_id = s.student_id AND c.revoked_version IS NULL)"""
 
-_OF: dict[ExportKind, dict[str, tuple[str, Sort]]] = {
+_OF: dict[ExportKind, dict[str, tuple[str, CellType]]] = {
     ExportKind.REGISTRATIONS: _PERSON
     | _DRIVE
     | {
-        "registration_id": ("r.registration_id", Sort.WHOLE),
-        "student_id": ("r.student_id", Sort.WHOLE),
-        "registered_at": ("r.registered_at", Sort.INSTANT),
-        "drive_id": ("r.drive_id", Sort.WHOLE),
+        "registration_id": ("r.registration_id", CellType.WHOLE),
+        "student_id": ("r.student_id", CellType.WHOLE),
+        "registered_at": ("r.registered_at", CellType.INSTANT),
+        "drive_id": ("r.drive_id", CellType.WHOLE),
     },
     ExportKind.ELIGIBLE_STUDENTS: _PERSON
     | _DRIVE
     | {
-        "student_id": ("s.student_id", Sort.WHOLE),
-        "selected": (_SELECTED, Sort.FLAG),
-        "drive_id": ("d.drive_id", Sort.WHOLE),
+        "student_id": ("s.student_id", CellType.WHOLE),
+        "selected": (_SELECTED, CellType.FLAG),
+        "drive_id": ("d.drive_id", CellType.WHOLE),
     },
     ExportKind.ATTENDANCE: _PERSON
     | _DRIVE
     | {
-        "attendance_id": ("a.attendance_id", Sort.WHOLE),
-        "student_id": ("a.student_id", Sort.WHOLE),
-        "status": ("a.status", Sort.TEXT),
-        "drive_id": ("a.drive_id", Sort.WHOLE),
+        "attendance_id": ("a.attendance_id", CellType.WHOLE),
+        "student_id": ("a.student_id", CellType.WHOLE),
+        "status": ("a.status", CellType.TEXT),
+        "drive_id": ("a.drive_id", CellType.WHOLE),
     },
     ExportKind.FINISHED_DRIVES: {
-        "drive_id": ("f.drive_id", Sort.WHOLE),
-        "company_name": ("f.company_name", Sort.TEXT),
-        "job_title": ("f.job_title", Sort.TEXT),
-        "domain_name": ("j.domain_name", Sort.TEXT),
-        "interview_date": ("f.interview_date", Sort.DAY),
-        "finished_date": ("f.finished_date", Sort.INSTANT),
-        "total_registered": ("f.total_registered", Sort.WHOLE),
-        "total_present": ("f.total_present", Sort.WHOLE),
-        "total_absent": ("f.total_absent", Sort.WHOLE),
+        "drive_id": ("f.drive_id", CellType.WHOLE),
+        "company_name": ("f.company_name", CellType.TEXT),
+        "job_title": ("f.job_title", CellType.TEXT),
+        "domain_name": ("j.domain_name", CellType.TEXT),
+        "interview_date": ("f.interview_date", CellType.DAY),
+        "finished_date": ("f.finished_date", CellType.INSTANT),
+        "total_registered": ("f.total_registered", CellType.WHOLE),
+        "total_present": ("f.total_present", CellType.WHOLE),
+        "total_absent": ("f.total_absent", CellType.WHOLE),
     },
 }
 

@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from contracts.exports import ExportCompleted, ExportFailed, ExportFormat, ExportRequested
+from contracts.exports import (
+    INVITATIONS,
+    ExportCompleted,
+    ExportFailed,
+    ExportFormat,
+    ExportRequested,
+    InvitationsRequested,
+)
 from contracts.files import export_path
-
-MEDIA_TYPES = {
-    ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
-    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,18 @@ class Made:
     snapshot: str
 
 
-def save_as(asked: ExportRequested) -> str:
+def format_of(asked: ExportRequested | InvitationsRequested) -> ExportFormat:
+    return ExportFormat.CSV if isinstance(asked, InvitationsRequested) else asked.format
+
+
+def kind_of(asked: ExportRequested | InvitationsRequested) -> str:
+    return INVITATIONS if isinstance(asked, InvitationsRequested) else asked.kind
+
+
+def save_as(asked: ExportRequested | InvitationsRequested) -> str:
     """What the file is called where it is downloaded to."""
+    if isinstance(asked, InvitationsRequested):
+        return f"{INVITATIONS}.{ExportFormat.CSV}"
     of_drive = "" if asked.drive_id is None else f"-drive-{asked.drive_id}"
     return f"{asked.kind.replace('_', '-')}{of_drive}.{asked.format}"
 

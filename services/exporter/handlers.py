@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -14,46 +15,59 @@ from chassis.database import Connection, Database
 from chassis.errors import Contended, Refused, StorageFailed, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import Progress
-from chassis.storage import Storage
+from chassis.storage import Storage, Written
 from chassis.work import Handle, LongWork, Outcome
-from contracts.exports import ExportFormat, ExportRequested
+from contracts.exports import MEDIA_TYPES, ExportRequested, InvitationsRequested
 from contracts.files import export_path
 from contracts.message import Event
-from services.exporter import csv_file, decider, sql, xlsx_file
+from services.exporter import decider, files, invitations, sql
 from services.exporter.decider import Made
-
-FILES = {ExportFormat.CSV: csv_file.write, ExportFormat.XLSX: xlsx_file.write}
+from services.exporter.invitations import LinkTokens
 
 log = structlog.get_logger()
 
 
-def work(storage: Storage, *, tries: int, kept_s: float) -> LongWork:
-    """``tries`` times a file is begun while the storage refuses it; it can be downloaded for ``kept_s``."""
-    return LongWork(prepare=partial(prepare, storage, tries, timedelta(seconds=kept_s)), failed=failed)
+def work(storage: Storage, *, tries: int, kept_s: float, zone: ZoneInfo) -> LongWork:
+    """``tries`` times a file is begun while the storage refuses it; it can be downloaded for ``kept_s``.
+
+    ``zone``: of the moments in XLSX files.
+    """
+    return LongWork(prepare=partial(prepare, storage, zone, tries, timedelta(seconds=kept_s)), failed=failed)
 
 
 @asynccontextmanager
 async def prepare(
-    storage: Storage, tries: int, kept: timedelta, database: Database, claimed: Claim, progress: Progress
+    storage: Storage,
+    zone: ZoneInfo,
+    tries: int,
+    kept: timedelta,
+    database: Database,
+    claimed: Claim,
+    progress: Progress,
 ) -> AsyncIterator[Handle]:
     """The whole file under a name that nobody knows yet; the handle makes it known.
 
     When that does not come to pass the file is deleted. Raises ``Refused`` when the storage will not have it.
     """
     asked = request_of(claimed)
-    making = partial(_make, storage, database, claimed.fence, asked, progress)
+    links = LinkTokens(asked) if isinstance(asked, InvitationsRequested) else None
+    making = partial(_make, storage, zone, database, claimed.fence, asked, links, progress)
     made = await _while_storage_refuses(making, tries)
     try:
         async with database.connection() as connection:  # by itself: the effect takes the stream before the job
             await jobs.tell(connection, claimed, {"rows": made.rows})
-        yield partial(complete, made, kept)
+        yield partial(complete, made, kept, links)
     except BaseException:
         await _forget_unless_recorded(storage, database, asked, made.path)
         raise
 
 
-async def complete(made: Made, kept: timedelta, _connection: Connection, claimed: Claim) -> Outcome:
-    """What makes the file known."""
+async def complete(
+    made: Made, kept: timedelta, links: LinkTokens | None, connection: Connection, claimed: Claim
+) -> Outcome:
+    """What makes the file known; links of it are valid from then on."""
+    if links is not None:
+        await invitations.keep(connection, links)
     event, told = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
     return Outcome(told, claimed.subject, [event])
 
@@ -64,37 +78,60 @@ def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
     return claimed.subject, decider.failed(UUID(claimed.subject.removeprefix("export-")), reason)
 
 
-def request_of(claimed: Claim) -> ExportRequested:
+def request_of(claimed: Claim) -> ExportRequested | InvitationsRequested:
     """Raises ``TypeError`` for an event that asks for no file."""
-    if not isinstance(claimed.event, ExportRequested):
+    if not isinstance(claimed.event, ExportRequested | InvitationsRequested):
         raise TypeError(f"{claimed.event.TYPE} asks for no file")
     return claimed.event
 
 
-async def _make(storage: Storage, database: Database, fence: int, asked: ExportRequested, progress: Progress) -> Made:
-    for left in decider.earlier_paths(asked.export_id, asked.format, fence):
+async def _make(
+    storage: Storage,
+    zone: ZoneInfo,
+    database: Database,
+    fence: int,
+    asked: ExportRequested | InvitationsRequested,
+    links: LinkTokens | None,
+    progress: Progress,
+) -> Made:
+    format_ = decider.format_of(asked)
+    for left in decider.earlier_paths(asked.export_id, format_, fence):
         await storage.delete(left)
-    path = export_path(asked.export_id, asked.format, fence)
+    path = export_path(asked.export_id, format_, fence)
     async with (
-        storage.writing(path, decider.MEDIA_TYPES[asked.format], decider.save_as(asked)) as file,
+        storage.writing(path, MEDIA_TYPES[format_], decider.save_as(asked)) as file,
         database.transaction(isolation="repeatable_read", readonly=True) as connection,
     ):
         snapshot, pid = await sql.begin(connection)
         progress.measure = partial(sql.rows_copied, pid=pid)
         try:
-            rows = await FILES[asked.format](connection, asked, file)
+            rows = await _write(connection, asked, links, file, zone)
         finally:
             progress.measure = None  # the connection may be another export's next
-    telemetry.EXPORT_ROWS.labels(asked.kind, asked.format).inc(rows)
-    telemetry.EXPORT_BYTES.labels(asked.kind, asked.format).inc(file.size_bytes)
+    labels = decider.kind_of(asked), format_
+    telemetry.EXPORT_ROWS.labels(*labels).inc(rows)
+    telemetry.EXPORT_BYTES.labels(*labels).inc(file.size_bytes)
     return Made(path, rows, file.size_bytes, file.sha256, snapshot)
+
+
+async def _write(
+    connection: Connection,
+    asked: ExportRequested | InvitationsRequested,
+    links: LinkTokens | None,
+    file: Written,
+    zone: ZoneInfo,
+) -> int:
+    if isinstance(asked, ExportRequested):
+        return await files.write(connection, asked, file, zone)
+    assert links is not None
+    return await invitations.write(connection, links, file)
 
 
 async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int) -> Made:
     """Each try reads anew, from a snapshot of its own. Raises ``Refused`` after the last."""
     try:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((StorageFailed, Contended)),
+            retry=retry_if_exception_type(StorageFailed),
             stop=stop_after_attempt(tries),
             wait=wait_exponential_jitter(multiplier=0.25, max=5),
             before_sleep=lambda state: log.warning("export.begun_anew", failures=state.attempt_number),
@@ -107,7 +144,9 @@ async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int
     raise AssertionError("tenacity ends with a result or an error")
 
 
-async def _forget_unless_recorded(storage: Storage, database: Database, asked: ExportRequested, path: str) -> None:
+async def _forget_unless_recorded(
+    storage: Storage, database: Database, asked: ExportRequested | InvitationsRequested, path: str
+) -> None:
     """The effect may have been committed by a connection that was lost in the commit itself: then the file stays."""
     try:
         async with database.connection() as connection:

@@ -1,13 +1,14 @@
 """Builds the exporter. Run: ``placewire run exporter``."""
 
+from functools import partial
 from itertools import product
 
 from fastapi import FastAPI
 
-from chassis import telemetry
+from chassis import recorded_files, telemetry
 from chassis.storage import Storage
 from chassis.worker import worker_app
-from contracts.exports import ExportFormat, ExportKind
+from contracts.exports import INVITATIONS, ExportFormat, ExportKind
 from contracts.jobs import Kind, Service
 from services.exporter import handlers
 from services.exporter.settings import ExporterSettings
@@ -15,9 +16,10 @@ from services.exporter.settings import ExporterSettings
 
 def create_app(settings: ExporterSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
-    for kind, format_ in product(ExportKind, ExportFormat):
+    for kind, format_ in [*product(ExportKind, ExportFormat), (INVITATIONS, ExportFormat.CSV)]:
         telemetry.EXPORT_ROWS.labels(kind, format_)
         telemetry.EXPORT_BYTES.labels(kind, format_)
     storage = Storage(settings.storage_url)
-    work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s)
-    return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, check=storage.check)
+    work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s, zone=settings.zone)
+    check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
+    return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, check=check)

@@ -2,14 +2,11 @@
 
 from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from chassis.settings import ServiceSettings, StorageSettings, TimeZoneSettings
 
 
-class ExporterSettings(ServiceSettings):
+class ExporterSettings(ServiceSettings, StorageSettings, TimeZoneSettings):
     port: int = Field(default=5002, ge=1, le=65535, description="port to listen on")
-    storage_url: str = Field(
-        description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
-    )
     storage_tries: int = Field(
         default=4, ge=1, le=20, description="times a file is begun anew while the storage refuses it"
     )

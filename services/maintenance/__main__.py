@@ -1,10 +1,14 @@
 """``python -m services.maintenance``: the service, with its settings from the environment."""
 
-from chassis.service import serve
-from chassis.settings import load
-from services.maintenance.main import create_app
-from services.maintenance.settings import MaintenanceSettings
+from chassis.extras import require_extra
 
 if __name__ == "__main__":
+    # First: what the service imports may not be there.
+    require_extra("maintenance")
+    from chassis.service import serve
+    from chassis.settings import load
+    from services.maintenance.main import create_app
+    from services.maintenance.settings import MaintenanceSettings
+
     settings = load(MaintenanceSettings)
     serve(create_app(settings), settings)

@@ -14,30 +14,21 @@ from chassis import jobs
 from chassis.database import Connection, Database
 from chassis.jobs import Claim
 from chassis.progress import Progress
-from chassis.retrying import while_contended
 from chassis.work import Handle, Outcome
 from contracts.maintenance import RefreshFailed, ViewsRefreshed
 from contracts.message import Event
 from services.maintenance import sql
 from services.maintenance.sql import Run
 
-# Somebody refreshes by hand, or for longer than anyone waits for a lock.
-TRIES = 3
-
 
 @asynccontextmanager
 async def refresh(database: Database, claimed: Claim, _progress: Progress) -> AsyncIterator[Handle]:
     """Refresh every view in a transaction of its own, unless that has been done since; the handle records it.
 
-    Doing it again does no harm: who died before it was recorded finds his own refresh, and records that.
+    Doing it again does no harm: a worker that died before it was recorded finds its own refresh, and records that.
+    Raises ``Contended``, a failed attempt of the job, when a refresh by hand holds the views for too long.
     """
-    found: list[Run] = []
-
-    async def work() -> None:
-        found.append(await sql.answer(database, claimed.id))
-
-    await while_contended(work, most=TRIES)
-    yield partial(record, found[-1])
+    yield partial(record, await sql.answer(database, claimed.id))
 
 
 async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:

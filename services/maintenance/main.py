@@ -5,18 +5,21 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from chassis import recorded_files
 from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.service import Background
 from chassis.storage import Storage
 from chassis.work import LongWork, Work
-from chassis.worker import worker_app
+from chassis.worker import Receive, worker_app
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
 from services.maintenance import checks, handlers
-from services.maintenance.clock import clocks
+from services.maintenance.change_watch import ChangeWatch
+from services.maintenance.clock import Clock
 from services.maintenance.expiry import rounds
 from services.maintenance.gauges import Gauges
+from services.maintenance.schedule import Cron
 from services.maintenance.settings import MaintenanceSettings
 
 
@@ -27,13 +30,20 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
         Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed),
         Kind.CHECK: Work(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
     }
-    return worker_app(
-        settings, Service.MAINTENANCE, work, check=storage.check, beside=partial(_beside, settings, storage)
-    )
+    check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
+    return worker_app(settings, Service.MAINTENANCE, work, check=check, beside=partial(_beside, settings, storage))
 
 
 def _beside(
-    settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier
+    settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier, receive: Receive
 ) -> Sequence[Background]:
-    expiry = rounds.tasks(settings, storage, database, notifier)
-    return [*clocks(settings, database, notifier), *expiry, Gauges(database).run]
+    cron = Cron(settings.materialized_view_refresh_interval, settings.zone)
+    tasks = [
+        Clock(database, notifier, cron, receive).run,
+        *rounds.tasks(settings, storage, database, notifier),
+        Gauges(database).run,
+    ]
+    if settings.refresh_after_change_s:
+        watch = ChangeWatch(database, notifier, receive, max_pause_s=settings.refresh_after_change_s)
+        tasks.append(watch.run)
+    return tasks

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
@@ -20,6 +20,8 @@ from contracts.maintenance import RefreshCause
 NAMESPACE = UUID("7c0f6f5e-7b0c-5d0e-8f55-3b5d1c1f6a02")
 # A slot that nobody recorded for so long was missed, and of those missed only the newest is caught up.
 MISSED_AFTER = timedelta(seconds=10)
+# A slot that was done, and lies further ahead of the clock than this: the clock was ahead, and has been set back.
+AHEAD_AFTER = timedelta(seconds=5)
 
 FIELDS = {
     "second": "0-59",
@@ -77,20 +79,6 @@ class Cron:
             yield slot.astimezone(UTC)
 
 
-class Every:
-    """A slot each ``seconds`` of the Unix epoch, the same for every replica."""
-
-    def __init__(self, seconds: float) -> None:
-        self._period = timedelta(seconds=seconds)
-
-    def newest(self, now: datetime) -> datetime:
-        epoch = datetime(1970, 1, 1, tzinfo=UTC)
-        return epoch + (now - epoch) // self._period * self._period
-
-    def after(self, moment: datetime) -> datetime:
-        return self.newest(moment) + self._period
-
-
 def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
     """The slot to record at ``now``, ``None`` when there is none. ``done``: the last that this process looked after.
 
@@ -105,17 +93,25 @@ def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
     return following if now - following <= MISSED_AFTER else slots.newest(now)
 
 
-def refresh_id(cause: RefreshCause, slot: datetime) -> UUID:
-    """The id of the refresh that ``slot`` asks for: the same on every replica, and for every way to write the slot."""
-    return uuid5(NAMESPACE, f"{cause}/{slot.astimezone(UTC).isoformat()}")
+def is_ahead(done: datetime, now: datetime) -> bool:
+    """Return whether the slot ``done`` lies impossibly far in the future: it was done while the clock was ahead."""
+    return done - now > AHEAD_AFTER
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """Raises ``ValueError`` for a name that is no time zone."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is not a time zone. They are named like Asia/Kolkata or UTC") from error
+def refresh_id(cause: RefreshCause, slot: datetime, *, again: bool = False) -> UUID:
+    """Return the id of the refresh that ``slot`` asks for: the same on every replica, however the slot is written.
+
+    ``again``: the slot was recorded before it came, while the clock was ahead.
+    """
+    return uuid5(NAMESPACE, f"{cause}/{slot.astimezone(UTC).isoformat()}" + ("/again" if again else ""))
+
+
+def change_id(run_id: UUID | None, minute: int) -> UUID:
+    """Return the id of the refresh that a change asks for after the refresh ``run_id``: the same on every replica.
+
+    ``minute``: of the database's clock. A request that came to nothing is repeated in the next one.
+    """
+    return uuid5(NAMESPACE, f"{RefreshCause.CHANGE}/{run_id}/{minute}")
 
 
 def _where(expression: str, reason: str) -> str:

@@ -62,18 +62,28 @@ SELECT j.id FROM es.job j JOIN es.event e ON e.event_id = j.id
  WHERE j.service = $1 AND j.finished_at IS NULL AND j.kind = $2 AND j.id <> $3
    AND pg_visible_in_snapshot(e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh LIMIT 1))
 """
-# Index scan on event_tx_position from the oldest transaction whose end the last refresh did not see; it ends at the
+# When the last refresh ended, how long it took, and whether a worker has another. ``since_s`` is infinite when it
+# ended in the future: the clock was ahead. Index scan on job_unfinished.
+LAST_REFRESH = """
+SELECT min(es.age_s(finished_at)) AS since_s, coalesce(sum(duration_s), 0)::float8 AS duration_s,
+       (array_agg(run_id ORDER BY refreshed_at))[1] AS run_id,
+       (array_agg(snapshot ORDER BY refreshed_at))[1] AS snapshot,
+       EXISTS (SELECT FROM es.job
+                WHERE service = $1 AND kind = $2 AND finished_at IS NULL AND state <> 'queued') AS under_way
+  FROM view_refresh
+"""
+# Index scan on event_tx_position from the oldest transaction whose end the snapshot $1 did not see; it ends at the
 # first change. tx is never below xid. Without the order, or as EXISTS, the planner would rather read the whole log.
 HAS_CHANGED = """
-SELECT true FROM es.event e
- WHERE e.tx >= (SELECT pg_snapshot_xmin(snapshot::pg_snapshot) FROM view_refresh ORDER BY refreshed_at LIMIT 1)
-   AND NOT pg_visible_in_snapshot(
-       e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh ORDER BY refreshed_at LIMIT 1))
-   AND split_part(e.stream_id, '-', 1) = ANY ($1)
- ORDER BY e.tx, e.position LIMIT 1
+SELECT (SELECT true FROM es.event e
+         WHERE e.tx >= pg_snapshot_xmin($1::text::pg_snapshot)
+           AND NOT pg_visible_in_snapshot(e.xid, $1::text::pg_snapshot)
+           AND split_part(e.stream_id, '-', 1) = ANY ($2)
+         ORDER BY e.tx, e.position LIMIT 1) AS changed,
+       pg_current_snapshot()::text AS seen
 """
 VIEW_AGES = """
-SELECT view_name, extract(epoch FROM clock_timestamp() - refreshed_at)::double precision AS staleness_s,
+SELECT view_name, es.age_s(refreshed_at) AS staleness_s,
        duration_s, rows
   FROM view_refresh
 """
@@ -97,9 +107,9 @@ DEAD_JOBS = "SELECT service, count(*) AS jobs FROM es.job WHERE dead GROUP BY se
 # Index scan on job_unfinished: as long as what has not ended.
 UNFINISHED_JOBS = """
 SELECT service, state, count(*) AS jobs,
-       extract(epoch FROM clock_timestamp() - min(
+       max(es.age_s(
            CASE state WHEN 'queued' THEN queued_at WHEN 'received' THEN received_at ELSE started_at END
-       ))::double precision AS oldest_s
+       )) AS oldest_s
   FROM es.job WHERE finished_at IS NULL GROUP BY service, state
 """
 
@@ -151,9 +161,35 @@ async def answer(database: Database, job_id: UUID) -> Run:
         return Run(rows[0]["job_id"], rows[0]["refreshed_at"], views, answers)
 
 
-async def has_changed(connection: Connection) -> bool:
-    """Has anything that the views show been committed since they were refreshed?"""
-    return bool(await connection.fetchval(HAS_CHANGED, SHOWN))
+@dataclass(frozen=True, slots=True)
+class LastRefresh:
+    """``since_s``: seconds since it ended. ``under_way``: a worker has received another, or does it now.
+
+    One that is still queued does not count: nobody knows when it is delivered, and the next refresh answers it too.
+    """
+
+    since_s: float
+    duration_s: float
+    run_id: UUID | None
+    snapshot: str
+    under_way: bool
+
+
+async def last_refresh(connection: Connection) -> LastRefresh:
+    """Return how the views stand."""
+    row = await connection.fetchrow(LAST_REFRESH, Service.MAINTENANCE, Kind.REFRESH)
+    assert row is not None
+    return LastRefresh(**dict(row))
+
+
+async def changed_since(connection: Connection, snapshot: str) -> tuple[bool, str]:
+    """Return whether anything that the views show was committed that ``snapshot`` does not see, and a snapshot of now.
+
+    Costs an index scan over the events that ``snapshot`` does not see.
+    """
+    row = await connection.fetchrow(HAS_CHANGED, snapshot, SHOWN)
+    assert row is not None
+    return bool(row["changed"]), row["seen"]
 
 
 async def view_ages(connection: Connection) -> list[asyncpg.Record]:

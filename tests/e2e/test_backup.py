@@ -1,19 +1,21 @@
 """Backup and restore as docs/operations.md tells: a base backup while writes go on, and back to a chosen moment."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 
+from contracts.users import Role
 from devstack.postgres import Postgres
 from devstack.stack import data_folder
 from devstack.unprivileged import make_folder, user
@@ -21,7 +23,7 @@ from migrations import runner
 from migrations.waiting import wait
 from tests.conftest import must_verify
 from tests.eventually import eventually
-from tests.system import System, as_role, running
+from tests.system import HEAD_ID, System, as_role, bearer, running
 
 WRITERS = 4
 ENOUGH = 12
@@ -49,16 +51,24 @@ def _give(folder: Path) -> None:
             shutil.chown(path, owner)
 
 
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def _archiving(home: Path) -> Postgres:
     """A server that archives, with a database whose owner is no superuser, as in deploy/k8s."""
     server = Postgres(home / "first")
     await asyncio.to_thread(server.start)
-    admin = await asyncpg.connect(server.dsn)
-    await admin.execute("CREATE ROLE placewire LOGIN CREATEROLE")
-    await admin.execute("CREATE DATABASE placewire OWNER placewire")
-    await admin.execute("ALTER SYSTEM SET archive_mode = on")
-    await admin.execute(f"ALTER SYSTEM SET archive_command = 'cp %p {home}/archive/%f'")
-    await admin.close()
+    async with _connected(server.dsn) as admin:
+        await admin.execute("CREATE ROLE placewire LOGIN CREATEROLE")
+        await admin.execute("CREATE DATABASE placewire OWNER placewire")
+        await admin.execute("ALTER SYSTEM SET archive_mode = on")
+        await admin.execute(f"ALTER SYSTEM SET archive_command = 'cp %p {home}/archive/%f'")
     await asyncio.to_thread(server.stop)
     await asyncio.to_thread(server.start)
     await runner.migrate(_database(server).replace("postgresql://postgres@", "postgresql+asyncpg://placewire@"))
@@ -71,25 +81,48 @@ def _database(server: Postgres) -> str:
 
 @dataclass
 class Writers:
-    """Enrol students one after the other, and keep who was answered."""
+    """Enrol students one after the other, each writer as a head of its own, and keep who was answered."""
 
     answered: list[int] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def write(self, client: httpx.AsyncClient, who: int) -> None:
-        for number in range(10_000):
+    @asynccontextmanager
+    async def writing(self, client: httpx.AsyncClient) -> AsyncIterator[None]:
+        """They write while the block lasts, and have ended when it has, however it ends."""
+        self.tasks = [asyncio.create_task(self._write(client, who)) for who in range(WRITERS)]
+        try:
+            yield
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            ended = await asyncio.gather(*self.tasks, return_exceptions=True)
+        if failed := [one for one in ended if isinstance(one, Exception)]:
+            raise failed[0]
+
+    async def _write(self, client: httpx.AsyncClient, who: int) -> None:
+        headers = bearer(Role.HEAD, HEAD_ID + who)
+        for number in count():
             one = f"{who}-{number}"
             student = {"name": "A", "email": f"{one}@college.edu", "roll_number": one, "branch": "CSE"}
-            answer = await client.post("/api/students", json={**student, "batch_year": 2026})
+            body = {**student, "batch_year": 2026}
+            answer = await client.post("/api/students", json=body, headers=headers)
+            while answer.status_code == 429:  # a quiet machine is faster than a user may be
+                await asyncio.sleep(int(answer.headers["Retry-After"]))
+                answer = await client.post("/api/students", json=body, headers=headers)
             assert answer.status_code == 201, answer.text
             self.answered.append(answer.json()["student_id"])
 
-    async def until_more(self, count: int) -> None:
-        wanted = len(self.answered) + count
+    async def until_more(self, more: int) -> None:
+        """Return once ``more`` have been answered; raises what a writer has failed with."""
+        wanted = len(self.answered) + more
 
         async def written() -> bool:
+            for task in self.tasks:
+                if task.done():
+                    task.result()
             return len(self.answered) >= wanted
 
-        await eventually(written, within_s=30)
+        await eventually(written, within_s=60)
 
 
 async def _base_backup(server: Postgres, into: Path) -> None:
@@ -106,16 +139,13 @@ async def _base_backup(server: Postgres, into: Path) -> None:
 
 async def _archived(server: Postgres) -> None:
     """Return once everything written so far is in the archive."""
-    admin = await asyncpg.connect(server.dsn)
-    try:
+    async with _connected(server.dsn) as admin:
         last = await admin.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
 
         async def there() -> bool:
             return bool(await admin.fetchval("SELECT last_archived_wal >= $1 FROM pg_stat_archiver", last))
 
         await eventually(there, within_s=30)
-    finally:
-        await admin.close()
 
 
 async def _restored(home: Path, moment: datetime) -> Postgres:
@@ -129,13 +159,12 @@ async def _restored(home: Path, moment: datetime) -> Postgres:
     _give(home / "second")
     server = Postgres(home / "second")
     await asyncio.to_thread(server.start)
-    admin = await asyncpg.connect(server.dsn)
+    async with _connected(server.dsn) as admin:
 
-    async def writable() -> bool:
-        return not await admin.fetchval("SELECT pg_is_in_recovery()")
+        async def writable() -> bool:
+            return not await admin.fetchval("SELECT pg_is_in_recovery()")
 
-    await eventually(writable, within_s=30)
-    await admin.close()
+        await eventually(writable, within_s=30)
     return server
 
 
@@ -152,16 +181,13 @@ async def test_every_event_answered_before_the_moment_is_there_and_none_after(ho
     restored = await _restored(home, moment)
     url = _database(restored)
     await must_verify(url)
-    owner = await asyncpg.connect(url)
-    try:
+    async with _connected(url) as owner:
         for query in (STUDENTS, EVENTS):
             found = {row[0] for row in await owner.fetch(query)}
             assert set(before) <= found, "nothing that was answered is lost"
             assert not set(after) & found, "and the moment is the moment"
         # The counter came along: readers of the log see every event, and snapshots kept mean what they meant.
         assert await owner.fetchval(ALL_SEEN)
-    finally:
-        await owner.close()
     # Life goes on from there.
     with running(url, "127.0.0.1:9", tmp_path) as system:
         system.start("api")
@@ -176,35 +202,25 @@ async def _written_around_a_backup(
 ) -> tuple[list[int], datetime, list[int]]:
     """Who was answered before the moment, the moment by the server's clock, and who was asked for after it."""
     system.start("api")
-    admin = await asyncpg.connect(server.dsn)
-    async with system.client() as client:
-        work = [asyncio.create_task(writers.write(client, who)) for who in range(WRITERS)]
-        await writers.until_more(ENOUGH)
-        backup = asyncio.create_task(_base_backup(server, make_folder(home / "second") / "data"))
-        await writers.until_more(1)
-        await backup
-        await writers.until_more(ENOUGH)
-        before = list(writers.answered)
-        moment = await admin.fetchval("SELECT clock_timestamp()")
-        # Each writer had one on its way at the moment: that one may be on either side.
-        await writers.until_more(WRITERS * 3)
+    async with _connected(server.dsn) as admin, system.client() as client:
+        async with writers.writing(client):
+            await writers.until_more(ENOUGH)
+            async with asyncio.TaskGroup() as beside:
+                beside.create_task(_base_backup(server, make_folder(home / "second") / "data"))
+                await writers.until_more(1)
+            await writers.until_more(ENOUGH)
+            before = list(writers.answered)
+            moment = await admin.fetchval("SELECT clock_timestamp()")
+            # Each writer had one on its way at the moment: that one may be on either side.
+            await writers.until_more(WRITERS * 3)
         unsure = len(before) + WRITERS * 2
-        for task in work:
-            task.cancel()
-        for task in work:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
     after = [row[0] for row in await _recorded_after(server, moment)]
     assert set(after) >= set(writers.answered[unsure:]) != set()
     await _archived(server)
-    await admin.close()
     return before, moment, after
 
 
 async def _recorded_after(server: Postgres, moment: datetime) -> list[asyncpg.Record]:
-    owner = await asyncpg.connect(_database(server))
-    try:
+    async with _connected(_database(server)) as owner:
         # By when it was recorded; what was recorded a moment before, and committed after, is on neither list.
         return await owner.fetch(f"{EVENTS} AND recorded_at > $1", moment)
-    finally:
-        await owner.close()

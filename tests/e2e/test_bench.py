@@ -69,11 +69,17 @@ def test_growth_is_of_whole_lines() -> None:
     assert (ratio.ratio, ratio.ours, ratio.theirs) == (10, 4.0, 0.4), "the worse of the two"
 
 
-async def test_a_bench_that_is_ended_leaves_nothing_running(tmp_path: Path) -> None:
-    """Its processes are its children; that its servers are gone is told by their folder, which goes last."""
+# A shell without job control starts its background jobs with SIGINT ignored.
+IN_THE_FOREGROUND = ("sh", "-c", 'exec "$@"', "sh")
+IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+
+
+@pytest.mark.parametrize("launcher", [IN_THE_FOREGROUND, IN_THE_BACKGROUND], ids=["foreground", "background"])
+async def test_a_bench_that_is_ended_leaves_nothing_running(tmp_path: Path, launcher: tuple[str, ...]) -> None:
+    """SIGTERM ends it. Its processes are its children; its servers' folder is deleted last."""
     with (tmp_path / "said").open("wb") as said:
         run = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench", "--only", "poll_check", cwd=ROOT, stdout=said, stderr=said
+            *launcher, sys.executable, "-m", "bench", "--only", "poll_check", cwd=ROOT, stdout=said, stderr=said
         )
     own, home = psutil.Process(run.pid), data_folder() / "bench" / str(run.pid)
 

@@ -1,4 +1,4 @@
-"""Each service runs with its own dependency group and its own folders, and nothing else."""
+"""Each service runs with its own extra of the package and its own folders, and nothing else."""
 
 import json
 import os
@@ -35,7 +35,7 @@ SERVICES = {
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_needs_only_its_own_group_and_folders(name: str, tmp_path: Path) -> None:
+def test_a_service_needs_only_its_own_extra_and_folders(name: str, tmp_path: Path) -> None:
     module, folders = SERVICES[name]
     for folder in (*SHARED, *folders):
         source = ROOT / folder
@@ -47,26 +47,14 @@ def test_a_service_needs_only_its_own_group_and_folders(name: str, tmp_path: Pat
         **{key: value for key, value in os.environ.items() if not key.startswith("VIRTUAL_ENV")},
         "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv"),
     }
+    command = ["uv", "sync", "--frozen", "--no-default-groups", "--extra", name, "--no-install-project"]
     synced = subprocess.run(
-        [
-            "uv",
-            "sync",
-            "--frozen",
-            "--no-default-groups",
-            "--no-install-project",
-            "--python",
-            sys.executable,
-            "--group",
-            name,
-        ],
-        cwd=tmp_path / "app",
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        [*command, "--python", sys.executable],
+        cwd=tmp_path / "app", env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert synced.returncode == 0, synced.stderr
-    _stripped(tmp_path / "venv")
+    _finished_as_in_the_image(name, tmp_path)
+    # What is left is loaded afterwards, and must still work.
     python = tmp_path / "venv" / "bin" / "python"
     imported = subprocess.run(
         [str(python), "-c", f"import {module}"], cwd=tmp_path / "app", capture_output=True, text=True, check=False
@@ -74,17 +62,23 @@ def test_a_service_needs_only_its_own_group_and_folders(name: str, tmp_path: Pat
     assert imported.returncode == 0, imported.stderr
 
 
-def _stripped(environment: Path) -> None:
-    """As the image does it; and then small enough. What is left is loaded afterwards, and must still work."""
-    if shutil.which("strip") is None:
-        return
-    for library in environment.rglob("*.so"):  # a link into uv's cache, which is not to be stripped
-        copy = shutil.copy2(library, library.with_suffix(".copy"))
-        Path(copy).replace(library)
-    (command,) = re.findall(r"^RUN (find /opt/venv .*strip .*)$", DOCKERFILE, re.MULTILINE)
-    subprocess.run(["sh", "-c", command.replace("/opt/venv", str(environment))], check=True)
-    files = (path for path in environment.rglob("*") if path.is_file() and not path.is_symlink())
-    assert sum(path.stat().st_size for path in files if path.suffix != ".pyc") <= MOST_BYTES
+def _finished_as_in_the_image(name: str, folder: Path) -> None:
+    """Strip libraries and compile byte code by the Dockerfile's own commands; then it must be small enough."""
+    venv = folder / "venv"
+    if shutil.which("strip"):
+        for library in venv.rglob("*.so"):  # a link into uv's cache, which is not to be stripped
+            copy = shutil.copy2(library, library.with_suffix(".copy"))
+            Path(copy).replace(library)
+        (command,) = re.findall(r"^RUN (find /opt/venv .*strip .*)$", DOCKERFILE, re.MULTILINE)
+        subprocess.run(["sh", "-c", command.replace("/opt/venv", str(venv))], check=True)
+    (command,) = re.findall(r"^RUN (case .*?python -c .*?)$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    environment = {"SERVICE": name, "PATH": f"{venv / 'bin'}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(["sh", "-c", command], cwd=folder / "app", env=environment, check=True)
+    files = [path for path in venv.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert any(path.suffix == ".pyc" for path in files)
+    assert list((folder / "app" / "chassis").rglob("*.pyc")), "ours is compiled, too"
+    if shutil.which("strip"):
+        assert sum(path.stat().st_size for path in files) <= MOST_BYTES
 
 
 def test_the_health_check_of_the_image_asks_the_process(system: System) -> None:

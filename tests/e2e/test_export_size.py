@@ -36,7 +36,7 @@ PLAIN = r"""
 SELECT registration_id, student_id, roll_number, regexp_replace(name, '^[-=+@\t\r]', '''\&') AS name,
        regexp_replace(email, '^[-=+@\t\r]', '''\&') AS email, branch, batch_year,
        to_char(registered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS registered_at,
-       cgpa, tenth_percent, twelfth_percent, active_backlogs, drive_id, company_name, job_title
+       cgpa, tenth_percent, twelfth_percent, diploma_percent, active_backlogs, drive_id, company_name, job_title
   FROM registrations JOIN users ON user_id = student_id JOIN students USING (student_id) JOIN drives USING (drive_id)
  WHERE drive_id = {} ORDER BY registration_id
 """

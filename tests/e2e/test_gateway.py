@@ -2,6 +2,8 @@
 
 import asyncio
 import http.client
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,6 +54,16 @@ def test_one_id_follows_a_request(front: httpx.Client) -> None:
     assert UUID(made.headers["X-Correlation-Id"]) == UUID(made.headers["X-Request-ID"])
 
 
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="NOT TESTED: there is no setpriv here")
+def test_it_starts_where_the_limit_of_open_files_cannot_be_raised(tmp_path: Path) -> None:
+    """As in a container of an engine that is itself confined; root needs a capability to raise its hard limit."""
+    weaker = ("setpriv", "--bounding-set=-sys_resource") if os.geteuid() == 0 else ()
+    launcher = ("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", *weaker)
+    with gateway(tmp_path / "gateway", f"{LOOPBACK}:{free_port()}", launcher=launcher) as url:
+        assert httpx.get(f"{url}/gateway").status_code == 200
+    assert "setrlimit(RLIMIT_NOFILE, 65536) failed" in (tmp_path / "gateway" / "nginx.log").read_text()
+
+
 HIDDEN = (
     "/internal/jobs", "/internal", "/metrics", "/livez", "/readyz", "//metrics", "/%6detrics", "/api/../metrics",
     "/api/%2e%2e/internal/jobs", "/api/..%2fmetrics", "/uploads/../readyz", "/storage/placewire/?list-type=2",
@@ -72,12 +84,19 @@ def test_what_is_for_nobody_outside_is_not_there(alone: httpx.Client) -> None:
     assert found == {(path, 404) for path in HIDDEN}
 
 
-async def burst(client: httpx.Client, count: int, headers: dict[str, str]) -> bytes:
-    """The answers to ``count`` requests sent at once over one connection."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    request = f"GET /api/drives HTTP/1.1\r\nHost: gateway\r\n{lines}".encode()
-    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
-    writer.write((request + b"\r\n") * (count - 1) + request + b"Connection: close\r\n\r\n")
+async def burst(
+    client: httpx.Client, count: int, *each: dict[str, str], path: str = "/api/drives", source: str = LOOPBACK
+) -> bytes:
+    """The answers to ``count`` requests sent at once over one connection from ``source``, with the headers in turn."""
+    requests = []
+    for number in range(count):
+        last = {"Connection": "close"} if number == count - 1 else {}
+        headers = each[number % len(each)] | last
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        requests.append(f"GET {path} HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n")
+    host, port = client.base_url.host, client.base_url.port
+    reader, writer = await asyncio.open_connection(host, port, local_addr=(source, 0))
+    writer.write("".join(requests).encode())
     async with asyncio.timeout(30):
         answers = await reader.read(-1)
     writer.close()
@@ -91,7 +110,7 @@ def counted(answers: bytes) -> dict[int, int]:
 async def test_polling_is_never_limited_and_a_flood_is(alone: httpx.Client) -> None:
     """Contract 1.5: 41 requests each 3 s; here nine pages of one student begin at once."""
     assert counted(await burst(alone, 9 * 41, bearer(Role.STUDENT, 7))) == {200: 0, 429: 0, 503: 9 * 41}
-    flood = await burst(alone, 900, {})
+    flood = await burst(alone, 900, {}, source="127.0.0.9")
     assert counted(flood)[429] > 0
     refused = flood.partition(b"HTTP/1.1 429 ")[2].partition(b"HTTP/1.1 ")[0]
     assert b"Content-Type: application/problem+json" in refused
@@ -99,6 +118,42 @@ async def test_polling_is_never_limited_and_a_flood_is(alone: httpx.Client) -> N
     assert b'"message":"Too many requests' in refused
     # Whoever asks with a token is somebody else.
     assert counted(await burst(alone, 41, bearer(Role.STUDENT, 8))) == {200: 0, 429: 0, 503: 41}
+
+
+async def test_made_up_tokens_and_addresses_are_limited_by_source(alone: httpx.Client) -> None:
+    """What is no token leaves a caller what their address is; at sign-in a token proves nothing. Others go on."""
+    made_up = [{"Authorization": f"Bearer {number}"} for number in range(900)]
+    assert counted(await burst(alone, 900, *made_up, source="127.0.0.9"))[429] > 0
+    assert counted(await burst(alone, 41, {}, source="127.0.0.8")) == {200: 0, 429: 0, 503: 41}
+    valid = [bearer(Role.STUDENT, number) for number in range(900)]
+    assert counted(await burst(alone, 900, *valid, source="127.0.0.9")) == {200: 0, 429: 0, 503: 900}
+    login = "/api/auth/login"
+    forwarded = [tokens | {"X-Forwarded-For": f"10.0.0.{number % 250}"} for number, tokens in enumerate(valid)]
+    assert counted(await burst(alone, 900, *forwarded, path=login, source="127.0.0.9"))[429] > 300
+    assert counted(await burst(alone, 41, {}, path=login, source="127.0.0.8")) == {200: 0, 429: 0, 503: 41}
+
+
+def test_the_api_takes_the_clients_address_from_the_gateway_alone(system: System, tmp_path: Path) -> None:
+    """A client that writes X-Forwarded-For stays one source, through the gateway and past it."""
+    system.start("api", TRUSTED_PROXIES=LOOPBACK, LOGIN_FAILURES_PER_SOURCE_PER_MINUTE="3")
+    api = f"{LOOPBACK}:{system.ports['api']}"
+
+    def codes(url: str, source: str) -> list[int]:
+        transport = httpx.HTTPTransport(local_address=source)
+        with httpx.Client(base_url=url, transport=transport, timeout=30) as client:
+            return [
+                client.post(
+                    "/api/auth/login",
+                    json={"email": f"{number}@made.up", "password": "x"},
+                    headers={"X-Forwarded-For": f"198.51.100.{number}"},
+                ).status_code
+                for number in range(5)
+            ]
+
+    with gateway(tmp_path / "gateway", api) as url:
+        assert codes(url, "127.0.0.21") == [401] * 3 + [429] * 2
+        assert codes(url, "127.0.0.22") == [401] * 3 + [429] * 2
+    assert codes(f"http://{api}", "127.0.0.23") == [401] * 3 + [429] * 2
 
 
 def test_bodies_are_as_large_as_the_contract_needs_and_no_larger(front: httpx.Client) -> None:

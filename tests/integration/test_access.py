@@ -29,13 +29,18 @@ API_DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 # A new route without a row here fails. None: public.
 MATRIX: dict[str, set[Role] | None] = {
     "POST /api/auth/login": None,
+    "POST /api/auth/accept-invitation": None,
     "POST /api/auth/password": ALL,
     "POST /api/users": {H},
     "PATCH /api/users/{user_id}": {H},
+    "POST /api/users/{user_id}/deactivate": {H},
+    "POST /api/users/{user_id}/reactivate": {H},
+    "POST /api/users/{user_id}/password-link": {H, C},
     "GET /api/students": {H, C, STAFF},
     "POST /api/students": {H},
     "PATCH /api/students/{student_id}": {H, C},
     "POST /api/students/import": {H},
+    "POST /api/students/invitations": {H},
     "GET /api/job-domains": ALL,
     "POST /api/job-domains": {H},
     "PATCH /api/job-domains/{domain_id}": {H},
@@ -190,12 +195,12 @@ async def test_guesses_that_come_together_are_counted_together(api: Api) -> None
 
 
 def test_the_throttle_opens_again_after_its_window() -> None:
-    throttle = Throttle(2)
-    throttle.failed("a", now=0)
-    throttle.failed("a", now=1)
+    throttle = Throttle(2, 100)
+    throttle.failed("a", "here", now=0)
+    throttle.failed("a", "there", now=1)
     with pytest.raises(Throttled):
-        throttle.check("a", now=59)
-    throttle.check("a", now=61.5)
+        throttle.check("a", "here", now=59)
+    throttle.check("a", "here", now=61.5)
 
 
 async def sign_in(api: Api, password: str = USER["password"]) -> dict[str, str]:

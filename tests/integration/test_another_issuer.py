@@ -60,6 +60,25 @@ async def test_a_role_that_changes_here_counts_for_his_tokens_too(database_url: 
             await eventually(counts, within_s=3)
 
 
+async def test_a_deactivated_account_is_refused_with_their_tokens_too(database_url: str, tmp_path: Path) -> None:
+    """Also with one that the issuer has signed long after: it knows nothing of the deactivation."""
+    user = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
+    with serving("first") as jwks:
+        async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
+            user_id = (await api.post("/api/users", json=user)).json()["user_id"]
+            head = (await api.post("/api/users", json={**user, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
+            theirs = bearer(signed("first", user_id=user_id, role="STAFF"))
+            assert (await api.client.get("/api/drives", headers=theirs)).status_code == 200
+            assert (await api.post(f"/api/users/{user_id}/deactivate", "HEAD", head)).status_code == 200
+
+            async def refused() -> bool:
+                return (await api.client.get("/api/drives", headers=theirs)).status_code == 401
+
+            await eventually(refused, within_s=3)
+            await api.app.state.guard.changes.reload()
+            assert await refused()
+
+
 async def test_the_api_starts_without_the_issuer_and_finds_him_later(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

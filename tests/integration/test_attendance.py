@@ -145,6 +145,9 @@ async def test_the_csv_file(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     name = rf'attachment; filename="attendance-{drive_id}-\d{{13}}\.csv"'
     assert re.fullmatch(name, answer.headers["content-disposition"])
     assert answer.text.startswith("student_id,name,status\r\n")
+    assert answer.text.startswith("student_id,name,status\n")
+    marked = await api.get(f"/api/attendance/{drive_id}/download-csv", "COORDINATOR", params={"bom": "true"})
+    assert marked.content == b"\xef\xbb\xbf" + answer.content
     assert list(csv.reader(io.StringIO(answer.text, newline="")))[1:] == [[str(student), '\'=cmd|"x"', "PRESENT"]]
     assert (await api.get("/api/attendance/99/download-csv")).json()["message"] == "Drive not found"
 

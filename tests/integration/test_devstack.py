@@ -28,6 +28,8 @@ from devstack.record import Record
 from devstack.stack import CHECKOUT, Stack, data_folder, remove_abandoned
 
 TOPIC = "kept"
+# Of the fixture `stack`.
+restarts_servers = pytest.mark.restarts_servers
 STARTER = """
 import sys, time
 from pathlib import Path
@@ -96,6 +98,7 @@ async def test_a_postmaster_killed_alone_and_a_reused_pid_do_not_keep_postgres_f
         assert await connection.fetchval("SELECT 1") == 1
 
 
+@restarts_servers
 async def test_kafka_killed_comes_back_at_once_at_its_address_with_its_messages(stack: Stack) -> None:
     address = stack.kafka.bootstrap_servers
     admin = AIOKafkaAdminClient(bootstrap_servers=address)

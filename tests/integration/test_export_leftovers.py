@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
@@ -103,7 +104,7 @@ async def test_a_storage_that_refuses_midway_ends_the_attempt_and_its_progress(
     url = as_role(database_url, "placewire_exporter")
     database = Database(url, pool_size=2, application_name="test")
     progress = Progress(Notifier(url, application_name="test-notify"))
-    work = handlers.work(Storage(tmp_path.as_uri()), tries=1, kept_s=60)
+    work = handlers.work(Storage(tmp_path.as_uri()), tries=1, kept_s=60, zone=ZoneInfo("UTC"))
     claimed = claim(columns=list(COLUMNS[ExportKind.FINISHED_DRIVES]))
     try:
         with pytest.raises(Refused):

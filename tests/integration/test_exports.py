@@ -25,7 +25,7 @@ from tests.conftest import Api
 from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.exporting import asked, exporting, register_many, stored
-from tests.placement import finished, posted
+from tests.placement import finished, posted, register
 from tests.worker import dead, done, waited
 
 Owner = asyncpg.Connection
@@ -106,6 +106,26 @@ async def test_every_kind_and_column(
         assert [row["status"] for row in found] == ["PRESENT", "ABSENT"]
     if kind is ExportKind.ELIGIBLE_STUDENTS:
         assert {row["selected"] for row in found} == ({"false"} if format_ == "csv" else {False})
+
+
+@pytest.mark.parametrize("kind", [ExportKind.REGISTRATIONS, ExportKind.ELIGIBLE_STUDENTS, ExportKind.ATTENDANCE])
+async def test_a_finished_drives_file_shows_the_marks_of_its_time(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, kind: ExportKind
+) -> None:
+    first, second, third = (await enrol(owner, 3))[:3]
+    over, running = await finished(api, [first], [second], min_cgpa="0.1"), await posted(api, min_cgpa="0.1")
+    await register(api, running, first, second)
+    before = await made(api, database_url, tmp_path, kind=kind, drive_id=over)
+    for number, student_id in enumerate((first, second, third)):
+        changes = {"cgpa": f"0.0{number}", "branch": "NEW", "roll_number": f"N{number}", "active_backlogs": 9}
+        assert (await api.patch(f"/api/students/{student_id}", json=changes)).status_code == 200
+    newcomer = {"name": "New", "email": "new@college.edu", "roll_number": "N9", "cgpa": "10.00"}
+    assert (await api.post("/api/students", json=newcomer)).status_code == 201
+    after = await made(api, database_url, tmp_path, kind=kind, drive_id=over)
+    assert after[1].content == before[1].content
+    if kind is ExportKind.REGISTRATIONS:
+        _, now = await made(api, database_url, tmp_path, kind=kind, drive_id=running, columns=["branch", "cgpa"])
+        assert rows_of(now)[1:] == [["NEW", "0.00"], ["NEW", "0.01"]]
 
 
 async def test_xlsx_holds_numbers_and_moments(

@@ -126,3 +126,25 @@ async def test_who_may_ask(api: Api, path: str, allowed: set[str]) -> None:
     for role in ("STUDENT", "STAFF", "COORDINATOR", "HEAD"):
         assert (await api.get(PATH + path, role)).status_code == (200 if role in allowed else 403)
     assert (await api.client.get(PATH + path)).json()["message"] == "No token"
+
+
+async def test_the_sheet_has_real_dates_numbers_a_bold_header_and_widths(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    [student] = await enrol(owner, 1)
+    await finished(api, [student], [], company_name='  =HYPERLINK("x")', interview_date="2030-03-05")
+    answer = await api.get(f"{PATH}/download-excel", "STAFF")
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.content))["Finished Drives"]
+    assert [(cell.value, cell.font.bold) for cell in sheet[1]] == [
+        (title, True) for title in ("Drive ID", "Company Name", "Job Title", "Interview Date", "Finished Date",
+                                    "Total Registered", "Total Present", "Total Absent", "Domain")
+    ]  # fmt: skip
+    assert [sheet.column_dimensions[letter].width for letter in "ABCDEFGHI"] == [10, 30, 30, 20, 20, 15, 12, 12, 20]
+    cells = sheet[2]
+    today = datetime.now(UTC).date()
+    finished_at = cells[4].value
+    assert isinstance(finished_at, datetime)
+    assert (cells[3].value, finished_at.date()) == (datetime(2030, 3, 5), today)  # noqa: DTZ001
+    assert [cell.number_format for cell in cells[3:5]] == ["mm-dd-yy", "mm-dd-yy"]
+    assert [cell.value for cell in cells[5:]] == [1, 1, 0, None]
+    assert (cells[1].value, cells[1].data_type) == ('\'  =HYPERLINK("x")', "s")

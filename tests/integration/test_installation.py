@@ -138,6 +138,9 @@ def test_secrets_are_made_once_and_each_process_sees_its_own(tmp_path: Path) -> 
     assert "jwt_secret" not in made
     assert "internal_secret" in made
     before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    for not_given in (None, ""):  # a later run without --storage, or an empty STORAGE_URL
+        assert secret_files.write(tmp_path, OWNER_URL, not_given, {}) == []
+        assert before == {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     assert secret_files.write(tmp_path, OWNER_URL, "s3://bucket", {}) == []
     after = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     changed = {path.relative_to(tmp_path).as_posix() for path in before if before[path] != after[path]}
@@ -150,6 +153,19 @@ def test_secrets_are_made_once_and_each_process_sees_its_own(tmp_path: Path) -> 
     long = [value for path, value in after.items() if path.parent.name == "operator" and "url" not in path.name]
     assert len(set(long)) == len(long)
     assert min(len(value) for value in long) >= 32
+
+
+def test_where_files_are_kept_stays_unless_something_else_is_given(tmp_path: Path) -> None:
+    """As docker compose calls it with the profile `s3`, and afterwards without."""
+    folder = str(tmp_path / "secrets")
+    kept = tmp_path / "secrets" / "exporter" / "storage_url"
+    said = [placewire("secrets", folder, *storage) for storage in (("--storage", ""), ("--storage", "s3://placewire"))]
+    assert kept.read_text() == "s3://placewire"
+    assert "Files were kept at file:///var/lib/placewire/uploads" in said[1].stdout
+    for later in ((), ("--storage", "")):
+        done = placewire("secrets", folder, *later)
+        assert (done.returncode, done.stdout) == (0, "Every secret is there.\n")
+        assert kept.read_text() == "s3://placewire"
 
 
 def test_a_process_starts_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -456,3 +456,26 @@ async def test_a_large_log_beside_writers(
     if FULL:
         assert events / found_after_s >= 50_000
         assert max(took) < 1
+
+
+async def test_a_deactivated_student_is_left_out_of_ledgers_that_are_worked_out_again(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    """Who was active is read from the log too, as each evaluation's snapshot saw it."""
+    stays, leaves = [await enrolled(api, number, cgpa="9.00") for number in range(2)]
+    head = {"name": "Asha", "email": "asha@college.edu", "role": "HEAD", "password": "correct horse"}
+    head_id = (await api.post("/api/users", json=head)).json()["user_id"]
+    await drive(api, min_cgpa="7")
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        assert (await api.post(f"/api/users/{leaves}/deactivate", "HEAD", head_id)).status_code == 200
+        await done(runner, *await queued(owner))
+    ledger = "SELECT student_id, selected_version, revoked_version FROM selections ORDER BY 1, 2"
+    before = await owner.fetch(ledger)
+    assert [(row["student_id"], row["revoked_version"] is None) for row in before] == [(stays, True), (leaves, False)]
+    await owner.execute("UPDATE selections SET revoked_version = NULL, revoked_at = NULL")
+    await owner.execute("UPDATE users SET active = true")
+    rebuilt = await rebuild(database_url)
+    assert (rebuilt.left, rebuilt.proposal.impossible) == (0, ())
+    assert await owner.fetch(ledger) == before
+    assert await owner.fetchval("SELECT active FROM users WHERE user_id = $1", leaves) is False

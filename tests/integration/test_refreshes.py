@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -24,8 +24,9 @@ from contracts.jobs import Kind, Service, State, Via
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.api import job_watch
 from services.maintenance import gauges, handlers, schedule, sql
+from services.maintenance.change_watch import ChangeWatch, pause_s
 from services.maintenance.clock import Clock
-from services.maintenance.schedule import Cron, Every
+from services.maintenance.schedule import Cron
 from tests.conftest import Api
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
@@ -90,11 +91,17 @@ async def waiting_for_a_view(owner: "Owner[asyncpg.Record]") -> bool:
     )
 
 
-def clock(database: Database, slots: schedule.Slots = HOURLY, cause: RefreshCause = RefreshCause.SCHEDULE) -> Clock:
+async def received(_ids: Sequence[UUID]) -> None:
+    """Nobody is there to begin the job."""
+
+
+def clock(database: Database, slots: schedule.Slots = HOURLY) -> Clock:
+    return Clock(database, Notifier(database.url, application_name="unused"), slots, received)
+
+
+def watch(database: Database, *, max_pause_s: float = 60) -> ChangeWatch:
     notifier = Notifier(database.url, application_name="unused")
-    if cause is RefreshCause.CHANGE:
-        return Clock(database, notifier, slots, cause, sql.has_changed)
-    return Clock(database, notifier, slots, cause)
+    return ChangeWatch(database, notifier, received, max_pause_s=max_pause_s)
 
 
 async def test_a_refresh_that_is_asked_for_is_done(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
@@ -224,7 +231,7 @@ async def test_a_job_that_another_holds_is_left_to_him(
     await owner.execute(
         """
         UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), started_at = now(),
-               attempts = 1, fence = 1, lease_until = now() + interval '1 hour' WHERE id = $1
+               attempts = 1, fence = 1, lease_until = now() + interval '30 s' WHERE id = $1
         """,
         UUID(held),
     )
@@ -302,14 +309,15 @@ async def test_of_many_slots_missed_only_the_newest_is_caught_up(
     await clock(maintainer, seconds).once()
     await asyncio.sleep(3.2)
     for _ in range(2):
-        await clock(maintainer, Every(86_400 * 365)).once()
+        await clock(maintainer, Cron("0 0 1 1 *", ZoneInfo("UTC"))).once()
     await clock(maintainer, seconds).once()
     assert await owner.fetchval(REQUESTED) == 3, "one each time the clock of seconds started, and one for the year"
 
 
 async def changed(database: Database) -> bool:
     async with database.connection() as connection:
-        return await sql.has_changed(connection)
+        last = await sql.last_refresh(connection)
+        return (await sql.changed_since(connection, last.snapshot))[0]
 
 
 async def test_what_the_views_show_is_what_counts_as_a_change(
@@ -343,25 +351,88 @@ async def test_a_change_that_a_refresh_could_not_see_yet_still_counts(
     assert not await changed(maintainer)
 
 
-async def test_changed_data_asks_once_in_its_time(
+def test_the_pause_grows_with_the_cost_of_a_refresh_and_has_bounds() -> None:
+    assert pause_s(0.001, 60) == 1
+    assert pause_s(0.1, 60) == pytest.approx(5)
+    assert pause_s(2.5, 60) == 60
+    assert pause_s(2.5, 0.5) == 0.5, "the setting is the upper limit"
+
+
+LONG_AGO = "UPDATE view_refresh SET finished_at = finished_at - interval '1 h', duration_s = 0.001"
+
+
+async def test_replicas_ask_once_for_a_change_and_once_more_after_the_next_refresh(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
-    long = Every(86_400 * 365)
+    replicas = [watch(maintainer) for _ in range(3)]
 
-    async def tick() -> None:
-        await asyncio.gather(*(clock(maintainer, long, RefreshCause.CHANGE).once() for _ in range(3)))
+    async def look() -> int:
+        await asyncio.gather(*(replica.look() for replica in replicas))
+        return int(await owner.fetchval(REQUESTED))
 
-    await tick()
-    assert await owner.fetchval(REQUESTED) == 0, "nothing has changed"
+    await owner.execute(LONG_AGO)
+    assert await look() == 0, "nothing has changed"
     await api.post("/api/drives", json=DRIVE)
-    await tick()
-    await sql.refresh_all(maintainer)
-    await api.post("/api/drives", json=DRIVE)
-    await tick()
-    assert await owner.fetchval(REQUESTED) == 1
+    assert await look() == 1
     assert await owner.fetchval("SELECT data ->> 'cause' FROM es.event WHERE type LIKE '%refresh%'") == "change"
-    await clock(maintainer, Every(1), RefreshCause.CHANGE).once()
-    assert await owner.fetchval(REQUESTED) == 2
+    await api.post("/api/drives", json=DRIVE)
+    assert await look() == 1, "one was asked for after that refresh"
+    await owner.execute("UPDATE es.job SET state = 'received', received_at = now()")
+    assert await look() == 1, "one is under way"
+    await owner.execute("UPDATE es.job SET state = 'succeeded', finished_at = now()")
+    await sql.refresh_all(maintainer)
+    assert await look() == 1, "nothing has changed since"
+    await api.post("/api/drives", json=DRIVE)
+    await owner.execute("UPDATE view_refresh SET duration_s = 0.1")
+    assert await look() == 1, "the pause is not over"
+    await owner.execute(LONG_AGO)
+    assert await look() == 2
+
+
+async def test_a_refresh_recorded_in_the_future_makes_no_pause(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    await sql.refresh_all(maintainer)
+    await owner.execute(
+        "UPDATE view_refresh SET finished_at = now() + interval '1 h', refreshed_at = now() + interval '1 h'"
+    )
+    await api.post("/api/drives", json=DRIVE)
+    assert await watch(maintainer).look() is not None
+
+
+async def test_what_was_looked_at_is_not_looked_at_again(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    """Events that the views do not show, however many, cost one look."""
+    await owner.execute(LONG_AGO)
+    looking = watch(maintainer)
+    await api.post("/api/analytics/refresh")
+    await owner.execute("UPDATE es.job SET state = 'cancelled', finished_at = now()")
+    assert await looking.look() is None
+    unchanged = looking._unchanged
+    assert unchanged is not None
+    await owner.execute("SELECT pg_current_xact_id()")
+    assert await looking.look() is None
+    assert looking._unchanged is not None
+    assert looking._unchanged[1] != unchanged[1]
+    await api.post("/api/drives", json=DRIVE)
+    assert await looking.look() is not None
+
+
+async def test_a_clock_that_was_an_hour_ahead_delays_no_slot(
+    owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
+    seconds = Cron("* * * * * *", ZoneInfo("UTC"))
+    clocking = clock(maintainer, seconds)
+    now = await maintenance_now(maintainer)
+    # As left by a look while the clock was ahead: an hour's slots are recorded, up to this one.
+    clocking._done = seconds.newest(now) + timedelta(hours=1)
+
+    async def recorded() -> bool:
+        await clocking.once()
+        return bool(await owner.fetchval(REQUESTED))
+
+    await eventually(recorded, within_s=10)
 
 
 @pytest.mark.damages
@@ -372,9 +443,9 @@ async def test_nothing_is_scanned_to_see_whether_anything_changed(
     await owner.execute("ANALYZE es.event")
     await sql.refresh_all(maintainer)
     async with maintainer.connection() as connection:
-        plan = "\n".join(
-            row[0] for row in await connection.fetch("EXPLAIN (ANALYZE, BUFFERS OFF) " + sql.HAS_CHANGED, sql.SHOWN)
-        )
+        last = await sql.last_refresh(connection)
+        explain = "EXPLAIN (ANALYZE, BUFFERS OFF) " + sql.HAS_CHANGED
+        plan = "\n".join(row[0] for row in await connection.fetch(explain, last.snapshot, sql.SHOWN))
     assert "event_tx_position" in plan, plan
     assert "Seq Scan on event" not in plan, plan
     assert "Rows Removed by Filter: 20000" not in plan, plan

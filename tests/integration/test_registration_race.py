@@ -51,7 +51,7 @@ async def test_a_student_registering_while_registrations_are_stopped_ends_on_one
     await asyncio.gather(coordinator(), *(client(students) for _ in range(AT_ONCE)))
 
     told = Counter(answers.values())
-    assert set(told) == {(201, ""), (403, "Drive is not posted yet")}
+    assert set(told) == {(201, ""), (403, "Registration for this drive is closed.")}
     assert STUDENTS // 10 <= told[201, ""] < STUDENTS
     stopped = await owner.fetchrow(STOPPED)
     registered = await owner.fetch(REGISTERED)

@@ -55,7 +55,36 @@ async def test_my_registrations_come_with_their_drives_newest_first(api: Api, ow
     assert found[0] == latest | {
         "company_name": "Globex", "job_title": "SDE", "job_description": "", "status": "posted", "min_cgpa": None,
         "min_10th": None, "min_12th": "30.00", "max_backlogs": None, "attendance_published": False,
+        "deleted_at": None,
     }  # fmt: skip
+
+
+async def test_registrations_for_deleted_drives_stay_in_the_students_history(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    [me, someone] = await enrol(owner, 2)
+    over = await finished(api, [me], [someone], company_name="Initech")
+    stopped = await posted(api, company_name="Hooli", min_cgpa="")
+    await register(api, stopped, me)
+    await stop(api, stopped)
+    kept, open_, not_mine = await posted(api), await posted(api, min_12th="30"), await posted(api)
+    await register(api, kept, me)
+    await register(api, open_, me)
+    await register(api, not_mine, someone)
+    path = "/api/registrations/mine"
+    before = (await api.get(path, "STUDENT", me)).json()
+    for drive_id in (over, stopped, open_, not_mine):
+        assert (await api.delete(f"/api/drives/{drive_id}")).status_code == 200
+    assert [one["drive_id"] for one in (await api.get(path, "STUDENT", me)).json()] == [kept]
+    found = (await api.get(path, "STUDENT", me, params={"deleted": "true"})).json()
+    assert [one | {"deleted_at": None} for one in found] == before
+    assert [(one["drive_id"], one["status"]) for one in found] == [
+        (open_, "posted"), (kept, "posted"), (stopped, "attending"), (over, "finished"),
+    ]  # fmt: skip
+    assert [bool(one["deleted_at"] and INSTANT.match(one["deleted_at"])) for one in found] == [True, False, True, True]
+    for role in ("HEAD", "COORDINATOR", "STAFF"):
+        history = (await api.get(f"/api/drives/{over}/history", role)).json()
+        assert [history[0]["type"], history[0]["facts"]] == ["placewire.drive.deleted.v1", {"registered": 2}]
 
 
 async def test_what_is_recorded_is_an_event_like_any_other(api: Api, owner: "Owner[asyncpg.Record]") -> None:
@@ -110,7 +139,7 @@ async def test_each_refusal_has_its_message(api: Api, owner: "Owner[asyncpg.Reco
     assert await message(api, drive_id, meets[2][0]) == (403, "You are not selected for this drive")
     await register(api, drive_id, not_chosen)
     await stop(api, drive_id)
-    assert await message(api, drive_id, chosen) == (403, "Drive is not posted yet")
+    assert await message(api, drive_id, chosen) == (403, "Registration for this drive is closed.")
     assert await owner.fetchval("SELECT count(*) FROM registrations") == 2
 
 

@@ -39,8 +39,10 @@ async def test_an_enrolled_student_is_answered_and_listed(api: Api) -> None:
         "batch_year": 2026,
         "tenth_percent": "91.50",
         "twelfth_percent": None,
+        "diploma_percent": None,
         "cgpa": "8.25",
         "active_backlogs": 0,
+        "active": True,
     }
     assert (await api.get("/api/students", role="STAFF")).json() == [student]
 
@@ -141,7 +143,16 @@ async def test_the_same_marks_again_record_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"name": "x"}, {"roll_number": None}, {"active_backlogs": None}, {"cgpa": 11}, {"branch": "a\0"}]
+    "body",
+    [
+        {},
+        {"nickname": "x"},
+        {"name": " "},
+        {"roll_number": None},
+        {"active_backlogs": None},
+        {"cgpa": 11},
+        {"branch": "a\0"},
+    ],
 )
 async def test_a_wrong_correction_is_refused(api: Api, body: dict[str, Any]) -> None:
     student = await enrolled(api)

@@ -58,6 +58,17 @@ async def eligible(api: Api, drive_id: int, at: str, limit: int = 7) -> list[dic
     return found
 
 
+def judged(criterion: str, field: str, required: Any, actual: Any, reason: str | None) -> dict[str, Any]:
+    return {
+        "criterion": criterion,
+        "judged_on": field,
+        "required": required,
+        "actual": actual,
+        "met": reason is None,
+        "reason": reason,
+    }
+
+
 async def test_each_moment_has_its_own_verdict_and_names_each_criterion(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
@@ -71,9 +82,9 @@ async def test_each_moment_has_its_own_verdict_and_names_each_criterion(
     assert (then["eligible"], then["record_version"], then["drive_version"], then["status"]) == (False, 1, 2, "posted")
     assert then["reasons"] == ["CGPA_BELOW_MIN", "MARKS_MISSING"]
     assert then["criteria"] == [
-        {"criterion": "min_cgpa", "required": "7.00", "actual": "6.50", "met": False, "reason": "CGPA_BELOW_MIN"},
-        {"criterion": "min_10th", "required": "60.00", "actual": None, "met": False, "reason": "MARKS_MISSING"},
-        {"criterion": "branches", "required": ["CSE"], "actual": "CSE", "met": True, "reason": None},
+        judged("min_cgpa", "cgpa", "7.00", "6.50", "CGPA_BELOW_MIN"),
+        judged("min_10th", "tenth_percent", "60.00", None, "MARKS_MISSING"),
+        judged("branches", "branch", ["CSE"], "CSE", None),
     ]
     then = await explained(api, posted, student, second)
     assert (then["eligible"], then["reasons"], then["record_version"]) == (True, [], 2)

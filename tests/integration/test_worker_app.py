@@ -7,7 +7,7 @@ from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.service import Background
 from chassis.settings import ServiceSettings
-from chassis.worker import worker_app
+from chassis.worker import Receive, worker_app
 from contracts.jobs import Kind, Service
 from services.eligibility.settings import EligibilitySettings
 from tests.eventually import eventually
@@ -24,7 +24,7 @@ async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_u
     )
     seen: list[str] = []
 
-    def beside(database: Database, _notifier: Notifier) -> Sequence[Background]:
+    def beside(database: Database, _notifier: Notifier, _receive: Receive) -> Sequence[Background]:
         async def ask() -> str:
             async with database.connection() as connection:
                 return str(await connection.fetchval("SELECT current_user"))

@@ -41,6 +41,17 @@ def test_wrong_use_is_told_apart() -> None:
     assert CliRunner().invoke(app, ["drives", "publish", "none"]).exit_code == WRONG_USE
 
 
+def test_the_first_password_is_asked_for_twice_and_has_no_default() -> None:
+    """An empty answer is asked again, and so are two that differ."""
+    answers = ["", "first password", "other password", "short", "short"]
+    done = CliRunner().invoke(app, ["users", "create-head", "a@college.edu"], input="\n".join(answers) + "\n")
+    assert isinstance(done.exception, Failure)
+    assert "at least 8 characters" in str(done.exception)
+    assert done.output.count("Password: ") == 3
+    assert "[" not in done.output
+    assert not any(answer in done.output for answer in answers if answer)
+
+
 def test_server_sent_events_are_put_together_from_lines() -> None:
     lines = [
         ": hello",

@@ -1,7 +1,9 @@
 """Where the command's settings come from, and what ``up`` writes down."""
 
 import os
+import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from cli import environment
 from cli.failures import Failure
 from cli.local import settings
+from cli.local.given import given_settings, known_names
 from cli.local.settings import Place, as_role, named
 
 URL = "postgresql://postgres@127.0.0.1:5432/placewire"
@@ -77,3 +80,46 @@ def test_a_missing_setting_is_named() -> None:
 def test_addresses_are_changed_only_where_meant() -> None:
     assert as_role(URL, "placewire_api") == "postgresql://placewire_api@127.0.0.1:5432/placewire"
     assert named(URL, "other") == "postgresql://postgres@127.0.0.1:5432/other"
+
+
+def test_up_takes_the_environment_before_the_file_and_names_the_source(tmp_path: Path, place: Place) -> None:
+    (tmp_path / ".env").write_text(
+        'FRONTEND_DIST="/srv/front end"\nTZ=Asia/Kolkata # the campus\nLOG_LEVEL=\nJWT_SECRET=' + "s" * 40 + "\n"
+    )
+    given = given_settings({"TZ": "Europe/Berlin", "LOG_LEVEL": "debug", "EDITOR": "vi"}, tmp_path)
+    assert given.lines() == [
+        ("FRONTEND_DIST", "/srv/front end", ".env"),
+        ("JWT_SECRET", "(set)", ".env"),
+        ("LOG_LEVEL", "debug", "environment"),
+        ("TZ", "Europe/Berlin", "environment"),
+    ]
+    for process in ("api", "exporter", "maintenance"):
+        used = replace(place, given=given.values).settings(process)
+        assert (used["TZ"], used["FRONTEND_DIST"], used["JWT_SECRET"]) == ("Europe/Berlin", "/srv/front end", "s" * 40)
+
+
+def test_up_keeps_its_own_servers_whatever_the_file_says(tmp_path: Path, place: Place) -> None:
+    (tmp_path / ".env").write_text(
+        "DATABASE_URL=postgresql://x@production/placewire\nSTORAGE_URL=s3://production\nPORT=1\n"
+        "KAFKA_BOOTSTRAP_SERVERS=production:9092\nKAFKA_SASL_PASSWORD=x\nENVIRONMENT=production\n"
+    )
+    given = given_settings({"DATABASE_URL": "postgresql://x@y/z"}, tmp_path)
+    assert given.values == {}
+    assert given.unused == [
+        "DATABASE_URL", "ENVIRONMENT", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SASL_PASSWORD", "PORT", "STORAGE_URL",
+    ]  # fmt: skip
+    assert replace(place, given=given.values).settings("api") == place.settings("api")
+
+
+def test_up_without_a_file_uses_what_it_makes(tmp_path: Path) -> None:
+    given = given_settings({}, tmp_path)
+    assert (given.values, given.unused) == ({}, [])
+
+
+def test_every_setting_of_the_example_file_can_be_given_or_is_ups_own(tmp_path: Path) -> None:
+    example = (environment.CHECKOUT / ".env.example").read_text()
+    listed = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in listed))
+    given = given_settings({}, tmp_path)
+    assert given.values.keys() | set(given.unused) == listed
+    assert known_names() <= listed

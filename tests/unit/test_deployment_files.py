@@ -45,6 +45,7 @@ def test_each_container_is_confined_limited_and_pinned(name: str) -> None:
     assert container["read_only"] or name in ("kafka", "s3")
     assert container["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
     assert "privileged" not in container
+    assert "ulimits" not in container, "an engine that may not raise a limit so far does not start the container"
     assert "container_name" not in container
     _, colon, tag = container["image"].partition(":")
     assert colon
@@ -59,6 +60,14 @@ def test_each_image_of_ours_is_built_once_and_never_pulled() -> None:
     assert {one.get("pull_policy") for one in ours.values()} == {"never"}
     built = [(one["image"], one.get("profiles")) for one in CONTAINERS.values() if "build" in one]
     assert sorted(built) == [(image, None) for image in sorted({one["image"] for one in ours.values()})]
+
+
+def test_no_command_without_a_profile_changes_where_files_are_kept() -> None:
+    """`secrets` runs with every command; only what .env gives, or the profile's own container, may change it."""
+    assert CONTAINERS["secrets"]["command"][-2:] == ["--storage", "${STORAGE_URL:-}"]
+    assert CONTAINERS["storage"]["command"][-2:] == ["--storage", "${STORAGE_URL:-s3://placewire}"]
+    assert CONTAINERS["storage"]["profiles"] == ["s3"]
+    assert CONTAINERS["storage"]["depends_on"]["secrets"]["condition"] == "service_completed_successfully"
 
 
 def test_only_gateway_and_grafana_are_published_and_only_here() -> None:
@@ -78,6 +87,52 @@ def test_wait_waits_for_the_right_thing() -> None:
     assert waited_for.keys() >= ONCE
     healthy = {name for name, container in CONTAINERS.items() if "healthcheck" in container}
     assert CONTAINERS.keys() - ONCE - BY_HAND - healthy == OURS.keys(), "these have that of their image"
+
+
+def seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
+
+
+def test_a_container_that_is_ready_is_found_to_be_so_within_five_seconds() -> None:
+    """Engine 24 asks for the first time after a whole interval; what comes later knows `start_interval`."""
+    asked = [container["healthcheck"] for container in CONTAINERS.values() if "healthcheck" in container]
+    (options,) = re.findall(r"^HEALTHCHECK (.*) \\$", DOCKERFILE, re.MULTILINE)
+    asked.append(dict(option.removeprefix("--").split("=") for option in options.split()))
+    assert len(asked) > 5
+    for healthcheck in asked:
+        assert seconds(healthcheck["interval"]) <= 5
+        # And one that is busy for a moment is not taken for a dead one.
+        assert seconds(healthcheck["interval"]) * int(healthcheck["retries"]) >= 30
+
+
+# Fails as kubectl does while the container is being created; writes down what it was asked.
+KUBECTL = """#!/bin/sh
+echo "$*" >> asked
+case "$*" in
+    *logs*)
+        [ "$(grep -c logs asked)" -gt 3 ] && echo "Nothing is wrong." && exit 0
+        echo 'container "command" in pod "doctor-x" is waiting to start: ContainerCreating' >&2
+        exit 1 ;;
+esac
+"""
+
+
+def test_the_documented_doctor_job_waits_for_its_container(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    (commands,) = (
+        block for block in re.findall(r"```bash needs-cluster\n(.*?)```", text, re.DOTALL) if "doctor" in block
+    )
+    for name, program in (("kubectl", KUBECTL), ("sleep", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(program)
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", commands],
+        cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "Nothing is wrong.\n")
+    asked = [line.removeprefix("--namespace placewire ") for line in (tmp_path / "asked").read_text().splitlines()]
+    assert asked[:2] == ["delete job doctor --ignore-not-found", "create job doctor --from=cronjob/operator"]
+    assert asked[2:] == ["logs --follow job/doctor"] * 4 + ["get job doctor"]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -151,6 +206,9 @@ def test_the_units_python_is_not_in_a_home() -> None:
     guide = (ROOT / "docs" / "deployment.md").read_text().split("## On a plain machine")[1]
     exported = guide.index("export UV_PYTHON_INSTALL_DIR=/opt/placewire/")
     assert exported < guide.index("uv sync")
+    (synced,) = re.findall(r"^uv sync .*", guide, re.MULTILINE)
+    assert "--compile-bytecode" in synced, "the units cannot write it, so each start would compile everything"
+    assert set(re.findall(r"--extra (\w+)", synced)) == {*OURS, "cli"}
 
 
 @pytest.mark.parametrize("name", OURS)

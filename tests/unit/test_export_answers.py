@@ -4,8 +4,9 @@ import hashlib
 
 import pytest
 
+from chassis.content_disposition import content_disposition
 from contracts.exports import COLUMNS, ExportKind
-from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, content_disposition, repr_digest
+from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.exporter.columns import columns
 
 ETAG = '"abc"'

@@ -1,67 +1,150 @@
 """Which header of a file is which column."""
 
+import string
+from collections.abc import Callable, Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chassis.errors import Invalid
-from services.api.students.columns import ALIASES, COLUMNS, layout_of
+from services.api.students.columns import COLUMNS
+from services.api.students.import_files.header_words import words_of
+from services.api.students.import_files.layout import Layout, layout_of
+from services.api.students.import_files.recognition import Certainty, meaning_of
+
+IDENTITY = ["Name", "E-Mail", "USN"]
+
+
+def place(header: str, column: str, values: Sequence[str] = ()) -> Layout:
+    samples = [["Asha", "a@b", "1", value] for value in values]
+    layout = layout_of([*IDENTITY, header], {}, samples)
+    assert layout.places.get(column) == (3,), layout.report()
+    return layout
+
+
+def asked(header: str, values: Sequence[str] = ("7.5",)) -> str:
+    with pytest.raises(Invalid) as caught:
+        layout_of([*IDENTITY, header], {}, [["Asha", "a@b", "1", value] for value in values])
+    assert caught.value.errors[0]["header"] == header
+    return str(caught.value)
+
+
+def ignored(header: str, values: Sequence[str] = ("7.5",)) -> str:
+    report = layout_of([*IDENTITY, header], {}, [["Asha", "a@b", "1", value] for value in values]).report()
+    assert report[3].used_as is None
+    return report[3].reason
 
 
 def test_our_own_names_are_found_in_any_order() -> None:
     headers = list(reversed(COLUMNS))
-    assert layout_of(headers, {}) == {column: headers.index(column) for column in COLUMNS}
+    assert layout_of(headers, {}).places == {column: (headers.index(column),) for column in COLUMNS}
 
 
 @pytest.mark.parametrize(
     ("header", "column"),
     [
         ("ssc_p", "tenth_percent"), ("10th", "tenth_percent"), ("Tenth", "tenth_percent"), ("10th %", "tenth_percent"),
-        ("hsc_p", "twelfth_percent"), ("12th", "twelfth_percent"), ("CGPA", "cgpa"), ("C.G.P.A.", "cgpa"),
-        ("Backlogs", "active_backlogs"), ("Batch", "batch_year"), ("year", "batch_year"), ("Dept.", "department"),
-        ("Branch", "branch"), ("No. of Backlogs", "active_backlogs"),
+        ("Class X (%)", "tenth_percent"), ("Matriculation Percentage", "tenth_percent"), ("sslc", "tenth_percent"),
+        ("Secondary %", "tenth_percent"), ("hsc_p", "twelfth_percent"), ("10+2 %", "twelfth_percent"),
+        ("+2 Marks", "twelfth_percent"), ("Sr. Secondary", "twelfth_percent"), ("Intermediate", "twelfth_percent"),
+        ("PUC %", "twelfth_percent"), ("Diploma (%)", "diploma_percent"), ("C.G.P.A.", "cgpa"), ("CPI", "cgpa"),
+        ("Current CGPA (out of 10)", "cgpa"), ("Grade Point Average", "cgpa"), ("overallCGPA", "cgpa"),
+        ("No. of Backlogs", "active_backlogs"), ("liveKTs", "active_backlogs"), ("ATKT", "active_backlogs"),
+        ("Active Backlogs as on date", "active_backlogs"), ("Arrears (standing)", "active_backlogs"),
+        ("Batch", "batch_year"), ("yearofpassing", "batch_year"), ("Dept.", "department"), ("Discipline", "branch"),
+        ("\uff23\uff27\uff30\uff21", "cgpa"), ("Student's 10th %", "tenth_percent"),
     ],
 )  # fmt: skip
-def test_other_names_are_known(header: str, column: str) -> None:
-    assert layout_of(["Name", "E-Mail", "USN", header], {})[column] == 3
+def test_a_column_goes_by_many_names(header: str, column: str) -> None:
+    place(header, column)
 
 
-@pytest.mark.parametrize("header", ["roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No"])
+@pytest.mark.parametrize(
+    "header", ["roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No", "Hall Ticket No"]
+)
 def test_a_roll_number_goes_by_many_names(header: str) -> None:
-    assert layout_of(["Student Name", "Email ID", header], {})["roll_number"] == 2
+    assert layout_of(["Student Name", "Email ID", header], {}).places["roll_number"] == (2,)
 
 
-def test_no_alias_belongs_to_two_columns() -> None:
-    names = [name for column in COLUMNS for name in (column.replace("_", ""), *ALIASES[column])]
-    assert sorted(names) == sorted(set(names))
+@pytest.mark.parametrize(
+    "header",
+    [
+        "History of Backlogs", "Dead Backlogs", "Total Backlogs", "Backlogs cleared", "Backlogs till date", "SGPA",
+        "Sem 5 SGPA", "Semester GPA", "10th CGPA", "SSC GPA", "12th Maths %", "10th Marks (out of 500)", "B.Tech %",
+        "Degree Percentage", "Aptitude Score", "MBA %", "10th / 12th %",
+    ],
+)  # fmt: skip
+def test_a_mark_or_backlog_that_is_not_certain_is_asked(header: str) -> None:
+    assert "mapping" in asked(header)
 
 
-def test_unknown_columns_are_left_alone() -> None:
-    assert layout_of(["name", "email", "roll_number", "Hostel"], {}) == {"name": 0, "email": 1, "roll_number": 2}
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Hostel", "S.No", "Father's Name", "Parent Email", "10th Board", "12th Year of Passing", "Semester",
+        "Attendance %", "Phone", "School Name", "DOB", "Year of Admission", "ssc_b",
+    ],
+)  # fmt: skip
+def test_what_is_no_column_of_ours_is_ignored(header: str) -> None:
+    ignored(header)
 
 
-def test_our_own_name_goes_before_an_alias() -> None:
-    assert layout_of(["USN", "name", "email", "Roll Number"], {})["roll_number"] == 3
+def test_a_bare_letter_needs_values_that_fit() -> None:
+    place("X", "tenth_percent", ["91.5", "88"])
+    assert "numbers of the rows" in ignored("X", ["1", "2", "3"])
+    assert "'8.2'" in asked("X", ["8.2", "9"])
+    place("Year", "batch_year", ["2026"])
+    assert "'3rd year'" in asked("Year", ["3rd year"])
+
+
+def test_percentages_are_no_cgpa() -> None:
+    assert "at most 10" in asked("UG %/CGPA", ["82", "75"])
+
+
+def test_a_mark_column_without_numbers_is_ignored() -> None:
+    assert ignored("Overall Result Marks", ["first class"])
+
+
+def test_degrees_are_no_branches() -> None:
+    headers = [*IDENTITY, "Course", "Department"]
+    layout = layout_of(headers, {}, [["A", "a@b", "1", "B.Tech", "CSE"]])
+    assert (layout.places["branch"], layout.places["department"]) == ((4,), (4,))
+    with pytest.raises(Invalid, match="'Course' and 'Department' could each be branch"):
+        layout_of(headers, {}, [["A", "a@b", "1", "CSE", "Engineering"]])
+
+
+def test_parts_of_a_name_are_joined() -> None:
+    layout = layout_of(["Surname", "Given Name", "Email", "USN"], {})
+    assert layout.places["name"] == (1, 0)
+    with pytest.raises(Invalid, match="a part of the name only"):
+        layout_of(["First Name", "Email", "USN"], {})
 
 
 def test_mapping_goes_before_everything_else() -> None:
     headers = ["name", "email", "roll_number", "cgpa", "Final CGPA"]
-    assert layout_of(headers, {"cgpa": "final cgpa"})["cgpa"] == 4
-
-
-def test_a_mapped_header_serves_one_column_only() -> None:
-    headers = ["Name", "email", "usn", "Full Name"]
-    assert layout_of(headers, {"department": "Name"}) == {"department": 0, "name": 3, "email": 1, "roll_number": 2}
+    assert layout_of(headers, {"cgpa": "final cgpa"}).places["cgpa"] == (4,)
+    assert "cgpa" not in layout_of(headers, {"cgpa": None}).places
 
 
 def test_a_missing_column_is_named_with_what_there_is_and_what_to_do() -> None:
-    with pytest.raises(Invalid, match=r"no column for roll_number.*Name, E-Mail, Hostel.*mapping") as caught:
+    with pytest.raises(
+        Invalid, match=r"no column for roll_number.*Name, E-Mail, Hostel.*mapping.*header_row"
+    ) as caught:
         layout_of(["Name", "E-Mail", "Hostel"], {})
     assert caught.value.status == 422
     assert caught.value.errors == [{"column": "roll_number", "reason": "no such column in the file"}]
 
 
-def test_two_headers_that_fit_are_not_guessed_between() -> None:
-    with pytest.raises(Invalid, match=r"'10th' and 'SSC %' could each be tenth_percent"):
-        layout_of(["name", "email", "usn", "10th", "SSC %"], {})
+@pytest.mark.parametrize("pair", [("10th", "SSC %"), ("CGPA", "CPI"), ("CGPA", "CGPA"), ("Backlogs", "Active KTs")])
+def test_headers_that_fit_alike_are_not_guessed_between(pair: tuple[str, str]) -> None:
+    with pytest.raises(Invalid, match=rf"'{pair[0]}' and '{pair[1]}' could each be"):
+        layout_of([*IDENTITY, *pair], {})
+
+
+def test_a_second_roll_number_is_asked() -> None:
+    with pytest.raises(Invalid, match="'USN' and 'Roll Number' could each be roll_number"):
+        layout_of(["USN", "name", "email", "Roll Number"], {})
 
 
 @pytest.mark.parametrize(
@@ -70,8 +153,74 @@ def test_two_headers_that_fit_are_not_guessed_between() -> None:
         ({"grade": "Name"}, "there is no column 'grade'"),
         ({"cgpa": "Grade"}, "the file has no header 'Grade'"),
         ({"cgpa": "Name", "name": "Name"}, "two columns are mapped to the same header"),
+        ({"email": None}, "email cannot be left out"),
     ],
 )
-def test_a_wrong_mapping_is_explained(mapping: dict[str, str], said: str) -> None:
+def test_a_wrong_mapping_is_explained(mapping: dict[str, str | None], said: str) -> None:
     with pytest.raises(Invalid, match=said):
         layout_of(["Name", "email", "usn"], mapping)
+
+
+NOISE = st.sampled_from(["", " ", "_", "-", ".", " (", ") ", "*", ":", "\u200b", "\u00a0", "[", "]"])
+
+
+def styled(words: str) -> st.SearchStrategy[str]:
+    """Return the words as people write headers: any case, and with any punctuation between."""
+    parts = words.split()
+    joints = st.lists(
+        st.sampled_from([" ", "_", "  ", " - ", " (", "\n", "/"]), min_size=len(parts), max_size=len(parts)
+    )
+    casing = st.sampled_from([str.upper, str.lower, str.title])
+
+    def header(before: str, between: list[str], case: Callable[[str], str], after: str) -> str:
+        return before + case("".join(a + b for a, b in zip(between, parts, strict=True))) + after
+
+    return st.builds(header, NOISE, joints, casing, NOISE)
+
+
+SCHOOL = st.sampled_from(["10th", "ssc", "sslc", "matriculation", "class 10", "tenth"])
+UNIT = st.sampled_from(["", " %", " percentage", " marks", " percent", " mark %"])
+COUNT = st.sampled_from(["no of ", "count of ", ""])
+ACTIVE = st.sampled_from(["active", "live", "current", "standing", "pending"])
+HISTORY = st.sampled_from(["dead", "cleared", "history of", "passed", "past", "total"])
+BACKLOG = st.sampled_from(["backlogs", "arrears", "kts", "atkt", "backlog"])
+
+
+@given(st.tuples(SCHOOL, UNIT).map("".join).flatmap(styled))
+def test_every_spelling_of_a_school_mark_is_recognised(header: str) -> None:
+    meaning = meaning_of(header)
+    assert meaning is not None
+    assert (meaning.kind, meaning.certainty) == ("tenth_percent", Certainty.SURE)
+
+
+@given(
+    st.tuples(st.sampled_from(["no of ", "count of ", ""]), ACTIVE, st.just(" "), BACKLOG).map("".join).flatmap(styled)
+)
+def test_every_spelling_of_active_backlogs_is_recognised(header: str) -> None:
+    meaning = meaning_of(header)
+    assert meaning is not None
+    assert (meaning.kind, meaning.certainty) == ("active_backlogs", Certainty.SURE)
+
+
+@given(st.tuples(HISTORY, st.just(" "), BACKLOG).map("".join).flatmap(styled))
+def test_no_spelling_of_a_history_is_taken_for_active_backlogs(header: str) -> None:
+    meaning = meaning_of(header)
+    assert meaning is not None
+    assert (meaning.kind, meaning.certainty) == ("active_backlogs", Certainty.ASK)
+
+
+@given(st.text())
+def test_any_header_has_words_and_perhaps_a_meaning(header: str) -> None:
+    assert all(words_of(header))
+    meaning_of(header)
+
+
+@given(st.lists(st.text(string.printable, max_size=20), max_size=12))
+def test_no_headers_are_used_twice_or_unreported(headers: list[str]) -> None:
+    try:
+        layout = layout_of([*IDENTITY, *headers], {})
+    except Invalid:
+        return
+    assert len(layout.report()) == len(headers) + len(IDENTITY)
+    used = [index for column, places in layout.places.items() if column != "department" for index in places]
+    assert len(used) == len(set(used))

@@ -1,181 +1,263 @@
-"""Reading files of students."""
+"""Reading files of students: what is staged of a file of each kind."""
 
 import csv
 import io
-import zipfile
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Callable
+from decimal import Decimal
 
-import openpyxl
 import pytest
+import xlwt
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chassis.errors import Invalid
 from services.api.students.columns import COLUMNS
-from services.api.students.csv_file import csv_rows
-from services.api.students.rows import Row, Unreadable
-from services.api.students.student_file import StudentFile, copy_chunks
-from services.api.students.xlsx_file import xlsx_rows
+from services.api.students.import_files.number_formats import Unshowable, shown
+from services.api.students.import_files.reading import Chunk, Ending, read_students
+from services.api.students.import_files.rows import ReadOptions
+from services.api.students.import_files.staging import CHUNK_ROWS
+from tests.workbook_parts import cell, ods, ods_cell, ods_row, sheet_rows, xlsx
 
 HEADER = "name,email,roll_number,cgpa\n"
+HEADERS = [cell("Name"), cell("Email"), cell("USN"), cell("10th %"), cell("CGPA")]
+WHO = [cell("Asha"), cell("a@college.edu")]
 
 
-def rows_of(content: str | bytes) -> list[Row]:
-    return list(csv_rows(io.BytesIO(content.encode() if isinstance(content, str) else content)))
+def frames(content: str | bytes, name: str = "") -> list[object]:
+    file = io.BytesIO(content.encode() if isinstance(content, str) else content)
+    return list(read_students(file, name, ReadOptions({})))
 
 
-def sheet(*rows: list[Any]) -> bytes:
-    book = openpyxl.Workbook()
-    assert book.active is not None
-    for row in rows:
-        book.active.append(row)
-    book.create_sheet("second").append(["not", "read"])
+def staged(content: str | bytes, name: str = "") -> list[dict[str, str]]:
+    """Return the rows that COPY gets, by column."""
+    found = frames(content, name)
+    text = b"".join(frame.content for frame in found if isinstance(frame, Chunk)).decode()
+    names = ("line", "fault_column", "fault", *COLUMNS)
+    return [dict(zip(names, row, strict=True)) for row in csv.reader(io.StringIO(text))]
+
+
+def warnings(content: str | bytes) -> str:
+    (ending,) = [frame for frame in frames(content) if isinstance(frame, Ending)]
+    return " ".join(ending.warnings)
+
+
+def one(header: str, column: str, text: str) -> str:
+    """Return what is staged of ``text`` under ``header``, or the fault."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([["name", "email", "roll_number", header], ["Asha", "a@college.edu", "R1", text]])
+    (row,) = staged(buffer.getvalue())
+    return row["fault"] or row[column]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_comes_in_several_dialects(delimiter: str, newline: str, encoding: str) -> None:
+    lines = [["name", "e-mail", "usn"], ["Zoë", "z@college.edu", "1"]]
+    content = newline.join(delimiter.join(line) for line in lines).encode(encoding)
+    assert [(row["name"], row["roll_number"]) for row in staged(content)] == [("Zoë", "1")]
+
+
+def test_lines_are_counted_as_the_file_has_them() -> None:
+    rows = staged('name,email,usn\n\n"Asha\r\nRao",a@b,1\n,,\nB,b@b,2\n')
+    assert [(row["line"], row["name"]) for row in rows] == [("3", "Asha Rao"), ("6", "B")]
+
+
+def test_a_quote_that_never_closes_is_reported() -> None:
+    rows = staged('name,email,usn\nA,a@b,1\n"B,b@b,2\nC,c@b,3\n')
+    assert (rows[1]["line"], "a quote that is not closed" in rows[1]["fault"]) == ("3", True)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [("name\nJos\u00e9\n".encode("latin-1"), 2), (b"name,email,usn\n" + b"a,a@b,1\n" * 20_000 + b"\xff\n", 20_002)],
+)
+def test_another_encoding_is_named_with_its_line(content: bytes, line: int) -> None:
+    with pytest.raises(Invalid, match=f"Line {line} is not UTF-8 text.*Windows-1252.*save it as") as caught:
+        frames(content)
+    assert caught.value.errors == [{"line": line, "reason": "is not UTF-8 text: save as UTF-8"}]
+
+
+@pytest.mark.parametrize(
+    ("header", "column", "text", "stored"),
+    [
+        ("10th", "tenth_percent", "80.5 %", "80.5"), ("CGPA", "cgpa", "7.850000000000001", "7.85"),
+        ("CGPA", "cgpa", "6.949999999999999", "6.95"),
+        ("CGPA", "cgpa", "N.A.", ""), ("Backlogs", "active_backlogs", "nil", ""),
+        ("10th", "tenth_percent", "8,1", "8,1"), ("CGPA", "cgpa", "7.855", "7.855"),
+        ("Branch", "branch", " CSE\u00a0(AI) ", "CSE (AI)"), ("Branch", "branch", "n/a", ""),
+        ("Branch", "branch", "Nanotechnology", "Nanotechnology"),
+        ("Branch", "branch", "Civil, Structural", "Civil, Structural"),
+        ("Batch", "batch_year", "2026.0", "2026"), ("Dept", "department", "Cafe\u0301", "Caf\u00e9"),
+    ],
+)  # fmt: skip
+def test_a_value_is_stored_in_one_form(header: str, column: str, text: str, stored: str) -> None:
+    assert one(header, column, text) == stored
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("2105001.0", "2105001"), ('="000421"', "000421"), ("21CS  1", "21CS 1"), ("21E05", "21E05"),
+        ("2.10521e+11", "Excel has shortened"), ("#N/A", "the error of a formula"), ("21CS\u200b1", "invisible"),
+        ("21CS\u00ad1", "invisible"), ("NIL", ""), ("\u0995\u09cd\u200d\u09b71", "\u0995\u09cd\u200d\u09b71"),
+    ],
+)  # fmt: skip
+def test_a_roll_number_is_what_the_sheet_shows(text: str, stored: str) -> None:
+    content = io.StringIO()
+    csv.writer(content).writerows([["name", "email", "usn"], ["Asha", "a@college.edu", text]])
+    (row,) = staged(content.getvalue())
+    assert row["roll_number"] == stored or (stored and stored in row["fault"])
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "stored"),
+    [
+        (421, "000000", "000421"), (421, '"CS"0000', "CS0421"), (0.915, "0.0%", "91.5%"), (1.0, "0%", "100%"),
+        (8.166666, "0.00", "8.17"), (1234, "#,##0", "1234"), (21001, "@", "21001"), (7.5, "[Blue]0.0", "7.5"),
+        (210521001234, "General", "210521001234"),
+    ],
+)  # fmt: skip
+def test_a_number_is_read_as_its_format_shows_it(value: float, code: str, stored: str) -> None:
+    assert shown(float(value), code) == stored
+
+
+@pytest.mark.parametrize(
+    ("value", "code"), [(7.6, "0"), (0.915, "0%"), (1e16, "General"), (0.5, "# ?/?"), (5, "0.00E+00"), (5, "[<9]0;00")]
+)
+def test_a_number_whose_format_hides_something_is_refused(value: float, code: str) -> None:
+    with pytest.raises(Unshowable):
+        shown(float(value), code)
+
+
+SHOWN = [
+    ({"roll_number": "000421", "tenth_percent": "91", "cgpa": "7.85"}, ""),
+    ({}, "holds a date (2026-01-02)"),
+    ({}, "holds #DIV/0!"),
+]
+
+
+def old_workbook() -> bytes:
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("S")
+    for row, values in enumerate([["Name", "Email", "USN", "10th %", "CGPA"], *[["Asha", "a@college.edu"]] * 3]):
+        for column, value in enumerate(values):
+            sheet.write(row, column, value)
+    padded, percent, date = (xlwt.easyxf(num_format_str=code) for code in ("000000", "0%", "yyyy-mm-dd"))
+    sheet.write(1, 2, 421, padded)
+    sheet.write(1, 3, 0.91, percent)
+    sheet.write(1, 4, 7.850000000000001)
+    sheet.write(2, 2, 46024, date)
+    sheet.row(3).set_cell_error(2, "#DIV/0!")
     content = io.BytesIO()
     book.save(content)
     return content.getvalue()
 
 
-def staged(content: str | bytes, name: str = "", mapping: Mapping[str, str] | None = None) -> list[dict[str, str]]:
-    """What COPY would be given, by column."""
-    file = io.BytesIO(content.encode() if isinstance(content, str) else content)
-    text = b"".join(copy_chunks(StudentFile(file, name, mapping or {}))).decode()
-    names = ("line", "fault_column", "fault", *COLUMNS)
-    return [dict(zip(names, row, strict=True)) for row in csv.reader(io.StringIO(text))]
+def new_workbook() -> bytes:
+    rows = sheet_rows(
+        [
+            HEADERS,
+            [*WHO, cell(421, style=1), cell(0.91, style=2), cell(7.850000000000001)],
+            [*WHO, cell(46024, style=3)],
+            [*WHO, '<c t="e"><f>1/0</f><v>#DIV/0!</v></c>'],
+        ]
+    )
+    return xlsx(rows, formats=["000000", "0%", "yyyy-mm-dd"])
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_csv_comes_in_several_dialects(delimiter: str, newline: str, mark: str) -> None:
-    content = mark + newline.join([delimiter.join(["name", "usn"]), delimiter.join(["Asha", "1"]), ""])
-    assert rows_of(content) == [(1, ["name", "usn"]), (2, ["Asha", "1"])]
+def open_document() -> bytes:
+    who = ods_cell("Asha") + ods_cell("a@college.edu")
+    date = ods_cell("02.01.26").replace('"string"', '"date" office:date-value="2026-01-02"')
+    marks = ods_cell("91%", 0.91, "percentage") + ods_cell("7,85", 7.850000000000001)
+    return ods(
+        ods_row(*(ods_cell(name) for name in ("Name", "Email", "USN", "10th %", "CGPA")))
+        + ods_row(who, ods_cell("000421", 421), marks)
+        + ods_row(who, date)
+        + ods_row(who, ods_cell("#DIV/0!", more='calcext:value-type="error" table:formula="of:=1/0"'))
+    )
 
 
-def test_lines_are_counted_as_the_file_has_them() -> None:
-    content = 'a,b\n\n"two\r\nlines",1\n,\nx,2\n'
-    assert rows_of(content) == [(1, ["a", "b"]), (3, ["two lines", "1"]), (6, ["x", "2"])]
+@pytest.mark.parametrize("make", [old_workbook, new_workbook, open_document])
+def test_a_workbook_of_each_kind_is_read_as_it_shows(make: Callable[[], bytes]) -> None:
+    for row, (expected, fault) in zip(staged(make()), SHOWN, strict=True):
+        assert {key: row[key] for key in expected} == expected
+        assert fault in row["fault"]
+        assert bool(fault) == bool(row["fault"])
 
 
-def test_a_delimiter_within_quotes_does_not_count() -> None:
-    assert rows_of('"a;b;c;d",e,f\n')[0] == (1, ["a;b;c;d", "e", "f"])
-
-
-def test_a_cell_of_a_million_characters_spoils_its_own_row_only() -> None:
-    for quote in ("", '"'):
-        rows = rows_of(f"a,b\n1,{quote}{'x' * 1_000_000}{quote}\n3,4\n")
-        assert rows[0] == (1, ["a", "b"])
-        assert rows[1][0] == 2
-        assert isinstance(rows[1][1], Unreadable)
-        assert rows[2] == (3, ["3", "4"])
-
-
-def test_a_quote_that_never_closes_is_told() -> None:
-    rows = rows_of('a,b\n1,2\n"3,4\n5,6\n')
-    assert rows[2] == (3, Unreadable(None, "a quote is not closed"))
-    far = rows_of('a,b\n"1,2\n' + "3,4\n" * 100_000)
-    assert far[1][0] == 2
-    assert isinstance(far[1][1], Unreadable)
-    assert far[-1] == (100_002, ["3", "4"])
-
-
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        ("name\nJosé\n".encode("latin-1"), 2),
-        ("name\nx\n".encode("utf-16"), 1),
-        (b"name\n" + b"x\n" * 100_000 + b"\xff\n", 100_002),
-    ],
-)
-def test_another_encoding_is_named_with_its_line(content: bytes, line: int) -> None:
-    with pytest.raises(Invalid, match=f"Line {line} is not UTF-8 text.*save it as") as caught:
-        rows_of(content)
-    assert caught.value.errors == [{"line": line, "reason": "is not UTF-8 text: save as UTF-8"}]
-
-
-def test_xlsx_numbers_become_text_as_written() -> None:
-    content = sheet(["name", "usn", "cgpa", "year"], ["Asha", 21001, 7.55, 2026.0], [], ["Ravi", "21002"])
-    assert list(xlsx_rows(io.BytesIO(content))) == [
-        (1, ["name", "usn", "cgpa", "year"]),
-        (2, ["Asha", "21001", "7.55", "2026"]),
-        (4, ["Ravi", "21002", "", ""]),
+def test_a_formula_without_a_value_is_refused_and_one_with_an_empty_text_is_empty() -> None:
+    uncached, empty = "<c><f>1+1</f><v/></c>", '<c t="str"><f>IF(1,"")</f><v></v></c>'
+    rows = staged(xlsx(sheet_rows([HEADERS, [*WHO, cell("R1"), uncached], [*WHO, cell("R2"), empty]])))
+    assert [("without a saved value" in row["fault"], row["tenth_percent"]) for row in rows] == [
+        (True, ""),
+        (False, ""),
     ]
-
-
-def test_a_broken_xlsx_is_told() -> None:
-    whole = sheet(["name"], ["Asha"])
-    for content in (whole[: len(whole) // 2], b"PK\x03\x04 and then nothing"):
-        with pytest.raises(Invalid, match="cannot be read"):
-            staged(content)
-
-
-def test_rows_are_staged_by_column_and_trimmed() -> None:
-    rows = staged("usn,Name,E-Mail,Hostel,10th\n 1 , Asha K ,a@b,North, 91.5\n")
-    empty = dict.fromkeys((*COLUMNS, "fault", "fault_column"), "")
-    assert rows == [
-        {**empty, "line": "2", "name": "Asha K", "email": "a@b", "roll_number": "1", "tenth_percent": "91.5"}
-    ]
-
-
-def test_an_xlsx_is_known_by_its_content() -> None:
-    content = sheet(["name", "email", "usn"], ["Asha", "a@b", 1])
-    assert [row["roll_number"] for row in staged(content, "students.csv")] == ["1"]
-
-
-@pytest.mark.parametrize(
-    ("row", "column", "fault"),
-    [
-        ("Asha,a@b,1", "", "has 3 cells; the header has 4"),
-        ("Asha,a@b,1,2,3", "", "has 5 cells; the header has 4"),
-        (f"{'x' * 1001},a@b,1,2", "name", "is longer than 1,000 characters"),
-        ("As\0ha,a@b,1,2", "name", "has a NUL byte in it"),
-        ('"Asha"x,a@b,1,2', "", "cannot be read: ',' expected after '\"'"),
-    ],
-)
-def test_a_row_that_cannot_be_staged_says_why(row: str, column: str, fault: str) -> None:
-    bad, good = staged(f"{HEADER}{row}\nRavi,r@b,2,7\n")
-    assert (bad["line"], bad["fault_column"], bad["fault"], bad["name"]) == ("2", column, fault, "")
-    assert (good["line"], good["fault"], good["name"]) == ("3", "", "Ravi")
 
 
 @pytest.mark.parametrize(
     ("content", "name", "said"),
     [
-        (b"", "", "The file is empty"),
-        (b"\n\n", "", "The file is empty"),
+        (b"", "", "The file is empty"), (b"\n\n", "", "The file is empty"),
         (HEADER.encode(), "", "a header and no rows"),
-        (sheet([]), "", "The file is empty"),
-        (sheet(["name", "email", "usn"]), "", "a header and no rows"),
-        (b"\xd0\xcf\x11\xe0....", "a.xls", r"old Excel \(.xls\)"),
-        (b"%PDF-1.7", "a.csv", "neither CSV nor XLSX"),
-        (b"name,email,usn\n", "a.xlsx", "neither CSV nor XLSX"),
-        (b"name,email\nAsha,a@b\n", "", "no column for roll_number"),
+        (xlsx(""), "", "The file is empty"), (b"%PDF-1.7", "a.csv", "neither CSV nor XLSX"),
+        (b"name,email,usn\n", "a.xlsx", "CSV text"), (b"<!DOCTYPE html><table>", "a.xls", "web page"),
+        (b"\x1f\x8b\x08", "a.csv", "gzip"), (b"PK\x03\x04 and then nothing", "a.xlsx", "incomplete or damaged"),
     ],
-)
-def test_a_file_that_cannot_be_used_says_why(content: bytes, name: str, said: str) -> None:
-    with pytest.raises(Invalid, match=said):
-        staged(content, name)
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_says_what_it_really_is(content: bytes, name: str, said: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(said)):
+        frames(content, name)
+
+
+@pytest.mark.parametrize("footer", ["Total,2,,", "Average,,,7.4", "Prepared by the office,,,", "Grand Total,,,15"])
+def test_a_footer_is_refused_by_line(footer: str) -> None:
+    assert staged(f"{HEADER}Asha,a@b,1,7\n{footer}\n")[1]["fault"].startswith("begins with")
+
+
+def test_a_repeated_header_is_refused_by_line() -> None:
+    assert staged(f"{HEADER}Asha,a@b,1,7\n{HEADER}")[1]["fault"].startswith("repeats the header")
+
+
+def test_unlikely_values_are_warned_of() -> None:
+    said = warnings("name,email,usn,10th,backlogs\nA,a@b,1,9.4,0\nB,b@b,2,10,0\n")
+    assert "'10th' (tenth_percent): no value is above 10" in said
+    assert "every student has 0" in said
+    assert warnings("name,email,usn,10th,backlogs\nA,a@b,1,9.4,0\nB,b@b,2,70,1\n") == ""
 
 
 def test_a_large_file_comes_in_chunks() -> None:
-    content = HEADER + "".join(f"n{n},n{n}@b,{n},7\n" for n in range(5_000))
-    chunks = list(copy_chunks(StudentFile(io.BytesIO(content.encode()), "", {})))
-    assert [chunk.count(b"\n") for chunk in chunks] == [2_000, 2_000, 1_000]
+    content = HEADER + "".join(f"n{n},n{n}@b,{n},7\n" for n in range(2 * CHUNK_ROWS + 1))
+    chunks = [frame.content for frame in frames(content) if isinstance(frame, Chunk)]
+    assert [chunk.count(b"\n") for chunk in chunks] == [CHUNK_ROWS, CHUNK_ROWS, 1]
 
 
-def test_one_huge_cell_of_an_xlsx_is_refused_before_it_is_read() -> None:
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet()
-    sheet.append(["name", "email", "roll_number"])
-    plain = io.BytesIO()
-    book.save(plain)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
-        for part in source.infolist():
-            content = source.read(part)
-            if part.filename.startswith("xl/worksheets/"):
-                content = content.replace(b"roll_number", b"x" * 20_000_000)
-            if part.filename == "xl/sharedStrings.xml":
-                continue
-            target.writestr(part.filename, content)
-    packed.seek(0)
-    with pytest.raises(Invalid, match="too large"):
-        list(xlsx_rows(packed))
+MARKS = st.decimals(0, 100, places=2).map(lambda mark: format(mark, "f"))
+PADDING = st.sampled_from(["", " ", "  ", "\t", "\u00a0"])
+
+
+@given(MARKS, PADDING, st.sampled_from(["", "%", " %"]), PADDING)
+def test_a_mark_is_stored_as_written_whatever_stands_around_it(mark: str, before: str, sign: str, after: str) -> None:
+    assert Decimal(one("10th %", "tenth_percent", before + mark + sign + after)) == Decimal(mark)
+
+
+@given(st.floats(0, 10).map(lambda mark: round(mark, 2)), st.integers(-2, 2))
+def test_the_noise_of_a_float_is_no_part_of_a_mark(mark: float, steps: int) -> None:
+    noisy = f"{mark * (1 + steps * 2.3e-16):.17f}"
+    assert Decimal(one("CGPA", "cgpa", noisy)) == Decimal(str(mark))
+
+
+@given(st.integers(0, 10**9), st.integers(1, 12))
+def test_a_padded_number_keeps_its_zeros(value: int, width: int) -> None:
+    assert shown(float(value), "0" * width) == str(value).zfill(width)
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30))
+def test_any_roll_number_is_stored_as_seen_or_refused(text: str) -> None:
+    content = io.StringIO()
+    csv.writer(content).writerows([["name", "email", "usn"], ["Asha", "a@college.edu", text]])
+    rows = staged(content.getvalue())
+    for row in rows:
+        assert row["fault"] or row["roll_number"] == row["roll_number"].strip()
+        assert "\u200b" not in row["roll_number"]

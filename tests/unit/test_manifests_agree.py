@@ -258,6 +258,48 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
     assert needed <= given - 10, "ten are for superusers, KEDA, and whoever looks"
 
 
+# What the system's pods request in a cluster of kubeadm or kind: etcd 100m, API server 250m, controllers 200m,
+# scheduler 100m, two of CoreDNS 200m, network plugin 100m.
+SYSTEM_MILLICPU = 950
+SMALLEST_NODE_MILLICPU = 2000
+
+
+def test_the_local_overlay_fits_a_node_of_two_processors(built: Built) -> None:
+    """Everything at its largest, with the migration, and the pod that a rollout adds before it removes one."""
+    manifests = built["local"]
+    at_most = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["maxReplicas"]
+        for each in manifests
+        if each["kind"] == "HorizontalPodAutoscaler"
+    }
+    requested, surges = 0, []
+    for manifest, template in workloads(manifests):
+        name, pod = manifest["metadata"]["name"], requested_millicpu(template)
+        if manifest["kind"] in ("Deployment", "StatefulSet"):
+            requested += pod * at_most.get(name, manifest["spec"].get("replicas", 1))
+        elif manifest["kind"] == "Job":
+            requested += pod
+        if manifest["kind"] == "Deployment":
+            surges.append(pod * manifest["spec"]["strategy"]["rollingUpdate"]["maxSurge"])
+    assert at_most == {"api": 2}, "the API can get a second replica"
+    # Rollouts that start together take turns: a pod that does not fit waits until another rollout has removed one.
+    assert requested + max(surges) <= SMALLEST_NODE_MILLICPU - SYSTEM_MILLICPU
+
+
+def requested_millicpu(template: dict[str, Any]) -> int:
+    """What the scheduler reserves for a pod: its containers together, or its largest init container."""
+    running, first = (
+        [millicpu(each["resources"]["requests"]["cpu"]) for each in template["spec"].get(kind, [])]
+        for kind in ("containers", "initContainers")
+    )
+    return max(sum(running), *first, 0)
+
+
+def millicpu(quantity: str | int) -> int:
+    text = str(quantity)
+    return int(text.removesuffix("m")) if text.endswith("m") else round(float(text) * 1000)
+
+
 # As CloudNativePG labels them: instances also inherit what the Cluster says, pods of its jobs do not.
 JOB = {"cnpg.io/cluster": "placewire-postgres", "cnpg.io/jobRole": "join"}
 INSTANCE = {"cnpg.io/cluster": "placewire-postgres", "placewire.dev/part": "postgres"}

@@ -1,9 +1,13 @@
-"""In which order the API tries its routes."""
+"""In which order the API tries its routes, and what their metrics are called."""
 
+import re
 from itertools import takewhile
 from pathlib import Path
+from uuid import UUID
 
-from fastapi.routing import APIRoute
+import httpx
+from fastapi.routing import APIRoute, iter_route_contexts
+from prometheus_client import REGISTRY
 
 from services.api.main import ASKED_MOST, create_app
 from tests.replicas import settings
@@ -13,3 +17,31 @@ def test_what_is_asked_most_is_tried_first(tmp_path: Path) -> None:
     routes = create_app(settings("postgresql://postgres@127.0.0.1:9/x", tmp_path)).router.routes
     first = takewhile(lambda route: isinstance(route, APIRoute) and route.path in ASKED_MOST, routes)
     assert {route.path for route in first if isinstance(route, APIRoute)} == set(ASKED_MOST)
+
+
+def requests_counted(method: str, route: str, status: int) -> float:
+    labels = {"method": method, "route": route, "status": str(status)}
+    return REGISTRY.get_sample_value("placewire_http_request_duration_seconds_count", labels) or 0
+
+
+async def test_every_route_is_counted_under_its_full_path(tmp_path: Path) -> None:
+    """Each is called without a token, as far as it needs one; the import's label was ``/import``."""
+    app = create_app(settings("postgresql://postgres@127.0.0.1:9/x", tmp_path))
+    contexts = [
+        context
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, APIRoute) and context.methods
+    ]
+    assert "/api/students/import" in {context.path for context in contexts}
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        for context in contexts:
+            assert context.path is not None
+            assert context.methods is not None
+            if context.path in ("/readyz", "/metrics"):  # answered from the database
+                continue
+            [method, *_] = sorted(context.methods - {"HEAD"})
+            path = re.sub(r"\{[^}]*\}", "1", re.sub(r"\{[^}]*:uuid\}", str(UUID(int=1)), context.path))
+            answer = await client.request(method, path)
+            counted = requests_counted(method, context.path, answer.status_code)
+            assert counted >= 1, (method, context.path, answer.status_code)

@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 from random import Random
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from chassis.days import zone_of
 from chassis.settings import load
 from contracts.maintenance import RefreshCause
-from services.maintenance.schedule import MISSED_AFTER, Cron, Every, due, refresh_id, zone_of
+from services.maintenance.schedule import MISSED_AFTER, Cron, change_id, due, is_ahead, refresh_id
 from services.maintenance.settings import MaintenanceSettings
 
 BERLIN = ZoneInfo("Europe/Berlin")  # 2026-03-29 02:00 becomes 03:00, 2026-10-25 03:00 becomes 02:00
@@ -89,14 +91,6 @@ def test_looking_at_any_moment_finds_the_same_slots(expression: str, day: str) -
             assert cron.after(moment) == behind[0]
 
 
-def test_every_counts_from_the_epoch() -> None:
-    minutes = Every(60)
-    assert minutes.newest(at("2026-11-24T10:00:59.9")) == at("2026-11-24T10:00")
-    assert minutes.newest(at("2026-11-24T10:01")) == at("2026-11-24T10:01")
-    assert minutes.after(at("2026-11-24T10:00")) == at("2026-11-24T10:01")
-    assert Every(0.5).after(at("2026-11-24T10:00:00.2")) == at("2026-11-24T10:00:00.5")
-
-
 def test_who_starts_catches_up_with_the_newest_missed_and_no_other() -> None:
     hourly = Cron("0 * * * *", ZoneInfo("UTC"))
     assert due(hourly, None, at("2026-11-24T10:20")) == at("2026-11-24T10:00")
@@ -117,6 +111,21 @@ def test_the_id_is_the_slots_however_it_is_written() -> None:
     assert refresh_id(RefreshCause.SCHEDULE, slot) == refresh_id(RefreshCause.SCHEDULE, slot.astimezone(BERLIN))
     others = [(RefreshCause.SCHEDULE, slot + SECOND), (RefreshCause.CHANGE, slot)]
     assert refresh_id(RefreshCause.SCHEDULE, slot) not in [refresh_id(*other) for other in others]
+    assert refresh_id(RefreshCause.SCHEDULE, slot, again=True) != refresh_id(RefreshCause.SCHEDULE, slot)
+
+
+def test_a_slot_that_lies_in_the_future_was_done_while_the_clock_was_ahead() -> None:
+    now = at("2026-11-24T10:00")
+    assert is_ahead(now + 3600 * SECOND, now)
+    assert not is_ahead(now, now)
+    assert not is_ahead(now + SECOND, now), "a clock that is only being slewed"
+
+
+def test_the_id_of_a_change_is_that_of_the_refresh_before_it() -> None:
+    one, other = UUID(int=1), UUID(int=2)
+    ids = {change_id(one, 7), change_id(other, 7), change_id(one, 8), change_id(None, 7)}
+    assert len(ids) == 4
+    assert change_id(one, 7) in ids
 
 
 @pytest.mark.parametrize(

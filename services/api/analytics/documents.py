@@ -51,7 +51,7 @@ class Refresh(Document):
     job: JobBrief | None = None
 
 
-WRONG = "days: Input should be less than or equal to 3650"
+WRONG = "days must be 3650 or less."
 VALIDATORS = {
     "ETag": {"description": "Stands for the figures of one moment.", "schema": {"type": "string"}},
     "Last-Modified": {"description": "That moment, in whole seconds.", "schema": {"type": "string"}},

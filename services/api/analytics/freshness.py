@@ -2,32 +2,36 @@
 
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from zoneinfo import ZoneInfo
 
 # A browser with Last-Modified alone would show old figures for a tenth of their age without asking; and the next person
 # at the same browser may not see them.
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 
 
-def headers(as_of: datetime) -> dict[str, str]:
+def headers(as_of: datetime, zone: ZoneInfo) -> dict[str, str]:
     """The validators of an answer made of the views of ``as_of``: the tag is exact, the date holds whole seconds."""
     return {
-        "ETag": _tag(as_of),
+        "ETag": _tag(as_of, zone),
         "Last-Modified": format_datetime(as_of.astimezone(UTC).replace(microsecond=0), usegmt=True),
         **CACHING,
     }
 
 
-def is_known(as_of: datetime, if_none_match: str | None, if_modified_since: str | None) -> bool:
-    """Does the caller have this answer? The tag decides, if he sent one; a date that is none is as if not sent."""
+def is_known(as_of: datetime, zone: ZoneInfo, if_none_match: str | None, if_modified_since: str | None) -> bool:
+    """Return whether the caller has this answer. The tag decides, if one was sent; a malformed date is ignored.
+
+    A date counts only when it is that of this answer: a later one was sent while the database's clock was ahead.
+    """
     if if_none_match is not None:
         known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-        return "*" in known or _tag(as_of) in known
+        return "*" in known or _tag(as_of, zone) in known
     try:
         since = parsedate_to_datetime(if_modified_since or "")
     except ValueError:
         return False
-    return as_of.replace(microsecond=0) <= (since if since.tzinfo else since.replace(tzinfo=UTC))
+    return as_of.replace(microsecond=0) == (since if since.tzinfo else since.replace(tzinfo=UTC))
 
 
-def _tag(as_of: datetime) -> str:
-    return f'"{int(as_of.timestamp() * 1_000_000):x}"'
+def _tag(as_of: datetime, zone: ZoneInfo) -> str:
+    return f'"{int(as_of.timestamp() * 1_000_000):x}-{zone.key}"'

@@ -11,13 +11,13 @@ from chassis.event_store import NewId
 from chassis.identity import Principal
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.analytics import documents, handlers, sql
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.presentation import instant_text
 
-router = APIRouter(prefix="/api/analytics", tags=["analytics"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/analytics", tags=["analytics"])
 
 
 @router.post("/refresh", **documents.REFRESH)

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from chassis import problems
 from chassis.database import Connection
 from chassis.errors import Invalid
 from chassis.responses import json_response
@@ -37,9 +38,8 @@ class PlainRoute(APIRoute):
             try:
                 return await answer(request)
             except RequestValidationError as error:
-                wrong = [{"field": str(found["loc"][-1]), "message": found["msg"]} for found in error.errors()]
-                said = "; ".join(f"{one['field']}: {one['message']}" for one in wrong)
-                raise Invalid(said, status=400, errors=wrong) from error
+                message, errors = problems.explained(error.errors(), ())
+                raise Invalid(message, status=400, errors=errors) from error
 
         return answer_or_say_what_is_wrong
 
@@ -60,6 +60,10 @@ DriveId = Annotated[
 ]
 
 
+# The existing frontend sends it. The figures are always those of the views' last refresh.
+Force = Annotated[str | None, Query(max_length=10, description="accepted, and changes nothing")]
+
+
 class Asked:
     """What every series takes: the window, and what the caller has of it already."""
 
@@ -68,19 +72,20 @@ class Asked:
         ctx: Ctx,
         days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30,
         drive_id: DriveId = None,
+        force: Force = None,
         if_none_match: Annotated[str | None, Header()] = None,
         if_modified_since: Annotated[str | None, Header()] = None,
     ) -> None:
         self._ctx: Context = ctx
-        self._window = Window(days, drive_id)
+        self._window = Window(days, drive_id, ctx.settings.zone)
         self._validators = (if_none_match, if_modified_since)
 
     async def answer(self, read: Callable[[Connection, datetime, Window], Awaitable[Any]]) -> Response:
         """What ``read`` makes of the views at one moment, or 304 when the caller has it."""
         async with self._ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
             moment = await sql.as_of(connection)
-            headers = freshness.headers(moment)
-            if freshness.is_known(moment, *self._validators):
+            headers = freshness.headers(moment, self._window.zone)
+            if freshness.is_known(moment, self._window.zone, *self._validators):
                 return Response(status_code=304, headers=headers)
             return json_response(await read(connection, moment, self._window), headers=headers)
 

@@ -1,19 +1,22 @@
 """Every statement about the dashboards' figures. They read materialized views only: a row for each drive at most.
 
-``$1``: the moment that the views show, ``$2``: days before it, in which the drive was created, ``$3``: one drive alone.
-A window that ends at the views' own moment makes an answer depend on the views alone, so that it can be cached by them.
+``$1``: when the first day of the window begins, ``$2``: one drive alone, ``$3``: the time zone of the campus.
+The window ends at the moment that the views show, so an answer depends on the views alone and is cached with them.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
 from chassis.database import Connection
+from chassis.days import day_of, start_of
 
 AS_OF = "SELECT min(refreshed_at) FROM view_refresh"
 
-WITHIN = "created_at >= $1::timestamptz - make_interval(days => $2) AND ($3::integer IS NULL OR drive_id = $3)"
+WITHIN = "created_at >= $1::timestamptz AND ($2::integer IS NULL OR drive_id = $2)"
+DAY = "(created_at AT TIME ZONE $3)::date"
 
 # The frontend's card of posted drives has always counted those that are pending, too.
 SUMMARY = f"""
@@ -26,27 +29,32 @@ SELECT count(*) AS total_drives, count(*) FILTER (WHERE status IN ('pending', 'p
 """  # noqa: S608
 
 DRIVES_OVER_TIME = f"""
-SELECT to_char(day, 'YYYY-MM-DD') AS day, count(*) AS count
-  FROM drives_over_time WHERE {WITHIN} GROUP BY drives_over_time.day ORDER BY drives_over_time.day
+SELECT to_char({DAY}, 'YYYY-MM-DD') AS day, count(*) AS count
+  FROM drives_over_time WHERE {WITHIN} GROUP BY {DAY} ORDER BY {DAY}
 """  # noqa: S608
 
 REGISTRATIONS = f"""
 SELECT drive_id, company_name, job_title, registrations
-  FROM registrations_per_drive WHERE {WITHIN} ORDER BY registrations DESC, created_at DESC, drive_id DESC LIMIT $4
+  FROM registrations_per_drive WHERE {WITHIN} ORDER BY registrations DESC, created_at DESC, drive_id DESC LIMIT $3
 """  # noqa: S608
 
 ATTENDANCE = f"""
-SELECT to_char(day, 'YYYY-MM-DD') AS day, round(100.0 * sum(present) / sum(present + absent))::integer AS percent
-  FROM attendance_trend WHERE {WITHIN} GROUP BY attendance_trend.day ORDER BY attendance_trend.day
+SELECT to_char({DAY}, 'YYYY-MM-DD') AS day, round(100.0 * sum(present) / sum(present + absent))::integer AS percent
+  FROM attendance_trend WHERE {WITHIN} GROUP BY {DAY} ORDER BY {DAY}
 """  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Drives created in the ``days`` before the views were refreshed; ``drive_id``: that one alone."""
+    """Drives created on the day of the views' refresh or the ``days`` before it; ``drive_id``: that one alone."""
 
     days: int
     drive_id: int | None
+    zone: ZoneInfo
+
+    def since(self, moment: datetime) -> datetime:
+        """Return when the window that ends at ``moment`` begins."""
+        return start_of(day_of(moment, self.zone) - timedelta(days=self.days), self.zone)
 
 
 async def as_of(connection: Connection) -> datetime:
@@ -56,21 +64,21 @@ async def as_of(connection: Connection) -> datetime:
 
 
 async def summary(connection: Connection, moment: datetime, window: Window) -> asyncpg.Record:
-    row = await connection.fetchrow(SUMMARY, moment, window.days, window.drive_id)
+    row = await connection.fetchrow(SUMMARY, window.since(moment), window.drive_id)
     assert row is not None
     return row
 
 
 async def drives_over_time(connection: Connection, moment: datetime, window: Window) -> list[asyncpg.Record]:
-    """Days (UTC) with drives, oldest first."""
-    return await connection.fetch(DRIVES_OVER_TIME, moment, window.days, window.drive_id)
+    """Return the days of the campus with drives, oldest first."""
+    return await connection.fetch(DRIVES_OVER_TIME, window.since(moment), window.drive_id, window.zone.key)
 
 
 async def registrations(connection: Connection, moment: datetime, window: Window, *, most: int) -> list[asyncpg.Record]:
     """Drives with the most registrations first, those without any last."""
-    return await connection.fetch(REGISTRATIONS, moment, window.days, window.drive_id, most)
+    return await connection.fetch(REGISTRATIONS, window.since(moment), window.drive_id, most)
 
 
 async def attendance(connection: Connection, moment: datetime, window: Window) -> list[asyncpg.Record]:
-    """Days (UTC) on which drives were created that have marks now, oldest first."""
-    return await connection.fetch(ATTENDANCE, moment, window.days, window.drive_id)
+    """Return the days of the campus on which drives were created that have marks now, oldest first."""
+    return await connection.fetch(ATTENDANCE, window.since(moment), window.drive_id, window.zone.key)

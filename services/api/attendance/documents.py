@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from contracts.attendance import Presence
 from services.api.attendance.forms import ID_SCHEMA
 from services.api.documents import Document, Said, bodies, documented
+from services.api.fields import RequestBody
 
 CAME = [written for status in Presence for written in (status.value, status.value.lower())]
 
@@ -23,7 +24,7 @@ class MarkedStudent(Attendance):
     name: str | None = Field(examples=["Ravi Iyer"])
 
 
-class Mark(BaseModel):
+class Mark(RequestBody):
     """Read by hand (forms.py): the id may be text."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"student_id": 1001, "status": "PRESENT"}]})

@@ -7,6 +7,7 @@ from fastapi import Depends, Path
 
 from chassis.errors import Invalid
 from contracts.attendance import Presence
+from services.api.strict_input import refuse_unknown_fields
 
 MAX_INTEGER = 2**31 - 1
 NUMBER = re.compile(r"[1-9][0-9]{0,9}")
@@ -33,6 +34,7 @@ def number(value: Any, otherwise: str) -> int:
 
 def mark_of(fields: dict[str, Any]) -> tuple[int, Presence]:
     """Student and status, which may be written in lower case. Raises ``Invalid`` (400)."""
+    refuse_unknown_fields(fields, ("student_id", "status"))
     student_id = number(fields.get("student_id"), "Invalid student id")
     try:
         return student_id, Presence(str(fields.get("status")).strip().upper())

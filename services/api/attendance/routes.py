@@ -3,16 +3,16 @@
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from chassis.content_disposition import content_disposition
 from chassis.database import Connection
 from chassis.errors import NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
-from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.attendance import documents, handlers, sql
 from services.api.attendance.csv_file import attendance_csv
 from services.api.attendance.forms import DriveNumber, mark_of
@@ -21,7 +21,7 @@ from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.drives.forms import json_object
 
-router = APIRouter(prefix="/api/attendance", tags=["attendance"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/attendance", tags=["attendance"])
 
 Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
 Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
@@ -47,9 +47,7 @@ async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who:
 @router.get("/{drive_id}/list", **documents.LIST)
 async def list_attendance(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
     """The students who were marked. Empty for an unknown drive."""
-    async with ctx.database.connection() as connection:
-        rows = await sql.marked(connection, drive_id)
-    return json_response([dict(row) for row in rows])
+    return await ctx.long_lists.array(sql.LIST_JSON, drive_id)
 
 
 @router.post("/{drive_id}/publish", **documents.PUBLISH)
@@ -67,12 +65,17 @@ async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -
 
 
 @router.get("/{drive_id}/download-csv", **documents.CSV)
-async def download_csv(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
+async def download_csv(
+    drive_id: DriveNumber,
+    ctx: Ctx,
+    _who: Reader,
+    bom: Annotated[bool, Query(description="begin with a byte order mark, so that Excel reads UTF-8")] = False,
+) -> Response:
     """The marks as a CSV file."""
     async with ctx.database.connection() as connection:
         if await drives.get(connection, drive_id) is None:
             raise NotFound("Drive not found")
-        rows = await sql.marked(connection, drive_id)
+        content = await attendance_csv(connection, drive_id, byte_order_mark=bom)
     name = f"attendance-{drive_id}-{time.time_ns() // 1_000_000}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(attendance_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
+    headers = {"Content-Disposition": content_disposition(name)}
+    return Response(content, headers=headers, media_type="text/csv; charset=utf-8")

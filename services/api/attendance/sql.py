@@ -12,6 +12,7 @@ from chassis.database import Connection
 from contracts.attendance import Presence
 from services.api.attendance.decider import Sheet
 from services.api.drives.decider import Status
+from services.api.long_lists import rows_as_json
 
 # Two marks of one student follow one another.
 LOCK_SHEET = "SELECT pg_advisory_xact_lock(hashtextextended(format('attendance:%s-%s', $1::integer, $2::integer), 0))"
@@ -37,6 +38,7 @@ SELECT a.attendance_id, a.drive_id, a.student_id, a.status, u.name
   FROM attendance a LEFT JOIN users u ON u.user_id = a.student_id
  WHERE a.drive_id = $1 ORDER BY a.attendance_id
 """
+LIST_JSON = rows_as_json(LIST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from contracts.jobs import Kind, Service, State
-from services.api.documents import Count, Document, Instant, JobBrief, documented
-from services.api.fields import NO_NUL, NOT_BLANK
+from services.api.documents import PAGE_GONE, Count, Document, Instant, JobBrief, documented
+from services.api.fields import NO_NUL, NOT_BLANK, RequestBody
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Why = Annotated[str, Field(max_length=1000, pattern=NO_NUL, examples=["the storage is back"])]
 
 
-class Again(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Again(RequestBody):
     reason: Why | None = None
 
 
@@ -25,9 +23,7 @@ class AllAgain(Again):
     service: Service | None = None
 
 
-class Dropped(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Dropped(RequestBody):
     reason: Annotated[str, Field(max_length=1000, pattern=NOT_BLANK, examples=["the drive was a test"])]
 
 
@@ -147,7 +143,7 @@ NO_RECORD = {404: "There is no such record."}
 NOT_DEAD = {409: "This job is not dead (any more): it is succeeded, and was redriven by user 17."}
 NOT_OPEN = {409: "Somebody has dealt with this record already."}
 
-LIST = documented(list[Letter], says="Newest first.", example=[LETTER])
+LIST = documented(list[Letter], PAGE_GONE, says="Newest first.", example=[LETTER])
 SHOW = documented(WholeLetter, NO_LETTER, says="With its event.", example=LETTER | {"event": EVENT, "history": []})
 REDRIVE = documented(LetterAndJob, NO_LETTER | NOT_DEAD, says="It has ended.", job=True)
 REDRIVE_ALL = documented(Redriven, says="Queued anew.", example={"redriven": 12, "left": 0})

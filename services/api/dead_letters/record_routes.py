@@ -12,13 +12,13 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.jobs import Service
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
-from services.api.dead_letters import documents
-from services.api.dead_letters.view import by, raw_record, whole_record
+from services.api.dead_letters import documents, sql
+from services.api.dead_letters.view import by, whole_record
 
-router = APIRouter(prefix="/undecodable")
+router = APIRouter(route_class=AccessFirstRoute, prefix="/undecodable")
 
 MAX_ID = 2**63 - 1
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
@@ -33,9 +33,7 @@ async def list_undecodable(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Records that nobody has dealt with, newest first. ``before``: the last id of the page before."""
-    async with ctx.database.connection() as connection:
-        rows = await undecodable.newest(connection, service, before=before, most=limit)
-    return json_response([raw_record(row) for row in rows])
+    return await ctx.long_lists.array(sql.UNDECODABLE, service, before, limit)
 
 
 @router.get("/{record_id}", **documents.RECORD_SHOWN)

@@ -14,13 +14,13 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.jobs import Kind, Service
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.dead_letters import documents, record_routes
 from services.api.dead_letters.view import by, letter, whole_letter
 
-router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
 # Before the routes that take the rest of the path for a job's id.
 router.include_router(record_routes.router)
 

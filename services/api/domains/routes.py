@@ -4,26 +4,26 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from chassis.database import Connection
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.commands import Ask, Asking, Committed, Work, perform
 from services.api.conditional import answered
 from services.api.context import Context, Ctx
 from services.api.domains import documents, handlers
-from services.api.fields import MAX_INTEGER, NOT_BLANK
+from services.api.fields import MAX_INTEGER, NOT_BLANK, RequestBody
 
-router = APIRouter(prefix="/api/job-domains", tags=["job domains"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/job-domains", tags=["job domains"])
 
 Head = Annotated[Principal, allow(Role.HEAD)]
 DomainId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 
 
-class NamedDomain(BaseModel):
+class NamedDomain(RequestBody):
     model_config = ConfigDict(str_strip_whitespace=True)
 
     domain_name: str = Field(min_length=1, max_length=100, pattern=NOT_BLANK, examples=["Cloud Computing"])

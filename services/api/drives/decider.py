@@ -88,7 +88,10 @@ class PublishAttendance:
 
 @dataclass(frozen=True, slots=True)
 class DeleteDrive:
+    """``registered``: how many students have registered for it."""
+
     drive_id: int
+    registered: int = 0
 
 
 Command = (
@@ -128,7 +131,7 @@ def decide(drive: Drive, command: Command) -> list[DriveEvent]:
     if isinstance(command, CreateDrive):
         return _create(command)
     if isinstance(command, DeleteDrive):
-        return [DriveDeleted(drive_id=command.drive_id)] if drive.version and not drive.deleted else []
+        return _delete(drive, command)
     if drive.posting is None or drive.deleted:
         raise NotFound("Drive not found")
     match command:
@@ -141,6 +144,13 @@ def decide(drive: Drive, command: Command) -> list[DriveEvent]:
             return [_evaluation(drive, command.drive_id, drive.posting.criteria)]
         case StopRegistrations() | PublishAttendance():
             return _move_on(drive, command)
+
+
+def _delete(drive: Drive, command: DeleteDrive) -> list[DriveEvent]:
+    if drive.posting is None or drive.deleted:
+        return []
+    pdf_path = drive.posting.pdf_path
+    return [DriveDeleted(drive_id=command.drive_id, pdf_path=pdf_path, registered=command.registered)]
 
 
 def _create(command: CreateDrive) -> list[DriveEvent]:

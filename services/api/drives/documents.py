@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
-from services.api.documents import Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
+from services.api.documents import NO_ROOM, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
-from services.api.fields import NO_NUL, NOT_BLANK, decimal_schema
+from services.api.fields import MAX_INTEGER, NO_NUL, NOT_BLANK, RequestBody, decimal_schema
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
 
@@ -42,9 +42,10 @@ class Drive(Document):
 
 
 class DriveAndJob(Drive):
-    """``job``: the work of selecting students, when the command asked for it."""
+    """``job``: the work of selecting students, when the command asked for it. ``warnings``: if there are any."""
 
     job: JobBrief | None = None
+    warnings: list[str] = Field(default=[], examples=[["No student has the branch CSEE: nobody is eligible by it."]])
 
 
 class SaidAndJob(Said):
@@ -76,7 +77,7 @@ Day = Annotated[
 ]
 
 
-class Criteria(BaseModel):
+class Criteria(RequestBody):
     """An absent, empty or null criterion is no limit."""
 
     min_cgpa: Cgpa = None
@@ -103,15 +104,30 @@ class NewDrive(Posting):
     company_name: Title = Field(examples=["Acme"])
     job_title: Title = Field(examples=["SDE"])
     auto_calc: Flag = False
+    autoCalc: Flag = Field(default=False, description="as auto_calc; not both with different values")  # noqa: N815
 
 
 class RevisedDrive(Posting):
     """Only what is sent changes."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     company_name: Title = Field(default="", examples=["Acme"])
     job_title: Title = Field(default="", examples=["SDE"])
+
+
+LISTED = (
+    "Repeat the field for each entry. Given once: entries between commas, or a JSON list; an entry with a comma in it"
+    " stands in double quotes."
+)
+
+
+class Publication(RequestBody):
+    """Whom to select: students' user ids; left out or null: everyone eligible."""
+
+    selected_students: Annotated[list[Annotated[int, Field(ge=1, le=MAX_INTEGER)]], Field(min_length=1)] | None = Field(
+        default=None, examples=[[1001, 1004]]
+    )
 
 
 FORMS: list[JsonValue] = [
@@ -119,10 +135,10 @@ FORMS: list[JsonValue] = [
 ]
 
 
-class DriveForm(BaseModel):
+class UrlencodedDrive(RequestBody):
     """What an HTML form sends: all text, empty for absent."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": FORMS})
+    model_config = ConfigDict(json_schema_extra={"examples": FORMS})
 
     company_name: Title
     job_title: Title
@@ -133,16 +149,22 @@ class DriveForm(BaseModel):
     min_10th: str = Field(default="", pattern=TEXT_PERCENT)
     min_12th: str = Field(default="", pattern=TEXT_PERCENT)
     max_backlogs: str = Field(default="", pattern=r"^[0-9]{0,3}$")
-    branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"])
-    batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"])
+    branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"], description=LISTED)
+    batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"], description=LISTED)
     auto_calc: Literal["true", "false"] = "false"
+    autoCalc: Literal["", "true", "false"] = Field(default="", description="as auto_calc")  # noqa: N815
+
+
+class DriveForm(UrlencodedDrive):
+    """With a file."""
+
     pdf: bytes = Field(default=b"", json_schema_extra={"format": "binary"}, description="at most 25 MB")
 
 
 # --- The routes
 
 NO_DRIVE = {404: "Drive not found"}
-WRONG = {400: "min_cgpa: Input should be less than or equal to 10"}
+WRONG = {400: "min_cgpa must be 10 or less."}
 STATE = {409: "A drive can only be revised while it is pending or posted; this drive is attending."}
 ACCEPTED = "As committed; with `job` when work was asked for, and has ended."
 
@@ -150,11 +172,18 @@ LIST = documented(list[Drive], says="Drives, newest first.", tagged=True)
 GET = documented(Drive, {404: "Not found"}, says="The drive.", tagged=True)
 CREATE = documented(
     DriveAndJob,
-    WRONG,
+    {**WRONG, **NO_ROOM},
     says="The drive as committed.",
     status_code=201,
     job=True,
-    **bodies({"multipart/form-data": DriveForm, "application/json": NewDrive}, {"pdf": "application/pdf"}),
+    **bodies(
+        {
+            "multipart/form-data": DriveForm,
+            "application/x-www-form-urlencoded": UrlencodedDrive,
+            "application/json": NewDrive,
+        },
+        {"pdf": "application/pdf"},
+    ),
 )
 REVISE = documented(
     DriveAndJob, {**WRONG, **NO_DRIVE, **STATE}, says=ACCEPTED, job=True, **bodies({"application/json": RevisedDrive})
@@ -168,6 +197,7 @@ PUBLISH = documented(
     },
     says=ACCEPTED,
     job=True,
+    **bodies({"application/json": Publication}, required=False),
 )
 TRIGGER = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="Asked for.", job=True)
 STOP = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="The drive is in its attendance phase.")

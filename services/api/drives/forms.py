@@ -1,6 +1,8 @@
-"""What comes in about drives: text from a form or JSON, made into a posting, or told what to mend."""
+"""Reads drives from a form or from JSON, and names what is wrong in them."""
 
+import csv
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +12,13 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from chassis.errors import Invalid
+from chassis.validation_messages import NUMBER, field_errors, field_sentence
 from contracts.drives import Criteria, Posting
 from services.api.fields import SPACE
+from services.api.form_parts import MULTIPART, URLENCODED, Expected, form_parts, is_form
+from services.api.strict_input import JSON, is_json, media_type, refuse_unknown_fields, unsupported_type
 
+SHOWN_ERRORS = 5
 MAX_PDF_BYTES = 25 * 1024 * 1024
 PDF_MAGIC = b"%PDF-"
 # Real PDFs may begin with a few stray bytes (ISO 32000-1, annex H, implementation note 13).
@@ -23,6 +29,9 @@ NUMBERS = ("domain_id", "min_cgpa", "min_10th", "min_12th", "max_backlogs")
 LISTS = ("branches", "batch_years")
 VISIBLE = re.compile(f"[^{SPACE}]")
 FLAGS = ("auto_calc", "autoCalc")
+REVISABLE = (set(Posting.model_fields) - {"criteria", "pdf_path", "pdf_name"}) | set(CRITERIA)
+CREATABLE = REVISABLE | set(FLAGS)
+FORM = Expected(texts=CREATABLE - set(LISTS), lists=LISTS, files=("pdf",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,17 @@ class NewDrive:
 
 
 async def new_drive(request: Request) -> NewDrive:
-    """The drive in the request's form or JSON body. Raises ``Invalid`` (400) with a message for people."""
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    """Return the drive in the request's form or JSON body.
+
+    Raises ``Invalid``: 415 for another type of body, 400 naming each field that is unknown or wrong.
+    """
+    if is_form(request):
         fields, pdf = await _form(request)
+    elif (given := media_type(request)) and not is_json(given):
+        raise unsupported_type(given, JSON, MULTIPART, URLENCODED)
     else:
         fields, pdf = await json_object(request), None
+        refuse_unknown_fields(fields, CREATABLE)
     if not _present(fields.get("company_name")) or not _present(fields.get("job_title")):
         raise Invalid("Company name and job title are required", status=400)
     return NewDrive(posting_of(fields), _flag(fields), pdf)
@@ -63,7 +78,7 @@ async def json_object(request: Request) -> dict[str, Any]:
 
 
 def posting_of(fields: dict[str, Any]) -> Posting:
-    """Raises ``Invalid`` (400) naming each wrong field."""
+    """Return the posting. Raises ``Invalid`` (400) naming each wrong field."""
     return _validated(lambda: Posting.model_validate(_split(fields)))
 
 
@@ -72,9 +87,7 @@ def changes_of(fields: dict[str, Any]) -> dict[str, Any]:
 
     Raises ``Invalid`` (400) for a wrong or unknown field, or when there is none.
     """
-    known = (set(Posting.model_fields) - {"criteria", "pdf_path"}) | set(CRITERIA)
-    if unknown := sorted(set(fields) - known):
-        raise Invalid(f"Unknown fields: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.", status=400)
+    refuse_unknown_fields(fields, REVISABLE)
     if not fields:
         raise Invalid("Nothing to change: name at least one field.", status=400)
     needed = {"company_name": "-", "job_title": "-"}
@@ -86,19 +99,19 @@ def changes_of(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _split(fields: dict[str, Any]) -> dict[str, Any]:
     _refuse_guesses(fields)
-    listed = {name: _parts(value) if name in LISTS else _stripped(value) for name, value in fields.items()}
-    present = {name: value for name, value in listed.items() if _present(value)}
-    criteria = {name: present[name] for name in CRITERIA if name in present}
-    return {**{name: value for name, value in present.items() if name != "pdf_path"}, "criteria": criteria}
+    listed = {name: _entries(value) if name in LISTS else _stripped(value) for name, value in fields.items()}
+    present = {name: value for name, value in listed.items() if _present(value) and name not in FLAGS}
+    criteria = {name: present.pop(name) for name in CRITERIA if name in present}
+    return {**present, "criteria": criteria}
 
 
 def _refuse_guesses(fields: dict[str, Any]) -> None:
     """Pydantic would take true for 1, a number for a day, and what prints nothing for a name."""
     for name in NUMBERS:
         if isinstance(fields.get(name), bool):
-            raise Invalid(f"{name}: Input should be a number", status=400)
+            raise Invalid(field_sentence(name, NUMBER), status=400)
     if isinstance(fields.get("interview_date"), int | float):
-        raise Invalid("interview_date: Input should be a day, like 2030-03-05", status=400)
+        raise Invalid("interview_date must be a day, like 2030-03-05.", status=400)
     branches = fields.get("branches")
     for name in (
         fields.get("company_name"),
@@ -109,11 +122,32 @@ def _refuse_guesses(fields: dict[str, Any]) -> None:
             raise Invalid("Company name, job title and branches need something to read in them.", status=400)
 
 
-def _parts(value: Any) -> Any:
-    """A form's list is text with commas."""
+def _entries(value: Any) -> Any:
+    """Return the entries of a list, or of a text: a JSON list, or entries between commas.
+
+    Between commas an entry that has a comma itself stands in double quotes, as in a CSV file.
+    """
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return [_stripped(part) for part in value] if isinstance(value, list) else value
+        entries = _json_list(value) or _between_commas(value)
+        return [entry for entry in map(_stripped, entries) if entry != ""]
+    return [_stripped(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _between_commas(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise Invalid("A list must be on one line: its entries, with commas between them.", status=400) from error
+
+
+def _json_list(text: str) -> list[Any] | None:
+    if not text.strip().startswith("["):
+        return None
+    try:
+        found = orjson.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _present(value: Any) -> bool:
@@ -126,55 +160,54 @@ def _stripped(value: Any) -> Any:
 
 def _flag(fields: dict[str, Any]) -> bool:
     given = {str(fields[name]).strip().lower() for name in FLAGS if _present(fields.get(name))}
-    if given - {"true", "false"}:
-        raise Invalid("auto_calc: write true or false", status=400)
+    if given - {"true", "false"} or len(given) > 1:
+        raise Invalid("auto_calc must be true or false.", status=400)
     return "true" in given
 
 
-def _validated(make: Any) -> Posting:
+def _validated(make: Callable[[], Posting]) -> Posting:
     try:
-        posting: Posting = make()
+        return make()
     except ValidationError as error:
-        found = [(_field_name(part["loc"]), part["msg"]) for part in error.errors()]
-        raise Invalid(
-            "; ".join(f"{field}: {text}" for field, text in found),
-            status=400,
-            errors=[{"field": field, "message": text} for field, text in found],
-        ) from error
-    return posting
+        errors = field_errors(error.errors(), _field_name)
+        raise Invalid(" ".join(one["message"] for one in errors[:SHOWN_ERRORS]), status=400, errors=errors) from error
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:
-    names = [part for part in location if isinstance(part, str) and part != "criteria"]
-    return names[0] if names else "body"
+    return ".".join(str(part) for part in location if part != "criteria")
 
 
 async def _form(request: Request) -> tuple[dict[str, Any], Pdf | None]:
-    fields: dict[str, Any] = {}
-    pdf: Pdf | None = None
-    async with request.form(max_files=2, max_fields=50, max_part_size=1024 * 1024) as form:
-        for name, value in form.multi_items():
-            if not isinstance(value, UploadFile):
-                fields[name] = value
-            elif name != "pdf" or pdf is not None:
-                raise Invalid("Unexpected field", status=400)
-            elif value.filename:
-                pdf = await _pdf(value)
-    return fields, pdf
+    async with form_parts(request, FORM, status=400) as parts:
+        fields: dict[str, Any] = {}
+        for name, values in parts.texts.items():
+            # Repeated, each value is an entry as it stands; given once, it may hold several.
+            fields[name] = [value for value in values if VISIBLE.search(value)] if len(values) > 1 else values[0]
+        upload = parts.files.get("pdf")
+        return fields, await _pdf(upload) if upload is not None and _is_sent(upload) else None
+
+
+def _is_sent(upload: UploadFile) -> bool:
+    """Browsers send a part without name and content when no file was chosen. Raises ``Invalid`` for content alone."""
+    if upload.filename:
+        return True
+    if upload.size:
+        raise Invalid("The PDF has no file name: send it with one.", status=400)
+    return False
 
 
 async def _pdf(upload: UploadFile) -> Pdf:
-    if upload.content_type != "application/pdf":
-        raise Invalid("Only PDF files are allowed", status=400)
+    """Read the file. Its content says whether it is a PDF, not the type that was declared for it."""
     if (upload.size or 0) > MAX_PDF_BYTES:
         raise Invalid("PDF file too large. Max size is 25MB.", status=400)
     content = await upload.read()
-    if PDF_MAGIC not in content[:MAGIC_WITHIN_BYTES]:
+    if not is_pdf(content):
         raise Invalid("Only PDF files are allowed: this file is not a PDF.", status=400)
     return Pdf(upload.filename or "drive.pdf", content)
 
 
-def stored_name(original: str, *, at_ms: int) -> str:
-    """``<epoch-ms>-<name>.pdf``, the name with everything but letters, digits, ``. - _`` replaced."""
-    stem = re.sub(r"\.pdf$", "", original.rsplit("/", 1)[-1].rsplit("\\", 1)[-1], flags=re.IGNORECASE)
-    return f"{at_ms}-{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[:100] or 'drive'}.pdf"
+def is_pdf(content: bytes) -> bool:
+    """Return whether ``content`` is a PDF by its first bytes. What a browser would take for a page is none."""
+    start = content[:MAGIC_WITHIN_BYTES]
+    at = start.find(PDF_MAGIC)
+    return at >= 0 and b"<" not in start[:at]

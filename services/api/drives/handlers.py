@@ -1,6 +1,7 @@
 """One function per command: load, decide, append. The caller owns the transaction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -24,6 +25,7 @@ from services.api.drives.decider import (
     decide,
     fold,
 )
+from services.api.drives.publication import SelectedStudents
 from services.api.polled_lists import tell_changed
 
 SHOWN_IDS = 10
@@ -54,6 +56,8 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
     if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
         await sql.close_gate(connection, command.drive_id)
     drive = await _load(connection, command.drive_id)
+    if isinstance(command, DeleteDrive):
+        command = replace(command, registered=await sql.count_registered(connection, command.drive_id))
     if isinstance(command, ReviseDrive):
         await _require_domain(connection, command.changes.get("domain_id"))
     events = decide(drive, command)
@@ -61,21 +65,21 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 
 
 async def publish_listed(
-    connection: Connection, drive_id: int, published_by: int, student_ids: list[int], cause: Cause, new_id: NewId
+    connection: Connection, drive_id: int, published_by: int, selected: SelectedStudents, cause: Cause, new_id: NewId
 ) -> Done:
     """Publish with exactly these students. Raises ``Invalid`` naming those who are not eligible."""
     drive = await _load(connection, drive_id)
     decide(drive, PublishDrive(drive_id, published_by))  # refuse before looking at the list
-    student_ids = sorted(set(student_ids))
-    if wrong := sorted(await sql.not_eligible(connection, drive_id, student_ids)):
-        shown = ", ".join(str(id_) for id_ in wrong[:SHOWN_IDS])
+    count, first = await sql.not_eligible(connection, drive_id, selected.array, shown=SHOWN_IDS)
+    if count:
+        shown = ", ".join(str(id_) for id_ in first)
         raise Invalid(
-            f"{len(wrong)} of the selected students are not eligible for this drive: {shown}"
-            f"{' and more' if len(wrong) > SHOWN_IDS else ''}",
-            errors=[{"student_id": id_} for id_ in wrong[:SHOWN_IDS]],
+            f"{count} of the selected students are not eligible for this drive: {shown}"
+            f"{' and more' if count > SHOWN_IDS else ''}",
+            errors=[{"student_id": id_} for id_ in first],
         )
     try:
-        requested = await sql.keep_list(connection, drive_id, drive.version + 1, student_ids)
+        requested = await sql.keep_list(connection, drive_id, drive.version + 1, selected.array)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"another list is version {drive.version + 1} of drive {drive_id} already") from error
     events = decide(drive, PublishDrive(drive_id, published_by, requested))
@@ -102,6 +106,12 @@ async def _append(
 async def _require_domain(connection: Connection, domain_id: int | None) -> None:
     if domain_id is not None and not await domains.exists(connection, domain_id):
         raise Invalid("There is no such job domain.", status=400)
+
+
+async def warnings_about(connection: Connection, branches: list[str]) -> list[str]:
+    """Return a sentence for each of a drive's ``branches`` that no student has."""
+    missing = await sql.branches_without_students(connection, branches) if branches else []
+    return [f"No student has the branch {branch}: nobody is eligible by it." for branch in missing]
 
 
 def job_of(done: Done) -> UUID | None:

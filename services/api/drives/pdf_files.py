@@ -1,30 +1,63 @@
-"""The PDFs of drives in storage, under names of their own."""
+"""The PDFs of drives in storage. Each upload has a name of its own, so a file belongs to exactly one request."""
 
+import re
 import time
+import unicodedata
+from dataclasses import dataclass
+from uuid import uuid4
 
 import structlog
 
 from chassis.storage import Storage
 from contracts.files import JOB_DESCRIPTIONS, SERVED_BELOW
-from services.api.drives.forms import Pdf, stored_name
+from services.api.drives.forms import Pdf
+
+NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
+PDF_SUFFIX = re.compile(r"\.pdf$", re.IGNORECASE)
+MAX_NAME = 200
 
 log = structlog.get_logger()
 
 
-async def store(storage: Storage, pdf: Pdf | None) -> str | None:
-    """The path below which it is served, unsigned; ``None`` for none."""
-    if pdf is None:
-        return None
-    path = f"{JOB_DESCRIPTIONS}/{stored_name(pdf.name, at_ms=time.time_ns() // 1_000_000)}"
-    await storage.write(path, pdf.content)
-    return SERVED_BELOW + path
+@dataclass(frozen=True, slots=True)
+class StoredPdf:
+    """``path``: where the file is served, unsigned. ``name``: what it is called when it is saved."""
+
+    path: str
+    name: str
 
 
-async def forget(storage: Storage, pdf_path: str | None) -> None:
-    """Idempotent; never raises."""
-    if pdf_path is None:
+def new_path(name: str) -> str:
+    """Return a path that no other upload has: time, random part, and the plain letters of ``name``."""
+    stem = NOT_PLAIN.sub("_", PDF_SUFFIX.sub("", name))[:100]
+    return f"{SERVED_BELOW}{JOB_DESCRIPTIONS}/{time.time_ns() // 1_000_000}-{uuid4().hex}-{stem or 'drive'}.pdf"
+
+
+def file_name(original: str) -> str:
+    """Return the last part of ``original`` with its letters in every script, ending in ``.pdf``."""
+    last = unicodedata.normalize("NFC", re.split(r"[/\\]", original)[-1])
+    # Joiners (Cf) belong to the spelling of some scripts; marks that change the direction of text do not.
+    kept = "".join(letter for letter in last if letter.isprintable() or letter in "\u200c\u200d").strip()
+    return (PDF_SUFFIX.sub("", kept).strip()[:MAX_NAME] or "drive") + ".pdf"
+
+
+async def store(storage: Storage, pdf: Pdf) -> StoredPdf:
+    """Write ``pdf`` under a name of its own. When that fails or is cancelled, nothing is left."""
+    name = file_name(pdf.name)
+    stored = StoredPdf(new_path(name), name)
+    try:
+        await storage.write(stored.path.removeprefix(SERVED_BELOW), pdf.content)
+    except BaseException:
+        await delete(storage, stored.path)
+        raise
+    return stored
+
+
+async def delete(storage: Storage, path: str | None) -> None:
+    """Delete the file that is served at ``path``. Idempotent; a failure is logged, and the file is swept up later."""
+    if path is None:
         return
     try:
-        await storage.delete(pdf_path.removeprefix(SERVED_BELOW))
-    except Exception as error:  # noqa: BLE001 - what the request was about is done; a file without a drive is swept up
-        log.warning("pdf.not_deleted", path=pdf_path, reason=f"{type(error).__name__}: {error}")
+        await storage.delete(path.removeprefix(SERVED_BELOW))
+    except Exception as error:  # noqa: BLE001 - the command is decided already; orphans are deleted by maintenance
+        log.warning("pdf.not_deleted", path=path, reason=f"{type(error).__name__}: {error}")

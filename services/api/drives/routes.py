@@ -1,20 +1,22 @@
 """Drives over HTTP."""
 
+import asyncio
 import hashlib
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
 
 from chassis.database import Connection
-from chassis.errors import NotFound, Unavailable
+from chassis.errors import NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
+from contracts.drives import DriveDeleted
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
+from services.api.body_limits import MAX_DRIVE_FORM, MAX_PUBLICATION
 from services.api.commands import Ask, Asking, Committed, Work, perform
 from services.api.conditional import answered, tagged
 from services.api.context import Context, Ctx, context_of
@@ -28,10 +30,11 @@ from services.api.drives.decider import (
     StopRegistrations,
 )
 from services.api.drives.forms import changes_of, json_object, new_drive
+from services.api.drives.publication import selected_students
 from services.api.drives.view import drive_object
-from services.api.fields import MAX_INTEGER, WHOLE
+from services.api.fields import MAX_INTEGER
 
-router = APIRouter(prefix="/api/drives", tags=["drives"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["drives"])
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
@@ -57,38 +60,38 @@ async def get_drive(
     return answered(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
 
 
-@router.post("", **documents.CREATE)
+@router.post("", max_body_size=MAX_DRIVE_FORM, **documents.CREATE)
 async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
 
     400 when a field or the PDF is wrong. The answer shows the drive as committed.
     """
     asked = await new_drive(request)
-    path = await pdf_files.store(ctx.storage, asked.pdf)
-    posting = asked.posting.model_copy(update={"pdf_path": path})
+    pdf = await pdf_files.store(ctx.storage, asked.pdf) if asked.pdf else None
+    posting = asked.posting.model_copy(update={"pdf_path": pdf.path, "pdf_name": pdf.name}) if pdf else asked.posting
 
-    kept = False
+    may_be_committed = False
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
-        nonlocal kept
+        nonlocal may_be_committed
         drive_id, done = await handlers.create(
             connection, posting, who.user_id, auto_publish=asked.auto_publish, cause=ask.cause(who), new_id=new_id
         )
-        kept = True
-        return await _committed(ctx, connection, drive_id, done, status=201)
+        committed = await _committed(ctx, connection, drive_id, done, status=201)
+        may_be_committed = True
+        return committed
 
     fingerprint = asked.posting.model_dump(mode="json") | {
         "auto_publish": asked.auto_publish,
-        "pdf": hashlib.sha256(asked.pdf.content).hexdigest() if asked.pdf else None,
+        "pdf": await asyncio.to_thread(_sha256, asked.pdf.content) if asked.pdf else None,
     }
     try:
         return await _changing(ctx, who, ask, fingerprint, work)
-    except Unavailable:
-        kept = True  # whether the drive was committed is not known; a file without a drive is swept up later
-        raise
     finally:
-        if not kept:
-            await pdf_files.forget(ctx.storage, path)
+        # Refused, or another request with this key made the drive: no event names this request's file. Otherwise one
+        # may, even if the commit failed; a file without a drive is deleted by maintenance.
+        if pdf and not may_be_committed:
+            await pdf_files.delete(ctx.storage, pdf.path)
 
 
 @router.patch("/{drive_id}", **documents.REVISE)
@@ -100,32 +103,24 @@ async def revise_drive(
     return await _perform(ctx, who, ask, ReviseDrive(drive_id, changes_of(fields)), fields)
 
 
-class Publication(BaseModel):
-    """Whom to select: students' user ids; none: everyone eligible."""
-
-    selected_students: list[Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]] | None = Field(
-        default=None, examples=[[1001, 1004]]
-    )
-
-
-@router.post("/{drive_id}/publish", **documents.PUBLISH)
+@router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **documents.PUBLISH)
 async def publish_drive(
     drive_id: DriveId,
+    request: Request,
     ctx: Ctx,
     ask: Ask,
     who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)],
-    body: Annotated[Publication | None, Body()] = None,
 ) -> Response:
     """Publish, or publish again. 422 when a selected student is not eligible; then nothing changes."""
-    selected = body.selected_students if body else None
-    if not selected:
+    selected = await selected_students(request)
+    if selected is None:
         return await _perform(ctx, who, ask, PublishDrive(drive_id, who.user_id), {})
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         done = await handlers.publish_listed(connection, drive_id, who.user_id, selected, ask.cause(who), new_id)
         return await _committed(ctx, connection, drive_id, done)
 
-    return await _changing(ctx, who, ask, {"selected_students": selected}, work)
+    return await _changing(ctx, who, ask, {"selected_students": selected.digest}, work)
 
 
 @router.post("/{drive_id}/trigger-eligibility", **documents.TRIGGER)
@@ -149,13 +144,22 @@ async def stop_registrations(
 @router.delete("/{drive_id}", **documents.DELETE)
 async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Take the drive off every list, with its PDF. Also 200 when there is none."""
-    async with ctx.database.connection() as connection:
-        row = await sql.get(connection, drive_id)
-    said = {"message": "Drive deleted successfully"}
-    answer = await _perform(ctx, who, ask, DeleteDrive(drive_id), {}, said)
-    if row is not None:
-        await pdf_files.forget(ctx.storage, row["pdf_path"])
+    recorded: list[DriveDeleted] = []
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        events, appended = await handlers.handle(connection, DeleteDrive(drive_id), ask.cause(who), new_id)
+        recorded.extend(event for event in events if isinstance(event, DriveDeleted))
+        said = {"message": "Drive deleted successfully"}
+        return await _committed(ctx, connection, drive_id, (events, appended), said)
+
+    answer = await _changing(ctx, who, ask, {}, work)
+    for event in recorded:  # committed by this request; a repeated answer has recorded nothing
+        await pdf_files.delete(ctx.storage, event.pdf_path)
     return answer
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 async def _perform(
@@ -190,4 +194,6 @@ async def _committed(
         row = await sql.get(connection, drive_id)
         assert row is not None
         body = drive_object(row, ctx.links)
+        if warnings := await handlers.warnings_about(connection, row["branches"] or []):
+            body["warnings"] = warnings
     return Committed(body, handlers.job_of(done), Kind.ELIGIBILITY, status)

@@ -1,11 +1,9 @@
 """Every statement about drives."""
 
-from typing import Any
-
 import asyncpg
 
 from chassis.database import Connection
-from contracts.drives import Requested
+from contracts.drives import DriveCreated, DriveRevised, Requested
 
 NEXT_ID = "SELECT nextval('drive_id_seq')::integer"
 
@@ -33,20 +31,53 @@ ENTER_GATE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration
 TAKE_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
 SHARE_TURN = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
 
-# Of the asked ids, those that are no student who meets the drive's criteria; hash join against the list.
+# Index-only scan of registrations_drive_student_unique.
+COUNT_REGISTERED = "SELECT count(*) FROM registrations WHERE drive_id = $1"
+
+# The newest posting that names the file, along event_pdf_path.
+PDF_NAME = f"""
+SELECT data #>> '{{posting,pdf_name}}' FROM es.event
+ WHERE type IN ('{DriveCreated.TYPE}', '{DriveRevised.TYPE}') AND data #>> '{{posting,pdf_path}}' = $1
+ ORDER BY position DESC LIMIT 1
+"""  # noqa: S608
+
+# Of the asked ids, those that are no student who meets the drive's criteria: how many, and the first $3 of them. The
+# array comes as text: making it of a million Python integers would block the event loop.
 NOT_ELIGIBLE = """
-SELECT asked.id FROM unnest($2::integer[]) AS asked (id)
- WHERE NOT EXISTS (
-     SELECT FROM students s, drives d
-      WHERE s.student_id = asked.id AND d.drive_id = $1
-        AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                           d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years))
+WITH wrong AS MATERIALIZED (
+    SELECT DISTINCT asked.id FROM unnest($2::text::integer[]) AS asked (id)
+     WHERE NOT EXISTS (
+         SELECT FROM students s, drives d
+          WHERE s.student_id = asked.id AND d.drive_id = $1
+            AND s.active
+             AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                                s.branch, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches,
+                                d.batch_years))
+)
+SELECT (SELECT count(*) FROM wrong) AS count, ARRAY (SELECT id FROM wrong ORDER BY id LIMIT $3) AS first
 """
+
+# Stops at the first student of each branch. Only a branch that nobody has, or has written so, reads all of them.
+NOT_WRITTEN_SO = """
+SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
+ WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch = one.branch) ORDER BY one.place
+"""
+# One hash aggregate over students; a key for each of the few branches that it leaves.
+WITHOUT_STUDENTS = """
+WITH known AS MATERIALIZED (
+    SELECT branch_key(s.branch) AS key FROM (SELECT branch FROM students WHERE branch IS NOT NULL GROUP BY branch) s
+)
+SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
+ WHERE branch_key(one.branch) NOT IN (SELECT key FROM known) ORDER BY one.place
+"""
+# The planner cannot see how long the array is. For a long one it must hash, and not look up one id after the other.
+LONG_ARRAY = 64 * 1024
+HASH_ONLY, ANY_JOIN = "SET LOCAL enable_nestloop = off", "SET LOCAL enable_nestloop TO DEFAULT"
 
 KEEP_LIST = """
 WITH kept AS (
     INSERT INTO requested_selection (drive_id, drive_version, student_id)
-    SELECT $1, $2, id FROM unnest($3::integer[]) AS asked (id)
+    SELECT DISTINCT $1::integer, $2::bigint, asked.id FROM unnest($3::text::integer[]) AS asked (id) ORDER BY asked.id
     RETURNING student_id
 )
 SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest FROM kept
@@ -64,6 +95,17 @@ async def list_all(connection: Connection, *, with_pending: bool) -> list[asyncp
 
 async def get(connection: Connection, drive_id: int) -> asyncpg.Record | None:
     return await connection.fetchrow(GET, drive_id)
+
+
+async def count_registered(connection: Connection, drive_id: int) -> int:
+    """Return how many students have registered for the drive."""
+    return int(await connection.fetchval(COUNT_REGISTERED, drive_id))
+
+
+async def pdf_name(connection: Connection, pdf_path: str) -> str | None:
+    """Return the name under which the PDF at ``pdf_path`` was uploaded; ``None`` if none was recorded."""
+    name: str | None = await connection.fetchval(PDF_NAME, pdf_path)
+    return name
 
 
 async def lock_evaluation(connection: Connection, drive_id: int) -> None:
@@ -93,13 +135,28 @@ async def share_turn(connection: Connection) -> None:
     await connection.execute(SHARE_TURN)
 
 
-async def not_eligible(connection: Connection, drive_id: int, student_ids: list[int]) -> list[int]:
-    rows: list[Any] = await connection.fetch(NOT_ELIGIBLE, drive_id, student_ids)
-    return [row["id"] for row in rows]
+async def not_eligible(connection: Connection, drive_id: int, array: str, *, shown: int) -> tuple[int, list[int]]:
+    """How many of ``array`` (see ``SelectedStudents``) may not be selected, and the first ``shown`` of them."""
+    long = len(array) > LONG_ARRAY
+    if long:
+        await connection.execute(HASH_ONLY)
+    row = await connection.fetchrow(NOT_ELIGIBLE, drive_id, array, shown)
+    if long:
+        await connection.execute(ANY_JOIN)
+    assert row is not None
+    return row["count"], row["first"]
 
 
-async def keep_list(connection: Connection, drive_id: int, version: int, student_ids: list[int]) -> Requested:
-    """Write the list of the publication that will be ``version``, and seal it."""
-    row = await connection.fetchrow(KEEP_LIST, drive_id, version, student_ids)
+async def branches_without_students(connection: Connection, branches: list[str]) -> list[str]:
+    """Return those of ``branches`` that no student has, however it is written."""
+    doubtful = [row["branch"] for row in await connection.fetch(NOT_WRITTEN_SO, branches)]
+    if not doubtful:
+        return []
+    return [row["branch"] for row in await connection.fetch(WITHOUT_STUDENTS, doubtful)]
+
+
+async def keep_list(connection: Connection, drive_id: int, version: int, array: str) -> Requested:
+    """Write the list of the publication that will be ``version``; return its count and checksum."""
+    row = await connection.fetchrow(KEEP_LIST, drive_id, version, array)
     assert row is not None
     return Requested(count=row["count"], digest=row["digest"])

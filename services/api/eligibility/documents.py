@@ -31,6 +31,7 @@ class EligibleStudent(Document):
     active_backlogs: Count
     tenth_percent: TwoPlaces | None
     twelfth_percent: TwoPlaces | None
+    diploma_percent: TwoPlaces | None
 
 
 class Filtered(Document):

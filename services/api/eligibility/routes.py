@@ -1,28 +1,28 @@
 """Who is eligible, over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import asyncpg
 import orjson
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
+from chassis.database import Connection
 from chassis.errors import NotFound
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.drives import Criteria
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.conditional import answered, tagged
 from services.api.context import Ctx, context_of
 from services.api.drives import sql as drives
 from services.api.eligibility import documents, sql
 from services.api.eligibility.rules import Record, reasons_against
-from services.api.fields import Backlogs, Cgpa, Percent
-from services.api.presentation import decimal_text, instant_text
+from services.api.fields import Backlogs, Cgpa, Percent, RequestBody
+from services.api.long_lists import Write
 
-router = APIRouter(prefix="/api/eligibility", tags=["eligibility"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/eligibility", tags=["eligibility"])
 
 DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
@@ -40,12 +40,10 @@ async def list_eligible(
     drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 ) -> Response:
     """Everyone who meets the drive's criteria now. Empty for an unknown drive."""
-    async with ctx.database.connection() as connection:
-        rows = await sql.eligible(connection, drive_id)
-    return json_response([_listed(row) for row in rows])
+    return await ctx.long_lists.array(sql.LIST, drive_id)
 
 
-class Filter(BaseModel):
+class Filter(RequestBody):
     min_cgpa: Cgpa | None = None
     min_10th: Percent | None = None
     min_12th: Percent | None = None
@@ -61,11 +59,13 @@ async def filter_students(
 ) -> Response:
     """Who would meet these criteria; an absent one is no limit. Writes nothing."""
     criteria = Criteria.model_validate((body or Filter()).model_dump())
-    async with ctx.database.connection() as connection:
+
+    async def produce(connection: Connection, write: Write) -> None:
         if await drives.get(connection, drive_id) is None:
             raise NotFound("Drive not found")
-        ids = await sql.matching(connection, drive_id, criteria)
-    return json_response({"filtered_count": len(ids), "studentIds": ids})
+        await sql.write_matching(connection, write, drive_id, criteria)
+
+    return await ctx.long_lists.answer(produce)
 
 
 @router.get("/{drive_id}/check", **documents.CHECK)
@@ -84,30 +84,11 @@ def verdict(row: asyncpg.Record | None) -> tuple[bool, str, list[str]]:
     if row["status"] != "posted":
         return False, "Drive not posted yet", []
     criteria = Criteria.model_validate({name: row[name] for name in Criteria.model_fields})
-    if reasons := reasons_against(Record(**{name: row[name] for name in Record._fields}), criteria):
+    record = Record(**{name: row[name] for name in Record._fields})
+    if reasons := reasons_against(record, criteria, active=row["active"]):
         return False, "Student does not meet eligibility criteria", list(reasons)
     if row["auto_published"]:
         return True, "Auto-published drive", []
     if row["selected"]:
         return True, "Selected by coordinator", []
     return False, "Not selected by coordinator", []
-
-
-def _listed(row: asyncpg.Record) -> dict[str, Any]:
-    """``id`` is the student's: within the list it is unique, and nothing is stored that could have another."""
-    return {
-        "id": row["student_id"],
-        "drive_id": row["drive_id"],
-        "student_id": row["student_id"],
-        "is_eligible": True,
-        "filtered_by": None,
-        "filtered_at": instant_text(row["evaluated_at"]),
-        "name": row["name"],
-        "email": row["email"],
-        "cgpa": decimal_text(row["cgpa"]),
-        "roll_number": row["roll_number"],
-        "branch": row["branch"],
-        "active_backlogs": row["active_backlogs"],
-        "tenth_percent": decimal_text(row["tenth_percent"]),
-        "twelfth_percent": decimal_text(row["twelfth_percent"]),
-    }

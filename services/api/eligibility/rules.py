@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from contracts.drives import Criteria
+from services.api.eligibility.branches import branch_key
 
 
 class Reason(StrEnum):
@@ -15,6 +16,7 @@ class Reason(StrEnum):
     BRANCH = "BRANCH_NOT_ASKED"
     BATCH = "BATCH_YEAR_NOT_ASKED"
     MISSING = "MARKS_MISSING"
+    DEACTIVATED = "ACCOUNT_DEACTIVATED"
 
 
 class Record(NamedTuple):
@@ -23,44 +25,66 @@ class Record(NamedTuple):
     cgpa: Decimal | None
     tenth_percent: Decimal | None
     twelfth_percent: Decimal | None
+    diploma_percent: Decimal | None
     active_backlogs: int | None
     branch: str | None
     batch_year: int | None
 
 
 class Judged(NamedTuple):
-    """One criterion that the drive sets: what it asks for, what the record says, and the reason if it fails."""
+    """One criterion that the drive sets: what it asks for, what the record says, and the reason if it fails.
+
+    ``judged_on``: the field of the record that ``actual`` comes from.
+    """
 
     criterion: str
+    judged_on: str
     required: Any
     actual: Any
     reason: Reason | None
 
 
-def reasons_against(record: Record, criteria: Criteria) -> list[Reason]:
-    """Every reason, each once, in the order of the criteria; empty means eligible. No limit, no reason."""
+def reasons_against(record: Record, criteria: Criteria, *, active: bool = True) -> list[Reason]:
+    """Every reason, each once, in the order of the criteria; empty means eligible. No limit, no reason.
+
+    ``active`` false: the account is deactivated, which is the only reason.
+    """
+    if not active:
+        return [Reason.DEACTIVATED]
     return list(dict.fromkeys(reason for reason in _each(record, criteria) if reason))
 
 
 def judged(record: Record, criteria: Criteria) -> list[Judged]:
     """Every criterion that is set, in their order, each with its own verdict."""
-    names = zip(Criteria.model_fields, record, _each(record, criteria), strict=True)
+    fields = zip(Criteria.model_fields, _judged_on(record), _each(record, criteria), strict=True)
     return [
-        Judged(name, required, actual, reason)
-        for name, actual, reason in names
-        if (required := getattr(criteria, name)) is not None
+        Judged(criterion, field, required, getattr(record, field), reason)
+        for criterion, field, reason in fields
+        if (required := getattr(criteria, criterion)) is not None
     ]
 
 
+def _judged_on(record: Record) -> tuple[str, ...]:
+    """The field of ``record`` that each criterion looks at, in the order of the criteria."""
+    return "cgpa", "tenth_percent", _twelfth_field(record), "active_backlogs", "branch", "batch_year"
+
+
+def _twelfth_field(record: Record) -> str:
+    """The field that counts as the 12th mark: the diploma of a student who has a diploma and no 12th mark."""
+    has_diploma_only = record.twelfth_percent is None and record.diploma_percent is not None
+    return "diploma_percent" if has_diploma_only else "twelfth_percent"
+
+
 def _each(record: Record, criteria: Criteria) -> tuple[Reason | None, ...]:
-    """In the order of the fields of both."""
+    """In the order of the criteria."""
+    twelfth = getattr(record, _twelfth_field(record))
     return (
         _floor(criteria.min_cgpa, record.cgpa, Reason.CGPA),
         _floor(criteria.min_10th, record.tenth_percent, Reason.TENTH),
-        _floor(criteria.min_12th, record.twelfth_percent, Reason.TWELFTH),
+        _floor(criteria.min_12th, twelfth, Reason.TWELFTH),
         _ceiling(criteria.max_backlogs, record.active_backlogs),
-        _one_of(criteria.branches, record.branch, Reason.BRANCH),
-        _one_of(criteria.batch_years, record.batch_year, Reason.BATCH),
+        None if _is_asked(criteria.branches, record.branch) else Reason.BRANCH,
+        None if criteria.batch_years is None or record.batch_year in criteria.batch_years else Reason.BATCH,
     )
 
 
@@ -80,5 +104,8 @@ def _ceiling(limit: int | None, count: int | None) -> Reason | None:
     return Reason.BACKLOGS if count > limit else None
 
 
-def _one_of(asked: list[str] | list[int] | None, value: str | int | None, reason: Reason) -> Reason | None:
-    return reason if asked is not None and value not in asked else None
+def _is_asked(branches: list[str] | None, branch: str | None) -> bool:
+    """Return whether ``branch`` is one of ``branches``, however both are written; ``None`` asks for no branch."""
+    if branches is None:
+        return True
+    return branch is not None and branch_key(branch) in map(branch_key, branches)

@@ -1,28 +1,34 @@
 """Every statement that judges eligibility for a reader. They write nothing; verdicts are not stored."""
 
-from typing import Any
-
 import asyncpg
 
 from chassis.database import Connection
 from contracts.drives import Criteria
+from services.api.long_lists import Write, copy_array, instant, rows_as_json
 
-MEETS_DRIVE = """meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                          d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years)"""
+MEETS_DRIVE = """(s.active AND meets_criteria(
+                          s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+                          s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches,
+                          d.batch_years))"""
 
-# One scan of students for one drive, joined to users by primary key.
-LIST = f"""
-SELECT s.student_id, d.drive_id, u.name, u.email, s.cgpa, s.roll_number, s.branch, s.active_backlogs,
-       s.tenth_percent, s.twelfth_percent, e.evaluated_at
+# One scan of students for one drive, joined to users by primary key. `id` is the student's: within the list it is
+# unique, and no row of such a list is stored that could have another.
+LIST = rows_as_json(
+    f"""
+SELECT s.student_id AS id, d.drive_id, s.student_id, true AS is_eligible, NULL::integer AS filtered_by,
+       {instant("e.evaluated_at")} AS filtered_at, u.name, u.email, s.cgpa::text, s.roll_number, s.branch,
+       s.active_backlogs, s.tenth_percent::text, s.twelfth_percent::text,
+       s.diploma_percent::text
   FROM drives d JOIN students s ON {MEETS_DRIVE} JOIN users u ON u.user_id = s.student_id
        LEFT JOIN evaluations e ON e.drive_id = d.drive_id
- WHERE d.drive_id = $1 ORDER BY s.student_id
-"""  # noqa: S608
+ WHERE d.drive_id = $1 ORDER BY s.student_id"""  # noqa: S608
+)
 
 # Four primary-key look-ups, whatever the size of the tables.
 CHECK = """
 SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years,
-       s.student_id, s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
+       s.student_id, s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+       s.batch_year, s.active,
        EXISTS (SELECT FROM selections c
                 WHERE c.drive_id = d.drive_id AND c.student_id = $2 AND c.revoked_version IS NULL) AS selected
   FROM drives d LEFT JOIN students s ON s.student_id = $2
@@ -30,9 +36,10 @@ SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_bac
 """
 
 FILTER = """
-SELECT s.student_id FROM students s
- WHERE meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year,
-                      $2, $3, $4, $5, NULL, NULL)
+SELECT ',' || s.student_id FROM students s
+ WHERE s.active
+   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+                      s.batch_year, $2, $3, $4, $5, NULL, NULL)
    AND EXISTS (SELECT FROM drives WHERE drive_id = $1)
  ORDER BY s.student_id
 """
@@ -48,21 +55,16 @@ SELECT d.drive_id, d.company_name, d.job_title
 """  # noqa: S608
 
 
-async def eligible(connection: Connection, drive_id: int) -> list[asyncpg.Record]:
-    """By student id; empty for an unknown drive."""
-    return await connection.fetch(LIST, drive_id)
-
-
 async def check(connection: Connection, drive_id: int, student_id: int) -> asyncpg.Record | None:
     """``None`` for an unknown drive; ``student_id`` null in the row for somebody who is no student."""
     return await connection.fetchrow(CHECK, drive_id, student_id)
 
 
-async def matching(connection: Connection, drive_id: int, criteria: Criteria) -> list[int]:
-    rows: list[Any] = await connection.fetch(
-        FILTER, drive_id, criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs
-    )
-    return [row["student_id"] for row in rows]
+async def write_matching(connection: Connection, write: Write, drive_id: int, criteria: Criteria) -> None:
+    """Write the answer of the filter: who meets ``criteria``, and how many they are."""
+    limits = (criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs)
+    count = await copy_array(connection, write, FILTER, drive_id, *limits, head=b'{"studentIds":')
+    await write(b',"filtered_count":%d}' % count)
 
 
 async def open_to(connection: Connection, student_id: int) -> list[asyncpg.Record]:

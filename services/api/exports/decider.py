@@ -5,7 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.errors import Forbidden, Invalid, NotFound, Refused
-from contracts.exports import COLUMNS, OF_ONE_DRIVE, ExportCancelled, ExportFormat, ExportKind, ExportRequested
+from contracts.exports import (
+    COLUMNS,
+    INVITATIONS,
+    OF_ONE_DRIVE,
+    ExportCancelled,
+    ExportFormat,
+    ExportKind,
+    ExportRequested,
+)
 from contracts.jobs import Job, Kind
 from contracts.users import Role
 
@@ -82,6 +90,12 @@ def require_download(state: str, expires_at: datetime | None, *, now: datetime) 
         raise gone()
     if state != "completed":
         raise Refused(REASONS.get(state, "This export has no file."))
+
+
+def require_reader(kind: str, requested_by: int | None, user_id: int, role: Role) -> None:
+    """Raise ``Forbidden`` for a file of links, unless a head asked for it and is one still. They are keys."""
+    if kind == INVITATIONS and (role is not Role.HEAD or requested_by != user_id):
+        raise Forbidden("Only the head of the cell who asked for these links can download them.")
 
 
 def gone() -> Invalid:

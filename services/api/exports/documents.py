@@ -3,27 +3,26 @@
 from typing import Annotated, Any, Literal
 
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from contracts.exports import ExportFormat, ExportKind
-from services.api.documents import Document, Instant, JobBrief, documented
-from services.api.fields import MAX_INTEGER, WHOLE
+from services.api.documents import PAGE_GONE, Document, Instant, JobBrief, documented
+from services.api.fields import MAX_INTEGER, WHOLE, RequestBody
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 ColumnName = Annotated[str, Field(min_length=1, max_length=100)]
 Columns = Annotated[list[ColumnName], Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True})]
+Delimiter = Literal[",", ";", "\t", "|"]
 DriveId = Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]
 
 
-class FileWanted(BaseModel):
+class FileWanted(RequestBody):
     """``columns``: in this order; left out: all of the kind's. ``byte_order_mark`` and ``delimiter`` are for CSV."""
-
-    model_config = ConfigDict(extra="forbid")
 
     format: ExportFormat = ExportFormat.CSV
     columns: Columns | None = Field(default=None, examples=[["roll_number", "name"]])
     byte_order_mark: StrictBool = False
-    delimiter: Literal[",", ";", "\t", "|"] = ","
+    delimiter: Delimiter = ","
 
 
 class NewExport(FileWanted):
@@ -37,7 +36,7 @@ class Export(Document):
     """``sha256`` and ``snapshot`` (Postgres' ``pg_current_snapshot()``) tell exactly which file, of which moment."""
 
     export_id: Id
-    kind: ExportKind
+    kind: ExportKind | Literal["invitations"]
     format: ExportFormat
     drive_id: int | None
     columns: list[str]
@@ -82,7 +81,8 @@ _CONTENT = {
 _PART = {"Content-Range": {"description": "Which bytes, of how many.", "schema": {"type": "string"}}}
 
 CREATE = documented(ExportAndJob, {**NO_DRIVE, **COLUMNS}, says="The finished export.", job=True)
-LIST = documented(list[Export], says="Exports, newest first.")
+INVITE = documented(ExportAndJob, says="The finished export.", job=True)
+LIST = documented(list[Export], PAGE_GONE, says="Exports, newest first.")
 GET = documented(Export, NO_EXPORT, says="The export as it stands.")
 FILE: dict[str, Any] = {
     "response_class": StreamingResponse,
@@ -100,6 +100,7 @@ FILE: dict[str, Any] = {
             None,
             {
                 **NO_EXPORT,
+                403: "Only the head of the cell who asked for these links can download them.",
                 409: "This export is not finished yet.",
                 410: "This file has expired. Ask for a new one.",
                 416: "The file has only 1234 bytes.",

@@ -3,11 +3,9 @@
 import re
 from base64 import b64encode
 from dataclasses import dataclass
-from urllib.parse import quote
 
 # One range of bytes (RFC 9110, section 14.1.2). Several at once may be answered with the whole, and are.
 RANGE = re.compile(r"^bytes\s*=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})$", re.IGNORECASE)
-UNSAFE = re.compile(r"[^A-Za-z0-9!#$&+.^_`|~-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +44,6 @@ def asked_span(range_: str | None, if_range: str | None, *, size: int, etag: str
     if start >= size or start >= end:
         raise Unsatisfiable
     return Span(start, end)
-
-
-def content_disposition(name: str) -> str:
-    """Saved as ``name``, whatever letters it has (RFC 6266, section 4.3)."""
-    plain = UNSAFE.sub("_", name)
-    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='!#$&+.^_`|~-')}"
-    return f'attachment; filename="{plain}"{extended}'
 
 
 def repr_digest(sha256_hex: str) -> str:

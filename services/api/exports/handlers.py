@@ -7,7 +7,7 @@ from chassis.database import Connection
 from chassis.errors import Refused
 from chassis.event_store import Cause, NewId
 from chassis.identity import Principal
-from contracts.exports import ExportRequested
+from contracts.exports import ExportRequested, InvitationsRequested
 from services.api.exports import decider, sql
 from services.api.exports.decider import SEES_ALL, Drive, RequestExport
 
@@ -22,12 +22,18 @@ async def request(connection: Connection, command: RequestExport, who: Principal
     return export_id
 
 
+async def request_invitations(connection: Connection, asked: InvitationsRequested, cause: Cause) -> None:
+    """Ask for a file of links; ``asked.export_id`` is its job's id."""
+    stream, export_id = f"export-{asked.export_id}", asked.export_id
+    await event_store.append(connection, stream, [asked], cause, expected_version=0, new_id=lambda _: export_id)
+
+
 async def cancel(connection: Connection, job_id: UUID, who: Principal, cause: Cause, new_id: NewId) -> None:
     """Raises what ``decider.cancel`` raises; also when the job ended while this was decided."""
     job = await jobs.read(connection, job_id)
     recorded = await event_store.read(connection, job.subject) if job else []
     asked = recorded[0].event if recorded else None
-    export_id = asked.export_id if isinstance(asked, ExportRequested) else None
+    export_id = asked.export_id if isinstance(asked, ExportRequested | InvitationsRequested) else None
     event = decider.cancel(job, export_id, who.user_id, who.role)
     # In the worker's order, stream before job, so that neither waits for the other in a circle.
     await event_store.append(connection, f"export-{export_id}", [event], cause, expected_version=None, new_id=new_id)

@@ -9,32 +9,29 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chassis import problems
+from chassis.content_disposition import content_disposition
 from chassis.database import Connection
 from chassis.errors import NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
-from contracts.exports import ExportKind
+from contracts.exports import MEDIA_TYPES, ExportFormat, ExportKind
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Asking, Committed, perform
 from services.api.conditional import is_known
 from services.api.context import Context, Ctx
 from services.api.exports import decider, documents, handlers, sql
 from services.api.exports.decider import SEES_ALL, RequestExport
 from services.api.exports.documents import FileWanted, NewExport
-from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, content_disposition, repr_digest
+from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.api.exports.view import export_object, file_name
 
-router = APIRouter(tags=["exports"])
+router = APIRouter(route_class=AccessFirstRoute, tags=["exports"])
 
 # Long enough to follow a redirect; what has begun by then goes on.
 LINK_LIFE = timedelta(minutes=5)
-MEDIA_TYPES = {
-    "csv": "text/csv; charset=utf-8; header=present",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
 
 Staff = Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)]
 
@@ -85,6 +82,7 @@ async def get_file(
 ) -> Response:
     """The file, or the part that ``Range`` asks for."""
     row = await _visible(ctx, export_id, who)
+    decider.require_reader(row["kind"], row["requested_by"], who.user_id, who.role)
     decider.require_download(row["state"], row["expires_at"], now=datetime.now(UTC))
     if (link := await ctx.storage.signed_link(row["path"], LINK_LIFE)) is not None:
         return Response(status_code=307, headers={"Location": link, "Cache-Control": "no-store"})
@@ -115,7 +113,7 @@ async def _streamed(
 ) -> StreamingResponse:
     chunks = await ctx.storage.stream(row["path"], span.start, span.end)
     headers = {**headers, "Content-Length": str(span.length)}
-    return StreamingResponse(chunks, status, headers, MEDIA_TYPES[row["format"]])
+    return StreamingResponse(chunks, status, headers, MEDIA_TYPES[ExportFormat(row["format"])])
 
 
 async def _request(
@@ -125,12 +123,12 @@ async def _request(
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         export_id = await handlers.request(connection, command, who, ask.cause(who), new_id)
-        return Committed(await _shown(connection, export_id), export_id, Kind.EXPORT)
+        return Committed(await shown(connection, export_id), export_id, Kind.EXPORT)
 
-    return await perform(ctx, who, ask, wanted.model_dump(mode="json") | {"kind": kind}, work, ended=_shown)
+    return await perform(ctx, who, ask, wanted.model_dump(mode="json") | {"kind": kind}, work, ended=shown)
 
 
-async def _shown(connection: Connection, export_id: UUID) -> dict[str, Any]:
+async def shown(connection: Connection, export_id: UUID) -> dict[str, Any]:
     row = await sql.get(connection, export_id)
     assert row is not None
     return export_object(row)

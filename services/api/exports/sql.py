@@ -5,6 +5,7 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database import Connection
+from chassis.errors import PageGone
 
 COLUMNS = """x.export_id, x.kind, x.format, x.drive_id, x.columns, x.byte_order_mark, x.delimiter, x.requested_by,
        x.requested_at, x.state, x.path, x.rows, x.size_bytes, x.sha256, x.snapshot, x.ended_at, x.expires_at, x.reason,
@@ -28,8 +29,11 @@ async def get(connection: Connection, export_id: UUID) -> asyncpg.Record | None:
 async def newest(
     connection: Connection, *, requested_by: int | None, before: UUID | None, most: int
 ) -> list[asyncpg.Record]:
-    """Newest first; ``requested_by`` ``None``: everyone's."""
-    return await connection.fetch(LIST, requested_by, before, most)
+    """Newest first; ``requested_by`` ``None``: everyone's. Raises ``PageGone`` when the export ``before`` is gone."""
+    rows = await connection.fetch(LIST, requested_by, before, most)
+    if before is not None and not rows and await get(connection, before) is None:
+        raise PageGone
+    return rows
 
 
 async def drive_status(connection: Connection, drive_id: int) -> str | None:

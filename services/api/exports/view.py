@@ -13,6 +13,7 @@ NAMES = {
     "eligible_students": "eligible-students-drive-{drive_id}",
     "attendance": "attendance-drive-{drive_id}",
     "finished_drives": "finished-drives",
+    "invitations": "invitations",
 }
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi.responses import Response
 from pydantic import Field
 
+from contracts.exports import MEDIA_TYPES, ExportFormat
 from services.api.documents import Count, Document, Instant, documented
-from services.api.finished_drives.xlsx_file import XLSX
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
 
@@ -30,8 +30,15 @@ class FinishedDrive(Document):
 
 
 FILE = {"schema": {"type": "string", "format": "binary"}}
+XLSX = MEDIA_TYPES[ExportFormat.XLSX]
 WRONG = {400: "start_date must be a day, written YYYY-MM-DD."}
 
 LIST = documented(list[FinishedDrive], WRONG, says="Finished drives, newest first.")
-EXCEL = documented(FILE, WRONG, says="A workbook with a row for each drive.", media_type=XLSX, response_class=Response)
+EXCEL = documented(
+    FILE,
+    WRONG,
+    says="A workbook with a row for each drive.",
+    media_type=XLSX,
+    response_class=Response,
+)
 PDF = documented(FILE, WRONG, says="A report.", media_type="application/pdf", response_class=Response)

@@ -1,76 +1,120 @@
-"""Finished drives as a report on paper."""
+"""Finished drives as a report on paper, in every script that ``fonts`` has a font for."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from io import BytesIO
-from xml.sax.saxutils import escape
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import asyncpg
-from reportlab.lib.enums import TA_CENTER
-from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import ParagraphStyle
-from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate
+
+from chassis.days import day_of
+from services.api.finished_drives import fonts
+
+if TYPE_CHECKING:
+    pass
 
 TITLE = "Finished Placement Drives Report"
 NOTHING = "No drives were finished in this period."
-# The fonts that every PDF reader has know the letters of Western Europe. What they lack is shown as a question mark.
-ENCODING = "cp1252"
-SPELLED_OUT = str.maketrans({"\N{INDIAN RUPEE SIGN}": "Rs."})
-
-HEADING = ParagraphStyle("heading", fontName="Helvetica-Bold", fontSize=18, leading=24, alignment=TA_CENTER)
-SMALL = ParagraphStyle("small", fontName="Helvetica", fontSize=9, leading=12, alignment=TA_CENTER, spaceAfter=8 * mm)
-SECTION = ParagraphStyle("section", fontName="Helvetica-Bold", fontSize=13, leading=18)
-BODY = ParagraphStyle("body", fontName="Helvetica", fontSize=10, leading=14, spaceAfter=5 * mm, splitLongWords=1)
+# Printed for a letter that no font has.
+MISSING = "?"
+LINE_HEIGHT = 1.4
+POINT_MM = 25.4 / 72
 
 
-def finished_pdf(rows: Sequence[asyncpg.Record], *, now: datetime) -> bytes:
-    """The report as of ``now``. Takes a moment: call it in a thread."""
-    file = BytesIO()
-    document = SimpleDocTemplate(file, pagesize=A4, title=TITLE, author="Placewire")
-    story: list[Flowable] = [
-        Paragraph(TITLE, HEADING),
-        Paragraph(f"Generated on {_day(now.astimezone(UTC).date())}", SMALL),
-        Paragraph("Summary", SECTION),
-        Paragraph(_lines(*_summary(rows)), BODY),
-    ]
-    if rows:
-        story += [Paragraph(_drive(number, row), BODY) for number, row in enumerate(rows, start=1)]
-    else:
-        story.append(Paragraph(NOTHING, BODY))
-    document.build(story)
-    return file.getvalue()
+def finished_pdf(rows: Sequence[asyncpg.Record], *, now: datetime, zone: ZoneInfo) -> bytes:
+    """Return the report as of ``now``; days are those of ``zone``. Takes a moment: call it in a thread."""
+    report = Report(created_at=now)
+    report.centred(TITLE, size=18)
+    report.centred(f"Generated on {_day(day_of(now, zone))}", size=9)
+    report.space()
+    report.line("Summary", size=13)
+    for text in _summary(rows):
+        report.line(text)
+    report.space()
+    for number, row in enumerate(rows, start=1):
+        report.line(f"{number}. {row['company_name']}", size=11)
+        for text in _details(row, zone):
+            report.line(text)
+        report.space()
+    if not rows:
+        report.line(NOTHING)
+    return report.content()
+
+
+class Report:
+    """A document of lines. A font is loaded when the first of its letters is printed."""
+
+    def __init__(self, *, created_at: datetime) -> None:
+        from fpdf import FPDF  # with its fonts half a second, and most processes never print
+
+        self._pdf: FPDF = FPDF(format="A4")
+        self._pdf.set_title(TITLE)
+        self._pdf.set_author("Placewire")
+        self._pdf.set_creation_date(created_at)
+        self._pdf.set_margin(20)
+        self._pdf.add_page()
+
+    def line(self, text: str, *, size: float = 10) -> None:
+        """Print ``text``, on as many lines as it needs."""
+        height = size * POINT_MM * LINE_HEIGHT
+        for font, part in fonts.runs(_on_one_line(text)):
+            self._use(font, size)
+            self._pdf.write(height, self._printable(font, part))
+        self._pdf.ln(height)
+
+    def centred(self, text: str, *, size: float) -> None:
+        """Print a short text of Latin letters in the middle of the line."""
+        height = size * POINT_MM * LINE_HEIGHT
+        self._use(fonts.LATIN, size)
+        self._pdf.cell(0, height, text, align="C")
+        self._pdf.ln(height)
+
+    def space(self) -> None:
+        self._pdf.ln(4)
+
+    def content(self) -> bytes:
+        return bytes(self._pdf.output())
+
+    def _use(self, font: str, size: float) -> None:
+        if font not in self._pdf.fonts:
+            self._pdf.add_font(font, fname=fonts.FILES[font])
+        self._pdf.set_font(font, size=size)
+        # Latin letters stand side by side; those of other scripts are joined, reordered and stacked by HarfBuzz.
+        self._pdf.set_text_shaping(font != fonts.LATIN)
+
+    def _printable(self, font: str, part: str) -> str:
+        from fpdf.fonts import TTFFont
+
+        added = self._pdf.fonts[font]
+        assert isinstance(added, TTFFont)
+        known = added.cmap
+        return "".join(letter if ord(letter) in known else MISSING for letter in part)
 
 
 def _summary(rows: Sequence[asyncpg.Record]) -> list[str]:
+    def total(name: str) -> int:
+        return sum(row[name] for row in rows)
+
     return [
         f"Total Drives: {len(rows)}",
-        f"Total Registered: {sum(row['total_registered'] for row in rows)}",
-        f"Total Present: {sum(row['total_present'] for row in rows)}",
-        f"Total Absent: {sum(row['total_absent'] for row in rows)}",
+        f"Total Registered: {total('total_registered')}",
+        f"Total Present: {total('total_present')}",
+        f"Total Absent: {total('total_absent')}",
     ]
 
 
-def _drive(number: int, row: asyncpg.Record) -> str:
+def _details(row: asyncpg.Record, zone: ZoneInfo) -> list[str]:
     details = [
         f"Job Title: {row['job_title']}",
         f"Interview Date: {_day(row['interview_date'])}",
-        f"Finished Date: {_day(row['finished_date'].astimezone(UTC).date())}",
+        f"Finished Date: {_day(day_of(row['finished_date'], zone))}",
         f"Registered: {row['total_registered']} | Present: {row['total_present']} | Absent: {row['total_absent']}",
     ]
-    if row["domain_name"]:
-        details.append(f"Domain: {row['domain_name']}")
-    return f"<b>{_lines(f'{number}. ' + row['company_name'])}</b><br/>{_lines(*details)}"
+    return [*details, f"Domain: {row['domain_name']}"] if row["domain_name"] else details
 
 
-def _lines(*texts: str) -> str:
-    """As markup in which nothing of the texts is markup."""
-    return "<br/>".join(escape(_printable(text)) for text in texts)
-
-
-def _printable(text: str) -> str:
-    spelled = "".join(part if part.isprintable() else " " for part in text.translate(SPELLED_OUT))
-    return spelled.encode(ENCODING, "replace").decode(ENCODING)
+def _on_one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter in "\u200c\u200d" else " " for letter in text)
 
 
 def _day(day: date | None) -> str:

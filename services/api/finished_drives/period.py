@@ -1,14 +1,18 @@
 """Which finished drives are asked for: of the last months, from one day on, up to another."""
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query
 from pydantic import WithJsonSchema
 
+from chassis.days import day_of, start_of
 from chassis.errors import Invalid
+from services.api.context import Ctx
 
 MAX_MONTHS = 1200
 MAX_LIMIT = 10_000
@@ -17,11 +21,10 @@ DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What is in all that is given; ``None`` is no limit. ``last_day`` belongs to it."""
+    """From ``begins`` until before ``ends``; ``None`` is no limit."""
 
-    months: int | None = None
-    first_day: date | None = None
-    last_day: date | None = None
+    begins: datetime | None = None
+    ends: datetime | None = None
 
 
 # Text, so that what is wrong is a 400 here and no 422 of FastAPI's.
@@ -34,9 +37,16 @@ Limit = Annotated[
 Day = Annotated[str | None, Query(), WithJsonSchema({"type": "string", "format": "date", "examples": ["2030-03-05"]})]
 
 
-async def _period(months: Months = None, start_date: Day = None, end_date: Day = None) -> Period:
-    """Raises ``Invalid`` (400). What lies in none of them is an empty period, and no mistake."""
-    return Period(integer(months, "months", most=MAX_MONTHS), day(start_date, "start_date"), day(end_date, "end_date"))
+async def _period(ctx: Ctx, months: Months = None, start_date: Day = None, end_date: Day = None) -> Period:
+    """Raises ``Invalid`` (400). An empty period is no mistake."""
+    zone = ctx.settings.zone
+    return period(
+        integer(months, "months", most=MAX_MONTHS),
+        day(start_date, "start_date"),
+        day(end_date, "end_date"),
+        zone=zone,
+        today=day_of(datetime.now(UTC), zone),
+    )
 
 
 async def _limit(limit: Limit = None) -> int | None:
@@ -45,6 +55,27 @@ async def _limit(limit: Limit = None) -> int | None:
 
 AskedPeriod = Annotated[Period, Depends(_period)]
 AskedLimit = Annotated[int | None, Depends(_limit)]
+
+
+def period(months: int | None, first: date | None, last: date | None, *, zone: ZoneInfo, today: date) -> Period:
+    """Return the period in which all that is given holds. Days are whole days of the campus, ``last`` included."""
+    firsts = [found for found in (first, None if months is None else months_before(today, months)) if found]
+    begins = _start(max(firsts), zone) if firsts else None
+    ends = None if last is None or last == date.max else _start(last + timedelta(days=1), zone)
+    return Period(begins, ends)
+
+
+def months_before(day: date, months: int) -> date:
+    """Return the same day of the month ``months`` earlier, or that month's last."""
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _start(day: date, zone: ZoneInfo) -> datetime | None:
+    try:
+        return start_of(day, zone)
+    except OverflowError:  # within a day of the calendar's ends: no drive lies outside
+        return None
 
 
 def integer(text: str | None, name: str, *, most: int) -> int | None:

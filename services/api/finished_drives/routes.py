@@ -10,19 +10,21 @@ import asyncpg
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from chassis.content_disposition import content_disposition
 from chassis.identity import Principal
 from chassis.responses import json_response
+from contracts.exports import MEDIA_TYPES, ExportFormat
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.context import Context, Ctx
 from services.api.finished_drives import documents, sql
 from services.api.finished_drives.pdf_file import finished_pdf
 from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
-from services.api.finished_drives.xlsx_file import XLSX, finished_xlsx
+from services.api.finished_drives.xlsx_file import finished_xlsx
 from services.api.links import Links
 from services.api.presentation import day_text, instant_text
 
-router = APIRouter(prefix="/api/finished-drives", tags=["finished drives"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/finished-drives", tags=["finished drives"])
 
 Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 
@@ -31,7 +33,8 @@ Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Reader) -> Response:
     """Finished drives, newest first. 400 for a period or limit that makes no sense."""
     rows = await _finished(ctx, period, limit)
-    return json_response([_finished_object(row, ctx.links) for row in rows])
+    # A thread: those of several seasons take longer than the event loop may wait.
+    return await asyncio.to_thread(lambda: json_response([_finished_object(row, ctx.links) for row in rows]))
 
 
 @router.get("/download-excel", **documents.EXCEL)
@@ -39,15 +42,16 @@ async def download_excel(
     period: AskedPeriod, ctx: Ctx, _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)]
 ) -> Response:
     """The finished drives of a period as an XLSX file. Staff have a button for it."""
-    rows = await _finished(ctx, period)
-    return _file(await asyncio.to_thread(finished_xlsx, rows), "xlsx", XLSX)
+    async with ctx.database.connection() as connection:
+        content = await finished_xlsx(connection, period, ctx.settings.zone)
+    return _file(content, "xlsx", MEDIA_TYPES[ExportFormat.XLSX])
 
 
 @router.get("/download-pdf", **documents.PDF)
 async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Reader) -> Response:
     """The finished drives of a period as a PDF report."""
     rows = await _finished(ctx, period)
-    make = partial(finished_pdf, rows, now=datetime.now(UTC))
+    make = partial(finished_pdf, rows, now=datetime.now(UTC), zone=ctx.settings.zone)
     return _file(await asyncio.to_thread(make), "pdf", "application/pdf")
 
 
@@ -58,7 +62,7 @@ async def _finished(ctx: Context, period: Period, limit: int | None = None) -> l
 
 def _file(content: bytes, extension: str, media_type: str) -> Response:
     name = f"finished-drives-{time.time_ns() // 1_000_000}.{extension}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Disposition": content_disposition(name), "X-Content-Type-Options": "nosniff"}
     return Response(content, headers=headers, media_type=media_type)
 
 

@@ -1,74 +1,41 @@
 """Finished drives as an Excel sheet."""
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC
-from io import BytesIO
-from typing import Any
+from zoneinfo import ZoneInfo
 
-import asyncpg
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
-from openpyxl.styles import Font
-from openpyxl.utils import get_column_letter
+from chassis.database import Connection
+from chassis.spreadsheets.cells import CellType, Column
+from chassis.spreadsheets.files import write_xlsx
+from services.api.finished_drives.period import Period
+from services.api.finished_drives.sql import SOURCE
 
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-# Excel's own "short date": shown as the reader's computer writes days. Source: ECMA-376 part 1, 18.8.30, numFmtId 14.
-SHORT_DATE = "mm-dd-yy"
-
-COLUMNS = (
-    ("Drive ID", 10),
-    ("Company Name", 30),
-    ("Job Title", 30),
-    ("Interview Date", 20),
-    ("Finished Date", 20),
-    ("Total Registered", 15),
-    ("Total Present", 12),
-    ("Total Absent", 12),
-    ("Domain", 20),
-)
+TITLE = "Finished Drives"
+WIDTHS = (10, 30, 30, 20, 20, 15, 12, 12, 20)
 
 
-def finished_xlsx(rows: Iterable[asyncpg.Record]) -> bytes:
-    """A workbook with one sheet; no rows, then its header only. Takes a moment: call it in a thread."""
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("Finished Drives")
-    for index, (_, width) in enumerate(COLUMNS, start=1):
-        sheet.column_dimensions[get_column_letter(index)].width = width
-    sheet.append([_bold(sheet, title) for title, _ in COLUMNS])
-    for row in rows:
-        sheet.append(list(_cells(sheet, row)))
-    file = BytesIO()
-    book.save(file)
-    return file.getvalue()
+def columns(zone: ZoneInfo) -> tuple[Column, ...]:
+    """Return the sheet's columns; days are those of ``zone``."""
+    name = zone.key.replace("'", "''")
+    return (
+        Column("Drive ID", "f.drive_id", CellType.WHOLE),
+        Column("Company Name", "f.company_name", CellType.TEXT),
+        Column("Job Title", "f.job_title", CellType.TEXT),
+        Column("Interview Date", "f.interview_date", CellType.SHORT_DAY),
+        Column("Finished Date", f"(f.finished_date AT TIME ZONE '{name}')::date", CellType.SHORT_DAY),
+        Column("Total Registered", "f.total_registered", CellType.WHOLE),
+        Column("Total Present", "f.total_present", CellType.WHOLE),
+        Column("Total Absent", "f.total_absent", CellType.WHOLE),
+        Column("Domain", "j.domain_name", CellType.TEXT),
+    )
 
 
-def _cells(sheet: Any, row: asyncpg.Record) -> Iterator[Any]:
-    yield row["drive_id"]
-    yield _text(sheet, row["company_name"])
-    yield _text(sheet, row["job_title"])
-    yield _day(sheet, row["interview_date"])
-    yield _day(sheet, row["finished_date"].astimezone(UTC).date())
-    yield row["total_registered"]
-    yield row["total_present"]
-    yield row["total_absent"]
-    yield _text(sheet, row["domain_name"] or "")
+async def finished_xlsx(connection: Connection, period: Period, zone: ZoneInfo) -> bytes:
+    """Return a workbook with one sheet; without finished drives it has its header only."""
+    content = bytearray()
 
+    async def collect(chunk: bytes) -> None:
+        content.extend(chunk)
 
-def _text(sheet: Any, value: str) -> Any:
-    """Text whatever it begins with: openpyxl would make a formula of what begins with an equals sign."""
-    cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
-    cell.data_type = "s"
-    return cell
-
-
-def _day(sheet: Any, value: Any) -> Any:
-    cell = WriteOnlyCell(sheet, value)
-    cell.number_format = SHORT_DATE
-    return cell
-
-
-def _bold(sheet: Any, value: str) -> Any:
-    cell = WriteOnlyCell(sheet, value)
-    cell.font = Font(bold=True)
-    return cell
+    await write_xlsx(
+        connection, columns(zone), SOURCE, collect, zone, period.begins, period.ends, None, title=TITLE, widths=WIDTHS
+    )
+    return bytes(content)

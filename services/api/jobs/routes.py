@@ -1,40 +1,50 @@
 """Jobs over HTTP, one at a time as they move (server-sent events), or as a list."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chassis import jobs, notify
 from chassis.database import Connection
-from chassis.errors import NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.jobs import job_of
 from chassis.responses import json_response
-from contracts.jobs import Job, State
+from contracts.jobs import State
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
-from services.api.context import Context, Ctx
+from services.api.context import Ctx
 from services.api.exports import handlers
 from services.api.jobs import documents, sql
-from services.api.presentation import instant_text
+from services.api.jobs.following import (
+    FOLLOWER,
+    SEES_ALL,
+    EventStream,
+    event_id,
+    events,
+    events_url,
+    visible,
+)
+from services.api.jobs.view import job_object
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"])
-
-SEES_ALL = {Role.HEAD, Role.COORDINATOR}
-# So that proxies between do not take silence for death.
-KEEP_ALIVE_S = 15.0
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/jobs", tags=["jobs"])
 
 
-def job_object(job: Job) -> dict[str, Any]:
-    times = ("queued_at", "received_at", "started_at", "finished_at")
-    return job.model_dump(mode="json") | {name: instant_text(getattr(job, name)) for name in times}
+class LinkQuery:
+    """The query of ``events_url``; it is checked before anything else (``SignedInOrLinked``)."""
+
+    def __init__(
+        self,
+        user: Annotated[str, Query(description="of the link")] = "",
+        role: Annotated[str, Query(description="of the link")] = "",
+        version: Annotated[str, Query(description="of the link")] = "",
+        exp: Annotated[str, Query(description="of the link: until when it is valid (Unix time, seconds)")] = "",
+        sig: Annotated[str, Query(description="of the link: its signature", max_length=64)] = "",
+    ) -> None:
+        pass
 
 
 @router.get("", **documents.LIST)
@@ -54,19 +64,31 @@ async def list_jobs(
 
 @router.get("/{job_id}", **documents.GET)
 async def get_job(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
-    """404 also for a job that somebody else asked for."""
-    return json_response(job_object(_visible(await ctx.jobs.read(job_id), who)))
+    """404 also for a job that somebody else asked for. ``events_url`` can be given to a browser's ``EventSource``."""
+    job = visible(await ctx.jobs.read(job_id), who)
+    return json_response(job_object(job) | {"events_url": events_url(ctx.links, job.id, who)})
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse, **documents.FOLLOW)
 async def follow_job(
-    job_id: UUID, request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
-) -> StreamingResponse:
-    """The job each time it changes, as server-sent events named ``job``; the stream closes when it has ended."""
-    job = _visible(await ctx.jobs.read(job_id), who)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stopping: asyncio.Event = request.app.state.stopping
-    return StreamingResponse(_changes(ctx, job, stopping), media_type="text/event-stream", headers=headers)
+    job_id: UUID,
+    request: Request,
+    ctx: Ctx,
+    who: Annotated[Principal, Depends(FOLLOWER)],
+    link: Annotated[LinkQuery, Depends()],
+    last_event_id: Annotated[str | None, Header(description="The last event that the client has.")] = None,
+) -> Response:
+    """The job each time it changes, as server-sent events named ``job``; the stream closes when it has ended.
+
+    With a token, or without one by the ``events_url`` of the job. 204 when the client has seen the end already, which
+    stops an ``EventSource`` from connecting again.
+    """
+    job = visible(await ctx.jobs.read(job_id), who)
+    if job.state.ended and last_event_id == event_id(job):
+        return Response(status_code=204)
+    state = request.app.state
+    stream = events(ctx, state.guard, who, job, last_event_id, state.stopping)
+    return EventStream(stream, state.open_streams, who.user_id)
 
 
 @router.post("/{job_id}/cancel", **documents.CANCEL)
@@ -87,35 +109,3 @@ async def cancel_job(
     answer = await perform(ctx, who, ask, {}, work)
     ctx.notifier.notify(notify.JOB, str(job_id))
     return answer
-
-
-async def _changes(ctx: Context, job: Job, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-    yield _sse(job)
-    while not job.state.ended and not stopping.is_set():
-        latest = await _next(ctx, job, stopping)
-        if latest is None:
-            return
-        yield _sse(latest) if latest != job else b": still here\n\n"
-        job = latest
-
-
-async def _next(ctx: Context, job: Job, stopping: asyncio.Event) -> Job | None:
-    """The job once it moved, or unchanged after the keep-alive time; ``None`` when the process stops."""
-    moving = asyncio.create_task(ctx.jobs.after(job.id, job, within_s=KEEP_ALIVE_S))
-    ending = asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait({moving, ending}, return_when=asyncio.FIRST_COMPLETED)
-        return moving.result() if moving.done() else None
-    finally:
-        moving.cancel()
-        ending.cancel()
-
-
-def _sse(job: Job) -> bytes:
-    return b"event: job\ndata: " + orjson.dumps(job_object(job)) + b"\n\n"
-
-
-def _visible(job: Job | None, who: Principal) -> Job:
-    if job is None or (who.role not in SEES_ALL and job.asked_by != who.user_id):
-        raise NotFound("There is no such job.")
-    return job

@@ -1,8 +1,12 @@
 """Every statement about jobs as people see them."""
 
+from uuid import UUID
+
 import asyncpg
 
+from chassis import jobs
 from chassis.database import Connection
+from chassis.errors import PageGone
 from chassis.jobs import COLUMNS
 
 # Index scan on job_newest_asked_by, on job_newest for everyone's: their order is -seq. Keyset: $3 is the last id seen.
@@ -16,7 +20,10 @@ SELECT {COLUMNS} FROM es.job
 
 
 async def newest(
-    connection: Connection, *, asked_by: int | None, state: str | None, before: object | None, most: int
+    connection: Connection, *, asked_by: int | None, state: str | None, before: UUID | None, most: int
 ) -> list[asyncpg.Record]:
-    """Newest first; ``asked_by`` ``None``: everyone's."""
-    return await connection.fetch(LIST, asked_by, state, before, most)
+    """Newest first; ``asked_by`` ``None``: everyone's. Raises ``PageGone`` when the job ``before`` was deleted."""
+    rows = await connection.fetch(LIST, asked_by, state, before, most)
+    if before is not None and not rows and await jobs.read(connection, before) is None:
+        raise PageGone
+    return rows

@@ -9,12 +9,12 @@ from fastapi.responses import Response
 from chassis.errors import NotFound
 from chassis.identity import Principal
 from chassis.responses import json_response
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.context import Ctx
 from services.api.notifications import documents, sql
 from services.api.presentation import instant_text
 
-router = APIRouter(prefix="/api/notifications", tags=["notifications"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/notifications", tags=["notifications"])
 
 # JavaScript counts exactly up to here.
 MAX_ID = 2**53 - 1

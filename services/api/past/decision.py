@@ -16,7 +16,8 @@ def decision_object(row: asyncpg.Record | None, known: asyncpg.Record | None) ->
     asked = row["asked"]
     listed = (asked.get("requested") or asked.get("requested_version")) is not None
     criteria = Criteria.model_validate(asked["criteria"])
-    found = summed_up(verdicts(record_of(known["record"]), criteria) if known else [])
+    judged = verdicts(record_of(known["record"]), criteria) if known else []
+    found = summed_up(judged, active=known is None or known["active"])
     return {
         "drive_version": row["data"]["drive_version"],
         "judged_by": row["version"],

@@ -53,6 +53,7 @@ class EligibleThen(Document):
     batch_year: int | None = Field(examples=[2027])
     tenth_percent: TwoPlaces | None
     twelfth_percent: TwoPlaces | None
+    diploma_percent: TwoPlaces | None
     cgpa: TwoPlaces | None
     active_backlogs: Count
     selected: bool
@@ -74,9 +75,13 @@ class Eligibility(Document):
 
 
 class Verdict(Document):
-    """One criterion that the drive set: what it asked for, what was on record, and why that is not enough."""
+    """One criterion that the drive set: what it asked for, what was on record, and why that is not enough.
+
+    ``judged_on``: the field of the record; of ``min_12th`` it is ``diploma_percent`` for a student without a 12th mark.
+    """
 
     criterion: str = Field(examples=["min_cgpa"])
+    judged_on: str = Field(examples=["cgpa"])
     required: Value
     actual: Value
     met: bool

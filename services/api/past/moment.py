@@ -15,7 +15,7 @@ WITHIN_A_MILLISECOND = timedelta(microseconds=999)
 def _instant(given: Any) -> Any:
     """Pydantic alone takes seconds since 1970 too, and days."""
     if not isinstance(given, str) or not RFC_3339.fullmatch(given):
-        raise ValueError("Input should be a moment with its zone (RFC 3339): 2026-11-24T02:39:19Z; + is written %2B")
+        raise ValueError("must be a moment with its zone (RFC 3339), like 2026-11-24T02:39:19Z; write %2B for +")
     return given
 
 
@@ -24,7 +24,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         moment = moment.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("Input should be a moment of the years 1 to 9999") from error
+        raise ValueError("must be a moment of the years 1 to 9999") from error
     return moment if moment.microsecond % 1000 else moment + WITHIN_A_MILLISECOND
 
 

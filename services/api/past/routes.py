@@ -14,7 +14,7 @@ from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.drives import DrivePublished
 from contracts.users import Role
-from services.api.access import ANYONE, allow
+from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.context import Context, Ctx
 from services.api.fields import MAX_INTEGER
 from services.api.past import documents, sql
@@ -24,10 +24,10 @@ from services.api.past.moment import WITHIN_A_MILLISECOND, At
 from services.api.past.view import change_object, criteria_object, evaluation_object, record_of, summed_up, verdicts
 from services.api.presentation import decimal_text, instant_text
 
-router = APIRouter(prefix="/api", tags=["the past"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["the past"])
 
 DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
-MARKS = ("tenth_percent", "twelfth_percent", "cgpa")
+MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
 SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 
@@ -96,7 +96,7 @@ async def explain(
             **_drive(drive_id, moment, drive),
             "student_id": student_id,
             "record_version": found["version"],
-            **summed_up(criteria),
+            **summed_up(criteria, active=found["active"]),
             "decision": decision_object(decision, known),
         }
     )

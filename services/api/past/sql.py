@@ -13,6 +13,7 @@ import asyncpg
 from chassis.database import Connection
 from contracts.drives import Criteria, DriveRevised, ReevaluationRequested
 from contracts.eligibility import EligibilityEvaluated
+from contracts.users import AccountDeactivated, AccountReactivated
 
 LOOKED_AT = 20_000
 
@@ -35,6 +36,13 @@ EXISTS (SELECT FROM selections c
            AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (answered.versions)))
 """
 
+# The account's last change of activity by then, an index scan of event_stream_version.
+WAS_ACTIVE = f"""coalesce((
+           SELECT e.type = '{AccountReactivated.TYPE}' FROM es.event e
+            WHERE e.stream_id = 'user-' || {{student}} AND {{then}}
+              AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
+            ORDER BY e.version DESC LIMIT 1), true)"""  # noqa: S608
+
 # Of the next $11 students; `looked_at` is the last of them, null when there are no more.
 ELIGIBLE = f"""
 WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALIZED (
@@ -47,9 +55,11 @@ WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALI
             WHERE e.stream_id = 'student-' || s.student_id AND e.recorded_at <= $2
             ORDER BY e.version DESC LIMIT 1) e
      CROSS JOIN LATERAL jsonb_to_record(e.record) AS r(roll_number text, branch text, batch_year integer,
-           tenth_percent numeric, twelfth_percent numeric, cgpa numeric, active_backlogs integer)
-     WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.active_backlogs, r.branch, r.batch_year,
-                          $3, $4, $5, $6, $7, $8)
+           tenth_percent numeric, twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
+           active_backlogs integer)
+     WHERE {WAS_ACTIVE.format(student="s.student_id", then="e.recorded_at <= $2")}
+       AND meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs, r.branch,
+                          r.batch_year, $3, $4, $5, $6, $7, $8)
      ORDER BY s.student_id LIMIT $10
 )
 SELECT looked.at AS looked_at, p.*, u.name, u.email, {WAS_SELECTED.format(student="p.student_id")} AS selected
@@ -61,18 +71,21 @@ SELECT looked.at AS looked_at, p.*, u.name, u.email, {WAS_SELECTED.format(studen
 """  # noqa: S608
 
 # The newest record by then, and whether there is any at all.
-RECORD = """
-SELECT (SELECT EXISTS (SELECT FROM es.event WHERE stream_id = 'student-' || $1::integer)) AS known, r.*
+RECORD = f"""
+SELECT (SELECT EXISTS (SELECT FROM es.event WHERE stream_id = 'student-' || $1::integer)) AS known, r.*,
+       {WAS_ACTIVE.format(student="$1::integer", then="e.recorded_at <= $2")} AS active
   FROM (SELECT) AS one
   LEFT JOIN LATERAL (
        SELECT version, data -> 'record' AS record FROM es.event
         WHERE stream_id = 'student-' || $1::integer AND recorded_at <= $2 ORDER BY version DESC LIMIT 1) r ON true
-"""
-RECORD_SEEN = """
-SELECT version, data -> 'record' AS record FROM es.event
+"""  # noqa: S608
+RECORD_SEEN = f"""
+SELECT version, data -> 'record' AS record,
+       {WAS_ACTIVE.format(student="$1::integer", then="pg_visible_in_snapshot(e.xid, $2::text::pg_snapshot)")} AS active
+  FROM es.event
  WHERE stream_id = 'student-' || $1::integer AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
  ORDER BY version DESC LIMIT 1
-"""
+"""  # noqa: S608
 
 # The last evaluation by $2 that judged student $3, with the event whose criteria it applied.
 DECISION = f"""

@@ -10,6 +10,7 @@ from contracts.drives import (
     AttendancePublished,
     Criteria,
     DriveCreated,
+    DriveDeleted,
     DrivePublished,
     DriveRevised,
     EligibilityRequested,
@@ -18,7 +19,7 @@ from contracts.drives import (
 )
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.students import AcademicRecord
-from services.api.eligibility.rules import Record, judged
+from services.api.eligibility.rules import Reason, Record, judged
 from services.api.presentation import decimal_text, instant_text
 
 # What an event of each type tells besides the fields of the posting: name in the answer, path in the data.
@@ -27,6 +28,7 @@ FACTS: dict[str, dict[str, str]] = {
     EligibilityRequested.TYPE: {"posted": "posted"},
     ReevaluationRequested.TYPE: {"students": "students", "import_id": "import_id"},
     AttendancePublished.TYPE: {"registered": "registered", "present": "present", "absent": "absent"},
+    DriveDeleted.TYPE: {"registered": "registered"},
     EligibilityEvaluated.TYPE: {
         "drive_version": "drive_version",
         "students": "students",
@@ -49,6 +51,7 @@ def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
     return [
         {
             "criterion": one.criterion,
+            "judged_on": one.judged_on,
             "required": _value(one.required),
             "actual": _value(one.actual),
             "met": one.reason is None,
@@ -58,9 +61,11 @@ def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
     ]
 
 
-def summed_up(criteria: list[dict[str, Any]]) -> dict[str, Any]:
-    """The verdict that ``verdicts`` come to; each reason once."""
+def summed_up(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[str, Any]:
+    """The verdict that ``verdicts`` come to; each reason once. A deactivated account is the only reason."""
     reasons = list(dict.fromkeys(one["reason"] for one in criteria if one["reason"]))
+    if not active:
+        reasons = [Reason.DEACTIVATED]
     return {"eligible": not reasons, "criteria": criteria, "reasons": reasons}
 
 

@@ -25,6 +25,7 @@ class MyRegistration(Registration):
     min_12th: TwoPlaces | None
     max_backlogs: Count | None
     attendance_published: bool
+    deleted_at: Instant | None = Field(description="when the drive was deleted, if it was; asked for with deleted=true")
 
 
 class RegisteredStudent(Registration):

@@ -13,6 +13,7 @@ from services.api.registrations import sql
 REFUSALS: dict[str, tuple[type[Refused], str]] = {
     "no drive": (NotFound, "Drive not found"),
     "not posted": (Forbidden, "Drive is not posted yet"),
+    "closed": (Forbidden, "Registration for this drive is closed."),
     "not eligible": (Forbidden, "You are not eligible for this drive"),
     "not selected": (Forbidden, "You are not selected for this drive"),
     "registered already": (Refused, "You are already registered for this drive"),

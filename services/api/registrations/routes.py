@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from chassis import notify
@@ -12,13 +12,13 @@ from chassis.event_store import NewId, fresh_ids
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Committed, asking_of, perform
 from services.api.context import Ctx, context_of
 from services.api.presentation import decimal_text, instant_text
 from services.api.registrations import documents, handlers, sql
 
-router = APIRouter(prefix="/api/registrations", tags=["registrations"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/registrations", tags=["registrations"])
 
 DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Student = Annotated[Principal, allow(Role.STUDENT)]
@@ -44,10 +44,21 @@ async def register(drive_id: DriveId, request: Request, who: Student) -> Respons
 
 
 @router.get("/mine", **documents.MINE)
-async def mine(ctx: Ctx, who: Student) -> Response:
-    """The caller's registrations with their drives, newest first."""
-    async with ctx.database.connection() as connection:
+async def mine(
+    ctx: Ctx,
+    who: Student,
+    deleted: Annotated[bool, Query(description="also those for drives that were deleted since")] = False,
+) -> Response:
+    """The caller's registrations with their drives, newest first.
+
+    With ``deleted=true`` those for drives that were deleted since stay in the list, with their ``deleted_at`` and the
+    drive as it was then.
+    """
+    async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         rows = await sql.of_student(connection, who.user_id)
+        if deleted:
+            rows += await sql.of_student_deleted(connection, who.user_id)
+    rows.sort(key=lambda row: (row["registered_at"], row["registration_id"]), reverse=True)
     return json_response([_with_drive(row) for row in rows])
 
 
@@ -64,9 +75,7 @@ async def list_registrations(
     drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD, Role.STAFF)]
 ) -> Response:
     """Everyone registered for the drive, in the order of registering. Empty for an unknown drive."""
-    async with ctx.database.connection() as connection:
-        found = await sql.list_json(connection, drive_id)
-    return Response(found, media_type="application/json")
+    return await ctx.long_lists.array(sql.LIST, drive_id)
 
 
 def _registered(row: asyncpg.Record, drive_id: int, who: Principal) -> dict[str, Any]:
@@ -93,4 +102,5 @@ def _with_drive(row: asyncpg.Record) -> dict[str, Any]:
         "min_12th": decimal_text(row["min_12th"]),
         "max_backlogs": row["max_backlogs"],
         "attendance_published": row["attendance_published"],
+        "deleted_at": instant_text(row["deleted_at"]),
     }

@@ -10,7 +10,7 @@ from chassis.errors import NotFound
 from contracts.message import Event
 from contracts.students import AcademicRecord, StudentEnrolled, StudentRecordRevised
 
-MARKS = ("tenth_percent", "twelfth_percent", "cgpa")
+MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
 TWO_PLACES = Decimal("0.01")
 
 

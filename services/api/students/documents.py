@@ -1,10 +1,10 @@
 """What the routes of students answer."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from services.api.documents import Count, Document, TwoPlaces, documented
+from services.api.documents import NO_ROOM, Count, Document, TwoPlaces, documented
 
 
 class Student(Document):
@@ -19,8 +19,10 @@ class Student(Document):
     batch_year: int | None = Field(examples=[2027])
     tenth_percent: TwoPlaces | None
     twelfth_percent: TwoPlaces | None
+    diploma_percent: TwoPlaces | None
     cgpa: TwoPlaces | None
     active_backlogs: Count
+    active: bool = Field(description="false: the account is deactivated")
 
 
 class RowError(Document):
@@ -31,16 +33,53 @@ class RowError(Document):
     reason: str = Field(examples=["'9,1' is not a number with at most two decimals from 0 to 10"])
 
 
+class ImportedColumn(Document):
+    """What a column of the file is used for. ``used_as`` null: it is not imported, for this ``reason``."""
+
+    header: str = Field(examples=["UG %/CGPA"])
+    used_as: str | None = Field(examples=["cgpa"])
+    reason: str = Field(examples=["recognised by its header"])
+
+
+class FieldChange(Document):
+    from_: Any = Field(alias="from", examples=["8.10"])
+    to: Any = Field(examples=["9.00"])
+
+
+class StudentChange(Document):
+    """What changes for a known student, by field. ``sheet``: the sheet of ``line``, in a file with several."""
+
+    line: Annotated[int, Field(ge=1, examples=[17])]
+    student_id: int = Field(examples=[1001])
+    changes: dict[str, FieldChange]
+    sheet: str | None = None
+
+
 class ImportReport(Document):
-    """``import_id`` null: a dry run. At most 1,000 ``errors`` are listed; ``error_count`` counts them all."""
+    """``import_id`` null: nothing was written. At most 1,000 ``errors`` are listed; ``error_count`` counts them all.
+
+    Of the valid rows, ``new`` are about students who are not known yet, ``changed`` differ from what is on record and
+    ``unchanged`` do not; the first hundred ``changes`` are shown. ``imported`` students were enrolled and ``updated``
+    changed: none in a dry run. ``mode`` ``insert``: every student must be new.
+
+    ``warnings``: what is valid and yet unlikely, and what was left out, in sentences.
+    """
 
     import_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})] | None
     dry_run: bool
+    mode: Literal["insert", "upsert"]
     rows: Count
     valid: Count
+    new: Count
+    changed: Count
+    unchanged: Count
     imported: Count
+    updated: Count
+    changes: list[StudentChange]
     error_count: Count
     errors: list[RowError]
+    columns: list[ImportedColumn]
+    warnings: list[str]
 
 
 TAKEN = "There is a student with the roll number 21CS042 already."
@@ -50,30 +89,48 @@ ENROL = documented(Student, {409: TAKEN}, says="The student.", status_code=201)
 LIST = documented(list[Student], says="A page of students, by id.")
 REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, says="The record as it stands.")
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "mapping": {
+        "type": "string",
+        "description": 'JSON: {"our column": "their header"}; null for a column that the file lacks',
+    },
+    "header_row": {"type": "integer", "minimum": 1, "description": "the line of the header, if it is not found"},
+    "sheet": {"type": "string", "description": "the sheet to read, if not every visible one"},
+    "mode": {
+        "type": "string",
+        "enum": ["insert", "upsert"],
+        "default": "insert",
+        "description": "insert: every student must be new; upsert: known students are updated",
+    },
+}
 FILE: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
     "additionalProperties": False,
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "CSV (UTF-8) or XLSX"},
-        "mapping": {"type": "string", "description": 'JSON: {"our column": "their header"}'},
+        "file": {"type": "string", "format": "binary", "description": "CSV (UTF-8), XLSX, XLS or ODS"},
+        **OPTIONS,
     },
 }
 IMPORT = documented(
     ImportReport,
     {
-        409: "A student of this file was enrolled while it was being imported. Nothing was changed.",
+        409: "A student of this file was enrolled or corrected while it was being imported. Nothing was changed.",
         415: "Send the file as a form (multipart/form-data), or its bytes as text/csv.",
         422: UNUSABLE,
+        **NO_ROOM,
     },
     says="What is in the file, and what was done with it.",
     openapi_extra={
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in OPTIONS.items()
+        ],
         "requestBody": {
             "required": True,
             "content": {
                 "multipart/form-data": {"schema": FILE, "encoding": {"file": {"contentType": "text/csv"}}},
                 "text/csv": {"schema": {"type": "string"}},
             },
-        }
+        },
     },
 )

@@ -1,22 +1,27 @@
 """What comes in about one student, checked."""
 
+import unicodedata
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from chassis.errors import Invalid
 from contracts.students import AcademicRecord
-from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent
-from services.api.users.routes import Password
+from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent, RequestBody
+from services.api.users.decider import DETAILS
+from services.api.users.fields import Password
 
-Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["ravi@college.edu"])]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
-RollNumber = Annotated[str, Field(min_length=1, max_length=64, pattern=NOT_BLANK)]
-Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK)]
-Department = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
+# The same text in one Unicode form, as an import stores it.
+COMPOSED = AfterValidator(partial(unicodedata.normalize, "NFC"))
+Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["ravi@college.edu"]), COMPOSED]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK), COMPOSED]
+RollNumber = Annotated[str, Field(min_length=1, max_length=64, pattern=NOT_BLANK), COMPOSED]
+Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK), COMPOSED]
+Department = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK), COMPOSED]
 
 
-class NewStudent(BaseModel):
+class NewStudent(RequestBody):
     """A student without a password cannot sign in until he is given one."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -28,6 +33,7 @@ class NewStudent(BaseModel):
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
     twelfth_percent: Percent | None = None
+    diploma_percent: Percent | None = None
     cgpa: Cgpa | None = None
     active_backlogs: Backlogs = 0
     department: Department | None = None
@@ -37,23 +43,31 @@ class NewStudent(BaseModel):
         return AcademicRecord.model_validate(self.model_dump())
 
 
-class RevisedRecord(BaseModel):
-    """Only what is sent changes; null takes a mark, branch or year off the record."""
+class RevisedRecord(RequestBody):
+    """Only what is sent changes; null takes a mark, branch, year or department off the record.
 
-    model_config = ConfigDict(str_strip_whitespace=True, extra="forbid", json_schema_extra={"minProperties": 1})
+    A head corrects all of it, a coordinator the record: everything but ``name``, ``email`` and ``department``.
+    """
+
+    model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
 
     # Made, not declared: what is not sent has no default that anybody should read of.
+    name: Name = Field(default_factory=str, examples=["Ravi Iyer"])
+    email: Email = Field(default_factory=str)
+    department: Department | None = None
     roll_number: RollNumber = Field(default_factory=str, examples=["21CS042"])
     branch: Branch | None = None
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
     twelfth_percent: Percent | None = None
+    diploma_percent: Percent | None = None
     cgpa: Cgpa | None = None
     active_backlogs: Backlogs = Field(default_factory=int)
 
-    def changes(self) -> dict[str, Any]:
-        """Raises ``Invalid`` when nothing is sent."""
+    def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what is new in the record, and in the details. Raises ``Invalid`` when nothing is sent."""
         found = self.model_dump(exclude_unset=True)
         if not found:
             raise Invalid("Nothing to change: name at least one field of the record.")
-        return found
+        details = {name: found.pop(name) for name in DETAILS if name in found}
+        return found, details

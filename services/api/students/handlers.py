@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 
@@ -13,7 +14,12 @@ from chassis.event_store import Cause, NewId
 from contracts.students import StudentEnrolled, StudentRange, StudentRecordRevised
 from services.api.students import reevaluation
 from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold
+from services.api.users import handlers as accounts
 from services.api.users import sql as users
+from services.api.users.decider import ReviseUser
+
+# Event ids of the record come first, those of the details after them.
+DETAILS_AFTER = 10
 
 
 async def enrol(
@@ -30,11 +36,25 @@ async def enrol(
         await users.put_password(connection, command.student_id, password_hash)
 
 
-async def revise(connection: Connection, command: ReviseRecord, cause: Cause, new_id: NewId) -> None:
-    """Raises ``NotFound``, ``Refused`` when the roll number is taken, ``Conflict`` when somebody else was faster."""
+async def revise(
+    connection: Connection,
+    command: ReviseRecord,
+    cause: Cause,
+    new_id: NewId,
+    *,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Correct the record, and ``details`` of the account.
+
+    Raises ``NotFound``, ``Refused`` when roll number or e-mail address are taken, ``Conflict`` when somebody else was
+    faster.
+    """
     stream = f"student-{command.student_id}"
     student = fold(recorded.event for recorded in await event_store.read(connection, stream))
     events = decide(student, command)
+    if details:
+        revised = ReviseUser(by=cause.actor_id or 0, details=details)
+        await accounts.revise(connection, command.student_id, revised, None, cause, lambda n: new_id(n + DETAILS_AFTER))
     if not events:
         return
     with _unique(roll_number=command.changes.get("roll_number", "")):
@@ -55,8 +75,10 @@ def _unique(*, roll_number: str, email: str = "") -> Iterator[None]:
     try:
         yield
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "users_email_unique":
+        if error.constraint_name == "users_identity_unique":
             raise Refused(f"There is a user with the e-mail address {email} already.") from error
-        if error.constraint_name == "students_roll_number_unique":
-            raise Refused(f"There is a student with the roll number {roll_number} already.") from error
+        if error.constraint_name == "students_roll_number_identity":
+            raise Refused(
+                f"There is a student with the roll number {roll_number} already (upper and lower case are the same)."
+            ) from error
         raise

@@ -1,5 +1,15 @@
 """What is wrong with the rows of a file, as SQL over ``import_row``: sets, not loops."""
 
+from enum import StrEnum
+
+
+class ImportMode(StrEnum):
+    """``insert``: every row is a new student. ``upsert``: known students are updated, the others are new."""
+
+    INSERT = "insert"
+    UPSERT = "upsert"
+
+
 # Trailing zeros are how some programs write 7.5 and 2026.
 MARK = r"^[0-9]{1,3}(\.[0-9]{1,2}0*)?$"
 WHOLE = r"^[0-9]{1,4}(\.0*)?$"
@@ -14,8 +24,9 @@ def _text(column: str, at_most: int) -> Check:
     return column, f"length({column}) > {at_most}", f"'is longer than {at_most} characters'"
 
 
-def _missing(column: str) -> Check:
-    return column, f"{column} IS NULL", "'is missing'"
+def _missing(column: str, mode: ImportMode) -> Check:
+    only_new = "" if mode is ImportMode.INSERT else " AND m.line IS NULL"
+    return column, f"{column} IS NULL{only_new}", "'is missing'"
 
 
 def _number(column: str, pattern: str, least: int, most: int, kind: str) -> Check:
@@ -33,70 +44,115 @@ def _number(column: str, pattern: str, least: int, most: int, kind: str) -> Chec
 A_MARK = "a number with at most two decimals"
 A_WHOLE = "a whole number"
 
-CHECKS: tuple[Check, ...] = (
-    _missing("name"),
-    _text("name", 200),
-    _missing("email"),
-    _text("email", 320),
-    ("email", f"email !~ '{EMAIL}'", f"quote_literal(left(email, {SHOWN_CHARACTERS})) || ' is not an e-mail address'"),
-    _missing("roll_number"),
-    _text("roll_number", 64),
-    _text("branch", 100),
-    _text("department", 200),
-    _number("batch_year", WHOLE, 1900, 2200, A_WHOLE),
-    _number("tenth_percent", MARK, 0, 100, A_MARK),
-    _number("twelfth_percent", MARK, 0, 100, A_MARK),
-    _number("cgpa", MARK, 0, 10, A_MARK),
-    _number("active_backlogs", WHOLE, 0, 1000, A_WHOLE),
-)
 
-# Nearly every row is right, so one look over all columns comes first and only the wrong rows are taken apart.
-WRONG_ROW = "(" + " OR ".join(wrong for _, wrong, _ in CHECKS) + ") IS TRUE"
-WRONG_CELLS = ",\n           ".join(f"('{column}', ({wrong}) IS TRUE, {say})" for column, wrong, say in CHECKS)
+def _checks(mode: ImportMode) -> tuple[Check, ...]:
+    say_address = f"quote_literal(left(email, {SHOWN_CHARACTERS})) || ' is not an e-mail address'"
+    return (
+        _missing("name", mode),
+        _text("name", 200),
+        _missing("email", mode),
+        _text("email", 320),
+        ("email", f"email !~ '{EMAIL}'", say_address),
+        _missing("roll_number", mode),
+        _text("roll_number", 64),
+        _text("branch", 100),
+        _text("department", 200),
+        _number("batch_year", WHOLE, 1900, 2200, A_WHOLE),
+        _number("tenth_percent", MARK, 0, 100, A_MARK),
+        _number("twelfth_percent", MARK, 0, 100, A_MARK),
+        _number("diploma_percent", MARK, 0, 100, A_MARK),
+        _number("cgpa", MARK, 0, 10, A_MARK),
+        _number("active_backlogs", WHOLE, 0, 1000, A_WHOLE),
+    )
+
+
+def _wrong_cells(mode: ImportMode) -> str:
+    """Return a query for each wrong cell. Nearly every row is right: only those that are not are taken apart."""
+    checks = _checks(mode)
+    any_wrong = " OR ".join(wrong for _, wrong, _ in checks)
+    cells = ",\n           ".join(f"('{column}', ({wrong}) IS TRUE, {say})" for column, wrong, say in checks)
+    return f"""
+    SELECT r.line, c."column", c.reason
+      FROM import_row r LEFT JOIN import_match m USING (line), LATERAL (VALUES
+           {cells}
+      ) AS c ("column", wrong, reason)
+     WHERE r.fault IS NULL AND ({any_wrong}) IS TRUE AND c.wrong"""  # noqa: S608
 
 
 def _twice(column: str) -> str:
+    """Rows whose ``column`` an earlier row of the file has, whatever its case, outer spaces or Unicode form."""
     return f"""
     SELECT r.line, '{column}', 'is the same as in line ' || t.first
       FROM import_row r JOIN (
-           SELECT {column}, min(line) AS first FROM import_row GROUP BY 1 HAVING count({column}) > 1
-      ) t USING ({column}) WHERE r.line > t.first"""  # noqa: S608
+           SELECT identity_key({column}) AS key, min(line) AS first FROM import_row
+            WHERE {column} IS NOT NULL GROUP BY 1 HAVING count(*) > 1
+      ) t ON t.key = identity_key(r.{column}) WHERE r.line > t.first"""  # noqa: S608
 
 
-def _taken(column: str, table: str) -> str:
+ON_RECORD = """
+    SELECT line, 'roll_number', 'is on record already' FROM import_match WHERE by_roll IS NOT NULL
+    UNION ALL
+    SELECT line, 'email', 'is on record already' FROM import_match WHERE by_email IS NOT NULL"""
+
+# Which student a row is about must be certain. The last part: rows that name one student in two different ways.
+UNCERTAIN = """
+    SELECT line, 'email', CASE
+               WHEN is_student THEN
+                    format('belongs to student %s, but the roll number to student %s', by_email, by_roll)
+               ELSE 'belongs to an account that is not a student''s'
+           END
+      FROM import_match WHERE NOT is_student OR by_roll <> by_email
+    UNION ALL
+    SELECT r.line, 'roll_number', 'is the same student as in line ' || f.line
+      FROM (SELECT line, student_id, min(line) OVER (PARTITION BY student_id) AS first FROM import_known) k
+      JOIN import_row r ON r.line = k.line
+      JOIN import_row f ON f.line = k.first
+     WHERE k.line > k.first AND identity_key(r.roll_number) IS DISTINCT FROM identity_key(f.roll_number)
+       AND identity_key(r.email) IS DISTINCT FROM identity_key(f.email)"""
+
+
+def _judge(mode: ImportMode) -> str:
     return f"""
-    SELECT r.line, '{column}', 'is on record already' FROM import_row r JOIN {table} o USING ({column})"""  # noqa: S608
-
-
-# One row: how many rows, how many of them wrong, how many errors, and the first $1 errors as JSON.
-JUDGE = f"""
 WITH found (line, "column", reason) AS MATERIALIZED (
     SELECT line, fault_column, fault FROM import_row WHERE fault IS NOT NULL
-    UNION ALL
-    SELECT r.line, c."column", c.reason
-      FROM import_row r, LATERAL (VALUES
-           {WRONG_CELLS}
-      ) AS c ("column", wrong, reason)
-     WHERE r.fault IS NULL AND {WRONG_ROW} AND c.wrong
+    UNION ALL {_wrong_cells(mode)}
     UNION ALL {_twice("roll_number")}
     UNION ALL {_twice("email")}
-    UNION ALL {_taken("roll_number", "students")}
-    UNION ALL {_taken("email", "users")}
+    UNION ALL {ON_RECORD if mode is ImportMode.INSERT else UNCERTAIN}
+), known AS MATERIALIZED (
+    SELECT * FROM import_known k WHERE NOT EXISTS (SELECT FROM found f WHERE f.line = k.line)
 )
 SELECT (SELECT count(*) FROM import_row) AS rows,
-       count(DISTINCT line) AS wrong_rows,
-       count(*) AS error_count,
+       (SELECT count(DISTINCT line) FROM found) AS wrong_rows,
+       (SELECT count(*) FROM found) AS error_count,
        (SELECT coalesce(jsonb_agg(f), '[]')
-          FROM (SELECT * FROM found ORDER BY line, "column", reason LIMIT $1) f) AS errors
-  FROM found
+          FROM (SELECT * FROM found ORDER BY line, "column", reason LIMIT $1) f) AS errors,
+       count(*) FILTER (WHERE changed <> '{{}}') AS changed,
+       count(*) FILTER (WHERE changed = '{{}}') AS unchanged,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('line', line, 'student_id', student_id, 'changes', (
+                   SELECT jsonb_object_agg(field, jsonb_build_object('from', before -> field, 'to', after -> field))
+                     FROM unnest(c.changed) AS field)) ORDER BY line), '[]')
+          FROM (SELECT * FROM known WHERE changed <> '{{}}' ORDER BY line LIMIT $2) c) AS changes
+  FROM known
 """  # noqa: S608
 
-# The record of StudentEnrolled, exactly as the event's class writes it; a mark with the two places of its column.
-RECORD = """jsonb_build_object(
-               'roll_number', roll_number, 'branch', branch, 'batch_year', batch_year::numeric::integer,
-               'tenth_percent', tenth_percent::numeric(5, 2)::text,
-               'twelfth_percent', twelfth_percent::numeric(5, 2)::text,
-               'cgpa', cgpa::numeric(4, 2)::text,
-               'active_backlogs', coalesce(active_backlogs::numeric::integer, 0))"""
-ENROLLED = f"""jsonb_build_object(
-               'student_id', student_id, 'name', name, 'email', email, 'department', department, 'record', {RECORD})"""
+
+# One row: how many rows, how many of them wrong, how many errors, the first $1 errors as JSON; how many known students
+# change and how many do not, and the first $2 changes as JSON.
+JUDGE = {mode: _judge(mode) for mode in ImportMode}
+
+# A whole number may end in .0 in a file.
+WHOLE_NUMBERS = {
+    "batch_year": "batch_year::numeric::integer",
+    "active_backlogs": "coalesce(active_backlogs::numeric::integer, 0)",
+}
+# StudentEnrolled exactly as the event's class writes it; a mark with the two places of its column. jsonb_object takes
+# texts, and costs two thirds of jsonb_build_object, which looks up the type of every value of every row.
+RECORD = f"""jsonb_object(
+               '{{roll_number,branch,tenth_percent,twelfth_percent,diploma_percent,cgpa}}',
+               ARRAY[roll_number, branch, tenth_percent::numeric(5, 2)::text, twelfth_percent::numeric(5, 2)::text,
+                     diploma_percent::numeric(5, 2)::text, cgpa::numeric(4, 2)::text])
+           || jsonb_build_object('batch_year', {WHOLE_NUMBERS["batch_year"]},
+                                 'active_backlogs', {WHOLE_NUMBERS["active_backlogs"]})"""
+ENROLLED = f"""jsonb_object('{{name,email,department}}', ARRAY[name, email, department])
+           || jsonb_build_object('student_id', student_id, 'record', {RECORD})"""

@@ -1,11 +1,10 @@
-"""An import of many students: staged and judged as a set, then enrolled all or none."""
+"""An import of many students: staged and judged as a set, then written all or none."""
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,85 +17,138 @@ from chassis.database import Connection
 from chassis.errors import Invalid, Refused
 from chassis.event_store import Cause, NewId
 from contracts.students import StudentRange, StudentsImported
-from services.api.students import import_sql, reevaluation
+from services.api.students import import_sql, import_updates, reevaluation
+from services.api.students.import_checks import ImportMode
+from services.api.students.import_files.staged_file import StagedFile, UploadedFile
 from services.api.students.import_sql import Judged
-from services.api.students.student_file import StudentFile, copy_chunks
 
 LISTED_ERRORS = 1_000
+SHOWN_CHANGES = 100
 ROWS_AT_ONCE = 10_000
 
-# Files are read one chunk at a time, whoever's it is: two imports share a core and leave the other to everything else.
-_threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="import")
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """``import_id`` ``None``: nothing changed, so nothing was recorded. ``enrolled`` are new, ``updated`` known."""
+
+    import_id: UUID | None
+    enrolled: int
+    updated: int
 
 
 @asynccontextmanager
-async def staged(connection: Connection, file: StudentFile) -> AsyncIterator[Judged]:
+async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> AsyncIterator[Judged]:
     """The file's rows in ``import_row``, for as long as the block lasts, and what is wrong with them.
 
     No transaction is open while the file is read. Raises ``Invalid`` when the file as a whole cannot be used.
     """
     await import_sql.create_staging(connection)
     try:
-        async with aclosing(_read_ahead(copy_chunks(file))) as chunks:
+        async with aclosing(file.chunks()) as chunks:
             async for chunk in chunks:
                 await import_sql.copy(connection, chunk)
         await import_sql.finish_staging(connection)
-        yield await import_sql.judge(connection, listed=LISTED_ERRORS)
+        judged = await import_sql.judge(connection, mode, listed=LISTED_ERRORS, shown=SHOWN_CHANGES)
+        yield replace(judged, errors=file.located(judged.errors), changes=file.located_changes(judged.changes))
     finally:
         # A lost connection has taken the table with it, and must not hide why it was lost.
         if not connection.is_closed():
             await import_sql.drop_staging(connection)
 
 
-async def enrol_staged(connection: Connection, judged: Judged, cause: Cause, new_id: NewId) -> dict[str, Any]:
-    """Enrol every staged row, in the caller's transaction; the report.
+async def write_staged(
+    connection: Connection, file: StagedFile, judged: Judged, cause: Cause, new_id: NewId
+) -> dict[str, Any]:
+    """Enrol or update the student of every staged row, in the caller's transaction; the report.
 
-    Raises ``Invalid`` when a row is wrong, ``Refused`` when somebody enrolled one of them in the meantime.
+    Raises ``Invalid`` when a row is wrong, ``Refused`` when one of the students was enrolled or corrected in the
+    meantime.
     """
     if judged.error_count:
         raise Invalid(_what_is_wrong(judged), errors=judged.errors)
+    if not judged.new + judged.changed:
+        return report(file, judged, Written(None, 0, 0))
     import_id, event_id = uuid7(), new_id(0)
-    metadata = orjson.dumps(replace(cause, causation_id=event_id).metadata()).decode()
+    caused = replace(cause, causation_id=event_id)
+    metadata = orjson.dumps(caused.metadata()).decode()
     await import_sql.take_time(connection)
-    digest, line = 0, 0
-    ids: list[int] = []
+    revised = import_updates.Revised(0, 0)
+    newcomers, digest = None, 0
     try:
-        while done := await import_sql.enrol(connection, after_line=line, limit=ROWS_AT_ONCE, metadata=metadata):
-            digest, line = digest ^ done.digest, done.line
-            ids += [done.first_id, done.last_id]
+        if judged.mode is ImportMode.UPSERT:
+            revised = await _revise(connection, file, metadata)
+        if judged.new:
+            newcomers, digest = await _enrol(connection, metadata)
     except asyncpg.UniqueViolationError as error:
         raise Refused(
             "A student of this file was enrolled while it was being imported. Nothing was changed; "
             "import it again to see which."
         ) from error
-    event = StudentsImported(import_id=import_id, count=judged.rows, digest=str(digest))
+    event = StudentsImported(
+        import_id=import_id,
+        count=judged.new + revised.count,
+        digest=str(digest ^ revised.digest),
+        revised=revised.count,
+    )
     await event_store.append(
         connection, f"import-{import_id}", [event], cause, expected_version=0, new_id=lambda _: event_id
     )
-    newcomers = StudentRange(first=min(ids), last=max(ids))
-    await reevaluation.ask_for_newcomers(connection, newcomers, replace(cause, causation_id=event_id), import_id)
-    return report(judged, import_id)
+    await reevaluation.ask_for_import(
+        connection, newcomers, caused, import_id, known_too=judged.mode is ImportMode.UPSERT
+    )
+    return report(file, judged, Written(import_id, judged.new, revised.count))
 
 
-def report(judged: Judged, import_id: UUID | None = None) -> dict[str, Any]:
-    """``import_id``: of an import that was done; ``None``: of a dry run."""
+async def _revise(connection: Connection, file: StagedFile, metadata: str) -> import_updates.Revised:
+    """Raises ``Refused`` when a student was corrected since the file was judged."""
+    line = await import_updates.lock(connection)
+    if line is not None:
+        raise Refused(
+            f"The student of line {file.line_text(line)} was corrected while the file was being imported. "
+            "Nothing was changed; import it again to see what it changes now."
+        )
+    await import_updates.forget_known_rows(connection)
+    return await import_updates.revise(connection, batch_size=ROWS_AT_ONCE, metadata=metadata)
+
+
+async def _enrol(connection: Connection, metadata: str) -> tuple[StudentRange, int]:
+    """The range of the new students' ids, and the digest of them."""
+    digest, line = 0, 0
+    ids: list[int] = []
+    while done := await import_sql.enrol(connection, after_line=line, limit=ROWS_AT_ONCE, metadata=metadata):
+        digest, line = digest ^ done.digest, done.line
+        ids += [done.first_id, done.last_id]
+    return StudentRange(first=min(ids), last=max(ids)), digest
+
+
+def report(file: StagedFile, judged: Judged, written: Written | None = None) -> dict[str, Any]:
+    """``written``: what an import has done; ``None``: a dry run."""
+    import_id = written.import_id if written else None
     return {
         "import_id": str(import_id) if import_id else None,
-        "dry_run": import_id is None,
+        "dry_run": written is None,
+        "mode": judged.mode,
         "rows": judged.rows,
         "valid": judged.rows - judged.wrong_rows,
-        "imported": judged.rows if import_id else 0,
+        "new": judged.new,
+        "changed": judged.changed,
+        "unchanged": judged.unchanged,
+        "imported": written.enrolled if written else 0,
+        "updated": written.updated if written else 0,
+        "changes": judged.changes,
         "error_count": judged.error_count,
         "errors": judged.errors,
+        "columns": file.columns,
+        "warnings": file.warnings,
     }
 
 
-async def digest_of(file: StudentFile) -> str:
-    """SHA-256 of the file's bytes."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _sha256, file)
+async def digest_of(file: UploadedFile) -> str:
+    """Return the SHA-256 of the file's bytes."""
+    return await asyncio.to_thread(_sha256, file)
 
 
-def _sha256(file: StudentFile) -> str:
+def _sha256(file: UploadedFile) -> str:
     file.content.seek(0)
     return hashlib.file_digest(file.content, "sha256").hexdigest()  # type: ignore[arg-type]
 
@@ -108,17 +160,3 @@ def _what_is_wrong(judged: Judged) -> str:
         f"{judged.wrong_rows:,} of {judged.rows:,} rows cannot be imported, so nothing was changed. "
         f"The first is line {first['line']}: {what}."
     )
-
-
-async def _read_ahead(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
-    """``chunks``, each made in a thread while the one before it is used."""
-    loop = asyncio.get_running_loop()
-    coming = loop.run_in_executor(_threads, next, chunks, None)
-    try:
-        while (chunk := await asyncio.shield(coming)) is not None:
-            coming = loop.run_in_executor(_threads, next, chunks, None)
-            yield chunk
-    finally:
-        await asyncio.wait([coming])  # the thread must be done with the file before it is closed
-        coming.exception()
-        chunks.close()

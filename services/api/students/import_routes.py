@@ -1,31 +1,37 @@
 """A file of students over HTTP."""
 
-import json
-import tempfile
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
 
 from chassis.database import Connection
-from chassis.errors import Invalid
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.students import documents, import_handlers
-from services.api.students.student_file import StudentFile
+from services.api.students.import_files.staged_file import open_students
+from services.api.students.import_form import ImportRequest, QueryOptions, import_request
 
-router = APIRouter()
+router = APIRouter(route_class=AccessFirstRoute)
 
-IN_MEMORY_BYTES = 1024 * 1024
-RAW_TYPES = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+# Nobody receives it; metrics and logs do (the status that nginx uses).
+CLIENT_CLOSED_REQUEST = 499
+
+
+def limited(max_body_size: int) -> APIRouter:
+    """The route with the limit that the settings name."""
+    outer = APIRouter(prefix="/api/students", tags=["students"], max_body_size=max_body_size)
+    outer.include_router(router)
+    return outer
 
 
 @router.post("/import", **documents.IMPORT)
@@ -34,55 +40,63 @@ async def import_students(
     ctx: Ctx,
     ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
-    dry_run: Annotated[bool, Query(description="only say what is wrong; on unless turned off")] = True,
+    query: QueryOptions,
+    dry_run: Annotated[bool, Query(description="only report what is wrong; on unless turned off")] = True,
 ) -> Response:
-    """Enrol every student of a CSV or XLSX file, or none.
+    """Enrol every student of a CSV, XLSX, XLS or ODS file, or none; with ``mode=upsert`` also update known students.
 
-    ``{import_id, dry_run, rows, valid, imported, error_count, errors: [{line, column, reason}]}``, at most 1,000
-    errors listed. A dry run writes nothing. 422 when the file cannot be used, and without ``dry_run`` when one of its
-    rows is wrong: then with the same list.
+    At most 1,000 errors are listed, and 100 changes. A dry run writes nothing. 422 when the file cannot be used, and
+    without ``dry_run`` when one of its rows is wrong: then with the same list. A client that goes away ends the reading
+    of its file.
     """
+    try:
+        async with import_request(request, query) as asked, _while_connected(request):
+            return await _imported(asked, ctx, ask, who, dry_run=dry_run)
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *, dry_run: bool) -> Response:
+    # The file's process has reported its columns before a connection is taken: a file that is hard to read holds none.
     async with (
-        _uploaded(request) as file,
+        open_students(asked.file) as file,
         ctx.database.connection() as connection,
-        import_handlers.staged(connection, file) as judged,
+        import_handlers.staged(connection, file, asked.mode) as judged,
     ):
         if dry_run:
-            return json_response(import_handlers.report(judged))
+            return json_response(import_handlers.report(file, judged))
 
         async def work(transaction: Connection, new_id: NewId) -> Committed:
-            return Committed(await import_handlers.enrol_staged(transaction, judged, ask.cause(who), new_id))
+            return Committed(await import_handlers.write_staged(transaction, file, judged, ask.cause(who), new_id))
 
-        asked = {"file": await import_handlers.digest_of(file), "mapping": file.mapping}
-        return await perform(ctx, who, ask, asked, work, connection=connection)
+        options = asked.file.options
+        fingerprint = {
+            "file": await import_handlers.digest_of(asked.file), "mapping": options.mapping,
+            "header_row": options.header_row, "sheet": options.sheet, "mode": asked.mode,
+        }  # fmt: skip
+        return await perform(ctx, who, ask, fingerprint, work, connection=connection)
 
 
 @asynccontextmanager
-async def _uploaded(request: Request) -> AsyncIterator[StudentFile]:
-    """The file of the request, on disk once it is large. Raises ``Invalid`` when there is none."""
-    type_ = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if type_ == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=1, max_part_size=IN_MEMORY_BYTES) as form:
-            upload = form.get("file")
-            if not isinstance(upload, UploadFile):
-                raise Invalid("Send the file as the form field 'file'.")
-            yield StudentFile(upload.file, upload.filename or "", _mapping(form.get("mapping")))
-    elif type_ in RAW_TYPES:
-        with tempfile.TemporaryFile() as content:
-            async for part in request.stream():
-                content.write(part)
-            yield StudentFile(content, "", {})
-    else:
-        raise Invalid("Send the file as a form (multipart/form-data), or its bytes as text/csv.", status=415)
+async def _while_connected(request: Request) -> AsyncIterator[None]:
+    """Cancel the block when the client goes away. The body must have been read. Raises ``ClientDisconnect`` then."""
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
 
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
 
-def _mapping(text: object) -> dict[str, str]:
-    if not text:
-        return {}
+    watcher = asyncio.create_task(watch())
     try:
-        found = json.loads(str(text))
-    except ValueError as error:
-        raise Invalid("mapping is not valid JSON.") from error
-    if not isinstance(found, dict) or not all(isinstance(header, str) for header in found.values()):
-        raise Invalid('mapping must be a JSON object: {"our column": "their header"}.')
-    return found
+        yield
+    except asyncio.CancelledError:
+        if gone and task.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watcher.cancel()

@@ -7,10 +7,14 @@ moment, so a range may hold students whom this change did not touch.
 
 Plans (EXPLAIN ANALYZE, 1,000 posted drives with 50 sets of criteria, 100,000 students, 2 busy cores): REVISED is one
 scan of ``drives``, 0.5 ms; the whole revision 8 ms when 20 drives are concerned, 0.2 s when all 1,000 are.
-UNCONCERNED tries each set of criteria once and stops at the first student who meets it: the whole of NEWCOMERS is 0.2 s
-when all drives are concerned, 2.2 s when none is.
+UNCONCERNED tries each set of criteria once and stops at the first student who meets it: asking for newcomers takes
+0.2 s when all drives are concerned, 2.2 s when none is. UNCONCERNED_BY_CHANGES does the same for students whom an
+import updates, so an import costs as many tries as there are sets of criteria, not as there are drives.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -26,27 +30,39 @@ from services.api.eligibility.rules import Record
 
 KIND = KIND_OF[ReevaluationRequested.TYPE]
 
-STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.active_backlogs, s.branch, s.batch_year"
+STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch, s.batch_year"
 CRITERIA = "d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years"
 
-# $1 to $5: topic, lane, the event's data but for its drive, metadata, job. In the order of the ids.
+# $1 to $5: topic, lane, the event's data but for its drive and students, metadata, job. In the order of the ids.
 ASK = """
 WITH asked AS MATERIALIZED (
     SELECT jsonb_agg(jsonb_build_object(
                'stream', 'drive-' || a.drive_id, 'id', uuidv7(), 'type', '{type}',
-               'data', $3::jsonb || jsonb_build_object('drive_id', a.drive_id),
+               'data', $3::jsonb || jsonb_build_object('drive_id', a.drive_id, 'students', a.students),
                'metadata', $4::jsonb, 'job', $5::jsonb) ORDER BY a.drive_id) AS events
       FROM ({affected}) AS a
 )
 SELECT es.append_each($1, $2, events) FROM asked WHERE events IS NOT NULL
 """
 
-# $6: the student; $7 to $12: his marks before.
+# $6: the student; $7 to $13: the marks before, in the order of STUDENT.
 REVISED = f"""
-    SELECT d.drive_id FROM drives d JOIN students s ON s.student_id = $6
-     WHERE d.status = 'posted'
+    SELECT d.drive_id, jsonb_build_object('first', s.student_id, 'last', s.student_id) AS students
+      FROM drives d JOIN students s ON s.student_id = $6
+     WHERE d.status = 'posted' AND s.active
        AND meets_criteria({STUDENT}, {CRITERIA})
-           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::integer, $11::text, $12::integer, {CRITERIA})
+           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, $12::text, $13::integer,
+                             {CRITERIA})
+       AND (d.list_version IS NULL OR EXISTS (
+            SELECT FROM requested_selection r
+             WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
+"""  # noqa: S608
+
+# $6: the student; $7: whether the account was active before.
+ACTIVITY = f"""
+    SELECT d.drive_id, jsonb_build_object('first', s.student_id, 'last', s.student_id) AS students
+      FROM drives d JOIN students s ON s.student_id = $6
+     WHERE d.status = 'posted' AND s.active <> $7 AND meets_criteria({STUDENT}, {CRITERIA})
        AND (d.list_version IS NULL OR EXISTS (
             SELECT FROM requested_selection r
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
@@ -60,36 +76,127 @@ SELECT array_agg(d.drive_id) AS ids, array_agg(d.version) AS versions FROM drive
 HAVING NOT EXISTS (SELECT FROM students s
                     WHERE s.student_id BETWEEN $1 AND $2 AND meets_criteria({STUDENT}, {CRITERIA}))
 """  # noqa: S608
-# $6 and $7: what UNCONCERNED found. No list has newcomers on it.
-NEWCOMERS = """
-    SELECT d.drive_id FROM drives d
+# The marks of known students before and after an import (import_updates), of those whom it changes.
+MARKS = """
+SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth_percent AS was_twelfth,
+       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs, b.branch AS was_branch,
+       b.batch_year AS was_batch_year, a.*
+  FROM import_known k,
+       jsonb_to_record(k.before) AS b (cgpa numeric, tenth_percent numeric, twelfth_percent numeric,
+           diploma_percent numeric, active_backlogs integer, branch text, batch_year integer),
+       jsonb_to_record(k.after) AS a (cgpa numeric, tenth_percent numeric, twelfth_percent numeric,
+           diploma_percent numeric, active_backlogs integer, branch text, batch_year integer)
+ WHERE k.changed && $1::text[]
+"""
+VERDICT_CHANGES = f"""
+meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch, s.was_batch_year,
+               {CRITERIA}) <> meets_criteria({STUDENT}, {CRITERIA})
+"""
+# As UNCONCERNED, of the students whose marks the import changes; `first` and `last` are theirs. A drive that has
+# selected by a list stands alone: its list is another than those of other drives.
+UNCONCERNED_BY_CHANGES = f"""
+WITH marks AS MATERIALIZED ({MARKS}), unconcerned AS (
+    SELECT array_agg(d.drive_id) AS ids, array_agg(d.version) AS versions FROM drives d
      WHERE d.status = 'posted' AND d.list_version IS NULL
-       AND NOT EXISTS (SELECT FROM unnest($6::integer[], $7::bigint[]) AS u (drive_id, version)
-                        WHERE u.drive_id = d.drive_id AND u.version = d.version)
+     GROUP BY {CRITERIA}
+    HAVING NOT EXISTS (SELECT FROM marks s WHERE {VERDICT_CHANGES})
+    UNION ALL
+    SELECT ARRAY[d.drive_id], ARRAY[d.version] FROM drives d
+     WHERE d.status = 'posted' AND d.list_version IS NOT NULL AND NOT EXISTS (
+           SELECT FROM marks s JOIN requested_selection r USING (student_id)
+            WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND {VERDICT_CHANGES})
+)
+SELECT min(m.student_id) AS first, max(m.student_id) AS last, (SELECT jsonb_agg(u) FROM unconcerned u) AS unconcerned
+  FROM marks m
+"""  # noqa: S608
+# $6 and $7: the range of the newcomers, or nulls; $8 and $9: the drives that they do not concern. $10 to $13: the same
+# of the students whose marks changed. No list has newcomers on it.
+IMPORTED = """
+    SELECT d.drive_id,
+           jsonb_build_object('first', least(n.first, c.first), 'last', greatest(n.last, c.last)) AS students
+      FROM drives d
+      LEFT JOIN (SELECT $6::integer AS first, $7::integer AS last) n
+        ON n.first IS NOT NULL AND d.list_version IS NULL
+       AND (d.drive_id, d.version) NOT IN (SELECT * FROM unnest($8::integer[], $9::bigint[]))
+      LEFT JOIN (SELECT $10::integer AS first, $11::integer AS last) c
+        ON c.first IS NOT NULL AND (d.drive_id, d.version) NOT IN (SELECT * FROM unnest($12::integer[], $13::bigint[]))
+     WHERE d.status = 'posted' AND (n.first IS NOT NULL OR c.first IS NOT NULL)
 """
 
 ASK_REVISED = ASK.format(affected=REVISED, type=ReevaluationRequested.TYPE)
-ASK_NEWCOMERS = ASK.format(affected=NEWCOMERS, type=ReevaluationRequested.TYPE)
+ASK_ACTIVITY = ASK.format(affected=ACTIVITY, type=ReevaluationRequested.TYPE)
+ASK_IMPORTED = ASK.format(affected=IMPORTED, type=ReevaluationRequested.TYPE)
 
 
 async def ask_for_revised(connection: Connection, student_id: int, before: AcademicRecord, cause: Cause) -> int:
     """Have each posted drive for which the student's verdict is another now judge him again; how many there are."""
     await drives.share_turn(connection)
     marks = [getattr(before, name) for name in Record._fields]
-    common = _common(StudentRange(first=student_id, last=student_id), cause)
-    return int(await connection.fetchval(ASK_REVISED, *common, student_id, *marks) or 0)
+    return int(await connection.fetchval(ASK_REVISED, *_common(cause), student_id, *marks) or 0)
 
 
-async def ask_for_newcomers(
-    connection: Connection, students: StudentRange, cause: Cause, import_id: UUID | None = None
-) -> int:
-    """Have each posted drive that selects everyone eligible, and finds one among these, judge them; how many."""
-    # The long part is done before: meanwhile drives may change, and those that do are asked in any case.
-    rows = await connection.fetch(UNCONCERNED, students.first, students.last)
-    ids, versions = ([one for row in rows for one in row[name]] for name in ("ids", "versions"))
+async def ask_for_activity(connection: Connection, student_id: int, cause: Cause, *, was_active: bool) -> int:
+    """Have each posted drive for which the student meets the criteria evaluate them again; return how many.
+
+    The account was deactivated or reactivated in this transaction.
+    """
     await drives.share_turn(connection)
-    common = _common(students, cause, import_id)
-    return int(await connection.fetchval(ASK_NEWCOMERS, *common, ids, versions) or 0)
+    return int(await connection.fetchval(ASK_ACTIVITY, *_common(cause), student_id, was_active) or 0)
+
+
+async def ask_for_newcomers(connection: Connection, students: StudentRange, cause: Cause) -> int:
+    """Have each posted drive that selects everyone eligible, and finds one among these, judge them; how many."""
+    return await _ask_imported(connection, await _newcomers(connection, students), NOBODY, _common(cause))
+
+
+async def ask_for_import(
+    connection: Connection, newcomers: StudentRange | None, cause: Cause, import_id: UUID, *, known_too: bool
+) -> int:
+    """Have each posted drive that the import concerns judge its students again, once; how many drives there are.
+
+    ``known_too``: the import may have changed marks of known students; they are in ``import_known``.
+    """
+    new = await _newcomers(connection, newcomers) if newcomers else NOBODY
+    changed = await _changed_marks(connection) if known_too else NOBODY
+    return await _ask_imported(connection, new, changed, _common(cause, import_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Concerned:
+    """Students that are new in some way, and the drives (with their versions) that this does not concern."""
+
+    first: int | None = None
+    last: int | None = None
+    ids: list[int] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+
+
+NOBODY = _Concerned()
+
+
+# The long part is done before the lock: meanwhile drives may change, and those that do are asked in any case.
+async def _newcomers(connection: Connection, students: StudentRange) -> _Concerned:
+    rows = await connection.fetch(UNCONCERNED, students.first, students.last)
+    return _concerned(students.first, students.last, rows)
+
+
+async def _changed_marks(connection: Connection) -> _Concerned:
+    row = await connection.fetchrow(UNCONCERNED_BY_CHANGES, list(Record._fields))
+    assert row is not None
+    return _concerned(row["first"], row["last"], row["unconcerned"] or [])
+
+
+def _concerned(first: int | None, last: int | None, unconcerned: Sequence[Any]) -> _Concerned:
+    ids, versions = ([one for row in unconcerned for one in row[name]] for name in ("ids", "versions"))
+    return _Concerned(first, last, ids, versions)
+
+
+async def _ask_imported(connection: Connection, new: _Concerned, changed: _Concerned, common: tuple[Any, ...]) -> int:
+    if new.first is None and changed.first is None:
+        return 0
+    await drives.share_turn(connection)
+    arguments = [value for one in (new, changed) for value in (one.first, one.last, one.ids, one.versions)]
+    return int(await connection.fetchval(ASK_IMPORTED, *common, *arguments) or 0)
 
 
 def concerns_eligibility(changed: list[str]) -> bool:
@@ -97,10 +204,11 @@ def concerns_eligibility(changed: list[str]) -> bool:
     return not set(Record._fields).isdisjoint(changed)
 
 
-def _common(students: StudentRange, cause: Cause, import_id: UUID | None = None) -> tuple[str, int, str, str, str]:
-    """``$1`` to ``$5``. Whichever drive: the statement puts its id in place of this one."""
+def _common(cause: Cause, import_id: UUID | None = None) -> tuple[str, int, str, str, str]:
+    """``$1`` to ``$5``. The statement puts drive and students of its own in place of these."""
     topic = topics.of_stream("drive-0")
-    data = ReevaluationRequested(drive_id=0, students=students, import_id=import_id).model_dump(mode="json")
+    anyone = StudentRange(first=1, last=1)
+    data = ReevaluationRequested(drive_id=0, students=anyone, import_id=import_id).model_dump(mode="json")
     job = {"service": OWNER[KIND], "kind": KIND, "asked_by": cause.actor_id}
     asked = (data, cause.metadata(), job)
     data_text, metadata, job_text = (orjson.dumps(part).decode() for part in asked)

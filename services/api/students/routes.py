@@ -1,29 +1,29 @@
 """Students over HTTP."""
 
-import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from chassis.database import Connection
+from chassis.errors import Forbidden
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.fields import MAX_INTEGER, NO_NUL
-from services.api.students import documents, handlers, import_routes, sql
+from services.api.students import documents, handlers, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
 from services.api.students.forms import NewStudent, RevisedRecord
 from services.api.students.view import student_object
 from services.api.users import sql as users
 from services.api.users.passwords import hash_password
+from services.api.users.routes import fingerprint
 
-router = APIRouter(prefix="/api/students", tags=["students"])
-router.include_router(import_routes.router)
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/students", tags=["students"])
 
 StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
@@ -40,7 +40,7 @@ async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Pri
         await handlers.enrol(connection, command, password_hash, ask.cause(who), new_id)
         return Committed(await _shown(connection, student_id), status=201)
 
-    return await perform(ctx, who, ask, _fingerprint(body), work)
+    return await perform(ctx, who, ask, fingerprint(ctx, body), work)
 
 
 @router.get("", **documents.LIST)
@@ -66,11 +66,16 @@ async def revise_record(
     ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
 ) -> Response:
-    """Correct a record. 409 when the roll number is taken, or somebody else changed the record at the same moment."""
-    command = ReviseRecord(student_id, body.changes())
+    """Correct a record; a head also name, e-mail address and department.
+
+    409 when roll number or address are taken, or somebody else changed the record at the same moment.
+    """
+    changes, details = body.changes()
+    if details and who.role is not Role.HEAD:
+        raise Forbidden("Only a head of the cell corrects names, e-mail addresses and departments.")
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
-        await handlers.revise(connection, command, ask.cause(who), new_id)
+        await handlers.revise(connection, ReviseRecord(student_id, changes), ask.cause(who), new_id, details=details)
         return Committed(await _shown(connection, student_id))
 
     return await perform(ctx, who, ask, body.model_dump(mode="json", exclude_unset=True), work)
@@ -80,11 +85,3 @@ async def _shown(connection: Connection, student_id: int) -> dict[str, Any]:
     row = await sql.get(connection, student_id)
     assert row is not None
     return student_object(row)
-
-
-def _fingerprint(body: NewStudent) -> dict[str, Any]:
-    """What was asked, the password only as a digest."""
-    password = body.password.get_secret_value() if body.password else ""
-    return body.model_dump(mode="json", exclude={"password"}) | {
-        "password": hashlib.sha256(password.encode()).hexdigest()
-    }

@@ -7,7 +7,7 @@ import asyncpg
 from chassis.database import Connection
 
 COLUMNS = """s.student_id, u.name, u.email, u.department, s.roll_number, s.branch, s.batch_year, s.tenth_percent,
-       s.twelfth_percent, s.cgpa, s.active_backlogs"""
+       s.twelfth_percent, s.diploma_percent, s.cgpa, s.active_backlogs, s.active"""
 
 # In the order of the primary keys, from $1 on, until $2 are found; a search for what is rare reads to the end.
 LIST = f"""

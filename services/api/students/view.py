@@ -19,6 +19,8 @@ def student_object(row: asyncpg.Record) -> dict[str, Any]:
         "batch_year": row["batch_year"],
         "tenth_percent": decimal_text(row["tenth_percent"]),
         "twelfth_percent": decimal_text(row["twelfth_percent"]),
+        "diploma_percent": decimal_text(row["diploma_percent"]),
         "cgpa": decimal_text(row["cgpa"]),
         "active_backlogs": row["active_backlogs"],
+        "active": row["active"],
     }

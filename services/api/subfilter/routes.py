@@ -1,23 +1,22 @@
 """The sub-filter over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import asyncpg
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
+from chassis.database import Connection
 from chassis.errors import NotFound
 from chassis.identity import Principal
-from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.fields import NO_NUL, Cgpa
-from services.api.presentation import decimal_text
+from services.api.long_lists import Write
 from services.api.subfilter import documents, sql
 
-router = APIRouter(prefix="/api/subfilter", tags=["eligibility"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/subfilter", tags=["eligibility"])
 
 MAX_INTEGER = 2**31 - 1
 
@@ -35,29 +34,11 @@ async def apply(
     ] = None,
 ) -> Response:
     """The eligible students of the drive who pass these as well, the best first; an absent limit is none."""
-    sieve = sql.Sieve(cgpa_min, cgpa_max, branch, exclude_backlogs)
-    async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
+    kept = sql.StudentFilter(cgpa_min, cgpa_max, branch, exclude_backlogs)
+
+    async def produce(connection: Connection, write: Write) -> None:
         if await drives.get(connection, drive_id) is None:
             raise NotFound("Drive not found")
-        sifted = await sql.sift(connection, drive_id, sieve)
-    return json_response(
-        {
-            "total": sifted.total,
-            "filtered_count": len(sifted.students),
-            "students": [_student(row) for row in sifted.students],
-            "unique_branches": sifted.branches,
-        }
-    )
+        await sql.write_filtered(connection, write, drive_id, kept)
 
-
-def _student(row: asyncpg.Record) -> dict[str, Any]:
-    return {
-        "user_id": row["user_id"],
-        "name": row["name"],
-        "email": row["email"],
-        "department": row["department"],
-        "roll_number": row["roll_number"],
-        "branch": row["branch"],
-        "cgpa": decimal_text(row["cgpa"]),
-        "active_backlogs": row["active_backlogs"],
-    }
+    return await ctx.long_lists.answer(produce)

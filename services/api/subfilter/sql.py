@@ -7,29 +7,34 @@ hashed for those who are left.
 from dataclasses import dataclass
 from decimal import Decimal
 
-import asyncpg
+import orjson
 
 from chassis.database import Connection
 from services.api.eligibility.sql import MEETS_DRIVE
+from services.api.long_lists import Write, copy_array, rows_as_json
 
+KEPT = """($2::numeric IS NULL OR s.cgpa >= $2) AND ($3::numeric IS NULL OR s.cgpa <= $3)
+   AND ($4::text IS NULL OR s.branch = $4 OR branch_key(s.branch) = branch_key($4))
+   AND ($5::integer IS NULL OR s.active_backlogs < $5)"""
 SUMMARY = f"""
-SELECT count(*) AS total, array_agg(DISTINCT s.branch ORDER BY s.branch) FILTER (WHERE s.branch IS NOT NULL) AS branches
+SELECT count(*) AS total, count(*) FILTER (WHERE {KEPT}) AS filtered_count,
+       coalesce(array_agg(DISTINCT s.branch ORDER BY s.branch) FILTER (WHERE s.branch IS NOT NULL), '{{}}')
+           AS unique_branches
   FROM drives d JOIN students s ON {MEETS_DRIVE}
  WHERE d.drive_id = $1
 """  # noqa: S608
-STUDENTS = f"""
-SELECT u.user_id, u.name, u.email, u.department, s.roll_number, s.branch, s.cgpa, s.active_backlogs
+STUDENTS = rows_as_json(
+    f"""
+SELECT u.user_id, u.name, u.email, u.department, s.roll_number, s.branch, s.cgpa::text, s.active_backlogs
   FROM drives d JOIN students s ON {MEETS_DRIVE} JOIN users u ON u.user_id = s.student_id
- WHERE d.drive_id = $1
-   AND ($2::numeric IS NULL OR s.cgpa >= $2) AND ($3::numeric IS NULL OR s.cgpa <= $3)
-   AND ($4::text IS NULL OR s.branch = $4) AND ($5::integer IS NULL OR s.active_backlogs < $5)
- ORDER BY s.cgpa DESC NULLS LAST, u.name, u.user_id
-"""  # noqa: S608
+ WHERE d.drive_id = $1 AND {KEPT}
+ ORDER BY s.cgpa DESC NULLS LAST, u.name, u.user_id"""  # noqa: S608
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Sieve:
-    """What is left through; ``None`` is no limit. ``backlogs_below``: fewer than that."""
+class StudentFilter:
+    """Which eligible students to keep; ``None`` is no limit. ``backlogs_below``: fewer than that."""
 
     cgpa_min: Decimal | None = None
     cgpa_max: Decimal | None = None
@@ -37,20 +42,15 @@ class Sieve:
     backlogs_below: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sifted:
-    """``total`` and ``branches`` are of everyone eligible, ``students`` of those who are left."""
+async def write_filtered(connection: Connection, write: Write, drive_id: int, kept: StudentFilter) -> None:
+    """Write the answer of the sub-filter, the best CGPA first.
 
-    total: int
-    branches: list[str]
-    students: list[asyncpg.Record]
-
-
-async def sift(connection: Connection, drive_id: int, sieve: Sieve) -> Sifted:
-    """Best CGPA first. Both statements see one moment when ``connection`` is in a repeatable-read transaction."""
-    summary = await connection.fetchrow(SUMMARY, drive_id)
+    ``total`` and ``unique_branches`` are of everyone eligible. Both statements see one moment when ``connection`` is in
+    a repeatable-read transaction.
+    """
+    limits = (kept.cgpa_min, kept.cgpa_max, kept.branch, kept.backlogs_below)
+    summary = await connection.fetchrow(SUMMARY, drive_id, *limits)
     assert summary is not None
-    students = await connection.fetch(
-        STUDENTS, drive_id, sieve.cgpa_min, sieve.cgpa_max, sieve.branch, sieve.backlogs_below
-    )
-    return Sifted(summary["total"], summary["branches"] or [], students)
+    head = orjson.dumps(dict(summary))[:-1] + b',"students":'
+    await copy_array(connection, write, STUDENTS, drive_id, *limits, head=head)
+    await write(b"}")

@@ -14,6 +14,7 @@ class User(Document):
     email: str = Field(examples=["asha@college.edu"])
     role: Role
     department: str | None
+    active: bool = Field(description="false: the account is deactivated")
     created_at: Instant
 
 
@@ -32,13 +33,52 @@ class SignedIn(Document):
 TAKEN = "There is a user with the e-mail address asha@college.edu already."
 NO_USER = "There is no such user."
 
+LAST_HEAD = "This is the last active head of the cell: make somebody else a head first."
+
+
+class PasswordLink(Document):
+    """Whoever has ``url`` can set the account's password. It is not shown again."""
+
+    user_id: int = Field(examples=[17])
+    url: str = Field(examples=["https://placement.college.edu/console/accept-invitation#token=0123456789abcdef"])
+    expires_at: Instant
+
+
 LOGIN = documented(
     SignedIn,
     {401: "Invalid credentials", 429: "Too many wrong passwords. Try again in 40 s."},
     says="The token to send from now on, and whose it is.",
 )
-PASSWORD = documented(SignedIn, {403: "The current password is wrong.", 404: NO_USER}, says="A new token.")
+PASSWORD = documented(
+    SignedIn,
+    {
+        403: "The current password is wrong.",
+        404: NO_USER,
+        409: "Somebody else changed this at the same moment. Reload and try again.",
+    },
+    says="A new token.",
+)
+ACCEPT = documented(
+    SignedIn,
+    {
+        404: "This link is not valid. Ask the placement cell for a new one.",
+        410: "This link has expired. Ask the placement cell for a new one.",
+    },
+    says="The token to send from now on, and whose it is.",
+)
 CREATE = documented(User, {409: TAKEN}, says="The account.", status_code=201)
 REVISE = documented(
     User, {404: NO_USER, 409: "You cannot change your own role: ask another head of the cell."}, says="The account."
+)
+DEACTIVATE = documented(User, {404: NO_USER, 409: LAST_HEAD}, says="The account.")
+REACTIVATE = documented(User, {404: NO_USER}, says="The account.")
+LINK = documented(
+    PasswordLink,
+    {
+        403: "Only a head of the cell can give staff a new password.",
+        404: NO_USER,
+        409: "This account is deactivated: reactivate it first.",
+    },
+    says="The link.",
+    status_code=201,
 )

@@ -1,51 +1,118 @@
 """One function per command on users. The caller owns the transaction."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 import asyncpg
 
 from chassis import event_store
 from chassis.database import Connection
-from chassis.errors import NotFound, Refused
+from chassis.errors import Conflict, NotFound, Refused
 from chassis.event_store import Cause, NewId
-from contracts.users import PasswordChanged, Role, UserCreated
+from contracts.message import Event
+from contracts.users import AccountDeactivated, PasswordChanged, Role, UserCreated, UserDetailsRevised
 from services.api.access import CHANNEL
-from services.api.users import sql
-from services.api.users.decider import ReviseUser, User, decide
+from services.api.students import reevaluation
+from services.api.users import link_sql, sql
+from services.api.users.decider import ReviseUser, SetActivity, User, decide
+
+NO_USER = "There is no such user."
 
 
 async def create(connection: Connection, event: UserCreated, password_hash: str, cause: Cause, new_id: NewId) -> None:
     """Raises ``Refused`` when the e-mail address is taken."""
-    try:
+    with unique_email(event.email):
         await event_store.append(connection, f"user-{event.user_id}", [event], cause, expected_version=0, new_id=new_id)
-    except asyncpg.UniqueViolationError as error:
-        raise Refused(f"There is a user with the e-mail address {event.email} already.") from error
     await sql.put_password(connection, event.user_id, password_hash)
 
 
 async def revise(
-    connection: Connection,
-    user_id: int,
-    *,
-    role: Role | None,
-    password_hash: str | None,
-    cause: Cause,
-    new_id: NewId,
+    connection: Connection, user_id: int, command: ReviseUser, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Raises ``NotFound``, and what ``decide`` raises."""
-    row = await sql.get(connection, user_id)
-    if row is None:
-        raise NotFound("There is no such user.")
-    command = ReviseUser(by=cause.actor_id or 0, role=role, new_password=password_hash is not None)
-    events = decide(User(user_id, Role(row["role"])), command)
-    if not events:
-        return
-    await event_store.append(connection, f"user-{user_id}", events, cause, expected_version=None, new_id=new_id)
+    """Raises ``NotFound``, what ``decide`` raises, and ``Refused`` when the e-mail address is taken."""
+    user = await _locked(connection, user_id, counts_heads=command.role not in (None, Role.HEAD))
+    await _append(connection, user_id, decide(user, command), cause, new_id)
     if password_hash is not None:
         await sql.put_password(connection, user_id, password_hash)
-    await sql.tell_access_changed(connection, CHANNEL)
 
 
-async def change_password(connection: Connection, user_id: int, password_hash: str, cause: Cause) -> None:
-    events = [PasswordChanged(user_id=user_id)]
-    await event_store.append(connection, f"user-{user_id}", events, cause, expected_version=None)
+async def set_activity(connection: Connection, user_id: int, command: SetActivity, cause: Cause, new_id: NewId) -> None:
+    """Deactivate or reactivate an account; posted drives evaluate a student again. Raises as ``revise``."""
+    user = await _locked(connection, user_id, counts_heads=not command.active)
+    events = decide(user, command)
+    if not events:
+        return
+    done = await _append(connection, user_id, events, cause, new_id)
+    if isinstance(events[0], AccountDeactivated):
+        await link_sql.end(connection, user_id)
+    if user.role is Role.STUDENT:
+        caused = replace(cause, causation_id=done.ids[0])
+        await reevaluation.ask_for_activity(connection, user_id, caused, was_active=user.active)
+
+
+async def set_password(
+    connection: Connection, user_id: int, password_hash: str, cause: Cause, new_id: NewId, *, checked: str | None = None
+) -> None:
+    """Give the account a new password. ``checked``: the hash that the old password was compared with.
+
+    Raises ``NotFound`` for an unknown or deactivated account, and ``Conflict`` when the hash is another one by now.
+    """
+    row = await sql.locked(connection, user_id)
+    if row is None or not row["active"]:
+        raise NotFound(NO_USER)
+    if checked is not None and row["password_hash"] != checked:
+        raise Conflict
+    event = PasswordChanged(user_id=user_id, first=row["password_hash"] is None)
+    await _append(connection, user_id, [event], cause, new_id)
     await sql.put_password(connection, user_id, password_hash)
-    await sql.tell_access_changed(connection, CHANNEL)
+
+
+async def _locked(connection: Connection, user_id: int, *, counts_heads: bool) -> User:
+    if counts_heads:
+        await sql.lock_heads(connection)
+    row = await sql.locked(connection, user_id)
+    if row is None:
+        raise NotFound(NO_USER)
+    return User(
+        user_id=user_id,
+        role=Role(row["role"]),
+        name=row["name"],
+        email=row["email"],
+        department=row["department"],
+        active=row["active"],
+        has_password=row["password_hash"] is not None,
+        other_heads=await sql.other_heads(connection, user_id) if counts_heads else 0,
+    )
+
+
+async def _append(
+    connection: Connection, user_id: int, events: list[Event], cause: Cause, new_id: NewId
+) -> event_store.Appended:
+    """Append ``events`` to the user's stream, and let every replica know when tokens may be out of date."""
+    if not events:
+        return event_store.Appended((), 0, duplicate=False)
+    emails = [event.email for event in events if isinstance(event, UserDetailsRevised)]
+    with unique_email(*emails):
+        done = await event_store.append(
+            connection, f"user-{user_id}", events, cause, expected_version=None, new_id=new_id
+        )
+    if any(_ends_tokens(event) for event in events):
+        await sql.notify_access_changed(connection, CHANNEL)
+    return done
+
+
+def _ends_tokens(event: Event) -> bool:
+    """A first password ends none: nobody had signed in."""
+    return not (isinstance(event, UserDetailsRevised) or (isinstance(event, PasswordChanged) and event.first))
+
+
+@contextmanager
+def unique_email(*emails: str) -> Iterator[None]:
+    """Raise ``Refused`` for an address that another account has."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "users_identity_unique":
+            raise
+        raise Refused(f"There is a user with the e-mail address {', '.join(emails)} already.") from error

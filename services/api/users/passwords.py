@@ -1,4 +1,4 @@
-"""Password hashes (argon2id), made and checked in threads of their own: each costs tens of milliseconds of one core."""
+"""Password hashes (argon2id), made and checked in a thread of their own: each costs about 20 ms of one core."""
 
 import asyncio
 import hmac
@@ -6,41 +6,53 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from pydantic import SecretStr
 
-from chassis.errors import Invalid, Throttled
+from chassis.errors import Invalid
+from services.api.users.fair_turns import FairTurns
 
 T = TypeVar("T")
 
 # Source: OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 # A wave of sign-ins waits here, and leaves a core to everything else.
-_threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
-# More would wait longer than anyone does (about 20 ms each).
-MAX_WAITING = 256
-_waiting = 0
+_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, FairTurns] = WeakKeyDictionary()
 # Checked when there is no such user, so that the answer takes as long.
 _nobody = _hasher.hash("nobody has this password")
 
 
 def digest_of(password: str, secret: SecretStr) -> str:
-    """Tells whether two requests name the same password; without ``secret`` it tells nothing."""
+    """Return a digest that shows whether two requests name the same password; without ``secret`` it shows nothing."""
     key = sha256(b"placewire fingerprints " + secret.get_secret_value().encode()).digest()
     return hmac.new(key, password.encode(errors="surrogatepass"), sha256).hexdigest()
 
 
-async def hash_password(password: str) -> str:
-    """Raises ``Throttled`` while too many wait already, and ``Invalid`` for text that is no Unicode."""
-    return await _in_thread(_hash, password)
+async def hash_password(password: str, source: str = "") -> str:
+    """Return the hash of ``password``. ``source``: where the request comes from; sources take turns.
+
+    Raises ``Throttled`` while too many requests wait already, and ``Invalid`` for text that is not Unicode.
+    """
+    return await _in_thread(source, _no_check, _hash, password)
 
 
-async def is_password(password: str, hashed: str | None) -> bool:
-    """False also when there is no hash: somebody without a password cannot sign in."""
-    matches = await _in_thread(_verify, hashed or _nobody, password)
+async def is_password(
+    password: str, hashed: str | None, source: str = "", *, before: Callable[[], None] | None = None
+) -> bool:
+    """Return whether ``password`` belongs to ``hashed``. Without a hash it takes as long and is false.
+
+    ``before`` is called when the turn of ``source`` has come; what it raises ends the check.
+    """
+    matches = await _in_thread(source, before or _no_check, _verify, hashed or _nobody, password)
     return matches and hashed is not None
+
+
+def _no_check() -> None:
+    return None
 
 
 def _verify(hashed: str, password: str) -> bool:
@@ -57,12 +69,8 @@ def _hash(password: str) -> str:
         raise Invalid("The password holds a half of a character.") from error
 
 
-async def _in_thread(work: Callable[..., T], *arguments: str) -> T:
-    global _waiting  # noqa: PLW0603 - the queue is the process's, as the thread is
-    if _waiting >= MAX_WAITING:
-        raise Throttled("Too many people are signing in at this moment. Try again soon.", retry_after_s=5)
-    _waiting += 1
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_threads, work, *arguments)
-    finally:
-        _waiting -= 1
+async def _in_thread(source: str, before: Callable[[], None], work: Callable[..., T], *arguments: str) -> T:
+    loop = asyncio.get_running_loop()
+    async with _turns.setdefault(loop, FairTurns()).turn(source):
+        before()
+        return await loop.run_in_executor(_thread, work, *arguments)

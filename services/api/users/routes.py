@@ -1,94 +1,46 @@
-"""Signing in, and the accounts of staff."""
+"""The accounts of people who sign in."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Request
+import structlog
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
-from chassis import telemetry
 from chassis.database import Connection
-from chassis.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from chassis.errors import Invalid
 from chassis.event_store import NewId
-from chassis.identity import Principal, issue_user_token
+from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role, UserCreated
-from services.api.access import ANYONE, PUBLIC, allow
+from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
-from services.api.fields import EMAIL, MAX_INTEGER, NO_NUL, NOT_BLANK
+from services.api.fields import MAX_INTEGER, RequestBody
 from services.api.presentation import instant_text
-from services.api.users import documents, handlers, sql
-from services.api.users.passwords import digest_of, hash_password, is_password
-from services.api.users.throttle import Throttle
+from services.api.users import documents, handlers, links, sql
+from services.api.users.decider import DETAILS, ReviseUser, SetActivity
+from services.api.users.fields import Department, Email, Name, Password
+from services.api.users.passwords import digest_of, hash_password
 
-router = APIRouter(tags=["users"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/users", tags=["users"])
 
-Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
-Email = Annotated[str, Field(max_length=320, pattern=EMAIL)]
 UserId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 
-
-class Login(BaseModel):
-    email: str = Field(default="", max_length=320)
-    password: SecretStr = Field(default=SecretStr(""), max_length=1024)
+log = structlog.get_logger()
 
 
-ACCEPTED, REFUSED = telemetry.LOGINS.labels("accepted"), telemetry.LOGINS.labels("refused")
-
-
-@router.post("/api/auth/login", dependencies=[PUBLIC], **documents.LOGIN)
-async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
-    """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many."""
-    throttle: Throttle = request.app.state.throttle
-    email = body.email if body else ""
-    async with throttle.turn(email):
-        throttle.check(email)
-        async with ctx.database.connection() as connection:
-            row = await sql.by_email(connection, email)
-        password = body.password.get_secret_value() if body else ""
-        if not await is_password(password, row["password_hash"] if row else None) or row is None:
-            throttle.failed(email)
-            REFUSED.inc()
-            raise Unauthenticated("Invalid credentials")
-    throttle.succeeded(email)
-    ACCEPTED.inc()
-    return json_response(_signed_in(ctx, row, row["password_version"]))
-
-
-class NewPassword(BaseModel):
-    current_password: SecretStr = Field(max_length=1024)
-    new_password: Password
-
-
-@router.post("/api/auth/password", **documents.PASSWORD)
-async def change_password(body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
-    """Change one's own password. Tokens from before stop working; the answer holds a new one, like a sign-in."""
-    async with ctx.database.connection() as connection:
-        row = await sql.get(connection, who.user_id)
-    if row is None:
-        raise NotFound("There is no such user.")
-    if not await is_password(body.current_password.get_secret_value(), row["password_hash"]):
-        raise Forbidden("The current password is wrong.")
-    hashed = await hash_password(body.new_password.get_secret_value())
-    async with ctx.database.transaction() as connection:
-        await handlers.change_password(connection, who.user_id, hashed, ask.cause(who))
-        row = await sql.get(connection, who.user_id)
-        assert row is not None
-    return json_response(_signed_in(ctx, row, row["password_version"]))
-
-
-class NewUser(BaseModel):
+class NewUser(RequestBody):
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    name: str = Field(min_length=1, max_length=200, pattern=NOT_BLANK)
+    name: Name
     email: Email
     role: Annotated[Role, WithJsonSchema({"enum": [role for role in Role if role is not Role.STUDENT]})]
     password: Password
-    department: str | None = Field(default=None, max_length=200, pattern=NO_NUL)
+    department: Department | None = None
 
 
-@router.post("/api/users", **documents.CREATE)
+@router.post("", **documents.CREATE)
 async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """An account for staff, a coordinator or a head. 409 when the address is taken."""
     if body.role is Role.STUDENT:
@@ -101,46 +53,83 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
         await handlers.create(connection, event, hashed, ask.cause(who), new_id)
         return Committed(await _shown(connection, user_id), status=201)
 
-    return await perform(ctx, who, ask, _fingerprint(ctx, body), work)
+    return await perform(ctx, who, ask, fingerprint(ctx, body), work)
 
 
-def _given(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"type": "string"}}}
+class RevisedUser(RequestBody):
+    """Only what is sent changes; null takes the department away."""
 
-
-class RevisedUser(BaseModel):
-    """One of the two, or both."""
-
-    model_config = ConfigDict(json_schema_extra={"anyOf": [_given("role"), _given("password")]})
+    model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
 
     role: Role | None = None
     password: Password | None = None
+    name: Name = Field(default_factory=str)
+    email: Email = Field(default_factory=str)
+    department: Department | None = None
+
+    def details(self) -> dict[str, Any]:
+        return self.model_dump(include=set(DETAILS) & self.model_fields_set)
 
 
-@router.patch("/api/users/{user_id}", **documents.REVISE)
+@router.patch("/{user_id}", **documents.REVISE)
 async def revise_user(
     user_id: UserId, body: RevisedUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
-    """Another role, or a new password for somebody who has none or forgot it."""
-    if body.role is None and body.password is None:
-        raise Invalid("Nothing to change: name a role or a password.")
+    """Correct name, e-mail address or department; another role; or a new password for somebody who forgot theirs."""
+    details = body.details()
+    if body.role is None and body.password is None and not details:
+        raise Invalid("Nothing to change: name a role, a password, or a detail.")
     hashed = await hash_password(body.password.get_secret_value()) if body.password else None
+    command = ReviseUser(by=who.user_id, role=body.role, new_password=hashed is not None, details=details)
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
-        await handlers.revise(
-            connection, user_id, role=body.role, password_hash=hashed, cause=ask.cause(who), new_id=new_id
-        )
+        await handlers.revise(connection, user_id, command, hashed, ask.cause(who), new_id)
         return Committed(await _shown(connection, user_id))
 
-    return await perform(ctx, who, ask, _fingerprint(ctx, body), work)
+    return await perform(ctx, who, ask, fingerprint(ctx, body), work)
 
 
-def _fingerprint(ctx: Context, body: NewUser | RevisedUser) -> dict[str, Any]:
-    """What was asked, the password only as a keyed digest: it can neither be read nor guessed from what is kept."""
-    password = body.password.get_secret_value() if body.password else ""
-    return body.model_dump(mode="json", exclude={"password"}) | {
-        "password": digest_of(password, ctx.settings.jwt_secret)
-    }
+@router.post("/{user_id}/deactivate", **documents.DEACTIVATE)
+async def deactivate(user_id: UserId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+    """End an account's access at once: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
+    return await _set_activity(ctx, ask, who, user_id, active=False)
+
+
+@router.post("/{user_id}/reactivate", **documents.REACTIVATE)
+async def reactivate(user_id: UserId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+    """Let a deactivated account sign in again, with the password it had. Tokens from before stay ended."""
+    return await _set_activity(ctx, ask, who, user_id, active=True)
+
+
+async def _set_activity(ctx: Context, ask: Ask, who: Principal, user_id: int, *, active: bool) -> Response:
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        command = SetActivity(by=who.user_id, active=active)
+        await handlers.set_activity(connection, user_id, command, ask.cause(who), new_id)
+        return Committed(await _shown(connection, user_id))
+
+    return await perform(ctx, who, ask, {"active": active}, work)
+
+
+@router.post("/{user_id}/password-link", **documents.LINK)
+async def issue_password_link(
+    user_id: UserId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
+) -> Response:
+    """A link with which somebody sets a new password, for seven days and once; coordinators: for students only.
+
+    It is shown in this answer alone, and replaces the one before. A repeated request makes another link.
+    """
+    async with ctx.database.transaction() as connection:
+        link = await links.issue(connection, user_id, who.role)
+    log.info("password_link.issued", user_id=user_id, by=who.user_id)
+    url = links.base_of(request, ctx.settings.public_url) + link.token
+    return json_response({"user_id": user_id, "url": url, "expires_at": instant_text(link.expires_at)}, 201)
+
+
+def fingerprint(ctx: Context, body: BaseModel) -> dict[str, Any]:
+    """Return what was asked, the password as a keyed digest: it can neither be read nor guessed from what is kept."""
+    password: SecretStr | None = getattr(body, "password", None)
+    asked = body.model_dump(mode="json", exclude={"password"}, exclude_unset=True)
+    return asked | {"password": digest_of(password.get_secret_value() if password else "", ctx.settings.jwt_secret)}
 
 
 async def _shown(connection: Connection, user_id: int) -> dict[str, Any]:
@@ -152,14 +141,6 @@ async def _shown(connection: Connection, user_id: int) -> dict[str, Any]:
         "email": row["email"],
         "role": row["role"],
         "department": row["department"],
+        "active": row["active"],
         "created_at": instant_text(row["created_at"]),
-    }
-
-
-def _signed_in(ctx: Context, row: Any, password_version: int) -> dict[str, Any]:
-    principal = Principal(row["user_id"], Role(row["role"]), row["name"], row["email"], password_version)
-    token = issue_user_token(principal, ctx.settings.jwt_secret.get_secret_value())
-    return {
-        "token": token,
-        "user": {"user_id": row["user_id"], "role": row["role"], "name": row["name"], "email": row["email"]},
     }

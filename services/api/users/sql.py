@@ -6,38 +6,65 @@ from chassis.database import Connection
 
 NEXT_ID = "SELECT nextval('user_id_seq')::integer"
 
-# Primary keys and the unique e-mail: two index scans.
+# Two index scans: users_identity_unique, and the primary key of credentials. ``account`` stands for the address in
+# limits, whether there is such a user or not.
 SIGN_IN = """
-SELECT u.user_id, u.name, u.email, u.role, u.password_version, c.password_hash
-  FROM users u LEFT JOIN credentials c USING (user_id) WHERE u.email = $1
+SELECT k.account, u.user_id, u.name, u.email, u.role, u.active, u.password_version, c.password_hash
+  FROM (SELECT identity_key($1) AS account) k
+  LEFT JOIN users u ON identity_key(u.email) = k.account
+  LEFT JOIN credentials c USING (user_id)
 """
 GET = """
-SELECT u.user_id, u.name, u.email, u.role, u.department, u.password_version, u.created_at, c.password_hash
+SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_version, u.created_at, c.password_hash,
+       identity_key(u.email) AS account
   FROM users u LEFT JOIN credentials c USING (user_id) WHERE u.user_id = $1
 """
+LOCK = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
+# Whoever takes away a head's role or account holds it until the end of the transaction, and counts after that.
+LOCK_HEADS = "SELECT pg_advisory_xact_lock(hashtextextended('heads', 0))"
+OTHER_HEADS = "SELECT count(*) FROM users WHERE role = 'HEAD' AND active AND user_id <> $1"
 KEEP_HASH = """
 INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2)
 ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, changed_at = clock_timestamp()
 """
-TELL = "SELECT pg_notify($1, '')"
+NOTIFY = "SELECT pg_notify($1, '')"
 
 
 async def next_id(connection: Connection) -> int:
     return int(await connection.fetchval(NEXT_ID))
 
 
-async def by_email(connection: Connection, email: str) -> asyncpg.Record | None:
-    return await connection.fetchrow(SIGN_IN, email)
+async def by_email(connection: Connection, email: str) -> asyncpg.Record:
+    """Return the account of an address, whatever its case; ``user_id`` is null when there is none."""
+    row = await connection.fetchrow(SIGN_IN, email)
+    assert row is not None
+    return row
 
 
 async def get(connection: Connection, user_id: int) -> asyncpg.Record | None:
     return await connection.fetchrow(GET, user_id)
 
 
+async def locked(connection: Connection, user_id: int) -> asyncpg.Record | None:
+    """Return the user; nobody else changes the account until the transaction ends."""
+    await connection.execute(LOCK, user_id)
+    # A statement of its own: its snapshot is taken after the lock was granted.
+    return await get(connection, user_id)
+
+
+async def lock_heads(connection: Connection) -> None:
+    await connection.execute(LOCK_HEADS)
+
+
+async def other_heads(connection: Connection, user_id: int) -> int:
+    """Return how many active heads there are besides this user."""
+    return int(await connection.fetchval(OTHER_HEADS, user_id))
+
+
 async def put_password(connection: Connection, user_id: int, password_hash: str) -> None:
     await connection.execute(KEEP_HASH, user_id, password_hash)
 
 
-async def tell_access_changed(connection: Connection, channel: str) -> None:
-    """Inside the transaction: roles and passwords change rarely, and no replica may go on believing the old ones."""
-    await connection.execute(TELL, channel)
+async def notify_access_changed(connection: Connection, channel: str) -> None:
+    """Inside the transaction: access changes rarely, and no replica may go on with what it was before."""
+    await connection.execute(NOTIFY, channel)

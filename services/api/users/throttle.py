@@ -1,49 +1,124 @@
-"""Slows down guessing: after too many wrong passwords an e-mail address must wait."""
+"""Limits on wrong passwords, by account and by source address, counted before the password hasher is asked."""
 
 import asyncio
 import math
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from weakref import WeakValueDictionary
 
 from chassis.errors import Throttled
 
 WINDOW_S = 60.0
-# Addresses remembered; the longest unseen are forgotten, so that a flood of made-up ones costs no memory.
-MAX_ADDRESSES = 10_000
+# The longest unseen are forgotten first, so that a flood of made-up addresses takes no memory.
+MAX_KEYS = 10_000
+MAX_KNOWN = 100_000
+# Requests of one source that are checked or wait at the same time: a class that signs in together, and no flood.
+MAX_AT_ONCE = 200
+
+
+class FailureWindow:
+    """Failures of the last ``WINDOW_S`` for each key; at most ``limit`` are allowed."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait_s(self, key: str, now: float) -> int:
+        """Return the whole seconds until ``key`` may try again, 0 when it may now."""
+        failures = self._failures.get(key)
+        while failures and now - failures[0] > WINDOW_S:
+            failures.popleft()
+        if not failures or len(failures) < self._limit:
+            return 0
+        return max(1, math.ceil(WINDOW_S - (now - failures[0])))
+
+    def add(self, key: str, now: float) -> None:
+        self._failures.setdefault(key, deque(maxlen=self._limit)).append(now)
+        self._failures.move_to_end(key)
+        while len(self._failures) > MAX_KEYS:
+            self._failures.popitem(last=False)
+
+    def clear(self, key: str) -> None:
+        self._failures.pop(key, None)
 
 
 class Throttle:
-    """Per process: several replicas together allow as many times more."""
+    """Counts for one process: several replicas together allow as many times more.
 
-    def __init__(self, failures_per_minute: int) -> None:
-        self._most = failures_per_minute
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+    An account has one count for all sources, so that guessing from many addresses is slowed down. A source from which
+    the account has signed in before has a count of its own: others' guesses do not keep its user out.
+    """
+
+    def __init__(self, account_failures_per_minute: int, source_failures_per_minute: int) -> None:
+        self._accounts = FailureWindow(account_failures_per_minute)
+        self._sources = FailureWindow(source_failures_per_minute)
+        self._known: OrderedDict[str, None] = OrderedDict()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._at_once: Counter[str] = Counter()
 
-    def turn(self, address: str) -> asyncio.Lock:
-        """Held while one password for ``address`` is checked: guesses that come together are counted one by one."""
-        lock = self._turns.get(address)
+    @contextmanager
+    def place(self, source: str) -> Iterator[None]:
+        """Hold one of the places of ``source`` while a request of it is checked.
+
+        Raises ``Throttled`` when all are taken, or when ``source`` has failed too often.
+        """
+        self._check_source(source, time.monotonic())
+        if self._at_once[source] >= MAX_AT_ONCE:
+            raise Throttled("Too many people are signing in from your network. Try again soon.", retry_after_s=5)
+        self._at_once[source] += 1
+        try:
+            yield
+        finally:
+            self._at_once[source] -= 1
+            if not self._at_once[source]:
+                del self._at_once[source]
+
+    @asynccontextmanager
+    async def turn(self, account: str, source: str) -> AsyncIterator[None]:
+        """Hold the account's turn: guesses that come together are counted one by one."""
+        key = self._key(account, source)
+        lock = self._turns.get(key)
         if lock is None:
-            lock = self._turns[address] = asyncio.Lock()
-        return lock
+            lock = self._turns[key] = asyncio.Lock()
+        async with lock:
+            self.check(account, source)
+            yield
 
-    def check(self, address: str, *, now: float | None = None) -> None:
-        """Raises ``Throttled`` while ``address`` has failed too often."""
+    def check(self, account: str, source: str, *, now: float | None = None) -> None:
+        """Raise ``Throttled`` while ``account`` or ``source`` has failed too often."""
         now = time.monotonic() if now is None else now
-        failures = self._failures.get(address)
-        while failures and now - failures[0] > WINDOW_S:
-            failures.popleft()
-        if failures and len(failures) >= self._most:
-            wait_s = max(1, math.ceil(WINDOW_S - (now - failures[0])))
+        self._check_source(source, now)
+        if wait_s := self._accounts.wait_s(self._key(account, source), now):
             raise Throttled(f"Too many wrong passwords. Try again in {wait_s} s.", retry_after_s=wait_s)
 
-    def failed(self, address: str, *, now: float | None = None) -> None:
-        failures = self._failures.setdefault(address, deque(maxlen=self._most))
-        failures.append(time.monotonic() if now is None else now)
-        self._failures.move_to_end(address)
-        while len(self._failures) > MAX_ADDRESSES:
-            self._failures.popitem(last=False)
+    def failed(self, account: str | None, source: str, *, now: float | None = None) -> None:
+        """Count a failure. ``account`` is ``None`` when the request names none."""
+        now = time.monotonic() if now is None else now
+        self._sources.add(source, now)
+        if account is not None:
+            self._accounts.add(self._key(account, source), now)
 
-    def succeeded(self, address: str) -> None:
-        self._failures.pop(address, None)
+    def succeeded(self, account: str, source: str) -> None:
+        """Forget the account's failures here, and remember ``source`` as one of its own. The source's stay."""
+        self._accounts.clear(self._key(account, source))
+        pair = _pair(account, source)
+        self._known[pair] = None
+        self._known.move_to_end(pair)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+
+    def _check_source(self, source: str, now: float) -> None:
+        if wait_s := self._sources.wait_s(source, now):
+            raise Throttled(
+                f"Too many failed attempts from your network. Try again in {wait_s} s.", retry_after_s=wait_s
+            )
+
+    def _key(self, account: str, source: str) -> str:
+        pair = _pair(account, source)
+        return pair if pair in self._known else account
+
+
+def _pair(account: str, source: str) -> str:
+    return f"{source} {account}"

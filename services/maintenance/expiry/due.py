@@ -1,4 +1,4 @@
-"""What has a time, and is over it: exports, idempotency keys, jobs that have ended."""
+"""What has a time, and is over it: exports, idempotency keys, jobs that have ended, links that set a password."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,14 +29,19 @@ Delete = Callable[[Connection, datetime, int], Awaitable[int]]
 log = structlog.get_logger()
 
 
-async def delete_keys(database: Database, before: datetime) -> int:
-    """Delete idempotency keys of before ``before``, but for those whose job has not ended. How many."""
-    return await _in_batches(database, "idempotency_keys", sql.delete_keys, before)
+async def expire_keys(database: Database, before: datetime) -> int:
+    """Expire idempotency keys of before ``before``, but for those whose job has not ended. Return how many."""
+    return await _in_batches(database, "idempotency_keys", sql.expire_keys, before)
 
 
 async def delete_jobs(database: Database, before: datetime) -> int:
     """Delete jobs that ended before ``before``, but for dead ones. How many."""
     return await _in_batches(database, "jobs", sql.delete_jobs, before)
+
+
+async def delete_links(database: Database, before: datetime) -> int:
+    """Delete links that set a password and expired before ``before``. Return how many."""
+    return await _in_batches(database, "password_links", sql.delete_links, before)
 
 
 async def _in_batches(database: Database, what: str, delete: Delete, before: datetime) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import perf_counter
 
 import structlog
@@ -20,6 +20,8 @@ from services.maintenance.settings import ExpirySettings
 
 DUE_LOCK = 7_461_923_011
 ORPHANS_LOCK = 7_461_923_012
+# A link that has expired is still recognised for so long, so that its holder learns what is wrong with it.
+LINKS_KEPT = timedelta(days=7)
 # No later does another replica take the place of one that died.
 TRY_LOCK_EVERY_S = 5.0
 # Days are long, but a process's own clock may be years off.
@@ -87,8 +89,9 @@ def due_rounds(settings: ExpirySettings, storage: Storage, database: Database, n
     """For what an index finds."""
     exports = Exports(database, storage, notifier)
     duties: dict[str, Duty] = {
-        "idempotency_keys": lambda now: due.delete_keys(database, now - settings.idempotency_keys_kept),
+        "idempotency_keys": lambda now: due.expire_keys(database, now - settings.idempotency_keys_kept),
         "jobs": lambda now: due.delete_jobs(database, now - settings.jobs_kept),
+        "password_links": lambda now: due.delete_links(database, now - LINKS_KEPT),
         "exports": lambda now: exports.expire(now - settings.expired_files_kept),
     }
     return Rounds(database.url, DUE_LOCK, settings.expiry_every_s, duties)

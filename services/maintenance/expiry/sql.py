@@ -19,19 +19,25 @@ from contracts.drives import DriveCreated, DriveDeleted, DriveRevised
 from contracts.exports import ExportCompleted, ExportExpired
 from contracts.files import SERVED_BELOW
 
-# Of a command that has committed: one that is in flight has not shown its key to anybody yet.
-DELETE_KEYS = """
+# Of a command that has committed: one in flight has not shown its key to anybody yet. A key that no event of the
+# log is made of stays, and with it nothing else: migrations/sql/0020_expired_keys.sql.
+EXPIRE_KEYS = """
 WITH due AS MATERIALIZED (
-    SELECT user_id, route, key FROM idempotency_keys k
-     WHERE created_at < $1
+    SELECT user_id, route, key, EXISTS (SELECT FROM es.event e WHERE e.event_id = k.event_id) AS in_log
+      FROM idempotency_keys k
+     WHERE created_at < $1 AND NOT expired
        AND NOT EXISTS (SELECT FROM es.job j WHERE j.id = (k.committed ->> 'job_id')::uuid AND j.finished_at IS NULL)
-     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+     ORDER BY created_at LIMIT $2 FOR UPDATE OF k SKIP LOCKED
 ), gone AS (
     DELETE FROM idempotency_keys k USING due d
-     WHERE (k.user_id, k.route, k.key) = (d.user_id, d.route, d.key)
+     WHERE (k.user_id, k.route, k.key) = (d.user_id, d.route, d.key) AND d.in_log
+    RETURNING true
+), emptied AS (
+    UPDATE idempotency_keys k SET expired = true, fingerprint = '', committed = 'null', answer = NULL FROM due d
+     WHERE (k.user_id, k.route, k.key) = (d.user_id, d.route, d.key) AND NOT d.in_log
     RETURNING true
 )
-SELECT count(*) FROM gone
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied)
 """
 # A dead one waits for whoever redrives or discards it, however long. `expiry` tells verify what it cannot miss.
 DELETE_JOBS = """
@@ -42,6 +48,15 @@ WITH due AS MATERIALIZED (
 ), noted AS (
     INSERT INTO expiry AS x (what, until) SELECT 'jobs', max(queued_at) FROM gone HAVING count(*) > 0
     ON CONFLICT (what) DO UPDATE SET until = greatest(x.until, excluded.until)
+)
+SELECT count(*) FROM gone
+"""
+
+DELETE_LINKS = """
+WITH due AS MATERIALIZED (
+    SELECT user_id FROM password_links WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM password_links l USING due d WHERE l.user_id = d.user_id RETURNING true
 )
 SELECT count(*) FROM gone
 """
@@ -107,14 +122,19 @@ class MarksPage:
     deleted: int
 
 
-async def delete_keys(connection: Connection, before: datetime, most: int) -> int:
-    """How many keys of before ``before`` were deleted; fewer than ``most``: there are no more."""
-    return int(await connection.fetchval(DELETE_KEYS, before, most))
+async def expire_keys(connection: Connection, before: datetime, most: int) -> int:
+    """Delete or empty ``most`` keys of before ``before``. Return how many; fewer than ``most``: there are no more."""
+    return int(await connection.fetchval(EXPIRE_KEYS, before, most))
 
 
 async def delete_jobs(connection: Connection, before: datetime, most: int) -> int:
     """How many jobs that ended before ``before`` were deleted; fewer than ``most``: there are no more."""
     return int(await connection.fetchval(DELETE_JOBS, before, most))
+
+
+async def delete_links(connection: Connection, before: datetime, most: int) -> int:
+    """Return how many links that expired before ``before`` were deleted; fewer than ``most``: there are no more."""
+    return int(await connection.fetchval(DELETE_LINKS, before, most))
 
 
 async def expired_exports(

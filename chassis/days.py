@@ -1,0 +1,25 @@
+"""Days of the campus: which day a moment belongs to, and when a day begins."""
+
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the time zone called ``name``. Raises ``ValueError`` when there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone. They are named like Asia/Kolkata or UTC") from error
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> date:
+    """Return the day of ``moment`` in ``zone``."""
+    return moment.astimezone(zone).date()
+
+
+def start_of(day: date, zone: ZoneInfo) -> datetime:
+    """Return the first moment of ``day`` in ``zone``, in UTC, also where clocks are changed at midnight.
+
+    Raises ``OverflowError`` at the ends of the calendar.
+    """
+    return datetime.combine(day, time.min, zone).astimezone(UTC)

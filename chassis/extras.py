@@ -1,0 +1,35 @@
+"""The extras of the package: what a service, or the `placewire` command, needs beyond what all of them need."""
+
+import re
+from importlib.metadata import PackageNotFoundError, distribution, requires
+
+PACKAGE = "placewire"
+OPTIONAL = re.compile(r"""^(?P<name>[\w.-]+).*;.*\bextra == ['"](?P<extra>[\w-]+)['"]""")
+
+
+class MissingExtra(SystemExit):
+    """Packages of an extra are not installed. Ends the process with one line that says how to install them."""
+
+
+def require_extra(extra: str) -> None:
+    """Raise ``MissingExtra`` unless every package of ``extra`` is installed. To be called before they are imported.
+
+    An image has no metadata of ours, and holds what its build put there: nothing is raised in it.
+    """
+    try:
+        declared = requires(PACKAGE) or []
+    except PackageNotFoundError:
+        return
+    found = [match for match in map(OPTIONAL.match, declared) if match and match["extra"] == extra]
+    if missing := sorted(match["name"] for match in found if not _is_installed(match["name"])):
+        raise MissingExtra(
+            f"{', '.join(missing)} not installed: this needs the extra {extra!r} (pip install '{PACKAGE}[{extra}]')"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""Whether the storage holds the files that the database names: with STORAGE_URL changed by mistake it holds none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from chassis.database import Connection, Database
+from chassis.errors import StorageFailed, Unavailable
+from chassis.storage import Storage, StorageUnusable
+from contracts.files import SERVED_BELOW
+
+# The newest of each kind: enough to tell another storage from one that has lost a file.
+LOOKED_AT = 10
+
+# One that has expired may have been deleted already.
+NEWEST_EXPORTS = """
+SELECT path FROM exports
+ WHERE state = 'completed' AND expires_at > now() ORDER BY expires_at DESC, export_id DESC LIMIT $1
+"""
+NEWEST_PDFS = """
+SELECT pdf_path FROM drives WHERE starts_with(pdf_path, $2) ORDER BY drive_id DESC LIMIT $1
+"""
+MAY_SEE_DRIVES = "SELECT has_table_privilege('drives', 'SELECT')"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFiles:
+    """The newest files that the database names, and those of them that the storage lacks."""
+
+    named: Sequence[str]
+    missing: Sequence[str]
+
+    @property
+    def is_another_storage(self) -> bool:
+        """Whether the storage has none of the files, and there are some."""
+        return bool(self.named) and len(self.missing) == len(self.named)
+
+    def __str__(self) -> str:
+        return f"of the {len(self.named)} newest files that the database names it lacks {len(self.missing)}" + (
+            f", among them {self.missing[0]}" if self.missing else ""
+        )
+
+
+async def look(connection: Connection, storage: Storage) -> RecordedFiles:
+    """Compare ``storage`` with the database. A role that may not read drives looks for exports alone."""
+    named = [row["path"] for row in await connection.fetch(NEWEST_EXPORTS, LOOKED_AT)]
+    if await connection.fetchval(MAY_SEE_DRIVES):
+        found = await connection.fetch(NEWEST_PDFS, LOOKED_AT, SERVED_BELOW)
+        named += [row["pdf_path"].removeprefix(SERVED_BELOW) for row in found]
+    return RecordedFiles(named, [path for path in named if not await storage.exists(path)])
+
+
+async def check(database: Database, storage: Storage, *, ignore_missing: bool) -> None:
+    """Raise ``StorageUnusable`` where ``storage`` cannot be written, or is not the one that has the recorded files.
+
+    While the database is away, or has no tables yet, files cannot be compared: that is logged, and passes.
+    """
+    await storage.check()
+    if ignore_missing:
+        return
+    try:
+        async with database.connection() as connection:
+            found = await look(connection, storage)
+    except (Unavailable, asyncpg.UndefinedTableError) as error:
+        log.warning("storage.not_compared", reason=str(error))
+        return
+    except StorageFailed as error:
+        raise StorageUnusable(f"STORAGE_URL cannot be read: {error}") from error
+    if found.is_another_storage:
+        raise StorageUnusable(
+            f"STORAGE_URL is not where the files are: {found}. Set it back, or copy the files there first"
+            " (STORAGE_IGNORE_MISSING_FILES=true starts without them)"
+        )

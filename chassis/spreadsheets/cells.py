@@ -1,0 +1,102 @@
+"""The SQL that writes each type of cell. No text becomes a formula: the rule is SQL's ``looks_like_formula``.
+
+Formats are fixed, so that two files from one snapshot are the same byte for byte.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from zoneinfo import ZoneInfo
+
+
+class CellType(Enum):
+    """How a value is written. ``SHORT_DAY``: in XLSX, as the reader's computer writes days."""
+
+    TEXT = auto()
+    WHOLE = auto()
+    DECIMAL = auto()
+    FLAG = auto()
+    DAY = auto()
+    SHORT_DAY = auto()
+    INSTANT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """``name``: of the header. ``expression``: the SQL that gives the value."""
+
+    name: str
+    expression: str
+    type: CellType
+
+
+# An apostrophe in front says that the cell is text. Source: OWASP, CSV Injection.
+_CSV_DAY = "to_char({0}, 'YYYY-MM-DD')"
+AS_CSV: dict[CellType, str] = {
+    CellType.TEXT: "CASE WHEN looks_like_formula({0}) THEN '''' || {0} ELSE {0} END",
+    CellType.WHOLE: "{0}",
+    CellType.DECIMAL: "round({0}, 2)",
+    CellType.FLAG: "CASE WHEN {0} THEN 'true' ELSE 'false' END",
+    CellType.DAY: _CSV_DAY,
+    CellType.SHORT_DAY: _CSV_DAY,
+    CellType.INSTANT: """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
+}
+
+# What COPY's text format or XML would write in another way, and what XML cannot hold at all.
+_FORBIDDEN = "".join(f"\\x{code:02x}" for code in range(1, 32) if code not in (9, 10, 13)) + r"\ufffe\uffff"
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", r"\\": "&#92;", r"\t": "&#9;", r"\n": "&#10;", r"\r": "&#13;"}
+
+
+def _xml(text: str) -> str:
+    """Return SQL for ``text`` inside an XML element. Most text needs nothing, and pays for one look only."""
+    escaped = f"translate({text}, E'{_FORBIDDEN}', '')"
+    # Spreadsheets read _x0041_ as A. Source: ECMA-376 part 1, 22.9.2.19 (ST_Xstring).
+    escaped = f"regexp_replace({escaped}, '_(?=x[0-9A-Fa-f]{{4}}_)', '_x005F_', 'g')"
+    for special, written in _ESCAPES.items():
+        escaped = f"replace({escaped}, E'{special}', '{written}')"
+    plain = f"translate({text}, E'{''.join(_ESCAPES)}{_FORBIDDEN}', '') = {text} AND strpos({text}, '_x') = 0"
+    return f"CASE WHEN {plain} THEN {text} ELSE {escaped} END"
+
+
+def _xlsx_text(text: str) -> str:
+    # The rule passes over what XML leaves out, so that cannot hide a formula behind it.
+    value = f"CASE WHEN looks_like_formula({text}) THEN '''' ELSE '' END || {_xml(text)}"
+    return f"coalesce('<c t=\"inlineStr\"><is><t xml:space=\"preserve\">' || {value} || '</t></is></c>', '<c/>')"
+
+
+def _cell(value: str, style: int = 0) -> str:
+    return f"coalesce('<c s=\"{style}\"><v>' || {value} || '</v></c>', '<c/>')"
+
+
+_SERIAL_DAY = "extract(epoch FROM {0}) / 86400 + 25569"
+# Styles: workbook.STYLES. A moment is shown by the clocks of the campus: a cell has no time zone.
+AS_XLSX: dict[CellType, str] = {
+    CellType.WHOLE: _cell("{0}"),
+    CellType.DECIMAL: _cell("round({0}, 2)", 2),
+    CellType.FLAG: "CASE WHEN {0} THEN '<c t=\"b\"><v>1</v></c>' ELSE '<c t=\"b\"><v>0</v></c>' END",
+    CellType.DAY: _cell(f"round({_SERIAL_DAY})", 3),
+    CellType.SHORT_DAY: _cell(f"round({_SERIAL_DAY})", 5),
+    CellType.INSTANT: _cell(f"round({_SERIAL_DAY.format('({0} AT TIME ZONE {zone})')}, 8)", 4),
+}
+
+
+def csv_select(columns: Iterable[Column]) -> str:
+    """Return a SELECT without FROM that gives one text for each column, under its name."""
+    cells = [f'{AS_CSV[column.type].format(column.expression)} AS "{column.name}"' for column in columns]
+    return "SELECT " + ",\n       ".join(cells)
+
+
+def xlsx_select(columns: Iterable[Column], zone: ZoneInfo) -> str:
+    """Return a SELECT without FROM that gives the ``<row>`` of a sheet.
+
+    The row is one text without a line end in it, nor anything that COPY would escape. Moments are those of ``zone``.
+    """
+    cells = [_xlsx_cell(column, zone) for column in columns]
+    return "SELECT '<row>' || " + "\n       || ".join(cells) + " || '</row>'"
+
+
+def _xlsx_cell(column: Column, zone: ZoneInfo) -> str:
+    if column.type is CellType.TEXT:
+        return _xlsx_text(column.expression)
+    name = zone.key.replace("'", "''")
+    return AS_XLSX[column.type].format(column.expression, zone=f"'{name}'")

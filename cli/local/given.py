@@ -1,0 +1,67 @@
+"""Settings that a developer gives to ``placewire up``: from the environment, else from ``.env`` of the checkout."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from cli.environment import CHECKOUT
+
+# The servers, ports, addresses and files of `up` are its own: it must never touch those of another system.
+OWN = frozenset(
+    {"DATABASE_URL", "MIGRATION_DATABASE_URL", "HOST", "PORT", "STORAGE_URL", "ENVIRONMENT", "SECRETS_DIR",
+     "ELIGIBILITY_URL", "EXPORTER_URL", "MAINTENANCE_URL", "FAILPOINT"}
+)  # fmt: skip
+OWN_PREFIX = "KAFKA_"
+SECRET_SIGNS = ("SECRET", "PASSWORD", "TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """``values``: the settings in use. ``sources``: where each is from. ``unused``: names that ``up`` decides."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """Return name, value and source of each setting in use; of a secret only that it is set."""
+        return [(name, _shown(name, value), self.sources[name]) for name, value in sorted(self.values.items())]
+
+
+def given_settings(environment: Mapping[str, str], folder: Path = CHECKOUT) -> Given:
+    """Return the settings of our processes that ``environment`` or ``.env`` in ``folder`` gives. Empty ones are unset.
+
+    The environment goes before the file. What ``up`` decides itself is listed as unused, if the file has it.
+    """
+    path = folder / ".env"
+    in_file = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+    given = Given(unused=sorted(name for name in in_file if _is_own(name)))
+    for name in sorted(known_names()):
+        for source, values in (("environment", environment), (".env", in_file)):
+            if values.get(name):
+                given.values[name], given.sources[name] = values[name], source
+                break
+    return given
+
+
+def known_names() -> set[str]:
+    """Return the names of all settings of our processes that can be given."""
+    from chassis.relay_process import RelaySettings
+    from services.api.settings import ApiSettings
+    from services.eligibility.settings import EligibilitySettings
+    from services.exporter.settings import ExporterSettings
+    from services.maintenance.settings import MaintenanceSettings
+
+    processes = (ApiSettings, EligibilitySettings, ExporterSettings, MaintenanceSettings, RelaySettings)
+    names = {name.upper() for process in processes for name in process.model_fields}
+    return {name for name in names if not _is_own(name)}
+
+
+def _is_own(name: str) -> bool:
+    return name in OWN or name.startswith(OWN_PREFIX)
+
+
+def _shown(name: str, value: str) -> str:
+    return "(set)" if any(sign in name for sign in SECRET_SIGNS) else value

@@ -1,0 +1,66 @@
+"""Invitations: a file with a link for each student who has no password yet."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+from fastapi.responses import Response
+from pydantic import ConfigDict, Field, StrictBool
+
+from chassis.database import Connection
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from contracts.exports import InvitationsRequested
+from contracts.jobs import Kind
+from contracts.users import Role
+from services.api.access import AccessFirstRoute, allow
+from services.api.commands import Ask, Committed, perform
+from services.api.context import Ctx
+from services.api.exports import documents, handlers
+from services.api.exports.documents import Delimiter
+from services.api.exports.routes import shown
+from services.api.fields import MAX_INTEGER, NOT_BLANK, WHOLE, BatchYear, RequestBody
+from services.api.users.links import base_of
+
+router = APIRouter(route_class=AccessFirstRoute, tags=["students"])
+
+Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK)]
+# An event holds the filter, and stays under 256 KiB.
+Branches = Annotated[list[Branch], Field(min_length=1, max_length=200)]
+BatchYears = Annotated[list[BatchYear], Field(min_length=1, max_length=100)]
+StudentIds = Annotated[list[Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]], Field(min_length=1, max_length=10_000)]
+
+
+class InvitedStudents(RequestBody):
+    """Which students without a password get a link; nothing: all of them. Several limits hold together."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    branches: Branches | None = Field(default=None, examples=[["CSE", "ECE"]])
+    batch_years: BatchYears | None = Field(default=None, examples=[[2027]])
+    student_ids: StudentIds | None = None
+    byte_order_mark: StrictBool = False
+    delimiter: Delimiter = ","
+
+
+@router.post("/api/students/invitations", **documents.INVITE)
+async def invite_students(
+    request: Request,
+    ctx: Ctx,
+    ask: Ask,
+    who: Annotated[Principal, allow(Role.HEAD)],
+    body: Annotated[InvitedStudents | None, Body()] = None,
+) -> Response:
+    """Make a CSV file with a link for each active student without a password, valid once and for seven days.
+
+    An export like others, but the head who asked for it is the only one who can download it. A new link of a student
+    replaces the one before. 200 with the finished export, or 202 while it is being written.
+    """
+    wanted = (body or InvitedStudents()).model_dump(mode="json")
+    base = base_of(request, ctx.settings.public_url)
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        asked = InvitationsRequested(export_id=new_id(0), link_base=base, **wanted)
+        await handlers.request_invitations(connection, asked, ask.cause(who))
+        return Committed(await shown(connection, asked.export_id), asked.export_id, Kind.EXPORT)
+
+    return await perform(ctx, who, ask, wanted, work, ended=shown)

@@ -1,0 +1,60 @@
+"""Which font prints which part of a text: a font for each script, since none has the letters of all."""
+
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import cvttf_NotoSansCJK_Regular
+import fontpkg_noto_sans
+import fontpkg_noto_sans_arabic
+import justmytype_intl_south_asia
+
+LATIN = "latin"
+_NOTO = Path(fontpkg_noto_sans.__file__).parent / "files"
+_ARABIC = Path(fontpkg_noto_sans_arabic.__file__).parent / "files"
+_SOUTH_ASIA = Path(justmytype_intl_south_asia.__file__).parent / "fonts" / "ofl"
+
+FILES: dict[str, Path] = {
+    LATIN: _NOTO / "NotoSans[wdth,wght].ttf",
+    "arabic": _ARABIC / "NotoSansArabic[wdth,wght].ttf",
+    "bengali": _SOUTH_ASIA / "notosansbengali" / "NotoSansBengali[wdth,wght].ttf",
+    "cjk": Path(cvttf_NotoSansCJK_Regular.get_TTF_path()),
+    "devanagari": _SOUTH_ASIA / "notosansdevanagari" / "NotoSansDevanagari[wdth,wght].ttf",
+    "tamil": _SOUTH_ASIA / "notosanstamil" / "NotoSansTamil[wdth,wght].ttf",
+    "telugu": _SOUTH_ASIA / "notosanstelugu" / "NotoSansTelugu[wdth,wght].ttf",
+}
+
+# First and last code point, and the font. Source: the Unicode Character Database, Blocks.txt. All others: LATIN.
+_BLOCKS = (
+    (0x0600, 0x06FF, "arabic"), (0x0750, 0x077F, "arabic"), (0x08A0, 0x08FF, "arabic"), (0x0900, 0x097F, "devanagari"),
+    (0x0980, 0x09FF, "bengali"), (0x0B80, 0x0BFF, "tamil"), (0x0C00, 0x0C7F, "telugu"), (0x1100, 0x11FF, "cjk"),
+    (0x1CD0, 0x1CFF, "devanagari"), (0x2E80, 0xA4CF, "cjk"), (0xA8E0, 0xA8FF, "devanagari"), (0xA960, 0xA97F, "cjk"),
+    (0xAC00, 0xD7FF, "cjk"), (0xF900, 0xFAFF, "cjk"), (0xFB50, 0xFDFF, "arabic"), (0xFE30, 0xFE4F, "cjk"),
+    (0xFE70, 0xFEFF, "arabic"), (0xFF00, 0xFFEF, "cjk"), (0x20000, 0x3FFFF, "cjk"),
+)  # fmt: skip
+_STARTS = [first for first, _, _ in _BLOCKS]
+# Dandas end sentences in every script of India; the joiners decide how the letters around them are joined.
+_SHARED = "\u0964\u0965\u200c\u200d "
+
+
+def runs(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the parts of ``text`` that one font prints, each with the font's name, in their order."""
+    found, current = [], LATIN
+    for letter in text:
+        if letter not in _SHARED and not unicodedata.combining(letter):
+            current = font_of(letter)
+        elif letter not in _SHARED and (own := font_of(letter)) != LATIN:
+            current = own
+        found.append((current, letter))
+    for font, letters in groupby(found, key=lambda one: one[0]):
+        yield font, "".join(letter for _, letter in letters)
+
+
+def font_of(letter: str) -> str:
+    """Return the name of the font that has the letters of this one's script."""
+    number = bisect_right(_STARTS, ord(letter)) - 1
+    if number >= 0 and ord(letter) <= _BLOCKS[number][1]:
+        return _BLOCKS[number][2]
+    return LATIN

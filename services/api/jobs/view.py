@@ -1,0 +1,13 @@
+"""How the API shows a job."""
+
+from typing import Any
+
+from contracts.jobs import Job
+from services.api.presentation import instant_text
+
+TIMES = ("queued_at", "received_at", "started_at", "finished_at")
+
+
+def job_object(job: Job) -> dict[str, Any]:
+    """Return ``job`` as JSON values."""
+    return job.model_dump(mode="json") | {name: instant_text(getattr(job, name)) for name in TIMES}

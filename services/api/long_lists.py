@@ -1,0 +1,144 @@
+"""Lists of any length as JSON that Postgres writes. No row of them becomes a Python object.
+
+The rows go from COPY through a spool to the client. The spool takes them as fast as Postgres writes, so a slow client
+never holds a connection of the pool, and the whole list comes from one snapshot.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from chassis.database import CHECKOUT_TIMEOUT_S, Connection, Database
+from chassis.errors import Overloaded
+from chassis.spool import Spool
+from services.api.request_scope import HeadAnswered, ResponseAborted
+
+# Lists being sent by one process. Each may hold disk space until its client has read it.
+MAX_OPEN = 32
+# A client that takes no block for so long is given up.
+STALLED_S = 60.0
+
+# Inside JSON every control character is escaped, so COPY quotes nothing and writes the rows as they are.
+COPY_OPTIONS: dict[str, Any] = {"format": "csv", "delimiter": "\x02", "quote": "\x01", "encoding": "utf-8"}
+# Compiling a plan takes longer than most lists.
+NO_JIT = "SET LOCAL jit = off"
+
+Write = Callable[[bytes], Awaitable[None]]
+Produce = Callable[[Connection, Write], Awaitable[None]]
+
+
+def rows_as_json(query: str) -> str:
+    """A query for ``copy_array``: each row of ``query`` as one JSON object, in the order of ``query``."""
+    return f"SELECT ',' || row_to_json(listed)::text FROM ({query}) listed"  # noqa: S608
+
+
+def instant(column: str) -> str:
+    """SQL that writes a time as ``presentation.instant_text`` does."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+async def copy_array(connection: Connection, write: Write, query: str, *args: Any, head: bytes = b"") -> int:
+    """Write ``head`` and the rows of ``query`` as a JSON array. Returns the number of rows.
+
+    ``query`` has one column of text: a comma, then a JSON value. Nothing is written before the first row is there.
+    """
+    begun = False
+
+    async def add(block: bytes) -> None:
+        nonlocal begun
+        await write(block if begun else b"".join((head, b"[", block[1:])))
+        begun = True
+
+    status = await connection.copy_from_query(query, *args, output=add, **COPY_OPTIONS)
+    await write(b"]" if begun else head + b"[]")
+    return int(status.split()[-1])
+
+
+class LongLists:
+    """Answers requests for long lists, a few at a time."""
+
+    def __init__(self, database: Database, *, at_once: int) -> None:
+        """``at_once``: connections of the pool that lists may use at the same time."""
+        self._database = database
+        self.at_once = at_once
+        self.open = 0  # lists being sent
+        self._turns = asyncio.Semaphore(at_once)
+        self._producing: set[asyncio.Task[None]] = set()  # the loop alone keeps no task alive
+
+    async def answer(self, produce: Produce) -> StreamingResponse:
+        """The response whose body ``produce`` writes, on a connection in a read-only snapshot.
+
+        Raises ``Overloaded`` when too many lists are being sent, and what ``produce`` raises before its first byte.
+        After that, an error aborts the connection to the client.
+        """
+        if self.open >= MAX_OPEN:
+            raise Overloaded("Too many long lists are being read right now. Please try again.")
+        self.open += 1
+        spool = Spool()
+        producing = asyncio.create_task(self._fill(spool, produce))
+        self._producing.add(producing)
+        producing.add_done_callback(self._producing.discard)
+        try:
+            await spool.started()
+        except BaseException:
+            self._close(spool, producing)
+            raise
+        return _SpooledResponse(spool, partial(self._close, spool, producing))
+
+    async def array(self, query: str, *args: Any) -> StreamingResponse:
+        """The rows of ``query`` (see ``copy_array``) as a bare JSON array."""
+
+        async def produce(connection: Connection, write: Write) -> None:
+            await copy_array(connection, write, query, *args)
+
+        return await self.answer(produce)
+
+    async def _fill(self, spool: Spool, produce: Produce) -> None:
+        try:
+            try:
+                async with asyncio.timeout(CHECKOUT_TIMEOUT_S):
+                    await self._turns.acquire()
+            except TimeoutError as error:
+                raise Overloaded("Too many long lists are being read right now. Please try again.") from error
+            try:
+                async with self._database.transaction(isolation="repeatable_read", readonly=True) as connection:
+                    await connection.execute(NO_JIT)
+                    await produce(connection, spool.write)
+            finally:
+                self._turns.release()
+        except BaseException as error:
+            spool.end(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            spool.end()
+
+    def _close(self, spool: Spool, producing: "asyncio.Task[None]") -> None:
+        producing.cancel()
+        spool.close()
+        self.open -= 1
+
+
+class _SpooledResponse(StreamingResponse):
+    def __init__(self, spool: Spool, close: Callable[[], None]) -> None:
+        super().__init__(spool.read(), media_type="application/json")
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(STALLED_S):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        except (ClientDisconnect, HeadAnswered):
+            raise
+        except Exception as error:
+            raise ResponseAborted(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._close()

@@ -1,0 +1,201 @@
+"""The text of a cell, as it is stored: trimmed, composed, numbers in one form. What is unsafe to read is refused."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
+
+EMPTY_MARKERS = frozenset(
+    (
+        "-",
+        "--",
+        "---",
+        "\u2013",
+        "\u2014",
+        ".",
+        "n/a",
+        "na",
+        "n.a.",
+        "n.a",
+        "nil",
+        "none",
+        "null",
+        "not applicable",
+        "not available",
+    )
+)
+MAX_CELL = 1_000
+SHOWN = 60
+
+_ERROR = re.compile(r"#(?:REF!|N/A|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!|GETTING_DATA|FIELD!|####*)|Err:\d+|#+")
+_SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
+_WHOLE_AS_FLOAT = re.compile(r"(\d+)\.0+")
+_AS_TEXT = re.compile(r'="([^"]*)"')
+_SPACES = re.compile(r"[ \t\r\n\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
+_DECIMAL = re.compile(r"[+-]?\d+\.\d+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+# Doubles print with up to 17 digits; nobody types a mark with more than nine decimals.
+_COMPUTED = re.compile(r"\d+\.\d{9,}")
+_EMAIL_PARTS = re.compile(r"[^@\s]+@[^@\s]+")
+# Blank on every screen, yet not of the category "format".
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd")
+_JOINERS = frozenset("\u200c\u200d")
+TWO_PLACES = Decimal("0.01")
+
+
+class Unusable(Exception):
+    """The cell cannot be stored. The text completes a sentence that begins with the column, and says what to do."""
+
+
+@dataclass(slots=True)
+class Rounding:
+    """Marks that were rounded to two decimals: how many, and the first of them."""
+
+    count: int = 0
+    first: tuple[str, str] | None = None
+
+    def add(self, text: str, rounded: str) -> None:
+        self.count += 1
+        self.first = self.first or (text, rounded)
+
+
+def is_empty_marker(text: str) -> bool:
+    """Return whether ``text`` is nothing, or how people write nothing: NA, NIL, a dash."""
+    return not text or text.casefold() in EMPTY_MARKERS
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` trimmed, composed (NFC) and with single spaces. Raises ``Unusable``."""
+    if len(text) > MAX_CELL:
+        raise Unusable(f"is longer than {MAX_CELL:,} characters")
+    if not text.isascii() or not text.isprintable():
+        text = unicodedata.normalize("NFC", text)
+    text = text.strip()
+    if "\0" in text:
+        raise Unusable("has a NUL byte in it")
+    if found := _AS_TEXT.fullmatch(text):
+        text = found[1].strip()
+    if _ERROR.fullmatch(text):
+        raise Unusable(f"holds {text}, the error of a formula: correct the formula in the sheet, or clear the cell")
+    return text
+
+
+def _refuse_invisible(text: str, *, spaces: bool) -> None:
+    """Raise ``Unusable`` for characters that nobody sees. ``spaces``: unusual spaces are refused, too."""
+    if text.isascii() and text.isprintable():
+        return
+    for index, letter in enumerate(text):
+        category = unicodedata.category(letter)
+        unseen = category in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp") or letter in _BLANK
+        if (
+            letter in _JOINERS
+            and index
+            and unicodedata.category(text[index - 1])[0] in "LM"
+            and not text[index - 1].isascii()
+        ):
+            continue  # joiners are part of the spelling in the scripts of India
+        if unseen or (spaces and category == "Zs" and letter != " ") or "\ufe00" <= letter <= "\ufe0f":
+            name = unicodedata.name(letter, "control character")
+            raise Unusable(
+                f"has an invisible character at place {index + 1} (U+{ord(letter):04X}, {name.lower()}): "
+                "delete it, or type the value again"
+            )
+
+
+def _words(text: str) -> str:
+    """Return a name, branch or department as it is stored."""
+    text = _SPACES.sub(" ", _plain(text)).strip()
+    _refuse_invisible(text, spaces=True)
+    return text
+
+
+def name(text: str) -> str:
+    """Return a person's name as it is stored. A dash is nothing; "Na" is a name."""
+    text = _words(text)
+    return "" if not any(letter.isalnum() for letter in text) else text
+
+
+def label(text: str) -> str:
+    """Return a branch or department as it is stored."""
+    text = _words(text)
+    return "" if is_empty_marker(text) else text
+
+
+def roll_number(text: str) -> str:
+    """Return a roll number as it is stored. Raises ``Unusable`` for one that Excel has shortened."""
+    text = _plain(text)
+    if is_empty_marker(text):
+        return ""
+    _refuse_invisible(text, spaces=True)
+    if _SCIENTIFIC.fullmatch(text):
+        raise Unusable(
+            f"{text!r} is a long number that Excel has shortened, its last digits are lost: format the column as text, "
+            "enter the numbers again, and save the file anew"
+        )
+    if whole := _WHOLE_AS_FLOAT.fullmatch(text):
+        return whole[1]
+    return _SPACES.sub(" ", text)
+
+
+def email(text: str) -> str:
+    """Return an e-mail address as it is stored. Raises ``Unusable`` for what is surely none."""
+    text = _plain(text)
+    if is_empty_marker(text):
+        return ""
+    _refuse_invisible(text, spaces=True)
+    shown = repr(text[:SHOWN])
+    if text.casefold().startswith("mailto:"):
+        raise Unusable(f"{shown} is a link: remove 'mailto:'")
+    if "," in text or ";" in text:
+        raise Unusable(f"{shown} holds a comma or semicolon: keep one address")
+    if any(letter in text for letter in '<>"()[]\\') and "@" in text:
+        raise Unusable(f"{shown} holds quotes or brackets: keep only the address, such as ravi@college.edu")
+    domain = text.rpartition("@")[2]
+    if _EMAIL_PARTS.fullmatch(text) and ("" in domain.split(".") or "" in text.rpartition("@")[0].split(".")):
+        raise Unusable(f"{shown} has a dot too many: correct the address")
+    return text
+
+
+def number(text: str, *, percent_sign: bool, comma_decimals: bool, rounding: Rounding) -> str:
+    """Return a number as it is stored; what is none is left as it is, for the check of the column to refuse."""
+    text = _plain(text)
+    if is_empty_marker(text):
+        return ""
+    if percent_sign and text.endswith("%"):
+        text = text[:-1].rstrip()
+    if comma_decimals and _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    _refuse_invisible(text, spaces=True)
+    if _COMPUTED.fullmatch(text):
+        return rounded(text, rounding)
+    if _DECIMAL.fullmatch(text):
+        text = text.rstrip("0").rstrip(".")
+    return text
+
+
+def rounded(text: str, rounding: Rounding) -> str:
+    """Return a computed number with two decimals. ``rounding`` notes it, unless only the noise of a float is lost."""
+    value = Decimal(text)
+    near = value.quantize(TWO_PLACES, ROUND_HALF_UP)
+    short = format(near.normalize(), "f")
+    if abs(value - near) > Decimal("1e-8"):
+        rounding.add(text, short)
+    return short
+
+
+def rules(*, comma_decimals: bool, roundings: dict[str, Rounding]) -> dict[str, Callable[[str], str]]:
+    """Return the function that turns a cell of each column into what is stored."""
+    found: dict[str, Callable[[str], str]] = {
+        "name": name, "email": email, "roll_number": roll_number, "branch": label, "department": label,
+    }  # fmt: skip
+    for column in ("batch_year", "tenth_percent", "twelfth_percent", "diploma_percent", "cgpa", "active_backlogs"):
+        roundings[column] = Rounding()
+        found[column] = partial(
+            number,
+            percent_sign=column.endswith("_percent"),
+            comma_decimals=comma_decimals,
+            rounding=roundings[column],
+        )
+    return found

@@ -1,0 +1,123 @@
+"""Rows of a CSV file, as they stand in it."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import BinaryIO
+
+from services.api.students.import_files.rows import WHOLE_ROW, Row, Rows, Table
+from services.api.students.import_files.text_encoding import encoding_of, not_utf8
+
+DELIMITERS = (",", ";", "\t", "|")
+# Longer than the longest cell the csv module reads (its default limit of 131,072), so that it reports the cell, and a
+# file that is all one line never stands in memory.
+MAX_LINE = 256 * 1024
+LINES_THAT_DECIDE = 20
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
+
+
+def csv_table(file: BinaryIO) -> Table:
+    """Return the rows of ``file`` that are not blank, with the number of the line each begins on.
+
+    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes most cells.
+    A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another encoding
+    than UTF-8, or UTF-16 with its byte order mark.
+    """
+    encoding = encoding_of(file)
+    try:
+        delimiter, skip = _delimiter(file, encoding)
+    except UnicodeError as error:
+        raise not_utf8(file) from error
+    return Table(_decoded(file, encoding, delimiter, skip), comma_decimals=delimiter in (";", "\t"))
+
+
+def _decoded(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
+    try:
+        yield from _rows(file, encoding, delimiter, skip)
+    except UnicodeError as error:
+        raise not_utf8(file) from error
+
+
+def _delimiter(file: BinaryIO, encoding: str) -> tuple[str, int]:
+    """Return the delimiter, and how many lines say nothing but that."""
+    text = _text(file, encoding)
+    first = text.readline(MAX_LINE)
+    text.detach()
+    if found := _SEPARATOR_LINE.fullmatch(first):
+        return found[1], 1
+    widths = {}
+    for delimiter in DELIMITERS:
+        with closing(_rows(file, encoding, delimiter, 0)) as rows:
+            widths[delimiter] = max((len(row.cells) for row in islice(rows, LINES_THAT_DECIDE)), default=0)
+    return max(DELIMITERS, key=lambda delimiter: widths[delimiter]), 0
+
+
+class _Lines:
+    """Lines as they are; of one over ``MAX_LINE``, its beginning. ``last``: the one read last."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.last = ""
+
+    def __iter__(self) -> Iterator[str]:
+        read = partial(self._text.readline, MAX_LINE)
+        for line in iter(read, ""):
+            self.last = line
+            yield line
+            if len(line) == MAX_LINE and not line.endswith(("\n", "\r")):
+                while len(rest := read()) == MAX_LINE and not rest.endswith(("\n", "\r")):
+                    pass
+
+
+def _rows(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
+    text = _text(file, encoding)
+    lines = _Lines(text)
+    try:
+        # strict: a quote that never closes is reported instead of taking the rest of the file into one cell.
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        last = 0
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                single = reader.line_num == last + 1
+                lenient = _with_inner_quotes(lines.last, delimiter) if single else None
+                yield Row(last + 1, lenient) if lenient else Row(last + 1, [], {WHOLE_ROW: _reason(error)})
+            else:
+                if reader.line_num > last + 1:
+                    cells = [" ".join(cell.split()) for cell in cells]
+                if any(cells) and last >= skip:
+                    yield Row(last + 1, cells)
+            last = reader.line_num
+    finally:
+        text.detach()
+
+
+def _with_inner_quotes(line: str, delimiter: str) -> list[str] | None:
+    """Return the cells of a line whose quotes stand within text, as spreadsheets read it."""
+    if line.count('"') % 2 or "\0" in line:
+        return None
+    try:
+        return next(csv.reader([line], delimiter=delimiter), None)
+    except csv.Error:
+        return None
+
+
+def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
+    file.seek(0)
+    return io.TextIOWrapper(file, encoding=encoding, newline="")
+
+
+def _reason(error: csv.Error) -> str:
+    said = str(error)
+    if "field limit" in said:
+        return "has a cell that is far too long; perhaps a quote before it is not closed: close it"
+    if "unexpected end of data" in said or "expected after" in said:
+        return "has a quote that is not closed: close it, or remove it"
+    return f"cannot be read ({said}): enter it again"

@@ -1,0 +1,86 @@
+"""Which row of a table is its header."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from chassis.errors import Invalid
+from services.api.students.columns import REQUIRED
+from services.api.students.import_files.header_words import words_of
+from services.api.students.import_files.recognition import Certainty, meaning_of
+from services.api.students.import_files.rows import WHOLE_ROW, ReadOptions, Row
+from services.api.students.import_files.staging import headers_of
+
+SEARCHED_ROWS = 30
+SAMPLE_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """``samples``: the first rows under it. ``rows``: all of them."""
+
+    line: int
+    headers: list[str]
+    samples: list[list[str]]
+    rows: Iterator[Row]
+    skipped: list[int]
+
+
+def find_header(rows: Iterator[Row], options: ReadOptions) -> Header | None:
+    """Return the header of ``rows``: the line the caller names, else the first row that is certainly one.
+
+    ``None`` for a table without any row. Raises ``Invalid`` when no row can be the header.
+    """
+    if options.header_row is not None:
+        rows, first = _from_line(rows, options.header_row)
+    else:
+        first = list(islice(rows, SEARCHED_ROWS))
+    start = 0
+    if options.header_row is None:
+        first = first[next((index for index, row in enumerate(first) if _has_text(row)), len(first)) :]
+        start = next((index for index, row in enumerate(first) if _is_header(row.cells, options.mapping)), 0)
+    if not first or not _has_text(first[start]):
+        return None
+    header = first[start]
+    if header.faults and WHOLE_ROW in header.faults:
+        raise Invalid(f"Line {header.line}, the header, cannot be used: it {header.faults[WHOLE_ROW]}.")
+    below = list(chain(first[start + 1 :], islice(rows, SAMPLE_ROWS)))
+    samples = [list(row.cells) for row in below[:SAMPLE_ROWS] if row.cells]
+    skipped = [row.line for row in first[:start]]
+    return Header(header.line, headers_of(header.cells), samples, chain(below, rows), skipped)
+
+
+def _from_line(rows: Iterator[Row], line: int) -> tuple[Iterator[Row], list[Row]]:
+    for row in rows:
+        if row.line == line:
+            return rows, [row]
+        if row.line > line:
+            break
+    raise Invalid(f"header_row: line {line} of the file is empty, or behind its end.")
+
+
+def _has_text(row: Row) -> bool:
+    return bool(row.faults and WHOLE_ROW in row.faults) or any(cell.strip() for cell in row.cells)
+
+
+def _is_header(cells: Sequence[str], mapping: Mapping[str, str | None]) -> bool:
+    """Return whether three cells, or all the required ones, are headers that are known or mapped."""
+    mapped = {tuple(words_of(header)): column for column, header in mapping.items() if header}
+    found: set[str] = set()
+    for cell in cells:
+        text = cell.strip()
+        if not text or len(text) > 100:
+            continue
+        if column := mapped.get(tuple(words_of(text))):
+            found.add(column)
+            continue
+        meaning = meaning_of(text)
+        if meaning is not None and meaning.certainty is not Certainty.WEAK:
+            found.add("name" if meaning.kind.endswith("_name") else meaning.column)
+    required = len(found.intersection(REQUIRED))
+    return required == len(REQUIRED) or (required >= 1 and len(found) >= 3)
+
+
+def same_header(first: Header, other: Header) -> bool:
+    """Return whether two tables have the same columns in the same order."""
+    return [words_of(header) for header in first.headers] == [words_of(header) for header in other.headers]

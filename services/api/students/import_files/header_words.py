@@ -1,0 +1,56 @@
+"""Headers as normalised words: units, brackets, punctuation, case and Unicode form do not matter."""
+
+import re
+import unicodedata
+from functools import cache
+
+# Written in one word by some ("noofbacklogs"): a word that is not known is divided into these when that is possible.
+_KNOWN = """
+    active address admission aggregate all any arrear arrears as atkt atkts average avg backlog backlogs back
+    batch board branch cgpa cgpi class code college count course cpi cumulative current date degree department
+    dept diploma discipline email enrollment enrolment enroll exam family father first full given gpa grad
+    graduation graduating guardian hall higher history hsc hssc id in institute inter intermediate kt kts last
+    live mail major mark marks matric matriculation matriculate middle mother name no nr num number of official
+    ogpa out paper papers parent pass passing passed passout password pending percent percentage perc personal
+    plus point points polytechnic primary prn program programme puc pwd reg registration register regn roll score
+    secondary semester senior sgpa spi specialisation specialization ssc sslc standing std stream student students
+    subjects sur surname tenth ticket till total trade twelfth twelveth ug university until usn year yop
+"""
+KNOWN = frozenset(_KNOWN.split())
+PLUS_TWO = "plustwo"
+
+_ABBREVIATION = re.compile(r"\b(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?")
+_POSSESSIVE = re.compile(r"['\u2019]s\b", re.IGNORECASE)
+_ORDINAL = re.compile(r"\d(?:st|nd|rd|th)", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
+_PLUS_TWO = re.compile(r"(?:\b10\s*)?\+\s*2\b|\b10\s*plus\s*2\b|\bplus\s*(?:2|two)\b", re.IGNORECASE)
+_E_MAIL = re.compile(r"\be[\s_-]+mail", re.IGNORECASE)
+_WORD = re.compile(r"\d+(?:st|nd|rd|th)|\d+|[^\W\d_]+")
+
+
+def words_of(header: str) -> list[str]:
+    """Return the words of ``header`` in lower case. ``%`` becomes ``percent``, ``10+2`` becomes ``plustwo``."""
+    text = unicodedata.normalize("NFKC", header)
+    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    text = _POSSESSIVE.sub("", text)
+    text = _ABBREVIATION.sub(lambda found: found[0].replace(".", "") + " ", text)
+    text = _PLUS_TWO.sub(f" {PLUS_TWO} ", text).replace("%", " percent ")
+    text = _ORDINAL.sub(lambda found: found[0].lower(), text)
+    text = _CAMEL.sub(" ", _E_MAIL.sub("email", text)).casefold()
+    return [part for word in _WORD.findall(text) for part in _divided(word)]
+
+
+@cache
+def _divided(word: str) -> tuple[str, ...]:
+    """Return the known words that make up ``word``, or ``word`` alone."""
+    if word in KNOWN or len(word) > 40:
+        return (word,)
+    best: list[tuple[str, ...] | None] = [(), *([None] * len(word))]
+    for end in range(2, len(word) + 1):
+        for start in range(end - 1):
+            before = best[start]
+            if before is not None and word[start:end] in KNOWN:
+                found = (*before, word[start:end])
+                current = best[end]
+                best[end] = found if current is None or len(found) < len(current) else current
+    return best[-1] or (word,)

@@ -1,0 +1,200 @@
+"""Which column of a file is which of ours: by mapping, by its header's words, and by whether the values fit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chassis.errors import Invalid
+from services.api.students.columns import COLUMNS, IDENTIFYING, REQUIRED
+from services.api.students.import_files import sample_values
+from services.api.students.import_files.header_words import words_of
+from services.api.students.import_files.questions import Question, listed, refuse
+from services.api.students.import_files.recognition import Certainty, Meaning, meaning_of
+
+PASSWORDS = (
+    "passwords are not imported; after the import, invite the students to set their own "
+    "(POST /api/students/invitations)"
+)
+NAME_PARTS = ("first_name", "middle_name", "last_name")
+BRANCH_KINDS = ("branch", "stream", "course")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReport:
+    """What a column of the file is used for. ``used_as`` is ``None`` for a column that is not imported."""
+
+    header: str
+    used_as: str | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Layout:
+    """``places``: column → the index of its cells in a row; several for a name in parts, which are joined."""
+
+    headers: list[str]
+    places: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def use(self, column: str, *indexes: int, reason: str) -> None:
+        self.places[column] = indexes
+        for index in indexes:
+            self.reasons[index] = reason
+
+    def report(self) -> list[ColumnReport]:
+        # A department that also serves as the branch is reported as the branch, which is what drives ask for.
+        used = {index: column for column in reversed(COLUMNS) for index in self.places.get(column, ())}
+        return [
+            ColumnReport(header, used.get(index), self.reasons.get(index, "not a column that is imported"))
+            for index, header in enumerate(self.headers)
+        ]
+
+
+def layout_of(
+    headers: Sequence[str],
+    mapping: Mapping[str, str | None],
+    samples: Sequence[Sequence[str]] = (),
+    *,
+    updates: bool = False,
+) -> Layout:
+    """Return the place of each of our columns. ``samples``: rows under the header.
+
+    ``updates``: one of the columns that identify a student is enough.
+
+    Raises ``Invalid`` when a required column is missing, or when something must be asked: it names the headers and
+    says how to answer with ``mapping``.
+    """
+    layout = Layout(list(headers))
+    _apply_mapping(layout, mapping)
+    taken = {index for indexes in layout.places.values() for index in indexes}
+    open_headers: dict[str, list[tuple[int, Meaning]]] = {}
+    for index, header in enumerate(headers):
+        if index in taken:
+            continue
+        meaning = meaning_of(header)
+        if meaning is not None:
+            open_headers.setdefault(meaning.kind, []).append((index, meaning))
+        elif not header and any(sample_values.column(samples, index)):
+            layout.reasons[index] = "it has values and no header"
+            layout.warnings.append(f"Column {index + 1} of the file has values and no header; it is not imported.")
+    chooser = _Chooser(layout, open_headers, mapping, samples)
+    questions = chooser.choose()
+    missing = [column for column in REQUIRED if column not in layout.places]
+    if updates and layout.places.keys() & IDENTIFYING:
+        missing = []
+    asked = {question.column for question in questions}
+    if questions or missing:
+        refuse(headers, questions, [column for column in missing if column not in asked])
+    return layout
+
+
+def _apply_mapping(layout: Layout, mapping: Mapping[str, str | None]) -> None:
+    words = [words_of(header) for header in layout.headers]
+    for column, theirs in mapping.items():
+        if column not in COLUMNS:
+            raise Invalid(f"mapping: there is no column {column!r}. The columns are: {', '.join(COLUMNS)}.")
+        if theirs is None:
+            if column in REQUIRED:
+                raise Invalid(f"mapping: {column} cannot be left out. Name its header.")
+            continue
+        found = [index for index, header in enumerate(layout.headers) if header == theirs.strip()] or [
+            index for index, own in enumerate(words) if own and own == words_of(theirs)
+        ]
+        if not found:
+            raise Invalid(f"mapping: the file has no header {theirs!r}. Its headers are: {listed(layout.headers)}.")
+        if len(found) > 1:
+            raise Invalid(f"mapping: {len(found)} columns of the file have the header {theirs!r}. Rename all but one.")
+        layout.use(column, found[0], reason="your mapping")
+    chosen = [index for indexes in layout.places.values() for index in indexes]
+    if len(set(chosen)) < len(chosen):
+        raise Invalid("mapping: two columns are mapped to the same header.")
+
+
+@dataclass(slots=True)
+class _Chooser:
+    layout: Layout
+    found: dict[str, list[tuple[int, Meaning]]]
+    mapping: Mapping[str, str | None]
+    samples: Sequence[Sequence[str]]
+    questions: list[Question] = field(default_factory=list)
+
+    def choose(self) -> list[Question]:
+        self._choose_names()
+        self._choose_branch()
+        for column in COLUMNS:
+            if column not in ("branch", "department"):
+                self._choose_column(column, self.found.get(column, []))
+        for index, _ in self.found.get("password", []):
+            self.layout.reasons[index] = PASSWORDS
+            self.layout.warnings.append(f"{self._header(index)}: {PASSWORDS}.")
+        return self.questions
+
+    def _header(self, index: int) -> str:
+        return repr(self.layout.headers[index])
+
+    def _ask(self, column: str, indexes: Iterable[int], reason: str) -> None:
+        self.questions.append(Question(column, tuple(self.layout.headers[index] for index in indexes), reason))
+
+    def _values(self, index: int) -> list[str]:
+        return sample_values.column(self.samples, index)
+
+    def _choose_column(self, column: str, candidates: Sequence[tuple[int, Meaning]]) -> None:
+        if column in self.mapping:
+            for index, _ in candidates:
+                self.layout.reasons[index] = f"your mapping says where {column} is"
+            return
+        sure = []
+        for index, meaning in candidates:
+            values = self._values(index)
+            if meaning.certainty is Certainty.ASK:
+                if values and (not meaning.numeric_only or sample_values.are_numbers(values)):
+                    self._ask(column, [index], meaning.reason)
+                else:
+                    self.layout.reasons[index] = "it holds no numbers" if values else "it is empty"
+            elif meaning.certainty is Certainty.WEAK and sample_values.are_row_numbers(values):
+                self.layout.reasons[index] = "it holds the numbers of the rows"
+            elif problem := sample_values.misfit(column, values, weak=meaning.certainty is Certainty.WEAK):
+                self._ask(column, [index], problem)
+            else:
+                sure.append(index)
+        if len(sure) > 1:
+            self._ask(column, sure, "more than one header fits")
+        elif sure:
+            self.layout.use(column, *sure, reason="recognised by its header")
+
+    def _choose_names(self) -> None:
+        parts = [self.found.get(part, []) for part in NAME_PARTS]
+        if not any(parts) or "name" in self.mapping or self.found.get("name"):
+            for index in (index for part in parts for index, _ in part):
+                self.layout.reasons[index] = "another column holds the whole name"
+            return
+        indexes = [index for part in parts for index, _ in part]
+        if any(len(part) > 1 for part in parts):
+            self._ask("name", indexes, "more than one header fits")
+        elif not parts[0] or not parts[2]:
+            self._ask("name", indexes, "it is a part of the name only")
+        else:
+            self.layout.use("name", *indexes, reason="joined to the name")
+
+    def _choose_branch(self) -> None:
+        departments = self.found.get("department", [])
+        self._choose_column("department", departments)
+        if "branch" in self.mapping:
+            return
+        for kind in BRANCH_KINDS:
+            candidates = [index for index, _ in self.found.get(kind, [])]
+            degrees = [index for index in candidates if sample_values.are_degrees(self._values(index))]
+            for index in degrees:
+                self.layout.reasons[index] = "it holds degrees such as B.Tech, not branches"
+            fits = [index for index in candidates if index not in degrees]
+            if kind == "course" and fits and departments:
+                fits += [index for index, _ in departments]
+            if len(fits) > 1:
+                self._ask("branch", fits, "more than one header fits")
+                return
+            if fits:
+                self.layout.use("branch", *fits, reason="recognised by its header")
+                return
+        place = self.layout.places.get("department")
+        if place and "department" not in self.mapping:
+            self.layout.use("branch", *place, reason="no other column holds the branch; also stored as the department")

@@ -1,0 +1,106 @@
+"""Numbers as a spreadsheet shows them, for the formats that lists of students use."""
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+
+# Formats that files name by number only (ECMA-376, 18.8.30); dates and times are left to the reader of the file.
+BUILT_IN = {
+    0: "General", 1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 12: "# ?/?",
+    13: "# ??/??", 37: "#,##0", 38: "#,##0", 39: "#,##0.00", 40: "#,##0.00", 48: "##0.0E+0", 49: "@",
+}  # fmt: skip
+GENERAL = ("", "general", "@", "standard")
+# Beyond this Excel has replaced digits with zeros.
+MAX_EXACT = 10**15
+
+_QUOTED = re.compile(r'"([^"]*)"|\\(.)|_.|\*.')
+_BRACKETS = re.compile(r"\[[^\]]*\]")
+_PATTERN = re.compile(r"(?P<before>[^0#?.,%]*)(?P<whole>[#?,]*[0?,#]*)(?P<places>\.[0#?]+)?(?P<after>[^0#?.,]*)")
+_DATE_LETTERS = re.compile(r"[ymdhs]", re.IGNORECASE)
+
+
+class Unshowable(Exception):
+    """What the sheet shows for the number is not certain. The text completes "the cell …", and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    before: str
+    zeros: int
+    grouped: bool
+    places: int
+    percent: bool
+    after: str
+
+
+def shown(value: float, code: str) -> str:
+    """Return ``value`` as format ``code`` shows it, without grouping of thousands; a percentage ends in ``%``.
+
+    Raises ``Unshowable`` for a format that is not known, or one that hides a part of the number.
+    """
+    if not math.isfinite(value):
+        raise Unshowable("holds no number: enter it again")
+    if code.casefold() in GENERAL:
+        return general(value)
+    parsed = _parsed(code)
+    if parsed is None:
+        raise Unshowable(f"is formatted as {code!r}, and what it shows is not certain: format it as text or number")
+    exact = Decimal(repr(value)) * (100 if parsed.percent else 1)
+    seen = exact.quantize(Decimal(1).scaleb(-parsed.places), ROUND_HALF_UP)
+    if abs(seen - exact.quantize(Decimal("0.01"), ROUND_HALF_UP)) > Decimal("1e-9") and parsed.places < 2:
+        plain = format(exact.normalize(), "f")
+        raise Unshowable(f"shows {seen} and holds {plain}: show all decimals, or round the number")
+    digits = format(abs(seen), "f")
+    whole, dot, fraction = digits.partition(".")
+    sign = "-" if seen < 0 else ""
+    text = f"{sign}{parsed.before}{whole.zfill(parsed.zeros)}{dot}{fraction}{parsed.after}"
+    return text + "%" if parsed.percent else text
+
+
+def general(value: float) -> str:
+    """Return a number as it was typed. Raises ``Unshowable`` for one whose last digits are lost."""
+    if value.is_integer():
+        if abs(value) >= MAX_EXACT:
+            raise Unshowable(
+                "holds more than 15 digits, the rest is lost: format the column as text and enter it again"
+            )
+        return str(int(value))
+    text = repr(value)
+    return format(Decimal(text), "f") if "e" in text else text
+
+
+@cache
+def _parsed(code: str) -> _Format | None:
+    """Return the part of ``code`` for positive numbers."""
+    section = code.split(";", maxsplit=1)[0]
+    if "[" in section and re.search(r"\[[<>=]", section):
+        return None
+    literals: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        literals.append(found[1] if found[1] is not None else found[2] or "")
+        return chr(0xE000 + len(literals) - 1)
+
+    plain = _BRACKETS.sub("", _QUOTED.sub(keep, section))
+    percent = plain.count("%") == 1
+    found = _PATTERN.fullmatch(plain.replace("%", "").strip())
+    if found is None or plain.count("%") > 1 or not (found["whole"] or found["places"]):
+        return None
+    if _DATE_LETTERS.search(found["before"] + found["after"]) or re.search(r"[Ee/@]", found["before"] + found["after"]):
+        return None
+    if found["whole"].endswith(","):
+        return None
+
+    def text(part: str) -> str:
+        return "".join(literals[ord(letter) - 0xE000] if letter >= "\ue000" else letter for letter in part)
+
+    return _Format(
+        text(found["before"]).lstrip(),
+        found["whole"].count("0"),
+        "," in found["whole"],
+        len(found["places"] or ".") - 1,
+        percent,
+        text(found["after"]).rstrip(),
+    )

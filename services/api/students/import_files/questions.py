@@ -1,0 +1,58 @@
+"""Refusals that ask: what is unclear about a header, and how to answer."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from chassis.errors import Invalid
+from services.api.students.columns import REQUIRED
+
+SHOWN_HEADERS = 60
+SHOWN_QUESTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether ``headers`` are our ``column``, and why that is not certain."""
+
+    column: str
+    headers: tuple[str, ...]
+    reason: str
+
+    def text(self) -> str:
+        answer = f"Say with mapping which one it is: {json.dumps({self.column: self.headers[0]}, ensure_ascii=False)}"
+        if self.column not in REQUIRED:
+            answer += f", or that no column is: {json.dumps({self.column: None})}"
+        names = " and ".join(repr(header) for header in self.headers)
+        could = "could each be" if len(self.headers) > 1 else "may be"
+        return f"{names} {could} {self.column}: {self.reason}. {answer}."
+
+
+def refuse(headers: Sequence[str], questions: Sequence[Question], missing: Sequence[str]) -> NoReturn:
+    """Raise ``Invalid`` with every question and every missing column."""
+    sentences: list[str] = []
+    errors: list[dict[str, object]] = []
+    if missing:
+        sentences.append(
+            f"The file has no column for {' and '.join(missing)}. Its headers are: {listed(headers)}. Rename a header, "
+            f"or say which one it is with mapping, for instance "
+            f'{{"{missing[0]}": "their header"}}. If these are not its headers, say with header_row on which line '
+            "they are."
+        )
+        errors += [{"column": column, "reason": "no such column in the file"} for column in missing]
+    sentences += [question.text() for question in questions[:SHOWN_QUESTIONS]]
+    if len(questions) > SHOWN_QUESTIONS:
+        sentences.append(f"{len(questions) - SHOWN_QUESTIONS} more headers are unclear: see errors.")
+    errors += [
+        {"column": question.column, "header": header, "reason": question.text()}
+        for question in questions
+        for header in question.headers
+    ]
+    raise Invalid(" ".join(sentences), errors=errors)
+
+
+def listed(headers: Sequence[str]) -> str:
+    """Return the first headers as a sentence shows them."""
+    shown = ", ".join(header[:50] or "(empty)" for header in headers[:SHOWN_HEADERS])
+    return f"{shown} and {len(headers) - SHOWN_HEADERS} more" if len(headers) > SHOWN_HEADERS else shown

@@ -1,0 +1,95 @@
+"""From a file to frames: a report on its columns, chunks of rows, and what is worth a warning."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import BinaryIO, TypeAlias
+
+from chassis.errors import Invalid
+from services.api.students.import_files.csv_rows import csv_table
+from services.api.students.import_files.file_kind import FileKind, kind_of
+from services.api.students.import_files.header_row import Header, find_header, same_header
+from services.api.students.import_files.layout import ColumnReport, Layout, layout_of
+from services.api.students.import_files.rows import ReadOptions, Row, Rows, Tables
+from services.api.students.import_files.staging import Staging
+
+# Lines of the second sheet, third, …, begin here times 1, 2, …: a line of the staging table is unique in the file.
+LINES_PER_SHEET = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """``sheets``: those that are read, in order."""
+
+    columns: list[ColumnReport]
+    sheets: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    warnings: list[str]
+
+
+Frame: TypeAlias = Opening | Chunk | Ending
+
+
+def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[Frame, None, None]:
+    """Yield one ``Opening``, every ``Chunk`` of rows, and one ``Ending``. Raises ``Invalid`` with the true reason."""
+    tables = _tables(file, name, options)
+    header, layout, rows = _arranged(tables, options)
+    warnings = [*tables.notes, *layout.warnings]
+    if header.skipped:
+        lines = ", ".join(map(str, header.skipped[:5]))
+        warnings.append(f"The header is line {header.line}; what stands above it was left out (line {lines}).")
+    yield Opening(layout.report(), [table.sheet for table in tables.tables if table.sheet])
+    staging = Staging(layout, comma_decimals=tables.tables[0].comma_decimals)
+    empty = True
+    for content in staging.chunks(rows):
+        empty = False
+        yield Chunk(content)
+    if empty:
+        raise Invalid("The file has a header and no rows under it.")
+    yield Ending(warnings + staging.warnings())
+
+
+def _tables(file: BinaryIO, name: str, options: ReadOptions) -> Tables:
+    kind = kind_of(file, name)
+    if kind is not FileKind.CSV:
+        from services.api.students.import_files.workbooks import workbook_tables
+
+        return workbook_tables(file, kind, options.sheet)
+    if options.sheet is not None:
+        raise Invalid("sheet: a CSV file has no sheets. Leave it out.")
+    return Tables([csv_table(file)], [])
+
+
+def _arranged(tables: Tables, options: ReadOptions) -> tuple[Header, Layout, Rows]:
+    """Return the header, its layout and the rows of every table. Empty tables are taken off ``tables``."""
+    found = [(table, header) for table in tables.tables if (header := find_header(table.rows, options)) is not None]
+    if not found:
+        raise Invalid("The file is empty.")
+    tables.tables = [table for table, _ in found]
+    first = found[0][1]
+    if any(not same_header(first, header) for _, header in found[1:]):
+        names = ", ".join(repr(table.sheet) for table, _ in found)
+        raise Invalid(
+            f"The file has {len(found)} sheets with different headers: {names}. Name one with sheet, or give all the "
+            "same header."
+        )
+    samples = [row for _, header in found for row in header.samples]
+    layout = layout_of(first.headers, options.mapping, samples, updates=options.updates)
+    return first, layout, _numbered([header for _, header in found])
+
+
+def _numbered(headers: list[Header]) -> Rows:
+    for index, header in enumerate(headers):
+        if not index:
+            yield from header.rows
+        else:
+            offset = index * LINES_PER_SHEET
+            for row in header.rows:
+                yield Row(row.line + offset, row.cells, row.faults)

@@ -1,0 +1,62 @@
+"""Whether the first values under a header fit what the header says."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from services.api.students.import_files.cells import is_empty_marker
+
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*%?")
+_DEGREE = re.compile(
+    r"b\.?\s*(?:tech|e|sc|com|a|arch|pharm(?:acy)?|des|voc|ed|ba|ca)\.?(?:\s*\(hons?\.?\))?|m\.?\s*(?:tech|e|sc|com|a|ba|ca|s|arch|"
+    r"pharm(?:acy)?|des|ed|phil)\.?|bba|bca|mba|mca|pgdm|ph\.?\s*d\.?|diploma|ug|pg|undergraduate|postgraduate|"
+    r"bachelor.*|master.*|(?:integrated|dual).*",
+    re.IGNORECASE,
+)
+# A mark in percent below this is not believed of a column whose header is a bare "X" or "12".
+LEAST_WEAK_PERCENT = 25
+
+
+def column(samples: Sequence[Sequence[str]], index: int) -> list[str]:
+    """Return the values at ``index`` that are not empty."""
+    return [row[index].strip() for row in samples if index < len(row) and not is_empty_marker(row[index].strip())]
+
+
+def are_numbers(values: Sequence[str]) -> bool:
+    """Return whether at least half of ``values`` are numbers."""
+    return 2 * sum(1 for value in values if _NUMBER.fullmatch(value)) >= len(values) > 0
+
+
+def are_row_numbers(values: Sequence[str]) -> bool:
+    """Return whether ``values`` count up by one from 0 or 1, as row numbers do, or there are none."""
+    numbers = _numbers(values)
+    return len(numbers) == len(values) and (not numbers or numbers[0] in (0, 1)) and _counts_up(numbers)
+
+
+def _counts_up(numbers: Sequence[float]) -> bool:
+    return all(after - before == 1 for before, after in pairwise(numbers))
+
+
+def are_degrees(values: Sequence[str]) -> bool:
+    """Return whether ``values`` are degrees such as B.Tech."""
+    return bool(values) and all(_DEGREE.fullmatch(value) for value in values)
+
+
+def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
+    """Return why ``values`` cannot be our column ``name``, or ``None``. ``weak``: the header alone proves little."""
+    numbers = _numbers(values)
+    shown = f"for instance {values[0][:40]!r}" if values else ""
+    if name == "batch_year" and weak and values:
+        plausible = sum(1 for number in numbers if 1900 <= number <= 2200)
+        return None if 2 * plausible >= len(values) else f"it holds no years such as 2026, {shown}"
+    if name == "cgpa" and values and sum(1 for number in numbers if number > 10) * 2 > len(values):
+        return f"a CGPA is at most 10, and it holds percentages or marks, {shown}"
+    if name.endswith("_percent") and weak and values:
+        plausible = sum(1 for number in numbers if LEAST_WEAK_PERCENT <= number <= 100)
+        return None if 2 * plausible >= len(values) else f"the header alone does not say what it is, {shown}"
+    return None
+
+
+def _numbers(values: Sequence[str]) -> list[float]:
+    plain = [value.rstrip("% ").replace(",", ".") for value in values if _NUMBER.fullmatch(value)]
+    return [float(value) for value in plain]

@@ -1,0 +1,153 @@
+"""Rows of a file as chunks of CSV for COPY into the staging table."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Generator, Iterator
+from itertools import chain, islice
+from operator import itemgetter
+
+from services.api.students.columns import COLUMNS
+from services.api.students.import_files import cells
+from services.api.students.import_files.cells import Rounding, Unusable, is_empty_marker
+from services.api.students.import_files.layout import Layout
+from services.api.students.import_files.limits import MAX_ROWS, too_many_students
+from services.api.students.import_files.plausibility import Plausibility
+from services.api.students.import_files.rows import WHOLE_ROW, Row
+
+CHUNK_ROWS = 5_000
+NO_CELLS = ("",) * len(COLUMNS)
+
+# A row that needs no work: most rows of most files. Nothing in it has a comma, a quote or an empty marker.
+_LETTERS = r"[A-Za-z0-9.'&/()-]"
+_NOTHING = r"(?i:n/a|na|n\.a\.?|nil|none|null|not applicable|not available)(?:,|$)"
+_LABEL = rf"(?:(?!{_NOTHING})[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*)?"
+_MARK = r"(?:\d{1,3}(?:\.\d{1,2})?)?"
+_WHOLE = r"(?:\d{1,4})?"
+_CLEAN = {
+    "name": rf"[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*",
+    "email": r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*",
+    "roll_number": rf"(?!{_NOTHING})[A-Za-z0-9][A-Za-z0-9/_-]*",
+    "branch": _LABEL, "department": _LABEL, "batch_year": _WHOLE, "active_backlogs": _WHOLE,
+    "tenth_percent": _MARK, "twelfth_percent": _MARK, "diploma_percent": _MARK, "cgpa": _MARK,
+}  # fmt: skip
+_is_clean = re.compile(",".join(_CLEAN[column] for column in COLUMNS)).fullmatch
+_FOOTER = re.compile(
+    r"(?:grand |sub ?)?totals?\b.*|average\b.*|avg\b.*|count\b.*|sum\b.*|max(?:imum)?\b.*|min(?:imum)?\b.*|"
+    r"prepared by.*|signature.*|sign(?:ed)?\b.*|note\b.*|\*.*|end of .*|source\b.*|verified by.*|date\s*:.*",
+    re.IGNORECASE,
+)
+
+
+class Staging:
+    """Encodes the rows of one table. ``warnings`` is complete when every chunk was taken."""
+
+    def __init__(self, layout: Layout, *, comma_decimals: bool = False) -> None:
+        self._width = len(layout.headers)
+        self._headers = [header.casefold() for header in layout.headers]
+        self._roundings: dict[str, Rounding] = {}
+        self._rules = cells.rules(comma_decimals=comma_decimals, roundings=self._roundings)
+        # An absent column stands behind the last cell, where a padded row is empty.
+        self._places = [layout.places.get(column, (self._width,)) for column in COLUMNS]
+        names = {column: layout.headers[places[0]] for column, places in layout.places.items()}
+        self._plausibility = Plausibility(layout.places, names)
+        self._pick = self._picker()
+
+    def _picker(self) -> Callable[[list[str]], tuple[str, ...]]:
+        if all(len(place) == 1 for place in self._places):
+            return itemgetter(*(place[0] for place in self._places))
+        places = self._places
+        return lambda row: tuple(" ".join(filter(None, (row[i].strip() for i in place))) for place in places)
+
+    def chunks(self, rows: Iterator[Row]) -> Generator[bytes, None, None]:
+        """Yield the rows in COPY's CSV format: line, wrong column, what is wrong, then ``COLUMNS``."""
+        read = 0
+        while some := list(islice(rows, CHUNK_ROWS)):
+            read += len(some)
+            if read > MAX_ROWS:
+                raise too_many_students()
+            text = "".join(chain.from_iterable(self._encoded(row) for row in some))
+            if text:
+                yield text.encode()
+
+    def warnings(self) -> list[str]:
+        return self._plausibility.warnings(self._roundings)
+
+    def _encoded(self, row: Row) -> tuple[str, ...]:
+        values = row.cells
+        if row.faults is None and len(values) == self._width:
+            values.append("")
+            picked = self._pick(values)
+            joined = ",".join(picked)
+            if _is_clean(joined):
+                if not self._plausibility.is_settled:
+                    self._plausibility.look(picked)
+                return (f"{row.line},,,{joined}\n",)
+            values.pop()
+        staged = self._staged(row)
+        return () if staged is None else (_csv_line(staged),)
+
+    def _staged(self, row: Row) -> tuple[object, ...] | None:
+        """Return the fields of a row that is not plain; ``None`` for one without any text."""
+        values, faults = row.cells, row.faults or {}
+        if WHOLE_ROW in faults:
+            return self._faulty(row.line, "", faults[WHOLE_ROW])
+        if not faults and not any(value.strip() for value in values):
+            return None
+        if any(value.strip() for value in values[self._width :]):
+            reason = (
+                f"has {len(values)} cells; the header has {self._width}: give every column a header, and put quotes "
+                "around a cell that holds the separator"
+            )
+            return self._faulty(row.line, "", reason)
+        padded = values[: self._width] + [""] * max(1, self._width + 1 - len(values))
+        if bad := [
+            (column, faults[place])
+            for column, places in zip(COLUMNS, self._places, strict=True)
+            for place in places
+            if place in faults
+        ]:
+            also = f" (see also {', '.join(column for column, _ in bad[1:])})" if bad[1:] else ""
+            return self._faulty(row.line, bad[0][0], bad[0][1] + also)
+        if (why := self._not_a_student(padded)) is not None:
+            return self._faulty(row.line, "", why)
+        return self._normalised(row.line, padded)
+
+    def _normalised(self, line: int, padded: list[str]) -> tuple[object, ...]:
+        ours = []
+        for column, text in zip(COLUMNS, self._pick(padded), strict=True):
+            try:
+                ours.append(self._rules[column](text) if text else "")
+            except Unusable as error:
+                return self._faulty(line, column, str(error))
+        if not self._plausibility.is_settled:
+            self._plausibility.look(ours)
+        return (line, "", "", *ours)
+
+    def _not_a_student(self, padded: list[str]) -> str | None:
+        if [value.strip().casefold() for value in padded[: self._width]] == self._headers:
+            return "repeats the header: remove the row"
+        first = next((value.strip() for value in padded if value.strip()), "")
+        email = padded[self._places[COLUMNS.index("email")][0]]
+        roll = padded[self._places[COLUMNS.index("roll_number")][0]]
+        if "@" not in email and is_empty_marker(roll.strip()) and _FOOTER.fullmatch(first):
+            return f"begins with {first[:40]!r} and looks like a footer, not a student: remove the row"
+        return None
+
+    @staticmethod
+    def _faulty(line: int, column: str, reason: str) -> tuple[object, ...]:
+        return (line, column, reason, *NO_CELLS)
+
+
+def _csv_line(fields: tuple[object, ...]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue()
+
+
+def headers_of(cells_: list[str]) -> list[str]:
+    """Return the headers of a row: trimmed, on one line, without the empty ones at the end."""
+    headers = [" ".join(cell.split()) for cell in cells_]
+    while headers and not headers[-1]:
+        headers.pop()
+    return headers

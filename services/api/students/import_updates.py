@@ -1,0 +1,182 @@
+"""Every statement of an import about students who are known already: which they are, what changes, and writing it.
+
+``import_known`` holds, as JSON, what is on record and what will be. Both are compared and written as sets. What stood
+on record when the file was judged is compared again under the locks of the transaction that writes: a correction made
+in between is never overwritten.
+"""
+
+from dataclasses import dataclass
+
+from chassis.database import Connection
+from contracts.students import AcademicRecord, StudentRecordRevised
+from contracts.users import UserDetailsRevised
+from services.api.students.import_checks import MARK, WHOLE
+
+DETAILS = ("name", "email", "department")
+RECORD_FIELDS = tuple(AcademicRecord.model_fields)
+
+# by_roll: the student whose roll number the row has; by_email: the account whose address it has.
+CREATE = """
+CREATE TEMPORARY TABLE import_match (
+    line integer NOT NULL, by_roll integer, by_email integer, is_student boolean
+);
+CREATE TEMPORARY TABLE import_known (
+    line integer NOT NULL, student_id integer NOT NULL, before jsonb NOT NULL, after jsonb NOT NULL,
+    changed text[] NOT NULL
+)
+"""
+DROP = "DROP TABLE IF EXISTS pg_temp.import_match, pg_temp.import_known"
+
+# Two joins by identity: hash joins for a large file, look-ups in the unique indexes for a small one.
+MATCH = """
+INSERT INTO import_match (line, by_roll, by_email, is_student)
+SELECT line, r.student_id, e.user_id, e.is_student
+  FROM (SELECT i.line, s.student_id
+          FROM import_row i JOIN students s ON identity_key(s.roll_number) = identity_key(i.roll_number)) r
+  FULL JOIN (
+        SELECT i.line, u.user_id, s.student_id IS NOT NULL AS is_student
+          FROM import_row i JOIN users u ON identity_key(u.email) = identity_key(i.email)
+               LEFT JOIN students s ON s.student_id = u.user_id) e USING (line)
+"""
+ANALYZE_MATCH = "ANALYZE import_match"
+
+
+def _whole(column: str) -> str:
+    return f"CASE WHEN i.{column} ~ '{WHOLE}' THEN i.{column}::numeric::integer END"
+
+
+def _mark(column: str) -> str:
+    return f"CASE WHEN i.{column} ~ '{MARK}' THEN i.{column}::numeric(5, 2)::text END"
+
+
+# As in the events. A cell that is wrong counts as empty here; its row is an error and is not written.
+FROM_FILE = f"""jsonb_strip_nulls(jsonb_build_object(
+               'name', i.name, 'email', i.email, 'department', i.department, 'roll_number', i.roll_number,
+               'branch', i.branch, 'batch_year', {_whole("batch_year")},
+               'tenth_percent', {_mark("tenth_percent")},
+               'twelfth_percent', {_mark("twelfth_percent")},
+               'diploma_percent', {_mark("diploma_percent")},
+               'cgpa', {_mark("cgpa")}, 'active_backlogs', {_whole("active_backlogs")}))"""
+RECORDED = """jsonb_build_object(
+               'name', u.name, 'email', u.email, 'department', u.department, 'roll_number', s.roll_number,
+               'branch', s.branch, 'batch_year', s.batch_year, 'tenth_percent', s.tenth_percent::text,
+               'twelfth_percent', s.twelfth_percent::text, 'diploma_percent', s.diploma_percent::text,
+               'cgpa', s.cgpa::text, 'active_backlogs', s.active_backlogs)"""
+
+# An empty cell, and a column that the file does not have, leave what is on record.
+KNOW = f"""
+INSERT INTO import_known (line, student_id, before, after, changed)
+SELECT line, student_id, before, before || on_file,
+       CASE WHEN before @> on_file THEN '{{}}'
+            ELSE ARRAY (SELECT field FROM unnest($1::text[]) WITH ORDINALITY AS listed (field, place)
+                         WHERE on_file ? field AND on_file -> field <> before -> field ORDER BY place) END
+  FROM (SELECT i.line, s.student_id, {RECORDED} AS before, {FROM_FILE} AS on_file
+          FROM import_match m JOIN import_row i USING (line)
+               JOIN students s ON s.student_id = coalesce(m.by_roll, m.by_email)
+               JOIN users u ON u.user_id = s.student_id
+         WHERE m.is_student IS NOT FALSE AND (m.by_roll = m.by_email) IS NOT FALSE) AS known
+"""  # noqa: S608
+FORGET_KNOWN_ROWS = "DELETE FROM import_row i USING import_match m WHERE m.line = i.line"
+
+# The heads of the streams, students first, each in the order of the ids: imports at once wait for each other, and
+# never in a circle. An account without events of its own has no head yet; it gets one, which REVISE counts up.
+LOCK_RECORDS = """
+SELECT FROM es.stream h JOIN import_known k ON h.stream_id = 'student-' || k.student_id
+ WHERE k.changed <> '{}' ORDER BY k.student_id FOR UPDATE OF h
+"""
+LOCK_DETAILS = """
+INSERT INTO es.stream AS h (stream_id, stream_type, version, last_tx)
+SELECT 'user-' || student_id, 'user', 0, pg_current_xact_id() FROM import_known
+ WHERE changed && $1::text[] ORDER BY student_id
+    ON CONFLICT (stream_id) DO UPDATE SET version = h.version
+"""
+# After the locks, with a snapshot of its own.
+OUTDATED = f"""
+SELECT k.line FROM import_known k JOIN students s USING (student_id) JOIN users u ON u.user_id = k.student_id
+ WHERE k.changed <> '{{}}' AND k.before <> {RECORDED}
+ ORDER BY k.line LIMIT 1
+"""  # noqa: S608
+
+# tx as in es.append. $1: the last student of the batch before; $2: how many; $3: metadata; $4: the fields that matter.
+REVISE = """
+WITH batch AS MATERIALIZED (
+    SELECT student_id, after, ARRAY (SELECT field FROM unnest(changed) AS field WHERE field = ANY ($4)) AS changed
+      FROM import_known WHERE student_id > $1 AND changed && $4::text[] ORDER BY student_id LIMIT $2
+), heads AS (
+    UPDATE es.stream h
+       SET version = h.version + 1,
+           last_tx = greatest(h.last_tx, pg_current_xact_id(),
+                              (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8)
+      FROM batch b WHERE h.stream_id = '{stream}-' || b.student_id
+    RETURNING h.stream_id, h.version, h.last_tx, b.student_id, b.after, b.changed
+), written AS (
+    INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
+    SELECT last_tx, pg_current_xact_id(), stream_id, version, uuidv7(), '{type}', {data}, $3::jsonb
+      FROM heads ORDER BY student_id
+    RETURNING w
+)
+SELECT (SELECT max(student_id) FROM batch) AS last, project('{stream}', array_agg(w)) FROM written
+"""
+REVISE_RECORDS = REVISE.format(
+    stream="student",
+    type=StudentRecordRevised.TYPE,
+    data="""jsonb_build_object('student_id', student_id, 'changed', changed,
+                                'record', after - '{name,email,department}'::text[])""",
+)
+REVISE_DETAILS = REVISE.format(
+    stream="user",
+    type=UserDetailsRevised.TYPE,
+    data="""jsonb_build_object('user_id', student_id, 'name', after -> 'name', 'email', after -> 'email',
+                                'department', after -> 'department', 'changed', changed)""",
+)
+# A seed of their own: who was enrolled counts with 0.
+DIGEST = """
+SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, 1)), 0) AS digest
+  FROM import_known WHERE changed <> '{}'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """How many known students changed, and the digest of their ids."""
+
+    count: int
+    digest: int
+
+
+async def match(connection: Connection) -> None:
+    """Find the accounts that the staged rows are about."""
+    await connection.execute(MATCH)
+    await connection.execute(ANALYZE_MATCH)
+
+
+async def compare(connection: Connection) -> None:
+    """Work out what changes for each known student."""
+    await connection.execute(KNOW, [*DETAILS, *RECORD_FIELDS])
+
+
+async def forget_known_rows(connection: Connection) -> None:
+    """Leave in ``import_row`` the rows of new students only, in the caller's transaction."""
+    await connection.execute(FORGET_KNOWN_ROWS)
+
+
+async def lock(connection: Connection) -> int | None:
+    """Lock the students that change, until the transaction ends.
+
+    Return the line of one who was changed since the file was judged, ``None`` when there is none.
+    """
+    await connection.execute(LOCK_RECORDS)
+    await connection.execute(LOCK_DETAILS, list(DETAILS))
+    line: int | None = await connection.fetchval(OUTDATED)
+    return line
+
+
+async def revise(connection: Connection, *, batch_size: int, metadata: str) -> Revised:
+    """Write every change, a batch at a time: events, stream heads and read tables."""
+    for statement, fields in ((REVISE_RECORDS, RECORD_FIELDS), (REVISE_DETAILS, DETAILS)):
+        last: int | None = 0
+        while last is not None:
+            last = await connection.fetchval(statement, last, batch_size, metadata, list(fields))
+    row = await connection.fetchrow(DIGEST)
+    assert row is not None
+    return Revised(row["count"], row["digest"])

@@ -1,0 +1,165 @@
+"""Signing in, and setting one's own password."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter, Body, Request
+from fastapi.responses import Response
+from pydantic import Field, SecretStr
+
+from chassis import telemetry
+from chassis.database import Connection
+from chassis.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from chassis.event_store import Cause, NewId
+from chassis.identity import Principal, issue_user_token
+from chassis.responses import json_response
+from contracts.users import Role
+from services.api.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute
+from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
+from services.api.client_address import source_of
+from services.api.commands import Ask, Committed, fingerprint_of, kept_fingerprint, perform
+from services.api.context import Context, Ctx
+from services.api.fields import RequestBody
+from services.api.users import documents, handlers, links, sql
+from services.api.users.fields import Password
+from services.api.users.passwords import digest_of, hash_password, is_password
+from services.api.users.throttle import Throttle
+
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/auth", tags=["users"])
+
+ACCEPTED, REFUSED = telemetry.LOGINS.labels("accepted"), telemetry.LOGINS.labels("refused")
+
+
+class Login(RequestBody):
+    email: str = Field(default="", max_length=320)
+    password: SecretStr = Field(default=SecretStr(""), max_length=1024)
+
+
+@router.post("/login", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **documents.LOGIN)
+async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
+    """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many.
+
+    A deactivated account is answered as a wrong password is.
+    """
+    throttle: Throttle = request.app.state.throttle
+    source = source_of(request)
+    with throttle.place(source):
+        async with ctx.database.connection() as connection:
+            row = await sql.by_email(connection, (body.email if body else "").strip())
+        password = body.password if body else SecretStr("")
+        if not await _is_right(throttle, source, row, password) or not row["active"]:
+            throttle.failed(row["account"], source)
+            REFUSED.inc()
+            raise Unauthenticated("Invalid credentials")
+    throttle.succeeded(row["account"], source)
+    ACCEPTED.inc()
+    return json_response(_signed_in(ctx, row))
+
+
+class NewPassword(RequestBody):
+    current_password: SecretStr = Field(max_length=1024)
+    new_password: Password
+
+
+@router.post("/password", **documents.PASSWORD)
+async def change_password(
+    request: Request, body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[Principal, SIGNED_IN_BEFORE]
+) -> Response:
+    """Change one's own password. Tokens from before stop working; the answer holds a new one, like a sign-in.
+
+    409 when the password was changed by somebody else at the same moment. With the Idempotency-Key of a change that
+    was made, the token from before is accepted once more.
+    """
+    secret = ctx.settings.jwt_secret
+    asked = {name: digest_of(getattr(body, name).get_secret_value(), secret) for name in NewPassword.model_fields}
+    checked, hashed = None, ""
+    if not await _is_repeated(ctx, ask, who, asked):
+        checked = await _checked(request, ctx, body, who)
+        hashed = await hash_password(body.new_password.get_secret_value(), source_of(request))
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        if checked is None:  # the answer that was kept has expired this moment
+            raise Unauthenticated("Invalid token")
+        await handlers.set_password(connection, who.user_id, hashed, ask.cause(who), new_id, checked=checked)
+        row = await sql.get(connection, who.user_id)
+        assert row is not None
+        return Committed({name: row[name] for name in ("user_id", "name", "email", "role", "password_version")})
+
+    return await perform(ctx, who, ask, asked, work, complete=lambda kept: _signed_in(ctx, kept))
+
+
+class AcceptedInvitation(RequestBody):
+    token: str = Field(max_length=1024, examples=["0" * 64])
+    password: Password
+
+
+@router.post("/accept-invitation", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **documents.ACCEPT)
+async def accept_invitation(request: Request, ctx: Ctx, body: AcceptedInvitation) -> Response:
+    """Set the password of an account by the link that its user was given, and sign in.
+
+    A link works once, for seven days: 404 for one that is unknown, 410 for one that was used or has expired.
+    """
+    throttle: Throttle = request.app.state.throttle
+    source = source_of(request)
+    with throttle.place(source):
+        # First, so that an unknown token takes as long as a valid one.
+        hashed = await hash_password(body.password.get_secret_value(), source)
+        cause = Cause(source="api", correlation_id=UUID(request.state.correlation_id))
+        try:
+            async with ctx.database.transaction() as connection:
+                user_id = await links.accept(connection, body.token, hashed, cause)
+                row = await sql.get(connection, user_id)
+        except (NotFound, Invalid):
+            throttle.failed(None, source)
+            raise
+    assert row is not None
+    throttle.succeeded(row["account"], source)
+    return json_response(_signed_in(ctx, row))
+
+
+async def _is_right(throttle: Throttle, source: str, row: asyncpg.Record, password: SecretStr) -> bool:
+    """Check a password within the limits. Raises ``Throttled``, also once it has waited for its turn."""
+    account = row["account"]
+    async with throttle.turn(account, source):
+        return await is_password(
+            password.get_secret_value(), row["password_hash"], source, before=lambda: throttle.check(account, source)
+        )
+
+
+async def _is_repeated(ctx: Context, ask: Ask, who: Principal, asked: dict[str, str]) -> bool:
+    """Was this very change made under the caller's key? Raises ``Unauthenticated`` for other uses of an ended token."""
+    kept = None
+    if ask.key is not None:
+        async with ctx.database.connection() as connection:
+            kept = await kept_fingerprint(connection, who, ask)
+    if kept == fingerprint_of(asked):
+        return True
+    if who.password_version == ENDED:
+        raise Unauthenticated("Invalid token")
+    return False
+
+
+async def _checked(request: Request, ctx: Context, body: NewPassword, who: Principal) -> str:
+    """Return the hash that the current password was compared with. Raises ``Forbidden`` when it is wrong."""
+    throttle: Throttle = request.app.state.throttle
+    source = source_of(request)
+    with throttle.place(source):
+        async with ctx.database.connection() as connection:
+            row = await sql.get(connection, who.user_id)
+        if row is None:
+            raise NotFound(handlers.NO_USER)
+        if not await _is_right(throttle, source, row, body.current_password):
+            throttle.failed(row["account"], source)
+            raise Forbidden("The current password is wrong.")
+    throttle.succeeded(row["account"], source)
+    return str(row["password_hash"])
+
+
+def _signed_in(ctx: Context, row: Any) -> dict[str, Any]:
+    principal = Principal(row["user_id"], Role(row["role"]), row["name"], row["email"], row["password_version"])
+    token = issue_user_token(principal, ctx.settings.jwt_secret.get_secret_value())
+    return {
+        "token": token,
+        "user": {"user_id": row["user_id"], "role": row["role"], "name": row["name"], "email": row["email"]},
+    }

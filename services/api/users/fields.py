@@ -1,0 +1,12 @@
+"""What comes in about a user, field by field."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from services.api.fields import EMAIL, NO_NUL, NOT_BLANK
+
+Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
+Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["asha@college.edu"])]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
+Department = Annotated[str, Field(max_length=200, pattern=NO_NUL)]

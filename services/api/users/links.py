@@ -1,0 +1,82 @@
+"""Links that set a password once: who gets one, and what becomes of it. The caller owns the transaction."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from fastapi import Request
+
+from chassis.database import Connection
+from chassis.errors import Forbidden, Invalid, NotFound, Refused
+from chassis.event_store import Cause, fresh_ids
+from contracts.exports import LINK_DAYS, LINK_PATH
+from contracts.users import Role
+from services.api.users import handlers, link_sql, sql
+
+HOST = re.compile(r"^[A-Za-z0-9._\[\]:-]{1,255}$")
+
+UNKNOWN = "This link is not valid. Ask the placement cell for a new one."
+USED = "This link was used already, or has been replaced. Sign in, or ask the placement cell for a new one."
+EXPIRED = "This link has expired. Ask the placement cell for a new one."
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedLink:
+    """``token`` is in nothing but the answer."""
+
+    token: str
+    expires_at: datetime
+
+
+async def issue(connection: Connection, user_id: int, by: Role) -> IssuedLink:
+    """Make a link for the account, in place of the one before.
+
+    Raises ``NotFound``, ``Forbidden`` when ``by`` may not do this, and ``Refused`` for a deactivated account.
+    """
+    row = await sql.locked(connection, user_id)
+    if row is None:
+        raise NotFound(handlers.NO_USER)
+    if by is not Role.HEAD and Role(row["role"]) is not Role.STUDENT:
+        raise Forbidden("Only a head of the cell can give staff a new password.")
+    if not row["active"]:
+        raise Refused("This account is deactivated: reactivate it first.")
+    token = secrets.token_hex(32)
+    kept = await link_sql.put(connection, user_id, digest_of(token), days=LINK_DAYS)
+    return IssuedLink(token, kept["expires_at"])
+
+
+async def accept(connection: Connection, token: str, password_hash: str, cause: Cause) -> int:
+    """Set the password of the account that ``token`` was made for, and return whose it is.
+
+    Raises ``NotFound`` for an unknown token, and ``Invalid`` (410) for one that was used or has expired.
+    """
+    digest = digest_of(token)
+    user_id = await link_sql.use(connection, digest)
+    if user_id is None:
+        found = await link_sql.find(connection, digest)
+        if found is None:
+            raise NotFound(UNKNOWN)
+        raise Invalid(EXPIRED if found["used_at"] is None else USED, status=410)
+    cause = Cause(source=cause.source, correlation_id=cause.correlation_id, actor_id=user_id)
+    await handlers.set_password(connection, user_id, password_hash, cause, fresh_ids)
+    return user_id
+
+
+def digest_of(token: str) -> bytes:
+    return sha256(token.encode(errors="replace")).digest()
+
+
+def base_of(request: Request, public_url: str | None) -> str:
+    """Return what links begin with: ``public_url``, or the address that the request was sent to.
+
+    Raises ``Invalid`` when that is no address.
+    """
+    if public_url is None:
+        host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
+        if not HOST.match(host):
+            raise Invalid("The request does not say which host it was sent to: set PUBLIC_URL.")
+        scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
+        public_url = f"{'https' if scheme == 'https' else 'http'}://{host}"
+    return f"{public_url}{LINK_PATH}"

@@ -1,0 +1,19 @@
+"""Write the file of an export, in the format asked for."""
+
+from zoneinfo import ZoneInfo
+
+from chassis.database import Connection
+from chassis.spreadsheets.files import CsvFormat, write_csv, write_xlsx
+from chassis.storage import Written
+from contracts.exports import ExportFormat, ExportRequested
+from services.exporter.sql import columns_of, is_finished, source_of
+
+
+async def write(connection: Connection, asked: ExportRequested, file: Written, zone: ZoneInfo) -> int:
+    """Return the number of rows written. The server waits while the storage is slower than it is."""
+    columns = columns_of(asked)
+    source = source_of(asked, finished=await is_finished(connection, asked))
+    if asked.format is ExportFormat.XLSX:
+        return await write_xlsx(connection, columns, source, file.write, zone)
+    format_ = CsvFormat(asked.byte_order_mark, asked.delimiter)
+    return await write_csv(connection, columns, source, file.write, format_)

@@ -1,0 +1,294 @@
+"""What spends an attempt of a job and what does not, and what is reported of a commit whose answer was lost."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+
+from chassis.attempts import MAX_ATTEMPTS
+from chassis.errors import Contended, Refused
+from contracts.jobs import State, Via
+from devstack.ports import LOOPBACK
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.integration.test_runner import asked, failing
+from tests.tcp_proxy import TcpProxy
+from tests.worker import done, waited, working
+
+Owner = asyncpg.Connection
+ROW = "SELECT state, attempts, dead FROM es.job"
+LOCK = "SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))"
+UNLOCK = "SELECT pg_advisory_unlock_all()"
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+COMMITTED = b"COMMIT\0"
+
+
+class LossyServer:
+    """A proxy before Postgres that resets a connection instead of passing on that its commit was done.
+
+    ``loses``: how many such answers are still to be lost.
+    """
+
+    def __init__(self, port: int, loses: int) -> None:
+        self._port = port
+        self.loses = loses
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(LOOPBACK, self._port)
+        asking = asyncio.create_task(_pump(reader, far_writer))
+        try:
+            while chunk := await far_reader.read(65_536):
+                # The answer to an effect's commit: it alone ends a transaction that wrote a result.
+                if self.loses and COMMITTED in chunk:
+                    self.loses -= 1
+                    writer.transport.abort()
+                    return
+                writer.write(chunk)
+        finally:
+            asking.cancel()
+            far_writer.close()
+            writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(65_536):
+        writer.write(chunk)
+    writer.close()
+
+
+@asynccontextmanager
+async def losing_commits(database_url: str, times: int) -> AsyncIterator[int]:
+    """The port of a proxy that loses the answers to the first ``times`` commits."""
+    port = urlsplit(database_url).port
+    assert port is not None
+    server = await asyncio.start_server(LossyServer(port, times).accept, LOOPBACK)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def counted(outcome: str) -> float:
+    labels = {"kind": "eligibility", "via": "bus", "outcome": outcome}
+    return REGISTRY.get_sample_value("placewire_job_duration_seconds_count", labels) or 0.0
+
+
+async def running(owner: "Owner[asyncpg.Record]") -> bool:
+    return bool(await owner.fetchval(WAITS))
+
+
+async def test_each_transient_failure_spends_an_attempt(api: Api, database_url: str) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS - 1)) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.attempts) == (State.SUCCEEDED, MAX_ATTEMPTS)
+
+
+async def test_the_sixth_transient_failure_is_a_dead_letter(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.dead, job.attempts) == (State.FAILED, True, MAX_ATTEMPTS)
+    assert job.error == "given up: 6 attempts failed, in the last one another transaction was in the way"
+    assert await owner.fetchval("SELECT count(*) FROM selections") == 0
+
+
+async def test_a_permanent_failure_is_a_dead_letter_at_once(api: Api, database_url: str) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(Refused("not by these rules"))) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.dead, job.attempts) == (State.FAILED, True, 1)
+
+
+@pytest.mark.parametrize(("died", "state"), [(MAX_ATTEMPTS - 1, State.SUCCEEDED), (MAX_ATTEMPTS, State.FAILED)])
+async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_letter(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, died: int, state: State
+) -> None:
+    job_id = await asked(api)
+    # As workers leave it that were killed: running, with a lease that has expired.
+    await owner.execute(
+        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1::int, fence = 9,"
+        " lease_until = now() - interval '1 s'",
+        died,
+    )
+    async with working(database_url) as runner:
+        job = await waited(runner, UUID(job_id), timeout_s=20)
+    assert job is not None
+    assert (job.state, job.attempts) == (state, MAX_ATTEMPTS)
+    if state is State.FAILED:
+        assert job.error == "given up: 6 attempts failed, in the last one the worker died"
+
+
+async def test_failures_of_every_sort_are_counted_together(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    await owner.execute("UPDATE es.job SET attempts = 3")  # three workers died
+    async with working(database_url, work=failing(Contended("deadlock"), times=2)) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.attempts) == (State.SUCCEEDED, MAX_ATTEMPTS)
+
+
+async def test_what_a_worker_has_failed_is_remembered_when_it_dies(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    async with working(database_url, work=failing(Contended("deadlock"))) as runner:
+        await runner.receive([UUID(job_id)], Via.BUS)
+
+        async def failed_twice() -> bool:
+            return bool(await owner.fetchval("SELECT attempts >= 3 FROM es.job"))
+
+        await eventually(failed_twice)
+        await owner.execute("UPDATE es.job SET fence = fence + 1")  # another worker takes it over
+    assert await owner.fetchval("SELECT attempts >= 3 AND NOT dead FROM es.job")
+
+
+async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    job_id = await asked(api)
+    await owner.execute(LOCK)
+    async with working(database_url) as runner:
+        await runner.receive([UUID(job_id)], Via.BUS)
+        await eventually(lambda: running(owner))
+        await runner.stop(0.1)
+        assert tuple(await first(owner)) == ("received", 0, False)
+    await owner.execute(UNLOCK)
+    async with working(database_url) as runner:
+        [job] = await done(runner, job_id)
+    assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+
+
+async def first(owner: "Owner[asyncpg.Record]") -> Any:
+    return await owner.fetchrow(ROW)
+
+
+async def test_a_release_that_meets_a_lock_is_repeated_and_spends_no_attempt(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    await owner.execute(LOCK)
+    holder = await asyncpg.connect(database_url)
+    async with working(database_url) as runner:
+        await runner.receive([UUID(job_id)], Via.BUS)
+        await eventually(lambda: running(owner))
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute("SELECT FROM es.job FOR UPDATE")
+        stopping = asyncio.create_task(runner.stop(0.1))
+
+        waiting = (
+            "SELECT min(query_start) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%es.job%'"
+        )
+
+        async def asked_again() -> bool:
+            starts.add(await owner.fetchval(waiting))
+            return len(starts - {None}) >= 2
+
+        starts: set[object] = set()
+        await eventually(asked_again)
+        assert not stopping.done()
+        await transaction.rollback()
+        await stopping
+        assert tuple(await first(owner)) == ("received", 0, False)
+    await holder.close()
+    await owner.execute(UNLOCK)
+
+
+async def test_a_release_that_is_sent_twice_gives_back_one_attempt(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    await owner.execute("UPDATE es.job SET attempts = 2")
+    await owner.execute(LOCK)
+    async with losing_commits(database_url, 1) as port, working(database_url, through=port) as runner:
+        await runner.receive([UUID(job_id)], Via.BUS)
+        await eventually(lambda: running(owner))
+        await runner.stop(0.1)
+        assert tuple(await first(owner)) == ("received", 2, False)
+    await owner.execute(UNLOCK)
+
+
+async def test_a_lease_lost_because_postgres_did_not_answer_spends_no_attempt(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    job_id = await asked(api)
+    port = urlsplit(database_url).port
+    assert port is not None
+    await owner.execute(LOCK)
+    with TcpProxy(port) as proxy:
+        async with working(database_url, owner="cut-off", lease_s=1, through=proxy.port) as runner:
+            await runner.receive([UUID(job_id)], Via.BUS)
+            await eventually(lambda: running(owner))
+            proxy.cut()
+
+            async def expired() -> bool:
+                return bool(await owner.fetchval("SELECT lease_until < clock_timestamp() FROM es.job"))
+
+            await eventually(expired)
+            async with working(database_url, owner="another", lease_s=60):
+
+                async def taken_over() -> bool:
+                    return bool(await owner.fetchval("SELECT owner = 'another' FROM es.job"))
+
+                await eventually(taken_over)
+                proxy.heal()
+
+                async def given_back() -> bool:
+                    return bool(await owner.fetchval("SELECT attempts = 1 FROM es.job"))
+
+                await eventually(given_back)
+                await owner.execute(UNLOCK)
+
+                async def succeeded() -> bool:
+                    return bool(await owner.fetchval("SELECT state = 'succeeded' FROM es.job"))
+
+                await eventually(succeeded)
+    assert await owner.fetchval("SELECT attempts FROM es.job") == 1
+
+
+async def test_a_commit_whose_answer_was_lost_is_reported_as_the_success_it_is(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await enrol(owner, 50)
+    job_id = await asked(api)
+    before = counted("succeeded")
+    caplog.set_level(logging.INFO)
+    async with losing_commits(database_url, 1) as port, working(database_url, through=port) as runner:
+        [job] = await done(runner, job_id)
+        await eventually(lambda: counts(lambda: counted("succeeded") == before + 1))
+    assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+    said = [record.getMessage() for record in caplog.records]
+    assert not [line for line in said if "job.lost" in line]
+    assert len([line for line in said if "job.succeeded" in line]) == 1
+    evaluated = "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
+    assert await owner.fetchval(evaluated) == 1
+
+
+async def test_a_failure_whose_commit_was_lost_is_counted_once(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = await asked(api)
+    before = counted("failed")
+    caplog.set_level(logging.INFO)
+    work = failing(Refused("not by these rules"))
+    async with losing_commits(database_url, 1) as port, working(database_url, work=work, through=port) as runner:
+        [job] = await done(runner, job_id)
+        await eventually(lambda: counts(lambda: counted("failed") == before + 1))
+    assert (job.state, job.error, job.attempts) == (State.FAILED, "not by these rules", 1)
+    assert not [record for record in caplog.records if "job.lost" in record.getMessage()]
+    copies = "SELECT count(*) FROM es.outbox WHERE topic = 'placewire.eligibility.dead-letter'"
+    assert await owner.fetchval(copies) == 1
+
+
+async def counts(probe: Callable[[], bool]) -> bool:
+    return probe()

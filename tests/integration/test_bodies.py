@@ -1,0 +1,173 @@
+"""Bodies: nobody's is read before the caller is known, each has a limit, and a full disk keeps nothing."""
+
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from starlette.types import Message
+
+from contracts.users import Role
+from services.api.access import SignedIn, declared_access, published_routes
+from services.api.body_limits import MAX_BODY, MAX_UNAUTHENTICATED_BODY
+from tests.conftest import Api
+from tests.enrolment import DRIVE
+from tests.system import bearer
+
+KIB, MIB = 1024, 1024 * 1024
+LIMITS = {"/api/drives": 27 * MIB, "/api/drives/1/publish": 16 * MIB, "/api/students/import": 512 * MIB}
+PLACES = {
+    "{drive_id}": "1", "{student_id}": "1", "{student_id:int}": "1", "{user_id}": "1", "{domain_id}": "1",
+    "{notification_id}": "1", "{record_id}": "1",
+}  # fmt: skip
+
+
+def with_bodies(api: Api) -> Iterator[tuple[str, str, SignedIn]]:
+    """Method, a path and the access of every route that takes something from a signed-in caller."""
+    for template, route in published_routes(api.app):
+        access = declared_access(route)
+        path = template
+        for name, value in PLACES.items():
+            path = path.replace(name, value)
+        while "{" in path:
+            path = path[: path.index("{")] + str(uuid4()) + path[path.index("}") + 1 :]
+        for method in sorted((route.methods or set()) - {"GET", "HEAD"}):
+            if isinstance(access, SignedIn):
+                yield method, path, access
+
+
+async def answered(
+    api: Api, method: str, path: str, headers: dict[str, str], body: AsyncIterator[bytes] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Status and problem. The app may take what ``body`` yields; without one it must not ask for any."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        assert body is not None, f"{method} {path} reads the body"
+        async for part in body:
+            return {"type": "http.request", "body": part, "more_body": True}
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+        "raw_path": path.encode(), "root_path": "", "scheme": "http", "query_string": b"", "client": ("127.0.0.1", 9),
+        "server": ("api", 80), "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    await api.app(scope, receive, send)
+    content = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], orjson.loads(content) if content else {}
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_no_body_is_read_of_a_caller_who_may_not_call(api: Api, chunked: bool) -> None:
+    walked = 0
+    for method, path, access in with_bodies(api):
+        for type_ in ("application/json", "multipart/form-data; boundary=x"):
+            length = (
+                {"transfer-encoding": "chunked"} if chunked else {"content-length": str(LIMITS.get(path, MAX_BODY))}
+            )
+            headers = length | {"content-type": type_}
+            assert (await answered(api, method, path, headers))[0] == 401, (method, path)
+            bad = headers | {"authorization": "Bearer nonsense"}
+            assert (await answered(api, method, path, bad))[0] == 401, (method, path)
+            for role in set(Role) - access.roles:
+                status, _ = await answered(api, method, path, headers | bearer(role))
+                assert status == 403, (method, path, role)
+        walked += 1
+    assert walked > 20
+
+
+async def flood(total: int) -> AsyncIterator[bytes]:
+    for _ in range(total // (64 * KIB) + 1):
+        yield b"x" * (64 * KIB)
+
+
+async def test_every_body_has_a_limit(api: Api) -> None:
+    for method, path, access in with_bodies(api):
+        limit = LIMITS.get(path, MAX_BODY)
+        headers = bearer(next(iter(access.roles))) | {"content-type": "application/json"}
+        status, problem = await answered(api, method, path, headers | {"content-length": str(limit + 1)}, flood(MIB))
+        assert (status, problem.get("message")) == (
+            413, f"The request is too large: at most {limit // MIB} MiB are accepted here."
+        ), (method, path)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/api/drives/1/publish", "/api/job-domains", "/api/drives"])
+async def test_a_body_without_a_length_has_one_too(api: Api, path: str) -> None:
+    limit = LIMITS.get(path, MAX_BODY)
+    headers = bearer(Role.HEAD) | {"content-type": "application/json", "transfer-encoding": "chunked"}
+    status, problem = await answered(api, "POST", path, headers, flood(limit))
+    assert (status, problem["message"]) == (
+        413, f"The request is too large: at most {limit // MIB} MiB are accepted here."
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "length", [{"transfer-encoding": "chunked"}, {"content-length": str(MAX_UNAUTHENTICATED_BODY + 1)}]
+)
+async def test_who_is_not_signed_in_sends_little(api: Api, length: dict[str, str]) -> None:
+    headers = length | {"content-type": "application/json"}
+    status, problem = await answered(api, "POST", "/api/auth/login", headers, flood(MAX_UNAUTHENTICATED_BODY))
+    assert (status, problem["message"]) == (413, "The request is too large: at most 64 KiB are accepted here.")
+
+
+# --- A full disk
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """No file of this process grows beyond ``size``: the system refuses as it does on a full disk or a full quota."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def stored(folder: Path) -> list[Path]:
+    return [path for path in (folder / "uploads").rglob("*") if path.is_file() and path.name != ".writable"]
+
+
+@pytest.mark.parametrize(("pdf_bytes", "room"), [(5 * MIB, 2 * MIB), (900 * KIB, 300 * KIB)], ids=["spool", "storage"])
+async def test_a_full_disk_is_507_and_keeps_nothing(api: Api, tmp_path: Path, pdf_bytes: int, room: int) -> None:
+    pdf = b"%PDF-1.7\n" + b"x" * pdf_bytes
+    files = {"pdf": ("job.pdf", pdf, "application/pdf")}
+    with files_up_to(room):
+        answer = await api.post("/api/drives", data=DRIVE, files=files)
+    assert answer.status_code == 507, answer.text
+    assert "no room left" in answer.json()["message"]
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert stored(tmp_path) == []
+    assert (await api.get("/api/drives")).json() == []
+    assert (await api.post("/api/drives", data=DRIVE, files=files)).status_code == 201
+    assert len(stored(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("raw", [True, False])
+async def test_a_full_disk_stops_an_import(api: Api, raw: bool) -> None:
+    csv = b"name,email,roll_number\n" + b"A B,a@college.edu,R1\n" * 200_000
+    sent: dict[str, Any] = (
+        {"content": csv, "headers": {"Content-Type": "text/csv"}} if raw else {"files": {"file": ("a.csv", csv)}}
+    )
+    with files_up_to(MIB):
+        answer = await api.post("/api/students/import", **sent)
+    assert answer.status_code == 507, answer.text
+    assert "no room left" in answer.json()["message"]
+
+
+# --- A page after a row that is gone
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/exports", "/api/dead-letters"])
+async def test_a_page_after_a_row_that_is_gone_is_410(api: Api, path: str) -> None:
+    answer = await api.get(path, params={"before": str(uuid4())})
+    assert answer.status_code == 410
+    assert "Start again from the first page" in answer.json()["message"]

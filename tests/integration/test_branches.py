@@ -1,0 +1,51 @@
+"""A drive's branches and students' branches match however they are written; one that nobody has is a warning."""
+
+from typing import Any
+
+from tests.conftest import Api
+from tests.enrolment import DRIVE
+
+STUDENT = {"cgpa": "9", "tenth_percent": 90, "twelfth_percent": 90}
+
+
+async def enrolled(api: Api, number: int, branch: str) -> int:
+    body = {"name": "A", "email": f"a{number}@college.edu", "roll_number": f"R{number}", "branch": branch, **STUDENT}
+    answer = await api.post("/api/students", json=body)
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["student_id"])
+
+
+async def made(api: Api, branches: list[str], **more: Any) -> dict[str, Any]:
+    answer = await api.post("/api/drives", json={**DRIVE, "branches": branches, **more})
+    assert answer.status_code in (201, 202), answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_branches_that_are_written_differently_are_one(api: Api) -> None:
+    ids = [
+        await enrolled(api, 1, "cse"),
+        await enrolled(api, 2, "Ge\u0301nie  civil"),
+        await enrolled(api, 3, "AI, ML"),
+    ]
+    drive = await made(api, [" CSE ", "GÉNIE CIVIL", "ai, ml"], auto_calc=True)
+    assert "warnings" not in drive
+    listed = (await api.get(f"/api/eligibility/{drive['drive_id']}/list")).json()
+    assert [one["student_id"] for one in listed] == ids
+    applied = await api.get(f"/api/subfilter/{drive['drive_id']}/apply?branch=Cse", "COORDINATOR")
+    assert [one["user_id"] for one in applied.json()["students"]] == ids[:1]
+    for student_id in ids:
+        answer = await api.post(f"/api/registrations/{drive['drive_id']}/register", "STUDENT", student_id)
+        assert answer.status_code == 201, answer.text
+
+
+async def test_a_branch_that_no_student_has_is_a_warning(api: Api) -> None:
+    await enrolled(api, 1, "CSE")
+    drive = await made(api, ["cse", "CSEE"])
+    warning = ["No student has the branch CSEE: nobody is eligible by it."]
+    assert drive["warnings"] == warning
+    path = f"/api/drives/{drive['drive_id']}"
+    assert (await api.post(f"{path}/publish")).json()["warnings"] == warning
+    revised = await api.patch(path, json={"branches": ["ECE", "Cse"]})
+    assert revised.json()["warnings"] == ["No student has the branch ECE: nobody is eligible by it."]
+    assert "warnings" not in (await api.patch(path, json={"branches": ["Cse"]})).json()

@@ -1,0 +1,226 @@
+"""Following a job as server-sent events: by token, by signed link, how many at once, and when a stream ends.
+
+The server is a real one, with connections: it notices who goes away, and is stopped.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from chassis.identity import Principal
+from contracts.users import Role
+from devstack.ports import LOOPBACK
+from services.api.jobs import following
+from services.api.jobs.following import HEARTBEAT_S, LINK_LIFE_S, MAX_STREAMS_PER_USER
+from services.api.links import Links
+from tests.conftest import Api
+from tests.enrolment import DRIVE
+from tests.eventually import eventually
+from tests.system import SECRET, System, bearer, running
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+
+
+NOBODY = {"Authorization": ""}
+NO_KAFKA = "127.0.0.1:9"
+
+
+@pytest.fixture
+def system(database_url: str, tmp_path: Path) -> Iterator[System]:
+    """An API process alone."""
+    with running(database_url, NO_KAFKA, tmp_path) as started:
+        started.start("api")
+        yield started
+
+
+@asynccontextmanager
+async def client_of(system: System, *, signed_in: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+    headers = bearer() if signed_in else {}
+    url = f"http://{LOOPBACK}:{system.ports['api']}"
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=HEARTBEAT_S * 4) as client:
+        yield client
+
+
+async def asked(client: httpx.AsyncClient) -> str:
+    answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True})
+    job_id: str = answer.json()["job"]["id"]
+    return job_id
+
+
+async def link_of(client: httpx.AsyncClient, job_id: str) -> str:
+    url: str = (await client.get(f"/api/jobs/{job_id}")).json()["events_url"]
+    return url
+
+
+@asynccontextmanager
+async def opened(client: httpx.AsyncClient, url: str, **headers: str) -> AsyncIterator[httpx.Response]:
+    async with client.stream("GET", url, headers=headers) as stream:
+        yield stream
+
+
+async def end(database_url: str, job_id: str) -> None:
+    async with working(database_url) as runner:
+        await done(runner, job_id)
+
+
+def fields(text: str) -> list[dict[str, str]]:
+    """The events of a stream, as fields; comments are left out."""
+    blocks = [block.splitlines() for block in text.split("\n\n") if block]
+    pairs = [[line.split(": ", 1) for line in block if not line.startswith(":")] for block in blocks]
+    return [dict(block) for block in pairs if block]
+
+
+async def test_a_browser_follows_a_job_by_its_link_without_a_token(system: System, database_url: str) -> None:
+    async with client_of(system) as client, client_of(system, signed_in=False) as browser:
+        job_id = await asked(client)
+        url = await link_of(client, job_id)
+        assert (await browser.get(f"/api/jobs/{job_id}/events")).status_code == 401
+        async with opened(browser, url) as stream:
+            assert stream.status_code == 200
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            assert stream.headers["cache-control"] == "no-store"
+            assert stream.headers["x-accel-buffering"] == "no"
+            text = ""
+            async for piece in stream.aiter_text():
+                if not text:
+                    await end(database_url, job_id)  # the first event is here while the job goes on
+                text += piece
+        first, *_, last = fields(text)
+        assert (first["event"], last["event"]) == ("job", "job")
+        assert int(first["retry"]) > 0
+        assert '"state":"queued"' in first["data"]
+        assert '"state":"succeeded"' in last["data"]
+        assert first["id"] != last["id"]
+
+        # A browser connects again when a stream ends, until it is answered 204.
+        again = await browser.get(url, headers={"Last-Event-ID": last["id"]})
+        assert (again.status_code, again.content) == (204, b"")
+        for unknown in ("", "0", "nonsense", first["id"]):
+            answer = await browser.get(url, headers={"Last-Event-ID": unknown})
+            assert (answer.status_code, len(fields(answer.text))) == (200, 1)
+        # A token does as it always did.
+        assert len(fields((await client.get(f"/api/jobs/{job_id}/events")).text)) == 1
+
+
+async def test_a_stream_is_kept_alive_and_ends_at_once_when_the_server_stops(system: System) -> None:
+    process = system.processes["api"]
+    async with client_of(system) as client:
+        url = await link_of(client, await asked(client))
+        async with opened(client, url) as stream:
+            pieces = stream.aiter_text()
+            await anext(pieces)
+            assert (await anext(pieces)).startswith(":")
+            began = time.monotonic()
+            os.kill(process.pid, signal.SIGTERM)
+            assert [piece async for piece in pieces if piece] == []
+            assert time.monotonic() - began < 2
+
+
+async def test_streams_are_bounded_for_each_user_and_free_again_when_they_are_closed(system: System) -> None:
+    async with client_of(system) as client:
+        url = await link_of(client, await asked(client))
+        async with AsyncExitStack() as stack:
+            for _ in range(MAX_STREAMS_PER_USER):
+                stream = await stack.enter_async_context(opened(client, url))
+                assert stream.status_code == 200
+                await anext(stream.aiter_text())
+            refused = await client.get(url)
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) > 0
+            other = await client.get("/api/jobs", headers=bearer(Role.COORDINATOR, 77))
+            assert other.status_code == 200
+            async with opened(client, url.partition("?")[0], **bearer(Role.COORDINATOR, 77)) as others:
+                assert others.status_code == 200, "another user is not affected"
+
+        async def free() -> bool:
+            async with opened(client, url) as stream:
+                return stream.status_code == 200
+
+        await eventually(free, within_s=5)
+        assert (await client.request("HEAD", url)).status_code == 200
+
+
+async def test_a_stream_ends_when_its_user_loses_access(system: System, owner: "Owner[asyncpg.Record]") -> None:
+    async with client_of(system) as head:
+        created = await head.post(
+            "/api/users",
+            json={"name": "Asha", "email": "asha@college.edu", "role": "COORDINATOR", "password": "correct horse"},
+        )
+        user_id = created.json()["user_id"]
+        job_id = await asked(head)
+        signed = {"Authorization": f"Bearer {await signed_in(head)}"}
+        url = (await head.get(f"/api/jobs/{job_id}", headers=signed)).json()["events_url"]
+        async with opened(head, url, **NOBODY) as by_link, opened(head, url.partition("?")[0], **signed) as own:
+            streams = [by_link.aiter_text(), own.aiter_text()]
+            for stream in streams:
+                assert "event: job" in await anext(stream)
+            changed = await head.patch(f"/api/users/{user_id}", json={"password": "another horse"})
+            assert changed.status_code == 200, changed.text
+            for stream in streams:
+                async with asyncio.timeout(HEARTBEAT_S * 3):
+                    assert not [piece async for piece in stream if "event: job" in piece]
+        refused = await head.get(url, headers=NOBODY)
+        assert refused.status_code == 403
+
+
+async def signed_in(client: httpx.AsyncClient) -> str:
+    answer = await client.post("/api/auth/login", json={"email": "asha@college.edu", "password": "correct horse"})
+    found: str = answer.json()["token"]
+    return found
+
+
+def changed_query(url: str, name: str, value: str) -> str:
+    parsed = httpx.URL(url)
+    return str(parsed.copy_set_param(name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("user", "2"), ("role", "STAFF"), ("version", "9"), ("exp", "1"), ("exp", "99999999999"), ("exp", "x"),
+     ("exp", ""), ("exp", "\u0661"), ("exp", "9" * 5_000), ("sig", "0" * 64), ("sig", "ü"), ("sig", ""), ("user", "")],
+)  # fmt: skip
+async def test_a_link_that_was_changed_or_has_expired_is_403(api: Api, name: str, value: str) -> None:
+    job_id = await asked_of(api)
+    url = (await api.get(f"/api/jobs/{job_id}")).json()["events_url"]
+    refused = await api.client.get(changed_query(url, name, value))
+    assert (refused.status_code, refused.json()["message"]) == (403, following.EXPIRED)
+
+
+async def asked_of(api: Api) -> str:
+    job_id: str = (await api.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()["job"]["id"]
+    return job_id
+
+
+async def test_a_link_is_of_one_job_and_of_one_user_who_may_see_it(api: Api) -> None:
+    one, other = await asked_of(api), await asked_of(api)
+    url = (await api.get(f"/api/jobs/{one}")).json()["events_url"]
+    assert (await api.client.get(url.replace(one, other))).status_code == 403
+    who = Principal(5, Role.STUDENT, name="", email="", password_version=0)
+    signed: Any = following.events_url(Links(SECRET), one, who)  # type: ignore[arg-type]
+    assert (await api.client.get(signed)).status_code in (403, 404)
+
+
+async def test_a_link_expires(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = await asked_of(api)
+    url = (await api.get(f"/api/jobs/{job_id}")).json()["events_url"]
+    really = time.time
+    monkeypatch.setattr("services.api.links.time.time", lambda: really() + LINK_LIFE_S + 1)
+    refused = await api.client.get(url)
+    assert (refused.status_code, refused.json()["message"]) == (403, following.EXPIRED)
+
+
+async def test_a_forged_token_does_not_become_valid_by_a_link(api: Api) -> None:
+    job_id = await asked_of(api)
+    assert (
+        await api.client.get(f"/api/jobs/{job_id}/events", headers={"Authorization": "Bearer x"})
+    ).status_code == 401

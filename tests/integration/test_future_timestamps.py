@@ -1,0 +1,175 @@
+"""A database clock that was an hour ahead for a moment: what was written then delays nothing once it is set right."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from chassis import breaker, bus, canary, outbox_watch
+from chassis.breaker import BusWatch
+from chassis.database import Database, connect_alone
+from cli.doctor import queue
+from contracts import topics
+from contracts.jobs import Service, State, Via
+from services.api import sweep
+from services.maintenance import sql
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.integration.test_runner import asked
+from tests.system import as_role
+from tests.worker import done, waited, working
+
+Owner = asyncpg.Connection
+AHEAD = "clock_timestamp() + interval '1 h'"
+SOON_S = 5.0
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    made = Database(as_role(database_url, "placewire_api"), pool_size=4, application_name="test")
+    yield made
+    await made.close()
+
+
+async def sampled(database: Database) -> breaker.Sample:
+    async with database.connection() as connection:
+        [row] = await connection.fetch(breaker.SAMPLE, [Service.ELIGIBILITY])
+    return breaker.Sample(row["canary_age_s"], row["outbox_age_s"], row["queued_age_s"])
+
+
+@pytest.mark.parametrize("attempts", [0, 1], ids=["never-tried", "tried"])
+async def test_a_lease_in_the_future_is_taken_over_within_seconds(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, attempts: int
+) -> None:
+    await enrol(owner, 20)
+    job_id = await asked(api)
+    await owner.execute(
+        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1, owner = 'gone',"
+        f" lease_until = {AHEAD}",
+        attempts,
+    )
+    began = time.monotonic()
+    async with working(database_url) as runner:
+        job = await waited(runner, UUID(job_id), timeout_s=20)
+    assert job is not None
+    assert job.state is State.SUCCEEDED
+    assert time.monotonic() - began < SOON_S
+
+
+async def test_a_lease_that_a_worker_may_hold_is_not_taken_over(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    held, free = await asked(api), await asked(api)
+    await owner.execute(
+        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = 1, owner = 'busy',"
+        " lease_until = clock_timestamp() + interval '60 s' WHERE id = $1",
+        UUID(held),
+    )
+    async with working(database_url, lease_s=60) as runner:
+        await done(runner, free)
+    assert await owner.fetchval("SELECT owner FROM es.job WHERE id = $1", UUID(held)) == "busy"
+
+
+async def test_a_job_queued_in_the_future_is_swept(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    job_id = await asked(api)
+    overdue = (sweep.OVERDUE, sweep.QUEUED_FOR_S, list(Service), 10, 0)
+    session = await connect_alone(as_role(database_url, "placewire_api"), application_name="test")
+    try:
+        assert await session.fetch(*overdue) == [], "queued a moment ago"
+        await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
+        assert [str(row["id"]) for row in await session.fetch(*overdue)] == [job_id]
+    finally:
+        await session.close()
+
+
+async def test_the_breaker_opens_for_a_job_or_an_outbox_row_queued_in_the_future(
+    api: Api, owner: "Owner[asyncpg.Record]", database: Database
+) -> None:
+    await asked(api)
+    await owner.execute("INSERT INTO es.canary VALUES ('eligibility', now(), now())")
+    assert (await sampled(database)).good
+    await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
+    assert not (await sampled(database)).good
+    await owner.execute("UPDATE es.job SET queued_at = now()")
+    await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
+    assert not (await sampled(database)).good
+
+
+async def test_a_probe_from_the_future_does_not_hide_that_the_bus_is_away(
+    owner: "Owner[asyncpg.Record]", database: Database, database_url: str
+) -> None:
+    await owner.execute(f"INSERT INTO es.canary VALUES ('eligibility', {AHEAD}, {AHEAD})")
+    watch = BusWatch(database)
+    await watch.look()
+    assert not watch.trusts(Service.ELIGIBILITY)
+    worker = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
+    async with worker.connection() as connection:
+        assert not await connection.fetchval(bus.CANARY_IS_FRESH, Service.ELIGIBILITY)
+        # The next probe that comes through Kafka counts, though its time is earlier.
+        await connection.execute(canary.STAMP, Service.ELIGIBILITY, await owner.fetchval("SELECT clock_timestamp()"))
+        assert await connection.fetchval(bus.CANARY_IS_FRESH, Service.ELIGIBILITY)
+    await worker.close()
+    assert (await sampled(database)).good
+    # A late one from before does not count again.
+    async with database.connection() as connection:
+        newest = await connection.fetchval("SELECT sent_at FROM es.canary")
+    await owner.execute(canary.STAMP, "eligibility", newest.replace(year=newest.year - 1))
+    assert await owner.fetchval("SELECT sent_at FROM es.canary") == newest
+
+
+async def test_a_consumer_that_hears_nothing_sees_whether_the_relay_sends(
+    owner: "Owner[asyncpg.Record]",
+) -> None:
+    assert await owner.fetchval(bus.RELAY_SENDS, "eligibility"), "an empty outbox"
+    await owner.execute(
+        f"INSERT INTO es.outbox (lane, topic, key, queued_at) VALUES (0, $1, 'canary', {AHEAD})", topics.CANARY.name
+    )
+    assert not await owner.fetchval(bus.RELAY_SENDS, "eligibility")
+    await owner.execute(f"INSERT INTO es.canary VALUES ('exporter', {AHEAD}, now())")
+    assert not await owner.fetchval(bus.RELAY_SENDS, "eligibility")
+    await owner.execute("UPDATE es.canary SET sent_at = now()")
+    assert await owner.fetchval(bus.RELAY_SENDS, "eligibility")
+
+
+async def test_gauges_and_doctor_do_not_take_the_future_for_young(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await asked(api)
+    await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
+    await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
+    await owner.execute(f"INSERT INTO es.canary VALUES ('exporter', {AHEAD}, {AHEAD})")
+    await owner.execute(f"UPDATE view_refresh SET refreshed_at = {AHEAD}")
+    [jobs] = await owner.fetch(sql.UNFINISHED_JOBS)
+    assert jobs["oldest_s"] == float("inf")
+    assert {row["age_s"] for row in await owner.fetch(outbox_watch.BACKLOG)} == {float("inf")}
+    assert {row["staleness_s"] for row in await owner.fetch(sql.VIEW_AGES)} == {float("inf")}
+    found = [finding async for finding in queue.look(database_url)]
+    assert {finding.state.value for finding in found if finding.what in ("bus", "outbox")} == {"wrong"}
+
+
+async def test_a_dashboard_seen_while_the_clock_was_ahead_is_sent_again(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await owner.execute(f"UPDATE view_refresh SET refreshed_at = {AHEAD}")
+    ahead = await api.get("/api/analytics/summary")
+    await owner.execute("UPDATE view_refresh SET refreshed_at = clock_timestamp()")
+    since = {"If-Modified-Since": ahead.headers["last-modified"]}
+    now = await api.get("/api/analytics/summary", headers=since)
+    assert now.status_code == 200
+    known = {"If-Modified-Since": now.headers["last-modified"]}
+    assert (await api.get("/api/analytics/summary", headers=known)).status_code == 304
+    assert isinstance(now, httpx.Response)
+
+
+async def test_a_job_of_the_future_is_done_by_a_hand_over(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    jobs = [await asked(api) for _ in range(3)]
+    await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
+    async with working(database_url) as runner:
+        ended = await asyncio.wait_for(done(runner, *jobs, via=Via.SWEEP), 20)
+    assert {job.state for job in ended} == {State.SUCCEEDED}

@@ -1,0 +1,86 @@
+"""Every command that declares an Idempotency-Key honours it: one effect, one answer. An expired one is refused."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from services.api.main import create_app
+from tests.conftest import Api
+from tests.keyed_commands import SCENARIOS, World
+from tests.maintaining import after, maintaining
+from tests.replicas import settings
+
+Owner = asyncpg.Connection
+# Its answer holds a new token, and ends the one that it was asked with: tests of passwords send it twice.
+ELSEWHERE = {"POST /api/auth/password"}
+# Every row with the transaction that wrote it, so that an update to the same values counts, too.
+TABLES = """
+SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables
+ WHERE schemaname IN ('public', 'es') AND relname NOT IN ('idempotency_keys', 'canary', 'alembic_version') ORDER BY 1
+"""
+DIGEST = "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text || t.xmin, '' ORDER BY t::text)), '') FROM {} t"
+
+
+def declaring() -> list[str]:
+    """The operations that declare the header."""
+    paths = create_app(settings("postgresql://nobody@127.0.0.1:9/none", Path("/nonexistent"))).openapi()["paths"]
+    return sorted(
+        f"{method.upper()} {path}"
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if any(one["name"] == "idempotency-key" for one in operation.get("parameters", ()))
+    )
+
+
+async def state(owner: "Owner[asyncpg.Record]") -> dict[str, str]:
+    tables = [row[0] for row in await owner.fetch(TABLES)]
+    return {table: str(await owner.fetchval(DIGEST.format(table))) for table in tables}
+
+
+async def sizes(owner: "Owner[asyncpg.Record]") -> dict[str, int]:
+    return {table: int(digest.partition(" ")[0]) for table, digest in (await state(owner)).items()}
+
+
+def test_each_of_them_has_a_scenario() -> None:
+    assert sorted({*SCENARIOS, *ELSEWHERE}) == declaring()
+
+
+@pytest.mark.damages
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+async def test_a_key_is_one_effect_and_one_answer(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, name: str
+) -> None:
+    """One after the other, both at once, and after the answer of a committed command was lost."""
+    world = World(api, owner)
+    call = await SCENARIOS[name](world)
+    before = await sizes(owner)
+    first = await call.send(api, "sequential")
+    assert first.is_success, first.text
+    grown = {table: size - before[table] for table, size in (await sizes(owner)).items()}
+    reached = await state(owner)
+    again = await call.send(api, "sequential")
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    # As a process leaves it that was killed between commit and answer.
+    await owner.execute("UPDATE idempotency_keys SET answer = NULL")
+    recovered = await call.send(api, "sequential")
+    assert (recovered.status_code, recovered.json()) == (first.status_code, first.json())
+    assert await state(owner) == reached
+
+    call = await SCENARIOS[name](world)
+    before = await sizes(owner)
+    one, other = await asyncio.gather(call.send(api, "parallel"), call.send(api, "parallel"))
+    assert one.is_success, one.text
+    assert (one.status_code, one.content) == (other.status_code, other.content)
+    assert {table: size - before[table] for table, size in (await sizes(owner)).items()} == grown
+
+    await owner.execute("UPDATE es.job SET state = 'succeeded', finished_at = now() WHERE finished_at IS NULL")
+    async with maintaining(database_url, tmp_path) as maintenance:
+        await maintenance.due.once(after(days=7.1))
+    reached = await state(owner)
+    expired = await call.send(api, "parallel")
+    assert (expired.status_code, "used long ago" in expired.json()["message"]) == (422, True)
+    assert await state(owner) == reached
+    kept = await owner.fetchval("SELECT count(*) FROM idempotency_keys WHERE answer IS NOT NULL OR committed <> 'null'")
+    assert kept == 0

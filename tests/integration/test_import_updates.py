@@ -1,0 +1,370 @@
+"""The same people again: an import with ``mode=upsert`` updates known students, and says beforehand what changes."""
+
+import asyncio
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from chassis import event_store
+from contracts.students import StudentRecordRevised, StudentsImported
+from contracts.users import Role, UserCreated, UserDetailsRevised
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.integration.test_notifications import record
+from tests.integration.test_reevaluation import FROM_SCRATCH, drive, queued, selected
+from tests.integration.test_student_import import IMPORT, changes
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+
+HEADER = "name,email,roll_number,branch,batch_year,tenth_percent,twelfth_percent,diploma_percent,cgpa,active_backlogs"
+FIRST = (
+    HEADER
+    + "\nAsha,asha@college.edu,R1,CSE,2026,80.5,77,,8.1,0\nRavi,ravi@college.edu,R2,ECE,2026,80.5,,66,7.4,1"
+    + "\nMeera,meera@college.edu,R3,,2027,,,,,2"
+)
+REEVALUATIONS = """
+SELECT stream_id, data -> 'students' AS students FROM es.event
+ WHERE type = 'placewire.drive.reevaluation-requested.v1' ORDER BY position
+"""
+
+
+async def sent(
+    api: Api, content: str, mode: str | None = "upsert", *, dry_run: bool = False, key: str | None = None
+) -> httpx.Response:
+    return await api.post(
+        IMPORT,
+        params={"dry_run": str(dry_run).lower()},
+        files={"file": ("students.csv", content.encode())},
+        data={"mode": mode} if mode else {},
+        headers={"Idempotency-Key": key} if key else {},
+    )
+
+
+async def imported(api: Api, content: str, mode: str | None = "upsert", **options: Any) -> dict[str, Any]:
+    answer = await sent(api, content, mode, **options)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def students(api: Api) -> dict[str, dict[str, Any]]:
+    """By roll number."""
+    return {student["roll_number"]: student for student in (await api.get("/api/students")).json()}
+
+
+def counts(report: dict[str, Any]) -> tuple[int, ...]:
+    """New, changed, unchanged, imported, updated."""
+    return tuple(report[name] for name in ("new", "changed", "unchanged", "imported", "updated"))
+
+
+async def test_the_same_file_again_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    assert counts(await imported(api, FIRST)) == (3, 0, 0, 3, 0)
+    before = await changes(owner)
+    again = await imported(api, FIRST)
+    assert counts(again) == (0, 0, 3, 0, 0)
+    assert (again["import_id"], again["dry_run"], again["changes"]) == (None, False, [])
+    assert await changes(owner) == before
+
+
+async def test_a_dry_run_shows_what_would_change_and_the_import_changes_that(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await imported(api, FIRST)
+    known = await students(api)
+    before = await changes(owner)
+    update = FIRST.replace("8.1,0", "9,0").replace("Ravi,", "Ravi K,").replace("R2,ECE", "R2,CSE")
+    update += "\nNila,nila@college.edu,R4,CSE,2026,90,90,,9,0"
+    tried = await imported(api, update, dry_run=True)
+    assert counts(tried) == (1, 2, 1, 0, 0)
+    assert tried["changes"] == [
+        {"line": 2, "student_id": known["R1"]["student_id"], "changes": {"cgpa": {"from": "8.10", "to": "9.00"}}},
+        {
+            "line": 3,
+            "student_id": known["R2"]["student_id"],
+            "changes": {"name": {"from": "Ravi", "to": "Ravi K"}, "branch": {"from": "ECE", "to": "CSE"}},
+        },
+    ]
+    assert await changes(owner) == before
+    done_ = await imported(api, update)
+    assert counts(done_) == (1, 2, 1, 1, 2)
+    assert done_["changes"] == tried["changes"]
+    now = await students(api)
+    assert now.pop("R4")["name"] == "Nila"
+    assert now == {
+        "R1": known["R1"] | {"cgpa": "9.00"},
+        "R2": known["R2"] | {"name": "Ravi K", "branch": "CSE"},
+        "R3": known["R3"],
+    }
+
+
+async def test_the_events_are_those_of_single_corrections_and_the_import_seals_them(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await imported(api, FIRST)
+    ids = {roll: student["student_id"] for roll, student in (await students(api)).items()}
+    update = FIRST.replace("8.1,0", "9,0").replace("ravi@college.edu", "ravi.k@college.edu")
+    report = await imported(api, update)
+    single = await api.patch(f"/api/students/{ids['R1']}", json={"cgpa": "9.5"})
+    assert single.status_code == 200, single.text
+    async with api.database.connection() as connection:
+        (sealed,) = await event_store.read(connection, f"import-{report['import_id']}")
+        _, by_import, by_hand = await event_store.read(connection, f"student-{ids['R1']}")
+        (details,) = await event_store.read(connection, f"user-{ids['R2']}")
+    assert isinstance(by_import.event, StudentRecordRevised)
+    assert by_import.event.changed == ["cgpa"]
+    assert by_import.data["record"] == by_hand.data["record"] | {"cgpa": "9.00"}
+    assert details.data == UserDetailsRevised(
+        user_id=ids["R2"], name="Ravi", email="ravi.k@college.edu", changed=["email"]
+    ).model_dump(mode="json")
+    assert by_import.metadata == details.metadata == sealed.metadata | {"causation_id": str(sealed.id)}
+    assert isinstance(sealed.event, StudentsImported)
+    digest = await owner.fetchval(
+        "SELECT bit_xor(hashint8extended(id, 1))::text FROM unnest($1::bigint[]) AS id", [ids["R1"], ids["R2"]]
+    )
+    assert (sealed.event.count, sealed.event.revised, sealed.event.digest) == (2, 2, digest)
+
+
+@pytest.mark.parametrize(
+    ("content", "roll", "kept"),
+    [
+        ("name,email,roll_number,cgpa\n,,R2,9\n", "R2", {"cgpa": "9.00"}),
+        ("name,email,roll_number,branch\n,ravi@college.edu,,CSE\n", "R2", {"branch": "CSE"}),
+        ("name,email,roll_number,cgpa\nRavi,RAVI@college.edu,R2,\n", "R2", {"email": "RAVI@college.edu"}),
+        ("name,email,roll_number\nRavi,ravi@college.edu,R9\n", "R9", {"roll_number": "R9"}),
+        ("Roll No,CGPA\nR2,9\n", "R2", {"cgpa": "9.00"}),
+        ("E-mail,Diploma %\nravi@college.edu,67.5\n", "R2", {"diploma_percent": "67.50"}),
+        ("name,email,roll_number\nRavi,new@college.edu,R2\n", "R2", {"email": "new@college.edu"}),
+        (
+            "name,email,roll_number,branch,department\nRavi,,r2 ,,Science\n",
+            "r2",
+            {"roll_number": "r2", "department": "Science"},
+        ),
+    ],
+)
+async def test_an_empty_cell_and_an_absent_column_leave_what_is_recorded(
+    api: Api, content: str, roll: str, kept: dict[str, str]
+) -> None:
+    await imported(api, FIRST)
+    before = (await students(api))["R2"]
+    assert counts(await imported(api, content)) == (0, 1, 0, 0, 1)
+    assert (await students(api))[roll] == before | kept
+
+
+WRONG = [
+    ("Asha,asha@college.edu,R2\n", "email", "belongs to student {R1}, but the roll number to student {R2}"),
+    ("Head,head@college.edu,R2\n", "email", "belongs to an account that is not a student's"),
+    ("Head,HEAD@college.edu,R7\n", "email", "belongs to an account that is not a student's"),
+    (",new@college.edu,R7\n", "name", "is missing"),
+    ("New,,R7\n", "email", "is missing"),
+    ("New,new@college.edu,\n", "roll_number", "is missing"),
+    ("A,a@b,R1\nB,asha@college.edu,R9\n", "roll_number", "is the same student as in line 2"),
+    ("A,a@b,R1\nB,b@b, r1\n", "roll_number", "is the same as in line 2"),
+    ("A,a@b,R7\nB,A@B ,R8\n", "email", "is the same as in line 2"),
+]
+
+
+@pytest.mark.parametrize(("rows", "column", "reason"), WRONG)
+async def test_whom_a_row_is_about_is_never_guessed(
+    api: Api, owner: "Owner[asyncpg.Record]", rows: str, column: str, reason: str
+) -> None:
+    await imported(api, FIRST)
+    head = UserCreated(user_id=800_001, name="Head", email="head@college.edu", role=Role.HEAD)
+    await record(api, "user-800001", head)
+    ids = {roll: student["student_id"] for roll, student in (await students(api)).items()}
+    before = await changes(owner)
+    content = f"name,email,roll_number\n{rows}"
+    tried = await imported(api, content, dry_run=True)
+    last = len(rows.splitlines()) + 1
+    assert tried["errors"] == [{"line": last, "column": column, "reason": reason.format(**ids)}]
+    assert sum(counts(tried)[:3]) == last - 2, "a wrong row is neither new nor changed"
+    refused = await sent(api, content)
+    assert (refused.status_code, refused.json()["errors"]) == (422, tried["errors"])
+    assert await changes(owner) == before
+
+
+TWINS = [
+    ("roll_number", "21CS042", "21cs042"),
+    ("roll_number", "21CS042", " 21CS042 "),
+    ("roll_number", unicodedata.normalize("NFC", "É1"), unicodedata.normalize("NFD", "é1")),
+    ("email", "asha@college.edu", "Asha@College.EDU"),
+    ("email", unicodedata.normalize("NFC", "josé@college.edu"), unicodedata.normalize("NFD", "José@college.edu")),
+]
+
+
+@pytest.mark.parametrize(("column", "one", "twin"), TWINS)
+async def test_twins_by_case_spaces_and_unicode_form_are_one(api: Api, column: str, one: str, twin: str) -> None:
+    def student(number: int, value: str) -> dict[str, str]:
+        return {"name": "X", "email": f"x{number}@college.edu", "roll_number": f"X{number}"} | {column: value}
+
+    rows = [student(1, one), student(2, "other@x"), student(3, twin)]
+    content = "name,email,roll_number\n" + "".join(",".join(row.values()) + "\n" for row in rows)
+    for mode in ("insert", "upsert"):
+        report = await imported(api, content, mode, dry_run=True)
+        assert report["errors"] == [{"line": 4, "column": column, "reason": "is the same as in line 2"}]
+    first, second = [await api.post("/api/students", json=row) for row in rows[:2]]
+    assert (first.status_code, second.status_code) == (201, 201), first.text
+    refused = await api.post("/api/students", json=rows[2])
+    assert refused.status_code == 409
+    assert "already" in refused.json()["message"]
+    on_record = await imported(api, content.replace("x2@", "y2@").replace("X2", "Y2"), "insert", dry_run=True)
+    assert {"line": 4, "column": column, "reason": "is on record already"} in on_record["errors"]
+    if column == "roll_number":
+        moved = await api.patch(f"/api/students/{second.json()['student_id']}", json={column: twin})
+        assert moved.status_code == 409
+        assert "already" in moved.json()["message"]
+
+
+async def test_what_is_stored_is_composed_and_trimmed(api: Api) -> None:
+    decomposed = unicodedata.normalize("NFD", "É1")
+    body = {"name": "X", "email": "x@college.edu", "roll_number": f" {decomposed} "}
+    assert (await api.post("/api/students", json=body)).json()["roll_number"] == "É1"
+
+
+async def test_marks_that_change_ask_each_posted_drive_once(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    rows = [f"N {n},n{n}@college.edu,I{n},{{}}" for n in range(60)]
+    header = "name,email,roll_number,cgpa\n"
+    await imported(api, header + "\n".join(row.format(6) for row in rows))
+    ids = [student["student_id"] for student in (await api.get("/api/students")).json()]
+    all_in, some, none = [(await drive(api, min_cgpa=cgpa))["drive_id"] for cgpa in ("5", "8", "9.5")]
+    listed = await drive(api, min_cgpa="5", auto_calc=False)
+    path = f"/api/drives/{listed['drive_id']}/publish"
+    assert (await api.post(path, "COORDINATOR", json={"selected_students": ids[:2]})).status_code == 202
+    async with working(database_url) as runner:
+        await done(runner, *await queued(owner))
+        update = [row.format(9 if n >= 10 else 6) for n, row in enumerate(rows)]
+        await imported(api, header + "\n".join([*update, "New,new@college.edu,NEW,8.5"]))
+        jobs = await done(runner, *await queued(owner))
+        assert sorted(job.subject for job in jobs) == sorted(f"drive-{id_}" for id_ in (all_in, some))
+        assert len(await selected(owner, some)) == 51
+        assert len(await selected(owner, all_in)) == 61
+        assert await selected(owner, none) == []
+        # Below what the list's drive asks for: of the students on the list, and of others.
+        await imported(api, f"{header}N 30,n30@college.edu,I30,4\n")
+        assert f"drive-{listed['drive_id']}" not in [job.subject for job in await done(runner, *await queued(owner))]
+        await imported(api, f"{header}N 1,n1@college.edu,I1,4\n")
+        assert f"drive-{listed['drive_id']}" in [job.subject for job in await done(runner, *await queued(owner))]
+    assert await owner.fetch(FROM_SCRATCH) == []
+    asked = await owner.fetch(REEVALUATIONS)
+    new = await owner.fetchval("SELECT max(student_id) FROM students")
+    assert f'{{"last": {new}, "first": {ids[10]}}}' in {row["students"] for row in asked}
+
+
+async def test_details_alone_ask_no_drive(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    await imported(api, FIRST)
+    await drive(api, min_cgpa="7")
+    await imported(api, FIRST.replace("Asha,", "Asha K,"))
+    assert await owner.fetch(REEVALUATIONS) == []
+
+
+@pytest.mark.parametrize("what", ["record", "details"])
+async def test_a_correction_made_in_between_is_not_overwritten(
+    api: Api, owner: "Owner[asyncpg.Record]", what: str
+) -> None:
+    await imported(api, FIRST)
+    asha = (await students(api))["R1"]["student_id"]
+    update = FIRST.replace("8.1,0", "9,0").replace("Asha,", "Asha K,")
+    async with api.database.transaction() as connection:
+        # Both imports have judged the file when they wait for this stream.
+        stream = f"student-{asha}" if what == "record" else f"user-{asha}"
+        await connection.execute(
+            "INSERT INTO es.stream (stream_id, stream_type, version, last_tx) VALUES ($1, 'user', 0, "
+            "pg_current_xact_id()) ON CONFLICT (stream_id) DO UPDATE SET version = es.stream.version",
+            stream,
+        )
+        importing = asyncio.create_task(sent(api, update))
+        await _waiting(owner)
+        if what == "record":
+            event: StudentRecordRevised | UserDetailsRevised = StudentRecordRevised.model_validate(
+                {"student_id": asha, "record": {"roll_number": "R1", "cgpa": "5.00"}, "changed": ["cgpa"]}
+            )
+        else:
+            event = UserDetailsRevised(user_id=asha, name="By hand", email="asha@college.edu", changed=["name"])
+        cause = event_store.Cause(source="test", correlation_id=event_store.fresh_ids(0))
+        await event_store.append(connection, stream, [event], cause, expected_version=None)
+    answer = await importing
+    assert answer.status_code == 409, answer.text
+    assert answer.json()["message"].startswith("The student of line 2 was corrected while the file was being imported")
+    now = (await students(api))["R1"]
+    assert (now["cgpa"], now["name"]) == (("5.00", "Asha") if what == "record" else ("8.10", "By hand"))
+    assert counts(await imported(api, update)) == (0, 1, 2, 0, 1)
+
+
+async def _waiting(owner: "Owner[asyncpg.Record]") -> None:
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while not await owner.fetchval(waits):
+        await asyncio.sleep(0.02)
+        await owner.execute("SELECT pg_stat_clear_snapshot()")
+
+
+async def test_imports_of_the_same_students_at_once_wait_for_each_other(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    header = "name,email,roll_number,cgpa\n"
+    rows = [f"N {n},n{n}@college.edu,I{n},{{}}" for n in range(300)]
+    await imported(api, header + "\n".join(row.format(5) for row in rows))
+    files = [header + "\n".join(row.format(cgpa) for row in rows[::step]) for cgpa, step in ((6, 1), (7, -1), (8, -1))]
+    answers = await asyncio.gather(*(sent(api, content) for content in files))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses[0] == 200
+    assert set(statuses) <= {200, 409}
+    assert await owner.fetchval("SELECT count(DISTINCT cgpa) FROM students") == 1
+
+
+async def test_many_students_are_updated_in_batches(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    await enrol(owner, 25_000)
+    rows = await owner.fetch(
+        "SELECT s.roll_number, s.branch, u.name FROM students s JOIN users u ON u.user_id = s.student_id"
+    )
+    content = "name,email,roll_number,branch\n" + "".join(
+        f"{row['name']}!,,{row['roll_number'].lower()},{row['branch']}\n" for row in rows
+    )
+    report = await imported(api, content)
+    assert counts(report) == (0, 25_000, 0, 0, 25_000)
+    assert len(report["changes"]) == 100
+    assert await owner.fetchval("SELECT count(*) FROM students WHERE roll_number LIKE 'r%'") == 25_000
+    assert await owner.fetchval("SELECT count(*) FROM users WHERE name LIKE '%!'") == 25_000
+
+
+async def test_the_key_stands_for_the_mode_too(api: Api) -> None:
+    first = await imported(api, FIRST, None, key="one")
+    assert first["mode"] == "insert"
+    assert (await sent(api, FIRST, "insert", key="one")).json() == first
+    other = await sent(api, FIRST, "upsert", key="one")
+    assert (other.status_code, "Idempotency-Key" in other.json()["message"]) == (422, True)
+
+
+async def test_an_unknown_mode_says_which_there_are(api: Api) -> None:
+    answer = await sent(api, FIRST, "merge")
+    assert (answer.status_code, "insert" in answer.json()["message"]) == (422, True)
+
+
+async def test_a_new_student_needs_every_identifying_column(api: Api) -> None:
+    report = await imported(api, "Roll No,CGPA\nR7,9\n", dry_run=True)
+    assert [(error["column"], error["reason"]) for error in report["errors"]] == [
+        ("email", "is missing"),
+        ("name", "is missing"),
+    ]
+    alone = await sent(api, "Roll No,CGPA\nR7,9\n", "insert", dry_run=True)
+    assert (alone.status_code, "no column for name and email" in alone.json()["message"]) == (422, True)
+
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+async def test_the_files_of_the_case_imported_again_update(api: Api) -> None:
+    first, update = [(CASES / f"c44_{name}.csv").read_text() for name in ("reimport", "update")]
+    assert counts(await imported(api, first, None)) == (2, 0, 0, 2, 0)
+    assert counts(await imported(api, first)) == (0, 0, 2, 0, 0)
+    report = await imported(api, update)
+    assert counts(report) == (1, 2, 0, 1, 2)
+    assert [change["changes"] for change in report["changes"]] == [
+        {"cgpa": {"from": "8.10", "to": "9.00"}},
+        {"cgpa": {"from": "8.10", "to": "7.00"}},
+    ]

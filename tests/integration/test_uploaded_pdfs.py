@@ -1,0 +1,130 @@
+"""PDFs of drives: no two uploads share a file, and nobody deletes a file that another request's drive names."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from chassis.errors import StorageFailed
+from chassis.storage import Storage
+from services.api.drives import pdf_files
+from services.api.drives.pdf_files import file_name
+from tests.conftest import Api
+
+FORM = {"company_name": "Acme", "job_title": "SDE"}
+PAIRS = 12
+
+
+def pdf(content: bytes = b"%PDF-1.7 brief", name: str = "brief.pdf") -> dict[str, Any]:
+    return {"pdf": (name, content, "application/pdf")}
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "uploads" / "job-descriptions").iterdir()}
+
+
+async def create(api: Api, key: str | None = None, **options: Any) -> httpx.Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    return await api.post("/api/drives", data=FORM, headers=headers, files=pdf(**options))
+
+
+async def opened(api: Api, answer: httpx.Response) -> httpx.Response:
+    return await api.client.get(answer.json()["pdf_path"])
+
+
+async def test_one_key_sent_twice_at_once_keeps_the_file_of_the_drive(api: Api, tmp_path: Path) -> None:
+    for number in range(PAIRS):
+        first, second = await asyncio.gather(*(create(api, f"key-{number}") for _ in range(2)))
+        assert (first.status_code, second.status_code) == (201, 201)
+        assert first.json()["drive_id"] == second.json()["drive_id"]
+        assert (await opened(api, first)).status_code == 200
+    assert len(files(tmp_path)) == PAIRS, "the upload that no drive names is deleted"
+
+
+async def test_two_drives_at_once_with_one_file_name_have_two_files(api: Api, tmp_path: Path) -> None:
+    answers = await asyncio.gather(*(create(api, content=b"%%PDF-1.7 %d" % number) for number in range(2 * PAIRS)))
+    for number, answer in enumerate(answers):
+        assert (await opened(api, answer)).content == b"%%PDF-1.7 %d" % number
+    assert len(files(tmp_path)) == 2 * PAIRS
+
+
+async def test_a_repeated_create_and_a_repeated_delete_delete_no_file(api: Api, tmp_path: Path) -> None:
+    first = await create(api, "create")
+    assert (await create(api, "create")).json()["drive_id"] == first.json()["drive_id"]
+    assert (await opened(api, first)).status_code == 200
+    path = f"/api/drives/{first.json()['drive_id']}"
+    assert (await api.delete(path, headers={"Idempotency-Key": "delete"})).status_code == 200
+    assert files(tmp_path) == set()
+    [name] = [first.json()["pdf_path"].partition("?")[0].rpartition("/")[2]]
+    put_back = tmp_path / "uploads" / "job-descriptions" / name
+    put_back.write_bytes(b"%PDF-1.7 another request's")
+    assert (await api.delete(path, headers={"Idempotency-Key": "delete"})).status_code == 200
+    assert (await api.delete(path)).status_code == 200
+    assert put_back.exists(), "only the request that recorded the deletion deletes"
+
+
+async def test_a_refused_create_leaves_no_file(api: Api, tmp_path: Path) -> None:
+    refused = await api.post("/api/drives", data={**FORM, "domain_id": "4711"}, files=pdf())
+    assert refused.status_code == 400
+    assert files(tmp_path) == set()
+    await create(api, "key")
+    other = await api.post(
+        "/api/drives", data={**FORM, "job_title": "SRE"}, files=pdf(), headers={"Idempotency-Key": "key"}
+    )
+    assert other.status_code == 422
+    assert len(files(tmp_path)) == 1
+
+
+async def test_the_deletion_records_the_file_and_the_registrations(api: Api) -> None:
+    drive = (await create(api)).json()
+    await api.delete(f"/api/drives/{drive['drive_id']}")
+    [newest, *_] = (await api.get(f"/api/drives/{drive['drive_id']}/history")).json()
+    assert newest["type"] == "placewire.drive.deleted.v1"
+    assert newest["facts"] == {"registered": 0}
+
+
+@pytest.mark.parametrize(
+    "name", ["brief.pdf", "my job (final).pdf", "नौकरी विवरण.pdf", "வேலை விவரம்.pdf", "职位描述.PDF"]
+)
+async def test_a_file_keeps_its_name_in_every_script(api: Api, name: str) -> None:
+    answer = await create(api, name=name)
+    assert answer.json()["pdf_path"].isascii()
+    assert "%" not in answer.json()["pdf_path"]
+    disposition = (await opened(api, answer)).headers["Content-Disposition"]
+    saved_as = name[:-4] + ".pdf"
+    if name == "brief.pdf":
+        assert disposition == 'inline; filename="brief.pdf"'
+    else:
+        assert f"filename*=UTF-8''{quote(saved_as, safe='')}".replace("%28", "%28") in disposition
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "saved"),
+    [
+        ("C:\\Users\\me\\Brief.PDF", "Brief.pdf"),
+        ("../../etc/passwd", "passwd.pdf"),
+        ("evil.html", "evil.html.pdf"),
+        ("a\r\nSet-Cookie: x.pdf", "aSet-Cookie: x.pdf"),
+        ("gpj\u202efdp.pdf", "gpjfdp.pdf"),
+        ("क्\u200dष.pdf", "क्\u200dष.pdf"),
+        (".pdf", "drive.pdf"),
+        ("x" * 400 + ".pdf", "x" * 200 + ".pdf"),
+    ],
+)
+def test_a_name_is_made_safe_and_stays_readable(uploaded: str, saved: str) -> None:
+    assert file_name(uploaded) == saved
+
+
+def test_no_two_paths_are_the_same() -> None:
+    assert len({pdf_files.new_path("brief.pdf") for _ in range(1000)}) == 1000
+
+
+async def test_storage_never_overwrites_a_file(tmp_path: Path) -> None:
+    storage = Storage(tmp_path.as_uri())
+    await storage.write("job-descriptions/a.pdf", b"first")
+    with pytest.raises(StorageFailed):
+        await storage.write("job-descriptions/a.pdf", b"second")
+    assert await storage.read("job-descriptions/a.pdf") == b"first"

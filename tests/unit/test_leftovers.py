@@ -1,0 +1,78 @@
+"""A test that leaves something behind fails itself, and not one that comes after it."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+LEAVES = """
+import asyncio, socket, subprocess, sys, threading
+
+def test_leaves_a_thread():
+    threading.Thread(target=threading.Event().wait, daemon=True, name="forgotten").start()
+
+def test_leaves_a_process():
+    global process
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+def test_leaves_a_connection():
+    global server, client, accepted
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    accepted, _ = server.accept()
+
+async def test_leaves_a_task():
+    global task
+    task = asyncio.create_task(asyncio.sleep(60), name="forgotten")
+"""
+LEAVES_NOTHING = """
+import asyncio, socket, subprocess, sys, threading
+
+async def test_uses_a_thread_of_the_loop():
+    await asyncio.to_thread(len, "")
+
+async def test_ends_its_task_late():
+    asyncio.get_running_loop().call_later(0.3, asyncio.create_task(asyncio.Event().wait()).cancel)
+
+def test_ends_its_process():
+    with subprocess.Popen([sys.executable, "-c", ""]):
+        pass
+
+def test_closes_its_connection():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        server.accept()[0].close()
+"""
+# Plugins that these tests need not, and that take time to load.
+PLAIN = tuple(
+    word for name in ("xdist", "cacheprovider", "schemathesis", "hypothesispytest") for word in ("-p", f"no:{name}")
+)
+CONFTEST = """
+from tests.leftovers import in_the_loop, no_tasks_left, nothing_left
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Another session of pytest, with the guards of this one."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pytester.makeconftest(CONFTEST)
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nmarkers = restarts_servers\n")
+    return pytester
+
+
+def test_whoever_leaves_something_fails(suite: pytest.Pytester) -> None:
+    suite.makepyfile(LEAVES)
+    done = suite.runpytest_subprocess(*PLAIN)
+    done.assert_outcomes(passed=4, errors=4)
+    done.stdout.fnmatch_lines_random([
+        "*Failed: this test leaves behind *the thread forgotten*",
+        "*Failed: this test leaves behind *the process *input()*",
+        "*Failed: this test leaves behind *a connection: *ESTABLISHED*",
+        "*Failed: this test leaves behind *the task forgotten*",
+    ])  # fmt: skip
+
+
+def test_whoever_leaves_nothing_passes(suite: pytest.Pytester) -> None:
+    suite.makepyfile(LEAVES_NOTHING)
+    suite.runpytest_subprocess(*PLAIN).assert_outcomes(passed=4)
