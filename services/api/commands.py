@@ -4,7 +4,6 @@ With an Idempotency-Key the first answer is kept and given again. What was commi
 command's own transaction; the answer is added afterwards, and whoever adds it first decides it for all.
 """
 
-import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,38 +22,21 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from chassis import notify, tracing
 from chassis.database import Connection
-from chassis.errors import Contended, Invalid, Unavailable
+from chassis.errors import Contended, Unavailable
 from chassis.event_store import Cause, NewId, fresh_ids, keyed_ids
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.jobs import OWNER, Delivery, Job, Kind, Service, Via
+from services.api import idempotency_keys
 from services.api.context import Context
 from services.api.documents import KEY_SAYS, PREFER_SAYS
 from services.api.hand_over import WAIT_S, NotHandedOver, read_envelope
+from services.api.idempotency_keys import KeyName
 
 MAX_PREFERRED_WAIT_S = 30.0
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 KEY: TypeAdapter[str] = TypeAdapter(Key)
 KEY_NAMESPACE = UUID("5f0c9a3e-3d0b-4f5e-9a53-0a6b1d6a7c11")
-
-# used: the key has expired, and what was done under it is in the log ($5: its first event's id).
-CLAIM_KEY = """
-WITH claimed AS (
-    INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed, event_id)
-    VALUES ($1, $2, $3, $4, 'null', $5)
-    ON CONFLICT DO NOTHING RETURNING true
-)
-SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHERE event_id = $5) AS used
-"""
-READ_KEY = """
-SELECT fingerprint, committed, answer, expired FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
-"""
-KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
-KEEP_ANSWER = """
-UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb)
- WHERE user_id = $1 AND route = $2 AND key = $3 AND NOT expired
-RETURNING answer
-"""
 
 log = structlog.get_logger()
 
@@ -163,7 +145,7 @@ async def perform(
     answer = await _deliver(ctx, ask, committed, ended)
     try:
         async with ctx.database.connection() as another:
-            first = await another.fetchval(KEEP_ANSWER, *name, orjson.dumps(answer).decode())
+            first = await idempotency_keys.keep_answer(another, name, answer)
     except (Unavailable, Contended):
         log.warning("answer.not_kept", route=ask.route)  # the next request with this key gives, and keeps, its own
         first = None
@@ -171,31 +153,17 @@ async def perform(
 
 
 async def _once(
-    transaction: Connection, name: tuple[int, str, str], asked: Any, work: Work
+    transaction: Connection, name: KeyName, asked: Any, work: Work
 ) -> tuple[Committed, dict[str, Any] | None]:
     """What ``work`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
-    fingerprint = fingerprint_of(asked)
+    fingerprint = idempotency_keys.fingerprint_of(asked)
     new_id = keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
-    # Waits here for another request with the same key that has not committed yet.
-    key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprint, new_id(0))
-    assert key is not None
-    if not key["claimed"]:
-        kept = await transaction.fetchrow(READ_KEY, *name)
-        if kept is None or kept["expired"]:
-            raise expired_key()
-        if kept["fingerprint"] != fingerprint:
-            raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
-        return _committed_from(kept["committed"]), kept["answer"]
-    if key["used"]:
-        raise expired_key()
+    kept = await idempotency_keys.claim(transaction, name, fingerprint, new_id(0))
+    if kept is not None:
+        return _committed_from(kept.committed), kept.answer
     committed = await work(transaction, new_id)
-    await transaction.execute(KEEP_COMMITTED, *name, _committed_json(committed))
+    await idempotency_keys.keep_committed(transaction, name, _committed_json(committed))
     return committed, None
-
-
-def expired_key() -> Invalid:
-    """The refusal (422) of a key under which something was done so long ago that the answer was not kept."""
-    return Invalid("This Idempotency-Key was used long ago, and its answer has expired. Use a new key.")
 
 
 @asynccontextmanager
@@ -261,15 +229,6 @@ async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
 def _response(answer: dict[str, Any], complete: Complete | None) -> Response:
     headers = {"Location": answer["location"]} if answer["location"] else None
     return json_response(complete(answer["body"]) if complete else answer["body"], answer["status"], headers)
-
-
-def fingerprint_of(asked: Any) -> bytes:
-    return hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
-
-
-async def kept_fingerprint(connection: Connection, who: Principal, ask: Asking) -> bytes | None:
-    """Return the fingerprint of the request that has committed under the caller's key, if there is one."""
-    return await connection.fetchval(READ_KEY, who.user_id, ask.route, ask.key)  # type: ignore[no-any-return]
 
 
 def _committed_json(committed: Committed) -> str:

@@ -40,7 +40,7 @@ LIST = Requested(count=2, digest="5")
 LISTED = DrivePublished(drive_id=1, criteria=CRITERIA, published_by=8, requested=LIST)
 STOPPED = RegistrationsStopped(drive_id=1)
 FINISHED = AttendancePublished(drive_id=1, registered=2, present=1, absent=1)
-DELETED = DriveDeleted(drive_id=1)
+DELETED = DriveDeleted(drive_id=1, registered=0)
 
 
 def after(*past: DriveEvent) -> Drive:

@@ -122,9 +122,6 @@ IMPORT = documented(
     },
     says="What is in the file, and what was done with it.",
     openapi_extra={
-        "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in OPTIONS.items()
-        ],
         "requestBody": {
             "required": True,
             "content": {

@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request
 from chassis.errors import Invalid
 from services.api.form_parts import MULTIPART, Expected, form_parts
 from services.api.strict_input import media_type
+from services.api.students.documents import OPTIONS
 from services.api.students.import_checks import ImportMode
 from services.api.students.import_files.rows import ReadOptions
 from services.api.students.import_files.staged_file import UploadedFile
@@ -33,10 +34,10 @@ class ImportRequest:
 
 
 async def _query_options(
-    mapping: Annotated[str | None, Query(description="as the form field, for a body that is the file alone")] = None,
-    header_row: Annotated[str | None, Query(description="as the form field")] = None,
-    sheet: Annotated[str | None, Query(description="as the form field")] = None,
-    mode: Annotated[str | None, Query(description="as the form field")] = None,
+    mapping: Annotated[str | None, Query(description=OPTIONS["mapping"]["description"])] = None,
+    header_row: Annotated[str | None, Query(description=OPTIONS["header_row"]["description"])] = None,
+    sheet: Annotated[str | None, Query(description=OPTIONS["sheet"]["description"])] = None,
+    mode: Annotated[str | None, Query(description=OPTIONS["mode"]["description"])] = None,
 ) -> dict[str, str]:
     given = {"mapping": mapping, "header_row": header_row, "sheet": sheet, "mode": mode}
     return {name: value for name, value in given.items() if value is not None}

@@ -18,9 +18,10 @@ from contracts.users import Role
 from services.api.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute
 from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.client_address import source_of
-from services.api.commands import Ask, Committed, fingerprint_of, kept_fingerprint, perform
+from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.fields import RequestBody
+from services.api.idempotency_keys import fingerprint_of, kept_fingerprint
 from services.api.users import documents, handlers, links, sql
 from services.api.users.fields import Password
 from services.api.users.passwords import digest_of, hash_password, is_password
@@ -132,7 +133,7 @@ async def _is_repeated(ctx: Context, ask: Ask, who: Principal, asked: dict[str, 
     kept = None
     if ask.key is not None:
         async with ctx.database.connection() as connection:
-            kept = await kept_fingerprint(connection, who, ask)
+            kept = await kept_fingerprint(connection, (who.user_id, ask.route, ask.key))
     if kept == fingerprint_of(asked):
         return True
     if who.password_version == ENDED:
