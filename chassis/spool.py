@@ -37,8 +37,9 @@ class Spool:
             self._blocks.append(block)
             self._in_memory += len(block)
         else:
-            file = self._file or await asyncio.to_thread(_unbuffered_file)
-            self._file = file
+            if self._file is None:
+                self._file = await asyncio.to_thread(_unbuffered_file)
+            file: BinaryIO = self._file
             if self._read == self._written:
                 self._read = self._written = 0  # use the space again
             await asyncio.to_thread(self._write_file, file, block, self._written)
