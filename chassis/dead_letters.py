@@ -29,7 +29,7 @@ SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead, j.error, j.at
        e.recorded_at{event}
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
-# Without the events: a page of large ones would take long to read.
+# Without the events: a page of large events would take long to read.
 LIST = f"""{LETTER.format(event="")}
  WHERE j.dead AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
    AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
@@ -110,7 +110,7 @@ async def copy(connection: Connection, service: Service, claimed: Claim, reason:
 
 
 async def newest(connection: Connection, which: Which, *, before: UUID | None, most: int) -> list[asyncpg.Record]:
-    """Up to ``most`` dead jobs, newest first. ``before``: the last id of the page before.
+    """Return up to ``most`` dead jobs, newest first. ``before``: the last id of the previous page.
 
     Raises ``PageGone`` when the job ``before`` was deleted.
     """

@@ -42,7 +42,7 @@ UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timest
 """
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
 SUCCEED = "SELECT es.succeed($1, $2, $3, $4, $5, $6, $7)"
-# Given back by a worker that shuts down: no attempt was spent. Safe to repeat: a released job is not running.
+# Released by a worker that shuts down: no attempt is spent. Safe to repeat: a released job is not running.
 RELEASE = """
 UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-infinity', owner = NULL
  WHERE id = $1 AND fence = $2 AND state = 'running'
@@ -50,11 +50,11 @@ UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-i
 BEGIN_ATTEMPT = """
 UPDATE es.job SET attempts = attempts + 1 WHERE id = $1 AND fence = $2 AND finished_at IS NULL RETURNING attempts
 """
-# Of a job that another worker has claimed since: the claim counted an attempt that had not failed.
+# For a job that another worker has claimed since. That claim counted the attempt, although it had not failed.
 RETURN_ATTEMPT = """
 UPDATE es.job SET attempts = attempts - 1 WHERE id = $1 AND fence <> $2 AND finished_at IS NULL AND attempts > 1
 """
-# A claim that finds the attempts used up is no attempt itself.
+# A claim that finds no attempts left does not count as one.
 LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 END_OF = """
 SELECT state, error FROM es.job
@@ -217,13 +217,13 @@ async def release(connection: Connection, claimed: Claim) -> None:
 
 
 async def begin_attempt(connection: Connection, claimed: Claim) -> int | None:
-    """Count one more attempt of ``claimed`` by the same worker. Returns how many there are; ``None``: it is lost."""
+    """Count one more attempt of ``claimed``. Returns the number of attempts; ``None`` when the job is lost."""
     begun: int | None = await connection.fetchval(BEGIN_ATTEMPT, claimed.id, claimed.fence)
     return begun
 
 
 async def return_attempt(connection: Connection, claimed: Claim) -> None:
-    """Take back the attempt that ``claimed`` was, if another worker holds the job now."""
+    """Take back the attempt of ``claimed``, if another worker holds the job now."""
     await connection.execute(RETURN_ATTEMPT, claimed.id, claimed.fence)
 
 
@@ -233,6 +233,6 @@ async def limit_attempts(connection: Connection, claimed: Claim, limit: int) -> 
 
 
 async def end_of(connection: Connection, claimed: Claim) -> tuple[State, str | None] | None:
-    """Return how ``claimed`` ended under its fence, and its error; ``None`` when it did not."""
+    """Return the state in which ``claimed`` ended under its fence, and its error; ``None`` if it did not end."""
     row = await connection.fetchrow(END_OF, claimed.id, claimed.fence)
     return (State(row["state"]), row["error"]) if row else None

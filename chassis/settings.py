@@ -46,7 +46,7 @@ class ProcessSettings(BaseSettings):
 
 
 class TimeZoneSettings(BaseSettings):
-    """Where the campus is. Mixed into the settings of a process to which days matter."""
+    """The campus's time zone. A mixin for the settings of processes that use days."""
 
     tz: str = Field(default="UTC", description="the campus's time zone, like Asia/Kolkata: its days, and its schedule")
 
@@ -62,7 +62,7 @@ class TimeZoneSettings(BaseSettings):
 
 
 class StorageSettings(BaseSettings):
-    """Where files are kept. Mixed into the settings of a process that does."""
+    """Where files are stored. A mixin for the settings of processes that store files."""
 
     storage_url: str = Field(
         description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"

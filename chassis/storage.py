@@ -64,7 +64,7 @@ class Storage:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
     async def exists(self, path: str) -> bool:
-        """Return whether there is such a file. Raises ``StorageFailed``."""
+        """Return whether the file exists. Raises ``StorageFailed``."""
         try:
             with _translated():
                 await asyncio.to_thread(obstore.head, self._store, path)
@@ -73,9 +73,9 @@ class Storage:
         return True
 
     async def write(self, path: str, content: bytes) -> None:
-        """Write a small file, whole. Raises ``StorageFailed``, also when there is a file at ``path`` already.
+        """Write a small file. Raises ``StorageFailed``, also when a file exists at ``path``.
 
-        When it fails nothing of the file is left; a file that was there before stays as it was.
+        On failure no partial file remains, and an existing file is unchanged.
         """
         try:
             with _refusals():
@@ -209,7 +209,7 @@ def _refusals() -> Iterator[None]:
         yield
     except (BaseError, OSError) as error:
         if any(sign in str(error) for sign in FULL):
-            raise StorageFull("There is no room left in the storage for this file.") from error
+            raise StorageFull("The storage has no space left for this file.") from error
         raise StorageFailed("The storage does not take this file.") from error
 
 

@@ -43,7 +43,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-# Beyond the extra `cli`; `run` says itself which one the service needs.
+# Extras of commands beyond `cli`. `run` checks the extra of its service itself.
 EXTRAS = {
     "contracts": ("api", "maintenance"),
     "up": ("all",),

@@ -31,10 +31,10 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong; write nothing.")] = False,
     mapping: Annotated[
         str | None,
-        typer.Option(help='Which column is which, as JSON: \'{"roll_number": "their header", "cgpa": null}\'.'),
+        typer.Option(help='Column → header in the file, as JSON: \'{"roll_number": "USN", "cgpa": null}\'.'),
     ] = None,
-    header_row: Annotated[int | None, typer.Option(min=1, help="The line of the header, if it is not found.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="The sheet to read, if not every visible one.")] = None,
+    header_row: Annotated[int | None, typer.Option(min=1, help="The header's line, if it is not found.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="The sheet to read. Default: every visible sheet.")] = None,
     api: ApiUrl = None,
     token: Token = None,
     email: Email = None,
@@ -58,7 +58,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the API's report. Of a file that cannot be used, print the errors."""
+    """Return the API's report. For a file that cannot be used, print the errors."""
     from cli.api_client import Refusal
 
     what, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
@@ -78,7 +78,7 @@ def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] |
 
 
 def show_columns(report: dict[str, Any]) -> None:
-    """Print what each column of the file is used for, and the warnings."""
+    """Print the use of each column of the file, and the warnings."""
     rows = [(column["header"], column["used_as"] or "-", column["reason"]) for column in report["columns"]]
     console.print(table(("Header", "Used as", "Why"), rows))
     for warning in report["warnings"]:

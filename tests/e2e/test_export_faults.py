@@ -165,7 +165,7 @@ async def test_out_of_room_is_told_and_leaves_nothing(
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, most))  # no file of it may be larger
     async with isolated.client() as client:
         answered = await export(client, drive_id)
-        assert answered["reason"] == "There is no room left in the storage for this file. Tried 2 times."
+        assert answered["reason"] == "The storage has no space left for this file. Tried 2 times."
         assert (answered["state"], answered["job"]["state"]) == ("failed", "failed")
         job = await settled(owner)
         assert (job["dead"], job["error"]) == (True, answered["reason"])

@@ -143,7 +143,7 @@ async def test_a_full_disk_is_507_and_keeps_nothing(api: Api, tmp_path: Path, pd
     with files_up_to(room):
         answer = await api.post("/api/drives", data=DRIVE, files=files)
     assert answer.status_code == 507, answer.text
-    assert "no room left" in answer.json()["message"]
+    assert "no space left" in answer.json()["message"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert stored(tmp_path) == []
     assert (await api.get("/api/drives")).json() == []
@@ -160,7 +160,7 @@ async def test_a_full_disk_stops_an_import(api: Api, raw: bool) -> None:
     with files_up_to(MIB):
         answer = await api.post("/api/students/import", **sent)
     assert answer.status_code == 507, answer.text
-    assert "no room left" in answer.json()["message"]
+    assert "no space left" in answer.json()["message"]
 
 
 # --- A page after a row that is gone

@@ -161,7 +161,7 @@ def test_where_files_are_kept_stays_unless_something_else_is_given(tmp_path: Pat
     kept = tmp_path / "secrets" / "exporter" / "storage_url"
     said = [placewire("secrets", folder, *storage) for storage in (("--storage", ""), ("--storage", "s3://placewire"))]
     assert kept.read_text() == "s3://placewire"
-    assert "Files were kept at file:///var/lib/placewire/uploads" in said[1].stdout
+    assert "Files were stored at file:///var/lib/placewire/uploads" in said[1].stdout
     for later in ((), ("--storage", "")):
         done = placewire("secrets", folder, *later)
         assert (done.returncode, done.stdout) == (0, "Every secret is there.\n")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
-from services.api.documents import NO_ROOM, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
+from services.api.documents import NO_SPACE, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
 from services.api.fields import MAX_INTEGER, NO_NUL, NOT_BLANK, RequestBody, decimal_schema
 
@@ -172,7 +172,7 @@ LIST = documented(list[Drive], says="Drives, newest first.", tagged=True)
 GET = documented(Drive, {404: "Not found"}, says="The drive.", tagged=True)
 CREATE = documented(
     DriveAndJob,
-    {**WRONG, **NO_ROOM},
+    {**WRONG, **NO_SPACE},
     says="The drive as committed.",
     status_code=201,
     job=True,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from services.api.documents import NO_ROOM, Count, Document, TwoPlaces, documented
+from services.api.documents import NO_SPACE, Count, Document, TwoPlaces, documented
 
 
 class Student(Document):
@@ -118,7 +118,7 @@ IMPORT = documented(
         409: "A student of this file was enrolled or corrected while it was being imported. Nothing was changed.",
         415: "Send the file as a form (multipart/form-data), or its bytes as text/csv.",
         422: UNUSABLE,
-        **NO_ROOM,
+        **NO_SPACE,
     },
     says="What is in the file, and what was done with it.",
     openapi_extra={
