@@ -1,4 +1,4 @@
-"""The text of a cell, as it is stored: trimmed, composed, numbers in one form. What is unsafe to read is refused."""
+"""The text of a cell as it is stored: trimmed, in NFC, numbers in one form. Ambiguous cells are refused."""
 
 import re
 import unicodedata
@@ -36,22 +36,22 @@ _AS_TEXT = re.compile(r'="([^"]*)"')
 _SPACES = re.compile(r"[ \t\r\n\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# Doubles print with up to 17 digits; nobody types a mark with more than nine decimals.
+# Doubles print with up to 17 digits; people do not type marks with nine decimals.
 _COMPUTED = re.compile(r"\d+\.\d{9,}")
 _EMAIL_PARTS = re.compile(r"[^@\s]+@[^@\s]+")
-# Blank on every screen, yet not of the category "format".
+# Invisible, although not of the Unicode category "format".
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd")
 _JOINERS = frozenset("\u200c\u200d")
 TWO_PLACES = Decimal("0.01")
 
 
 class Unusable(Exception):
-    """The cell cannot be stored. The text completes a sentence that begins with the column, and says what to do."""
+    """The cell cannot be stored. The text completes a sentence that begins with the column, and names the remedy."""
 
 
 @dataclass(slots=True)
 class Rounding:
-    """Marks that were rounded to two decimals: how many, and the first of them."""
+    """Marks that were rounded to two decimals: their number, and the first one."""
 
     count: int = 0
     first: tuple[str, str] | None = None
@@ -62,12 +62,12 @@ class Rounding:
 
 
 def is_empty_marker(text: str) -> bool:
-    """Return whether ``text`` is nothing, or how people write nothing: NA, NIL, a dash."""
+    """Return whether ``text`` is empty, or a common way to write an empty value: NA, NIL, a dash."""
     return not text or text.casefold() in EMPTY_MARKERS
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` trimmed, composed (NFC) and with single spaces. Raises ``Unusable``."""
+    """Return ``text`` trimmed, in NFC and with single spaces. Raises ``Unusable``."""
     if len(text) > MAX_CELL:
         raise Unusable(f"is longer than {MAX_CELL:,} characters")
     if not text.isascii() or not text.isprintable():
@@ -83,7 +83,7 @@ def _plain(text: str) -> str:
 
 
 def _refuse_invisible(text: str, *, spaces: bool) -> None:
-    """Raise ``Unusable`` for characters that nobody sees. ``spaces``: unusual spaces are refused, too."""
+    """Raise ``Unusable`` for invisible characters. ``spaces``: also for unusual spaces."""
     if text.isascii() and text.isprintable():
         return
     for index, letter in enumerate(text):
@@ -112,7 +112,7 @@ def _words(text: str) -> str:
 
 
 def name(text: str) -> str:
-    """Return a person's name as it is stored. A dash is nothing; "Na" is a name."""
+    """Return a person's name as it is stored. A dash is empty; "Na" is a name."""
     text = _words(text)
     return "" if not any(letter.isalnum() for letter in text) else text
 
@@ -132,7 +132,7 @@ def roll_number(text: str) -> str:
     if _SCIENTIFIC.fullmatch(text):
         raise Unusable(
             f"{text!r} is a long number that Excel has shortened, its last digits are lost: format the column as text, "
-            "enter the numbers again, and save the file anew"
+            "enter the numbers again, and save the file again"
         )
     if whole := _WHOLE_AS_FLOAT.fullmatch(text):
         return whole[1]
@@ -140,7 +140,7 @@ def roll_number(text: str) -> str:
 
 
 def email(text: str) -> str:
-    """Return an e-mail address as it is stored. Raises ``Unusable`` for what is surely none."""
+    """Return an e-mail address as it is stored. Raises ``Unusable`` for text that cannot be one."""
     text = _plain(text)
     if is_empty_marker(text):
         return ""
@@ -159,7 +159,7 @@ def email(text: str) -> str:
 
 
 def number(text: str, *, percent_sign: bool, comma_decimals: bool, rounding: Rounding) -> str:
-    """Return a number as it is stored; what is none is left as it is, for the check of the column to refuse."""
+    """Return a number as it is stored. Other text is returned unchanged; the check of the column refuses it."""
     text = _plain(text)
     if is_empty_marker(text):
         return ""
@@ -176,7 +176,7 @@ def number(text: str, *, percent_sign: bool, comma_decimals: bool, rounding: Rou
 
 
 def rounded(text: str, rounding: Rounding) -> str:
-    """Return a computed number with two decimals. ``rounding`` notes it, unless only the noise of a float is lost."""
+    """Return a computed number with two decimals. ``rounding`` counts it, unless only float noise is lost."""
     value = Decimal(text)
     near = value.quantize(TWO_PLACES, ROUND_HALF_UP)
     short = format(near.normalize(), "f")
@@ -186,7 +186,7 @@ def rounded(text: str, rounding: Rounding) -> str:
 
 
 def rules(*, comma_decimals: bool, roundings: dict[str, Rounding]) -> dict[str, Callable[[str], str]]:
-    """Return the function that turns a cell of each column into what is stored."""
+    """Return, for each column, the function that converts a cell to the stored text."""
     found: dict[str, Callable[[str], str]] = {
         "name": name, "email": email, "roll_number": roll_number, "branch": label, "department": label,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a file is, by its content. A file that is no table of students is refused by what it really is."""
+"""Recognise a file by its content. Refuse a file that is no table, and name what it is."""
 
 import re
 import zipfile
@@ -36,7 +36,7 @@ SPREADSHEET_NAMES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
 def kind_of(file: BinaryIO, name: str) -> FileKind:
-    """Return the kind of ``file``. Raises ``Invalid`` with the true reason for anything that cannot be read."""
+    """Return the kind of ``file``. Raises ``Invalid``, naming what the file is, when it cannot be read."""
     file.seek(0)
     start = file.read(START_BYTES)
     file.seek(0)
@@ -107,7 +107,7 @@ def _zipped(file: BinaryIO) -> FileKind:
 
 
 def _ole(file: BinaryIO) -> FileKind:
-    """An OLE container holds an old workbook, or a new one that is encrypted; its directory names what it holds."""
+    """Recognise an OLE container by its directory: it holds an old workbook, or an encrypted new one."""
     content = file.read(64 * 1024 * 1024)
     file.seek(0)
     if "EncryptedPackage".encode("utf-16-le") in content:

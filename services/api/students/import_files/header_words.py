@@ -1,10 +1,10 @@
-"""Headers as normalised words: units, brackets, punctuation, case and Unicode form do not matter."""
+"""Normalise headers to words, ignoring units, brackets, punctuation, case and Unicode form."""
 
 import re
 import unicodedata
 from functools import cache
 
-# Written in one word by some ("noofbacklogs"): a word that is not known is divided into these when that is possible.
+# An unknown word such as "noofbacklogs" is divided into these, if possible.
 _KNOWN = """
     active address admission aggregate all any arrear arrears as atkt atkts average avg backlog backlogs back
     batch board branch cgpa cgpi class code college count course cpi cumulative current date degree department
@@ -42,7 +42,7 @@ def words_of(header: str) -> list[str]:
 
 @cache
 def _divided(word: str) -> tuple[str, ...]:
-    """Return the known words that make up ``word``, or ``word`` alone."""
+    """Return the known words that ``word`` consists of, or ``word`` alone."""
     if word in KNOWN or len(word) > 40:
         return (word,)
     best: list[tuple[str, ...] | None] = [(), *([None] * len(word))]

@@ -1,4 +1,4 @@
-"""Which column of a file is which of ours: by mapping, by its header's words, and by whether the values fit."""
+"""Assign the columns of a file to the import's columns: by mapping, by the header's words, and by the values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ BRANCH_KINDS = ("branch", "stream", "course")
 
 @dataclass(frozen=True, slots=True)
 class ColumnReport:
-    """What a column of the file is used for. ``used_as`` is ``None`` for a column that is not imported."""
+    """How a column of the file is used. ``used_as`` is ``None`` for a column that is not imported."""
 
     header: str
     used_as: str | None
@@ -29,7 +29,7 @@ class ColumnReport:
 
 @dataclass(slots=True)
 class Layout:
-    """``places``: column → the index of its cells in a row; several for a name in parts, which are joined."""
+    """``places``: column → the indexes of its cells in a row. A name in parts has several; they are joined."""
 
     headers: list[str]
     places: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Layout:
             self.reasons[index] = reason
 
     def report(self) -> list[ColumnReport]:
-        # A department that also serves as the branch is reported as the branch, which is what drives ask for.
+        # A department that also serves as the branch is reported as the branch: drives filter by branch.
         used = {index: column for column in reversed(COLUMNS) for index in self.places.get(column, ())}
         return [
             ColumnReport(header, used.get(index), self.reasons.get(index, "not a column that is imported"))
@@ -57,12 +57,12 @@ def layout_of(
     *,
     updates: bool = False,
 ) -> Layout:
-    """Return the place of each of our columns. ``samples``: rows under the header.
+    """Return the place of each column of the import. ``samples``: rows below the header.
 
-    ``updates``: one of the columns that identify a student is enough.
+    ``updates``: one of the identifying columns is enough.
 
-    Raises ``Invalid`` when a required column is missing, or when something must be asked: it names the headers and
-    says how to answer with ``mapping``.
+    Raises ``Invalid`` when a required column is missing or a header is unclear. The message names the headers and shows
+    how to answer with ``mapping``.
     """
     layout = Layout(list(headers))
     _apply_mapping(layout, mapping)

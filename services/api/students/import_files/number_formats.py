@@ -1,4 +1,4 @@
-"""Numbers as a spreadsheet shows them, for the formats that lists of students use."""
+"""Format numbers as a spreadsheet shows them, for the formats that lists of students use."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 
-# Formats that files name by number only (ECMA-376, 18.8.30); dates and times are left to the reader of the file.
+# Formats that files name by number only (ECMA-376, 18.8.30). The file reader recognises dates and times itself.
 BUILT_IN = {
     0: "General", 1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 12: "# ?/?",
     13: "# ??/??", 37: "#,##0", 38: "#,##0", 39: "#,##0.00", 40: "#,##0.00", 48: "##0.0E+0", 49: "@",
@@ -22,7 +22,7 @@ _DATE_LETTERS = re.compile(r"[ymdhs]", re.IGNORECASE)
 
 
 class Unshowable(Exception):
-    """What the sheet shows for the number is not certain. The text completes "the cell …", and says what to do."""
+    """It is uncertain what the sheet shows for the number. The text completes "the cell …", and names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Format:
 def shown(value: float, code: str) -> str:
     """Return ``value`` as format ``code`` shows it, without grouping of thousands; a percentage ends in ``%``.
 
-    Raises ``Unshowable`` for a format that is not known, or one that hides a part of the number.
+    Raises ``Unshowable`` for an unknown format, or one that hides a part of the number.
     """
     if not math.isfinite(value):
         raise Unshowable("holds no number: enter it again")

@@ -1,4 +1,4 @@
-"""What calamine leaves out of an ODS sheet: the text that a number shows, errors, and how large the sheet is."""
+"""Read what calamine leaves out of an ODS sheet: the text shown for a number, errors, and the size of the sheet."""
 
 import math
 import zipfile
@@ -44,7 +44,7 @@ def _refuse_encrypted(archive: zipfile.ZipFile) -> None:
 
 
 class _ContentScanner:
-    """Counts rows and columns as calamine does: repeated ones are as many as they say."""
+    """Counts rows and columns as calamine does, including repeated ones."""
 
     def __init__(self) -> None:
         self.tables: dict[str, SheetDetails] = {}
@@ -126,9 +126,9 @@ class _ContentScanner:
 
 
 def shown_number(value: float, shown: str) -> str:
-    """Return the text of a number: as typed when it shows all of it, else as it is shown.
+    """Return the text of a number: as typed if all of it is shown, else as shown.
 
-    Raises ``Unshowable`` when what is shown hides a part of the number.
+    Raises ``Unshowable`` when the shown text hides a part of the number.
     """
     percent = shown.endswith("%")
     text = shown.rstrip("% \u00a0").replace(",", ".")

@@ -1,4 +1,4 @@
-"""Refusals that ask: what is unclear about a header, and how to answer."""
+"""Refuse a file with unclear headers: name what is unclear, and how to answer."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SHOWN_QUESTIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether ``headers`` are our ``column``, and why that is not certain."""
+    """Asks whether ``headers`` are ``column``. ``reason``: why that is not certain."""
 
     column: str
     headers: tuple[str, ...]

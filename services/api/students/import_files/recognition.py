@@ -1,4 +1,4 @@
-"""What a header means, judged by its words alone. Values are judged in ``layout``."""
+"""Interpret a header by its words alone. ``layout`` checks the values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from services.api.students.import_files.header_words import PLUS_TWO, words_of
 
 
 class Certainty(Enum):
-    """How well a header fits. ``WEAK``: only if the values fit, too. ``ASK``: it must not be dropped without a word."""
+    """How well a header fits. ``WEAK``: only if the values fit, too. ``ASK``: the caller must decide."""
 
     SURE = "sure"
     WEAK = "weak"
@@ -17,9 +17,9 @@ class Certainty(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """``kind``: a column of ours, or a part of a name (``first_name``, …), a branch (``course``, …), ``password``.
+    """``kind``: a column of the import, a part of a name (``first_name``, …), a branch (``course``, …), ``password``.
 
-    ``column``: the column that a question about the header would be about.
+    ``column``: the column that a question about the header is about.
     """
 
     kind: str
@@ -42,7 +42,7 @@ def _set(text: str) -> Words:
 FILLER = _set("the of in a an is as on and or student students candidate candidates your no number num nr nos count")
 PERCENT = _set("percent percentage percentages pct perc p per")
 MARK = PERCENT | _set("mark marks score scores aggregate agg result obtained secured average avg")
-# A header with one of these is not about a mark, nor the identity of the student.
+# A header with one of these words is neither a mark nor the student's identity.
 OTHERS = _set("father fathers mother mothers parent parents guardian company mentor faculty coordinator hod tpo")
 NOT_A_MARK = _set(
     "year yop passing board school name college institute university date stream medium state city place type roll "
@@ -84,7 +84,7 @@ BRANCH_WORDS = FILLER | _set("name ug engineering college") | frozenset().union(
 
 
 def meaning_of(header: str) -> Meaning | None:
-    """Return what ``header`` may be, or ``None`` when it is nothing that is imported."""
+    """Return the meaning of ``header``, or ``None`` when it is not imported."""
     words = words_of(header)
     found = frozenset(words)
     if not words or found & OTHERS:

@@ -1,4 +1,4 @@
-"""Whether the first values under a header fit what the header says."""
+"""Check whether the first values below a header fit the header."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _DEGREE = re.compile(
     r"bachelor.*|master.*|(?:integrated|dual).*",
     re.IGNORECASE,
 )
-# A mark in percent below this is not believed of a column whose header is a bare "X" or "12".
+# Below this, a column whose header is only "X" or "12" is not taken for percentages.
 LEAST_WEAK_PERCENT = 25
 
 
@@ -43,7 +43,7 @@ def are_degrees(values: Sequence[str]) -> bool:
 
 
 def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
-    """Return why ``values`` cannot be our column ``name``, or ``None``. ``weak``: the header alone proves little."""
+    """Return why ``values`` cannot be the column ``name``, or ``None``. ``weak``: the header alone is not enough."""
     numbers = _numbers(values)
     shown = f"for instance {values[0][:40]!r}" if values else ""
     if name == "batch_year" and weak and values:

@@ -1,4 +1,4 @@
-"""What calamine does not say about the cells of a sheet."""
+"""Details of a sheet's cells that calamine leaves out."""
 
 from dataclasses import dataclass, field
 
@@ -7,8 +7,11 @@ UNCACHED = "holds a formula without a saved value: open the file in your spreads
 
 @dataclass(slots=True)
 class SheetDetails:
-    """By row and column, from 0. ``formats``: of numbers that are not shown as they were typed. ``texts``: what a cell
-    shows, where the file says so. ``faults``: why a cell cannot be read."""
+    """Details by row and column, from 0.
+
+    ``formats``: of numbers that are not shown as typed. ``texts``: the shown text, where the file has it. ``faults``:
+    why a cell cannot be read.
+    """
 
     formats: dict[int, dict[int, str]] = field(default_factory=dict)
     texts: dict[int, dict[int, str]] = field(default_factory=dict)
@@ -25,5 +28,5 @@ class SheetDetails:
 
 
 def error_reason(text: str) -> str:
-    """Return what is said of a cell that holds the error ``text``."""
+    """Return the reason for refusing a cell that holds the error ``text``."""
     return f"holds {text}, the error of a formula: correct the formula in the sheet, or clear the cell"

@@ -1,4 +1,4 @@
-"""Rows of a file as chunks of CSV for COPY into the staging table."""
+"""Encode rows of a file as chunks of CSV for COPY into the staging table."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from services.api.students.import_files.rows import WHOLE_ROW, Row
 CHUNK_ROWS = 5_000
 NO_CELLS = ("",) * len(COLUMNS)
 
-# A row that needs no work: most rows of most files. Nothing in it has a comma, a quote or an empty marker.
+# A row that needs no normalising, as most rows: no commas, quotes or markers of empty cells.
 _LETTERS = r"[A-Za-z0-9.'&/()-]"
 _NOTHING = r"(?i:n/a|na|n\.a\.?|nil|none|null|not applicable|not available)(?:,|$)"
 _LABEL = rf"(?:(?!{_NOTHING})[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*)?"
@@ -40,14 +40,14 @@ _FOOTER = re.compile(
 
 
 class Staging:
-    """Encodes the rows of one table. ``warnings`` is complete when every chunk was taken."""
+    """Encodes the rows of one table. ``warnings`` is complete once every chunk was read."""
 
     def __init__(self, layout: Layout, *, comma_decimals: bool = False) -> None:
         self._width = len(layout.headers)
         self._headers = [header.casefold() for header in layout.headers]
         self._roundings: dict[str, Rounding] = {}
         self._rules = cells.rules(comma_decimals=comma_decimals, roundings=self._roundings)
-        # An absent column stands behind the last cell, where a padded row is empty.
+        # An absent column has the index after the last cell, where a padded row is empty.
         self._places = [layout.places.get(column, (self._width,)) for column in COLUMNS]
         names = {column: layout.headers[places[0]] for column, places in layout.places.items()}
         self._plausibility = Plausibility(layout.places, names)
@@ -60,7 +60,7 @@ class Staging:
         return lambda row: tuple(" ".join(filter(None, (row[i].strip() for i in place))) for place in places)
 
     def chunks(self, rows: Iterator[Row]) -> Generator[bytes, None, None]:
-        """Yield the rows in COPY's CSV format: line, wrong column, what is wrong, then ``COLUMNS``."""
+        """Yield the rows in COPY's CSV format: line, wrong column, reason, then ``COLUMNS``."""
         read = 0
         while some := list(islice(rows, CHUNK_ROWS)):
             read += len(some)
@@ -88,7 +88,7 @@ class Staging:
         return () if staged is None else (_csv_line(staged),)
 
     def _staged(self, row: Row) -> tuple[object, ...] | None:
-        """Return the fields of a row that is not plain; ``None`` for one without any text."""
+        """Return the fields of a row that needs normalising; ``None`` for one without text."""
         values, faults = row.cells, row.faults or {}
         if WHOLE_ROW in faults:
             return self._faulty(row.line, "", faults[WHOLE_ROW])

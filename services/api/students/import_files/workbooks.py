@@ -1,4 +1,4 @@
-"""Sheets of XLSX, ODS and XLS files, read with calamine; what it leaves out comes from the file's own parts."""
+"""Read sheets of XLSX, ODS and XLS files with calamine. What it leaves out is read from the file's parts."""
 
 import datetime
 import struct
@@ -21,7 +21,7 @@ from services.api.students.import_files.sheet_details import SheetDetails
 from services.api.students.import_files.xls_details import XlsDetails
 from services.api.students.import_files.xlsx_details import XlsxDetails
 
-# What the readers raise for files that are not what they claim.
+# Exceptions of the readers for damaged files.
 BROKEN = (
     CalamineError, zipfile.BadZipFile, zlib.error, XLRDError, CompDocError, KeyError, ValueError,
     IndexError, OSError, EOFError, AssertionError, struct.error, NotImplementedError,
@@ -31,9 +31,9 @@ Value: TypeAlias = Any  # of calamine: str, float, bool, date, time, datetime or
 
 
 def workbook_tables(file: BinaryIO, kind: FileKind, sheet: str | None) -> Tables:
-    """Return the sheets of ``file`` that are read: ``sheet``, else every visible one. Empty ones have no rows.
+    """Return the sheets to read: ``sheet``, else every visible one. Empty sheets have no rows.
 
-    Raises ``Invalid`` when the file cannot be read, or has no such sheet.
+    Raises ``Invalid`` when the file cannot be read or lacks ``sheet``.
     """
     try:
         details = _details(file, kind)
@@ -83,7 +83,7 @@ def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details) -> Rows
     except BROKEN as error:
         raise _broken() from error
     if sheet.start is None or sheet.end is None:
-        # Errors and formulas without a value can be all that a sheet holds.
+        # A sheet may hold nothing but errors and formulas without a value.
         empty: list[list[Value]] = [[] for _ in range(max(special.faults, default=-1) + 1)]
         top, left, rows = 0, 0, iter(empty)
     else:

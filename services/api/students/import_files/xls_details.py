@@ -1,4 +1,4 @@
-"""What calamine leaves out of an XLS sheet: number formats and errors. Read with xlrd."""
+"""Read with xlrd what calamine leaves out of an XLS sheet: number formats and errors."""
 
 import io
 from typing import BinaryIO
@@ -13,7 +13,7 @@ class XlsDetails:
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
-        # What xlrd has to say about odd files goes to its log, which nobody reads.
+        # xlrd would print warnings about odd files; they go to a log that is discarded.
         self._book = xlrd.open_workbook(
             file_contents=file.read(), formatting_info=True, on_demand=True, logfile=io.StringIO()
         )

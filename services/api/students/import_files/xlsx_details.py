@@ -1,4 +1,4 @@
-"""What calamine leaves out of an XLSX sheet: number formats, errors, formulas without a value, and how large it is."""
+"""Read what calamine leaves out of an XLSX sheet: number formats, errors, formulas without a value, and its size."""
 
 import posixpath
 import re
@@ -28,7 +28,7 @@ class XlsxDetails:
         self._formats = self._styles(styles)
 
     def of_sheet(self, name: str) -> SheetDetails:
-        """Return the details of the sheet. Raises ``Invalid`` when it is larger than a sheet can be."""
+        """Return the details of the sheet. Raises ``Invalid`` when it is larger than the limits."""
         path = self._sheets.get(name)
         if path is None:
             raise Invalid(f"The sheet {name!r} cannot be found in the workbook. Save it again as .xlsx.")
@@ -100,7 +100,7 @@ class XlsxDetails:
 
 
 class _SheetScanner:
-    """One pass over a sheet. Cells without a position follow the one before, as in calamine."""
+    """Scans a sheet once. Cells without a position follow the previous cell, as in calamine."""
 
     def __init__(self, formats: list[str]) -> None:
         self.details = SheetDetails()
