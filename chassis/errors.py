@@ -22,7 +22,7 @@ class PageGone(Refused):
     """The row that a page starts after was deleted: HTTP 410. The caller starts again from the first page."""
 
     def __init__(self) -> None:
-        super().__init__("The entry that this page begins after has been deleted. Start again from the first page.")
+        super().__init__("The entry that this page starts after has been deleted. Start again from the first page.")
 
 
 class Forbidden(Refused):

@@ -100,7 +100,7 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
     job_lease_s: float = Field(default=60.0, ge=1, description="a job whose worker is silent so long is taken over")
     paused_retry_s: float = Field(
-        default=60.0, gt=0, description="how often a worker that is paused after 20 failed jobs in a row tries one job"
+        default=60.0, gt=0, description="seconds between two tries of a worker paused after 20 failed jobs in a row"
     )
 
     @model_validator(mode="after")

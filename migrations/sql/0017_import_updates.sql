@@ -1,20 +1,20 @@
 -- A student's diploma mark, one identity for each roll number, and imports that update known students.
 
--- A process that reads students for long must not make everybody wait: the migration fails and is tried again (0014).
+-- A long query on students must not make all other processes wait: the migration fails and is repeated (0014).
 SET LOCAL lock_timeout = '3s';
 LOCK TABLE students IN ACCESS EXCLUSIVE MODE;
 SET LOCAL lock_timeout = DEFAULT;
 
 ALTER TABLE students ADD COLUMN diploma_percent numeric(5, 2);
 
--- As in 0016, and a tenth of its time for text without other letters than ASCII's, which has one Unicode form only. Not
+-- As in 0016, and ten times as fast for ASCII text, which has only one Unicode form. Not
 -- STRICT, which would keep the planner from inlining it.
 CREATE OR REPLACE FUNCTION identity_key(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN octet_length($1) = length($1) THEN lower(btrim($1) COLLATE pg_c_utf8)
                 ELSE lower(normalize(btrim($1), NFC) COLLATE pg_c_utf8) END;
 
 -- Two roll numbers that differ only in case, outer spaces or Unicode form are the same (identity_key: 0016).
--- Before this release they could be two students: those must be corrected by hand first, so the migration names them.
+-- Before this release they could belong to two students. Those must be corrected first, so the migration names them.
 DO $$
 DECLARE
     twins text;
@@ -30,9 +30,9 @@ END $$;
 CREATE UNIQUE INDEX students_roll_number_identity ON students (identity_key(roll_number));
 ALTER TABLE students DROP CONSTRAINT students_roll_number_unique;
 
--- The rule that a diploma counts as the 12th mark of a student who has no 12th mark stands here alone. Inlined, as the
--- function that it calls. The Python twin is services/api/eligibility/rules.py.
--- RETURN, not a text: a refresh of a view that calls it has a search path without public.
+-- The only place in SQL of the rule that a diploma counts as the 12th mark of a student without one. Inlined, like the
+-- function that it calls. The Python counterpart is services/api/eligibility/rules.py.
+-- RETURN instead of a string body: the refresh of a view that calls it runs with a search path without public.
 CREATE FUNCTION meets_criteria(
     cgpa numeric, tenth numeric, twelfth numeric, diploma numeric, backlogs integer, branch text, batch_year integer,
     min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer, branches text[], batch_years integer[]
@@ -40,7 +40,7 @@ CREATE FUNCTION meets_criteria(
     RETURN meets_criteria(cgpa, tenth, coalesce(twelfth, diploma), backlogs, branch, batch_year,
                           min_cgpa, min_10th, min_12th, max_backlogs, branches, batch_years);
 
--- Events of one chunk may hold several revisions of a student: the last one stands.
+-- One chunk of events may have several revisions of a student: the last one counts.
 CREATE OR REPLACE FUNCTION project_student(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO users (user_id, name, email, role, department, access_changed_at, created_at)
@@ -156,7 +156,7 @@ WITH asked AS MATERIALIZED (
        AND (l.branches IS NULL OR s.branches <@ l.branches)
        AND (l.batch_years IS NULL OR s.batch_years <@ l.batch_years)
 ), criteria AS MATERIALIZED (
-    -- Two that are looser than each other are the same set, written differently: the first stays.
+    -- Two sets that are looser than each other are equal: the first is kept.
     SELECT * FROM asked a
      WHERE NOT EXISTS (
          SELECT FROM looser l

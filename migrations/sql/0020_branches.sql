@@ -1,7 +1,7 @@
--- A drive's branches and a student's are written by different people: "CSE" and " cse " are one branch. They are compared by
--- this key: lower case (one Greek sigma), NFC, trimmed, with single spaces inside. The Python twin is services/api/eligibility/branches.py; a
--- property test holds them together.
--- RETURN, not a text: a refresh of a view that calls them has a search path without public.
+-- The branches of drives and students are typed by different people: "CSE" and " cse " are the same. They are compared by
+-- this key: lower case (one Greek sigma), NFC, trimmed, with single spaces inside. The Python counterpart is services/api/eligibility/branches.py; a
+-- property test compares the two.
+-- RETURN instead of a string body: the refresh of a view that calls them runs with a search path without public.
 CREATE FUNCTION branch_key(branch text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN replace(lower(normalize(btrim(regexp_replace(translate(
                branch,
@@ -12,13 +12,13 @@ CREATE FUNCTION branch_key(branch text) RETURNS text LANGUAGE sql IMMUTABLE PARA
 CREATE FUNCTION branch_keys(branches text[]) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array(SELECT branch_key(one) FROM unnest(branches) AS one);
 
--- Is this text its own key but for the case of its letters? So is nearly every branch, and lower() with the collation C, which
--- knows ASCII only and costs a third of the other, then makes the key. Inlined.
+-- Whether the text equals its key except for case, as nearly every branch does. Then lower() with the collation C, which
+-- handles only ASCII at a third of the cost, gives the key. Inlined.
 CREATE FUNCTION is_plain_branch(branch text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN octet_length(branch) = length(branch) AND strpos(branch, '  ') = 0 AND branch = btrim(branch, E' \t\n\x0b\f\r')
            AND strpos(branch, E'\t') = 0 AND strpos(branch, E'\n') = 0;
 
--- As before, but for branches: those written alike match at once; keys are compared for the others, after all other criteria.
+-- As before, except branches: identical text matches first; keys are compared last, after all other criteria.
 CREATE OR REPLACE FUNCTION meets_criteria(
     cgpa numeric, tenth numeric, twelfth numeric, backlogs integer, branch text, batch_year integer,
     min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer, branches text[], batch_years integer[]

@@ -110,7 +110,7 @@ class Committed:
 Work = Callable[[Connection, NewId], Awaitable[Committed]]
 # The body to answer with once the job has ended: what it made is not there yet when the command commits.
 Ended = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
-# The body to send for the body that is kept: a token is added each time.
+# Builds the body to send from the stored body; adds a token, for example.
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -129,7 +129,7 @@ async def perform(
 
     ``asked`` is everything the caller asked for (JSON, bytes as digests): the same key with something else is 422.
     With a job the answer is 200 with its result when it has ended, and the body that ``ended`` gives for its id if that
-    is given; else 202. ``Location`` names it. ``complete`` adds to the body what is not kept under the key.
+    is given; else 202. ``Location`` names it. ``complete`` adds to the body what is not stored under the key.
     Raises what ``work`` raises; nothing is then written, and the key is free again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)

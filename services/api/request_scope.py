@@ -40,11 +40,11 @@ PAGE_SECURITY = [
 
 
 class HeadAnswered(Exception):
-    """The answer to a HEAD request is complete: the body of the GET is not made."""
+    """The response to a HEAD request is complete. The body of the GET is not built."""
 
 
 class ResponseAborted(Exception):
-    """The rest of a response cannot be sent. The connection is closed, so the client sees that it is incomplete."""
+    """The rest of a response cannot be sent. The connection is closed, so the client notices."""
 
 
 class RequestScope:
@@ -70,7 +70,7 @@ class RequestScope:
         added = [(CORRELATION_HEADER, correlation_id.encode()), *SECURITY]
         method = scope["method"]
         if method == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server keeps its own: it sends no body, whatever the app does
+            scope = {**scope, "method": "GET"}  # the server keeps the original method and sends no body
         status = 500
         began = time.perf_counter()
         admitted = scope["path"] in HEALTH or self._admission.enter()
@@ -111,7 +111,7 @@ class RequestScope:
 
 
 def full_paths(app: FastAPI) -> dict[int, str]:
-    """Return the whole path template of each route by the route's identity: its own lacks an outer router's prefix."""
+    """Return the full path template of each route, by identity. A route's own path lacks an outer router's prefix."""
     return {
         id(context.original_route): context.path
         for context in iter_route_contexts(app.routes)

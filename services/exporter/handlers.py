@@ -28,9 +28,9 @@ log = structlog.get_logger()
 
 
 def work(storage: Storage, *, tries: int, kept_s: float, zone: ZoneInfo) -> LongWork:
-    """``tries`` times a file is begun while the storage refuses it; it can be downloaded for ``kept_s``.
+    """Return the job handlers. ``tries``: attempts to write a file. ``kept_s``: seconds for which it can be downloaded.
 
-    ``zone``: of the moments in XLSX files.
+    ``zone``: for moments in XLSX files.
     """
     return LongWork(prepare=partial(prepare, storage, zone, tries, timedelta(seconds=kept_s)), failed=failed)
 
@@ -65,7 +65,7 @@ async def prepare(
 async def complete(
     made: Made, kept: timedelta, links: LinkTokens | None, connection: Connection, claimed: Claim
 ) -> Outcome:
-    """What makes the file known; links of it are valid from then on."""
+    """Record the finished file. Its links are valid from the commit on."""
     if links is not None:
         await invitations.keep(connection, links)
     event, told = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)

@@ -1,15 +1,15 @@
-"""Names of branches, which people write in their own ways. The readable twin of SQL's ``branch_key``."""
+"""Compare names of branches, ignoring how they are written. The Python counterpart of SQL's ``branch_key``."""
 
 import unicodedata
 
-# Postgres maps each character to one. This is the only one that Python maps to two.
+# Postgres maps each character to one character. This is the only one that Python maps to two.
 DOTTED_I = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
 SIGMA, FINAL_SIGMA = "\N{GREEK SMALL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 
 def branch_key(branch: str) -> str:
-    """Return what is compared: lower case (one sigma), NFC, trimmed, with single spaces inside."""
+    """Return the form for comparison: lower case (one sigma), NFC, trimmed, with single spaces."""
     composed = unicodedata.normalize("NFC", " ".join(branch.split()))
-    # Letter by letter: str.lower() looks at a whole word to choose its sigma.
+    # Letter by letter, because str.lower() chooses the sigma by the whole word.
     lowered = "".join("i" if letter == DOTTED_I else letter.lower() for letter in composed)
     return lowered.replace(FINAL_SIGMA, SIGMA)

@@ -36,7 +36,7 @@ EXISTS (SELECT FROM selections c
            AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (answered.versions)))
 """
 
-# The account's last change of activity by then, an index scan of event_stream_version.
+# The account's last change of activity until then; index scan on event_stream_version.
 WAS_ACTIVE = f"""coalesce((
            SELECT e.type = '{AccountReactivated.TYPE}' FROM es.event e
             WHERE e.stream_id = 'user-' || {{student}} AND {{then}}

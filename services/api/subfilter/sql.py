@@ -34,7 +34,7 @@ SELECT u.user_id, u.name, u.email, u.department, s.roll_number, s.branch, s.cgpa
 
 @dataclass(frozen=True, slots=True)
 class StudentFilter:
-    """Which eligible students to keep; ``None`` is no limit. ``backlogs_below``: fewer than that."""
+    """Limits that select among eligible students; ``None`` is no limit. ``backlogs_below``: exclusive."""
 
     cgpa_min: Decimal | None = None
     cgpa_max: Decimal | None = None
@@ -43,9 +43,9 @@ class StudentFilter:
 
 
 async def write_filtered(connection: Connection, write: Write, drive_id: int, kept: StudentFilter) -> None:
-    """Write the answer of the sub-filter, the best CGPA first.
+    """Write the response of the sub-filter, highest CGPA first.
 
-    ``total`` and ``unique_branches`` are of everyone eligible. Both statements see one moment when ``connection`` is in
+    ``total`` and ``unique_branches`` cover everyone eligible. Both statements see one snapshot when ``connection`` is in
     a repeatable-read transaction.
     """
     limits = (kept.cgpa_min, kept.cgpa_max, kept.branch, kept.backlogs_below)

@@ -1,4 +1,4 @@
-"""Password hashes (argon2id), made and checked in a thread of their own: each costs about 20 ms of one core."""
+"""Password hashes (argon2id), computed in a separate thread. Each costs about 20 ms of one core."""
 
 import asyncio
 import hmac
@@ -27,15 +27,15 @@ _nobody = _hasher.hash("nobody has this password")
 
 
 def digest_of(password: str, secret: SecretStr) -> str:
-    """Return a digest that shows whether two requests name the same password; without ``secret`` it shows nothing."""
+    """Return a keyed digest that is equal for equal passwords. Without ``secret`` it reveals nothing."""
     key = sha256(b"placewire fingerprints " + secret.get_secret_value().encode()).digest()
     return hmac.new(key, password.encode(errors="surrogatepass"), sha256).hexdigest()
 
 
 async def hash_password(password: str, source: str = "") -> str:
-    """Return the hash of ``password``. ``source``: where the request comes from; sources take turns.
+    """Return the hash of ``password``. ``source``: the source address of the request; sources take turns.
 
-    Raises ``Throttled`` while too many requests wait already, and ``Invalid`` for text that is not Unicode.
+    Raises ``Throttled`` when too many requests wait, and ``Invalid`` for text that is not valid Unicode.
     """
     return await _in_thread(source, _no_check, _hash, password)
 
@@ -43,9 +43,9 @@ async def hash_password(password: str, source: str = "") -> str:
 async def is_password(
     password: str, hashed: str | None, source: str = "", *, before: Callable[[], None] | None = None
 ) -> bool:
-    """Return whether ``password`` belongs to ``hashed``. Without a hash it takes as long and is false.
+    """Return whether ``password`` matches ``hashed``. Without a hash it takes the same time and returns false.
 
-    ``before`` is called when the turn of ``source`` has come; what it raises ends the check.
+    ``before`` is called when the turn of ``source`` comes; its exceptions end the check.
     """
     matches = await _in_thread(source, before or _no_check, _verify, hashed or _nobody, password)
     return matches and hashed is not None
