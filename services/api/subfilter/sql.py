@@ -45,7 +45,7 @@ class StudentFilter:
 async def write_filtered(connection: Connection, write: Write, drive_id: int, kept: StudentFilter) -> None:
     """Write the response of the sub-filter, highest CGPA first.
 
-    ``total`` and ``unique_branches`` cover everyone eligible. Both statements see one snapshot when ``connection`` is in
+    ``total`` and ``unique_branches`` cover everyone eligible. Both statements need one snapshot: ``connection`` is in
     a repeatable-read transaction.
     """
     limits = (kept.cgpa_min, kept.cgpa_max, kept.branch, kept.backlogs_below)
