@@ -1,4 +1,4 @@
-"""Bodies: nobody's is read before the caller is known, each has a limit, and a full disk keeps nothing."""
+"""Bodies: none is read before the caller is checked, each has a limit, and a full disk stores nothing."""
 
 import resource
 from collections.abc import AsyncIterator, Iterator

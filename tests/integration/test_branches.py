@@ -1,4 +1,4 @@
-"""A drive's branches and students' branches match however they are written; one that nobody has is a warning."""
+"""Branches of drives and students match regardless of case and spaces; a branch without students is a warning."""
 
 from typing import Any
 

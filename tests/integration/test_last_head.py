@@ -1,4 +1,4 @@
-"""There is always an active head of the cell, whoever removes whom at the same moment."""
+"""An active head of the cell always remains, also when heads remove each other at the same moment."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Lists of any length: Postgres writes them, nobody waits for them, and a slow reader holds nothing back."""
+"""Lists of any length: Postgres writes them, other requests do not wait, and a slow reader holds no connection."""
 
 import asyncio
 import http.client

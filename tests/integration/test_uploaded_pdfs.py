@@ -1,4 +1,4 @@
-"""PDFs of drives: no two uploads share a file, and nobody deletes a file that another request's drive names."""
+"""PDFs of drives: uploads never share a file, and no request deletes the file of another request's drive."""
 
 import asyncio
 from pathlib import Path
