@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
 from chassis.content_disposition import content_disposition
@@ -75,15 +75,15 @@ class Storage:
     async def write(self, path: str, content: bytes) -> None:
         """Write a small file, whole. Raises ``StorageFailed``, also when there is a file at ``path`` already.
 
-        When it fails nothing of the file is left; a file that was there before stays as it was.
+        Never deletes a file at ``path``, which may be another writer's. When a write fails, what it wrote is removed. When
+        the answer to it is lost, or it is cancelled, the file may be there.
         """
         try:
             with _refusals():
                 await obstore.put_async(self._store, path, content, mode="create", use_multipart=False)
-        except BaseException as error:
-            if not isinstance(error.__cause__, AlreadyExistsError):
-                with suppress(StorageFailed):
-                    await self.delete(path)
+        except StorageFailed:
+            if self._folder is not None:
+                await asyncio.to_thread(_delete_parts, self._folder / path)
             raise
 
     @asynccontextmanager

@@ -42,14 +42,10 @@ def file_name(original: str) -> str:
 
 
 async def store(storage: Storage, pdf: Pdf) -> StoredPdf:
-    """Write ``pdf`` under a name of its own. When that fails or is cancelled, nothing is left."""
+    """Write ``pdf`` under a name of its own. Raises ``StorageFailed``; what is left then is deleted by maintenance."""
     name = file_name(pdf.name)
     stored = StoredPdf(new_path(name), name)
-    try:
-        await storage.write(stored.path.removeprefix(SERVED_BELOW), pdf.content)
-    except BaseException:
-        await delete(storage, stored.path)
-        raise
+    await storage.write(stored.path.removeprefix(SERVED_BELOW), pdf.content)
     return stored
 
 

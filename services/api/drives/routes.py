@@ -67,6 +67,10 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
     400 when a field or the PDF is wrong. The answer shows the drive as committed.
     """
     asked = await new_drive(request)
+    fingerprint = asked.posting.model_dump(mode="json") | {
+        "auto_publish": asked.auto_publish,
+        "pdf": await asyncio.to_thread(_sha256, asked.pdf.content) if asked.pdf else None,
+    }
     pdf = await pdf_files.store(ctx.storage, asked.pdf) if asked.pdf else None
     posting = asked.posting.model_copy(update={"pdf_path": pdf.path, "pdf_name": pdf.name}) if pdf else asked.posting
 
@@ -81,10 +85,6 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
         may_be_committed = True
         return committed
 
-    fingerprint = asked.posting.model_dump(mode="json") | {
-        "auto_publish": asked.auto_publish,
-        "pdf": await asyncio.to_thread(_sha256, asked.pdf.content) if asked.pdf else None,
-    }
     try:
         return await _changing(ctx, who, ask, fingerprint, work)
     finally:
