@@ -75,8 +75,8 @@ class Storage:
     async def write(self, path: str, content: bytes) -> None:
         """Write a small file, whole. Raises ``StorageFailed``, also when there is a file at ``path`` already.
 
-        Never deletes a file at ``path``, which may be another writer's. When a write fails, what it wrote is removed. When
-        the answer to it is lost, or it is cancelled, the file may be there.
+        Never deletes a file at ``path``, which may be another writer's. When the storage refuses a file, nothing of it
+        is left; when its answer is lost, or the write is cancelled, the file may be there.
         """
         try:
             with _refusals():

@@ -17,8 +17,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-# What was ended a moment ago may still be going.
-GRACE_S = 3.0
+# What was ended a moment ago may still be going: on a busy machine for long.
+GRACE_S = 10.0
 OWN_FILES = Path("/proc/self/fd")
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Running:
 
     @classmethod
     def now(cls) -> "Running":
-        return cls(frozenset(threading.enumerate()), frozenset(_children()), frozenset(_sockets()))
+        return cls(frozenset(_threads()), frozenset(_children()), frozenset(_sockets()))
 
 
 _of_the_session: set[psutil.Process] = set()
@@ -60,7 +60,7 @@ def left_since(before: Running, *, processes: bool) -> list[str]:
 
     ``processes``: look at child processes, too.
     """
-    threads = _those_that_stay(lambda: set(threading.enumerate()) - before.threads)
+    threads = _those_that_stay(lambda: set(_threads()) - before.threads)
     children = _those_that_stay(lambda: set(_children()) - before.children - _of_the_session) if processes else ()
     found = [f"the thread {thread.name}" for thread in threads]
     for child in children:
@@ -78,6 +78,11 @@ def _those_that_stay(look: Callable[[], set[T]]) -> set[T]:
     while (found := look()) and monotonic() < deadline:
         sleep(0.05)
     return found
+
+
+def _threads() -> Iterator[threading.Thread]:
+    """Those that Python started. A thread of a library in another language is listed for ever once it has called us."""
+    return (thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread))
 
 
 def _children() -> Iterator[psutil.Process]:
