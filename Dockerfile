@@ -82,6 +82,7 @@ COPY --from=dependencies /opt/venv /opt/venv
 # The byte code of what a start imports, which a read-only file system could never keep: half of the processor time of a
 # start, for 11 MB. All byte code would be 37 MB.
 RUN case "${SERVICE}" in \
+        api) modules="services.api.main, services.api.students.import_files.workbooks" ;; \
         relay) modules="chassis.relay_process" ;; \
         cli) modules="cli.main, cli.doctor.examination, migrations.runner, migrations.waiting" ;; \
         *) modules="services.${SERVICE}.main" ;; \

@@ -63,6 +63,7 @@ class Event(SQLModel, table=True):
             text("(data #>> '{posting,pdf_path}')"),
             postgresql_where=text("type IN ('placewire.drive.created.v1', 'placewire.drive.revised.v1')"),
         ),
+        Index("event_drive_deleted", "stream_id", postgresql_where=text("type = 'placewire.drive.deleted.v1'")),
         {"schema": "es"},
     )
 

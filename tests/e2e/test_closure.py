@@ -32,6 +32,21 @@ SERVICES = {
     "relay": ("chassis.relay_process", ()),
     "cli": (OF_THE_COMMAND_LINE, ("services", "migrations", "cli")),
 }
+# Reads a sheet in a process of its own, as an import does, and prints its rows.
+READ_A_SHEET = """
+import asyncio, sys
+from services.api.students.import_files.rows import ReadOptions
+from services.api.students.import_files.staged_file import UploadedFile, open_students
+
+async def main():
+    with open(sys.argv[1], "rb") as file:
+        async with open_students(UploadedFile(file, "students.xlsx", ReadOptions({}))) as staged:
+            async for chunk in staged.chunks():
+                print(chunk.decode(), end="")
+
+asyncio.run(main())
+"""
+SHEET = ROOT / "tests" / "cases" / "x26_title_rows.xlsx"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -60,6 +75,16 @@ def test_a_service_needs_only_its_own_extra_and_folders(name: str, tmp_path: Pat
         [str(python), "-c", f"import {module}"], cwd=tmp_path / "app", capture_output=True, text=True, check=False
     )
     assert imported.returncode == 0, imported.stderr
+    if name == "api":
+        _reads_a_sheet(python, tmp_path / "app")
+
+
+def _reads_a_sheet(python: Path, folder: Path) -> None:
+    """With the environment of the image alone, in a folder where nothing can be written."""
+    environment = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [str(python), "-c", READ_A_SHEET, str(SHEET)]
+    done = subprocess.run(command, cwd="/proc", env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "x26@case.example.edu" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 def _finished_as_in_the_image(name: str, folder: Path) -> None:
