@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.local.system import INHERITED
 from tests.e2e.test_closure import SERVICES, SHARED
 from tests.service_settings import OURS
 
@@ -157,6 +158,17 @@ def test_addresses_between_containers_are_right() -> None:
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     found = {(one["names"][0], one["port"]) for job in scraped for one in job.get("dns_sd_configs", [])}
     assert found == {(name, port(name)) for name in OURS}
+
+
+def test_the_time_zone_of_the_campus_is_a_setting_everywhere() -> None:
+    for name in ("api", "exporter", "maintenance"):
+        assert CONTAINERS[name]["environment"]["TZ"] == "${TZ:-UTC}"
+    for folder in ("base", "overlays/production"):
+        made = yaml.safe_load((ROOT / "deploy" / "k8s" / folder / "kustomization.yaml").read_text())
+        assert "TZ=UTC" in made["configMapGenerator"][0]["literals"]
+    assert "TZ" in INHERITED
+    by_hand = (ROOT / "docs" / "deployment.md").read_text().split("### With systemd")[1].split("\n### ")[0]
+    assert "`TZ`" in by_hand
 
 
 def test_what_can_be_set_is_documented() -> None:
