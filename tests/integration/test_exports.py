@@ -154,8 +154,16 @@ async def test_a_finished_drives_eligible_students_are_those_of_its_time(
 
 
 async def set_active(api: Api, user_id: int, command: str) -> None:
+    """Deactivate or reactivate, and wait until the API knows: until then it looks up callers, who are in no table."""
     answer = await api.post(f"/api/users/{user_id}/{command}")
     assert answer.status_code == 200, answer.text
+    changes = api.app.state.guard.changes
+
+    async def known() -> bool:
+        state = changes._changed.get(user_id)
+        return changes.listening and state is not None and state.active == (command == "reactivate")
+
+    await eventually(known)
 
 
 async def test_xlsx_holds_numbers_and_moments(
