@@ -19,8 +19,9 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=pyproject.toml,target=pyproject.toml \
     --mount=type=bind,source=uv.lock,target=uv.lock \
     uv sync --frozen --no-default-groups --extra "${SERVICE}" --no-install-project
-# A third of it would be symbols for debuggers. Not of pillow, whose libraries were rewritten after they were linked.
-RUN find /opt/venv -name "*.cpython-*.so" -not -path "*/PIL/*" -exec strip --strip-unneeded {} +
+# A third of it would be symbols for debuggers, and C that is compiled already. Not of pillow, whose libraries were
+# rewritten after they were linked.
+RUN find /opt/venv -name "*.c" -delete && find /opt/venv -name "*.cpython-*.so" -not -path "*/PIL/*" -exec strip --strip-unneeded {} +
 
 FROM python AS shared
 WORKDIR /app
