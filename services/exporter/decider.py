@@ -49,7 +49,7 @@ def earlier_paths(export_id: UUID, format_: ExportFormat, fence: int) -> list[st
 
 
 def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) -> tuple[ExportCompleted, dict[str, Any]]:
-    """The event, and what the job's reader is told."""
+    """Return the event, and the result of the job."""
     event = ExportCompleted(
         export_id=export_id,
         path=made.path,
@@ -59,8 +59,8 @@ def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) ->
         snapshot=made.snapshot,
         expires_at=now + kept,
     )
-    told = event.model_dump(mode="json", exclude={"path"}) | {"file": f"/api/exports/{export_id}/file"}
-    return event, told
+    result = event.model_dump(mode="json", exclude={"path"}) | {"file": f"/api/exports/{export_id}/file"}
+    return event, result
 
 
 def failed(export_id: UUID, reason: str) -> ExportFailed:

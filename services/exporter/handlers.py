@@ -68,8 +68,8 @@ async def complete(
     """What makes the file known; links of it are valid from then on."""
     if links is not None:
         await invitations.keep(connection, links)
-    event, told = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
-    return Outcome(told, claimed.subject, [event])
+    event, result = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
+    return Outcome(result, claimed.subject, [event])
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:

@@ -2,16 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import asyncpg
 
 from chassis.days import day_of
 from services.api.finished_drives import fonts
-
-if TYPE_CHECKING:
-    pass
 
 TITLE = "Finished Placement Drives Report"
 NOTHING = "No drives were finished in this period."
