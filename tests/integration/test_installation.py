@@ -35,6 +35,7 @@ def placewire(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.timeout(300)
 async def test_the_printed_sql_makes_the_database_that_migrate_makes(servers: Addresses) -> None:
     name = f"by_hand_{secrets.token_hex(4)}"
     url = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
