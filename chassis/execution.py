@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class Execution:
-    """What ``service`` does with its claims. A claim's fencing number guards its transaction."""
+    """What ``service`` does with its claims. A claim's fencing token guards its transaction."""
 
     def __init__(
         self,
@@ -241,7 +241,7 @@ class Execution:
 
 
 def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
-    # Derived from job and fence: a redriven job may fail, and succeed, again.
+    # The same when this claim repeats its transaction, and no other claim's: a redriven job may fail, and succeed, again.
     return uuid5(claimed.id, f"{claimed.fence}/{ordinal}")
 
 

@@ -146,7 +146,7 @@ class Storage:
         if self._folder is None:
             return []
         left = []
-        for part in (self._folder / folder).glob("*#*"):
+        for part in (self._folder / folder).rglob("*#*"):
             whole = part.with_name(part.name.partition("#")[0])
             with suppress(FileNotFoundError):  # it may be done by now
                 modified_at = datetime.fromtimestamp(part.stat().st_mtime, UTC)
@@ -155,20 +155,32 @@ class Storage:
         return left
 
     async def delete(self, path: str) -> None:
-        """Idempotent. Takes along what a writer of ``path`` that was killed has left. Raises ``StorageFailed``."""
+        """Idempotent. Also deletes what a killed writer of ``path`` has left, and folders that are empty then.
+
+        Raises ``StorageFailed``.
+        """
         try:
             with _translated():
                 if self._folder is not None:
                     await asyncio.to_thread(_delete_parts, self._folder / path)
                 await obstore.delete_async(self._store, path)
         except NotFound:
-            return
+            pass
+        if self._folder is not None:
+            await asyncio.to_thread(_delete_empty_folders, self._folder, path)
 
 
 def _delete_parts(path: Path) -> None:
     """What obstore writes to until the file is whole. Reads the folder: not for the event loop."""
     for part in path.parent.glob(f"{escape(path.name)}#*"):
         part.unlink(missing_ok=True)
+
+
+def _delete_empty_folders(root: Path, path: str) -> None:
+    """Those above ``path``, but for the topmost. A writer that begins at this moment makes its folder again."""
+    for folder in list(Path(path).parents)[:-2]:
+        with suppress(OSError):  # there is something in it, or it is gone
+            (root / folder).rmdir()
 
 
 class Written:

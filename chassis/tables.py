@@ -121,7 +121,7 @@ class Job(SQLModel, table=True):
     attempts: int
     dead: bool
     asked_by: int | None
-    fence: int = Field(sa_type=BigInteger)
+    fence: UUID | None
     owner: str | None = Field(sa_type=Text)
     lease_until: datetime = Field(sa_column=instant())
     queued_at: datetime = Field(sa_column=instant())

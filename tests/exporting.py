@@ -1,7 +1,6 @@
 """Exports in tests: many registrations at once, the exporter's runner, and what psql says."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -91,9 +90,15 @@ async def asked(api: Api, **body: Any) -> dict[str, Any]:
 
 
 def stored(folder: Path) -> list[str]:
-    """Every file below ``temp/``, half-written ones too."""
+    """Every file below ``temp/``, by its path from there, half-written ones too."""
     temp = folder / "uploads" / "temp"
-    return sorted(os.listdir(temp)) if temp.is_dir() else []
+    return sorted(one.relative_to(temp).as_posix() for one in temp.rglob("*") if one.is_file())
+
+
+async def recorded(owner: "asyncpg.Connection[asyncpg.Record]", export_id: str) -> str | None:
+    """The file that the export names, as ``stored`` names it."""
+    path: str | None = await owner.fetchval("SELECT path FROM exports WHERE export_id = $1::uuid", export_id)
+    return path and path.removeprefix("temp/")
 
 
 async def psql_copy(database_url: str, query: str, into: Path) -> float:

@@ -13,7 +13,6 @@ from contracts.exports import (
     ExportRequested,
     InvitationsRequested,
 )
-from contracts.files import export_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,6 @@ def save_as(asked: ExportRequested | InvitationsRequested) -> str:
         return f"{INVITATIONS}.{ExportFormat.CSV}"
     of_drive = "" if asked.drive_id is None else f"-drive-{asked.drive_id}"
     return f"{asked.kind.replace('_', '-')}{of_drive}.{asked.format}"
-
-
-def earlier_paths(export_id: UUID, format_: ExportFormat, fence: int) -> list[str]:
-    """Where attempts before ``fence`` may have left something."""
-    return [export_path(export_id, format_, earlier) for earlier in range(1, fence)]
 
 
 def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) -> tuple[ExportCompleted, dict[str, Any]]:

@@ -117,7 +117,8 @@ async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_lett
     job_id = await asked(api)
     # As workers leave it that were killed: running, with a lease that has expired.
     await owner.execute(
-        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1::int, fence = 9,"
+        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1::int,"
+        " fence = gen_random_uuid(),"
         " lease_until = now() - interval '1 s'",
         died,
     )
@@ -150,7 +151,7 @@ async def test_what_a_worker_has_failed_is_remembered_when_it_dies(
             return bool(await owner.fetchval("SELECT attempts >= 3 FROM es.job"))
 
         await eventually(failed_twice)
-        await owner.execute("UPDATE es.job SET fence = fence + 1")  # another worker takes it over
+        await owner.execute("UPDATE es.job SET fence = gen_random_uuid()")  # another worker takes it over
     assert await owner.fetchval("SELECT attempts >= 3 AND NOT dead FROM es.job")
 
 

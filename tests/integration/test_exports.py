@@ -24,7 +24,7 @@ from contracts.jobs import State, Via
 from tests.conftest import Api
 from tests.enrolment import enrol
 from tests.eventually import eventually
-from tests.exporting import asked, exporting, register_many, stored
+from tests.exporting import asked, exporting, recorded, register_many, stored
 from tests.placement import finished, posted, register
 from tests.worker import dead, done, waited
 
@@ -386,7 +386,7 @@ async def test_a_file_whose_effect_fails_is_deleted(
         job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 2)
-    assert stored(tmp_path) == [f"{export['export_id']}-2.csv"]
+    assert stored(tmp_path) == [await recorded(owner, export["export_id"])]
 
 
 async def test_a_file_whose_commit_was_not_heard_of_stays(
