@@ -241,7 +241,7 @@ class Execution:
 
 
 def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
-    # The same when this claim repeats its transaction, and no other claim's: a redriven job may fail, and succeed, again.
+    # The same when this claim repeats its transaction, and never another claim's: a redriven job may fail again.
     return uuid5(claimed.id, f"{claimed.fence}/{ordinal}")
 
 

@@ -26,7 +26,8 @@ AT_ONCE = 100_000
 # What registering leaves behind, without deciding each: streams, events and read table.
 REGISTER = """
 WITH student AS MATERIALIZED (
-    SELECT student_id, nextval('registration_id_seq')::integer AS id FROM students ORDER BY student_id LIMIT $2
+    SELECT student_id, nextval('registration_id_seq')::integer AS id FROM students
+     ORDER BY student_id LIMIT $2 OFFSET $3
 ), place AS MATERIALIZED (
     SELECT greatest(pg_current_xact_id(), last_tx) AS tx FROM es.stream WHERE stream_id = 'drive-' || $1::integer
 ), head AS (
@@ -45,8 +46,11 @@ SELECT project('registration', array_agg(e)) FROM written
 """
 
 
-async def register_many(owner: "asyncpg.Connection[asyncpg.Record]", drive_id: int, count: int) -> None:
-    await owner.execute(REGISTER, drive_id, count)
+async def register_many(
+    owner: "asyncpg.Connection[asyncpg.Record]", drive_id: int, count: int, *, skip: int = 0
+) -> None:
+    """Register ``count`` students, the first ones after ``skip``, by their ids."""
+    await owner.execute(REGISTER, drive_id, count, skip)
     await owner.execute("ANALYZE registrations, users, students")
 
 
