@@ -19,7 +19,7 @@ from chassis.identity import USER_TOKEN_S, Principal
 from contracts.users import Role
 from services.api import strict_input
 from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
-from services.api.limits import UserLimits
+from services.api.limits import RateLimits
 from services.api.tokens import Tokens
 
 # NOTIFY inside the changing transaction: roles and passwords change rarely.
@@ -131,7 +131,7 @@ class Guard:
     """Who calls, how often, and whether what his token says still holds: one look-up in each request."""
 
     tokens: Tokens
-    limits: UserLimits
+    limits: RateLimits[int]
     changes: AccessChanges
 
     async def admitted(self, authorization: str | None) -> Principal:

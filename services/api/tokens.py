@@ -56,8 +56,8 @@ class Tokens:
             raise Unauthenticated("Invalid token")
         return principal
 
-    async def hold(self, authorization: bytes) -> bool:
-        """Is this an Authorization header with a valid token?"""
+    async def is_valid(self, authorization: bytes) -> bool:
+        """Return whether an Authorization header holds a valid token."""
         try:
             await self.read(authorization.decode("latin-1"))
         except Unauthenticated:

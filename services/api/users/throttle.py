@@ -58,13 +58,20 @@ class Throttle:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._at_once: Counter[str] = Counter()
 
+    def check_source(self, source: str, *, now: float | None = None) -> None:
+        """Raise ``Throttled`` while ``source`` has failed too often."""
+        if wait_s := self._sources.wait_s(source, time.monotonic() if now is None else now):
+            raise Throttled(
+                f"Too many failed attempts from your network. Try again in {wait_s} s.", retry_after_s=wait_s
+            )
+
     @contextmanager
     def place(self, source: str) -> Iterator[None]:
         """Hold one of the places of ``source`` while a request of it is checked.
 
         Raises ``Throttled`` when all are taken, or when ``source`` has failed too often.
         """
-        self._check_source(source, time.monotonic())
+        self.check_source(source)
         if self._at_once[source] >= MAX_AT_ONCE:
             raise Throttled("Too many people are signing in from your network. Try again soon.", retry_after_s=5)
         self._at_once[source] += 1
@@ -89,7 +96,7 @@ class Throttle:
     def check(self, account: str, source: str, *, now: float | None = None) -> None:
         """Raise ``Throttled`` while ``account`` or ``source`` has failed too often."""
         now = time.monotonic() if now is None else now
-        self._check_source(source, now)
+        self.check_source(source, now=now)
         if wait_s := self._accounts.wait_s(self._key(account, source), now):
             raise Throttled(f"Too many wrong passwords. Try again in {wait_s} s.", retry_after_s=wait_s)
 
@@ -108,12 +115,6 @@ class Throttle:
         self._known.move_to_end(pair)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
-
-    def _check_source(self, source: str, now: float) -> None:
-        if wait_s := self._sources.wait_s(source, now):
-            raise Throttled(
-                f"Too many failed attempts from your network. Try again in {wait_s} s.", retry_after_s=wait_s
-            )
 
     def _key(self, account: str, source: str) -> str:
         pair = _pair(account, source)
