@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.open_loop import post
 
 ROOT = Path(__file__).resolve().parents[1]
-CONNECTIONS = 40
+# More than the API works on at once for one source: on each connection answers come in order.
+CONNECTIONS = 300
 TICK_S = 0.01
 CLOSING = b"Connection: close\r\n"
 

@@ -78,9 +78,16 @@ async def keep_answer(connection: Connection, name: KeyName, answer: dict[str, A
 
 
 async def kept_fingerprint(connection: Connection, name: KeyName) -> bytes | None:
-    """Return the fingerprint of the request that has committed under the key; ``None`` when there is none."""
-    found: bytes | None = await connection.fetchval(READ_KEY, *name)
-    return found
+    """Return the fingerprint of the request that has committed under the key; ``None`` when there is none.
+
+    Raises ``Invalid`` when the key has expired.
+    """
+    kept = await connection.fetchrow(READ_KEY, *name)
+    if kept is None:
+        return None
+    if kept["expired"]:
+        raise expired_key()
+    return bytes(kept["fingerprint"])
 
 
 def expired_key() -> Invalid:

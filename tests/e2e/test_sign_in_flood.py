@@ -9,38 +9,41 @@ import httpx
 import pytest
 
 from devstack.ports import LOOPBACK
-from tests.flood import Flood, Outcome, flooding, outcome_of
+from tests.flood import Flood, flooding, outcome_of
 from tests.nginx import gateway, needs_nginx
 from tests.system import System
 
 USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
 RIGHT = {"email": USER["email"], "password": USER["password"]}
 LIMIT_S = 0.3
+# What a loaded machine is allowed: this many times the time of a sign-in without a flood, just before.
+SLOWDOWN = 4
 
 
-async def sign_ins_during(port: int, kind: str) -> tuple[list[float], Outcome]:
-    """Return how long each sign-in from 127.0.0.3 took while 127.0.0.2 floods the port."""
+async def sign_in(user: httpx.AsyncClient) -> float:
+    began = time.perf_counter()
+    answer = await user.post("/api/auth/login", json=RIGHT)
+    assert answer.status_code == 200, answer.text
+    return time.perf_counter() - began
+
+
+async def check_sign_ins(port: int, kind: str) -> None:
+    """Sign in from 127.0.0.3 while 127.0.0.2 floods the port; nineteen of twenty sign-ins must be fast enough."""
     own = httpx.AsyncHTTPTransport(local_address="127.0.0.3")
-    took = []
     async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}", transport=own, timeout=30) as user:
-        assert (await user.post("/api/auth/login", json=RIGHT)).status_code == 200
+        quiet = [await sign_in(user) for _ in range(20)]
+        took = []
         async with flooding(Flood(port, kind, source="127.0.0.2")) as flood:
             reading = asyncio.create_task(outcome_of(flood))
             while not reading.done():
-                began = time.perf_counter()
-                answer = await user.post("/api/auth/login", json=RIGHT)
-                took.append(time.perf_counter() - began)
-                assert answer.status_code == 200, answer.text
+                took.append(await sign_in(user))
                 await asyncio.sleep(0.05)
-            return took, await reading
-
-
-def check(took: list[float], outcome: Outcome) -> None:
-    """Nineteen of twenty sign-ins are fast enough; the rate that was reached is in the message of a failure."""
-    seen = f"{outcome}; sign-ins: {sorted(round(one, 3) for one in took)}"
+            outcome = await reading
+    slow, usual = statistics.quantiles(took, n=20)[-1], statistics.median(quiet)
+    seen = f"{outcome}; of {len(took)} sign-ins 95 % within {slow:.3f} s, without a flood {usual:.3f} s"
     print(seen)
     assert outcome.statuses.get("429", 0) > sum(outcome.statuses.values()) / 2, seen
-    assert statistics.quantiles(took, n=20)[-1] < LIMIT_S, seen
+    assert slow < max(LIMIT_S, SLOWDOWN * usual), seen
 
 
 @pytest.mark.parametrize("kind", ["sign_in", "token"])
@@ -49,7 +52,7 @@ async def test_500_bad_requests_a_second_from_one_source_delay_no_other(system: 
     system.start("api")
     async with system.client() as head:
         assert (await head.post("/api/users", json=USER)).status_code == 201
-    check(*await sign_ins_during(system.ports["api"], kind))
+    await check_sign_ins(system.ports["api"], kind)
 
 
 @needs_nginx
@@ -59,4 +62,4 @@ async def test_the_gateway_keeps_such_a_flood_from_the_api(system: System, tmp_p
     async with system.client() as head:
         assert (await head.post("/api/users", json=USER)).status_code == 201
     with gateway(tmp_path / "gateway", f"{LOOPBACK}:{system.ports['api']}") as url:
-        check(*await sign_ins_during(int(url.rpartition(":")[2]), kind))
+        await check_sign_ins(int(url.rpartition(":")[2]), kind)
