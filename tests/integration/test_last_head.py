@@ -11,7 +11,7 @@ from tests.system import SECRET
 
 USER = {"name": "Asha", "role": "HEAD", "password": "correct horse"}
 HEADS = "SELECT array_agg(user_id) FROM users WHERE role = 'HEAD' AND active"
-ROUNDS = 5
+ROUNDS = 30
 
 
 def signed_by(user_id: int) -> dict[str, str]:
