@@ -115,4 +115,4 @@ async def outcome_of(process: Process) -> Outcome:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(run(Flood(**json.loads(sys.stdin.read())))))))
+    sys.stdout.write(json.dumps(asdict(asyncio.run(run(Flood(**json.loads(sys.stdin.read())))))))

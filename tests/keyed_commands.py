@@ -139,7 +139,8 @@ async def export(world: World) -> str:
 
 THINGS: dict[Any, str] = {
     World.drive: "drive_id", posted: "drive_id", marked: "drive_id", World.student: "student_id", user: "user_id",
-    inactive: "user_id", domain: "domain_id", export: "job_id", World.dead_job: "job_id", World.kept_record: "record_id",
+    inactive: "user_id", domain: "domain_id", export: "job_id", World.dead_job: "job_id",
+    World.kept_record: "record_id",
 }  # fmt: skip
 
 on("/api/drives/{}", World.drive, "PATCH", json={"job_title": "Another"})

@@ -152,12 +152,17 @@ async def perform(
     return _response(first or answer, complete)
 
 
+def ids_under(name: KeyName) -> NewId:
+    """Return the ids of the events that are recorded under an Idempotency-Key."""
+    return keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
+
+
 async def _once(
     transaction: Connection, name: KeyName, asked: Any, work: Work
 ) -> tuple[Committed, dict[str, Any] | None]:
     """What ``work`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
     fingerprint = idempotency_keys.fingerprint_of(asked)
-    new_id = keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
+    new_id = ids_under(name)
     kept = await idempotency_keys.claim(transaction, name, fingerprint, new_id(0))
     if kept is not None:
         return _committed_from(kept.committed), kept.answer

@@ -25,6 +25,7 @@ SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHE
 READ_KEY = """
 SELECT fingerprint, committed, answer, expired FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
 """
+WAS_USED = "SELECT EXISTS (SELECT FROM es.event WHERE event_id = $1)"
 KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
 KEEP_ANSWER = """
 UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb)
@@ -77,17 +78,17 @@ async def keep_answer(connection: Connection, name: KeyName, answer: dict[str, A
     return first
 
 
-async def kept_fingerprint(connection: Connection, name: KeyName) -> bytes | None:
+async def kept_fingerprint(connection: Connection, name: KeyName, first_event_id: UUID) -> bytes | None:
     """Return the fingerprint of the request that has committed under the key; ``None`` when there is none.
 
     Raises ``Invalid`` when the key has expired.
     """
     kept = await connection.fetchrow(READ_KEY, *name)
-    if kept is None:
-        return None
-    if kept["expired"]:
+    if kept is not None and not kept["expired"]:
+        return bytes(kept["fingerprint"])
+    if kept is not None or await connection.fetchval(WAS_USED, first_event_id):
         raise expired_key()
-    return bytes(kept["fingerprint"])
+    return None
 
 
 def expired_key() -> Invalid:

@@ -52,6 +52,7 @@ from services.api.subfilter import routes as subfilter
 from services.api.sweep import Sweep
 from services.api.tokens import Issuer, Tokens
 from services.api.users import auth_routes as auth
+from services.api.users import passwords
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 
@@ -178,5 +179,6 @@ async def _running(context: Context, changes: AccessChanges, issuer: Issuer | No
     async with background(context.notifier.run, context.bus.run, sweep.run, heard.run, changes.run, *keys):
         yield
         await context.notifier.flush()
+    passwords.close()
     await context.services.close()
     await context.database.close()

@@ -51,9 +51,7 @@ class ResponseAborted(Exception):
 class RequestScope:
     """Pure ASGI: a middleware class of Starlette's would put a task and a queue between, and break streaming."""
 
-    def __init__(
-        self, app: ASGIApp, *, admission: Admission, route_paths: Mapping[int, str], gate: SourceGate
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, admission: Admission, route_paths: Mapping[int, str], gate: SourceGate) -> None:
         """``route_paths``: of ``full_paths``."""
         self._app = app
         self._route_paths = route_paths

@@ -1,4 +1,4 @@
-"""Two changes of one account at the same moment: one of them wins, whole, and no password or link of the other works."""
+"""Two changes of one account at the same moment: one of them wins, and nothing of the other stays."""
 
 import asyncio
 from typing import Any

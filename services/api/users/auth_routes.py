@@ -18,7 +18,7 @@ from contracts.users import Role
 from services.api.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute
 from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.client_address import source_of
-from services.api.commands import Ask, Committed, perform
+from services.api.commands import Ask, Committed, ids_under, perform
 from services.api.context import Context, Ctx
 from services.api.fields import RequestBody
 from services.api.idempotency_keys import fingerprint_of, kept_fingerprint
@@ -132,8 +132,9 @@ async def _is_repeated(ctx: Context, ask: Ask, who: Principal, asked: dict[str, 
     """Was this very change made under the caller's key? Raises ``Unauthenticated`` for other uses of an ended token."""
     kept = None
     if ask.key is not None:
+        name = (who.user_id, ask.route, ask.key)
         async with ctx.database.connection() as connection:
-            kept = await kept_fingerprint(connection, (who.user_id, ask.route, ask.key))
+            kept = await kept_fingerprint(connection, name, ids_under(name)(0))
     if kept == fingerprint_of(asked):
         return True
     if who.password_version == ENDED:

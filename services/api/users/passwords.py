@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -19,11 +20,28 @@ T = TypeVar("T")
 
 # Source: OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-# A wave of sign-ins waits here, and leaves a core to everything else.
-_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, FairTurns] = WeakKeyDictionary()
 # Checked when there is no such user, so that the answer takes as long.
 _nobody = _hasher.hash("nobody has this password")
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """The thread of one event loop: a wave of sign-ins waits for it, and leaves a core to everything else."""
+
+    turns: FairTurns = field(default_factory=FairTurns)
+    thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
+    )
+
+
+_workers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Worker] = WeakKeyDictionary()
+
+
+def close() -> None:
+    """End the thread of the running loop, which may wait for one hash. The next call starts another."""
+    worker = _workers.pop(asyncio.get_running_loop(), None)
+    if worker is not None:
+        worker.thread.shutdown()
 
 
 def digest_of(password: str, secret: SecretStr) -> str:
@@ -71,6 +89,9 @@ def _hash(password: str) -> str:
 
 async def _in_thread(source: str, before: Callable[[], None], work: Callable[..., T], *arguments: str) -> T:
     loop = asyncio.get_running_loop()
-    async with _turns.setdefault(loop, FairTurns()).turn(source):
+    worker = _workers.get(loop)
+    if worker is None:
+        worker = _workers[loop] = _Worker()
+    async with worker.turns.turn(source):
         before()
-        return await loop.run_in_executor(_thread, work, *arguments)
+        return await loop.run_in_executor(worker.thread, work, *arguments)
