@@ -1,4 +1,4 @@
-"""Who may call what. Every route declares its roles; a route that does not, does not start."""
+"""Who may call what. Every route declares its roles; the API does not start with one that does not."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,7 +42,7 @@ NOW = "SELECT role, password_version, active FROM users WHERE user_id = $1"
 
 @dataclass(frozen=True, slots=True)
 class AccessState:
-    """What an account may do now, whatever its tokens say."""
+    """Role, password version and activity of an account at this moment."""
 
     role: Role
     password_version: int
@@ -86,7 +86,7 @@ class AccessChanges:
         self._changed = {row["user_id"]: _state(row) for row in rows}
 
     async def run(self) -> None:
-        """Read again when told of a change, and every ``RELOAD_S`` in any case, until cancelled."""
+        """Read again after each notice of a change, and every ``RELOAD_S`` in any case, until cancelled."""
         while True:
             self._reload.clear()
             try:
@@ -128,7 +128,7 @@ def _state(row: asyncpg.Record) -> AccessState:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Who calls, how often, and whether what his token says still holds: one look-up in each request."""
+    """Find out who calls, how often, and whether their token is still valid: one look-up in each request."""
 
     tokens: Tokens
     limits: RateLimits[int]
@@ -139,7 +139,7 @@ class Guard:
         return await self.changes.confirm(await self.signed(authorization))
 
     async def signed(self, authorization: str | None) -> Principal:
-        """Return whom a token was issued to; it may have ended since. Raises ``Unauthenticated`` or ``Throttled``."""
+        """Return the user of a token, which may have ended since. Raises ``Unauthenticated`` or ``Throttled``."""
         principal = await self.tokens.read(authorization)
         self.limits.take(principal.user_id)
         return principal
@@ -214,7 +214,7 @@ class AccessFirstRoute(APIRoute):
 
 
 def allow(*roles: Role) -> Any:
-    """The signed-in caller, if he has one of ``roles``: 401 without a valid token, 403 with another role."""
+    """Return the dependency on a signed-in caller with one of ``roles``: 401 without a valid token, 403 otherwise."""
     return Depends(SignedIn(*roles))
 
 

@@ -16,7 +16,7 @@ MAX_KEYS = 100_000
 
 class Admission:
     """At most ``most`` requests of this process are worked on at the same time. More are turned away before anything
-    is read of them: whoever waits in a queue without end is served by nobody, and fills the memory."""
+    is read of them: a queue without end answers no request in time, and fills the memory."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -75,7 +75,7 @@ class RevisedUser(RequestBody):
 async def revise_user(
     user_id: UserId, body: RevisedUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
-    """Correct name, e-mail address or department; another role; or a new password for somebody who forgot theirs."""
+    """Correct name, e-mail address or department; another role; or a new password for a user who forgot theirs."""
     details = body.details()
     if body.role is None and body.password is None and not details:
         raise Invalid("Nothing to change: name a role, a password, or a detail.")

@@ -20,7 +20,7 @@ SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_ve
   FROM users u LEFT JOIN credentials c USING (user_id) WHERE u.user_id = $1
 """
 LOCK = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
-# Whoever takes away a head's role or account holds it until the end of the transaction, and counts after that.
+# A transaction that demotes or deactivates a head holds this lock until it ends, and counts the heads after taking it.
 LOCK_HEADS = "SELECT pg_advisory_xact_lock(hashtextextended('heads', 0))"
 OTHER_HEADS = "SELECT count(*) FROM users WHERE role = 'HEAD' AND active AND user_id <> $1"
 KEEP_HASH = """
