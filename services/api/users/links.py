@@ -53,10 +53,15 @@ async def accept(connection: Connection, token: str, password_hash: str, cause: 
     Raises ``NotFound`` for an unknown token, and ``Invalid`` (410) for one that was used or has expired.
     """
     digest = digest_of(token)
+    known = await link_sql.find(connection, digest)
+    if known is None:
+        raise NotFound(UNKNOWN)
+    # First the account, then its link, as ``issue`` and a deactivation lock them: the other order would be a deadlock.
+    await sql.locked(connection, known["user_id"])
     user_id = await link_sql.use(connection, digest)
     if user_id is None:
         found = await link_sql.find(connection, digest)
-        if found is None:
+        if found is None:  # replaced in between
             raise NotFound(UNKNOWN)
         raise Invalid(EXPIRED if found["used_at"] is None else USED, status=410)
     cause = Cause(source=cause.source, correlation_id=cause.correlation_id, actor_id=user_id)
