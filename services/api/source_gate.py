@@ -39,7 +39,7 @@ class SourceGate:
         address = self._source(scope, headers)
         try:
             if scope["path"].startswith(SIGN_IN):
-                self._throttle.check_source(address)
+                self._throttle.check_place(address)
             elif self._unauthenticated.wait_s(address) and not await self._is_signed_in(headers):
                 self._unauthenticated.take(address)
         except Throttled as error:

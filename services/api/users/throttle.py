@@ -65,15 +65,19 @@ class Throttle:
                 f"Too many failed attempts from your network. Try again in {wait_s} s.", retry_after_s=wait_s
             )
 
+    def check_place(self, source: str) -> None:
+        """Raise what ``place`` would."""
+        self.check_source(source)
+        if self._at_once[source] >= MAX_AT_ONCE:
+            raise Throttled("Too many people are signing in from your network. Try again soon.", retry_after_s=5)
+
     @contextmanager
     def place(self, source: str) -> Iterator[None]:
         """Hold one of the places of ``source`` while a request of it is checked.
 
         Raises ``Throttled`` when all are taken, or when ``source`` has failed too often.
         """
-        self.check_source(source)
-        if self._at_once[source] >= MAX_AT_ONCE:
-            raise Throttled("Too many people are signing in from your network. Try again soon.", retry_after_s=5)
+        self.check_place(source)
         self._at_once[source] += 1
         try:
             yield
