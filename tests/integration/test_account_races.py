@@ -5,18 +5,20 @@ from typing import Any
 
 import asyncpg
 import httpx
-import pytest
+import pytest_asyncio
 
 from tests.conftest import Api
+from tests.signing_head import make_signing_head
 
 Owner = asyncpg.Connection
 ROUNDS = 30
 OLD, OWN, RESET = "correct horse", "my own password", "a head's password"
 
 
-@pytest.fixture(autouse=True)
-def _unlimited(api: Api) -> None:
+@pytest_asyncio.fixture(autouse=True)
+async def _unlimited(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     """Rounds sign in more often with wrong passwords than a person may."""
+    await make_signing_head(api, owner)
     for window in (api.app.state.throttle._accounts, api.app.state.throttle._sources):
         window._limit = 100_000
 

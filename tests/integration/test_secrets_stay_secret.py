@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
+from tests.signing_head import make_signing_head
 
 Owner = asyncpg.Connection
 TABLES = "SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables WHERE schemaname IN ('public', 'es')"
@@ -13,6 +14,7 @@ OLD, OWN, NEW = "first-secret-password", "second-secret-password", "third-secret
 async def test_no_token_and_no_password_is_stored_or_logged(
     api: Api, owner: "Owner[asyncpg.Record]", capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    await make_signing_head(api, owner)
     email = "asha@college.edu"
     user = {"name": "Asha", "email": email, "role": "STAFF", "password": OLD}
     created = await api.post("/api/users", json=user, headers={"Idempotency-Key": "create"})
