@@ -74,4 +74,4 @@ class Exhausted(Unavailable):
 
 
 class Fenced(Exception):
-    """Somebody else runs this job now: what was done for it is rolled back and forgotten."""
+    """Another process runs this job, or reads this subscription, now: what was done for it is rolled back."""

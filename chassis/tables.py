@@ -177,3 +177,16 @@ class Canary(SQLModel, table=True):
     service: str = Field(sa_type=Text, primary_key=True)
     sent_at: datetime = Field(sa_column=instant())
     seen_at: datetime = Field(sa_column=instant())
+
+
+class Checkpoint(SQLModel, table=True):
+    __tablename__ = "subscription"
+    __table_args__ = {"schema": "es"}
+
+    name: str = Field(sa_type=Text, primary_key=True)
+    tx: str = Field(sa_type=Xid8)
+    position: int = Field(sa_type=BigInteger)
+    fence: int = Field(sa_type=BigInteger)
+    updated_at: datetime = Field(sa_column=instant())
+    failed_at: datetime | None = Field(sa_column=instant(nullable=True))
+    error: str | None = Field(sa_type=Text)
