@@ -131,13 +131,13 @@ async def fail(connection: Connection, name: str, fence: int, error: str) -> Non
 
 async def reset_to_beginning(connection: Connection, name: str) -> None:
     """Let the subscription handle every event once more. Raises ``NotFound`` for an unknown one."""
-    _require_known(await connection.execute(RESET, name, "0", 0), name)
+    _require_known(await connection.execute(RESET, name, 0, 0), name)
 
 
 async def reset_to_now(connection: Connection, name: str) -> None:
     """Let the subscription go on with what is recorded from now on. Raises ``NotFound`` for an unknown one."""
     newest = await connection.fetchrow(NEWEST)
-    tx, position = (newest["tx"], newest["position"]) if newest else ("0", 0)
+    tx, position = (newest["tx"], newest["position"]) if newest else (0, 0)
     _require_known(await connection.execute(RESET, name, tx, position), name)
 
 

@@ -15,8 +15,8 @@ from chassis.subscriptions import Subscription
 from contracts.attendance import AttendanceMarked
 
 WRITE = """
-INSERT INTO attendance_feed (number, position, stream, version, student_id, status)
-SELECT (SELECT count(*) FROM attendance_feed) + place, position, stream, version, student_id, status
+INSERT INTO feed.attendance (number, position, stream, version, student_id, status)
+SELECT (SELECT count(*) FROM feed.attendance) + place, position, stream, version, student_id, status
   FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::integer[], $5::text[])
        WITH ORDINALITY AS mark (position, stream, version, student_id, status, place)
 """

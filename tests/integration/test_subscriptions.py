@@ -17,7 +17,7 @@ import pytest_asyncio
 from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
-from chassis import checkpoints, event_store, notify, telemetry
+from chassis import checkpoints, event_store, notify
 from chassis.database import Connection, Database
 from chassis.errors import Contended, Fenced
 from chassis.event_store import Cause, Cursor, Recorded
@@ -29,7 +29,6 @@ from contracts.message import Event
 from contracts.users import PasswordChanged
 from devstack.processes import Process
 from services.maintenance import gauges
-from tests.copies import named
 from tests.eventually import eventually
 from tests.sizes import sized
 from tests.system import ROOT, as_role
@@ -43,16 +42,18 @@ STREAMS, WRITERS = 30, 6
 READER = "placewire_attendance_feed"
 # As a migration would: docs/subscriptions.md.
 SET_UP = f"""
-CREATE TABLE IF NOT EXISTS attendance_feed (
+CREATE SCHEMA feed;
+CREATE TABLE feed.attendance (
     number bigint, position bigint, stream text, version bigint, student_id integer, status text
 );
 DO $$ BEGIN CREATE ROLE {READER} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
 GRANT USAGE ON SCHEMA es TO {READER};
 GRANT SELECT ON es.event TO {READER};
 GRANT SELECT, INSERT, UPDATE ON es.subscription TO {READER};
-GRANT SELECT, INSERT ON attendance_feed TO {READER};
+GRANT USAGE ON SCHEMA feed TO {READER};
+GRANT SELECT, INSERT ON feed.attendance TO {READER};
 """
-FED = "SELECT number, position, stream, version FROM attendance_feed ORDER BY number, position"
+FED = "SELECT number, position, stream, version FROM feed.attendance ORDER BY number, position"
 # In the order of the log.
 RECORDED = """
 SELECT row_number() OVER (ORDER BY tx, position) AS number, position, stream_id AS stream, version
@@ -63,6 +64,7 @@ SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 
    AND (classid::bigint << 32) | objid::bigint = $1
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+HANDLE = "INSERT INTO reader.handled (stream, version) VALUES ($1, $2)"
 CHECKPOINT = "SELECT tx::text::bigint AS tx, position, fence, failed_at, error FROM es.subscription WHERE name = $1"
 
 
@@ -96,7 +98,9 @@ class Collected:
 
     async def __call__(self, connection: Connection, events: Sequence[Recorded]) -> None:
         for one in events:
-            await connection.execute("INSERT INTO handled (stream, version) VALUES ($1, $2)", one.stream, one.version)
+            await connection.execute(
+                "INSERT INTO reader.handled (stream, version) VALUES ($1, $2)", one.stream, one.version
+            )
             if (error := self.fails(one)) is not None:
                 raise error
         self.entered.set()
@@ -124,10 +128,11 @@ async def reading(
 @pytest_asyncio.fixture
 async def handled(owner: "Owner[asyncpg.Record]") -> Callable[[], Awaitable[list[str]]]:
     """The streams whose events were handled, in this order."""
-    await owner.execute("CREATE TABLE handled (number bigint GENERATED ALWAYS AS IDENTITY, stream text, version bigint)")
+    await owner.execute("CREATE SCHEMA reader")
+    await owner.execute("CREATE TABLE reader.handled (number bigserial, stream text, version bigint)")
 
     async def found() -> list[str]:
-        return [row["stream"] for row in await owner.fetch("SELECT stream FROM handled ORDER BY number")]
+        return [row["stream"] for row in await owner.fetch("SELECT stream FROM reader.handled ORDER BY number")]
 
     return found
 
@@ -201,9 +206,7 @@ def ports_of(process: Process) -> set[int]:
 
 
 @pytest_asyncio.fixture
-async def replicas(
-    database_url: str, owner: "Owner[asyncpg.Record]", tmp_path: Path
-) -> AsyncIterator[Replicas]:
+async def replicas(database_url: str, owner: "Owner[asyncpg.Record]", tmp_path: Path) -> AsyncIterator[Replicas]:
     await owner.execute(SET_UP)
     found = Replicas(database_url, owner, tmp_path)
     yield found
@@ -234,7 +237,7 @@ async def mark_at_random(database: Database, writing: asyncio.Event, seed: int) 
 async def until_everything_is_fed(owner: "Owner[asyncpg.Record]") -> list[tuple[Any, ...]]:
     async def as_many() -> bool:
         counted = await owner.fetchrow(
-            "SELECT (SELECT count(*) FROM attendance_feed), (SELECT count(*) FROM es.event WHERE type LIKE '%marked%')"
+            "SELECT (SELECT count(*) FROM feed.attendance), (SELECT count(*) FROM es.event WHERE type LIKE '%marked%')"
         )
         assert counted is not None
         return bool(counted[0] >= counted[1])
@@ -254,11 +257,11 @@ async def test_each_event_is_applied_once_and_in_order_while_the_active_replica_
     replicas.start()
     chance = random.Random(22)
     for _ in range(KILLS):
-        before = await owner.fetchval("SELECT count(*) FROM attendance_feed")
+        before = await owner.fetchval("SELECT count(*) FROM feed.attendance")
         await replicas.kill_the_active_one()
 
         async def has_advanced(before: int = before) -> bool:
-            return bool(await owner.fetchval("SELECT count(*) FROM attendance_feed") > before)
+            return bool(await owner.fetchval("SELECT count(*) FROM feed.attendance") > before)
 
         await eventually(has_advanced, within_s=40)
         await asyncio.sleep(chance.random() * 0.1)
@@ -286,12 +289,12 @@ async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_o
         stack.push_async_callback(holder.close)
         transaction = holder.transaction()
         await transaction.start()
-        await holder.execute("LOCK TABLE attendance_feed IN EXCLUSIVE MODE")
+        await holder.execute("LOCK TABLE feed.attendance IN EXCLUSIVE MODE")
         async with database.transaction() as connection:
             await append(connection, "attendance-7-1", mark)
 
         async def waits() -> bool:
-            query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'attendance_feed'::regclass"
+            query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'feed.attendance'::regclass"
             return bool(await owner.fetchval(query))
 
         await eventually(waits)
@@ -304,11 +307,10 @@ async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_o
     assert await eventually(taken_over, within_s=LOCK_KEPT_S * 3)
     assert len(await until_everything_is_fed(owner)) == 1
     frozen.resume()
-    # A marker: the frozen one works again when it waits for the lock as any other, and the next event comes once.
-    log = Path(frozen.log)
 
+    # Markers: the frozen one has noticed, and the next event comes once.
     async def has_noticed() -> bool:
-        return "subscription.interrupted" in log.read_text() or "subscription.retried" in log.read_text()
+        return "subscription.interrupted" in frozen.log_tail()
 
     await eventually(has_noticed, within_s=30)
     async with database.transaction() as connection:
@@ -394,9 +396,7 @@ async def test_a_reader_whose_lock_went_to_another_commits_nothing_with_its_fenc
             assert (first.active, second.active) == (False, True)
 
 
-async def test_a_stale_fence_and_a_stale_place_move_nothing(
-    database: Database, owner: "Owner[asyncpg.Record]"
-) -> None:
+async def test_a_stale_fence_and_a_stale_place_move_nothing(database: Database, owner: "Owner[asyncpg.Record]") -> None:
     async with database.transaction() as connection:
         old = await checkpoints.take_over(connection, "test", from_now=False)
         fence = await checkpoints.take_over(connection, "test", from_now=False)
@@ -581,7 +581,9 @@ async def test_a_reset_counts_at_once_for_the_running_reader(
             await until_handled(handled, *before)
         second = await owner.fetchval("SELECT position FROM es.event WHERE stream_id = 'user-2'")
         again = {"beginning": before, "now": [], "position": ["user-3"]}[to]
-        assert "goes on from" in await command(database_url, "reset", "test", "--to", str(second) if to == "position" else to)
+        assert "goes on from" in await command(
+            database_url, "reset", "test", "--to", str(second) if to == "position" else to
+        )
         await until_handled(handled, *before, *again)
         await recorded(database, "user-4")
         await until_handled(handled, *before, *again, "user-4")
@@ -639,7 +641,9 @@ async def test_lag_and_what_is_behind_are_measured_whether_a_reader_runs_or_not(
     await owner.execute("DELETE FROM es.subscription")
     await gauges_set(database)
     assert sample("events_behind") is None
-    assert telemetry.SUBSCRIPTION_LAG is not None
-    plan = "\n".join(row[0] for row in await owner.fetch(
-        "SET enable_seqscan = off" if False else "EXPLAIN " + checkpoints.MEASURE.replace("$1", "100")))  # fmt: skip
-    assert "event_tx_position" in plan or "Seq Scan" in plan
+
+
+async def test_measuring_begins_at_the_checkpoint(owner: "Owner[asyncpg.Record]") -> None:
+    await owner.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # for a small table these are cheaper
+    plan = "\n".join(row[0] for row in await owner.fetch("EXPLAIN " + checkpoints.MEASURE.replace("$1", "100")))
+    assert plan.count('Index Cond: (ROW(tx, "position") > ROW(s.tx, s."position"))') == 2, plan
