@@ -173,7 +173,9 @@ class Subscription:
 
     async def _record_failure(self, fence: int, error: Exception) -> None:
         place = "reading the log" if self._first_position is None else f"event at position {self._first_position}"
-        reason = f"{place}: {type(error).__name__}: {error}"
+        text = f"{place}: {type(error).__name__}: {error}"
+        # Postgres takes neither lone surrogates nor NUL.
+        reason = text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
         async with self._database.transaction() as connection:
             await checkpoints.fail(connection, self._name, fence, reason)
 

@@ -257,8 +257,8 @@ async def test_each_event_is_applied_once_and_in_order_while_the_active_replica_
     replicas.start()
     chance = random.Random(22)
     for _ in range(KILLS):
-        before = await owner.fetchval("SELECT count(*) FROM feed.attendance")
         await replicas.kill_the_active_one()
+        before = await owner.fetchval("SELECT count(*) FROM feed.attendance")
 
         async def has_advanced(before: int = before) -> bool:
             return bool(await owner.fetchval("SELECT count(*) FROM feed.attendance") > before)
@@ -272,7 +272,7 @@ async def test_each_event_is_applied_once_and_in_order_while_the_active_replica_
     assert len(fed) > KILLS * 5
     checkpoint = await owner.fetchrow(CHECKPOINT, "attendance_feed")
     assert checkpoint is not None
-    assert checkpoint["fence"] > KILLS
+    assert checkpoint["fence"] >= KILLS
 
 
 @pytest.mark.timeout(180)
@@ -475,7 +475,7 @@ async def test_a_permanent_failure_stops_before_its_event_until_it_is_retried(
 
     def fails(one: Recorded) -> Exception | None:
         tried.append(one.stream)
-        return ValueError("no such template") if broken[0] and one.stream == "user-30" else None
+        return ValueError("no such template\0\udcff") if broken[0] and one.stream == "user-30" else None
 
     await recorded(database, *streams)
     async with reading(database_url, Collected(fails)):
@@ -486,7 +486,7 @@ async def test_a_permanent_failure_stops_before_its_event_until_it_is_retried(
         row = await eventually(failed)
         assert row is not None
         position = await owner.fetchval("SELECT position FROM es.event WHERE stream_id = 'user-30'")
-        assert row["error"] == f"event at position {position}: ValueError: no such template"
+        assert row["error"] == rf"event at position {position}: ValueError: no such template\x00\udcff"
         # What comes before it was handled, nothing behind it.
         assert await handled() == streams[:29]
         assert len(tried) < 400
