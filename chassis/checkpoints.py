@@ -8,8 +8,10 @@ from chassis.database import Connection
 from chassis.errors import Fenced, NotFound
 from chassis.event_store import Cursor
 
-# A replica that stands still inside of a transaction holds the checkpoint's row no longer than this.
+# A replica that stands still inside of a transaction holds the checkpoint's row no longer than the first of these.
+# Between the parse of a statement and its execution Postgres does not count it as idle: the second limit ends it then.
 MAX_IDLE_IN_TRANSACTION_S = 10
+MAX_TRANSACTION_S = 60
 # Counting stops here, so that measuring a subscription that is far behind stays cheap.
 MAX_COUNTED = 10_000
 
@@ -27,7 +29,7 @@ RETURNING fence
 """  # noqa: S608 - both parts are constants
 READ = """
 SELECT tx::text::bigint AS tx, position, fence, failed_at,
-       set_config('idle_in_transaction_session_timeout', $2, true)
+       set_config('idle_in_transaction_session_timeout', $2, true), set_config('transaction_timeout', $3, true)
   FROM es.subscription WHERE name = $1
 """
 # The old place is compared, too: a commit of which the outcome is unknown may arrive only now.
@@ -107,9 +109,9 @@ async def take_over(connection: Connection, name: str, *, from_now: bool) -> int
 async def read(connection: Connection, name: str, fence: int) -> Checkpoint:
     """Return where the subscription stands. Raises ``Fenced`` if ``fence`` is not valid any more.
 
-    Limits how long the caller's transaction may stand still from now on.
+    Limits how long the caller's transaction may take, and stand still, from now on.
     """
-    row = await connection.fetchrow(READ, name, f"{MAX_IDLE_IN_TRANSACTION_S}s")
+    row = await connection.fetchrow(READ, name, f"{MAX_IDLE_IN_TRANSACTION_S}s", f"{MAX_TRANSACTION_S}s")
     if row is None or row["fence"] != fence:
         raise Fenced(f"another reader has taken over the subscription {name}, or it was reset")
     return Checkpoint(Cursor(row["tx"], row["position"]), row["failed_at"] is not None)

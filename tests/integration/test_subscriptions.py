@@ -234,7 +234,7 @@ async def mark_at_random(database: Database, writing: asyncio.Event, seed: int) 
         await task
 
 
-async def until_everything_is_fed(owner: "Owner[asyncpg.Record]") -> list[tuple[Any, ...]]:
+async def until_everything_is_fed(owner: "Owner[asyncpg.Record]", within_s: float = 60) -> list[tuple[Any, ...]]:
     async def as_many() -> bool:
         counted = await owner.fetchrow(
             "SELECT (SELECT count(*) FROM feed.attendance), (SELECT count(*) FROM es.event WHERE type LIKE '%marked%')"
@@ -242,7 +242,7 @@ async def until_everything_is_fed(owner: "Owner[asyncpg.Record]") -> list[tuple[
         assert counted is not None
         return bool(counted[0] >= counted[1])
 
-    await eventually(as_many, within_s=60)
+    await eventually(as_many, within_s=within_s)
     return [tuple(row) for row in await owner.fetch(FED)]
 
 
@@ -305,7 +305,7 @@ async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_o
         return await replicas.active() != frozen
 
     assert await eventually(taken_over, within_s=LOCK_KEPT_S * 3)
-    assert len(await until_everything_is_fed(owner)) == 1
+    assert len(await until_everything_is_fed(owner, within_s=checkpoints.MAX_TRANSACTION_S * 2)) == 1
     frozen.resume()
 
     # Markers: the frozen one has noticed, and the next event comes once.
