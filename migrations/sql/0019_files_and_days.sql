@@ -32,8 +32,8 @@ BEGIN
                WHEN d.status IN ('attending', 'finished') THEN 'closed'
                WHEN d.status <> 'posted' THEN 'not posted'
                WHEN s.student_id IS NULL OR NOT s.active OR NOT meets_criteria(
-                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch, s.batch_year,
-                    d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years) THEN 'not eligible'
+                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
+                    s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys, d.batch_years) THEN 'not eligible'
                WHEN NOT d.auto_published AND NOT EXISTS (
                     SELECT FROM selections c
                      WHERE c.drive_id = p_drive AND c.student_id = p_student AND c.revoked_version IS NULL)

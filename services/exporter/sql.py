@@ -51,7 +51,8 @@ _WAS_ACTIVE = f"""coalesce((
           AND e.recorded_at <= (SELECT f.finished_date FROM finished_drives f WHERE f.drive_id = {{drive_id}})
         ORDER BY e.version DESC LIMIT 1), true) AS active"""  # noqa: S608
 ALL_STUDENTS_THEN = (
-    f"(SELECT one.student_id, {_WAS_ACTIVE}, found.* FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"  # noqa: S608
+    f"(SELECT one.student_id, {_WAS_ACTIVE}, branch_key(found.branch) AS branch_key, found.*
+   FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"  # noqa: S608
 )
 
 FROM: dict[ExportKind, str] = {
@@ -65,8 +66,9 @@ FROM: dict[ExportKind, str] = {
   FROM drives d
   JOIN {all students} s
     ON s.active
-   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
-                      s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years)
+   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                      s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys,
+                      d.batch_years)
   LEFT JOIN users u ON u.user_id = s.student_id
  WHERE d.drive_id = {drive_id} ORDER BY s.student_id""",
     ExportKind.ATTENDANCE: """

@@ -51,24 +51,16 @@ WITH wrong AS MATERIALIZED (
           WHERE s.student_id = asked.id AND d.drive_id = $1
             AND s.active
              AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                                s.branch, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches,
-                                d.batch_years))
+                                s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs,
+                                d.branch_keys, d.batch_years))
 )
 SELECT (SELECT count(*) FROM wrong) AS count, ARRAY (SELECT id FROM wrong ORDER BY id LIMIT $3) AS first
 """
 
-# Stops at the first student of each branch. Only a branch that nobody has, or has written so, reads all of them.
-NOT_WRITTEN_SO = """
-SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
- WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch = one.branch) ORDER BY one.place
-"""
-# One hash aggregate over students; a key for each of the few branches that it leaves.
+# Stops at the first student of each branch. Only a branch that nobody has reads all of them.
 WITHOUT_STUDENTS = """
-WITH known AS MATERIALIZED (
-    SELECT branch_key(s.branch) AS key FROM (SELECT branch FROM students WHERE branch IS NOT NULL GROUP BY branch) s
-)
 SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
- WHERE branch_key(one.branch) NOT IN (SELECT key FROM known) ORDER BY one.place
+ WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch_key = branch_key(one.branch)) ORDER BY one.place
 """
 # The planner cannot see how long the array is. For a long one it must hash, and not look up one id after the other.
 LONG_ARRAY = 64 * 1024
@@ -149,10 +141,7 @@ async def not_eligible(connection: Connection, drive_id: int, array: str, *, sho
 
 async def branches_without_students(connection: Connection, branches: list[str]) -> list[str]:
     """Return those of ``branches`` that no student has, however it is written."""
-    doubtful = [row["branch"] for row in await connection.fetch(NOT_WRITTEN_SO, branches)]
-    if not doubtful:
-        return []
-    return [row["branch"] for row in await connection.fetch(WITHOUT_STUDENTS, doubtful)]
+    return [row["branch"] for row in await connection.fetch(WITHOUT_STUDENTS, branches)]
 
 
 async def keep_list(connection: Connection, drive_id: int, version: int, array: str) -> Requested:

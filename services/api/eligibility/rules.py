@@ -4,8 +4,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from contracts.branches import branch_key
 from contracts.drives import Criteria
-from services.api.eligibility.branches import branch_key
 
 
 class Reason(StrEnum):

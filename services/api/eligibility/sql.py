@@ -7,9 +7,9 @@ from contracts.drives import Criteria
 from services.api.long_lists import Write, copy_array, instant, rows_as_json
 
 MEETS_DRIVE = """(s.active AND meets_criteria(
-                          s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
-                          s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches,
-                          d.batch_years))"""
+                          s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                          s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs,
+                          d.branch_keys, d.batch_years))"""
 
 # One scan of students for one drive, joined to users by primary key. `id` is the student's: within the list it is
 # unique, and no row of such a list is stored that could have another.
@@ -38,7 +38,7 @@ SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_bac
 FILTER = """
 SELECT ',' || s.student_id FROM students s
  WHERE s.active
-   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
                       s.batch_year, $2, $3, $4, $5, NULL, NULL)
    AND EXISTS (SELECT FROM drives WHERE drive_id = $1)
  ORDER BY s.student_id

@@ -30,8 +30,8 @@ from services.api.eligibility.rules import Record
 
 KIND = KIND_OF[ReevaluationRequested.TYPE]
 
-STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch, s.batch_year"
-CRITERIA = "d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years"
+STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key, s.batch_year"
+CRITERIA = "d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys, d.batch_years"
 
 # $1 to $5: topic, lane, the event's data but for its drive and students, metadata, job. In the order of the ids.
 ASK = """
@@ -51,7 +51,7 @@ REVISED = f"""
       FROM drives d JOIN students s ON s.student_id = $6
      WHERE d.status = 'posted' AND s.active
        AND meets_criteria({STUDENT}, {CRITERIA})
-           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, $12::text, $13::integer,
+           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_key($12), $13::integer,
                              {CRITERIA})
        AND (d.list_version IS NULL OR EXISTS (
             SELECT FROM requested_selection r
@@ -79,8 +79,8 @@ HAVING NOT EXISTS (SELECT FROM students s
 # The marks of known students before and after an import (import_updates), of those whom it changes.
 MARKS = """
 SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth_percent AS was_twelfth,
-       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs, b.branch AS was_branch,
-       b.batch_year AS was_batch_year, a.*
+       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs, 
+       branch_key(b.branch) AS was_branch_key, b.batch_year AS was_batch_year, a.*, branch_key(a.branch) AS branch_key
   FROM import_known k,
        jsonb_to_record(k.before) AS b (cgpa numeric, tenth_percent numeric, twelfth_percent numeric,
            diploma_percent numeric, active_backlogs integer, branch text, batch_year integer),
@@ -89,7 +89,7 @@ SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth
  WHERE k.changed && $1::text[]
 """
 VERDICT_CHANGES = f"""
-meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch, s.was_batch_year,
+meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch_key, s.was_batch_year,
                {CRITERIA}) <> meets_criteria({STUDENT}, {CRITERIA})
 """
 # As UNCONCERNED, of the students whose marks the import changes; `first` and `last` are theirs. A drive that has

@@ -1,4 +1,4 @@
-"""Compare branches by their key; keep the keys of expired commands that wrote no event."""
+"""Keep the keys of expired commands that wrote no event."""
 
 from migrations.sql_files import run_file
 
@@ -9,7 +9,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    run_file("0020_branches")
     run_file("0020_expired_keys")
 
 
