@@ -5,6 +5,7 @@ without a query and without a body costs a look at its headers. Fields of a body
 (``fields.RequestBody``), parts of a form by ``form_parts``.
 """
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Collection
@@ -20,7 +21,12 @@ from chassis.errors import Invalid
 from chassis.validation_messages import repeated_names, unknown_names
 
 JSON = "application/json"
-# Names are compared in a second reading of the body. Only lists of ids are longer than this, and stay cheap to read.
+# Fields of one object, and objects and lists in a body: far more than any call needs. Each wrong one costs a message.
+MAX_FIELDS = 200
+MAX_NESTED = 5_000
+# A longer body is read in a thread first.
+QUICK_BYTES = 16 * 1024
+# Only lists of ids are longer than this; their reader takes nothing else.
 MAX_COMPARED_BYTES = 1024 * 1024
 
 
@@ -81,13 +87,13 @@ def _refuse_query(request: Request, known: dict[str, bool]) -> None:
 
 async def _refuse_body(request: Request, media_types: frozenset[str]) -> None:
     if not media_types:
-        _refuse_any_field(await request.body())
+        await asyncio.to_thread(_refuse_any_field, await request.body())
         return
     if JSON not in media_types:
         return  # a file: its reader knows the types
     given = media_type(request)
     if is_json(given) or (not given and len(media_types) > 1):
-        _refuse_repeated_fields(await request.body())
+        await _refuse_costly(await request.body())
     elif media_types == {JSON}:
         raise unsupported_type(given, JSON)
 
@@ -104,12 +110,24 @@ def _refuse_any_field(body: bytes) -> None:
     raise Invalid("This call takes no body.", status=400)
 
 
-def _refuse_repeated_fields(body: bytes) -> None:
-    if len(body) > MAX_COMPARED_BYTES:
+async def _refuse_costly(body: bytes) -> None:
+    """Raise ``Invalid`` for repeated fields, and for what would take long to parse and to answer."""
+    if len(body) <= QUICK_BYTES:
+        _refuse_repeated_fields(body)
         return
+    # Counted before anything is parsed: braces inside texts count, too, and hardly any text has so many.
+    if body.count(b"{") + body.count(b"[") > MAX_NESTED:
+        raise Invalid("The body has too many objects and lists in it.", status=400)
+    if len(body) <= MAX_COMPARED_BYTES:
+        await asyncio.to_thread(_refuse_repeated_fields, body)
+
+
+def _refuse_repeated_fields(body: bytes) -> None:
     repeated: list[str] = []
 
     def compared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(pairs) > MAX_FIELDS:
+            raise Invalid(f"The body has more than {MAX_FIELDS} fields in one object.", status=400)
         found = dict(pairs)
         if len(found) < len(pairs):
             repeated.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
@@ -118,7 +136,7 @@ def _refuse_repeated_fields(body: bytes) -> None:
     try:
         json.loads(body, object_pairs_hook=compared)
     except (ValueError, RecursionError):
-        return  # refused, with its reason, by whoever reads the body
+        return  # refused, with its reason, by the reader of the body
     if repeated:
         raise Invalid(repeated_names("field", repeated), status=400)
 

@@ -1,4 +1,4 @@
-"""Every call that the existing frontend makes, byte for byte as axios sends it, with the shapes that its screens read."""
+"""Every call that the existing frontend makes, as axios sends it, with the shapes that its screens read."""
 
 import re
 from collections.abc import Mapping

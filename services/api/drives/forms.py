@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from chassis.errors import Invalid
 from chassis.validation_messages import NUMBER, field_errors, field_sentence
 from contracts.drives import Criteria, Posting
+from services.api.body_limits import MAX_BODY, MIB
 from services.api.fields import SPACE
 from services.api.form_parts import MULTIPART, URLENCODED, Expected, form_parts, is_form
 from services.api.strict_input import JSON, is_json, media_type, refuse_unknown_fields, unsupported_type
@@ -65,8 +66,10 @@ async def new_drive(request: Request) -> NewDrive:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object; ``{}`` for no body. Raises ``Invalid`` (400)."""
+    """Return the body as a JSON object; ``{}`` for no body. Raises ``Invalid``: 400, or 413 for a long one."""
     body = await request.body()
+    if len(body) > MAX_BODY:  # the limit of the route is that of a form with a PDF
+        raise Invalid(f"The JSON body is too large: at most {MAX_BODY // MIB} MiB are accepted.", status=413)
     try:
         # Stricter than the standard library's: no NaN, no halves of characters, no nesting without end.
         found = orjson.loads(body) if body else {}

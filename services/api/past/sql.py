@@ -11,6 +11,7 @@ from datetime import datetime
 import asyncpg
 
 from chassis.database import Connection
+from contracts.branches import branch_keys
 from contracts.drives import Criteria, DriveRevised, ReevaluationRequested
 from contracts.eligibility import EligibilityEvaluated
 from contracts.users import AccountDeactivated, AccountReactivated

@@ -51,8 +51,8 @@ REVISED = f"""
       FROM drives d JOIN students s ON s.student_id = $6
      WHERE d.status = 'posted' AND s.active
        AND meets_criteria({STUDENT}, {CRITERIA})
-           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_key($12), $13::integer,
-                             {CRITERIA})
+           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_key($12),
+                             $13::integer, {CRITERIA})
        AND (d.list_version IS NULL OR EXISTS (
             SELECT FROM requested_selection r
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
@@ -79,7 +79,7 @@ HAVING NOT EXISTS (SELECT FROM students s
 # The marks of known students before and after an import (import_updates), of those whom it changes.
 MARKS = """
 SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth_percent AS was_twelfth,
-       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs, 
+       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs,
        branch_key(b.branch) AS was_branch_key, b.batch_year AS was_batch_year, a.*, branch_key(a.branch) AS branch_key
   FROM import_known k,
        jsonb_to_record(k.before) AS b (cgpa numeric, tenth_percent numeric, twelfth_percent numeric,
