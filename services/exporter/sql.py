@@ -50,10 +50,9 @@ _WAS_ACTIVE = f"""coalesce((
           AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
           AND e.recorded_at <= (SELECT f.finished_date FROM finished_drives f WHERE f.drive_id = {{drive_id}})
         ORDER BY e.version DESC LIMIT 1), true) AS active"""  # noqa: S608
-ALL_STUDENTS_THEN = (
-    f"(SELECT one.student_id, {_WAS_ACTIVE}, branch_key(found.branch) AS branch_key, found.*
-   FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"  # noqa: S608
-)
+ALL_STUDENTS_THEN = f"""(
+       SELECT one.student_id, {_WAS_ACTIVE}, branch_key(found.branch) AS branch_key, found.*
+         FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"""  # noqa: S608
 
 FROM: dict[ExportKind, str] = {
     ExportKind.REGISTRATIONS: """

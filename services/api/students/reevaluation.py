@@ -89,8 +89,8 @@ SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth
  WHERE k.changed && $1::text[]
 """
 VERDICT_CHANGES = f"""
-meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch_key, s.was_batch_year,
-               {CRITERIA}) <> meets_criteria({STUDENT}, {CRITERIA})
+meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch_key,
+               s.was_batch_year, {CRITERIA}) <> meets_criteria({STUDENT}, {CRITERIA})
 """
 # As UNCONCERNED, of the students whose marks the import changes; `first` and `last` are theirs. A drive that has
 # selected by a list stands alone: its list is another than those of other drives.
