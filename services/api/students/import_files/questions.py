@@ -21,7 +21,11 @@ class Question:
     reason: str
 
     def text(self) -> str:
-        answer = f"Say with mapping which one it is: {json.dumps({self.column: self.headers[0]}, ensure_ascii=False)}"
+        if len(self.headers) > 1 and len(set(self.headers)) == 1:
+            answer = f"Rename all but the one that is {self.column}"
+        else:
+            example = json.dumps({self.column: self.headers[0]}, ensure_ascii=False)
+            answer = f"Say with mapping which one it is: {example}"
         if self.column not in REQUIRED:
             answer += f", or that no column is: {json.dumps({self.column: None})}"
         names = " and ".join(repr(header) for header in self.headers)
