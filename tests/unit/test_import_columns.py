@@ -76,8 +76,8 @@ def test_a_column_goes_by_many_names(header: str, column: str) -> None:
     "header",
     [
         "roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No", "Hall Ticket No", "Regd. No.",
-        "H.T. No.", "Univ. Roll No", "USN (University Seat Number)", "Permanent Registration Number", "Student ID", "SRN", "ID No",
-        "Exam Seat No", "Admission No", "Roll No (digits only)",
+        "H.T. No.", "Univ. Roll No", "USN (University Seat Number)", "Permanent Registration Number", "Student ID",
+        "SRN", "ID No", "Exam Seat No", "Admission No", "Roll No (digits only)",
     ],
 )  # fmt: skip
 def test_a_roll_number_goes_by_many_names(header: str) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 
+import openpyxl
 import pytest
 import xlwt
 from hypothesis import given
@@ -84,7 +85,9 @@ def test_another_encoding_is_named_with_its_line(content: bytes, line: int) -> N
     [
         ("10th", "tenth_percent", "80.5 %", "80.5"), ("CGPA", "cgpa", "7.850000000000001", "7.85"),
         ("CGPA", "cgpa", "6.949999999999999", "6.95"),
-        ("CGPA", "cgpa", "N.A.", ""), ("Backlogs", "active_backlogs", "nil", ""),
+        ("CGPA", "cgpa", "N.A.", ""), ("Backlogs", "active_backlogs", "nil", "0"),
+        ("Backlogs", "active_backlogs", "NO BACKLOGS", "0"), ("Backlogs", "active_backlogs", "N/A", ""),
+        ("Backlogs", "active_backlogs", "Yes", "Yes"),
         ("10th", "tenth_percent", "8,1", "8,1"), ("CGPA", "cgpa", "7.855", "7.855"),
         ("Branch", "branch", " CSE\u00a0(AI) ", "CSE (AI)"), ("Branch", "branch", "n/a", ""),
         ("Branch", "branch", "Nanotechnology", "Nanotechnology"),
@@ -101,7 +104,10 @@ def test_a_value_is_stored_in_one_form(header: str, column: str, text: str, stor
     [
         ("2105001.0", "2105001"), ('="000421"', "000421"), ("21CS  1", "21CS 1"), ("21E05", "21E05"),
         ("2.10521e+11", "Excel has shortened"), ("#N/A", "the error of a formula"), ("21CS\u200b1", "invisible"),
-        ("21CS\u00ad1", "invisible"), ("NIL", ""), ("\u0995\u09cd\u200d\u09b71", "\u0995\u09cd\u200d\u09b71"),
+        ("21CS\u00ad1", "invisible"), ("NIL", ""), ("21-Jan", "is a date"), ("May-21", "is a date"),
+        ("TRUE", "truth value"),
+        ("2026-01-21 00:00:00", "is a date"), ("'2105001", "begins with an apostrophe"), ("Janaki-21", "Janaki-21"),
+        ("21-CSE-04", "21-CSE-04"), ("\u0995\u09cd\u200d\u09b71", "\u0995\u09cd\u200d\u09b71"),
     ],
 )  # fmt: skip
 def test_a_roll_number_is_what_the_sheet_shows(text: str, stored: str) -> None:
@@ -112,11 +118,27 @@ def test_a_roll_number_is_what_the_sheet_shows(text: str, stored: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Asha <a@b.in>", "mailto:a@b.in", "a@b.in;c@d.in", "a@b.in,", "'a@b.in", "a@b.in/", "http://a@b.in", "a@b.in|",
+        "a@b .in", "a@b_c.in", "a@b..in", "a\u00a0@b.in",
+    ],
+)  # fmt: skip
+def test_what_is_surely_no_address_is_refused(text: str) -> None:
+    content = io.StringIO()
+    csv.writer(content).writerows([["name", "email", "usn"], ["Asha", text, "R1"]])
+    (row,) = staged(content.getvalue())
+    assert (row["fault_column"], bool(row["fault"])) == ("email", True)
+
+
+@pytest.mark.parametrize(
     ("value", "code", "stored"),
     [
         (421, "000000", "000421"), (421, '"CS"0000', "CS0421"), (0.915, "0.0%", "91.5%"), (1.0, "0%", "100%"),
         (8.166666, "0.00", "8.17"), (1234, "#,##0", "1234"), (21001, "@", "21001"), (7.5, "[Blue]0.0", "7.5"),
-        (210521001234, "General", "210521001234"),
+        (210521001234, "General", "210521001234"), (0, "0;-0;;@", ""), (3, "0;-0;;@", "3"), (5, ";;;", ""),
+        (0, '_(* #,##0.00_);_(* (#,##0.00);_(* "-"??_);_(@_)', "-"), (5, '"a;b"0', "a;b5"),
+        (1234567, "#,##,##0", "1234567"),
     ],
 )  # fmt: skip
 def test_a_number_is_read_as_its_format_shows_it(value: float, code: str, stored: str) -> None:
@@ -124,7 +146,8 @@ def test_a_number_is_read_as_its_format_shows_it(value: float, code: str, stored
 
 
 @pytest.mark.parametrize(
-    ("value", "code"), [(7.6, "0"), (0.915, "0%"), (1e16, "General"), (0.5, "# ?/?"), (5, "0.00E+00"), (5, "[<9]0;00")]
+    ("value", "code"),
+    [(7.6, "0"), (0.915, "0%"), (1e16, "General"), (0.5, "# ?/?"), (5, "0.00E+00"), (5, "[<9]0;00"), (-5, "0;(0)")],
 )
 def test_a_number_whose_format_hides_something_is_refused(value: float, code: str) -> None:
     with pytest.raises(Unshowable):
@@ -185,6 +208,69 @@ def test_a_workbook_of_each_kind_is_read_as_it_shows(make: Callable[[], bytes]) 
         assert {key: row[key] for key in expected} == expected
         assert fault in row["fault"]
         assert bool(fault) == bool(row["fault"])
+
+
+def with_hidden_cells() -> bytes:
+    """Return a workbook with a hidden row, a hidden column, and a branch that is merged over two rows."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in (
+        ["Name", "Email", "USN", "Branch", "CGPA"], ["A", "a@b", "1", "CSE", 7], ["B", "b@b", "2", None, 8],
+        ["C", "c@b", "3", "ECE", 9], ["D", "d@b", "4", None, 9],
+    ):  # fmt: skip
+        sheet.append(row)
+    sheet.merge_cells("D2:D3")
+    sheet.row_dimensions[4].hidden = True
+    sheet.column_dimensions["E"].hidden = True
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def old_with_hidden_cells() -> bytes:
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Sheet")
+    found = openpyxl.load_workbook(io.BytesIO(with_hidden_cells())).active
+    for row in found.iter_rows(values_only=False):
+        for place in row:
+            if place.value is not None and place.coordinate != "D2":
+                sheet.write(place.row - 1, place.column - 1, place.value)
+    sheet.write_merge(1, 2, 3, 3, "CSE")
+    sheet.row(3).hidden = True
+    sheet.col(4).hidden = True
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def open_document_with_hidden_cells() -> bytes:
+    def row(*texts: str, more: str = "") -> str:
+        return ods_row(*(ods_cell(text) if text else "<table:covered-table-cell/>" for text in texts)).replace(
+            "<table:table-row", f"<table:table-row {more}", 1
+        )
+
+    columns = '<table:table-column table:number-columns-repeated="4"/><table:table-column table:visibility="collapse"/>'
+    merged = ods_cell("CSE", more='table:number-rows-spanned="2"')
+    return ods(
+        columns
+        + row("Name", "Email", "USN", "Branch", "CGPA")
+        + ods_row(ods_cell("A"), ods_cell("a@b"), ods_cell("1"), merged, ods_cell("7", 7.0))
+        + row("B", "b@b", "2", "", "8")
+        + row("C", "c@b", "3", "ECE", "9", more='table:visibility="filter"')
+        + row("D", "d@b", "4", "", "9")
+    )
+
+
+@pytest.mark.parametrize("make", [with_hidden_cells, old_with_hidden_cells, open_document_with_hidden_cells])
+def test_what_the_sheet_hides_is_left_out_and_merged_cells_are_read_as_shown(make: Callable[[], bytes]) -> None:
+    content = make()
+    assert [(row["line"], row["name"], row["branch"], row["cgpa"]) for row in staged(content)] == [
+        ("2", "A", "CSE", ""), ("3", "B", "CSE", ""), ("5", "D", "", ""),
+    ]  # fmt: skip
+    said = warnings(content)
+    assert "Hidden rows" in said
+    assert "(line 4)" in said
+    assert "were left out: E." in said
 
 
 def test_a_formula_without_a_value_is_refused_and_one_with_an_empty_text_is_empty() -> None:

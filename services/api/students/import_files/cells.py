@@ -38,6 +38,18 @@ _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # Doubles print with up to 17 digits; nobody types a mark with more than nine decimals.
 _COMPUTED = re.compile(r"\d+\.\d{9,}")
+# What a spreadsheet makes of some roll numbers, and writes into a CSV file.
+_MOMENT = re.compile(
+    r"\d{1,2}-(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:-\d{2,4})?|"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2,4}|"
+    r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2})?)?|\d{1,2}:\d{2}(?::\d{2})?(?: [ap]m)?|true|false",
+    re.IGNORECASE,
+)
+_NO_BACKLOGS = re.compile(
+    r"(?:nil|none|no|zero)(?: (?:active|live|current|standing|pending))?(?: (?:backlog|arrear|kt|atkt)s?)?\.?",
+    re.IGNORECASE,
+)
+_NOT_IN_A_DOMAIN = re.compile(r"[^\w.\-]|_", re.ASCII)
 _EMAIL_PARTS = re.compile(r"[^@\s]+@[^@\s]+")
 # Blank on every screen, yet not of the category "format".
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd")
@@ -123,6 +135,11 @@ def label(text: str) -> str:
     return "" if is_empty_marker(text) else text
 
 
+def _refuse_apostrophe(text: str) -> None:
+    if text[0] in "'`\u2018\u2019":
+        raise Unusable(f"{text[:SHOWN]!r} begins with an apostrophe: remove it")
+
+
 def roll_number(text: str) -> str:
     """Return a roll number as it is stored. Raises ``Unusable`` for one that Excel has shortened."""
     text = _plain(text)
@@ -133,6 +150,12 @@ def roll_number(text: str) -> str:
         raise Unusable(
             f"{text!r} is a long number that Excel has shortened, its last digits are lost: format the column as text, "
             "enter the numbers again, and save the file anew"
+        )
+    _refuse_apostrophe(text)
+    if _MOMENT.fullmatch(text):
+        raise Unusable(
+            f"{text!r} is a date, a time or a truth value, which a spreadsheet makes of some roll numbers: format the "
+            "column as text, enter the numbers again, and save the file anew"
         )
     if whole := _WHOLE_AS_FLOAT.fullmatch(text):
         return whole[1]
@@ -146,14 +169,18 @@ def email(text: str) -> str:
         return ""
     _refuse_invisible(text, spaces=True)
     shown = repr(text[:SHOWN])
+    _refuse_apostrophe(text)
     if text.casefold().startswith("mailto:"):
         raise Unusable(f"{shown} is a link: remove 'mailto:'")
     if "," in text or ";" in text:
         raise Unusable(f"{shown} holds a comma or semicolon: keep one address")
     if any(letter in text for letter in '<>"()[]\\') and "@" in text:
         raise Unusable(f"{shown} holds quotes or brackets: keep only the address, such as ravi@college.edu")
-    domain = text.rpartition("@")[2]
-    if _EMAIL_PARTS.fullmatch(text) and ("" in domain.split(".") or "" in text.rpartition("@")[0].split(".")):
+    before, _, domain = text.rpartition("@")
+    ascii_domain = "".join(letter for letter in domain if letter.isascii())
+    if before and (":" in before or _NOT_IN_A_DOMAIN.search(ascii_domain)):
+        raise Unusable(f"{shown} is not an e-mail address: keep only the address, such as ravi@college.edu")
+    if _EMAIL_PARTS.fullmatch(text) and ("" in domain.split(".") or "" in before.split(".")):
         raise Unusable(f"{shown} has a dot too many: correct the address")
     return text
 
@@ -173,6 +200,11 @@ def number(text: str, *, percent_sign: bool, comma_decimals: bool, rounding: Rou
     if _DECIMAL.fullmatch(text):
         text = text.rstrip("0").rstrip(".")
     return text
+
+
+def backlogs(text: str, as_number: Callable[[str], str]) -> str:
+    """Return a number of backlogs as it is stored. "Nil" and "No backlogs" are 0; a dash and "NA" are nothing."""
+    return "0" if _NO_BACKLOGS.fullmatch(_plain(text)) else as_number(text)
 
 
 def rounded(text: str, rounding: Rounding) -> str:
@@ -198,4 +230,5 @@ def rules(*, comma_decimals: bool, roundings: dict[str, Rounding]) -> dict[str, 
             comma_decimals=comma_decimals,
             rounding=roundings[column],
         )
+    found["active_backlogs"] = partial(backlogs, as_number=found["active_backlogs"])
     return found

@@ -75,7 +75,7 @@ def _is_header(cells: Sequence[str], mapping: Mapping[str, str | None]) -> bool:
             found.add(column)
             continue
         meaning = meaning_of(text)
-        if meaning is not None and meaning.certainty is not Certainty.WEAK:
+        if meaning is not None and (meaning.certainty is not Certainty.WEAK or meaning.column == "roll_number"):
             found.add("name" if meaning.kind.endswith("_name") else meaning.column)
     required = len(found.intersection(REQUIRED))
     return required == len(REQUIRED) or (required >= 1 and len(found) >= 3)

@@ -41,7 +41,7 @@ def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[
     """Yield one ``Opening``, every ``Chunk`` of rows, and one ``Ending``. Raises ``Invalid`` with the true reason."""
     tables = _tables(file, name, options)
     header, layout, rows = _arranged(tables, options)
-    warnings = [*tables.notes, *layout.warnings]
+    warnings = list(layout.warnings)
     if header.skipped:
         lines = ", ".join(map(str, header.skipped[:5]))
         warnings.append(f"The header is line {header.line}; what stands above it was left out (line {lines}).")
@@ -52,8 +52,8 @@ def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[
         empty = False
         yield Chunk(content)
     if empty:
-        raise Invalid("The file has a header and no rows under it.")
-    yield Ending(warnings + staging.warnings())
+        raise Invalid(" ".join(["The file has a header and no rows under it.", *tables.notes]))
+    yield Ending(tables.notes + warnings + staging.warnings())
 
 
 def _tables(file: BinaryIO, name: str, options: ReadOptions) -> Tables:

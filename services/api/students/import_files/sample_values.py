@@ -58,7 +58,7 @@ def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
     if name == "batch_year" and values:
         plausible = sum(1 for number in numbers if 1900 <= number <= 2200)
         return None if 2 * plausible >= len(values) else f"it holds no years of passing such as 2026, {shown}"
-    if name == "cgpa" and values and sum(1 for number in numbers if number > 10) * 2 > len(values):
+    if name == "cgpa" and values and sum(1 for number in numbers if round(number, 6) > 10) * 2 > len(values):
         return f"a CGPA is at most 10, and it holds percentages or marks, {shown}"
     if name.endswith("_percent") and weak and values:
         plausible = sum(1 for number in numbers if LEAST_WEAK_PERCENT <= number <= 100)

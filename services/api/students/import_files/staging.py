@@ -21,13 +21,15 @@ NO_CELLS = ("",) * len(COLUMNS)
 # A row that needs no work: most rows of most files. Nothing in it has a comma, a quote or an empty marker.
 _LETTERS = r"[A-Za-z0-9.'&/()-]"
 _NOTHING = r"(?i:n/a|na|n\.a\.?|nil|none|null|not applicable|not available)(?:,|$)"
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_MOMENT = rf"(?i:true|false|\d{{1,2}}-{_MONTH}|{_MONTH}-\d{{2,4}}|\d{{4}}-\d\d-\d\d)(?:[ ,-]|$)"
 _LABEL = rf"(?:(?!{_NOTHING})[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*)?"
 _MARK = r"(?:\d{1,3}(?:\.\d{1,2})?)?"
 _WHOLE = r"(?:\d{1,4})?"
 _CLEAN = {
     "name": rf"[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*",
     "email": r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*",
-    "roll_number": rf"(?!{_NOTHING})[A-Za-z0-9][A-Za-z0-9/_-]*",
+    "roll_number": rf"(?!{_NOTHING})(?!{_MOMENT})[A-Za-z0-9][A-Za-z0-9/_-]*",
     "branch": _LABEL, "department": _LABEL, "batch_year": _WHOLE, "active_backlogs": _WHOLE,
     "tenth_percent": _MARK, "twelfth_percent": _MARK, "diploma_percent": _MARK, "cgpa": _MARK,
 }  # fmt: skip

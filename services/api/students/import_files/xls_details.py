@@ -31,5 +31,7 @@ class XlsDetails:
                     code = codes[sheet.cell_xf_index(row, column)]
                     if code.casefold() != "general":
                         details.add_format(row, column, code)
+        details.hidden_rows.update(row for row, info in sheet.rowinfo_map.items() if info.hidden)
+        details.hidden_columns.update(column for column, info in sheet.colinfo_map.items() if info.hidden)
         self._book.unload_sheet(name)
         return details

@@ -13,6 +13,7 @@ from services.api.students.import_files.xml_scan import Parser, local, new_parse
 
 _REFERENCE = re.compile(r"([A-Za-z]{1,3})([0-9]+)")
 MAX_ERROR_TEXT = 30
+TRUE = ("1", "true")
 
 
 class XlsxDetails:
@@ -141,6 +142,11 @@ class _SheetScanner:
             self._column = -1
             if self._row >= MAX_ROWS:
                 raise too_many_rows(self._row + 1)
+            if attributes.get("hidden") in TRUE:
+                self.details.hidden_rows.add(self._row)
+        elif name == "col" and attributes.get("hidden") in TRUE:
+            first, last = int(attributes.get("min", "1")), int(attributes.get("max", "1"))
+            self.details.hidden_columns.update(range(first - 1, min(last, MAX_COLUMNS)))
 
     def _end(self, element: str) -> None:
         name = element if ":" not in element else local(element)
