@@ -60,6 +60,20 @@ def test_csv_comes_in_several_dialects(delimiter: str, newline: str, encoding: s
     assert [(row["name"], row["roll_number"]) for row in staged(content)] == [("Zoë", "1")]
 
 
+def test_a_title_with_commas_does_not_hide_the_semicolons() -> None:
+    content = "Marks of CSE, ECE, MECH, CIVIL, and others, of 2026\nname;email;usn;10th\nA;a@b;1;80,5\nB;b@b;2;71,5\n"
+    assert [row["tenth_percent"] for row in staged(content)] == ["80.5", "71.5"]
+
+
+def test_spaces_may_stand_before_quotes() -> None:
+    assert staged('"name", "email", "usn"\n"Rao, Asha", "a@b", "1"\n')[0]["name"] == "Rao, Asha"
+
+
+def test_a_second_line_of_the_header_is_refused_by_line() -> None:
+    content = "name,email,usn,10th,,cgpa\nname,email,usn,%,Year,cgpa\nA,a@b,1,80,2020,8\n"
+    assert "second line of the header" in staged(content)[0]["fault"]
+
+
 def test_lines_are_counted_as_the_file_has_them() -> None:
     rows = staged('name,email,usn\n\n"Asha\r\nRao",a@b,1\n,,\nB,b@b,2\n')
     assert [(row["line"], row["name"]) for row in rows] == [("3", "Asha Rao"), ("6", "B")]
@@ -289,6 +303,8 @@ def test_a_formula_without_a_value_is_refused_and_one_with_an_empty_text_is_empt
         (HEADER.encode(), "", "a header and no rows"),
         (xlsx(""), "", "The file is empty"), (b"%PDF-1.7", "a.csv", "neither CSV nor XLSX"),
         (b"name,email,usn\n", "a.xlsx", "CSV text"), (b"<!DOCTYPE html><table>", "a.xls", "web page"),
+        (b"MIME-Version: 1.0", "a.xls", "web page"), (b"BM6\x00\x01\x02\x03", "a.csv", "binary"),
+        (b"PK\x05\x06", "a.zip", "ZIP archive"), (b"RIFF\0\0\0\0WEBP", "a.csv", "an image"),
         (b"\x1f\x8b\x08", "a.csv", "gzip"), (b"PK\x03\x04 and then nothing", "a.xlsx", "incomplete or damaged"),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -23,8 +24,8 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
 def csv_table(file: BinaryIO) -> Table:
     """Return the rows of ``file`` that are not blank, with the number of the line each begins on.
 
-    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes most cells.
-    A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another encoding
+    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes the most even
+    table. A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another encoding
     than UTF-8, or UTF-16 with its byte order mark.
     """
     encoding = encoding_of(file)
@@ -49,11 +50,16 @@ def _delimiter(file: BinaryIO, encoding: str) -> tuple[str, int]:
     text.detach()
     if found := _SEPARATOR_LINE.fullmatch(first):
         return found[1], 1
-    widths = {}
+    weights = {}
     for delimiter in DELIMITERS:
         with closing(_rows(file, encoding, delimiter, 0)) as rows:
-            widths[delimiter] = max((len(row.cells) for row in islice(rows, LINES_THAT_DECIDE)), default=0)
-    return max(DELIMITERS, key=lambda delimiter: widths[delimiter]), 0
+            weights[delimiter] = _weight(Counter(len(row.cells) for row in islice(rows, LINES_THAT_DECIDE)))
+    return max(DELIMITERS, key=lambda delimiter: weights[delimiter]), 0
+
+
+def _weight(widths: Counter[int]) -> int:
+    """Return how well a delimiter fits: many rows of the same width count more than one wide row, such as a title."""
+    return max(((width - 1) * rows * rows for width, rows in widths.items()), default=0)
 
 
 class _Lines:
@@ -78,7 +84,7 @@ def _rows(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
     lines = _Lines(text)
     try:
         # strict: a quote that never closes is reported instead of taking the rest of the file into one cell.
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
         last = 0
         while True:
             try:
@@ -104,7 +110,7 @@ def _with_inner_quotes(line: str, delimiter: str) -> list[str] | None:
     if line.count('"') % 2 or "\0" in line:
         return None
     try:
-        return next(csv.reader([line], delimiter=delimiter), None)
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), None)
     except csv.Error:
         return None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import chain, islice
 from operator import itemgetter
 
-from services.api.students.columns import COLUMNS
+from services.api.students.columns import COLUMNS, REQUIRED
 from services.api.students.import_files import cells
 from services.api.students.import_files.cells import Rounding, Unusable, is_empty_marker
 from services.api.students.import_files.layout import Layout
@@ -127,8 +127,15 @@ class Staging:
         return (line, "", "", *ours)
 
     def _not_a_student(self, padded: list[str]) -> str | None:
-        if [value.strip().casefold() for value in padded[: self._width]] == self._headers:
+        own = [value.strip().casefold() for value in padded[: self._width]]
+        if own == self._headers:
             return "repeats the header: remove the row"
+        if sum(1 for value, header in zip(own, self._headers, strict=True) if value and value == header) >= len(
+            REQUIRED
+        ):
+            return (
+                "looks like a second line of the header: keep one line, or name the line of the header with header_row"
+            )
         first = next((value.strip() for value in padded if value.strip()), "")
         email = padded[self._places[COLUMNS.index("email")][0]]
         roll = padded[self._places[COLUMNS.index("roll_number")][0]]
