@@ -224,14 +224,17 @@ def test_a_workbook_of_each_kind_is_read_as_it_shows(make: Callable[[], bytes]) 
         assert bool(fault) == bool(row["fault"])
 
 
+SHEET = (
+    ("Name", "Email", "USN", "Branch", "CGPA"), ("A", "a@b", "1", "CSE", 7), ("B", "b@b", "2", None, 8),
+    ("C", "c@b", "3", "ECE", 9), ("D", "d@b", "4", None, 9),
+)  # fmt: skip
+
+
 def with_hidden_cells() -> bytes:
     """Return a workbook with a hidden row, a hidden column, and a branch that is merged over two rows."""
     book = openpyxl.Workbook()
-    sheet = book.active
-    for row in (
-        ["Name", "Email", "USN", "Branch", "CGPA"], ["A", "a@b", "1", "CSE", 7], ["B", "b@b", "2", None, 8],
-        ["C", "c@b", "3", "ECE", 9], ["D", "d@b", "4", None, 9],
-    ):  # fmt: skip
+    sheet = book.create_sheet("Sheet", 0)
+    for row in SHEET:
         sheet.append(row)
     sheet.merge_cells("D2:D3")
     sheet.row_dimensions[4].hidden = True
@@ -244,11 +247,10 @@ def with_hidden_cells() -> bytes:
 def old_with_hidden_cells() -> bytes:
     book = xlwt.Workbook()
     sheet = book.add_sheet("Sheet")
-    found = openpyxl.load_workbook(io.BytesIO(with_hidden_cells())).active
-    for row in found.iter_rows(values_only=False):
-        for place in row:
-            if place.value is not None and place.coordinate != "D2":
-                sheet.write(place.row - 1, place.column - 1, place.value)
+    for row, values in enumerate(SHEET):
+        for column, value in enumerate(values):
+            if value is not None and (row, column) != (1, 3):
+                sheet.write(row, column, value)
     sheet.write_merge(1, 2, 3, 3, "CSE")
     sheet.row(3).hidden = True
     sheet.col(4).hidden = True

@@ -24,9 +24,9 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
 def csv_table(file: BinaryIO) -> Table:
     """Return the rows of ``file`` that are not blank, with the number of the line each begins on.
 
-    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes the most even
-    table. A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another encoding
-    than UTF-8, or UTF-16 with its byte order mark.
+    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes the most
+    even table. A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another
+    encoding than UTF-8, or UTF-16 with its byte order mark.
     """
     encoding = encoding_of(file)
     try:
