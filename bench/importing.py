@@ -1,7 +1,7 @@
 """A file of students into an empty database: the running API against psql's COPY of the rows that it wrote.
 
-Ours is from the request to the answer: upload, reading, checks, events and read tables in one transaction. psql's is
-the COPY of the same rows into the same tables with their indexes, each table a transaction of its own.
+The import is measured from request to answer: upload, reading, checks, events, read tables in one transaction. psql's
+figure is the COPY of the same rows into the same tables with their indexes, one transaction for each table.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from devstack.ports import LOOPBACK
 from tests.system import bearer
 
 MIB = 1 << 20
-# What an import of new students writes, but for its own event.
+# The tables that an import of new students writes.
 TABLES = ("es.stream", "es.event", "users", "students")
-# The log is append-only for everyone who does not switch its triggers off.
+# TRUNCATE needs the triggers that keep the log append-only to be off.
 EMPTY = """
 SET session_replication_role = replica;
 TRUNCATE es.stream, es.event, es.outbox, es.job, users, students;

@@ -74,7 +74,7 @@ class Bench:
 
     @asynccontextmanager
     async def empty(self, name: str) -> AsyncIterator["Ground"]:
-        """The migrated database ``name``, made when first asked for, and processes for this bench."""
+        """Return the migrated database ``name``, created on first use, and processes for this bench."""
         stack = await self.servers.started()
         server = stack.addresses.database_url
         if not await _execute(server, f"SELECT FROM pg_database WHERE datname = '{name}'"):

@@ -1,4 +1,4 @@
-"""Count how often a job was attempted, over all the workers that claimed it.
+"""Count the attempts of a job across all workers that claimed it.
 
 An attempt is spent when it fails: the transaction lost to another one, or the lease expired because the worker died.
 No attempt is spent by a worker that shuts down, nor while Postgres does not answer. Rules: docs/reliability.md.
@@ -14,31 +14,31 @@ from chassis.database import Database
 from chassis.errors import Contended, Fenced, Refused, Unavailable
 from chassis.jobs import Claim
 
-# The failure at which a job becomes a dead letter.
+# A job becomes a dead letter at this failure.
 MAX_ATTEMPTS = 6
 
 log = structlog.get_logger()
 
 
 class Attempts:
-    """The failed attempts of ``claimed``. ``settled`` becomes true when the end of the job has been reported."""
+    """Counts the failed attempts of ``claimed``. ``settled`` is true once the job's outcome has been reported."""
 
     def __init__(self, database: Database, claimed: Claim) -> None:
         self._database = database
         self._claimed = claimed
-        # A claim counts the attempt that it begins; those before it have failed.
+        # The claim counts the attempt that it begins; all earlier ones failed.
         self._failed = claimed.attempts - 1
         self.settled = False
 
     def require_left(self) -> None:
-        """Raise ``Refused`` when the attempts of earlier workers have used the job up."""
+        """Raise ``Refused`` when earlier workers spent all attempts of the job."""
         if self._failed >= MAX_ATTEMPTS:
             raise Refused(f"given up: {self._failed} attempts failed, in the last one the worker died")
 
     async def retry(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do ``work`` again while it raises ``Contended``, with pauses of up to 3 s; record each failed attempt.
+        """Run ``work``; repeat it while it raises ``Contended``, with pauses of up to 3 s. Record each failed attempt.
 
-        Raises ``Refused`` at the job's ``MAX_ATTEMPTS``-th failure; anything else that ``work`` raises passes.
+        Raises ``Refused`` at the job's ``MAX_ATTEMPTS``-th failure. Other exceptions of ``work`` pass through.
         """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Contended),
@@ -63,9 +63,9 @@ class Attempts:
             async with self._database.connection() as connection:
                 begun = await jobs.begin_attempt(connection, self._claimed)
         except (Unavailable, Contended) as problem:
-            # It is counted in this process all the same.
+            # This process still counts it.
             log.warning("job.attempt_not_recorded", job_id=str(self._claimed.id), reason=str(problem))
             return
         if begun is None:
-            raise Fenced("the job is somebody else's, or has ended")
+            raise Fenced("another worker holds the job, or it has ended")
         self._failed = begun - 1

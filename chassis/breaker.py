@@ -40,9 +40,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the database says about one consumer. ``None``: nothing is waiting (or no canary was ever seen).
+    """State of one consumer in the database. ``None``: nothing is waiting (or no probe was ever received).
 
-    An age is infinite when the moment lies in the future, because the clock was ahead when it was written: not good.
+    An age is infinite when its timestamp lies in the future, because the clock was ahead. That counts as old.
     """
 
     canary_age_s: float | None

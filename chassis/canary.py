@@ -9,7 +9,7 @@ from chassis.database import Database
 from chassis.errors import Contended, Unavailable
 from contracts.jobs import Service
 
-# The newest stays, but not one from the future: the clock was ahead when it was sent.
+# Keep the newest, unless it lies in the future: then the clock was ahead when it was sent.
 STAMP = """
 INSERT INTO es.canary AS c (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
 ON CONFLICT (service) DO UPDATE

@@ -1,15 +1,15 @@
-"""Days of the campus: which day a moment belongs to, and when a day begins."""
+"""Days in the campus's time zone: which day a moment belongs to, and when a day begins."""
 
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return the time zone called ``name``. Raises ``ValueError`` when there is none."""
+    """Return the time zone ``name``. Raises ``ValueError`` when there is none."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is not a time zone. They are named like Asia/Kolkata or UTC") from error
+        raise ValueError(f"{name!r} is not a time zone. Use a name like Asia/Kolkata or UTC") from error
 
 
 def day_of(moment: datetime, zone: ZoneInfo) -> date:
@@ -18,7 +18,7 @@ def day_of(moment: datetime, zone: ZoneInfo) -> date:
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """Return the first moment of ``day`` in ``zone``, in UTC, also where clocks are changed at midnight.
+    """Return the first moment of ``day`` in ``zone``, in UTC. Correct also where clocks change at midnight.
 
     Raises ``OverflowError`` at the ends of the calendar.
     """

@@ -1,7 +1,7 @@
 """Jobs given up: their copies on the dead-letter topic, and what people do about them: look, redrive, discard.
 
-A redriven job is queued as if it had just been asked for, with a new outbox row and a higher fencing number (whoever
-held it before cannot end it now). What it had died of, and who took it up or dropped it, stays in
+A redriven job is queued as if it had just been asked for, with a new outbox row and no fencing token (whoever held it
+before cannot end it now). What it had died of, and who took it up or dropped it, stays in
 ``es.dead_letter_action``. Plans: ``job_dead`` backward for the list, forward for the choice of what is redriven.
 """
 
@@ -29,7 +29,7 @@ SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead, j.error, j.at
        e.recorded_at{event}
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
-# Without the events: a page of large ones would take long to read.
+# Without the events: a page of large events would take long to read.
 LIST = f"""{LETTER.format(event="")}
  WHERE j.dead AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
    AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
@@ -64,7 +64,7 @@ REDRIVE = (
     _TAKEN.format(  # noqa: S608
         action="redriven",
         change="""state = 'queued', via = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
-           dead = false, fence = j.fence + 1, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
+           dead = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
            received_at = NULL, started_at = NULL, finished_at = NULL""",
     )
     + """, rung AS (
@@ -110,7 +110,7 @@ async def copy(connection: Connection, service: Service, claimed: Claim, reason:
 
 
 async def newest(connection: Connection, which: Which, *, before: UUID | None, most: int) -> list[asyncpg.Record]:
-    """Up to ``most`` dead jobs, newest first. ``before``: the last id of the page before.
+    """Return up to ``most`` dead jobs, newest first. ``before``: the last id of the previous page.
 
     Raises ``PageGone`` when the job ``before`` was deleted.
     """

@@ -19,10 +19,10 @@ class Invalid(Refused):
 
 
 class PageGone(Refused):
-    """The row that a page begins after was deleted: HTTP 410. The caller starts again from the first page."""
+    """The row that a page starts after was deleted: HTTP 410. The caller starts again from the first page."""
 
     def __init__(self) -> None:
-        super().__init__("The entry that this page begins after has been deleted. Start again from the first page.")
+        super().__init__("The entry that this page starts after has been deleted. Start again from the first page.")
 
 
 class Forbidden(Refused):
@@ -54,7 +54,7 @@ class Unavailable(Exception):
 
 
 class Overloaded(Exception):
-    """Too much is asked for at this moment: HTTP 503 with Retry-After. The text is for people."""
+    """Too many requests at this moment: HTTP 503 with Retry-After. The text is shown to people."""
 
 
 class StorageFailed(Exception):
@@ -62,7 +62,7 @@ class StorageFailed(Exception):
 
 
 class StorageFull(StorageFailed):
-    """There is no room left for a file: HTTP 507. The text is for people."""
+    """No space is left for a file: HTTP 507. The text is shown to people."""
 
 
 class OutcomeUnknown(Unavailable):
@@ -74,4 +74,4 @@ class Exhausted(Unavailable):
 
 
 class Fenced(Exception):
-    """Somebody else runs this job now: what was done for it is rolled back and forgotten."""
+    """Another process runs this job, or reads this subscription, now: what was done for it is rolled back."""

@@ -42,6 +42,14 @@ SELECT tx::text::bigint AS tx, position, stream_id, version, event_id, type, dat
  ORDER BY event.tx, position LIMIT $3
 """
 
+# The same rows; data and metadata only of the types $4 (NULL: of all).
+READ_PAGE = f"""
+SELECT tx, position, stream_id, version, event_id, type, recorded_at,
+       CASE WHEN wanted THEN data END AS data, CASE WHEN wanted THEN metadata END AS metadata, wanted
+  FROM (SELECT page.*, coalesce(type = ANY ($4::text[]), true) AS wanted FROM ({READ_LOG}) page) marked
+ ORDER BY tx, position
+"""  # noqa: S608 - a constant
+
 NewId = Callable[[int], UUID]
 
 
@@ -116,6 +124,22 @@ class Cursor:
 
     tx: int = 0
     position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of the log, of which only some types may be wanted."""
+
+    rows: Sequence[asyncpg.Record]
+
+    @property
+    def end(self) -> Cursor:
+        """The place of its last event, wanted or not. The page must not be empty."""
+        return Cursor(self.rows[-1]["tx"], self.rows[-1]["position"])
+
+    def events(self) -> list[Recorded]:
+        """Return the wanted ones. Raises as ``read_event``."""
+        return [_recorded(row) for row in self.rows if row["wanted"]]
 
 
 async def append(
@@ -195,6 +219,11 @@ async def read_log(connection: Connection, after: Cursor, *, limit: int) -> list
     """
     rows = await connection.fetch(READ_LOG, after.tx, after.position, limit)
     return [(Cursor(row["tx"], row["position"]), _recorded(row)) for row in rows]
+
+
+async def read_page(connection: Connection, after: Cursor, *, limit: int, types: Sequence[str] | None) -> Page:
+    """Return the next ``limit`` events as ``read_log`` does; only those of ``types`` (``None``: all) are wanted."""
+    return Page(await connection.fetch(READ_PAGE, after.tx, after.position, limit, types))
 
 
 def _recorded(row: asyncpg.Record) -> Recorded:

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class Execution:
-    """What ``service`` does with its claims. A claim's fencing number guards its transaction."""
+    """What ``service`` does with its claims. A claim's fencing token guards its transaction."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Execution:
         self._failure_limit = failure_limit
 
     async def run(self, claimed: Claim) -> None:
-        """Do one job to its end, whatever that is. When cancelled, return it to the queue and spend no attempt."""
+        """Run one job until it ends. When cancelled, return it to the queue without spending an attempt."""
         attempts, lease = Attempts(self._database, claimed), Lease(self._lease)
         with _bound(claimed):
             self._notifier.defer(notify.JOB, str(claimed.id))
@@ -97,12 +97,12 @@ class Execution:
             async with self._database.transaction() as connection:
                 results: list[tuple[Claim, dict[str, Any]]] = []
                 additions: list[Addition] = []
-                # Nobody renews their leases, and those that are done hold locks: a job that would block runs alone.
+                # Their leases are not renewed, and finished jobs still hold locks: a job that would block runs alone.
                 await connection.execute(LOCK_TIMEOUT)
-                # In one order in every worker: two that want the same locks wait for each other, not in a circle.
+                # The same order in every worker avoids deadlocks between workers that need the same locks.
                 for claimed in sorted(claims, key=lambda claimed: claimed.subject):
                     if results and results[-1][0].subject == claimed.subject:
-                        await event_store.append_all(connection, additions)  # it may have to see what they changed
+                        await event_store.append_all(connection, additions)  # it may read what they changed
                         additions = []
                     work = self._work[claimed.kind]
                     assert isinstance(work, Work)
@@ -113,7 +113,7 @@ class Execution:
                     ended += outcome.ended
                 await jobs.succeed(connection, results, additions)
         except OutcomeUnknown:
-            if not await self._has_landed(claims[0]):  # one transaction: all of them, or none
+            if not await self._has_landed(claims[0]):  # one transaction: all committed, or none
                 raise
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
@@ -165,7 +165,7 @@ class Execution:
         self._succeeded(claimed)
 
     async def _has_landed(self, claimed: Claim) -> bool:
-        """Whether the transaction whose connection was lost has committed. Waits until the database answers."""
+        """Return whether the transaction on the lost connection committed. Waits until the database answers."""
         found: list[tuple[State, str | None] | None] = []
 
         async def look() -> None:
@@ -176,7 +176,7 @@ class Execution:
         return found[-1] is not None
 
     async def _report_lost(self, claimed: Claim, attempts: Attempts, lease: Lease) -> None:
-        """Report what became of a job that this worker holds no more: its own commit may have ended it."""
+        """Report the outcome of a job that this worker no longer holds. Its own commit may have ended it."""
         if attempts.settled:
             return
         async with self._database.connection() as connection:
@@ -241,7 +241,7 @@ class Execution:
 
 
 def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
-    # Derived from job and fence: a redriven job may fail, and succeed, again.
+    # The same when this claim repeats its transaction, and never another claim's: a redriven job may fail again.
     return uuid5(claimed.id, f"{claimed.fence}/{ordinal}")
 
 

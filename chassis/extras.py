@@ -1,4 +1,4 @@
-"""The extras of the package: what a service, or the `placewire` command, needs beyond what all of them need."""
+"""Extras of the package: the dependencies of one service, or of the `placewire` command."""
 
 import re
 from importlib.metadata import PackageNotFoundError, distribution, requires
@@ -8,13 +8,13 @@ OPTIONAL = re.compile(r"""^(?P<name>[\w.-]+).*;.*\bextra == ['"](?P<extra>[\w-]+
 
 
 class MissingExtra(SystemExit):
-    """Packages of an extra are not installed. Ends the process with one line that says how to install them."""
+    """Packages of an extra are not installed. Ends the process with one line that names the command to install them."""
 
 
 def require_extra(extra: str) -> None:
-    """Raise ``MissingExtra`` unless every package of ``extra`` is installed. To be called before they are imported.
+    """Raise ``MissingExtra`` unless every package of ``extra`` is installed. Call it before importing them.
 
-    An image has no metadata of ours, and holds what its build put there: nothing is raised in it.
+    Container images have no metadata of this package; there it does nothing.
     """
     try:
         declared = requires(PACKAGE) or []

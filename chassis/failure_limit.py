@@ -1,4 +1,4 @@
-"""Pause a worker after too many failed jobs in a row, so that a bad release does not fail the whole queue."""
+"""Pause a worker after too many failed jobs in a row. So a bad release does not fail the whole queue."""
 
 import time
 
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 class FailureLimit:
-    """Counts failed jobs of ``service`` without a success between them.
+    """Counts failed jobs of ``service`` since the last success.
 
     After ``MAX_FAILURES_IN_A_ROW`` the worker is paused: it may claim one job every ``retry_every_s`` seconds. A job
     that succeeds ends the pause.
@@ -32,7 +32,7 @@ class FailureLimit:
 
     @property
     def retry_is_due(self) -> bool:
-        """Whether a paused worker may claim one job now. Call ``retry_began`` when it has claimed one."""
+        """Return whether a paused worker may claim one job now. Call ``retry_began`` when it has claimed one."""
         return self.paused and time.monotonic() >= self._retry_at
 
     def retry_began(self) -> None:
@@ -49,7 +49,7 @@ class FailureLimit:
             log.critical("worker.paused", failures_in_a_row=self._failures, retry_every_s=self._retry_every_s)
 
     def succeeded(self) -> None:
-        """Count a job that succeeded: the failures before it are forgotten."""
+        """Reset the count: a job succeeded."""
         if self.paused:
             telemetry.CONSUMER_PAUSED.labels(self._service).set(0)
             log.warning("worker.resumed", failures_in_a_row=self._failures)

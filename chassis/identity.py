@@ -21,7 +21,7 @@ CLOCK_SKEW_S = 10
 class Principal:
     """Who is calling. ``password_version`` counts the password's changes when the token was issued.
 
-    ``None``: somebody else signed him in, and our password has nothing to do with it.
+    ``None``: another issuer signed them in, and their password here does not count.
     """
 
     user_id: int

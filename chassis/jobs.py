@@ -22,10 +22,12 @@ COLUMNS = """id, kind, subject, state, via, progress, result, error, attempts, d
 
 READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
 RECEIVE = "SELECT es.receive($1, $2, $3)"
-TAKE = "SELECT * FROM es.take($1, $2, $3, $4, $5, $6, $7, $8)"
+TAKE = "SELECT * FROM es.receive_and_claim($1, $2, $3, $4, $5, $6, $7, $8)"
 RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 TELL = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
+# Changes nothing, but the commit waits for the disk, and with it that of the claim.
+CONFIRM = "UPDATE es.job SET owner = owner WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 # Whoever holds it finds out, and can finish it no more.
 CANCEL = """
 UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
@@ -42,19 +44,22 @@ UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timest
 """
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
 SUCCEED = "SELECT es.succeed($1, $2, $3, $4, $5, $6, $7)"
-# Given back by a worker that shuts down: no attempt was spent. Safe to repeat: a released job is not running.
+# Released by a worker that shuts down: no attempt is spent. Safe to repeat: a released job is not running.
 RELEASE = """
-UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-infinity', owner = NULL
+UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-infinity', owner = NULL,
+       fence = NULL
  WHERE id = $1 AND fence = $2 AND state = 'running'
 """
 BEGIN_ATTEMPT = """
 UPDATE es.job SET attempts = attempts + 1 WHERE id = $1 AND fence = $2 AND finished_at IS NULL RETURNING attempts
 """
-# Of a job that another worker has claimed since: the claim counted an attempt that had not failed.
+# Of a job that another worker has claimed since: the claim counted an attempt that had not failed. A claim that was
+# forgotten when the server crashed was never counted: then there are no more attempts than this one's number.
 RETURN_ATTEMPT = """
-UPDATE es.job SET attempts = attempts - 1 WHERE id = $1 AND fence <> $2 AND finished_at IS NULL AND attempts > 1
+UPDATE es.job SET attempts = attempts - 1
+ WHERE id = $1 AND fence IS DISTINCT FROM $2 AND finished_at IS NULL AND attempts > $3
 """
-# A claim that finds the attempts used up is no attempt itself.
+# A claim that finds no attempts left does not count as one.
 LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 END_OF = """
 SELECT state, error FROM es.job
@@ -64,10 +69,13 @@ SELECT state, error FROM es.job
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to do a job, until the lease runs out. ``fence`` is higher than that of anyone who held it before."""
+    """The right to do a job, until the lease runs out.
+
+    ``fence``: a random token that no other claim has, not even when Postgres crashes and forgets this one.
+    """
 
     id: UUID
-    fence: int
+    fence: UUID
     attempts: int
     kind: str
     subject: str
@@ -160,6 +168,14 @@ async def is_held(connection: Connection, claimed: Claim) -> bool:
     return bool(await connection.fetchval(IS_HELD, claimed.id, claimed.fence))
 
 
+async def confirm(connection: Connection, claimed: Claim) -> bool:
+    """Make the claim durable: from now on no crash brings an earlier holder back. False when the job is lost.
+
+    Needed before anything outside the database is undone that an earlier holder did.
+    """
+    return (await connection.execute(CONFIRM, claimed.id, claimed.fence)).endswith(" 1")
+
+
 async def cancel(connection: Connection, job_id: UUID) -> bool:
     """End a job that nobody wants any more, in whatever state; false when it has ended already."""
     return (await connection.execute(CANCEL, job_id)).endswith(" 1")
@@ -217,14 +233,14 @@ async def release(connection: Connection, claimed: Claim) -> None:
 
 
 async def begin_attempt(connection: Connection, claimed: Claim) -> int | None:
-    """Count one more attempt of ``claimed`` by the same worker. Returns how many there are; ``None``: it is lost."""
+    """Count one more attempt of ``claimed``. Returns the number of attempts; ``None`` when the job is lost."""
     begun: int | None = await connection.fetchval(BEGIN_ATTEMPT, claimed.id, claimed.fence)
     return begun
 
 
 async def return_attempt(connection: Connection, claimed: Claim) -> None:
-    """Take back the attempt that ``claimed`` was, if another worker holds the job now."""
-    await connection.execute(RETURN_ATTEMPT, claimed.id, claimed.fence)
+    """Take back the attempt that ``claimed`` was, if it was counted and another worker has claimed the job since."""
+    await connection.execute(RETURN_ATTEMPT, claimed.id, claimed.fence, claimed.attempts)
 
 
 async def limit_attempts(connection: Connection, claimed: Claim, limit: int) -> None:
@@ -233,6 +249,6 @@ async def limit_attempts(connection: Connection, claimed: Claim, limit: int) -> 
 
 
 async def end_of(connection: Connection, claimed: Claim) -> tuple[State, str | None] | None:
-    """Return how ``claimed`` ended under its fence, and its error; ``None`` when it did not."""
+    """Return the state in which ``claimed`` ended under its fence, and its error; ``None`` if it did not end."""
     row = await connection.fetchrow(END_OF, claimed.id, claimed.fence)
     return (State(row["state"]), row["error"]) if row else None

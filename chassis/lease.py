@@ -1,4 +1,4 @@
-"""Holding a job while it is worked on: the lease is renewed, progress is reported, and losing the job ends the work."""
+"""Hold a job while it runs: renew its lease, report its progress, and cancel the work when the job is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from chassis.errors import Contended, Fenced, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import EVERY_S, Progress
 
-# Fits into the time between the end of SHUTDOWN_GRACE_S and the kill by an orchestrator.
+# Shorter than the time between the end of SHUTDOWN_GRACE_S and the orchestrator's kill.
 RELEASE_WITHIN_S = 5.0
 RELEASE_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Lease:
-    """``cut_off``: the last renewal failed because the database did not answer."""
+    """State of the lease. ``cut_off``: the last renewal failed because the database did not answer."""
 
     length: timedelta
     cut_off: bool = False
@@ -34,9 +34,9 @@ class Lease:
 async def holding(
     database: Database, claimed: Claim, length: timedelta, progress: Progress | None = None
 ) -> AsyncIterator[Lease]:
-    """Renew the lease of ``claimed`` three times in its ``length`` while the block lasts; report ``progress`` between.
+    """Renew the lease of ``claimed`` three times per ``length`` while the block runs, and report ``progress``.
 
-    Cancels the block, and raises ``Fenced`` out of it, when another worker has taken the job over, or ended it.
+    When another worker has taken the job over or ended it, cancels the block and raises ``Fenced``.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -54,7 +54,7 @@ async def holding(
     except asyncio.CancelledError:
         if lost.is_set():
             task.uncancel()
-            raise Fenced("the job is somebody else's, or has ended") from None
+            raise Fenced("another worker holds the job, or it has ended") from None
         raise
     finally:
         watching.cancel()
@@ -85,7 +85,7 @@ async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress
 async def release(database: Database, claimed: Claim) -> None:
     """Return ``claimed`` to the queue without spending an attempt.
 
-    Tries again for ``RELEASE_WITHIN_S`` while the row is locked, or Postgres does not answer. A release that does not
+    Repeats for ``RELEASE_WITHIN_S`` while the row is locked or Postgres does not answer. A release that does not
     succeed by then is logged; the lease then expires.
     """
     try:

@@ -33,17 +33,17 @@ from chassis.validation_messages import field_errors, field_name, field_sentence
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 2
-# In a message; ``errors`` has all.
+# How many errors a message shows; ``errors`` lists all.
 SHOWN_ERRORS = 5
 TITLES = {
     400: "Bad request", 401: "Not signed in", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
     409: "Conflict", 410: "Gone", 413: "Too large", 415: "Unsupported media type", 416: "Range not satisfiable",
     422: "Not valid", 429: "Too many requests", 500: "Internal error", 503: "Not available right now",
-    507: "No room left",
+    507: "No space left",
 }  # fmt: skip
 
-# A full disk, a full quota, and a limit on the size of files.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Full disk, full quota, limit on the size of a file.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ def problem(
 
 
 def _printable(text: str) -> str:
-    """It may quote what the caller sent, and JSON can hold half of a character."""
+    """Replace half surrogates: the text may quote the caller's JSON, which can hold them."""
     return text.encode(errors="replace").decode()
 
 
@@ -132,13 +132,13 @@ def _storage_full(_request: Request, error: Exception) -> Response:
     log.error("request.storage_full", reason=str(error.__cause__ or error))
     return problem(
         507,
-        "The server has no room left for this file. Nothing was saved; please inform your administrator.",
+        "The server has no space left for this file. Nothing was saved; please inform your administrator.",
     )
 
 
 def _system_error(request: Request, error: Exception) -> Response:
-    """A temporary file for a large body, for one, does not fit on the disk."""
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
+    """Handle, for example, a temporary file for a large body that does not fit on the disk."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         return _storage_full(request, error)
     return _bug(request, error)
 
@@ -153,7 +153,7 @@ def _malformed(request: Request, error: Exception) -> Response:
 
 
 def explained(found: Sequence[Mapping[str, Any]], known: Collection[str]) -> tuple[str, list[dict[str, Any]]]:
-    """Return the message and the ``errors`` for what FastAPI found wrong in a body with ``known`` fields."""
+    """Return the message and the ``errors`` for FastAPI's validation errors in a body with ``known`` fields."""
     unknown = [str(one["loc"][-1]) for one in found if one["type"] == "extra_forbidden"]
     rest = [one for one in found if one["type"] != "extra_forbidden"]
     errors = [{"field": name, "message": field_sentence(name, "is not a known field")} for name in unknown]
@@ -163,12 +163,12 @@ def explained(found: Sequence[Mapping[str, Any]], known: Collection[str]) -> tup
 
 
 def _without_source(location: tuple[int | str, ...]) -> str:
-    """The first part says where it was: in the body, the path, the query or a header."""
+    """Return the location without its first part: body, path, query or header."""
     return field_name(location[1:]) or ("The body" if location[0] == "body" else str(location[0]))
 
 
 def known_fields(request: Request) -> list[str]:
-    """Return the fields of the body that the request's route takes, as its model declares them."""
+    """Return the body fields that the request's route declares in its model."""
     body = getattr(request.scope.get("route"), "body_field", None)
     annotation = body.field_info.annotation if body is not None else None
     models = [

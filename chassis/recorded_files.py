@@ -1,4 +1,4 @@
-"""Whether the storage holds the files that the database names: with STORAGE_URL changed by mistake it holds none."""
+"""Check that the storage holds the files that the database names. After a wrong change of STORAGE_URL it holds none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from chassis.errors import StorageFailed, Unavailable
 from chassis.storage import Storage, StorageUnusable
 from contracts.files import SERVED_BELOW
 
-# The newest of each kind: enough to tell another storage from one that has lost a file.
+# The newest of each kind: enough to distinguish the wrong storage from one that lost a file.
 LOOKED_AT = 10
 
-# One that has expired may have been deleted already.
+# Expired exports may have been deleted already.
 NEWEST_EXPORTS = """
 SELECT path FROM exports
  WHERE state = 'completed' AND expires_at > now() ORDER BY expires_at DESC, export_id DESC LIMIT $1
@@ -29,14 +29,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RecordedFiles:
-    """The newest files that the database names, and those of them that the storage lacks."""
+    """The newest files that the database names, and which of them the storage lacks."""
 
     named: Sequence[str]
     missing: Sequence[str]
 
     @property
     def is_another_storage(self) -> bool:
-        """Whether the storage has none of the files, and there are some."""
+        """Return whether there are files and the storage has none of them."""
         return bool(self.named) and len(self.missing) == len(self.named)
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class RecordedFiles:
 
 
 async def look(connection: Connection, storage: Storage) -> RecordedFiles:
-    """Compare ``storage`` with the database. A role that may not read drives looks for exports alone."""
+    """Compare ``storage`` with the database. A role that may not read drives checks exports only."""
     named = [row["path"] for row in await connection.fetch(NEWEST_EXPORTS, LOOKED_AT)]
     if await connection.fetchval(MAY_SEE_DRIVES):
         found = await connection.fetch(NEWEST_PDFS, LOOKED_AT, SERVED_BELOW)
@@ -55,9 +55,9 @@ async def look(connection: Connection, storage: Storage) -> RecordedFiles:
 
 
 async def check(database: Database, storage: Storage, *, ignore_missing: bool) -> None:
-    """Raise ``StorageUnusable`` where ``storage`` cannot be written, or is not the one that has the recorded files.
+    """Raise ``StorageUnusable`` when ``storage`` cannot be written, or has none of the recorded files.
 
-    While the database is away, or has no tables yet, files cannot be compared: that is logged, and passes.
+    While the database is unavailable or has no tables yet, files cannot be compared. That is logged and accepted.
     """
     await storage.check()
     if ignore_missing:

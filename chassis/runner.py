@@ -80,7 +80,7 @@ class Runner:
             return await jobs.read(connection, job_id)
 
     async def run(self) -> None:
-        """Claim and run until cancelled or stopped. While paused: one job whenever a retry is due."""
+        """Claim and run jobs until cancelled or stopped. While paused: one job each time a retry is due."""
         while self._claiming:
             self._wake.clear()
             try:
@@ -109,7 +109,7 @@ class Runner:
 
     @property
     def paused(self) -> bool:
-        """Too many jobs failed in a row. Jobs are still received, so that another replica can do them."""
+        """Return whether too many jobs failed in a row. Jobs are still received, so another replica can run them."""
         return self._failure_limit.paused
 
     @property
@@ -126,7 +126,7 @@ class Runner:
         self._free += slots
 
     async def _retry_one(self) -> None:
-        """Claim one job if a retry is due. Its success ends the pause; then the next round claims as usual."""
+        """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
         self._more_may_wait = True
         if self._free and self._failure_limit.retry_is_due:
             self._free -= 1

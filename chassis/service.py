@@ -103,7 +103,7 @@ def serve(app: FastAPI, settings: ProcessSettings) -> None:
         access_log=False,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s),
         server_header=False,
-        # Whoever needs the client's address decides itself which proxies it trusts.
+        # Code that needs the client's address decides which proxies it trusts.
         proxy_headers=False,
         lifespan="on",
     )

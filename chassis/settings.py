@@ -46,7 +46,7 @@ class ProcessSettings(BaseSettings):
 
 
 class TimeZoneSettings(BaseSettings):
-    """Where the campus is. Mixed into the settings of a process to which days matter."""
+    """The campus's time zone. A mixin for the settings of processes that use days."""
 
     tz: str = Field(default="UTC", description="the campus's time zone, like Asia/Kolkata: its days, and its schedule")
 
@@ -62,7 +62,7 @@ class TimeZoneSettings(BaseSettings):
 
 
 class StorageSettings(BaseSettings):
-    """Where files are kept. Mixed into the settings of a process that does."""
+    """Where files are stored. A mixin for the settings of processes that store files."""
 
     storage_url: str = Field(
         description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
@@ -100,7 +100,7 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
     job_lease_s: float = Field(default=60.0, ge=1, description="a job whose worker is silent so long is taken over")
     paused_retry_s: float = Field(
-        default=60.0, gt=0, description="how often a worker that is paused after 20 failed jobs in a row tries one job"
+        default=60.0, gt=0, description="seconds between two tries of a worker paused after 20 failed jobs in a row"
     )
 
     @model_validator(mode="after")

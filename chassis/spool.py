@@ -1,4 +1,4 @@
-"""Bytes between a fast producer and a slow reader: in memory first, beyond that in a temporary file."""
+"""Buffer between a fast producer and a slow reader: in memory first, then in a temporary file."""
 
 import asyncio
 import os
@@ -13,13 +13,13 @@ BLOCK_BYTES = 256 * 1024
 
 
 class Spool:
-    """One producer writes, one reader reads, both in the same event loop. The producer never waits for the reader.
+    """One producer and one reader in the same event loop. The producer never waits for the reader.
 
-    The file has no name, so nothing is left of it when the process dies. ``close`` must follow.
+    The file has no name, so nothing remains of it when the process dies. Call ``close`` in the end.
     """
 
     def __init__(self) -> None:
-        # The reader empties the blocks first; new ones are added only while the file has nothing unread.
+        # The reader takes the blocks first. New blocks are added only while everything in the file has been read.
         self._blocks: deque[bytes] = deque()
         self._in_memory = 0
         self._file: BinaryIO | None = None
@@ -27,7 +27,7 @@ class Spool:
         self._ended = False
         self._error: BaseException | None = None
         self._changed = asyncio.Event()
-        # A thread may still be in the file when its task was cancelled: the descriptor must stay until it is out.
+        # A thread may still use the file after its task was cancelled. The descriptor stays open until it is done.
         self._lock = threading.Lock()
 
     async def write(self, block: bytes | bytearray) -> None:
@@ -41,18 +41,18 @@ class Spool:
                 self._file = await asyncio.to_thread(_unbuffered_file)
             file: BinaryIO = self._file
             if self._read == self._written:
-                self._read = self._written = 0  # use the space again
+                self._read = self._written = 0  # reuse the space
             await asyncio.to_thread(self._write_file, file, block, self._written)
             self._written += len(block)
         self._changed.set()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Nothing more follows. The reader gets ``error`` after everything that was written."""
+        """End the input. The reader gets ``error`` after everything that was written."""
         self._ended, self._error = True, error
         self._changed.set()
 
     async def started(self) -> None:
-        """Wait for the first byte, or for an end without one. Raises the error of that end."""
+        """Wait for the first byte, or for the end of empty input. Raises the error given to ``end``."""
         while not (self._blocks or self._written or self._ended):
             await self._change()
         if self._error is not None and not (self._blocks or self._written):
@@ -79,7 +79,7 @@ class Spool:
                 await self._change()
 
     def close(self) -> None:
-        """Free the memory and the disk, at any time. A write or read that is still running is cut off."""
+        """Free the memory and the disk, at any time. Ends a write or read that is still running."""
         self._blocks.clear()
         if self._file is not None:
             asyncio.get_running_loop().run_in_executor(None, self._close_file, self._file)

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
 from chassis.content_disposition import content_disposition
@@ -64,7 +64,7 @@ class Storage:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
 
     async def exists(self, path: str) -> bool:
-        """Return whether there is such a file. Raises ``StorageFailed``."""
+        """Return whether the file exists. Raises ``StorageFailed``."""
         try:
             with _translated():
                 await asyncio.to_thread(obstore.head, self._store, path)
@@ -73,17 +73,17 @@ class Storage:
         return True
 
     async def write(self, path: str, content: bytes) -> None:
-        """Write a small file, whole. Raises ``StorageFailed``, also when there is a file at ``path`` already.
+        """Write a small file. Raises ``StorageFailed``, also when a file exists at ``path``.
 
-        When it fails nothing of the file is left; a file that was there before stays as it was.
+        Never deletes a file at ``path``, which may be another writer's. When the storage refuses a file, nothing of it
+        is left; when its answer is lost, or the write is cancelled, the file may be there.
         """
         try:
             with _refusals():
                 await obstore.put_async(self._store, path, content, mode="create", use_multipart=False)
-        except BaseException as error:
-            if not isinstance(error.__cause__, AlreadyExistsError):
-                with suppress(StorageFailed):
-                    await self.delete(path)
+        except StorageFailed:
+            if self._folder is not None:
+                await asyncio.to_thread(_delete_parts, self._folder / path)
             raise
 
     @asynccontextmanager
@@ -146,7 +146,7 @@ class Storage:
         if self._folder is None:
             return []
         left = []
-        for part in (self._folder / folder).glob("*#*"):
+        for part in (self._folder / folder).rglob("*#*"):
             whole = part.with_name(part.name.partition("#")[0])
             with suppress(FileNotFoundError):  # it may be done by now
                 modified_at = datetime.fromtimestamp(part.stat().st_mtime, UTC)
@@ -155,20 +155,32 @@ class Storage:
         return left
 
     async def delete(self, path: str) -> None:
-        """Idempotent. Takes along what a writer of ``path`` that was killed has left. Raises ``StorageFailed``."""
+        """Idempotent. Also deletes what a killed writer of ``path`` has left, and folders that are empty then.
+
+        Raises ``StorageFailed``.
+        """
         try:
             with _translated():
                 if self._folder is not None:
                     await asyncio.to_thread(_delete_parts, self._folder / path)
                 await obstore.delete_async(self._store, path)
         except NotFound:
-            return
+            pass
+        if self._folder is not None:
+            await asyncio.to_thread(_delete_empty_folders, self._folder, path)
 
 
 def _delete_parts(path: Path) -> None:
     """What obstore writes to until the file is whole. Reads the folder: not for the event loop."""
     for part in path.parent.glob(f"{escape(path.name)}#*"):
         part.unlink(missing_ok=True)
+
+
+def _delete_empty_folders(root: Path, path: str) -> None:
+    """Those above ``path``, but for the topmost. A writer that begins at this moment makes its folder again."""
+    for folder in list(Path(path).parents)[:-2]:
+        with suppress(OSError):  # there is something in it, or it is gone
+            (root / folder).rmdir()
 
 
 class Written:
@@ -209,7 +221,7 @@ def _refusals() -> Iterator[None]:
         yield
     except (BaseError, OSError) as error:
         if any(sign in str(error) for sign in FULL):
-            raise StorageFull("There is no room left in the storage for this file.") from error
+            raise StorageFull("The storage has no space left for this file.") from error
         raise StorageFailed("The storage does not take this file.") from error
 
 

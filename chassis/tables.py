@@ -63,6 +63,7 @@ class Event(SQLModel, table=True):
             text("(data #>> '{posting,pdf_path}')"),
             postgresql_where=text("type IN ('placewire.drive.created.v1', 'placewire.drive.revised.v1')"),
         ),
+        Index("event_drive_deleted", "stream_id", postgresql_where=text("type = 'placewire.drive.deleted.v1'")),
         {"schema": "es"},
     )
 
@@ -121,7 +122,7 @@ class Job(SQLModel, table=True):
     attempts: int
     dead: bool
     asked_by: int | None
-    fence: int = Field(sa_type=BigInteger)
+    fence: UUID | None
     owner: str | None = Field(sa_type=Text)
     lease_until: datetime = Field(sa_column=instant())
     queued_at: datetime = Field(sa_column=instant())
@@ -177,3 +178,16 @@ class Canary(SQLModel, table=True):
     service: str = Field(sa_type=Text, primary_key=True)
     sent_at: datetime = Field(sa_column=instant())
     seen_at: datetime = Field(sa_column=instant())
+
+
+class Checkpoint(SQLModel, table=True):
+    __tablename__ = "subscription"
+    __table_args__ = {"schema": "es"}
+
+    name: str = Field(sa_type=Text, primary_key=True)
+    tx: str = Field(sa_type=Xid8)
+    position: int = Field(sa_type=BigInteger)
+    fence: int = Field(sa_type=BigInteger)
+    updated_at: datetime = Field(sa_column=instant())
+    failed_at: datetime | None = Field(sa_column=instant(nullable=True))
+    error: str | None = Field(sa_type=Text)

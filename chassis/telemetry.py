@@ -52,6 +52,15 @@ CONSUMER_PAUSED = Gauge(
 )
 UNDECODABLE = Counter("placewire_undecodable_records_total", "Records that could not be read", ["service", "topic"])
 CONSUMED = Counter("placewire_consumed_records_total", "Records read from Kafka", ["service", "topic"])
+SUBSCRIPTION_LAG = Gauge(
+    "placewire_subscription_lag_seconds", "Age of the oldest event that is not handled yet; 0: none", ["subscription"]
+)
+SUBSCRIPTION_BEHIND = Gauge(
+    "placewire_subscription_events_behind", "Events that are not handled yet, counted up to 10,000", ["subscription"]
+)
+SUBSCRIPTION_FAILED = Gauge(
+    "placewire_subscription_failed", "1 while it has stopped before an event that cannot be handled", ["subscription"]
+)
 POOL_CONNECTIONS = Gauge("placewire_database_connections", "Connections of this process's pool", ["state"])
 POOL_SIZE = Gauge("placewire_database_pool_size", "Connections that this process's pool may hold")
 LOGINS = Counter("placewire_logins_total", "Sign-ins tried", ["outcome"])

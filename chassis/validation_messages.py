@@ -1,10 +1,10 @@
-"""Turns pydantic's validation errors into sentences for people: the field as the caller wrote it, then its rule."""
+"""Turn pydantic's validation errors into sentences: the field as the caller wrote it, then its rule."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-# A pattern of ours, and what to say when a text does not match it.
+# Pattern → the requirement shown for text that does not match it.
 _PATTERNS: dict[str, str] = {}
 
 NUMBER, WHOLE = "must be a number", "must be a whole number"
@@ -23,7 +23,7 @@ _FIXED = {
     "timezone_naive": INSTANT,
     "timezone_aware": INSTANT,
 }
-# By how the error's type begins.
+# By the prefix of the error's type.
 _BY_PREFIX = (
     ("bool_", "must be true or false"),
     ("int_", WHOLE),
@@ -75,13 +75,13 @@ _WITH_LIMIT: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def described(pattern: str, requirement: str) -> str:
-    """Return ``pattern``; from now on a text that does not match it is refused with ``requirement`` ("must …")."""
+    """Return ``pattern``, and register ``requirement`` ("must …") as the message for text that does not match it."""
     _PATTERNS[pattern] = requirement
     return pattern
 
 
 def requirement(error: Mapping[str, Any]) -> str:
-    """Return what one error of ``ValidationError.errors()`` asks for, without its field: "must be 10 or less"."""
+    """Return the requirement of one of ``ValidationError.errors()``, without its field: "must be 10 or less"."""
     type_: str = error["type"]
     if (limited := _WITH_LIMIT.get(type_)) is not None:
         return limited(error["ctx"])
@@ -92,7 +92,7 @@ def requirement(error: Mapping[str, Any]) -> str:
 
 
 def field_name(location: Iterable[int | str]) -> str:
-    """Return a dotted name, like ``selected_students.3``, without the names that pydantic gives to validators."""
+    """Return a dotted name, like ``selected_students.3``, without pydantic's names of validators."""
     return ".".join(str(part) for part in location if isinstance(part, int) or "[" not in part)
 
 
@@ -108,7 +108,7 @@ def field_sentence(field: str, text: str) -> str:
 def field_errors(
     errors: Iterable[Mapping[str, Any]], name_of: Callable[[tuple[int | str, ...]], str] = field_name
 ) -> list[dict[str, Any]]:
-    """Return ``{field, message}`` for each of ``errors``, in which ``message`` is a whole sentence."""
+    """Return ``{field, message}`` for each of ``errors``; ``message`` is a whole sentence."""
     named = [(name_of(error["loc"]), requirement(error)) for error in errors]
     return [{"field": field or "body", "message": field_sentence(field, text)} for field, text in named]
 
@@ -118,7 +118,7 @@ SHOWN_CHARACTERS = 60
 
 
 def unknown_names(what: str, names: Collection[str], known: Collection[str]) -> str:
-    """Return the refusal of ``names``, with the ``known`` ones. ``what`` they are: "field", "query parameter"."""
+    """Return the message that refuses ``names`` and lists the ``known`` ones. ``what``: "field", "query parameter"."""
     several = "s" if len(names) > 1 else ""
     listed = ", ".join(_with_likely(name, known) for name in list(names)[:SHOWN_NAMES])
     more = " and more" if len(names) > SHOWN_NAMES else ""
@@ -127,7 +127,7 @@ def unknown_names(what: str, names: Collection[str], known: Collection[str]) -> 
 
 
 def repeated_names(what: str, names: Collection[str]) -> str:
-    """Return the refusal of ``names`` that were given more than once where one value is taken."""
+    """Return the message that refuses ``names`` given more than once where one value is accepted."""
     listed = ", ".join(name[:SHOWN_CHARACTERS] for name in list(names)[:SHOWN_NAMES])
     return f"Given more than once: {listed}. Give each {what} one value."
 

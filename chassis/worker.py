@@ -30,9 +30,9 @@ MAX_HAND_OVERS = 64
 
 # What must hold before a service starts.
 Check = Callable[[Database], Awaitable[None]]
-# Begin the jobs with these ids in this process: the service has asked for them itself.
+# Start the jobs with these ids in this process: the service itself requested them.
 Receive = Callable[[Sequence[UUID]], Awaitable[object]]
-# A service's own tasks, made from the app's database, notifier and worker; each is made never to end.
+# A service's own background tasks, built from the app's database, notifier and worker. None of them ends.
 Beside = Callable[[Database, Notifier, Receive], Sequence[Background]]
 
 
@@ -121,7 +121,7 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await check(database)
         clock = asyncio.get_running_loop().time
-        # As the sweep does: the event is found in the database, whether or not Kafka brings it too.
+        # As in the sweep, the event is read from the database, whether or not Kafka delivers it too.
         own = beside(database, notifier, lambda ids: runner.receive(ids, Via.SWEEP))
         async with background(notifier.run), background(*own), background(consumer.run), background(runner.run):
             yield
@@ -154,7 +154,7 @@ def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> N
         async with at_once:
             await runner.receive([event.id], placewire_via)
             if runner.paused:
-                # The job waits for another replica, or for a retry. 503: the caller must not wait for its end.
+                # The job waits for another replica or a retry. 503: the caller must not wait for its end.
                 return problems.problem(503, "Paused.", headers={"Retry-After": "1"})
             job = await runner.read(event.id)
         return json_response(HandedOver(job=job).model_dump(mode="json"))

@@ -77,7 +77,7 @@ class Api:
     def import_students(
         self, path: Path, *, dry_run: bool, fields: Mapping[str, str], sent: Callable[[int], None]
     ) -> Answer:
-        """Upload a file of students with the form's other ``fields``. ``sent`` gets the number of bytes read so far."""
+        """Upload a file of students with the form's other ``fields``. ``sent`` gets the number of bytes read."""
         with path.open("rb") as content:
             return self.post(
                 f"/api/students/import?dry_run={str(dry_run).lower()}",

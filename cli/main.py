@@ -21,6 +21,7 @@ from cli.doors import (
     republish,
     stack,
     students,
+    subscriptions,
     users,
     verify,
 )
@@ -43,7 +44,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-# Beyond the extra `cli`; `run` says itself which one the service needs.
+# Extras of commands beyond `cli`. `run` checks the extra of its service itself.
 EXTRAS = {
     "contracts": ("api", "maintenance"),
     "up": ("all",),
@@ -75,6 +76,7 @@ app.command("republish", rich_help_panel="Database")(republish.republish)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Database")
+app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel="Database")
 app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")
 app.add_typer(drives.app, name="drives", rich_help_panel="Work, over HTTP")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work, over HTTP")

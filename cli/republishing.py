@@ -31,7 +31,7 @@ POLL_S = 0.1
 REMEDY = "What to do: docs/runbooks.md, PlacewireQuarantinedKeys"
 SENT_WITH = '{"republished": true}'
 
-# With a cause, these come from an import, whose own event stands for them.
+# With a cause, these come from an import. The import's own event represents them.
 OF_IMPORTS = (StudentEnrolled.TYPE, StudentRecordRevised.TYPE, UserDetailsRevised.TYPE)
 # What $3 can see: what cannot be seen yet has outbox rows of its own, which come after the wipe.
 # Plan: index scan on event_pkey. Within a stream positions rise with versions, so each stream keeps its order.

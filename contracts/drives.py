@@ -125,9 +125,9 @@ class AttendancePublished(Event):
 
 
 class DriveDeleted(Event):
-    """The drive is gone from every list; its history stays.
+    """The drive no longer appears in lists; its history stays.
 
-    ``pdf_path``: the file that goes with it. ``registered``: how many students had registered for it.
+    ``pdf_path``: the file that is deleted with it. ``registered``: the number of registered students.
     """
 
     TYPE = "placewire.drive.deleted.v1"

@@ -57,18 +57,18 @@ class ExportRequested(Event):
     delimiter: str = Field(default=",", min_length=1, max_length=1)
 
 
-# A file of links that set a password: no kind that can be asked for in general, for it is a head's alone.
+# A file of password links. Not an ``ExportKind``, because only a head can request it, by its own route.
 INVITATIONS = "invitations"
 INVITATION_COLUMNS = ("student_id", "roll_number", "name", "email", "branch", "batch_year", "link", "expires_at")
 LINK_DAYS = 7
-# What comes after this stands in the fragment of the address: browsers do not send it, so no log can hold it.
+# The token is in the fragment of the address. Browsers do not send it, so it cannot appear in access logs.
 LINK_PATH = "/console/accept-invitation#token="
 
 
 class InvitationsRequested(Event):
-    """Somebody wants a CSV file with a link for each active student without a password (job kind *export*).
+    """A head requested a CSV file with a link for each active student without a password (job kind *export*).
 
-    ``None``: no limit. ``link_base``: what each link begins with; the tokens are made by whoever writes the file.
+    ``None``: no limit. ``link_base``: the start of each link. The exporter creates the tokens.
     """
 
     TYPE = "placewire.export.invitations-requested.v1"

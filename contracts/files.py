@@ -8,12 +8,19 @@ JOB_DESCRIPTIONS = "job-descriptions"
 # A drive names its PDF by the address at which it is served.
 SERVED_BELOW = "/uploads/"
 
-_EXPORT = re.compile(rf"{EXPORTS}/(?P<id>[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})-[0-9]+\.[a-z]+")
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# Release 0.1 made no folder for each export, and had a number in the place of the token.
+_EXPORT = re.compile(rf"{EXPORTS}/(?P<id>{_UUID})(?:/{_UUID}|-[0-9]+)\.[a-z]+")
 
 
-def export_path(export_id: UUID, format_: str, fence: int) -> str:
-    """Each attempt has a name of its own, so that one that was thought dead cannot touch another's file."""
-    return f"{EXPORTS}/{export_id}-{fence}.{format_}"
+def export_folder(export_id: UUID) -> str:
+    """Return where all attempts at an export put their files."""
+    return f"{EXPORTS}/{export_id}"
+
+
+def export_path(export_id: UUID, format_: str, fence: UUID) -> str:
+    """Return the path that the claim with the token ``fence`` writes to, and no other claim ever does."""
+    return f"{export_folder(export_id)}/{fence}.{format_}"
 
 
 def export_of(path: str) -> UUID | None:

@@ -16,7 +16,7 @@ Digest = Annotated[str, Field(pattern=r"^-?\d{1,19}$")]
 
 
 class AcademicRecord(Message):
-    """What eligibility is judged on. CGPA on 0-10, the others in percent; ``None``: not on record.
+    """The marks that decide eligibility. CGPA from 0 to 10, the others in percent; ``None``: not on record.
 
     ``diploma_percent`` counts as the 12th mark of a student who has no 12th mark.
     """
@@ -61,9 +61,9 @@ class StudentRecordRevised(Event):
 
 
 class StudentsImported(Event):
-    """``count`` students were enrolled or revised, by events that have this one as their cause and stay in the store.
+    """``count`` students were enrolled or revised. Their events have this one as cause and are not published.
 
-    ``revised`` of them were known before: StudentRecordRevised, UserDetailsRevised, or both. ``digest`` is
+    ``revised`` of them were on record before: StudentRecordRevised, UserDetailsRevised, or both. ``digest`` is
     ``bit_xor(hashint8extended(student_id, seed))`` over all, as a decimal number; ``seed`` is 0 for those who were
     enrolled and 1 for those who were revised.
     """

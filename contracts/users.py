@@ -25,7 +25,7 @@ class UserCreated(Event):
 
 
 class UserDetailsRevised(Event):
-    """The details as they are afterwards; ``changed`` names those that differ from before. Students have them, too."""
+    """The details after the change; ``changed`` names the fields that differ. Also for students."""
 
     TYPE = "placewire.user.details-revised.v1"
 
@@ -37,7 +37,7 @@ class UserDetailsRevised(Event):
 
 
 class PasswordChanged(Event):
-    """Tokens issued before this event are no longer accepted. ``first``: the account had no password, so none exist."""
+    """Tokens issued before this event are no longer accepted. ``first``: the account had no password, so no tokens."""
 
     TYPE = "placewire.user.password-changed.v1"
 
@@ -62,7 +62,7 @@ class AccountDeactivated(Event):
 
 
 class AccountReactivated(Event):
-    """The account can sign in again, with the password it had. ``by``: a user's id."""
+    """The account can sign in again, with its previous password. ``by``: a user's id."""
 
     TYPE = "placewire.user.reactivated.v1"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 TIMEOUT_S = 2
-# Never sent: without one the client would ask the server for it when it is made, and leave its socket open on an error.
+# Never sent. Without a version the client would request it when created, and leave its socket open on an error.
 ANY_VERSION = "1.44"
 
 
 def docker_answers() -> bool:
-    """Return whether the server at DOCKER_HOST, or else at the default socket, answers. Any version will do."""
+    """Return whether the server at DOCKER_HOST, or at the default socket, answers. Any version is accepted."""
     host = os.environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}"
     if host.startswith("unix://") and not _accepts(host.removeprefix("unix://")):
         return False
@@ -27,7 +27,7 @@ def docker_answers() -> bool:
 
 
 def _accepts(path: str) -> bool:
-    """Return whether something listens on the Unix socket: the Docker client would leave its own open when not."""
+    """Return whether something listens on the Unix socket. If not, the Docker client would leave its own open."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(TIMEOUT_S)
         try:

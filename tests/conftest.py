@@ -20,6 +20,7 @@ from cli.replay.verification import Watching, verify
 from contracts.users import Role
 from devstack.choice import chosen
 from devstack.kafka import Kafka
+from devstack.postgres import Postgres
 from devstack.stack import Addresses, data_folder
 from migrations import runner
 from services.api.main import create_app
@@ -156,6 +157,20 @@ def own_kafka() -> Iterator[Kafka]:
         kafka.resume()
         kafka.kill()
         shutil.rmtree(kafka.home, ignore_errors=True)
+
+
+@pytest_asyncio.fixture
+async def own_postgres() -> AsyncIterator[Postgres]:
+    """A server of this test's own, with a migrated database; verified and gone afterwards."""
+    server = Postgres(data_folder() / f"test-{os.getpid()}" / f"postgres-{os.urandom(4).hex()}")
+    try:
+        await asyncio.to_thread(server.start)
+        await runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://"))
+        yield server
+        await must_verify(server.dsn)
+    finally:
+        server.kill()
+        shutil.rmtree(server.home, ignore_errors=True)
 
 
 @pytest.fixture

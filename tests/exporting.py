@@ -1,7 +1,6 @@
 """Exports in tests: many registrations at once, the exporter's runner, and what psql says."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +26,8 @@ AT_ONCE = 100_000
 # What registering leaves behind, without deciding each: streams, events and read table.
 REGISTER = """
 WITH student AS MATERIALIZED (
-    SELECT student_id, nextval('registration_id_seq')::integer AS id FROM students ORDER BY student_id LIMIT $2
+    SELECT student_id, nextval('registration_id_seq')::integer AS id FROM students
+     ORDER BY student_id LIMIT $2 OFFSET $3
 ), place AS MATERIALIZED (
     SELECT greatest(pg_current_xact_id(), last_tx) AS tx FROM es.stream WHERE stream_id = 'drive-' || $1::integer
 ), head AS (
@@ -46,8 +46,11 @@ SELECT project('registration', array_agg(e)) FROM written
 """
 
 
-async def register_many(owner: "asyncpg.Connection[asyncpg.Record]", drive_id: int, count: int) -> None:
-    await owner.execute(REGISTER, drive_id, count)
+async def register_many(
+    owner: "asyncpg.Connection[asyncpg.Record]", drive_id: int, count: int, *, skip: int = 0
+) -> None:
+    """Register ``count`` students, the first ones after ``skip``, by their ids."""
+    await owner.execute(REGISTER, drive_id, count, skip)
     await owner.execute("ANALYZE registrations, users, students")
 
 
@@ -91,9 +94,15 @@ async def asked(api: Api, **body: Any) -> dict[str, Any]:
 
 
 def stored(folder: Path) -> list[str]:
-    """Every file below ``temp/``, half-written ones too."""
+    """Every file below ``temp/``, by its path from there, half-written ones too."""
     temp = folder / "uploads" / "temp"
-    return sorted(os.listdir(temp)) if temp.is_dir() else []
+    return sorted(one.relative_to(temp).as_posix() for one in temp.rglob("*") if one.is_file())
+
+
+async def recorded(owner: "asyncpg.Connection[asyncpg.Record]", export_id: str) -> str | None:
+    """The file that the export names, as ``stored`` names it."""
+    path: str | None = await owner.fetchval("SELECT path FROM exports WHERE export_id = $1::uuid", export_id)
+    return path and path.removeprefix("temp/")
 
 
 async def psql_copy(database_url: str, query: str, into: Path) -> float:

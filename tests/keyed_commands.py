@@ -108,6 +108,12 @@ def on(
     SCENARIOS[f"{method} {name}"] = make
 
 
+async def inactive(world: World) -> int:
+    user_id = await user(world)
+    await world.made(f"/api/users/{user_id}/deactivate")
+    return user_id
+
+
 async def domain(world: World) -> int:
     return int((await world.made("/api/job-domains", json={"domain_name": f"D{world.number()}"}))["domain_id"])
 
@@ -133,7 +139,8 @@ async def export(world: World) -> str:
 
 THINGS: dict[Any, str] = {
     World.drive: "drive_id", posted: "drive_id", marked: "drive_id", World.student: "student_id", user: "user_id",
-    domain: "domain_id", export: "job_id", World.dead_job: "job_id", World.kept_record: "record_id",
+    inactive: "user_id", domain: "domain_id", export: "job_id", World.dead_job: "job_id",
+    World.kept_record: "record_id",
 }  # fmt: skip
 
 on("/api/drives/{}", World.drive, "PATCH", json={"job_title": "Another"})
@@ -145,6 +152,8 @@ on("/api/attendance/{}/publish", marked, role="COORDINATOR")
 on("/api/registrations/{}/export", posted)
 on("/api/students/{}", World.student, "PATCH", json={"cgpa": "8.5"})
 on("/api/users/{}", user, "PATCH", json={"role": "COORDINATOR", "password": "another horse"})
+on("/api/users/{}/deactivate", user)
+on("/api/users/{}/reactivate", inactive)
 on("/api/jobs/{}/cancel", export)
 on("/api/dead-letters/{}/redrive", World.dead_job, json={})
 on("/api/dead-letters/{}/discard", World.dead_job, json={"reason": "a test"})
@@ -183,6 +192,18 @@ async def _create_user(world: World) -> Call:
 @scenario("POST /api/students")
 async def _enrol(world: World) -> Call:
     return Call("POST", "/api/students", options={"json": world.new_student()})
+
+
+@scenario("POST /api/auth/password")
+async def _change_password(world: World) -> Call:
+    """The answer has a new token, so it is compared without. The old one, of ``bearer``, ends with the change."""
+    user_id, passwords = await user(world), {"current_password": "correct horse", "new_password": "another horse"}
+    return Call("POST", "/api/auth/password", "STAFF", user_id, options={"json": passwords})
+
+
+@scenario("POST /api/students/invitations")
+async def _invite(world: World) -> Call:
+    return Call("POST", "/api/students/invitations", options={"json": {"student_ids": [await world.student()]}})
 
 
 @scenario("POST /api/students/import")

@@ -17,9 +17,11 @@ import psutil
 import pytest
 import pytest_asyncio
 
-# What was ended a moment ago may still be going.
-GRACE_S = 3.0
+# What was ended a moment ago may still be going: on a busy machine for long.
+GRACE_S = 10.0
 OWN_FILES = Path("/proc/self/fd")
+# The thread that hashes passwords serves the whole process.
+THREADS_OF_THE_PROCESS = ("argon2",)
 T = TypeVar("T")
 
 
@@ -41,7 +43,7 @@ class Running:
 
     @classmethod
     def now(cls) -> "Running":
-        return cls(frozenset(threading.enumerate()), frozenset(_children()), frozenset(_sockets()))
+        return cls(frozenset(_threads()), frozenset(_children()), frozenset(_sockets()))
 
 
 _of_the_session: set[psutil.Process] = set()
@@ -60,7 +62,7 @@ def left_since(before: Running, *, processes: bool) -> list[str]:
 
     ``processes``: look at child processes, too.
     """
-    threads = _those_that_stay(lambda: set(threading.enumerate()) - before.threads)
+    threads = _those_that_stay(lambda: _threads() - before.threads)
     children = _those_that_stay(lambda: set(_children()) - before.children - _of_the_session) if processes else ()
     found = [f"the thread {thread.name}" for thread in threads]
     for child in children:
@@ -78,6 +80,18 @@ def _those_that_stay(look: Callable[[], set[T]]) -> set[T]:
     while (found := look()) and monotonic() < deadline:
         sleep(0.05)
     return found
+
+
+def _threads() -> set[threading.Thread]:
+    """Return the threads that Python started and that must end with a test.
+
+    A thread of a library in another language stays listed once it has called Python.
+    """
+    return {
+        one
+        for one in threading.enumerate()
+        if not isinstance(one, threading._DummyThread) and not one.name.startswith(THREADS_OF_THE_PROCESS)
+    }
 
 
 def _children() -> Iterator[psutil.Process]:

@@ -1,1 +1,1 @@
-"""Files for spreadsheet programs, CSV and XLSX: the database makes the cells, and COPY streams the rows."""
+"""CSV and XLSX files for spreadsheet programs. The database writes the cells, and COPY streams the rows."""

@@ -1,6 +1,6 @@
-"""The SQL that writes each type of cell. No text becomes a formula: the rule is SQL's ``looks_like_formula``.
+"""The SQL that writes each type of cell. No text becomes a formula; the SQL function ``looks_like_formula`` decides.
 
-Formats are fixed, so that two files from one snapshot are the same byte for byte.
+Formats are fixed, so two files from one snapshot are identical byte for byte.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 
 class CellType(Enum):
-    """How a value is written. ``SHORT_DAY``: in XLSX, as the reader's computer writes days."""
+    """How a value is written. ``SHORT_DAY``: in XLSX, in the date format of the reader's computer."""
 
     TEXT = auto()
     WHOLE = auto()
@@ -23,14 +23,14 @@ class CellType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``name``: of the header. ``expression``: the SQL that gives the value."""
+    """A column. ``name``: its header. ``expression``: the SQL of its value."""
 
     name: str
     expression: str
     type: CellType
 
 
-# An apostrophe in front says that the cell is text. Source: OWASP, CSV Injection.
+# A leading apostrophe marks the cell as text. Source: OWASP, CSV Injection.
 _CSV_DAY = "to_char({0}, 'YYYY-MM-DD')"
 AS_CSV: dict[CellType, str] = {
     CellType.TEXT: "CASE WHEN looks_like_formula({0}) THEN '''' || {0} ELSE {0} END",
@@ -42,13 +42,13 @@ AS_CSV: dict[CellType, str] = {
     CellType.INSTANT: """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
 }
 
-# What COPY's text format or XML would write in another way, and what XML cannot hold at all.
+# Characters that COPY's text format or XML escapes, and characters that XML cannot hold.
 _FORBIDDEN = "".join(f"\\x{code:02x}" for code in range(1, 32) if code not in (9, 10, 13)) + r"\ufffe\uffff"
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", r"\\": "&#92;", r"\t": "&#9;", r"\n": "&#10;", r"\r": "&#13;"}
 
 
 def _xml(text: str) -> str:
-    """Return SQL for ``text`` inside an XML element. Most text needs nothing, and pays for one look only."""
+    """Return SQL for ``text`` inside an XML element. Most text needs no escaping and costs one comparison."""
     escaped = f"translate({text}, E'{_FORBIDDEN}', '')"
     # Spreadsheets read _x0041_ as A. Source: ECMA-376 part 1, 22.9.2.19 (ST_Xstring).
     escaped = f"regexp_replace({escaped}, '_(?=x[0-9A-Fa-f]{{4}}_)', '_x005F_', 'g')"
@@ -59,7 +59,7 @@ def _xml(text: str) -> str:
 
 
 def _xlsx_text(text: str) -> str:
-    # The rule passes over what XML leaves out, so that cannot hide a formula behind it.
+    # The rule ignores characters that XML leaves out, so they cannot hide a formula.
     value = f"CASE WHEN looks_like_formula({text}) THEN '''' ELSE '' END || {_xml(text)}"
     return f"coalesce('<c t=\"inlineStr\"><is><t xml:space=\"preserve\">' || {value} || '</t></is></c>', '<c/>')"
 
@@ -81,15 +81,15 @@ AS_XLSX: dict[CellType, str] = {
 
 
 def csv_select(columns: Iterable[Column]) -> str:
-    """Return a SELECT without FROM that gives one text for each column, under its name."""
+    """Return a SELECT without FROM that returns one named text for each column."""
     cells = [f'{AS_CSV[column.type].format(column.expression)} AS "{column.name}"' for column in columns]
     return "SELECT " + ",\n       ".join(cells)
 
 
 def xlsx_select(columns: Iterable[Column], zone: ZoneInfo) -> str:
-    """Return a SELECT without FROM that gives the ``<row>`` of a sheet.
+    """Return a SELECT without FROM that returns the ``<row>`` of a sheet.
 
-    The row is one text without a line end in it, nor anything that COPY would escape. Moments are those of ``zone``.
+    The row is one text without line ends or characters that COPY would escape. Moments are shown in ``zone``.
     """
     cells = [_xlsx_cell(column, zone) for column in columns]
     return "SELECT '<row>' || " + "\n       || ".join(cells) + " || '</row>'"

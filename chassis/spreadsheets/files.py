@@ -1,6 +1,6 @@
 """Write the rows of a statement as CSV or XLSX: one COPY for a whole file, in constant memory.
 
-``source`` is what follows a SELECT's expressions, from FROM on; ``arguments`` are its ``$1`` and so on.
+``source`` is the SQL after the SELECT list, from FROM on; ``arguments`` are its parameters.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Output = Callable[[bytes], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
-    """``byte_order_mark``: so that Excel reads UTF-8. ``quoted``: columns whose text is always in quotes."""
+    """Format of a CSV file. ``byte_order_mark``: makes Excel read UTF-8. ``quoted``: columns always in quotes."""
 
     byte_order_mark: bool = False
     delimiter: str = ","
@@ -52,7 +52,7 @@ async def write_xlsx(
     title: str | None = None,
     widths: Sequence[int] = (),
 ) -> int:
-    """Write an XLSX file to ``output``. Return the number of its rows. Compresses in a thread; the server waits."""
+    """Write an XLSX file to ``output``. Return the number of its rows. Compresses in a thread; COPY waits for it."""
     block = bytearray()
     with closing(Workbook([column.name for column in columns], title=title, widths=widths)) as book:
 
@@ -74,9 +74,9 @@ async def write_xlsx(
 
 
 async def copy(connection: Connection, query: str, output: Output, *arguments: Any, **options: Any) -> int:
-    """Return the number of rows that COPY wrote to ``output``. What that raises ends the connection too.
+    """Return the number of rows that COPY wrote to ``output``. An exception there also ends the connection.
 
-    Otherwise the driver waits for what a server that has sent all has yet to say, for ever (asyncpg 0.32, tried).
+    Otherwise the driver would wait for a server that has already sent everything (seen with asyncpg 0.32).
     """
     refused = False
 
@@ -98,7 +98,7 @@ async def copy(connection: Connection, query: str, output: Output, *arguments: A
 
 
 async def _in_thread(work: Callable[[], bytes]) -> bytes:
-    """Return, or be cancelled, only when the thread is done."""
+    """Run in a thread. Returns, or raises the cancellation, only when the thread is done."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(working)

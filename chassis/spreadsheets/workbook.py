@@ -1,4 +1,4 @@
-"""The package of an XLSX file: COPY makes the rows of the sheets, this puts them into a package as they come.
+"""The package of an XLSX file. COPY writes the rows of the sheets; this module adds them as they arrive.
 
 A library would hold the rows (or a second copy of the file on a local disk) and take a minute of Python for a million;
 here a chunk is compressed, handed on and forgotten. Nothing in the package tells the time, so that the same rows give
@@ -59,7 +59,7 @@ class Workbook:
         rows_a_sheet: int = ROWS_A_SHEET,
         bytes_a_sheet: int = BYTES_A_SHEET,
     ) -> None:
-        """``title``: of the first sheet. ``widths``: of the columns, in characters."""
+        """A workbook. ``title``: name of the first sheet. ``widths``: of the columns, in characters."""
         self._sink = _Sink()
         self._package = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)  # type: ignore[call-overload]
         self._title = title

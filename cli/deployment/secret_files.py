@@ -28,15 +28,15 @@ KEEPS_FILES = ("api", "exporter", "maintenance")
 
 
 def kept_storage(folder: Path) -> str | None:
-    """Return where files are kept by the folders below ``folder``; ``None`` before there are any."""
+    """Return the storage URL kept below ``folder``; ``None`` before there is one."""
     return _read(folder / OPERATOR).get("storage_url")
 
 
 def write(folder: Path, database_url: str, storage_url: str | None, given: Mapping[str, str]) -> list[str]:
     """Make or complete the folders of all processes below ``folder``; the names of the secrets that were made up.
 
-    ``database_url``: the owner's address, without a password. ``storage_url``: without one what is stored stays, at
-    first ``DEFAULT_STORAGE``. ``given``: by name, in small letters; an empty one is not given. Raises ``Failure`` for
+    ``database_url``: the owner's address, without a password. ``storage_url``: empty keeps the stored one, at
+    first ``DEFAULT_STORAGE``. ``given``: secrets by name, in lower case; empty ones are ignored. Raises ``Failure`` for
     one that is too short to be safe.
     """
     storage_url = storage_url or kept_storage(folder) or DEFAULT_STORAGE

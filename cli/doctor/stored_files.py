@@ -1,4 +1,4 @@
-"""Whether the storage has the files that the database names."""
+"""Check that the storage has the files that the database names."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -12,7 +12,7 @@ WHAT = "files"
 
 
 async def look(url: str, environment: Mapping[str, str]) -> AsyncIterator[Finding]:
-    """Compare the newest files that the database names with the storage. Nothing without STORAGE_URL."""
+    """Compare the newest files that the database names with the storage. Yields nothing without STORAGE_URL."""
     if not (storage_url := environment.get("STORAGE_URL")):
         return
     database = Database(url, pool_size=1, application_name="placewire-doctor")
@@ -20,7 +20,7 @@ async def look(url: str, environment: Mapping[str, str]) -> AsyncIterator[Findin
         async with database.connection() as connection:
             found = await recorded_files.look(connection, Storage(storage_url))
     except (StorageUnusable, StorageFailed, Unavailable):
-        return  # found by what looks at the storage, or at the database
+        return  # reported by the checks of the storage and of the database
     finally:
         await database.close()
     if found.is_another_storage:

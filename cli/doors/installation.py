@@ -20,8 +20,8 @@ def secrets(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Where files are kept: file:///folder, s3://bucket, gs://bucket, az://container. Not given: what is"
-            " stored stays, at first file:///var/lib/placewire/uploads."
+            help="Where files are stored: file:///folder, s3://bucket, gs://bucket, az://container. If not given, the"
+            " kept value stays; the first is file:///var/lib/placewire/uploads."
         ),
     ] = None,
 ) -> None:
@@ -36,7 +36,7 @@ def secrets(
     before = secret_files.kept_storage(folder)
     made = secret_files.write(folder, database, storage, given)
     if before is not None and (now := secret_files.kept_storage(folder)) != before:
-        console.print(f"Files were kept at {before}, and are from now on at {now}.", markup=False, soft_wrap=True)
+        console.print(f"Files were stored at {before}, and from now on at {now}.", markup=False, soft_wrap=True)
     console.print(f"Made {', '.join(made)}." if made else "Every secret is there.")
 
 

@@ -21,7 +21,7 @@ MEBIBYTE = 1024 * 1024
 def up() -> None:
     """Start everything on this machine and leave it running: Postgres, Kafka, API, relay, eligibility; seeded.
 
-    Settings from the environment and `.env` are used, but for the addresses of servers and files, which are its own.
+    Uses settings from the environment and `.env`, except addresses of servers and files: those are always its own.
     """
     from cli.local.given import given_settings
     from cli.local.system import all_running
@@ -66,7 +66,7 @@ def _show_given(given: "Given") -> None:
     if given.values:
         console.print(table(("Setting", "Value", "From"), given.lines()))
     if given.unused:
-        console.print(f"Not used from .env, `up` has its own: {', '.join(given.unused)}.")
+        console.print(f"Not used from .env, because `up` sets its own: {', '.join(given.unused)}.")
 
 
 def down() -> None:

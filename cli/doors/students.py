@@ -1,6 +1,7 @@
 """``placewire students``: many at once."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
     from cli.api_client import Api
 
 SHOWN = 50
+
+
+class ImportMode(StrEnum):
+    """What an import does with a student who is on record already."""
+
+    INSERT = "insert"
+    UPSERT = "upsert"
+
 
 app = typer.Typer(help="Students, over HTTP.", no_args_is_help=True)
 
@@ -31,20 +40,23 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong; write nothing.")] = False,
     mapping: Annotated[
         str | None,
-        typer.Option(help='Which column is which, as JSON: \'{"roll_number": "their header", "cgpa": null}\'.'),
+        typer.Option(help='Column → header in the file, as JSON: \'{"roll_number": "USN", "cgpa": null}\'.'),
     ] = None,
-    header_row: Annotated[int | None, typer.Option(min=1, help="The line of the header, if it is not found.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="The sheet to read, if not every visible one.")] = None,
+    header_row: Annotated[int | None, typer.Option(min=1, help="The header's line, if it is not found.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="The sheet to read. Default: every visible sheet.")] = None,
+    mode: Annotated[
+        ImportMode, typer.Option(help="insert: every row is a new student. upsert: known students are updated.")
+    ] = ImportMode.INSERT,
     api: ApiUrl = None,
     token: Token = None,
     email: Email = None,
     password: Password = None,
 ) -> None:
-    """Enrol every student of FILE, or none: first a check of all rows, then, if all are good, the import."""
+    """Import every student of FILE, or none: first a check of all rows, then, if all are good, the import."""
     from cli.doors.caller import signed_in
 
     caller = signed_in(api, token, email, password)
-    options = {"mapping": mapping, "header_row": header_row, "sheet": sheet}
+    options = {"mapping": mapping, "header_row": header_row, "sheet": sheet, "mode": mode}
     fields = {name: str(value) for name, value in options.items() if value is not None}
     checked = upload(caller, file, dry_run=True, fields=fields)
     show_columns(checked)
@@ -52,13 +64,15 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
         show_errors(checked)
         raise Failure(f"{checked['rows'] - checked['valid']:,} of {checked['rows']:,} rows are wrong: nothing was done")
     console.print(f"{checked['rows']:,} rows checked, none is wrong.")
+    show_changes(checked)
     if not dry_run:
         done = upload(caller, file, dry_run=False, fields=fields)
-        console.print(f"{done['imported']:,} students imported (import {done['import_id']}).")
+        updated = f", {done['updated']:,} updated" if mode is ImportMode.UPSERT else ""
+        console.print(f"{done['imported']:,} students imported{updated} (import {done['import_id']}).")
 
 
 def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the API's report. Of a file that cannot be used, print the errors."""
+    """Return the API's report. For a file that cannot be used, print the errors."""
     from cli.api_client import Refusal
 
     what, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
@@ -78,11 +92,25 @@ def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] |
 
 
 def show_columns(report: dict[str, Any]) -> None:
-    """Print what each column of the file is used for, and the warnings."""
+    """Print the use of each column of the file, and the warnings."""
     rows = [(column["header"], column["used_as"] or "-", column["reason"]) for column in report["columns"]]
     console.print(table(("Header", "Used as", "Why"), rows))
     for warning in report["warnings"]:
         console.print(f"Warning: {warning}", markup=False)
+
+
+def show_changes(report: dict[str, Any]) -> None:
+    """Print what an import with ``mode=upsert`` changes: the first values, and how many students."""
+    if report["mode"] != ImportMode.UPSERT:
+        return
+    console.print(f"{report['new']:,} new, {report['changed']:,} changed, {report['unchanged']:,} unchanged students.")
+    rows = [
+        (change["line"], change["student_id"], field, values["from"], values["to"])
+        for change in report["changes"][:SHOWN]
+        for field, values in change["changes"].items()
+    ]
+    if rows:
+        console.print(table(("Line", "Student", "Field", "From", "To"), rows))
 
 
 def show_errors(report: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ def users() -> None:
 @app.command("create-head")
 def create_head(
     email: Annotated[str, typer.Argument(help="The e-mail address to sign in with.")],
-    # No default: the prompt would offer it in brackets, and take it for an answer.
+    # No default: the prompt would show it in brackets and accept it as the answer.
     password: Annotated[
         str,
         typer.Option(

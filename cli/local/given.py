@@ -1,4 +1,4 @@
-"""Settings that a developer gives to ``placewire up``: from the environment, else from ``.env`` of the checkout."""
+"""Settings that a developer gives to ``placewire up``: from the environment, else from the checkout's ``.env``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from dotenv import dotenv_values
 
 from cli.environment import CHECKOUT
 
-# The servers, ports, addresses and files of `up` are its own: it must never touch those of another system.
+# `up` always sets its own servers, ports, addresses and files. It must never touch those of another system.
 OWN = frozenset(
     {"DATABASE_URL", "MIGRATION_DATABASE_URL", "HOST", "PORT", "STORAGE_URL", "ENVIRONMENT", "SECRETS_DIR",
      "ELIGIBILITY_URL", "EXPORTER_URL", "MAINTENANCE_URL", "FAILPOINT"}
@@ -19,21 +19,21 @@ SECRET_SIGNS = ("SECRET", "PASSWORD", "TOKEN")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """``values``: the settings in use. ``sources``: where each is from. ``unused``: names that ``up`` decides."""
+    """``values``: settings in use. ``sources``: where each comes from. ``unused``: names that ``up`` sets itself."""
 
     values: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
 
     def lines(self) -> list[tuple[str, str, str]]:
-        """Return name, value and source of each setting in use; of a secret only that it is set."""
+        """Return name, value and source of each setting in use. The value of a secret is hidden."""
         return [(name, _shown(name, value), self.sources[name]) for name, value in sorted(self.values.items())]
 
 
 def given_settings(environment: Mapping[str, str], folder: Path = CHECKOUT) -> Given:
-    """Return the settings of our processes that ``environment`` or ``.env`` in ``folder`` gives. Empty ones are unset.
+    """Return the settings that ``environment`` or ``.env`` in ``folder`` gives. Empty ones count as unset.
 
-    The environment goes before the file. What ``up`` decides itself is listed as unused, if the file has it.
+    The environment takes precedence over the file. Settings in the file that ``up`` sets itself are listed as unused.
     """
     path = folder / ".env"
     in_file = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
@@ -47,7 +47,7 @@ def given_settings(environment: Mapping[str, str], folder: Path = CHECKOUT) -> G
 
 
 def known_names() -> set[str]:
-    """Return the names of all settings of our processes that can be given."""
+    """Return the names of all settings that can be given."""
     from chassis.relay_process import RelaySettings
     from services.api.settings import ApiSettings
     from services.eligibility.settings import EligibilitySettings

@@ -22,7 +22,7 @@ PRIVATE = 0o600
 class Place:
     """Where a system runs. ``database_url`` is the owner's; ``ports`` has every process's.
 
-    ``given``: settings that go before those made here.
+    ``given``: settings that take precedence over those made here.
     """
 
     database_url: str

@@ -81,8 +81,9 @@ SELECT s.student_id
            diploma_percent numeric, cgpa numeric, active_backlogs integer),
        jsonb_to_record($3::jsonb) AS c(min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer,
            branches text[], batch_years integer[])
- WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs, r.branch,
-           r.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs, c.branches, c.batch_years)
+ WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
+           branch_key(r.branch), r.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs,
+           branch_keys(c.branches), c.batch_years)
    AND s.student_id NOT IN (
        SELECT user_id
          FROM (SELECT DISTINCT ON (e.stream_id) (e.data ->> 'user_id')::integer AS user_id, e.type FROM es.event e

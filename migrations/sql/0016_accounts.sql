@@ -1,12 +1,12 @@
--- Accounts: addresses that sign in whatever their case, corrected details, deactivation, and links that set a password.
+-- Accounts: case-insensitive sign-in, corrected details, deactivation, and links that set a password.
 
--- Two addresses with one key are one address. The collation is Postgres's own, so that the index does not depend on the
+-- Two addresses with one key are the same address. The collation is built into Postgres, so the index does not depend on the
 -- operating system's.
 CREATE FUNCTION identity_key(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN lower(normalize(btrim($1), NFC) COLLATE pg_c_utf8);
 GRANT EXECUTE ON FUNCTION identity_key(text) TO PUBLIC;
 
--- Each of these is an account of a person: which one stays must be decided by people.
+-- Each of these is a person's account, so people must decide which one stays.
 DO $$
 DECLARE
     twice text;
@@ -22,17 +22,17 @@ END $$;
 ALTER TABLE users DROP CONSTRAINT users_email_unique;
 CREATE UNIQUE INDEX users_identity_unique ON users (identity_key(email));
 
--- access_version counts what changed the access of an account: zero means that no token can be out of date.
+-- access_version counts changes of an account's access. Zero: no token can be out of date.
 ALTER TABLE users ADD active boolean NOT NULL DEFAULT true, ADD access_version integer NOT NULL DEFAULT 0;
 CREATE INDEX users_inactive ON users (user_id) WHERE NOT active;
--- A copy of users.active: an evaluation reads one table.
+-- A copy of users.active, so that an evaluation reads one table.
 ALTER TABLE students ADD active boolean NOT NULL DEFAULT true;
 UPDATE users u SET access_version = c.changes
   FROM (SELECT (data ->> 'user_id')::integer AS user_id, count(*) AS changes FROM es.event
          WHERE type IN ('placewire.user.password-changed.v1', 'placewire.user.role-changed.v1') GROUP BY 1) c
  WHERE u.user_id = c.user_id;
 
--- A password that is an account's first ends no token: there is none.
+-- An account's first password ends no tokens, because none exist.
 CREATE OR REPLACE FUNCTION project_user(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO users (user_id, name, email, role, department, access_changed_at, created_at)
@@ -73,7 +73,7 @@ BEGIN
                           WHERE type IN ('placewire.user.deactivated.v1', 'placewire.user.reactivated.v1'));
 END $$;
 
--- One link at most for each account: a new one replaces the one before. The token itself is kept nowhere.
+-- At most one link for each account; a new one replaces the previous one. The token itself is not stored.
 CREATE TABLE password_links (
     user_id integer PRIMARY KEY,
     token_sha256 bytea NOT NULL,
@@ -84,7 +84,7 @@ CREATE TABLE password_links (
 );
 CREATE INDEX password_links_expiring ON password_links (expires_at);
 
--- As before, and exports of links.
+-- As before, with exports of links.
 CREATE OR REPLACE FUNCTION project_export_event(e es.event) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     id CONSTANT uuid := (e.data ->> 'export_id')::uuid;

@@ -1,20 +1,38 @@
 -- A student's diploma mark, one identity for each roll number, and imports that update known students.
 
--- A process that reads students for long must not make everybody wait: the migration fails and is tried again (0014).
+-- A long query on students must not make all other processes wait: the migration fails and is repeated (0014).
 SET LOCAL lock_timeout = '3s';
 LOCK TABLE students IN ACCESS EXCLUSIVE MODE;
 SET LOCAL lock_timeout = DEFAULT;
 
-ALTER TABLE students ADD COLUMN diploma_percent numeric(5, 2);
+-- A drive's branches and a student's are written by different people: "CSE" and " cse " are one branch. They are compared by
+-- this key: lower case (one Greek sigma), NFC, trimmed, with single spaces inside. The Python twin is contracts/branches.py; a
+-- property test holds them together. Nearly every branch is ASCII without spaces to remove, which costs a fifth of the others.
+-- RETURN, not a text: a refresh of a view that calls them has a search path without public.
+CREATE FUNCTION branch_key(branch text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN branch ~ '^[!-~]+( [!-~]+)*$' COLLATE "C" THEN lower(branch COLLATE "C") ELSE
+           replace(lower(normalize(btrim(regexp_replace(translate(
+               branch,
+               E'\x09\x0a\x0b\x0c\x0d\x1c\x1d\x1e\x1f\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006'
+               '\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000',
+               repeat(' ', 28)), ' +', ' ', 'g')), NFC)), 'ς', 'σ') END;
 
--- As in 0016, and a tenth of its time for text without other letters than ASCII's, which has one Unicode form only. Not
+CREATE FUNCTION branch_keys(branches text[]) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN branches IS NOT NULL THEN array(SELECT branch_key(one) FROM unnest(branches) AS one) END;
+
+-- Stored, so that comparing branches costs no more than comparing two texts: a drive is compared with all students.
+ALTER TABLE students ADD COLUMN diploma_percent numeric(5, 2),
+                     ADD COLUMN branch_key text GENERATED ALWAYS AS (branch_key(branch)) STORED;
+ALTER TABLE drives ADD COLUMN branch_keys text[] GENERATED ALWAYS AS (branch_keys(branches)) STORED;
+
+-- As in 0016, and ten times as fast for ASCII text, which has only one Unicode form. Not
 -- STRICT, which would keep the planner from inlining it.
 CREATE OR REPLACE FUNCTION identity_key(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN octet_length($1) = length($1) THEN lower(btrim($1) COLLATE pg_c_utf8)
                 ELSE lower(normalize(btrim($1), NFC) COLLATE pg_c_utf8) END;
 
 -- Two roll numbers that differ only in case, outer spaces or Unicode form are the same (identity_key: 0016).
--- Before this release they could be two students: those must be corrected by hand first, so the migration names them.
+-- Before this release they could belong to two students. Those must be corrected first, so the migration names them.
 DO $$
 DECLARE
     twins text;
@@ -30,17 +48,17 @@ END $$;
 CREATE UNIQUE INDEX students_roll_number_identity ON students (identity_key(roll_number));
 ALTER TABLE students DROP CONSTRAINT students_roll_number_unique;
 
--- The rule that a diploma counts as the 12th mark of a student who has no 12th mark stands here alone. Inlined, as the
--- function that it calls. The Python twin is services/api/eligibility/rules.py.
+-- The rule that a diploma counts as the 12th mark of a student who has no 12th mark stands here alone. Branches are given by
+-- their keys. Inlined. The Python twin is services/api/eligibility/rules.py.
 -- RETURN, not a text: a refresh of a view that calls it has a search path without public.
 CREATE FUNCTION meets_criteria(
-    cgpa numeric, tenth numeric, twelfth numeric, diploma numeric, backlogs integer, branch text, batch_year integer,
-    min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer, branches text[], batch_years integer[]
+    cgpa numeric, tenth numeric, twelfth numeric, diploma numeric, backlogs integer, branch_key text, batch_year integer,
+    min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer, branch_keys text[], batch_years integer[]
 ) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN meets_criteria(cgpa, tenth, coalesce(twelfth, diploma), backlogs, branch, batch_year,
-                          min_cgpa, min_10th, min_12th, max_backlogs, branches, batch_years);
+    RETURN meets_criteria(cgpa, tenth, coalesce(twelfth, diploma), backlogs, branch_key, batch_year,
+                          min_cgpa, min_10th, min_12th, max_backlogs, branch_keys, batch_years);
 
--- Events of one chunk may hold several revisions of a student: the last one stands.
+-- One chunk of events may have several revisions of a student: the last one counts.
 CREATE OR REPLACE FUNCTION project_student(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO users (user_id, name, email, role, department, access_changed_at, created_at)
@@ -81,8 +99,8 @@ BEGIN
     SELECT CASE
                WHEN d.status <> 'posted' THEN 'not posted'
                WHEN s.student_id IS NULL OR NOT meets_criteria(
-                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch, s.batch_year,
-                    d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years) THEN 'not eligible'
+                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
+                    s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys, d.batch_years) THEN 'not eligible'
                WHEN NOT d.auto_published AND NOT EXISTS (
                     SELECT FROM selections c
                      WHERE c.drive_id = p_drive AND c.student_id = p_student AND c.revoked_version IS NULL)
@@ -132,8 +150,8 @@ BEGIN
     RETURN (
         SELECT count(*) FROM registrations r JOIN students s USING (student_id)
          WHERE r.drive_id = p_drive AND r.student_id BETWEEN p_first AND p_last
-           AND NOT meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
-                                  s.batch_year, p_cgpa, p_tenth, p_twelfth, p_backlogs, p_branches, p_batch_years)
+           AND NOT meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                                  s.branch_key, s.batch_year, p_cgpa, p_tenth, p_twelfth, p_backlogs, p_branches, p_batch_years)
            AND (p_anyone OR EXISTS (
                 SELECT FROM selections c
                  WHERE c.drive_id = p_drive AND c.student_id = r.student_id AND c.revoked_version = p_version)));
@@ -144,7 +162,7 @@ DROP MATERIALIZED VIEW branch_counts;
 CREATE MATERIALIZED VIEW branch_counts AS
 WITH asked AS MATERIALIZED (
     SELECT row_number() OVER () AS number, *
-      FROM (SELECT DISTINCT min_cgpa, min_10th, min_12th, max_backlogs, branches, batch_years
+      FROM (SELECT DISTINCT min_cgpa, min_10th, min_12th, max_backlogs, branch_keys, batch_years
               FROM drives WHERE status <> 'pending') d
 ), looser AS MATERIALIZED (
     SELECT l.number, s.number AS than
@@ -153,10 +171,10 @@ WITH asked AS MATERIALIZED (
        AND (l.min_cgpa IS NULL OR s.min_cgpa >= l.min_cgpa) AND (l.min_10th IS NULL OR s.min_10th >= l.min_10th)
        AND (l.min_12th IS NULL OR s.min_12th >= l.min_12th)
        AND (l.max_backlogs IS NULL OR s.max_backlogs <= l.max_backlogs)
-       AND (l.branches IS NULL OR s.branches <@ l.branches)
+       AND (l.branch_keys IS NULL OR s.branch_keys <@ l.branch_keys)
        AND (l.batch_years IS NULL OR s.batch_years <@ l.batch_years)
 ), criteria AS MATERIALIZED (
-    -- Two that are looser than each other are the same set, written differently: the first stays.
+    -- Two sets that are looser than each other are equal: the first is kept.
     SELECT * FROM asked a
      WHERE NOT EXISTS (
          SELECT FROM looser l
@@ -166,8 +184,9 @@ WITH asked AS MATERIALIZED (
 SELECT coalesce(s.branch, '') AS branch, count(*)::integer AS students,
        count(*) FILTER (WHERE s.active AND EXISTS (
            SELECT FROM criteria c
-            WHERE meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
-                                 s.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs, c.branches, c.batch_years)
+            WHERE meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                                 s.branch_key, s.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs,
+                                 c.branch_keys, c.batch_years)
        ))::integer AS eligible,
        count(r.student_id)::integer AS registered, count(p.student_id)::integer AS present
   FROM students s

@@ -1,14 +1,14 @@
--- When the database's clock was ahead for a moment, timestamps written then lie in the future once it is set right. No
--- comparison with the clock may wait until real time has caught up with them: what no correct clock can have written
--- counts as expired. 5 s of slack allow for a clock that is only being slewed.
+-- Timestamps written while the database's clock was ahead lie in the future once the clock is corrected. Nothing may wait
+-- until real time reaches them: a timestamp that no correct clock can have written counts as expired. The slack of 5 s
+-- allows for a clock that is being slewed.
 
--- Seconds since p_at. Infinity when p_at lies in the future: it is not known how old it is, and nothing may wait for it.
+-- Seconds since p_at. Infinity when p_at lies in the future: its age is unknown, and nothing may wait for it.
 CREATE FUNCTION es.age_s(p_at timestamptz) RETURNS double precision LANGUAGE sql AS $$
     SELECT CASE WHEN p_at > clock_timestamp() + interval '5 s' THEN 'infinity'::double precision
                 ELSE extract(epoch FROM clock_timestamp() - p_at)::double precision END
 $$;
 
--- As before (0001), but a lease that ends later than one begun now, with the slack, has expired.
+-- As before (0001), but a lease that ends later than one begun now (with the slack) counts as expired.
 CREATE OR REPLACE FUNCTION es.claim(p_service text, p_limit integer, p_owner text, p_lease interval)
 RETURNS TABLE (id uuid, fence bigint, attempts integer, kind text, subject text, asked_by integer, via text,
                queued_at timestamptz, stream_version bigint, type text, data jsonb, metadata jsonb)

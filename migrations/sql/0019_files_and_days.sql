@@ -1,8 +1,8 @@
--- Whether a spreadsheet program could take the text of a cell for a formula: it begins with = + - @ or one of their
--- wide, small or typographic forms, after any number of spaces, quotes, control characters and characters that print
--- nothing; or with a tab or line end. Every file of people prefixes such text with an apostrophe. This is the only rule:
--- CSV and XLSX, whichever service writes them. Source: OWASP, CSV Injection.
--- Inlined by the planner. Most text begins with an ASCII letter or digit and is decided by one look into a hashed list.
+-- Whether a spreadsheet program could read the text of a cell as a formula. It starts with = + - @ or one of their
+-- wide, small or typographic forms, after any number of spaces, quotes, control characters and invisible
+-- characters; or with a tab or line end. Every CSV and XLSX file prefixes such text with an apostrophe. All services
+-- use this one rule. Source: OWASP, CSV Injection.
+-- Inlined by the planner. Most text starts with an ASCII letter or digit, which one lookup in a hashed list decides.
 CREATE FUNCTION looks_like_formula(cell text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN ascii(cell) IN (
                     48,49,50,51,52,53,54,55,56,57,65,66,67,68,69,70,71,72,73,74,75,76,77,78,79,80,81,82,83,84,85,86,87,88,89,90,
@@ -13,11 +13,11 @@ CREATE FUNCTION looks_like_formula(cell text) RETURNS boolean LANGUAGE sql IMMUT
                           || '[=+@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212-])') END
 $$;
 
--- Drives that were deleted are few; each registration for one is found by its stream (GET /api/registrations/mine).
--- Of every other event only the type is looked at.
+-- Deleted drives are few. Each registration for one is found by its stream (GET /api/registrations/mine).
+-- For all other events the index checks only the type.
 CREATE INDEX event_drive_deleted ON es.event (stream_id) WHERE type = 'placewire.drive.deleted.v1';
 
--- As before, and says of a drive whose registrations were stopped that they are closed.
+-- As before, with the outcome that registration for the drive is closed.
 CREATE OR REPLACE FUNCTION register(
     p_drive integer, p_student integer, p_event_id uuid, p_metadata jsonb,
     OUT outcome text, OUT registration_id integer, OUT registered_at timestamptz
@@ -32,8 +32,8 @@ BEGIN
                WHEN d.status IN ('attending', 'finished') THEN 'closed'
                WHEN d.status <> 'posted' THEN 'not posted'
                WHEN s.student_id IS NULL OR NOT s.active OR NOT meets_criteria(
-                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch, s.batch_year,
-                    d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years) THEN 'not eligible'
+                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
+                    s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys, d.batch_years) THEN 'not eligible'
                WHEN NOT d.auto_published AND NOT EXISTS (
                     SELECT FROM selections c
                      WHERE c.drive_id = p_drive AND c.student_id = p_student AND c.revoked_version IS NULL)
@@ -68,7 +68,7 @@ BEGIN
     INSERT INTO es.outbox (lane, topic, key, event_id) VALUES (1, 'placewire.registration', me, p_event_id);
 END $$;
 
--- Days are the campus's (setting TZ), so a view holds moments, and the API works out their days.
+-- Days depend on the campus's time zone (setting TZ), so views hold timestamps, and the API computes the days.
 DROP MATERIALIZED VIEW drives_over_time, attendance_trend;
 CREATE MATERIALIZED VIEW drives_over_time AS
 SELECT drive_id, created_at, status FROM drives;

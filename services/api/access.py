@@ -1,4 +1,4 @@
-"""Who may call what. Every route declares its roles; a route that does not, does not start."""
+"""Who may call what. Every route declares its roles; the API does not start with one that does not."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,14 +19,14 @@ from chassis.identity import USER_TOKEN_S, Principal
 from contracts.users import Role
 from services.api import strict_input
 from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
-from services.api.limits import UserLimits
+from services.api.limits import RateLimits
 from services.api.tokens import Tokens
 
 # NOTIFY inside the changing transaction: roles and passwords change rarely.
 CHANNEL = "placewire_access"
 RELOAD_S = 5.0
 
-# Added to the life of a token: a change commits after the moment that it is recorded with, and clocks are set back.
+# Added to the life of a token: a change commits later than its recorded time, and clocks may be set back.
 SLACK_S = 86_400
 
 # Index scans on users_access_changed and users_inactive. Tokens issued before this window have expired. Whether access
@@ -35,26 +35,26 @@ CHANGED = """
 SELECT user_id, role, password_version, active FROM users
  WHERE access_changed_at > clock_timestamp() - make_interval(secs => $1) AND access_version > 0
 """
-# Another issuer goes on issuing tokens for an account that is deactivated here.
+# Another issuer may continue to issue tokens for an account that is deactivated here.
 CHANGED_OR_INACTIVE = f"{CHANGED} UNION SELECT user_id, role, password_version, active FROM users WHERE NOT active"  # noqa: S608
 NOW = "SELECT role, password_version, active FROM users WHERE user_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
 class AccessState:
-    """What an account may do now, whatever its tokens say."""
+    """Role, password version and activity of an account at this moment."""
 
     role: Role
     password_version: int
     active: bool
 
     def permits(self, principal: Principal) -> bool:
-        """Return whether a token of ``principal`` is still valid. Another issuer's do not end with a password."""
+        """Return whether a token of ``principal`` is still valid. Another issuer's tokens survive a password change."""
         return self.active and principal.password_version in (None, self.password_version)
 
 
 class AccessChanges:
-    """Accounts whose role, password or activity changed while tokens from before are still valid. Few on most days.
+    """Accounts whose role, password or activity changed within the life of a token. Usually few.
 
     ``listening`` false: a change may have been missed, so the database is asked for every request.
     """
@@ -86,7 +86,7 @@ class AccessChanges:
         self._changed = {row["user_id"]: _state(row) for row in rows}
 
     async def run(self) -> None:
-        """Read again when told of a change, and every ``RELOAD_S`` in any case, until cancelled."""
+        """Read again after each notice of a change, and every ``RELOAD_S`` in any case, until cancelled."""
         while True:
             self._reload.clear()
             try:
@@ -100,7 +100,7 @@ class AccessChanges:
                     await self._reload.wait()
 
     async def confirm(self, principal: Principal) -> Principal:
-        """Return ``principal`` with the role of this moment.
+        """Return ``principal`` with the current role.
 
         Raises ``Unauthenticated`` when the password changed since, or the account is deactivated.
         """
@@ -128,10 +128,10 @@ def _state(row: asyncpg.Record) -> AccessState:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Who calls, how often, and whether what his token says still holds: one look-up in each request."""
+    """Find out who calls, how often, and whether their token is still valid: one look-up in each request."""
 
     tokens: Tokens
-    limits: UserLimits
+    limits: RateLimits[int]
     changes: AccessChanges
 
     async def admitted(self, authorization: str | None) -> Principal:
@@ -139,7 +139,7 @@ class Guard:
         return await self.changes.confirm(await self.signed(authorization))
 
     async def signed(self, authorization: str | None) -> Principal:
-        """Return whom a token was issued to; it may have ended since. Raises ``Unauthenticated`` or ``Throttled``."""
+        """Return the user of a token, which may have ended since. Raises ``Unauthenticated`` or ``Throttled``."""
         principal = await self.tokens.read(authorization)
         self.limits.take(principal.user_id)
         return principal
@@ -173,9 +173,9 @@ class SignedIn(Access, HTTPBearer):
 
 
 class SignedInBefore(SignedIn):
-    """As ``SignedIn`` for every role; a repeated request may carry a token that its first time has ended.
+    """Like ``SignedIn`` for every role, but a repeated request may carry the token that its first execution ended.
 
-    Only for a route that gives such a caller nothing but the answer kept under its Idempotency-Key.
+    Only for a route that returns to such a caller nothing but the response stored under its Idempotency-Key.
     """
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
@@ -198,13 +198,13 @@ class Public(Access):
 
 
 class AccessFirstRoute(APIRoute):
-    """Check the caller before the body is read. FastAPI reads the body before it resolves dependencies."""
+    """Checks the caller before the body is read. FastAPI would read the body before it resolves dependencies."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         access = declared_access(self)
         if self.body_field is None or not isinstance(access, SignedIn):
-            return handler  # the route reads no body, or reads it by hand after its dependencies
+            return handler  # the route reads no body, or reads it itself after its dependencies
 
         async def checked(request: Request) -> Response:
             request.scope["state"]["principal"] = await access(request)
@@ -214,12 +214,12 @@ class AccessFirstRoute(APIRoute):
 
 
 def allow(*roles: Role) -> Any:
-    """The signed-in caller, if he has one of ``roles``: 401 without a valid token, 403 with another role."""
+    """Return the dependency on a signed-in caller with one of ``roles``: 401 without a valid token, 403 otherwise."""
     return Depends(SignedIn(*roles))
 
 
 ANYONE = tuple(Role)
-# The password version of a caller whose token has ended.
+# Password version for a caller whose token has ended.
 ENDED = -1
 SIGNED_IN_BEFORE = Depends(SignedInBefore(*ANYONE))
 PUBLIC = Depends(Public())
@@ -231,19 +231,19 @@ def declared_access(route: APIRoute) -> Access | None:
 
 
 def require_declared_access(app: FastAPI) -> None:
-    """Make every published route of ``app`` check first who is calling.
+    """Make every published route of ``app`` check the caller first.
 
-    Raises ``RuntimeError`` naming each route that does not say who may call it, or that reads more than
-    ``MAX_UNAUTHENTICATED_BODY`` before it knows who calls.
+    Raises ``RuntimeError`` naming each route that does not declare its roles, or that reads more than
+    ``MAX_UNAUTHENTICATED_BODY`` before it checks the caller.
     """
     routes = [(f"{sorted(route.methods or ())} {path}", route) for path, route in published_routes(app)]
     for _, route in routes:
-        # FastAPI solves a route's dependencies in their order, and some of them refuse what the caller sent.
+        # FastAPI resolves dependencies in order, and some of them refuse what the caller sent.
         route.dependant.dependencies.sort(key=lambda one: not isinstance(one.call, Access))
     if undeclared := [name for name, route in routes if declared_access(route) is None]:
         raise RuntimeError(f"routes without declared roles: {', '.join(undeclared)}")
     if unchecked := [name for name, route in routes if not _is_checked_before_its_body(route)]:
-        raise RuntimeError(f"routes that read a body before they know the caller: {', '.join(unchecked)}")
+        raise RuntimeError(f"routes that read a body before they check the caller: {', '.join(unchecked)}")
 
 
 def _is_checked_before_its_body(route: APIRoute) -> bool:

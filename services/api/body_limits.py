@@ -1,4 +1,4 @@
-"""Limits on the size of request bodies, declared with FastAPI's ``max_body_size``, and their answer as a problem."""
+"""Limits on the size of request bodies, declared with FastAPI's ``max_body_size``. A refusal is a problem document."""
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -9,20 +9,20 @@ from chassis.problems import problem
 
 KIB = 1024
 MIB = 1024 * KIB
-# For routes that declare nothing else.
+# The default for routes that declare no limit.
 MAX_BODY = MIB
-# A public route reads its body before anyone has signed in, so it must not fill the memory.
+# Public routes read bodies of unauthenticated callers, so these must be small.
 MAX_UNAUTHENTICATED_BODY = 64 * KIB
-# A PDF of 25 MiB in its form.
+# A PDF of 25 MiB, and the form around it.
 MAX_DRIVE_FORM = 27 * MIB
 # The ids of a million students.
 MAX_PUBLICATION = 16 * MIB
 
 
 class BodyLimits:
-    """Apply ``MAX_BODY`` to ``app``, or the ``max_body_size`` of the route that takes the request.
+    """Applies ``MAX_BODY`` to ``app``, or the ``max_body_size`` of the matching route.
 
-    Starlette refuses in plain text; this answers with a problem instead.
+    Starlette responds in plain text; this class sends a problem document instead.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -43,7 +43,7 @@ class BodyLimits:
 
 
 def too_large(request: Request, _error: Exception) -> Response:
-    """Handle the 413 that is raised while a route reads its body."""
+    """Handle a 413 raised while a route reads its body."""
     return _too_large(request.scope)
 
 

@@ -1,4 +1,4 @@
-"""Where a request comes from: the address that limits before sign-in are kept by."""
+"""The client's address: the key of limits on requests before sign-in."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,7 +9,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 UNKNOWN = "unknown"
-# One customer of an internet provider has at least a /64 and can use every address in it.
+# A customer of an internet provider has at least a /64 and can use every address in it.
 IPV6_GROUP = 64
 
 
@@ -19,17 +19,17 @@ def networks(text: str) -> list[Network]:
 
 
 def source_of(request: Request) -> str:
-    """Return the client's address as a key for limits; IPv6 addresses are grouped by their /64."""
+    """Return the client's address as a key for limits. IPv6 addresses are grouped by /64."""
     peer = request.client.host if request.client else None
     forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
     return source(peer, forwarded, request.app.state.trusted_proxies)
 
 
 def source(peer: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """Return the key of the nearest address that is not a trusted proxy's.
+    """Return the key of the nearest address that is not a trusted proxy.
 
-    ``forwarded_for`` is read from its end, and only as long as the proxy that wrote the entry is trusted: whatever
-    stands before that was written by the client.
+    ``forwarded_for`` is read from its end, only while the proxy that wrote the entry is trusted. Earlier entries may
+    have been written by the client.
     """
     address = _parsed(peer or "")
     hops = [hop for hop in forwarded_for.split(",") if hop.strip()]

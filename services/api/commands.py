@@ -110,7 +110,7 @@ class Committed:
 Work = Callable[[Connection, NewId], Awaitable[Committed]]
 # The body to answer with once the job has ended: what it made is not there yet when the command commits.
 Ended = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
-# The body to send for the body that is kept: a token is added each time.
+# Builds the body to send from the stored body; adds a token, for example.
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -129,7 +129,7 @@ async def perform(
 
     ``asked`` is everything the caller asked for (JSON, bytes as digests): the same key with something else is 422.
     With a job the answer is 200 with its result when it has ended, and the body that ``ended`` gives for its id if that
-    is given; else 202. ``Location`` names it. ``complete`` adds to the body what is not kept under the key.
+    is given; else 202. ``Location`` names it. ``complete`` adds to the body what is not stored under the key.
     Raises what ``work`` raises; nothing is then written, and the key is free again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
@@ -152,12 +152,17 @@ async def perform(
     return _response(first or answer, complete)
 
 
+def ids_under(name: KeyName) -> NewId:
+    """Return the ids of the events that are recorded under an Idempotency-Key."""
+    return keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
+
+
 async def _once(
     transaction: Connection, name: KeyName, asked: Any, work: Work
 ) -> tuple[Committed, dict[str, Any] | None]:
     """What ``work`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
     fingerprint = idempotency_keys.fingerprint_of(asked)
-    new_id = keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
+    new_id = ids_under(name)
     kept = await idempotency_keys.claim(transaction, name, fingerprint, new_id(0))
     if kept is not None:
         return _committed_from(kept.committed), kept.answer

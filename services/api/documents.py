@@ -131,7 +131,7 @@ ASKED: dict[str, Any] = {
         ]
     }
 }
-PAGE_GONE = {410: "The entry that this page begins after has been deleted. Start again from the first page."}
-NO_ROOM = {507: "The server has no room left for this file. Nothing was saved; please inform your administrator."}
+PAGE_GONE = {410: "The entry that this page starts after has been deleted. Start again from the first page."}
+NO_SPACE = {507: "The server has no space left for this file. Nothing was saved; please inform your administrator."}
 LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
 ETAG = {"ETag": {"description": "Stands for exactly these bytes.", "schema": {"type": "string"}}}

@@ -1,4 +1,4 @@
-"""Bodies and numbers as they come in with JSON, and what the OpenAPI document says about them."""
+"""Types of JSON bodies and numbers in requests, with their OpenAPI schema."""
 
 from typing import Annotated, Any
 
@@ -13,12 +13,12 @@ MAX_INTEGER = 2**31 - 1
 NO_NUL = described(r"^[^\x00]*$", "must not contain NUL characters")
 # What Unicode takes for space, written out: regular expressions do not agree on it. And what prints nothing.
 SPACE = r"\x00-\x20\x7f-\xa0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff"
-NOT_BLANK = described(rf"^[^\x00]*[^{SPACE}][^\x00]*$", "needs something to read in it, and no NUL characters")
+NOT_BLANK = described(rf"^[^\x00]*[^{SPACE}][^\x00]*$", "must not be blank, and must not contain NUL characters")
 EMAIL = described(rf"^[^@{SPACE}]+@[^@{SPACE}]+$", "must be an e-mail address, like asha@college.edu")
 
 
 class RequestBody(BaseModel):
-    """The body of a request: a field that it does not declare is refused."""
+    """The body of a request. Undeclared fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 

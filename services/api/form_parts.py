@@ -1,4 +1,4 @@
-"""Reads forms (multipart/form-data, or application/x-www-form-urlencoded), and refuses parts that are not declared."""
+"""Read forms (multipart/form-data or application/x-www-form-urlencoded), and refuse undeclared parts."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -12,14 +12,14 @@ from chassis.validation_messages import repeated_names, unknown_names
 from services.api.strict_input import media_type
 
 MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencoded"
-# More than a list of branches has.
+# More than the longest list of branches.
 MAX_PARTS = 1_000
 IN_MEMORY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The names of a form's parts: ``texts`` once each, ``lists`` as often as they have values, ``files`` once each."""
+    """The names of a form's parts: ``texts`` and ``files`` at most once each, ``lists`` once for each value."""
 
     texts: Collection[str]
     lists: Collection[str] = ()
@@ -32,23 +32,23 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """``texts``: every value of each text part, in order; never an empty list."""
+    """The parts of a form. ``texts``: every value of each text part, in order; never an empty list."""
 
     texts: dict[str, list[str]]
     files: dict[str, UploadFile]
 
 
 def is_form(request: Request) -> bool:
-    """Return whether the body says that it is a form."""
+    """Return whether the Content-Type is a form."""
     return media_type(request) in (MULTIPART, URLENCODED)
 
 
 @asynccontextmanager
 async def form_parts(request: Request, expected: Expected, *, status: int = 422) -> AsyncIterator[Parts]:
-    """Yield the parts of the request's form; its files are open while the block lasts.
+    """Yield the parts of the request's form. Its files are open until the block ends.
 
-    Raises ``Invalid`` (``status``) for a part that is not ``expected``, for a second value of one that takes one, and
-    for text where a file belongs or the other way round. An empty text in a file's place is no file.
+    Raises ``Invalid`` (``status``) for a part that is not ``expected``, a second value where one is accepted, and
+    text instead of a file or a file instead of text. Empty text instead of a file means no file.
     """
     limits = {"max_files": len(expected.files) + 1, "max_fields": MAX_PARTS, "max_part_size": IN_MEMORY_BYTES}
     async with request.form(**limits) as form:

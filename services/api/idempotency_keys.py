@@ -1,4 +1,4 @@
-"""The statements behind Idempotency-Key: claim a key, keep what was committed under it, keep the answer."""
+"""Statements for Idempotency-Key: claim a key, store what was committed under it, store the response."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from chassis.errors import Invalid
 # User, route and key.
 KeyName: TypeAlias = tuple[int, str, str]
 
-# used: the key has expired, and what was done under it is in the log ($5: its first event's id).
+# used: the key has expired, and its command is in the log ($5: the id of its first event).
 CLAIM_KEY = """
 WITH claimed AS (
     INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed, event_id)
@@ -25,6 +25,7 @@ SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHE
 READ_KEY = """
 SELECT fingerprint, committed, answer, expired FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
 """
+WAS_USED = "SELECT EXISTS (SELECT FROM es.event WHERE event_id = $1)"
 KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
 KEEP_ANSWER = """
 UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb)
@@ -35,19 +36,19 @@ RETURNING answer
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What an earlier request with the same key has committed, and its answer once there is one."""
+    """What an earlier request with the same key committed, and its response if stored."""
 
     committed: dict[str, Any]
     answer: dict[str, Any] | None
 
 
 def fingerprint_of(asked: Any) -> bytes:
-    """Return the SHA-256 of everything a caller asked for (JSON)."""
+    """Return the SHA-256 of the complete request (JSON)."""
     return hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 async def claim(transaction: Connection, name: KeyName, fingerprint: bytes, first_event_id: UUID) -> Kept | None:
-    """Claim the key in the caller's transaction; return what is kept under it, ``None`` when it is new.
+    """Claim the key in the caller's transaction. Return what is stored under it; ``None`` when it is new.
 
     Waits for another request with the same key that has not committed yet. Raises ``Invalid`` when the key has expired,
     or was used with another fingerprint.
@@ -67,22 +68,29 @@ async def claim(transaction: Connection, name: KeyName, fingerprint: bytes, firs
 
 
 async def keep_committed(transaction: Connection, name: KeyName, committed: str) -> None:
-    """Keep what the command has committed, as JSON text, in its own transaction."""
+    """Store what the command commits, as JSON text, in the command's transaction."""
     await transaction.execute(KEEP_COMMITTED, *name, committed)
 
 
 async def keep_answer(connection: Connection, name: KeyName, answer: dict[str, Any]) -> dict[str, Any] | None:
-    """Keep ``answer`` unless one is kept already; return the one that is kept, ``None`` when the key has expired."""
+    """Store ``answer`` unless one is stored. Return the stored one; ``None`` when the key has expired."""
     first: dict[str, Any] | None = await connection.fetchval(KEEP_ANSWER, *name, orjson.dumps(answer).decode())
     return first
 
 
-async def kept_fingerprint(connection: Connection, name: KeyName) -> bytes | None:
-    """Return the fingerprint of the request that has committed under the key; ``None`` when there is none."""
-    found: bytes | None = await connection.fetchval(READ_KEY, *name)
-    return found
+async def kept_fingerprint(connection: Connection, name: KeyName, first_event_id: UUID) -> bytes | None:
+    """Return the fingerprint of the request that has committed under the key; ``None`` when there is none.
+
+    Raises ``Invalid`` when the key has expired.
+    """
+    kept = await connection.fetchrow(READ_KEY, *name)
+    if kept is not None and not kept["expired"]:
+        return bytes(kept["fingerprint"])
+    if kept is not None or await connection.fetchval(WAS_USED, first_event_id):
+        raise expired_key()
+    return None
 
 
 def expired_key() -> Invalid:
-    """Return the refusal (422) of a key that was used so long ago that its answer was not kept."""
+    """Return the refusal (422) of a key whose stored response has expired."""
     return Invalid("This Idempotency-Key was used long ago, and its answer has expired. Use a new key.")

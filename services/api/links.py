@@ -1,4 +1,4 @@
-"""Links that open without a sign-in for a while: uploaded files in a new tab, and jobs in an ``EventSource``."""
+"""Signed links that open without a token for a limited time: uploaded files, and jobs in an ``EventSource``."""
 
 import hmac
 import time
@@ -10,7 +10,7 @@ LIFE_HOURS = 2
 
 
 class Links:
-    """Signs and checks paths. Signatures hold no character that ``encodeURI`` would change."""
+    """Signs and checks paths. Signatures have no characters that ``encodeURI`` would change."""
 
     def __init__(self, secret: str, *previous: str) -> None:
         """``previous``: whose links are still good."""
@@ -25,7 +25,7 @@ class Links:
         return f"{path}?exp={expires}&sig={_signature(self._key, path, expires)}"
 
     def sign_briefly(self, path: str, *, life_s: int, now: float | None = None) -> str:
-        """Return ``path``, which has a query already, with ``exp`` in ``life_s`` seconds and ``sig``."""
+        """Return ``path``, which must have a query, with ``exp`` in ``life_s`` seconds and ``sig``."""
         expires = int(time.time() if now is None else now) + life_s
         return f"{path}&exp={expires}&sig={_signature(self._key, path, expires)}"
 

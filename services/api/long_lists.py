@@ -1,6 +1,6 @@
-"""Lists of any length as JSON that Postgres writes. No row of them becomes a Python object.
+"""Send lists of any length as JSON written by Postgres. No row becomes a Python object.
 
-The rows go from COPY through a spool to the client. The spool takes them as fast as Postgres writes, so a slow client
+Rows go from COPY through a spool to the client. The spool accepts them as fast as Postgres writes, so a slow client
 never holds a connection of the pool, and the whole list comes from one snapshot.
 """
 
@@ -18,14 +18,14 @@ from chassis.errors import Overloaded
 from chassis.spool import Spool
 from services.api.request_scope import HeadAnswered, ResponseAborted
 
-# Lists being sent by one process. Each may hold disk space until its client has read it.
+# Lists that one process sends at the same time. Each may use disk space until its client has read it.
 MAX_OPEN = 32
-# A client that takes no block for so long is given up.
+# A client that accepts no block for this long is disconnected.
 STALLED_S = 60.0
 
-# Inside JSON every control character is escaped, so COPY quotes nothing and writes the rows as they are.
+# JSON escapes control characters, so COPY quotes nothing and writes the rows unchanged.
 COPY_OPTIONS: dict[str, Any] = {"format": "csv", "delimiter": "\x02", "quote": "\x01", "encoding": "utf-8"}
-# Compiling a plan takes longer than most lists.
+# JIT compilation takes longer than most lists.
 NO_JIT = "SET LOCAL jit = off"
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -33,19 +33,19 @@ Produce = Callable[[Connection, Write], Awaitable[None]]
 
 
 def rows_as_json(query: str) -> str:
-    """A query for ``copy_array``: each row of ``query`` as one JSON object, in the order of ``query``."""
+    """Return a query for ``copy_array``: each row of ``query`` as one JSON object, in the same order."""
     return f"SELECT ',' || row_to_json(listed)::text FROM ({query}) listed"  # noqa: S608
 
 
 def instant(column: str) -> str:
-    """SQL that writes a time as ``presentation.instant_text`` does."""
+    """Return SQL that formats a time like ``presentation.instant_text``."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
 
 async def copy_array(connection: Connection, write: Write, query: str, *args: Any, head: bytes = b"") -> int:
     """Write ``head`` and the rows of ``query`` as a JSON array. Returns the number of rows.
 
-    ``query`` has one column of text: a comma, then a JSON value. Nothing is written before the first row is there.
+    ``query`` has one text column: a comma, then a JSON value. Nothing is written before the first row arrives.
     """
     begun = False
 
@@ -60,7 +60,7 @@ async def copy_array(connection: Connection, write: Write, query: str, *args: An
 
 
 class LongLists:
-    """Answers requests for long lists, a few at a time."""
+    """Responds to requests for long lists, a few at a time."""
 
     def __init__(self, database: Database, *, at_once: int) -> None:
         """``at_once``: connections of the pool that lists may use at the same time."""
@@ -68,12 +68,12 @@ class LongLists:
         self.at_once = at_once
         self.open = 0  # lists being sent
         self._turns = asyncio.Semaphore(at_once)
-        self._producing: set[asyncio.Task[None]] = set()  # the loop alone keeps no task alive
+        self._producing: set[asyncio.Task[None]] = set()  # the event loop keeps only weak references to tasks
 
     async def answer(self, produce: Produce) -> StreamingResponse:
-        """The response whose body ``produce`` writes, on a connection in a read-only snapshot.
+        """Return a response whose body ``produce`` writes, on a connection in a read-only snapshot.
 
-        Raises ``Overloaded`` when too many lists are being sent, and what ``produce`` raises before its first byte.
+        Raises ``Overloaded`` when too many lists are being sent, and exceptions of ``produce`` before its first byte.
         After that, an error aborts the connection to the client.
         """
         if self.open >= MAX_OPEN:
@@ -91,7 +91,7 @@ class LongLists:
         return _SpooledResponse(spool, partial(self._close, spool, producing))
 
     async def array(self, query: str, *args: Any) -> StreamingResponse:
-        """The rows of ``query`` (see ``copy_array``) as a bare JSON array."""
+        """Return a response with the rows of ``query`` (see ``copy_array``) as a JSON array."""
 
         async def produce(connection: Connection, write: Write) -> None:
             await copy_array(connection, write, query, *args)

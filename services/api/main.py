@@ -35,7 +35,7 @@ from services.api.issuer_keys import IssuerKeys
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
 from services.api.jobs.following import OpenStreams
-from services.api.limits import Admission, UserLimits
+from services.api.limits import Admission, RateLimits
 from services.api.links import Links
 from services.api.listening import listener
 from services.api.long_lists import LongLists
@@ -45,12 +45,14 @@ from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
 from services.api.request_scope import RequestScope, full_paths
 from services.api.settings import ApiSettings
+from services.api.source_gate import SourceGate
 from services.api.students import import_routes
 from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
 from services.api.sweep import Sweep
 from services.api.tokens import Issuer, Tokens
 from services.api.users import auth_routes as auth
+from services.api.users import passwords
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 
@@ -106,7 +108,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     )
     app.state.context = context
     tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
-    app.state.guard = Guard(tokens, UserLimits(settings.requests_per_second, settings.requests_burst), changes)
+    app.state.guard = Guard(tokens, RateLimits[int](settings.requests_per_second, settings.requests_burst), changes)
     app.state.throttle = Throttle(settings.login_failures_per_minute, settings.login_failures_per_source_per_minute)
     app.state.trusted_proxies = networks(settings.trusted_proxies)
     app.state.stopping = asyncio.Event()
@@ -126,7 +128,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
     openapi.install(app)
     if settings.frontend_dist is not None:
         app.router.default = Frontend(directory=settings.frontend_dist)
-    app.add_middleware(RequestScope, admission=Admission(settings.requests_at_once), route_paths=full_paths(app))
+    app.state.gate = SourceGate(app.state.throttle, tokens, app.state.trusted_proxies)
+    admission = Admission(settings.requests_at_once)
+    app.add_middleware(RequestScope, admission=admission, route_paths=full_paths(app), gate=app.state.gate)
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)
     return app
@@ -175,5 +179,6 @@ async def _running(context: Context, changes: AccessChanges, issuer: Issuer | No
     async with background(context.notifier.run, context.bus.run, sweep.run, heard.run, changes.run, *keys):
         yield
         await context.notifier.flush()
+    passwords.close()
     await context.services.close()
     await context.database.close()

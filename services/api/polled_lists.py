@@ -53,7 +53,7 @@ class PolledLists:
     async def _drives(self, *, with_pending: bool) -> bytes:
         async with self._database.connection() as connection:
             rows = await drives.list_all(connection, with_pending=with_pending)
-        # A thread: the drives of several seasons take longer than the event loop may wait.
+        # In a thread: the drives of several seasons would block the event loop too long.
         return await asyncio.to_thread(lambda: orjson.dumps([drive_object(row, self._links) for row in rows]))
 
     async def _domains(self) -> bytes:

@@ -18,6 +18,7 @@ from chassis import telemetry
 from chassis.problems import problem
 from services.api.body_limits import BodyLimits
 from services.api.limits import Admission
+from services.api.source_gate import SourceGate
 
 CORRELATION_HEADER = b"x-correlation-id"
 
@@ -40,22 +41,23 @@ PAGE_SECURITY = [
 
 
 class HeadAnswered(Exception):
-    """The answer to a HEAD request is complete: the body of the GET is not made."""
+    """The response to a HEAD request is complete. The body of the GET is not built."""
 
 
 class ResponseAborted(Exception):
-    """The rest of a response cannot be sent. The connection is closed, so the client sees that it is incomplete."""
+    """The rest of a response cannot be sent. The connection is closed, so the client notices."""
 
 
 class RequestScope:
     """Pure ASGI: a middleware class of Starlette's would put a task and a queue between, and break streaming."""
 
-    def __init__(self, app: ASGIApp, *, admission: Admission, route_paths: Mapping[int, str]) -> None:
+    def __init__(self, app: ASGIApp, *, admission: Admission, route_paths: Mapping[int, str], gate: SourceGate) -> None:
         """``route_paths``: of ``full_paths``."""
         self._app = app
         self._route_paths = route_paths
         self._limited = BodyLimits(app)
         self._admission = admission
+        self._gate = gate
         telemetry.HTTP_IN_HAND.set_function(lambda: admission.in_hand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,10 +72,11 @@ class RequestScope:
         added = [(CORRELATION_HEADER, correlation_id.encode()), *SECURITY]
         method = scope["method"]
         if method == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server keeps its own: it sends no body, whatever the app does
+            scope = {**scope, "method": "GET"}  # the server keeps the original method and sends no body
         status = 500
         began = time.perf_counter()
-        admitted = scope["path"] in HEALTH or self._admission.enter()
+        refusal = await self._gate.refusal(scope, headers)
+        admitted = refusal is None and (scope["path"] in HEALTH or self._admission.enter())
         holds = admitted and scope["path"] not in HEALTH
 
         async def answered(message: Message) -> None:
@@ -89,7 +92,7 @@ class RequestScope:
             await send(message)
 
         try:
-            app = self._judged(headers) if admitted else _too_busy()
+            app = self._judged(headers) if admitted else refusal or _too_busy()
             await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         except ResponseAborted as error:
             log.warning("response.aborted", path=scope["path"], reason=str(error))
@@ -97,6 +100,7 @@ class RequestScope:
             if holds:
                 self._admission.leave()
             route = self._route_paths.get(id(scope.get("route")), "unknown")
+            self._gate.answered(scope, headers, status)
             _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
 
@@ -111,7 +115,7 @@ class RequestScope:
 
 
 def full_paths(app: FastAPI) -> dict[int, str]:
-    """Return the whole path template of each route by the route's identity: its own lacks an outer router's prefix."""
+    """Return the full path template of each route, by identity. A route's own path lacks an outer router's prefix."""
     return {
         id(context.original_route): context.path
         for context in iter_route_contexts(app.routes)

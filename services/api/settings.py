@@ -61,19 +61,21 @@ class ApiSettings(ProcessSettings, StorageSettings, TimeZoneSettings):
 
     import_max_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, description="largest student file accepted")
     login_failures_per_minute: int = Field(
-        default=10, ge=1, description="wrong passwords for one account before it must wait"
+        default=10, ge=1, description="wrong passwords for one account before further attempts must wait"
     )
     login_failures_per_source_per_minute: int = Field(
-        default=200, ge=1, description="failed sign-ins from one address (IPv6: one /64) before it must wait"
+        default=200,
+        ge=1,
+        description="failed sign-ins from one address (IPv6: one /64) before further attempts must wait",
     )
     trusted_proxies: str = Field(
         default="",
-        description="addresses and networks whose X-Forwarded-For is believed, comma between several: the gateway's",
+        description="addresses and networks whose X-Forwarded-For is trusted, separated by commas: the gateway's",
     )
     public_url: str | None = Field(
         default=None,
-        description="https://host, where people open the system: links that set a password begin with it."
-        " None: the address that the request for the link was sent to",
+        description="https://host, the address at which people open the system: password links start with it."
+        " None: the address of the request that created the link",
     )
     requests_per_second: float = Field(
         default=100.0, gt=0, description="requests that one user may send in the long run, to each process"

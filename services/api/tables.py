@@ -76,7 +76,7 @@ class Student(SQLModel, table=True):
 
 
 class PasswordLink(SQLModel, table=True):
-    """A link that sets a password once; the token in it is kept as its SHA-256 alone."""
+    """A link that sets a password once. Only the SHA-256 of its token is stored."""
 
     __tablename__ = "password_links"
     __table_args__ = (
@@ -140,9 +140,9 @@ class RequestedSelection(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """What a command committed under a key, and the first answer given; ``answer`` is null until one was given.
+    """What a command committed under a key, and its first response. ``answer`` is null until then.
 
-    ``event_id``: of its first event, if it writes one. ``expired``: only the key is left, and is refused.
+    ``event_id``: of its first event, if it has one. ``expired``: only the key remains, and its use is refused.
     """
 
     __tablename__ = "idempotency_keys"

@@ -1,7 +1,7 @@
 """The sign-in tokens that come with requests. Checking a signature costs more than most answers: each is done once.
 
-Ours are signed with ``JWT_SECRET`` (HS256); ``JWT_SECRET_PREVIOUS`` is still believed. With ``JWT_JWKS_URL`` those of
-another issuer count too (RS256), with the same claims. A key is only ever used with the algorithm it belongs to.
+Ours are signed with ``JWT_SECRET`` (HS256); tokens of ``JWT_SECRET_PREVIOUS`` are still valid. With ``JWT_JWKS_URL``
+those of another issuer are valid too (RS256), with the same claims. A key is only used with its own algorithm.
 """
 
 import time
@@ -16,17 +16,17 @@ from chassis.identity import ALGORITHM, CLOCK_SKEW_S, USER_TOKEN_S, Principal, p
 from services.api import issuer_keys
 from services.api.issuer_keys import IssuerKey, IssuerKeys
 
-# Remembered at once; beyond, the first come are forgotten, and looked at again when they return.
+# Valid tokens that are remembered; beyond that the oldest are removed, and checked again when they return.
 MOST = 20_000
 
 
-# Until when (Unix time, seconds), and as long as which key is trusted.
+# User, expiry (Unix time, seconds), and the key that must still be trusted.
 _Known = tuple[Principal, float, IssuerKey | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who else may sign people in. ``None``: whatever stands there; but a token made for somebody is not for us."""
+    """Another issuer of tokens. ``name`` ``None``: any ``iss``. ``audience`` ``None``: only tokens without ``aud``."""
 
     keys: IssuerKeys
     name: str | None = None
@@ -40,9 +40,9 @@ class Tokens:
         self._valid: dict[str, _Known] = {}
 
     async def read(self, authorization: str | None) -> Principal:
-        """Whose token an Authorization header holds. Raises ``Unauthenticated``.
+        """Return the user whose token an Authorization header holds. Raises ``Unauthenticated``.
 
-        What he may do, and whether his password has changed since, is not in it.
+        Their role and password may have changed since the token was issued.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -56,8 +56,8 @@ class Tokens:
             raise Unauthenticated("Invalid token")
         return principal
 
-    async def hold(self, authorization: bytes) -> bool:
-        """Is this an Authorization header with a valid token?"""
+    async def is_valid(self, authorization: bytes) -> bool:
+        """Return whether an Authorization header holds a valid token."""
         try:
             await self.read(authorization.decode("latin-1"))
         except Unauthenticated:
@@ -69,7 +69,7 @@ class Tokens:
         found: _Known
         if self._issuer is not None and header.get("alg") == issuer_keys.ALGORITHM:
             found = await self._theirs(self._issuer, token, header.get("kid"))
-        # No token of ours names a key: one that does claims to be somebody else's.
+        # Our own tokens name no key: one that does is another issuer's.
         elif header.get("alg") == ALGORITHM and "kid" not in header:
             found = self._ours(token)
         else:

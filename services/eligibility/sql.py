@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.database import Connection
+from contracts.branches import branch_keys
 from contracts.drives import Criteria
 from contracts.eligibility import Sealed
 from contracts.students import StudentRange
@@ -21,7 +22,7 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integ
 BEGIN = "SELECT newest, replaces, first FROM start_evaluation($1, $2)"
 
 MEETS = """(s.active AND meets_criteria(
-                      s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+                      s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
                       s.batch_year, $3, $4, $5, $6, $7, $8))"""
 REQUESTED = """($9::bigint IS NULL OR EXISTS (
            SELECT FROM requested_selection r
@@ -174,7 +175,7 @@ def arguments_of(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, 
     """``$1`` to ``$8`` of every statement that judges."""
     return (
         drive_id, version, criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs,
-        criteria.branches, criteria.batch_years,
+        branch_keys(criteria.branches), criteria.batch_years,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What each column of an export is: the SQL that gives it, and the type of its cells."""
+"""The columns of exports: the SQL of each value, and the type of its cells."""
 
 from chassis.spreadsheets.cells import CellType, Column
 from contracts.exports import COLUMNS, ExportKind

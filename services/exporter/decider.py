@@ -13,7 +13,6 @@ from contracts.exports import (
     ExportRequested,
     InvitationsRequested,
 )
-from contracts.files import export_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +42,8 @@ def save_as(asked: ExportRequested | InvitationsRequested) -> str:
     return f"{asked.kind.replace('_', '-')}{of_drive}.{asked.format}"
 
 
-def earlier_paths(export_id: UUID, format_: ExportFormat, fence: int) -> list[str]:
-    """Where attempts before ``fence`` may have left something."""
-    return [export_path(export_id, format_, earlier) for earlier in range(1, fence)]
-
-
 def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) -> tuple[ExportCompleted, dict[str, Any]]:
-    """The event, and what the job's reader is told."""
+    """Return the event, and the result of the job."""
     event = ExportCompleted(
         export_id=export_id,
         path=made.path,
@@ -59,8 +53,8 @@ def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) ->
         snapshot=made.snapshot,
         expires_at=now + kept,
     )
-    told = event.model_dump(mode="json", exclude={"path"}) | {"file": f"/api/exports/{export_id}/file"}
-    return event, told
+    result = event.model_dump(mode="json", exclude={"path"}) | {"file": f"/api/exports/{export_id}/file"}
+    return event, result
 
 
 def failed(export_id: UUID, reason: str) -> ExportFailed:

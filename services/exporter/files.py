@@ -1,4 +1,4 @@
-"""Write the file of an export, in the format asked for."""
+"""Write the file of an export, in the requested format."""
 
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ from services.exporter.sql import columns_of, is_finished, source_of
 
 
 async def write(connection: Connection, asked: ExportRequested, file: Written, zone: ZoneInfo) -> int:
-    """Return the number of rows written. The server waits while the storage is slower than it is."""
+    """Write the rows and return their number. COPY waits while the storage is slower."""
     columns = columns_of(asked)
     source = source_of(asked, finished=await is_finished(connection, asked))
     if asked.format is ExportFormat.XLSX:

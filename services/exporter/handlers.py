@@ -12,25 +12,28 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from chassis import jobs, telemetry
 from chassis.database import Connection, Database
-from chassis.errors import Contended, Refused, StorageFailed, Unavailable
+from chassis.errors import Contended, Fenced, Refused, StorageFailed, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import Progress
 from chassis.storage import Storage, Written
 from chassis.work import Handle, LongWork, Outcome
 from contracts.exports import MEDIA_TYPES, ExportRequested, InvitationsRequested
-from contracts.files import export_path
+from contracts.files import export_folder, export_path
 from contracts.message import Event
 from services.exporter import decider, files, invitations, sql
 from services.exporter.decider import Made
 from services.exporter.invitations import LinkTokens
 
+# Files at a time, when an export's folder is listed: there are rarely any.
+LISTED = 100
+
 log = structlog.get_logger()
 
 
 def work(storage: Storage, *, tries: int, kept_s: float, zone: ZoneInfo) -> LongWork:
-    """``tries`` times a file is begun while the storage refuses it; it can be downloaded for ``kept_s``.
+    """Return the job handlers. ``tries``: attempts to write a file. ``kept_s``: seconds for which it can be downloaded.
 
-    ``zone``: of the moments in XLSX files.
+    ``zone``: for moments in XLSX files.
     """
     return LongWork(prepare=partial(prepare, storage, zone, tries, timedelta(seconds=kept_s)), failed=failed)
 
@@ -51,7 +54,7 @@ async def prepare(
     """
     asked = request_of(claimed)
     links = LinkTokens(asked) if isinstance(asked, InvitationsRequested) else None
-    making = partial(_make, storage, zone, database, claimed.fence, asked, links, progress)
+    making = partial(_make, storage, zone, database, claimed, asked, links, progress)
     made = await _while_storage_refuses(making, tries)
     try:
         async with database.connection() as connection:  # by itself: the effect takes the stream before the job
@@ -65,11 +68,11 @@ async def prepare(
 async def complete(
     made: Made, kept: timedelta, links: LinkTokens | None, connection: Connection, claimed: Claim
 ) -> Outcome:
-    """What makes the file known; links of it are valid from then on."""
+    """Record the finished file. Its links are valid from the commit on."""
     if links is not None:
         await invitations.keep(connection, links)
-    event, told = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
-    return Outcome(told, claimed.subject, [event])
+    event, result = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
+    return Outcome(result, claimed.subject, [event])
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
@@ -89,15 +92,14 @@ async def _make(
     storage: Storage,
     zone: ZoneInfo,
     database: Database,
-    fence: int,
+    claimed: Claim,
     asked: ExportRequested | InvitationsRequested,
     links: LinkTokens | None,
     progress: Progress,
 ) -> Made:
     format_ = decider.format_of(asked)
-    for left in decider.earlier_paths(asked.export_id, format_, fence):
-        await storage.delete(left)
-    path = export_path(asked.export_id, format_, fence)
+    path = export_path(asked.export_id, format_, claimed.fence)
+    await _delete_leftovers(storage, database, claimed, asked.export_id, path)
     async with (
         storage.writing(path, MEDIA_TYPES[format_], decider.save_as(asked)) as file,
         database.transaction(isolation="repeatable_read", readonly=True) as connection,
@@ -112,6 +114,23 @@ async def _make(
     telemetry.EXPORT_ROWS.labels(*labels).inc(rows)
     telemetry.EXPORT_BYTES.labels(*labels).inc(file.size_bytes)
     return Made(path, rows, file.size_bytes, file.sha256, snapshot)
+
+
+async def _delete_leftovers(storage: Storage, database: Database, claimed: Claim, export_id: UUID, path: str) -> None:
+    """Delete what other claims have left in the export's folder; ``path`` is this claim's own.
+
+    Raises ``Fenced`` when the job is lost: then the files there are those of its next holder. The claim is made durable
+    first: were it forgotten in a crash, an earlier holder could still record its file, which would be gone.
+    """
+    left = [file.path async for page in storage.pages(export_folder(export_id), most=LISTED) for file in page]
+    left = [other for other in left if other != path]
+    if not left:
+        return
+    async with database.connection() as connection:
+        if not await jobs.confirm(connection, claimed):
+            raise Fenced("the job is somebody else's, or has ended")
+    for other in left:
+        await storage.delete(other)
 
 
 async def _write(

@@ -1,10 +1,11 @@
-"""A file of links that set a password. Their tokens are in the file and nowhere else.
+"""Write a file of links that set a password. Their tokens are stored only in the file.
 
-Each token is a SHA-256 over 256 random bits, drawn for this file and kept in memory only, and the student's id: nobody
-can compute one from another. So the file is written in a reading transaction, as every export is, and the transaction
-that makes it known computes the same tokens again and keeps their digests. An unfinished file has no valid link.
+Each token is a SHA-256 over the student's id and 256 random bits. The bits are drawn for this file and kept in memory
+only, so one token does not reveal another. The file is written in a read-only transaction, as every export is. The
+transaction that records the file computes the same tokens again and stores their digests. An unfinished file has no
+valid link.
 
-The random bits reach Postgres as a setting of the transaction, never in the text of a statement.
+Postgres receives the random bits as a setting of the transaction, never in the text of a statement.
 """
 
 import secrets
@@ -63,23 +64,23 @@ ON CONFLICT (user_id) DO UPDATE
 
 @dataclass(frozen=True, slots=True)
 class LinkTokens:
-    """What the tokens of one file are made of."""
+    """The inputs of the tokens of one file."""
 
     asked: InvitationsRequested
     secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
 
 async def write(connection: Connection, links: LinkTokens, file: Written) -> int:
-    """Write the file; return its rows."""
+    """Write the file. Return the number of its rows."""
     await _set(connection, links)
     format_ = CsvFormat(links.asked.byte_order_mark, links.asked.delimiter)
     return await write_csv(connection, COLUMNS, f"{WHO} ORDER BY s.student_id", file.write, format_)
 
 
 async def keep(connection: Connection, links: LinkTokens) -> None:
-    """Make the links valid, in place of older ones of the same students.
+    """Make the links valid, replacing earlier links of the same students.
 
-    A student who set a password since the file was written gets none: their line in the file does not work.
+    A student who set a password since the file was written gets no link: their line in the file does not work.
     """
     await connection.execute(sql.UNHURRIED)
     await _set(connection, links)

@@ -27,13 +27,13 @@ ROWS_COPIED = "SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = $1
 # Waits for an effect that is being committed: its worker may have gone from the connection before it heard.
 PATH = "SELECT path FROM exports WHERE export_id = $1 FOR SHARE"
 
-# The drive is finished: its files show the marks of that moment.
+# Files of a finished drive show the marks at the moment it finished.
 IS_FINISHED = "SELECT EXISTS (SELECT FROM finished_drives WHERE drive_id = $1)"
 
-# Students as they are.
+# Students with their current marks.
 STUDENTS = "LEFT JOIN students s ON s.student_id = {student}"
 ALL_STUDENTS = "students"
-# Students as the log had them when the drive finished: one probe of event_stream_version each.
+# Students with their marks from the log when the drive finished: one probe of event_stream_version each.
 _RECORD_THEN = """(
        SELECT m.* FROM (
            SELECT e.data -> 'record' AS record FROM es.event e
@@ -50,9 +50,9 @@ _WAS_ACTIVE = f"""coalesce((
           AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
           AND e.recorded_at <= (SELECT f.finished_date FROM finished_drives f WHERE f.drive_id = {{drive_id}})
         ORDER BY e.version DESC LIMIT 1), true) AS active"""  # noqa: S608
-ALL_STUDENTS_THEN = (
-    f"(SELECT one.student_id, {_WAS_ACTIVE}, found.* FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"  # noqa: S608
-)
+ALL_STUDENTS_THEN = f"""(
+       SELECT one.student_id, {_WAS_ACTIVE}, branch_key(found.branch) AS branch_key, found.*
+         FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"""  # noqa: S608
 
 FROM: dict[ExportKind, str] = {
     ExportKind.REGISTRATIONS: """
@@ -65,8 +65,9 @@ FROM: dict[ExportKind, str] = {
   FROM drives d
   JOIN {all students} s
     ON s.active
-   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
-                      s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years)
+   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                      s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys,
+                      d.batch_years)
   LEFT JOIN users u ON u.user_id = s.student_id
  WHERE d.drive_id = {drive_id} ORDER BY s.student_id""",
     ExportKind.ATTENDANCE: """
@@ -82,7 +83,7 @@ FROM: dict[ExportKind, str] = {
 
 
 def source_of(asked: ExportRequested, *, finished: bool = False) -> str:
-    """Return what follows the cells of the file's SELECT. ``finished``: with the marks of when the drive finished."""
+    """Return the SQL after the SELECT list. ``finished``: with the marks at the moment the drive finished."""
     source = FROM[asked.kind].replace("{all students}", ALL_STUDENTS_THEN if finished else ALL_STUDENTS)
     for student in ("r.student_id", "a.student_id"):
         students = (STUDENTS_THEN if finished else STUDENTS).replace("{student}", student)
@@ -91,13 +92,13 @@ def source_of(asked: ExportRequested, *, finished: bool = False) -> str:
 
 
 def columns_of(asked: ExportRequested) -> list[Column]:
-    """Return the file's columns, in the order asked for."""
+    """Return the file's columns in the requested order."""
     found = columns(asked.kind, asked.columns)
     return [replace(column, expression=with_drive(column.expression, asked)) for column in found]
 
 
 def with_drive(sql: str, asked: ExportRequested) -> str:
-    # COPY takes no parameters; an integer is what it says.
+    # COPY accepts no parameters. An integer is safe to format.
     return sql.replace("{drive_id}", "NULL" if asked.drive_id is None else str(int(asked.drive_id)))
 
 
@@ -115,7 +116,7 @@ async def begin(connection: Connection) -> tuple[str, int]:
 
 
 async def is_finished(connection: Connection, asked: ExportRequested) -> bool:
-    """Return whether the file is of one drive, and that drive is finished."""
+    """Return whether the file is about one drive and the drive is finished."""
     return asked.drive_id is not None and bool(await connection.fetchval(IS_FINISHED, asked.drive_id))
 
 

@@ -3,7 +3,7 @@
 from chassis.extras import require_extra
 
 if __name__ == "__main__":
-    # First: what the service imports may not be there.
+    # First: packages that the service imports may be missing.
     require_extra("maintenance")
     from chassis.service import serve
     from chassis.settings import load

@@ -1,8 +1,8 @@
-"""Ask for a refresh of the views as soon as their data has changed and a refresh is cheap.
+"""Request a refresh of the views when their data has changed and the pause since the last refresh is over.
 
-The pause after a refresh grows with its duration, so refreshes take at most a fiftieth of the time on a large campus,
-and a small campus sees a change within about a second. The database is asked for changes; neither Kafka nor a notice
-is needed, and the worker of this process receives the job at once.
+The pause after a refresh grows with its duration. So refreshes take at most 2 % of the time on a large campus,
+and a small campus sees a change within about a second. Changes are found by queries, without Kafka or
+notifications, and the worker of this process receives the job at once.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from services.maintenance.clock import request_refresh
 from services.maintenance.sql import LastRefresh
 
 POLL_S = 0.25
-# Changes come in groups: a drive is marked and finished in one go. One refresh shows them all.
+# Changes come in groups, for instance attendance and the end of a drive. One refresh shows them all.
 SETTLE_S = 0.3
 MIN_PAUSE_S = 1.0
 PAUSE_PER_DURATION = 50
@@ -30,14 +30,14 @@ log = structlog.get_logger()
 
 
 def pause_s(last_duration_s: float, max_pause_s: float) -> float:
-    """Return how long after a refresh the next one may follow: ``PAUSE_PER_DURATION`` times its duration, in bounds."""
+    """Return the pause after a refresh: ``PAUSE_PER_DURATION`` times its duration, within bounds."""
     return min(max(MIN_PAUSE_S, PAUSE_PER_DURATION * last_duration_s), max_pause_s)
 
 
 class ChangeWatch:
-    """Watches for changes; every replica does, and together they ask once.
+    """Watches for changes. Every replica does; together they request one refresh.
 
-    ``max_pause_s``: the longest pause between two refreshes. ``receive``: begin the jobs with these ids here.
+    ``max_pause_s``: the longest pause between two refreshes. ``receive``: start the jobs with these ids here.
     """
 
     def __init__(self, database: Database, notifier: Notifier, receive: Receive, *, max_pause_s: float) -> None:
@@ -45,11 +45,11 @@ class ChangeWatch:
         self._notifier = notifier
         self._receive = receive
         self._max_pause_s = max_pause_s
-        # Up to the snapshot nothing has changed since the refresh: what was looked at is not looked at again.
+        # Nothing changed between the refresh and this snapshot, so events before it are not checked again.
         self._unchanged: tuple[UUID | None, str] | None = None
 
     async def run(self) -> None:
-        """Look every ``POLL_S`` until cancelled."""
+        """Check every ``POLL_S`` seconds until cancelled."""
         while True:
             try:
                 await self.look()
@@ -58,7 +58,7 @@ class ChangeWatch:
             await asyncio.sleep(POLL_S)
 
     async def look(self) -> UUID | None:
-        """Ask for a refresh if the views' data has changed and the pause is over. Returns the job asked for."""
+        """Request a refresh if the views' data has changed and the pause is over. Return its job."""
         async with self._database.connection() as connection:
             last = await sql.last_refresh(connection)
             if last.under_way or last.since_s < pause_s(last.duration_s, self._max_pause_s):

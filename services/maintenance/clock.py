@@ -1,4 +1,4 @@
-"""Record one RefreshRequested for each slot of the schedule, however many replicas do.
+"""Record one RefreshRequested for each slot of the schedule, regardless of the number of replicas.
 
 The event's id is made from the slot, so that the second append of a slot changes nothing, long after its job has
 expired, too: events never do. The time is the database's, the same for all; nothing else has to be remembered.
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class Clock:
-    """Asks for a refresh in each of ``slots``. ``receive``: begin the jobs with these ids here."""
+    """Requests a refresh in each of ``slots``. ``receive``: start the jobs with these ids here."""
 
     def __init__(self, database: Database, notifier: Notifier, slots: Slots, receive: Receive) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class Clock:
         self._receive = receive
         self._slots = slots
         self._done: datetime | None = None
-        # Slots up to here were recorded while the clock was ahead: they come again.
+        # Slots up to this one were recorded while the clock was ahead. They are recorded again.
         self._ahead_until: datetime | None = None
 
     async def run(self) -> None:

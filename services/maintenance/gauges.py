@@ -1,4 +1,4 @@
-"""Gauges of what should never wait for long: how old the views are, and jobs that have not ended.
+"""Gauges of what should never wait for long: how old the views are, jobs that have not ended, subscriptions.
 
 To be seen and alarmed about, not mended: the lease rescues ``running``, the sweep rescues ``queued``. Every replica
 tells the same, so whoever adds them up takes the largest.
@@ -8,7 +8,7 @@ import asyncio
 
 import structlog
 
-from chassis import telemetry
+from chassis import checkpoints, telemetry
 from chassis.database import Connection, Database
 from chassis.errors import Contended, Unavailable
 from contracts.jobs import Service, State
@@ -32,6 +32,7 @@ class Gauges:
             try:
                 async with self._database.connection() as connection:
                     await set_from(connection)
+                    await set_subscriptions_from(connection)
                     await self._placement.set_from(connection)
             except (Unavailable, Contended) as error:
                 log.warning("gauges.interrupted", reason=str(error))
@@ -51,3 +52,14 @@ async def set_from(connection: Connection) -> None:
             row = found.get((service.value, state.value))
             telemetry.JOBS.labels(service, state).set(row["jobs"] if row else 0)
             telemetry.JOBS_OLDEST.labels(service, state).set(row["oldest_s"] if row else 0)
+
+
+async def set_subscriptions_from(connection: Connection) -> None:
+    """Set the gauges of every subscription, whether a replica of it runs or not."""
+    measured = await checkpoints.measure(connection)
+    for gauge in (telemetry.SUBSCRIPTION_LAG, telemetry.SUBSCRIPTION_BEHIND, telemetry.SUBSCRIPTION_FAILED):
+        gauge.clear()  # of one that was deleted nothing is left
+    for one in measured:
+        telemetry.SUBSCRIPTION_LAG.labels(one.name).set(one.lag_s)
+        telemetry.SUBSCRIPTION_BEHIND.labels(one.name).set(one.events_behind)
+        telemetry.SUBSCRIPTION_FAILED.labels(one.name).set(one.failed_at is not None)

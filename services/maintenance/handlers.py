@@ -25,8 +25,8 @@ from services.maintenance.sql import Run
 async def refresh(database: Database, claimed: Claim, _progress: Progress) -> AsyncIterator[Handle]:
     """Refresh every view in a transaction of its own, unless that has been done since; the handle records it.
 
-    Doing it again does no harm: a worker that died before it was recorded finds its own refresh, and records that.
-    Raises ``Contended``, a failed attempt of the job, when a refresh by hand holds the views for too long.
+    Safe to repeat: after a worker died before recording its refresh, the next one finds that refresh and records it.
+    Raises ``Contended``, which fails the attempt, when a manual refresh locks the views for too long.
     """
     yield partial(record, await sql.answer(database, claimed.id))
 

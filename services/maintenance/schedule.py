@@ -20,7 +20,7 @@ from contracts.maintenance import RefreshCause
 NAMESPACE = UUID("7c0f6f5e-7b0c-5d0e-8f55-3b5d1c1f6a02")
 # A slot that nobody recorded for so long was missed, and of those missed only the newest is caught up.
 MISSED_AFTER = timedelta(seconds=10)
-# A slot that was done, and lies further ahead of the clock than this: the clock was ahead, and has been set back.
+# A recorded slot further ahead than this was recorded while the clock was ahead.
 AHEAD_AFTER = timedelta(seconds=5)
 
 FIELDS = {
@@ -94,22 +94,22 @@ def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
 
 
 def is_ahead(done: datetime, now: datetime) -> bool:
-    """Return whether the slot ``done`` lies impossibly far in the future: it was done while the clock was ahead."""
+    """Return whether the recorded slot ``done`` lies in the future, because the clock was ahead."""
     return done - now > AHEAD_AFTER
 
 
 def refresh_id(cause: RefreshCause, slot: datetime, *, again: bool = False) -> UUID:
-    """Return the id of the refresh that ``slot`` asks for: the same on every replica, however the slot is written.
+    """Return the id of the refresh of ``slot``: the same on every replica, in every notation of the slot.
 
-    ``again``: the slot was recorded before it came, while the clock was ahead.
+    ``again``: the slot was recorded early, while the clock was ahead.
     """
     return uuid5(NAMESPACE, f"{cause}/{slot.astimezone(UTC).isoformat()}" + ("/again" if again else ""))
 
 
 def change_id(run_id: UUID | None, minute: int) -> UUID:
-    """Return the id of the refresh that a change asks for after the refresh ``run_id``: the same on every replica.
+    """Return the id of the refresh that a change requests after the refresh ``run_id``: the same on every replica.
 
-    ``minute``: of the database's clock. A request that came to nothing is repeated in the next one.
+    ``minute``: of the database's clock. A cancelled request is repeated in the next minute.
     """
     return uuid5(NAMESPACE, f"{RefreshCause.CHANGE}/{run_id}/{minute}")
 

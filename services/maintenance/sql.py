@@ -62,7 +62,7 @@ SELECT j.id FROM es.job j JOIN es.event e ON e.event_id = j.id
  WHERE j.service = $1 AND j.finished_at IS NULL AND j.kind = $2 AND j.id <> $3
    AND pg_visible_in_snapshot(e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh LIMIT 1))
 """
-# When the last refresh ended, how long it took, and whether a worker has another. ``since_s`` is infinite when it
+# The end and duration of the last refresh, and whether a worker has another. ``since_s`` is infinite when it
 # ended in the future: the clock was ahead. Index scan on job_unfinished.
 LAST_REFRESH = """
 SELECT min(es.age_s(finished_at)) AS since_s, coalesce(sum(duration_s), 0)::float8 AS duration_s,
@@ -163,9 +163,9 @@ async def answer(database: Database, job_id: UUID) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class LastRefresh:
-    """``since_s``: seconds since it ended. ``under_way``: a worker has received another, or does it now.
+    """The last refresh. ``since_s``: seconds since it ended. ``under_way``: a worker has received or runs another.
 
-    One that is still queued does not count: nobody knows when it is delivered, and the next refresh answers it too.
+    A queued refresh does not count: its delivery time is unknown, and the next refresh covers it too.
     """
 
     since_s: float
@@ -176,14 +176,14 @@ class LastRefresh:
 
 
 async def last_refresh(connection: Connection) -> LastRefresh:
-    """Return how the views stand."""
+    """Return the state of the last refresh."""
     row = await connection.fetchrow(LAST_REFRESH, Service.MAINTENANCE, Kind.REFRESH)
     assert row is not None
     return LastRefresh(**dict(row))
 
 
 async def changed_since(connection: Connection, snapshot: str) -> tuple[bool, str]:
-    """Return whether anything that the views show was committed that ``snapshot`` does not see, and a snapshot of now.
+    """Return whether events that the views show were committed after ``snapshot``, and the current snapshot.
 
     Costs an index scan over the events that ``snapshot`` does not see.
     """

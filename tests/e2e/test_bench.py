@@ -90,7 +90,7 @@ async def test_a_bench_that_is_ended_leaves_nothing_running(tmp_path: Path, laun
         return []
 
     try:
-        processes = await eventually(started, within_s=60)
+        processes = await eventually(started, within_s=100)
         assert home.exists()
     finally:
         run.terminate()

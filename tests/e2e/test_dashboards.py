@@ -147,6 +147,7 @@ async def test_everything_that_dashboards_and_alerts_ask_has_an_answer(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 300)
+    await owner.execute("INSERT INTO es.subscription (name) VALUES ('mailer')")
     for name in ("eligibility", "exporter", "maintenance", "relay", "api"):
         system.start(name, wait=False, STORAGE_TRIES="1", EXPIRY_EVERY_S="2", ORPHANS_EVERY_S="2")
     for process in system.processes.values():

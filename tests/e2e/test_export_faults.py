@@ -17,7 +17,7 @@ import pytest_asyncio
 from contracts.users import Role
 from devstack.processes import Process
 from tests.eventually import eventually
-from tests.exporting import crowded_drive, stored
+from tests.exporting import crowded_drive, recorded, stored
 from tests.sizes import sized
 from tests.system import System, bearer
 
@@ -110,7 +110,7 @@ async def test_killed_midway_it_starts_over_and_leaves_one_whole_file(
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         done = await asking
         content = await file_of(client, done["export_id"])
-    assert stored(isolated.folder) == [f"{done['export_id']}-2.csv"]
+    assert stored(isolated.folder) == [await recorded(owner, done["export_id"])]
     assert content.count(b"\n") == ROWS + 1
     assert await owner.fetchval(COMPLETED) == 1
 
@@ -133,7 +133,7 @@ async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
         await eventually(told)
         done = await asking
         await file_of(client, done["export_id"])
-    assert stored(isolated.folder) == [f"{done['export_id']}-2.csv"]
+    assert stored(isolated.folder) == [await recorded(owner, done["export_id"])]
     assert await owner.fetchval(COMPLETED) == 1
 
 
@@ -165,7 +165,7 @@ async def test_out_of_room_is_told_and_leaves_nothing(
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, most))  # no file of it may be larger
     async with isolated.client() as client:
         answered = await export(client, drive_id)
-        assert answered["reason"] == "There is no room left in the storage for this file. Tried 2 times."
+        assert answered["reason"] == "The storage has no space left for this file. Tried 2 times."
         assert (answered["state"], answered["job"]["state"]) == ("failed", "failed")
         job = await settled(owner)
         assert (job["dead"], job["error"]) == (True, answered["reason"])

@@ -1,8 +1,6 @@
 """Postgres goes away, turns read-only, has no connection left: nothing is lost, and everybody recovers by himself."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,14 +9,10 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-import pytest_asyncio
 
 from contracts.users import Role
 from devstack.ports import LOOPBACK
 from devstack.postgres import Postgres
-from devstack.stack import data_folder
-from migrations import runner
-from tests.conftest import must_verify
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
 from tests.insisting import Ledger, head_of_its_own, insisting
@@ -27,20 +21,6 @@ from tests.system import System, bearer, running
 
 READ_ONLY_S = sized(small=2, full=10)
 NO_BUS = f"{LOOPBACK}:9"
-
-
-@pytest_asyncio.fixture
-async def postgres() -> AsyncIterator[Postgres]:
-    """A server of this test's own, with a migrated database; verified and gone afterwards."""
-    server = Postgres(data_folder() / f"test-{os.getpid()}" / f"postgres-{os.urandom(4).hex()}")
-    try:
-        await asyncio.to_thread(server.start)
-        await runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://"))
-        yield server
-        await must_verify(server.dsn)
-    finally:
-        server.kill()
-        shutil.rmtree(server.home, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -114,37 +94,39 @@ async def refused(client: httpx.AsyncClient) -> None:
 
 @pytest.mark.timeout(240)
 async def test_a_server_that_is_read_only_for_a_while_costs_503s_and_nothing_else(
-    postgres: Postgres, tmp_path: Path
+    own_postgres: Postgres, tmp_path: Path
 ) -> None:
-    async with under_load(postgres, tmp_path) as (_, client, _ledger):
-        await told(postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
-        await told(postgres, "SELECT pg_reload_conf()")
+    async with under_load(own_postgres, tmp_path) as (_, client, _ledger):
+        await told(own_postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
+        await told(own_postgres, "SELECT pg_reload_conf()")
         await refused(client)
         assert (await client.get("/api/drives")).status_code == 200
         await asyncio.sleep(READ_ONLY_S)
-        await told(postgres, "ALTER SYSTEM RESET default_transaction_read_only")
-        await told(postgres, "SELECT pg_reload_conf()")
+        await told(own_postgres, "ALTER SYSTEM RESET default_transaction_read_only")
+        await told(own_postgres, "SELECT pg_reload_conf()")
 
 
 @pytest.mark.timeout(240)
 async def test_restarts_and_a_storm_of_connections_are_survived_by_every_pool(
-    postgres: Postgres, tmp_path: Path
+    own_postgres: Postgres, tmp_path: Path
 ) -> None:
-    async with under_load(postgres, tmp_path) as (system, client, ledger):
-        await asyncio.to_thread(postgres.stop)
+    async with under_load(own_postgres, tmp_path) as (system, client, ledger):
+        await asyncio.to_thread(own_postgres.stop)
         await refused(client)
         url = f"http://{LOOPBACK}:{system.ports['api']}"
         assert (await client.get(f"{url}/livez")).status_code == 200
         assert (await client.get(f"{url}/readyz")).status_code == 503
-        await asyncio.to_thread(postgres.start)
+        await asyncio.to_thread(own_postgres.start)
         await more_of(ledger)
 
-        await asyncio.to_thread(postgres.kill)
-        await asyncio.to_thread(postgres.start)
+        await asyncio.to_thread(own_postgres.kill)
+        await asyncio.to_thread(own_postgres.start)
         await more_of(ledger)
 
         # As when others have taken every connection (53300), at the moment when ours are lost.
-        await told(postgres, "ALTER ROLE placewire_api CONNECTION LIMIT 0")
-        await told(postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'placewire_api'")
+        await told(own_postgres, "ALTER ROLE placewire_api CONNECTION LIMIT 0")
+        await told(
+            own_postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'placewire_api'"
+        )
         await refused(client)
-        await told(postgres, "ALTER ROLE placewire_api CONNECTION LIMIT -1")
+        await told(own_postgres, "ALTER ROLE placewire_api CONNECTION LIMIT -1")

@@ -17,6 +17,7 @@ import pytest_asyncio
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process
 from devstack.stack import Addresses
+from tests.e2e.test_closure import READ_A_SHEET, SHEET
 from tests.system import MODULES, as_role
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,8 @@ async def test_everything_runs_from_the_wheel(empty_database: str, servers: Addr
         assert f"pip install 'placewire[{service}]'" in refused.stderr
 
     installed.add(*SERVICES)
+    read = installed.run("python", "-c", READ_A_SHEET, str(SHEET))
+    assert (read.returncode, "x26@case.example.edu" in read.stdout) == (0, True), read.stdout + read.stderr
     started = [_start(installed, service, empty_database, kafka) for service in SERVICES]
     try:
         for process in started:

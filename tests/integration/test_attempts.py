@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -12,14 +14,18 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
+from chassis import jobs
 from chassis.attempts import MAX_ATTEMPTS
+from chassis.database import Database
 from chassis.errors import Contended, Refused
-from contracts.jobs import State, Via
+from chassis.jobs import Taker
+from contracts.jobs import Service, State, Via
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
 from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.integration.test_runner import asked, failing
+from tests.system import as_role
 from tests.tcp_proxy import TcpProxy
 from tests.worker import done, waited, working
 
@@ -117,7 +123,8 @@ async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_lett
     job_id = await asked(api)
     # As workers leave it that were killed: running, with a lease that has expired.
     await owner.execute(
-        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1::int, fence = 9,"
+        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1::int,"
+        " fence = gen_random_uuid(),"
         " lease_until = now() - interval '1 s'",
         died,
     )
@@ -150,8 +157,26 @@ async def test_what_a_worker_has_failed_is_remembered_when_it_dies(
             return bool(await owner.fetchval("SELECT attempts >= 3 FROM es.job"))
 
         await eventually(failed_twice)
-        await owner.execute("UPDATE es.job SET fence = fence + 1")  # another worker takes it over
+        await owner.execute("UPDATE es.job SET fence = gen_random_uuid()")  # another worker takes it over
     assert await owner.fetchval("SELECT attempts >= 3 AND NOT dead FROM es.job")
+
+
+@pytest.mark.parametrize(("counted", "left"), [(True, 1), (False, 2)])
+async def test_an_attempt_is_given_back_only_if_it_was_counted(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, counted: bool, left: int
+) -> None:
+    """A claim that a crash made the server forget was not."""
+    job_id = await asked(api)
+    database = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
+    taker = Taker(Service.ELIGIBILITY, "test", timedelta(minutes=1), frozenset(), 1)
+    try:
+        async with database.connection() as connection:
+            _, [claimed] = await jobs.take(connection, taker, 1, [UUID(job_id)], Via.BUS)
+            await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 2")  # another worker's claim
+            await jobs.return_attempt(connection, claimed if counted else replace(claimed, attempts=2))
+    finally:
+        await database.close()
+    assert await owner.fetchval("SELECT attempts FROM es.job") == left
 
 
 async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:

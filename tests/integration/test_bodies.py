@@ -1,8 +1,6 @@
-"""Bodies: nobody's is read before the caller is known, each has a limit, and a full disk keeps nothing."""
+"""Bodies: none is read before the caller is checked, each has a limit, and a full disk stores nothing."""
 
-import resource
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +14,7 @@ from services.api.access import SignedIn, declared_access, published_routes
 from services.api.body_limits import MAX_BODY, MAX_UNAUTHENTICATED_BODY
 from tests.conftest import Api
 from tests.enrolment import DRIVE
+from tests.full_disk import files_up_to
 from tests.system import bearer
 
 KIB, MIB = 1024, 1024 * 1024
@@ -121,17 +120,6 @@ async def test_who_is_not_signed_in_sends_little(api: Api, length: dict[str, str
 # --- A full disk
 
 
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """No file of this process grows beyond ``size``: the system refuses as it does on a full disk or a full quota."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def stored(folder: Path) -> list[Path]:
     return [path for path in (folder / "uploads").rglob("*") if path.is_file() and path.name != ".writable"]
 
@@ -143,7 +131,7 @@ async def test_a_full_disk_is_507_and_keeps_nothing(api: Api, tmp_path: Path, pd
     with files_up_to(room):
         answer = await api.post("/api/drives", data=DRIVE, files=files)
     assert answer.status_code == 507, answer.text
-    assert "no room left" in answer.json()["message"]
+    assert "no space left" in answer.json()["message"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert stored(tmp_path) == []
     assert (await api.get("/api/drives")).json() == []
@@ -160,7 +148,7 @@ async def test_a_full_disk_stops_an_import(api: Api, raw: bool) -> None:
     with files_up_to(MIB):
         answer = await api.post("/api/students/import", **sent)
     assert answer.status_code == 507, answer.text
-    assert "no room left" in answer.json()["message"]
+    assert "no space left" in answer.json()["message"]
 
 
 # --- A page after a row that is gone

@@ -18,13 +18,16 @@ from services.api.settings import ApiSettings
 from services.maintenance import sql as maintenance
 from tests.system import SECRET, as_role, bearer
 
-# The zone; a moment before and one after a local midnight; their days. Two midnights are next to a change of clocks.
+# The zone; a moment before and one after a local midnight; their days. Clocks change on one of the two days; in Cairo
+# there is no midnight then, and in Havana there are two.
 SIDES = [
     ("Asia/Kolkata", "2026-03-01T18:29:59Z", "2026-03-01T18:30:00Z", "2026-03-01", "2026-03-02"),
     ("America/New_York", "2026-03-09T03:59:59Z", "2026-03-09T04:00:00Z", "2026-03-08", "2026-03-09"),
     ("America/New_York", "2026-11-02T04:59:59Z", "2026-11-02T05:00:00Z", "2026-11-01", "2026-11-02"),
     ("Europe/Berlin", "2026-03-29T21:59:59Z", "2026-03-29T22:00:00Z", "2026-03-29", "2026-03-30"),
     ("Europe/Berlin", "2026-10-25T22:59:59Z", "2026-10-25T23:00:00Z", "2026-10-25", "2026-10-26"),
+    ("Africa/Cairo", "2026-04-23T21:59:59Z", "2026-04-23T22:00:00Z", "2026-04-23", "2026-04-24"),
+    ("America/Havana", "2026-11-01T03:59:59Z", "2026-11-01T04:00:00Z", "2026-10-31", "2026-11-01"),
     ("UTC", "2026-05-01T23:59:59Z", "2026-05-02T00:00:00Z", "2026-05-01", "2026-05-02"),
 ]
 DRIVE = """

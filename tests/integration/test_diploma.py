@@ -1,4 +1,4 @@
-"""A diploma counts as the 12th mark of a student who has no 12th mark, wherever eligibility is judged."""
+"""A diploma counts as the 12th mark of a student who has no 12th mark, wherever eligibility is evaluated."""
 
 import asyncpg
 import pytest

@@ -15,6 +15,7 @@ from chassis.event_store import Cause
 from chassis.storage import Storage
 from cli.replay.verification import Watching, verify
 from contracts.exports import ExportCompleted
+from contracts.files import export_path
 from contracts.jobs import Via
 from services.maintenance.expiry import due
 from tests.conftest import Api
@@ -137,7 +138,9 @@ async def test_an_export_completed_anew_while_it_expires_keeps_its_new_file(
     async with api.database.connection() as connection:
         recorded = (await event_store.read(connection, f"export-{export_id}"))[1].event
     assert isinstance(recorded, ExportCompleted)
-    anew = recorded.model_copy(update={"path": f"temp/{export_id}-2.csv", "expires_at": after(days=9)})
+    anew = recorded.model_copy(
+        update={"path": export_path(UUID(export_id), "csv", uuid4()), "expires_at": after(days=9)}
+    )
     worker = Database(as_role(database_url, "placewire_exporter"), pool_size=1, application_name="test-worker")
     async with maintaining(database_url, tmp_path) as maintenance:
         async with worker.transaction() as connection:
@@ -147,7 +150,7 @@ async def test_an_export_completed_anew_while_it_expires_keeps_its_new_file(
             # What is committed has expired; who would record it finds the stream in somebody else's hands.
             assert (await maintenance.due.once(after(days=1)))["exports"] == 0
         assert (await maintenance.due.once(after(days=1)))["exports"] == 0
-        assert stored(tmp_path) == [f"{export_id}-2.csv"]
+        assert stored(tmp_path) == [anew.path.removeprefix("temp/")]
         assert (await maintenance.due.once(after(days=10)))["exports"] == 1
     await worker.close()
     assert stored(tmp_path) == []

@@ -1,27 +1,30 @@
 """An attempt that does not end as it should: no file that nobody knows of, and no record without a file."""
 
 import asyncio
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 
 from chassis.database import Database
-from chassis.errors import Refused, StorageFailed
+from chassis.errors import Fenced, Refused, StorageFailed
 from chassis.jobs import Claim
 from chassis.notify import Notifier
 from chassis.progress import Progress
 from chassis.storage import Storage, Written
 from contracts.exports import COLUMNS, ExportFailed, ExportKind
+from contracts.files import export_path
 from contracts.jobs import State, Via
 from services.exporter import handlers
 from tests.conftest import Api
 from tests.enrolment import enrol
 from tests.eventually import eventually
-from tests.exporting import asked, exporting, stored
+from tests.exporting import asked, exporting, recorded, stored
 from tests.placement import posted
 from tests.system import as_role
 from tests.worker import done
@@ -63,26 +66,69 @@ async def test_a_worker_that_leaves_in_the_middle_of_the_commit_keeps_the_file(
     assert (await api.get(f"/api/exports/{export['export_id']}/file")).status_code == 200
 
 
-async def test_whole_files_and_parts_of_earlier_attempts_are_deleted(
+def left(folder: Path, path: str) -> Path:
+    """Write what a worker has left that was killed."""
+    file = folder / "uploads" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("left by a worker that was killed")
+    return file
+
+
+async def test_whole_files_and_parts_of_other_claims_are_deleted(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     export = await asked(api, kind="finished_drives")
-    folder = tmp_path / "uploads" / "temp"
-    folder.mkdir(parents=True)
-    name = export["export_id"]
-    for left in (f"{name}-1.csv", f"{name}-2.csv#1", f"{name}-12.csv", "another-1.csv"):
-        (folder / left).write_text("left by a worker that was killed")
-    await owner.execute("UPDATE es.job SET fence = 2 WHERE id = $1", UUID(name))
+    id_ = UUID(export["export_id"])
+    left(tmp_path, export_path(id_, "csv", uuid4()))
+    left(tmp_path, export_path(id_, "csv", uuid4()) + "#1")
+    other = left(tmp_path, export_path(uuid4(), "csv", uuid4()))
     async with exporting(database_url, tmp_path) as runner:
-        await done(runner, name)
-    assert stored(tmp_path) == sorted([f"{name}-3.csv", f"{name}-12.csv", "another-1.csv"])
+        await done(runner, export["export_id"])
+    recorded_file = await recorded(owner, export["export_id"])
+    assert stored(tmp_path) == sorted([recorded_file or "", other.relative_to(tmp_path / "uploads/temp").as_posix()])
+
+
+async def test_a_worker_that_has_lost_its_job_deletes_no_file_of_the_next_one(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    export = await asked(api, kind="finished_drives")
+    id_ = UUID(export["export_id"])
+    await owner.execute(
+        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = 1,"
+        " lease_until = now() + interval '1 minute', fence = gen_random_uuid() WHERE id = $1",
+        id_,
+    )
+    next_one = left(tmp_path, export_path(id_, "csv", await owner.fetchval("SELECT fence FROM es.job")))
+    url = as_role(database_url, "placewire_exporter")
+    database = Database(url, pool_size=2, application_name="test")
+    progress = Progress(Notifier(url, application_name="test-notify"))
+    work = handlers.work(Storage((tmp_path / "uploads").as_uri()), tries=1, kept_s=60, zone=ZoneInfo("UTC"))
+    lost = replace(claim(columns=list(COLUMNS[ExportKind.FINISHED_DRIVES])), id=id_, subject=f"export-{id_}")
+    lost = replace(lost, data=lost.data | {"export_id": str(id_)})
+    try:
+        with pytest.raises(Fenced):
+            async with work.prepare(database, lost, progress):
+                pass
+    finally:
+        await database.close()
+    assert next_one.exists()
+
+
+async def test_the_folder_of_an_export_goes_with_its_last_file(tmp_path: Path) -> None:
+    path = export_path(uuid4(), "csv", uuid4())
+    file, part = left(tmp_path, path), left(tmp_path, export_path(uuid4(), "csv", uuid4()) + "#1")
+    storage = Storage((tmp_path / "uploads").as_uri())
+    await storage.delete(path)
+    assert (file.parent.exists(), part.parent.exists()) == (False, True)
+    await storage.delete(part.relative_to(tmp_path / "uploads").as_posix().removesuffix("#1"))
+    assert os.listdir(tmp_path / "uploads" / "temp") == []
 
 
 def claim(**data: object) -> Claim:
     export_id = UUID("01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10")
     asked_for = {"export_id": str(export_id), "kind": "finished_drives", "format": "csv", **data}
     return Claim(
-        id=export_id, fence=1, attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, via=Via.BUS,
+        id=export_id, fence=uuid4(), attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, via=Via.BUS,
         queued_at=datetime.now(UTC), stream_version=1, data=asked_for, metadata={},
         type="placewire.export.requested.v1",
     )  # fmt: skip

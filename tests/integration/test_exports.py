@@ -24,7 +24,7 @@ from contracts.jobs import State, Via
 from tests.conftest import Api
 from tests.enrolment import enrol
 from tests.eventually import eventually
-from tests.exporting import asked, exporting, register_many, stored
+from tests.exporting import asked, exporting, recorded, register_many, stored
 from tests.placement import finished, posted, register
 from tests.worker import dead, done, waited
 
@@ -126,6 +126,44 @@ async def test_a_finished_drives_file_shows_the_marks_of_its_time(
     if kind is ExportKind.REGISTRATIONS:
         _, now = await made(api, database_url, tmp_path, kind=kind, drive_id=running, columns=["branch", "cgpa"])
         assert rows_of(now)[1:] == [["NEW", "0.00"], ["NEW", "0.01"]]
+
+
+async def test_a_finished_drives_eligible_students_are_those_of_its_time(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    """Whose account was active then, with a diploma for 12th then; not whose is, or has one, now."""
+    left, came_back, diploma, always = await enrol(owner, 4)
+    marks = [(diploma, {"twelfth_percent": None, "diploma_percent": "80.00"})]
+    marks += [(student, {"twelfth_percent": "80.00"}) for student in (left, came_back, always)]
+    for student, changes in marks:
+        assert (await api.patch(f"/api/students/{student}", json=changes)).status_code == 200
+    await set_active(api, came_back, "deactivate")
+    over, running = await finished(api, [always], [], min_12th="60"), await posted(api, min_12th="60")
+    await set_active(api, left, "deactivate")
+    await set_active(api, came_back, "reactivate")
+    changes = {"diploma_percent": None}
+    assert (await api.patch(f"/api/students/{diploma}", json=changes)).status_code == 200
+
+    async def listed(drive_id: int) -> list[list[str]]:
+        wanted = {"kind": "eligible_students", "drive_id": drive_id, "columns": ["student_id", "diploma_percent"]}
+        _, answer = await made(api, database_url, tmp_path, **wanted)
+        return rows_of(answer)[1:]
+
+    assert await listed(over) == [[str(left), ""], [str(diploma), "80.00"], [str(always), ""]]
+    assert await listed(running) == [[str(came_back), ""], [str(always), ""]]
+
+
+async def set_active(api: Api, user_id: int, command: str) -> None:
+    """Deactivate or reactivate, and wait until the API knows: until then it looks up callers, who are in no table."""
+    answer = await api.post(f"/api/users/{user_id}/{command}")
+    assert answer.status_code == 200, answer.text
+    changes = api.app.state.guard.changes
+
+    async def known() -> bool:
+        state = changes._changed.get(user_id)
+        return changes.listening and state is not None and state.active == (command == "reactivate")
+
+    await eventually(known)
 
 
 async def test_xlsx_holds_numbers_and_moments(
@@ -386,7 +424,7 @@ async def test_a_file_whose_effect_fails_is_deleted(
         job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 2)
-    assert stored(tmp_path) == [f"{export['export_id']}-2.csv"]
+    assert stored(tmp_path) == [await recorded(owner, export["export_id"])]
 
 
 async def test_a_file_whose_commit_was_not_heard_of_stays(

@@ -1,4 +1,4 @@
-"""Files that are made to cost time or memory: each is refused with a sentence, and nobody else waits for it."""
+"""Files built to cost time or memory: each is refused with a message, and other requests do not wait."""
 
 import asyncio
 import tempfile

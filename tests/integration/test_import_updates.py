@@ -1,4 +1,4 @@
-"""The same people again: an import with ``mode=upsert`` updates known students, and says beforehand what changes."""
+"""An import with ``mode=upsert`` updates students on record, and a dry run lists the changes."""
 
 import asyncio
 import unicodedata

@@ -35,6 +35,7 @@ def placewire(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.timeout(300)
 async def test_the_printed_sql_makes_the_database_that_migrate_makes(servers: Addresses) -> None:
     name = f"by_hand_{secrets.token_hex(4)}"
     url = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
@@ -161,7 +162,7 @@ def test_where_files_are_kept_stays_unless_something_else_is_given(tmp_path: Pat
     kept = tmp_path / "secrets" / "exporter" / "storage_url"
     said = [placewire("secrets", folder, *storage) for storage in (("--storage", ""), ("--storage", "s3://placewire"))]
     assert kept.read_text() == "s3://placewire"
-    assert "Files were kept at file:///var/lib/placewire/uploads" in said[1].stdout
+    assert "Files were stored at file:///var/lib/placewire/uploads" in said[1].stdout
     for later in ((), ("--storage", "")):
         done = placewire("secrets", folder, *later)
         assert (done.returncode, done.stdout) == (0, "Every secret is there.\n")

@@ -14,12 +14,13 @@ Owner = asyncpg.Connection
 SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = $1"
 TURN = "SELECT id, event_id FROM es.relay_turn($1, 1000, 500) WHERE event_id IS NOT NULL"
 RECEIVE = "SELECT count(*) FROM es.receive('maintenance', $1, 'bus')"
-TAKE = "SELECT count(*) FROM es.take('maintenance', NULL, NULL, 2, 'test', '1 minute', $1, 7)"
+TAKE = "SELECT count(*) FROM es.receive_and_claim('maintenance', NULL, NULL, 2, 'test', '1 minute', $1, 7)"
 READ = """
 SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = $1
 """
 QUEUED = 5_000
-FINISH = "SELECT es.finish($1, 0, 'succeeded', '{}', NULL, false)"
+CLAIM = "SELECT id, fence FROM es.receive_and_claim('maintenance', NULL, NULL, 1, 'test', '1 minute', '{}', 0)"
+FINISH = "SELECT es.finish($1, $2, 'succeeded', '{}', NULL, false)"
 
 
 async def counted(owner: Owner, statement: str, table: str) -> int:
@@ -44,7 +45,8 @@ async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) ->
         await queue(owner, 1)
         rows = await owner.fetch(TURN, sent)
         assert await owner.fetchval(RECEIVE, [row["event_id"] for row in rows]) == len(rows) == 1
-        await owner.execute(FINISH, rows[0]["event_id"])
+        [claimed] = await owner.fetch(CLAIM)
+        await owner.execute(FINISH, *claimed)
         sent = [row["id"] for row in rows]
     assert await counted(owner, SCANS, table) == before
 

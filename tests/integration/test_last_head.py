@@ -1,4 +1,4 @@
-"""There is always an active head of the cell, whoever removes whom at the same moment."""
+"""An active head of the cell always remains, also when heads remove each other at the same moment."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.system import SECRET
 
 USER = {"name": "Asha", "role": "HEAD", "password": "correct horse"}
 HEADS = "SELECT array_agg(user_id) FROM users WHERE role = 'HEAD' AND active"
-ROUNDS = 5
+ROUNDS = 30
 
 
 def signed_by(user_id: int) -> dict[str, str]:

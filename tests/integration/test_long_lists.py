@@ -1,4 +1,4 @@
-"""Lists of any length: Postgres writes them, nobody waits for them, and a slow reader holds nothing back."""
+"""Lists of any length: Postgres writes them, other requests do not wait, and a slow reader holds no connection."""
 
 import asyncio
 import http.client
@@ -254,8 +254,9 @@ async def test_an_error_after_the_first_byte_aborts_the_connection(api: Api) -> 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await (await lists.answer(produce))(scope, receive, send)
 
+    gate = api.app.state.gate
     with capture_logs() as logs:
-        async with served(RequestScope(app, admission=Admission(10), route_paths={})) as port:
+        async with served(RequestScope(app, admission=Admission(10), route_paths={}, gate=gate)) as port:
             with pytest.raises((http.client.IncompleteRead, ConnectionError)):
                 await asyncio.to_thread(read_all, port, "/", "GET", "HEAD")
     aborted = [entry for entry in logs if entry["event"] == "response.aborted"]

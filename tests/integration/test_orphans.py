@@ -2,11 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from contracts.drives import DriveRevised
+from contracts.files import export_path
 from services.maintenance.expiry import orphans
 from tests.conftest import Api
 from tests.eventually import eventually
@@ -101,23 +103,24 @@ async def test_files_of_exports_that_nobody_needs(
     assert (await api.post(f"/api/jobs/{cancelled}/cancel")).status_code == 200
     await owner.execute("UPDATE es.job SET state = 'running' WHERE id = $1", running)
     [recorded] = stored(tmp_path)
-    assert recorded == f"{finished}-1.csv"
+    assert recorded.startswith(f"{finished}/")
     kept = [
         aged(tmp_path / "uploads" / "temp" / recorded, days=300),
-        left(tmp_path, f"temp/{running}-1.csv", days=300),
-        left(tmp_path, f"temp/{running}-2.csv#1", days=300),
-        left(tmp_path, f"temp/{finished}-2.csv", days=0.9),
+        left(tmp_path, export_path(UUID(running), "csv", uuid4()), days=300),
+        left(tmp_path, export_path(UUID(running), "csv", uuid4()) + "#1", days=300),
+        left(tmp_path, export_path(UUID(finished), "csv", uuid4()), days=0.9),
         left(tmp_path, "temp/somebody-elses.csv", days=300),
     ]
     gone = [
-        left(tmp_path, f"temp/{finished}-3.csv", days=1.1),
-        left(tmp_path, f"temp/{finished}-4.csv#1", days=1.1),
-        left(tmp_path, f"temp/{cancelled}-1.csv", days=1.1),
+        left(tmp_path, export_path(UUID(finished), "csv", uuid4()), days=1.1),
+        left(tmp_path, export_path(UUID(finished), "csv", uuid4()) + "#1", days=1.1),
+        left(tmp_path, export_path(UUID(cancelled), "csv", uuid4()), days=1.1),
+        left(tmp_path, f"temp/{cancelled}-1.csv", days=1.1),  # by release 0.1
         left(tmp_path, "temp/00000000-0000-7000-8000-000000000000-1.xlsx", days=1.1),  # of a job that expired
     ]
     async with maintaining(database_url, tmp_path) as maintenance:
-        assert (await maintenance.orphans.once(after()))["export_files"] == 4
-        assert (there(*kept), there(*gone)) == ([True] * 5, [False] * 4)
+        assert (await maintenance.orphans.once(after()))["export_files"] == 5
+        assert (there(*kept), there(*gone)) == ([True] * 5, [False] * 5)
         await owner.execute("UPDATE es.job SET state = 'queued' WHERE id = $1", running)
 
 
@@ -230,5 +233,5 @@ async def test_the_process_does_all_of_it(
     for what in ("exports", "jobs", "idempotency_keys", "pdfs"):
         assert f'placewire_expired_total{{what="{what}"}} 1.0' in told, what
     await asyncio.to_thread(system.processes["maintenance"].stop)
-    assert stored(tmp_path) == [f"{lasting['export_id']}-1.csv"]
+    assert [path.partition("/")[0] for path in stored(tmp_path)] == [lasting["export_id"]]
     assert fresh.exists()

@@ -231,7 +231,7 @@ async def test_a_job_that_another_holds_is_left_to_him(
     await owner.execute(
         """
         UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), started_at = now(),
-               attempts = 1, fence = 1, lease_until = now() + interval '30 s' WHERE id = $1
+               attempts = 1, fence = gen_random_uuid(), lease_until = now() + interval '30 s' WHERE id = $1
         """,
         UUID(held),
     )

@@ -7,13 +7,13 @@ import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.branches import branch_key
 from contracts.drives import Criteria
-from services.api.eligibility.branches import branch_key
 from services.api.eligibility.rules import Record, reasons_against
 
 JUDGE = """
-SELECT meets_criteria($1::numeric, $2::numeric, $3::numeric, $4::numeric, $5::integer, $6::text, $7::integer,
-                      $8::numeric, $9::numeric, $10::numeric, $11::integer, $12::text[], $13::integer[])
+SELECT meets_criteria($1::numeric, $2::numeric, $3::numeric, $4::numeric, $5::integer, branch_key($6), $7::integer,
+                      $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_keys($12), $13::integer[])
 """
 BRANCHES = ("CSE", "ECE", "ME", "AI, ML", "Génie civil", "विद्युत", "ΟΔΟΣ", "電気", "İnşaat", "ﬁnance")
 YEARS = (2025, 2026, 2027)

@@ -1,4 +1,4 @@
-"""What a route does not take is refused on every route, with a sentence that names it and lists what is known."""
+"""Every route refuses undeclared input, with a message that names it and lists the declared names."""
 
 import json
 from typing import Any

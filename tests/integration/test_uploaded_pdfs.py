@@ -1,6 +1,7 @@
-"""PDFs of drives: no two uploads share a file, and nobody deletes a file that another request's drive names."""
+"""PDFs of drives: uploads never share a file, and no request deletes the file of another request's drive."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -8,14 +9,16 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from chassis.errors import StorageFailed
+from chassis.errors import StorageFailed, StorageFull
 from chassis.storage import Storage
 from services.api.drives import pdf_files
 from services.api.drives.pdf_files import file_name
 from tests.conftest import Api
+from tests.full_disk import files_up_to
 
 FORM = {"company_name": "Acme", "job_title": "SDE"}
 PAIRS = 12
+MIB = 1024 * 1024
 
 
 def pdf(content: bytes = b"%PDF-1.7 brief", name: str = "brief.pdf") -> dict[str, Any]:
@@ -98,7 +101,7 @@ async def test_a_file_keeps_its_name_in_every_script(api: Api, name: str) -> Non
     if name == "brief.pdf":
         assert disposition == 'inline; filename="brief.pdf"'
     else:
-        assert f"filename*=UTF-8''{quote(saved_as, safe='')}".replace("%28", "%28") in disposition
+        assert f"filename*=UTF-8''{quote(saved_as, safe='')}" in disposition
 
 
 @pytest.mark.parametrize(
@@ -128,3 +131,23 @@ async def test_storage_never_overwrites_a_file(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed):
         await storage.write("job-descriptions/a.pdf", b"second")
     assert await storage.read("job-descriptions/a.pdf") == b"first"
+
+
+async def test_a_write_that_fails_deletes_no_other_file(tmp_path: Path) -> None:
+    """The limit fails the write before the storage sees that there is such a file already."""
+    storage = Storage(tmp_path.as_uri())
+    await storage.write("job-descriptions/a.pdf", b"first")
+    with files_up_to(MIB):
+        for name in ("a.pdf", "b.pdf"):
+            with pytest.raises(StorageFull):
+                await storage.write(f"job-descriptions/{name}", b"x" * 2 * MIB)
+    assert os.listdir(tmp_path / "job-descriptions") == ["a.pdf"], "nothing of the new ones is left"
+    assert await storage.read("job-descriptions/a.pdf") == b"first"
+
+
+async def test_a_create_repeated_after_the_drive_was_deleted_leaves_no_file(api: Api, tmp_path: Path) -> None:
+    first = await create(api, "create")
+    await api.delete(f"/api/drives/{first.json()['drive_id']}")
+    again = await create(api, "create")
+    assert (again.status_code, again.json()["drive_id"]) == (201, first.json()["drive_id"])
+    assert files(tmp_path) == set()

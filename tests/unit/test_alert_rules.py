@@ -53,7 +53,7 @@ def test_each_alert_tells_who_is_called_what_to_do(name: str) -> None:
     assert alert["annotations"]["runbook"] == f"docs/runbooks.md#{name.lower()}"
     entry = RUNBOOKS.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     assert f"*{alert['labels']['severity'].capitalize()}.*" in entry
-    for part in ("**Users**", "**Look.**", "**Mend.**"):
+    for part in ("**Users**", "**Look.**", "**Fix.**"):
         assert part in entry, part
 
 

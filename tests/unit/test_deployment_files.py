@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.local.system import INHERITED
 from tests.e2e.test_closure import SERVICES, SHARED
 from tests.service_settings import OURS
 
@@ -25,6 +26,7 @@ ONCE = {name for name, container in CONTAINERS.items() if container["restart"] =
 NO_SETTINGS = {"SECRETS_DIR", "TZ"}
 SYSTEMD = shutil.which("systemd-analyze")
 UNITS = ROOT / "deploy" / "systemd"
+COMMON_UNIT = UNITS / "placewire-.service.d" / "common.conf"
 
 
 def port(name: str) -> int:
@@ -158,6 +160,17 @@ def test_addresses_between_containers_are_right() -> None:
     assert found == {(name, port(name)) for name in OURS}
 
 
+def test_the_time_zone_of_the_campus_is_a_setting_everywhere() -> None:
+    for name in ("api", "exporter", "maintenance"):
+        assert CONTAINERS[name]["environment"]["TZ"] == "${TZ:-UTC}"
+    for folder in ("base", "overlays/production"):
+        made = yaml.safe_load((ROOT / "deploy" / "k8s" / folder / "kustomization.yaml").read_text())
+        assert "TZ=UTC" in made["configMapGenerator"][0]["literals"]
+    assert "TZ" in INHERITED
+    by_hand = (ROOT / "docs" / "deployment.md").read_text().split("### With systemd")[1].split("\n### ")[0]
+    assert "`TZ`" in by_hand
+
+
 def test_what_can_be_set_is_documented() -> None:
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "deployment.md").read_text()))
     assert set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE_FILE.read_text())) <= documented
@@ -200,9 +213,31 @@ def test_units_are_understood_and_hardened(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def system_calls(group: str) -> set[str]:
+    """Return the system calls of ``group``, as systemd resolves it; of a single call, itself."""
+    if not group.startswith("@"):
+        return {group}
+    assert SYSTEMD is not None
+    listed = subprocess.run([SYSTEMD, "syscall-filter", group], capture_output=True, text=True, check=True).stdout
+    members = [line.strip() for line in listed.splitlines()[1:] if line.strip() and not line.strip().startswith("#")]
+    return set().union(*map(system_calls, members))
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="NOT TESTED: there is no systemd-analyze here")
+def test_the_units_allow_what_the_reader_of_imported_files_does() -> None:
+    """It limits itself (prlimit64), lowers its priority, and is ended at once where the filter denies a call."""
+    filters = re.findall(r"^SystemCallFilter=(~?)(.*)$", COMMON_UNIT.read_text(), re.MULTILINE)
+    allowed: set[str] = set()
+    for denied, groups in filters:
+        calls = set().union(*map(system_calls, groups.split()))
+        allowed = allowed - calls if denied else allowed | calls
+    assert {"setpriority", "getpriority", "prlimit64", "execve", "dup", "kill"} <= allowed
+    assert not {"setrlimit", "mount", "reboot"} & allowed
+
+
 def test_the_units_python_is_not_in_a_home() -> None:
     """They see no home (ProtectHome), and uv would put a Python that it fetches into root's."""
-    assert "ProtectHome=yes" in (UNITS / "placewire-.service.d" / "common.conf").read_text()
+    assert "ProtectHome=yes" in COMMON_UNIT.read_text()
     guide = (ROOT / "docs" / "deployment.md").read_text().split("## On a plain machine")[1]
     exported = guide.index("export UV_PYTHON_INSTALL_DIR=/opt/placewire/")
     assert exported < guide.index("uv sync")

@@ -54,6 +54,18 @@ def test_our_own_names_are_found_in_any_order() -> None:
         ("Active Backlogs as on date", "active_backlogs"), ("Arrears (standing)", "active_backlogs"),
         ("Batch", "batch_year"), ("yearofpassing", "batch_year"), ("Dept.", "department"), ("Discipline", "branch"),
         ("\uff23\uff27\uff30\uff21", "cgpa"), ("Student's 10th %", "tenth_percent"),
+        ("CGPA (upto VI Sem)", "cgpa"), ("CGPA till last semester", "cgpa"), ("CGPA upto 3-1", "cgpa"),
+        ("CGPA as per latest marksheet", "cgpa"), ("CGPA upto 5th Sem (2 decimals)", "cgpa"), ("Present CGPA", "cgpa"),
+        ("Standing Arrear(s)", "active_backlogs"), ("Total no. of current arrears", "active_backlogs"),
+        ("Number of Active Backlogs till date", "active_backlogs"), ("Active Backs", "active_backlogs"),
+        ("Live backlogs, if any (enter number)", "active_backlogs"), ("Re-appear", "active_backlogs"),
+        ("10 th %", "tenth_percent"), ("10th %age", "tenth_percent"), ("10th Overall %", "tenth_percent"),
+        ("Secondary School %", "tenth_percent"), ("10th Percentage (without % symbol)", "tenth_percent"),
+        ("II PUC %", "twelfth_percent"), ("12th Grade %", "twelfth_percent"), ("AISSCE %", "twelfth_percent"),
+        ("Diploma % (if applicable)", "diploma_percent"), ("HSC/Diploma %", "twelfth_percent"),
+        ("B.Tech Branch", "branch"), ("Branch of Study", "branch"), ("BRANCH OF ENGG", "branch"),
+        ("Year of Passing (B.Tech)", "batch_year"), ("YoP (UG)", "batch_year"),
+        ("Course Completion Year", "batch_year"),
     ],
 )  # fmt: skip
 def test_a_column_goes_by_many_names(header: str, column: str) -> None:
@@ -61,10 +73,16 @@ def test_a_column_goes_by_many_names(header: str, column: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No", "Hall Ticket No"]
-)
+    "header",
+    [
+        "roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No", "Hall Ticket No", "Regd. No.",
+        "H.T. No.", "Univ. Roll No", "USN (University Seat Number)", "Permanent Registration Number", "Student ID",
+        "SRN", "ID No", "Exam Seat No", "Admission No", "Roll No (digits only)",
+    ],
+)  # fmt: skip
 def test_a_roll_number_goes_by_many_names(header: str) -> None:
-    assert layout_of(["Student Name", "Email ID", header], {}).places["roll_number"] == (2,)
+    samples = [["Asha", "a@b", "R1"]]
+    assert layout_of(["Student Name", "Email ID", header], {}, samples).places["roll_number"] == (2,)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +90,9 @@ def test_a_roll_number_goes_by_many_names(header: str) -> None:
     [
         "History of Backlogs", "Dead Backlogs", "Total Backlogs", "Backlogs cleared", "Backlogs till date", "SGPA",
         "Sem 5 SGPA", "Semester GPA", "10th CGPA", "SSC GPA", "12th Maths %", "10th Marks (out of 500)", "B.Tech %",
-        "Degree Percentage", "Aptitude Score", "MBA %", "10th / 12th %",
+        "Degree Percentage", "Aptitude Score", "MBA %", "10th / 12th %", "Inactive backlogs", "Non-active backlogs",
+        "Any backlog? (Y/N)", "Failed subjects", "Backlogs (Active + Dead)", "DGPA", "CWA", "High School %",
+        "1st PUC %", "10th %/CGPA", "Bank Branch",
     ],
 )  # fmt: skip
 def test_a_mark_or_backlog_that_is_not_certain_is_asked(header: str) -> None:
@@ -83,7 +103,9 @@ def test_a_mark_or_backlog_that_is_not_certain_is_asked(header: str) -> None:
     "header",
     [
         "Hostel", "S.No", "Father's Name", "Parent Email", "10th Board", "12th Year of Passing", "Semester",
-        "Attendance %", "Phone", "School Name", "DOB", "Year of Admission", "ssc_b",
+        "Attendance %", "Phone", "School Name", "DOB", "Year of Admission", "ssc_b", "12th YOP", "Alternate Email",
+        "Year of Passing (10th)", "Diploma Branch", "12th Stream", "JEE Roll No", "EAMCET Rank", "Section",
+        "LinkedIn ID",
     ],
 )  # fmt: skip
 def test_what_is_no_column_of_ours_is_ignored(header: str) -> None:
@@ -145,6 +167,58 @@ def test_headers_that_fit_alike_are_not_guessed_between(pair: tuple[str, str]) -
 def test_a_second_roll_number_is_asked() -> None:
     with pytest.raises(Invalid, match="'USN' and 'Roll Number' could each be roll_number"):
         layout_of(["USN", "name", "email", "Roll Number"], {})
+
+
+@pytest.mark.parametrize("values", [[("1", "1"), ("A2", "a2 ")], [("1", ""), ("A2", "")]])
+def test_a_second_roll_number_that_is_the_same_or_empty_is_not_asked(values: list[tuple[str, str]]) -> None:
+    samples = [["Asha", "a@b", first, second] for first, second in values]
+    assert layout_of([*IDENTITY, "Roll Number"], {}, samples).places["roll_number"] == (2,)
+
+
+@pytest.mark.parametrize(
+    ("header", "other", "column"),
+    [
+        ("Email", "Personal Email", "email"), ("Name", "Name (as per 10th marksheet)", "name"),
+        ("USN", "Admission No", "roll_number"), ("Batch", "Year", "batch_year"),
+    ],
+)  # fmt: skip
+def test_a_plain_header_is_chosen_before_a_qualified_one(header: str, other: str, column: str) -> None:
+    headers = [name for name in ["Name", "Email", "USN", "Batch"] if name != header] + [other, header]
+    values = {"Name": "Asha", "Email": "a@b", "USN": "R1", "Batch": "2026", "Year": "4"}
+    layout = layout_of(headers, {}, [[values.get(name, "other") for name in headers]])
+    assert layout.places[column] == (4,)
+
+
+def test_what_is_surely_another_mark_is_left_out_with_a_warning() -> None:
+    headers = [*IDENTITY, "CGPA", "Sem 1 SGPA", "UG %", "Active Backlogs", "Total Backlogs", "Backlog History"]
+    layout = layout_of(headers, {}, [["A", "a@b", "1", "8.1", "7.9", "77", "0", "3", "3"]])
+    assert (layout.places["cgpa"], layout.places["active_backlogs"]) == ((3,), (6,))
+    assert "Not imported: 'Sem 1 SGPA', 'UG %'" in layout.warnings[0]
+    assert "Not imported: 'Total Backlogs', 'Backlog History'" in layout.warnings[1]
+
+
+def test_a_total_of_backlogs_beside_backlogs_is_asked() -> None:
+    with pytest.raises(Invalid, match="'Total Backlogs' may be active_backlogs"):
+        layout_of([*IDENTITY, "Backlogs", "Total Backlogs"], {}, [["A", "a@b", "1", "1", "3"]])
+
+
+@pytest.mark.parametrize("header", ["branch", "Branch", "Stream"])
+def test_mechanical_engineering_is_a_branch(header: str) -> None:
+    place(header, "branch", ["ME", "ME"])
+
+
+def test_degrees_without_any_branch_are_asked() -> None:
+    assert "it holds degrees" in asked("Course", ["B.Tech", "MBA"])
+
+
+@pytest.mark.parametrize("value", ["2022-26", "IV", "4"])
+def test_a_batch_that_is_no_year_is_asked(value: str) -> None:
+    assert repr(value) in asked("Batch", [value])
+
+
+def test_headers_that_are_the_same_are_to_be_renamed() -> None:
+    with pytest.raises(Invalid, match="Rename all but the one that is cgpa"):
+        layout_of([*IDENTITY, "CGPA", "CGPA"], {}, [["A", "a@b", "1", "8", "7"]])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 
+import openpyxl
 import pytest
 import xlwt
 from hypothesis import given
@@ -59,6 +60,20 @@ def test_csv_comes_in_several_dialects(delimiter: str, newline: str, encoding: s
     assert [(row["name"], row["roll_number"]) for row in staged(content)] == [("Zoë", "1")]
 
 
+def test_a_title_with_commas_does_not_hide_the_semicolons() -> None:
+    content = "Marks of CSE, ECE, MECH, CIVIL, and others, of 2026\nname;email;usn;10th\nA;a@b;1;80,5\nB;b@b;2;71,5\n"
+    assert [row["tenth_percent"] for row in staged(content)] == ["80.5", "71.5"]
+
+
+def test_spaces_may_stand_before_quotes() -> None:
+    assert staged('"name", "email", "usn"\n"Rao, Asha", "a@b", "1"\n')[0]["name"] == "Rao, Asha"
+
+
+def test_a_second_line_of_the_header_is_refused_by_line() -> None:
+    content = "name,email,usn,10th,,cgpa\nname,email,usn,%,Year,cgpa\nA,a@b,1,80,2020,8\n"
+    assert "second line of the header" in staged(content)[0]["fault"]
+
+
 def test_lines_are_counted_as_the_file_has_them() -> None:
     rows = staged('name,email,usn\n\n"Asha\r\nRao",a@b,1\n,,\nB,b@b,2\n')
     assert [(row["line"], row["name"]) for row in rows] == [("3", "Asha Rao"), ("6", "B")]
@@ -84,7 +99,9 @@ def test_another_encoding_is_named_with_its_line(content: bytes, line: int) -> N
     [
         ("10th", "tenth_percent", "80.5 %", "80.5"), ("CGPA", "cgpa", "7.850000000000001", "7.85"),
         ("CGPA", "cgpa", "6.949999999999999", "6.95"),
-        ("CGPA", "cgpa", "N.A.", ""), ("Backlogs", "active_backlogs", "nil", ""),
+        ("CGPA", "cgpa", "N.A.", ""), ("Backlogs", "active_backlogs", "nil", "0"),
+        ("Backlogs", "active_backlogs", "NO BACKLOGS", "0"), ("Backlogs", "active_backlogs", "N/A", ""),
+        ("Backlogs", "active_backlogs", "Yes", "Yes"),
         ("10th", "tenth_percent", "8,1", "8,1"), ("CGPA", "cgpa", "7.855", "7.855"),
         ("Branch", "branch", " CSE\u00a0(AI) ", "CSE (AI)"), ("Branch", "branch", "n/a", ""),
         ("Branch", "branch", "Nanotechnology", "Nanotechnology"),
@@ -101,7 +118,10 @@ def test_a_value_is_stored_in_one_form(header: str, column: str, text: str, stor
     [
         ("2105001.0", "2105001"), ('="000421"', "000421"), ("21CS  1", "21CS 1"), ("21E05", "21E05"),
         ("2.10521e+11", "Excel has shortened"), ("#N/A", "the error of a formula"), ("21CS\u200b1", "invisible"),
-        ("21CS\u00ad1", "invisible"), ("NIL", ""), ("\u0995\u09cd\u200d\u09b71", "\u0995\u09cd\u200d\u09b71"),
+        ("21CS\u00ad1", "invisible"), ("NIL", ""), ("21-Jan", "is a date"), ("May-21", "is a date"),
+        ("TRUE", "truth value"),
+        ("2026-01-21 00:00:00", "is a date"), ("'2105001", "begins with an apostrophe"), ("Janaki-21", "Janaki-21"),
+        ("21-CSE-04", "21-CSE-04"), ("\u0995\u09cd\u200d\u09b71", "\u0995\u09cd\u200d\u09b71"),
     ],
 )  # fmt: skip
 def test_a_roll_number_is_what_the_sheet_shows(text: str, stored: str) -> None:
@@ -112,11 +132,27 @@ def test_a_roll_number_is_what_the_sheet_shows(text: str, stored: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Asha <a@b.in>", "mailto:a@b.in", "a@b.in;c@d.in", "a@b.in,", "'a@b.in", "a@b.in/", "http://a@b.in", "a@b.in|",
+        "a@b .in", "a@b_c.in", "a@b..in", "a\u00a0@b.in",
+    ],
+)  # fmt: skip
+def test_what_is_surely_no_address_is_refused(text: str) -> None:
+    content = io.StringIO()
+    csv.writer(content).writerows([["name", "email", "usn"], ["Asha", text, "R1"]])
+    (row,) = staged(content.getvalue())
+    assert (row["fault_column"], bool(row["fault"])) == ("email", True)
+
+
+@pytest.mark.parametrize(
     ("value", "code", "stored"),
     [
         (421, "000000", "000421"), (421, '"CS"0000', "CS0421"), (0.915, "0.0%", "91.5%"), (1.0, "0%", "100%"),
         (8.166666, "0.00", "8.17"), (1234, "#,##0", "1234"), (21001, "@", "21001"), (7.5, "[Blue]0.0", "7.5"),
-        (210521001234, "General", "210521001234"),
+        (210521001234, "General", "210521001234"), (0, "0;-0;;@", ""), (3, "0;-0;;@", "3"), (5, ";;;", ""),
+        (0, '_(* #,##0.00_);_(* (#,##0.00);_(* "-"??_);_(@_)', "-"), (5, '"a;b"0', "a;b5"),
+        (1234567, "#,##,##0", "1234567"),
     ],
 )  # fmt: skip
 def test_a_number_is_read_as_its_format_shows_it(value: float, code: str, stored: str) -> None:
@@ -124,7 +160,8 @@ def test_a_number_is_read_as_its_format_shows_it(value: float, code: str, stored
 
 
 @pytest.mark.parametrize(
-    ("value", "code"), [(7.6, "0"), (0.915, "0%"), (1e16, "General"), (0.5, "# ?/?"), (5, "0.00E+00"), (5, "[<9]0;00")]
+    ("value", "code"),
+    [(7.6, "0"), (0.915, "0%"), (1e16, "General"), (0.5, "# ?/?"), (5, "0.00E+00"), (5, "[<9]0;00"), (-5, "0;(0)")],
 )
 def test_a_number_whose_format_hides_something_is_refused(value: float, code: str) -> None:
     with pytest.raises(Unshowable):
@@ -187,6 +224,71 @@ def test_a_workbook_of_each_kind_is_read_as_it_shows(make: Callable[[], bytes]) 
         assert bool(fault) == bool(row["fault"])
 
 
+SHEET = (
+    ("Name", "Email", "USN", "Branch", "CGPA"), ("A", "a@b", "1", "CSE", 7), ("B", "b@b", "2", None, 8),
+    ("C", "c@b", "3", "ECE", 9), ("D", "d@b", "4", None, 9),
+)  # fmt: skip
+
+
+def with_hidden_cells() -> bytes:
+    """Return a workbook with a hidden row, a hidden column, and a branch that is merged over two rows."""
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("Sheet", 0)
+    for row in SHEET:
+        sheet.append(row)
+    sheet.merge_cells("D2:D3")
+    sheet.row_dimensions[4].hidden = True
+    sheet.column_dimensions["E"].hidden = True
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def old_with_hidden_cells() -> bytes:
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Sheet")
+    for row, values in enumerate(SHEET):
+        for column, value in enumerate(values):
+            if value is not None and (row, column) != (1, 3):
+                sheet.write(row, column, value)
+    sheet.write_merge(1, 2, 3, 3, "CSE")
+    sheet.row(3).hidden = True
+    sheet.col(4).hidden = True
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def open_document_with_hidden_cells() -> bytes:
+    def row(*texts: str, more: str = "") -> str:
+        return ods_row(*(ods_cell(text) if text else "<table:covered-table-cell/>" for text in texts)).replace(
+            "<table:table-row", f"<table:table-row {more}", 1
+        )
+
+    columns = '<table:table-column table:number-columns-repeated="4"/><table:table-column table:visibility="collapse"/>'
+    merged = ods_cell("CSE", more='table:number-rows-spanned="2"')
+    return ods(
+        columns
+        + row("Name", "Email", "USN", "Branch", "CGPA")
+        + ods_row(ods_cell("A"), ods_cell("a@b"), ods_cell("1"), merged, ods_cell("7", 7.0))
+        + row("B", "b@b", "2", "", "8")
+        + row("C", "c@b", "3", "ECE", "9", more='table:visibility="filter"')
+        + row("D", "d@b", "4", "", "9")
+    )
+
+
+@pytest.mark.parametrize("make", [with_hidden_cells, old_with_hidden_cells, open_document_with_hidden_cells])
+def test_what_the_sheet_hides_is_left_out_and_merged_cells_are_read_as_shown(make: Callable[[], bytes]) -> None:
+    content = make()
+    assert [(row["line"], row["name"], row["branch"], row["cgpa"]) for row in staged(content)] == [
+        ("2", "A", "CSE", ""), ("3", "B", "CSE", ""), ("5", "D", "", ""),
+    ]  # fmt: skip
+    said = warnings(content)
+    assert "Hidden rows" in said
+    assert "(line 4)" in said
+    assert "were left out: E." in said
+
+
 def test_a_formula_without_a_value_is_refused_and_one_with_an_empty_text_is_empty() -> None:
     uncached, empty = "<c><f>1+1</f><v/></c>", '<c t="str"><f>IF(1,"")</f><v></v></c>'
     rows = staged(xlsx(sheet_rows([HEADERS, [*WHO, cell("R1"), uncached], [*WHO, cell("R2"), empty]])))
@@ -203,6 +305,8 @@ def test_a_formula_without_a_value_is_refused_and_one_with_an_empty_text_is_empt
         (HEADER.encode(), "", "a header and no rows"),
         (xlsx(""), "", "The file is empty"), (b"%PDF-1.7", "a.csv", "neither CSV nor XLSX"),
         (b"name,email,usn\n", "a.xlsx", "CSV text"), (b"<!DOCTYPE html><table>", "a.xls", "web page"),
+        (b"MIME-Version: 1.0", "a.xls", "web page"), (b"BM6\x00\x01\x02\x03", "a.csv", "binary"),
+        (b"PK\x05\x06", "a.zip", "ZIP archive"), (b"RIFF\0\0\0\0WEBP", "a.csv", "an image"),
         (b"\x1f\x8b\x08", "a.csv", "gzip"), (b"PK\x03\x04 and then nothing", "a.xlsx", "incomplete or damaged"),
     ],
 )  # fmt: skip

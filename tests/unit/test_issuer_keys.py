@@ -40,7 +40,7 @@ def reader(jwks: JwksServer, **rules: Any) -> Tokens:
 
 
 async def is_believed(tokens: Tokens, token: str) -> bool:
-    return await tokens.hold(f"Bearer {token}".encode())
+    return await tokens.is_valid(f"Bearer {token}".encode())
 
 
 def keys_of(tokens: Tokens) -> IssuerKeys:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import leftovers
+
 pytest_plugins = ["pytester"]
 
 LEAVES = """
@@ -27,7 +29,7 @@ async def test_leaves_a_task():
     task = asyncio.create_task(asyncio.sleep(60), name="forgotten")
 """
 LEAVES_NOTHING = """
-import asyncio, socket, subprocess, sys, threading
+import _thread, asyncio, socket, subprocess, sys, threading
 
 async def test_uses_a_thread_of_the_loop():
     await asyncio.to_thread(len, "")
@@ -39,6 +41,14 @@ def test_ends_its_process():
     with subprocess.Popen([sys.executable, "-c", ""]):
         pass
 
+def test_is_called_by_a_thread_of_another_language():
+    ended = threading.Event()
+    def call_python():
+        threading.current_thread()
+        ended.set()
+    _thread.start_new_thread(call_python, ())
+    ended.wait()
+
 def test_closes_its_connection():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         server.accept()[0].close()
@@ -48,7 +58,10 @@ PLAIN = tuple(
     word for name in ("xdist", "cacheprovider", "schemathesis", "hypothesispytest") for word in ("-p", f"no:{name}")
 )
 CONFTEST = """
+from tests import leftovers
 from tests.leftovers import in_the_loop, no_tasks_left, nothing_left
+
+leftovers.GRACE_S = {grace_s}
 """
 
 
@@ -56,12 +69,13 @@ from tests.leftovers import in_the_loop, no_tasks_left, nothing_left
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Another session of pytest, with the guards of this one."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    pytester.makeconftest(CONFTEST)
+    pytester.makeconftest(CONFTEST.format(grace_s=leftovers.GRACE_S))
     pytester.makeini("[pytest]\nasyncio_mode = auto\nmarkers = restarts_servers\n")
     return pytester
 
 
-def test_whoever_leaves_something_fails(suite: pytest.Pytester) -> None:
+def test_a_test_that_leaves_something_fails(suite: pytest.Pytester) -> None:
+    suite.makeconftest(CONFTEST.format(grace_s=0.5))  # nothing ends here, however long one waits
     suite.makepyfile(LEAVES)
     done = suite.runpytest_subprocess(*PLAIN)
     done.assert_outcomes(passed=4, errors=4)
@@ -73,6 +87,6 @@ def test_whoever_leaves_something_fails(suite: pytest.Pytester) -> None:
     ])  # fmt: skip
 
 
-def test_whoever_leaves_nothing_passes(suite: pytest.Pytester) -> None:
+def test_a_test_that_leaves_nothing_passes(suite: pytest.Pytester) -> None:
     suite.makepyfile(LEAVES_NOTHING)
-    suite.runpytest_subprocess(*PLAIN).assert_outcomes(passed=4)
+    suite.runpytest_subprocess(*PLAIN).assert_outcomes(passed=5)

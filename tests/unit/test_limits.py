@@ -4,10 +4,10 @@ import pytest
 
 from chassis.errors import Throttled
 from services.api import limits
-from services.api.limits import UserLimits
+from services.api.limits import RateLimits
 
 
-def allowed(limits: UserLimits, count: int, *, user_id: int = 1, now: float) -> int:
+def allowed(limits: RateLimits[int], count: int, *, user_id: int = 1, now: float) -> int:
     done = 0
     for _ in range(count):
         try:
@@ -19,14 +19,14 @@ def allowed(limits: UserLimits, count: int, *, user_id: int = 1, now: float) -> 
 
 
 def test_a_burst_and_then_the_steady_rate() -> None:
-    limits = UserLimits(per_second=100, burst=400)
+    limits = RateLimits[int](per_second=100, burst=400)
     assert allowed(limits, 1000, now=50.0) == 400
     assert allowed(limits, 1000, now=50.5) == 50
     assert allowed(limits, 1000, now=60.0) == 400
 
 
 def test_the_wait_is_told_in_whole_seconds() -> None:
-    limits = UserLimits(per_second=0.5, burst=1)
+    limits = RateLimits[int](per_second=0.5, burst=1)
     limits.take(1, now=0.0)
     with pytest.raises(Throttled) as told:
         limits.take(1, now=0.5)
@@ -35,24 +35,24 @@ def test_the_wait_is_told_in_whole_seconds() -> None:
 
 
 def test_one_users_flood_is_no_others_business() -> None:
-    limits = UserLimits(per_second=1, burst=2)
+    limits = RateLimits[int](per_second=1, burst=2)
     assert allowed(limits, 10, user_id=1, now=0.0) == 2
     assert allowed(limits, 2, user_id=2, now=0.0) == 2
 
 
 def test_the_frontend_never_meets_the_limit() -> None:
     """Three tabs of a student with 20 open drives: 123 requests every 3 s, at once."""
-    limits = UserLimits(per_second=100, burst=400)
+    limits = RateLimits[int](per_second=100, burst=400)
     assert all(allowed(limits, 123, now=100.0 + 3 * turn) == 123 for turn in range(100))
 
 
 def test_who_is_silent_is_forgotten_and_there_is_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = UserLimits(per_second=100, burst=400)
+    kept = RateLimits[int](per_second=100, burst=400)
     for user_id in range(1000):
         kept.take(user_id, now=0.0)
     kept.take(1, now=10.0)
     assert len(kept._full_at) == 1
-    monkeypatch.setattr(limits, "MAX_USERS", 100)
+    monkeypatch.setattr(limits, "MAX_KEYS", 100)
     for user_id in range(1000):
         kept.take(user_id, now=20.0)
     assert len(kept._full_at) == 100

@@ -14,6 +14,7 @@ import yaml
 from chassis.kafka_topics import every_topic
 from contracts.jobs import OWNER, TOPIC_OF, Kind, State
 from contracts.topics import CANARY
+from services.api.client_address import networks
 from tests.manifests import rules, schemas
 from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, one, title
 from tests.manifests.pods import environment, labels_of, selects, workloads
@@ -400,3 +401,12 @@ def test_scraped_jobs_have_the_names_that_rules_know(built: Built) -> None:
         assert (change["targetLabel"], change["replacement"]) == ("job", "placewire-$1")
     scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     assert {f"placewire-{name}" for name in OURS} <= {job["job_name"] for job in scraped}
+
+
+def test_the_api_believes_the_gateway_where_there_is_one(built: Built) -> None:
+    """Pods and nothing else: whoever can connect from a trusted address can claim to be any client."""
+    for manifests in built.values():
+        has_gateway = any(manifest["kind"] == "Gateway" for manifest in manifests)
+        trusted = networks(environment(server(manifests, "api"), manifests)["TRUSTED_PROXIES"])
+        assert bool(trusted) is has_gateway
+        assert all(network.is_private and network.prefixlen >= 12 for network in trusted)

@@ -20,7 +20,7 @@ def token(user_id: int = 1, secret: str = SECRET) -> str:
 async def test_a_valid_token_is_read_the_same_every_time() -> None:
     reader, header = Tokens(SECRET), f"Bearer {token()}"
     assert await reader.read(header) == await reader.read(header) == Principal(1, Role.STAFF, "A", "a@college.edu", 3)
-    assert await reader.hold(header.encode())
+    assert await reader.is_valid(header.encode())
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", token()])
@@ -35,7 +35,7 @@ async def test_a_forged_token_is_refused_and_not_remembered() -> None:
     for _ in range(2):
         with pytest.raises(Unauthenticated, match="Invalid token"):
             await reader.read(forged)
-    assert not await reader.hold(forged.encode())
+    assert not await reader.is_valid(forged.encode())
     assert reader._valid == {}
 
 

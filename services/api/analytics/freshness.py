@@ -19,9 +19,9 @@ def headers(as_of: datetime, zone: ZoneInfo) -> dict[str, str]:
 
 
 def is_known(as_of: datetime, zone: ZoneInfo, if_none_match: str | None, if_modified_since: str | None) -> bool:
-    """Return whether the caller has this answer. The tag decides, if one was sent; a malformed date is ignored.
+    """Return whether the caller has this response. A tag takes precedence over a date; a malformed date is ignored.
 
-    A date counts only when it is that of this answer: a later one was sent while the database's clock was ahead.
+    A date must equal that of this response: a later one was sent while the database's clock was ahead.
     """
     if if_none_match is not None:
         known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]

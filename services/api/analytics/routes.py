@@ -60,8 +60,8 @@ DriveId = Annotated[
 ]
 
 
-# The existing frontend sends it. The figures are always those of the views' last refresh.
-Force = Annotated[str | None, Query(max_length=10, description="accepted, and changes nothing")]
+# The existing frontend sends it. The figures always come from the views' last refresh.
+Force = Annotated[str | None, Query(max_length=10, description="accepted and ignored")]
 
 
 class Asked:

@@ -1,7 +1,7 @@
 """Every statement about the dashboards' figures. They read materialized views only: a row for each drive at most.
 
-``$1``: when the first day of the window begins, ``$2``: one drive alone, ``$3``: the time zone of the campus.
-The window ends at the moment that the views show, so an answer depends on the views alone and is cached with them.
+``$1``: start of the window's first day; ``$2``: one drive, or null; ``$3``: the campus's time zone.
+The window ends at the moment of the views' refresh, so a response depends on the views only and is cached with them.
 """
 
 from dataclasses import dataclass
@@ -46,14 +46,14 @@ SELECT to_char({DAY}, 'YYYY-MM-DD') AS day, round(100.0 * sum(present) / sum(pre
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Drives created on the day of the views' refresh or the ``days`` before it; ``drive_id``: that one alone."""
+    """Drives created on the day of the views' refresh or in the ``days`` before it. ``drive_id``: only that drive."""
 
     days: int
     drive_id: int | None
     zone: ZoneInfo
 
     def since(self, moment: datetime) -> datetime:
-        """Return when the window that ends at ``moment`` begins."""
+        """Return the start of the window that ends at ``moment``."""
         return start_of(day_of(moment, self.zone) - timedelta(days=self.days), self.zone)
 
 
@@ -70,7 +70,7 @@ async def summary(connection: Connection, moment: datetime, window: Window) -> a
 
 
 async def drives_over_time(connection: Connection, moment: datetime, window: Window) -> list[asyncpg.Record]:
-    """Return the days of the campus with drives, oldest first."""
+    """Return the campus days with drives, oldest first."""
     return await connection.fetch(DRIVES_OVER_TIME, window.since(moment), window.drive_id, window.zone.key)
 
 
@@ -80,5 +80,5 @@ async def registrations(connection: Connection, moment: datetime, window: Window
 
 
 async def attendance(connection: Connection, moment: datetime, window: Window) -> list[asyncpg.Record]:
-    """Return the days of the campus on which drives were created that have marks now, oldest first."""
+    """Return the campus days on which drives with attendance marks were created, oldest first."""
     return await connection.fetch(ATTENDANCE, window.since(moment), window.drive_id, window.zone.key)

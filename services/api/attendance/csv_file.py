@@ -1,4 +1,4 @@
-"""Attendance as CSV."""
+"""Write attendance as CSV."""
 
 from chassis.database import Connection
 from chassis.spreadsheets.cells import CellType, Column
@@ -16,7 +16,7 @@ MARKED = """
 
 
 async def attendance_csv(connection: Connection, drive_id: int, *, byte_order_mark: bool) -> bytes:
-    """Return one line for each mark, in the order of the first marks; the name is always in quotes."""
+    """Return one line for each mark, ordered by the time of the first mark. The name is always in quotes."""
     content = bytearray()
 
     async def collect(chunk: bytes) -> None:

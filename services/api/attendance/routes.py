@@ -69,7 +69,7 @@ async def download_csv(
     drive_id: DriveNumber,
     ctx: Ctx,
     _who: Reader,
-    bom: Annotated[bool, Query(description="begin with a byte order mark, so that Excel reads UTF-8")] = False,
+    bom: Annotated[bool, Query(description="start with a byte order mark, so that Excel reads UTF-8")] = False,
 ) -> Response:
     """The marks as a CSV file."""
     async with ctx.database.connection() as connection:

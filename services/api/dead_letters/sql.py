@@ -1,4 +1,4 @@
-"""Records that could not be read, as JSON that Postgres writes: each may be a megabyte, and a page holds 200."""
+"""Unreadable records as JSON written by Postgres. Each may be a megabyte, and a page holds 200."""
 
 from services.api.long_lists import instant, rows_as_json
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
-from services.api.documents import NO_ROOM, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
+from services.api.documents import NO_SPACE, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 from services.api.drives.decider import Status
 from services.api.fields import MAX_INTEGER, NO_NUL, NOT_BLANK, RequestBody, decimal_schema
 
@@ -42,7 +42,7 @@ class Drive(Document):
 
 
 class DriveAndJob(Drive):
-    """``job``: the work of selecting students, when the command asked for it. ``warnings``: if there are any."""
+    """``job``: the selection of students, if the command requested it. ``warnings``: if there are any."""
 
     job: JobBrief | None = None
     warnings: list[str] = Field(default=[], examples=[["No student has the branch CSEE: nobody is eligible by it."]])
@@ -104,7 +104,7 @@ class NewDrive(Posting):
     company_name: Title = Field(examples=["Acme"])
     job_title: Title = Field(examples=["SDE"])
     auto_calc: Flag = False
-    autoCalc: Flag = Field(default=False, description="as auto_calc; not both with different values")  # noqa: N815
+    autoCalc: Flag = Field(default=False, description="same as auto_calc; if both are sent they must be equal")  # noqa: N815
 
 
 class RevisedDrive(Posting):
@@ -117,13 +117,13 @@ class RevisedDrive(Posting):
 
 
 LISTED = (
-    "Repeat the field for each entry. Given once: entries between commas, or a JSON list; an entry with a comma in it"
-    " stands in double quotes."
+    "Repeat the field for each entry. Sent once, it holds entries separated by commas, or a JSON list. An entry with a"
+    " comma must be in double quotes."
 )
 
 
 class Publication(RequestBody):
-    """Whom to select: students' user ids; left out or null: everyone eligible."""
+    """The students to select, by user id. Omitted or null: every eligible student."""
 
     selected_students: Annotated[list[Annotated[int, Field(ge=1, le=MAX_INTEGER)]], Field(min_length=1)] | None = Field(
         default=None, examples=[[1001, 1004]]
@@ -152,11 +152,11 @@ class UrlencodedDrive(RequestBody):
     branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"], description=LISTED)
     batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"], description=LISTED)
     auto_calc: Literal["true", "false"] = "false"
-    autoCalc: Literal["", "true", "false"] = Field(default="", description="as auto_calc")  # noqa: N815
+    autoCalc: Literal["", "true", "false"] = Field(default="", description="same as auto_calc")  # noqa: N815
 
 
 class DriveForm(UrlencodedDrive):
-    """With a file."""
+    """The form with a file."""
 
     pdf: bytes = Field(default=b"", json_schema_extra={"format": "binary"}, description="at most 25 MB")
 
@@ -172,7 +172,7 @@ LIST = documented(list[Drive], says="Drives, newest first.", tagged=True)
 GET = documented(Drive, {404: "Not found"}, says="The drive.", tagged=True)
 CREATE = documented(
     DriveAndJob,
-    {**WRONG, **NO_ROOM},
+    {**WRONG, **NO_SPACE},
     says="The drive as committed.",
     status_code=201,
     job=True,

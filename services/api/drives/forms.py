@@ -1,4 +1,4 @@
-"""Reads drives from a form or from JSON, and names what is wrong in them."""
+"""Read drives from a form or from JSON. Errors name each wrong field."""
 
 import csv
 import re
@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from chassis.errors import Invalid
 from chassis.validation_messages import NUMBER, field_errors, field_sentence
 from contracts.drives import Criteria, Posting
+from services.api.body_limits import MAX_BODY, MIB
 from services.api.fields import SPACE
 from services.api.form_parts import MULTIPART, URLENCODED, Expected, form_parts, is_form
 from services.api.strict_input import JSON, is_json, media_type, refuse_unknown_fields, unsupported_type
@@ -65,8 +66,10 @@ async def new_drive(request: Request) -> NewDrive:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object; ``{}`` for no body. Raises ``Invalid`` (400)."""
+    """Return the body as a JSON object; ``{}`` for no body. Raises ``Invalid``: 400, or 413 for a long one."""
     body = await request.body()
+    if len(body) > MAX_BODY:  # the limit of the route is that of a form with a PDF
+        raise Invalid(f"The JSON body is too large: at most {MAX_BODY // MIB} MiB are accepted.", status=413)
     try:
         # Stricter than the standard library's: no NaN, no halves of characters, no nesting without end.
         found = orjson.loads(body) if body else {}
@@ -123,9 +126,9 @@ def _refuse_guesses(fields: dict[str, Any]) -> None:
 
 
 def _entries(value: Any) -> Any:
-    """Return the entries of a list, or of a text: a JSON list, or entries between commas.
+    """Return the entries of a list, or of text: a JSON list, or entries separated by commas.
 
-    Between commas an entry that has a comma itself stands in double quotes, as in a CSV file.
+    An entry with a comma must be in double quotes, as in a CSV file.
     """
     if isinstance(value, str):
         entries = _json_list(value) or _between_commas(value)
@@ -137,7 +140,7 @@ def _between_commas(text: str) -> list[str]:
     try:
         return next(csv.reader([text], skipinitialspace=True), [])
     except csv.Error as error:
-        raise Invalid("A list must be on one line: its entries, with commas between them.", status=400) from error
+        raise Invalid("A list must be on one line, with its entries separated by commas.", status=400) from error
 
 
 def _json_list(text: str) -> list[Any] | None:
@@ -181,14 +184,14 @@ async def _form(request: Request) -> tuple[dict[str, Any], Pdf | None]:
     async with form_parts(request, FORM, status=400) as parts:
         fields: dict[str, Any] = {}
         for name, values in parts.texts.items():
-            # Repeated, each value is an entry as it stands; given once, it may hold several.
+            # Repeated: each value is one entry. Sent once: the value may hold several.
             fields[name] = [value for value in values if VISIBLE.search(value)] if len(values) > 1 else values[0]
         upload = parts.files.get("pdf")
         return fields, await _pdf(upload) if upload is not None and _is_sent(upload) else None
 
 
 def _is_sent(upload: UploadFile) -> bool:
-    """Browsers send a part without name and content when no file was chosen. Raises ``Invalid`` for content alone."""
+    """Return whether a file was chosen; if not, browsers send an empty part. Raises ``Invalid`` for an unnamed file."""
     if upload.filename:
         return True
     if upload.size:
@@ -197,7 +200,7 @@ def _is_sent(upload: UploadFile) -> bool:
 
 
 async def _pdf(upload: UploadFile) -> Pdf:
-    """Read the file. Its content says whether it is a PDF, not the type that was declared for it."""
+    """Read the file. Its content decides whether it is a PDF; the declared type is ignored."""
     if (upload.size or 0) > MAX_PDF_BYTES:
         raise Invalid("PDF file too large. Max size is 25MB.", status=400)
     content = await upload.read()
@@ -207,7 +210,7 @@ async def _pdf(upload: UploadFile) -> Pdf:
 
 
 def is_pdf(content: bytes) -> bool:
-    """Return whether ``content`` is a PDF by its first bytes. What a browser would take for a page is none."""
+    """Return whether ``content`` starts as a PDF. Content that a browser would show as a web page is not a PDF."""
     start = content[:MAGIC_WITHIN_BYTES]
     at = start.find(PDF_MAGIC)
     return at >= 0 and b"<" not in start[:at]

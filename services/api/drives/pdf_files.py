@@ -1,4 +1,4 @@
-"""The PDFs of drives in storage. Each upload has a name of its own, so a file belongs to exactly one request."""
+"""Store the PDFs of drives. Each upload has a unique name, so a file belongs to exactly one request."""
 
 import re
 import time
@@ -21,43 +21,39 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class StoredPdf:
-    """``path``: where the file is served, unsigned. ``name``: what it is called when it is saved."""
+    """A stored PDF. ``path``: its URL path, without a signature. ``name``: the file name for downloads."""
 
     path: str
     name: str
 
 
 def new_path(name: str) -> str:
-    """Return a path that no other upload has: time, random part, and the plain letters of ``name``."""
+    """Return a unique path: time, random part, and the ASCII letters of ``name``."""
     stem = NOT_PLAIN.sub("_", PDF_SUFFIX.sub("", name))[:100]
     return f"{SERVED_BELOW}{JOB_DESCRIPTIONS}/{time.time_ns() // 1_000_000}-{uuid4().hex}-{stem or 'drive'}.pdf"
 
 
 def file_name(original: str) -> str:
-    """Return the last part of ``original`` with its letters in every script, ending in ``.pdf``."""
+    """Return the last part of ``original``, in any script, ending in ``.pdf``."""
     last = unicodedata.normalize("NFC", re.split(r"[/\\]", original)[-1])
-    # Joiners (Cf) belong to the spelling of some scripts; marks that change the direction of text do not.
+    # Joiners (Cf) are part of the spelling in some scripts; marks that change the text direction are not.
     kept = "".join(letter for letter in last if letter.isprintable() or letter in "\u200c\u200d").strip()
     return (PDF_SUFFIX.sub("", kept).strip()[:MAX_NAME] or "drive") + ".pdf"
 
 
 async def store(storage: Storage, pdf: Pdf) -> StoredPdf:
-    """Write ``pdf`` under a name of its own. When that fails or is cancelled, nothing is left."""
+    """Write ``pdf`` under a name of its own. Raises ``StorageFailed``; what is left then is deleted by maintenance."""
     name = file_name(pdf.name)
     stored = StoredPdf(new_path(name), name)
-    try:
-        await storage.write(stored.path.removeprefix(SERVED_BELOW), pdf.content)
-    except BaseException:
-        await delete(storage, stored.path)
-        raise
+    await storage.write(stored.path.removeprefix(SERVED_BELOW), pdf.content)
     return stored
 
 
 async def delete(storage: Storage, path: str | None) -> None:
-    """Delete the file that is served at ``path``. Idempotent; a failure is logged, and the file is swept up later."""
+    """Delete the file served at ``path``. Idempotent. A failure is logged, and maintenance deletes the file later."""
     if path is None:
         return
     try:
         await storage.delete(path.removeprefix(SERVED_BELOW))
-    except Exception as error:  # noqa: BLE001 - the command is decided already; orphans are deleted by maintenance
+    except Exception as error:  # noqa: BLE001 - the command is committed; maintenance deletes orphaned files
         log.warning("pdf.not_deleted", path=path, reason=f"{type(error).__name__}: {error}")

@@ -1,8 +1,7 @@
-"""The body of a publication: the students to select. A list of a million ids never blocks the event loop.
+"""Read the body of a publication: the students to select. A list of a million ids must not block the event loop.
 
-A small body is parsed as a whole. A large one is parsed in pieces, in a thread: one call that parses all of it would
-hold the interpreter for as long as it takes. The ids are handed to Postgres as the text of an array, for the same
-reason.
+A small body is parsed at once. A large one is parsed in pieces, in a thread, because a single call would hold the
+interpreter for its whole duration. For the same reason Postgres receives the ids as the text of an array.
 """
 
 import asyncio
@@ -25,14 +24,14 @@ EXPECTED = 'Send a JSON object with "selected_students": a list of students\' us
 
 @dataclass(frozen=True, slots=True)
 class SelectedStudents:
-    """``array``: their ids as the text of a Postgres array. ``digest``: SHA-256 of the ids in the order given."""
+    """The ids of students. ``array``: as the text of a Postgres array. ``digest``: SHA-256 of the ids in order."""
 
     array: str
     digest: str
 
 
 async def selected_students(request: Request) -> SelectedStudents | None:
-    """Return the students named in the body; ``None`` when it names none, which means everyone eligible.
+    """Return the students in the body; ``None`` when it has no list, which means every eligible student.
 
     Raises ``Invalid``: 400 for a body that is not JSON, 422 for anything but a list of ids.
     """
@@ -59,7 +58,7 @@ def _parsed(body: bytes) -> SelectedStudents | None:
     if not isinstance(ids, list):
         raise Invalid(EXPECTED)
     if not ids:
-        raise Invalid("selected_students is empty. Name at least one student, or leave it out to select all eligible.")
+        raise Invalid("selected_students is empty. Name at least one student, or omit it to select all eligible.")
     return _joined(iter([ids]))
 
 
@@ -72,7 +71,7 @@ def _parsed_in_pieces(body: bytes) -> SelectedStudents:
 
 
 def _pieces(body: bytes, start: int, end: int) -> Iterator[list[object]]:
-    """Yield the elements between ``start`` and ``end``. No id holds a comma, so a list of ids can be cut at any."""
+    """Yield the elements between ``start`` and ``end``. Ids have no commas, so the list can be cut at any comma."""
     while True:
         cut = body.find(b",", start + PIECE_BYTES, end)
         piece = body[start : end if cut < 0 else cut]
@@ -96,7 +95,7 @@ def _joined(pieces: Iterator[list[object]]) -> SelectedStudents:
         for place, id_ in enumerate(piece, start=seen):
             if type(id_) is not int or not 1 <= id_ <= MAX_INTEGER:
                 raise Invalid(
-                    f"selected_students: entry {place + 1} is not a student's user id: a whole number from 1 on."
+                    f"selected_students: entry {place + 1} is not a user id. It must be a whole number from 1."
                 )
         seen += len(piece)
         text = orjson.dumps(piece)[1:-1]

@@ -67,6 +67,10 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
     400 when a field or the PDF is wrong. The answer shows the drive as committed.
     """
     asked = await new_drive(request)
+    fingerprint = asked.posting.model_dump(mode="json") | {
+        "auto_publish": asked.auto_publish,
+        "pdf": await asyncio.to_thread(_sha256, asked.pdf.content) if asked.pdf else None,
+    }
     pdf = await pdf_files.store(ctx.storage, asked.pdf) if asked.pdf else None
     posting = asked.posting.model_copy(update={"pdf_path": pdf.path, "pdf_name": pdf.name}) if pdf else asked.posting
 
@@ -81,15 +85,11 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
         may_be_committed = True
         return committed
 
-    fingerprint = asked.posting.model_dump(mode="json") | {
-        "auto_publish": asked.auto_publish,
-        "pdf": await asyncio.to_thread(_sha256, asked.pdf.content) if asked.pdf else None,
-    }
     try:
         return await _changing(ctx, who, ask, fingerprint, work)
     finally:
-        # Refused, or another request with this key made the drive: no event names this request's file. Otherwise one
-        # may, even if the commit failed; a file without a drive is deleted by maintenance.
+        # Refused, or another request with this key made the drive: no event names this request's file. In other cases
+        # an event may name it, even if the commit failed. Maintenance deletes files without a drive.
         if pdf and not may_be_committed:
             await pdf_files.delete(ctx.storage, pdf.path)
 
@@ -153,7 +153,7 @@ async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Pri
         return await _committed(ctx, connection, drive_id, (events, appended), said)
 
     answer = await _changing(ctx, who, ask, {}, work)
-    for event in recorded:  # committed by this request; a repeated answer has recorded nothing
+    for event in recorded:  # committed by this request; a repeated response has no events
         await pdf_files.delete(ctx.storage, event.pdf_path)
     return answer
 

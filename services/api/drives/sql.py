@@ -34,15 +34,15 @@ SHARE_TURN = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and
 # Index-only scan of registrations_drive_student_unique.
 COUNT_REGISTERED = "SELECT count(*) FROM registrations WHERE drive_id = $1"
 
-# The newest posting that names the file, along event_pdf_path.
+# The newest posting that names the file, by an index scan on event_pdf_path.
 PDF_NAME = f"""
 SELECT data #>> '{{posting,pdf_name}}' FROM es.event
  WHERE type IN ('{DriveCreated.TYPE}', '{DriveRevised.TYPE}') AND data #>> '{{posting,pdf_path}}' = $1
  ORDER BY position DESC LIMIT 1
 """  # noqa: S608
 
-# Of the asked ids, those that are no student who meets the drive's criteria: how many, and the first $3 of them. The
-# array comes as text: making it of a million Python integers would block the event loop.
+# The requested ids that are not a student who meets the drive's criteria: their number, and the first $3. The
+# array is passed as text, because encoding a million Python integers would block the event loop.
 NOT_ELIGIBLE = """
 WITH wrong AS MATERIALIZED (
     SELECT DISTINCT asked.id FROM unnest($2::text::integer[]) AS asked (id)
@@ -51,26 +51,18 @@ WITH wrong AS MATERIALIZED (
           WHERE s.student_id = asked.id AND d.drive_id = $1
             AND s.active
              AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                                s.branch, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches,
-                                d.batch_years))
+                                s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs,
+                                d.branch_keys, d.batch_years))
 )
 SELECT (SELECT count(*) FROM wrong) AS count, ARRAY (SELECT id FROM wrong ORDER BY id LIMIT $3) AS first
 """
 
-# Stops at the first student of each branch. Only a branch that nobody has, or has written so, reads all of them.
-NOT_WRITTEN_SO = """
-SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
- WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch = one.branch) ORDER BY one.place
-"""
-# One hash aggregate over students; a key for each of the few branches that it leaves.
+# Stops at the first student of each branch. Only a branch that nobody has reads all of them.
 WITHOUT_STUDENTS = """
-WITH known AS MATERIALIZED (
-    SELECT branch_key(s.branch) AS key FROM (SELECT branch FROM students WHERE branch IS NOT NULL GROUP BY branch) s
-)
 SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
- WHERE branch_key(one.branch) NOT IN (SELECT key FROM known) ORDER BY one.place
+ WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch_key = branch_key(one.branch)) ORDER BY one.place
 """
-# The planner cannot see how long the array is. For a long one it must hash, and not look up one id after the other.
+# The planner cannot estimate the length of the array. For a long one it must hash instead of looking up each id.
 LONG_ARRAY = 64 * 1024
 HASH_ONLY, ANY_JOIN = "SET LOCAL enable_nestloop = off", "SET LOCAL enable_nestloop TO DEFAULT"
 
@@ -136,7 +128,7 @@ async def share_turn(connection: Connection) -> None:
 
 
 async def not_eligible(connection: Connection, drive_id: int, array: str, *, shown: int) -> tuple[int, list[int]]:
-    """How many of ``array`` (see ``SelectedStudents``) may not be selected, and the first ``shown`` of them."""
+    """Return the number of ids of ``array`` (``SelectedStudents``) that cannot be selected, and the first ``shown``."""
     long = len(array) > LONG_ARRAY
     if long:
         await connection.execute(HASH_ONLY)
@@ -149,14 +141,11 @@ async def not_eligible(connection: Connection, drive_id: int, array: str, *, sho
 
 async def branches_without_students(connection: Connection, branches: list[str]) -> list[str]:
     """Return those of ``branches`` that no student has, however it is written."""
-    doubtful = [row["branch"] for row in await connection.fetch(NOT_WRITTEN_SO, branches)]
-    if not doubtful:
-        return []
-    return [row["branch"] for row in await connection.fetch(WITHOUT_STUDENTS, doubtful)]
+    return [row["branch"] for row in await connection.fetch(WITHOUT_STUDENTS, branches)]
 
 
 async def keep_list(connection: Connection, drive_id: int, version: int, array: str) -> Requested:
-    """Write the list of the publication that will be ``version``; return its count and checksum."""
+    """Write the list of the publication with the coming ``version``. Return its count and checksum."""
     row = await connection.fetchrow(KEEP_LIST, drive_id, version, array)
     assert row is not None
     return Requested(count=row["count"], digest=row["digest"])

@@ -4,8 +4,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from contracts.branches import branch_key
 from contracts.drives import Criteria
-from services.api.eligibility.branches import branch_key
 
 
 class Reason(StrEnum):
@@ -32,7 +32,7 @@ class Record(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """One criterion that the drive sets: what it asks for, what the record says, and the reason if it fails.
+    """The result of one criterion: what the drive requires, what the record has, and the reason if it fails.
 
     ``judged_on``: the field of the record that ``actual`` comes from.
     """
@@ -45,9 +45,9 @@ class Judged(NamedTuple):
 
 
 def reasons_against(record: Record, criteria: Criteria, *, active: bool = True) -> list[Reason]:
-    """Every reason, each once, in the order of the criteria; empty means eligible. No limit, no reason.
+    """Return every reason once, in the order of the criteria. Empty: the student is eligible.
 
-    ``active`` false: the account is deactivated, which is the only reason.
+    ``active`` false: the account is deactivated, and that is the only reason.
     """
     if not active:
         return [Reason.DEACTIVATED]
@@ -65,18 +65,18 @@ def judged(record: Record, criteria: Criteria) -> list[Judged]:
 
 
 def _judged_on(record: Record) -> tuple[str, ...]:
-    """The field of ``record`` that each criterion looks at, in the order of the criteria."""
+    """Return the field of ``record`` that each criterion checks, in the order of the criteria."""
     return "cgpa", "tenth_percent", _twelfth_field(record), "active_backlogs", "branch", "batch_year"
 
 
 def _twelfth_field(record: Record) -> str:
-    """The field that counts as the 12th mark: the diploma of a student who has a diploma and no 12th mark."""
+    """Return the field used as the 12th mark: ``diploma_percent`` if the student has a diploma and no 12th mark."""
     has_diploma_only = record.twelfth_percent is None and record.diploma_percent is not None
     return "diploma_percent" if has_diploma_only else "twelfth_percent"
 
 
 def _each(record: Record, criteria: Criteria) -> tuple[Reason | None, ...]:
-    """In the order of the criteria."""
+    """Return the verdicts in the order of the criteria."""
     twelfth = getattr(record, _twelfth_field(record))
     return (
         _floor(criteria.min_cgpa, record.cgpa, Reason.CGPA),
@@ -105,7 +105,7 @@ def _ceiling(limit: int | None, count: int | None) -> Reason | None:
 
 
 def _is_asked(branches: list[str] | None, branch: str | None) -> bool:
-    """Return whether ``branch`` is one of ``branches``, however both are written; ``None`` asks for no branch."""
+    """Return whether ``branch`` is one of ``branches``, ignoring how they are written. ``None``: any branch."""
     if branches is None:
         return True
     return branch is not None and branch_key(branch) in map(branch_key, branches)

@@ -7,12 +7,12 @@ from contracts.drives import Criteria
 from services.api.long_lists import Write, copy_array, instant, rows_as_json
 
 MEETS_DRIVE = """(s.active AND meets_criteria(
-                          s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
-                          s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches,
-                          d.batch_years))"""
+                          s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                          s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs,
+                          d.branch_keys, d.batch_years))"""
 
-# One scan of students for one drive, joined to users by primary key. `id` is the student's: within the list it is
-# unique, and no row of such a list is stored that could have another.
+# One scan of students for one drive, joined to users by primary key. `id` is the student's id: list rows are not stored
+# and have no id of their own.
 LIST = rows_as_json(
     f"""
 SELECT s.student_id AS id, d.drive_id, s.student_id, true AS is_eligible, NULL::integer AS filtered_by,
@@ -38,7 +38,7 @@ SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_bac
 FILTER = """
 SELECT ',' || s.student_id FROM students s
  WHERE s.active
-   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
+   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
                       s.batch_year, $2, $3, $4, $5, NULL, NULL)
    AND EXISTS (SELECT FROM drives WHERE drive_id = $1)
  ORDER BY s.student_id
@@ -61,7 +61,7 @@ async def check(connection: Connection, drive_id: int, student_id: int) -> async
 
 
 async def write_matching(connection: Connection, write: Write, drive_id: int, criteria: Criteria) -> None:
-    """Write the answer of the filter: who meets ``criteria``, and how many they are."""
+    """Write the filter's response: the students who meet ``criteria``, and their number."""
     limits = (criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs)
     count = await copy_array(connection, write, FILTER, drive_id, *limits, head=b'{"studentIds":')
     await write(b',"filtered_count":%d}' % count)

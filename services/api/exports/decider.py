@@ -93,7 +93,7 @@ def require_download(state: str, expires_at: datetime | None, *, now: datetime) 
 
 
 def require_reader(kind: str, requested_by: int | None, user_id: int, role: Role) -> None:
-    """Raise ``Forbidden`` for a file of links, unless a head asked for it and is one still. They are keys."""
+    """Raise ``Forbidden`` for a file of links, unless the caller requested it and is a head. Links are credentials."""
     if kind == INVITATIONS and (role is not Role.HEAD or requested_by != user_id):
         raise Forbidden("Only the head of the cell who asked for these links can download them.")
 

@@ -23,7 +23,7 @@ async def request(connection: Connection, command: RequestExport, who: Principal
 
 
 async def request_invitations(connection: Connection, asked: InvitationsRequested, cause: Cause) -> None:
-    """Ask for a file of links; ``asked.export_id`` is its job's id."""
+    """Request a file of links. ``asked.export_id`` is the id of its job."""
     stream, export_id = f"export-{asked.export_id}", asked.export_id
     await event_store.append(connection, stream, [asked], cause, expected_version=0, new_id=lambda _: export_id)
 

@@ -1,4 +1,4 @@
-"""Invitations: a file with a link for each student who has no password yet."""
+"""Invitations: a file with a password link for each student without a password."""
 
 from typing import Annotated
 
@@ -24,14 +24,14 @@ from services.api.users.links import base_of
 router = APIRouter(route_class=AccessFirstRoute, tags=["students"])
 
 Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK)]
-# An event holds the filter, and stays under 256 KiB.
+# The event holds the filter, and must stay under 256 KiB.
 Branches = Annotated[list[Branch], Field(min_length=1, max_length=200)]
 BatchYears = Annotated[list[BatchYear], Field(min_length=1, max_length=100)]
 StudentIds = Annotated[list[Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]], Field(min_length=1, max_length=10_000)]
 
 
 class InvitedStudents(RequestBody):
-    """Which students without a password get a link; nothing: all of them. Several limits hold together."""
+    """Which students without a password get a link; by default all. Several limits are combined with AND."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
@@ -50,10 +50,10 @@ async def invite_students(
     who: Annotated[Principal, allow(Role.HEAD)],
     body: Annotated[InvitedStudents | None, Body()] = None,
 ) -> Response:
-    """Make a CSV file with a link for each active student without a password, valid once and for seven days.
+    """Create a CSV file with a link for each active student without a password. A link works once, for seven days.
 
-    An export like others, but the head who asked for it is the only one who can download it. A new link of a student
-    replaces the one before. 200 with the finished export, or 202 while it is being written.
+    Only the head who requested this export can download it. A new link of a student replaces the previous one. 200 with
+    the finished export, or 202 while it is being written.
     """
     wanted = (body or InvitedStudents()).model_dump(mode="json")
     base = base_of(request, ctx.settings.public_url)

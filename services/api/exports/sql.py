@@ -29,7 +29,7 @@ async def get(connection: Connection, export_id: UUID) -> asyncpg.Record | None:
 async def newest(
     connection: Connection, *, requested_by: int | None, before: UUID | None, most: int
 ) -> list[asyncpg.Record]:
-    """Newest first; ``requested_by`` ``None``: everyone's. Raises ``PageGone`` when the export ``before`` is gone."""
+    """Return exports, newest first. ``requested_by`` ``None``: all. Raises ``PageGone`` if ``before`` was deleted."""
     rows = await connection.fetch(LIST, requested_by, before, most)
     if before is not None and not rows and await get(connection, before) is None:
         raise PageGone

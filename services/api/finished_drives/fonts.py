@@ -1,4 +1,4 @@
-"""Which font prints which part of a text: a font for each script, since none has the letters of all."""
+"""Choose a font for each part of a text. No single font has the letters of every script."""
 
 import unicodedata
 from bisect import bisect_right
@@ -26,7 +26,7 @@ FILES: dict[str, Path] = {
     "telugu": _SOUTH_ASIA / "notosanstelugu" / "NotoSansTelugu[wdth,wght].ttf",
 }
 
-# First and last code point, and the font. Source: the Unicode Character Database, Blocks.txt. All others: LATIN.
+# First and last code point, and the font; all others use LATIN. Source: Unicode Character Database, Blocks.txt.
 _BLOCKS = (
     (0x0600, 0x06FF, "arabic"), (0x0750, 0x077F, "arabic"), (0x08A0, 0x08FF, "arabic"), (0x0900, 0x097F, "devanagari"),
     (0x0980, 0x09FF, "bengali"), (0x0B80, 0x0BFF, "tamil"), (0x0C00, 0x0C7F, "telugu"), (0x1100, 0x11FF, "cjk"),
@@ -35,12 +35,12 @@ _BLOCKS = (
     (0xFE70, 0xFEFF, "arabic"), (0xFF00, 0xFFEF, "cjk"), (0x20000, 0x3FFFF, "cjk"),
 )  # fmt: skip
 _STARTS = [first for first, _, _ in _BLOCKS]
-# Dandas end sentences in every script of India; the joiners decide how the letters around them are joined.
+# Dandas end sentences in every script of India. Joiners decide how the adjacent letters are joined.
 _SHARED = "\u0964\u0965\u200c\u200d "
 
 
 def runs(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the parts of ``text`` that one font prints, each with the font's name, in their order."""
+    """Yield the parts of ``text`` in order, each with the name of its font."""
     found, current = [], LATIN
     for letter in text:
         if letter not in _SHARED and not unicodedata.combining(letter):
@@ -53,7 +53,7 @@ def runs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def font_of(letter: str) -> str:
-    """Return the name of the font that has the letters of this one's script."""
+    """Return the name of the font for the letter's script."""
     number = bisect_right(_STARTS, ord(letter)) - 1
     if number >= 0 and ord(letter) <= _BLOCKS[number][1]:
         return _BLOCKS[number][2]

@@ -1,8 +1,7 @@
-"""Finished drives as a report on paper, in every script that ``fonts`` has a font for."""
+"""Write finished drives as a PDF report, in every script for which ``fonts`` has a font."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -10,12 +9,9 @@ import asyncpg
 from chassis.days import day_of
 from services.api.finished_drives import fonts
 
-if TYPE_CHECKING:
-    pass
-
 TITLE = "Finished Placement Drives Report"
 NOTHING = "No drives were finished in this period."
-# Printed for a letter that no font has.
+# Replaces a letter that no font has.
 MISSING = "?"
 LINE_HEIGHT = 1.4
 POINT_MM = 25.4 / 72
@@ -42,10 +38,10 @@ def finished_pdf(rows: Sequence[asyncpg.Record], *, now: datetime, zone: ZoneInf
 
 
 class Report:
-    """A document of lines. A font is loaded when the first of its letters is printed."""
+    """A document of lines. A font is loaded when it is first used."""
 
     def __init__(self, *, created_at: datetime) -> None:
-        from fpdf import FPDF  # with its fonts half a second, and most processes never print
+        from fpdf import FPDF  # takes half a second with its fonts, and most processes never use it
 
         self._pdf: FPDF = FPDF(format="A4")
         self._pdf.set_title(TITLE)
@@ -55,7 +51,7 @@ class Report:
         self._pdf.add_page()
 
     def line(self, text: str, *, size: float = 10) -> None:
-        """Print ``text``, on as many lines as it needs."""
+        """Print ``text``, wrapped to the width of the page."""
         height = size * POINT_MM * LINE_HEIGHT
         for font, part in fonts.runs(_on_one_line(text)):
             self._use(font, size)
@@ -79,7 +75,7 @@ class Report:
         if font not in self._pdf.fonts:
             self._pdf.add_font(font, fname=fonts.FILES[font])
         self._pdf.set_font(font, size=size)
-        # Latin letters stand side by side; those of other scripts are joined, reordered and stacked by HarfBuzz.
+        # Latin needs no shaping. HarfBuzz joins, reorders and stacks the letters of other scripts.
         self._pdf.set_text_shaping(font != fonts.LATIN)
 
     def _printable(self, font: str, part: str) -> str:

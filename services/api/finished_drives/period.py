@@ -21,7 +21,7 @@ DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From ``begins`` until before ``ends``; ``None`` is no limit."""
+    """A period from ``begins`` (inclusive) to ``ends`` (exclusive). ``None`` is no limit."""
 
     begins: datetime | None = None
     ends: datetime | None = None
@@ -38,7 +38,7 @@ Day = Annotated[str | None, Query(), WithJsonSchema({"type": "string", "format":
 
 
 async def _period(ctx: Ctx, months: Months = None, start_date: Day = None, end_date: Day = None) -> Period:
-    """Raises ``Invalid`` (400). An empty period is no mistake."""
+    """Return the period of the query. Raises ``Invalid`` (400). An empty period is allowed."""
     zone = ctx.settings.zone
     return period(
         integer(months, "months", most=MAX_MONTHS),
@@ -58,7 +58,7 @@ AskedLimit = Annotated[int | None, Depends(_limit)]
 
 
 def period(months: int | None, first: date | None, last: date | None, *, zone: ZoneInfo, today: date) -> Period:
-    """Return the period in which all that is given holds. Days are whole days of the campus, ``last`` included."""
+    """Return the period that meets all conditions. Days are whole campus days, ``last`` included."""
     firsts = [found for found in (first, None if months is None else months_before(today, months)) if found]
     begins = _start(max(firsts), zone) if firsts else None
     ends = None if last is None or last == date.max else _start(last + timedelta(days=1), zone)
@@ -74,7 +74,7 @@ def months_before(day: date, months: int) -> date:
 def _start(day: date, zone: ZoneInfo) -> datetime | None:
     try:
         return start_of(day, zone)
-    except OverflowError:  # within a day of the calendar's ends: no drive lies outside
+    except OverflowError:  # within a day of the calendar's ends, where no drive can be
         return None
 
 

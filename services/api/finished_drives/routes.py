@@ -33,7 +33,7 @@ Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Reader) -> Response:
     """Finished drives, newest first. 400 for a period or limit that makes no sense."""
     rows = await _finished(ctx, period, limit)
-    # A thread: those of several seasons take longer than the event loop may wait.
+    # In a thread: the drives of several seasons would block the event loop too long.
     return await asyncio.to_thread(lambda: json_response([_finished_object(row, ctx.links) for row in rows]))
 
 

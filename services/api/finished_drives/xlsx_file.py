@@ -13,7 +13,7 @@ WIDTHS = (10, 30, 30, 20, 20, 15, 12, 12, 20)
 
 
 def columns(zone: ZoneInfo) -> tuple[Column, ...]:
-    """Return the sheet's columns; days are those of ``zone``."""
+    """Return the sheet's columns, with days in ``zone``."""
     name = zone.key.replace("'", "''")
     return (
         Column("Drive ID", "f.drive_id", CellType.WHOLE),
@@ -29,7 +29,7 @@ def columns(zone: ZoneInfo) -> tuple[Column, ...]:
 
 
 async def finished_xlsx(connection: Connection, period: Period, zone: ZoneInfo) -> bytes:
-    """Return a workbook with one sheet; without finished drives it has its header only."""
+    """Return a workbook with one sheet. Without finished drives it has only the header."""
     content = bytearray()
 
     async def collect(chunk: bytes) -> None:

@@ -26,7 +26,7 @@ LIST = documented(list[Job], PAGE_GONE, says="Jobs, newest first.", example=[JOB
 
 
 class FollowableJob(Job):
-    """A job, and ``events_url``: where a browser can follow it without a token for ten minutes."""
+    """A job with ``events_url``: a link with which a browser can follow it for ten minutes without a token."""
 
     events_url: str
 
@@ -35,7 +35,7 @@ FOLLOWABLE = JOB | {
     "events_url": "/api/jobs/01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10/events?user=17&role=STAFF&version=1"
     "&exp=1795489759&sig=5f0c9a3e3d0b4f5e9a530a6b1d6a7c115f0c9a3e3d0b4f5e9a530a6b1d6a7c11"
 }
-GET = documented(FollowableJob, NO_JOB, says="The job as it stands.", example=FOLLOWABLE)
+GET = documented(FollowableJob, NO_JOB, says="The current state of the job.", example=FOLLOWABLE)
 CANCEL = documented(
     Job,
     {**NO_JOB, 403: "Only who asked for it, and the head, can cancel a job.", 409: "This job has ended already."},
@@ -62,10 +62,12 @@ FOLLOW = documented(
     },
     {
         **NO_JOB,
-        403: "This link has expired. Ask for the job again to get a new one.",
+        403: "This link has expired. Request the job again to get a new one.",
         429: "You follow 10 jobs already. Close one of these streams first.",
     },
     says="Events named `job`, each with the job as it then stood; `: still here` in between. Ends with the job.",
     media_type="text/event-stream",
 )
-FOLLOW["responses"][204] = {"description": "The job has ended, and the client has seen it (`Last-Event-ID`)."}
+FOLLOW["responses"][204] = {
+    "description": "The job has ended, and the client has received its last event (`Last-Event-ID`)."
+}

@@ -1,7 +1,7 @@
-"""Follow a job as server-sent events: signed links for browsers, how many streams a user may have, what is sent.
+"""Follow a job as server-sent events: signed links for browsers, the limit on streams per user, the events.
 
 Source: HTML Living Standard, section 9.2, "Server-sent events". A browser's ``EventSource`` cannot send an
-Authorization header, so ``GET /api/jobs/{id}`` gives a link that opens the stream without one.
+Authorization header, so ``GET /api/jobs/{id}`` returns a link that opens the stream without one.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ from services.api.links import Links
 
 LINK_LIFE_S = 600
 MAX_STREAMS_PER_USER = 10
-# How often a silent stream sends a comment, so that proxies between keep it, and checks that its user has access.
+# Interval at which an idle stream sends a comment, so that proxies keep it open, and checks its user's access.
 HEARTBEAT_S = 5.0
 RECONNECT_MS = 3_000
 SEES_ALL = {Role.HEAD, Role.COORDINATOR}
 # Unix time in seconds.
 EXPIRY = re.compile(r"[0-9]{1,12}")
-EXPIRED = "This link has expired. Ask for the job again to get a new one."
+EXPIRED = "This link has expired. Request the job again to get a new one."
 
 
 def events_url(links: Links, job_id: UUID, who: Principal) -> str:
     """Return a link with which ``who`` can follow the job for ``LINK_LIFE_S`` seconds without a token.
 
-    It ends earlier when the password of ``who`` changes.
+    It expires earlier when the password of ``who`` changes.
     """
     version = "" if who.password_version is None else str(who.password_version)
     return links.sign_briefly(_linked_path(job_id, str(who.user_id), who.role.value, version), life_s=LINK_LIFE_S)
@@ -86,13 +86,13 @@ FOLLOWER = SignedInOrLinked(*ANYONE)
 
 
 class OpenStreams:
-    """How many streams each user has open in this process."""
+    """Counts the open streams of each user in this process."""
 
     def __init__(self) -> None:
         self._open: Counter[int] = Counter()
 
     def enter(self, user_id: int) -> None:
-        """Raises ``Throttled`` at ``MAX_STREAMS_PER_USER``; otherwise ``leave`` must follow."""
+        """Count one stream. Raises ``Throttled`` at ``MAX_STREAMS_PER_USER``; otherwise call ``leave`` when it ends."""
         if self._open[user_id] >= MAX_STREAMS_PER_USER:
             raise Throttled(
                 f"You follow {MAX_STREAMS_PER_USER} jobs already. Close one of these streams first.", retry_after_s=5
@@ -106,7 +106,7 @@ class OpenStreams:
 
 
 class EventStream(StreamingResponse):
-    """A response that leaves ``streams`` when it ends, in whatever way."""
+    """A response that calls ``leave`` of ``streams`` however it ends."""
 
     media_type = "text/event-stream"
 
@@ -124,16 +124,16 @@ class EventStream(StreamingResponse):
 
 
 def event_id(job: Job) -> str:
-    """Return the id of the event that shows ``job`` as it stands: the same for the same content."""
+    """Return the id of the event for the current ``job``. Equal content has an equal id."""
     return hashlib.sha256(orjson.dumps(job_object(job))).hexdigest()[:16]
 
 
 async def events(
     ctx: Context, guard: Guard, who: Principal, job: Job, last_seen: str | None, stopping: asyncio.Event
 ) -> AsyncIterator[bytes]:
-    """Yield ``job`` each time it changes, and comments in between, until it ends, ``who`` loses access or we stop.
+    """Yield ``job`` each time it changes, and comments, until it ends, ``who`` loses access or the server stops.
 
-    ``last_seen``: the id of the last event that the client has; that one is not sent again. Unknown ids are ignored.
+    ``last_seen``: the id of the client's last event, which is not sent again. Unknown ids are ignored.
     """
     yield f"retry: {RECONNECT_MS}\n\n".encode() if event_id(job) == last_seen else _event(job, first=True)
     while not job.state.ended:
@@ -143,13 +143,13 @@ async def events(
                 return
             visible(latest, await guard.changes.confirm(who))
         except (NotFound, Unauthenticated, Unavailable, Contended):
-            return  # the client connects again, and is answered as is right then
+            return  # the client reconnects and gets the response for its access at that time
         yield _event(latest) if latest != job else b": still here\n\n"
         job = latest
 
 
 async def _next(ctx: Context, job: Job, stopping: asyncio.Event) -> Job | None:
-    """Return the job once it moved, or unchanged after ``HEARTBEAT_S``; ``None`` when it is gone or we stop."""
+    """Return the changed job, or the same after ``HEARTBEAT_S``; ``None`` when it is deleted or the server stops."""
     moving = asyncio.create_task(ctx.jobs.after(job.id, job, within_s=HEARTBEAT_S))
     ending = asyncio.create_task(stopping.wait())
     try:

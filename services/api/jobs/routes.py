@@ -34,14 +34,14 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/jobs", tags=["jobs
 
 
 class LinkQuery:
-    """The query of ``events_url``; it is checked before anything else (``SignedInOrLinked``)."""
+    """Query parameters of ``events_url``. ``SignedInOrLinked`` checks them first."""
 
     def __init__(
         self,
         user: Annotated[str, Query(description="of the link")] = "",
         role: Annotated[str, Query(description="of the link")] = "",
         version: Annotated[str, Query(description="of the link")] = "",
-        exp: Annotated[str, Query(description="of the link: until when it is valid (Unix time, seconds)")] = "",
+        exp: Annotated[str, Query(description="of the link: its expiry (Unix time, seconds)")] = "",
         sig: Annotated[str, Query(description="of the link: its signature", max_length=64)] = "",
     ) -> None:
         pass
@@ -64,7 +64,7 @@ async def list_jobs(
 
 @router.get("/{job_id}", **documents.GET)
 async def get_job(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
-    """404 also for a job that somebody else asked for. ``events_url`` can be given to a browser's ``EventSource``."""
+    """Return a job. 404 also for another user's job. ``events_url`` is a link for a browser's ``EventSource``."""
     job = visible(await ctx.jobs.read(job_id), who)
     return json_response(job_object(job) | {"events_url": events_url(ctx.links, job.id, who)})
 
@@ -76,12 +76,12 @@ async def follow_job(
     ctx: Ctx,
     who: Annotated[Principal, Depends(FOLLOWER)],
     link: Annotated[LinkQuery, Depends()],
-    last_event_id: Annotated[str | None, Header(description="The last event that the client has.")] = None,
+    last_event_id: Annotated[str | None, Header(description="The id of the client's last event.")] = None,
 ) -> Response:
-    """The job each time it changes, as server-sent events named ``job``; the stream closes when it has ended.
+    """Send the job each time it changes, as server-sent events named ``job``. The stream closes when the job ends.
 
-    With a token, or without one by the ``events_url`` of the job. 204 when the client has seen the end already, which
-    stops an ``EventSource`` from connecting again.
+    Needs a token, or the job's ``events_url``. 204 when the client has received the last event already, which
+    stops an ``EventSource`` from reconnecting.
     """
     job = visible(await ctx.jobs.read(job_id), who)
     if job.state.ended and last_event_id == event_id(job):

@@ -22,7 +22,7 @@ SELECT {COLUMNS} FROM es.job
 async def newest(
     connection: Connection, *, asked_by: int | None, state: str | None, before: UUID | None, most: int
 ) -> list[asyncpg.Record]:
-    """Newest first; ``asked_by`` ``None``: everyone's. Raises ``PageGone`` when the job ``before`` was deleted."""
+    """Return jobs, newest first. ``asked_by`` ``None``: all. Raises ``PageGone`` if the job ``before`` was deleted."""
     rows = await connection.fetch(LIST, asked_by, state, before, most)
     if before is not None and not rows and await jobs.read(connection, before) is None:
         raise PageGone

@@ -1,4 +1,4 @@
-"""How the API shows a job."""
+"""The API's representation of a job."""
 
 from typing import Any
 

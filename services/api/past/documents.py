@@ -75,9 +75,9 @@ class Eligibility(Document):
 
 
 class Verdict(Document):
-    """One criterion that the drive set: what it asked for, what was on record, and why that is not enough.
+    """The result of one criterion: what the drive required, what was on record, and the reason if it failed.
 
-    ``judged_on``: the field of the record; of ``min_12th`` it is ``diploma_percent`` for a student without a 12th mark.
+    ``judged_on``: the field of the record. For ``min_12th`` of a student without a 12th mark it is ``diploma_percent``.
     """
 
     criterion: str = Field(examples=["min_cgpa"])

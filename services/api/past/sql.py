@@ -11,6 +11,7 @@ from datetime import datetime
 import asyncpg
 
 from chassis.database import Connection
+from contracts.branches import branch_keys
 from contracts.drives import Criteria, DriveRevised, ReevaluationRequested
 from contracts.eligibility import EligibilityEvaluated
 from contracts.users import AccountDeactivated, AccountReactivated
@@ -36,7 +37,7 @@ EXISTS (SELECT FROM selections c
            AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (answered.versions)))
 """
 
-# The account's last change of activity by then, an index scan of event_stream_version.
+# The account's last change of activity until then; index scan on event_stream_version.
 WAS_ACTIVE = f"""coalesce((
            SELECT e.type = '{AccountReactivated.TYPE}' FROM es.event e
             WHERE e.stream_id = 'user-' || {{student}} AND {{then}}
@@ -58,8 +59,8 @@ WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALI
            tenth_percent numeric, twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
            active_backlogs integer)
      WHERE {WAS_ACTIVE.format(student="s.student_id", then="e.recorded_at <= $2")}
-       AND meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs, r.branch,
-                          r.batch_year, $3, $4, $5, $6, $7, $8)
+       AND meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
+                          branch_key(r.branch), r.batch_year, $3, $4, $5, $6, $7, $8)
      ORDER BY s.student_id LIMIT $10
 )
 SELECT looked.at AS looked_at, p.*, u.name, u.email, {WAS_SELECTED.format(student="p.student_id")} AS selected
@@ -143,8 +144,10 @@ async def eligible(
 
     At most ``LOOKED_AT`` students are looked at, so a page may hold fewer than ``most``, even nobody, and go on.
     """
-    asked = (getattr(criteria, name) for name in Criteria.model_fields)
-    rows = await connection.fetch(ELIGIBLE, drive_id, at, *asked, after, most, LOOKED_AT)
+    asked = {name: getattr(criteria, name) for name in Criteria.model_fields} | {
+        "branches": branch_keys(criteria.branches)
+    }
+    rows = await connection.fetch(ELIGIBLE, drive_id, at, *asked.values(), after, most, LOOKED_AT)
     found = [row for row in rows if row["student_id"] is not None]
     if len(found) == most:
         return found, found[-1]["student_id"]

@@ -62,7 +62,7 @@ def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
 
 
 def summed_up(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[str, Any]:
-    """The verdict that ``verdicts`` come to; each reason once. A deactivated account is the only reason."""
+    """Return the overall verdict of ``verdicts``, with each reason once. A deactivated account is the only reason."""
     reasons = list(dict.fromkeys(one["reason"] for one in criteria if one["reason"]))
     if not active:
         reasons = [Reason.DEACTIVATED]

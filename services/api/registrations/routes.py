@@ -47,12 +47,12 @@ async def register(drive_id: DriveId, request: Request, who: Student) -> Respons
 async def mine(
     ctx: Ctx,
     who: Student,
-    deleted: Annotated[bool, Query(description="also those for drives that were deleted since")] = False,
+    deleted: Annotated[bool, Query(description="also registrations for drives deleted since")] = False,
 ) -> Response:
-    """The caller's registrations with their drives, newest first.
+    """Return the caller's registrations with their drives, newest first.
 
-    With ``deleted=true`` those for drives that were deleted since stay in the list, with their ``deleted_at`` and the
-    drive as it was then.
+    With ``deleted=true`` the list includes registrations for drives deleted since, with their ``deleted_at`` and the
+    drive's last state.
     """
     async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         rows = await sql.of_student(connection, who.user_id)

@@ -34,7 +34,7 @@ SELECT r.registration_id, r.drive_id, r.student_id, r.registered_at, d.company_n
 """
 
 
-# One probe of event_stream_version for each drive that was ever deleted (event_drive_deleted).
+# One probe of event_stream_version for each deleted drive (event_drive_deleted).
 MINE_DELETED = f"""
 SELECT (r.data ->> 'registration_id')::integer AS registration_id, (d.data ->> 'drive_id')::integer AS drive_id,
        $1::integer AS student_id, r.recorded_at AS registered_at, p.posting ->> 'company_name' AS company_name,
@@ -78,5 +78,5 @@ async def of_student(connection: Connection, student_id: int) -> list[asyncpg.Re
 
 
 async def of_student_deleted(connection: Connection, student_id: int) -> list[asyncpg.Record]:
-    """Return the student's registrations for drives that were deleted since, from the log, newest first."""
+    """Return the student's registrations for deleted drives, from the log, newest first."""
     return await connection.fetch(MINE_DELETED, student_id)

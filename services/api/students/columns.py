@@ -5,5 +5,5 @@ COLUMNS = (
     "cgpa", "active_backlogs", "department",
 )  # fmt: skip
 REQUIRED = ("name", "email", "roll_number")
-# Each is enough to recognise a known student.
+# Either of them identifies a student on record.
 IDENTIFYING = frozenset({"email", "roll_number"})

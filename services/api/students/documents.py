@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from services.api.documents import NO_ROOM, Count, Document, TwoPlaces, documented
+from services.api.documents import NO_SPACE, Count, Document, TwoPlaces, documented
 
 
 class Student(Document):
@@ -34,7 +34,7 @@ class RowError(Document):
 
 
 class ImportedColumn(Document):
-    """What a column of the file is used for. ``used_as`` null: it is not imported, for this ``reason``."""
+    """How a column of the file is used. ``used_as`` null: it is not imported, and ``reason`` says why."""
 
     header: str = Field(examples=["UG %/CGPA"])
     used_as: str | None = Field(examples=["cgpa"])
@@ -47,7 +47,7 @@ class FieldChange(Document):
 
 
 class StudentChange(Document):
-    """What changes for a known student, by field. ``sheet``: the sheet of ``line``, in a file with several."""
+    """Changes of a student on record, by field. ``sheet``: the sheet of ``line``, in a file with several."""
 
     line: Annotated[int, Field(ge=1, examples=[17])]
     student_id: int = Field(examples=[1001])
@@ -58,11 +58,11 @@ class StudentChange(Document):
 class ImportReport(Document):
     """``import_id`` null: nothing was written. At most 1,000 ``errors`` are listed; ``error_count`` counts them all.
 
-    Of the valid rows, ``new`` are about students who are not known yet, ``changed`` differ from what is on record and
-    ``unchanged`` do not; the first hundred ``changes`` are shown. ``imported`` students were enrolled and ``updated``
-    changed: none in a dry run. ``mode`` ``insert``: every student must be new.
+    Of the valid rows, ``new`` are about students who are not on record, ``changed`` differ from what is on record and
+    ``unchanged`` do not. The first hundred ``changes`` are shown. ``imported`` students were enrolled and ``updated``
+    were changed; a dry run has none. ``mode`` ``insert``: every student must be new.
 
-    ``warnings``: what is valid and yet unlikely, and what was left out, in sentences.
+    ``warnings``: sentences about values that are valid but unlikely, and about what was left out.
     """
 
     import_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})] | None
@@ -92,15 +92,15 @@ REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, says="The r
 OPTIONS: dict[str, dict[str, Any]] = {
     "mapping": {
         "type": "string",
-        "description": 'JSON: {"our column": "their header"}; null for a column that the file lacks',
+        "description": 'JSON, column to header in the file: {"cgpa": "CPI"}; null for a column that the file lacks',
     },
-    "header_row": {"type": "integer", "minimum": 1, "description": "the line of the header, if it is not found"},
-    "sheet": {"type": "string", "description": "the sheet to read, if not every visible one"},
+    "header_row": {"type": "integer", "minimum": 1, "description": "the header's line number, if it is not found"},
+    "sheet": {"type": "string", "description": "the sheet to read; default: every visible sheet"},
     "mode": {
         "type": "string",
         "enum": ["insert", "upsert"],
         "default": "insert",
-        "description": "insert: every student must be new; upsert: known students are updated",
+        "description": "insert: every student must be new; upsert: students on record are updated",
     },
 }
 FILE: dict[str, Any] = {
@@ -118,7 +118,7 @@ IMPORT = documented(
         409: "A student of this file was enrolled or corrected while it was being imported. Nothing was changed.",
         415: "Send the file as a form (multipart/form-data), or its bytes as text/csv.",
         422: UNUSABLE,
-        **NO_ROOM,
+        **NO_SPACE,
     },
     says="What is in the file, and what was done with it.",
     openapi_extra={

@@ -12,7 +12,7 @@ from services.api.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Per
 from services.api.users.decider import DETAILS
 from services.api.users.fields import Password
 
-# The same text in one Unicode form, as an import stores it.
+# Normalised to NFC, as an import stores it.
 COMPOSED = AfterValidator(partial(unicodedata.normalize, "NFC"))
 Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["ravi@college.edu"]), COMPOSED]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK), COMPOSED]
@@ -44,9 +44,9 @@ class NewStudent(RequestBody):
 
 
 class RevisedRecord(RequestBody):
-    """Only what is sent changes; null takes a mark, branch, year or department off the record.
+    """Changes of a record: only the fields sent. Null clears a mark, branch, year or department.
 
-    A head corrects all of it, a coordinator the record: everything but ``name``, ``email`` and ``department``.
+    A head may correct every field; a coordinator every field except ``name``, ``email`` and ``department``.
     """
 
     model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
@@ -65,7 +65,7 @@ class RevisedRecord(RequestBody):
     active_backlogs: Backlogs = Field(default_factory=int)
 
     def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what is new in the record, and in the details. Raises ``Invalid`` when nothing is sent."""
+        """Return the changes of the record and of the details. Raises ``Invalid`` when nothing is sent."""
         found = self.model_dump(exclude_unset=True)
         if not found:
             raise Invalid("Nothing to change: name at least one field of the record.")

@@ -18,7 +18,7 @@ from services.api.users import handlers as accounts
 from services.api.users import sql as users
 from services.api.users.decider import ReviseUser
 
-# Event ids of the record come first, those of the details after them.
+# Event ids of the details are numbered after those of the record.
 DETAILS_AFTER = 10
 
 
@@ -46,8 +46,8 @@ async def revise(
 ) -> None:
     """Correct the record, and ``details`` of the account.
 
-    Raises ``NotFound``, ``Refused`` when roll number or e-mail address are taken, ``Conflict`` when somebody else was
-    faster.
+    Raises ``NotFound``, ``Refused`` when the roll number or e-mail address is taken, and ``Conflict`` when another
+    request changed the account or record first.
     """
     stream = f"student-{command.student_id}"
     student = fold(recorded.event for recorded in await event_store.read(connection, stream))

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ImportMode(StrEnum):
-    """``insert``: every row is a new student. ``upsert``: known students are updated, the others are new."""
+    """``insert``: every row is a new student. ``upsert``: students on record are updated, the others enrolled."""
 
     INSERT = "insert"
     UPSERT = "upsert"
@@ -67,7 +67,7 @@ def _checks(mode: ImportMode) -> tuple[Check, ...]:
 
 
 def _wrong_cells(mode: ImportMode) -> str:
-    """Return a query for each wrong cell. Nearly every row is right: only those that are not are taken apart."""
+    """Return a query for wrong cells. Nearly every row is valid, so only rows with an error are split into cells."""
     checks = _checks(mode)
     any_wrong = " OR ".join(wrong for _, wrong, _ in checks)
     cells = ",\n           ".join(f"('{column}', ({wrong}) IS TRUE, {say})" for column, wrong, say in checks)
@@ -80,7 +80,7 @@ def _wrong_cells(mode: ImportMode) -> str:
 
 
 def _twice(column: str) -> str:
-    """Rows whose ``column`` an earlier row of the file has, whatever its case, outer spaces or Unicode form."""
+    """Return a query for rows whose ``column`` repeats an earlier row, ignoring case, outer spaces and Unicode form."""
     return f"""
     SELECT r.line, '{column}', 'is the same as in line ' || t.first
       FROM import_row r JOIN (
@@ -94,7 +94,7 @@ ON_RECORD = """
     UNION ALL
     SELECT line, 'email', 'is on record already' FROM import_match WHERE by_email IS NOT NULL"""
 
-# Which student a row is about must be certain. The last part: rows that name one student in two different ways.
+# A row must identify one student with certainty. The last part finds rows that name one student in two ways.
 UNCERTAIN = """
     SELECT line, 'email', CASE
                WHEN is_student THEN
@@ -137,17 +137,17 @@ SELECT (SELECT count(*) FROM import_row) AS rows,
 """  # noqa: S608
 
 
-# One row: how many rows, how many of them wrong, how many errors, the first $1 errors as JSON; how many known students
-# change and how many do not, and the first $2 changes as JSON.
+# Returns one row: the numbers of rows, wrong rows and errors; the first $1 errors as JSON; the numbers of changed and
+# unchanged students on record; the first $2 changes as JSON.
 JUDGE = {mode: _judge(mode) for mode in ImportMode}
 
-# A whole number may end in .0 in a file.
+# In a file, a whole number may end in .0.
 WHOLE_NUMBERS = {
     "batch_year": "batch_year::numeric::integer",
     "active_backlogs": "coalesce(active_backlogs::numeric::integer, 0)",
 }
-# StudentEnrolled exactly as the event's class writes it; a mark with the two places of its column. jsonb_object takes
-# texts, and costs two thirds of jsonb_build_object, which looks up the type of every value of every row.
+# StudentEnrolled exactly as the event's class writes it, marks with two decimals. jsonb_object takes text and costs two
+# thirds of jsonb_build_object, which looks up the type of every value of every row.
 RECORD = f"""jsonb_object(
                '{{roll_number,branch,tenth_percent,twelfth_percent,diploma_percent,cgpa}}',
                ARRAY[roll_number, branch, tenth_percent::numeric(5, 2)::text, twelfth_percent::numeric(5, 2)::text,

@@ -1,4 +1,4 @@
-"""The request of an import: a form with the file and what the caller says about it, or the file's bytes alone."""
+"""Read the request of an import: a form with the file and its options, or the file's bytes alone."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ QueryOptions = Annotated[dict[str, str], Depends(_query_options)]
 async def import_request(request: Request, query: Mapping[str, str]) -> AsyncIterator[ImportRequest]:
     """Return the file of the request, on disk, and its options: form fields, or ``query`` parameters.
 
-    Raises ``Invalid`` when there is no file, or an option makes no sense.
+    Raises ``Invalid`` when there is no file, or an option is not valid.
     """
     type_ = media_type(request)
     if type_ == MULTIPART:
@@ -71,7 +71,7 @@ async def import_request(request: Request, query: Mapping[str, str]) -> AsyncIte
 
 
 def _merged(fields: Mapping[str, str], query: Mapping[str, str]) -> dict[str, str]:
-    """Return the options by name. Each may be sent once, in the form or in the query."""
+    """Return the options by name. Each may be given once, in the form or in the query."""
     if repeated := [name for name in fields if name in query]:
         raise Invalid(f"{repeated[0]} is sent twice. Send it once.")
     return {**query, **fields}
@@ -99,7 +99,7 @@ def _mapping(text: str | None) -> dict[str, str | None]:
         raise Invalid("mapping is not valid JSON.") from error
     if not isinstance(found, dict) or not all(isinstance(header, str | None) for header in found.values()):
         raise Invalid(
-            'mapping must be a JSON object: {"our column": "their header"}, or null for a column that the file lacks.'
+            'mapping must be a JSON object, like {"cgpa": "CPI"}, with null for a column that the file lacks.'
         )
     return found
 

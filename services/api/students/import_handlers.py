@@ -1,4 +1,4 @@
-"""An import of many students: staged and judged as a set, then written all or none."""
+"""Import many students: stage and check them as a set, then write all or none."""
 
 import asyncio
 import hashlib
@@ -29,7 +29,7 @@ ROWS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """``import_id`` ``None``: nothing changed, so nothing was recorded. ``enrolled`` are new, ``updated`` known."""
+    """Result of an import. ``import_id`` ``None``: nothing changed, so no event was recorded."""
 
     import_id: UUID | None
     enrolled: int
@@ -59,7 +59,7 @@ async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> 
 async def write_staged(
     connection: Connection, file: StagedFile, judged: Judged, cause: Cause, new_id: NewId
 ) -> dict[str, Any]:
-    """Enrol or update the student of every staged row, in the caller's transaction; the report.
+    """Enrol or update the student of every staged row, in the caller's transaction. Return the report.
 
     Raises ``Invalid`` when a row is wrong, ``Refused`` when one of the students was enrolled or corrected in the
     meantime.
@@ -100,7 +100,7 @@ async def write_staged(
 
 
 async def _revise(connection: Connection, file: StagedFile, metadata: str) -> import_updates.Revised:
-    """Raises ``Refused`` when a student was corrected since the file was judged."""
+    """Update the students on record. Raises ``Refused`` when one was corrected since the file was checked."""
     line = await import_updates.lock(connection)
     if line is not None:
         raise Refused(
@@ -112,7 +112,7 @@ async def _revise(connection: Connection, file: StagedFile, metadata: str) -> im
 
 
 async def _enrol(connection: Connection, metadata: str) -> tuple[StudentRange, int]:
-    """The range of the new students' ids, and the digest of them."""
+    """Return the range of the new students' ids, and their digest."""
     digest, line = 0, 0
     ids: list[int] = []
     while done := await import_sql.enrol(connection, after_line=line, limit=ROWS_AT_ONCE, metadata=metadata):
@@ -122,7 +122,7 @@ async def _enrol(connection: Connection, metadata: str) -> tuple[StudentRange, i
 
 
 def report(file: StagedFile, judged: Judged, written: Written | None = None) -> dict[str, Any]:
-    """``written``: what an import has done; ``None``: a dry run."""
+    """Return the report. ``written``: the result of an import; ``None``: a dry run."""
     import_id = written.import_id if written else None
     return {
         "import_id": str(import_id) if import_id else None,

@@ -23,12 +23,12 @@ from services.api.students.import_form import ImportRequest, QueryOptions, impor
 
 router = APIRouter(route_class=AccessFirstRoute)
 
-# Nobody receives it; metrics and logs do (the status that nginx uses).
+# The client is gone: this status appears in metrics and logs only. nginx uses the same number.
 CLIENT_CLOSED_REQUEST = 499
 
 
 def limited(max_body_size: int) -> APIRouter:
-    """The route with the limit that the settings name."""
+    """Return the route with the limit from the settings."""
     outer = APIRouter(prefix="/api/students", tags=["students"], max_body_size=max_body_size)
     outer.include_router(router)
     return outer
@@ -41,13 +41,12 @@ async def import_students(
     ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
     query: QueryOptions,
-    dry_run: Annotated[bool, Query(description="only report what is wrong; on unless turned off")] = True,
+    dry_run: Annotated[bool, Query(description="check the file and write nothing; true by default")] = True,
 ) -> Response:
-    """Enrol every student of a CSV, XLSX, XLS or ODS file, or none; with ``mode=upsert`` also update known students.
+    """Enrol every student of a CSV, XLSX, XLS or ODS file, or none; ``mode=upsert`` also updates students on record.
 
     At most 1,000 errors are listed, and 100 changes. A dry run writes nothing. 422 when the file cannot be used, and
-    without ``dry_run`` when one of its rows is wrong: then with the same list. A client that goes away ends the reading
-    of its file.
+    without ``dry_run`` when one of its rows is wrong: then with the same list. Ends when the client disconnects.
     """
     try:
         async with import_request(request, query) as asked, _while_connected(request):
@@ -57,7 +56,7 @@ async def import_students(
 
 
 async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *, dry_run: bool) -> Response:
-    # The file's process has reported its columns before a connection is taken: a file that is hard to read holds none.
+    # The columns are reported before a connection is taken: a file that is slow to read holds no connection.
     async with (
         open_students(asked.file) as file,
         ctx.database.connection() as connection,
@@ -79,7 +78,7 @@ async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *,
 
 @asynccontextmanager
 async def _while_connected(request: Request) -> AsyncIterator[None]:
-    """Cancel the block when the client goes away. The body must have been read. Raises ``ClientDisconnect`` then."""
+    """Cancel the block and raise ``ClientDisconnect`` when the client disconnects. The body must have been read."""
     task = asyncio.current_task()
     assert task is not None
     gone = False

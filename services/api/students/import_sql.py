@@ -1,4 +1,4 @@
-"""Every statement of an import: staging, judging, enrolling. Checks: ``import_checks``; updates: ``import_updates``."""
+"""Statements of an import: staging, checking, enrolling. Checks: ``import_checks``; updates: ``import_updates``."""
 
 import io
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ CREATE TEMPORARY TABLE import_row (
 """
 # An import goes through its rows in the order of the file, some thousands at a time.
 INDEX = "CREATE UNIQUE INDEX import_row_line ON import_row (line)"
-# What the joins and the search for twins depend on.
+# Statistics for the joins and the search for duplicates.
 ANALYZE = "ANALYZE import_row (line, roll_number, email)"
 
 # Set-based, however many rows there are: no limit of time, and room for the hash tables.
@@ -28,9 +28,9 @@ SELECT set_config('transaction_timeout', '0', true), set_config('work_mem', '64M
        set_config('jit', 'off', true)
 """
 
-# Streams are new, so nobody else can hold them: tx is the transaction's own id, as in es.append. $3: metadata. The read
-# tables are filled as project_student fills them, from the rows instead of the events: a quarter of the time less
-# (`placewire verify` compares both).
+# The streams are new, so no other transaction holds them: tx is the transaction's own id, as in es.append.
+# $3: metadata. The read tables are filled from the rows instead of the events, a quarter faster than project_student
+# (`placewire verify` compares the two).
 ENROL = f"""
 WITH fresh AS MATERIALIZED (
     SELECT nextval('user_id_seq')::integer AS student_id, clock_timestamp() AS recorded_at, r.*
@@ -61,7 +61,7 @@ SELECT count(*) AS count, max(line) AS line, bit_xor(hashint8extended(student_id
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """``errors`` and ``changes``: the first of them, by line. Rows with an error are neither changed nor unchanged."""
+    """``errors`` and ``changes``: the first ones, by line. A row with an error is neither changed nor unchanged."""
 
     mode: ImportMode
     rows: int
@@ -74,7 +74,7 @@ class Judged:
 
     @property
     def new(self) -> int:
-        """Valid rows of students who are not known yet."""
+        """Return the number of valid rows about students who are not on record."""
         return self.rows - self.wrong_rows - self.changed - self.unchanged
 
 
@@ -111,9 +111,9 @@ async def finish_staging(connection: Connection) -> None:
 
 
 async def judge(connection: Connection, mode: ImportMode, *, listed: int, shown: int) -> Judged:
-    """What is wrong with the staged rows and what they change: ``listed`` errors and ``shown`` changes at most.
+    """Return the errors and changes of the staged rows: at most ``listed`` errors and ``shown`` changes.
 
-    One snapshot: what is on record cannot change between the statements.
+    Needs one snapshot: the record must not change between the statements.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await take_time(connection)

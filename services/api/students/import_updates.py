@@ -1,8 +1,8 @@
-"""Every statement of an import about students who are known already: which they are, what changes, and writing it.
+"""Statements of an import about students on record: find them, compare them, and write the changes.
 
-``import_known`` holds, as JSON, what is on record and what will be. Both are compared and written as sets. What stood
-on record when the file was judged is compared again under the locks of the transaction that writes: a correction made
-in between is never overwritten.
+``import_known`` holds, as JSON, each record before and after the import. Both are compared and written as sets. The
+transaction that writes compares the record again under its locks, so a correction made since the check is never
+overwritten.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from services.api.students.import_checks import MARK, WHOLE
 DETAILS = ("name", "email", "department")
 RECORD_FIELDS = tuple(AcademicRecord.model_fields)
 
-# by_roll: the student whose roll number the row has; by_email: the account whose address it has.
+# by_roll: the student with the row's roll number; by_email: the account with its e-mail address.
 CREATE = """
 CREATE TEMPORARY TABLE import_match (
     line integer NOT NULL, by_roll integer, by_email integer, is_student boolean
@@ -27,7 +27,7 @@ CREATE TEMPORARY TABLE import_known (
 """
 DROP = "DROP TABLE IF EXISTS pg_temp.import_match, pg_temp.import_known"
 
-# Two joins by identity: hash joins for a large file, look-ups in the unique indexes for a small one.
+# Two joins by identity: hash joins for a large file, index scans for a small one.
 MATCH = """
 INSERT INTO import_match (line, by_roll, by_email, is_student)
 SELECT line, r.student_id, e.user_id, e.is_student
@@ -49,7 +49,7 @@ def _mark(column: str) -> str:
     return f"CASE WHEN i.{column} ~ '{MARK}' THEN i.{column}::numeric(5, 2)::text END"
 
 
-# As in the events. A cell that is wrong counts as empty here; its row is an error and is not written.
+# As in the events. A wrong cell counts as empty here; its row is an error and is not written.
 FROM_FILE = f"""jsonb_strip_nulls(jsonb_build_object(
                'name', i.name, 'email', i.email, 'department', i.department, 'roll_number', i.roll_number,
                'branch', i.branch, 'batch_year', {_whole("batch_year")},
@@ -63,7 +63,7 @@ RECORDED = """jsonb_build_object(
                'twelfth_percent', s.twelfth_percent::text, 'diploma_percent', s.diploma_percent::text,
                'cgpa', s.cgpa::text, 'active_backlogs', s.active_backlogs)"""
 
-# An empty cell, and a column that the file does not have, leave what is on record.
+# An empty cell or an absent column leaves the record unchanged.
 KNOW = f"""
 INSERT INTO import_known (line, student_id, before, after, changed)
 SELECT line, student_id, before, before || on_file,
@@ -78,8 +78,8 @@ SELECT line, student_id, before, before || on_file,
 """  # noqa: S608
 FORGET_KNOWN_ROWS = "DELETE FROM import_row i USING import_match m WHERE m.line = i.line"
 
-# The heads of the streams, students first, each in the order of the ids: imports at once wait for each other, and
-# never in a circle. An account without events of its own has no head yet; it gets one, which REVISE counts up.
+# Stream heads, students first, each in the order of the ids, so that concurrent imports do not deadlock. An account
+# without events has no head yet; it gets one, which REVISE increments.
 LOCK_RECORDS = """
 SELECT FROM es.stream h JOIN import_known k ON h.stream_id = 'student-' || k.student_id
  WHERE k.changed <> '{}' ORDER BY k.student_id FOR UPDATE OF h
@@ -90,14 +90,14 @@ SELECT 'user-' || student_id, 'user', 0, pg_current_xact_id() FROM import_known
  WHERE changed && $1::text[] ORDER BY student_id
     ON CONFLICT (stream_id) DO UPDATE SET version = h.version
 """
-# After the locks, with a snapshot of its own.
+# Runs after the locks, with a new snapshot.
 OUTDATED = f"""
 SELECT k.line FROM import_known k JOIN students s USING (student_id) JOIN users u ON u.user_id = k.student_id
  WHERE k.changed <> '{{}}' AND k.before <> {RECORDED}
  ORDER BY k.line LIMIT 1
 """  # noqa: S608
 
-# tx as in es.append. $1: the last student of the batch before; $2: how many; $3: metadata; $4: the fields that matter.
+# tx as in es.append. $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the fields that matter.
 REVISE = """
 WITH batch AS MATERIALIZED (
     SELECT student_id, after, ARRAY (SELECT field FROM unnest(changed) AS field WHERE field = ANY ($4)) AS changed
@@ -129,7 +129,7 @@ REVISE_DETAILS = REVISE.format(
     data="""jsonb_build_object('user_id', student_id, 'name', after -> 'name', 'email', after -> 'email',
                                 'department', after -> 'department', 'changed', changed)""",
 )
-# A seed of their own: who was enrolled counts with 0.
+# Seed 1: students who were enrolled have seed 0.
 DIGEST = """
 SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, 1)), 0) AS digest
   FROM import_known WHERE changed <> '{}'
@@ -138,25 +138,25 @@ SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, 1)), 0) 
 
 @dataclass(frozen=True, slots=True)
 class Revised:
-    """How many known students changed, and the digest of their ids."""
+    """Return the number of changed students on record, and the digest of their ids."""
 
     count: int
     digest: int
 
 
 async def match(connection: Connection) -> None:
-    """Find the accounts that the staged rows are about."""
+    """Fill ``import_match`` with the accounts of the staged rows."""
     await connection.execute(MATCH)
     await connection.execute(ANALYZE_MATCH)
 
 
 async def compare(connection: Connection) -> None:
-    """Work out what changes for each known student."""
+    """Fill ``import_known`` with the changes of each student on record."""
     await connection.execute(KNOW, [*DETAILS, *RECORD_FIELDS])
 
 
 async def forget_known_rows(connection: Connection) -> None:
-    """Leave in ``import_row`` the rows of new students only, in the caller's transaction."""
+    """Delete rows of students on record from ``import_row``, in the caller's transaction."""
     await connection.execute(FORGET_KNOWN_ROWS)
 
 

@@ -7,7 +7,7 @@ moment, so a range may hold students whom this change did not touch.
 
 Plans (EXPLAIN ANALYZE, 1,000 posted drives with 50 sets of criteria, 100,000 students, 2 busy cores): REVISED is one
 scan of ``drives``, 0.5 ms; the whole revision 8 ms when 20 drives are concerned, 0.2 s when all 1,000 are.
-UNCONCERNED tries each set of criteria once and stops at the first student who meets it: asking for newcomers takes
+UNCONCERNED tries each set of criteria once and stops at the first student who meets it: checking new students takes
 0.2 s when all drives are concerned, 2.2 s when none is. UNCONCERNED_BY_CHANGES does the same for students whom an
 import updates, so an import costs as many tries as there are sets of criteria, not as there are drives.
 """
@@ -30,10 +30,10 @@ from services.api.eligibility.rules import Record
 
 KIND = KIND_OF[ReevaluationRequested.TYPE]
 
-STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch, s.batch_year"
-CRITERIA = "d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years"
+STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key, s.batch_year"
+CRITERIA = "d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys, d.batch_years"
 
-# $1 to $5: topic, lane, the event's data but for its drive and students, metadata, job. In the order of the ids.
+# $1 to $5: topic, lane, the event's data without drive and students, metadata, job. In the order of the ids.
 ASK = """
 WITH asked AS MATERIALIZED (
     SELECT jsonb_agg(jsonb_build_object(
@@ -51,8 +51,8 @@ REVISED = f"""
       FROM drives d JOIN students s ON s.student_id = $6
      WHERE d.status = 'posted' AND s.active
        AND meets_criteria({STUDENT}, {CRITERIA})
-           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, $12::text, $13::integer,
-                             {CRITERIA})
+           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_key($12),
+                             $13::integer, {CRITERIA})
        AND (d.list_version IS NULL OR EXISTS (
             SELECT FROM requested_selection r
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
@@ -79,8 +79,8 @@ HAVING NOT EXISTS (SELECT FROM students s
 # The marks of known students before and after an import (import_updates), of those whom it changes.
 MARKS = """
 SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth_percent AS was_twelfth,
-       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs, b.branch AS was_branch,
-       b.batch_year AS was_batch_year, a.*
+       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs,
+       branch_key(b.branch) AS was_branch_key, b.batch_year AS was_batch_year, a.*, branch_key(a.branch) AS branch_key
   FROM import_known k,
        jsonb_to_record(k.before) AS b (cgpa numeric, tenth_percent numeric, twelfth_percent numeric,
            diploma_percent numeric, active_backlogs integer, branch text, batch_year integer),
@@ -89,11 +89,11 @@ SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth
  WHERE k.changed && $1::text[]
 """
 VERDICT_CHANGES = f"""
-meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch, s.was_batch_year,
-               {CRITERIA}) <> meets_criteria({STUDENT}, {CRITERIA})
+meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch_key,
+               s.was_batch_year, {CRITERIA}) <> meets_criteria({STUDENT}, {CRITERIA})
 """
-# As UNCONCERNED, of the students whose marks the import changes; `first` and `last` are theirs. A drive that has
-# selected by a list stands alone: its list is another than those of other drives.
+# Like UNCONCERNED, for the students whose marks the import changes; `first` and `last` are their first and last id.
+# A drive published to a list is checked on its own, because each list is different.
 UNCONCERNED_BY_CHANGES = f"""
 WITH marks AS MATERIALIZED ({MARKS}), unconcerned AS (
     SELECT array_agg(d.drive_id) AS ids, array_agg(d.version) AS versions FROM drives d
@@ -109,8 +109,8 @@ WITH marks AS MATERIALIZED ({MARKS}), unconcerned AS (
 SELECT min(m.student_id) AS first, max(m.student_id) AS last, (SELECT jsonb_agg(u) FROM unconcerned u) AS unconcerned
   FROM marks m
 """  # noqa: S608
-# $6 and $7: the range of the newcomers, or nulls; $8 and $9: the drives that they do not concern. $10 to $13: the same
-# of the students whose marks changed. No list has newcomers on it.
+# $6 and $7: the range of the new students, or nulls; $8 and $9: the drives that they do not concern. $10 to $13: the
+# same for students whose marks changed. New students are on no list.
 IMPORTED = """
     SELECT d.drive_id,
            jsonb_build_object('first', least(n.first, c.first), 'last', greatest(n.last, c.last)) AS students
@@ -136,7 +136,7 @@ async def ask_for_revised(connection: Connection, student_id: int, before: Acade
 
 
 async def ask_for_activity(connection: Connection, student_id: int, cause: Cause, *, was_active: bool) -> int:
-    """Have each posted drive for which the student meets the criteria evaluate them again; return how many.
+    """Request a new evaluation from each posted drive whose criteria the student meets. Return how many.
 
     The account was deactivated or reactivated in this transaction.
     """
@@ -146,24 +146,24 @@ async def ask_for_activity(connection: Connection, student_id: int, cause: Cause
 
 async def ask_for_newcomers(connection: Connection, students: StudentRange, cause: Cause) -> int:
     """Have each posted drive that selects everyone eligible, and finds one among these, judge them; how many."""
-    return await _ask_imported(connection, await _newcomers(connection, students), NOBODY, _common(cause))
+    return await _ask_imported(connection, await _newcomers(connection, students), NO_STUDENTS, _common(cause))
 
 
 async def ask_for_import(
     connection: Connection, newcomers: StudentRange | None, cause: Cause, import_id: UUID, *, known_too: bool
 ) -> int:
-    """Have each posted drive that the import concerns judge its students again, once; how many drives there are.
+    """Request one new evaluation from each posted drive that the import concerns. Return how many drives.
 
-    ``known_too``: the import may have changed marks of known students; they are in ``import_known``.
+    ``known_too``: the import may have changed marks of students on record; they are in ``import_known``.
     """
-    new = await _newcomers(connection, newcomers) if newcomers else NOBODY
-    changed = await _changed_marks(connection) if known_too else NOBODY
+    new = await _newcomers(connection, newcomers) if newcomers else NO_STUDENTS
+    changed = await _changed_marks(connection) if known_too else NO_STUDENTS
     return await _ask_imported(connection, new, changed, _common(cause, import_id))
 
 
 @dataclass(frozen=True, slots=True)
 class _Concerned:
-    """Students that are new in some way, and the drives (with their versions) that this does not concern."""
+    """A range of new or changed students, and the drives (with their versions) that it does not concern."""
 
     first: int | None = None
     last: int | None = None
@@ -171,10 +171,10 @@ class _Concerned:
     versions: list[int] = field(default_factory=list)
 
 
-NOBODY = _Concerned()
+NO_STUDENTS = _Concerned()
 
 
-# The long part is done before the lock: meanwhile drives may change, and those that do are asked in any case.
+# The long part runs before the lock. Drives that change meanwhile evaluate in any case.
 async def _newcomers(connection: Connection, students: StudentRange) -> _Concerned:
     rows = await connection.fetch(UNCONCERNED, students.first, students.last)
     return _concerned(students.first, students.last, rows)
@@ -205,7 +205,7 @@ def concerns_eligibility(changed: list[str]) -> bool:
 
 
 def _common(cause: Cause, import_id: UUID | None = None) -> tuple[str, int, str, str, str]:
-    """``$1`` to ``$5``. The statement puts drive and students of its own in place of these."""
+    """Return ``$1`` to ``$5``. The statement replaces the drive and students."""
     topic = topics.of_stream("drive-0")
     anyone = StudentRange(first=1, last=1)
     data = ReevaluationRequested(drive_id=0, students=anyone, import_id=import_id).model_dump(mode="json")

@@ -68,11 +68,11 @@ async def revise_record(
 ) -> Response:
     """Correct a record; a head also name, e-mail address and department.
 
-    409 when roll number or address are taken, or somebody else changed the record at the same moment.
+    409 when the roll number or address is taken, or another request changed the record at the same moment.
     """
     changes, details = body.changes()
     if details and who.role is not Role.HEAD:
-        raise Forbidden("Only a head of the cell corrects names, e-mail addresses and departments.")
+        raise Forbidden("Only a head of the cell can correct names, e-mail addresses and departments.")
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         await handlers.revise(connection, ReviseRecord(student_id, changes), ask.cause(who), new_id, details=details)

@@ -10,11 +10,12 @@ from decimal import Decimal
 import orjson
 
 from chassis.database import Connection
+from contracts.branches import branch_key
 from services.api.eligibility.sql import MEETS_DRIVE
 from services.api.long_lists import Write, copy_array, rows_as_json
 
 KEPT = """($2::numeric IS NULL OR s.cgpa >= $2) AND ($3::numeric IS NULL OR s.cgpa <= $3)
-   AND ($4::text IS NULL OR s.branch = $4 OR branch_key(s.branch) = branch_key($4))
+   AND ($4::text IS NULL OR s.branch_key = $4)
    AND ($5::integer IS NULL OR s.active_backlogs < $5)"""
 SUMMARY = f"""
 SELECT count(*) AS total, count(*) FILTER (WHERE {KEPT}) AS filtered_count,
@@ -34,7 +35,7 @@ SELECT u.user_id, u.name, u.email, u.department, s.roll_number, s.branch, s.cgpa
 
 @dataclass(frozen=True, slots=True)
 class StudentFilter:
-    """Which eligible students to keep; ``None`` is no limit. ``backlogs_below``: fewer than that."""
+    """Limits that select among eligible students; ``None`` is no limit. ``backlogs_below``: exclusive."""
 
     cgpa_min: Decimal | None = None
     cgpa_max: Decimal | None = None
@@ -43,12 +44,12 @@ class StudentFilter:
 
 
 async def write_filtered(connection: Connection, write: Write, drive_id: int, kept: StudentFilter) -> None:
-    """Write the answer of the sub-filter, the best CGPA first.
+    """Write the response of the sub-filter, highest CGPA first.
 
-    ``total`` and ``unique_branches`` are of everyone eligible. Both statements see one moment when ``connection`` is in
+    ``total`` and ``unique_branches`` cover everyone eligible. Both statements need one snapshot: ``connection`` is in
     a repeatable-read transaction.
     """
-    limits = (kept.cgpa_min, kept.cgpa_max, kept.branch, kept.backlogs_below)
+    limits = (kept.cgpa_min, kept.cgpa_max, kept.branch and branch_key(kept.branch), kept.backlogs_below)
     summary = await connection.fetchrow(SUMMARY, drive_id, *limits)
     assert summary is not None
     head = orjson.dumps(dict(summary))[:-1] + b',"students":'

@@ -1,4 +1,4 @@
-"""Signing in, and setting one's own password."""
+"""Routes for signing in and for changing one's own password."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from contracts.users import Role
 from services.api.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute
 from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.client_address import source_of
-from services.api.commands import Ask, Committed, perform
+from services.api.commands import Ask, Committed, ids_under, perform
 from services.api.context import Context, Ctx
 from services.api.fields import RequestBody
 from services.api.idempotency_keys import fingerprint_of, kept_fingerprint
@@ -39,9 +39,9 @@ class Login(RequestBody):
 
 @router.post("/login", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **documents.LOGIN)
 async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
-    """``{token, user}``. 401 for an unknown address, a wrong or a missing password; 429 after too many.
+    """Return ``{token, user}``. 401 for an unknown address, a wrong or missing password; 429 after too many failures.
 
-    A deactivated account is answered as a wrong password is.
+    A deactivated account gets the same response as a wrong password.
     """
     throttle: Throttle = request.app.state.throttle
     source = source_of(request)
@@ -67,10 +67,10 @@ class NewPassword(RequestBody):
 async def change_password(
     request: Request, body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[Principal, SIGNED_IN_BEFORE]
 ) -> Response:
-    """Change one's own password. Tokens from before stop working; the answer holds a new one, like a sign-in.
+    """Change one's own password. Earlier tokens stop working; the response has a new one, as for a sign-in.
 
-    409 when the password was changed by somebody else at the same moment. With the Idempotency-Key of a change that
-    was made, the token from before is accepted once more.
+    409 when another request changed the password at the same moment. With the Idempotency-Key of a completed change,
+    the earlier token is accepted for a repeated request.
     """
     secret = ctx.settings.jwt_secret
     asked = {name: digest_of(getattr(body, name).get_secret_value(), secret) for name in NewPassword.model_fields}
@@ -80,7 +80,7 @@ async def change_password(
         hashed = await hash_password(body.new_password.get_secret_value(), source_of(request))
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
-        if checked is None:  # the answer that was kept has expired this moment
+        if checked is None:  # the stored response has just expired
             raise Unauthenticated("Invalid token")
         await handlers.set_password(connection, who.user_id, hashed, ask.cause(who), new_id, checked=checked)
         row = await sql.get(connection, who.user_id)
@@ -97,14 +97,14 @@ class AcceptedInvitation(RequestBody):
 
 @router.post("/accept-invitation", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **documents.ACCEPT)
 async def accept_invitation(request: Request, ctx: Ctx, body: AcceptedInvitation) -> Response:
-    """Set the password of an account by the link that its user was given, and sign in.
+    """Set the password of an account with the token of a link, and sign in.
 
-    A link works once, for seven days: 404 for one that is unknown, 410 for one that was used or has expired.
+    A link works once, for seven days. 404 for an unknown token, 410 for one that was used or has expired.
     """
     throttle: Throttle = request.app.state.throttle
     source = source_of(request)
     with throttle.place(source):
-        # First, so that an unknown token takes as long as a valid one.
+        # Hashed first, so that an unknown token takes as long as a valid one.
         hashed = await hash_password(body.password.get_secret_value(), source)
         cause = Cause(source="api", correlation_id=UUID(request.state.correlation_id))
         try:
@@ -120,7 +120,7 @@ async def accept_invitation(request: Request, ctx: Ctx, body: AcceptedInvitation
 
 
 async def _is_right(throttle: Throttle, source: str, row: asyncpg.Record, password: SecretStr) -> bool:
-    """Check a password within the limits. Raises ``Throttled``, also once it has waited for its turn."""
+    """Check a password within the limits. Raises ``Throttled``, also after waiting for its turn."""
     account = row["account"]
     async with throttle.turn(account, source):
         return await is_password(
@@ -129,11 +129,12 @@ async def _is_right(throttle: Throttle, source: str, row: asyncpg.Record, passwo
 
 
 async def _is_repeated(ctx: Context, ask: Ask, who: Principal, asked: dict[str, str]) -> bool:
-    """Was this very change made under the caller's key? Raises ``Unauthenticated`` for other uses of an ended token."""
+    """Return whether this change was made under the caller's key. Raises ``Unauthenticated`` for other ended tokens."""
     kept = None
     if ask.key is not None:
+        name = (who.user_id, ask.route, ask.key)
         async with ctx.database.connection() as connection:
-            kept = await kept_fingerprint(connection, (who.user_id, ask.route, ask.key))
+            kept = await kept_fingerprint(connection, name, ids_under(name)(0))
     if kept == fingerprint_of(asked):
         return True
     if who.password_version == ENDED:
@@ -142,7 +143,7 @@ async def _is_repeated(ctx: Context, ask: Ask, who: Principal, asked: dict[str, 
 
 
 async def _checked(request: Request, ctx: Context, body: NewPassword, who: Principal) -> str:
-    """Return the hash that the current password was compared with. Raises ``Forbidden`` when it is wrong."""
+    """Check the current password, and return the hash it was compared with. Raises ``Forbidden`` when it is wrong."""
     throttle: Throttle = request.app.state.throttle
     source = source_of(request)
     with throttle.place(source):

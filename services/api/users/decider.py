@@ -15,12 +15,12 @@ from contracts.users import (
 )
 
 DETAILS = ("name", "email", "department")
-LAST_HEAD = "This is the last active head of the cell: make somebody else a head first."
+LAST_HEAD = "This is the last active head of the cell: make another user a head first."
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """``other_heads``: how many active heads there are besides this user."""
+    """State of an account. ``other_heads``: the number of other active heads."""
 
     user_id: int
     role: Role
@@ -38,7 +38,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class ReviseUser:
-    """``role`` ``None``: it stays. ``details``: those of ``DETAILS`` that are to be replaced. ``by``: who asks."""
+    """``role`` ``None``: unchanged. ``details``: the ``DETAILS`` to replace. ``by``: the id of the requesting user."""
 
     by: int
     role: Role | None = None
@@ -48,14 +48,14 @@ class ReviseUser:
 
 @dataclass(frozen=True, slots=True)
 class SetActivity:
-    """Deactivate or reactivate an account. ``by``: who asks."""
+    """Deactivate or reactivate an account. ``by``: the id of the requesting user."""
 
     by: int
     active: bool
 
 
 def decide(user: User, command: ReviseUser | SetActivity) -> list[Event]:
-    """Return ``[]`` when nothing changes. Raises ``Refused`` for what would lock people out or lose marks."""
+    """Return the events; ``[]`` when nothing changes. Raises ``Refused`` for changes that would lock out the cell."""
     if isinstance(command, SetActivity):
         return _activity(user, command)
     events: list[Event] = []

@@ -33,11 +33,11 @@ class SignedIn(Document):
 TAKEN = "There is a user with the e-mail address asha@college.edu already."
 NO_USER = "There is no such user."
 
-LAST_HEAD = "This is the last active head of the cell: make somebody else a head first."
+LAST_HEAD = "This is the last active head of the cell: make another user a head first."
 
 
 class PasswordLink(Document):
-    """Whoever has ``url`` can set the account's password. It is not shown again."""
+    """A link that sets an account's password. Anyone with ``url`` can use it. It is not shown again."""
 
     user_id: int = Field(examples=[17])
     url: str = Field(examples=["https://placement.college.edu/console/accept-invitation#token=0123456789abcdef"])
@@ -47,7 +47,7 @@ class PasswordLink(Document):
 LOGIN = documented(
     SignedIn,
     {401: "Invalid credentials", 429: "Too many wrong passwords. Try again in 40 s."},
-    says="The token to send from now on, and whose it is.",
+    says="The token to send from now on, and its user.",
 )
 PASSWORD = documented(
     SignedIn,
@@ -64,7 +64,7 @@ ACCEPT = documented(
         404: "This link is not valid. Ask the placement cell for a new one.",
         410: "This link has expired. Ask the placement cell for a new one.",
     },
-    says="The token to send from now on, and whose it is.",
+    says="The token to send from now on, and its user.",
 )
 CREATE = documented(User, {409: TAKEN}, says="The account.", status_code=201)
 REVISE = documented(

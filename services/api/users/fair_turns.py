@@ -1,4 +1,4 @@
-"""One worker that many sources share: each source has its turn, however many requests another one sends."""
+"""A lock shared fairly by many sources: a source with many requests does not delay the others."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from chassis.errors import Throttled
 
-# A wave of this many waits about five seconds at 20 ms each.
+# At 20 ms each, the 256 requests of one source take about five seconds.
 MAX_WAITING = 1024
 MAX_WAITING_PER_SOURCE = 256
 
 
 class FairTurns:
-    """A lock whose waiting sources are served in rotation, and the requests of one source in order."""
+    """A lock that serves waiting sources in rotation, and the requests of each source in order."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -22,7 +22,7 @@ class FairTurns:
 
     @asynccontextmanager
     async def turn(self, source: str) -> AsyncIterator[None]:
-        """Wait for a turn of ``source``. Raises ``Throttled`` when too many requests wait already."""
+        """Hold the lock for ``source`` after waiting for its turn. Raises ``Throttled`` when too many requests wait."""
         if self._busy:
             await self._wait(source)
         self._busy = True
@@ -53,7 +53,7 @@ class FairTurns:
             granted = queue.popleft()
             self._count -= 1
             if queue:
-                self._waiting[source] = queue  # behind the other sources
+                self._waiting[source] = queue  # after the other sources
             if not granted.done():
                 granted.set_result(None)
                 return

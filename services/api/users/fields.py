@@ -1,4 +1,4 @@
-"""What comes in about a user, field by field."""
+"""Types of a user's fields in requests."""
 
 from typing import Annotated
 

@@ -30,7 +30,7 @@ async def create(connection: Connection, event: UserCreated, password_hash: str,
 async def revise(
     connection: Connection, user_id: int, command: ReviseUser, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Raises ``NotFound``, what ``decide`` raises, and ``Refused`` when the e-mail address is taken."""
+    """Revise an account. Raises ``NotFound``, errors of ``decide``, and ``Refused`` for a taken e-mail address."""
     user = await _locked(connection, user_id, counts_heads=command.role not in (None, Role.HEAD))
     await _append(connection, user_id, decide(user, command), cause, new_id)
     if password_hash is not None:
@@ -38,7 +38,7 @@ async def revise(
 
 
 async def set_activity(connection: Connection, user_id: int, command: SetActivity, cause: Cause, new_id: NewId) -> None:
-    """Deactivate or reactivate an account; posted drives evaluate a student again. Raises as ``revise``."""
+    """Deactivate or reactivate an account. Posted drives evaluate a student again. Raises as ``revise``."""
     user = await _locked(connection, user_id, counts_heads=not command.active)
     events = decide(user, command)
     if not events:
@@ -54,9 +54,9 @@ async def set_activity(connection: Connection, user_id: int, command: SetActivit
 async def set_password(
     connection: Connection, user_id: int, password_hash: str, cause: Cause, new_id: NewId, *, checked: str | None = None
 ) -> None:
-    """Give the account a new password. ``checked``: the hash that the old password was compared with.
+    """Set a new password. ``checked``: the hash that the current password was compared with.
 
-    Raises ``NotFound`` for an unknown or deactivated account, and ``Conflict`` when the hash is another one by now.
+    Raises ``NotFound`` for an unknown or deactivated account, and ``Conflict`` when the hash has changed since.
     """
     row = await sql.locked(connection, user_id)
     if row is None or not row["active"]:
@@ -89,7 +89,7 @@ async def _locked(connection: Connection, user_id: int, *, counts_heads: bool) -
 async def _append(
     connection: Connection, user_id: int, events: list[Event], cause: Cause, new_id: NewId
 ) -> event_store.Appended:
-    """Append ``events`` to the user's stream, and let every replica know when tokens may be out of date."""
+    """Append ``events`` to the user's stream. Notify every replica when tokens may be out of date."""
     if not events:
         return event_store.Appended((), 0, duplicate=False)
     emails = [event.email for event in events if isinstance(event, UserDetailsRevised)]
@@ -103,13 +103,13 @@ async def _append(
 
 
 def _ends_tokens(event: Event) -> bool:
-    """A first password ends none: nobody had signed in."""
+    """Return whether the event ends tokens. A first password ends none: no token was issued before it."""
     return not (isinstance(event, UserDetailsRevised) or (isinstance(event, PasswordChanged) and event.first))
 
 
 @contextmanager
 def unique_email(*emails: str) -> Iterator[None]:
-    """Raise ``Refused`` for an address that another account has."""
+    """Raise ``Refused`` when another account has the address."""
     try:
         yield
     except asyncpg.UniqueViolationError as error:

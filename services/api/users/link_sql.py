@@ -1,4 +1,4 @@
-"""Every statement about links that set a password. Only the SHA-256 of their tokens is kept."""
+"""Statements about links that set a password. Only the SHA-256 of their tokens is stored."""
 
 import asyncpg
 
@@ -21,14 +21,14 @@ END = "UPDATE password_links SET used_at = clock_timestamp() WHERE user_id = $1 
 
 
 async def put(connection: Connection, user_id: int, token_sha256: bytes, *, days: int) -> asyncpg.Record:
-    """Keep the account's new link, in place of the one before; return ``expires_at``."""
+    """Store the account's new link in place of the previous one. Return its ``expires_at``."""
     row = await connection.fetchrow(PUT, user_id, token_sha256, days)
     assert row is not None
     return row
 
 
 async def use(connection: Connection, token_sha256: bytes) -> int | None:
-    """Return whose link it is, and use it up; ``None`` when it cannot be used. Of two at once one waits."""
+    """Mark the link as used, and return its user; ``None`` when it cannot be used. Concurrent calls wait."""
     found: int | None = await connection.fetchval(USE, token_sha256)
     return found
 
@@ -38,5 +38,5 @@ async def find(connection: Connection, token_sha256: bytes) -> asyncpg.Record | 
 
 
 async def end(connection: Connection, user_id: int) -> None:
-    """The account's link cannot be used any more."""
+    """Make the account's link unusable."""
     await connection.execute(END, user_id)

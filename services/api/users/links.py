@@ -1,4 +1,4 @@
-"""Links that set a password once: who gets one, and what becomes of it. The caller owns the transaction."""
+"""Links that set a password once: issue and accept them. The caller owns the transaction."""
 
 import re
 import secrets
@@ -24,16 +24,16 @@ EXPIRED = "This link has expired. Ask the placement cell for a new one."
 
 @dataclass(frozen=True, slots=True)
 class IssuedLink:
-    """``token`` is in nothing but the answer."""
+    """A new link. ``token`` is only in the response."""
 
     token: str
     expires_at: datetime
 
 
 async def issue(connection: Connection, user_id: int, by: Role) -> IssuedLink:
-    """Make a link for the account, in place of the one before.
+    """Create a link for the account, in place of the previous one.
 
-    Raises ``NotFound``, ``Forbidden`` when ``by`` may not do this, and ``Refused`` for a deactivated account.
+    Raises ``NotFound``, ``Forbidden`` when ``by`` lacks the role, and ``Refused`` for a deactivated account.
     """
     row = await sql.locked(connection, user_id)
     if row is None:
@@ -48,15 +48,20 @@ async def issue(connection: Connection, user_id: int, by: Role) -> IssuedLink:
 
 
 async def accept(connection: Connection, token: str, password_hash: str, cause: Cause) -> int:
-    """Set the password of the account that ``token`` was made for, and return whose it is.
+    """Set the password of the account that ``token`` belongs to, and return its user.
 
-    Raises ``NotFound`` for an unknown token, and ``Invalid`` (410) for one that was used or has expired.
+    Raises ``NotFound`` for an unknown token, and ``Invalid`` (410) for a used or expired one.
     """
     digest = digest_of(token)
+    known = await link_sql.find(connection, digest)
+    if known is None:
+        raise NotFound(UNKNOWN)
+    # First the account, then its link, as ``issue`` and a deactivation lock them: the other order would be a deadlock.
+    await sql.locked(connection, known["user_id"])
     user_id = await link_sql.use(connection, digest)
     if user_id is None:
         found = await link_sql.find(connection, digest)
-        if found is None:
+        if found is None:  # replaced in between
             raise NotFound(UNKNOWN)
         raise Invalid(EXPIRED if found["used_at"] is None else USED, status=410)
     cause = Cause(source=cause.source, correlation_id=cause.correlation_id, actor_id=user_id)
@@ -69,14 +74,14 @@ def digest_of(token: str) -> bytes:
 
 
 def base_of(request: Request, public_url: str | None) -> str:
-    """Return what links begin with: ``public_url``, or the address that the request was sent to.
+    """Return the start of links: ``public_url``, or the address that the request was sent to.
 
-    Raises ``Invalid`` when that is no address.
+    Raises ``Invalid`` when the request has no valid host.
     """
     if public_url is None:
         host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
         if not HOST.match(host):
-            raise Invalid("The request does not say which host it was sent to: set PUBLIC_URL.")
+            raise Invalid("The request has no valid Host header: set PUBLIC_URL.")
         scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
         public_url = f"{'https' if scheme == 'https' else 'http'}://{host}"
     return f"{public_url}{LINK_PATH}"

@@ -1,9 +1,10 @@
-"""Password hashes (argon2id), made and checked in a thread of their own: each costs about 20 ms of one core."""
+"""Password hashes (argon2id), computed in a separate thread. Each costs about 20 ms of one core."""
 
 import asyncio
 import hmac
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -19,23 +20,40 @@ T = TypeVar("T")
 
 # Source: OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-# A wave of sign-ins waits here, and leaves a core to everything else.
-_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, FairTurns] = WeakKeyDictionary()
 # Checked when there is no such user, so that the answer takes as long.
 _nobody = _hasher.hash("nobody has this password")
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """The thread of one event loop: a wave of sign-ins waits for it, and leaves a core to everything else."""
+
+    turns: FairTurns = field(default_factory=FairTurns)
+    thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
+    )
+
+
+_workers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Worker] = WeakKeyDictionary()
+
+
+def close() -> None:
+    """End the thread of the running loop, which may wait for one hash. The next call starts another."""
+    worker = _workers.pop(asyncio.get_running_loop(), None)
+    if worker is not None:
+        worker.thread.shutdown()
+
+
 def digest_of(password: str, secret: SecretStr) -> str:
-    """Return a digest that shows whether two requests name the same password; without ``secret`` it shows nothing."""
+    """Return a keyed digest that is equal for equal passwords. Without ``secret`` it reveals nothing."""
     key = sha256(b"placewire fingerprints " + secret.get_secret_value().encode()).digest()
     return hmac.new(key, password.encode(errors="surrogatepass"), sha256).hexdigest()
 
 
 async def hash_password(password: str, source: str = "") -> str:
-    """Return the hash of ``password``. ``source``: where the request comes from; sources take turns.
+    """Return the hash of ``password``. ``source``: the source address of the request; sources take turns.
 
-    Raises ``Throttled`` while too many requests wait already, and ``Invalid`` for text that is not Unicode.
+    Raises ``Throttled`` when too many requests wait, and ``Invalid`` for text that is not valid Unicode.
     """
     return await _in_thread(source, _no_check, _hash, password)
 
@@ -43,9 +61,9 @@ async def hash_password(password: str, source: str = "") -> str:
 async def is_password(
     password: str, hashed: str | None, source: str = "", *, before: Callable[[], None] | None = None
 ) -> bool:
-    """Return whether ``password`` belongs to ``hashed``. Without a hash it takes as long and is false.
+    """Return whether ``password`` matches ``hashed``. Without a hash it takes the same time and returns false.
 
-    ``before`` is called when the turn of ``source`` has come; what it raises ends the check.
+    ``before`` is called when the turn of ``source`` comes; its exceptions end the check.
     """
     matches = await _in_thread(source, before or _no_check, _verify, hashed or _nobody, password)
     return matches and hashed is not None
@@ -71,6 +89,9 @@ def _hash(password: str) -> str:
 
 async def _in_thread(source: str, before: Callable[[], None], work: Callable[..., T], *arguments: str) -> T:
     loop = asyncio.get_running_loop()
-    async with _turns.setdefault(loop, FairTurns()).turn(source):
+    worker = _workers.get(loop)
+    if worker is None:
+        worker = _workers[loop] = _Worker()
+    async with worker.turns.turn(source):
         before()
-        return await loop.run_in_executor(_thread, work, *arguments)
+        return await loop.run_in_executor(worker.thread, work, *arguments)

@@ -1,4 +1,4 @@
-"""The accounts of people who sign in."""
+"""Routes for user accounts."""
 
 from typing import Annotated, Any
 
@@ -57,7 +57,7 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
 
 
 class RevisedUser(RequestBody):
-    """Only what is sent changes; null takes the department away."""
+    """Changes of an account: only the fields sent. Null clears the department."""
 
     model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
 
@@ -75,10 +75,10 @@ class RevisedUser(RequestBody):
 async def revise_user(
     user_id: UserId, body: RevisedUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
-    """Correct name, e-mail address or department; another role; or a new password for somebody who forgot theirs."""
+    """Correct the name, e-mail address or department, change the role, or set a new password."""
     details = body.details()
     if body.role is None and body.password is None and not details:
-        raise Invalid("Nothing to change: name a role, a password, or a detail.")
+        raise Invalid("Nothing to change: send a role, a password, a name, an e-mail address or a department.")
     hashed = await hash_password(body.password.get_secret_value()) if body.password else None
     command = ReviseUser(by=who.user_id, role=body.role, new_password=hashed is not None, details=details)
 
@@ -91,13 +91,13 @@ async def revise_user(
 
 @router.post("/{user_id}/deactivate", **documents.DEACTIVATE)
 async def deactivate(user_id: UserId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
-    """End an account's access at once: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
+    """End an account's access: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
     return await _set_activity(ctx, ask, who, user_id, active=False)
 
 
 @router.post("/{user_id}/reactivate", **documents.REACTIVATE)
 async def reactivate(user_id: UserId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
-    """Let a deactivated account sign in again, with the password it had. Tokens from before stay ended."""
+    """Let a deactivated account sign in again, with its previous password. Earlier tokens stay invalid."""
     return await _set_activity(ctx, ask, who, user_id, active=True)
 
 
@@ -114,9 +114,9 @@ async def _set_activity(ctx: Context, ask: Ask, who: Principal, user_id: int, *,
 async def issue_password_link(
     user_id: UserId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 ) -> Response:
-    """A link with which somebody sets a new password, for seven days and once; coordinators: for students only.
+    """Create a link that sets a new password, once, within seven days. Coordinators: for students only.
 
-    It is shown in this answer alone, and replaces the one before. A repeated request makes another link.
+    Only this response shows the link. It replaces the previous one, and a repeated request creates another.
     """
     async with ctx.database.transaction() as connection:
         link = await links.issue(connection, user_id, who.role)
@@ -126,7 +126,7 @@ async def issue_password_link(
 
 
 def fingerprint(ctx: Context, body: BaseModel) -> dict[str, Any]:
-    """Return what was asked, the password as a keyed digest: it can neither be read nor guessed from what is kept."""
+    """Return the request for its fingerprint, with the password as a keyed digest that cannot be guessed offline."""
     password: SecretStr | None = getattr(body, "password", None)
     asked = body.model_dump(mode="json", exclude={"password"}, exclude_unset=True)
     return asked | {"password": digest_of(password.get_secret_value() if password else "", ctx.settings.jwt_secret)}

@@ -6,8 +6,8 @@ from chassis.database import Connection
 
 NEXT_ID = "SELECT nextval('user_id_seq')::integer"
 
-# Two index scans: users_identity_unique, and the primary key of credentials. ``account`` stands for the address in
-# limits, whether there is such a user or not.
+# Two index scans: users_identity_unique, and the primary key of credentials. ``account`` identifies the address in
+# limits, whether or not the user exists.
 SIGN_IN = """
 SELECT k.account, u.user_id, u.name, u.email, u.role, u.active, u.password_version, c.password_hash
   FROM (SELECT identity_key($1) AS account) k
@@ -20,7 +20,7 @@ SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_ve
   FROM users u LEFT JOIN credentials c USING (user_id) WHERE u.user_id = $1
 """
 LOCK = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
-# Whoever takes away a head's role or account holds it until the end of the transaction, and counts after that.
+# A transaction that demotes or deactivates a head holds this lock until it ends, and counts the heads after taking it.
 LOCK_HEADS = "SELECT pg_advisory_xact_lock(hashtextextended('heads', 0))"
 OTHER_HEADS = "SELECT count(*) FROM users WHERE role = 'HEAD' AND active AND user_id <> $1"
 KEEP_HASH = """
@@ -35,7 +35,7 @@ async def next_id(connection: Connection) -> int:
 
 
 async def by_email(connection: Connection, email: str) -> asyncpg.Record:
-    """Return the account of an address, whatever its case; ``user_id`` is null when there is none."""
+    """Return the account of an address, ignoring case. ``user_id`` is null when there is none."""
     row = await connection.fetchrow(SIGN_IN, email)
     assert row is not None
     return row
@@ -46,9 +46,9 @@ async def get(connection: Connection, user_id: int) -> asyncpg.Record | None:
 
 
 async def locked(connection: Connection, user_id: int) -> asyncpg.Record | None:
-    """Return the user; nobody else changes the account until the transaction ends."""
+    """Return the user, and lock the account until the transaction ends."""
     await connection.execute(LOCK, user_id)
-    # A statement of its own: its snapshot is taken after the lock was granted.
+    # A separate statement, so that its snapshot is taken after the lock was granted.
     return await get(connection, user_id)
 
 
@@ -57,7 +57,7 @@ async def lock_heads(connection: Connection) -> None:
 
 
 async def other_heads(connection: Connection, user_id: int) -> int:
-    """Return how many active heads there are besides this user."""
+    """Return the number of active heads besides this user."""
     return int(await connection.fetchval(OTHER_HEADS, user_id))
 
 
@@ -66,5 +66,5 @@ async def put_password(connection: Connection, user_id: int, password_hash: str)
 
 
 async def notify_access_changed(connection: Connection, channel: str) -> None:
-    """Inside the transaction: access changes rarely, and no replica may go on with what it was before."""
+    """Notify all replicas, in the transaction, that access changed. Such changes are rare."""
     await connection.execute(NOTIFY, channel)

@@ -1,4 +1,4 @@
-"""Limits on wrong passwords, by account and by source address, counted before the password hasher is asked."""
+"""Limits on wrong passwords, by account and by source address, checked before a password is hashed."""
 
 import asyncio
 import math
@@ -11,22 +11,22 @@ from weakref import WeakValueDictionary
 from chassis.errors import Throttled
 
 WINDOW_S = 60.0
-# The longest unseen are forgotten first, so that a flood of made-up addresses takes no memory.
+# The least recently used are dropped first, so that a flood of invented addresses cannot fill the memory.
 MAX_KEYS = 10_000
 MAX_KNOWN = 100_000
-# Requests of one source that are checked or wait at the same time: a class that signs in together, and no flood.
+# Requests of one source that run or wait at the same time: enough for a class that signs in together.
 MAX_AT_ONCE = 200
 
 
 class FailureWindow:
-    """Failures of the last ``WINDOW_S`` for each key; at most ``limit`` are allowed."""
+    """Failures of the last ``WINDOW_S`` seconds by key; at most ``limit`` are allowed."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, key: str, now: float) -> int:
-        """Return the whole seconds until ``key`` may try again, 0 when it may now."""
+        """Return the whole seconds until ``key`` may try again; 0 when it may now."""
         failures = self._failures.get(key)
         while failures and now - failures[0] > WINDOW_S:
             failures.popleft()
@@ -45,10 +45,10 @@ class FailureWindow:
 
 
 class Throttle:
-    """Counts for one process: several replicas together allow as many times more.
+    """Counts for one process: replicas count separately, so N replicas allow N times as many failures.
 
-    An account has one count for all sources, so that guessing from many addresses is slowed down. A source from which
-    the account has signed in before has a count of its own: others' guesses do not keep its user out.
+    An account has one count for all sources, so guessing from many addresses is limited too. A source from which
+    the account has signed in before has a separate count, so others' guesses do not lock its user out.
     """
 
     def __init__(self, account_failures_per_minute: int, source_failures_per_minute: int) -> None:
@@ -58,15 +58,26 @@ class Throttle:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._at_once: Counter[str] = Counter()
 
-    @contextmanager
-    def place(self, source: str) -> Iterator[None]:
-        """Hold one of the places of ``source`` while a request of it is checked.
+    def check_source(self, source: str, *, now: float | None = None) -> None:
+        """Raise ``Throttled`` while ``source`` has failed too often."""
+        if wait_s := self._sources.wait_s(source, time.monotonic() if now is None else now):
+            raise Throttled(
+                f"Too many failed attempts from your network. Try again in {wait_s} s.", retry_after_s=wait_s
+            )
 
-        Raises ``Throttled`` when all are taken, or when ``source`` has failed too often.
-        """
-        self._check_source(source, time.monotonic())
+    def check_place(self, source: str) -> None:
+        """Raise what ``place`` would."""
+        self.check_source(source)
         if self._at_once[source] >= MAX_AT_ONCE:
             raise Throttled("Too many people are signing in from your network. Try again soon.", retry_after_s=5)
+
+    @contextmanager
+    def place(self, source: str) -> Iterator[None]:
+        """Hold one of the ``MAX_AT_ONCE`` places of ``source`` while its request is checked.
+
+        Raises ``Throttled`` when all places are taken, or ``source`` has failed too often.
+        """
+        self.check_place(source)
         self._at_once[source] += 1
         try:
             yield
@@ -77,7 +88,7 @@ class Throttle:
 
     @asynccontextmanager
     async def turn(self, account: str, source: str) -> AsyncIterator[None]:
-        """Hold the account's turn: guesses that come together are counted one by one."""
+        """Hold the account's lock, so that concurrent guesses are counted one by one."""
         key = self._key(account, source)
         lock = self._turns.get(key)
         if lock is None:
@@ -87,9 +98,9 @@ class Throttle:
             yield
 
     def check(self, account: str, source: str, *, now: float | None = None) -> None:
-        """Raise ``Throttled`` while ``account`` or ``source`` has failed too often."""
+        """Raise ``Throttled`` if ``account`` or ``source`` has failed too often."""
         now = time.monotonic() if now is None else now
-        self._check_source(source, now)
+        self.check_source(source, now=now)
         if wait_s := self._accounts.wait_s(self._key(account, source), now):
             raise Throttled(f"Too many wrong passwords. Try again in {wait_s} s.", retry_after_s=wait_s)
 
@@ -101,19 +112,13 @@ class Throttle:
             self._accounts.add(self._key(account, source), now)
 
     def succeeded(self, account: str, source: str) -> None:
-        """Forget the account's failures here, and remember ``source`` as one of its own. The source's stay."""
+        """Reset the account's failures and record ``source`` as one of its own. The source's failures remain."""
         self._accounts.clear(self._key(account, source))
         pair = _pair(account, source)
         self._known[pair] = None
         self._known.move_to_end(pair)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
-
-    def _check_source(self, source: str, now: float) -> None:
-        if wait_s := self._sources.wait_s(source, now):
-            raise Throttled(
-                f"Too many failed attempts from your network. Try again in {wait_s} s.", retry_after_s=wait_s
-            )
 
     def _key(self, account: str, source: str) -> str:
         pair = _pair(account, source)

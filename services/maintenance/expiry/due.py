@@ -1,4 +1,4 @@
-"""What has a time, and is over it: exports, idempotency keys, jobs that have ended, links that set a password."""
+"""Expire or delete what is due: exports, idempotency keys, ended jobs, password links."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 async def expire_keys(database: Database, before: datetime) -> int:
-    """Expire idempotency keys of before ``before``, but for those whose job has not ended. Return how many."""
+    """Expire idempotency keys created before ``before``, except those of unfinished jobs. Return how many."""
     return await _in_batches(database, "idempotency_keys", sql.expire_keys, before)
 
 
@@ -40,7 +40,7 @@ async def delete_jobs(database: Database, before: datetime) -> int:
 
 
 async def delete_links(database: Database, before: datetime) -> int:
-    """Delete links that set a password and expired before ``before``. Return how many."""
+    """Delete password links that expired before ``before``. Return how many."""
     return await _in_batches(database, "password_links", sql.delete_links, before)
 
 

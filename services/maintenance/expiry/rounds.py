@@ -20,7 +20,7 @@ from services.maintenance.settings import ExpirySettings
 
 DUE_LOCK = 7_461_923_011
 ORPHANS_LOCK = 7_461_923_012
-# A link that has expired is still recognised for so long, so that its holder learns what is wrong with it.
+# An expired link is recognised for this long, so that its user is informed that it expired.
 LINKS_KEPT = timedelta(days=7)
 # No later does another replica take the place of one that died.
 TRY_LOCK_EVERY_S = 5.0

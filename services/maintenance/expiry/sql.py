@@ -19,8 +19,8 @@ from contracts.drives import DriveCreated, DriveDeleted, DriveRevised
 from contracts.exports import ExportCompleted, ExportExpired
 from contracts.files import SERVED_BELOW
 
-# Of a command that has committed: one in flight has not shown its key to anybody yet. A key that no event of the
-# log is made of stays, and with it nothing else: migrations/sql/0020_expired_keys.sql.
+# Only keys of committed commands; those of commands in progress are not visible yet. A key without an event in the
+# log keeps its row, emptied: migrations/sql/0020_expired_keys.sql.
 EXPIRE_KEYS = """
 WITH due AS MATERIALIZED (
     SELECT user_id, route, key, EXISTS (SELECT FROM es.event e WHERE e.event_id = k.event_id) AS in_log
@@ -123,7 +123,7 @@ class MarksPage:
 
 
 async def expire_keys(connection: Connection, before: datetime, most: int) -> int:
-    """Delete or empty ``most`` keys of before ``before``. Return how many; fewer than ``most``: there are no more."""
+    """Delete or empty up to ``most`` keys created before ``before``. Return how many; fewer than ``most``: done."""
     return int(await connection.fetchval(EXPIRE_KEYS, before, most))
 
 
@@ -133,7 +133,7 @@ async def delete_jobs(connection: Connection, before: datetime, most: int) -> in
 
 
 async def delete_links(connection: Connection, before: datetime, most: int) -> int:
-    """Return how many links that expired before ``before`` were deleted; fewer than ``most``: there are no more."""
+    """Delete up to ``most`` links that expired before ``before``. Return how many; fewer than ``most``: done."""
     return int(await connection.fetchval(DELETE_LINKS, before, most))
 
 

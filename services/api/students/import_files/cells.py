@@ -1,4 +1,4 @@
-"""The text of a cell, as it is stored: trimmed, composed, numbers in one form. What is unsafe to read is refused."""
+"""The text of a cell as it is stored: trimmed, in NFC, numbers in one form. Ambiguous cells are refused."""
 
 import re
 import unicodedata
@@ -36,22 +36,34 @@ _AS_TEXT = re.compile(r'="([^"]*)"')
 _SPACES = re.compile(r"[ \t\r\n\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# Doubles print with up to 17 digits; nobody types a mark with more than nine decimals.
+# Doubles print with up to 17 digits; people do not type marks with nine decimals.
 _COMPUTED = re.compile(r"\d+\.\d{9,}")
+# What a spreadsheet makes of some roll numbers, and writes into a CSV file.
+_MOMENT = re.compile(
+    r"\d{1,2}-(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:-\d{2,4})?|"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2,4}|"
+    r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2})?)?|\d{1,2}:\d{2}(?::\d{2})?(?: [ap]m)?|true|false",
+    re.IGNORECASE,
+)
+_NO_BACKLOGS = re.compile(
+    r"(?:nil|none|no|zero)(?: (?:active|live|current|standing|pending))?(?: (?:backlog|arrear|kt|atkt)s?)?\.?",
+    re.IGNORECASE,
+)
+_NOT_IN_A_DOMAIN = re.compile(r"[^\w.\-]|_", re.ASCII)
 _EMAIL_PARTS = re.compile(r"[^@\s]+@[^@\s]+")
-# Blank on every screen, yet not of the category "format".
+# Invisible, although not of the Unicode category "format".
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd")
 _JOINERS = frozenset("\u200c\u200d")
 TWO_PLACES = Decimal("0.01")
 
 
 class Unusable(Exception):
-    """The cell cannot be stored. The text completes a sentence that begins with the column, and says what to do."""
+    """The cell cannot be stored. The text completes a sentence that begins with the column, and names the remedy."""
 
 
 @dataclass(slots=True)
 class Rounding:
-    """Marks that were rounded to two decimals: how many, and the first of them."""
+    """Marks that were rounded to two decimals: their number, and the first one."""
 
     count: int = 0
     first: tuple[str, str] | None = None
@@ -62,12 +74,12 @@ class Rounding:
 
 
 def is_empty_marker(text: str) -> bool:
-    """Return whether ``text`` is nothing, or how people write nothing: NA, NIL, a dash."""
+    """Return whether ``text`` is empty, or a common way to write an empty value: NA, NIL, a dash."""
     return not text or text.casefold() in EMPTY_MARKERS
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` trimmed, composed (NFC) and with single spaces. Raises ``Unusable``."""
+    """Return ``text`` trimmed, in NFC and with single spaces. Raises ``Unusable``."""
     if len(text) > MAX_CELL:
         raise Unusable(f"is longer than {MAX_CELL:,} characters")
     if not text.isascii() or not text.isprintable():
@@ -83,7 +95,7 @@ def _plain(text: str) -> str:
 
 
 def _refuse_invisible(text: str, *, spaces: bool) -> None:
-    """Raise ``Unusable`` for characters that nobody sees. ``spaces``: unusual spaces are refused, too."""
+    """Raise ``Unusable`` for invisible characters. ``spaces``: also for unusual spaces."""
     if text.isascii() and text.isprintable():
         return
     for index, letter in enumerate(text):
@@ -112,7 +124,7 @@ def _words(text: str) -> str:
 
 
 def name(text: str) -> str:
-    """Return a person's name as it is stored. A dash is nothing; "Na" is a name."""
+    """Return a person's name as it is stored. A dash is empty; "Na" is a name."""
     text = _words(text)
     return "" if not any(letter.isalnum() for letter in text) else text
 
@@ -121,6 +133,11 @@ def label(text: str) -> str:
     """Return a branch or department as it is stored."""
     text = _words(text)
     return "" if is_empty_marker(text) else text
+
+
+def _refuse_apostrophe(text: str) -> None:
+    if text[0] in "'`\u2018\u2019":
+        raise Unusable(f"{text[:SHOWN]!r} begins with an apostrophe: remove it")
 
 
 def roll_number(text: str) -> str:
@@ -132,7 +149,13 @@ def roll_number(text: str) -> str:
     if _SCIENTIFIC.fullmatch(text):
         raise Unusable(
             f"{text!r} is a long number that Excel has shortened, its last digits are lost: format the column as text, "
-            "enter the numbers again, and save the file anew"
+            "enter the numbers again, and save the file again"
+        )
+    _refuse_apostrophe(text)
+    if _MOMENT.fullmatch(text):
+        raise Unusable(
+            f"{text!r} is a date, a time or a truth value, which a spreadsheet makes of some roll numbers: format the "
+            "column as text, enter the numbers again, and save the file anew"
         )
     if whole := _WHOLE_AS_FLOAT.fullmatch(text):
         return whole[1]
@@ -140,26 +163,30 @@ def roll_number(text: str) -> str:
 
 
 def email(text: str) -> str:
-    """Return an e-mail address as it is stored. Raises ``Unusable`` for what is surely none."""
+    """Return an e-mail address as it is stored. Raises ``Unusable`` for text that cannot be one."""
     text = _plain(text)
     if is_empty_marker(text):
         return ""
     _refuse_invisible(text, spaces=True)
     shown = repr(text[:SHOWN])
+    _refuse_apostrophe(text)
     if text.casefold().startswith("mailto:"):
         raise Unusable(f"{shown} is a link: remove 'mailto:'")
     if "," in text or ";" in text:
         raise Unusable(f"{shown} holds a comma or semicolon: keep one address")
     if any(letter in text for letter in '<>"()[]\\') and "@" in text:
         raise Unusable(f"{shown} holds quotes or brackets: keep only the address, such as ravi@college.edu")
-    domain = text.rpartition("@")[2]
-    if _EMAIL_PARTS.fullmatch(text) and ("" in domain.split(".") or "" in text.rpartition("@")[0].split(".")):
+    before, _, domain = text.rpartition("@")
+    ascii_domain = "".join(letter for letter in domain if letter.isascii())
+    if before and (":" in before or _NOT_IN_A_DOMAIN.search(ascii_domain)):
+        raise Unusable(f"{shown} is not an e-mail address: keep only the address, such as ravi@college.edu")
+    if _EMAIL_PARTS.fullmatch(text) and ("" in domain.split(".") or "" in before.split(".")):
         raise Unusable(f"{shown} has a dot too many: correct the address")
     return text
 
 
 def number(text: str, *, percent_sign: bool, comma_decimals: bool, rounding: Rounding) -> str:
-    """Return a number as it is stored; what is none is left as it is, for the check of the column to refuse."""
+    """Return a number as it is stored. Other text is returned unchanged; the check of the column refuses it."""
     text = _plain(text)
     if is_empty_marker(text):
         return ""
@@ -175,8 +202,13 @@ def number(text: str, *, percent_sign: bool, comma_decimals: bool, rounding: Rou
     return text
 
 
+def backlogs(text: str, as_number: Callable[[str], str]) -> str:
+    """Return a number of backlogs as it is stored. "Nil" and "No backlogs" are 0; a dash and "NA" are nothing."""
+    return "0" if _NO_BACKLOGS.fullmatch(_plain(text)) else as_number(text)
+
+
 def rounded(text: str, rounding: Rounding) -> str:
-    """Return a computed number with two decimals. ``rounding`` notes it, unless only the noise of a float is lost."""
+    """Return a computed number with two decimals. ``rounding`` counts it, unless only float noise is lost."""
     value = Decimal(text)
     near = value.quantize(TWO_PLACES, ROUND_HALF_UP)
     short = format(near.normalize(), "f")
@@ -186,7 +218,7 @@ def rounded(text: str, rounding: Rounding) -> str:
 
 
 def rules(*, comma_decimals: bool, roundings: dict[str, Rounding]) -> dict[str, Callable[[str], str]]:
-    """Return the function that turns a cell of each column into what is stored."""
+    """Return, for each column, the function that converts a cell to the stored text."""
     found: dict[str, Callable[[str], str]] = {
         "name": name, "email": email, "roll_number": roll_number, "branch": label, "department": label,
     }  # fmt: skip
@@ -198,4 +230,5 @@ def rules(*, comma_decimals: bool, roundings: dict[str, Rounding]) -> dict[str, 
             comma_decimals=comma_decimals,
             rounding=roundings[column],
         )
+    found["active_backlogs"] = partial(backlogs, as_number=found["active_backlogs"])
     return found

@@ -1,8 +1,9 @@
-"""Rows of a CSV file, as they stand in it."""
+"""Read the rows of a CSV file."""
 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -13,19 +14,19 @@ from services.api.students.import_files.rows import WHOLE_ROW, Row, Rows, Table
 from services.api.students.import_files.text_encoding import encoding_of, not_utf8
 
 DELIMITERS = (",", ";", "\t", "|")
-# Longer than the longest cell the csv module reads (its default limit of 131,072), so that it reports the cell, and a
-# file that is all one line never stands in memory.
+# More than the longest cell that the csv module reads (131,072 by default), so that the module reports such a cell.
+# A file that is one long line is never held in memory.
 MAX_LINE = 256 * 1024
 LINES_THAT_DECIDE = 20
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
 
 
 def csv_table(file: BinaryIO) -> Table:
-    """Return the rows of ``file`` that are not blank, with the number of the line each begins on.
+    """Return the rows of ``file`` that are not blank, with the number of their first line.
 
-    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes most cells.
-    A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another encoding
-    than UTF-8, or UTF-16 with its byte order mark.
+    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes the most
+    even table. A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another
+    encoding than UTF-8, or UTF-16 with its byte order mark.
     """
     encoding = encoding_of(file)
     try:
@@ -43,21 +44,26 @@ def _decoded(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
 
 
 def _delimiter(file: BinaryIO, encoding: str) -> tuple[str, int]:
-    """Return the delimiter, and how many lines say nothing but that."""
+    """Return the delimiter, and the number of lines that only declare it."""
     text = _text(file, encoding)
     first = text.readline(MAX_LINE)
     text.detach()
     if found := _SEPARATOR_LINE.fullmatch(first):
         return found[1], 1
-    widths = {}
+    weights = {}
     for delimiter in DELIMITERS:
         with closing(_rows(file, encoding, delimiter, 0)) as rows:
-            widths[delimiter] = max((len(row.cells) for row in islice(rows, LINES_THAT_DECIDE)), default=0)
-    return max(DELIMITERS, key=lambda delimiter: widths[delimiter]), 0
+            weights[delimiter] = _weight(Counter(len(row.cells) for row in islice(rows, LINES_THAT_DECIDE)))
+    return max(DELIMITERS, key=lambda delimiter: weights[delimiter]), 0
+
+
+def _weight(widths: Counter[int]) -> int:
+    """Return how well a delimiter fits: many rows of the same width count more than one wide row, such as a title."""
+    return max(((width - 1) * rows * rows for width, rows in widths.items()), default=0)
 
 
 class _Lines:
-    """Lines as they are; of one over ``MAX_LINE``, its beginning. ``last``: the one read last."""
+    """The lines of a file, each cut at ``MAX_LINE``. ``last``: the line read last."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
@@ -78,7 +84,7 @@ def _rows(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
     lines = _Lines(text)
     try:
         # strict: a quote that never closes is reported instead of taking the rest of the file into one cell.
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
         last = 0
         while True:
             try:
@@ -100,11 +106,11 @@ def _rows(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
 
 
 def _with_inner_quotes(line: str, delimiter: str) -> list[str] | None:
-    """Return the cells of a line whose quotes stand within text, as spreadsheets read it."""
+    """Return the cells of a line that has quotes within text, as spreadsheet programs read it."""
     if line.count('"') % 2 or "\0" in line:
         return None
     try:
-        return next(csv.reader([line], delimiter=delimiter), None)
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), None)
     except csv.Error:
         return None
 

@@ -1,5 +1,6 @@
-"""What a file is, by its content. A file that is no table of students is refused by what it really is."""
+"""Recognise a file by its content. Refuse a file that is no table, and name what it is."""
 
+import codecs
 import re
 import zipfile
 from enum import Enum
@@ -23,11 +24,16 @@ _SIGNATURES = (
     (b"%PDF-", "a PDF document"), (b"\x1f\x8b", "compressed (gzip)"), (b"7z\xbc\xaf", "compressed (7-Zip)"),
     (b"Rar!", "compressed (RAR)"), (b"{\\rtf", "a text document (RTF)"), (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"), (b"GIF8", "an image"), (b"\x7fELF", "a program"), (b"MZ\x90", "a program"),
+    (b"PK\x05\x06", "an empty ZIP archive"), (b"RIFF", "an image or a sound"), (b"MIME-Version:", "a web page (MHTML)"),
     (b"PAR1", "a Parquet file"), (b"SQLite format 3", "an SQLite database"),
 )  # fmt: skip
 _HTML = re.compile(
     rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|table|meta|div)\b", re.IGNORECASE | re.DOTALL
 )
+# No text begins with them. NUL is left out: UTF-16 without its mark has its own message.
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")
+FIRST_BYTES = 16
+BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _XML = re.compile(rb"\s*<\?xml\b", re.IGNORECASE)
 ZIP = b"PK\x03\x04"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -36,7 +42,7 @@ SPREADSHEET_NAMES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
 def kind_of(file: BinaryIO, name: str) -> FileKind:
-    """Return the kind of ``file``. Raises ``Invalid`` with the true reason for anything that cannot be read."""
+    """Return the kind of ``file``. Raises ``Invalid``, naming what the file is, when it cannot be read."""
     file.seek(0)
     start = file.read(START_BYTES)
     file.seek(0)
@@ -56,6 +62,8 @@ def kind_of(file: BinaryIO, name: str) -> FileKind:
         raise Invalid(f"The file is XML{although}. Open it in your spreadsheet. {AS_TABLE}")
     if start.startswith(BIFF_WITHOUT_OLE):
         raise Invalid(f"The file is of an Excel before 1997. Open it in your spreadsheet. {AS_TABLE}")
+    if not start.startswith(BYTE_ORDER_MARKS) and _CONTROL.search(start, 0, FIRST_BYTES):
+        raise Invalid(f"The file is binary{although}, neither CSV nor XLSX, XLS or ODS. {AS_TABLE}")
     if name.lower().endswith(SPREADSHEET_NAMES):
         raise _not_a_spreadsheet(start, ending[0] if ending else name)
     return FileKind.CSV
@@ -107,7 +115,7 @@ def _zipped(file: BinaryIO) -> FileKind:
 
 
 def _ole(file: BinaryIO) -> FileKind:
-    """An OLE container holds an old workbook, or a new one that is encrypted; its directory names what it holds."""
+    """Recognise an OLE container by its directory: it holds an old workbook, or an encrypted new one."""
     content = file.read(64 * 1024 * 1024)
     file.seek(0)
     if "EncryptedPackage".encode("utf-16-le") in content:

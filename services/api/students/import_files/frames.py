@@ -1,4 +1,4 @@
-"""The messages from the reading process to the API: one byte of kind, four bytes of length, then the content."""
+"""Messages from the reading process to the API: one byte of kind, four bytes of length, then the content."""
 
 import json
 import struct
@@ -28,12 +28,12 @@ def encoded(frame: Frame) -> bytes:
 
 
 def refusal(error: Invalid) -> bytes:
-    """Return the message that the file cannot be used."""
+    """Return the message for a file that cannot be used."""
     return _packed(Kind.INVALID, json.dumps({"message": str(error), "errors": error.errors}).encode())
 
 
 def failure(reason: str) -> bytes:
-    """Return the message that reading failed for a reason that is not the file's content."""
+    """Return the message for a failure that the file did not cause."""
     return _packed(Kind.FAILED, reason.encode())
 
 

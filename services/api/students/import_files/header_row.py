@@ -1,4 +1,4 @@
-"""Which row of a table is its header."""
+"""Find the header row of a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SAMPLE_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """``samples``: the first rows under it. ``rows``: all of them."""
+    """A header. ``samples``: the first rows below it. ``rows``: all rows below it."""
 
     line: int
     headers: list[str]
@@ -27,7 +27,7 @@ class Header:
 
 
 def find_header(rows: Iterator[Row], options: ReadOptions) -> Header | None:
-    """Return the header of ``rows``: the line the caller names, else the first row that is certainly one.
+    """Return the header of ``rows``: the line that the caller names, else the first row that is certainly a header.
 
     ``None`` for a table without any row. Raises ``Invalid`` when no row can be the header.
     """
@@ -56,7 +56,7 @@ def _from_line(rows: Iterator[Row], line: int) -> tuple[Iterator[Row], list[Row]
             return rows, [row]
         if row.line > line:
             break
-    raise Invalid(f"header_row: line {line} of the file is empty, or behind its end.")
+    raise Invalid(f"header_row: line {line} of the file is empty, or after its end.")
 
 
 def _has_text(row: Row) -> bool:
@@ -64,7 +64,7 @@ def _has_text(row: Row) -> bool:
 
 
 def _is_header(cells: Sequence[str], mapping: Mapping[str, str | None]) -> bool:
-    """Return whether three cells, or all the required ones, are headers that are known or mapped."""
+    """Return whether three cells, or all required columns, are headers that are recognised or mapped."""
     mapped = {tuple(words_of(header)): column for column, header in mapping.items() if header}
     found: set[str] = set()
     for cell in cells:
@@ -75,7 +75,7 @@ def _is_header(cells: Sequence[str], mapping: Mapping[str, str | None]) -> bool:
             found.add(column)
             continue
         meaning = meaning_of(text)
-        if meaning is not None and meaning.certainty is not Certainty.WEAK:
+        if meaning is not None and (meaning.certainty is not Certainty.WEAK or meaning.column == "roll_number"):
             found.add("name" if meaning.kind.endswith("_name") else meaning.column)
     required = len(found.intersection(REQUIRED))
     return required == len(REQUIRED) or (required >= 1 and len(found) >= 3)

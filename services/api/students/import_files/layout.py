@@ -1,4 +1,4 @@
-"""Which column of a file is which of ours: by mapping, by its header's words, and by whether the values fit."""
+"""Assign the columns of a file to the import's columns: by mapping, by the header's words, and by the values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,14 @@ PASSWORDS = (
     "(POST /api/students/invitations)"
 )
 NAME_PARTS = ("first_name", "middle_name", "last_name")
+# "Email" is chosen before "Personal Email". Of two marks or counts none is: their values must be the same.
+PREFER_PLAIN = ("name", "email", "roll_number", "batch_year")
 BRANCH_KINDS = ("branch", "stream", "course")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnReport:
-    """What a column of the file is used for. ``used_as`` is ``None`` for a column that is not imported."""
+    """How a column of the file is used. ``used_as`` is ``None`` for a column that is not imported."""
 
     header: str
     used_as: str | None
@@ -29,7 +31,7 @@ class ColumnReport:
 
 @dataclass(slots=True)
 class Layout:
-    """``places``: column → the index of its cells in a row; several for a name in parts, which are joined."""
+    """``places``: column → the indexes of its cells in a row. A name in parts has several; they are joined."""
 
     headers: list[str]
     places: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -42,7 +44,7 @@ class Layout:
             self.reasons[index] = reason
 
     def report(self) -> list[ColumnReport]:
-        # A department that also serves as the branch is reported as the branch, which is what drives ask for.
+        # A department that also serves as the branch is reported as the branch: drives filter by branch.
         used = {index: column for column in reversed(COLUMNS) for index in self.places.get(column, ())}
         return [
             ColumnReport(header, used.get(index), self.reasons.get(index, "not a column that is imported"))
@@ -57,12 +59,12 @@ def layout_of(
     *,
     updates: bool = False,
 ) -> Layout:
-    """Return the place of each of our columns. ``samples``: rows under the header.
+    """Return the place of each column of the import. ``samples``: rows below the header.
 
-    ``updates``: one of the columns that identify a student is enough.
+    ``updates``: one of the identifying columns is enough.
 
-    Raises ``Invalid`` when a required column is missing, or when something must be asked: it names the headers and
-    says how to answer with ``mapping``.
+    Raises ``Invalid`` when a required column is missing or a header is unclear. The message names the headers and shows
+    how to answer with ``mapping``.
     """
     layout = Layout(list(headers))
     _apply_mapping(layout, mapping)
@@ -143,24 +145,69 @@ class _Chooser:
             for index, _ in candidates:
                 self.layout.reasons[index] = f"your mapping says where {column} is"
             return
-        sure = []
+        fits = self._fitting(column, candidates)
+        plain = [index for index, meaning in fits if meaning.plain]
+        preferred = plain if column in PREFER_PLAIN else []
+        chosen = self._one_of(preferred or [index for index, _ in fits])
+        for index, _ in fits:
+            if index not in chosen:
+                self.layout.reasons[index] = f"{self._header(chosen[0])} is the column of {column}"
+        if len(chosen) > 1:
+            self._ask(column, chosen, "more than one header fits, and their values differ")
+        elif chosen:
+            self.layout.use(column, *chosen, reason="recognised by its header")
+        self._ask_or_leave_out(column, candidates, is_known=len(chosen) == 1, is_plain=bool(plain))
+
+    def _fitting(self, column: str, candidates: Sequence[tuple[int, Meaning]]) -> list[tuple[int, Meaning]]:
+        """Return the candidates that are not to be asked about. A header whose values do not fit is asked here."""
+        fits, doubtful = [], []
         for index, meaning in candidates:
-            values = self._values(index)
+            weak, values = meaning.certainty is Certainty.WEAK, self._values(index)
             if meaning.certainty is Certainty.ASK:
-                if values and (not meaning.numeric_only or sample_values.are_numbers(values)):
-                    self._ask(column, [index], meaning.reason)
-                else:
-                    self.layout.reasons[index] = "it holds no numbers" if values else "it is empty"
-            elif meaning.certainty is Certainty.WEAK and sample_values.are_row_numbers(values):
+                continue
+            if weak and sample_values.are_row_numbers(values):
                 self.layout.reasons[index] = "it holds the numbers of the rows"
-            elif problem := sample_values.misfit(column, values, weak=meaning.certainty is Certainty.WEAK):
-                self._ask(column, [index], problem)
+            elif (problem := sample_values.misfit(column, values, weak=weak)) is None:
+                fits.append((index, meaning))
+            elif weak:
+                doubtful.append((index, problem))
             else:
-                sure.append(index)
-        if len(sure) > 1:
-            self._ask(column, sure, "more than one header fits")
-        elif sure:
-            self.layout.use(column, *sure, reason="recognised by its header")
+                self._ask(column, [index], problem)
+        for index, problem in doubtful:
+            if fits:
+                self.layout.reasons[index] = problem
+            else:
+                self._ask(column, [index], problem)
+        return fits
+
+    def _one_of(self, indexes: list[int]) -> list[int]:
+        """Return one of ``indexes`` when it does not matter which one is used, else those that have values."""
+        filled = [index for index in indexes if self._values(index)]
+        if not filled:
+            return indexes
+        alike = all(sample_values.are_alike(self.samples, filled[0], other) for other in filled[1:])
+        return filled[:1] if alike else filled
+
+    def _ask_or_leave_out(
+        self, column: str, candidates: Sequence[tuple[int, Meaning]], *, is_known: bool, is_plain: bool
+    ) -> None:
+        """Ask about the headers that are not certain. Where the column is known, they are left out with a warning."""
+        left_out = []
+        for index, meaning in candidates:
+            if meaning.certainty is not Certainty.ASK:
+                continue
+            values = self._values(index)
+            if not values or (meaning.numeric_only and not sample_values.are_numbers(values)):
+                self.layout.reasons[index] = "it holds no numbers" if values else "it is empty"
+            elif is_known and (is_plain or not meaning.rival):
+                self.layout.reasons[index] = f"not imported: {meaning.reason}"
+                left_out.append(index)
+            else:
+                self._ask(column, [index], meaning.reason)
+        if left_out:
+            names = ", ".join(map(self._header, left_out))
+            used = self._header(self.layout.places[column][0])
+            self.layout.warnings.append(f"Not imported: {names}. The column of {column} is {used}.")
 
     def _choose_names(self) -> None:
         parts = [self.found.get(part, []) for part in NAME_PARTS]
@@ -181,20 +228,33 @@ class _Chooser:
         self._choose_column("department", departments)
         if "branch" in self.mapping:
             return
+        degrees: list[int] = []
         for kind in BRANCH_KINDS:
-            candidates = [index for index, _ in self.found.get(kind, [])]
-            degrees = [index for index in candidates if sample_values.are_degrees(self._values(index))]
-            for index in degrees:
+            candidates = [index for index, meaning in self.found.get(kind, []) if meaning.certainty is Certainty.SURE]
+            # A column named branch holds branches, whatever they are called.
+            other = [] if kind == "branch" else [i for i in candidates if sample_values.are_degrees(self._values(i))]
+            degrees += other
+            for index in other:
                 self.layout.reasons[index] = "it holds degrees such as B.Tech, not branches"
-            fits = [index for index in candidates if index not in degrees]
+            fits = [index for index in candidates if index not in other]
             if kind == "course" and fits and departments:
                 fits += [index for index, _ in departments]
+            fits = self._one_of(fits)
             if len(fits) > 1:
                 self._ask("branch", fits, "more than one header fits")
                 return
             if fits:
                 self.layout.use("branch", *fits, reason="recognised by its header")
                 return
+        self._use_department(degrees)
+
+    def _use_department(self, degrees: list[int]) -> None:
+        """Use the department as the branch. Without one, ask about the headers that may be the branch."""
         place = self.layout.places.get("department")
+        uncertain = [index for index, _ in self.found.get("branch", []) if self._values(index)]
         if place and "department" not in self.mapping:
             self.layout.use("branch", *place, reason="no other column holds the branch; also stored as the department")
+        elif uncertain:
+            self._ask("branch", uncertain, "it is about a branch, but perhaps not the student's")
+        elif degrees:
+            self._ask("branch", degrees, "it holds degrees such as B.Tech, and no other column holds the branch")

@@ -1,4 +1,4 @@
-"""How much of a file is read, with how much time and memory, and what is said of more."""
+"""Limits on reading a file: rows, columns, time and memory, and the message for each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from chassis.errors import Invalid
 
 MIB = 1024 * 1024
-# Of every spreadsheet program since 2007.
+# The limits of spreadsheet programs since 2007.
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
 # Rows times columns: a sheet is read as a rectangle.
@@ -19,14 +19,14 @@ AS_CSV = "Delete the empty part of the sheet, or save it as CSV (UTF-8) and impo
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What the process that reads a file may use: seconds of processor time, bytes of memory."""
+    """Limits of the process that reads a file: seconds of processor time, bytes of memory."""
 
     cpu_seconds: int
     memory: int
 
 
 def limits_for(size: int) -> ReadLimits:
-    """Return the limits for a file of ``size`` bytes. Memory: half of what the container has, a gibibyte at most."""
+    """Return the limits for a file of ``size`` bytes. Memory: half of the container's, at most 1 GiB."""
     memory = MAX_MEMORY
     if MEMORY_OF_CONTAINER.exists() and (text := MEMORY_OF_CONTAINER.read_text().strip()).isdigit():
         memory = max(128 * MIB, min(MAX_MEMORY, int(text) // 2))

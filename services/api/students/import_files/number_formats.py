@@ -1,4 +1,4 @@
-"""Numbers as a spreadsheet shows them, for the formats that lists of students use."""
+"""Format numbers as a spreadsheet shows them, for the formats that lists of students use."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 
-# Formats that files name by number only (ECMA-376, 18.8.30); dates and times are left to the reader of the file.
+# Formats that files name by number only (ECMA-376, 18.8.30). The file reader recognises dates and times itself.
 BUILT_IN = {
     0: "General", 1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 12: "# ?/?",
     13: "# ??/??", 37: "#,##0", 38: "#,##0", 39: "#,##0.00", 40: "#,##0.00", 48: "##0.0E+0", 49: "@",
@@ -16,13 +16,14 @@ GENERAL = ("", "general", "@", "standard")
 MAX_EXACT = 10**15
 
 _QUOTED = re.compile(r'"([^"]*)"|\\(.)|_.|\*.')
+_SECTIONS = re.compile(r'"[^"]*"|\\.|[^;"\\]|["\\]')
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 _PATTERN = re.compile(r"(?P<before>[^0#?.,%]*)(?P<whole>[#?,]*[0?,#]*)(?P<places>\.[0#?]+)?(?P<after>[^0#?.,]*)")
 _DATE_LETTERS = re.compile(r"[ymdhs]", re.IGNORECASE)
 
 
 class Unshowable(Exception):
-    """What the sheet shows for the number is not certain. The text completes "the cell …", and says what to do."""
+    """It is uncertain what the sheet shows for the number. The text completes "the cell …", and names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,15 @@ class _Format:
 def shown(value: float, code: str) -> str:
     """Return ``value`` as format ``code`` shows it, without grouping of thousands; a percentage ends in ``%``.
 
-    Raises ``Unshowable`` for a format that is not known, or one that hides a part of the number.
+    Raises ``Unshowable`` for an unknown format, or one that hides a part of the number.
     """
     if not math.isfinite(value):
         raise Unshowable("holds no number: enter it again")
     if code.casefold() in GENERAL:
         return general(value)
-    parsed = _parsed(code)
+    section = _section(code, value)
+    if isinstance((parsed := _parsed(section)), str):
+        return parsed
     if parsed is None:
         raise Unshowable(f"is formatted as {code!r}, and what it shows is not certain: format it as text or number")
     exact = Decimal(repr(value)) * (100 if parsed.percent else 1)
@@ -72,10 +75,34 @@ def general(value: float) -> str:
 
 
 @cache
-def _parsed(code: str) -> _Format | None:
-    """Return the part of ``code`` for positive numbers."""
-    section = code.split(";", maxsplit=1)[0]
-    if "[" in section and re.search(r"\[[<>=]", section):
+def _sections(code: str) -> tuple[str, ...]:
+    """Return the sections of ``code``: for positive numbers, negative ones, zero, and text."""
+    found = [""]
+    position = 0
+    while position < len(code):
+        if code[position] == ";":
+            found.append("")
+            position += 1
+        else:
+            part = _SECTIONS.match(code, position)
+            assert part is not None
+            found[-1] += part[0]
+            position = part.end()
+    return tuple(found)
+
+
+def _section(code: str, value: float) -> str:
+    """Return the section of ``code`` that shows ``value``. One for negative numbers may show them without a sign."""
+    sections = _sections(code)
+    if value < 0 and len(sections) > 1:
+        raise Unshowable(f"is formatted as {code!r}, and what it shows is not certain: format it as text or number")
+    return sections[2] if value == 0 and len(sections) > 2 else sections[0]
+
+
+@cache
+def _parsed(section: str) -> _Format | str | None:
+    """Return what ``section`` says: how a number is shown, the text that is shown instead, or ``None``."""
+    if re.search(r"\[[<>=]", section):
         return None
     literals: list[str] = []
 
@@ -83,7 +110,12 @@ def _parsed(code: str) -> _Format | None:
         literals.append(found[1] if found[1] is not None else found[2] or "")
         return chr(0xE000 + len(literals) - 1)
 
+    def text(part: str) -> str:
+        return "".join(literals[ord(letter) - 0xE000] if letter >= "\ue000" else letter for letter in part)
+
     plain = _BRACKETS.sub("", _QUOTED.sub(keep, section))
+    if not re.search(r"[0#@A-Za-z/%]", plain):
+        return text(plain.replace("?", "")).strip()
     percent = plain.count("%") == 1
     found = _PATTERN.fullmatch(plain.replace("%", "").strip())
     if found is None or plain.count("%") > 1 or not (found["whole"] or found["places"]):
@@ -92,9 +124,6 @@ def _parsed(code: str) -> _Format | None:
         return None
     if found["whole"].endswith(","):
         return None
-
-    def text(part: str) -> str:
-        return "".join(literals[ord(letter) - 0xE000] if letter >= "\ue000" else letter for letter in part)
 
     return _Format(
         text(found["before"]).lstrip(),

@@ -1,17 +1,18 @@
-"""What calamine leaves out of an ODS sheet: the text that a number shows, errors, and how large the sheet is."""
+"""Read what calamine leaves out of an ODS sheet: the text shown for a number, errors, and the size of the sheet."""
 
 import math
 import zipfile
 from decimal import Decimal, InvalidOperation
 
 from chassis.errors import Invalid
-from services.api.students.import_files.limits import MAX_CELLS, MAX_ROWS, too_many_cells, too_many_rows
+from services.api.students.import_files.limits import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, too_many_cells, too_many_rows
 from services.api.students.import_files.number_formats import Unshowable, general
 from services.api.students.import_files.sheet_details import UNCACHED, SheetDetails, error_reason
 from services.api.students.import_files.xml_scan import Parser, local, new_parser, scan
 
 NUMBERS = ("float", "percentage", "currency")
 MAX_SHOWN = 300
+HIDDEN = ("collapse", "filter")
 
 
 class OdsDetails:
@@ -44,7 +45,7 @@ def _refuse_encrypted(archive: zipfile.ZipFile) -> None:
 
 
 class _ContentScanner:
-    """Counts rows and columns as calamine does: repeated ones are as many as they say."""
+    """Counts rows and columns as calamine does, including repeated ones."""
 
     def __init__(self) -> None:
         self.tables: dict[str, SheetDetails] = {}
@@ -52,6 +53,7 @@ class _ContentScanner:
         self._row = self._column = 0
         self._row_repeat = self._repeat = 1
         self._row_filled = self._filled = 0
+        self._hidden = False
         self._cell: dict[str, str] | None = None
         self._text: list[str] = []
         self._paragraphs = 0
@@ -63,10 +65,16 @@ class _ContentScanner:
         name = local(element)
         if name == "table" and element.startswith("table"):
             self._details = self.tables.setdefault(attributes.get("table:name", ""), SheetDetails())
-            self._row = self._filled = 0
+            self._row = self._filled = self._column = 0
+        elif name == "table-column":
+            repeat = _count(attributes.get("table:number-columns-repeated"))
+            if attributes.get("table:visibility") in HIDDEN:
+                self._details.hidden_columns.update(range(self._column, min(self._column + repeat, MAX_COLUMNS)))
+            self._column += repeat
         elif name == "table-row":
             self._column = self._row_filled = 0
             self._row_repeat = _count(attributes.get("table:number-rows-repeated"))
+            self._hidden = attributes.get("table:visibility") in HIDDEN
         elif name in ("table-cell", "covered-table-cell"):
             self._repeat = _count(attributes.get("table:number-columns-repeated"))
             self._cell, self._text, self._paragraphs = attributes, [], 0
@@ -95,10 +103,15 @@ class _ContentScanner:
                 if self._filled > MAX_CELLS:
                     raise too_many_cells()
                 self._repeat_row()
+                if self._hidden:
+                    self._details.hidden_rows.update(range(self._row, self._row + self._row_repeat))
             self._row += self._row_repeat
 
     def _cell_ended(self, cell: dict[str, str], shown: str) -> None:
         kind = cell.get("office:value-type", "")
+        if (rows := min(_count(cell.get("table:number-rows-spanned")), MAX_ROWS)) > 1:
+            place = (self._row, self._column)
+            self._details.merged.append((place, (self._row + rows - 1, self._column)))
         if kind or shown:
             self._row_filled += self._repeat
             if self._row_filled > MAX_CELLS:
@@ -126,9 +139,9 @@ class _ContentScanner:
 
 
 def shown_number(value: float, shown: str) -> str:
-    """Return the text of a number: as typed when it shows all of it, else as it is shown.
+    """Return the text of a number: as typed if all of it is shown, else as shown.
 
-    Raises ``Unshowable`` when what is shown hides a part of the number.
+    Raises ``Unshowable`` when the shown text hides a part of the number.
     """
     percent = shown.endswith("%")
     text = shown.rstrip("% \u00a0").replace(",", ".")

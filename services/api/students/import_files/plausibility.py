@@ -1,4 +1,4 @@
-"""Warnings about values that are valid and yet unlikely: grade points in a column of percentages, for instance."""
+"""Warn about values that are valid but unlikely, for instance grade points in a column of percentages."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ TEN_POINTS = 10
 
 
 class Plausibility:
-    """Looks at rows until nothing is left to find. ``used``: the columns that the file has."""
+    """Inspects rows until no further warning is possible. ``used``: the columns that the file has."""
 
     def __init__(self, used: Mapping[str, object], headers: Mapping[str, str]) -> None:
         self._headers = headers
@@ -25,7 +25,7 @@ class Plausibility:
         return not self._low and not self._watches_backlogs
 
     def look(self, values: Sequence[str]) -> None:
-        """Take one row of staged values into account."""
+        """Inspect one row of staged values."""
         for column, index in list(self._low.items()):
             if text := values[index]:
                 self._seen.add(column)
@@ -35,7 +35,7 @@ class Plausibility:
             self._watches_backlogs = False
 
     def warnings(self, roundings: Mapping[str, Rounding]) -> list[str]:
-        """Return a sentence for everything unlikely."""
+        """Return a sentence for each unlikely finding."""
         found = [
             f"{self._headers[column]!r} ({column}): no value is above 10. It is stored as a percentage; if these are "
             "grade points, convert them first."

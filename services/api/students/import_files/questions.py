@@ -1,4 +1,4 @@
-"""Refusals that ask: what is unclear about a header, and how to answer."""
+"""Refuse a file with unclear headers: name what is unclear, and how to answer."""
 
 import json
 from collections.abc import Sequence
@@ -14,14 +14,18 @@ SHOWN_QUESTIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether ``headers`` are our ``column``, and why that is not certain."""
+    """Asks whether ``headers`` are ``column``. ``reason``: why that is not certain."""
 
     column: str
     headers: tuple[str, ...]
     reason: str
 
     def text(self) -> str:
-        answer = f"Say with mapping which one it is: {json.dumps({self.column: self.headers[0]}, ensure_ascii=False)}"
+        if len(self.headers) > 1 and len(set(self.headers)) == 1:
+            answer = f"Rename all but the one that is {self.column}"
+        else:
+            example = json.dumps({self.column: self.headers[0]}, ensure_ascii=False)
+            answer = f"Say with mapping which one it is: {example}"
         if self.column not in REQUIRED:
             answer += f", or that no column is: {json.dumps({self.column: None})}"
         names = " and ".join(repr(header) for header in self.headers)

@@ -1,4 +1,4 @@
-"""From a file to frames: a report on its columns, chunks of rows, and what is worth a warning."""
+"""Read a file into frames: a report on its columns, chunks of rows, and warnings."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from services.api.students.import_files.layout import ColumnReport, Layout, layo
 from services.api.students.import_files.rows import ReadOptions, Row, Rows, Tables
 from services.api.students.import_files.staging import Staging
 
-# Lines of the second sheet, third, …, begin here times 1, 2, …: a line of the staging table is unique in the file.
+# Lines of the second, third, … sheet are offset by 1, 2, … times this, so that staged lines are unique in the file.
 LINES_PER_SHEET = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """``sheets``: those that are read, in order."""
+    """The first frame. ``sheets``: the sheets that are read, in order."""
 
     columns: list[ColumnReport]
     sheets: list[str]
@@ -38,10 +38,10 @@ Frame: TypeAlias = Opening | Chunk | Ending
 
 
 def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[Frame, None, None]:
-    """Yield one ``Opening``, every ``Chunk`` of rows, and one ``Ending``. Raises ``Invalid`` with the true reason."""
+    """Yield one ``Opening``, every ``Chunk`` of rows, and one ``Ending``. Raises ``Invalid`` with the reason."""
     tables = _tables(file, name, options)
     header, layout, rows = _arranged(tables, options)
-    warnings = [*tables.notes, *layout.warnings]
+    warnings = list(layout.warnings)
     if header.skipped:
         lines = ", ".join(map(str, header.skipped[:5]))
         warnings.append(f"The header is line {header.line}; what stands above it was left out (line {lines}).")
@@ -52,8 +52,8 @@ def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[
         empty = False
         yield Chunk(content)
     if empty:
-        raise Invalid("The file has a header and no rows under it.")
-    yield Ending(warnings + staging.warnings())
+        raise Invalid(" ".join(["The file has a header and no rows under it.", *tables.notes]))
+    yield Ending(tables.notes + warnings + staging.warnings())
 
 
 def _tables(file: BinaryIO, name: str, options: ReadOptions) -> Tables:
@@ -68,7 +68,7 @@ def _tables(file: BinaryIO, name: str, options: ReadOptions) -> Tables:
 
 
 def _arranged(tables: Tables, options: ReadOptions) -> tuple[Header, Layout, Rows]:
-    """Return the header, its layout and the rows of every table. Empty tables are taken off ``tables``."""
+    """Return the header, its layout and the rows of every table. Removes empty tables from ``tables``."""
     found = [(table, header) for table in tables.tables if (header := find_header(table.rows, options)) is not None]
     if not found:
         raise Invalid("The file is empty.")

@@ -1,4 +1,4 @@
-"""The types that the file readers and the staging code exchange."""
+"""Types shared by the file readers and the staging code."""
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import NamedTuple, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the caller says about the file.
+    """The caller's options for the file.
 
-    ``mapping``: our column → the file's header, or ``None`` when the file has no such column. ``header_row``: line of
-    the header, from 1. ``sheet``: the sheet to read. ``updates``: known students may be updated, so a file with roll
-    numbers or e-mail addresses alone can be used.
+    ``mapping``: column → header in the file, or ``None`` when the file has no such column. ``header_row``: line of
+    the header, from 1. ``sheet``: the sheet to read. ``updates``: students on record may be updated, so roll numbers
+    or e-mail addresses alone are enough.
     """
 
     mapping: Mapping[str, str | None]
@@ -25,7 +25,7 @@ WHOLE_ROW = -1
 
 
 class Row(NamedTuple):
-    """``line``: from 1, as the file counts. ``faults``: cells that cannot be read, by index, and why."""
+    """A row. ``line``: its line in the file, from 1. ``faults``: the reason for each unreadable cell, by index."""
 
     line: int
     cells: list[str]
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(slots=True)
 class Tables:
-    """Everything of a file that is read. ``notes``: sentences about what is left out."""
+    """The tables of a file that are read. ``notes``: sentences about what is left out."""
 
     tables: list[Table]
     notes: list[str]

@@ -1,4 +1,4 @@
-"""Whether the first values under a header fit what the header says."""
+"""Check whether the first values below a header fit the header."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _DEGREE = re.compile(
     r"bachelor.*|master.*|(?:integrated|dual).*",
     re.IGNORECASE,
 )
-# A mark in percent below this is not believed of a column whose header is a bare "X" or "12".
+# Below this, a column whose header is only "X" or "12" is not taken for percentages.
 LEAST_WEAK_PERCENT = 25
 
 
@@ -38,18 +38,27 @@ def _counts_up(numbers: Sequence[float]) -> bool:
 
 
 def are_degrees(values: Sequence[str]) -> bool:
-    """Return whether ``values`` are degrees such as B.Tech."""
-    return bool(values) and all(_DEGREE.fullmatch(value) for value in values)
+    """Return whether ``values`` are degrees such as B.Tech. ``ME`` alone is rather mechanical engineering."""
+    return any(value.casefold() != "me" for value in values) and all(_DEGREE.fullmatch(value) for value in values)
+
+
+def are_alike(samples: Sequence[Sequence[str]], first: int, second: int) -> bool:
+    """Return whether two columns hold the same, whatever the case."""
+    return all(_at(row, first) == _at(row, second) for row in samples)
+
+
+def _at(row: Sequence[str], index: int) -> str:
+    return row[index].strip().casefold() if index < len(row) else ""
 
 
 def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
-    """Return why ``values`` cannot be our column ``name``, or ``None``. ``weak``: the header alone proves little."""
+    """Return why ``values`` cannot be the column ``name``, or ``None``. ``weak``: the header alone is not enough."""
     numbers = _numbers(values)
     shown = f"for instance {values[0][:40]!r}" if values else ""
-    if name == "batch_year" and weak and values:
+    if name == "batch_year" and values:
         plausible = sum(1 for number in numbers if 1900 <= number <= 2200)
-        return None if 2 * plausible >= len(values) else f"it holds no years such as 2026, {shown}"
-    if name == "cgpa" and values and sum(1 for number in numbers if number > 10) * 2 > len(values):
+        return None if 2 * plausible >= len(values) else f"it holds no years of passing such as 2026, {shown}"
+    if name == "cgpa" and values and sum(1 for number in numbers if round(number, 6) > 10) * 2 > len(values):
         return f"a CGPA is at most 10, and it holds percentages or marks, {shown}"
     if name.endswith("_percent") and weak and values:
         plausible = sum(1 for number in numbers if LEAST_WEAK_PERCENT <= number <= 100)

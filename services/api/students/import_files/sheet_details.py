@@ -1,6 +1,10 @@
-"""What calamine does not say about the cells of a sheet."""
+"""Details of a sheet's cells that calamine leaves out."""
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+# The first and the last cell: row and column of each, from 0.
+MergedRange: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 UNCACHED = "holds a formula without a saved value: open the file in your spreadsheet, save it, and import it again"
 
@@ -8,11 +12,15 @@ UNCACHED = "holds a formula without a saved value: open the file in your spreads
 @dataclass(slots=True)
 class SheetDetails:
     """By row and column, from 0. ``formats``: of numbers that are not shown as they were typed. ``texts``: what a cell
-    shows, where the file says so. ``faults``: why a cell cannot be read."""
+    shows, where the file says so. ``faults``: why a cell cannot be read.
+    ``merged``: only where calamine does not know."""
 
     formats: dict[int, dict[int, str]] = field(default_factory=dict)
     texts: dict[int, dict[int, str]] = field(default_factory=dict)
     faults: dict[int, dict[int, str]] = field(default_factory=dict)
+    hidden_rows: set[int] = field(default_factory=set)
+    hidden_columns: set[int] = field(default_factory=set)
+    merged: list[MergedRange] = field(default_factory=list)
 
     def add_format(self, row: int, column: int, code: str) -> None:
         self.formats.setdefault(row, {})[column] = code
@@ -25,5 +33,5 @@ class SheetDetails:
 
 
 def error_reason(text: str) -> str:
-    """Return what is said of a cell that holds the error ``text``."""
+    """Return the reason for refusing a cell that holds the error ``text``."""
     return f"holds {text}, the error of a formula: correct the formula in the sheet, or clear the cell"

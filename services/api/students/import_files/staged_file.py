@@ -1,4 +1,4 @@
-"""A file of students that a process of its own reads, as the API sees it."""
+"""The API's side of reading a file of students. A separate process reads it."""
 
 import asyncio
 import json
@@ -25,13 +25,13 @@ log = structlog.get_logger()
 WORKER = "services.api.students.import_files.worker"
 ROOT = Path(__file__).resolve().parents[4]
 AS_CSV = "Save it as CSV (UTF-8) and import that: CSV files are read row by row."
-# The processor may be shared by many: a process that is silent for this long is as good as stuck.
+# The processor may be shared: only a process that is silent for this long counts as stuck.
 SILENCE_S, SECONDS_PER_CPU_SECOND = 60, 4
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """``content``: a real file, with a descriptor."""
+    """An uploaded file. ``content``: a real file, with a descriptor."""
 
     content: BinaryIO
     name: str
@@ -40,7 +40,7 @@ class UploadedFile:
 
 @dataclass(slots=True)
 class StagedFile:
-    """``columns``: what each column is used for. ``warnings``: complete once every chunk was taken."""
+    """``columns``: the use of each column. ``warnings``: complete once every chunk was read."""
 
     columns: list[dict[str, Any]]
     sheets: list[str]
@@ -51,9 +51,9 @@ class StagedFile:
     warnings: list[str] = field(default_factory=list)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield rows in COPY's CSV format: line, wrong column, what is wrong, then ``COLUMNS``.
+        """Yield rows in COPY's CSV format: line, wrong column, reason, then ``COLUMNS``.
 
-        Raises ``Invalid`` when the file turns out to be unusable midway.
+        Raises ``Invalid`` when the file proves unusable midway.
         """
         while True:
             kind, content = await _frame(self._process, self._stream, self._silence_s)
@@ -63,7 +63,7 @@ class StagedFile:
             yield content
 
     def located(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return ``errors`` of the staging table with the lines, and where there are several, sheets of the file."""
+        """Return ``errors`` with the file's lines, and its sheets if there are several."""
         if len(self.sheets) < 2:
             return errors
         return [self._located(error) for error in errors]
@@ -76,7 +76,7 @@ class StagedFile:
         return f"{own} of sheet {sheet!r}"
 
     def located_changes(self, changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return ``changes`` with the lines, and where there are several, sheets of the file."""
+        """Return ``changes`` with the file's lines, and its sheets if there are several."""
         if len(self.sheets) < 2:
             return changes
         places = [self.place(change["line"]) for change in changes]
@@ -99,9 +99,9 @@ class StagedFile:
 
 @asynccontextmanager
 async def open_students(file: UploadedFile, limits: ReadLimits | None = None) -> AsyncIterator[StagedFile]:
-    """Read ``file`` in a process of its own, which ends with the block at the latest. ``limits``: by its size.
+    """Read ``file`` in a separate process that ends with the block at the latest. ``limits``: depend on its size.
 
-    Raises ``Invalid`` when the file cannot be used, or takes more time or memory than a file may.
+    Raises ``Invalid`` when the file cannot be used, or exceeds the limits on time or memory.
     """
     limits = limits or limits_for(os.fstat(file.content.fileno()).st_size)
     process = await _started(file, limits)
@@ -161,7 +161,7 @@ async def _frame(
 
 
 def _ended(status: int) -> Invalid:
-    """Return the refusal for a process that ended before it had said so."""
+    """Return the refusal for a process that ended without its last message."""
     if status == -signal.SIGXCPU:
         return Invalid(f"The file takes too long to read. {AS_CSV}")
     if status in (-signal.SIGKILL, -signal.SIGABRT):

@@ -1,4 +1,4 @@
-"""Rows of a file as chunks of CSV for COPY into the staging table."""
+"""Encode rows of a file as chunks of CSV for COPY into the staging table."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import chain, islice
 from operator import itemgetter
 
-from services.api.students.columns import COLUMNS
+from services.api.students.columns import COLUMNS, REQUIRED
 from services.api.students.import_files import cells
 from services.api.students.import_files.cells import Rounding, Unusable, is_empty_marker
 from services.api.students.import_files.layout import Layout
@@ -18,16 +18,18 @@ from services.api.students.import_files.rows import WHOLE_ROW, Row
 CHUNK_ROWS = 5_000
 NO_CELLS = ("",) * len(COLUMNS)
 
-# A row that needs no work: most rows of most files. Nothing in it has a comma, a quote or an empty marker.
+# A row that needs no normalising, as most rows: no commas, quotes or markers of empty cells.
 _LETTERS = r"[A-Za-z0-9.'&/()-]"
 _NOTHING = r"(?i:n/a|na|n\.a\.?|nil|none|null|not applicable|not available)(?:,|$)"
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_MOMENT = rf"(?i:true|false|\d{{1,2}}-{_MONTH}|{_MONTH}-\d{{2,4}}|\d{{4}}-\d\d-\d\d)(?:[ ,-]|$)"
 _LABEL = rf"(?:(?!{_NOTHING})[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*)?"
 _MARK = r"(?:\d{1,3}(?:\.\d{1,2})?)?"
 _WHOLE = r"(?:\d{1,4})?"
 _CLEAN = {
     "name": rf"[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*",
     "email": r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*",
-    "roll_number": rf"(?!{_NOTHING})[A-Za-z0-9][A-Za-z0-9/_-]*",
+    "roll_number": rf"(?!{_NOTHING})(?!{_MOMENT})[A-Za-z0-9][A-Za-z0-9/_-]*",
     "branch": _LABEL, "department": _LABEL, "batch_year": _WHOLE, "active_backlogs": _WHOLE,
     "tenth_percent": _MARK, "twelfth_percent": _MARK, "diploma_percent": _MARK, "cgpa": _MARK,
 }  # fmt: skip
@@ -40,14 +42,14 @@ _FOOTER = re.compile(
 
 
 class Staging:
-    """Encodes the rows of one table. ``warnings`` is complete when every chunk was taken."""
+    """Encodes the rows of one table. ``warnings`` is complete once every chunk was read."""
 
     def __init__(self, layout: Layout, *, comma_decimals: bool = False) -> None:
         self._width = len(layout.headers)
         self._headers = [header.casefold() for header in layout.headers]
         self._roundings: dict[str, Rounding] = {}
         self._rules = cells.rules(comma_decimals=comma_decimals, roundings=self._roundings)
-        # An absent column stands behind the last cell, where a padded row is empty.
+        # An absent column has the index after the last cell, where a padded row is empty.
         self._places = [layout.places.get(column, (self._width,)) for column in COLUMNS]
         names = {column: layout.headers[places[0]] for column, places in layout.places.items()}
         self._plausibility = Plausibility(layout.places, names)
@@ -60,7 +62,7 @@ class Staging:
         return lambda row: tuple(" ".join(filter(None, (row[i].strip() for i in place))) for place in places)
 
     def chunks(self, rows: Iterator[Row]) -> Generator[bytes, None, None]:
-        """Yield the rows in COPY's CSV format: line, wrong column, what is wrong, then ``COLUMNS``."""
+        """Yield the rows in COPY's CSV format: line, wrong column, reason, then ``COLUMNS``."""
         read = 0
         while some := list(islice(rows, CHUNK_ROWS)):
             read += len(some)
@@ -88,7 +90,7 @@ class Staging:
         return () if staged is None else (_csv_line(staged),)
 
     def _staged(self, row: Row) -> tuple[object, ...] | None:
-        """Return the fields of a row that is not plain; ``None`` for one without any text."""
+        """Return the fields of a row that needs normalising; ``None`` for one without text."""
         values, faults = row.cells, row.faults or {}
         if WHOLE_ROW in faults:
             return self._faulty(row.line, "", faults[WHOLE_ROW])
@@ -125,8 +127,15 @@ class Staging:
         return (line, "", "", *ours)
 
     def _not_a_student(self, padded: list[str]) -> str | None:
-        if [value.strip().casefold() for value in padded[: self._width]] == self._headers:
+        own = [value.strip().casefold() for value in padded[: self._width]]
+        if own == self._headers:
             return "repeats the header: remove the row"
+        if sum(1 for value, header in zip(own, self._headers, strict=True) if value and value == header) >= len(
+            REQUIRED
+        ):
+            return (
+                "looks like a second line of the header: keep one line, or name the line of the header with header_row"
+            )
         first = next((value.strip() for value in padded if value.strip()), "")
         email = padded[self._places[COLUMNS.index("email")][0]]
         roll = padded[self._places[COLUMNS.index("roll_number")][0]]

@@ -1,4 +1,4 @@
-"""How the text of a CSV file is encoded. Only what is certain is read."""
+"""Find the encoding of a CSV file. Encodings that are not certain are refused."""
 
 import codecs
 from typing import BinaryIO
@@ -30,7 +30,7 @@ def encoding_of(file: BinaryIO) -> str:
 
 
 def not_utf8(file: BinaryIO) -> Invalid:
-    """Return the refusal of a file that is not the text it should be, with the first line that shows it."""
+    """Return the refusal of a file that is not valid text, with its first invalid line."""
     line, bad = _first_bad_line(file)
     what = "it looks like Windows-1252 or Latin-1" if bad >= 0x80 else "its encoding is unknown"
     return Invalid(

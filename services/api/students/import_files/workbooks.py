@@ -1,4 +1,4 @@
-"""Sheets of XLSX, ODS and XLS files, read with calamine; what it leaves out comes from the file's own parts."""
+"""Read sheets of XLSX, ODS and XLS files with calamine. What it leaves out is read from the file's parts."""
 
 import datetime
 import struct
@@ -18,10 +18,11 @@ from services.api.students.import_files.number_formats import Unshowable, genera
 from services.api.students.import_files.ods_details import OdsDetails
 from services.api.students.import_files.rows import Row, Rows, Table, Tables
 from services.api.students.import_files.sheet_details import SheetDetails
+from services.api.students.import_files.visible_cells import HiddenCells, MergedCells
 from services.api.students.import_files.xls_details import XlsDetails
 from services.api.students.import_files.xlsx_details import XlsxDetails
 
-# What the readers raise for files that are not what they claim.
+# Exceptions of the readers for damaged files.
 BROKEN = (
     CalamineError, zipfile.BadZipFile, zlib.error, XLRDError, CompDocError, KeyError, ValueError,
     IndexError, OSError, EOFError, AssertionError, struct.error, NotImplementedError,
@@ -31,9 +32,9 @@ Value: TypeAlias = Any  # of calamine: str, float, bool, date, time, datetime or
 
 
 def workbook_tables(file: BinaryIO, kind: FileKind, sheet: str | None) -> Tables:
-    """Return the sheets of ``file`` that are read: ``sheet``, else every visible one. Empty ones have no rows.
+    """Return the sheets to read: ``sheet``, else every visible one. Empty sheets have no rows.
 
-    Raises ``Invalid`` when the file cannot be read, or has no such sheet.
+    Raises ``Invalid`` when the file cannot be read or lacks ``sheet``.
     """
     try:
         details = _details(file, kind)
@@ -47,7 +48,7 @@ def workbook_tables(file: BinaryIO, kind: FileKind, sheet: str | None) -> Tables
     except BROKEN as error:
         raise _broken() from error
     names, notes = _chosen(workbook, sheet)
-    tables = [Table(_sheet_rows(workbook, name, details), sheet=name) for name in names]
+    tables = [Table(_sheet_rows(workbook, name, details, notes), sheet=name) for name in names]
     return Tables(tables, notes)
 
 
@@ -76,14 +77,16 @@ def _chosen(workbook: CalamineWorkbook, sheet: str | None) -> tuple[list[str], l
     return visible, [f"The hidden sheet {name!r} was left out; name it with sheet to read it." for name in hidden]
 
 
-def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details) -> Rows:
+def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details, notes: list[str]) -> Rows:
+    """Yield the rows that a user sees. ``notes`` gets sentences about the others once all rows were taken."""
     try:
         special = details.of_sheet(name)
         sheet = workbook.get_sheet_by_name(name)
+        merged = MergedCells(sheet.merged_cell_ranges or special.merged)
     except BROKEN as error:
         raise _broken() from error
     if sheet.start is None or sheet.end is None:
-        # Errors and formulas without a value can be all that a sheet holds.
+        # A sheet may hold nothing but errors and formulas without a value.
         empty: list[list[Value]] = [[] for _ in range(max(special.faults, default=-1) + 1)]
         top, left, rows = 0, 0, iter(empty)
     else:
@@ -94,15 +97,19 @@ def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details) -> Rows
             raise too_many_cells()
         rows = iter(sheet.to_python(skip_empty_area=True))
     last = top - 1
+    hidden = HiddenCells(special)
     for last, values in enumerate(rows, start=top):
-        row = _row(last, left, values, special)
+        row = None if hidden.hides_row(last, values) else _row(last, left, values, special, hidden)
         if row is not None:
+            merged.fill(last, row.cells)
             yield row
     for index in sorted(number for number in special.faults if number > last):
-        yield _row(index, left, [], special) or Row(index + 1, [])
+        if not hidden.hides_row(index, ()):
+            yield _row(index, left, [], special, hidden) or Row(index + 1, [])
+    notes += hidden.notes(name)
 
 
-def _row(index: int, left: int, values: Sequence[Value], details: SheetDetails) -> Row | None:
+def _row(index: int, left: int, values: Sequence[Value], details: SheetDetails, hidden: HiddenCells) -> Row | None:
     formats, texts = details.formats.get(index), details.texts.get(index)
     own_faults = details.faults.get(index)
     if not any(value != "" for value in values) and not own_faults:
@@ -110,6 +117,10 @@ def _row(index: int, left: int, values: Sequence[Value], details: SheetDetails) 
     cells = [""] * left
     faults = dict(own_faults) if own_faults else {}
     for column, value in enumerate(values, start=left):
+        if details.hidden_columns and hidden.hides_column(column, value):
+            cells.append("")
+            faults.pop(column, None)
+            continue
         code = formats.get(column) if formats else None
         try:
             cells.append(texts[column] if texts and column in texts else _text(value, code))

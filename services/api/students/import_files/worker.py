@@ -1,4 +1,4 @@
-"""The process that reads one file: the file on stdin, frames on stdout. It imports nothing of the API but this package.
+"""The process that reads one file: the file on stdin, frames on stdout. Of the API it imports this package only.
 
 Run: ``python -m services.api.students.import_files.worker REQUEST``, a JSON object with ``name``, ``mapping``,
 ``header_row``, ``sheet`` and ``limits``.
@@ -22,7 +22,7 @@ OUT_OF_MEMORY = "memory"
 
 
 def main() -> None:
-    """Read the file of stdin. Ends with status 0 even when the file cannot be used."""
+    """Read the file from stdin. Ends with status 0 even when the file cannot be used."""
     request = json.loads(sys.argv[1])
     limit_process(ReadLimits(**request["limits"]))
     options = ReadOptions(request["mapping"], request["header_row"], request["sheet"], request["updates"])
@@ -33,18 +33,18 @@ def main() -> None:
         except Invalid as error:
             _write(pipe.fileno(), frames.refusal(error))
         except BrokenPipeError:
-            return  # the API has no more use for the rows
+            return  # the API no longer reads the rows
         except MemoryError:
             _write(pipe.fileno(), frames.failure(OUT_OF_MEMORY))
         except BaseException as error:  # noqa: BLE001 - a panic of calamine is a BaseException
-            # The place, and not the message: that may quote a student's data.
+            # The place without the message: the message may quote a student's data.
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
             _write(pipe.fileno(), frames.failure(place))
 
 
 def limit_process(limits: ReadLimits) -> None:
-    """Limit time and memory of this process, and let every other process go first."""
+    """Limit the time and memory of this process, and give it the lowest priority."""
     for what, limit in (
         (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_AS, limits.memory),
@@ -57,7 +57,7 @@ def limit_process(limits: ReadLimits) -> None:
     os.nice(NICENESS)
     adjust = Path("/proc/self/oom_score_adj")
     if adjust.exists() and os.access(adjust, os.W_OK):
-        adjust.write_text("1000")  # when memory runs out, this process ends and not the API
+        adjust.write_text("1000")  # when memory runs out, the kernel ends this process and not the API
 
 
 def _write(pipe: int, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What calamine leaves out of an XLS sheet: number formats and errors. Read with xlrd."""
+"""Read with xlrd what calamine leaves out of an XLS sheet: number formats and errors."""
 
 import io
 from typing import BinaryIO
@@ -13,7 +13,7 @@ class XlsDetails:
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
-        # What xlrd has to say about odd files goes to its log, which nobody reads.
+        # xlrd would print warnings about odd files; they go to a log that is discarded.
         self._book = xlrd.open_workbook(
             file_contents=file.read(), formatting_info=True, on_demand=True, logfile=io.StringIO()
         )
@@ -31,5 +31,7 @@ class XlsDetails:
                     code = codes[sheet.cell_xf_index(row, column)]
                     if code.casefold() != "general":
                         details.add_format(row, column, code)
+        details.hidden_rows.update(row for row, info in sheet.rowinfo_map.items() if info.hidden)
+        details.hidden_columns.update(column for column, info in sheet.colinfo_map.items() if info.hidden)
         self._book.unload_sheet(name)
         return details

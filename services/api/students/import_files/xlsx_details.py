@@ -1,4 +1,4 @@
-"""What calamine leaves out of an XLSX sheet: number formats, errors, formulas without a value, and how large it is."""
+"""Read what calamine leaves out of an XLSX sheet: number formats, errors, formulas without a value, and its size."""
 
 import posixpath
 import re
@@ -13,6 +13,7 @@ from services.api.students.import_files.xml_scan import Parser, local, new_parse
 
 _REFERENCE = re.compile(r"([A-Za-z]{1,3})([0-9]+)")
 MAX_ERROR_TEXT = 30
+TRUE = ("1", "true")
 
 
 class XlsxDetails:
@@ -28,7 +29,7 @@ class XlsxDetails:
         self._formats = self._styles(styles)
 
     def of_sheet(self, name: str) -> SheetDetails:
-        """Return the details of the sheet. Raises ``Invalid`` when it is larger than a sheet can be."""
+        """Return the details of the sheet. Raises ``Invalid`` when it is larger than the limits."""
         path = self._sheets.get(name)
         if path is None:
             raise Invalid(f"The sheet {name!r} cannot be found in the workbook. Save it again as .xlsx.")
@@ -100,7 +101,7 @@ class XlsxDetails:
 
 
 class _SheetScanner:
-    """One pass over a sheet. Cells without a position follow the one before, as in calamine."""
+    """Scans a sheet once. Cells without a position follow the previous cell, as in calamine."""
 
     def __init__(self, formats: list[str]) -> None:
         self.details = SheetDetails()
@@ -141,6 +142,11 @@ class _SheetScanner:
             self._column = -1
             if self._row >= MAX_ROWS:
                 raise too_many_rows(self._row + 1)
+            if attributes.get("hidden") in TRUE:
+                self.details.hidden_rows.add(self._row)
+        elif name == "col" and attributes.get("hidden") in TRUE:
+            first, last = int(attributes.get("min", "1")), int(attributes.get("max", "1"))
+            self.details.hidden_columns.update(range(first - 1, min(last, MAX_COLUMNS)))
 
     def _end(self, element: str) -> None:
         name = element if ":" not in element else local(element)

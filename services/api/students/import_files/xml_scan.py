@@ -1,4 +1,4 @@
-"""Streaming reading of XML parts of a workbook. Nothing is expanded, and nothing stands in memory whole."""
+"""Read XML parts of a workbook as a stream: no entity is expanded, and no part is held in memory whole."""
 
 from typing import IO
 from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType
@@ -11,7 +11,7 @@ Parser = XMLParserType
 
 
 def new_parser() -> Parser:
-    """Return a parser that refuses entities: they are how a small file becomes a huge one."""
+    """Return a parser that refuses entities, because they can expand a small file to a huge one."""
     parser = ParserCreate()
     parser.buffer_text = True
     parser.EntityDeclHandler = _refuse_entities

@@ -1,16 +1,15 @@
-"""Compare branches by their key; keep the keys of expired commands that wrote no event."""
+"""A claim is guarded by a random token instead of a counter that a crash could set back."""
 
 from migrations.sql_files import run_file
 
-revision = "0020"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    run_file("0020_branches")
-    run_file("0020_expired_keys")
+    run_file("0021_claim_tokens")
 
 
 def downgrade() -> None:

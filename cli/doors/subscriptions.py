@@ -1,0 +1,111 @@
+"""``placewire subscriptions``: readers of the log and their checkpoints, straight in the database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import environment
+from cli.failures import WRONG_USE, Failure
+from cli.output import console, table
+
+if TYPE_CHECKING:
+    from chassis.checkpoints import Measured
+    from chassis.database import Connection
+
+MEANING = "postgresql://role@host/database, the API's role or the owner"
+HELP = "Readers that handle every event of the log once and in order, straight in the database."
+COLUMNS = ("Name", "Position", "Behind", "Seconds", "Active", "Failed", "Why")
+
+app = typer.Typer(help=HELP, no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The subscription's name, as `list` shows it.")]
+
+
+@app.callback()
+def subscriptions() -> None:
+    """Readers that handle every event of the log once and in order, straight in the database."""
+
+
+@app.command("list")
+def list_() -> None:
+    """List subscriptions: the position handled last, events and seconds behind, whether a replica reads, failures."""
+    measured, active = asyncio.run(_listed())
+    if not measured:
+        console.print("There is no subscription.")
+        return
+    console.print(table(COLUMNS, [_shown(one, active=one.name in active) for one in measured]))
+
+
+@app.command()
+def reset(
+    name: Name,
+    to: Annotated[
+        str, typer.Option(help="beginning, now, or the position of an event: go on with what follows it in the log.")
+    ],
+) -> None:
+    """Move a checkpoint, also while the subscription runs. A failed subscription goes on from there.
+
+    What the reader has already done stays: with an earlier place it handles events once more.
+    """
+    if to not in ("beginning", "now") and not (to.isascii() and to.isdigit()):
+        raise Failure(f"{to!r} is neither beginning, nor now, nor a position", WRONG_USE)
+    asyncio.run(_reset(name, to))
+    console.print(f"{name} goes on from {to if to.isalpha() else f'position {to}'}.")
+
+
+@app.command()
+def retry(name: Name) -> None:
+    """Let a subscription that has failed try the same event again, without skipping any."""
+    asyncio.run(_retry(name))
+    console.print(f"{name} tries again.")
+
+
+def _shown(one: "Measured", *, active: bool) -> tuple[object, ...]:
+    from chassis.checkpoints import MAX_COUNTED
+
+    behind = f"{MAX_COUNTED:,} or more" if one.events_behind == MAX_COUNTED else one.events_behind
+    failed = None if one.failed_at is None else str(one.failed_at)[:19]
+    return one.name, one.position, behind, one.lag_s, "yes" if active else "no", failed, one.error
+
+
+async def _listed() -> "tuple[list[Measured], set[str]]":
+    from chassis import checkpoints
+
+    async with _transaction() as connection:
+        measured = await checkpoints.measure(connection)
+        return measured, await checkpoints.active(connection, [one.name for one in measured])
+
+
+async def _reset(name: str, to: str) -> None:
+    from chassis import checkpoints
+
+    async with _transaction() as connection:
+        if to == "beginning":
+            await checkpoints.reset_to_beginning(connection, name)
+        elif to == "now":
+            await checkpoints.reset_to_now(connection, name)
+        else:
+            await checkpoints.reset_to_position(connection, name, int(to))
+
+
+async def _retry(name: str) -> None:
+    from chassis import checkpoints
+
+    async with _transaction() as connection:
+        await checkpoints.retry(connection, name)
+
+
+@asynccontextmanager
+async def _transaction() -> "AsyncIterator[Connection]":
+    from chassis.database import Database
+
+    url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
+    database = Database(url, pool_size=1, application_name="placewire-cli")
+    try:
+        async with database.transaction() as connection:
+            yield connection
+    finally:
+        await database.close()

@@ -1,0 +1,87 @@
+"""What of a sheet a user sees: hidden rows and columns are left out, merged cells repeat their value on every line."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services.api.students.import_files.sheet_details import MergedRange, SheetDetails
+
+SHOWN_LINES = 5
+
+
+@dataclass(slots=True)
+class _OpenRange:
+    last_row: int
+    column: int
+    text: str
+
+
+class MergedCells:
+    """Fills the cells of ranges that are merged over several rows. Rows come in order."""
+
+    def __init__(self, ranges: Iterable[MergedRange]) -> None:
+        self._starting: dict[int, list[tuple[int, int]]] = {}
+        self._open: list[_OpenRange] = []
+        for (top, left), (bottom, _) in ranges:
+            if bottom > top:
+                self._starting.setdefault(top, []).append((left, bottom))
+
+    def fill(self, row: int, cells: list[str]) -> None:
+        """Write into ``cells`` of ``row`` what the ranges that began above show there."""
+        if not self._starting and not self._open:
+            return
+        self._open = [found for found in self._open if found.last_row >= row]
+        for found in self._open:
+            cells += [""] * (found.column + 1 - len(cells))
+            cells[found.column] = cells[found.column] or found.text
+        for column, last_row in self._starting.pop(row, ()):
+            if column < len(cells) and cells[column]:
+                self._open.append(_OpenRange(last_row, column, cells[column]))
+
+
+class HiddenCells:
+    """Notes which hidden rows and columns with values are left out."""
+
+    def __init__(self, details: SheetDetails) -> None:
+        self._details = details
+        self._lines: list[int] = []
+        self._columns: set[int] = set()
+
+    def hides_row(self, row: int, values: Sequence[object]) -> bool:
+        """Return whether ``row`` is hidden."""
+        if row not in self._details.hidden_rows:
+            return False
+        if any(value != "" for value in values):
+            self._lines.append(row + 1)
+        return True
+
+    def hides_column(self, column: int, value: object) -> bool:
+        """Return whether ``column`` is hidden, where ``value`` stands in it."""
+        if column not in self._details.hidden_columns:
+            return False
+        if value != "":
+            self._columns.add(column)
+        return True
+
+    def notes(self, sheet: str) -> list[str]:
+        """Return sentences about what was left out."""
+        found = []
+        if self._lines:
+            lines = ", ".join(map(str, self._lines[:SHOWN_LINES])) + (", …" if self._lines[SHOWN_LINES:] else "")
+            found.append(
+                f"Hidden rows of the sheet {sheet!r} were left out: {len(self._lines):,} (line {lines}). "
+                "Unhide them, or remove the filter, to import them."
+            )
+        if self._columns:
+            names = ", ".join(map(column_letters, sorted(self._columns)))
+            found.append(f"Hidden columns of the sheet {sheet!r} were left out: {names}. Unhide them to import them.")
+        return found
+
+
+def column_letters(index: int) -> str:
+    """Return the name of the column at ``index``, from 0: A, B, …, AA."""
+    letters = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        letters = chr(65 + digit) + letters
+    return letters

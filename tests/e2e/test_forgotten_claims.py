@@ -1,0 +1,209 @@
+"""Postgres is killed right after a claim, and has forgotten it: two workers think that they hold one job."""
+
+import asyncio
+import hashlib
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from bench.placewire_jobs import QUEUE
+from chassis import jobs
+from chassis.database import Database
+from chassis.errors import Fenced, Unavailable
+from chassis.jobs import Claim, Taker
+from chassis.runner import Runner
+from contracts import topics
+from contracts.checks import CheckRequested
+from contracts.jobs import Job, Service, State, Via
+from devstack.postgres import Postgres
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.exporting import asked, exporting, register_many
+from tests.placement import posted
+from tests.replicas import replica
+from tests.sizes import sized
+from tests.system import as_role
+
+ROUNDS = sized(small=3, full=50)
+ROWS = sized(small=3_000, full=20_000)
+LEASE = timedelta(minutes=1)
+TAKER = Taker(Service.MAINTENANCE, "test", LEASE, frozenset(), 1)
+WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
+RECORDED = "SELECT export_id::text, path, sha256 FROM exports WHERE state = 'completed'"
+
+
+async def suspend_wal_writer(postgres: Postgres) -> None:
+    """Until the server is killed, nothing reaches the disk but what a commit waits for."""
+    owner = await asyncpg.connect(postgres.dsn)
+    try:
+        os.kill(await owner.fetchval(WAL_WRITER), signal.SIGSTOP)
+    finally:
+        await owner.close()
+
+
+async def crash(postgres: Postgres) -> None:
+    await asyncio.to_thread(postgres.kill)
+    await asyncio.to_thread(postgres.start)
+
+
+async def claim(database: Database, ids: list[UUID] | None = None) -> list[Claim]:
+    async with database.connection() as connection:
+        return (await jobs.take(connection, TAKER, 1, ids, Via.BUS if ids else None))[1]
+
+
+@asynccontextmanager
+async def queued(postgres: Postgres) -> AsyncIterator[tuple[Database, UUID]]:
+    """A job of the maintenance service, and that service's database."""
+    owner = await asyncpg.connect(postgres.dsn)
+    try:
+        topic = topics.MAINTENANCE
+        await owner.execute(QUEUE, 1, topic.name, int(topic.lane), CheckRequested.TYPE)
+        job_id = await owner.fetchval("SELECT id FROM es.job")
+    finally:
+        await owner.close()
+    database = Database(as_role(postgres.dsn, "placewire_maintenance"), pool_size=2, application_name="test")
+    try:
+        yield database, job_id
+    finally:
+        await database.close()
+
+
+@pytest.mark.timeout(180)
+async def test_who_holds_a_forgotten_claim_can_neither_renew_nor_end_the_job(own_postgres: Postgres) -> None:
+    async with queued(own_postgres) as (database, job_id):
+        await suspend_wal_writer(own_postgres)
+        [first] = await claim(database, [job_id])
+        await crash(own_postgres)
+        [second] = await eventually(lambda: claim_again(database, job_id))
+        assert (first.attempts, second.attempts) == (1, 1), "the first claim was not forgotten"
+        assert first.fence != second.fence
+        async with database.connection() as connection:
+            assert not await jobs.renew(connection, first, LEASE)
+            assert not await jobs.tell(connection, first, {"rows": 1})
+            assert not await jobs.confirm(connection, first)
+            assert await jobs.begin_attempt(connection, first) is None
+            await jobs.return_attempt(connection, first)
+            await jobs.release(connection, first)
+            with pytest.raises(Fenced):
+                await jobs.finish(connection, first, State.SUCCEEDED, result={})
+            assert await jobs.end_of(connection, first) is None
+            assert await jobs.renew(connection, second, LEASE)
+            assert await connection.fetchval("SELECT attempts FROM es.job") == 1
+
+
+async def claim_again(database: Database, job_id: UUID) -> list[Claim]:
+    try:
+        return await claim(database, [job_id])
+    except Unavailable:
+        return []
+
+
+@pytest.mark.timeout(180)
+async def test_a_confirmed_claim_is_not_forgotten(own_postgres: Postgres) -> None:
+    async with queued(own_postgres) as (database, job_id):
+        await suspend_wal_writer(own_postgres)
+        [claimed] = await claim(database, [job_id])
+        async with database.connection() as connection:
+            assert await jobs.confirm(connection, claimed)
+        await crash(own_postgres)
+
+        async def renewed() -> bool:
+            try:
+                async with database.connection() as connection:
+                    return await jobs.renew(connection, claimed, LEASE)
+            except Unavailable:
+                return False
+
+        await eventually(renewed)
+        assert await claim(database) == []
+
+
+@asynccontextmanager
+async def changing(postgres: Postgres, drive_id: int, registered: int) -> AsyncIterator[None]:
+    """One more student is registered again and again, whenever the server answers."""
+
+    async def change() -> None:
+        while True:
+            try:
+                owner = await asyncpg.connect(postgres.dsn)
+                try:
+                    while True:
+                        count = await owner.fetchval("SELECT count(*) FROM registrations")
+                        await register_many(owner, drive_id, 1, skip=count)
+                        await asyncio.sleep(0.01)
+                finally:
+                    owner.terminate()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await asyncio.sleep(0.05)  # it was killed
+
+    task = asyncio.create_task(change())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.timeout(1800)
+async def test_every_export_that_completes_has_the_content_of_its_checksum(
+    own_postgres: Postgres, tmp_path: Path
+) -> None:
+    owner = await asyncpg.connect(own_postgres.dsn)
+    await enrol(owner, ROWS * 2)
+    async with replica(own_postgres.dsn, tmp_path) as api:
+        drive_id = await posted(api)
+        await register_many(owner, drive_id, ROWS)
+        exports = [(await asked(api, kind="registrations", drive_id=drive_id))["export_id"] for _ in range(ROUNDS)]
+    await owner.close()
+    async with (
+        changing(own_postgres, drive_id, ROWS),
+        exporting(own_postgres.dsn, tmp_path, owner="first", lease_s=3) as first,
+        exporting(own_postgres.dsn, tmp_path, owner="second", lease_s=3) as second,
+    ):
+        for number, export_id in enumerate(exports):
+            replicas = [first, second] if number % 2 else [second, first]
+            await crash_after_claim(own_postgres, replicas, UUID(export_id))
+    owner = await asyncpg.connect(own_postgres.dsn)
+    recorded = {row["export_id"]: row for row in await owner.fetch(RECORDED)}
+    await owner.close()
+    assert set(recorded) == set(exports)
+    for row in recorded.values():
+        content = (tmp_path / "uploads" / row["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == row["sha256"]
+    files = [one for one in (tmp_path / "uploads" / "temp").rglob("*") if one.is_file()]
+    assert len(files) == ROUNDS
+
+
+async def crash_after_claim(postgres: Postgres, replicas: list[Runner], export_id: UUID) -> None:
+    """Let the first replica claim, kill the server, and hand the job to the second one, as the sweep does."""
+    await suspend_wal_writer(postgres)
+    await eventually(lambda: handed_over(replicas[0], export_id))
+    await asyncio.sleep(random.uniform(0.01, 0.15))
+    await crash(postgres)
+
+    async def ended() -> bool:
+        await handed_over(replicas[1], export_id)
+        try:
+            job: Job | None = await replicas[1].read(export_id)
+        except Unavailable:
+            return False
+        return job is not None and job.state is State.SUCCEEDED and not any(one.busy for one in replicas)
+
+    await eventually(ended, within_s=60)
+
+
+async def handed_over(runner: Runner, export_id: UUID) -> bool:
+    """Whether the server has answered; the job is then received, by this replica or another."""
+    try:
+        await runner.receive([export_id], Via.HTTP)
+    except Unavailable:
+        return False
+    return True

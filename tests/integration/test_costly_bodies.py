@@ -1,0 +1,53 @@
+"""Bodies that are costly to read are refused with a short message, and never hold up other requests."""
+
+import json
+
+import pytest
+
+from tests.conftest import Api
+from tests.loop_lag import loop_lag
+
+pytestmark = pytest.mark.timeout(300)
+
+JSON = "application/json"
+BLOCKED_S = 0.05
+MAX_ANSWER = 64 * 1024
+# One route for each way in which bodies are read: by a model, by hand, by hand with a higher limit, and not at all.
+ROUTES = {
+    ("/api/users", "HEAD"),
+    ("/api/auth/login", "HEAD"),
+    ("/api/drives", "HEAD"),
+    ("/api/drives/1/publish", "HEAD"),
+    ("/api/drives/1/stop-registrations", "COORDINATOR"),
+    ("/api/eligibility/1/filter", "COORDINATOR"),
+}
+DRIVE = '{"company_name": "x", "job_title": "x", '
+BODIES = {
+    "many fields": json.dumps({f"field{number}": number for number in range(60_000)}),
+    "ten thousand fields": json.dumps({f"field{number}": number for number in range(10_000)}),
+    "many empty objects": "[" + ",".join(["{}"] * 340_000) + "]",
+    "many small objects": '{"items": [' + ",".join(['{"a":1}'] * 120_000) + "]}",
+    "deep lists": "[" * 500_000 + "]" * 500_000,
+    "deep objects": '{"a":' * 150_000 + "1" + "}" * 150_000,
+    "a long number": '{"min_cgpa": ' + "9" * 1_000_000 + "}",
+    "a long name": '{"' + "x" * 1_000_000 + '": 1}',
+    "a long text": DRIVE + '"job_description": "' + "x" * 1_000_000 + '"}',
+    "many branches": DRIVE + '"branches": [' + ",".join(["1.5"] * 250_000) + "]}",
+    "beyond the limit of JSON": DRIVE + '"branches": [' + ",".join(["1.5"] * 2_000_000) + "]}",
+    "a byte order mark": '\ufeff{"min_cpga": 9}',
+    "not a number": '{"min_cpga": NaN}',
+    "more after its end": '{"min_cpga": 9} {}',
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_a_costly_body_is_refused_and_holds_up_nobody(api: Api, name: str) -> None:
+    content = BODIES[name].encode()
+    for path, role in sorted(ROUTES):
+        async with loop_lag() as lag:
+            answer = await api.post(path, role, 900_001, content=content, headers={"Content-Type": JSON})
+        what = f"{path}: {answer.status_code} {answer.text[:200]}"
+        assert answer.status_code in (400, 413, 422), what
+        assert len(answer.content) < MAX_ANSWER, what
+        assert len(answer.json()["message"]) < 2_000, what
+        assert lag.worst_s < BLOCKED_S, what
