@@ -130,13 +130,15 @@ async def test_streams_are_bounded_for_each_user_and_free_again_when_they_are_cl
     async with client_of(system) as client:
         url = await link_of(client, await asked(client))
         async with AsyncExitStack() as stack:
+            reading = []  # a reader that is dropped closes its connection
             for _ in range(MAX_STREAMS_PER_USER):
                 stream = await stack.enter_async_context(opened(client, url))
                 assert stream.status_code == 200
-                await anext(stream.aiter_text())
-            refused = await client.get(url)
-            assert refused.status_code == 429
-            assert int(refused.headers["retry-after"]) > 0
+                reading.append(stream.aiter_text())
+                await anext(reading[-1])
+            async with opened(client, url) as refused:
+                assert refused.status_code == 429
+                assert int(refused.headers["retry-after"]) > 0
             other = await client.get("/api/jobs", headers=bearer(Role.COORDINATOR, 77))
             assert other.status_code == 200
             async with opened(client, url.partition("?")[0], **bearer(Role.COORDINATOR, 77)) as others:
