@@ -164,12 +164,15 @@ class SignedIn(Access, HTTPBearer):
         checked: Principal | None = request.scope["state"].get("principal")
         if checked is not None:  # by AccessFirstRoute, with this same object
             return checked
-        guard: Guard = request.app.state.guard
-        principal = await guard.admitted(request.headers.get("authorization"))
+        principal = await self._admitted(request)
         if principal.role not in self.roles:
             raise Forbidden("Forbidden: insufficient role")
         await strict_input.refuse_unknown(request)
         return principal
+
+    async def _admitted(self, request: Request) -> Principal:
+        guard: Guard = request.app.state.guard
+        return await guard.admitted(request.headers.get("authorization"))
 
 
 class SignedInBefore(SignedIn):
@@ -178,7 +181,7 @@ class SignedInBefore(SignedIn):
     Only for a route that returns to such a caller nothing but the response stored under its Idempotency-Key.
     """
 
-    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+    async def _admitted(self, request: Request) -> Principal:
         guard: Guard = request.app.state.guard
         principal = await guard.signed(request.headers.get("authorization"))
         try:

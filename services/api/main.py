@@ -117,15 +117,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(413, too_large)
     add_health(app, context.database, lambda: {"bus": context.bus.states()})
-    for room in ROUTERS:
-        # Not included: every request would be looked up a second time in the router that has its route.
-        app.router.routes.extend(room.router.routes)
-    app.router.routes.extend(import_routes.limited(settings.import_max_bytes).routes)
-    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
-    access.require_declared_access(app)
-    strict_input.install(app, [route for _, route in access.published_routes(app)])
-    methods.install(app)
-    openapi.install(app)
+    _add_routes(app, settings)
     if settings.frontend_dist is not None:
         app.router.default = Frontend(directory=settings.frontend_dist)
     app.state.gate = SourceGate(app.state.throttle, tokens, app.state.trusted_proxies)
@@ -134,6 +126,18 @@ def create_app(settings: ApiSettings) -> FastAPI:
     if settings.allowed_origins:
         cross_origin.install(app, settings.allowed_origins)
     return app
+
+
+def _add_routes(app: FastAPI, settings: ApiSettings) -> None:
+    for package in ROUTERS:
+        # Not included: every request would be looked up a second time in the router that has its route.
+        app.router.routes.extend(package.router.routes)
+    app.router.routes.extend(import_routes.limited(settings.import_max_bytes).routes)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
+    access.require_declared_access(app)
+    strict_input.install(app, [route for _, route in access.published_routes(app)])
+    methods.install(app)
+    openapi.install(app)
 
 
 def _stop_waiting(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Column,
+    Computed,
     DateTime,
     Identity,
     Index,
@@ -25,6 +26,10 @@ from sqlmodel import Field, SQLModel, desc
 
 def _number() -> Column[int]:
     return Column(Integer, primary_key=True, autoincrement=False)
+
+
+def _generated(type_: Any, expression: str) -> Column[Any]:
+    return Column(type_, Computed(expression, persisted=True))
 
 
 def _instant(*, nullable: bool = False) -> Column[datetime]:
@@ -73,6 +78,7 @@ class Student(SQLModel, table=True):
     active_backlogs: int
     active: bool
     diploma_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
+    branch_key: str | None = Field(sa_column=_generated(Text, "branch_key(branch)"))
 
 
 class PasswordLink(SQLModel, table=True):
@@ -124,6 +130,7 @@ class Drive(SQLModel, table=True):
     published_by: int | None
     attendance_published: bool
     list_version: int | None = Field(sa_type=BigInteger)
+    branch_keys: list[str] | None = Field(sa_column=_generated(ARRAY(Text), "branch_keys(branches)"))
 
 
 Index("drives_newest", desc(Drive.created_at), desc(Drive.drive_id))

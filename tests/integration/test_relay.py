@@ -201,7 +201,7 @@ async def test_a_message_is_a_cloud_event(
         record = await asyncio.wait_for(consumer.getone(), 10)
     headers = {name: value.decode() for name, value in record.headers}
     assert record.key == b"user-77"
-    assert json.loads(record.value) == {"user_id": 1}
+    assert json.loads(record.value) == {"user_id": 1, "first": False}
     assert headers["ce_type"] == "placewire.user.password-changed.v1"
     assert headers["ce_id"] == str(await owner.fetchval("SELECT event_id FROM es.event"))
     assert (headers["ce_subject"], headers["content-type"]) == ("user-77", "application/json")

@@ -169,7 +169,7 @@ async def test_a_wrong_field_is_named_as_the_caller_knows_it(api: Api) -> None:
         " min_cgpa."
     )
     assert await said("/api/drives/1/publish", {"selected_students": [1, "2"]}) == (
-        "selected_students (entry 2) must be a whole number."
+        "selected_students: entry 2 is not a user id. It must be a whole number from 1."
     )
     assert await said("/api/users", []) == "The body must be a JSON object."
     assert await said("/api/job-domains", {"domain_name": " "}) == "domain_name must not be empty."

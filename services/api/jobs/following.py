@@ -20,6 +20,7 @@ from chassis.errors import Contended, Forbidden, NotFound, Throttled, Unauthenti
 from chassis.identity import Principal
 from contracts.jobs import Job
 from contracts.users import Role
+from services.api import strict_input
 from services.api.access import ANYONE, Guard, SignedIn
 from services.api.context import Context
 from services.api.jobs.view import job_object
@@ -59,9 +60,11 @@ def visible(job: Job | None, who: Principal) -> Job:
 class SignedInOrLinked(SignedIn):
     """Admit a valid token, or a signed link of this job whose user still has access."""
 
-    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+    async def _admitted(self, request: Request) -> Principal:
         if "sig" not in request.query_params:
-            return await super().__call__(request)
+            return await super()._admitted(request)
+        # Before the signature is checked: with a repeated parameter it cannot be.
+        await strict_input.refuse_unknown(request)
         guard: Guard = request.app.state.guard
         context: Context = request.app.state.context
         principal = _linked(request, context.links)
