@@ -56,6 +56,10 @@ class RateLimits(Generic[K]):
         now = time.monotonic() if now is None else now
         return max(0.0, max(now, self._full_at.get(key, 0.0)) + self._each_s - now - self._burst_s)
 
+    def is_full(self, key: K, *, now: float | None = None) -> bool:
+        """Return whether nothing is missing from the bucket of ``key``."""
+        return self._full_at.get(key, 0.0) <= (time.monotonic() if now is None else now)
+
     def count(self, key: K, *, now: float | None = None) -> None:
         """Take from the bucket of ``key`` what is in it, at most one; never raises."""
         now = time.monotonic() if now is None else now

@@ -16,6 +16,8 @@ SIGN_IN = "/api/auth/"
 # Answers 401 to one source: pages whose tokens have expired ask again for a moment.
 UNAUTHENTICATED_PER_SECOND = 50.0
 UNAUTHENTICATED_BURST = 500
+# In the state of a request that was counted before its answer.
+COUNTED = "counted_by_gate"
 
 Headers = Mapping[bytes, bytes]
 
@@ -40,15 +42,19 @@ class SourceGate:
         try:
             if scope["path"].startswith(SIGN_IN):
                 self._throttle.check_place(address)
-            elif self._unauthenticated.wait_s(address) and not await self._is_signed_in(headers):
+            elif not self._unauthenticated.is_full(address) and not await self._is_signed_in(headers):
+                # Counted now: a flood's requests pass here before the first of them is answered.
                 self._unauthenticated.take(address)
+                scope["state"][COUNTED] = True
         except Throttled as error:
             return problem(429, str(error), headers={"Retry-After": str(error.retry_after_s)})
         return None
 
     def answered(self, scope: Scope, headers: Headers, status: int) -> None:
-        """Count an answer 401. Sign-ins are counted by the throttle."""
-        if status == 401 and scope["path"].startswith("/api/") and not scope["path"].startswith(SIGN_IN):
+        """Count an answer 401 unless ``refusal`` has. Sign-ins are counted by the throttle."""
+        if status != 401 or scope["state"].get(COUNTED):
+            return
+        if scope["path"].startswith("/api/") and not scope["path"].startswith(SIGN_IN):
             self._unauthenticated.count(self._source(scope, headers))
 
     async def _is_signed_in(self, headers: Headers) -> bool:

@@ -19,7 +19,7 @@ FLOOD, USER = "203.0.113.1", "198.51.100.1"
 
 def scope(address: str, path: str, forwarded: str = "") -> dict[str, Any]:
     headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
-    return {"type": "http", "path": path, "client": (address, 40_000), "headers": headers}
+    return {"type": "http", "path": path, "client": (address, 40_000), "headers": headers, "state": {}}
 
 
 def headers(text: str) -> dict[bytes, bytes]:
@@ -45,6 +45,20 @@ async def test_invalid_tokens_are_limited_by_source_and_valid_ones_always_pass(m
     assert await gate.refusal(scope(FLOOD, "/api/drives"), headers(token(Role.STUDENT))) is None
     assert await gate.refusal(scope(USER, "/api/drives"), headers("a.b.c")) is None
     assert await gate.refusal(scope(FLOOD, "/livez"), {}) is None
+
+
+async def test_requests_that_arrive_before_the_first_answer_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_gate, "UNAUTHENTICATED_PER_SECOND", 0.001)
+    monkeypatch.setattr(source_gate, "UNAUTHENTICATED_BURST", 5)
+    gate = SourceGate(Throttle(10, 10), Tokens(SECRET), [])
+    first = scope(FLOOD, "/api/drives")
+    assert await gate.refusal(first, {}) is None
+    gate.answered(first, {}, 401)
+    waiting = [scope(FLOOD, "/api/drives") for _ in range(20)]
+    passed = [one for one in waiting if await gate.refusal(one, {}) is None]
+    for one in passed:
+        gate.answered(one, {}, 401)
+    assert len(passed) == 4
 
 
 async def test_sign_ins_are_refused_by_source_whatever_token_they_carry(monkeypatch: pytest.MonkeyPatch) -> None:
