@@ -6,6 +6,7 @@
 import asyncio
 import base64
 import json
+import re
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # More than the API works on at once for one source: on each connection answers come in order.
 CONNECTIONS = 300
 TICK_S = 0.01
+# Not only at the start of a line: the content of the answer before has no line end.
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 CLOSING = b"Connection: close\r\n"
 
 
@@ -66,9 +69,8 @@ def request(kind: str, number: int) -> bytes:
 
 async def _count(reader: asyncio.StreamReader, statuses: dict[str, int]) -> None:
     while line := await reader.readline():
-        if line.startswith(b"HTTP/1.1 "):
-            status = line[9:12].decode()
-            statuses[status] = statuses.get(status, 0) + 1
+        for found in STATUS.findall(line):
+            statuses[found.decode()] = statuses.get(found.decode(), 0) + 1
 
 
 async def run(flood: Flood) -> Outcome:
