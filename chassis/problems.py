@@ -29,7 +29,7 @@ from chassis.errors import (
     Unavailable,
 )
 from chassis.responses import json_response
-from chassis.validation_messages import field_errors, field_name, field_sentence, unknown_names
+from chassis.validation_messages import field_errors, field_name, unknown_name_errors, unknown_names
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -156,7 +156,7 @@ def explained(found: Sequence[Mapping[str, Any]], known: Collection[str]) -> tup
     """Return the message and the ``errors`` for FastAPI's validation errors in a body with ``known`` fields."""
     unknown = [str(one["loc"][-1]) for one in found if one["type"] == "extra_forbidden"]
     rest = [one for one in found if one["type"] != "extra_forbidden"]
-    errors = [{"field": name, "message": field_sentence(name, "is not a known field")} for name in unknown]
+    errors = unknown_name_errors("field", unknown)
     named = field_errors(rest, _without_source)
     sentences = [unknown_names("field", unknown, known)] if unknown else []
     return " ".join([*sentences, *(one["message"] for one in named[:SHOWN_ERRORS])]), [*errors, *named]

@@ -126,13 +126,21 @@ def unknown_names(what: str, names: Collection[str], known: Collection[str]) -> 
     return f"Unknown {what}{several}: {listed}{more}. {taken}"
 
 
+def unknown_name_errors(what: str, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return ``{field, message}`` for each of ``names``; a long name is cut off."""
+    return [{"field": name, "message": field_sentence(name, f"is not a known {what}")} for name in map(_shown, names)]
+
+
 def repeated_names(what: str, names: Collection[str]) -> str:
     """Return the message that refuses ``names`` given more than once where one value is accepted."""
-    listed = ", ".join(name[:SHOWN_CHARACTERS] for name in list(names)[:SHOWN_NAMES])
+    listed = ", ".join(_shown(name) for name in list(names)[:SHOWN_NAMES])
     return f"Given more than once: {listed}. Give each {what} one value."
 
 
+def _shown(name: str) -> str:
+    return name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
+
+
 def _with_likely(name: str, known: Collection[str]) -> str:
-    shown = name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
     likely = get_close_matches(name[:SHOWN_CHARACTERS], known, n=1)
-    return f"{shown} (did you mean {likely[0]}?)" if likely else shown
+    return f"{_shown(name)} (did you mean {likely[0]}?)" if likely else _shown(name)

@@ -18,7 +18,7 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 from chassis.errors import Invalid
-from chassis.validation_messages import repeated_names, unknown_names
+from chassis.validation_messages import repeated_names, unknown_name_errors, unknown_names
 
 JSON = "application/json"
 # Fields of one object, and objects and lists in a body: far more than any call needs. Each wrong one costs a message.
@@ -79,7 +79,7 @@ def _refuse_query(request: Request, known: dict[str, bool]) -> None:
         raise Invalid(
             unknown_names("query parameter", unknown, known),
             status=400,
-            errors=[{"field": name, "message": f"{name} is not a known query parameter."} for name in unknown],
+            errors=unknown_name_errors("query parameter", unknown),
         )
     if repeated := [name for name, count in given.items() if count > 1 and not known[name]]:
         raise Invalid(repeated_names("query parameter", repeated), status=400)
@@ -144,11 +144,7 @@ def _refuse_repeated_fields(body: bytes) -> None:
 def refuse_unknown_fields(fields: Collection[str], known: Collection[str]) -> None:
     """Raise ``Invalid`` (400) unless all ``fields`` of a body are ``known``. For bodies read without a model."""
     if unknown := [name for name in fields if name not in known]:
-        raise Invalid(
-            unknown_names("field", unknown, known),
-            status=400,
-            errors=[{"field": name, "message": f"{name} is not a known field."} for name in unknown],
-        )
+        raise Invalid(unknown_names("field", unknown, known), status=400, errors=unknown_name_errors("field", unknown))
 
 
 def media_type(request: Request) -> str:
