@@ -385,9 +385,11 @@ async def test_killed_while_it_mends_it_has_done_nothing(sound: str, owner: "Own
     process = command(sound, "--yes", "--longest-pause", "120")
     # `students` has been mended by then, `users` half.
     mending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-    await eventually(lambda: owner.fetchval(mending), within_s=60)
-    process.kill()
-    process.communicate()
+    try:
+        await eventually(lambda: owner.fetchval(mending), within_s=60)
+    finally:
+        process.kill()
+        process.communicate()
     began = monotonic()
     # Of a kind that is not projected: `users` is slow.
     await event_store.append(owner, "import-77", [PasswordChanged(user_id=3)], CAUSE, expected_version=0)
