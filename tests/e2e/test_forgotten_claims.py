@@ -32,7 +32,7 @@ from tests.replicas import replica
 from tests.sizes import sized
 from tests.system import as_role
 
-ROUNDS = sized(small=3, full=50)
+ROUNDS = sized(small=2, full=50)
 ROWS = sized(small=3_000, full=20_000)
 LEASE = timedelta(minutes=1)
 TAKER = Taker(Service.MAINTENANCE, "test", LEASE, frozenset(), 1)

@@ -9,9 +9,10 @@ import pytest_asyncio
 
 from tests.conftest import Api
 from tests.signing_head import make_signing_head
+from tests.sizes import sized
 
 Owner = asyncpg.Connection
-ROUNDS = 30
+ROUNDS = sized(small=5, full=30)
 OLD, OWN, RESET = "correct horse", "my own password", "a head's password"
 
 
@@ -74,7 +75,7 @@ async def test_a_role_and_a_password_changed_at_once_are_both_kept(api: Api) -> 
 
 
 async def test_a_link_is_replaced_or_accepted_and_of_two_acceptances_one_wins(api: Api) -> None:
-    for number in range(10):
+    for number in range(ROUNDS):
         user_id, email = await made(api, number)
         path = f"/api/users/{user_id}/password-link"
         link = (await api.post(path)).json()["url"]
@@ -88,7 +89,7 @@ async def test_a_link_is_replaced_or_accepted_and_of_two_acceptances_one_wins(ap
 
 
 async def test_an_account_that_is_deactivated_while_its_link_is_accepted_stays_deactivated(api: Api) -> None:
-    for number in range(10):
+    for number in range(ROUNDS):
         user_id, email = await made(api, number)
         link = (await api.post(f"/api/users/{user_id}/password-link")).json()["url"]
         gone, accepted = await asyncio.gather(api.post(f"/api/users/{user_id}/deactivate"), accept(api, link, OWN))
@@ -120,7 +121,7 @@ async def test_a_student_who_is_deactivated_while_registering_has_one_of_two_out
     created = await api.post("/api/drives", json=drive)
     assert created.is_success, created.text
     drive_id = created.json()["drive_id"]
-    for number in range(10):
+    for number in range(ROUNDS):
         body = {"name": "S", "email": f"s{number}@college.edu", "roll_number": f"R{number}", "cgpa": "9"}
         student_id = (await api.post("/api/students", json=body)).json()["student_id"]
         gone, registered = await asyncio.gather(

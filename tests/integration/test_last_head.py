@@ -7,11 +7,12 @@ import pytest
 from chassis.identity import Principal, issue_user_token
 from contracts.users import Role
 from tests.conftest import Api
+from tests.sizes import sized
 from tests.system import SECRET
 
 USER = {"name": "Asha", "role": "HEAD", "password": "correct horse"}
 HEADS = "SELECT array_agg(user_id) FROM users WHERE role = 'HEAD' AND active"
-ROUNDS = 30
+ROUNDS = sized(small=10, full=30)
 
 
 def signed_by(user_id: int) -> dict[str, str]:

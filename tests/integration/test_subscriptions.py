@@ -37,7 +37,7 @@ Owner = asyncpg.Connection
 
 CAUSE = Cause(source="test", correlation_id=UUID(int=22))
 EXAMPLE = ROOT / "docs" / "examples" / "attendance_feed.py"
-KILLS = sized(small=20, full=60)
+KILLS = sized(small=5, full=60)
 STREAMS, WRITERS = 30, 6
 READER = "placewire_attendance_feed"
 # As a migration would: docs/subscriptions.md.
