@@ -216,6 +216,8 @@ async def way(name: str, template: Copies, folder: Path, bootstrap_servers: str)
                 await owner.close()
 
 
+# Three systems start for it: on a machine at work that alone takes half a minute.
+@pytest.mark.timeout(sized(small=300, full=1800))
 async def test_the_same_history_three_ways(
     template: Copies, servers: Addresses, tmp_path: Path, own_network: tuple[Kafka, TcpProxy]
 ) -> None:
