@@ -15,7 +15,7 @@ from services.api.users.throttle import Throttle
 SIGN_IN = "/api/auth/"
 # Answers 401 to one source: pages whose tokens have expired ask again for a moment.
 UNAUTHENTICATED_PER_SECOND = 50.0
-UNAUTHENTICATED_BURST = 500
+UNAUTHENTICATED_BURST = 200
 # In the state of a request that was counted before its answer.
 COUNTED = "counted_by_gate"
 
