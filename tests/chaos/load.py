@@ -13,6 +13,10 @@ from tests.chaos.ledger import Command, Ledger
 from tests.system import bearer
 
 TRY_TIMEOUT_S = 12.0
+# Connecting takes that long only when this process is busy. Hundreds of clients that then connect again at once, each
+# in a new TCP connection, keep it busy, and no request is sent any more.
+CONNECT_TIMEOUT_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 AT_MOST_IN_FLIGHT = 400
 
 
@@ -39,7 +43,9 @@ class Load:
         # Without a limit of its own: httpcore gives one idle connection to all who queue for one, and with hundreds in
         # the queue is busy with nothing else, for ever.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=40, keepalive_expiry=3)
-        async with httpx.AsyncClient(timeout=httpx.Timeout(TRY_TIMEOUT_S, connect=1), limits=limits) as client:
+        async with httpx.AsyncClient(
+            timeout=httpx.Timeout(TRY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), limits=limits
+        ) as client:
             began = due = loop.time()
             while not self._stopped.is_set():
                 if len(self._sending) < AT_MOST_IN_FLIGHT:
@@ -67,17 +73,17 @@ class Load:
         task.add_done_callback(self._sending.discard)
 
     async def _until_answered(self, client: httpx.AsyncClient, command: Command) -> None:
+        pause_s = FIRST_PAUSE_S
         while command.status is None:
             url = self._urls[next(self._turn) % len(self._urls)]
             command.tries += 1
             headers = bearer(Role(command.role), command.user_id) | {"Idempotency-Key": command.key}
             try:
                 answer = await client.request(command.method, url + command.path, json=command.body, headers=headers)
-            except httpx.TimeoutException:
-                self.ledger.tries[command.kind, "timed out"] += 1
-            except httpx.TransportError:
-                self.ledger.tries[command.kind, "connection lost"] += 1
-                await asyncio.sleep(0.1)
+            except httpx.TransportError as error:
+                self.ledger.tries[command.kind, _outcome(error)] += 1
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
                 self.ledger.tries[command.kind, str(answer.status_code)] += 1
                 if answer.status_code in (429, 503):
@@ -103,3 +109,9 @@ class Load:
                 continue
             state = answer.json()["state"] if answer.status_code == 200 else state
         self._clients.opened(publication.drive_id)
+
+
+def _outcome(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectTimeout):
+        return "not connected"
+    return "timed out" if isinstance(error, httpx.TimeoutException) else "connection lost"
