@@ -205,7 +205,7 @@ async def test_options_of_a_raw_body_are_query_parameters(api: Api) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"mappings": "{}"}, "no form field 'mappings'"),
+        ({"mappings": "{}"}, "Unknown field: mappings"),
         ({"header_row": "0"}, "header_row must be"),
         ({"mode": "merge"}, "mode must be insert or upsert"),
         ({"mapping": '{"name": null}'}, "name cannot be left out"),
