@@ -113,7 +113,7 @@ async def test_lists_are_what_the_contract_says(api: Api, owner: "Owner[asyncpg.
             "id": row["student_id"], "drive_id": 1, "student_id": row["student_id"], "is_eligible": True,
             "filtered_by": None, "filtered_at": "2026-11-24T02:39:19.365Z", "name": row["name"], "email": row["email"],
             "cgpa": decimal_text(row["cgpa"]), "roll_number": row["roll_number"], "branch": row["branch"],
-            "active_backlogs": 0, "tenth_percent": "80.00", "twelfth_percent": "70.50",
+            "active_backlogs": 0, "tenth_percent": "80.00", "twelfth_percent": "70.50", "diploma_percent": None,
         }
         for row in rows
     ]  # fmt: skip
