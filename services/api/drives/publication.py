@@ -43,11 +43,9 @@ async def selected_students(request: Request) -> SelectedStudents | None:
 
 def _parsed(body: bytes) -> SelectedStudents | None:
     try:
-        found = orjson.loads(body) if body else None
+        found = orjson.loads(body) if body else {}
     except ValueError as error:
         raise Invalid("The body is not valid JSON.", status=400) from error
-    if found is None:
-        return None
     if not isinstance(found, dict):
         raise Invalid(EXPECTED)
     if unknown := sorted(set(found) - {"selected_students"}):
