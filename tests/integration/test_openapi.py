@@ -31,6 +31,8 @@ EXAMPLES = sized(small=2, full=12)
 
 # Values that only the database knows, so that no schema can say which are right: these may be refused besides.
 REFUSED_BY_DATA = {
+    "POST /api/drives": "400",  # auto_calc and autoCalc that differ
+    "PATCH /api/users/{user_id}": "422",  # a body in which every field is null: nothing to change
     "POST /api/drives/{drive_id}/publish": "422",  # a selected student who is not eligible
     "POST /api/attendance/{drive_id}/publish": "400",  # nobody is marked yet
     "POST /api/students/import": "422",  # a file with a row that is wrong
@@ -42,7 +44,6 @@ REFUSED_BY_DATA = {
     "GET /api/drives/{drive_id}/eligibility": "422",  # a moment that has not come yet
     "GET /api/eligibility/{drive_id}/explain": "422",  # the same; and staff who do not say whom they ask about
 }
-FOLLOW = "GET /api/jobs/{job_id}/events"
 # Nothing random gets in here: a signature, a password.
 NEVER_ACCEPTED = {"GET /uploads/job-descriptions/{name}", "POST /api/auth/login", "POST /api/auth/password"}
 
@@ -99,6 +100,7 @@ def serving(database_url: str, folder: Path) -> Iterator[tuple[FastAPI, dict[Rol
             yield app, _seeded(client)
     finally:
         asgi.shutdown_lifespans()
+        asgi._shutdown()  # ends the loop that schemathesis keeps for the whole process; there is no public call
 
 
 async def _restart(database_url: str) -> None:
@@ -148,8 +150,6 @@ def config_for(token: str, others: set[str]) -> schemathesis.Config:
                 }
                 for name, status in REFUSED_BY_DATA.items()
             ]
-            # A link without its signature is refused as a link that has expired is.
-            + [{"include-name": FOLLOW, "checks": {"missing_required_header": {"expected-statuses": ["401", "403"]}}}]
             + [{"include-name": name, "enabled": False} for name in sorted(others)],
         }
     )

@@ -184,7 +184,7 @@ async def test_lines_of_errors_are_those_of_the_file(api: Api) -> None:
 
 
 async def test_at_most_a_thousand_errors_are_listed_and_all_are_counted(api: Api) -> None:
-    report = (await sent(api, file_of(row(n, batch_year="1") for n in range(1_500)), dry_run=True)).json()
+    report = (await sent(api, file_of(row(n, cgpa="7.555") for n in range(1_500)), dry_run=True)).json()
     assert (len(report["errors"]), report["error_count"], report["valid"]) == (1_000, 1_500, 0)
     assert report["errors"][-1]["line"] == 1_001
 
@@ -211,10 +211,10 @@ async def test_a_file_that_cannot_be_used_is_refused(api: Api, owner: Any, conte
 @pytest.mark.parametrize(
     ("request_", "status", "said"),
     [
-        ({"data": {"mapping": "{}"}, "files": {"other": b""}}, 422, "form field 'file'"),
+        ({"data": {"mapping": "{}"}, "files": {"other": b""}}, 422, "Unknown field: other. Known fields: file,"),
         ({"files": {"file": b"x"}, "data": {"mapping": "{"}}, 422, "mapping is not valid JSON"),
         ({"files": {"file": b"x"}, "data": {"mapping": '["cgpa"]'}}, 422, "mapping must be a JSON object"),
-        ({"files": [("file", b"x"), ("file", b"y")]}, 400, "Too many files"),
+        ({"files": [("file", b"x"), ("file", b"y")]}, 422, "Given more than once: file"),
         ({"json": {}}, 415, "multipart/form-data"),
     ],
 )
@@ -319,9 +319,11 @@ async def test_what_is_judged_good_fits_the_contract(api: Api) -> None:
         )
         for n in range(200)
     ]
-    wrong = {error["line"] for error in (await sent(api, file_of(rows), dry_run=True)).json()["errors"]}
+    years = {"batch_year": "batch"}  # some of the values are no years, so the column must be named
+    report = (await sent(api, file_of(rows), dry_run=True, mapping=years)).json()
+    wrong = {error["line"] for error in report["errors"]}
     good = [text for line, text in enumerate(rows, start=2) if line not in wrong]
-    assert (await sent(api, file_of(good))).json()["imported"] == len(good) > 0
+    assert (await sent(api, file_of(good), mapping=years)).json()["imported"] == len(good) > 0
     async with api.database.connection() as connection:
         log = await event_store.read_log(connection, Cursor(), limit=1_000)
     assert all(recorded.event.model_dump(mode="json") == recorded.data for _, recorded in log)

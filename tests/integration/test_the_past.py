@@ -220,7 +220,7 @@ async def test_what_was_not_there_is_not_found(api: Api, owner: "Owner[asyncpg.R
 async def test_a_moment_without_a_zone_or_to_come_is_refused(api: Api, at: str) -> None:
     answer = await api.get("/api/drives/1/eligibility", params={"at": at})
     assert answer.status_code == 422
-    assert answer.json()["message"].startswith("at: ")
+    assert answer.json()["message"].startswith("at must be ")
 
 
 async def test_a_student_asks_about_himself_alone(api: Api) -> None:

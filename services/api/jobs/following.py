@@ -61,7 +61,7 @@ class SignedInOrLinked(SignedIn):
     """Admit a valid token, or a signed link of this job whose user still has access."""
 
     async def _admitted(self, request: Request) -> Principal:
-        if "sig" not in request.query_params:
+        if not request.query_params.get("sig"):
             return await super()._admitted(request)
         # Before the signature is checked: with a repeated parameter it cannot be.
         await strict_input.refuse_unknown(request)

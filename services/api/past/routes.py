@@ -129,7 +129,7 @@ async def _then(ctx: Context, at: datetime | None) -> AsyncIterator[tuple[Connec
     async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         now = await sql.now(connection)
         if at is not None and at - WITHIN_A_MILLISECOND > now:
-            raise Invalid("at: this moment has not come yet.")
+            raise Invalid("at must be in the past: this moment has not come yet.")
         yield connection, at or now
 
 
