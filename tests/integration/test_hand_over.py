@@ -35,7 +35,7 @@ async def answering(answer: Answer) -> AsyncIterator[Services]:
             event = json.loads(await reader.readexactly(length))
             found = answer(event["id"])
             if found is None:
-                await asyncio.sleep(60)
+                await reader.read()  # until the caller hangs up
                 return
             status, body = found
             writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
