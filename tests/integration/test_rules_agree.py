@@ -57,7 +57,7 @@ criteria = st.builds(
     min_12th=maybe(decimals(100)),
     max_backlogs=st.one_of(st.none(), st.integers(0, 3)),
     branches=st.one_of(st.none(), st.lists(branches, min_size=1, max_size=4)),
-    batch_years=st.one_of(st.none(), st.lists(st.sampled_from(YEARS), min_size=1)),
+    batch_years=st.one_of(st.none(), st.lists(st.sampled_from(YEARS), min_size=1, max_size=5)),
 )
 
 
