@@ -1,7 +1,7 @@
 """Jobs given up: their copies on the dead-letter topic, and what people do about them: look, redrive, discard.
 
-A redriven job is queued as if it had just been asked for, with a new outbox row and no fencing token (whoever held it
-before cannot end it now). What it had died of, and who took it up or dropped it, stays in
+A redriven job is queued as if it had just been asked for, with a new outbox row and no fencing token (its earlier
+holder cannot end it now). What it had died of, and who took it up or dropped it, stays in
 ``es.dead_letter_action``. Plans: ``job_dead`` backward for the list, forward for the choice of what is redriven.
 """
 

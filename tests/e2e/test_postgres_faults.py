@@ -26,7 +26,8 @@ NO_BUS = f"{LOOPBACK}:9"
 @asynccontextmanager
 async def under_load(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[System, httpx.AsyncClient, Ledger]]:
     """API and eligibility on ``postgres``, and clients that insist. Afterwards each 2xx is there, once."""
-    await told(postgres, None)
+    async with superuser(postgres) as owner:
+        await enrol(owner, 50)
     ledger, stop = Ledger(), asyncio.Event()
     with running(postgres.dsn, NO_BUS, folder) as system:
         for name in ("eligibility", "api"):
@@ -46,12 +47,18 @@ async def under_load(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[Sy
         await all_there(postgres, ledger)
 
 
-async def told(postgres: Postgres, statement: str | None) -> None:
+@asynccontextmanager
+async def superuser(postgres: Postgres) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     owner = await asyncpg.connect(postgres.dsn)
     try:
-        await (owner.execute(statement) if statement else enrol(owner, 50))
+        yield owner
     finally:
         await owner.close()
+
+
+async def execute(postgres: Postgres, statement: str) -> None:
+    async with superuser(postgres) as owner:
+        await owner.execute(statement)
 
 
 async def more_of(ledger: Ledger) -> None:
@@ -97,13 +104,13 @@ async def test_a_server_that_is_read_only_for_a_while_costs_503s_and_nothing_els
     own_postgres: Postgres, tmp_path: Path
 ) -> None:
     async with under_load(own_postgres, tmp_path) as (_, client, _ledger):
-        await told(own_postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
-        await told(own_postgres, "SELECT pg_reload_conf()")
+        await execute(own_postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
+        await execute(own_postgres, "SELECT pg_reload_conf()")
         await refused(client)
         assert (await client.get("/api/drives")).status_code == 200
         await asyncio.sleep(READ_ONLY_S)
-        await told(own_postgres, "ALTER SYSTEM RESET default_transaction_read_only")
-        await told(own_postgres, "SELECT pg_reload_conf()")
+        await execute(own_postgres, "ALTER SYSTEM RESET default_transaction_read_only")
+        await execute(own_postgres, "SELECT pg_reload_conf()")
 
 
 @pytest.mark.timeout(240)
@@ -124,9 +131,9 @@ async def test_restarts_and_a_storm_of_connections_are_survived_by_every_pool(
         await more_of(ledger)
 
         # As when others have taken every connection (53300), at the moment when ours are lost.
-        await told(own_postgres, "ALTER ROLE placewire_api CONNECTION LIMIT 0")
-        await told(
+        await execute(own_postgres, "ALTER ROLE placewire_api CONNECTION LIMIT 0")
+        await execute(
             own_postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'placewire_api'"
         )
         await refused(client)
-        await told(own_postgres, "ALTER ROLE placewire_api CONNECTION LIMIT -1")
+        await execute(own_postgres, "ALTER ROLE placewire_api CONNECTION LIMIT -1")

@@ -384,9 +384,9 @@ async def test_killed_while_it_mends_it_has_done_nothing(sound: str, owner: "Own
     damaged = await content(owner)
     process = command(sound, "--yes", "--longest-pause", "120")
     # `students` has been mended by then, `users` half.
-    mending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     try:
-        await eventually(lambda: owner.fetchval(mending), within_s=60)
+        await eventually(lambda: owner.fetchval(sleeping), within_s=60)
     finally:
         process.kill()
         process.communicate()

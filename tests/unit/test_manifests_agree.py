@@ -404,7 +404,7 @@ def test_scraped_jobs_have_the_names_that_rules_know(built: Built) -> None:
 
 
 def test_the_api_believes_the_gateway_where_there_is_one(built: Built) -> None:
-    """Pods and nothing else: whoever can connect from a trusted address can claim to be any client."""
+    """Pods and nothing else: a program that can connect from a trusted address can claim to be any client."""
     for manifests in built.values():
         has_gateway = any(manifest["kind"] == "Gateway" for manifest in manifests)
         trusted = networks(environment(server(manifests, "api"), manifests)["TRUSTED_PROXIES"])
