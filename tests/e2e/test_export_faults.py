@@ -151,7 +151,7 @@ async def test_cancelled_midway_there_is_no_file(
         async def nothing_left() -> bool:
             return stored(isolated.folder) == []
 
-        await eventually(nothing_left, within_s=1)
+        await eventually(nothing_left)
         answered = await asking
     assert (answered["state"], answered["job"]["state"]) == ("cancelled", "cancelled")
     assert await owner.fetchval(COMPLETED) == 0

@@ -187,4 +187,4 @@ async def test_while_the_storage_stands_still_progress_is_told_and_cancelling_is
         async def at_rest() -> bool:
             return runner.busy == 0 and not stored(tmp_path)
 
-        await eventually(at_rest, within_s=1)
+        await eventually(at_rest)

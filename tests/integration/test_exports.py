@@ -398,7 +398,7 @@ async def test_cancelling_stops_the_copy_and_leaves_no_file(
             assert stored(tmp_path)
             answer = await api.post(f"/api/jobs/{export['export_id']}/cancel")
             assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
-            await eventually(stopped, within_s=1)
+            await eventually(stopped)
         await holder.close()
         assert runner.busy == 0
         again = await asked(api, kind="registrations", drive_id=drive_id)  # the connection is fit for use
