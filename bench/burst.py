@@ -20,11 +20,6 @@ EVERY_S = 0.25
 NEWEST = "SELECT coalesce(max(id), 0) FROM es.outbox"
 # Of what was there when it began: canaries and the results of the jobs come and go.
 WAITING = "SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL AND id <= $1"
-# Kafka to inbox: how fast the consumer turned records into received jobs.
-RECEIVED_PER_S = """
-SELECT count(*) / greatest(extract(epoch FROM max(received_at) - min(received_at)), 0.001)::float8
-  FROM es.job WHERE service = 'maintenance' AND queued_at > $1
-"""
 UNDONE = "SELECT count(*) FROM es.job WHERE service = 'maintenance' AND finished_at IS NULL"
 
 Curve = list[tuple[float, int]]
@@ -40,7 +35,6 @@ async def run(bench: Bench) -> None:
         kept, logged = await bytes_kept(ground), bytes_below(stack.kafka.data)
         relay, worker = system.processes
         with spent(stack, ()) as appending:
-            began = await ground.owner.fetchval("SELECT clock_timestamp()")
             await system.queue(count)
         with (
             watched(relay.rss_bytes) as of_relay,
@@ -50,7 +44,6 @@ async def run(bench: Bench) -> None:
             unsent, undone = await _watched_until_done(ground, count)
         await effects(ground, count)
         results = bench.results
-        results.note("burst", "Kafka to inbox", await ground.owner.fetchval(RECEIVED_PER_S, began), "events/s")
         results.note("cost", "postgres: kept", (await bytes_kept(ground) - kept) / count, "bytes an event")
         results.note("cost", "kafka: kept", (bytes_below(stack.kafka.data) - logged) / count, "bytes an event")
         for name, number in (await connections(ground)).items():

@@ -7,16 +7,16 @@ from bench.stage import Ground
 from chassis import event_store
 from chassis.event_store import Cause
 from contracts.drives import Criteria, DriveCreated, DrivePublished, Posting
-from contracts.jobs import Service, Via
+from contracts.jobs import Service
 from contracts.message import Event
 from devstack.ports import LOOPBACK
-from services.api.hand_over import Services, read_envelope
+from services.api.workers import Workers
 from tests.system import HEAD_ID, SECRET
 
 CAUSE = Cause(source="bench", correlation_id=uuid4(), actor_id=HEAD_ID)
 CRITERIA = Criteria.model_validate({"min_cgpa": "6", "min_10th": "60", "min_12th": "60", "max_backlogs": 0})
 ENDED = """
-SELECT state, error, extract(epoch FROM pg_xact_commit_timestamp(xmin) - received_at)::float8 AS took_s
+SELECT state, error, extract(epoch FROM pg_xact_commit_timestamp(xmin) - started_at)::float8 AS took_s
   FROM es.job WHERE id = $1 AND finished_at IS NOT NULL
 """
 LOOK_EVERY_S = 0.02
@@ -40,16 +40,15 @@ async def posted(ground: Ground, criteria: Criteria, *, auto_published: bool = F
 
 
 async def done_s(ground: Ground, service: Service, job_id: UUID) -> float:
-    """Hand the job to the running ``service``; the seconds from its receipt to the commit of its effect.
+    """Wake the running ``service`` for the job; the seconds from its claim to the commit of its effect.
 
     By the database's clock, which dates a commit before the disk has it.
     """
-    event = await read_envelope(ground.owner, job_id)
-    services = Services({service: f"http://{LOOPBACK}:{ground.system.ports[service]}"}, SECRET)
+    workers = Workers({service: f"http://{LOOPBACK}:{ground.system.ports[service]}"}, SECRET)
     try:
-        await services.hand_over(service, event, Via.HTTP)
+        await workers.wake(service, job_id)
     finally:
-        await services.close()
+        await workers.close()
     while (row := await ground.owner.fetchrow(ENDED, job_id)) is None:
         await asyncio.sleep(LOOK_EVERY_S)
     assert row["state"] == "succeeded", row["error"]

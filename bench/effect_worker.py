@@ -14,7 +14,7 @@ from chassis.work import Outcome, Work
 from chassis.worker import worker_app
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
-from services.maintenance import checks
+from services.maintenance import checks, subscribers
 
 
 class WorkerSettings(ServiceSettings):
@@ -29,4 +29,4 @@ async def effect(connection: Connection, claimed: Claim) -> Outcome:
 if __name__ == "__main__":
     settings = load(WorkerSettings, environment="development")
     work = {Kind.CHECK: Work(handle=effect, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))}
-    serve(worker_app(settings, Service.MAINTENANCE, work), settings)
+    serve(worker_app(settings, Service.MAINTENANCE, work, subscribers.subscribe), settings)

@@ -20,16 +20,14 @@ from bench.sizes import Size
 from bench.stage import Bench, Ground
 
 PER_SECOND = 100
-# Where the time goes, by the job rows: relay, Kafka and consumer; the runner; the effect.
+# Where the time goes, by the job rows: relay, Kafka, subscriber and claim; the effect.
 PHASES = """
 WITH phase AS (
-    SELECT extract(epoch FROM j.received_at - j.queued_at)::float8 * 1000 AS way,
-           extract(epoch FROM j.started_at - j.received_at)::float8 * 1000 AS claim,
+    SELECT extract(epoch FROM j.started_at - j.queued_at)::float8 * 1000 AS way,
            extract(epoch FROM j.finished_at - j.started_at)::float8 * 1000 AS work
       FROM es.job j JOIN bench.effect e ON j.subject = 'check-' || e.id
 )
-SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY way) AS "queued to received",
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY claim) AS "received to claimed",
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY way) AS "queued to claimed",
        percentile_cont(0.5) WITHIN GROUP (ORDER BY work) AS "claimed to done"
   FROM phase
 """

@@ -11,14 +11,14 @@ a second; only then are its predictions for 10 and 100 times as many worth readi
 4. A worker is one process: its own time runs on one core. It works on ``SLOTS`` small jobs at once, as several share a
    transaction.
 5. Postgres appends before a job is accepted; it spends on sending what it was measured to spend while only the relay
-   ran; of the rest, one half when the job is received and claimed, the other in its effect. What the API spends is not
+   ran; of the rest, one half when the job is claimed, the other in its effect. What the API spends is not
    here.
 6. Processor time is that of the burst: less than each job costs alone. The relay's and Kafka's hold the small turns in
    which results trickle out of a worker; what the relay does alone, in full turns, is several times as much
    (docs/scaling.md).
 7. What was measured beyond processor time is waiting (disk, network, other programs), and grows with nothing else: so
    much that the measured median comes out, some on the way and some in the effect as measured. Each is ``STEPS``
-   exponential waits, one after the other: notice, Kafka and inbox; insert, end and commit. That the median is met is
+   exponential waits, one after the other: notice, Kafka and claim; insert, end and commit. That the median is met is
    therefore no finding, and that the p99 is near says only that so many steps have about the right shape: with one
    step it would be nearly twice as long. A commit waits for the disk alone, however many do.
 8. At today's load everything shares ``CORES`` cores. A larger installation gives Postgres its own, each relay and

@@ -1,4 +1,4 @@
-"""Whether a service's jobs go by bus or must be handed over by HTTP. One per consumer, fed four times a second."""
+"""Decide whether Kafka wakes the workers of a service, or the API must call them by HTTP. Sampled 4 times a second."""
 
 import asyncio
 import math
@@ -16,11 +16,9 @@ POLL_S = 0.25
 GOOD_POLLS_TO_CLOSE = 8
 MAX_CANARY_AGE_S = 3.0
 MAX_OUTBOX_AGE_S = 2.0
-MAX_QUEUED_AGE_S = 3.0
 
-# Index scans, first row each. Of jobs, past those that were received before it and wait (12 ms with 100,000). Of the
-# outbox, the first that the relay would take (1.3 ms with 500 rows of a quarantined key before it, 100,000 behind).
-# Only the jobs' lane counts: a flood in the other delays no job.
+# Index scan: the first row that the relay would take (1.3 ms with 500 rows of a quarantined key before it, 100,000
+# behind). Only the jobs' lane counts: a flood in the other delays no job.
 SAMPLE = """
 SELECT s.service,
        es.age_s(c.sent_at) AS canary_age_s,
@@ -28,10 +26,7 @@ SELECT s.service,
            (SELECT queued_at FROM es.outbox o WHERE lane = 0 AND quarantined_at IS NULL
                AND NOT EXISTS (SELECT FROM es.outbox q
                                 WHERE q.key = o.key AND q.topic = o.topic AND q.quarantined_at IS NOT NULL)
-             ORDER BY id LIMIT 1)) AS outbox_age_s,
-       es.age_s(
-           (SELECT queued_at FROM es.job j WHERE j.service = s.service AND j.finished_at IS NULL AND j.state = 'queued'
-             ORDER BY seq LIMIT 1)) AS queued_age_s
+             ORDER BY id LIMIT 1)) AS outbox_age_s
   FROM unnest($1::text[]) AS s (service) LEFT JOIN es.canary c ON c.service = s.service
 """
 
@@ -47,7 +42,6 @@ class Sample:
 
     canary_age_s: float | None
     outbox_age_s: float | None
-    queued_age_s: float | None
 
     @property
     def good(self) -> bool:
@@ -55,14 +49,13 @@ class Sample:
             self.canary_age_s is not None
             and self.canary_age_s <= MAX_CANARY_AGE_S
             and (self.outbox_age_s or 0) <= MAX_OUTBOX_AGE_S
-            and (self.queued_age_s or 0) <= MAX_QUEUED_AGE_S
         )
 
 
 class Breaker:
     """Closed: the bus is trusted. One bad sample opens it; ``GOOD_POLLS_TO_CLOSE`` good ones in a row close it.
 
-    The first sample decides alone, so that a restart beside a healthy bus does not begin with the slow road.
+    The first sample decides alone, so that a restart beside a healthy bus does not begin with the slow path.
     """
 
     def __init__(self) -> None:
@@ -105,7 +98,7 @@ class BusWatch:
         for row in rows:
             breaker = self._breakers[Service(row["service"])]
             before = breaker.open
-            breaker.observe(Sample(row["canary_age_s"], row["outbox_age_s"], row["queued_age_s"]))
+            breaker.observe(Sample(row["canary_age_s"], row["outbox_age_s"]))
             telemetry.BREAKER_OPEN.labels(row["service"]).set(breaker.open)
             canary_age_s = math.inf if row["canary_age_s"] is None else row["canary_age_s"]
             telemetry.CANARY_AGE.labels(row["service"]).set(canary_age_s)

@@ -1,6 +1,8 @@
 """Stamps the canary that a consumer has seen, beside its work: no record waits for it."""
 
 import asyncio
+import math
+import time
 from datetime import datetime
 
 import structlog
@@ -29,11 +31,17 @@ class Canary:
         self._service = service
         self._newest: datetime | None = None
         self._wake = asyncio.Event()
+        self._seen_at = -math.inf
 
     def seen(self, sent_at: datetime) -> None:
-        """It came through: everything that was read before it has been received."""
+        """It came through."""
         self._newest = sent_at
+        self._seen_at = time.monotonic()
         self._wake.set()
+
+    def seen_within(self, seconds: float) -> bool:
+        """Return whether a probe reached this process in the last ``seconds``, or another replica of it may have."""
+        return time.monotonic() - self._seen_at <= seconds
 
     async def run(self) -> None:
         """Stamp until cancelled. One that cannot be stamped is left: the next comes within a second."""

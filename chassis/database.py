@@ -64,7 +64,7 @@ class Database:
     ) -> AsyncIterator[Connection]:
         """Commits when the block ends, rolls back when it raises.
 
-        ``durable`` false: the commit does not wait for the disk; only for what the sweep would bring back.
+        ``durable`` false: the commit does not wait for the disk; only for what may be forgotten in a crash.
         Raises ``Contended`` or ``Unavailable`` as the database decides; nothing is then written, unless it is
         ``OutcomeUnknown``: the connection may have been lost in the commit itself.
         """

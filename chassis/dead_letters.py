@@ -63,9 +63,9 @@ DONE = " SELECT id, kind FROM taken ORDER BY seq"
 REDRIVE = (
     _TAKEN.format(  # noqa: S608
         action="redriven",
-        change="""state = 'queued', via = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
+        change="""state = 'queued', channel = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
            dead = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
-           received_at = NULL, started_at = NULL, finished_at = NULL""",
+           started_at = NULL, finished_at = NULL""",
     )
     + """, rung AS (
     INSERT INTO es.outbox (lane, topic, key, event_id)
@@ -137,8 +137,8 @@ async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
 async def redrive(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
     """Queue up to ``most`` of ``which`` anew, oldest first, in the caller's transaction. Returns ids and kinds.
 
-    Those that somebody else has redriven or discarded meanwhile are not among them. They go by the bus, and by the
-    sweep where that is away; whoever called may hand one over at once, after commit.
+    Those that somebody else has redriven or discarded meanwhile are not among them. Kafka wakes their workers, and
+    where it is away their workers find them at the next poll.
     """
     return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, most), *ROADS))
 

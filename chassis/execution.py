@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
 from chassis.attempts import MAX_ATTEMPTS, Attempts
-from chassis.database import Database
+from chassis.database import Connection, Database
 from chassis.errors import Fenced, OutcomeUnknown, Refused
 from chassis.event_store import Addition, Cause
 from chassis.failure_limit import FailureLimit
@@ -21,9 +21,10 @@ from chassis.jobs import Claim
 from chassis.lease import Lease, holding, release
 from chassis.progress import Progress
 from chassis.retrying import unless_its_own_doing, until_database_is_back
-from chassis.work import Handle, LongWork, Work
+from chassis.wakes import Wakes
+from chassis.work import SUPERSEDED, Handle, LongWork, Outcome, Work
 from contracts.catalogue import UnknownEvent
-from contracts.jobs import Service, State
+from contracts.jobs import Channel, Service, State
 from contracts.message import Event
 
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
@@ -43,6 +44,7 @@ class Execution:
         *,
         lease: timedelta,
         failure_limit: FailureLimit,
+        wakes: Wakes,
     ) -> None:
         self._database = database
         self._notifier = notifier
@@ -50,6 +52,7 @@ class Execution:
         self._work = work
         self._lease = lease
         self._failure_limit = failure_limit
+        self._wakes = wakes
 
     async def run(self, claimed: Claim) -> None:
         """Run one job until it ends. When cancelled, return it to the queue without spending an attempt."""
@@ -68,6 +71,7 @@ class Execution:
                 await release(self._database, claimed)
                 raise
             finally:
+                self._wakes.forget(claimed.id)
                 self._notifier.notify(notify.JOB, str(claimed.id))
                 self._notifier.notify(notify.OUTBOX)
 
@@ -95,7 +99,7 @@ class Execution:
         ended = [claimed.id for claimed in claims]
         try:
             async with self._database.transaction() as connection:
-                results: list[tuple[Claim, dict[str, Any]]] = []
+                results: list[tuple[Claim, Channel, dict[str, Any]]] = []
                 additions: list[Addition] = []
                 # Their leases are not renewed, and finished jobs still hold locks: a job that would block runs alone.
                 await connection.execute(LOCK_TIMEOUT)
@@ -107,10 +111,10 @@ class Execution:
                     work = self._work[claimed.kind]
                     assert isinstance(work, Work)
                     with _bound(claimed), _traced(claimed):
-                        outcome = await work.handle(connection, claimed)
+                        outcome, replaced = await self._handled(connection, claimed, work.handle)
                         additions += self._additions(claimed, outcome.stream, outcome.events)
-                    results.append((claimed, outcome.result))
-                    ended += outcome.ended
+                    results.append((claimed, self._wakes.channel_of(claimed.id), outcome.result))
+                    ended += [*outcome.ended, *replaced]
                 await jobs.succeed(connection, results, additions)
         except OutcomeUnknown:
             if not await self._has_landed(claims[0]):  # one transaction: all committed, or none
@@ -120,6 +124,7 @@ class Execution:
         self._notifier.notify(notify.OUTBOX)
         for claimed in claims:
             self._succeeded(claimed)
+            self._wakes.forget(claimed.id)
 
     async def _settle(self, claimed: Claim, attempts: Attempts, progress: Progress | None) -> None:
         try:
@@ -152,10 +157,11 @@ class Execution:
         ended: Sequence[UUID] = ()
         try:
             async with self._database.transaction() as connection:
-                outcome = await handle(connection, claimed)
+                outcome, replaced = await self._handled(connection, claimed, handle)
                 additions = self._additions(claimed, outcome.stream, outcome.events)
-                await jobs.succeed(connection, [(claimed, outcome.result)], additions)
-                ended = outcome.ended
+                channel = self._wakes.channel_of(claimed.id)
+                await jobs.succeed(connection, [(claimed, channel, outcome.result)], additions)
+                ended = [*outcome.ended, *replaced]
         except OutcomeUnknown:
             if not await self._has_landed(claimed):
                 raise
@@ -163,6 +169,14 @@ class Execution:
             self._notifier.notify(notify.JOB, str(id_))
         attempts.settled = True
         self._succeeded(claimed)
+
+    @staticmethod
+    async def _handled(connection: Connection, claimed: Claim, handle: Handle) -> tuple[Outcome, Sequence[UUID]]:
+        """Handle the job. Return its outcome, and the older jobs that ended with it because it replaces them."""
+        outcome = await handle(connection, claimed)
+        if not claimed.older_ids:
+            return outcome, ()
+        return outcome, await jobs.absorb(connection, claimed.older_ids, SUPERSEDED)
 
     async def _has_landed(self, claimed: Claim) -> bool:
         """Return whether the transaction on the lost connection committed. Waits until the database answers."""
@@ -204,7 +218,8 @@ class Execution:
                 stream, event = told
                 await event_store.append_all(connection, self._additions(claimed, stream, [event]))
             await jobs.limit_attempts(connection, claimed, MAX_ATTEMPTS)
-            await jobs.finish(connection, claimed, State.FAILED, error=reason, dead=True)
+            channel = self._wakes.channel_of(claimed.id)
+            await jobs.finish(connection, claimed, channel, State.FAILED, error=reason, dead=True)
             await dead_letters.copy(connection, self._service, claimed, reason)
         attempts.settled = True
         self._failed(claimed, reason, error)
@@ -237,7 +252,8 @@ class Execution:
 
     def _observe(self, claimed: Claim, state: State) -> None:
         elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
-        telemetry.JOB_DURATION.labels(claimed.kind, claimed.via, state).observe(max(elapsed, 0))
+        channel = self._wakes.channel_of(claimed.id)
+        telemetry.JOB_DURATION.labels(claimed.kind, channel, state).observe(max(elapsed, 0))
 
 
 def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
@@ -259,7 +275,6 @@ def _traced(claimed: Claim) -> AbstractContextManager[object]:
         attributes={
             "placewire.job.id": str(claimed.id),
             "placewire.job.subject": claimed.subject,
-            "placewire.job.via": claimed.via.value,
             "placewire.job.attempts": claimed.attempts,
             "placewire.correlation_id": claimed.metadata["correlation_id"],
         },

@@ -1,4 +1,4 @@
-"""Job rows: the visible side of an event that asks for work, and the inbox of the service that must act on it."""
+"""Job rows: the visible side of an event that asks for work, and the queue from which its service claims."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +14,14 @@ from chassis.database import Connection
 from chassis.errors import Fenced
 from chassis.event_store import Addition, arrays
 from contracts.catalogue import read_event
-from contracts.jobs import Job, Service, State, Via
+from contracts.jobs import Channel, Job, Service, State
 from contracts.message import Event
 
-COLUMNS = """id, kind, subject, state, via, progress, result, error, attempts, dead, asked_by,
-       queued_at, received_at, started_at, finished_at"""
+COLUMNS = """id, kind, subject, state, channel, progress, result, error, attempts, dead, asked_by,
+       queued_at, started_at, finished_at"""
 
 READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
-RECEIVE = "SELECT es.receive($1, $2, $3)"
-TAKE = "SELECT * FROM es.receive_and_claim($1, $2, $3, $4, $5, $6, $7, $8)"
+CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4, $5, $6, $7)"
 RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 TELL = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
@@ -33,7 +32,7 @@ CANCEL = """
 UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
  WHERE id = $1 AND finished_at IS NULL
 """
-# Not what somebody holds or has locked: a receiver, a claimer, another that absorbs. So nobody waits in a circle.
+# Not what another worker holds, or another transaction has locked. So transactions never wait in a circle.
 ABSORB = """
 WITH waiting AS MATERIALIZED (
     SELECT id FROM es.job WHERE id = ANY ($1) AND finished_at IS NULL AND lease_until < clock_timestamp()
@@ -42,11 +41,11 @@ WITH waiting AS MATERIALIZED (
 UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timestamp(), lease_until = '-infinity'
   FROM waiting w WHERE j.id = w.id RETURNING j.id
 """
-FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6)"
-SUCCEED = "SELECT es.succeed($1, $2, $3, $4, $5, $6, $7)"
+FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6, $7)"
+SUCCEED = "SELECT es.succeed($1, $2, $3, $4, $5, $6, $7, $8)"
 # Released by a worker that shuts down: no attempt is spent. Safe to repeat: a released job is not running.
 RELEASE = """
-UPDATE es.job SET state = 'received', attempts = attempts - 1, lease_until = '-infinity', owner = NULL,
+UPDATE es.job SET state = 'queued', attempts = attempts - 1, lease_until = '-infinity', owner = NULL,
        fence = NULL
  WHERE id = $1 AND fence = $2 AND state = 'running'
 """
@@ -72,6 +71,7 @@ class Claim:
     """The right to do a job, until the lease runs out.
 
     ``fence``: a random token that no other claim has, not even when Postgres crashes and forgets this one.
+    ``older_ids``: queued jobs of the same subject that this one replaces. They end with it.
     """
 
     id: UUID
@@ -80,8 +80,8 @@ class Claim:
     kind: str
     subject: str
     asked_by: int | None
-    via: Via
     queued_at: datetime
+    older_ids: Sequence[UUID]
     stream_version: int
     type: str
     data: dict[str, Any]
@@ -106,34 +106,31 @@ def job_of(row: asyncpg.Record) -> Job:
     return Job.model_validate(dict(row))
 
 
-async def receive(connection: Connection, service: Service, ids: Sequence[UUID], via: Via) -> list[UUID]:
-    """Turn those of ``ids`` that are queued into received; the others have been received before. Idempotent."""
-    return [row[0] for row in await connection.fetch(RECEIVE, service, list(ids), via)]
-
-
 @dataclass(frozen=True, slots=True)
-class Taker:
-    """On whose behalf jobs are taken, and for how long. ``small``: event types of which ``together`` share a slot."""
+class Claimer:
+    """Who claims jobs, and how.
+
+    ``lease``: for how long. ``small``: event types of which up to ``together`` jobs share a slot. ``newest_wins``:
+    event types of which only the newest queued job of a subject is claimed.
+    """
 
     service: Service
     owner: str
     lease: timedelta
-    small: frozenset[str]
-    together: int
+    small: frozenset[str] = frozenset()
+    together: int = 1
+    newest_wins: frozenset[str] = frozenset()
 
 
-async def take(
-    connection: Connection, taker: Taker, slots: int, ids: Sequence[UUID] | None = None, via: Via | None = None
-) -> tuple[list[UUID], list[Claim]]:
-    """Receive ``ids``, and claim received jobs, or running ones whose lease ran out, oldest first: one for each slot,
-    and small ones more. One round trip, in no transaction of the caller's: its commit does not wait for the disk.
+async def claim(connection: Connection, claimer: Claimer, slots: int) -> list[Claim]:
+    """Claim queued jobs, and running ones whose lease expired: one for each slot, and of small ones more.
 
-    Returns those of ``ids`` that were new, and the claims, small ones that share at the end; without new ones no claim.
+    Oldest first, but subjects that nobody works on before others. One round trip, in no transaction of the caller's:
+    its commit does not wait for the disk.
     """
-    rows = await connection.fetch(
-        TAKE, taker.service, ids, via, slots, taker.owner, taker.lease, list(taker.small), taker.together - 1
-    )
-    return [row["received"] for row in rows if row["received"]], [_claim(row) for row in rows if row["id"]]
+    how = (list(claimer.small), claimer.together, list(claimer.newest_wins))
+    rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *how)
+    return [_claim(row) for row in rows]
 
 
 def _claim(row: asyncpg.Record) -> Claim:
@@ -144,8 +141,8 @@ def _claim(row: asyncpg.Record) -> Claim:
         kind=row["kind"],
         subject=row["subject"],
         asked_by=row["asked_by"],
-        via=Via(row["via"]),
         queued_at=row["queued_at"],
+        older_ids=row["older_ids"],
         stream_version=row["stream_version"],
         type=row["type"],
         data=row["data"],
@@ -184,6 +181,7 @@ async def cancel(connection: Connection, job_id: UUID) -> bool:
 async def finish(
     connection: Connection,
     claimed: Claim,
+    channel: Channel,
     state: State,
     *,
     result: dict[str, Any] | None = None,
@@ -193,20 +191,21 @@ async def finish(
     """End ``claimed`` in the caller's transaction. Raises ``Fenced`` when it is not this caller's any more."""
     body = orjson.dumps(result).decode() if result is not None else None
     with _fenced():
-        await connection.execute(FINISH, claimed.id, claimed.fence, state, body, error, dead)
+        await connection.execute(FINISH, claimed.id, claimed.fence, channel, state, body, error, dead)
 
 
 async def succeed(
-    connection: Connection, results: Sequence[tuple[Claim, dict[str, Any]]], additions: Sequence[Addition]
+    connection: Connection, results: Sequence[tuple[Claim, Channel, dict[str, Any]]], additions: Sequence[Addition]
 ) -> None:
     """Append ``additions`` and end all of these jobs as done, each with its result, in one round trip.
 
     Raises ``Fenced`` when one is not this caller's any more, and as ``event_store.append``.
     """
-    ids, fences = [claimed.id for claimed, _ in results], [claimed.fence for claimed, _ in results]
-    bodies = [orjson.dumps(result).decode() for _, result in results]
+    ids, fences = [claimed.id for claimed, _, _ in results], [claimed.fence for claimed, _, _ in results]
+    channels = [channel for _, channel, _ in results]
+    bodies = [orjson.dumps(result).decode() for _, _, result in results]
     with _fenced():
-        await connection.execute(SUCCEED, ids, fences, bodies, *arrays(additions))
+        await connection.execute(SUCCEED, ids, fences, channels, bodies, *arrays(additions))
 
 
 @contextmanager
@@ -220,10 +219,7 @@ def _fenced() -> Iterator[None]:
 
 
 async def absorb(connection: Connection, ids: Sequence[UUID], result: dict[str, Any]) -> list[UUID]:
-    """End those of ``ids`` that nobody is doing: another has done what they asked for. Returns which those were.
-
-    One that is still on its way is not received any more; the others do themselves what they were asked for.
-    """
+    """End those of ``ids`` that no worker holds, because another job did what they ask for. Return which those were."""
     return [row["id"] for row in await connection.fetch(ABSORB, list(ids), orjson.dumps(result).decode())]
 
 

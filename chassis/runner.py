@@ -1,7 +1,8 @@
-"""Brings the jobs of one service to their execution: receives and claims. However the event came, this is its road."""
+"""Claims the jobs of one service and starts them. ``wake`` is the only way to call for it; it also polls."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -13,20 +14,27 @@ from chassis.database import Database
 from chassis.errors import Contended, Unavailable
 from chassis.execution import Execution
 from chassis.failure_limit import FailureLimit
-from chassis.jobs import Claim, Taker
+from chassis.jobs import Claim, Claimer
+from chassis.wakes import Wakes
 from chassis.work import LongWork, Work
-from contracts.jobs import Job, Kind, Service, Via
+from contracts.jobs import Channel, Kind, Service
 
 # So many small jobs share a transaction, and its wait for the disk.
 TOGETHER = 8
-# Rescues what nobody woke us for: leases that ran out, jobs received by a process that died.
+# The poll finds what nobody woke this worker for: lost records, expired leases, jobs queued while it was away.
 POLL_S = 1.0
+IDLE_POLL_S = 5.0
+# So many polls in a row that found nothing make a worker idle.
+EMPTY_POLLS_TO_IDLE = 100
 
 log = structlog.get_logger()
 
 
 class Runner:
-    """Up to ``at_once`` transactions of ``service`` at a time: each does one job, or, of small ones, several."""
+    """Up to ``at_once`` transactions of ``service`` at a time: each does one job, or, of small ones, several.
+
+    ``bus_is_healthy``: whether probes reach this process through Kafka. While they do, an idle worker polls less often.
+    """
 
     def __init__(
         self,
@@ -41,62 +49,55 @@ class Runner:
         paused_retry_s: float,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self.service = service
-        small = frozenset[str]().union(*(how.small for how in work.values() if isinstance(how, Work)))
-        self._taker = Taker(service, owner, timedelta(seconds=lease_s), small, TOGETHER)
+        ways = [how for how in work.values() if isinstance(how, Work)]
+        self._claimer = Claimer(
+            service,
+            owner,
+            timedelta(seconds=lease_s),
+            small=frozenset[str]().union(*(how.small for how in ways)),
+            together=TOGETHER,
+            newest_wins=frozenset[str]().union(*(how.newest_wins for how in ways)),
+        )
         self._free = at_once
-        self._wake = asyncio.Event()
+        self._wakes = Wakes()
+        self.bus_is_healthy: Callable[[], bool] = lambda: False
+        self._empty_polls = 0
         self._running: set[asyncio.Task[None]] = set()
         self._claiming = True
-        self._more_may_wait = False
         self._failure_limit = FailureLimit(service, retry_every_s=paused_retry_s)
         self._execution = Execution(
             database,
             notifier,
             service,
             {kind.value: how for kind, how in work.items()},
-            lease=self._taker.lease,
+            lease=self._claimer.lease,
             failure_limit=self._failure_limit,
+            wakes=self._wakes,
         )
 
-    async def receive(self, ids: Sequence[UUID], via: Via) -> list[UUID]:
-        """Take note that ``ids`` must be done, and begin at once if there is room (the same transaction).
+    def wake(self, job_id: UUID, channel: Channel) -> None:
+        """Claim as soon as a slot is free: ``job_id`` is probably queued. Never blocks, never raises.
 
-        Not durable on purpose: what a crash forgets is still queued, and the sweep brings it again.
-        Returns those that were new. Raises ``Unavailable`` when the database is away; nothing is then received.
+        A wake-up too many, for a job that has ended or that another replica runs, costs one claim that finds nothing.
         """
-        received, claims = await self._take(self._take_slots(len(ids)), ids, via)
-        if set(received) - {claimed.id for claimed in claims}:
-            self._more_may_wait = True
-            self._wake.set()
-        for id_ in received:
-            self._notifier.defer(notify.JOB, str(id_))
-        return received
-
-    async def read(self, job_id: UUID) -> Job | None:
-        """The job as it stands; ``None`` when there is no such job."""
-        async with self._database.connection() as connection:
-            return await jobs.read(connection, job_id)
+        self._wakes.wake(job_id, channel)
 
     async def run(self) -> None:
         """Claim and run jobs until cancelled or stopped. While paused: one job each time a retry is due."""
         while self._claiming:
-            self._wake.clear()
             try:
-                if self.paused:
-                    await self._retry_one()
-                elif slots := self._take_slots(self._free):
-                    _, claims = await self._take(slots)
-                    self._more_may_wait = len(claims) >= slots
+                found = await self._retry_one() if self.paused else await self._claim(self._free)
+                self._empty_polls = 0 if found else self._empty_polls + 1
             except (Unavailable, Contended) as error:
                 log.warning("runner.interrupted", reason=str(error))
-            await _wait_for(self._wake, POLL_S)
+            if await self._wakes.wait(self._pause_s()):
+                self._empty_polls = 0
 
     def stop_claiming(self) -> None:
-        """Begin nothing more. Events are still received: they wait for a replica."""
+        """Begin nothing more. Queued jobs wait for another replica."""
         self._claiming = False
-        self._wake.set()
+        self._wakes.interrupt()
 
     async def stop(self, grace_s: float) -> None:
         """Claim no more; let what runs finish within ``grace_s``; roll back the rest and give it back unspent."""
@@ -109,59 +110,55 @@ class Runner:
 
     @property
     def paused(self) -> bool:
-        """Return whether too many jobs failed in a row. Jobs are still received, so another replica can run them."""
+        """Return whether too many jobs failed in a row. Another replica can run those that are queued."""
         return self._failure_limit.paused
 
     @property
     def busy(self) -> int:
-        """Jobs running now."""
+        """Transactions running now."""
         return len(self._running)
 
-    def _take_slots(self, most: int) -> int:
-        taken = min(self._free, most) if self._claiming and not self.paused else 0
-        self._free -= taken
-        return taken
+    def _pause_s(self) -> float:
+        idle = self._empty_polls >= EMPTY_POLLS_TO_IDLE and self.bus_is_healthy()
+        # Jitter keeps replicas that started together from polling together.
+        return (IDLE_POLL_S if idle else POLL_S) * random.uniform(0.7, 1.0)  # noqa: S311
 
-    def _give_back(self, slots: int) -> None:
-        self._free += slots
-
-    async def _retry_one(self) -> None:
-        """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
-        self._more_may_wait = True
-        if self._free and self._failure_limit.retry_is_due:
-            self._free -= 1
-            _, claims = await self._take(1, taker=replace(self._taker, together=1))
-            if claims:
-                self._failure_limit.retry_began()
-
-    async def _take(
-        self,
-        slots: int,
-        ids: Sequence[UUID] | None = None,
-        via: Via | None = None,
-        *,
-        taker: Taker | None = None,
-    ) -> tuple[list[UUID], list[Claim]]:
+    async def _claim(self, slots: int, claimer: Claimer | None = None) -> bool:
+        """Claim and start jobs in ``slots`` free slots; none may be free. Return whether there were any."""
+        if not slots:
+            return False
+        self._free -= slots
+        self._wakes.pending = False
         try:
             async with self._database.connection() as connection:
-                received, claims = await jobs.take(connection, taker or self._taker, slots, ids, via)
+                claims = await jobs.claim(connection, claimer or self._claimer, slots)
         except BaseException:
-            self._give_back(slots)
+            self._free += slots
+            self._wakes.pending = True
             raise
+        if len(claims) >= slots:
+            self._wakes.pending = True  # there may be more than this process has slots for
         self._start(claims, slots)
-        return received, claims
+        return bool(claims)
+
+    async def _retry_one(self) -> bool:
+        """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
+        if not self._free or not self._failure_limit.retry_is_due:
+            return False
+        found = await self._claim(1, replace(self._claimer, together=1))
+        if found:
+            self._failure_limit.retry_began()
+        return found
 
     def _shares(self, claimed: Claim) -> bool:
-        # What has failed before, or killed its worker, does not take others with it again.
-        return claimed.type in self._taker.small and claimed.attempts == 1
+        # A job that failed before, or killed its worker, does not take others with it again.
+        return claimed.type in self._claimer.small and claimed.attempts == 1
 
     def _start(self, claims: Sequence[Claim], slots: int) -> None:
-        small = [claimed for claimed in claims if self._shares(claimed)]
-        # As many as the slots that are left for them; each as full as the others.
-        groups = min(len(small), slots - (len(claims) - len(small)))
         parts = [[claimed] for claimed in claims if not self._shares(claimed)]
-        parts += [small[number::groups] for number in range(groups)]
-        self._give_back(slots - len(parts))
+        small = [claimed for claimed in claims if self._shares(claimed)]
+        parts += _spread(small, min(len(small), slots - len(parts)))
+        self._free += slots - len(parts)
         for part in parts:
             doing = self._execution.run(part[0]) if len(part) == 1 else self._execution.run_together(part)
             task = asyncio.create_task(doing, name=f"job-{part[0].id}")
@@ -170,16 +167,21 @@ class Runner:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._give_back(1)
-        if self._more_may_wait:
-            self._wake.set()
+        self._free += 1
+        self._wakes.slot_is_free()
         if not task.cancelled() and (error := task.exception()):
             log.error("runner.bug", task=task.get_name(), exc_info=error)
 
 
-async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        return
+def _spread(claims: Sequence[Claim], most: int) -> list[list[Claim]]:
+    """Divide ``claims`` into at most ``most`` parts of similar size. Jobs of one subject stay together.
+
+    In two transactions the second would wait for the first one's lock on the subject.
+    """
+    by_subject: dict[str, list[Claim]] = {}
+    for claimed in claims:
+        by_subject.setdefault(claimed.subject, []).append(claimed)
+    parts: list[list[Claim]] = [[] for _ in range(most)]
+    for same in sorted(by_subject.values(), key=len, reverse=True):
+        min(parts, key=len).extend(same)
+    return [part for part in parts if part]

@@ -8,7 +8,7 @@ from itertools import product
 
 from chassis import telemetry
 from contracts import topics
-from contracts.jobs import TOPIC_OF, Kind, Service, State, Via
+from contracts.jobs import TOPIC_OF, Channel, Kind, Service, State
 
 SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics.CANARY.name}
 
@@ -20,11 +20,10 @@ def of_jobs(service: Service, kinds: Iterable[Kind]) -> None:
     for kind in kinds:
         heard.add(TOPIC_OF[kind].name)
         telemetry.DEAD_LETTERS.labels(kind)
-        for via, outcome in product(Via, (State.SUCCEEDED, State.FAILED)):
-            telemetry.JOB_DURATION.labels(kind, via, outcome)
+        for channel, outcome in product(Channel, (State.SUCCEEDED, State.FAILED)):
+            telemetry.JOB_DURATION.labels(kind, channel, outcome)
     for topic in heard:
-        telemetry.CONSUMED.labels(service, topic)
-        telemetry.UNDECODABLE.labels(service, topic)
+        telemetry.UNREADABLE.labels(service, topic)
 
 
 def of_relay() -> None:

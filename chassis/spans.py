@@ -1,15 +1,14 @@
 """The spans themselves, with OpenTelemetry's SDK; imported only where traces are on (``chassis.tracing``).
 
-FastAPI's own instrumentation makes the server spans. The ready-made ones for asyncpg and for FastStream do not fit:
-asyncpg's keeps the text of errors, which quotes values (``Key (email)=(…) already exists``), and makes a trace of each
-poll of relay and breaker; FastStream's looks for headers that CloudEvents do not have, and makes one new trace of a
-batch. Here no span holds an error's text, a value of a statement or a query string.
+FastAPI's own instrumentation makes the server spans, FastStream's those of consumed records. The ready-made one for
+asyncpg does not fit: it keeps the text of errors, which quotes values (``Key (email)=(…) already exists``), and makes a
+trace of each poll of relay and breaker. Here no span holds an error's text, a value of a statement or a query string.
 """
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
@@ -24,8 +23,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from chassis.traced_connection import connection_class
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
     from asyncpg import Record
+    from faststream import BaseMiddleware, ContextRepo
+    from faststream.types import BrokerMiddleware
 
     from chassis.tracing import Attributes, Kind
 
@@ -104,26 +104,19 @@ class Spans:
         with _ended(*opened.values()):
             yield _Sending(opened)
 
-    @contextmanager
-    def receiving(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> Iterator[None]:
-        opened = [
-            self._tracer.start_span(
-                f"receive {record.topic}",
-                _context(parent.decode(errors="replace")),
-                SpanKind.CONSUMER,
-                {
-                    "messaging.system": "kafka",
-                    "messaging.operation.type": "receive",
-                    "messaging.destination.name": record.topic,
-                    "messaging.destination.partition.id": str(record.partition),
-                    "messaging.kafka.offset": record.offset,
-                },
-            )
-            for record in records
-            if (parent := _hop(dict(record.headers)))
-        ]
-        with _ended(*opened), _current(opened[0]) if len(opened) == 1 else nullcontext():
-            yield
+    def of_broker(self) -> "BrokerMiddleware[Any, Any]":
+        """FastStream's middleware, for records that belong to a trace. It would begin one with each probe otherwise."""
+        from faststream import BaseMiddleware
+        from faststream.kafka.opentelemetry import KafkaTelemetryMiddleware
+        from opentelemetry.metrics import NoOpMeterProvider
+
+        traced = KafkaTelemetryMiddleware(tracer_provider=self._provider, meter_provider=NoOpMeterProvider())
+
+        def middleware(msg: Any, /, *, context: "ContextRepo") -> "BaseMiddleware[Any, Any]":
+            belongs = any(name == "ce_traceparent" for name, _ in msg.headers)
+            return traced(msg, context=context) if belongs else BaseMiddleware(msg, context=context)
+
+        return middleware
 
 
 class _Sending:
@@ -153,10 +146,6 @@ class _WithoutQuery(SpanProcessor):
 def _context(parent: str | None) -> Context:
     """Never that of the task: who starts a job, or sends a batch, may be in the middle of another trace."""
     return _w3c.extract({"traceparent": parent} if parent else {}, Context())
-
-
-def _hop(headers: dict[str, bytes]) -> bytes | None:
-    return headers.get("traceparent") or headers.get("ce_traceparent")
 
 
 def _current(opened: trace.Span) -> AbstractContextManager[object]:

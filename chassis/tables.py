@@ -10,8 +10,6 @@ from sqlalchemy import (
     DateTime,
     Identity,
     Index,
-    Integer,
-    LargeBinary,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -115,7 +113,7 @@ class Job(SQLModel, table=True):
     kind: str = Field(sa_type=Text)
     subject: str = Field(sa_type=Text)
     state: str = Field(sa_type=Text)
-    via: str | None = Field(sa_type=Text)
+    channel: str | None = Field(sa_type=Text)
     progress: dict[str, Any] | None = Field(sa_type=JSONB)
     result: dict[str, Any] | None = Field(sa_type=JSONB)
     error: str | None = Field(sa_type=Text)
@@ -126,43 +124,19 @@ class Job(SQLModel, table=True):
     owner: str | None = Field(sa_type=Text)
     lease_until: datetime = Field(sa_column=instant())
     queued_at: datetime = Field(sa_column=instant())
-    received_at: datetime | None = Field(sa_column=instant(nullable=True))
     started_at: datetime | None = Field(sa_column=instant(nullable=True))
     finished_at: datetime | None = Field(sa_column=instant(nullable=True))
-
-
-class Undecodable(SQLModel, table=True):
-    __tablename__ = "undecodable"
-    __table_args__ = (
-        UniqueConstraint("service", "topic", "partition", "offset", name="undecodable_once"),
-        Index("undecodable_open", "id", postgresql_where=text("settled_at IS NULL")),
-        {"schema": "es"},
-    )
-
-    id: int = Field(sa_column=identity())
-    service: str = Field(sa_type=Text)
-    topic: str = Field(sa_type=Text)
-    partition: int = Field(sa_type=Integer)
-    offset: int = Field(sa_type=BigInteger)
-    key: bytes | None = Field(sa_type=LargeBinary)
-    value: bytes | None = Field(sa_type=LargeBinary)
-    headers: dict[str, Any] = Field(sa_type=JSONB)
-    error: str = Field(sa_type=Text)
-    received_at: datetime = Field(sa_column=instant())
-    settled_at: datetime | None = Field(sa_column=instant(nullable=True))
 
 
 class DeadLetterAction(SQLModel, table=True):
     __tablename__ = "dead_letter_action"
     __table_args__ = (
         Index("dead_letter_action_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
-        Index("dead_letter_action_undecodable", "undecodable_id", postgresql_where=text("undecodable_id IS NOT NULL")),
         {"schema": "es"},
     )
 
     id: int = Field(sa_column=identity())
     job_id: UUID | None
-    undecodable_id: int | None = Field(sa_type=BigInteger)
     action: str = Field(sa_type=Text)
     actor: str = Field(sa_type=Text)
     reason: str | None = Field(sa_type=Text)

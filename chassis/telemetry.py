@@ -20,7 +20,7 @@ HTTP_ANSWERS = Counter("placewire_http_answers_total", "Requests answered, by th
 JOB_DURATION = Histogram(
     "placewire_job_duration_seconds",
     "Jobs from queued to ended",
-    ["kind", "via", "outcome"],
+    ["kind", "channel", "outcome"],
     buckets=LATENCY_S,
 )
 JOBS = Gauge("placewire_jobs", "Jobs that have not ended", ["service", "state"])
@@ -36,8 +36,7 @@ RELAY_LEADER = Gauge("placewire_relay_leader", "1 in the relay that sends, 0 in 
 CANARY_AGE = Gauge(
     "placewire_canary_age_seconds", "Age of the newest canary that a consumer has seen; +Inf: none", ["service"]
 )
-BREAKER_OPEN = Gauge("placewire_breaker_open", "1 while jobs of this service are handed over by HTTP", ["service"])
-SWEPT = Counter("placewire_swept_jobs_total", "Jobs handed over by the sweep", ["service"])
+BREAKER_OPEN = Gauge("placewire_breaker_open", "1 while the API wakes this service by HTTP", ["service"])
 EXPORT_ROWS = Counter("placewire_export_rows_total", "Rows written to files", ["kind", "format"])
 EXPORT_BYTES = Counter("placewire_export_bytes_total", "Bytes written to files", ["kind", "format"])
 EXPIRED = Counter("placewire_expired_total", "What was deleted because its time was up or nothing needs it", ["what"])
@@ -50,8 +49,9 @@ DEAD_LETTERS_OPEN = Gauge("placewire_dead_letters_open", "Jobs given up that wai
 CONSUMER_PAUSED = Gauge(
     "placewire_consumer_paused", "1 while a worker is paused after too many failed jobs in a row", ["service"]
 )
-UNDECODABLE = Counter("placewire_undecodable_records_total", "Records that could not be read", ["service", "topic"])
-CONSUMED = Counter("placewire_consumed_records_total", "Records read from Kafka", ["service", "topic"])
+UNREADABLE = Counter(
+    "placewire_unreadable_records_total", "Records of Kafka that are no event of ours", ["service", "topic"]
+)
 SUBSCRIPTION_LAG = Gauge(
     "placewire_subscription_lag_seconds", "Age of the oldest event that is not handled yet; 0: none", ["subscription"]
 )

@@ -18,9 +18,9 @@ from chassis.settings import ProcessSettings
 from chassis.watched_connection import WatchedConnection
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
     from asyncpg import Record
     from fastapi.telemetry import TelemetryConfig
+    from faststream.types import BrokerMiddleware
 
     from chassis.spans import Spans
 
@@ -108,6 +108,6 @@ def sending(rows: "Sequence[Record]") -> AbstractContextManager[Sending]:
     return _SENDING if _spans is None else _spans.sending(rows)
 
 
-def receiving(records: "Sequence[ConsumerRecord[bytes, bytes]]") -> AbstractContextManager[object]:
-    """Spans around the receipt of these jobs. Of several, none owns the statement that receives them all."""
-    return _NOTHING if _spans is None else _spans.receiving(records)
+def of_broker() -> "list[BrokerMiddleware[Any, Any]]":
+    """Return the FastStream middlewares that trace consumed records; none while tracing is off."""
+    return [] if _spans is None else [_spans.of_broker()]

@@ -11,6 +11,9 @@ from chassis.jobs import Claim
 from chassis.progress import Progress
 from contracts.message import Event
 
+# The result of a job whose effect a newer one has, or will have.
+SUPERSEDED = {"superseded": True}
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -36,11 +39,14 @@ class Work:
     ``handle`` runs in the transaction of the effect and may run again after a failure.
     ``failed`` makes the stream and the event that tell everyone the job was given up.
     ``small``: types of events whose jobs take a few milliseconds; several of those that wait share a transaction.
+    ``newest_wins``: types of events of which only the newest queued job of a subject runs; older ones end with it,
+    superseded.
     """
 
     handle: Handle
     failed: Failed
     small: frozenset[str] = frozenset()
+    newest_wins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

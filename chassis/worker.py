@@ -1,4 +1,4 @@
-"""The process of a service that owns job kinds: consumer, runner, and the internal endpoint, around one ``receive``."""
+"""The process of a service that owns job kinds: a worker that polls, and that Kafka and an internal endpoint wake."""
 
 import asyncio
 import socket
@@ -15,32 +15,25 @@ from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.errors import Unauthenticated
 from chassis.notify import Notifier
-from chassis.responses import json_response
 from chassis.runner import Runner
 from chassis.service import Background, add_health, background
 from chassis.settings import ServiceSettings
+from chassis.subscribers import Subscribe, WakeWorker
 from chassis.work import LongWork, Work
-from contracts.jobs import HAND_OVER_PATH, TOPIC_OF, HandedOver, Kind, Service, Via
-from contracts.message import Envelope
-from contracts.topics import Topic
-
-# Events taken at the same moment; more are told to come back, and their senders leave them to the bus or the sweep.
-MAX_HAND_OVERS = 64
-
+from contracts.jobs import RUN_PATH, TOPIC_OF, Channel, Kind, Service
 
 # What must hold before a service starts.
 Check = Callable[[Database], Awaitable[None]]
-# Start the jobs with these ids in this process: the service itself requested them.
-Receive = Callable[[Sequence[UUID]], Awaitable[object]]
-# A service's own background tasks, built from the app's database, notifier and worker. None of them ends.
-Beside = Callable[[Database, Notifier, Receive], Sequence[Background]]
+# A service's own background tasks, built from the app's database and notifier and from ``wake`` of its worker. None of
+# them ends.
+Beside = Callable[[Database, Notifier, WakeWorker], Sequence[Background]]
 
 
 async def _nothing(_database: Database) -> None:
     return None
 
 
-def _nobody(_database: Database, _notifier: Notifier, _receive: Receive) -> Sequence[Background]:
+def _nobody(_database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
     return ()
 
 
@@ -48,12 +41,14 @@ def worker_app(
     settings: ServiceSettings,
     service: Service,
     work: Mapping[Kind, Work | LongWork],
+    subscribe: Subscribe,
     *,
     check: Check = _nothing,
     beside: Beside = _nobody,
 ) -> FastAPI:
-    """The app of ``service``. It starts, and serves, without Kafka; the consumer joins when the broker appears.
+    """Return the app of ``service``. It starts, and works, without Kafka; the consumer joins when the broker appears.
 
+    ``subscribe`` adds the service's handlers to its FastStream subscriber.
     ``check`` is awaited first, and ends the process by what it raises. ``beside`` makes what runs beside the jobs,
     until the service has stopped claiming and its jobs have ended.
     """
@@ -64,12 +59,13 @@ def worker_app(
     )
     notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
     runner = _runner(settings, database, notifier, service, work)
+    heard = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
+    consumer = Consumer(settings, database, service, heard, subscribe, runner.wake)
+    runner.bus_is_healthy = consumer.is_healthy
     series.of_jobs(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
-        lifespan=_lifespan(
-            settings, database, notifier, runner, list(dict.fromkeys(TOPIC_OF[kind] for kind in work)), check, beside
-        ),
+        lifespan=_lifespan(settings, database, notifier, runner, consumer, check, beside),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -77,7 +73,7 @@ def worker_app(
     )
     problems.install(app)
     add_health(app, database, lambda: {"running": runner.busy, "paused": runner.paused})
-    _add_hand_over(app, runner, settings)
+    _add_run(app, runner, settings)
 
     def stopping() -> None:
         app.state.stopping_since = asyncio.get_running_loop().time()
@@ -111,18 +107,15 @@ def _lifespan(
     database: Database,
     notifier: Notifier,
     runner: Runner,
-    heard: list[Topic],
+    consumer: Consumer,
     check: Check,
     beside: Beside,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    consumer = Consumer(settings, database, runner.service, heard, lambda ids: runner.receive(ids, Via.BUS))
-
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await check(database)
         clock = asyncio.get_running_loop().time
-        # As in the sweep, the event is read from the database, whether or not Kafka delivers it too.
-        own = beside(database, notifier, lambda ids: runner.receive(ids, Via.SWEEP))
+        own = beside(database, notifier, runner.wake)
         async with background(notifier.run), background(*own), background(consumer.run), background(runner.run):
             yield
             # The requests in hand have had their part of the grace time before this.
@@ -134,27 +127,20 @@ def _lifespan(
     return lifespan
 
 
-def _add_hand_over(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
-    at_once = asyncio.Semaphore(MAX_HAND_OVERS)
+def _add_run(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
     secret = settings.internal_secret.get_secret_value()
 
-    @app.post(HAND_OVER_PATH)
-    async def hand_over(
-        event: Envelope,
-        authorization: Annotated[str, Header()] = "",
-        placewire_via: Annotated[Via, Header()] = Via.HTTP,
-    ) -> Response:
-        """Receive the event as the bus would have brought it. Whoever wants its result hears of it from Postgres."""
+    @app.post(RUN_PATH)
+    async def run(job_id: UUID, authorization: Annotated[str, Header()] = "") -> Response:
+        """Wake the worker for the job. The caller sees its end in the database, as of any other job.
+
+        503: the worker has paused after too many failures. It claims one job a minute, so the caller must not wait.
+        """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("Invalid service token")
         identity.check_service_token(token, runner.service, secret)
-        if at_once.locked():
-            return problems.problem(503, "Busy.", headers={"Retry-After": "1"})
-        async with at_once:
-            await runner.receive([event.id], placewire_via)
-            if runner.paused:
-                # The job waits for another replica or a retry. 503: the caller must not wait for its end.
-                return problems.problem(503, "Paused.", headers={"Retry-After": "1"})
-            job = await runner.read(event.id)
-        return json_response(HandedOver(job=job).model_dump(mode="json"))
+        runner.wake(job_id, Channel.HTTP)
+        if runner.paused:
+            return problems.problem(503, "Paused.", headers={"Retry-After": "1"})
+        return Response(status_code=202)

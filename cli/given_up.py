@@ -8,10 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis import dead_letters, undecodable
+from chassis import dead_letters
 from chassis.database import Connection, Database
 from chassis.dead_letters import By, Which
-from contracts.jobs import Service
 
 Found = tuple[dict[str, Any], list[asyncpg.Record]]
 
@@ -29,35 +28,23 @@ class GivenUp:
             count, _ = await dead_letters.count(connection, which)
             return await dead_letters.newest(connection, which, before=None, most=most), count
 
-    async def records(self, service: Service | None, most: int) -> list[asyncpg.Record]:
+    async def one(self, job_id: UUID) -> Found:
+        """Raises ``NotFound``."""
         async with self._transaction() as connection:
-            return await undecodable.newest(connection, service, before=None, most=most)
-
-    async def one(self, id_: UUID | int) -> Found:
-        """A job by its id, a record by its number. Raises ``NotFound``."""
-        async with self._transaction() as connection:
-            found = await (
-                dead_letters.show(connection, id_) if isinstance(id_, UUID) else undecodable.show(connection, id_)
-            )
+            found = await dead_letters.show(connection, job_id)
         return dict(found[0]), found[1]
 
-    async def redrive(self, id_: UUID | int) -> None:
+    async def redrive(self, job_id: UUID) -> None:
         """Raises ``NotFound``, and ``Refused`` when it is not dead any more."""
         async with self._transaction() as connection:
-            if isinstance(id_, UUID):
-                taken = await dead_letters.redrive(connection, Which(id_), self._by)
-                await dead_letters.require_taken(connection, id_, taken)
-            else:
-                await undecodable.redrive(connection, id_, self._by)
+            taken = await dead_letters.redrive(connection, Which(job_id), self._by)
+            await dead_letters.require_taken(connection, job_id, taken)
 
-    async def discard(self, id_: UUID | int) -> None:
+    async def discard(self, job_id: UUID) -> None:
         """Raises ``NotFound``, and ``Refused`` when it is not dead any more."""
         async with self._transaction() as connection:
-            if isinstance(id_, UUID):
-                taken = await dead_letters.discard(connection, Which(id_), self._by)
-                await dead_letters.require_taken(connection, id_, taken)
-            else:
-                await undecodable.discard(connection, id_, self._by)
+            taken = await dead_letters.discard(connection, Which(job_id), self._by)
+            await dead_letters.require_taken(connection, job_id, taken)
 
     async def matching(self, which: Which) -> tuple[Which, int]:
         """Those that are dead now, and their number. What dies from now on, perhaps once more, is not among them."""

@@ -1,4 +1,4 @@
-"""Work that an event asks for: kinds, who owns them, states, and the HTTP protocol that hands them over."""
+"""Work that an event asks for: kinds, who owns them, states, and the HTTP endpoint that wakes a worker."""
 
 from enum import StrEnum
 from typing import Any
@@ -31,7 +31,6 @@ class Service(StrEnum):
 
 class State(StrEnum):
     QUEUED = "queued"
-    RECEIVED = "received"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -42,20 +41,12 @@ class State(StrEnum):
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
-class Via(StrEnum):
-    """The road on which the owning service got the event."""
+class Channel(StrEnum):
+    """What woke the worker for a job first: a Kafka record, an HTTP request, or the worker's own poll."""
 
-    BUS = "bus"
+    KAFKA = "kafka"
     HTTP = "http"
-    SWEEP = "sweep"
-
-
-class Delivery(StrEnum):
-    """What the API did with a job when it answered: left it to the bus, handed it over itself, or neither could be."""
-
-    BUS = "bus"
-    HTTP = "http"
-    DEFERRED = "deferred"
+    POLL = "poll"
 
 
 OWNER: dict[Kind, Service] = {
@@ -91,7 +82,7 @@ class Job(Message):
     kind: Kind
     subject: str
     state: State
-    via: Via | None = None
+    channel: Channel | None = None
     progress: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     error: str | None = None
@@ -99,16 +90,10 @@ class Job(Message):
     dead: bool
     asked_by: int | None = None
     queued_at: AwareDatetime
-    received_at: AwareDatetime | None = None
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
 
 
-# POST a structured CloudEvent here; 200 with a HandedOver once it is received, 503 when the service is too busy.
-HAND_OVER_PATH = "/internal/jobs"
-
-
-class HandedOver(Message):
-    """The owning service has the event. ``job`` as it stands at the answer; ``None``: long done, and expired."""
-
-    job: Job | None
+# POST without a body wakes a worker of the owning service for the job. 202: it is awake, and claims the job if that is
+# queued. 503: it has paused, and claims only one job a minute.
+RUN_PATH = "/internal/jobs/{job_id}/run"

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from contracts.catalogue import EVENTS
-from contracts.jobs import HandedOver
+from contracts.jobs import Job
 from contracts.message import Envelope
 
 FOLDER = Path(__file__).parent / "schemas"
@@ -14,10 +14,10 @@ RELEASED = Path(__file__).parent / "released"
 
 
 def schemas() -> dict[str, str]:
-    """File name to content, for every event, the envelope and the job protocol. The same classes, the same text."""
+    """File name to content, for every event, the envelope and the job. The same classes, the same text."""
     documents = {f"{type_}.json": cls.model_json_schema() for type_, cls in EVENTS.items()}
     documents["envelope.json"] = Envelope.model_json_schema()
-    documents["handed-over.json"] = HandedOver.model_json_schema()
+    documents["job.json"] = Job.model_json_schema()
     return {name: json.dumps(schema, indent=2, sort_keys=True) + "\n" for name, schema in documents.items()}
 
 

@@ -1,4 +1,4 @@
-"""A service's runner in this process, without doors: that of eligibility, if nothing else is asked for."""
+"""A service's runner in this process, without HTTP and Kafka: that of eligibility, if nothing else is asked for."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,12 +7,13 @@ from time import monotonic
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
+from chassis import jobs
 from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.runner import Runner
 from chassis.service import background
 from chassis.work import LongWork, Work
-from contracts.jobs import OWNER, Job, Kind, State, Via
+from contracts.jobs import OWNER, Channel, Job, Kind, State
 from devstack.ports import LOOPBACK
 from services.eligibility import handlers
 from tests.system import as_role
@@ -66,16 +67,18 @@ async def waited(runner: Runner, job_id: UUID, *, timeout_s: float) -> Job | Non
     """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
     deadline = monotonic() + timeout_s
     while True:
-        job = await runner.read(job_id)
+        async with runner._database.connection() as connection:
+            job = await jobs.read(connection, job_id)
         if job is None or job.state.ended or monotonic() >= deadline:
             return job
         await asyncio.sleep(0.02)
 
 
-async def done(runner: Runner, *job_ids: str | UUID, via: Via = Via.BUS) -> list[Job]:
-    """Hand the jobs to ``runner`` and wait until each has ended."""
+async def done(runner: Runner, *job_ids: str | UUID, channel: Channel = Channel.KAFKA) -> list[Job]:
+    """Wake ``runner`` for the jobs and wait until each has ended."""
     ids = [UUID(str(id_)) for id_ in job_ids]
-    await runner.receive(ids, via)
+    for id_ in ids:
+        runner.wake(id_, channel)
     ended: list[Job] = []
     for id_ in ids:
         job = await waited(runner, id_, timeout_s=30)

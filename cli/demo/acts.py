@@ -55,8 +55,8 @@ def publish_over_the_bus(scene: Scene, head: Api) -> int:
         console.print(f"  {drives.FIRST.told}", highlight=False)
         console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {asked['delivery']}")
         job = watched_job(head, asked["id"])
-    console.print(f"  via: [bold]{job['via']}[/bold]")
-    scene.check("the job came over the bus", job["via"] == "bus")
+    console.print(f"  channel: [bold]{job['channel']}[/bold]")
+    scene.check("Kafka woke the worker", job["channel"] == "kafka")
     scene.check("the PDF can be read back", head.raw(drive["pdf_path"]) == pdf)
     check_selected(scene, drives.FIRST, drive["drive_id"], job)
     return int(drive["drive_id"])
@@ -97,8 +97,8 @@ def publish_without_the_bus(scene: Scene, head: Api, stop_kafka: Callable[[], No
     job = answer.body["job"]
     console.print(f"  {drives.SECOND.told}", highlight=False)
     console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {job['delivery']}")
-    console.print(f"  via: [bold]{job['via']}[/bold]")
-    scene.check("the job went over HTTP, and was done in the request", (job["via"], answer.status) == ("http", 200))
+    console.print(f"  channel: [bold]{job['channel']}[/bold]")
+    scene.check("the API woke the worker, and waited for it", (job["channel"], answer.status) == ("http", 200))
     check_selected(scene, drives.SECOND, drive_id, job)
 
 

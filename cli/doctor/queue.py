@@ -14,7 +14,7 @@ from chassis.database import Connection, connect_alone, translated
 from chassis.event_store import Cause
 from cli.doctor.finding import Finding, ok, wrong
 from contracts.checks import CheckRequested
-from contracts.jobs import Job, Service, State, Via
+from contracts.jobs import Channel, Job, Service, State
 
 POLL_S = 0.05
 
@@ -109,10 +109,10 @@ async def _ended(connection: Connection, job_id: UUID, *, deadline: float) -> Jo
 
 
 async def _judged(connection: Connection, job: Job, took_ms: float, within_s: float) -> Finding:
-    if job.state is State.SUCCEEDED and job.via is Via.BUS:
+    if job.state is State.SUCCEEDED and job.channel is Channel.KAFKA:
         return ok("a job", f"went by outbox, relay, Kafka and maintenance and was answered in {took_ms:,.0f} ms")
     if job.state is State.SUCCEEDED:
-        says = f"was answered in {took_ms:,.0f} ms, but came by {job.via}, not by the bus"
+        says = f"was answered in {took_ms:,.0f} ms, but its worker was woken by {job.channel}, not by Kafka"
         return wrong("a job", says, "look at what is said of Kafka, the bus and the outbox above")
     if job.state.ended:
         return wrong("a job", f"{job.state}: {job.error}", "see the log of maintenance")

@@ -18,16 +18,14 @@ if TYPE_CHECKING:
 MEANING = "postgresql://role@host/database, the API's role or the owner"
 AT_A_TIME = 500
 
-app = typer.Typer(help="Jobs and records that were given up, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Jobs that were given up, straight in the database.", no_args_is_help=True)
 
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind: eligibility, export, refresh.")]
 OfService = Annotated[
     str | None, typer.Option("--service", help="Only those of this service: eligibility, exporter, maintenance.")
 ]
-Name = Annotated[str, typer.Argument(help="A job's id, or the number of an undecodable record.", metavar="ID")]
-NameOrNone = Annotated[
-    str | None, typer.Argument(help="A job's id, or the number of an undecodable record.", metavar="[ID]")
-]
+Name = Annotated[str, typer.Argument(help="A job's id.", metavar="ID")]
+NameOrNone = Annotated[str | None, typer.Argument(help="A job's id.", metavar="[ID]")]
 Everything = Annotated[bool, typer.Option("--all", help="All jobs that match, instead of one.")]
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before doing it to all.")]
 Reason = Annotated[str | None, typer.Option(help="Why; it is kept with the job.")]
@@ -35,23 +33,17 @@ Reason = Annotated[str | None, typer.Option(help="Why; it is kept with the job."
 
 @app.callback()
 def dead_letters() -> None:
-    """Jobs and records that were given up, straight in the database."""
+    """Jobs that were given up, straight in the database."""
 
 
 @app.command("list")
 def list_(
     kind: OfKind = None,
     service: OfService = None,
-    undecodable: Annotated[bool, typer.Option("--undecodable", help="Records that could not be read instead.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many, the newest.")] = 50,
 ) -> None:
     """List what was given up and nobody has dealt with, newest first."""
     which, given_up = _which(kind, service), _given_up()
-    if undecodable:
-        rows = asyncio.run(given_up.records(which.service, limit))
-        told = [(r["id"], r["service"], f"{r['topic']}/{r['partition']}@{r['offset']}", r["error"]) for r in rows]
-        console.print(table(("Number", "Service", "Place", "Why"), told))
-        return
     letters, count = asyncio.run(given_up.letters(which, limit))
     shown = [
         (str(r["id"]), r["kind"], r["subject"], r["attempts"], _moment(r["finished_at"]), r["error"]) for r in letters
@@ -79,7 +71,7 @@ def redrive(
     reason: Reason = None,
     yes: Sure = False,
 ) -> None:
-    """Queue one anew, or all that match. A record is read again. Exit 1 if it is dead no more."""
+    """Queue one anew, or all that match. Exit 1 if it is dead no more."""
     _require_one_choice(name, everything=everything)
     if name is not None:
         asyncio.run(_given_up(reason).redrive(_id(name)))
@@ -144,13 +136,11 @@ def _given_up(reason: str | None = None) -> "GivenUp":
     return GivenUp(url, f"{getpass.getuser()} on the command line", reason)
 
 
-def _id(name: str) -> UUID | int:
-    if name.isascii() and name.isdigit():
-        return int(name)
+def _id(name: str) -> UUID:
     try:
         return UUID(name)
     except ValueError as error:
-        raise Failure(f"{name!r} is neither a job's id nor a record's number", WRONG_USE) from error
+        raise Failure(f"{name!r} is not a job's id", WRONG_USE) from error
 
 
 def _moment(at: object) -> str | None:

@@ -39,8 +39,8 @@ def watched(api: "Api", job_id: str) -> "Job":
     job: Job = {}
     for job in api.follow(job_id):
         progress = f" {job['progress']}" if job["progress"] else ""
-        via = f"  via: [bold]{job['via']}[/bold]" if job["via"] else ""
-        console.print(f"  {moment(job)}  {job['state']}{via}{progress}", highlight=False)
+        channel = f"  channel: [bold]{job['channel']}[/bold]" if job["channel"] else ""
+        console.print(f"  {moment(job)}  {job['state']}{channel}{progress}", highlight=False)
     return job
 
 
@@ -54,5 +54,5 @@ def show_end(job: "Job") -> None:
 
 def moment(job: "Job") -> str:
     """The time of day at which the job got into its present state."""
-    at = job["finished_at"] or job["started_at"] or job["received_at"] or job["queued_at"]
+    at = job["finished_at"] or job["started_at"] or job["queued_at"]
     return str(at)[11:23]

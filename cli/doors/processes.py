@@ -10,7 +10,7 @@ app = typer.Typer(help="Run one process of the system, until SIGTERM or Ctrl-C."
 
 @app.command()
 def api() -> None:
-    """The public HTTP API, with the sweep."""
+    """The public HTTP API."""
     require_extra("api")
     environment.load("api")
     from chassis.service import serve

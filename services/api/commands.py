@@ -26,12 +26,12 @@ from chassis.errors import Contended, Unavailable
 from chassis.event_store import Cause, NewId, fresh_ids, keyed_ids
 from chassis.identity import Principal
 from chassis.responses import json_response
-from contracts.jobs import OWNER, Delivery, Job, Kind, Service, Via
+from contracts.jobs import OWNER, Channel, Job, Kind, Service
 from services.api import idempotency_keys
 from services.api.context import Context
 from services.api.documents import KEY_SAYS, PREFER_SAYS
-from services.api.hand_over import WAIT_S, NotHandedOver, read_envelope
 from services.api.idempotency_keys import KeyName
+from services.api.workers import WAIT_S, NotAwake
 
 MAX_PREFERRED_WAIT_S = 30.0
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -187,7 +187,7 @@ async def _deliver(ctx: Context, ask: Asking, committed: Committed, ended: Ended
     brief = {
         "id": str(committed.job_id),
         "state": job.state if job else "queued",
-        "via": job.via if job else None,
+        "channel": job.channel if job else None,
         "delivery": delivery,
         "result": job.result if job else None,
         "error": job.error if job else None,
@@ -208,17 +208,15 @@ async def _refreshed(ctx: Context, body: dict[str, Any], job_id: UUID, ended: En
         return body
 
 
-async def _job_on_its_way(ctx: Context, ask: Asking, job_id: UUID, service: Service) -> tuple[Job | None, Delivery]:
+async def _job_on_its_way(ctx: Context, ask: Asking, job_id: UUID, service: Service) -> tuple[Job | None, Channel]:
     if ctx.bus.trusts(service):
-        return await _waited_for(ctx, job_id, ask.wait_s), Delivery.BUS
+        return await _waited_for(ctx, job_id, ask.wait_s), Channel.KAFKA
     try:
-        async with ctx.database.connection() as connection:
-            event = await read_envelope(connection, job_id)
-        job = await ctx.services.hand_over(service, event, Via.HTTP)
-    except (NotHandedOver, Unavailable, Contended) as error:
-        log.info("job.deferred", job_id=str(job_id), reason=str(error))
-        return await _waited_for(ctx, job_id, ask.wait_s), Delivery.DEFERRED
-    return await _waited_for(ctx, job_id, WAIT_S) or job, Delivery.HTTP
+        await ctx.workers.wake(service, job_id)
+    except NotAwake as error:
+        log.info("job.left_to_poll", job_id=str(job_id), reason=str(error))
+        return await _waited_for(ctx, job_id, ask.wait_s), Channel.POLL
+    return await _waited_for(ctx, job_id, WAIT_S), Channel.HTTP
 
 
 async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:

@@ -9,12 +9,12 @@ from chassis.breaker import BusWatch
 from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.storage import Storage
-from services.api.hand_over import Services
 from services.api.job_watch import JobWatch
 from services.api.links import Links
 from services.api.long_lists import LongLists
 from services.api.polled_lists import PolledLists
 from services.api.settings import ApiSettings
+from services.api.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Context:
     database: Database
     notifier: Notifier
     bus: BusWatch
-    services: Services
+    workers: Workers
     jobs: JobWatch
     storage: Storage
     links: Links

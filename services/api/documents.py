@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.problems import PROBLEM, TITLES
-from contracts.jobs import Delivery, State, Via
+from contracts.jobs import Channel, State
 
 Instant = Annotated[
     str,
@@ -43,12 +43,16 @@ class Said(Document):
 
 
 class JobBrief(Document):
-    """The work that the command asked for. Follow it at ``/api/jobs/{id}``, or with its events."""
+    """The work that the command asked for. Follow it at ``/api/jobs/{id}``, or with its events.
+
+    ``channel``: what woke the worker. ``delivery``: what the API relied on when it answered: Kafka, its own request to
+    the service, or, when neither was to be had, the worker's poll.
+    """
 
     id: str = Field(json_schema_extra={"format": "uuid"})
     state: State
-    via: Via | None
-    delivery: Delivery
+    channel: Channel | None
+    delivery: Channel
     result: dict[str, Any] | None
     error: str | None
 

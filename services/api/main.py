@@ -30,7 +30,6 @@ from services.api.exports import invitation_routes as invitations
 from services.api.exports import routes as exports
 from services.api.finished_drives import routes as finished_drives
 from services.api.frontend import Frontend
-from services.api.hand_over import Services
 from services.api.issuer_keys import IssuerKeys
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
@@ -49,12 +48,12 @@ from services.api.source_gate import SourceGate
 from services.api.students import import_routes
 from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
-from services.api.sweep import Sweep
 from services.api.tokens import Issuer, Tokens
 from services.api.users import auth_routes as auth
 from services.api.users import passwords
 from services.api.users import routes as users
 from services.api.users.throttle import Throttle
+from services.api.workers import Workers
 
 # Routes are tried one after the other: first what every open screen polls, and what a window's opening brings.
 ASKED_MOST = (
@@ -164,7 +163,7 @@ def _context(settings: ApiSettings) -> Context:
         database=database,
         notifier=Notifier(settings.database_url, application_name="placewire-api-notify"),
         bus=BusWatch(database),
-        services=Services(urls, settings.internal_secret.get_secret_value()),
+        workers=Workers(urls, settings.internal_secret.get_secret_value()),
         jobs=JobWatch(database),
         storage=Storage(settings.storage_url),
         links=links,
@@ -178,11 +177,10 @@ async def _running(context: Context, changes: AccessChanges, issuer: Issuer | No
     settings = context.settings
     await recorded_files.check(context.database, context.storage, ignore_missing=settings.storage_ignore_missing_files)
     heard = listener(settings.database_url, [context.jobs, context.lists, changes])
-    sweep = Sweep(settings.database_url, context.services)
     keys = [issuer.keys.run] if issuer else []
-    async with background(context.notifier.run, context.bus.run, sweep.run, heard.run, changes.run, *keys):
+    async with background(context.notifier.run, context.bus.run, heard.run, changes.run, *keys):
         yield
         await context.notifier.flush()
     passwords.close()
-    await context.services.close()
+    await context.workers.close()
     await context.database.close()

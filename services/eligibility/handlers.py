@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chassis.database import Connection
 from chassis.jobs import Claim
-from chassis.work import Outcome
+from chassis.work import SUPERSEDED, Outcome
 from contracts.drives import Criteria, DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.message import Event
@@ -12,7 +12,7 @@ from contracts.students import StudentRange
 from services.eligibility import range_sql, sql
 from services.eligibility.sql import Evaluated
 
-SUPERSEDED = Outcome({"superseded": True})
+NOTHING_TO_DO = Outcome(SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
     request = request_of(event, version)
     standing = await sql.begin(connection, request.drive_id, version)
     if not standing.newest:
-        return SUPERSEDED
+        return NOTHING_TO_DO
     if request.apply:
         done = await sql.select_anew(
             connection, request.drive_id, version, request.criteria, request.list_version, standing
@@ -67,7 +67,7 @@ async def _reevaluate(connection: Connection, claimed: Claim, event: Reevaluatio
     await sql.lock_evaluation(connection, event.drive_id)
     basis = await range_sql.basis(connection, event.drive_id, claimed.stream_version)
     if basis is None:
-        return SUPERSEDED
+        return NOTHING_TO_DO
     request = request_of(basis.event, basis.version)
     done = await range_sql.judge_again(
         connection, event.drive_id, claimed.stream_version, request.criteria, request.list_version, event.students

@@ -4,13 +4,19 @@ from fastapi import FastAPI
 
 from chassis.work import Work
 from chassis.worker import worker_app
-from contracts.drives import ReevaluationRequested
+from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.jobs import Kind, Service
-from services.eligibility import handlers
+from services.eligibility import handlers, subscribers
 from services.eligibility.settings import EligibilitySettings
 
 
 def create_app(settings: EligibilitySettings) -> FastAPI:
-    small = frozenset({ReevaluationRequested.TYPE})
-    work = {Kind.ELIGIBILITY: Work(handle=handlers.evaluate, failed=handlers.failed, small=small)}
-    return worker_app(settings, Service.ELIGIBILITY, work)
+    work = {
+        Kind.ELIGIBILITY: Work(
+            handle=handlers.evaluate,
+            failed=handlers.failed,
+            small=frozenset({ReevaluationRequested.TYPE}),
+            newest_wins=frozenset({DrivePublished.TYPE, EligibilityRequested.TYPE}),
+        )
+    }
+    return worker_app(settings, Service.ELIGIBILITY, work, subscribers.subscribe)

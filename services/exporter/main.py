@@ -10,7 +10,7 @@ from chassis.storage import Storage
 from chassis.worker import worker_app
 from contracts.exports import INVITATIONS, ExportFormat, ExportKind
 from contracts.jobs import Kind, Service
-from services.exporter import handlers
+from services.exporter import handlers, subscribers
 from services.exporter.settings import ExporterSettings
 
 
@@ -22,4 +22,4 @@ def create_app(settings: ExporterSettings) -> FastAPI:
     storage = Storage(settings.storage_url)
     work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s, zone=settings.zone)
     check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
-    return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, check=check)
+    return worker_app(settings, Service.EXPORTER, {Kind.EXPORT: work}, subscribers.subscribe, check=check)

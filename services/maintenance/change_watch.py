@@ -2,7 +2,7 @@
 
 The pause after a refresh grows with its duration. So refreshes take at most 2 % of the time on a large campus,
 and a small campus sees a change within about a second. Changes are found by queries, without Kafka or
-notifications, and the worker of this process receives the job at once.
+notifications, and the worker of this process starts the job at once.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from chassis import notify
 from chassis.database import Connection, Database
 from chassis.errors import Conflict, Contended, Unavailable
 from chassis.notify import Notifier
-from chassis.worker import Receive
+from chassis.subscribers import WakeWorker
+from contracts.jobs import Channel
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.maintenance import schedule, sql
 from services.maintenance.clock import request_refresh
@@ -37,13 +38,13 @@ def pause_s(last_duration_s: float, max_pause_s: float) -> float:
 class ChangeWatch:
     """Watches for changes. Every replica does; together they request one refresh.
 
-    ``max_pause_s``: the longest pause between two refreshes. ``receive``: start the jobs with these ids here.
+    ``max_pause_s``: the longest pause between two refreshes. ``wake``: of the worker in this process.
     """
 
-    def __init__(self, database: Database, notifier: Notifier, receive: Receive, *, max_pause_s: float) -> None:
+    def __init__(self, database: Database, notifier: Notifier, wake: WakeWorker, *, max_pause_s: float) -> None:
         self._database = database
         self._notifier = notifier
-        self._receive = receive
+        self._wake = wake
         self._max_pause_s = max_pause_s
         # Nothing changed between the refresh and this snapshot, so events before it are not checked again.
         self._unchanged: tuple[UUID | None, str] | None = None
@@ -88,6 +89,6 @@ class ChangeWatch:
         if appended.duplicate:
             return None
         log.info("refresh.requested", job_id=str(id_), cause=RefreshCause.CHANGE)
-        await self._receive([id_])
+        self._wake(id_, Channel.POLL)
         self._notifier.notify(notify.OUTBOX)
         return id_

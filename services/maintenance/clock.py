@@ -14,7 +14,8 @@ from chassis.database import Connection, Database
 from chassis.errors import Conflict, Contended, Unavailable
 from chassis.event_store import Appended, Cause
 from chassis.notify import Notifier
-from chassis.worker import Receive
+from chassis.subscribers import WakeWorker
+from contracts.jobs import Channel
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.maintenance import schedule, sql
 from services.maintenance.schedule import Slots
@@ -27,12 +28,12 @@ log = structlog.get_logger()
 
 
 class Clock:
-    """Requests a refresh in each of ``slots``. ``receive``: start the jobs with these ids here."""
+    """Requests a refresh in each of ``slots``. ``wake``: of the worker in this process."""
 
-    def __init__(self, database: Database, notifier: Notifier, slots: Slots, receive: Receive) -> None:
+    def __init__(self, database: Database, notifier: Notifier, slots: Slots, wake: WakeWorker) -> None:
         self._database = database
         self._notifier = notifier
-        self._receive = receive
+        self._wake = wake
         self._slots = slots
         self._done: datetime | None = None
         # Slots up to this one were recorded while the clock was ahead. They are recorded again.
@@ -72,7 +73,7 @@ class Clock:
         except Conflict:
             return  # another replica, at the same moment
         if not appended.duplicate:
-            await self._receive([id_])
+            self._wake(id_, Channel.POLL)
             self._notifier.notify(notify.OUTBOX)
             log.info("refresh.requested", job_id=str(id_), cause=event.cause, slot=slot.isoformat())
 

@@ -1,7 +1,7 @@
 """Gauges of what should never wait for long: how old the views are, jobs that have not ended, subscriptions.
 
-To be seen and alarmed about, not mended: the lease rescues ``running``, the sweep rescues ``queued``. Every replica
-tells the same, so whoever adds them up takes the largest.
+For dashboards and alerts only: workers find queued jobs, and running ones whose lease expired, by themselves. Every
+replica sets the same values, so a query takes the largest.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from services.maintenance import sql
 from services.maintenance.placement_gauges import PlacementGauges
 
 EVERY_S = 5.0
-UNFINISHED = (State.QUEUED, State.RECEIVED, State.RUNNING)
+UNFINISHED = (State.QUEUED, State.RUNNING)
 
 log = structlog.get_logger()
 

@@ -10,11 +10,12 @@ from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.service import Background
 from chassis.storage import Storage
+from chassis.subscribers import WakeWorker
 from chassis.work import LongWork, Work
-from chassis.worker import Receive, worker_app
+from chassis.worker import worker_app
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
-from services.maintenance import checks, handlers
+from services.maintenance import checks, handlers, subscribers
 from services.maintenance.change_watch import ChangeWatch
 from services.maintenance.clock import Clock
 from services.maintenance.expiry import rounds
@@ -31,19 +32,20 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
         Kind.CHECK: Work(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
     }
     check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
-    return worker_app(settings, Service.MAINTENANCE, work, check=check, beside=partial(_beside, settings, storage))
+    beside = partial(_beside, settings, storage)
+    return worker_app(settings, Service.MAINTENANCE, work, subscribers.subscribe, check=check, beside=beside)
 
 
 def _beside(
-    settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier, receive: Receive
+    settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier, wake: WakeWorker
 ) -> Sequence[Background]:
     cron = Cron(settings.materialized_view_refresh_interval, settings.zone)
     tasks = [
-        Clock(database, notifier, cron, receive).run,
+        Clock(database, notifier, cron, wake).run,
         *rounds.tasks(settings, storage, database, notifier),
         Gauges(database).run,
     ]
     if settings.refresh_after_change_s:
-        watch = ChangeWatch(database, notifier, receive, max_pause_s=settings.refresh_after_change_s)
+        watch = ChangeWatch(database, notifier, wake, max_pause_s=settings.refresh_after_change_s)
         tasks.append(watch.run)
     return tasks

@@ -69,7 +69,7 @@ SELECT min(es.age_s(finished_at)) AS since_s, coalesce(sum(duration_s), 0)::floa
        (array_agg(run_id ORDER BY refreshed_at))[1] AS run_id,
        (array_agg(snapshot ORDER BY refreshed_at))[1] AS snapshot,
        EXISTS (SELECT FROM es.job
-                WHERE service = $1 AND kind = $2 AND finished_at IS NULL AND state <> 'queued') AS under_way
+                WHERE service = $1 AND kind = $2 AND finished_at IS NULL AND state = 'running') AS under_way
   FROM view_refresh
 """
 # Index scan on event_tx_position from the oldest transaction whose end the snapshot $1 did not see; it ends at the
@@ -108,7 +108,7 @@ DEAD_JOBS = "SELECT service, count(*) AS jobs FROM es.job WHERE dead GROUP BY se
 UNFINISHED_JOBS = """
 SELECT service, state, count(*) AS jobs,
        max(es.age_s(
-           CASE state WHEN 'queued' THEN queued_at WHEN 'received' THEN received_at ELSE started_at END
+           CASE state WHEN 'queued' THEN queued_at ELSE started_at END
        )) AS oldest_s
   FROM es.job WHERE finished_at IS NULL GROUP BY service, state
 """
@@ -163,9 +163,9 @@ async def answer(database: Database, job_id: UUID) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class LastRefresh:
-    """The last refresh. ``since_s``: seconds since it ended. ``under_way``: a worker has received or runs another.
+    """The last refresh. ``since_s``: seconds since it ended. ``under_way``: a worker runs another.
 
-    A queued refresh does not count: its delivery time is unknown, and the next refresh covers it too.
+    A queued refresh does not count: nobody knows when it starts, and the next refresh covers it too.
     """
 
     since_s: float

@@ -11,12 +11,12 @@ from time import monotonic
 
 import asyncpg
 import pytest
+from services.api.hand_over import ANSWER_TIMEOUT_S, HandOverRefused, NotHandedOver, Services, read_envelope
+from services.api.sweep import Sweep
 
 from chassis.database import connect_alone
 from contracts.jobs import Service, Via
 from devstack.ports import LOOPBACK
-from services.api.hand_over import ANSWER_TIMEOUT_S, HandOverRefused, NotHandedOver, Services, read_envelope
-from services.api.sweep import Sweep
 from tests.conftest import Api
 from tests.enrolment import DRIVE
 from tests.system import SECRET, as_role

@@ -2,13 +2,13 @@
 
 import asyncpg
 import pytest
+from services.api.sweep import AT_A_TIME, OVERDUE, QUEUED_FOR_S
 
 from bench.placewire_jobs import QUEUE
 from contracts import topics
 from contracts.checks import CheckRequested
 from contracts.jobs import Service
 from services.api.jobs.sql import newest
-from services.api.sweep import AT_A_TIME, OVERDUE, QUEUED_FOR_S
 
 Owner = asyncpg.Connection
 SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'es' AND relname = $1"

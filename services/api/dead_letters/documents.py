@@ -80,26 +80,6 @@ class Redriven(Document):
     left: Count
 
 
-class RawRecord(Document):
-    """``key`` and ``value`` are base64."""
-
-    id: int
-    service: str
-    topic: str
-    partition: int
-    offset: int
-    key: str | None
-    value: str | None
-    headers: dict[str, str | None]
-    error: str
-    received_at: Instant
-    settled_at: Instant | None
-
-
-class WholeRecord(RawRecord):
-    history: list[Action]
-
-
 LETTER = {
     "id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10",
     "service": "exporter",
@@ -124,24 +104,9 @@ ACTION = {
     "attempts": 1,
     "at": "2026-11-24T03:00:00.000Z",
 }
-RECORD = {
-    "id": 3,
-    "service": "eligibility",
-    "topic": "placewire.drive",
-    "partition": 2,
-    "offset": 4711,
-    "key": None,
-    "value": "bm9uc2Vuc2U=",
-    "headers": {},
-    "error": "KeyError: 'ce_type'",
-    "received_at": "2026-11-24T02:39:19.365Z",
-    "settled_at": None,
-}
 EVENT = {"type": "placewire.export.requested.v1", "stream": LETTER["subject"], "version": 1, "data": {}}
 NO_LETTER = {404: "There is no such dead letter."}
-NO_RECORD = {404: "There is no such record."}
 NOT_DEAD = {409: "This job is not dead (any more): it is succeeded, and was redriven by user 17."}
-NOT_OPEN = {409: "Somebody has dealt with this record already."}
 
 LIST = documented(list[Letter], PAGE_GONE, says="Newest first.", example=[LETTER])
 SHOW = documented(WholeLetter, NO_LETTER, says="With its event.", example=LETTER | {"event": EVENT, "history": []})
@@ -149,12 +114,4 @@ REDRIVE = documented(LetterAndJob, NO_LETTER | NOT_DEAD, says="It has ended.", j
 REDRIVE_ALL = documented(Redriven, says="Queued anew.", example={"redriven": 12, "left": 0})
 DISCARD = documented(
     WholeLetter, NO_LETTER | NOT_DEAD, says="Listed no more.", example=LETTER | {"event": EVENT, "history": [ACTION]}
-)
-RECORDS = documented(list[RawRecord], says="Newest first.", example=[RECORD])
-RECORD_SHOWN = documented(WholeRecord, NO_RECORD, says="The record.", example=RECORD | {"history": []})
-RECORD_REDRIVEN = documented(
-    WholeRecord, NO_RECORD | NOT_OPEN, says="It could be read.", example=RECORD | {"history": [ACTION]}
-)
-RECORD_DISCARDED = documented(
-    WholeRecord, NO_RECORD | NOT_OPEN, says="Listed no more.", example=RECORD | {"history": [ACTION]}
 )

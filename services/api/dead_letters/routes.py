@@ -1,4 +1,4 @@
-"""Dead letters over HTTP, for the head of the cell: jobs that were given up, and records that could not be read."""
+"""Dead letters over HTTP, for the head of the cell: jobs that were given up."""
 
 from typing import Annotated
 from uuid import UUID
@@ -17,12 +17,10 @@ from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
-from services.api.dead_letters import documents, record_routes
+from services.api.dead_letters import documents
 from services.api.dead_letters.view import by, letter, whole_letter
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
-# Before the routes that take the rest of the path for a job's id.
-router.include_router(record_routes.router)
 
 # One transaction: some seconds. Who has more asks again.
 MOST_AT_ONCE = 5_000

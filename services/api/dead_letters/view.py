@@ -1,6 +1,5 @@
 """How dead letters look in the public API."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,20 +34,6 @@ def whole_letter(row: Row, history: Sequence[Row]) -> dict[str, Any]:
     return {**letter(row), "event": event if row["type"] else None, "history": _told(history)}
 
 
-def raw_record(row: Row) -> dict[str, Any]:
-    return {
-        **{name: row[name] for name in ("id", "service", "topic", "partition", "offset", "headers", "error")},
-        "key": _base64(row["key"]),
-        "value": _base64(row["value"]),
-        "received_at": instant_text(row["received_at"]),
-        "settled_at": instant_text(row["settled_at"]),
-    }
-
-
-def whole_record(row: Row, history: Sequence[Row]) -> dict[str, Any]:
-    return {**raw_record(row), "history": _told(history)}
-
-
 def _told(history: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
@@ -58,7 +43,3 @@ def _told(history: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for action in history
     ]
-
-
-def _base64(value: bytes | None) -> str | None:
-    return None if value is None else b64encode(value).decode()

@@ -8,7 +8,7 @@ JOB = {
     "kind": "eligibility",
     "subject": "drive-42",
     "state": "succeeded",
-    "via": "bus",
+    "channel": "kafka",
     "progress": None,
     "result": {"drive_id": 42, "drive_version": 2, "eligible": 412, "selected": 412, "newly_selected": 412},
     "error": None,
@@ -16,7 +16,6 @@ JOB = {
     "dead": False,
     "asked_by": 17,
     "queued_at": "2026-11-24T02:39:19.365Z",
-    "received_at": "2026-11-24T02:39:19.369Z",
     "started_at": "2026-11-24T02:39:19.369Z",
     "finished_at": "2026-11-24T02:39:19.514Z",
 }

@@ -5,7 +5,7 @@ from typing import Any
 from contracts.jobs import Job
 from services.api.presentation import instant_text
 
-TIMES = ("queued_at", "received_at", "started_at", "finished_at")
+TIMES = ("queued_at", "started_at", "finished_at")
 
 
 def job_object(job: Job) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""Wake the worker of a service by HTTP, when Kafka does not."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx
+
+from chassis import tracing
+from chassis.identity import issue_service_token
+from contracts.jobs import RUN_PATH, Service
+
+CONNECT_TIMEOUT_S = 0.5
+# The endpoint does no work. A service that takes longer hangs.
+ANSWER_TIMEOUT_S = 2.0
+# How long the API then waits for the job to end.
+WAIT_S = 30.0
+FAILURES_TO_SKIP = 2
+SKIP_S = 2.0
+
+
+class NotAwake(Exception):
+    """The service cannot be reached, or its worker has paused. The job stays queued."""
+
+
+@dataclass(slots=True)
+class _Reach:
+    failures: int = 0
+    skip_until: float = 0.0
+
+    def failed(self, reason: str) -> NotAwake:
+        self.failures += 1
+        if self.failures >= FAILURES_TO_SKIP:
+            self.skip_until = time.monotonic() + SKIP_S
+        return NotAwake(reason)
+
+
+class Workers:
+    """The workers of the services over HTTP. One that failed twice is not called for ``SKIP_S`` seconds."""
+
+    def __init__(self, urls: Mapping[Service, str], secret: str) -> None:
+        self._urls = urls
+        self._secret = secret
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
+            # The API limits its requests; a caller that queues for one of httpcore's connections is woken again and
+            # again for each that becomes free (seen under chaos).
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
+        )
+        self._reach = {service: _Reach() for service in urls}
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def wake(self, service: Service, job_id: UUID) -> None:
+        """Wake a worker of ``service`` for the job. Safe to repeat. Raises ``NotAwake``."""
+        reach = self._reach[service]
+        if time.monotonic() < reach.skip_until:
+            raise NotAwake(f"{service} failed a moment ago")
+        headers = {"Authorization": f"Bearer {issue_service_token('api', service, self._secret)}"}
+        if (traceparent := tracing.traceparent()) is not None:
+            headers["traceparent"] = traceparent
+        try:
+            answer = await self._client.post(self._urls[service] + RUN_PATH.format(job_id=job_id), headers=headers)
+        except httpx.HTTPError as error:
+            raise reach.failed(f"{service}: {type(error).__name__}") from error
+        if answer.status_code != 202:
+            raise reach.failed(f"{service} answered {answer.status_code}")
+        reach.failures = 0
