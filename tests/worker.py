@@ -1,7 +1,7 @@
 """A service's runner in this process, without HTTP and Kafka: that of eligibility, if nothing else is asked for."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from urllib.parse import urlsplit, urlunsplit
@@ -63,6 +63,11 @@ def _through(url: str, port: int | None) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username}@{LOOPBACK}:{port}"))
 
 
+def wake(runner: Runner, ids: Sequence[UUID], channel: Channel = Channel.KAFKA) -> None:
+    for id_ in ids:
+        runner.wake(id_, channel)
+
+
 async def waited(runner: Runner, job_id: UUID, *, timeout_s: float) -> Job | None:
     """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
     deadline = monotonic() + timeout_s
@@ -77,8 +82,7 @@ async def waited(runner: Runner, job_id: UUID, *, timeout_s: float) -> Job | Non
 async def done(runner: Runner, *job_ids: str | UUID, channel: Channel = Channel.KAFKA) -> list[Job]:
     """Wake ``runner`` for the jobs and wait until each has ended."""
     ids = [UUID(str(id_)) for id_ in job_ids]
-    for id_ in ids:
-        runner.wake(id_, channel)
+    wake(runner, ids, channel)
     ended: list[Job] = []
     for id_ in ids:
         job = await waited(runner, id_, timeout_s=30)

@@ -48,7 +48,7 @@ async def audit_jobs(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: Find
     told = ledger.job_ids
     found.lost += [f"job {id_}" for id_ in told - jobs.keys()]
     for id_, row in jobs.items():
-        found.roads[row["kind"], row["via"] or "none"] += 1
+        found.roads[row["kind"], row["channel"] or "none"] += 1
         found.superseded += bool(row["superseded"])
         if row["state"] != "succeeded":
             found.lost.append(f"{row['kind']} job {id_} is {row['state']} ({row['error']})")

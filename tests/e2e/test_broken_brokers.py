@@ -69,9 +69,9 @@ async def work_goes_on(system: System, client: httpx.AsyncClient, owner: "Owner[
     before = await publish(client)
     await system.until_bus_is("open", within_s=OPENS_WITHIN_S)
     after = await publish(client)
-    assert (after["job"]["via"], after["job"]["state"]) == ("http", "succeeded")
+    assert (after["job"]["channel"], after["job"]["state"]) == ("http", "succeeded")
     early = await settled(owner, before["job"]["id"], within_s=12)
-    assert (early["state"], early["via"] in ("bus", "http", "sweep")) == ("succeeded", True)
+    assert (early["state"], early["channel"] in ("bus", "http", "sweep")) == ("succeeded", True)
     assert monotonic() - began < 20
     return [before["job"]["id"], after["job"]["id"]]
 
@@ -79,7 +79,7 @@ async def work_goes_on(system: System, client: httpx.AsyncClient, owner: "Owner[
 async def by_bus_again(system: System, client: httpx.AsyncClient) -> None:
     await system.until_bus_is("closed", within_s=30)
     healed = await publish(client, headers={"Prefer": "wait=10"})
-    assert healed["job"]["via"] == "bus"
+    assert healed["job"]["channel"] == "bus"
 
 
 @contextmanager
@@ -131,7 +131,7 @@ async def full_and_emptied(system: System, kafka: Kafka, owner: "Owner[asyncpg.R
 
         await eventually(open_, within_s=30)
         after = await publish(client)
-        assert (after["job"]["via"], after["job"]["state"]) == ("http", "succeeded")
+        assert (after["job"]["channel"], after["job"]["state"]) == ("http", "succeeded")
         for job_id in asked:
             assert (await settled(owner, job_id, within_s=15))["state"] == "succeeded"
         ballast.unlink()

@@ -180,7 +180,7 @@ class Way:
         return found
 
     async def channels(self) -> set[str]:
-        return {row["via"] for row in await self.owner.fetch(CHANNELS)}
+        return {row["channel"] for row in await self.owner.fetch(CHANNELS)}
 
     async def _is_settled(self) -> bool:
         return int(await self.owner.fetchval(UNFINISHED)) == 0

@@ -228,7 +228,11 @@ async def test_kafka_absent_at_start_is_done_by_http_and_told_later(
     isolated.start_all()
     async with isolated.client() as client:
         drive = await publish(client)
-        assert (drive["job"]["state"], drive["job"]["via"], drive["job"]["delivery"]) == ("succeeded", "http", "http")
+        assert (drive["job"]["state"], drive["job"]["channel"], drive["job"]["delivery"]) == (
+            "succeeded",
+            "http",
+            "http",
+        )
         own_kafka.start()
         await isolated.until_bus_is("closed", within_s=20)
 
@@ -237,7 +241,7 @@ async def test_kafka_absent_at_start_is_done_by_http_and_told_later(
 
         assert await eventually(told) == 1
         second = await publish(client, headers={"Prefer": "wait=10"})
-        assert second["job"]["via"] == "bus"
+        assert second["job"]["channel"] == "bus"
     assert await owner.fetchval(RESULT_EVENTS, drive["job"]["id"]) == 1
 
 
@@ -252,7 +256,7 @@ async def test_worker_and_bus_away_defers_and_the_sweep_brings_it(
     assert drive["job"]["state"] == "queued"
     isolated.start("eligibility")
     job = await settled(owner, drive["job"]["id"])
-    assert (job["state"], job["via"]) == ("succeeded", "sweep")
+    assert (job["state"], job["channel"]) == ("succeeded", "sweep")
 
 
 async def test_kafka_killed_under_load_loses_and_doubles_nothing(
@@ -276,11 +280,11 @@ async def test_kafka_killed_under_load_loses_and_doubles_nothing(
         await asyncio.gather(*load)
         await isolated.until_bus_is("open")
         answered.append(await publish(client))
-        assert answered[-1]["job"]["via"] == "http"
+        assert answered[-1]["job"]["channel"] == "http"
         own_kafka.start()
         await isolated.until_bus_is("closed", within_s=30)
         answered.append(await publish(client, headers={"Prefer": "wait=10"}))
-        assert answered[-1]["job"]["via"] == "bus"
+        assert answered[-1]["job"]["channel"] == "bus"
     for drive in answered:
         assert (await settled(owner, drive["job"]["id"]))["state"] == "succeeded"
         assert await owner.fetchval(RESULT_EVENTS, drive["job"]["id"]) == 1

@@ -22,7 +22,7 @@ from chassis.jobs import Claim, Taker
 from chassis.runner import Runner
 from contracts import topics
 from contracts.checks import CheckRequested
-from contracts.jobs import Job, Service, State, Via
+from contracts.jobs import Channel, Job, Service, State
 from devstack.postgres import Postgres
 from tests.enrolment import enrol
 from tests.eventually import eventually
@@ -56,7 +56,7 @@ async def crash(postgres: Postgres) -> None:
 
 async def claim(database: Database, ids: list[UUID] | None = None) -> list[Claim]:
     async with database.connection() as connection:
-        return (await jobs.take(connection, TAKER, 1, ids, Via.BUS if ids else None))[1]
+        return (await jobs.take(connection, TAKER, 1, ids, Channel.KAFKA if ids else None))[1]
 
 
 @asynccontextmanager
@@ -203,7 +203,7 @@ async def crash_after_claim(postgres: Postgres, replicas: list[Runner], export_i
 async def handed_over(runner: Runner, export_id: UUID) -> bool:
     """Whether the server has answered; the job is then received, by this replica or another."""
     try:
-        await runner.receive([export_id], Via.HTTP)
+        wake(runner, [export_id], Channel.HTTP)
     except Unavailable:
         return False
     return True

@@ -50,7 +50,7 @@ class Answered:
     @property
     def synchronous(self) -> bool:
         """Done by the time of the answer, over the road beside the bus."""
-        return self.status == 200 and self.body["job"]["via"] == "http"
+        return self.status == 200 and self.body["job"]["channel"] == "http"
 
 
 async def publication(client: httpx.AsyncClient, number: int) -> Answered:

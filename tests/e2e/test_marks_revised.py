@@ -52,4 +52,4 @@ async def test_a_corrected_mark_selects_and_deselects(
             said: dict[str, Any] = (await client.get(explain, headers=bearer(Role.STUDENT, student))).json()
             assert said["decision"]["selected"] is said["eligible"] is bool(count)
         assert await titles(client, student) == ["New Drive Available", "No Longer Selected", "New Drive Available"]
-    assert [row["via"] for row in await owner.fetch(VIA)] == [road] * 2
+    assert [row["channel"] for row in await owner.fetch(VIA)] == [road] * 2

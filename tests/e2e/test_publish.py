@@ -20,7 +20,7 @@ async def test_a_drive_published_over_the_bus_selects_everyone_eligible(
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=10"})
         assert answer.status_code == 200, answer.text
         job = answer.json()["job"]
-        assert (job["state"], job["via"], job["delivery"]) == ("succeeded", "bus", "bus")
+        assert (job["state"], job["channel"], job["delivery"]) == ("succeeded", "bus", "kafka")
         assert answer.headers["Location"] == f"/api/jobs/{job['id']}"
         assert job["result"]["selected"] == await owner.fetchval(PLAIN_COUNT) > 0
 

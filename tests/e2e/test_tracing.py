@@ -38,7 +38,7 @@ async def test_one_trace_from_request_to_the_consumers_statements(
     async with system.client() as client:
         headers = {"Prefer": "wait=10", "traceparent": f"00-{TRACE}-{CALLER}-01"}
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers=headers)
-        assert answer.json()["job"]["via"] == "bus", answer.text
+        assert answer.json()["job"]["channel"] == "bus", answer.text
 
     async def complete() -> list[Span]:
         spans = collector.of(TRACE)
@@ -79,7 +79,7 @@ async def test_a_job_handed_over_by_http_stays_in_its_trace(system: System, coll
         await system.until_bus_is("open")
         headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers=headers)
-        assert answer.json()["job"]["via"] == "http", answer.text
+        assert answer.json()["job"]["channel"] == "http", answer.text
 
     async def complete() -> bool:
         names = {span.name for span in collector.of(TRACE) if span.service == "placewire-eligibility"}

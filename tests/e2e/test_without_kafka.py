@@ -70,7 +70,7 @@ async def roads(owner: "Owner[asyncpg.Record]", jobs: dict[Service, str]) -> dic
     for service, job_id in jobs.items():
         job = await settled(owner, job_id)
         assert job["state"] == "succeeded", service
-        found[service] = job["via"]
+        found[service] = job["channel"]
     return found
 
 

@@ -19,7 +19,7 @@ from chassis.attempts import MAX_ATTEMPTS
 from chassis.database import Database
 from chassis.errors import Contended, Refused
 from chassis.jobs import Taker
-from contracts.jobs import Service, State, Via
+from contracts.jobs import Channel, Service, State
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
 from tests.enrolment import enrol
@@ -27,7 +27,7 @@ from tests.eventually import eventually
 from tests.integration.test_runner import asked, failing
 from tests.system import as_role
 from tests.tcp_proxy import TcpProxy
-from tests.worker import done, waited, working
+from tests.worker import done, waited, wake, working
 
 Owner = asyncpg.Connection
 ROW = "SELECT state, attempts, dead FROM es.job"
@@ -151,7 +151,7 @@ async def test_what_a_worker_has_failed_is_remembered_when_it_dies(
 ) -> None:
     job_id = await asked(api)
     async with working(database_url, work=failing(Contended("deadlock"))) as runner:
-        await runner.receive([UUID(job_id)], Via.BUS)
+        wake(runner, [UUID(job_id)])
 
         async def failed_twice() -> bool:
             return bool(await owner.fetchval("SELECT attempts >= 3 FROM es.job"))
@@ -171,7 +171,7 @@ async def test_an_attempt_is_given_back_only_if_it_was_counted(
     taker = Taker(Service.ELIGIBILITY, "test", timedelta(minutes=1), frozenset(), 1)
     try:
         async with database.connection() as connection:
-            _, [claimed] = await jobs.take(connection, taker, 1, [UUID(job_id)], Via.BUS)
+            _, [claimed] = await jobs.take(connection, taker, 1, [UUID(job_id)], Channel.KAFKA)
             await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 2")  # another worker's claim
             await jobs.return_attempt(connection, claimed if counted else replace(claimed, attempts=2))
     finally:
@@ -183,7 +183,7 @@ async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Reco
     job_id = await asked(api)
     await owner.execute(LOCK)
     async with working(database_url) as runner:
-        await runner.receive([UUID(job_id)], Via.BUS)
+        wake(runner, [UUID(job_id)])
         await eventually(lambda: running(owner))
         await runner.stop(0.1)
         assert tuple(await first(owner)) == ("received", 0, False)
@@ -204,7 +204,7 @@ async def test_a_release_that_meets_a_lock_is_repeated_and_spends_no_attempt(
     await owner.execute(LOCK)
     holder = await asyncpg.connect(database_url)
     async with working(database_url) as runner:
-        await runner.receive([UUID(job_id)], Via.BUS)
+        wake(runner, [UUID(job_id)])
         await eventually(lambda: running(owner))
         transaction = holder.transaction()
         await transaction.start()
@@ -236,7 +236,7 @@ async def test_a_release_that_is_sent_twice_gives_back_one_attempt(
     await owner.execute("UPDATE es.job SET attempts = 2")
     await owner.execute(LOCK)
     async with losing_commits(database_url, 1) as port, working(database_url, through=port) as runner:
-        await runner.receive([UUID(job_id)], Via.BUS)
+        wake(runner, [UUID(job_id)])
         await eventually(lambda: running(owner))
         await runner.stop(0.1)
         assert tuple(await first(owner)) == ("received", 2, False)
@@ -252,7 +252,7 @@ async def test_a_lease_lost_because_postgres_did_not_answer_spends_no_attempt(
     await owner.execute(LOCK)
     with TcpProxy(port) as proxy:
         async with working(database_url, owner="cut-off", lease_s=1, through=proxy.port) as runner:
-            await runner.receive([UUID(job_id)], Via.BUS)
+            wake(runner, [UUID(job_id)])
             await eventually(lambda: running(owner))
             proxy.cut()
 

@@ -21,7 +21,7 @@ from chassis.service import background
 from chassis.settings import ServiceSettings
 from chassis.work import Outcome, Work
 from contracts import topics
-from contracts.jobs import Service, State, Via
+from contracts.jobs import Channel, Service, State
 from devstack.stack import Addresses
 from services.eligibility import handlers
 from tests.conftest import Api
@@ -53,7 +53,7 @@ async def consuming(
     try:
         async with working(database_url, work=work) as runner:
             consumer = Consumer(
-                settings, database, Service.ELIGIBILITY, [topics.DRIVE], lambda ids: runner.receive(ids, Via.BUS)
+                settings, database, Service.ELIGIBILITY, [topics.DRIVE], lambda ids: runner.receive(ids, Channel.KAFKA)
             )
             async with background(consumer.run):
                 yield runner, producer
@@ -162,7 +162,7 @@ async def test_headers_of_strangers_are_kept_and_delay_nobody(
             topics.DRIVE.name, b"{}", key=b"one-partition", headers=[kind, ("ce_id", good[-1].encode()), ("x", strange)]
         )
         assert [await ended(runner, job_id) for job_id in good] == [State.SUCCEEDED] * 4
-    assert {row["via"] for row in await owner.fetch("SELECT via FROM es.job")} == {"bus"}
+    assert {row["channel"] for row in await owner.fetch("SELECT via FROM es.job")} == {"bus"}
     kept = await owner.fetch("SELECT headers FROM es.undecodable WHERE value = $1 ORDER BY id", value)
     shown = {None: None, b"\xff": r"\xff", b"\x00\x01": "\\x00\1"}[strange]
     assert [json.loads(row["headers"]) for row in kept] == [

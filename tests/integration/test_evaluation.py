@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from contracts.jobs import State, Via
+from contracts.jobs import Channel, State
 from tests.conftest import Api
 from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
 from tests.worker import done, working
@@ -36,7 +36,7 @@ async def test_auto_publishing_selects_everyone_eligible(
     assert (drive["status"], drive["auto_published"], drive["job"]["state"]) == ("posted", True, "queued")
     async with working(database_url) as runner:
         [job] = await done(runner, drive["job"]["id"])
-    assert (job.state, job.via, job.attempts) == (State.SUCCEEDED, Via.BUS, 1)
+    assert (job.state, job.channel, job.attempts) == (State.SUCCEEDED, Channel.KAFKA, 1)
     expected = await owner.fetchval(PLAIN_COUNT)
     assert job.result is not None
     assert job.result["selected"] == len(await selected(owner, drive["drive_id"])) == expected > 0

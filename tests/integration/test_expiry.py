@@ -16,7 +16,6 @@ from chassis.storage import Storage
 from cli.replay.verification import Watching, verify
 from contracts.exports import ExportCompleted
 from contracts.files import export_path
-from contracts.jobs import Via
 from services.maintenance.expiry import due
 from tests.conftest import Api
 from tests.enrolment import enrol
@@ -25,7 +24,7 @@ from tests.exporting import asked, exporting, register_many, stored
 from tests.maintaining import after, maintaining
 from tests.placement import posted
 from tests.system import as_role
-from tests.worker import dead, done, working
+from tests.worker import dead, done, wake, working
 
 Owner = asyncpg.Connection
 HOUR = 3600.0
@@ -266,7 +265,7 @@ async def test_jobs_that_ended_long_ago_go_and_no_other(
     assert (await api.get(f"/api/exports/{succeeded}")).json()["rows"] == 0
     assert (await api.get(f"/api/jobs/{succeeded}")).status_code == 404
     async with exporting(database_url, tmp_path) as runner:  # the bus brings its event again
-        assert await runner.receive([UUID(succeeded)], Via.BUS) == []
+        assert wake(runner, [UUID(succeeded)]) == []
         assert await runner.read(UUID(succeeded)) is None
     shutil.rmtree(tmp_path / "elsewhere")
 

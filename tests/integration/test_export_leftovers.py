@@ -19,7 +19,7 @@ from chassis.progress import Progress
 from chassis.storage import Storage, Written
 from contracts.exports import COLUMNS, ExportFailed, ExportKind
 from contracts.files import export_path
-from contracts.jobs import State, Via
+from contracts.jobs import Channel, State
 from services.exporter import handlers
 from tests.conftest import Api
 from tests.enrolment import enrol
@@ -27,7 +27,7 @@ from tests.eventually import eventually
 from tests.exporting import asked, exporting, recorded, stored
 from tests.placement import posted
 from tests.system import as_role
-from tests.worker import done
+from tests.worker import done, wake
 
 Owner = asyncpg.Connection
 ROWS = 40
@@ -56,7 +56,7 @@ async def test_a_worker_that_leaves_in_the_middle_of_the_commit_keeps_the_file(
     export = await asked(api, kind="finished_drives")
     await owner.execute(SLOW_COMMIT)
     async with exporting(database_url, tmp_path) as runner:
-        await runner.receive([UUID(export["export_id"])], Via.BUS)
+        wake(runner, [UUID(export["export_id"])])
         await eventually(lambda: owner.fetchval(COMMITTING))
         await runner.stop(0)
         job = await runner.read(UUID(export["export_id"]))
@@ -128,7 +128,7 @@ def claim(**data: object) -> Claim:
     export_id = UUID("01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10")
     asked_for = {"export_id": str(export_id), "kind": "finished_drives", "format": "csv", **data}
     return Claim(
-        id=export_id, fence=uuid4(), attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, via=Via.BUS,
+        id=export_id, fence=uuid4(), attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, channel=Channel.KAFKA,
         queued_at=datetime.now(UTC), stream_version=1, data=asked_for, metadata={},
         type="placewire.export.requested.v1",
     )  # fmt: skip
@@ -180,7 +180,7 @@ async def test_while_the_storage_stands_still_progress_is_told_and_cancelling_is
         return bool(job["state"] == "running" and 0 < (job["progress"] or {"rows": 0})["rows"] < ROWS)
 
     async with exporting(database_url, tmp_path) as runner:
-        await runner.receive([UUID(export["export_id"])], Via.BUS)
+        wake(runner, [UUID(export["export_id"])])
         await eventually(told)
         assert (await api.post(f"/api/jobs/{export['export_id']}/cancel")).status_code == 200
 

@@ -20,13 +20,13 @@ import pytest
 from chassis.database import Connection, Database
 from chassis.errors import OutcomeUnknown
 from contracts.exports import COLUMNS, ExportKind
-from contracts.jobs import State, Via
+from contracts.jobs import State
 from tests.conftest import Api
 from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.exporting import asked, exporting, recorded, register_many, stored
 from tests.placement import finished, posted, register
-from tests.worker import dead, done, waited
+from tests.worker import dead, done, waited, wake
 
 Owner = asyncpg.Connection
 
@@ -393,7 +393,7 @@ async def test_cancelling_stops_the_copy_and_leaves_no_file(
     async with exporting(database_url, tmp_path) as runner:
         async with holder.transaction():
             await holder.execute("LOCK TABLE registrations")  # the COPY waits here for as long as it takes
-            await runner.receive([UUID(export["export_id"])], Via.BUS)
+            wake(runner, [UUID(export["export_id"])])
             await eventually(waits)
             assert stored(tmp_path)
             answer = await api.post(f"/api/jobs/{export['export_id']}/cancel")
@@ -414,7 +414,7 @@ async def test_a_file_whose_effect_fails_is_deleted(
     # The file is there, and then its event is refused.
     await owner.execute("REVOKE INSERT ON es.event FROM placewire_exporter")
     async with exporting(database_url, tmp_path, lease_s=1) as runner:
-        await runner.receive([UUID(export["export_id"])], Via.BUS)
+        wake(runner, [UUID(export["export_id"])])
 
         async def given_back() -> bool:
             return runner.busy == 0 and not stored(tmp_path)

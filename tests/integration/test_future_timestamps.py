@@ -14,7 +14,7 @@ from chassis.breaker import BusWatch
 from chassis.database import Database, connect_alone
 from cli.doctor import queue
 from contracts import topics
-from contracts.jobs import Service, State, Via
+from contracts.jobs import Channel, Service, State
 from services.api import sweep
 from services.maintenance import sql
 from tests.conftest import Api
@@ -171,5 +171,5 @@ async def test_a_job_of_the_future_is_done_by_a_hand_over(
     jobs = [await asked(api) for _ in range(3)]
     await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
     async with working(database_url) as runner:
-        ended = await asyncio.wait_for(done(runner, *jobs, via=Via.SWEEP), 20)
+        ended = await asyncio.wait_for(done(runner, *jobs, channel=Channel.POLL), 20)
     assert {job.state for job in ended} == {State.SUCCEEDED}

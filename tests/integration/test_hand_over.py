@@ -15,7 +15,7 @@ from services.api.hand_over import ANSWER_TIMEOUT_S, HandOverRefused, NotHandedO
 from services.api.sweep import Sweep
 
 from chassis.database import connect_alone
-from contracts.jobs import Service, Via
+from contracts.jobs import Channel, Service
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
 from tests.enrolment import DRIVE
@@ -116,7 +116,7 @@ async def test_a_hung_service_costs_little_and_is_then_left_alone(api: Api, owne
         for _ in range(3):
             began = monotonic()
             with pytest.raises(NotHandedOver):
-                await services.hand_over(Service.ELIGIBILITY, event, Via.HTTP)
+                await services.hand_over(Service.ELIGIBILITY, event, Channel.HTTP)
             took.append(monotonic() - began)
     assert max(took[:2]) < ANSWER_TIMEOUT_S + 1
     assert took[2] < 0.5
@@ -127,4 +127,4 @@ async def test_an_answer_that_is_not_ours_is_a_refusal(api: Api, owner: "Owner[a
     async with answering(lambda _: (200, "{}")) as services, api.database.connection() as connection:
         event = await read_envelope(connection, job)
         with pytest.raises(HandOverRefused):
-            await services.hand_over(Service.ELIGIBILITY, event, Via.HTTP)
+            await services.hand_over(Service.ELIGIBILITY, event, Channel.HTTP)

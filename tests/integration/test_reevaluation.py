@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chassis.event_store import Cause, fresh_ids
-from contracts.jobs import State, Via
+from contracts.jobs import State
 from contracts.users import Role, UserCreated
 from services.api.drives.sql import ENTER_GATE
 from services.api.registrations import handlers as registrations
@@ -24,7 +24,7 @@ from tests.eventually import eventually
 from tests.integration.test_notifications import record
 from tests.placement import register, stop
 from tests.sizes import sized
-from tests.worker import done, working
+from tests.worker import done, wake, working
 
 Owner = asyncpg.Connection
 
@@ -281,7 +281,7 @@ async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
             else:
                 await api.patch(f"/api/drives/{posted}", json={"min_cgpa": "9"})
             [job_id] = await queued(owner)
-            await runner.receive([UUID(job_id)], Via.BUS)
+            wake(runner, [UUID(job_id)])
             await eventually(lambda: owner.fetchval(WAITING))
         [job] = await done(runner, job_id)
     assert job.result is not None
@@ -299,7 +299,7 @@ async def test_nobody_who_registers_waits_for_an_evaluation(
         [job_id] = await queued(owner)
         async with owner.transaction():
             await owner.execute("SELECT FROM es.stream WHERE stream_id = $1 FOR UPDATE", f"eligibility-{posted}")
-            await runner.receive([UUID(job_id)], Via.BUS)
+            wake(runner, [UUID(job_id)])
             await eventually(lambda: owner.fetchval(WAITING_FOR_A_ROW))
             await register(api, posted, students[1])
         [job] = await done(runner, job_id)
@@ -319,7 +319,7 @@ async def test_a_drive_is_deleted_while_it_is_evaluated_and_neither_waits_for_th
             await connection.execute(ENTER_GATE, posted)  # as who registers, and loses
             deleting = asyncio.create_task(api.delete(f"/api/drives/{posted}"))
             await eventually(lambda: owner.fetchval(WAITING))
-            await runner.receive([UUID(job_id)], Via.BUS)
+            wake(runner, [UUID(job_id)])
             await eventually(lambda: owner.fetchval(WAITING + " HAVING count(*) = 2"))
         answer = await deleting
         [job] = await done(runner, job_id)

@@ -20,7 +20,7 @@ from chassis.event_store import Cause
 from chassis.notify import Notifier
 from chassis.runner import Runner
 from chassis.work import LongWork
-from contracts.jobs import Kind, Service, State, Via
+from contracts.jobs import Kind, Service, State
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.api import job_watch
 from services.maintenance import gauges, handlers, schedule, sql
@@ -31,7 +31,7 @@ from tests.conftest import Api
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
 from tests.system import as_role
-from tests.worker import done, working
+from tests.worker import done, wake, working
 
 Owner = asyncpg.Connection
 REFRESH = LongWork(prepare=handlers.refresh, failed=handlers.failed)
@@ -133,10 +133,10 @@ async def test_who_asks_while_one_runs_is_answered_by_the_next(
     async with maintaining(database_url) as runner:
         async with refreshes_do_not_end(owner):
             running = await asked(api)
-            await runner.receive([UUID(running)], Via.BUS)
+            wake(runner, [UUID(running)])
             await eventually(lambda: waiting_for_a_view(owner))
             waiting = [await asked(api) for _ in range(20)]
-            await runner.receive([UUID(id_) for id_ in waiting[:10]], Via.BUS)
+            wake(runner, [UUID(id_) for id_ in waiting[:10]])
         await done(runner, running, waiting[0])
 
         async def all_ended() -> bool:
@@ -144,7 +144,7 @@ async def test_who_asks_while_one_runs_is_answered_by_the_next(
 
         await eventually(all_ended)
         on_their_way = [UUID(id_) for id_ in waiting[10:]]
-        assert await runner.receive(on_their_way, Via.BUS) == [], "what has ended is not received any more"
+        assert wake(runner, on_their_way) == [], "what has ended is not received any more"
     rows = await owner.fetch(JOBS)
     assert {row["state"] for row in rows} == {"succeeded"}
     results = {row["id"]: json.loads(row["result"]) for row in rows}

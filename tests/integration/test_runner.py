@@ -14,12 +14,12 @@ from chassis.errors import Refused
 from chassis.failure_limit import MAX_FAILURES_IN_A_ROW
 from chassis.jobs import Claim
 from chassis.work import Outcome, Work
-from contracts.jobs import State, Via
+from contracts.jobs import Channel, State
 from services.eligibility import handlers
 from tests.conftest import Api
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
-from tests.worker import done, waited, working
+from tests.worker import done, waited, wake, working
 
 Owner = asyncpg.Connection
 FAILURES = "SELECT data FROM es.event WHERE type = 'placewire.eligibility.failed.v1'"
@@ -77,7 +77,7 @@ async def test_a_paused_worker_tries_one_job_at_a_time_and_resumes_when_one_succ
         await done(runner, *jobs[:MAX_FAILURES_IN_A_ROW])
         assert runner.paused
         paused_at = monotonic()
-        await runner.receive([UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]], Via.BUS)
+        wake(runner, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
         ended = [await waited(runner, UUID(id_), timeout_s=30) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]]
         assert monotonic() - paused_at > 3 * 1.5  # two retries fail, the third succeeds
         assert not runner.paused
@@ -95,7 +95,7 @@ async def test_a_paused_worker_claims_nothing_before_its_retry_is_due(
     jobs = [await asked(api) for _ in range(MAX_FAILURES_IN_A_ROW + 5)]
     async with working(database_url, work=failing(Refused("a bad release")), at_once=1) as runner:
         await done(runner, *jobs[:MAX_FAILURES_IN_A_ROW])
-        await runner.receive([UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]], Via.BUS)
+        wake(runner, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
         async with working(database_url, owner="another") as another:
             # Another replica does them: what the paused one received is not lost in it.
             ended = [await waited(another, UUID(id_), timeout_s=30) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]]
@@ -110,8 +110,8 @@ async def test_a_second_delivery_changes_nothing(api: Api, owner: "Owner[asyncpg
     job_id = await asked(api)
     async with working(database_url) as runner:
         await done(runner, job_id)
-        [again] = await done(runner, job_id, via=Via.HTTP)
-    assert (again.via, again.attempts) == (Via.BUS, 1)
+        [again] = await done(runner, job_id, channel=Channel.HTTP)
+    assert (again.channel, again.attempts) == (Channel.KAFKA, 1)
 
 
 async def test_both_roads_at_once_have_one_effect(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
@@ -119,7 +119,11 @@ async def test_both_roads_at_once_have_one_effect(api: Api, owner: "Owner[asyncp
     jobs = [await asked(api) for _ in range(5)]
     async with working(database_url, owner="one") as one, working(database_url, owner="two") as two:
         await asyncio.gather(
-            *(done(runner, job, via=via) for job in jobs for runner, via in ((one, Via.BUS), (two, Via.HTTP)))
+            *(
+                done(runner, job, channel=channel)
+                for job in jobs
+                for runner, channel in ((one, Channel.KAFKA), (two, Channel.HTTP))
+            )
         )
     assert await owner.fetchval(
         "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
@@ -133,7 +137,7 @@ async def test_a_lost_database_connection_costs_no_attempt(
     job_id = await asked(api)
     await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))")
     async with working(database_url) as runner:
-        await runner.receive([UUID(job_id)], Via.BUS)
+        wake(runner, [UUID(job_id)])
 
         async def waits() -> bool:
             return bool(await owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"))

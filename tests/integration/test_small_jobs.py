@@ -16,10 +16,10 @@ from chassis.jobs import Claim
 from chassis.runner import TOGETHER, Runner
 from chassis.work import Outcome, Work
 from contracts.checks import CheckRequested
-from contracts.jobs import Kind, State, Via
+from contracts.jobs import Kind, State
 from services.maintenance import checks
 from tests.eventually import eventually
-from tests.worker import done, working
+from tests.worker import done, wake, working
 
 Owner = asyncpg.Connection
 # How many jobs each transaction finished: rows written by one transaction have its id.
@@ -93,7 +93,7 @@ async def test_one_that_was_cancelled_meanwhile_takes_no_other_with_it(
         return await checks.answer(connection, claimed)
 
     async with small(database_url, handle, at_once=1) as runner:
-        await runner.receive(ids, Via.BUS)
+        wake(runner, ids)
         await began.wait()
         await owner.execute("UPDATE es.job SET state = 'cancelled', finished_at = now() WHERE id = $1", ids[5])
         go_on.set()
@@ -116,7 +116,7 @@ async def test_a_worker_that_must_go_gives_all_of_them_back(owner: "Owner[asyncp
         raise AssertionError("nobody wakes it")
 
     async with small(database_url, handle, at_once=1, owner="going") as runner:
-        await runner.receive(ids, Via.BUS)
+        wake(runner, ids)
         await began.wait()
         await runner.stop(0.1)
     assert {tuple(row) for row in await owner.fetch(STATES)} == {("received", 0, 8)}
@@ -140,7 +140,7 @@ async def test_one_of_them_that_is_interrupted_alone_is_given_back_once(
         raise AssertionError("nobody wakes it")
 
     async with small(database_url, handle, at_once=1) as runner:
-        await runner.receive(ids, Via.BUS)
+        wake(runner, ids)
         await alone.wait()
         await runner.stop(0.1)
     assert {tuple(row) for row in await owner.fetch(STATES)} == {("received", 0, 8)}
@@ -162,7 +162,7 @@ async def test_those_before_one_that_must_wait_do_not_wait_with_it(
 
     async with small(database_url, handle, at_once=1) as runner:
         await owner.execute("SELECT pg_advisory_lock(77)")
-        await runner.receive(ids, Via.BUS)
+        wake(runner, ids)
         await eventually(four_are_done)
         await owner.execute("SELECT pg_advisory_unlock(77)")
         await done(runner, *ids)
