@@ -7,17 +7,17 @@ from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationR
 from contracts.jobs import Channel
 
 
-async def drive_published(_event: DrivePublished, job_id: JobId, wake: Wake) -> None:
+async def drive_published(event: DrivePublished, job_id: JobId, wake: Wake) -> None:
     """Wake the worker: a drive was published, its students must be selected."""
     wake(job_id, Channel.KAFKA)
 
 
-async def eligibility_requested(_event: EligibilityRequested, job_id: JobId, wake: Wake) -> None:
+async def eligibility_requested(event: EligibilityRequested, job_id: JobId, wake: Wake) -> None:
     """Wake the worker: a coordinator asked to evaluate a drive."""
     wake(job_id, Channel.KAFKA)
 
 
-async def reevaluation_requested(_event: ReevaluationRequested, job_id: JobId, wake: Wake) -> None:
+async def reevaluation_requested(event: ReevaluationRequested, job_id: JobId, wake: Wake) -> None:
     """Wake the worker: marks changed, some students of a drive must be judged again."""
     wake(job_id, Channel.KAFKA)
 

@@ -7,12 +7,12 @@ from contracts.exports import ExportRequested, InvitationsRequested
 from contracts.jobs import Channel
 
 
-async def export_requested(_event: ExportRequested, job_id: JobId, wake: Wake) -> None:
+async def export_requested(event: ExportRequested, job_id: JobId, wake: Wake) -> None:
     """Wake the worker: a file was asked for."""
     wake(job_id, Channel.KAFKA)
 
 
-async def invitations_requested(_event: InvitationsRequested, job_id: JobId, wake: Wake) -> None:
+async def invitations_requested(event: InvitationsRequested, job_id: JobId, wake: Wake) -> None:
     """Wake the worker: a file of invitation links was asked for."""
     wake(job_id, Channel.KAFKA)
 

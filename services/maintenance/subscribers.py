@@ -8,12 +8,12 @@ from contracts.jobs import Channel
 from contracts.maintenance import RefreshRequested
 
 
-async def refresh_requested(_event: RefreshRequested, job_id: JobId, wake: Wake) -> None:
+async def refresh_requested(event: RefreshRequested, job_id: JobId, wake: Wake) -> None:
     """Wake the worker: the dashboards' views must be refreshed."""
     wake(job_id, Channel.KAFKA)
 
 
-async def check_requested(_event: CheckRequested, job_id: JobId, wake: Wake) -> None:
+async def check_requested(event: CheckRequested, job_id: JobId, wake: Wake) -> None:
     """Wake the worker: somebody checks that events take effect."""
     wake(job_id, Channel.KAFKA)
 
