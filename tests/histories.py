@@ -34,8 +34,8 @@ class Step:
 def history(seed: int, length: int) -> tuple[list[Step], int]:
     """``length`` steps, and the number of the one at which the bus is cut.
 
-    That one publishes a drive that was made for it, and the next has the same drive judged again while the bus is away:
-    two events of one drive are under way at once.
+    That one publishes a drive that was made for it, just before the breaker opens: only a poll can find its job. The
+    next step has the same drive evaluated again, while the breaker is open.
     """
     chance = random.Random(seed)
     cut_at = chance.randrange(2, length - 1)

@@ -67,7 +67,7 @@ async def test_a_drive_lives(system: System, owner: "asyncpg.Connection[asyncpg.
         chosen, left_out = eligible[:5], eligible[5]
         wait = {"Prefer": "wait=10"}
         published = await coordinator("POST", f"{path}/publish", json={"selected_students": chosen}, headers=wait)
-        assert published.json()["job"]["channel"] == "bus"
+        assert published.json()["job"]["delivery"] == "kafka"
         assert published.json()["job"]["result"]["selected"] == 5
         assert await staff.told() == ["Drive Published"]
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from devstack.kafka import Kafka
-from tests.e2e.test_faults import RESULT_EVENTS, publish, settled
 from tests.enrolment import enrol
 from tests.eventually import eventually
+from tests.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
 from tests.sizes import sized
 from tests.system import System, running
 from tests.tcp_proxy import TcpProxy
@@ -24,7 +24,7 @@ Owner = asyncpg.Connection
 OPENS_WITHIN_S = 3.5
 MIB = 1024 * 1024
 MAY_SKIP = "PLACEWIRE_TEST_SKIP_FULL_DISK"
-# Slower than a canary may be, as fast as a request may be.
+# Slower than a probe may be, as fast as a request may be.
 DELAY_S = 2.5
 Break = Callable[[TcpProxy], None]
 BROKEN: list[Break] = [TcpProxy.silence, lambda proxy: proxy.slow(DELAY_S), TcpProxy.cut][: sized(small=2, full=3)]
@@ -58,7 +58,7 @@ async def test_a_broker_that_is_silent_slow_or_cut_off_counts_as_down(
             broken(proxy)
             asked = await work_goes_on(behind, client, owner)
             proxy.heal()
-            await by_bus_again(behind, client)
+            await by_kafka_again(behind, client)
             for job_id in asked:
                 assert await owner.fetchval(RESULT_EVENTS, job_id) == 1
 
@@ -69,17 +69,15 @@ async def work_goes_on(system: System, client: httpx.AsyncClient, owner: "Owner[
     before = await publish(client)
     await system.until_bus_is("open", within_s=OPENS_WITHIN_S)
     after = await publish(client)
-    assert (after["job"]["channel"], after["job"]["state"]) == ("http", "succeeded")
-    early = await settled(owner, before["job"]["id"], within_s=12)
-    assert (early["state"], early["channel"] in ("bus", "http", "sweep")) == ("succeeded", True)
+    assert (after["job"]["delivery"], after["job"]["state"]) == ("http", "succeeded")
+    assert (await settled(owner, before["job"]["id"], within_s=12))["state"] == "succeeded"
     assert monotonic() - began < 20
     return [before["job"]["id"], after["job"]["id"]]
 
 
-async def by_bus_again(system: System, client: httpx.AsyncClient) -> None:
+async def by_kafka_again(system: System, client: httpx.AsyncClient) -> None:
     await system.until_bus_is("closed", within_s=30)
-    healed = await publish(client, headers={"Prefer": "wait=10"})
-    assert healed["job"]["channel"] == "bus"
+    await until_kafka_wakes(client)
 
 
 @contextmanager
@@ -131,12 +129,12 @@ async def full_and_emptied(system: System, kafka: Kafka, owner: "Owner[asyncpg.R
 
         await eventually(open_, within_s=30)
         after = await publish(client)
-        assert (after["job"]["channel"], after["job"]["state"]) == ("http", "succeeded")
+        assert (after["job"]["delivery"], after["job"]["state"]) == ("http", "succeeded")
         for job_id in asked:
             assert (await settled(owner, job_id, within_s=15))["state"] == "succeeded"
         ballast.unlink()
         await asyncio.to_thread(kafka.start)  # a broker without disk ends itself
-        await by_bus_again(system, client)
+        await by_kafka_again(system, client)
     for job_id in asked:
         assert await owner.fetchval(RESULT_EVENTS, job_id) == 1
 

@@ -77,11 +77,11 @@ async def test_without_the_bus_the_answer_has_the_finished_export(isolated: Syst
         answer = await client.post(f"/api/registrations/{drive_id}/export", json={"columns": ["name", "email"]})
         assert answer.status_code == 200
         done = answer.json()
-        assert (done["state"], done["rows"], done["job"]["channel"]) == ("completed", ROWS, "http")
+        assert (done["state"], done["rows"], done["job"]["delivery"]) == ("completed", ROWS, "http")
         assert (await client.get(done["file"])).content.count(b"\n") == ROWS + 1
 
 
-async def test_over_the_bus(system: System, owner: "Owner[asyncpg.Record]") -> None:
+async def test_over_kafka(system: System, owner: "Owner[asyncpg.Record]") -> None:
     for name in ("exporter", "relay", "api"):
         system.start(name)
 
@@ -92,7 +92,7 @@ async def test_over_the_bus(system: System, owner: "Owner[asyncpg.Record]") -> N
     await eventually(trusted, within_s=30)
     async with system.client() as client:
         answer = await client.post("/api/exports", json={"kind": "finished_drives"}, headers={"Prefer": "wait=10"})
-    assert (answer.status_code, answer.json()["job"]["channel"]) == (200, "bus")
+    assert (answer.status_code, answer.json()["job"]["delivery"]) == (200, "kafka")
     assert answer.json()["state"] == "completed"
 
 

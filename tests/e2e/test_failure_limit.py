@@ -6,9 +6,9 @@ import asyncpg
 import httpx
 
 from chassis.failure_limit import MAX_FAILURES_IN_A_ROW
-from tests.e2e.test_faults import publish, settled
 from tests.enrolment import enrol
 from tests.eventually import eventually
+from tests.publications import publish, settled
 from tests.system import System
 
 Owner = asyncpg.Connection
@@ -34,7 +34,7 @@ async def paused(url: str) -> bool:
 async def test_a_paused_service_alarms_claims_nothing_and_resumes_without_a_restart(
     isolated: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """Kafka is away all the time: what a paused service does later comes by HTTP."""
+    """Kafka is away all the time, and the API's requests to a paused worker are refused with 503."""
     await enrol(owner, 50)
     isolated.start("api")
     async with isolated.client() as client:
@@ -51,7 +51,7 @@ async def test_a_paused_service_alarms_claims_nothing_and_resumes_without_a_rest
         await owner.execute(NEWER.format(old="v9", new="v1"))
         later.append(await publish(client))
         assert time.monotonic() - began < RETRY_S
-        assert {answer["job"]["delivery"] for answer in later} == {"deferred"}
+        assert {answer["job"]["delivery"] for answer in later} == {"poll"}
 
         # The same process, and no command of anybody's.
         assert [(await settled(owner, answer["job"]["id"]))["state"] for answer in later] == ["succeeded"] * 2

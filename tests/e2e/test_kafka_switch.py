@@ -1,6 +1,6 @@
 """Kafka is killed under a steady stream of publications: who publishes hardly notices, and the topic misses nothing.
 
-A job's own time is how long its publication takes alone: the same request over the same road, one after the other, to
+A job's own time is how long its publication takes alone: the same request over HTTP, one after the other, to
 the same system once the stream has stopped. Measured from job rows it would hold their queueing, and be no bound.
 """
 
@@ -49,8 +49,8 @@ class Answered:
 
     @property
     def synchronous(self) -> bool:
-        """Done by the time of the answer, over the road beside the bus."""
-        return self.status == 200 and self.body["job"]["channel"] == "http"
+        """Done by the time of the answer, without Kafka."""
+        return self.status == 200 and self.body["job"]["delivery"] == "http"
 
 
 async def publication(client: httpx.AsyncClient, number: int) -> Answered:

@@ -69,14 +69,14 @@ async def test_who_finds_no_room_is_told_at_once_and_health_is_always_answered(
     isolated: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     isolated.start("api", REQUESTS_AT_ONCE="3")
-    isolated.start("eligibility")
+    isolated.start("eligibility", JOBS_AT_ONCE="3")
     await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:' || n, 0)) FROM generate_series(1, 9) n")
     drive = {"company_name": "Acme", "job_title": "SDE", "auto_calc": True}
     async with isolated.client() as client:
         waiting = [asyncio.create_task(client.post("/api/drives", json=drive)) for _ in range(3)]
 
         async def all_running() -> bool:
-            return bool(await owner.fetchval("SELECT count(*) = 3 FROM es.job WHERE state <> 'queued'"))
+            return bool(await owner.fetchval("SELECT count(*) = 3 FROM es.job WHERE state = 'running'"))
 
         await eventually(all_running)
         refused: httpx.Response = await client.post("/api/drives", json=drive)

@@ -10,7 +10,7 @@ from tests.eventually import eventually
 from tests.system import System
 
 
-async def test_a_drive_published_over_the_bus_selects_everyone_eligible(
+async def test_a_drive_published_over_kafka_selects_everyone_eligible(
     system: System, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 1000)
@@ -20,7 +20,7 @@ async def test_a_drive_published_over_the_bus_selects_everyone_eligible(
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=10"})
         assert answer.status_code == 200, answer.text
         job = answer.json()["job"]
-        assert (job["state"], job["channel"], job["delivery"]) == ("succeeded", "bus", "kafka")
+        assert (job["state"], job["delivery"]) == ("succeeded", "kafka")
         assert answer.headers["Location"] == f"/api/jobs/{job['id']}"
         assert job["result"]["selected"] == await owner.fetchval(PLAIN_COUNT) > 0
 
@@ -76,7 +76,7 @@ async def test_sigterm_in_the_middle_of_a_job_gives_it_back_in_time(
         assert monotonic() - began < 8
         row = await owner.fetchrow("SELECT state, attempts FROM es.job")
         assert row is not None
-        assert (row["state"], row["attempts"]) == ("received", 0)
+        assert (row["state"], row["attempts"]) == ("queued", 0)
         await owner.execute("SELECT pg_advisory_unlock_all()")
         system.start("eligibility")
         answer = await asking

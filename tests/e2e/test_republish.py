@@ -24,7 +24,7 @@ STUDENTS = sized(small=300, full=100_000)
 WIPED = (topics.STUDENT, topics.REGISTRATION, topics.DRIVE)
 CSV = "name,email,roll_number,branch\nA B,a.b@college.edu,CSV-1,CIVIL\nC D,c.d@college.edu,CSV-2,\n"
 
-JOBS = "SELECT id, state, attempts, via, finished_at FROM es.job ORDER BY id"
+JOBS = "SELECT id, state, attempts, channel, finished_at FROM es.job ORDER BY id"
 ENDED = "SELECT NOT EXISTS (SELECT FROM es.job WHERE finished_at IS NULL)"
 SENT = "SELECT NOT EXISTS (SELECT FROM es.outbox WHERE event_id IS NOT NULL)"
 LOG = "SELECT count(*), max(position) FROM es.event"

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 
 from contracts.users import Role
-from tests.e2e.test_faults import settled
 from tests.e2e.test_without_kafka import QUIET_CLOCK, asked_for_all, until_clock_is_quiet
 from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.insisting import FILE, PUBLICATION, REFRESH, Ledger, head_of_its_own, insisting
+from tests.publications import settled
 from tests.sizes import sized
 from tests.system import System, bearer
 
@@ -58,7 +58,7 @@ async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
 
         await eventually(lambda: states("running"), within_s=25)
         await asyncio.gather(*(asyncio.to_thread(isolated.processes[name].stop) for name in WORKERS))
-        assert {tuple(row)[1:] for row in await owner.fetch(STATES)} == {("received", 0)}
+        assert {tuple(row)[1:] for row in await owner.fetch(STATES)} == {("queued", 0)}
         await held.rollback()
         await holder.close()
         for name in WORKERS:
