@@ -13,11 +13,6 @@ from tests.enrolment import DRIVE
 
 HEAD_ID = 900_001
 MARKS = {"cgpa": "9", "tenth_percent": 90, "twelfth_percent": 90}
-READABLE = '{"ce_type": "placewire.export.completed.v1", "ce_id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10"}'
-KEPT_RECORD = """
-INSERT INTO es.undecodable (service, topic, partition, "offset", headers, error)
-VALUES ('eligibility', 'placewire.export', 0, (SELECT count(*) FROM es.undecodable), $1::jsonb, 'KeyError') RETURNING id
-"""
 GIVE_UP = """
 UPDATE es.job SET state = 'failed', dead = true, error = 'failed', finished_at = clock_timestamp() WHERE id = $1::uuid
 """
@@ -80,9 +75,6 @@ class World:
         await self.owner.execute(GIVE_UP, job)
         return job
 
-    async def kept_record(self) -> int:
-        return int(await self.owner.fetchval(KEPT_RECORD, READABLE))
-
 
 Scenario = Callable[[World], Awaitable[Call]]
 SCENARIOS: dict[str, Scenario] = {}
@@ -140,7 +132,6 @@ async def export(world: World) -> str:
 THINGS: dict[Any, str] = {
     World.drive: "drive_id", posted: "drive_id", marked: "drive_id", World.student: "student_id", user: "user_id",
     inactive: "user_id", domain: "domain_id", export: "job_id", World.dead_job: "job_id",
-    World.kept_record: "record_id",
 }  # fmt: skip
 
 on("/api/drives/{}", World.drive, "PATCH", json={"job_title": "Another"})
@@ -157,8 +148,6 @@ on("/api/users/{}/reactivate", inactive)
 on("/api/jobs/{}/cancel", export)
 on("/api/dead-letters/{}/redrive", World.dead_job, json={})
 on("/api/dead-letters/{}/discard", World.dead_job, json={"reason": "a test"})
-on("/api/dead-letters/undecodable/{}/redrive", World.kept_record, json={})
-on("/api/dead-letters/undecodable/{}/discard", World.kept_record, json={"reason": "a test"})
 
 
 @scenario("POST /api/drives")

@@ -1,4 +1,4 @@
-"""Postgres is killed right after a claim, and has forgotten it: two workers think that they hold one job."""
+"""Postgres is killed right after a claim, and has forgotten it: two workers believe that they hold one job."""
 
 import asyncio
 import hashlib
@@ -18,25 +18,28 @@ from bench.placewire_jobs import QUEUE
 from chassis import jobs
 from chassis.database import Database
 from chassis.errors import Fenced, Unavailable
-from chassis.jobs import Claim, Taker
+from chassis.jobs import Claim, Claimer
 from chassis.runner import Runner
 from contracts import topics
 from contracts.checks import CheckRequested
-from contracts.jobs import Channel, Job, Service, State
+from contracts.jobs import Channel, Service, State
 from devstack.postgres import Postgres
+from tests.conftest import Api
 from tests.enrolment import enrol
 from tests.eventually import eventually
-from tests.exporting import asked, exporting, register_many
+from tests.exporting import exporting, register_many
 from tests.placement import posted
 from tests.replicas import replica
 from tests.sizes import sized
 from tests.system import as_role
+from tests.worker import wake
 
 ROUNDS = sized(small=2, full=50)
 ROWS = sized(small=3_000, full=20_000)
 LEASE = timedelta(minutes=1)
-TAKER = Taker(Service.MAINTENANCE, "test", LEASE, frozenset(), 1)
+CLAIMER = Claimer(Service.MAINTENANCE, "test", LEASE)
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
+STATE = "SELECT state FROM es.job WHERE id = $1::uuid"
 RECORDED = "SELECT export_id::text, path, sha256 FROM exports WHERE state = 'completed'"
 
 
@@ -54,35 +57,34 @@ async def crash(postgres: Postgres) -> None:
     await asyncio.to_thread(postgres.start)
 
 
-async def claim(database: Database, ids: list[UUID] | None = None) -> list[Claim]:
+async def claim(database: Database) -> list[Claim]:
     async with database.connection() as connection:
-        return (await jobs.take(connection, TAKER, 1, ids, Channel.KAFKA if ids else None))[1]
+        return await jobs.claim(connection, CLAIMER, 1)
 
 
 @asynccontextmanager
-async def queued(postgres: Postgres) -> AsyncIterator[tuple[Database, UUID]]:
-    """A job of the maintenance service, and that service's database."""
+async def queued(postgres: Postgres) -> AsyncIterator[Database]:
+    """The maintenance service's database, in which one job of it is queued."""
     owner = await asyncpg.connect(postgres.dsn)
     try:
         topic = topics.MAINTENANCE
         await owner.execute(QUEUE, 1, topic.name, int(topic.lane), CheckRequested.TYPE)
-        job_id = await owner.fetchval("SELECT id FROM es.job")
     finally:
         await owner.close()
     database = Database(as_role(postgres.dsn, "placewire_maintenance"), pool_size=2, application_name="test")
     try:
-        yield database, job_id
+        yield database
     finally:
         await database.close()
 
 
 @pytest.mark.timeout(180)
 async def test_who_holds_a_forgotten_claim_can_neither_renew_nor_end_the_job(own_postgres: Postgres) -> None:
-    async with queued(own_postgres) as (database, job_id):
+    async with queued(own_postgres) as database:
         await suspend_wal_writer(own_postgres)
-        [first] = await claim(database, [job_id])
+        [first] = await claim(database)
         await crash(own_postgres)
-        [second] = await eventually(lambda: claim_again(database, job_id))
+        [second] = await eventually(lambda: claim_again(database))
         assert (first.attempts, second.attempts) == (1, 1), "the first claim was not forgotten"
         assert first.fence != second.fence
         async with database.connection() as connection:
@@ -93,24 +95,24 @@ async def test_who_holds_a_forgotten_claim_can_neither_renew_nor_end_the_job(own
             await jobs.return_attempt(connection, first)
             await jobs.release(connection, first)
             with pytest.raises(Fenced):
-                await jobs.finish(connection, first, State.SUCCEEDED, result={})
+                await jobs.finish(connection, first, Channel.POLL, State.SUCCEEDED, result={})
             assert await jobs.end_of(connection, first) is None
             assert await jobs.renew(connection, second, LEASE)
             assert await connection.fetchval("SELECT attempts FROM es.job") == 1
 
 
-async def claim_again(database: Database, job_id: UUID) -> list[Claim]:
+async def claim_again(database: Database) -> list[Claim]:
     try:
-        return await claim(database, [job_id])
+        return await claim(database)
     except Unavailable:
         return []
 
 
 @pytest.mark.timeout(180)
 async def test_a_confirmed_claim_is_not_forgotten(own_postgres: Postgres) -> None:
-    async with queued(own_postgres) as (database, job_id):
+    async with queued(own_postgres) as database:
         await suspend_wal_writer(own_postgres)
-        [claimed] = await claim(database, [job_id])
+        [claimed] = await claim(database)
         async with database.connection() as connection:
             assert await jobs.confirm(connection, claimed)
         await crash(own_postgres)
@@ -158,19 +160,21 @@ async def test_every_export_that_completes_has_the_content_of_its_checksum(
 ) -> None:
     owner = await asyncpg.connect(own_postgres.dsn)
     await enrol(owner, ROWS * 2)
+    exports: list[str] = []
     async with replica(own_postgres.dsn, tmp_path) as api:
         drive_id = await posted(api)
         await register_many(owner, drive_id, ROWS)
-        exports = [(await asked(api, kind="registrations", drive_id=drive_id))["export_id"] for _ in range(ROUNDS)]
-    await owner.close()
-    async with (
-        changing(own_postgres, drive_id, ROWS),
-        exporting(own_postgres.dsn, tmp_path, owner="first", lease_s=3) as first,
-        exporting(own_postgres.dsn, tmp_path, owner="second", lease_s=3) as second,
-    ):
-        for number, export_id in enumerate(exports):
-            replicas = [first, second] if number % 2 else [second, first]
-            await crash_after_claim(own_postgres, replicas, UUID(export_id))
+        await owner.close()
+        async with (
+            changing(own_postgres, drive_id, ROWS),
+            exporting(own_postgres.dsn, tmp_path, owner="first", lease_s=3) as first,
+            exporting(own_postgres.dsn, tmp_path, owner="second", lease_s=3) as second,
+        ):
+            for number in range(ROUNDS):
+                await suspend_wal_writer(own_postgres)
+                exports.append(await export_asked(api, drive_id, f"export-{number}"))
+                replicas = [first, second] if number % 2 else [second, first]
+                await crash_after_claim(own_postgres, replicas, exports[-1])
     owner = await asyncpg.connect(own_postgres.dsn)
     recorded = {row["export_id"]: row for row in await owner.fetch(RECORDED)}
     await owner.close()
@@ -182,28 +186,41 @@ async def test_every_export_that_completes_has_the_content_of_its_checksum(
     assert len(files) == ROUNDS
 
 
-async def crash_after_claim(postgres: Postgres, replicas: list[Runner], export_id: UUID) -> None:
-    """Let the first replica claim, kill the server, and hand the job to the second one, as the sweep does."""
-    await suspend_wal_writer(postgres)
-    await eventually(lambda: handed_over(replicas[0], export_id))
+async def export_asked(api: Api, drive_id: int, key: str) -> str:
+    """Ask until it is accepted: the API's connections were lost in the last crash."""
+    body = {"kind": "registrations", "drive_id": drive_id}
+
+    async def accepted() -> str | None:
+        answer = await api.post("/api/exports", json=body, headers={"Idempotency-Key": key})
+        return str(answer.json()["export_id"]) if answer.is_success else None
+
+    export_id = await eventually(accepted)
+    assert export_id is not None
+    return export_id
+
+
+async def crash_after_claim(postgres: Postgres, replicas: list[Runner], export_id: str) -> None:
+    """Wake the first replica, kill the server 10 to 150 ms after the claim, then wake the second replica."""
+    owner = await asyncpg.connect(postgres.dsn)
+    try:
+        wake(replicas[0], [UUID(export_id)], Channel.HTTP)
+        while await owner.fetchval(STATE, export_id) == State.QUEUED:
+            await asyncio.sleep(0.002)
+    finally:
+        await owner.close()
     await asyncio.sleep(random.uniform(0.01, 0.15))
     await crash(postgres)
+    wake(replicas[1], [UUID(export_id)], Channel.HTTP)
 
     async def ended() -> bool:
-        await handed_over(replicas[1], export_id)
         try:
-            job: Job | None = await replicas[1].read(export_id)
-        except Unavailable:
+            owner = await asyncpg.connect(postgres.dsn)
+        except (asyncpg.PostgresError, OSError):
             return False
-        return job is not None and job.state is State.SUCCEEDED and not any(one.busy for one in replicas)
+        try:
+            succeeded = await owner.fetchval(STATE, export_id) == State.SUCCEEDED
+        finally:
+            await owner.close()
+        return succeeded and not any(one.busy for one in replicas)
 
     await eventually(ended, within_s=60)
-
-
-async def handed_over(runner: Runner, export_id: UUID) -> bool:
-    """Whether the server has answered; the job is then received, by this replica or another."""
-    try:
-        wake(runner, [export_id], Channel.HTTP)
-    except Unavailable:
-        return False
-    return True
