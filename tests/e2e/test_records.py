@@ -1,0 +1,154 @@
+"""Kafka records that are repeated, reordered, unreadable or of a job that fails: no other job waits, or runs twice."""
+
+import asyncpg
+import httpx
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from contracts import topics
+from contracts.drives import DrivePublished
+from devstack.kafka import Kafka
+from tests.e2e.test_failure_limit import NEWER
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
+from tests.system import System
+
+Owner = asyncpg.Connection
+TYPE = ("ce_type", DrivePublished.TYPE.encode())
+ID = ("ce_id", b"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10")
+UNREADABLE: list[tuple[list[tuple[str, bytes]], bytes]] = [
+    ([], b""),
+    ([TYPE], b"{}"),
+    ([ID], b"{}"),
+    ([ID, ("ce_type", b"\xff")], b"{}"),
+    ([("ce_id", b"no-uuid"), TYPE], b"{}"),
+    ([ID, TYPE], b"no JSON"),
+    ([ID, TYPE], b"\xff\xfe"),
+    ([ID, TYPE], b'{"drive_id": "no number"}'),
+    ([ID, TYPE], b"[" * 100_000),
+]
+
+
+async def send(kafka: Kafka, records: list[tuple[int, list[tuple[str, bytes]], bytes | None, bytes | None]]) -> None:
+    """Send each record (partition, headers, key, value) to the topic of drives, in this order."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
+    await producer.start()
+    try:
+        for partition, headers, key, value in records:
+            await producer.send_and_wait(topics.DRIVE.name, value, key=key, headers=headers, partition=partition)
+    finally:
+        await producer.stop()
+
+
+async def records_of(kafka: Kafka, event_ids: list[str]) -> "list[ConsumerRecord[bytes, bytes]]":
+    """Return the first record of each event, once all are there."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topics.DRIVE.name, number) for number in range(topics.DRIVE.partitions)])
+        found: dict[str, ConsumerRecord[bytes, bytes]] = {}
+
+        async def all_there() -> bool:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                found.update({dict(record.headers)["ce_id"].decode(): record for record in reversed(records)})
+            return found.keys() >= set(event_ids)
+
+        await eventually(all_there)
+    finally:
+        await consumer.stop()
+    return [found[event_id] for event_id in event_ids]
+
+
+async def counted(url: str) -> int:
+    """Return how many records the eligibility service could not read."""
+    async with httpx.AsyncClient() as looking:
+        metrics = (await looking.get(url.replace("readyz", "metrics"))).text
+    name = f'placewire_unreadable_records_total{{service="eligibility",topic="{topics.DRIVE.name}"}}'
+    return sum(int(float(line.split()[-1])) for line in metrics.splitlines() if line.startswith(name))
+
+
+async def test_unreadable_records_are_counted_and_logged_and_block_no_partition(
+    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 50)
+    own_kafka.start()
+    isolated.start_all()
+    await isolated.until_bus_is_trusted()
+    partitions = range(topics.DRIVE.partitions)
+    await send(own_kafka, [(part, headers, None, value) for part in partitions for headers, value in UNREADABLE])
+    worker = isolated.processes["eligibility"]
+
+    async def all_counted() -> bool:
+        return await counted(str(worker.url)) == len(UNREADABLE) * len(partitions)
+
+    await eventually(all_counted)
+    log = worker.log_tail()
+    assert all(word in log for word in ("record.unreadable", "placewire.drive", "partition", "offset"))
+    assert "no JSON" not in log
+    async with isolated.client() as client:
+        drives = await until_kafka_wakes(client)
+    for drive in drives:
+        job = await settled(owner, drive["job"]["id"])
+        assert (job["state"], job["attempts"]) == ("succeeded", 1)
+    assert await owner.fetchval("SELECT count(*) FROM es.job") == len(drives)
+    assert worker.running
+
+
+async def test_repeated_and_reordered_records_run_each_job_once(
+    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 50)
+    own_kafka.start()
+    isolated.start_all()
+    await isolated.until_bus_is_trusted()
+    worker = isolated.processes["eligibility"]
+    async with isolated.client() as client:
+        worker.suspend()
+        drive = await publish(client)
+        again = f"/api/drives/{drive['drive_id']}/trigger-eligibility"
+        ids = [drive["job"]["id"], (await client.post(again)).json()["job"]["id"]]
+        records = await records_of(own_kafka, ids)
+        repeated = [*reversed(records), *records, *reversed(records)]
+        await send(own_kafka, [(one.partition, list(one.headers), one.key, one.value) for one in repeated])
+        worker.resume()
+        await isolated.until_bus_is_trusted()
+
+        async def later_record_is_handled() -> bool:
+            # Of the same drive, so from the same partition. A poll may come first by chance.
+            asked = (await client.post(again, headers={"Prefer": "wait=10"})).json()
+            ids.append(asked["job"]["id"])
+            return bool(asked["job"]["channel"] == "kafka")
+
+        await eventually(later_record_is_handled)
+    for job_id in ids:
+        job = await settled(owner, job_id)
+        assert (job["state"], job["attempts"] <= 1) == ("succeeded", True)
+        assert await owner.fetchval(RESULT_EVENTS, job_id) <= 1
+    assert await owner.fetchval(RESULT_EVENTS, ids[-1]) == 1
+    assert await owner.fetchval("SELECT count(*) FROM es.job") == len(ids)
+
+
+async def test_a_job_that_cannot_be_done_fails_with_its_reason_and_blocks_no_other(
+    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
+) -> None:
+    await enrol(owner, 50)
+    isolated.start("api")
+    async with isolated.client() as client:
+        poison = await publish(client)
+        await owner.execute(NEWER.format(old="v1", new="v9"))
+        own_kafka.start()
+        isolated.start("relay", wait=False)
+        isolated.start("eligibility")
+        dead = await settled(owner, poison["job"]["id"])
+        await owner.execute(NEWER.format(old="v9", new="v1"))
+        seen = (await client.get(f"/api/jobs/{poison['job']['id']}")).json()
+        assert (dead["state"], seen["dead"]) == ("failed", True)
+        assert seen["error"] == "this release cannot read the event: it was written by a newer one"
+        same = f"/api/drives/{poison['drive_id']}/trigger-eligibility"
+        assert (await client.post(same, headers={"Prefer": "wait=10"})).json()["job"]["state"] == "succeeded"
+        await isolated.until_bus_is_trusted()
+        others = await until_kafka_wakes(client)
+    for drive in others:
+        assert (await settled(owner, drive["job"]["id"]))["state"] == "succeeded"

@@ -1,0 +1,52 @@
+"""Replicas of a service share its jobs, however few partitions its topic has."""
+
+import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from contracts import topics
+from devstack.kafka import Kafka
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.publications import HOLD_EVALUATION, LET_GO, NEXT_DRIVE, publish, settled
+from tests.system import System
+
+REPLICAS = ("eligibility", "eligibility2", "eligibility3")
+OWNERS = "SELECT DISTINCT split_part(owner, ':', 2)::integer AS port FROM es.job WHERE state = 'running'"
+
+
+async def one_partition(kafka: Kafka) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topics.DRIVE.name, num_partitions=1, replication_factor=1)])
+    finally:
+        await admin.close()
+
+
+async def test_replicas_share_the_jobs_of_a_topic_with_one_partition(
+    isolated: System, own_kafka: Kafka, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Each replica has one slot, and no job can end: all run at once only if each replica has one."""
+    await enrol(owner, 50)
+    own_kafka.start()
+    await one_partition(own_kafka)
+    isolated.settings["JOBS_AT_ONCE"] = "1"
+    for name in ("relay", "api", *REPLICAS):
+        isolated.start(name, wait=False)
+    for process in isolated.processes.values():
+        process.wait_ready()
+    await isolated.until_bus_is_trusted()
+    first = await owner.fetchval(NEXT_DRIVE)
+    for number in range(len(REPLICAS)):
+        await owner.execute(HOLD_EVALUATION, first + number)
+    async with isolated.client() as client:
+        job_ids = [(await publish(client))["job"]["id"] for _ in REPLICAS]
+
+        async def all_busy() -> bool:
+            return {row["port"] for row in await owner.fetch(OWNERS)} == {isolated.ports[name] for name in REPLICAS}
+
+        await eventually(all_busy)
+        await owner.execute(LET_GO)
+        for job_id in job_ids:
+            job = await settled(owner, job_id)
+            assert (job["state"], job["attempts"]) == ("succeeded", 1)
