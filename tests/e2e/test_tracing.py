@@ -8,7 +8,10 @@ from time import monotonic
 import asyncpg
 import pytest
 
+from contracts.drives import DrivePublished
+from devstack.kafka import Kafka
 from tests.collector import Collector, Span, collecting
+from tests.e2e.test_records import counted, send
 from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
 from tests.system import ROOT, SECRET, System, bearer
@@ -38,11 +41,11 @@ async def test_one_trace_from_request_to_the_consumers_statements(
     async with system.client() as client:
         headers = {"Prefer": "wait=10", "traceparent": f"00-{TRACE}-{CALLER}-01"}
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers=headers)
-        assert answer.json()["job"]["channel"] == "bus", answer.text
+        assert answer.json()["job"]["delivery"] == "kafka", answer.text
 
     async def complete() -> list[Span]:
         spans = collector.of(TRACE)
-        last = {"POST /api/drives", "do eligibility", "receive placewire.drive", "send placewire.eligibility"}
+        last = {"POST /api/drives", "do eligibility", "placewire.drive process", "send placewire.eligibility"}
         return spans if last <= {span.name for span in spans} else []
 
     spans = await eventually(complete)
@@ -55,15 +58,16 @@ async def test_one_trace_from_request_to_the_consumers_statements(
     assert {(span.service, span.kind, span.parent_id) for span in sent} == {
         ("placewire-relay", "producer", request.span_id)
     }
-    received = named(spans, "receive placewire.drive")
-    assert (received.service, received.kind) == ("placewire-eligibility", "consumer")
-    assert received.parent_id in {span.span_id for span in sent}
+    # FastStream's own span of each record, below that of its sending.
+    consumed = [span for span in spans if span.name == "placewire.drive process"]
+    assert {(span.service, span.kind) for span in consumed} == {("placewire-eligibility", "consumer")}
+    assert {span.parent_id for span in consumed} <= {span.span_id for span in sent}
     job = named(spans, "do eligibility")
     assert (job.service, job.parent_id) == ("placewire-eligibility", request.span_id)
     effect = named(spans, "INSERT selections")
     assert (effect.service, effect.kind, effect.parent_id) == ("placewire-eligibility", "client", job.span_id)
     assert named(spans, "SELECT es.succeed").parent_id == job.span_id
-    # What the job did is told in the same trace, by its span.
+    # The event of the result is sent in the same trace, below the span of the job.
     assert named(spans, "send placewire.eligibility").parent_id == job.span_id
     assert not [span for span in spans if span.failed]
     stored = await owner.fetch(
@@ -72,18 +76,18 @@ async def test_one_trace_from_request_to_the_consumers_statements(
     assert {row["parent"] for row in stored} == {f"00-{TRACE}-{request.span_id}-01"}
 
 
-async def test_a_job_handed_over_by_http_stays_in_its_trace(system: System, collector: Collector) -> None:
+async def test_a_worker_woken_by_http_stays_in_the_trace(system: System, collector: Collector) -> None:
     system.start("eligibility")
     system.start("api")
     async with system.client() as client:
         await system.until_bus_is("open")
         headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers=headers)
-        assert answer.json()["job"]["channel"] == "http", answer.text
+        assert answer.json()["job"]["delivery"] == "http", answer.text
 
     async def complete() -> bool:
         names = {span.name for span in collector.of(TRACE) if span.service == "placewire-eligibility"}
-        return {"POST /internal/jobs", "do eligibility", "SELECT es.succeed"} <= names
+        return {"POST /internal/jobs/{job_id}/run", "do eligibility", "SELECT es.succeed"} <= names
 
     await eventually(complete)
 
@@ -91,7 +95,7 @@ async def test_a_job_handed_over_by_http_stays_in_its_trace(system: System, coll
 async def test_polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(
     system: System, collector: Collector
 ) -> None:
-    """The breaker, the relay and the runner ask Postgres all the time."""
+    """The breaker, the relay and the worker query Postgres all the time, and a probe goes through Kafka each second."""
     system.start_all()
     await system.until_bus_is_trusted()
     async with system.client() as client:
@@ -132,6 +136,38 @@ async def test_no_span_holds_a_secret_a_mark_or_a_value_of_a_statement(system: S
         assert hidden.lower().encode() not in wire, hidden
 
 
+async def test_no_span_holds_the_content_of_an_unreadable_record(
+    isolated: System, own_kafka: Kafka, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Its header names a trace, so it has a span; the errors of reading it quote its content."""
+    own_kafka.start()
+    with collecting() as collector:
+        isolated.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        isolated.start_all()
+        await isolated.until_bus_is_trusted()
+        event = [
+            ("ce_id", b"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10"),
+            ("ce_type", DrivePublished.TYPE.encode()),
+            ("ce_traceparent", f"00-{TRACE}-{CALLER}-01".encode()),
+        ]
+        contents = (b'{"drive_id": "secretvalue", "secretname": "secretvalue"}', b"secretvalue", b"")
+        nameless = (event[1:], b'"secretvalue"')
+        await send(
+            own_kafka, [(0, headers, None, value) for headers, value in [*((event, c) for c in contents), nameless]]
+        )
+        worker = isolated.processes["eligibility"]
+
+        async def all_counted() -> bool:
+            return await counted(str(worker.url)) == len(contents) + 1
+
+        await eventually(all_counted)
+        worker.stop(grace_s=10)
+        spans = [span for span in collector.of(TRACE) if span.name == "placewire.drive process"]
+        assert len(spans) >= len(contents)
+        assert b"secret" not in b"".join(collector.received).lower()
+        assert "secret" not in worker.log_tail()
+
+
 async def test_a_collector_that_is_away_costs_no_answer_and_no_time_at_the_end(system: System) -> None:
     api = system.start("api", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     async with system.client() as client:
@@ -157,8 +193,9 @@ assert "chassis.spans" not in sys.modules and "chassis.traced_connection" not in
 assert not app._native_telemetry.enabled()
 assert tracing.of_connections() == {"connection_class": WatchedConnection}
 same = tracing.span("a", parent=None, attributes={})
-assert same is tracing.span("b", parent=None, attributes={}) is tracing.receiving([])
+assert same is tracing.span("b", parent=None, attributes={})
 assert tracing.sending([]) is tracing.sending([1])
+assert tracing.of_broker() == []
 """
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False,
