@@ -1,4 +1,4 @@
-"""More than can be done, and no bus: what is not accepted is told so before it is begun, and memory stays flat."""
+"""More load than can be handled, without Kafka: requests are refused before they begin, and memory stays flat."""
 
 import asyncio
 import logging
@@ -49,11 +49,11 @@ async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
         "%s %s, %.0f to %.0f MiB", dict(outcomes.statuses), dict(outcomes.unanswered), before / 2**20, highest / 2**20
     )
 
-    # 0: who waited so long in the kernel's queue that he gave up. Nobody is answered with anything else.
+    # 0: a client that waited so long in the kernel's queue that it gave up. No other status is answered.
     assert outcomes.statuses.keys() <= {200, 202, 503, 0}
     assert outcomes.without_retry_after == 0
     assert outcomes.accepted
-    # 503 is told before anything was committed: what is there is what was accepted, or nobody waited for.
+    # A 503 is answered before anything is committed: all exports were accepted, or their clients gave up.
     done = await owner.fetchval("SELECT count(*) FROM exports") - counted
     assert len(outcomes.accepted) <= done <= len(outcomes.accepted) + outcomes.statuses[0]
     assert highest - before < FLAT_BYTES
@@ -65,7 +65,7 @@ async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
         await eventually(answers, within_s=30)
 
 
-async def test_who_finds_no_room_is_told_at_once_and_health_is_always_answered(
+async def test_a_request_beyond_the_limit_is_refused_at_once_and_health_is_always_answered(
     isolated: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     isolated.start("api", REQUESTS_AT_ONCE="3")

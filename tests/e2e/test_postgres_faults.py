@@ -1,4 +1,4 @@
-"""Postgres goes away, turns read-only, has no connection left: nothing is lost, and everybody recovers by himself."""
+"""Postgres goes away, turns read-only, has no connection left: nothing is lost, and every process recovers."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Asked to stop, a process gives back what it cannot finish; restarted one after another, nobody notices."""
+"""Asked to stop, a process releases what it cannot finish; a rolling restart loses and repeats nothing."""
 
 import asyncio
 from pathlib import Path
@@ -69,7 +69,7 @@ async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
 
 
 @pytest.mark.timeout(240)
-async def test_a_rolling_restart_of_every_service_under_load_is_not_noticed(
+async def test_a_rolling_restart_of_every_service_under_load_loses_and_repeats_nothing(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 50)
@@ -94,9 +94,9 @@ async def test_a_rolling_restart_of_every_service_under_load_is_not_noticed(
         finally:
             stop.set()
     assert ledger.refused == []
-    told = list(ledger.accepted.values())
-    assert len(told) > 10
-    promised = {answer["job"]["id"] for answer in told}
+    answers = list(ledger.accepted.values())
+    assert len(answers) > 10
+    promised = {answer["job"]["id"] for answer in answers}
 
     async def all_done() -> Any:
         return {row["state"] for row in await owner.fetch(JOBS)} == {"succeeded"}
@@ -104,10 +104,10 @@ async def test_a_rolling_restart_of_every_service_under_load_is_not_noticed(
     await eventually(all_done, within_s=60)
     assert {row["id"] for row in await owner.fetch(JOBS)} == promised
     there = {row["drive_id"] for row in await owner.fetch("SELECT drive_id FROM drives")}
-    assert there == {answer["drive_id"] for answer in told if "company_name" in answer}
+    assert there == {answer["drive_id"] for answer in answers if "company_name" in answer}
     files = {row["export_id"]: row["path"] for row in await owner.fetch(EXPORTS)}
-    assert files.keys() == {answer["export_id"] for answer in told if "export_id" in answer} != set()
-    assert {answer["refresh_id"] for answer in told if "refresh_id" in answer}
+    assert files.keys() == {answer["export_id"] for answer in answers if "export_id" in answer} != set()
+    assert {answer["refresh_id"] for answer in answers if "refresh_id" in answer}
     storage = system.folder / "uploads"
     assert sorted(one.relative_to(storage).as_posix() for one in stored(storage)) == sorted(files.values())
 
