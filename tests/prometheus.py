@@ -34,6 +34,8 @@ RECORDED = [rule["record"] for rule in RULES if "record" in rule]
 OURS: dict[str, MetricWrapperBase] = {
     name: metric for name, metric in vars(telemetry).items() if isinstance(metric, MetricWrapperBase)
 }
+# Of FastStream's own middleware.
+FASTSTREAM = {"placewire_received_messages_total"}
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 NAMED = re.compile(r"\bplacewire[_a-z0-9:]+")
 

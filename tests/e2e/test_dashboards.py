@@ -40,7 +40,7 @@ async def ended(client: httpx.AsyncClient, method: str, path: str, **options: An
 
 async def a_drive_is_published_and_registered_for(client: httpx.AsyncClient, owner: "Owner[asyncpg.Record]") -> int:
     job = await ended(client, "POST", "/api/drives", json=AUTO)
-    assert (job["state"], job["channel"]) == ("succeeded", "bus")
+    assert (job["state"], job["channel"]) == ("succeeded", "kafka")
     drive_id = int(job["subject"].rpartition("-")[2])
     chosen = await owner.fetch("SELECT student_id FROM selections WHERE drive_id = $1 LIMIT 3", drive_id)
     for row in chosen:
@@ -75,9 +75,9 @@ async def one_export_is_given_up_and_one_is_not(system: System, client: httpx.As
 
 
 async def the_bus_is_away_for_a_while(system: System, client: httpx.AsyncClient) -> None:
-    """First a job that nobody noticed in time, which the sweep finds; then one that the API hands over itself."""
+    """Run a job that a poll finds, because the breaker is still closed; then one that the API wakes a worker for."""
     system.processes["relay"].kill()
-    assert (await ended(client, "POST", "/api/drives", json=AUTO))["channel"] == "sweep"
+    assert (await ended(client, "POST", "/api/drives", json=AUTO))["channel"] == "poll"
     await system.until_bus_is("open")
     assert (await ended(client, "POST", "/api/drives", json=AUTO))["channel"] == "http"
     system.start("relay")

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tests.prometheus import DASHBOARDS, NAMED, OURS, RECORDED, RULES, panels, queries, series_of
+from tests.prometheus import DASHBOARDS, FASTSTREAM, NAMED, OURS, RECORDED, RULES, panels, queries, series_of
 
 ROOT = Path(__file__).parents[2]
 UIDS = {"placement": "placewire-placement", "operators": "placewire-operators", "job-kind": "placewire-job-kind"}
@@ -97,7 +97,7 @@ def test_the_data_source_is_the_provisioned_one() -> None:
 
 
 def test_dashboards_and_rules_speak_only_of_what_there_is() -> None:
-    known = set().union(*(series_of(metric) for metric in OURS.values()), RECORDED)
+    known = set().union(*(series_of(metric) for metric in OURS.values()), RECORDED, FASTSTREAM)
     said = {
         word for board in DASHBOARDS.values() for _, query in queries(board) for word in NAMED.findall(unquoted(query))
     }
