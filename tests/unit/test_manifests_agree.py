@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from chassis.kafka_topics import every_topic
-from contracts.jobs import OWNER, TOPIC_OF, Kind, State
+from contracts.jobs import OWNER, TOPIC_OF, Service, State
 from contracts.topics import CANARY
 from services.api.client_address import networks
 from tests.manifests import rules, schemas
@@ -22,7 +22,7 @@ from tests.service_settings import OURS
 
 # Read by libraries, or before there are settings.
 NO_SETTINGS = {"SECRETS_DIR", "PGSSLMODE", "PGSSLROOTCERT"}
-# What a process holds beside its pool at most: LISTEN, NOTIFY, progress, the sweep's or relay's own session.
+# What a process holds beside its pool at most: LISTEN, NOTIFY, progress, the relay's own session.
 BESIDE_POOL = 5
 
 pytestmark = pytest.mark.skipif(
@@ -207,34 +207,21 @@ def test_the_job_by_hand_becomes_one_to_enter(built: Built, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["eligibility", "exporter"])
-def test_consumers_are_at_most_as_many_as_partitions(built: Built, name: str) -> None:
+def test_workers_scale_on_queued_jobs_and_their_age(built: Built, name: str) -> None:
+    """The queries themselves are run by ``integration/test_scaler_queries.py``."""
     scaler = one(built["production"], "ScaledObject", name)["spec"]
-    lag, waiting = scaler["triggers"]
-    (kind,) = (kind for kind, owner in OWNER.items() if owner == name)
-    assert lag["metadata"]["topic"] == TOPIC_OF[kind].name
-    assert lag["metadata"]["consumerGroup"] == f"placewire-{name}"
-    assert scaler["maxReplicaCount"] == TOPIC_OF[kind].partitions
-    words = set(re.findall(r"'(\w+)'", waiting["metadata"]["query"]))
-    assert words == {Kind(kind).value, State.QUEUED.value, State.RECEIVED.value, State.RUNNING.value}
+    assert [(trigger["type"], trigger["name"]) for trigger in scaler["triggers"]] == [
+        ("postgresql", "queued"),
+        ("postgresql", "age"),
+    ]
+    for trigger in scaler["triggers"]:
+        words = set(re.findall(r"'(\w+)'", trigger["metadata"]["query"]))
+        assert words == {Service(name).value, State.QUEUED.value}
+        login = one(built["production"], "TriggerAuthentication", trigger["authenticationRef"]["name"])["spec"]
+        assert [each["key"] for each in login["secretTargetRef"]] == [f"{name}_database_url"]
     assert "replicas" not in one(built["production"], "Deployment", name)["spec"], "each apply would set it back"
     scaled = {each["spec"]["scaleTargetRef"]["name"] for each in built["production"] if each["kind"].startswith("Hor")}
     assert scaled == {"api"}
-
-
-def test_keda_signs_in_at_kafka(built: Built) -> None:
-    """Its scaler reads the user from a TriggerAuthentication and from nowhere else; it knows no default that Kafka 4
-    would talk to."""
-    manifests = built["production"]
-    spec = one(manifests, "TriggerAuthentication", "kafka")["spec"]
-    found = {each["parameter"]: each for each in spec["configMapTargetRef"] + spec["secretTargetRef"]}
-    assert found.keys() == {"username", "password", "ca"}
-    user = one(manifests, "ConfigMap", found["username"]["name"])["data"][found["username"]["key"]]
-    assert one(manifests, "KafkaUser", user)["metadata"]["name"] == found["password"]["name"]
-    triggers = [it for each in manifests if each["kind"] == "ScaledObject" for it in each["spec"]["triggers"]]
-    for trigger in (each for each in triggers if each["type"] == "kafka"):
-        assert trigger["authenticationRef"] == {"name": "kafka"}
-        assert not {"username", "password"} & trigger["metadata"].keys()
-        assert tuple(map(int, trigger["metadata"]["version"].split("."))) >= (2, 1)
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
