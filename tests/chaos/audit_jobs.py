@@ -12,7 +12,7 @@ Owner = asyncpg.Connection
 
 # caused_by: the type of the event that had the job asked for, if it was not a caller.
 JOBS = """
-SELECT j.id::text, j.kind, j.via, j.state, j.error, j.subject, e.type, e.data ->> 'cause' AS cause,
+SELECT j.id::text, j.kind, j.channel, j.state, j.error, j.subject, e.type, e.data ->> 'cause' AS cause,
        c.event_id::text AS caused_by_id, c.type AS caused_by, j.result ? 'superseded' AS superseded
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
        LEFT JOIN es.event c ON c.event_id = (e.metadata ->> 'causation_id')::uuid
@@ -48,7 +48,7 @@ async def audit_jobs(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: Find
     told = ledger.job_ids
     found.lost += [f"job {id_}" for id_ in told - jobs.keys()]
     for id_, row in jobs.items():
-        found.roads[row["kind"], row["channel"] or "none"] += 1
+        found.channels[row["kind"], row["channel"] or "none"] += 1
         found.superseded += bool(row["superseded"])
         if row["state"] != "succeeded":
             found.lost.append(f"{row['kind']} job {id_} is {row['state']} ({row['error']})")

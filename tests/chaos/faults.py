@@ -10,8 +10,8 @@ from tests.chaos.replicas import WORKERS, Replicas
 
 PROCESSES = ("api", *WORKERS, "relay", "kafka", "postgres")
 NETWORKS = ("kafka network", "postgres network")
-# The bus and every replica of one owning service away together: nothing but the sweep is left.
-BOTH_ROADS = tuple(f"kafka and {worker}" for worker in WORKERS)
+# Kafka and every replica of one owning service away together: neither a record nor a request wakes a worker.
+BOTH_AWAY = tuple(f"kafka and {worker}" for worker in WORKERS)
 PAUSE_S = (1.0, 3.0)
 SLOW_S = 0.15
 
@@ -34,14 +34,14 @@ def plan(seed: int) -> Iterator[Fault]:
     """Without end: rounds in which each process and network has one fault, in another order each time."""
     chance = random.Random(seed)
     while True:
-        targets = [*PROCESSES, *NETWORKS, chance.choice(BOTH_ROADS)]
+        targets = [*PROCESSES, *NETWORKS, chance.choice(BOTH_AWAY)]
         chance.shuffle(targets)
         for target in targets:
             yield _fault(chance, target)
 
 
 def one_of_each(seed: int) -> list[Fault]:
-    """Short ones: each process killed or frozen once, the networks cut, both roads away once."""
+    """Short ones: each process killed or frozen once, the networks cut, Kafka away together with a service once."""
     chance = random.Random(seed)
     faults = [Fault(chance.choice(("kill", "freeze")), target, 3.0, 0.5) for target in PROCESSES]
     faults += [Fault("cut", network, 2.0, 0.5) for network in NETWORKS]
@@ -50,7 +50,7 @@ def one_of_each(seed: int) -> list[Fault]:
 
 
 def _fault(chance: random.Random, target: str) -> Fault:
-    if target in BOTH_ROADS:
+    if target in BOTH_AWAY:
         what, lasts_s = "both away", chance.uniform(6, 9)
     elif target in NETWORKS:
         what = chance.choice(("slow", "cut", "silent"))
@@ -63,7 +63,7 @@ def _fault(chance: random.Random, target: str) -> Fault:
 
 async def commit(fault: Fault, replicas: Replicas, chance: random.Random) -> None:
     """Do it, let it last, mend it. Returns when what was hurt is ready again."""
-    if fault.target in BOTH_ROADS:
+    if fault.target in BOTH_AWAY:
         await _both_away(fault, replicas)
     elif fault.target in NETWORKS:
         await _network(fault, replicas)

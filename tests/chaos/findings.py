@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 class Findings:
     """What was promised and is not there, and what is there and was not asked for; each with its evidence.
 
-    ``superseded``: jobs that a newer one of their drive had answered before they came to be done.
+    ``channels``: jobs by kind and by what woke the worker first; *none*: they ended with a job that another worker ran.
+    ``superseded``: jobs that ended with a newer one of their drive.
     """
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    roads: Counter[tuple[str, str]] = field(default_factory=Counter)
+    channels: Counter[tuple[str, str]] = field(default_factory=Counter)
     superseded: int = 0
     events: int = 0
 

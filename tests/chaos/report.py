@@ -14,7 +14,7 @@ from tests.chaos.ledger import Ledger
 MOST_EVIDENCE = 20
 # What a run must have been like for its zeros to mean something.
 KINDS = ("eligibility", "export", "refresh")
-ROADS = ("bus", "http", "sweep")
+CHANNELS = ("kafka", "http", "poll")
 LEAST_SHARE = 0.05
 LEAST_PER_S = 20
 LONG_RUN_S, LEAST_FAULTS = 900, 60
@@ -39,16 +39,16 @@ class Report:
 
     @property
     def jobs(self) -> int:
-        return sum(self.findings.roads.values())
+        return sum(self.findings.channels.values())
 
-    def share(self, *, kind: str | None = None, via: str | None = None) -> float:
-        """The part of all jobs that is of ``kind``, or came by ``via``."""
-        of_these = sum(n for (k, v), n in self.findings.roads.items() if kind in (None, k) and via in (None, v))
+    def share(self, *, kind: str | None = None, channel: str | None = None) -> float:
+        """Return the part of all jobs that is of ``kind``, or that ``channel`` woke a worker for."""
+        of_these = sum(n for (k, c), n in self.findings.channels.items() if kind in (None, k) and channel in (None, c))
         return of_these / max(self.jobs, 1)
 
     def shortfalls(self) -> list[str]:
-        """Why this run proves too little, however clean: a kind or a road hardly used, too few commands or faults."""
-        shares = {kind: self.share(kind=kind) for kind in KINDS} | {via: self.share(via=via) for via in ROADS}
+        """Return why this run proves too little: a kind or a channel hardly used, too few commands or faults."""
+        shares = {kind: self.share(kind=kind) for kind in KINDS} | {name: self.share(channel=name) for name in CHANNELS}
         short = [
             f"{name} carried {share:.1%} of the jobs, not {LEAST_SHARE:.0%}"
             for name, share in shares.items()
@@ -83,16 +83,20 @@ def show(report: Report, console: Console) -> None:
     ledger = report.ledger
     sent = f"{len(ledger.commands)} commands, {ledger.per_s:.1f} a second, {ledger.skipped} skipped; by request"
     console.print(_table(sent, ("Command", *outcomes), requests))
-    roads = sorted({via for _, via in report.findings.roads})
-    kinds = sorted({kind for kind, _ in report.findings.roads})
+    channels = sorted({channel for _, channel in report.findings.channels})
+    kinds = sorted({kind for kind, _ in report.findings.channels})
     jobs = [
-        (kind, *(str(report.findings.roads[kind, via]) for via in roads), f"{report.share(kind=kind):.1%}")
+        (
+            kind,
+            *(str(report.findings.channels[kind, channel]) for channel in channels),
+            f"{report.share(kind=kind):.1%}",
+        )
         for kind in kinds
     ]
-    jobs.append(("share", *(f"{report.share(via=via):.1%}" for via in roads), ""))
+    jobs.append(("share", *(f"{report.share(channel=channel):.1%}" for channel in channels), ""))
     found = report.findings
-    title = f"{report.jobs} jobs, by road; {found.superseded} overtaken by a newer one"
-    console.print(_table(title, ("Kind", *roads, "Share"), jobs))
+    title = f"{report.jobs} jobs, by channel; {found.superseded} overtaken by a newer one"
+    console.print(_table(title, ("Kind", *channels, "Share"), jobs))
     for name, evidence in (("lost", found.lost), ("doubled", found.doubled), ("wrong", found.wrong)):
         for line in evidence[:MOST_EVIDENCE]:
             console.print(f"{name}: {line}", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""A short run of ``make chaos``: one fault of each process, each network, and of both roads together."""
+"""A short run of ``make chaos``: one fault of each process, each network, and Kafka together with one service."""
 
 import os
 import shutil
@@ -29,6 +29,6 @@ def test_nothing_is_lost_and_nothing_happens_twice() -> None:
     found = report.findings
     assert (found.lost, found.doubled, found.wrong) == ([], [], [])
     assert {done.fault.target for done in report.faults} == {fault.target for fault in one_of_each(SEED)}
-    assert {kind for kind, _ in found.roads} == {"eligibility", "export", "refresh"}
-    assert {via for _, via in found.roads} >= {"bus", "http", "sweep"}
+    assert {kind for kind, _ in found.channels} == {"eligibility", "export", "refresh"}
+    assert {channel for _, channel in found.channels} >= {"kafka", "http", "poll"}
     shutil.rmtree(folder, ignore_errors=True)
