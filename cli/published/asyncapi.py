@@ -1,48 +1,58 @@
 """The AsyncAPI 3 document: every topic, what is on it, who writes and who reads.
 
-FastStream makes it from a broker that is described here and never started; its subscribers are typed, as those of the
-services are not: a service reads no more of a record than its headers. FastStream puts one nameless message on each
-topic, knows nothing of CloudEvents, keys and partitions, and gives names that AsyncAPI does not allow (``a:b``): its
-channels are put together by address, and their messages told from the contracts.
+What a service reads comes from FastStream's generator, from the service's own broker, which is never started. Topics,
+messages and what the relay sends come from ``contracts``: the relay is no FastStream application, and the generator
+knows neither CloudEvents nor keys, partitions and group ids.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, Union
+from typing import Any
+from urllib.parse import unquote
 
-from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
+from pydantic.json_schema import models_json_schema
 
+from chassis.bus import Consumer
+from chassis.database import Database
+from chassis.settings import KafkaSettings
+from chassis.subscribers import Subscribe
 from contracts import topics
 from contracts.catalogue import EVENTS
-from contracts.jobs import KIND_OF, OWNER, Service
+from contracts.jobs import KIND_OF, OWNER, TOPIC_OF, Service
 from contracts.message import JSON, Envelope, Event
 from contracts.topics import Topic
+from services.eligibility import subscribers as eligibility
+from services.exporter import subscribers as exporter
+from services.maintenance import subscribers as maintenance
 
 DESCRIPTION = """
 Facts about drives, students and what they do, as CloudEvents 1.0 in binary mode: the attributes are headers (`ce_…`),
-the record's value is the event's data. The key is the stream, so one stream stays in order. A record may come twice:
-`ce_id` tells. Ignore unknown types and fields: types gain optional fields, and nothing else about them changes.
+the record's value is the event's data. The key is the stream, so one stream stays in order. A record may come twice,
+with the same `ce_id`. Ignore unknown types and fields: types gain optional fields, and nothing else about them changes.
 """.strip()
 BINDING = "0.5.0"
 CANARY = "canary"
 ADDRESS = "127.0.0.1:9092"
+SUBSCRIBE: dict[Service, Subscribe] = {
+    Service.ELIGIBILITY: eligibility.subscribe,
+    Service.EXPORTER: exporter.subscribe,
+    Service.MAINTENANCE: maintenance.subscribe,
+}
 
 
 def document(version: str) -> dict[str, Any]:
-    """JSON, the same for the same code."""
-    made = AsyncAPI(
-        _broker(), title="Placewire", version=version, description=DESCRIPTION, schema_version="3.0.0",
-        license={"name": "MIT"},
-    ).to_specification().to_jsonable()  # fmt: skip
+    """Return the document as JSON values, the same for the same code. Connects to nothing."""
+    on_topics = _on_topics()
+    operations = {**dict(_sent(on_topics)), **dict(_received(on_topics))}
     return {
-        "asyncapi": made["asyncapi"],
-        "info": made["info"],
+        "asyncapi": "3.0.0",
+        "info": {"title": "Placewire", "version": version, "description": DESCRIPTION, "license": {"name": "MIT"}},
         "defaultContentType": JSON,
         "servers": {"kafka": _server()},
-        "channels": {_short(topic): _channel(topic, names) for topic, names in _on_topics().items()},
-        "operations": dict(_operations(made)),
-        "components": {"messages": _messages(), "schemas": _schemas(made)},
+        "channels": {_short(topic): _channel(topic, names) for topic, names in on_topics.items()},
+        "operations": dict(sorted(operations.items())),
+        "components": {"messages": _messages(), "schemas": _schemas()},
     }
 
 
@@ -61,37 +71,53 @@ def _acted_on(service: Service) -> Iterator[str]:
     return (type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service)
 
 
-def _heard() -> Iterator[tuple[Service, Topic, list[str]]]:
+def _sent(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the operations of the relay, by name."""
+    for topic, names in on_topics.items():
+        yield f"send.{_short(topic)}", _operation("send", topic, names)
+
+
+def _received(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the operations of the services, by name."""
+    by_address = {topic.name: topic for topic in on_topics}
     for service in Service:
-        by_topic: dict[Topic, list[str]] = defaultdict(list)
-        for type_ in _acted_on(service):
-            by_topic[topics.of_type(type_)].append(type_)
-        for topic, names in {**by_topic, topics.CANARY: [CANARY]}.items():
-            yield service, topic, names
+        made = _generated(service)
+        for channel in made["channels"].values():
+            topic = by_address[channel["address"]]
+            read = _payloads(made, channel)
+            names = [name for name in on_topics[topic] if name == CANARY or EVENTS[name].__name__ in read]
+            group = {"type": "string", "enum": [f"placewire-{service}"]}
+            yield (
+                f"receive.{service}.{_short(topic)}",
+                {
+                    **_operation("receive", topic, names),
+                    "bindings": {"kafka": {"groupId": group, "bindingVersion": BINDING}},
+                },
+            )
 
 
-def _broker() -> KafkaBroker:
-    broker = KafkaBroker(ADDRESS)
-    for topic, names in _on_topics().items():
-        broker.publisher(topic.name, schema=_one_of(names), title=f"send.{_short(topic)}")
-    for service, topic, names in _heard():
-        subscriber = broker.subscriber(
-            topic.name, group_id=f"placewire-{service}", title=f"receive.{service}.{_short(topic)}"
-        )
-        subscriber(_typed(_one_of(names)))
-    return broker
+def _generated(service: Service) -> dict[str, Any]:
+    """Return FastStream's document of the broker of ``service``."""
+    settings = KafkaSettings(kafka_bootstrap_servers=ADDRESS, kafka_security_protocol="PLAINTEXT")
+    database = Database("postgresql://nobody@127.0.0.1:9/nothing", pool_size=1, application_name="placewire-contracts")
+    heard = list(dict.fromkeys(TOPIC_OF[kind] for kind, owner in OWNER.items() if owner is service))
+    broker = Consumer(settings, database, service, heard, SUBSCRIBE[service], lambda *_: None).broker()
+    made: dict[str, Any] = AsyncAPI(broker, schema_version="3.0.0").to_specification().to_jsonable()
+    return made
 
 
-def _one_of(names: Iterable[str]) -> Any:
-    return Union[tuple(EVENTS.get(name, str) for name in names)]  # noqa: UP007 - made at run time
+def _payloads(made: dict[str, Any], channel: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that handlers of ``channel`` take."""
+    [message] = channel["messages"].values()
+    payload = _found(made, message)["payload"]
+    return {each["$ref"].rpartition("/")[2] for each in payload["oneOf"]}
 
 
-def _typed(payload: Any) -> Any:
-    async def heard(message: Any) -> None:
-        """Described, never called."""
-
-    heard.__annotations__["message"] = payload
-    return heard
+def _found(made: dict[str, Any], reference: dict[str, str]) -> dict[str, Any]:
+    found = made
+    for part in reference["$ref"].removeprefix("#/").split("/"):
+        found = found[unquote(part)]
+    return found
 
 
 def _server() -> dict[str, Any]:
@@ -117,22 +143,13 @@ def _channel(topic: Topic, names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    of_subscriber = {f"receive.{service}.{_short(topic)}": (service, names) for service, topic, names in _heard()}
-    on_topic = {topic.name: names for topic, names in _on_topics().items()}
-    for name, operation in sorted(made["operations"].items()):
-        address = made["channels"][operation["channel"]["$ref"].removeprefix("#/channels/")]["address"]
-        service, names = of_subscriber.get(name, (None, on_topic[address]))
-        channel = f"#/channels/{address.removeprefix('placewire.')}"
-        described: dict[str, Any] = {
-            "action": operation["action"],
-            "channel": {"$ref": channel},
-            "messages": [{"$ref": f"{channel}/messages/{each}"} for each in names],
-        }
-        if service is not None:
-            group = {"type": "string", "enum": [f"placewire-{service}"]}
-            described["bindings"] = {"kafka": {"groupId": group, "bindingVersion": BINDING}}
-        yield name, described
+def _operation(action: str, topic: Topic, names: Iterable[str]) -> dict[str, Any]:
+    channel = f"#/channels/{_short(topic)}"
+    return {
+        "action": action,
+        "channel": {"$ref": channel},
+        "messages": [{"$ref": f"{channel}/messages/{name}"} for name in names],
+    }
 
 
 def _messages() -> dict[str, Any]:
@@ -159,9 +176,10 @@ def _message(type_: str, cls: type[Event]) -> dict[str, Any]:
     }
 
 
-def _schemas(made: dict[str, Any]) -> dict[str, Any]:
-    ours = {name: schema for name, schema in made["components"]["schemas"].items() if ":" not in name}
-    return dict(sorted(ours.items())) | {"CloudEvent": _cloud_event()}
+def _schemas() -> dict[str, Any]:
+    events = [(cls, "validation") for cls in EVENTS.values()]
+    _, described = models_json_schema(events, ref_template="#/components/schemas/{model}")
+    return dict(sorted(described["$defs"].items())) | {"CloudEvent": _cloud_event()}
 
 
 def _cloud_event() -> dict[str, Any]:

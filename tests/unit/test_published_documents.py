@@ -11,18 +11,17 @@ import pytest
 from openapi_spec_validator import validate
 from typer.testing import CliRunner
 
-from chassis.bus import Consumer
-from chassis.settings import KafkaSettings
 from cli.main import app
 from cli.published import files
 from contracts import topics
 from contracts.catalogue import EVENTS
 from contracts.drives import DrivePublished
-from contracts.jobs import OWNER, TOPIC_OF, Service
+from contracts.jobs import KIND_OF, OWNER, Service
 from contracts.publish import FOLDER
 from services.api.main import create_app
 from tests.placement import EVERYONE
 from tests.replicas import settings
+from tests.subscribers import kafka_broker
 from tests.unit.test_contracts import envelope
 
 ASYNCAPI = json.loads((FOLDER.parent / "asyncapi.json").read_text())
@@ -87,23 +86,34 @@ def test_every_topic_and_every_event_is_there() -> None:
     assert channels["placewire.drive"]["bindings"]["kafka"]["partitions"] == topics.DRIVE.partitions
 
 
-@pytest.mark.parametrize("service", Service)
-def test_a_service_reads_what_is_said_of_it(service: Service) -> None:
-    heard = [TOPIC_OF[kind] for kind, owner in OWNER.items() if owner is service]
-
-    async def never(_ids: Any) -> None:
-        raise AssertionError
-
-    [subscriber] = Consumer(KafkaSettings(), None, service, heard, never).broker().subscribers  # type: ignore[arg-type]
-    said = {
-        name: operation
+def receive_operations(service: Service) -> dict[str, Any]:
+    """What the document says that ``service`` reads: operations by the address of their channel."""
+    return {
+        ASYNCAPI["channels"][operation["channel"]["$ref"].rpartition("/")[2]]["address"]: operation
         for name, operation in ASYNCAPI["operations"].items()
         if operation["action"] == "receive" and name.startswith(f"receive.{service}.")
     }
-    addresses = {ASYNCAPI["channels"][each["channel"]["$ref"].rpartition("/")[2]]["address"] for each in said.values()}
-    assert addresses == {topic.name for topic in subscriber.topics}  # type: ignore[attr-defined]
-    groups = {each["bindings"]["kafka"]["groupId"]["enum"][0] for each in said.values()}
+
+
+@pytest.mark.parametrize("service", Service)
+def test_the_document_has_the_topics_and_the_group_of_a_service(service: Service) -> None:
+    [subscriber] = kafka_broker(service, lambda *_: None).subscribers
+    described = receive_operations(service)
+    assert described.keys() == set(subscriber.topics)  # type: ignore[attr-defined]
+    groups = {each["bindings"]["kafka"]["groupId"]["enum"][0] for each in described.values()}
     assert groups == {subscriber.group_id}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("service", Service)
+def test_a_service_reads_the_event_of_each_job_that_it_owns(service: Service) -> None:
+    read = {
+        message["$ref"].rpartition("/")[2]
+        for operation in receive_operations(service).values()
+        for message in operation["messages"]
+    }
+    assert read - {"canary"} == {type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service}
+    [probe] = receive_operations(service)[topics.CANARY.name]["messages"]
+    assert probe["$ref"].endswith("/canary")
 
 
 def test_a_record_is_as_its_message_says() -> None:

@@ -1,0 +1,95 @@
+"""Each record of Kafka wakes the worker of the service that acts on it, or is counted. No broker is needed for that."""
+
+import asyncio
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from faststream.kafka import KafkaBroker, TestKafkaBroker
+from hypothesis import HealthCheck, given, settings
+from prometheus_client import REGISTRY
+
+from contracts import topics
+from contracts.catalogue import EVENTS
+from contracts.drives import DrivePublished
+from contracts.jobs import KIND_OF, OWNER, TOPIC_OF, Channel, Service
+from contracts.publish import schemas
+from tests.from_schema import written
+from tests.subscribers import kafka_broker
+
+JOB = UUID(int=7)
+HEADERS = {"content-type": "application/json", "ce_specversion": "1.0", "ce_id": str(JOB)}
+PUBLISHED = {**HEADERS, "ce_type": DrivePublished.TYPE}
+TOPICS = {owner: TOPIC_OF[kind].name for kind, owner in OWNER.items()}
+
+
+def woken_by(service: Service, *records: tuple[str, dict[str, str], bytes]) -> list[tuple[UUID, Channel]]:
+    """Return what the worker of ``service`` was woken for by these records: topic, headers and value."""
+    woken: list[tuple[UUID, Channel]] = []
+    broker = kafka_broker(service, lambda job_id, channel: woken.append((job_id, channel)))
+    asyncio.run(_consume(broker, records))
+    return woken
+
+
+async def _consume(broker: KafkaBroker, records: tuple[tuple[str, dict[str, str], bytes], ...]) -> None:
+    async with TestKafkaBroker(broker):
+        for topic, headers, value in records:
+            await broker.publish(value, topic=topic, headers=headers, key=b"a-stream")
+
+
+def unreadable(service: Service, topic: str) -> float:
+    labels = {"service": service.value, "topic": topic}
+    return REGISTRY.get_sample_value("placewire_unreadable_records_total", labels) or 0
+
+
+@pytest.mark.parametrize("type_", KIND_OF)
+def test_each_event_that_asks_for_a_job_wakes_its_owner(type_: str) -> None:
+    service = OWNER[KIND_OF[type_]]
+    before = unreadable(service, TOPICS[service])
+
+    @settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(written(json.loads(schemas()[f"{type_}.json"])))
+    def wakes(data: dict[str, Any]) -> None:
+        record = (TOPICS[service], {**HEADERS, "ce_type": type_}, json.dumps(data).encode())
+        assert woken_by(service, record) == [(JOB, Channel.KAFKA)]
+
+    wakes()
+    assert unreadable(service, TOPICS[service]) == before
+
+
+@pytest.mark.parametrize("service", Service)
+def test_other_events_and_probes_wake_nobody_and_are_no_error(service: Service) -> None:
+    before = [unreadable(service, topic) for topic in (TOPICS[service], topics.CANARY.name)]
+    ours = {type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service}
+    others = [
+        (TOPICS[service], {**HEADERS, "ce_type": type_}, b"{}")
+        for type_ in (*sorted(EVENTS.keys() - ours), "placewire.thing.of-a-newer-release.v1")
+    ]
+    assert woken_by(service, *others, (topics.CANARY.name, {}, b"2026-08-03T09:00:00+00:00")) == []
+    assert [unreadable(service, topic) for topic in (TOPICS[service], topics.CANARY.name)] == before
+
+
+@pytest.mark.parametrize(
+    ("topic", "headers", "value"),
+    [
+        (topics.DRIVE.name, {}, b"{}"),
+        (topics.DRIVE.name, PUBLISHED, b"\xff\x00"),
+        (topics.DRIVE.name, PUBLISHED, b'{"drive_id": '),
+        (topics.DRIVE.name, PUBLISHED, b"[]"),
+        (topics.DRIVE.name, PUBLISHED, b'{"drive_id": "seven"}'),
+        (topics.DRIVE.name, PUBLISHED, b""),
+        (topics.DRIVE.name, {**PUBLISHED, "ce_id": "not-a-uuid"}, b"{}"),
+        (topics.DRIVE.name, {name: value for name, value in PUBLISHED.items() if name != "ce_type"}, b"{}"),
+        (topics.CANARY.name, {}, b"not a time"),
+    ],
+    ids=str,
+)
+def test_a_record_that_cannot_be_read_is_counted_and_the_next_one_wakes(
+    topic: str, headers: dict[str, str], value: bytes
+) -> None:
+    before = unreadable(Service.ELIGIBILITY, topic)
+    published = DrivePublished.model_validate({"drive_id": 7, "criteria": {}, "published_by": 1})
+    good = (topics.DRIVE.name, PUBLISHED, published.model_dump_json().encode())
+    assert woken_by(Service.ELIGIBILITY, (topic, headers, value), good) == [(JOB, Channel.KAFKA)]
+    assert unreadable(Service.ELIGIBILITY, topic) == before + 1
