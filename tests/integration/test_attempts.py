@@ -18,8 +18,8 @@ from chassis import jobs
 from chassis.attempts import MAX_ATTEMPTS
 from chassis.database import Database
 from chassis.errors import Contended, Refused
-from chassis.jobs import Taker
-from contracts.jobs import Channel, Service, State
+from chassis.jobs import Claimer
+from contracts.jobs import Service, State
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
 from tests.enrolment import enrol
@@ -83,7 +83,7 @@ async def losing_commits(database_url: str, times: int) -> AsyncIterator[int]:
 
 
 def counted(outcome: str) -> float:
-    labels = {"kind": "eligibility", "via": "bus", "outcome": outcome}
+    labels = {"kind": "eligibility", "channel": "kafka", "outcome": outcome}
     return REGISTRY.get_sample_value("placewire_job_duration_seconds_count", labels) or 0.0
 
 
@@ -123,7 +123,7 @@ async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_lett
     job_id = await asked(api)
     # As workers leave it that were killed: running, with a lease that has expired.
     await owner.execute(
-        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1::int,"
+        "UPDATE es.job SET state = 'running', attempts = $1::int,"
         " fence = gen_random_uuid(),"
         " lease_until = now() - interval '1 s'",
         died,
@@ -168,10 +168,11 @@ async def test_an_attempt_is_given_back_only_if_it_was_counted(
     """A claim that a crash made the server forget was not."""
     job_id = await asked(api)
     database = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
-    taker = Taker(Service.ELIGIBILITY, "test", timedelta(minutes=1), frozenset(), 1)
+    claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     try:
         async with database.connection() as connection:
-            _, [claimed] = await jobs.take(connection, taker, 1, [UUID(job_id)], Channel.KAFKA)
+            [claimed] = await jobs.claim(connection, claimer, 1)
+            assert claimed.id == UUID(job_id)
             await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 2")  # another worker's claim
             await jobs.return_attempt(connection, claimed if counted else replace(claimed, attempts=2))
     finally:
@@ -186,7 +187,7 @@ async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Reco
         wake(runner, [UUID(job_id)])
         await eventually(lambda: running(owner))
         await runner.stop(0.1)
-        assert tuple(await first(owner)) == ("received", 0, False)
+        assert tuple(await first(owner)) == ("queued", 0, False)
     await owner.execute(UNLOCK)
     async with working(database_url) as runner:
         [job] = await done(runner, job_id)
@@ -224,7 +225,7 @@ async def test_a_release_that_meets_a_lock_is_repeated_and_spends_no_attempt(
         assert not stopping.done()
         await transaction.rollback()
         await stopping
-        assert tuple(await first(owner)) == ("received", 0, False)
+        assert tuple(await first(owner)) == ("queued", 0, False)
     await holder.close()
     await owner.execute(UNLOCK)
 
@@ -239,7 +240,7 @@ async def test_a_release_that_is_sent_twice_gives_back_one_attempt(
         wake(runner, [UUID(job_id)])
         await eventually(lambda: running(owner))
         await runner.stop(0.1)
-        assert tuple(await first(owner)) == ("received", 2, False)
+        assert tuple(await first(owner)) == ("queued", 2, False)
     await owner.execute(UNLOCK)
 
 

@@ -5,16 +5,23 @@ from decimal import Decimal
 from typing import Any
 
 import asyncpg
+import pytest
 
 from contracts.jobs import Channel, State
 from tests.conftest import Api
 from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
-from tests.worker import done, working
+from tests.worker import done, done_in_order, working
 
 Owner = asyncpg.Connection
 
 SELECTED = "SELECT student_id FROM selections WHERE drive_id = $1 AND revoked_version IS NULL ORDER BY student_id"
 RESULTS = "SELECT data FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1' ORDER BY position"
+
+
+@pytest.fixture(autouse=True)
+def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run when a test wakes the worker for them, and not before."""
+    monkeypatch.setattr("chassis.runner.POLL_S", 3600)
 
 
 async def created(api: Api, **changes: Any) -> dict[str, Any]:
@@ -107,7 +114,7 @@ async def test_an_older_event_after_a_newer_one_touches_nothing(
     drive = await created(api, auto_calc=True)
     newer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"min_cgpa": "9"})
     async with working(database_url) as runner:
-        await done(runner, newer.json()["job"]["id"])
+        await done_in_order(owner, runner, newer.json()["job"]["id"])
         after_newer = await selected(owner, drive["drive_id"])
         [job] = await done(runner, drive["job"]["id"])
     assert job.result == {"superseded": True}

@@ -279,7 +279,7 @@ async def test_a_redriven_job_stays(
         async with maintaining(database_url, tmp_path) as maintenance:
             redriving = owner.transaction()
             await redriving.start()
-            await owner.execute("UPDATE es.job SET finished_at = NULL, state = 'received'")
+            await owner.execute("UPDATE es.job SET finished_at = NULL, state = 'queued'")
             assert (await maintenance.due.once(after(**KEPT)))["jobs"] == 0
             await redriving.rollback()
             assert (await maintenance.due.once(after(**KEPT)))["jobs"] == 1

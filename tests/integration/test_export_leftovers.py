@@ -19,7 +19,7 @@ from chassis.progress import Progress
 from chassis.storage import Storage, Written
 from contracts.exports import COLUMNS, ExportFailed, ExportKind
 from contracts.files import export_path
-from contracts.jobs import Channel, State
+from contracts.jobs import State
 from services.exporter import handlers
 from tests.conftest import Api
 from tests.enrolment import enrol
@@ -27,7 +27,7 @@ from tests.eventually import eventually
 from tests.exporting import asked, exporting, recorded, stored
 from tests.placement import posted
 from tests.system import as_role
-from tests.worker import done, wake
+from tests.worker import done, waited, wake
 
 Owner = asyncpg.Connection
 ROWS = 40
@@ -59,7 +59,7 @@ async def test_a_worker_that_leaves_in_the_middle_of_the_commit_keeps_the_file(
         wake(runner, [UUID(export["export_id"])])
         await eventually(lambda: owner.fetchval(COMMITTING))
         await runner.stop(0)
-        job = await runner.read(UUID(export["export_id"]))
+        job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
     await owner.execute("DROP TRIGGER slow_commit ON exports; DROP FUNCTION take_time")
     assert job is not None
     assert job.state is State.SUCCEEDED
@@ -94,7 +94,7 @@ async def test_a_worker_that_has_lost_its_job_deletes_no_file_of_the_next_one(
     export = await asked(api, kind="finished_drives")
     id_ = UUID(export["export_id"])
     await owner.execute(
-        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = 1,"
+        "UPDATE es.job SET state = 'running', attempts = 1,"
         " lease_until = now() + interval '1 minute', fence = gen_random_uuid() WHERE id = $1",
         id_,
     )
@@ -128,7 +128,7 @@ def claim(**data: object) -> Claim:
     export_id = UUID("01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10")
     asked_for = {"export_id": str(export_id), "kind": "finished_drives", "format": "csv", **data}
     return Claim(
-        id=export_id, fence=uuid4(), attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, channel=Channel.KAFKA,
+        id=export_id, fence=uuid4(), attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, older_ids=[],
         queued_at=datetime.now(UTC), stream_version=1, data=asked_for, metadata={},
         type="placewire.export.requested.v1",
     )  # fmt: skip

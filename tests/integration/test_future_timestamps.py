@@ -11,11 +11,10 @@ import pytest
 
 from chassis import breaker, bus, canary, outbox_watch
 from chassis.breaker import BusWatch
-from chassis.database import Database, connect_alone
+from chassis.database import Database
 from cli.doctor import queue
 from contracts import topics
 from contracts.jobs import Channel, Service, State
-from services.api import sweep
 from services.maintenance import sql
 from tests.conftest import Api
 from tests.enrolment import enrol
@@ -38,7 +37,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def sampled(database: Database) -> breaker.Sample:
     async with database.connection() as connection:
         [row] = await connection.fetch(breaker.SAMPLE, [Service.ELIGIBILITY])
-    return breaker.Sample(row["canary_age_s"], row["outbox_age_s"], row["queued_age_s"])
+    return breaker.Sample(row["canary_age_s"], row["outbox_age_s"])
 
 
 @pytest.mark.parametrize("attempts", [0, 1], ids=["never-tried", "tried"])
@@ -48,8 +47,7 @@ async def test_a_lease_in_the_future_is_taken_over_within_seconds(
     await enrol(owner, 20)
     job_id = await asked(api)
     await owner.execute(
-        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = $1, owner = 'gone',"
-        f" lease_until = {AHEAD}",
+        f"UPDATE es.job SET state = 'running', attempts = $1, owner = 'gone', lease_until = {AHEAD}",
         attempts,
     )
     began = time.monotonic()
@@ -65,7 +63,7 @@ async def test_a_lease_that_a_worker_may_hold_is_not_taken_over(
 ) -> None:
     held, free = await asked(api), await asked(api)
     await owner.execute(
-        "UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), attempts = 1, owner = 'busy',"
+        "UPDATE es.job SET state = 'running', attempts = 1, owner = 'busy',"
         " lease_until = clock_timestamp() + interval '60 s' WHERE id = $1",
         UUID(held),
     )
@@ -74,27 +72,12 @@ async def test_a_lease_that_a_worker_may_hold_is_not_taken_over(
     assert await owner.fetchval("SELECT owner FROM es.job WHERE id = $1", UUID(held)) == "busy"
 
 
-async def test_a_job_queued_in_the_future_is_swept(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
-    job_id = await asked(api)
-    overdue = (sweep.OVERDUE, sweep.QUEUED_FOR_S, list(Service), 10, 0)
-    session = await connect_alone(as_role(database_url, "placewire_api"), application_name="test")
-    try:
-        assert await session.fetch(*overdue) == [], "queued a moment ago"
-        await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
-        assert [str(row["id"]) for row in await session.fetch(*overdue)] == [job_id]
-    finally:
-        await session.close()
-
-
-async def test_the_breaker_opens_for_a_job_or_an_outbox_row_queued_in_the_future(
+async def test_the_breaker_opens_for_an_outbox_row_queued_in_the_future(
     api: Api, owner: "Owner[asyncpg.Record]", database: Database
 ) -> None:
     await asked(api)
     await owner.execute("INSERT INTO es.canary VALUES ('eligibility', now(), now())")
     assert (await sampled(database)).good
-    await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
-    assert not (await sampled(database)).good
-    await owner.execute("UPDATE es.job SET queued_at = now()")
     await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
     assert not (await sampled(database)).good
 
@@ -165,7 +148,7 @@ async def test_a_dashboard_seen_while_the_clock_was_ahead_is_sent_again(
     assert isinstance(now, httpx.Response)
 
 
-async def test_a_job_of_the_future_is_done_by_a_hand_over(
+async def test_a_job_queued_in_the_future_is_done_now(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     jobs = [await asked(api) for _ in range(3)]

@@ -58,7 +58,7 @@ async def test_a_worker_in_the_middle_of_a_claim_goes_on_and_readers_do_not_wait
         await eventually(waits)
         assert not any(row["granted"] for row in await reader.fetch(LOCKS, pids)), "it would wait with a lock in hand"
         async with asyncio.timeout(0.5):
-            await worker.execute("UPDATE es.job SET state = 'received'")
+            await worker.execute("UPDATE es.job SET state = 'queued'")
         await eventually(has_given_up)
         assert await reader.fetchval("SELECT count(*) FROM es.job", timeout=0.5) == 0
         assert not migration.done(), "it tries again"

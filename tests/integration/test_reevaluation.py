@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import chassis.runner
 from chassis.event_store import Cause, fresh_ids
 from contracts.jobs import State
 from contracts.users import Role, UserCreated
@@ -24,7 +25,7 @@ from tests.eventually import eventually
 from tests.integration.test_notifications import record
 from tests.placement import register, stop
 from tests.sizes import sized
-from tests.worker import done, wake, working
+from tests.worker import done, done_in_order, wake, working
 
 Owner = asyncpg.Connection
 
@@ -64,6 +65,18 @@ QUEUED = "SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq"
 EVENTS = "SELECT data FROM es.event WHERE type = $1 ORDER BY position"
 REQUESTED = "placewire.drive.reevaluation-requested.v1"
 EVALUATED = "placewire.eligibility.evaluated.v1"
+
+
+@pytest.fixture(autouse=True)
+def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run when a test wakes the worker for them, and not before."""
+    monkeypatch.setattr("chassis.runner.POLL_S", 3600)
+
+
+@pytest.fixture(autouse=True)
+def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run when a test wakes the worker for them, and not before."""
+    monkeypatch.setattr(chassis.runner, "POLL_S", 3600)
 
 
 async def enrolled(api: Api, number: int, **record: Any) -> int:
@@ -173,11 +186,11 @@ async def test_a_reevaluation_hides_no_evaluation_that_is_still_to_come(
         await revised(api, students[0], cgpa="5.00")
         [again] = [id_ for id_ in await queued(owner) if id_ != before]
         after = (await api.patch(path, json={"min_cgpa": "8"})).json()["job"]["id"]
-        [job] = await done(runner, again)
+        [job] = await done_in_order(owner, runner, again)
         assert job.result is not None
         assert job.result["no_longer_selected"] == 1
         assert await selected(owner, posted["drive_id"]) == [students[1]], "by the criteria that were applied last"
-        [job] = await done(runner, before)
+        [job] = await done_in_order(owner, runner, before)
         assert job.result is not None
         assert job.result["selected"] == 2, "not taken for older than what the reevaluation answered"
         await done(runner, after)
@@ -196,8 +209,7 @@ async def test_a_reevaluation_after_a_newer_answer_touches_nothing(
         late = await queued(owner)
         newer = (await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "6"})).json()["job"]["id"]
         await stop(api, stopped["drive_id"])
-        await done(runner, newer)
-        jobs = await done(runner, *late)
+        _, *jobs = await done_in_order(owner, runner, newer, *late)
     assert [job.result for job in jobs] == [{"superseded": True}] * 2
     assert await selected(owner, posted["drive_id"]) == []
     assert await selected(owner, stopped["drive_id"]) == [student], "nothing changes once registrations are stopped"
@@ -399,7 +411,7 @@ async def test_after_whatever_happened_the_selections_are_those_of_an_evaluation
     async with working(database_url) as runner:
 
         async def work() -> None:
-            await done(runner, *reversed(await queued(owner)))
+            await done_in_order(owner, runner, *reversed(await queued(owner)))
 
         for steps in sequences:
             for left in drives[2:]:  # or every mark would concern more and more of them

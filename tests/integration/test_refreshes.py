@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from chassis.event_store import Cause
 from chassis.notify import Notifier
 from chassis.runner import Runner
 from chassis.work import LongWork
-from contracts.jobs import Kind, Service, State
+from contracts.jobs import Channel, Kind, Service, State
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.api import job_watch
 from services.maintenance import gauges, handlers, schedule, sql
@@ -91,17 +91,17 @@ async def waiting_for_a_view(owner: "Owner[asyncpg.Record]") -> bool:
     )
 
 
-async def received(_ids: Sequence[UUID]) -> None:
-    """Nobody is there to begin the job."""
+def unheard(_job_id: UUID, _channel: Channel) -> None:
+    """Do nothing: no worker runs in these tests."""
 
 
 def clock(database: Database, slots: schedule.Slots = HOURLY) -> Clock:
-    return Clock(database, Notifier(database.url, application_name="unused"), slots, received)
+    return Clock(database, Notifier(database.url, application_name="unused"), slots, unheard)
 
 
 def watch(database: Database, *, max_pause_s: float = 60) -> ChangeWatch:
     notifier = Notifier(database.url, application_name="unused")
-    return ChangeWatch(database, notifier, received, max_pause_s=max_pause_s)
+    return ChangeWatch(database, notifier, unheard, max_pause_s=max_pause_s)
 
 
 async def test_a_refresh_that_is_asked_for_is_done(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
@@ -129,22 +129,20 @@ async def test_the_same_key_asks_once(api: Api, owner: "Owner[asyncpg.Record]") 
 async def test_who_asks_while_one_runs_is_answered_by_the_next(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """Those that arrived, those that are still on their way, and those that are claimed already."""
+    """Those that the worker was woken for, those that it was not, and those that are claimed already."""
     async with maintaining(database_url) as runner:
         async with refreshes_do_not_end(owner):
             running = await asked(api)
             wake(runner, [UUID(running)])
             await eventually(lambda: waiting_for_a_view(owner))
             waiting = [await asked(api) for _ in range(20)]
-            wake(runner, [UUID(id_) for id_ in waiting[:10]])
+            wake(runner, [UUID(id_) for id_ in waiting[:10]])  # its poll finds the others
         await done(runner, running, waiting[0])
 
         async def all_ended() -> bool:
             return bool(await owner.fetchval("SELECT bool_and(finished_at IS NOT NULL) FROM es.job"))
 
         await eventually(all_ended)
-        on_their_way = [UUID(id_) for id_ in waiting[10:]]
-        assert wake(runner, on_their_way) == [], "what has ended is not received any more"
     rows = await owner.fetch(JOBS)
     assert {row["state"] for row in rows} == {"succeeded"}
     results = {row["id"]: json.loads(row["result"]) for row in rows}
@@ -230,7 +228,7 @@ async def test_a_job_that_another_holds_is_left_to_him(
     held, mine = await asked(api), await asked(api)
     await owner.execute(
         """
-        UPDATE es.job SET state = 'running', via = 'bus', received_at = now(), started_at = now(),
+        UPDATE es.job SET state = 'running', started_at = now(),
                attempts = 1, fence = gen_random_uuid(), lease_until = now() + interval '30 s' WHERE id = $1
         """,
         UUID(held),
@@ -377,7 +375,7 @@ async def test_replicas_ask_once_for_a_change_and_once_more_after_the_next_refre
     assert await owner.fetchval("SELECT data ->> 'cause' FROM es.event WHERE type LIKE '%refresh%'") == "change"
     await api.post("/api/drives", json=DRIVE)
     assert await look() == 1, "one was asked for after that refresh"
-    await owner.execute("UPDATE es.job SET state = 'received', received_at = now()")
+    await owner.execute("UPDATE es.job SET state = 'running'")
     assert await look() == 1, "one is under way"
     await owner.execute("UPDATE es.job SET state = 'succeeded', finished_at = now()")
     await sql.refresh_all(maintainer)

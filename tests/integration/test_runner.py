@@ -97,7 +97,7 @@ async def test_a_paused_worker_claims_nothing_before_its_retry_is_due(
         await done(runner, *jobs[:MAX_FAILURES_IN_A_ROW])
         wake(runner, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
         async with working(database_url, owner="another") as another:
-            # Another replica does them: what the paused one received is not lost in it.
+            # Another replica does them: none waits for the paused one.
             ended = [await waited(another, UUID(id_), timeout_s=30) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]]
         assert runner.paused
     assert [job.state for job in ended if job] == [State.SUCCEEDED] * 5
@@ -105,7 +105,7 @@ async def test_a_paused_worker_claims_nothing_before_its_retry_is_due(
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE owner = 'another'") == 5
 
 
-async def test_a_second_delivery_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+async def test_a_second_wake_up_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     await enrol(owner, 100)
     job_id = await asked(api)
     async with working(database_url) as runner:
@@ -114,7 +114,9 @@ async def test_a_second_delivery_changes_nothing(api: Api, owner: "Owner[asyncpg
     assert (again.channel, again.attempts) == (Channel.KAFKA, 1)
 
 
-async def test_both_roads_at_once_have_one_effect(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+async def test_two_replicas_woken_for_the_same_jobs_have_one_effect(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
     await enrol(owner, 500)
     jobs = [await asked(api) for _ in range(5)]
     async with working(database_url, owner="one") as one, working(database_url, owner="two") as two:

@@ -119,7 +119,7 @@ async def test_a_worker_that_must_go_gives_all_of_them_back(owner: "Owner[asyncp
         wake(runner, ids)
         await began.wait()
         await runner.stop(0.1)
-    assert {tuple(row) for row in await owner.fetch(STATES)} == {("received", 0, 8)}
+    assert {tuple(row) for row in await owner.fetch(STATES)} == {("queued", 0, 8)}
     async with small(database_url) as runner:
         await done(runner, *ids)
     assert tuple(await owner.fetchrow(ANSWERS)) == (8, 8)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ async def test_one_of_them_that_is_interrupted_alone_is_given_back_once(
         wake(runner, ids)
         await alone.wait()
         await runner.stop(0.1)
-    assert {tuple(row) for row in await owner.fetch(STATES)} == {("received", 0, 8)}
+    assert {tuple(row) for row in await owner.fetch(STATES)} == {("queued", 0, 8)}
 
 
 async def test_those_before_one_that_must_wait_do_not_wait_with_it(

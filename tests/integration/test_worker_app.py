@@ -7,8 +7,10 @@ from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.service import Background
 from chassis.settings import ServiceSettings
-from chassis.worker import Receive, worker_app
+from chassis.subscribers import WakeWorker
+from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
+from services.eligibility import subscribers
 from services.eligibility.settings import EligibilitySettings
 from tests.eventually import eventually
 from tests.system import SECRET, as_role
@@ -24,7 +26,7 @@ async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_u
     )
     seen: list[str] = []
 
-    def beside(database: Database, _notifier: Notifier, _receive: Receive) -> Sequence[Background]:
+    def beside(database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
         async def ask() -> str:
             async with database.connection() as connection:
                 return str(await connection.fetchval("SELECT current_user"))
@@ -38,7 +40,8 @@ async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_u
 
         return [forever]
 
-    app = worker_app(settings, Service.ELIGIBILITY, {Kind.ELIGIBILITY: EVALUATION}, beside=beside)
+    work = {Kind.ELIGIBILITY: EVALUATION}
+    app = worker_app(settings, Service.ELIGIBILITY, work, subscribers.subscribe, beside=beside)
 
     async def begun() -> bool:
         return bool(seen)

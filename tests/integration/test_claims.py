@@ -1,0 +1,158 @@
+"""Which jobs a claim takes, and in which order."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+
+from chassis import jobs
+from chassis.jobs import Claim, Claimer
+from chassis.work import Work
+from contracts.drives import DrivePublished, EligibilityRequested
+from contracts.jobs import Channel, Service, State
+from services.eligibility import handlers
+from tests.conftest import Api
+from tests.enrolment import DRIVE, enrol
+from tests.eventually import eventually
+from tests.worker import done, waited, working
+
+Owner = asyncpg.Connection
+NEWEST_WINS = frozenset({DrivePublished.TYPE, EligibilityRequested.TYPE})
+ONE = Claimer(Service.ELIGIBILITY, "test", timedelta(seconds=60), newest_wins=NEWEST_WINS)
+EVALUATION = Work(handle=handlers.evaluate, failed=handlers.failed, newest_wins=NEWEST_WINS)
+RUNNING = "UPDATE es.job SET state = 'running', lease_until = clock_timestamp() + interval '30 s' WHERE id = $1"
+
+
+async def published(api: Api) -> tuple[int, UUID]:
+    """A new drive, and the job of its evaluation."""
+    answer = (await api.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()
+    return answer["drive_id"], UUID(answer["job"]["id"])
+
+
+async def changed(api: Api, drive_id: int, min_cgpa: str) -> UUID:
+    """The job of another evaluation of the drive."""
+    return UUID((await api.patch(f"/api/drives/{drive_id}", json={"min_cgpa": min_cgpa})).json()["job"]["id"])
+
+
+async def claimed(owner: "Owner[asyncpg.Record]", slots: int, claimer: Claimer = ONE) -> list[Claim]:
+    return await jobs.claim(owner, claimer, slots)
+
+
+def ids(claims: Sequence[Claim]) -> list[UUID]:
+    return [each.id for each in claims]
+
+
+async def test_queued_jobs_are_claimed_oldest_first_and_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    queued = [(await published(api))[1] for _ in range(4)]
+    assert ids(await claimed(owner, 3)) == queued[:3]
+    assert ids(await claimed(owner, 3)) == queued[3:]
+    assert await claimed(owner, 3) == []
+
+
+async def test_a_job_whose_lease_expired_is_claimed_again_with_another_token(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    _, job_id = await published(api)
+    [first] = await claimed(owner, 1)
+    await owner.execute("UPDATE es.job SET lease_until = clock_timestamp() - interval '1 s'")
+    [second] = await claimed(owner, 1)
+    assert (second.id, second.attempts) == (job_id, 2)
+    assert second.fence != first.fence
+
+
+async def test_subjects_that_nobody_works_on_come_first(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    busy, running = await published(api)
+    await owner.execute(RUNNING, running)
+    waits = await changed(api, busy, "8")
+    _, idle = await published(api)
+    assert ids(await claimed(owner, 1)) == [idle]
+    assert ids(await claimed(owner, 1)) == [waits], "it is claimed all the same when nothing else is queued"
+
+
+async def test_of_several_evaluations_of_a_drive_only_the_newest_is_claimed(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    drive_id, first = await published(api)
+    second, third = await changed(api, drive_id, "7"), await changed(api, drive_id, "8")
+    _, other = await published(api)
+    newest, another = await claimed(owner, 4)
+    assert (newest.id, list(newest.older_ids)) == (third, [second, first])
+    assert (another.id, list(another.older_ids)) == (other, [])
+    states = await owner.fetch("SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq")
+    assert [row["id"] for row in states] == [first, second], "they wait for the newest one"
+
+
+async def test_older_evaluations_end_superseded_with_the_newest(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 100)
+    drive_id, first = await published(api)
+    second = await changed(api, drive_id, "8")
+    async with working(database_url, work=EVALUATION) as runner:
+        [newest] = await done(runner, second)
+        older = await waited(runner, first, timeout_s=20)
+    assert newest.result is not None
+    assert newest.result["drive_version"] == 2
+    assert older is not None
+    assert (older.state, older.result, older.attempts) == (State.SUCCEEDED, {"superseded": True}, 0)
+    finished = await owner.fetch("SELECT xmin::text FROM es.job")
+    assert len({row["xmin"] for row in finished}) == 1, "in one transaction"
+    assert await owner.fetchval("SELECT count(*) FROM es.event WHERE type LIKE '%evaluated%'") == 1
+
+
+async def test_older_evaluations_run_when_the_newest_is_given_up(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 100)
+    drive_id, first = await published(api)
+    second = await changed(api, drive_id, "8")
+
+    async def handle(connection: object, job: Claim) -> object:
+        if job.id == second:
+            raise ValueError("a bug that only the newest event meets")
+        return await handlers.evaluate(connection, job)  # type: ignore[arg-type]
+
+    work = Work(handle=handle, failed=handlers.failed, newest_wins=NEWEST_WINS)  # type: ignore[arg-type]
+    async with working(database_url, work=work) as runner:
+        [newest] = await done(runner, second)
+        older = await waited(runner, first, timeout_s=20)
+    assert newest.state is State.FAILED
+    assert older is not None
+    assert older.state is State.SUCCEEDED
+    assert older.result != {"superseded": True}
+
+
+async def test_a_worker_that_nobody_wakes_finds_its_jobs_by_polling(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await enrol(owner, 20)
+    async with working(database_url) as runner:
+        await eventually(lambda: _polled_once(runner))
+        _, job_id = await published(api)
+        job = await waited(runner, job_id, timeout_s=20)
+    assert job is not None
+    assert (job.state, job.channel) == (State.SUCCEEDED, Channel.POLL)
+
+
+async def _polled_once(runner: object) -> bool:
+    return bool(runner._empty_polls)  # type: ignore[attr-defined]
+
+
+async def test_a_worker_remembers_what_it_was_woken_for_while_it_was_busy(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    _, first = await published(api)
+    await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))")
+    async with working(database_url, at_once=1) as runner:
+        runner.wake(first, Channel.KAFKA)
+
+        async def busy() -> bool:
+            return bool(runner.busy)
+
+        await eventually(busy)
+        _, second = await published(api)
+        runner.wake(second, Channel.HTTP)
+        await owner.execute("SELECT pg_advisory_unlock(hashtextextended('evaluation:1', 0))")
+        ended = [await waited(runner, job_id, timeout_s=20) for job_id in (first, second)]
+    assert [job.channel for job in ended if job] == [Channel.KAFKA, Channel.HTTP]
