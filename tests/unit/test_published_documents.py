@@ -99,7 +99,7 @@ def receive_operations(service: Service) -> dict[str, Any]:
 def test_the_document_has_the_topics_and_the_group_of_a_service(service: Service) -> None:
     [subscriber] = kafka_broker(service, lambda *_: None).subscribers
     described = receive_operations(service)
-    assert described.keys() == set(subscriber.topics)  # type: ignore[attr-defined]
+    assert described.keys() == {topic.name for topic in subscriber.topics}  # type: ignore[attr-defined]
     groups = {each["bindings"]["kafka"]["groupId"]["enum"][0] for each in described.values()}
     assert groups == {subscriber.group_id}  # type: ignore[attr-defined]
 

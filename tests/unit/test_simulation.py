@@ -52,7 +52,7 @@ def test_costs_are_read_from_results() -> None:
     ]
     measured += [
         {"of": "effect_latency", "name": f"{phase}, median", "value": 3.0, "unit": "ms"}
-        for phase in ("queued to received", "claimed to done")
+        for phase in ("queued to claimed", "claimed to done")
     ]
     measured.append({"of": "cost", "name": "postgres: append", "value": 80.0, "unit": "us an event"})
     ratios = [{"name": "effect_latency_p50", "ours": 6.0}]
