@@ -5,17 +5,9 @@ from faststream.kafka import KafkaBroker
 from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.settings import KafkaSettings
-from chassis.subscribers import Subscribe, WakeWorker
+from chassis.subscribers import WakeWorker
+from cli.published.asyncapi import SUBSCRIBE
 from contracts.jobs import OWNER, TOPIC_OF, Service
-from services.eligibility import subscribers as eligibility
-from services.exporter import subscribers as exporter
-from services.maintenance import subscribers as maintenance
-
-SUBSCRIBE: dict[Service, Subscribe] = {
-    Service.ELIGIBILITY: eligibility.subscribe,
-    Service.EXPORTER: exporter.subscribe,
-    Service.MAINTENANCE: maintenance.subscribe,
-}
 
 
 def kafka_broker(service: Service, wake: WakeWorker) -> KafkaBroker:
