@@ -31,7 +31,7 @@ CONSUMERS = "SELECT count(*) FROM es.canary"
 # Within this time after it was queued a job is done by a worker that only polls (docs/reliability.md).
 DONE_WITHIN_S = 1.2
 ROUNDS = 8
-# At full size, where tests run one at a time, each round must be in time. Else other tests may take the cores meanwhile.
+# At full size tests run one at a time, and each round must be in time. Else other tests may take the cores meanwhile.
 COUNTED = ROUNDS - 1 if FULL else ROUNDS // 4
 SLOWEST = """
 SELECT extract(epoch FROM max(finished_at - queued_at))::float FROM es.job WHERE id = ANY ($1::text[]::uuid[])
