@@ -50,6 +50,18 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
 
 
+def test_the_tests_that_reliability_names_exist() -> None:
+    named = 0
+    for line in (ROOT / "docs" / "reliability.md").read_text().splitlines():
+        module = ""
+        for path, test in re.findall(r"`((?:e2e|integration|unit)/\w+\.py)?(?:::|…)?(test_\w+)?…?`", line):
+            if path:
+                module = (ROOT / "tests" / path).read_text()
+            assert not test or re.search(rf"^async def {test}|^def {test}", module, re.MULTILINE), f"{path}::{test}"
+            named += bool(test)
+    assert named > 20
+
+
 @pytest.mark.parametrize("said", sorted({said for path in DOCUMENTS for said in COMMAND.findall(prose(path))}))
 def test_each_command_in_the_text_is_one(said: str) -> None:
     """Its words and its options; the rest are names."""
@@ -90,7 +102,7 @@ def test_the_quick_reference_has_settings_as_they_are() -> None:
 
 def test_the_quick_reference_names_metrics_that_there_are() -> None:
     assert telemetry.HTTP_REQUESTS
-    known = {metric.name for metric in REGISTRY.collect()}
+    known = {metric.name + "_total" * (metric.type == "counter") for metric in REGISTRY.collect()}
     said = set(re.findall(r"`(placewire_\w+)`", QUICK))
     assert len(said) >= 10
     assert said <= known
