@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from faststream.specification import AsyncAPI
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from chassis.bus import Consumer
 from chassis.database import Database
@@ -177,7 +177,7 @@ def _message(type_: str, cls: type[Event]) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    events = [(cls, "validation") for cls in EVENTS.values()]
+    events: list[tuple[type[Event], JsonSchemaMode]] = [(cls, "validation") for cls in EVENTS.values()]
     _, described = models_json_schema(events, ref_template="#/components/schemas/{model}")
     return dict(sorted(described["$defs"].items())) | {"CloudEvent": _cloud_event()}
 
