@@ -140,7 +140,8 @@ async def test_the_other_views_equal_plain_counts(owner: "Owner[asyncpg.Record]"
     await maintenance.refresh_all(maintainer)
     plain = await owner.fetch(
         """
-        SELECT upper(btrim(coalesce(branch, ''))) AS branch, count(*) AS students, count(*) FILTER (WHERE cgpa >= 5) AS eligible,
+        SELECT upper(btrim(coalesce(branch, ''))) AS branch, count(*) AS students,
+               count(*) FILTER (WHERE cgpa >= 5) AS eligible,
                count(*) FILTER (WHERE student_id IN (SELECT student_id FROM registrations)) AS registered,
                count(*) FILTER (WHERE student_id IN (
                    SELECT student_id FROM attendance WHERE status = 'PRESENT')) AS present

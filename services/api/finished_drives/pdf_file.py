@@ -48,14 +48,24 @@ class Report:
         self._pdf.set_author("Placewire")
         self._pdf.set_creation_date(created_at)
         self._pdf.set_margin(20)
+        self._pdf.c_margin = 0
         self._pdf.add_page()
 
     def line(self, text: str, *, size: float = 10) -> None:
         """Print ``text``, wrapped to the width of the page."""
         height = size * POINT_MM * LINE_HEIGHT
+        parts = []
         for font, part in fonts.runs(_on_one_line(text)):
             self._use(font, size)
-            self._pdf.write(height, self._printable(font, part))
+            printable = self._printable(font, part)
+            parts.append((font, printable, self._pdf.get_string_width(printable)))
+        fits = sum(width for _, _, width in parts) < self._pdf.epw
+        for font, part, width in parts:
+            self._use(font, size)
+            if fits:  # nearly always; a search for places to break takes fpdf ten times as long
+                self._pdf.cell(width, height, part)
+            else:
+                self._pdf.write(height, part)
         self._pdf.ln(height)
 
     def centred(self, text: str, *, size: float) -> None:
