@@ -1,10 +1,9 @@
 """Write finished drives as a PDF report, in every script for which ``fonts`` has a font."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
-
-import asyncpg
 
 from chassis.days import day_of
 from services.api.finished_drives import fonts
@@ -17,8 +16,8 @@ LINE_HEIGHT = 1.4
 POINT_MM = 25.4 / 72
 
 
-def finished_pdf(rows: Sequence[asyncpg.Record], *, now: datetime, zone: ZoneInfo) -> bytes:
-    """Return the report as of ``now``; days are those of ``zone``. Takes a moment: call it in a thread."""
+def finished_pdf(rows: Sequence[Mapping[str, Any]], *, now: datetime, zone: ZoneInfo) -> bytes:
+    """Return the report as of ``now``; days are those of ``zone``. Takes seconds of processor time."""
     report = Report(created_at=now)
     report.centred(TITLE, size=18)
     report.centred(f"Generated on {_day(day_of(now, zone))}", size=9)
@@ -97,7 +96,7 @@ class Report:
         return "".join(letter if ord(letter) in known else MISSING for letter in part)
 
 
-def _summary(rows: Sequence[asyncpg.Record]) -> list[str]:
+def _summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     def total(name: str) -> int:
         return sum(row[name] for row in rows)
 
@@ -109,7 +108,7 @@ def _summary(rows: Sequence[asyncpg.Record]) -> list[str]:
     ]
 
 
-def _details(row: asyncpg.Record, zone: ZoneInfo) -> list[str]:
+def _details(row: Mapping[str, Any], zone: ZoneInfo) -> list[str]:
     details = [
         f"Job Title: {row['job_title']}",
         f"Interview Date: {_day(row['interview_date'])}",
