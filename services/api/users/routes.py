@@ -58,8 +58,11 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
 
 # At least one field that changes something. Null is no role and no password.
 ONE_CHANGE: list[JsonValue] = [
-    *({"required": [name], "properties": {name: {"type": "string"}}} for name in ("role", "password")),
-    *({"required": [name]} for name in DETAILS),
+    {"required": ["role"], "properties": {"role": {"type": "string"}}},
+    {"required": ["password"], "properties": {"password": {"type": "string"}}},
+    {"required": ["name"]},
+    {"required": ["email"]},
+    {"required": ["department"]},
 ]
 
 
