@@ -7,7 +7,8 @@ from itertools import chain, islice
 from chassis.errors import Invalid
 from services.api.students.columns import REQUIRED
 from services.api.students.import_files.header_words import words_of
-from services.api.students.import_files.recognition import Certainty, meaning_of
+from services.api.students.import_files.meaning import Certainty
+from services.api.students.import_files.recognition import meaning_of
 from services.api.students.import_files.rows import WHOLE_ROW, ReadOptions, Row
 from services.api.students.import_files.staging import headers_of
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 from chassis.errors import Invalid
+from services.api.students.import_files.column_report import ColumnReport, Layout
 from services.api.students.import_files.csv_rows import csv_table
 from services.api.students.import_files.file_kind import FileKind, kind_of
 from services.api.students.import_files.header_row import Header, find_header, same_header
-from services.api.students.import_files.layout import ColumnReport, Layout, layout_of
+from services.api.students.import_files.layout import layout_of
 from services.api.students.import_files.rows import ReadOptions, Row, Rows, Tables
 from services.api.students.import_files.staging import Staging
 
