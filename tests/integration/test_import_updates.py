@@ -27,6 +27,7 @@ FIRST = (
     + "\nAsha,asha@college.edu,R1,CSE,2026,80.5,77,,8.1,0\nRavi,ravi@college.edu,R2,ECE,2026,80.5,,66,7.4,1"
     + "\nMeera,meera@college.edu,R3,,2027,,,,,2"
 )
+ON_RECORD = "is on record already: remove the row, or send mode=upsert to update students"
 REEVALUATIONS = """
 SELECT stream_id, data -> 'students' AS students FROM es.event
  WHERE type = 'placewire.drive.reevaluation-requested.v1' ORDER BY position
@@ -159,9 +160,9 @@ WRONG = [
     ("Asha,asha@college.edu,R2\n", "email", "belongs to student {R1}, but the roll number to student {R2}"),
     ("Head,head@college.edu,R2\n", "email", "belongs to an account that is not a student's"),
     ("Head,HEAD@college.edu,R7\n", "email", "belongs to an account that is not a student's"),
-    (",new@college.edu,R7\n", "name", "is missing"),
-    ("New,,R7\n", "email", "is missing"),
-    ("New,new@college.edu,\n", "roll_number", "is missing"),
+    (",new@college.edu,R7\n", "name", "is missing: enter it"),
+    ("New,,R7\n", "email", "is missing: enter it"),
+    ("New,new@college.edu,\n", "roll_number", "is missing: enter it"),
     ("A,a@b,R1\nB,asha@college.edu,R9\n", "roll_number", "is the same student as in line 2"),
     ("A,a@b,R1\nB,b@b, r1\n", "roll_number", "is the same as in line 2"),
     ("A,a@b,R7\nB,A@B ,R8\n", "email", "is the same as in line 2"),
@@ -212,7 +213,7 @@ async def test_twins_by_case_spaces_and_unicode_form_are_one(api: Api, column: s
     assert refused.status_code == 409
     assert "already" in refused.json()["message"]
     on_record = await imported(api, content.replace("x2@", "y2@").replace("X2", "Y2"), "insert", dry_run=True)
-    assert {"line": 4, "column": column, "reason": "is on record already"} in on_record["errors"]
+    assert {"line": 4, "column": column, "reason": ON_RECORD} in on_record["errors"]
     if column == "roll_number":
         moved = await api.patch(f"/api/students/{second.json()['student_id']}", json={column: twin})
         assert moved.status_code == 409
@@ -348,8 +349,8 @@ async def test_an_unknown_mode_says_which_there_are(api: Api) -> None:
 async def test_a_new_student_needs_every_identifying_column(api: Api) -> None:
     report = await imported(api, "Roll No,CGPA\nR7,9\n", dry_run=True)
     assert [(error["column"], error["reason"]) for error in report["errors"]] == [
-        ("email", "is missing"),
-        ("name", "is missing"),
+        ("email", "is missing: enter it"),
+        ("name", "is missing: enter it"),
     ]
     alone = await sent(api, "Roll No,CGPA\nR7,9\n", "insert", dry_run=True)
     assert (alone.status_code, "no column for name and email" in alone.json()["message"]) == (422, True)
