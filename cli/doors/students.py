@@ -67,8 +67,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     show_changes(checked)
     if not dry_run:
         done = upload(caller, file, dry_run=False, fields=fields)
-        updated = f", {done['updated']:,} updated" if mode is ImportMode.UPSERT else ""
-        console.print(f"{done['imported']:,} students imported{updated} (import {done['import_id']}).")
+        console.print(outcome(done))
 
 
 def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -111,6 +110,14 @@ def show_changes(report: dict[str, Any]) -> None:
     ]
     if rows:
         console.print(table(("Line", "Student", "Field", "From", "To"), rows))
+
+
+def outcome(report: dict[str, Any]) -> str:
+    """Return a sentence about what an import has written."""
+    if report["import_id"] is None:
+        return "Nothing to import: every student is on record with the same values."
+    updated = f", {report['updated']:,} updated" if report["mode"] == ImportMode.UPSERT else ""
+    return f"{report['imported']:,} students imported{updated} (import {report['import_id']})."
 
 
 def show_errors(report: dict[str, Any]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from chassis import event_store
+from cli.main import app as command_line
 from contracts.students import StudentRecordRevised, StudentsImported
 from contracts.users import Role, UserCreated, UserDetailsRevised
 from tests.conftest import Api
@@ -17,6 +19,8 @@ from tests.enrolment import enrol
 from tests.integration.test_notifications import record
 from tests.integration.test_reevaluation import FROM_SCRATCH, drive, queued, selected
 from tests.integration.test_student_import import IMPORT, changes
+from tests.live_server import served
+from tests.system import bearer
 from tests.worker import done, working
 
 Owner = asyncpg.Connection
@@ -354,6 +358,27 @@ async def test_a_new_student_needs_every_identifying_column(api: Api) -> None:
     ]
     alone = await sent(api, "Roll No,CGPA\nR7,9\n", "insert", dry_run=True)
     assert (alone.status_code, "no column for name and email" in alone.json()["message"]) == (422, True)
+
+
+async def test_the_command_imports_updates_and_says_when_nothing_changes(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "students.csv"
+    token = bearer(Role.HEAD)["Authorization"].removeprefix("Bearer ")
+
+    async def run(content: str, *options: str) -> str:
+        file.write_text(content)
+        command = ["students", "import", str(file), "--api", f"http://127.0.0.1:{port}", "--token", token, *options]
+        done = await asyncio.to_thread(CliRunner().invoke, command_line, command)
+        assert done.exit_code == 0, (done.output, done.exception)
+        return " ".join(done.output.split())
+
+    async with served(api.app) as port:
+        assert "3 students imported (import " in await run(FIRST)
+        assert "0 new, 0 changed, 3 unchanged" in (again := await run(FIRST, "--mode", "upsert"))
+        assert "Nothing to import: every student is on record with the same values." in again
+        update = FIRST.replace("8.1,0", "9,0")
+        assert "0 new, 1 changed, 2 unchanged students." in await run(update, "--mode", "upsert", "--dry-run")
+        assert "0 students imported, 1 updated (import " in await run(update, "--mode", "upsert")
+    assert (await students(api))["R1"]["cgpa"] == "9.00"
 
 
 CASES = Path(__file__).parents[1] / "cases"

@@ -174,6 +174,12 @@ def test_marks_above_a_hundred_leave_the_percentage_clear() -> None:
     assert "Correct the values" in asked("10th Marks", ["540", "480"])
 
 
+def test_fractions_are_no_percentages() -> None:
+    assert "fractions of 1, not percentages; enter 85 for 85 %, for instance '0.85'" in asked("10th %", ["0.85", "0.8"])
+    place("10th %", "tenth_percent", ["0.3", "80", "75"])
+    place("10th %", "tenth_percent", ["0.85%", "80"])
+
+
 def test_the_cgpa_goes_before_the_points_of_a_semester() -> None:
     headers = [*IDENTITY, "Sem 1 CGPA", "Sem 2 CGPA", "Overall CGPA"]
     assert layout_of(headers, {}, [["A", "a@b", "1", "8", "9", "8.5"]]).places["cgpa"] == (5,)

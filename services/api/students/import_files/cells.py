@@ -59,8 +59,6 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd
 _JOINERS = frozenset("\u200c\u200d")
 TWO_PLACES = Decimal("0.01")
 PERCENT = 100
-# No mark is 1 % or less: 0.85 is a percentage without its format.
-_FRACTION = re.compile(r"0?\.0*[1-9]\d*|1")
 HIGHEST = {"tenth_percent": PERCENT, "twelfth_percent": PERCENT, "diploma_percent": PERCENT, "cgpa": 10}
 
 
@@ -230,8 +228,7 @@ class NumberRule:
         text = _plain(text)
         if is_empty_marker(text):
             return ""
-        signed = self.highest == PERCENT and text.endswith("%")
-        if signed:
+        if self.highest == PERCENT and text.endswith("%"):
             text = text[:-1].rstrip()
         if self.comma_decimals and _DECIMAL_COMMA.fullmatch(text):
             text = text.replace(",", ".")
@@ -242,8 +239,6 @@ class NumberRule:
             text = rounded(text, self.rounding)
         elif _DECIMAL.fullmatch(text):
             text = text.rstrip("0").rstrip(".")
-        if self.highest == PERCENT and not signed and _FRACTION.fullmatch(text):
-            raise Unusable(f"{text!r} looks like a fraction of 1, and a percentage is stored: enter 85 for 85 %")
         return text
 
     def _out_of(self, text: str, mark: str, highest: int) -> str:

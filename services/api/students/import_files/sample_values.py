@@ -69,6 +69,8 @@ def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
         plausible = sum(1 for number in _numbers(values) if LEAST_WEAK_PERCENT <= number <= 100)
         if _mostly_above(100, values):
             problem = "it holds marks above 100, not percentages"
+        elif 2 * sum(1 for value in values if 0 < _number(value) <= 1) > len(values):
+            problem = "it holds fractions of 1, not percentages; enter 85 for 85 %"
         elif weak and 2 * plausible < len(values):
             problem = "the header alone does not say what it is"
     return f"{problem}, for instance {values[0][:40]!r}" if problem and values else None
@@ -76,6 +78,11 @@ def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
 
 def _mostly_above(limit: int, values: Sequence[str]) -> bool:
     return 2 * sum(1 for number in _numbers(values) if round(number, 6) > limit) > len(values)
+
+
+def _number(value: str) -> float:
+    """Return a number without a percent sign, else 0."""
+    return float(value.replace(",", ".")) if _NUMBER.fullmatch(value) and not value.endswith("%") else 0
 
 
 def _numbers(values: Sequence[str]) -> list[float]:

@@ -27,7 +27,7 @@ _MOMENT = (
 )
 _LABEL = rf"(?:(?!{_NOTHING})[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*)?"
 _MARK = r"(?:\d{1,2}(?:\.\d{1,2})?)?"
-# Percentages up to 10 are counted, and those up to 1 refused.
+# Percentages up to 10 are counted.
 _PERCENT = r"(?:(?!10(?:\.0+)?(?:,|$))[1-9]\d{1,2}(?:\.\d{1,2})?)?"
 _WHOLE = r"(?:\d{1,4})?"
 _CLEAN = {
