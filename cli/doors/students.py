@@ -43,7 +43,9 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option(help='Column → header in the file, as JSON: \'{"roll_number": "USN", "cgpa": null}\'.'),
     ] = None,
     header_row: Annotated[int | None, typer.Option(min=1, help="The header's line, if it is not found.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="The sheet to read. Default: every visible sheet.")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="The sheet to read: name or number. Default: every visible sheet.")
+    ] = None,
     mode: Annotated[
         ImportMode, typer.Option(help="insert: every row is a new student. upsert: known students are updated.")
     ] = ImportMode.INSERT,
