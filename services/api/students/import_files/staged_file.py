@@ -15,8 +15,7 @@ from chassis.errors import Invalid
 from services.api import worker_process
 from services.api.students.import_files.frames import HEADER, Kind
 from services.api.students.import_files.limits import ReadLimits, limits_for
-from services.api.students.import_files.reading import LINES_PER_SHEET
-from services.api.students.import_files.rows import ReadOptions
+from services.api.students.import_files.rows import LINES_PER_SHEET, ReadOptions
 from services.api.students.import_files.worker import OUT_OF_MEMORY
 
 log = structlog.get_logger()
