@@ -1,8 +1,10 @@
 """Hands a job's event over to the service that owns it, by HTTP: the road beside the bus."""
 
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import httpx
 import orjson
@@ -54,6 +56,7 @@ class Services:
         self._urls = urls
         self._secret = secret
         self._client = httpx.AsyncClient(
+            verify=_trusted_certificates(),
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
             # Without a limit of its own: how many are in hand the API limits, and whoever queues for one of httpcore's
             # connections is woken again and again for each that becomes free (seen under chaos).
@@ -93,6 +96,12 @@ class Services:
             return HandedOver.model_validate_json(answer.content).job
         except (httpx.HTTPStatusError, ValueError) as error:
             raise HandOverRefused(f"{service} answered {answer.status_code}") from error
+
+
+@cache
+def _trusted_certificates() -> ssl.SSLContext:
+    """Return the certificates that httpx trusts, read once: by itself it reads the file again for each of its parts."""
+    return httpx.create_ssl_context()
 
 
 async def read_envelope(connection: Connection, event_id: object) -> Envelope:
