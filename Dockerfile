@@ -23,6 +23,13 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 # rewritten after they were linked.
 RUN find /opt/venv -name "*.c" -delete && find /opt/venv -name "*.cpython-*.so" -not -path "*/PIL/*" -exec strip --strip-unneeded {} +
 
+# For reports in scripts whose fonts PyPI does not have.
+FROM python AS fonts
+RUN apt-get update && apt-get install --yes --no-install-recommends fonts-noto-core && rm -rf /var/lib/apt/lists/*
+WORKDIR /usr/share/fonts/truetype/noto
+RUN mkdir /fonts && for script in Gujarati Gurmukhi Kannada Malayalam Oriya Sinhala Thai; do \
+        cp "NotoSans${script}-Regular.ttf" /fonts/; done
+
 FROM python AS shared
 WORKDIR /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0
@@ -39,6 +46,7 @@ FROM server AS code-api
 ENV PORT=5000
 COPY services/__init__.py services/
 COPY services/api services/api
+COPY --from=fonts /fonts /usr/share/fonts/truetype/noto
 CMD ["python", "-m", "services.api"]
 
 FROM server AS code-eligibility
@@ -83,7 +91,7 @@ COPY --from=dependencies /opt/venv /opt/venv
 # Compile the modules that a start imports: a read-only file system could not keep the byte code. It saves half of a
 # start's processor time for 11 MB. All byte code would be 37 MB.
 RUN case "${SERVICE}" in \
-        api) modules="services.api.main, services.api.students.import_files.workbooks" ;; \
+        api) modules="services.api.main, services.api.students.import_files.workbooks, services.api.finished_drives.report_worker, fpdf" ;; \
         relay) modules="chassis.relay_process" ;; \
         cli) modules="cli.main, cli.doctor.examination, migrations.runner, migrations.waiting" ;; \
         *) modules="services.${SERVICE}.main" ;; \

@@ -65,8 +65,9 @@ format: ## Lay the code out as `make lint` wants it
 # Three at a time, each with servers of its own: most of a test is waiting.
 PYTEST ?= pytest -n 3 --dist worksteal
 
+# Byte code is kept, whatever the image sets: without it each of the processes compiles every library (20 s of CPU).
 test: ## Every test, at small sizes
-	$(RUN) $(PYTEST)
+	PYTHONDONTWRITEBYTECODE= $(RUN) $(PYTEST)
 
 chaos: ## Hurt the whole system under load, then count (SECONDS=300, SEED= repeats a run)
 	$(RUN) python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

@@ -18,7 +18,7 @@ from chassis.errors import Fenced, OutcomeUnknown, Refused
 from chassis.event_store import Addition, Cause
 from chassis.failure_limit import FailureLimit
 from chassis.jobs import Claim
-from chassis.lease import Lease, holding, release
+from chassis.lease import Lease, holding, release, return_attempt
 from chassis.progress import Progress
 from chassis.retrying import unless_its_own_doing, until_database_is_back
 from chassis.wakes import Wakes
@@ -195,8 +195,8 @@ class Execution:
             return
         async with self._database.connection() as connection:
             end = await jobs.end_of(connection, claimed)
-            if end is None and lease.cut_off:
-                await jobs.return_attempt(connection, claimed)
+        if end is None and lease.cut_off:
+            await return_attempt(self._database, claimed)
         match end:
             case (State.FAILED, error):
                 self._failed(claimed, error or "")

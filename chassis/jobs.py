@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 
 from chassis.database import Connection
-from chassis.errors import Fenced
+from chassis.errors import Fenced, Unavailable
 from chassis.event_store import Addition, arrays
 from contracts.catalogue import read_event
 from contracts.jobs import Channel, Job, Service, State
@@ -57,6 +57,12 @@ UPDATE es.job SET attempts = attempts + 1 WHERE id = $1 AND fence = $2 AND finis
 RETURN_ATTEMPT = """
 UPDATE es.job SET attempts = attempts - 1
  WHERE id = $1 AND fence IS DISTINCT FROM $2 AND finished_at IS NULL AND attempts > $3
+RETURNING pg_current_xact_id()::text
+"""
+# Another transaction's id is used again only after a failover. Null: ended so long ago that the status is gone.
+STATUS_OF_TRANSACTION = """
+SELECT CASE WHEN $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN pg_xact_status($1::text::xid8)
+            ELSE 'in progress' END
 """
 # A claim that finds no attempts left does not count as one.
 LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
@@ -234,9 +240,21 @@ async def begin_attempt(connection: Connection, claimed: Claim) -> int | None:
     return begun
 
 
-async def return_attempt(connection: Connection, claimed: Claim) -> None:
-    """Take back the attempt that ``claimed`` was, if it was counted and another worker has claimed the job since."""
-    await connection.execute(RETURN_ATTEMPT, claimed.id, claimed.fence, claimed.attempts)
+async def return_attempt(connection: Connection, claimed: Claim) -> str | None:
+    """Take back the attempt that ``claimed`` was, if it was counted and another worker has claimed the job since.
+
+    Not safe to repeat. Returns the id of the caller's transaction; ``None`` when nothing was taken back.
+    """
+    transaction_id: str | None = await connection.fetchval(RETURN_ATTEMPT, claimed.id, claimed.fence, claimed.attempts)
+    return transaction_id
+
+
+async def has_committed(connection: Connection, transaction_id: str) -> bool:
+    """Return whether a transaction committed. Raises ``Unavailable`` while it has not ended."""
+    status = await connection.fetchval(STATUS_OF_TRANSACTION, transaction_id)
+    if status == "in progress":
+        raise Unavailable("an earlier transaction has not ended")
+    return bool(status != "aborted")
 
 
 async def limit_attempts(connection: Connection, claimed: Claim, limit: int) -> None:

@@ -14,6 +14,7 @@ from chassis.database import Database
 from chassis.errors import Contended, Fenced, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import EVERY_S, Progress
+from chassis.retrying import until_database_is_back
 
 # Shorter than the time between the end of SHUTDOWN_GRACE_S and the orchestrator's kill.
 RELEASE_WITHIN_S = 5.0
@@ -101,3 +102,19 @@ async def release(database: Database, claimed: Claim) -> None:
                         await jobs.release(connection, claimed)
     except TimeoutError:
         log.warning("job.not_released", job_id=str(claimed.id), within_s=RELEASE_WITHIN_S)
+
+
+async def return_attempt(database: Database, claimed: Claim) -> None:
+    """Take back the attempt of a claim that was lost because Postgres did not answer.
+
+    Exactly once, even if the answer to the commit is lost. Waits until the database answers.
+    """
+    transaction_id: str | None = None
+
+    async def once() -> None:
+        nonlocal transaction_id
+        async with database.transaction() as connection:
+            if transaction_id is None or not await jobs.has_committed(connection, transaction_id):
+                transaction_id = await jobs.return_attempt(connection, claimed)
+
+    await until_database_is_back(once)

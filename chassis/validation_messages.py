@@ -74,6 +74,10 @@ _WITH_LIMIT: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+# Pydantic reports the length of a ``SecretStr`` as that of a list.
+_OF_A_SECRET = {"too_short": "string_too_short", "too_long": "string_too_long"}
+
+
 def described(pattern: str, requirement: str) -> str:
     """Return ``pattern``, and register ``requirement`` ("must …") as the message for text that does not match it."""
     _PATTERNS[pattern] = requirement
@@ -83,6 +87,8 @@ def described(pattern: str, requirement: str) -> str:
 def requirement(error: Mapping[str, Any]) -> str:
     """Return the requirement of one of ``ValidationError.errors()``, without its field: "must be 10 or less"."""
     type_: str = error["type"]
+    if type_ in _OF_A_SECRET and isinstance(error.get("input"), str):
+        type_ = _OF_A_SECRET[type_]
     if (limited := _WITH_LIMIT.get(type_)) is not None:
         return limited(error["ctx"])
     if (fixed := _FIXED.get(type_)) is not None:

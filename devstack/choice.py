@@ -13,12 +13,13 @@ KINDS = ("given", "containers", "embedded")
 
 
 @contextmanager
-def chosen(home: Path) -> Iterator[Addresses]:
+def chosen(home: Path, *, durable: bool = True) -> Iterator[Addresses]:
     """The first that is there, running while the block lasts.
 
     ``TEST_DATABASE_URL`` with ``TEST_KAFKA_BOOTSTRAP_SERVERS`` give addresses; else containers are taken where Docker
     answers, else the embedded servers, with their data in ``home``, deleted afterwards. ``DEVSTACK=embedded`` or
-    ``DEVSTACK=containers`` forces one of these.
+    ``DEVSTACK=containers`` forces one of these. With ``durable=False`` a Postgres that is not given does not wait for
+    the disk.
     """
     match kind():
         case "given":
@@ -26,11 +27,11 @@ def chosen(home: Path) -> Iterator[Addresses]:
         case "containers":
             from devstack import containers
 
-            with containers.running() as addresses:
+            with containers.running(durable=durable) as addresses:
                 yield addresses
         case _:
             remove_abandoned(home.parent)
-            with Stack(home, disposable=True) as stack:
+            with Stack(home, disposable=True, durable=durable) as stack:
                 yield stack.addresses
 
 

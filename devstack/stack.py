@@ -47,12 +47,13 @@ class Stack:
 
     A ``disposable`` stack belongs to the program that started it: it has ports by chance, and its data goes with it.
     Another one prefers the usual ports, then those of last time, and outlives its starter unless that stops it.
+    ``durable``: see ``Postgres``.
     """
 
-    def __init__(self, home: Path | None = None, *, disposable: bool = False) -> None:
+    def __init__(self, home: Path | None = None, *, disposable: bool = False, durable: bool = True) -> None:
         self.home = (home or data_folder()).resolve()
         self.disposable = disposable
-        self.postgres = Postgres(self.home / "postgres", None if disposable else POSTGRES_PORT)
+        self.postgres = Postgres(self.home / "postgres", None if disposable else POSTGRES_PORT, durable=durable)
         self.kafka = Kafka(self.home / "kafka", None if disposable else KAFKA_PORT)
         self.record = Record.load(self.home)
 

@@ -25,7 +25,7 @@ from devstack.stack import Addresses, data_folder
 from migrations import runner
 from services.api.main import create_app
 from services.api.settings import ApiSettings
-from tests.copies import TEMPLATE, Copies, named
+from tests.copies import TEMPLATE, Copies, contents, named
 from tests.eventually import eventually
 from tests.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
 from tests.system import SECRET, System, as_role, bearer, running
@@ -36,16 +36,21 @@ __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Addresses]:
-    """Postgres and Kafka, one pair for the whole run."""
+    """Postgres and Kafka, one pair for each process that runs tests.
+
+    Tests of two processes share none: a reader of the log waits for every older transaction of its server, whatever the
+    database. Postgres does not wait for the disk: tests that crash a server have one of their own, which does.
+    """
     home = data_folder() / f"test-{os.getpid()}"
     with ExitStack() as stack:
         with for_the_session():
-            addresses = stack.enter_context(chosen(home))
+            addresses = stack.enter_context(chosen(home, durable=False))
         yield addresses
     shutil.rmtree(home, ignore_errors=True)
 
 
-async def _make_template(url: str) -> None:
+async def _make_template(url: str) -> dict[str, str | None]:
+    """Return the contents of its tables, which verify."""
     admin = await asyncpg.connect(url)
     try:
         await admin.execute(f'DROP DATABASE IF EXISTS "{TEMPLATE}" WITH (FORCE)')
@@ -53,13 +58,14 @@ async def _make_template(url: str) -> None:
     finally:
         await admin.close()
     await runner.migrate(named(url, TEMPLATE).replace("postgresql://", "postgresql+asyncpg://"))
+    await must_verify(named(url, TEMPLATE))
+    return await contents(named(url, TEMPLATE))
 
 
 @pytest.fixture(scope="session")
 def template(servers: Addresses) -> Copies:
     """Copies of a migrated database."""
-    asyncio.run(_make_template(servers.database_url))
-    return Copies(servers.database_url)
+    return Copies(servers.database_url, asyncio.run(_make_template(servers.database_url)))
 
 
 @asynccontextmanager
@@ -70,7 +76,8 @@ async def migrated_copy(template: Copies, *, verified: bool = True) -> AsyncIter
     """
     url = await template.take()
     yield url
-    if verified:
+    # A copy that holds what the template holds is as sound as the template.
+    if verified and not await template.is_as_made(url):
         await must_verify(url)
     await template.drop(url)
 

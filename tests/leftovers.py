@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TypeVar
@@ -47,6 +48,13 @@ class Running:
 
 
 _of_the_session: set[psutil.Process] = set()
+_forking: set[psutil.Process] = set()
+
+
+def forks_for_tests(server: psutil.Process) -> None:
+    """``server`` is no test's, and its child processes are those of the test that asked for them."""
+    _of_the_session.add(server)
+    _forking.add(server)
 
 
 @contextmanager
@@ -95,8 +103,8 @@ def _threads() -> set[threading.Thread]:
 
 
 def _children() -> Iterator[psutil.Process]:
-    """Those of this process, but for zombies: nothing runs in them."""
-    for child in psutil.Process().children():
+    """Those of this process and of what forks for it, but for zombies: nothing runs in them."""
+    for child in chain.from_iterable(one.children() for one in (psutil.Process(), *_forking)):
         try:
             if child.status() != psutil.STATUS_ZOMBIE:
                 yield child

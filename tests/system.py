@@ -1,7 +1,6 @@
 """The real processes on loopback, against given servers: what the end-to-end and fault tests drive."""
 
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from contracts.users import Role
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process
 from tests.eventually import eventually
+from tests.fork_server import fork_server
 
 SECRET = "only-for-tests-only-for-tests-only-for-tests"
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,13 +75,8 @@ class System:
             **self.settings,
             **settings,
         }
-        process = Process.start(
-            name,
-            [sys.executable, "-m", MODULES[kind]],
-            log=self.folder / f"{name}.log",
-            env=env,
-            cwd=ROOT,
-            url=f"http://{LOOPBACK}:{port}/readyz",
+        process = fork_server().start(
+            name, MODULES[kind], log=self.folder / f"{name}.log", env=env, url=f"http://{LOOPBACK}:{port}/readyz"
         )
         self.processes[name] = process
         if wait:

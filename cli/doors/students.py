@@ -43,7 +43,9 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option(help='Column → header in the file, as JSON: \'{"roll_number": "USN", "cgpa": null}\'.'),
     ] = None,
     header_row: Annotated[int | None, typer.Option(min=1, help="The header's line, if it is not found.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="The sheet to read. Default: every visible sheet.")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="The sheet to read: name or number. Default: every visible sheet.")
+    ] = None,
     mode: Annotated[
         ImportMode, typer.Option(help="insert: every row is a new student. upsert: known students are updated.")
     ] = ImportMode.INSERT,
@@ -67,8 +69,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     show_changes(checked)
     if not dry_run:
         done = upload(caller, file, dry_run=False, fields=fields)
-        updated = f", {done['updated']:,} updated" if mode is ImportMode.UPSERT else ""
-        console.print(f"{done['imported']:,} students imported{updated} (import {done['import_id']}).")
+        console.print(outcome(done))
 
 
 def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -111,6 +112,14 @@ def show_changes(report: dict[str, Any]) -> None:
     ]
     if rows:
         console.print(table(("Line", "Student", "Field", "From", "To"), rows))
+
+
+def outcome(report: dict[str, Any]) -> str:
+    """Return a sentence about what an import has written."""
+    if report["import_id"] is None:
+        return "Nothing to import: every student is on record with the same values."
+    updated = f", {report['updated']:,} updated" if report["mode"] == ImportMode.UPSERT else ""
+    return f"{report['imported']:,} students imported{updated} (import {report['import_id']})."
 
 
 def show_errors(report: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from chassis.breaker import BusWatch
 from chassis.database import Database
 from chassis.notify import Notifier
 from chassis.storage import Storage
+from services.api.finished_drives.report import Reports
 from services.api.job_watch import JobWatch
 from services.api.links import Links
 from services.api.long_lists import LongLists
@@ -29,6 +30,7 @@ class Context:
     links: Links
     lists: PolledLists
     long_lists: LongLists
+    reports: Reports
 
 
 def context_of(request: Request) -> Context:

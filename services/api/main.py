@@ -29,6 +29,7 @@ from services.api.eligibility import routes as eligibility
 from services.api.exports import invitation_routes as invitations
 from services.api.exports import routes as exports
 from services.api.finished_drives import routes as finished_drives
+from services.api.finished_drives.report import Reports
 from services.api.frontend import Frontend
 from services.api.issuer_keys import IssuerKeys
 from services.api.job_watch import JobWatch
@@ -169,6 +170,7 @@ def _context(settings: ApiSettings) -> Context:
         links=links,
         lists=PolledLists(database, links),
         long_lists=LongLists(database, at_once=max(1, settings.database_pool_size // 4)),
+        reports=Reports(),
     )
 
 

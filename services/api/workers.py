@@ -1,8 +1,10 @@
 """Wake the worker of a service by HTTP, when Kafka does not."""
 
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 import httpx
@@ -43,6 +45,7 @@ class Workers:
         self._urls = urls
         self._secret = secret
         self._client = httpx.AsyncClient(
+            verify=_trusted_certificates(),
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
             # The API limits its requests; a caller that queues for one of httpcore's connections is woken again and
             # again for each that becomes free (seen under chaos).
@@ -68,3 +71,9 @@ class Workers:
         if answer.status_code != 202:
             raise reach.failed(f"{service} answered {answer.status_code}")
         reach.failures = 0
+
+
+@cache
+def _trusted_certificates() -> ssl.SSLContext:
+    """Return the certificates that httpx trusts, read once: by itself it reads the file again for each of its parts."""
+    return httpx.create_ssl_context()

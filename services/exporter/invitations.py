@@ -33,8 +33,8 @@ DIGITS = """encode(sha256(convert_to(
 WHO = f"""
   FROM students s JOIN users u ON u.user_id = s.student_id
  WHERE u.active AND NOT EXISTS (SELECT FROM credentials c WHERE c.user_id = s.student_id)
-   AND (jsonb_typeof({FILTER} -> 'branches') = 'null' OR identity_key(s.branch) IN (
-        SELECT identity_key(value) FROM jsonb_array_elements_text(nullif({FILTER} -> 'branches', 'null'))))
+   AND (jsonb_typeof({FILTER} -> 'branches') = 'null' OR s.branch_key IN (
+        SELECT branch_key(value) FROM jsonb_array_elements_text(nullif({FILTER} -> 'branches', 'null'))))
    AND (jsonb_typeof({FILTER} -> 'batch_years') = 'null' OR s.batch_year IN (
         SELECT value::integer FROM jsonb_array_elements_text(nullif({FILTER} -> 'batch_years', 'null'))))
    AND (jsonb_typeof({FILTER} -> 'student_ids') = 'null' OR s.student_id IN (

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +19,7 @@ from chassis.attempts import MAX_ATTEMPTS
 from chassis.database import Database
 from chassis.errors import Contended, Refused
 from chassis.jobs import Claimer
+from chassis.lease import return_attempt
 from contracts.jobs import Service, State
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
@@ -178,6 +179,25 @@ async def test_an_attempt_is_given_back_only_if_it_was_counted(
     finally:
         await database.close()
     assert await owner.fetchval("SELECT attempts FROM es.job") == left
+
+
+async def test_an_attempt_is_given_back_once_although_the_answer_to_the_commit_is_lost(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    await asked(api)
+    claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
+    async with losing_commits(database_url, 1) as port:
+        parts = urlsplit(as_role(database_url, "placewire_eligibility"))
+        url = urlunsplit(parts._replace(netloc=f"{parts.username}@{LOOPBACK}:{port}"))
+        database = Database(url, pool_size=1, application_name="test")
+        try:
+            async with database.connection() as connection:
+                [claimed] = await jobs.claim(connection, claimer, 1)
+            await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 3")  # two more claims
+            await return_attempt(database, claimed)
+        finally:
+            await database.close()
+    assert await owner.fetchval("SELECT attempts FROM es.job") == 2
 
 
 async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:

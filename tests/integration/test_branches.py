@@ -50,6 +50,29 @@ async def test_branches_that_are_written_differently_are_one(api: Api) -> None:
         assert answer.status_code == 201, answer.text
 
 
+async def test_every_list_takes_a_branch_however_it_is_written(api: Api) -> None:
+    for number, branch in enumerate(("cse", "CSE", "CSE", "Ge\u0301nie  civil"), start=1):
+        await enrolled(api, number, branch)
+
+    async def found(**query: str) -> int:
+        return len((await api.get("/api/students", params=query)).json())
+
+    assert [await found(branch=branch) for branch in ("Cse", " CSE ", "GÉNIE CIVIL", "ge\u0301nie civil", "CS")] == [
+        3, 3, 1, 1, 0,
+    ]  # fmt: skip
+    drive = await made(api, ["cse", "génie civil"])
+    applied = await api.get(f"/api/subfilter/{drive['drive_id']}/apply?branch=cSe", "COORDINATOR")
+    assert (applied.json()["filtered_count"], applied.json()["total"]) == (3, 4)
+    assert applied.json()["unique_branches"] == ["CSE", "Génie  civil"]
+
+
+async def test_a_search_ignores_spaces_around_it_and_the_unicode_form(api: Api) -> None:
+    body = {"name": "Renée Rao", "email": "renee@college.edu", "roll_number": "R1"}
+    assert (await api.post("/api/students", json=body)).status_code == 201
+    for search in (" rene\u0301e ", "RENÉE", "r1\n"):
+        assert len((await api.get("/api/students", params={"search": search})).json()) == 1, search
+
+
 async def test_a_branch_that_no_student_has_is_a_warning(api: Api) -> None:
     await enrolled(api, 1, "CSE")
     drive = await made(api, ["cse", "CSEE"])

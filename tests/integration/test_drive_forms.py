@@ -75,6 +75,7 @@ async def test_a_form_without_a_chosen_file_has_no_pdf(api: Api) -> None:
         ({"data": {**DRIVE, "min_cpga": "9"}}, "min_cpga (did you mean min_cgpa?)"),
         ({"data": {**DRIVE, "min_cgpa": ["6", "9"]}}, "min_cgpa"),
         ({"data": {**DRIVE, "auto_calc": "true", "autoCalc": "false"}}, "auto_calc"),
+        ({"json": {**DRIVE, "auto_calc": "true", "autoCalc": True}}, "two names of one field"),
     ],
 )
 async def test_a_form_that_is_refused(api: Api, options: dict[str, Any], message: str) -> None:

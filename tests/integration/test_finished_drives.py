@@ -1,5 +1,6 @@
 """Finished drives over HTTP: the list, field by field, its periods, and both files."""
 
+import asyncio
 import io
 import re
 from datetime import UTC, datetime
@@ -10,8 +11,11 @@ import openpyxl
 import pytest
 from pypdf import PdfReader
 
+from services.api import worker_process
+from services.api.finished_drives import report
 from tests.conftest import Api
 from tests.enrolment import enrol
+from tests.loop_lag import loop_lag
 from tests.placement import finished
 
 Owner = asyncpg.Connection
@@ -112,6 +116,47 @@ async def test_both_files_hold_the_same_drives(api: Api, owner: "Owner[asyncpg.R
     assert "1. Acme\nJob Title: SDE\nInterview Date: TBD" in text
     assert "Registered: 3 | Present: 2 | Absent: 1" in text
     assert (await files(api, start_date="2001-01-01", end_date="2001-12-31"))[0] == []
+
+
+SEASON = """
+INSERT INTO finished_drives (drive_id, finished_date, total_registered, total_present, total_absent, company_name,
+                             job_title, interview_date)
+SELECT id, now() - id * interval '1 minute', 30, 20, 5, 'Acme Systems ' || id, 'Software Engineer', '2030-03-05'
+  FROM generate_series(1, 300) AS id
+"""
+
+
+@pytest.mark.damages
+async def test_reports_that_are_written_at_once_delay_no_other_request(
+    api: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written in threads, twelve of them blocked the event loop for 450 ms at a time."""
+    await owner.execute(SEASON)
+    monkeypatch.setattr(report, "MAX_WAITING", 3)
+    async with loop_lag() as lag:
+        answers = await asyncio.gather(*(api.get(f"{PATH}/download-pdf") for _ in range(4)))
+    assert lag.worst_s < 0.05
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 503]
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.json()["message"].startswith("Too many reports")
+            assert int(answer.headers["retry-after"]) >= 1
+        else:
+            text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages)
+            assert text.count("Job Title: Software Engineer") == 300
+
+
+async def test_a_report_over_its_limits_is_refused_in_a_sentence(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = worker_process.start
+
+    async def killed(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*arguments, **options)
+        process.kill()
+        return process
+
+    monkeypatch.setattr(worker_process, "start", killed)
+    answer = await api.get(f"{PATH}/download-pdf")
+    assert (answer.status_code, "shorter period" in answer.json()["message"]) == (422, True)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from chassis import event_store
+from cli.main import app as command_line
 from contracts.students import StudentRecordRevised, StudentsImported
 from contracts.users import Role, UserCreated, UserDetailsRevised
 from tests.conftest import Api
@@ -17,6 +19,8 @@ from tests.enrolment import enrol
 from tests.integration.test_notifications import record
 from tests.integration.test_reevaluation import FROM_SCRATCH, drive, queued, selected
 from tests.integration.test_student_import import IMPORT, changes
+from tests.live_server import served
+from tests.system import bearer
 from tests.worker import done, working
 
 Owner = asyncpg.Connection
@@ -27,6 +31,7 @@ FIRST = (
     + "\nAsha,asha@college.edu,R1,CSE,2026,80.5,77,,8.1,0\nRavi,ravi@college.edu,R2,ECE,2026,80.5,,66,7.4,1"
     + "\nMeera,meera@college.edu,R3,,2027,,,,,2"
 )
+ON_RECORD = "is on record already: remove the row, or send mode=upsert to update students"
 REEVALUATIONS = """
 SELECT stream_id, data -> 'students' AS students FROM es.event
  WHERE type = 'placewire.drive.reevaluation-requested.v1' ORDER BY position
@@ -159,9 +164,9 @@ WRONG = [
     ("Asha,asha@college.edu,R2\n", "email", "belongs to student {R1}, but the roll number to student {R2}"),
     ("Head,head@college.edu,R2\n", "email", "belongs to an account that is not a student's"),
     ("Head,HEAD@college.edu,R7\n", "email", "belongs to an account that is not a student's"),
-    (",new@college.edu,R7\n", "name", "is missing"),
-    ("New,,R7\n", "email", "is missing"),
-    ("New,new@college.edu,\n", "roll_number", "is missing"),
+    (",new@college.edu,R7\n", "name", "is missing: enter it"),
+    ("New,,R7\n", "email", "is missing: enter it"),
+    ("New,new@college.edu,\n", "roll_number", "is missing: enter it"),
     ("A,a@b,R1\nB,asha@college.edu,R9\n", "roll_number", "is the same student as in line 2"),
     ("A,a@b,R1\nB,b@b, r1\n", "roll_number", "is the same as in line 2"),
     ("A,a@b,R7\nB,A@B ,R8\n", "email", "is the same as in line 2"),
@@ -212,7 +217,7 @@ async def test_twins_by_case_spaces_and_unicode_form_are_one(api: Api, column: s
     assert refused.status_code == 409
     assert "already" in refused.json()["message"]
     on_record = await imported(api, content.replace("x2@", "y2@").replace("X2", "Y2"), "insert", dry_run=True)
-    assert {"line": 4, "column": column, "reason": "is on record already"} in on_record["errors"]
+    assert {"line": 4, "column": column, "reason": ON_RECORD} in on_record["errors"]
     if column == "roll_number":
         moved = await api.patch(f"/api/students/{second.json()['student_id']}", json={column: twin})
         assert moved.status_code == 409
@@ -348,11 +353,32 @@ async def test_an_unknown_mode_says_which_there_are(api: Api) -> None:
 async def test_a_new_student_needs_every_identifying_column(api: Api) -> None:
     report = await imported(api, "Roll No,CGPA\nR7,9\n", dry_run=True)
     assert [(error["column"], error["reason"]) for error in report["errors"]] == [
-        ("email", "is missing"),
-        ("name", "is missing"),
+        ("email", "is missing: enter it"),
+        ("name", "is missing: enter it"),
     ]
     alone = await sent(api, "Roll No,CGPA\nR7,9\n", "insert", dry_run=True)
     assert (alone.status_code, "no column for name and email" in alone.json()["message"]) == (422, True)
+
+
+async def test_the_command_imports_updates_and_says_when_nothing_changes(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "students.csv"
+    token = bearer(Role.HEAD)["Authorization"].removeprefix("Bearer ")
+
+    async def run(content: str, *options: str) -> str:
+        file.write_text(content)
+        command = ["students", "import", str(file), "--api", f"http://127.0.0.1:{port}", "--token", token, *options]
+        done = await asyncio.to_thread(CliRunner().invoke, command_line, command)
+        assert done.exit_code == 0, (done.output, done.exception)
+        return " ".join(done.output.split())
+
+    async with served(api.app) as port:
+        assert "3 students imported (import " in await run(FIRST)
+        assert "0 new, 0 changed, 3 unchanged" in (again := await run(FIRST, "--mode", "upsert"))
+        assert "Nothing to import: every student is on record with the same values." in again
+        update = FIRST.replace("8.1,0", "9,0")
+        assert "0 new, 1 changed, 2 unchanged students." in await run(update, "--mode", "upsert", "--dry-run")
+        assert "0 students imported, 1 updated (import " in await run(update, "--mode", "upsert")
+    assert (await students(api))["R1"]["cgpa"] == "9.00"
 
 
 CASES = Path(__file__).parents[1] / "cases"

@@ -58,7 +58,9 @@ def test_where_a_request_comes_from(peer: str, forwarded: str, found: str) -> No
     assert source(peer, forwarded, networks("10.0.0.0/8, ::1")) == found
 
 
-@pytest.mark.parametrize("written", [" ASHA@College.edu ", "asha@COLLEGE.EDU", "asha@college.edu"])
+@pytest.mark.parametrize(
+    "written", [" ASHA@College.edu ", "asha@COLLEGE.EDU", "asha@college.edu", "\ufeffasha@college.edu\u200b\n"]
+)
 async def test_an_address_signs_in_whatever_its_case(api: Api, written: str) -> None:
     await api.post("/api/users", json=USER)
     assert (await api.client.post("/api/auth/login", json={**RIGHT, "email": written})).status_code == 200

@@ -171,6 +171,15 @@ async def test_a_wrong_field_is_named_as_the_caller_knows_it(api: Api) -> None:
     assert await said("/api/drives/1/publish", {"selected_students": [1, "2"]}) == (
         "selected_students: entry 2 is not a user id. It must be a whole number from 1."
     )
+    for path in ("/api/auth/login", "/api/users"):
+        secret = {"name": "A", "email": "a@college.edu", "role": "STAFF", "password": "x" * 2000}
+        names = ("email", "password") if path.endswith("login") else tuple(secret)
+        longest = 1024 if path.endswith("login") else 128
+        assert await said(path, {name: secret[name] for name in names}) == (
+            f"password must have at most {longest:,} characters."
+        )
+    short = {"name": "A", "email": "a@college.edu", "role": "STAFF", "password": "x"}
+    assert await said("/api/users", short) == "password must have at least 8 characters."
     assert await said("/api/users", []) == "The body must be a JSON object."
     assert await said("/api/job-domains", {"domain_name": " "}) == "domain_name must not be empty."
     assert "email must be an e-mail address" in await said(

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from chassis.errors import Invalid
 from services.api.students.columns import COLUMNS
+from services.api.students.import_files.column_report import Layout
 from services.api.students.import_files.header_words import words_of
-from services.api.students.import_files.layout import Layout, layout_of
-from services.api.students.import_files.recognition import Certainty, meaning_of
+from services.api.students.import_files.layout import layout_of
+from services.api.students.import_files.meaning import Certainty
+from services.api.students.import_files.recognition import meaning_of
 
 IDENTITY = ["Name", "E-Mail", "USN"]
 
@@ -65,7 +67,19 @@ def test_our_own_names_are_found_in_any_order() -> None:
         ("Diploma % (if applicable)", "diploma_percent"), ("HSC/Diploma %", "twelfth_percent"),
         ("B.Tech Branch", "branch"), ("Branch of Study", "branch"), ("BRANCH OF ENGG", "branch"),
         ("Year of Passing (B.Tech)", "batch_year"), ("YoP (UG)", "batch_year"),
-        ("Course Completion Year", "batch_year"),
+        ("Course Completion Year", "batch_year"), ("Batch (2022-2026)", "batch_year"), ("2026 Batch", "batch_year"),
+        ("Month & Year of Passing", "batch_year"), ("Branch (CSE/ECE/...)", "branch"), ("Branch (in short)", "branch"),
+        ("Select your branch", "branch"), ("Department (CSE/ECE/MECH)", "department"),
+        ("School/Department", "department"), ("SSC marks (out of 100)", "tenth_percent"), ("HSLC %", "tenth_percent"),
+        ("SSLC/ICSE/CBSE (10th) %", "tenth_percent"), ("10th (CBSE/State) %", "tenth_percent"),
+        ("10th Board %", "tenth_percent"), ("10th Percent (eg. 85.6)", "tenth_percent"),
+        ("Class 10 (%)", "tenth_percent"),
+        ("Hr. Sec %", "twelfth_percent"), ("Pre-University Course %", "twelfth_percent"), ("VHSE %", "twelfth_percent"),
+        ("12th (CBSE/ISC/State) %", "twelfth_percent"), ("XII/Dip", "twelfth_percent"),
+        ("Diploma % (Lateral Entry)", "diploma_percent"), ("CGPA upto 3rd year", "cgpa"), ("CGPA(10.0)", "cgpa"),
+        ("CGPA (Scale 0-10)", "cgpa"), ("CGPA (as on 30-06-2026)", "cgpa"), ("CGPA as on 31st July 2026", "cgpa"),
+        ("CGPA (6)", "cgpa"), ("Carry Over Papers", "active_backlogs"), ("Pending Subjects", "active_backlogs"),
+        ("Active Backlogs (0 if none)", "active_backlogs"), ("Active backlogs(write 0 if nil)", "active_backlogs"),
     ],
 )  # fmt: skip
 def test_a_column_goes_by_many_names(header: str, column: str) -> None:
@@ -77,7 +91,8 @@ def test_a_column_goes_by_many_names(header: str, column: str) -> None:
     [
         "roll no", "Roll_No.", "ROLL NUMBER", "usn", "Reg. No", "Enrolment No", "Hall Ticket No", "Regd. No.",
         "H.T. No.", "Univ. Roll No", "USN (University Seat Number)", "Permanent Registration Number", "Student ID",
-        "SRN", "ID No", "Exam Seat No", "Admission No", "Roll No (digits only)",
+        "SRN", "ID No", "Exam Seat No", "Admission No", "Roll No (digits only)", "VTU USN", "AKTU Roll No", "KTU ID",
+        "Anna University Register Number", "JNTUH Hall Ticket Number", "Admn. No.", "Stud ID", "Uni. Roll No",
     ],
 )  # fmt: skip
 def test_a_roll_number_goes_by_many_names(header: str) -> None:
@@ -92,7 +107,10 @@ def test_a_roll_number_goes_by_many_names(header: str) -> None:
         "Sem 5 SGPA", "Semester GPA", "10th CGPA", "SSC GPA", "12th Maths %", "10th Marks (out of 500)", "B.Tech %",
         "Degree Percentage", "Aptitude Score", "MBA %", "10th / 12th %", "Inactive backlogs", "Non-active backlogs",
         "Any backlog? (Y/N)", "Failed subjects", "Backlogs (Active + Dead)", "DGPA", "CWA", "High School %",
-        "1st PUC %", "10th %/CGPA", "Bank Branch",
+        "1st PUC %", "10th %/CGPA", "Bank Branch", "CGPA (out of 4)", "GPA (5 point scale)", "CGPA/4",
+        "SSC Marks (out of 600)", "10th (out of 10)", "Sem 1", "III Sem", "2-1", "Pointer", "HOA", "Back",
+        "No. of F Grades", "Backlogs till now", "Graduation", "UG", "B.Tech", "Degree", "CBSE %", "PCM %",
+        "Class X Percentage/CGPA", "10th Board Marks Year",
     ],
 )  # fmt: skip
 def test_a_mark_or_backlog_that_is_not_certain_is_asked(header: str) -> None:
@@ -105,7 +123,8 @@ def test_a_mark_or_backlog_that_is_not_certain_is_asked(header: str) -> None:
         "Hostel", "S.No", "Father's Name", "Parent Email", "10th Board", "12th Year of Passing", "Semester",
         "Attendance %", "Phone", "School Name", "DOB", "Year of Admission", "ssc_b", "12th YOP", "Alternate Email",
         "Year of Passing (10th)", "Diploma Branch", "12th Stream", "JEE Roll No", "EAMCET Rank", "Section",
-        "LinkedIn ID",
+        "LinkedIn ID", "10th Max Marks", "Vehicle Registration No", "Registration Date", "Name (Institute)",
+        "Email (Alternate)", "Name (Bank)", "Academic Year",
     ],
 )  # fmt: skip
 def test_what_is_no_column_of_ours_is_ignored(header: str) -> None:
@@ -118,6 +137,52 @@ def test_a_bare_letter_needs_values_that_fit() -> None:
     assert "'8.2'" in asked("X", ["8.2", "9"])
     place("Year", "batch_year", ["2026"])
     assert "'3rd year'" in asked("Year", ["3rd year"])
+
+
+def test_the_values_decide_whether_a_degree_is_a_mark_or_a_year() -> None:
+    place("Graduation", "batch_year", ["2026", "2027"])
+    assert "a mark" in asked("Graduation", ["78.5", "64"])
+    place("Degree", "branch", ["CSE"])
+
+
+@pytest.mark.parametrize("header", ["VIT Email", "Email (edu)", "Email Id for placement communication"])
+def test_the_only_column_of_addresses_is_the_address(header: str) -> None:
+    headers = ["Name", "USN", header]
+    assert layout_of(headers, {}, [["Asha", "1", "a@b"]]).places["email"] == (2,)
+    with pytest.raises(Invalid, match="it holds no e-mail addresses, for instance 'sent'"):
+        layout_of(headers, {}, [["Asha", "1", "sent"]])
+
+
+def test_a_mark_that_may_be_of_any_class_is_asked_while_one_is_unknown() -> None:
+    headers = [*IDENTITY, "High School %", "12th %", "CGPA"]
+    samples = [["A", "a@b", "1", "81", "82", "8"]]
+    with pytest.raises(Invalid, match="'High School %' may be tenth_percent"):
+        layout_of(headers, {}, samples)
+    assert "tenth_percent" not in layout_of(headers, {"tenth_percent": None}, samples).places
+    with pytest.raises(Invalid, match="'High School %' may be tenth_percent"):
+        layout_of(headers, {"cgpa": "CGPA"}, samples)
+    layout = layout_of([*headers, "10th %"], {}, [[*samples[0], "83"]])
+    assert layout.places["tenth_percent"] == (6,)
+    assert "Not imported: 'High School %'" in layout.warnings[0]
+
+
+def test_marks_above_a_hundred_leave_the_percentage_clear() -> None:
+    headers = [*IDENTITY, "10th Marks", "10th Max Marks", "10th %"]
+    layout = layout_of(headers, {}, [["A", "a@b", "1", "540", "600", "90"]])
+    assert layout.places["tenth_percent"] == (5,)
+    assert "'10th Marks': it holds marks above 100" in layout.warnings[0]
+    assert "Correct the values" in asked("10th Marks", ["540", "480"])
+
+
+def test_fractions_are_no_percentages() -> None:
+    assert "fractions of 1, not percentages; enter 85 for 85 %, for instance '0.85'" in asked("10th %", ["0.85", "0.8"])
+    place("10th %", "tenth_percent", ["0.3", "80", "75"])
+    place("10th %", "tenth_percent", ["0.85%", "80"])
+
+
+def test_the_cgpa_goes_before_the_points_of_a_semester() -> None:
+    headers = [*IDENTITY, "Sem 1 CGPA", "Sem 2 CGPA", "Overall CGPA"]
+    assert layout_of(headers, {}, [["A", "a@b", "1", "8", "9", "8.5"]]).places["cgpa"] == (5,)
 
 
 def test_percentages_are_no_cgpa() -> None:

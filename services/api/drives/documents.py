@@ -98,13 +98,19 @@ class Posting(Criteria):
     interview_date: Day = None
 
 
+# Two names of one field: a request has one of them at most.
+ONE_FLAG: JsonValue = {"required": ["auto_calc", "autoCalc"]}
+
+
 class NewDrive(Posting):
     """``auto_calc``: publish at once to everyone eligible."""
+
+    model_config = ConfigDict(json_schema_extra={"not": ONE_FLAG})
 
     company_name: Title = Field(examples=["Acme"])
     job_title: Title = Field(examples=["SDE"])
     auto_calc: Flag = False
-    autoCalc: Flag = Field(default=False, description="same as auto_calc; if both are sent they must be equal")  # noqa: N815
+    autoCalc: Flag = Field(default=False, description="same as auto_calc; send one of them")  # noqa: N815
 
 
 class RevisedDrive(Posting):
@@ -138,7 +144,7 @@ FORMS: list[JsonValue] = [
 class UrlencodedDrive(RequestBody):
     """What an HTML form sends: all text, empty for absent."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": FORMS})
+    model_config = ConfigDict(json_schema_extra={"examples": FORMS, "not": ONE_FLAG})
 
     company_name: Title
     job_title: Title
@@ -152,7 +158,7 @@ class UrlencodedDrive(RequestBody):
     branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"], description=LISTED)
     batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"], description=LISTED)
     auto_calc: Literal["true", "false"] = "false"
-    autoCalc: Literal["", "true", "false"] = Field(default="", description="same as auto_calc")  # noqa: N815
+    autoCalc: Literal["", "true", "false"] = Field(default="", description="same as auto_calc; send one of them")  # noqa: N815
 
 
 class DriveForm(UrlencodedDrive):

@@ -162,11 +162,11 @@ def _stripped(value: Any) -> Any:
 
 
 def _flag(fields: dict[str, Any]) -> bool:
+    if all(name in fields for name in FLAGS):
+        raise Invalid("auto_calc and autoCalc are two names of one field: send one of them.", status=400)
     given = {str(fields[name]).strip().lower() for name in FLAGS if _present(fields.get(name))}
     if given - {"true", "false"}:
         raise Invalid("auto_calc must be true or false.", status=400)
-    if len(given) > 1:
-        raise Invalid("auto_calc and autoCalc differ: send one of them.", status=400)
     return "true" in given
 
 

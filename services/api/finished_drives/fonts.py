@@ -16,6 +16,14 @@ _NOTO = Path(fontpkg_noto_sans.__file__).parent / "files"
 _ARABIC = Path(fontpkg_noto_sans_arabic.__file__).parent / "files"
 _SOUTH_ASIA = Path(justmytype_intl_south_asia.__file__).parent / "fonts" / "ofl"
 
+# Of Debian's package fonts-noto-core. PyPI has no package of these.
+_SYSTEM = Path("/usr/share/fonts/truetype/noto")
+_INSTALLED = {
+    script.lower(): path
+    for script in ("Gujarati", "Gurmukhi", "Kannada", "Malayalam", "Oriya", "Sinhala", "Thai")
+    if (path := _SYSTEM / f"NotoSans{script}-Regular.ttf").exists()
+}
+
 FILES: dict[str, Path] = {
     LATIN: _NOTO / "NotoSans[wdth,wght].ttf",
     "arabic": _ARABIC / "NotoSansArabic[wdth,wght].ttf",
@@ -24,12 +32,15 @@ FILES: dict[str, Path] = {
     "devanagari": _SOUTH_ASIA / "notosansdevanagari" / "NotoSansDevanagari[wdth,wght].ttf",
     "tamil": _SOUTH_ASIA / "notosanstamil" / "NotoSansTamil[wdth,wght].ttf",
     "telugu": _SOUTH_ASIA / "notosanstelugu" / "NotoSansTelugu[wdth,wght].ttf",
+    **_INSTALLED,
 }
 
 # First and last code point, and the font; all others use LATIN. Source: Unicode Character Database, Blocks.txt.
 _BLOCKS = (
     (0x0600, 0x06FF, "arabic"), (0x0750, 0x077F, "arabic"), (0x08A0, 0x08FF, "arabic"), (0x0900, 0x097F, "devanagari"),
-    (0x0980, 0x09FF, "bengali"), (0x0B80, 0x0BFF, "tamil"), (0x0C00, 0x0C7F, "telugu"), (0x1100, 0x11FF, "cjk"),
+    (0x0980, 0x09FF, "bengali"), (0x0A00, 0x0A7F, "gurmukhi"), (0x0A80, 0x0AFF, "gujarati"),
+    (0x0B00, 0x0B7F, "oriya"), (0x0B80, 0x0BFF, "tamil"), (0x0C00, 0x0C7F, "telugu"), (0x0C80, 0x0CFF, "kannada"),
+    (0x0D00, 0x0D7F, "malayalam"), (0x0D80, 0x0DFF, "sinhala"), (0x0E00, 0x0E7F, "thai"), (0x1100, 0x11FF, "cjk"),
     (0x1CD0, 0x1CFF, "devanagari"), (0x2E80, 0xA4CF, "cjk"), (0xA8E0, 0xA8FF, "devanagari"), (0xA960, 0xA97F, "cjk"),
     (0xAC00, 0xD7FF, "cjk"), (0xF900, 0xFAFF, "cjk"), (0xFB50, 0xFDFF, "arabic"), (0xFE30, 0xFE4F, "cjk"),
     (0xFE70, 0xFEFF, "arabic"), (0xFF00, 0xFFEF, "cjk"), (0x20000, 0x3FFFF, "cjk"),
@@ -53,8 +64,8 @@ def runs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def font_of(letter: str) -> str:
-    """Return the name of the font for the letter's script."""
+    """Return the name of the font for the letter's script; ``LATIN`` if it is not installed."""
     number = bisect_right(_STARTS, ord(letter)) - 1
-    if number >= 0 and ord(letter) <= _BLOCKS[number][1]:
-        return _BLOCKS[number][2]
+    if number >= 0 and ord(letter) <= _BLOCKS[number][1] and (font := _BLOCKS[number][2]) in FILES:
+        return font
     return LATIN

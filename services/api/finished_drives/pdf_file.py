@@ -1,10 +1,9 @@
 """Write finished drives as a PDF report, in every script for which ``fonts`` has a font."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
-
-import asyncpg
 
 from chassis.days import day_of
 from services.api.finished_drives import fonts
@@ -17,8 +16,8 @@ LINE_HEIGHT = 1.4
 POINT_MM = 25.4 / 72
 
 
-def finished_pdf(rows: Sequence[asyncpg.Record], *, now: datetime, zone: ZoneInfo) -> bytes:
-    """Return the report as of ``now``; days are those of ``zone``. Takes a moment: call it in a thread."""
+def finished_pdf(rows: Sequence[Mapping[str, Any]], *, now: datetime, zone: ZoneInfo) -> bytes:
+    """Return the report as of ``now``; days are those of ``zone``. Takes seconds of processor time."""
     report = Report(created_at=now)
     report.centred(TITLE, size=18)
     report.centred(f"Generated on {_day(day_of(now, zone))}", size=9)
@@ -48,14 +47,24 @@ class Report:
         self._pdf.set_author("Placewire")
         self._pdf.set_creation_date(created_at)
         self._pdf.set_margin(20)
+        self._pdf.c_margin = 0
         self._pdf.add_page()
 
     def line(self, text: str, *, size: float = 10) -> None:
         """Print ``text``, wrapped to the width of the page."""
         height = size * POINT_MM * LINE_HEIGHT
+        parts = []
         for font, part in fonts.runs(_on_one_line(text)):
             self._use(font, size)
-            self._pdf.write(height, self._printable(font, part))
+            printable = self._printable(font, part)
+            parts.append((font, printable, self._pdf.get_string_width(printable)))
+        fits = sum(width for _, _, width in parts) < self._pdf.epw
+        for font, part, width in parts:
+            self._use(font, size)
+            if fits:  # nearly always; a search for places to break takes fpdf ten times as long
+                self._pdf.cell(width, height, part)
+            else:
+                self._pdf.write(height, part)
         self._pdf.ln(height)
 
     def centred(self, text: str, *, size: float) -> None:
@@ -87,7 +96,7 @@ class Report:
         return "".join(letter if ord(letter) in known else MISSING for letter in part)
 
 
-def _summary(rows: Sequence[asyncpg.Record]) -> list[str]:
+def _summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     def total(name: str) -> int:
         return sum(row[name] for row in rows)
 
@@ -99,7 +108,7 @@ def _summary(rows: Sequence[asyncpg.Record]) -> list[str]:
     ]
 
 
-def _details(row: asyncpg.Record, zone: ZoneInfo) -> list[str]:
+def _details(row: Mapping[str, Any], zone: ZoneInfo) -> list[str]:
     details = [
         f"Job Title: {row['job_title']}",
         f"Interview Date: {_day(row['interview_date'])}",

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any
 
 import asyncpg
@@ -18,7 +17,6 @@ from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow
 from services.api.context import Context, Ctx
 from services.api.finished_drives import documents, sql
-from services.api.finished_drives.pdf_file import finished_pdf
 from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
 from services.api.finished_drives.xlsx_file import finished_xlsx
 from services.api.links import Links
@@ -49,10 +47,10 @@ async def download_excel(
 
 @router.get("/download-pdf", **documents.PDF)
 async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Reader) -> Response:
-    """The finished drives of a period as a PDF report."""
+    """The finished drives of a period as a PDF report. 503 when many reports are asked for at once."""
     rows = await _finished(ctx, period)
-    make = partial(finished_pdf, rows, now=datetime.now(UTC), zone=ctx.settings.zone)
-    return _file(await asyncio.to_thread(make), "pdf", "application/pdf")
+    content = await ctx.reports.write(rows, now=datetime.now(UTC), zone=ctx.settings.zone)
+    return _file(content, "pdf", "application/pdf")
 
 
 async def _finished(ctx: Context, period: Period, limit: int | None = None) -> list[asyncpg.Record]:

@@ -30,7 +30,9 @@ class RowError(Document):
 
     line: Annotated[int, Field(ge=1, examples=[17])]
     column: str | None = Field(examples=["cgpa"])
-    reason: str = Field(examples=["'9,1' is not a number with at most two decimals from 0 to 10"])
+    reason: str = Field(
+        examples=["'9,1' is not a number with at most two decimals from 0 to 10: correct it, or clear the cell"]
+    )
 
 
 class ImportedColumn(Document):
@@ -95,7 +97,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "description": 'JSON, column to header in the file: {"cgpa": "CPI"}; null for a column that the file lacks',
     },
     "header_row": {"type": "integer", "minimum": 1, "description": "the header's line number, if it is not found"},
-    "sheet": {"type": "string", "description": "the sheet to read; default: every visible sheet"},
+    "sheet": {
+        "type": "string",
+        "description": "the sheet to read: its name, or its number among the visible ones; default: all of these",
+    },
     "mode": {
         "type": "string",
         "enum": ["insert", "upsert"],

@@ -21,12 +21,12 @@ Check = tuple[str, str, str]
 
 
 def _text(column: str, at_most: int) -> Check:
-    return column, f"length({column}) > {at_most}", f"'is longer than {at_most} characters'"
+    return column, f"length({column}) > {at_most}", f"'is longer than {at_most} characters: shorten it'"
 
 
 def _missing(column: str, mode: ImportMode) -> Check:
     only_new = "" if mode is ImportMode.INSERT else " AND m.line IS NULL"
-    return column, f"{column} IS NULL{only_new}", "'is missing'"
+    return column, f"{column} IS NULL{only_new}", "'is missing: enter it'"
 
 
 def _number(column: str, pattern: str, least: int, most: int, kind: str) -> Check:
@@ -37,7 +37,8 @@ def _number(column: str, pattern: str, least: int, most: int, kind: str) -> Chec
     return (
         column,
         wrong,
-        f"quote_literal(left({column}, {SHOWN_CHARACTERS})) || ' is not {kind} from {least} to {most}'",
+        f"quote_literal(left({column}, {SHOWN_CHARACTERS})) || "
+        f"' is not {kind} from {least} to {most}: correct it, or clear the cell'",
     )
 
 
@@ -46,7 +47,7 @@ A_WHOLE = "a whole number"
 
 
 def _checks(mode: ImportMode) -> tuple[Check, ...]:
-    say_address = f"quote_literal(left(email, {SHOWN_CHARACTERS})) || ' is not an e-mail address'"
+    say_address = f"quote_literal(left(email, {SHOWN_CHARACTERS})) || ' is not an e-mail address: correct it'"
     return (
         _missing("name", mode),
         _text("name", 200),
@@ -89,10 +90,11 @@ def _twice(column: str) -> str:
       ) t ON t.key = identity_key(r.{column}) WHERE r.line > t.first"""  # noqa: S608
 
 
-ON_RECORD = """
-    SELECT line, 'roll_number', 'is on record already' FROM import_match WHERE by_roll IS NOT NULL
+SAY_ON_RECORD = "'is on record already: remove the row, or send mode=upsert to update students'"
+ON_RECORD = f"""
+    SELECT line, 'roll_number', {SAY_ON_RECORD} FROM import_match WHERE by_roll IS NOT NULL
     UNION ALL
-    SELECT line, 'email', 'is on record already' FROM import_match WHERE by_email IS NOT NULL"""
+    SELECT line, 'email', {SAY_ON_RECORD} FROM import_match WHERE by_email IS NOT NULL"""  # noqa: S608
 
 # A row must identify one student with certainty. The last part finds rows that name one student in two ways.
 UNCERTAIN = """

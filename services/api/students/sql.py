@@ -1,10 +1,12 @@
 """Every statement about single students and lists of them. The import's: ``import_sql``."""
 
 import re
+import unicodedata
 
 import asyncpg
 
 from chassis.database import Connection
+from contracts.branches import branch_key
 
 COLUMNS = """s.student_id, u.name, u.email, u.department, s.roll_number, s.branch, s.batch_year, s.tenth_percent,
        s.twelfth_percent, s.diploma_percent, s.cgpa, s.active_backlogs, s.active"""
@@ -13,7 +15,7 @@ COLUMNS = """s.student_id, u.name, u.email, u.department, s.roll_number, s.branc
 LIST = f"""
 SELECT {COLUMNS} FROM students s JOIN users u ON u.user_id = s.student_id
  WHERE s.student_id > $1
-   AND ($3::text IS NULL OR s.branch = $3)
+   AND ($3::text IS NULL OR s.branch_key = $3)
    AND ($4::text IS NULL OR u.name ILIKE $4 OR u.email ILIKE $4 OR s.roll_number ILIKE $4)
  ORDER BY s.student_id LIMIT $2
 """  # noqa: S608
@@ -23,9 +25,13 @@ GET = f"SELECT {COLUMNS} FROM students s JOIN users u ON u.user_id = s.student_i
 async def list_page(
     connection: Connection, *, after: int, limit: int, branch: str | None, search: str | None
 ) -> list[asyncpg.Record]:
-    """By student id. ``search``: text that name, e-mail address or roll number contains, in any case."""
-    pattern = None if search is None else f"%{_literally(search)}%"
-    return await connection.fetch(LIST, after, limit, branch, pattern)
+    """Return students by id. ``search``: text in the name, e-mail address or roll number.
+
+    ``search`` and ``branch`` match regardless of case, Unicode form and surrounding spaces.
+    """
+    pattern = None if search is None else f"%{_literally(unicodedata.normalize('NFC', search.strip()))}%"
+    key = None if branch is None else branch_key(branch)
+    return await connection.fetch(LIST, after, limit, key, pattern)
 
 
 async def get(connection: Connection, student_id: int) -> asyncpg.Record | None:

@@ -17,12 +17,19 @@ from services.api.long_lists import Write, copy_array, rows_as_json
 KEPT = """($2::numeric IS NULL OR s.cgpa >= $2) AND ($3::numeric IS NULL OR s.cgpa <= $3)
    AND ($4::text IS NULL OR s.branch_key = $4)
    AND ($5::integer IS NULL OR s.active_backlogs < $5)"""
+# Branches that are written differently are one, shown as most of these students have it.
 SUMMARY = f"""
-SELECT count(*) AS total, count(*) FILTER (WHERE {KEPT}) AS filtered_count,
-       coalesce(array_agg(DISTINCT s.branch ORDER BY s.branch) FILTER (WHERE s.branch IS NOT NULL), '{{}}')
-           AS unique_branches
-  FROM drives d JOIN students s ON {MEETS_DRIVE}
- WHERE d.drive_id = $1
+WITH counted AS (
+    SELECT s.branch_key, s.branch, count(*) AS students, count(*) FILTER (WHERE {KEPT}) AS kept
+      FROM drives d JOIN students s ON {MEETS_DRIVE}
+     WHERE d.drive_id = $1 GROUP BY s.branch_key, s.branch
+), spelled AS (
+    SELECT DISTINCT ON (branch_key) branch FROM counted WHERE branch IS NOT NULL
+     ORDER BY branch_key, students DESC, branch
+)
+SELECT coalesce(sum(students), 0)::bigint AS total, coalesce(sum(kept), 0)::bigint AS filtered_count,
+       ARRAY (SELECT branch FROM spelled ORDER BY branch) AS unique_branches
+  FROM counted
 """  # noqa: S608
 STUDENTS = rows_as_json(
     f"""

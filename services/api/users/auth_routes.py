@@ -15,7 +15,7 @@ from chassis.event_store import Cause, NewId
 from chassis.identity import Principal, issue_user_token
 from chassis.responses import json_response
 from contracts.users import Role
-from services.api.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute
+from services.api.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute, changing_access
 from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.client_address import source_of
 from services.api.commands import Ask, Committed, ids_under, perform
@@ -23,7 +23,7 @@ from services.api.context import Context, Ctx
 from services.api.fields import RequestBody
 from services.api.idempotency_keys import fingerprint_of, kept_fingerprint
 from services.api.users import documents, handlers, links, sql
-from services.api.users.fields import Password
+from services.api.users.fields import Password, trimmed
 from services.api.users.passwords import digest_of, hash_password, is_password
 from services.api.users.throttle import Throttle
 
@@ -47,7 +47,7 @@ async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()
     source = source_of(request)
     with throttle.place(source):
         async with ctx.database.connection() as connection:
-            row = await sql.by_email(connection, (body.email if body else "").strip())
+            row = await sql.by_email(connection, trimmed(body.email if body else ""))
         password = body.password if body else SecretStr("")
         if not await _is_right(throttle, source, row, password) or not row["active"]:
             throttle.failed(row["account"], source)
@@ -87,7 +87,8 @@ async def change_password(
         assert row is not None
         return Committed({name: row[name] for name in ("user_id", "name", "email", "role", "password_version")})
 
-    return await perform(ctx, who, ask, asked, work, complete=lambda kept: _signed_in(ctx, kept))
+    with changing_access(request):
+        return await perform(ctx, who, ask, asked, work, complete=lambda kept: _signed_in(ctx, kept))
 
 
 class AcceptedInvitation(RequestBody):
@@ -108,9 +109,10 @@ async def accept_invitation(request: Request, ctx: Ctx, body: AcceptedInvitation
         hashed = await hash_password(body.password.get_secret_value(), source)
         cause = Cause(source="api", correlation_id=UUID(request.state.correlation_id))
         try:
-            async with ctx.database.transaction() as connection:
-                user_id = await links.accept(connection, body.token, hashed, cause)
-                row = await sql.get(connection, user_id)
+            with changing_access(request):
+                async with ctx.database.transaction() as connection:
+                    user_id = await links.accept(connection, body.token, hashed, cause)
+                    row = await sql.get(connection, user_id)
         except (NotFound, Invalid):
             throttle.failed(None, source)
             raise

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, WithJsonSchema
 
 from chassis.database import Connection
 from chassis.errors import Invalid
@@ -13,7 +13,7 @@ from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
 from contracts.users import Role, UserCreated
-from services.api.access import AccessFirstRoute, allow
+from services.api.access import AccessFirstRoute, allow, changing_access
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.fields import MAX_INTEGER, RequestBody
@@ -56,10 +56,20 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
     return await perform(ctx, who, ask, fingerprint(ctx, body), work)
 
 
-class RevisedUser(RequestBody):
-    """Changes of an account: only the fields sent. Null clears the department."""
+# At least one field that changes something. Null is no role and no password.
+ONE_CHANGE: list[JsonValue] = [
+    {"required": ["role"], "properties": {"role": {"type": "string"}}},
+    {"required": ["password"], "properties": {"password": {"type": "string"}}},
+    {"required": ["name"]},
+    {"required": ["email"]},
+    {"required": ["department"]},
+]
 
-    model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
+
+class RevisedUser(RequestBody):
+    """Changes of an account: only the fields sent. Null clears the department, and changes no role or password."""
+
+    model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"anyOf": ONE_CHANGE})
 
     role: Role | None = None
     password: Password | None = None
@@ -73,7 +83,12 @@ class RevisedUser(RequestBody):
 
 @router.patch("/{user_id}", **documents.REVISE)
 async def revise_user(
-    user_id: UserId, body: RevisedUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+    user_id: UserId,
+    body: RevisedUser,
+    request: Request,
+    ctx: Ctx,
+    ask: Ask,
+    who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """Correct the name, e-mail address or department, change the role, or set a new password."""
     details = body.details()
@@ -86,19 +101,26 @@ async def revise_user(
         await handlers.revise(connection, user_id, command, hashed, ask.cause(who), new_id)
         return Committed(await _shown(connection, user_id))
 
-    return await perform(ctx, who, ask, fingerprint(ctx, body), work)
+    with changing_access(request):
+        return await perform(ctx, who, ask, fingerprint(ctx, body), work)
 
 
 @router.post("/{user_id}/deactivate", **documents.DEACTIVATE)
-async def deactivate(user_id: UserId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def deactivate(
+    user_id: UserId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
     """End an account's access: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
-    return await _set_activity(ctx, ask, who, user_id, active=False)
+    with changing_access(request):
+        return await _set_activity(ctx, ask, who, user_id, active=False)
 
 
 @router.post("/{user_id}/reactivate", **documents.REACTIVATE)
-async def reactivate(user_id: UserId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def reactivate(
+    user_id: UserId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
     """Let a deactivated account sign in again, with its previous password. Earlier tokens stay invalid."""
-    return await _set_activity(ctx, ask, who, user_id, active=True)
+    with changing_access(request):
+        return await _set_activity(ctx, ask, who, user_id, active=True)
 
 
 async def _set_activity(ctx: Context, ask: Ask, who: Principal, user_id: int, *, active: bool) -> Response:

@@ -30,7 +30,9 @@ MAX_CELL = 1_000
 SHOWN = 60
 
 _ERROR = re.compile(r"#(?:REF!|N/A|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!|GETTING_DATA|FIELD!|####*)|Err:\d+|#+")
-_SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
+_SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?E\+\d+|\d[.,]\d+E\d+", re.IGNORECASE)
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{2,3})*,\d{3}")
+_OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(\d+)")
 _WHOLE_AS_FLOAT = re.compile(r"(\d+)\.0+")
 _AS_TEXT = re.compile(r'="([^"]*)"')
 _SPACES = re.compile(r"[ \t\r\n\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
@@ -42,6 +44,7 @@ _COMPUTED = re.compile(r"\d+\.\d{9,}")
 _MOMENT = re.compile(
     r"\d{1,2}-(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:-\d{2,4})?|"
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2,4}|"
+    r"\d{1,2}([/.-])\d{1,2}\1(?:19|20)\d{2}|"
     r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2})?)?|\d{1,2}:\d{2}(?::\d{2})?(?: [ap]m)?|true|false",
     re.IGNORECASE,
 )
@@ -55,6 +58,8 @@ _EMAIL_PARTS = re.compile(r"[^@\s]+@[^@\s]+")
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd")
 _JOINERS = frozenset("\u200c\u200d")
 TWO_PLACES = Decimal("0.01")
+PERCENT = 100
+HIGHEST = {"tenth_percent": PERCENT, "twelfth_percent": PERCENT, "diploma_percent": PERCENT, "cgpa": 10}
 
 
 class Unusable(Exception):
@@ -89,6 +94,8 @@ def _plain(text: str) -> str:
         raise Unusable("has a NUL byte in it")
     if found := _AS_TEXT.fullmatch(text):
         text = found[1].strip()
+    if text.startswith("=") and len(text) > 1:
+        raise Unusable(f"{text[:SHOWN]!r} is the text of a formula: enter what the formula shows")
     if _ERROR.fullmatch(text):
         raise Unusable(f"holds {text}, the error of a formula: correct the formula in the sheet, or clear the cell")
     return text
@@ -119,14 +126,33 @@ def _refuse_invisible(text: str, *, spaces: bool) -> None:
 def _words(text: str) -> str:
     """Return a name, branch or department as it is stored."""
     text = _SPACES.sub(" ", _plain(text)).strip()
+    if text:
+        _refuse_apostrophe(text)
     _refuse_invisible(text, spaces=True)
+    if not text.isascii():
+        _refuse_wrong_encoding(text)
     return text
+
+
+def _refuse_wrong_encoding(text: str) -> None:
+    """Raise ``Unusable`` for UTF-8 text that a program has read as Windows-1252: "José" became "JosÃ©"."""
+    try:
+        meant = text.encode("cp1252").decode()
+    except UnicodeError:
+        return
+    raise Unusable(
+        f"{text[:SHOWN]!r} was saved with a wrong encoding, it should perhaps be {meant[:SHOWN]!r}: enter it again"
+    )
 
 
 def name(text: str) -> str:
     """Return a person's name as it is stored. A dash is empty; "Na" is a name."""
     text = _words(text)
-    return "" if not any(letter.isalnum() for letter in text) else text
+    if not any(letter.isalnum() for letter in text):
+        return ""
+    if _EMAIL_PARTS.fullmatch(text) or not any(letter.isalpha() for letter in text):
+        raise Unusable(f"{text[:SHOWN]!r} is not a person's name: enter the name")
+    return text
 
 
 def label(text: str) -> str:
@@ -159,6 +185,8 @@ def roll_number(text: str) -> str:
         )
     if whole := _WHOLE_AS_FLOAT.fullmatch(text):
         return whole[1]
+    if _GROUPED.fullmatch(text):
+        raise Unusable(f"{text!r} has separators of thousands: format the column as text, without separators")
     return _SPACES.sub(" ", text)
 
 
@@ -172,6 +200,8 @@ def email(text: str) -> str:
     _refuse_apostrophe(text)
     if text.casefold().startswith("mailto:"):
         raise Unusable(f"{shown} is a link: remove 'mailto:'")
+    if text.count("@") > 1:
+        raise Unusable(f"{shown} has more than one @: keep one address")
     if "," in text or ";" in text:
         raise Unusable(f"{shown} holds a comma or semicolon: keep one address")
     if any(letter in text for letter in '<>"()[]\\') and "@" in text:
@@ -185,21 +215,37 @@ def email(text: str) -> str:
     return text
 
 
-def number(text: str, *, percent_sign: bool, comma_decimals: bool, rounding: Rounding) -> str:
-    """Return a number as it is stored. Other text is returned unchanged; the check of the column refuses it."""
-    text = _plain(text)
-    if is_empty_marker(text):
-        return ""
-    if percent_sign and text.endswith("%"):
-        text = text[:-1].rstrip()
-    if comma_decimals and _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    _refuse_invisible(text, spaces=True)
-    if _COMPUTED.fullmatch(text):
-        return rounded(text, rounding)
-    if _DECIMAL.fullmatch(text):
-        text = text.rstrip("0").rstrip(".")
-    return text
+@dataclass(frozen=True, slots=True)
+class NumberRule:
+    """How a column of numbers is written. ``highest``: of a mark, its highest value; 100 for percentages."""
+
+    comma_decimals: bool
+    rounding: Rounding
+    highest: int | None = None
+
+    def __call__(self, text: str) -> str:
+        """Return a number as it is stored. Other text is returned unchanged; the check of the column refuses it."""
+        text = _plain(text)
+        if is_empty_marker(text):
+            return ""
+        if self.highest == PERCENT and text.endswith("%"):
+            text = text[:-1].rstrip()
+        if self.comma_decimals and _DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        _refuse_invisible(text, spaces=True)
+        if self.highest and (parts := _OUT_OF.fullmatch(text)):
+            text = self._out_of(text, parts[1], int(parts[2]))
+        if _COMPUTED.fullmatch(text):
+            text = rounded(text, self.rounding)
+        elif _DECIMAL.fullmatch(text):
+            text = text.rstrip("0").rstrip(".")
+        return text
+
+    def _out_of(self, text: str, mark: str, highest: int) -> str:
+        if highest != self.highest:
+            stored = "the percentage" if self.highest == PERCENT else f"the mark out of {self.highest}"
+            raise Unusable(f"{text!r} is a mark out of {highest}: enter {stored}")
+        return mark
 
 
 def backlogs(text: str, as_number: Callable[[str], str]) -> str:
@@ -224,11 +270,6 @@ def rules(*, comma_decimals: bool, roundings: dict[str, Rounding]) -> dict[str, 
     }  # fmt: skip
     for column in ("batch_year", "tenth_percent", "twelfth_percent", "diploma_percent", "cgpa", "active_backlogs"):
         roundings[column] = Rounding()
-        found[column] = partial(
-            number,
-            percent_sign=column.endswith("_percent"),
-            comma_decimals=comma_decimals,
-            rounding=roundings[column],
-        )
+        found[column] = NumberRule(comma_decimals, roundings[column], HIGHEST.get(column))
     found["active_backlogs"] = partial(backlogs, as_number=found["active_backlogs"])
     return found

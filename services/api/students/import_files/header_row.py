@@ -7,9 +7,11 @@ from itertools import chain, islice
 from chassis.errors import Invalid
 from services.api.students.columns import REQUIRED
 from services.api.students.import_files.header_words import words_of
-from services.api.students.import_files.recognition import Certainty, meaning_of
+from services.api.students.import_files.meaning import Certainty
+from services.api.students.import_files.recognition import meaning_of
 from services.api.students.import_files.rows import WHOLE_ROW, ReadOptions, Row
 from services.api.students.import_files.staging import headers_of
+from services.api.students.import_files.two_line_header import joined_with_next, joined_with_previous
 
 SEARCHED_ROWS = 30
 SAMPLE_ROWS = 200
@@ -17,9 +19,9 @@ SAMPLE_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header. ``samples``: the first rows below it. ``rows``: all rows below it."""
+    """A header. ``lines``: one, or two that are joined. ``samples``: the first rows below. ``rows``: all rows below."""
 
-    line: int
+    lines: tuple[int, ...]
     headers: list[str]
     samples: list[list[str]]
     rows: Iterator[Row]
@@ -45,9 +47,15 @@ def find_header(rows: Iterator[Row], options: ReadOptions) -> Header | None:
     if header.faults and WHOLE_ROW in header.faults:
         raise Invalid(f"Line {header.line}, the header, cannot be used: it {header.faults[WHOLE_ROW]}.")
     below = list(chain(first[start + 1 :], islice(rows, SAMPLE_ROWS)))
+    headers, lines = header.cells, (header.line,)
+    if below and (joined := joined_with_next(headers, below[0])):
+        headers, lines = joined, (header.line, below.pop(0).line)
+    elif start and (joined := joined_with_previous(first[start - 1], headers)):
+        start -= 1
+        headers, lines = joined, (first[start].line, header.line)
     samples = [list(row.cells) for row in below[:SAMPLE_ROWS] if row.cells]
     skipped = [row.line for row in first[:start]]
-    return Header(header.line, headers_of(header.cells), samples, chain(below, rows), skipped)
+    return Header(lines, headers_of(headers), samples, chain(below, rows), skipped)
 
 
 def _from_line(rows: Iterator[Row], line: int) -> tuple[Iterator[Row], list[Row]]:

@@ -1,55 +1,16 @@
 """Assign the columns of a file to the import's columns: by mapping, by the header's words, and by the values."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from chassis.errors import Invalid
 from services.api.students.columns import COLUMNS, IDENTIFYING, REQUIRED
 from services.api.students.import_files import sample_values
+from services.api.students.import_files.column_choice import ColumnChoice
+from services.api.students.import_files.column_report import Layout
 from services.api.students.import_files.header_words import words_of
-from services.api.students.import_files.questions import Question, listed, refuse
-from services.api.students.import_files.recognition import Certainty, Meaning, meaning_of
-
-PASSWORDS = (
-    "passwords are not imported; after the import, invite the students to set their own "
-    "(POST /api/students/invitations)"
-)
-NAME_PARTS = ("first_name", "middle_name", "last_name")
-# "Email" is chosen before "Personal Email". Of two marks or counts none is: their values must be the same.
-PREFER_PLAIN = ("name", "email", "roll_number", "batch_year")
-BRANCH_KINDS = ("branch", "stream", "course")
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnReport:
-    """How a column of the file is used. ``used_as`` is ``None`` for a column that is not imported."""
-
-    header: str
-    used_as: str | None
-    reason: str
-
-
-@dataclass(slots=True)
-class Layout:
-    """``places``: column → the indexes of its cells in a row. A name in parts has several; they are joined."""
-
-    headers: list[str]
-    places: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    reasons: dict[int, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def use(self, column: str, *indexes: int, reason: str) -> None:
-        self.places[column] = indexes
-        for index in indexes:
-            self.reasons[index] = reason
-
-    def report(self) -> list[ColumnReport]:
-        # A department that also serves as the branch is reported as the branch: drives filter by branch.
-        used = {index: column for column in reversed(COLUMNS) for index in self.places.get(column, ())}
-        return [
-            ColumnReport(header, used.get(index), self.reasons.get(index, "not a column that is imported"))
-            for index, header in enumerate(self.headers)
-        ]
+from services.api.students.import_files.meaning import Meaning
+from services.api.students.import_files.questions import listed, refuse
+from services.api.students.import_files.recognition import meaning_of, meaning_of_numbers, meaning_of_years
 
 
 def layout_of(
@@ -73,13 +34,13 @@ def layout_of(
     for index, header in enumerate(headers):
         if index in taken:
             continue
-        meaning = meaning_of(header)
+        meaning = _meaning(header, sample_values.column(samples, index))
         if meaning is not None:
             open_headers.setdefault(meaning.kind, []).append((index, meaning))
         elif not header and any(sample_values.column(samples, index)):
             layout.reasons[index] = "it has values and no header"
             layout.warnings.append(f"Column {index + 1} of the file has values and no header; it is not imported.")
-    chooser = _Chooser(layout, open_headers, mapping, samples)
+    chooser = ColumnChoice(layout, open_headers, mapping, samples)
     questions = chooser.choose()
     missing = [column for column in REQUIRED if column not in layout.places]
     if updates and layout.places.keys() & IDENTIFYING:
@@ -88,6 +49,16 @@ def layout_of(
     if questions or missing:
         refuse(headers, questions, [column for column in missing if column not in asked])
     return layout
+
+
+def _meaning(header: str, values: Sequence[str]) -> Meaning | None:
+    """Return what the header may be. "UG" and "Graduation" may be a mark or a year: their values decide."""
+    decided = None
+    if sample_values.are_years(values):
+        decided = meaning_of_years(header)
+    elif sample_values.are_numbers(values):
+        decided = meaning_of_numbers(header)
+    return decided or meaning_of(header)
 
 
 def _apply_mapping(layout: Layout, mapping: Mapping[str, str | None]) -> None:
@@ -110,151 +81,3 @@ def _apply_mapping(layout: Layout, mapping: Mapping[str, str | None]) -> None:
     chosen = [index for indexes in layout.places.values() for index in indexes]
     if len(set(chosen)) < len(chosen):
         raise Invalid("mapping: two columns are mapped to the same header.")
-
-
-@dataclass(slots=True)
-class _Chooser:
-    layout: Layout
-    found: dict[str, list[tuple[int, Meaning]]]
-    mapping: Mapping[str, str | None]
-    samples: Sequence[Sequence[str]]
-    questions: list[Question] = field(default_factory=list)
-
-    def choose(self) -> list[Question]:
-        self._choose_names()
-        self._choose_branch()
-        for column in COLUMNS:
-            if column not in ("branch", "department"):
-                self._choose_column(column, self.found.get(column, []))
-        for index, _ in self.found.get("password", []):
-            self.layout.reasons[index] = PASSWORDS
-            self.layout.warnings.append(f"{self._header(index)}: {PASSWORDS}.")
-        return self.questions
-
-    def _header(self, index: int) -> str:
-        return repr(self.layout.headers[index])
-
-    def _ask(self, column: str, indexes: Iterable[int], reason: str) -> None:
-        self.questions.append(Question(column, tuple(self.layout.headers[index] for index in indexes), reason))
-
-    def _values(self, index: int) -> list[str]:
-        return sample_values.column(self.samples, index)
-
-    def _choose_column(self, column: str, candidates: Sequence[tuple[int, Meaning]]) -> None:
-        if column in self.mapping:
-            for index, _ in candidates:
-                self.layout.reasons[index] = f"your mapping says where {column} is"
-            return
-        fits = self._fitting(column, candidates)
-        plain = [index for index, meaning in fits if meaning.plain]
-        preferred = plain if column in PREFER_PLAIN else []
-        chosen = self._one_of(preferred or [index for index, _ in fits])
-        for index, _ in fits:
-            if index not in chosen:
-                self.layout.reasons[index] = f"{self._header(chosen[0])} is the column of {column}"
-        if len(chosen) > 1:
-            self._ask(column, chosen, "more than one header fits, and their values differ")
-        elif chosen:
-            self.layout.use(column, *chosen, reason="recognised by its header")
-        self._ask_or_leave_out(column, candidates, is_known=len(chosen) == 1, is_plain=bool(plain))
-
-    def _fitting(self, column: str, candidates: Sequence[tuple[int, Meaning]]) -> list[tuple[int, Meaning]]:
-        """Return the candidates that are not to be asked about. A header whose values do not fit is asked here."""
-        fits, doubtful = [], []
-        for index, meaning in candidates:
-            weak, values = meaning.certainty is Certainty.WEAK, self._values(index)
-            if meaning.certainty is Certainty.ASK:
-                continue
-            if weak and sample_values.are_row_numbers(values):
-                self.layout.reasons[index] = "it holds the numbers of the rows"
-            elif (problem := sample_values.misfit(column, values, weak=weak)) is None:
-                fits.append((index, meaning))
-            elif weak:
-                doubtful.append((index, problem))
-            else:
-                self._ask(column, [index], problem)
-        for index, problem in doubtful:
-            if fits:
-                self.layout.reasons[index] = problem
-            else:
-                self._ask(column, [index], problem)
-        return fits
-
-    def _one_of(self, indexes: list[int]) -> list[int]:
-        """Return one of ``indexes`` when it does not matter which one is used, else those that have values."""
-        filled = [index for index in indexes if self._values(index)]
-        if not filled:
-            return indexes
-        alike = all(sample_values.are_alike(self.samples, filled[0], other) for other in filled[1:])
-        return filled[:1] if alike else filled
-
-    def _ask_or_leave_out(
-        self, column: str, candidates: Sequence[tuple[int, Meaning]], *, is_known: bool, is_plain: bool
-    ) -> None:
-        """Ask about the headers that are not certain. Where the column is known, they are left out with a warning."""
-        left_out = []
-        for index, meaning in candidates:
-            if meaning.certainty is not Certainty.ASK:
-                continue
-            values = self._values(index)
-            if not values or (meaning.numeric_only and not sample_values.are_numbers(values)):
-                self.layout.reasons[index] = "it holds no numbers" if values else "it is empty"
-            elif is_known and (is_plain or not meaning.rival):
-                self.layout.reasons[index] = f"not imported: {meaning.reason}"
-                left_out.append(index)
-            else:
-                self._ask(column, [index], meaning.reason)
-        if left_out:
-            names = ", ".join(map(self._header, left_out))
-            used = self._header(self.layout.places[column][0])
-            self.layout.warnings.append(f"Not imported: {names}. The column of {column} is {used}.")
-
-    def _choose_names(self) -> None:
-        parts = [self.found.get(part, []) for part in NAME_PARTS]
-        if not any(parts) or "name" in self.mapping or self.found.get("name"):
-            for index in (index for part in parts for index, _ in part):
-                self.layout.reasons[index] = "another column holds the whole name"
-            return
-        indexes = [index for part in parts for index, _ in part]
-        if any(len(part) > 1 for part in parts):
-            self._ask("name", indexes, "more than one header fits")
-        elif not parts[0] or not parts[2]:
-            self._ask("name", indexes, "it is a part of the name only")
-        else:
-            self.layout.use("name", *indexes, reason="joined to the name")
-
-    def _choose_branch(self) -> None:
-        departments = self.found.get("department", [])
-        self._choose_column("department", departments)
-        if "branch" in self.mapping:
-            return
-        degrees: list[int] = []
-        for kind in BRANCH_KINDS:
-            candidates = [index for index, meaning in self.found.get(kind, []) if meaning.certainty is Certainty.SURE]
-            # A column named branch holds branches, whatever they are called.
-            other = [] if kind == "branch" else [i for i in candidates if sample_values.are_degrees(self._values(i))]
-            degrees += other
-            for index in other:
-                self.layout.reasons[index] = "it holds degrees such as B.Tech, not branches"
-            fits = [index for index in candidates if index not in other]
-            if kind == "course" and fits and departments:
-                fits += [index for index, _ in departments]
-            fits = self._one_of(fits)
-            if len(fits) > 1:
-                self._ask("branch", fits, "more than one header fits")
-                return
-            if fits:
-                self.layout.use("branch", *fits, reason="recognised by its header")
-                return
-        self._use_department(degrees)
-
-    def _use_department(self, degrees: list[int]) -> None:
-        """Use the department as the branch. Without one, ask about the headers that may be the branch."""
-        place = self.layout.places.get("department")
-        uncertain = [index for index, _ in self.found.get("branch", []) if self._values(index)]
-        if place and "department" not in self.mapping:
-            self.layout.use("branch", *place, reason="no other column holds the branch; also stored as the department")
-        elif uncertain:
-            self._ask("branch", uncertain, "it is about a branch, but perhaps not the student's")
-        elif degrees:
-            self._ask("branch", degrees, "it holds degrees such as B.Tech, and no other column holds the branch")

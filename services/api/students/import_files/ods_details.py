@@ -1,6 +1,7 @@
 """Read what calamine leaves out of an ODS sheet: the text shown for a number, errors, and the size of the sheet."""
 
 import math
+import re
 import zipfile
 from decimal import Decimal, InvalidOperation
 
@@ -11,6 +12,8 @@ from services.api.students.import_files.sheet_details import UNCACHED, SheetDeta
 from services.api.students.import_files.xml_scan import Parser, local, new_parser, scan
 
 NUMBERS = ("float", "percentage", "currency")
+# "1,234.5" and "12,34,567". "1,234" may also be a decimal; the value decides.
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?")
 MAX_SHOWN = 300
 HIDDEN = ("collapse", "filter")
 
@@ -144,10 +147,12 @@ def shown_number(value: float, shown: str) -> str:
     Raises ``Unshowable`` when the shown text hides a part of the number.
     """
     percent = shown.endswith("%")
-    text = shown.rstrip("% \u00a0").replace(",", ".")
-    exact = Decimal(repr(value)) * (100 if percent else 1)
+    text = shown.rstrip("% \u00a0")
     if not math.isfinite(value):
         raise Unshowable("holds no number: enter it again")
+    exact = Decimal(repr(value)) * (100 if percent else 1)
+    is_grouped = _GROUPED.fullmatch(text) is not None and Decimal(text.replace(",", "")) == exact
+    text = text.replace(",", "" if is_grouped else ".")
     try:
         seen = Decimal(text)
     except InvalidOperation:

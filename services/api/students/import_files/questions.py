@@ -14,20 +14,29 @@ SHOWN_QUESTIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Asks whether ``headers`` are ``column``. ``reason``: why that is not certain."""
+    """Asks whether ``headers`` are ``column``. ``reason``: why that is not certain.
+
+    ``misfit``: the values do not fit the column.
+    """
 
     column: str
     headers: tuple[str, ...]
     reason: str
+    misfit: bool = False
 
     def text(self) -> str:
-        if len(self.headers) > 1 and len(set(self.headers)) == 1:
-            answer = f"Rename all but the one that is {self.column}"
+        nothing = json.dumps({self.column: None})
+        if self.misfit:
+            answer, alternative = "Correct the values", f"say with mapping that no column is: {nothing}"
         else:
-            example = json.dumps({self.column: self.headers[0]}, ensure_ascii=False)
-            answer = f"Say with mapping which one it is: {example}"
+            alternative = f"that no column is: {nothing}"
+            if len(self.headers) > 1 and len(set(self.headers)) == 1:
+                answer = f"Rename all but the one that is {self.column}"
+            else:
+                example = json.dumps({self.column: self.headers[0]}, ensure_ascii=False)
+                answer = f"Say with mapping which one it is: {example}"
         if self.column not in REQUIRED:
-            answer += f", or that no column is: {json.dumps({self.column: None})}"
+            answer += f", or {alternative}"
         names = " and ".join(repr(header) for header in self.headers)
         could = "could each be" if len(self.headers) > 1 else "may be"
         return f"{names} {could} {self.column}: {self.reason}. {answer}."

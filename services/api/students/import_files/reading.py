@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 from chassis.errors import Invalid
+from services.api.students.import_files.column_report import ColumnReport, Layout
 from services.api.students.import_files.csv_rows import csv_table
 from services.api.students.import_files.file_kind import FileKind, kind_of
 from services.api.students.import_files.header_row import Header, find_header, same_header
-from services.api.students.import_files.layout import ColumnReport, Layout, layout_of
-from services.api.students.import_files.rows import ReadOptions, Row, Rows, Tables
+from services.api.students.import_files.layout import layout_of
+from services.api.students.import_files.rows import LINES_PER_SHEET, ReadOptions, Row, Rows, Tables
 from services.api.students.import_files.staging import Staging
-
-# Lines of the second, third, … sheet are offset by 1, 2, … times this, so that staged lines are unique in the file.
-LINES_PER_SHEET = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,11 @@ def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[
     tables = _tables(file, name, options)
     header, layout, rows = _arranged(tables, options)
     warnings = list(layout.warnings)
+    if len(header.lines) > 1:
+        warnings.append(f"The header is lines {' and '.join(map(str, header.lines))}, joined column by column.")
     if header.skipped:
         lines = ", ".join(map(str, header.skipped[:5]))
-        warnings.append(f"The header is line {header.line}; what stands above it was left out (line {lines}).")
+        warnings.append(f"The header is line {header.lines[0]}; what stands above it was left out (line {lines}).")
     yield Opening(layout.report(), [table.sheet for table in tables.tables if table.sheet])
     staging = Staging(layout, comma_decimals=tables.tables[0].comma_decimals)
     empty = True
@@ -81,7 +81,14 @@ def _arranged(tables: Tables, options: ReadOptions) -> tuple[Header, Layout, Row
             "same header."
         )
     samples = [row for _, header in found for row in header.samples]
-    layout = layout_of(first.headers, options.mapping, samples, updates=options.updates)
+    try:
+        layout = layout_of(first.headers, options.mapping, samples, updates=options.updates)
+    except Invalid as error:
+        for table in tables.tables:
+            table.rows.close()
+        if tables.notes:
+            raise Invalid(" ".join([str(error), *tables.notes]), errors=error.errors) from error
+        raise
     return first, layout, _numbered([header for _, header in found])
 
 

@@ -20,6 +20,8 @@ class ReadOptions:
     updates: bool = False
 
 
+# Lines of the second, third, … sheet are offset by 1, 2, … times this, so that staged lines are unique in the file.
+LINES_PER_SHEET = 2_000_000
 # The key of a fault that concerns the whole row.
 WHOLE_ROW = -1
 

@@ -51,19 +51,38 @@ def _at(row: Sequence[str], index: int) -> str:
     return row[index].strip().casefold() if index < len(row) else ""
 
 
+def are_years(values: Sequence[str]) -> bool:
+    """Return whether at least half of ``values`` are years of passing such as 2026."""
+    return 2 * sum(1 for number in _numbers(values) if 1900 <= number <= 2200) >= len(values) > 0
+
+
 def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
     """Return why ``values`` cannot be the column ``name``, or ``None``. ``weak``: the header alone is not enough."""
-    numbers = _numbers(values)
-    shown = f"for instance {values[0][:40]!r}" if values else ""
-    if name == "batch_year" and values:
-        plausible = sum(1 for number in numbers if 1900 <= number <= 2200)
-        return None if 2 * plausible >= len(values) else f"it holds no years of passing such as 2026, {shown}"
-    if name == "cgpa" and values and sum(1 for number in numbers if round(number, 6) > 10) * 2 > len(values):
-        return f"a CGPA is at most 10, and it holds percentages or marks, {shown}"
-    if name.endswith("_percent") and weak and values:
-        plausible = sum(1 for number in numbers if LEAST_WEAK_PERCENT <= number <= 100)
-        return None if 2 * plausible >= len(values) else f"the header alone does not say what it is, {shown}"
-    return None
+    problem = None
+    if name == "batch_year" and not are_years(values):
+        problem = "it holds no years of passing such as 2026"
+    elif name == "email" and weak and 2 * sum(1 for value in values if "@" in value) < len(values):
+        problem = "it holds no e-mail addresses"
+    elif name == "cgpa" and _mostly_above(10, values):
+        problem = "a CGPA is at most 10, and it holds percentages or marks"
+    elif name.endswith("_percent"):
+        plausible = sum(1 for number in _numbers(values) if LEAST_WEAK_PERCENT <= number <= 100)
+        if _mostly_above(100, values):
+            problem = "it holds marks above 100, not percentages"
+        elif 2 * sum(1 for value in values if 0 < _number(value) <= 1) > len(values):
+            problem = "it holds fractions of 1, not percentages; enter 85 for 85 %"
+        elif weak and 2 * plausible < len(values):
+            problem = "the header alone does not say what it is"
+    return f"{problem}, for instance {values[0][:40]!r}" if problem and values else None
+
+
+def _mostly_above(limit: int, values: Sequence[str]) -> bool:
+    return 2 * sum(1 for number in _numbers(values) if round(number, 6) > limit) > len(values)
+
+
+def _number(value: str) -> float:
+    """Return a number without a percent sign, else 0."""
+    return float(value.replace(",", ".")) if _NUMBER.fullmatch(value) and not value.endswith("%") else 0
 
 
 def _numbers(values: Sequence[str]) -> list[float]:

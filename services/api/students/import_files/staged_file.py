@@ -4,26 +4,23 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import structlog
 
 from chassis.errors import Invalid
+from services.api import worker_process
 from services.api.students.import_files.frames import HEADER, Kind
 from services.api.students.import_files.limits import ReadLimits, limits_for
-from services.api.students.import_files.reading import LINES_PER_SHEET
-from services.api.students.import_files.rows import ReadOptions
+from services.api.students.import_files.rows import LINES_PER_SHEET, ReadOptions
 from services.api.students.import_files.worker import OUT_OF_MEMORY
 
 log = structlog.get_logger()
 
 WORKER = "services.api.students.import_files.worker"
-ROOT = Path(__file__).resolve().parents[4]
 AS_CSV = "Save it as CSV (UTF-8) and import that: CSV files are read row by row."
 # The processor may be shared: only a process that is silent for this long counts as stuck.
 SILENCE_S, SECONDS_PER_CPU_SECOND = 60, 4
@@ -112,9 +109,7 @@ async def open_students(file: UploadedFile, limits: ReadLimits | None = None) ->
         opening = json.loads(content)
         yield StagedFile(opening["columns"], opening["sheets"], process.pid, process.stdout, process, silence_s)
     finally:
-        if process.returncode is None:
-            process.kill()
-        await asyncio.shield(process.wait())
+        await worker_process.end(process)
 
 
 async def _started(file: UploadedFile, limits: ReadLimits) -> asyncio.subprocess.Process:
@@ -128,12 +123,7 @@ async def _started(file: UploadedFile, limits: ReadLimits) -> asyncio.subprocess
         "limits": asdict(limits),
     }
     file.content.seek(0)
-    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", WORKER, json.dumps(request),
-        stdin=file.content.fileno(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-    )  # fmt: skip
+    return await worker_process.start(WORKER, json.dumps(request), stdin=file.content.fileno())
 
 
 async def _frame(

@@ -10,7 +10,7 @@ from operator import itemgetter
 from services.api.students.columns import COLUMNS, REQUIRED
 from services.api.students.import_files import cells
 from services.api.students.import_files.cells import Rounding, Unusable, is_empty_marker
-from services.api.students.import_files.layout import Layout
+from services.api.students.import_files.column_report import Layout
 from services.api.students.import_files.limits import MAX_ROWS, too_many_students
 from services.api.students.import_files.plausibility import Plausibility
 from services.api.students.import_files.rows import WHOLE_ROW, Row
@@ -22,18 +22,23 @@ NO_CELLS = ("",) * len(COLUMNS)
 _LETTERS = r"[A-Za-z0-9.'&/()-]"
 _NOTHING = r"(?i:n/a|na|n\.a\.?|nil|none|null|not applicable|not available)(?:,|$)"
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_MOMENT = rf"(?i:true|false|\d{{1,2}}-{_MONTH}|{_MONTH}-\d{{2,4}}|\d{{4}}-\d\d-\d\d)(?:[ ,-]|$)"
+_MOMENT = (
+    rf"(?i:true|false|\d{{1,2}}-{_MONTH}|{_MONTH}-\d{{2,4}}|\d{{4}}-\d\d-\d\d|\d\d?[/-]\d\d?[/-]\d{{4}})(?:[ ,-]|$)"
+)
 _LABEL = rf"(?:(?!{_NOTHING})[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*)?"
-_MARK = r"(?:\d{1,3}(?:\.\d{1,2})?)?"
+_MARK = r"(?:\d{1,2}(?:\.\d{1,2})?)?"
+# Percentages up to 10 are counted.
+_PERCENT = r"(?:(?!10(?:\.0+)?(?:,|$))[1-9]\d{1,2}(?:\.\d{1,2})?)?"
 _WHOLE = r"(?:\d{1,4})?"
 _CLEAN = {
     "name": rf"[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*",
     "email": r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*",
     "roll_number": rf"(?!{_NOTHING})(?!{_MOMENT})[A-Za-z0-9][A-Za-z0-9/_-]*",
     "branch": _LABEL, "department": _LABEL, "batch_year": _WHOLE, "active_backlogs": _WHOLE,
-    "tenth_percent": _MARK, "twelfth_percent": _MARK, "diploma_percent": _MARK, "cgpa": _MARK,
+    "tenth_percent": _PERCENT, "twelfth_percent": _PERCENT, "diploma_percent": _PERCENT, "cgpa": _MARK,
 }  # fmt: skip
-_is_clean = re.compile(",".join(_CLEAN[column] for column in COLUMNS)).fullmatch
+# Missing numbers of backlogs are counted where the file has the column.
+_CLEAN_WITH_BACKLOGS = _CLEAN | {"active_backlogs": r"\d{1,4}"}
 _FOOTER = re.compile(
     r"(?:grand |sub ?)?totals?\b.*|average\b.*|avg\b.*|count\b.*|sum\b.*|max(?:imum)?\b.*|min(?:imum)?\b.*|"
     r"prepared by.*|signature.*|sign(?:ed)?\b.*|note\b.*|\*.*|end of .*|source\b.*|verified by.*|date\s*:.*",
@@ -54,6 +59,8 @@ class Staging:
         names = {column: layout.headers[places[0]] for column, places in layout.places.items()}
         self._plausibility = Plausibility(layout.places, names)
         self._pick = self._picker()
+        clean = _CLEAN_WITH_BACKLOGS if "active_backlogs" in layout.places else _CLEAN
+        self._is_clean = re.compile(",".join(clean[column] for column in COLUMNS)).fullmatch
 
     def _picker(self) -> Callable[[list[str]], tuple[str, ...]]:
         if all(len(place) == 1 for place in self._places):
@@ -81,7 +88,7 @@ class Staging:
             values.append("")
             picked = self._pick(values)
             joined = ",".join(picked)
-            if _is_clean(joined):
+            if self._is_clean(joined):
                 if not self._plausibility.is_settled:
                     self._plausibility.look(picked)
                 return (f"{row.line},,,{joined}\n",)
@@ -124,6 +131,7 @@ class Staging:
                 return self._faulty(line, column, str(error))
         if not self._plausibility.is_settled:
             self._plausibility.look(ours)
+        self._plausibility.count(line, ours)
         return (line, "", "", *ours)
 
     def _not_a_student(self, padded: list[str]) -> str | None:
@@ -141,6 +149,11 @@ class Staging:
         roll = padded[self._places[COLUMNS.index("roll_number")][0]]
         if "@" not in email and is_empty_marker(roll.strip()) and _FOOTER.fullmatch(first):
             return f"begins with {first[:40]!r} and looks like a footer, not a student: remove the row"
+        if is_empty_marker(email.strip()) and is_empty_marker(roll.strip()):
+            return (
+                f"begins with {first[:40]!r} and has neither a roll number nor an e-mail address: enter them, or "
+                "remove the row if it is a title, a footer or a signature"
+            )
         return None
 
     @staticmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.api.students.import_files.sheet_details import MergedRange, SheetDetails
 
 SHOWN_LINES = 5
+SHOWN_HEADER = 40
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class HiddenCells:
     def __init__(self, details: SheetDetails) -> None:
         self._details = details
         self._lines: list[int] = []
-        self._columns: set[int] = set()
+        self._columns: dict[int, str] = {}
 
     def hides_row(self, row: int, values: Sequence[object]) -> bool:
         """Return whether ``row`` is hidden."""
@@ -59,7 +60,7 @@ class HiddenCells:
         if column not in self._details.hidden_columns:
             return False
         if value != "":
-            self._columns.add(column)
+            self._columns.setdefault(column, " ".join(str(value).split())[:SHOWN_HEADER])
         return True
 
     def notes(self, sheet: str) -> list[str]:
@@ -72,7 +73,9 @@ class HiddenCells:
                 "Unhide them, or remove the filter, to import them."
             )
         if self._columns:
-            names = ", ".join(map(column_letters, sorted(self._columns)))
+            names = ", ".join(
+                f"{column_letters(column)} ({self._columns[column]!r})" for column in sorted(self._columns)
+            )
             found.append(f"Hidden columns of the sheet {sheet!r} were left out: {names}. Unhide them to import them.")
         return found
 

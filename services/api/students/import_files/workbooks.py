@@ -67,8 +67,13 @@ def _chosen(workbook: CalamineWorkbook, sheet: str | None) -> tuple[list[str], l
     visible = [found.name for found in worksheets if found.visible is SheetVisibleEnum.Visible]
     if sheet is not None:
         names = [found.name for found in worksheets if found.name.strip().casefold() == sheet.strip().casefold()]
+        if not names and sheet.strip().isdecimal():
+            names = visible[int(sheet) - 1 : int(sheet)] if int(sheet) else []
         if not names:
-            raise Invalid(f"sheet: the file has no sheet {sheet!r}. Its sheets are: {', '.join(map(repr, visible))}.")
+            raise Invalid(
+                f"sheet: the file has no sheet {sheet!r}. Its sheets are: {', '.join(map(repr, visible))}. Send a "
+                "name, or the number of a visible sheet, from 1."
+            )
         left_out = [name for name in visible if name not in names]
         return names[:1], [f"The sheet {name!r} was not read: you named another." for name in left_out]
     if not visible:
@@ -78,7 +83,7 @@ def _chosen(workbook: CalamineWorkbook, sheet: str | None) -> tuple[list[str], l
 
 
 def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details, notes: list[str]) -> Rows:
-    """Yield the rows that a user sees. ``notes`` gets sentences about the others once all rows were taken."""
+    """Yield the rows that a user sees. ``notes`` gets sentences about the others when the generator ends."""
     try:
         special = details.of_sheet(name)
         sheet = workbook.get_sheet_by_name(name)
@@ -98,15 +103,17 @@ def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details, notes: 
         rows = iter(sheet.to_python(skip_empty_area=True))
     last = top - 1
     hidden = HiddenCells(special)
-    for last, values in enumerate(rows, start=top):
-        row = None if hidden.hides_row(last, values) else _row(last, left, values, special, hidden)
-        if row is not None:
-            merged.fill(last, row.cells)
-            yield row
-    for index in sorted(number for number in special.faults if number > last):
-        if not hidden.hides_row(index, ()):
-            yield _row(index, left, [], special, hidden) or Row(index + 1, [])
-    notes += hidden.notes(name)
+    try:
+        for last, values in enumerate(rows, start=top):
+            row = None if hidden.hides_row(last, values) else _row(last, left, values, special, hidden)
+            if row is not None:
+                merged.fill(last, row.cells)
+                yield row
+        for index in sorted(number for number in special.faults if number > last):
+            if not hidden.hides_row(index, ()):
+                yield _row(index, left, [], special, hidden) or Row(index + 1, [])
+    finally:
+        notes += hidden.notes(name)
 
 
 def _row(index: int, left: int, values: Sequence[Value], details: SheetDetails, hidden: HiddenCells) -> Row | None:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import xlrd
 
-from services.api.students.import_files.sheet_details import SheetDetails, error_reason
+from services.api.students.import_files.sheet_details import UNCACHED, SheetDetails, error_reason
 
 
 class XlsDetails:
@@ -27,6 +27,9 @@ class XlsDetails:
                 if kind == xlrd.XL_CELL_ERROR:
                     text = xlrd.error_text_from_code.get(int(sheet.cell_value(row, column)), "an error")
                     details.add_fault(row, column, error_reason(text))
+                elif kind == xlrd.XL_CELL_TEXT and not sheet.cell_value(row, column):
+                    # Only formulas have an empty text. Programs that do not calculate write it, too.
+                    details.add_fault(row, column, UNCACHED)
                 elif kind == xlrd.XL_CELL_NUMBER:
                     code = codes[sheet.cell_xf_index(row, column)]
                     if code.casefold() != "general":

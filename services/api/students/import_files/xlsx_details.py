@@ -12,6 +12,7 @@ from services.api.students.import_files.sheet_details import UNCACHED, SheetDeta
 from services.api.students.import_files.xml_scan import Parser, local, new_parser, scan
 
 _REFERENCE = re.compile(r"([A-Za-z]{1,3})([0-9]+)")
+_ZERO = re.compile(r"0+(?:\.0*)?")
 MAX_ERROR_TEXT = 30
 TRUE = ("1", "true")
 
@@ -142,9 +143,9 @@ class _SheetScanner:
             self._column = -1
             if self._row >= MAX_ROWS:
                 raise too_many_rows(self._row + 1)
-            if attributes.get("hidden") in TRUE:
+            if _is_hidden(attributes, "ht"):
                 self.details.hidden_rows.add(self._row)
-        elif name == "col" and attributes.get("hidden") in TRUE:
+        elif name == "col" and _is_hidden(attributes, "width"):
             first, last = int(attributes.get("min", "1")), int(attributes.get("max", "1"))
             self.details.hidden_columns.update(range(first - 1, min(last, MAX_COLUMNS)))
 
@@ -174,6 +175,10 @@ class _SheetScanner:
             code = self._special[style] if style < len(self._special) else None
             if code is not None:
                 self.details.add_format(self._row, self._column, code)
+
+
+def _is_hidden(attributes: dict[str, str], size: str) -> bool:
+    return attributes.get("hidden") in TRUE or _ZERO.fullmatch(attributes.get(size, "")) is not None
 
 
 def _position(reference: str) -> tuple[int, int]:

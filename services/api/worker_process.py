@@ -1,0 +1,45 @@
+"""Processes for work that would block the event loop for long: how the API starts them, and their limits."""
+
+import asyncio
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+NICENESS = 10
+
+
+async def start(module: str, *arguments: str, stdin: Any) -> asyncio.subprocess.Process:
+    """Start ``python -m module``. ``stdin``: as for a subprocess. Its output is a pipe; its log is discarded."""
+    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *arguments,
+        stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )  # fmt: skip
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill ``process`` unless it has ended, and wait for its end."""
+    if process.returncode is None:
+        process.kill()
+    await asyncio.shield(process.wait())
+
+
+def limit_process(*, cpu_seconds: int, memory: int) -> None:
+    """Limit this process to ``cpu_seconds`` and ``memory`` bytes, forbid files, and give it the lowest priority."""
+    for what, limit in (
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (allowed, hard if what == resource.RLIMIT_CPU else allowed))
+    os.nice(NICENESS)
+    adjust = Path("/proc/self/oom_score_adj")
+    if adjust.exists() and os.access(adjust, os.W_OK):
+        adjust.write_text("1000")  # when memory runs out, the kernel ends this process and not the API
