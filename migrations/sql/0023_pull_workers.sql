@@ -37,10 +37,11 @@ $$;
 --
 -- Oldest first, among the oldest p_window; but a job whose subject (a drive, say) has another job running or chosen comes
 -- after those of other subjects, because it would wait for that job's lock. Of several jobs of one subject whose events are of
--- p_newest_wins only the newest is claimed. Its older_ids are the others: they end with it.
+-- p_newest_wins only the newest is claimed, and none while a newer one runs. Its older_ids are the others: they end with it.
+-- (A newer one beyond the window is not seen. Then an older job runs, and finds itself superseded or is followed by it.)
 --
--- Plan: three scans of job_unfinished from its oldest entry, each over p_window waiting jobs at most; event_event_id for the
--- jobs of subjects that have several, and for those claimed.
+-- Plan: three scans of job_unfinished from its oldest entry, each of p_window waiting jobs or twice as many unfinished ones;
+-- event_event_id for jobs that run, those of subjects that have several, and those claimed.
 CREATE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_small text[], p_together integer,
                          p_newest_wins text[], p_window integer DEFAULT 200)
 RETURNS TABLE (id uuid, fence uuid, attempts integer, kind text, subject text, asked_by integer, queued_at timestamptz,
@@ -61,15 +62,19 @@ BEGIN
         SELECT j.id, j.seq, j.subject FROM es.job j
          WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
          ORDER BY j.seq LIMIT p_window
-    ), busy AS MATERIALIZED (
-        SELECT DISTINCT j.subject FROM es.job j
-         WHERE j.service = p_service AND j.finished_at IS NULL AND NOT es.is_free(j.lease_until, p_lease)
-           AND j.seq <= (SELECT max(w.seq) FROM waiting w)
+    ), held AS MATERIALIZED (
+        SELECT u.subject, max(u.seq) FILTER (WHERE e.type = ANY (p_newest_wins)) AS newest_seq
+          FROM (SELECT j.id, j.seq, j.subject, j.lease_until FROM es.job j
+                 WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT 2 * p_window) u
+          JOIN es.event e ON e.event_id = u.id
+         WHERE NOT es.is_free(u.lease_until, p_lease)
+         GROUP BY u.subject
     ), of_subject AS (
         SELECT w.*, count(*) OVER (PARTITION BY w.subject) AS jobs FROM waiting w
     ), typed AS (
         SELECT o.*, e.type = ANY (p_newest_wins) AS replaced_by_newer
-          FROM of_subject o LEFT JOIN es.event e ON o.jobs > 1 AND e.event_id = o.id
+          FROM of_subject o LEFT JOIN es.event e
+            ON (o.jobs > 1 OR o.subject IN (SELECT h.subject FROM held h)) AND e.event_id = o.id
     ), ordered AS (
         SELECT t.id, t.seq, t.subject, t.replaced_by_newer,
                row_number() OVER (PARTITION BY t.subject, t.replaced_by_newer ORDER BY t.seq DESC) AS newest_first,
@@ -79,9 +84,9 @@ BEGIN
           FROM typed t
     ), candidates AS MATERIALIZED (
         SELECT o.id, o.seq, CASE WHEN o.replaced_by_newer THEN o.older_ids END AS older_ids,
-               o.subject IN (SELECT b.subject FROM busy b) OR (o.place > 1 AND o.replaced_by_newer IS NOT TRUE) AS waits
-          FROM ordered o
-         WHERE o.replaced_by_newer IS NOT TRUE OR o.newest_first = 1
+               h.subject IS NOT NULL OR (o.place > 1 AND o.replaced_by_newer IS NOT TRUE) AS waits
+          FROM ordered o LEFT JOIN held h ON h.subject = o.subject
+         WHERE o.replaced_by_newer IS NOT TRUE OR (o.newest_first = 1 AND o.seq > coalesce(h.newest_seq, 0))
     ), locked AS (
         SELECT j.id, c.older_ids, j.attempts
           FROM candidates c JOIN es.job j ON j.id = c.id

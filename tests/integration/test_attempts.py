@@ -281,7 +281,7 @@ async def test_a_lease_lost_because_postgres_did_not_answer_spends_no_attempt(
                 return bool(await owner.fetchval("SELECT lease_until < clock_timestamp() FROM es.job"))
 
             await eventually(expired)
-            async with working(database_url, owner="another", lease_s=60):
+            async with working(database_url, owner="another", lease_s=5):
 
                 async def taken_over() -> bool:
                     return bool(await owner.fetchval("SELECT owner = 'another' FROM es.job"))
