@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 TICK_S = 0.002
 
@@ -21,16 +21,25 @@ class LoopLag:
             self.worst_s = max(self.worst_s, min(late, time.process_time() - cpu))
 
 
-@asynccontextmanager
-async def loop_lag() -> AsyncIterator[LoopLag]:
-    """Watch the loop while the block lasts. What exists is kept from the garbage collector, as in our processes."""
+@contextmanager
+def frozen() -> Iterator[None]:
+    """What exists is kept from the garbage collector, as in our processes, while the block lasts."""
     gc.collect()
     gc.freeze()
-    lag = LoopLag()
-    watching = asyncio.create_task(lag.watch())
     try:
-        yield lag
+        yield
     finally:
-        watching.cancel()
-        await asyncio.wait([watching])
         gc.unfreeze()
+
+
+@asynccontextmanager
+async def loop_lag() -> AsyncIterator[LoopLag]:
+    """Watch the loop while the block lasts, ``frozen`` unless it is so already: that takes most of a second."""
+    lag = LoopLag()
+    with nullcontext() if gc.get_freeze_count() else frozen():
+        watching = asyncio.create_task(lag.watch())
+        try:
+            yield lag
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
