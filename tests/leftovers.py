@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -117,11 +117,15 @@ def _children_of(process: psutil.Process) -> Iterator[psutil.Process]:
     lists = list(Path(f"/proc/{process.pid}/task").glob("*/children"))
     if not lists:
         yield from process.children()
-    for pid in chain.from_iterable(path.read_text().split() for path in lists):
+    for path in lists:
         try:
-            yield psutil.Process(int(pid))
-        except psutil.NoSuchProcess:
-            continue
+            pids = path.read_text().split()
+        except OSError:  # the thread has ended: its children are another's now
+            yield from process.children()
+            return
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                yield psutil.Process(int(pid))
 
 
 def _command(process: psutil.Process) -> str:

@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 TICK_S = 0.002
 
@@ -21,25 +21,18 @@ class LoopLag:
             self.worst_s = max(self.worst_s, min(late, time.process_time() - cpu))
 
 
-@contextmanager
-def frozen() -> Iterator[None]:
-    """What exists is kept from the garbage collector, as in our processes, while the block lasts."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 @asynccontextmanager
 async def loop_lag() -> AsyncIterator[LoopLag]:
-    """Watch the loop while the block lasts, ``frozen`` unless it is so already: that takes most of a second."""
+    """Watch the loop while the block lasts. What exists is kept from the garbage collector, as in our processes.
+
+    It stays so afterwards: to look at the whole heap of a run of tests takes seconds, each time.
+    """
+    gc.collect()
+    gc.freeze()
     lag = LoopLag()
-    with nullcontext() if gc.get_freeze_count() else frozen():
-        watching = asyncio.create_task(lag.watch())
-        try:
-            yield lag
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
+    watching = asyncio.create_task(lag.watch())
+    try:
+        yield lag
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])

@@ -2,13 +2,12 @@
 
 import json
 import math
-from itertools import product
 
 import httpx
 import pytest
 
 from tests.conftest import Api
-from tests.loop_lag import frozen, loop_lag
+from tests.loop_lag import loop_lag
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -46,8 +45,8 @@ BODIES = {
 
 
 async def test_a_costly_body_is_refused_and_holds_up_nobody(api: Api) -> None:
-    with frozen():
-        for (name, body), (path, role) in product(BODIES.items(), sorted(ROUTES)):
+    for name, body in BODIES.items():
+        for path, role in sorted(ROUTES):
             answer, blocked_s = await refused(api, path, role, body.encode())
             what = f"{name}, {path}: {answer.status_code} {answer.text[:200]}"
             assert answer.status_code in (400, 413, 422), what
