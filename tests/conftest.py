@@ -1,6 +1,7 @@
 """Real Postgres and real Kafka for every test that needs one; nothing of ours is mocked."""
 
 import asyncio
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -32,6 +33,12 @@ from tests.system import SECRET, System, as_role, bearer, running
 
 # Fixtures of every test.
 __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected from the garbage collector: it would go through all that again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -104,12 +104,28 @@ def _threads() -> set[threading.Thread]:
 
 def _children() -> Iterator[psutil.Process]:
     """Those of this process and of what forks for it, but for zombies: nothing runs in them."""
-    for child in chain.from_iterable(one.children() for one in (psutil.Process(), *_forking)):
+    for child in chain.from_iterable(_children_of(one) for one in (psutil.Process(), *_forking)):
         try:
             if child.status() != psutil.STATUS_ZOMBIE:
                 yield child
         except psutil.NoSuchProcess:
             continue
+
+
+def _children_of(process: psutil.Process) -> Iterator[psutil.Process]:
+    """Ask the kernel where it says so: psutil reads every process of the machine, before and after each test."""
+    lists = list(Path(f"/proc/{process.pid}/task").glob("*/children"))
+    if not lists:
+        yield from process.children()
+    for path in lists:
+        try:
+            pids = path.read_text().split()
+        except OSError:  # the thread has ended: its children are another's now
+            yield from process.children()
+            return
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                yield psutil.Process(int(pid))
 
 
 def _command(process: psutil.Process) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of work that nobody waits for at a screen.
 NICENESS = 10
 
 
@@ -28,8 +29,8 @@ async def end(process: asyncio.subprocess.Process) -> None:
     await asyncio.shield(process.wait())
 
 
-def limit_process(*, cpu_seconds: int, memory: int) -> None:
-    """Limit this process to ``cpu_seconds`` and ``memory`` bytes, forbid files, and give it the lowest priority."""
+def limit_process(*, cpu_seconds: int, memory: int, niceness: int = NICENESS) -> None:
+    """Limit this process to ``cpu_seconds`` and ``memory`` bytes, forbid files, and lower its priority."""
     for what, limit in (
         (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_AS, memory),
@@ -39,7 +40,7 @@ def limit_process(*, cpu_seconds: int, memory: int) -> None:
         hard = resource.getrlimit(what)[1]
         allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (allowed, hard if what == resource.RLIMIT_CPU else allowed))
-    os.nice(NICENESS)
+    os.nice(niceness)
     adjust = Path("/proc/self/oom_score_adj")
     if adjust.exists() and os.access(adjust, os.W_OK):
         adjust.write_text("1000")  # when memory runs out, the kernel ends this process and not the API

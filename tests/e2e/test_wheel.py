@@ -58,7 +58,7 @@ class Installed:
         command = [str(self.programs / words[0]), *words[1:]]
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder)} | settings
         return subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=120
         )
 
 

@@ -146,7 +146,11 @@ async def test_reports_that_are_written_at_once_delay_no_other_request(
             assert text.count("Job Title: Software Engineer") == 300
 
 
-async def test_a_report_over_its_limits_is_refused_in_a_sentence(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.damages
+async def test_a_report_over_its_limits_is_refused_in_a_sentence(
+    api: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await owner.execute(SEASON)
     start = worker_process.start
 
     async def killed(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:

@@ -108,7 +108,7 @@ def test_a_roll_number_goes_by_many_names(header: str) -> None:
         "Degree Percentage", "Aptitude Score", "MBA %", "10th / 12th %", "Inactive backlogs", "Non-active backlogs",
         "Any backlog? (Y/N)", "Failed subjects", "Backlogs (Active + Dead)", "DGPA", "CWA", "High School %",
         "1st PUC %", "10th %/CGPA", "Bank Branch", "CGPA (out of 4)", "GPA (5 point scale)", "CGPA/4",
-        "SSC Marks (out of 600)", "10th (out of 10)", "Sem 1", "III Sem", "2-1", "Pointer", "HOA", "Back",
+        "SSC Marks (out of 600)", "10th (out of 10)", "Sem 1", "III Sem", "1st Year", "2-1", "Pointer", "HOA", "Back",
         "No. of F Grades", "Backlogs till now", "Graduation", "UG", "B.Tech", "Degree", "CBSE %", "PCM %",
         "Class X Percentage/CGPA", "10th Board Marks Year",
     ],

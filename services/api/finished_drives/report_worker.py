@@ -21,7 +21,7 @@ MEMORY = 1024 * 1024 * 1024
 
 def main() -> None:
     """Write the report of the request on stdin: ``rows``, ``now`` and ``zone``."""
-    limit_process(cpu_seconds=CPU_SECONDS, memory=MEMORY)
+    limit_process(cpu_seconds=CPU_SECONDS, memory=MEMORY, niceness=0)
     request = orjson.loads(sys.stdin.buffer.read())
     content = finished_pdf(
         [_row(row) for row in request["rows"]],

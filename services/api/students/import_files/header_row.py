@@ -47,7 +47,8 @@ def find_header(rows: Iterator[Row], options: ReadOptions) -> Header | None:
     if header.faults and WHOLE_ROW in header.faults:
         raise Invalid(f"Line {header.line}, the header, cannot be used: it {header.faults[WHOLE_ROW]}.")
     below = list(chain(first[start + 1 :], islice(rows, SAMPLE_ROWS)))
-    headers, lines = header.cells, (header.line,)
+    headers = header.cells
+    lines: tuple[int, ...] = (header.line,)
     if below and (joined := joined_with_next(headers, below[0])):
         headers, lines = joined, (header.line, below.pop(0).line)
     elif start and (joined := joined_with_previous(first[start - 1], headers)):

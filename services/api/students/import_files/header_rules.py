@@ -110,8 +110,9 @@ def _grade_points(words: Words) -> Meaning | None:
 
 
 def _semester_mark(words: Words) -> Meaning | None:
-    known = SEMESTER | ORDINAL | FILLER | MARK | DEGREES
-    return A_TERM if words & SEMESTER and words & ORDINAL and words <= known else None
+    terms = SEMESTER | {"year"}
+    known = terms | ORDINAL | FILLER | MARK | DEGREES
+    return A_TERM if words & terms and words & ORDINAL and words <= known else None
 
 
 def _name(words: Words) -> Meaning | None:

@@ -14,7 +14,7 @@ FILLER = word_set(
     "the of in a an is as on and or student students stu stud candidate candidates applicant applicants participant "
     "your no number num nr nos count"
 )
-# Instructions to whoever fills in the form. They do not change what a column is.
+# Instructions for filling in the form. They do not change what a column is.
 NOTES = word_set(
     "enter write mention fill only numbers numeric numerals digit digits symbol sign decimal decimals rounded rounding "
     "applicable required mandatory compulsory optional eg ex example please pls without with for if else otherwise off "
