@@ -73,12 +73,6 @@ def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chassis.runner.POLL_S", 3600)
 
 
-@pytest.fixture(autouse=True)
-def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs run when a test wakes the worker for them, and not before."""
-    monkeypatch.setattr(chassis.runner, "POLL_S", 3600)
-
-
 async def enrolled(api: Api, number: int, **record: Any) -> int:
     body = {"name": f"S {number}", "email": f"s{number}@college.edu", "roll_number": f"R{number}"}
     answer = await api.post("/api/students", json=body | record)
