@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import chassis.runner
 from chassis.event_store import Cause, fresh_ids
 from contracts.jobs import State
 from contracts.users import Role, UserCreated
@@ -404,8 +403,12 @@ async def test_after_whatever_happened_the_selections_are_those_of_an_evaluation
     numbers = iter(range(100, 1_000_000))
     async with working(database_url) as runner:
 
+        async def nothing_runs() -> bool:
+            return not await owner.fetchval("SELECT count(*) FROM es.job WHERE finished_at IS NULL")
+
         async def work() -> None:
             await done_in_order(owner, runner, *reversed(await queued(owner)))
+            await eventually(nothing_runs)  # a worker claims once when it starts
 
         for steps in sequences:
             for left in drives[2:]:  # or every mark would concern more and more of them
