@@ -416,7 +416,7 @@ async def test_a_file_whose_effect_fails_is_deleted(
         wake(runner, [UUID(export["export_id"])])
 
         async def given_back() -> bool:
-            claimed = await owner.fetchval("SELECT attempts FROM es.job")
+            claimed = await owner.fetchval("SELECT attempts FROM es.job WHERE kind = 'export'")
             return bool(claimed) and runner.busy == 0 and not stored(tmp_path)
 
         await eventually(given_back)
