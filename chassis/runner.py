@@ -87,7 +87,10 @@ class Runner:
         """Claim and run jobs until cancelled or stopped. While paused: one job each time a retry is due."""
         while self._claiming:
             try:
-                found = await self._retry_one() if self.paused else await self._claim(self._free)
+                if self.paused:
+                    found = await self._retry_one()
+                else:
+                    found = not self._free or await self._claim(self._free)
                 self._empty_polls = 0 if found else self._empty_polls + 1
             except (Unavailable, Contended) as error:
                 log.warning("runner.interrupted", reason=str(error))
@@ -124,9 +127,7 @@ class Runner:
         return (IDLE_POLL_S if idle else POLL_S) * random.uniform(0.7, 1.0)  # noqa: S311
 
     async def _claim(self, slots: int, claimer: Claimer | None = None) -> bool:
-        """Claim and start jobs in ``slots`` free slots; none may be free. Return whether there were any."""
-        if not slots:
-            return False
+        """Claim and start jobs in ``slots`` free slots. Return whether there were any."""
         self._free -= slots
         self._wakes.pending = False
         try:

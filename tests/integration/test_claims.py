@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from chassis import jobs
 from chassis.jobs import Claim, Claimer
@@ -133,6 +134,36 @@ async def test_a_worker_that_nobody_wakes_finds_its_jobs_by_polling(
         job = await waited(runner, job_id, timeout_s=20)
     assert job is not None
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.POLL)
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+async def test_an_idle_worker_polls_less_often_while_kafka_delivers(
+    api: Api,
+    owner: "Owner[asyncpg.Record]",
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    healthy: bool,
+) -> None:
+    monkeypatch.setattr("chassis.runner.EMPTY_POLLS_TO_IDLE", 3)
+    monkeypatch.setattr("chassis.runner.POLL_S", 0.05)
+    monkeypatch.setattr("chassis.runner.IDLE_POLL_S", 3600)
+    async with working(database_url) as runner:
+        runner.bus_is_healthy = lambda: healthy
+
+        async def idle() -> bool:
+            return runner._empty_polls >= 3
+
+        await eventually(idle)
+        _, job_id = await published(api)
+        job = await waited(runner, job_id, timeout_s=0.5 if healthy else 20)
+        assert job is not None
+        assert job.state.ended is not healthy
+        if healthy:
+            runner.wake(job_id, Channel.HTTP)
+            job = await waited(runner, job_id, timeout_s=20)
+    assert job is not None
+    assert (job.state, job.channel) == (State.SUCCEEDED, Channel.HTTP if healthy else Channel.POLL)
 
 
 async def _polled_once(runner: object) -> bool:
