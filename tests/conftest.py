@@ -135,6 +135,12 @@ class Api:
         return await self._ask("DELETE", path, role, user_id, **options)
 
 
+@pytest.fixture
+def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers of this process claim jobs when they start and when a test wakes them, and never by polling."""
+    monkeypatch.setattr("chassis.runner.POLL_S", 3600)
+
+
 @pytest_asyncio.fixture
 async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
     """The API alone: no relay, no worker, no bus. Jobs it asks for stay queued."""

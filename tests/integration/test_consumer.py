@@ -38,10 +38,7 @@ RESULTS = "SELECT data ->> 'job_id' AS job, count(*) FROM es.event WHERE type LI
 KEY = b"one-partition"
 
 
-@pytest.fixture(autouse=True)
-def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a record wakes the worker."""
-    monkeypatch.setattr("chassis.runner.POLL_S", 3600)
+pytestmark = pytest.mark.usefixtures("no_polls")
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ from tests.conftest import Api
 from tests.integration.test_reevaluation import drive, enrolled, queued, revised, selected
 from tests.worker import done, working
 
+pytestmark = pytest.mark.usefixtures("no_polls")
+
 Owner = asyncpg.Connection
 
 # Diploma, 12th mark, whether a drive with min_12th 60 selects the student, and the field that it was judged on.

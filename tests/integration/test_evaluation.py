@@ -18,10 +18,7 @@ SELECTED = "SELECT student_id FROM selections WHERE drive_id = $1 AND revoked_ve
 RESULTS = "SELECT data FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1' ORDER BY position"
 
 
-@pytest.fixture(autouse=True)
-def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs run when a test wakes the worker for them, and not before."""
-    monkeypatch.setattr("chassis.runner.POLL_S", 3600)
+pytestmark = pytest.mark.usefixtures("no_polls")
 
 
 async def created(api: Api, **changes: Any) -> dict[str, Any]:

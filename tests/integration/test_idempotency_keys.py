@@ -8,9 +8,11 @@ import asyncpg
 import httpx
 import pytest
 
+from contracts.users import Role, UserCreated
 from services.api.main import create_app
 from tests.conftest import Api
-from tests.keyed_commands import SCENARIOS, World
+from tests.integration.test_notifications import record
+from tests.keyed_commands import HEAD_ID, SCENARIOS, World
 from tests.maintaining import after, maintaining
 from tests.replicas import settings
 
@@ -63,6 +65,7 @@ async def test_a_key_is_one_effect_and_one_answer(
 ) -> None:
     """One after the other, both at once, and after the answer of a committed command was lost."""
     world = World(api, owner)
+    await record(api, f"user-{HEAD_ID}", UserCreated(user_id=HEAD_ID, name="H", email="h@c.edu", role=Role.HEAD))
     call = await SCENARIOS[name](world)
     before = await sizes(owner)
     first = await call.send(api, "sequential")

@@ -23,6 +23,8 @@ from tests.live_server import served
 from tests.system import bearer
 from tests.worker import done, working
 
+pytestmark = pytest.mark.usefixtures("no_polls")
+
 Owner = asyncpg.Connection
 
 HEADER = "name,email,roll_number,branch,batch_year,tenth_percent,twelfth_percent,diploma_percent,cgpa,active_backlogs"

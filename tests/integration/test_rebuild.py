@@ -36,6 +36,8 @@ from tests.sizes import FULL, sized
 from tests.system import ROOT, as_role
 from tests.worker import done, working
 
+pytestmark = pytest.mark.usefixtures("no_polls")
+
 Owner = asyncpg.Connection
 EVENTS = sized(small=6_000, full=1_000_000)
 UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)

@@ -60,16 +60,13 @@ WAITING_FOR_A_ROW = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktyp
 DEADLOCKS = """
 SELECT deadlocks FROM pg_stat_database, LATERAL pg_sleep(0.2) WHERE datname = current_database()
 """
-QUEUED = "SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq"
+QUEUED = "SELECT id FROM es.job WHERE finished_at IS NULL ORDER BY seq"
 EVENTS = "SELECT data FROM es.event WHERE type = $1 ORDER BY position"
 REQUESTED = "placewire.drive.reevaluation-requested.v1"
 EVALUATED = "placewire.eligibility.evaluated.v1"
 
 
-@pytest.fixture(autouse=True)
-def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs run when a test wakes the worker for them, and not before."""
-    monkeypatch.setattr("chassis.runner.POLL_S", 3600)
+pytestmark = pytest.mark.usefixtures("no_polls")
 
 
 async def enrolled(api: Api, number: int, **record: Any) -> int:

@@ -20,6 +20,8 @@ from tests.integration.test_reevaluation import drive, enrolled, queued, revised
 from tests.placement import stop
 from tests.worker import done, working
 
+pytestmark = pytest.mark.usefixtures("no_polls")
+
 Owner = asyncpg.Connection
 
 LAST = "SELECT max(recorded_at) FROM es.event WHERE stream_id = $1"
