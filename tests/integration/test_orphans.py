@@ -97,9 +97,10 @@ async def test_a_pdf_that_was_replaced_goes(
 async def test_files_of_exports_that_nobody_needs(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
-    finished, running, cancelled = [(await asked(api, kind="finished_drives"))["export_id"] for _ in range(3)]
+    finished = (await asked(api, kind="finished_drives"))["export_id"]
     async with exporting(database_url, tmp_path) as runner:
         await done(runner, finished)
+    running, cancelled = [(await asked(api, kind="finished_drives"))["export_id"] for _ in range(2)]
     assert (await api.post(f"/api/jobs/{cancelled}/cancel")).status_code == 200
     await owner.execute("UPDATE es.job SET state = 'running' WHERE id = $1", running)
     [recorded] = stored(tmp_path)
@@ -211,9 +212,10 @@ async def test_the_process_does_all_of_it(
         answer = await api.post("/api/exports", json=body, headers={"Idempotency-Key": "k"})
         return str(answer.json()["export_id"])
 
-    expired, lasting = await asked_for(), await asked(api, kind="finished_drives")
+    expired = await asked_for()
     async with exporting(database_url, tmp_path, kept_s=0.01) as runner:
         await done(runner, expired)
+    lasting = await asked(api, kind="finished_drives")
     async with exporting(database_url, tmp_path) as runner:
         await done(runner, lasting["export_id"])
     await owner.execute("UPDATE es.job SET finished_at = finished_at - interval '40 days' WHERE id = $1", expired)
