@@ -102,12 +102,15 @@ UPDATE es.job SET lease_until = CASE WHEN id = $1 THEN '-infinity' ELSE clock_ti
 RELEASE_ALL = "UPDATE es.job SET lease_until = '-infinity' WHERE state = 'queued'"
 
 
-async def done_in_order(owner: "asyncpg.Connection[asyncpg.Record]", runner: Runner, *job_ids: str | UUID) -> list[Job]:
-    """Run the jobs in this order, one after the other, and no other job. The runner must not poll meanwhile."""
+async def done_in_order(
+    owner: "asyncpg.Connection[asyncpg.Record]", database_url: str, *job_ids: str | UUID
+) -> list[Job]:
+    """Evaluate in this order, each job with a worker of its own and no other job. No other worker may run."""
     ended: list[Job] = []
     for id_ in job_ids:
         await owner.execute(HOLD_OTHERS, UUID(str(id_)))
-        ended += await done(runner, id_)
+        async with working(database_url) as runner:
+            ended += await done(runner, id_)
     await owner.execute(RELEASE_ALL)
     return ended
 

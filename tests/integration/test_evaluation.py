@@ -110,10 +110,9 @@ async def test_an_older_event_after_a_newer_one_touches_nothing(
     await enrol(owner, 300)
     drive = await created(api, auto_calc=True)
     newer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"min_cgpa": "9"})
-    async with working(database_url) as runner:
-        await done_in_order(owner, runner, newer.json()["job"]["id"])
-        after_newer = await selected(owner, drive["drive_id"])
-        [job] = await done(runner, drive["job"]["id"])
+    await done_in_order(owner, database_url, newer.json()["job"]["id"])
+    after_newer = await selected(owner, drive["drive_id"])
+    [job] = await done_in_order(owner, database_url, drive["job"]["id"])
     assert job.result == {"superseded": True}
     assert await selected(owner, drive["drive_id"]) == after_newer
     assert len(await owner.fetch(RESULTS)) == 1

@@ -34,7 +34,7 @@ from tests.integration.test_reevaluation import drive, enrolled, queued, revised
 from tests.placement import finished, posted, register
 from tests.sizes import FULL, sized
 from tests.system import ROOT, as_role
-from tests.worker import done, working
+from tests.worker import done, done_in_order, working
 
 pytestmark = pytest.mark.usefixtures("no_polls")
 
@@ -242,13 +242,12 @@ async def test_evaluations_that_were_done_out_of_order_are_worked_out_in_the_ord
     drive_id = (await drive(api, min_cgpa="7"))["drive_id"]
     async with working(database_url) as runner:
         await done(runner, *await queued(owner))
-        body = {"selected_students": [stays, listed]}
-        late = (await api.post(f"/api/drives/{drive_id}/publish", json=body)).json()["job"]["id"]
-        await revised(api, listed, cgpa="5.00")
-        await done(runner, *[id_ for id_ in await queued(owner) if id_ != late])
-        await done(runner, late)
-        await revised(api, listed, cgpa="8.00")
-        await done(runner, *await queued(owner))
+    body = {"selected_students": [stays, listed]}
+    late = (await api.post(f"/api/drives/{drive_id}/publish", json=body)).json()["job"]["id"]
+    await revised(api, listed, cgpa="5.00")
+    await done_in_order(owner, database_url, *[id_ for id_ in await queued(owner) if id_ != late], late)
+    await revised(api, listed, cgpa="8.00")
+    await done_in_order(owner, database_url, *await queued(owner))
     ledgers = [
         "SELECT student_id, selected_version, revoked_version FROM selections ORDER BY 1, 2",
         "SELECT drive_version, student_id FROM requested_selection ORDER BY 1, 2",

@@ -172,18 +172,18 @@ async def test_a_reevaluation_hides_no_evaluation_that_is_still_to_come(
     path = f"/api/drives/{posted['drive_id']}"
     async with working(database_url) as runner:
         await done(runner, *await queued(owner))
-        before = (await api.patch(path, json={"min_cgpa": "6"})).json()["job"]["id"]
-        await revised(api, students[0], cgpa="5.00")
-        [again] = [id_ for id_ in await queued(owner) if id_ != before]
-        after = (await api.patch(path, json={"min_cgpa": "8"})).json()["job"]["id"]
-        [job] = await done_in_order(owner, runner, again)
-        assert job.result is not None
-        assert job.result["no_longer_selected"] == 1
-        assert await selected(owner, posted["drive_id"]) == [students[1]], "by the criteria that were applied last"
-        [job] = await done_in_order(owner, runner, before)
-        assert job.result is not None
-        assert job.result["selected"] == 2, "not taken for older than what the reevaluation answered"
-        await done(runner, after)
+    before = (await api.patch(path, json={"min_cgpa": "6"})).json()["job"]["id"]
+    await revised(api, students[0], cgpa="5.00")
+    [again] = [id_ for id_ in await queued(owner) if id_ != before]
+    after = (await api.patch(path, json={"min_cgpa": "8"})).json()["job"]["id"]
+    [job] = await done_in_order(owner, database_url, again)
+    assert job.result is not None
+    assert job.result["no_longer_selected"] == 1
+    assert await selected(owner, posted["drive_id"]) == [students[1]], "by the criteria that were applied last"
+    [job] = await done_in_order(owner, database_url, before)
+    assert job.result is not None
+    assert job.result["selected"] == 2, "not taken for older than what the reevaluation answered"
+    await done_in_order(owner, database_url, after)
     assert await selected(owner, posted["drive_id"]) == []
 
 
@@ -195,11 +195,11 @@ async def test_a_reevaluation_after_a_newer_answer_touches_nothing(
     stopped = await drive(api, min_cgpa="7")
     async with working(database_url) as runner:
         await done(runner, *await queued(owner))
-        await revised(api, student, cgpa="5.00")
-        late = await queued(owner)
-        newer = (await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "6"})).json()["job"]["id"]
-        await stop(api, stopped["drive_id"])
-        _, *jobs = await done_in_order(owner, runner, newer, *late)
+    await revised(api, student, cgpa="5.00")
+    late = await queued(owner)
+    newer = (await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "6"})).json()["job"]["id"]
+    await stop(api, stopped["drive_id"])
+    _, *jobs = await done_in_order(owner, database_url, newer, *late)
     assert [job.result for job in jobs] == [{"superseded": True}] * 2
     assert await selected(owner, posted["drive_id"]) == []
     assert await selected(owner, stopped["drive_id"]) == [student], "nothing changes once registrations are stopped"
@@ -398,42 +398,37 @@ async def test_after_whatever_happened_the_selections_are_those_of_an_evaluation
     students = [await enrolled(api, number, cgpa=f"{number + 2}.00") for number in range(8)]
     drives: list[int] = []
     numbers = iter(range(100, 1_000_000))
-    async with working(database_url) as runner:
 
-        async def nothing_runs() -> bool:
-            return not await owner.fetchval("SELECT count(*) FROM es.job WHERE finished_at IS NULL")
+    async def work() -> None:
+        await done_in_order(owner, database_url, *reversed(await queued(owner)))
 
-        async def work() -> None:
-            await done_in_order(owner, runner, *reversed(await queued(owner)))
-            await eventually(nothing_runs)  # a worker claims once when it starts
-
-        for steps in sequences:
-            for left in drives[2:]:  # or every mark would concern more and more of them
-                await api.post(f"/api/drives/{left}/stop-registrations", "COORDINATOR")
-            drives = [(await drive(api, min_cgpa="6"))["drive_id"] for _ in range(2)] + drives[:2]
-            for what, which, amount in steps:
-                path = f"/api/drives/{drives[which % len(drives)]}"
-                match what:
-                    case "revise":
-                        await revised(api, students[which], cgpa=f"{amount}.00")
-                    case "criteria":
-                        await api.patch(path, json={"min_cgpa": f"{amount}"})
-                    case "publish":
-                        await api.post(f"{path}/publish")
-                    case "list":
-                        await api.post(f"{path}/publish", json={"selected_students": students[: which + 1]})
-                    case "enrol":
-                        await enrolled(api, next(numbers), cgpa=f"{amount}.00")
-                    case "import":
-                        rows = "".join(f"N,n{n}@c.edu,I{n},{amount}\n" for n in (next(numbers), next(numbers)))
-                        file = {"file": ("a.csv", "name,email,roll_number,cgpa\n" + rows, "text/csv")}
-                        assert (await api.post("/api/students/import?dry_run=false", files=file)).status_code == 200
-                    case "stop":
-                        await api.post(f"{path}/stop-registrations", "COORDINATOR")
-                    case "work":
-                        await work()
-            await work()
-            assert await owner.fetch(FROM_SCRATCH) == [], steps
+    for steps in sequences:
+        for left in drives[2:]:  # or every mark would concern more and more of them
+            await api.post(f"/api/drives/{left}/stop-registrations", "COORDINATOR")
+        drives = [(await drive(api, min_cgpa="6"))["drive_id"] for _ in range(2)] + drives[:2]
+        for what, which, amount in steps:
+            path = f"/api/drives/{drives[which % len(drives)]}"
+            match what:
+                case "revise":
+                    await revised(api, students[which], cgpa=f"{amount}.00")
+                case "criteria":
+                    await api.patch(path, json={"min_cgpa": f"{amount}"})
+                case "publish":
+                    await api.post(f"{path}/publish")
+                case "list":
+                    await api.post(f"{path}/publish", json={"selected_students": students[: which + 1]})
+                case "enrol":
+                    await enrolled(api, next(numbers), cgpa=f"{amount}.00")
+                case "import":
+                    rows = "".join(f"N,n{n}@c.edu,I{n},{amount}\n" for n in (next(numbers), next(numbers)))
+                    file = {"file": ("a.csv", "name,email,roll_number,cgpa\n" + rows, "text/csv")}
+                    assert (await api.post("/api/students/import?dry_run=false", files=file)).status_code == 200
+                case "stop":
+                    await api.post(f"{path}/stop-registrations", "COORDINATOR")
+                case "work":
+                    await work()
+        await work()
+        assert await owner.fetch(FROM_SCRATCH) == [], steps
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE state <> $1", State.SUCCEEDED) == 0
     partial = "SELECT count(*) FROM es.event WHERE type = $1 AND data #>> '{students,first}' IS NOT NULL"
     assert await owner.fetchval(partial, EVALUATED) > 5
