@@ -12,6 +12,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -36,6 +37,8 @@ IMPORTED = (
 
 class ForkServer:
     def __init__(self) -> None:
+        # Several threads may start processes: each waits for its own answer.
+        self._asking = threading.Lock()
         self._server = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -61,10 +64,11 @@ class ForkServer:
         self._server.wait()
 
     def _ask(self, request: dict[str, object]) -> bytes:
-        requests = self._pipe(self._server.stdin)
-        requests.write(json.dumps(request).encode() + b"\n")
-        requests.flush()
-        return self._pipe(self._server.stdout).readline()
+        with self._asking:
+            requests = self._pipe(self._server.stdin)
+            requests.write(json.dumps(request).encode() + b"\n")
+            requests.flush()
+            return self._pipe(self._server.stdout).readline()
 
     @staticmethod
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
