@@ -54,7 +54,9 @@ async def test_what_waits_is_done_eight_at_a_time(owner: "Owner[asyncpg.Record]"
     async with small(database_url) as runner:
         jobs = await done(runner, *ids)
     assert {(job.state, job.attempts) for job in jobs} == {(State.SUCCEEDED, 1)}
-    assert [row[0] for row in await owner.fetch(SHARED)] == [TOGETHER] * 5
+    sizes = [row[0] for row in await owner.fetch(SHARED)]
+    # Two free slots divide the last eight between them.
+    assert sizes in ([TOGETHER] * 5, [TOGETHER] * 4 + [TOGETHER // 2] * 2)
     assert tuple(await owner.fetchrow(ANSWERS)) == (40, 40)  # type: ignore[arg-type]
 
 
