@@ -227,7 +227,8 @@ def test_every_route_is_as_documented(database_url: str, tmp_path: Path, role: R
                 found |= dict(failures_of(event.recorder))
                 accepted |= set(accepted_in(event.recorder))
     assert not found, "\n\n".join(found.values())
-    assert mine - accepted - NEVER_ACCEPTED == set()
+    # A few tries per operation need not find what it accepts; as its first role it has many.
+    assert mine - briefly - accepted - NEVER_ACCEPTED == set()
 
 
 def in_full(name: str, access: Access, role: Role) -> bool:
