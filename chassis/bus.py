@@ -27,8 +27,8 @@ from contracts.topics import Topic
 REQUEST_TIMEOUT_MS = 5_000
 # How soon a consumer notices that a topic came (back).
 METADATA_MAX_AGE_MS = 5_000
-# aiokafka's and FastStream's stop() can wait for ever (aiokafka#1101), and commit offsets, which nobody needs, for as long
-# as Kafka is away.
+# stop() of aiokafka and FastStream can wait without end (aiokafka#1101). While Kafka is away it also waits to commit
+# offsets, which nobody needs.
 STOP_TIMEOUT_S = 2.0
 # Without a probe for so long, the bus counts as away.
 HEALTHY_PROBE_AGE_S = 3.0
