@@ -56,6 +56,11 @@ DECLARE
     small integer;
     more uuid[];
 BEGIN
+    -- Many wake-ups find nothing: this costs a third of what the statement below does then.
+    IF NOT EXISTS (SELECT FROM es.job j
+                    WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)) THEN
+        RETURN;
+    END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
 
     WITH waiting AS MATERIALIZED (
@@ -96,6 +101,9 @@ BEGIN
     SELECT array_agg(l.id), jsonb_object_agg(l.id, to_jsonb(l.older_ids)) FILTER (WHERE cardinality(l.older_ids) > 0),
            count(*) FILTER (WHERE l.attempts = 0 AND (SELECT e.type FROM es.event e WHERE e.event_id = l.id) = ANY (p_small))
       INTO chosen, older, small FROM locked l;
+    IF chosen IS NULL THEN
+        RETURN;
+    END IF;
 
     IF small > 0 AND p_together > 1 THEN
         WITH waiting AS MATERIALIZED (
