@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from chassis.bus import Consumer
 from chassis.database import Database
 from chassis.settings import KafkaSettings
-from chassis.subscribers import Subscribe
+from chassis.subscribers import Subscribe, WakeWorker
 from contracts import topics
 from contracts.catalogue import EVENTS
 from contracts.jobs import KIND_OF, OWNER, TOPIC_OF, Service
@@ -96,12 +97,17 @@ def _received(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str
             )
 
 
-def _generated(service: Service) -> dict[str, Any]:
-    """Return FastStream's document of the broker of ``service``."""
+def broker_of(service: Service, wake: WakeWorker) -> KafkaBroker:
+    """Return the broker of ``service`` with its subscriber, which wakes by ``wake``. It connects to nothing."""
     settings = KafkaSettings(kafka_bootstrap_servers=ADDRESS, kafka_security_protocol="PLAINTEXT")
     database = Database("postgresql://nobody@127.0.0.1:9/nothing", pool_size=1, application_name="placewire-contracts")
     heard = list(dict.fromkeys(TOPIC_OF[kind] for kind, owner in OWNER.items() if owner is service))
-    broker = Consumer(settings, database, service, heard, SUBSCRIBE[service], lambda *_: None).broker()
+    return Consumer(settings, database, service, heard, SUBSCRIBE[service], wake).broker()
+
+
+def _generated(service: Service) -> dict[str, Any]:
+    """Return FastStream's document of the broker of ``service``."""
+    broker = broker_of(service, lambda *_: None)
     made: dict[str, Any] = AsyncAPI(broker, schema_version="3.0.0").to_specification().to_jsonable()
     return made
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.published import files
+from cli.published.asyncapi import broker_of
 from contracts import topics
 from contracts.catalogue import EVENTS
 from contracts.drives import DrivePublished
@@ -21,7 +22,6 @@ from contracts.publish import FOLDER
 from services.api.main import create_app
 from tests.placement import EVERYONE
 from tests.replicas import settings
-from tests.subscribers import kafka_broker
 from tests.unit.test_contracts import envelope
 
 ASYNCAPI = json.loads((FOLDER.parent / "asyncapi.json").read_text())
@@ -97,7 +97,7 @@ def receive_operations(service: Service) -> dict[str, Any]:
 
 @pytest.mark.parametrize("service", Service)
 def test_the_document_has_the_topics_and_the_group_of_a_service(service: Service) -> None:
-    [subscriber] = kafka_broker(service, lambda *_: None).subscribers
+    [subscriber] = broker_of(service, lambda *_: None).subscribers
     described = receive_operations(service)
     assert described.keys() == {topic.name for topic in subscriber.topics}  # type: ignore[attr-defined]
     groups = {each["bindings"]["kafka"]["groupId"]["enum"][0] for each in described.values()}

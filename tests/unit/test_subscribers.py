@@ -10,13 +10,13 @@ from faststream.kafka import KafkaBroker, TestKafkaBroker
 from hypothesis import HealthCheck, given, settings
 from prometheus_client import REGISTRY
 
+from cli.published.asyncapi import broker_of
 from contracts import topics
 from contracts.catalogue import EVENTS
 from contracts.drives import DrivePublished
 from contracts.jobs import KIND_OF, OWNER, TOPIC_OF, Channel, Service
 from contracts.publish import schemas
 from tests.from_schema import written
-from tests.subscribers import kafka_broker
 
 JOB = UUID(int=7)
 HEADERS = {"content-type": "application/json", "ce_specversion": "1.0", "ce_id": str(JOB)}
@@ -27,7 +27,7 @@ TOPICS = {owner: TOPIC_OF[kind].name for kind, owner in OWNER.items()}
 def woken_by(service: Service, *records: tuple[str, dict[str, str], bytes]) -> list[tuple[UUID, Channel]]:
     """Return what the worker of ``service`` was woken for by these records: topic, headers and value."""
     woken: list[tuple[UUID, Channel]] = []
-    broker = kafka_broker(service, lambda job_id, channel: woken.append((job_id, channel)))
+    broker = broker_of(service, lambda job_id, channel: woken.append((job_id, channel)))
     asyncio.run(_consume(broker, records))
     return woken
 
