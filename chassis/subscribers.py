@@ -54,12 +54,12 @@ async def _cloud_event(
     """Parse a CloudEvent in binary mode (Kafka protocol binding 1.0.2, section 3.2). A probe is not one."""
     message = await parse(record)
     if record.topic != topics.CANARY.name:
+        if "ce_type" not in message.headers:
+            raise KeyError("ce_type")
         message.message_id = message.headers["ce_id"]
         # The header of this hop is absent where the relay does not trace.
         if (traceparent := message.headers.get("ce_traceparent")) is not None:
             message.headers.setdefault("traceparent", traceparent)
-        if "ce_type" not in message.headers:
-            raise KeyError("ce_type")
     return message
 
 

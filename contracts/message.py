@@ -8,7 +8,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 SPEC_VERSION = "1.0"
 JSON = "application/json"
-STRUCTURED = "application/cloudevents+json"
 
 
 class Message(BaseModel):

@@ -139,7 +139,10 @@ def _seeded(client: Any) -> dict[Role, int]:
 
 
 def config_for(token: str, others: set[str], briefly: set[str]) -> schemathesis.Config:
-    """All checks, whoever has ``token``, without the operations of ``others``. ``briefly``: few kinds of bad values."""
+    """Return the configuration of a run with ``token``: every check, for all operations but ``others``.
+
+    Those of ``briefly`` are tried without the coverage phase, which tries every kind of wrong value.
+    """
     accepted = ["2xx", "3xx", "401", "403", "404", "409", "429"]
     return schemathesis.Config.from_dict(
         {
