@@ -1,6 +1,7 @@
 """The real processes on loopback, against given servers: what the end-to-end and fault tests drive."""
 
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tests.fork_server import fork_server
 SECRET = "only-for-tests-only-for-tests-only-for-tests"
 ROOT = Path(__file__).resolve().parents[1]
 HEAD_ID = 900_001
+ADMITS_WITHIN_S = 20
 MODULES = {
     "api": "services.api",
     "eligibility": "services.eligibility",
@@ -80,14 +82,32 @@ class System:
         )
         self.processes[name] = process
         if wait:
-            process.wait_ready()
+            self.wait_ready(name)
         return process
 
+    def wait_ready(self, name: str) -> None:
+        """Return once the process is ready, and an API also admits people who are in no database.
+
+        It refuses them while it asks the database about every caller: until it hears of changed accounts.
+        """
+        self.processes[name].wait_ready()
+        if MODULES[name.rstrip("0123456789")] != MODULES["api"]:
+            return
+        url = f"http://{LOOPBACK}:{self.ports[name]}/api/job-domains"
+        deadline = time.monotonic() + ADMITS_WITHIN_S
+        while httpx.get(url, headers=bearer(user_id=HEAD_ID - 1)).status_code == httpx.codes.UNAUTHORIZED:
+            assert time.monotonic() < deadline, self.processes[name].log_tail()
+            time.sleep(0.05)
+
+    def start_together(self, *names: str, **settings: str) -> None:
+        """Start several at the same time; all are ready when this returns."""
+        for name in names:
+            self.start(name, wait=False, **settings)
+        for name in names:
+            self.wait_ready(name)
+
     def start_all(self) -> None:
-        for name in ("eligibility", "relay", "api"):
-            self.start(name, wait=False)
-        for process in self.processes.values():
-            process.wait_ready()
+        self.start_together("eligibility", "relay", "api")
 
     def stop_all(self) -> None:
         for process in self.processes.values():

@@ -57,12 +57,6 @@ SELECT row_number() OVER (), 1 + student_id % 100, student_id, now() FROM studen
 """
 
 
-def start(system: System, *names: str, **settings: str) -> None:
-    """At the same time, and all ready when this returns."""
-    for process in [system.start(name, wait=False, **settings) for name in names]:
-        process.wait_ready()
-
-
 async def until_trusted(system: System) -> None:
     """Until the API relies on Kafka for refreshes."""
 
@@ -99,19 +93,19 @@ async def test_three_replicas_of_which_one_is_killed_again_and_again_record_each
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     settings = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "* * * * * *", "REFRESH_AFTER_CHANGE_S": "0", "JOB_LEASE_S": "2"}
-    start(system, "relay", "api")
-    start(system, *REPLICAS, **settings)
+    system.start_together("relay", "api")
+    system.start_together(*REPLICAS, **settings)
     began = await owner.fetchval("SELECT clock_timestamp()")
     rng = random.Random(7)
     for _ in range(RUN_S // KILL_EVERY_S):
         await asyncio.sleep(KILL_EVERY_S)
         name = rng.choice(REPLICAS)
         system.processes[name].kill()
-        await asyncio.to_thread(start, system, name, **settings)
+        await asyncio.to_thread(system.start_together, name, **settings)
     ended = await owner.fetchval("SELECT clock_timestamp()")
     for name in REPLICAS:
         system.processes[name].kill()
-    start(system, "maintenance", **NEVER)
+    system.start_together("maintenance", **NEVER)
     await eventually(lambda: nothing_unfinished(owner), within_s=60)
 
     requested = [row for row in await owner.fetch(REQUESTED) if row["slot"].year == began.year]
@@ -138,8 +132,8 @@ async def test_a_burst_of_requests_causes_two_refreshes_at_most_and_no_reader_wa
     """Readers and requests are at two replicas of the API: what is measured is whether a refresh is in the way."""
     await enrol(owner, STUDENTS)
     await owner.execute(SEASON)
-    start(system, "relay", "maintenance", "maintenance2", **NEVER)
-    start(system, "api", "api2", REQUESTS_BURST="100000", REQUESTS_PER_SECOND="10000")
+    system.start_together("relay", "maintenance", "maintenance2", **NEVER)
+    system.start_together("api", "api2", REQUESTS_BURST="100000", REQUESTS_PER_SECOND="10000")
     await until_trusted(system)
     await eventually(lambda: nothing_unfinished(owner), within_s=60)
     refreshed = await owner.fetchval(REFRESHED)
@@ -237,12 +231,12 @@ async def lock_waits(database_url: str) -> AsyncIterator[list[str]]:
 
 
 async def test_a_refresh_by_kafka_and_one_by_http(system: System, owner: "Owner[asyncpg.Record]") -> None:
-    start(system, "maintenance", "api", REFRESH_AFTER_CHANGE_S="0")
+    system.start_together("maintenance", "api", REFRESH_AFTER_CHANGE_S="0")
     async with system.client() as client:
         by_http = (await client.post("/api/analytics/refresh")).json()
         assert (by_http["job"]["state"], by_http["job"]["delivery"]) == ("succeeded", "http")
         assert by_http["as_of"][:19] >= by_http["job"]["result"]["began_at"][:19]
-        start(system, "relay")
+        system.start_together("relay")
         await until_trusted(system)
         answer = await client.post("/api/analytics/refresh", headers={"Prefer": "wait=20"})
         assert answer.status_code == 200

@@ -208,10 +208,7 @@ async def way(name: str, template: Copies, folder: Path, bootstrap_servers: str)
             owner = await asyncpg.connect(database_url)
             try:
                 await enrol(owner, STUDENTS)
-                for process in PROCESSES:
-                    await asyncio.to_thread(system.start, process, wait=False)
-                for started in system.processes.values():
-                    await asyncio.to_thread(started.wait_ready)
+                await asyncio.to_thread(system.start_together, *PROCESSES)
                 yield Way(name, system, owner)
             finally:
                 await owner.close()

@@ -31,10 +31,7 @@ async def test_replicas_share_the_jobs_of_a_topic_with_one_partition(
     own_kafka.start()
     await one_partition(own_kafka)
     isolated.settings["JOBS_AT_ONCE"] = "1"
-    for name in ("relay", "api", *REPLICAS):
-        isolated.start(name, wait=False)
-    for process in isolated.processes.values():
-        process.wait_ready()
+    isolated.start_together("relay", "api", *REPLICAS)
     await isolated.until_bus_is_trusted()
     first = await owner.fetchval(NEXT_DRIVE)
     for number in range(len(REPLICAS)):

@@ -40,10 +40,7 @@ async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
     isolated: System, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 50)
-    for name in (*WORKERS, "api"):
-        isolated.start(name, wait=False, SHUTDOWN_GRACE_S="1", JOB_LEASE_S="60", **QUIET_CLOCK)
-    for process in isolated.processes.values():
-        process.wait_ready()
+    isolated.start_together(*WORKERS, "api", SHUTDOWN_GRACE_S="1", JOB_LEASE_S="60", **QUIET_CLOCK)
     await until_clock_is_quiet(owner)
     holder = await asyncpg.connect(database_url)
     held = holder.transaction()
@@ -73,10 +70,7 @@ async def test_a_rolling_restart_of_every_service_under_load_loses_and_repeats_n
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 50)
-    for name in (*WORKERS, "relay", "api", "api2"):
-        system.start(name, wait=False)
-    for process in system.processes.values():
-        process.wait_ready()
+    system.start_together(*WORKERS, "relay", "api", "api2")
     await system.until_bus_is_trusted()
     ledger, stop = Ledger(), asyncio.Event()
     async with system.client("api") as one, system.client("api2") as two, asyncio.TaskGroup() as tasks:

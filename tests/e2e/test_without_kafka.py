@@ -100,10 +100,7 @@ async def test_every_service_serves_without_kafka_and_joins_when_it_comes_and_co
     isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 100)
-    for name in ("eligibility", "exporter", "maintenance", "relay", "api"):
-        isolated.start(name, wait=False, **QUIET_CLOCK)
-    for process in isolated.processes.values():
-        process.wait_ready()
+    isolated.start_together("eligibility", "exporter", "maintenance", "relay", "api", **QUIET_CLOCK)
     pids = {name: process.pid for name, process in isolated.processes.items()}
     await until_clock_is_quiet(owner)
     async with isolated.client() as client:
@@ -165,11 +162,8 @@ async def test_without_kafka_and_http_the_poll_does_each_job_in_time(
     if is_silent:
         unreachable_services.silence()
     url = f"http://{unreachable_services.address}"
-    for name in ("eligibility", "exporter", "maintenance"):
-        isolated.start(name, wait=False, **QUIET_CLOCK)
-    isolated.start("api", wait=False, ELIGIBILITY_URL=url, EXPORTER_URL=url, MAINTENANCE_URL=url)
-    for process in isolated.processes.values():
-        process.wait_ready()
+    isolated.start_together("eligibility", "exporter", "maintenance", **QUIET_CLOCK)
+    isolated.start("api", ELIGIBILITY_URL=url, EXPORTER_URL=url, MAINTENANCE_URL=url)
     await until_clock_is_quiet(owner)
     took_s: list[float] = []
     async with isolated.client() as client:

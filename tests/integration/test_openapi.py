@@ -59,6 +59,7 @@ PDF = b"%PDF-1.7\n1 0 obj\n%%EOF"
 CSV = b"name,email,roll_number\nAsha,asha@college.edu,R1\n"
 
 REAL: dict[str, Any] = {"pdf": Binary(PDF), "file": Binary(CSV), "domain_id": "1"}
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 # Far from every number that is tried: nobody changes the role or the password of those who try.
 FIRST_USER_ID = 1_234_567_890
@@ -80,7 +81,7 @@ def before_call(_context: Any, case: schemathesis.Case[Any], _kwargs: Any) -> No
     if isinstance(case.body, dict) and isinstance(roll := case.body.get("roll_number"), str) and roll:
         # One that was given up and taken again trips `placewire verify`, which runs after each test.
         case.body["roll_number"] = f"{roll[:50]}{next(numbers)}"
-    if case.media_type == "multipart/form-data" and case.meta and case.meta.generation.mode.is_positive:
+    if case.media_type in FORMS and case.meta and case.meta.generation.mode.is_positive:
         form = cast("dict[str, Any]", case.body)
         form |= {name: value for name, value in REAL.items() if name in form}
         mended.add(case.id)
