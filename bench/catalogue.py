@@ -30,7 +30,7 @@ BENCHES = {
     "effect_latency": Entry(
         "accepted to effect over Kafka, 100/s", ("effect_latency_p50", "effect_latency_p99"), latency.run, latency.steps
     ),
-    "effect_drain": Entry("many queued small jobs", ("effect_drain",), drain.run, drain.steps),
+    "effect_drain": Entry("many queued small jobs", ("effect_drain", "effect_drain_pgqueuer"), drain.run, drain.steps),
     "burst": Entry("relay and consumer under a burst of events", (), burst.run, once),
     "eligibility": Entry(
         "who is selected for a drive", ("eligibility_100k", "eligibility_1m"), eligibility.run, eligibility.steps

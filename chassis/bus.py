@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.helpers import create_ssl_context
-from faststream import ContextRepo
 from faststream.kafka import KafkaBroker
 from faststream.kafka.prometheus import KafkaPrometheusMiddleware
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
@@ -147,10 +146,11 @@ class Consumer:
             allow_auto_create_topics=False,
             graceful_timeout=STOP_TIMEOUT_S,
             middlewares=self._middlewares,
-            context=ContextRepo({"wake": self._wake, "probe_seen": self._canary.seen}),
             logger=None,
         )
-        subscribe_service(broker, self._service, self._topics, self._subscribe)
+        subscribe_service(
+            broker, self._service, self._topics, self._subscribe, wake=self._wake, probe_seen=self._canary.seen
+        )
         return broker
 
     async def _until_topics_exist(self) -> None:

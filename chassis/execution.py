@@ -73,7 +73,7 @@ class Execution:
             finally:
                 self._wakes.forget(claimed.id)
                 self._notifier.notify(notify.JOB, str(claimed.id))
-                self._notifier.notify(notify.OUTBOX)
+                self._notifier.defer(notify.OUTBOX)  # the next request for work need not wait for this event's turn
 
     async def run_together(self, claims: Sequence[Claim]) -> None:
         """Do small jobs in one transaction. When anything fails nothing has been done, and each is done alone."""
@@ -121,7 +121,7 @@ class Execution:
                 raise
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
-        self._notifier.notify(notify.OUTBOX)
+        self._notifier.defer(notify.OUTBOX)
         for claimed in claims:
             self._succeeded(claimed)
             self._wakes.forget(claimed.id)

@@ -20,7 +20,7 @@ OUTBOX = "placewire_outbox"
 JOB = "placewire_job"
 
 RECONNECT_S = 0.5
-# What is deferred waits no longer than this for a notice that is sent anyway.
+# A deferred notice is sent this much later: meanwhile the same notice, sent or deferred again, takes its place.
 DEFERRED_S = 0.02
 SEND = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS notice (channel, payload)"
 
@@ -34,29 +34,37 @@ class Notifier:
         self._url = url
         self._name = application_name
         self._pending: set[tuple[str, str]] = set()
+        self._deferred: set[tuple[str, str]] = set()
         self._sending: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
 
     def notify(self, channel: str, payload: str = "") -> None:
         """Tell the listeners of ``channel`` soon. Never blocks, never raises."""
+        self._deferred.discard((channel, payload))
         self._pending.add((channel, payload))
         self._wake.set()
 
     def defer(self, channel: str, payload: str = "") -> None:
-        """As ``notify``, but with the next notice or ``DEFERRED_S`` later, whichever comes first.
+        """As ``notify``, but ``DEFERRED_S`` later, unless the same notice is sent before.
 
-        For what nobody waits for: sent at once it would compete with the very work that it tells of.
+        For what nobody waits for: sent at once it would compete with the work that it is about.
         """
-        if not self._pending:
-            asyncio.get_running_loop().call_later(DEFERRED_S, self._wake.set)
-        self._pending.add((channel, payload))
+        if not self._deferred:
+            asyncio.get_running_loop().call_later(DEFERRED_S, self._send_deferred)
+        self._deferred.add((channel, payload))
 
     async def flush(self) -> None:
         """Wait, at most 1 s, until what was collected has been sent."""
+        self._send_deferred()
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 while self._pending or self._sending:
                     await asyncio.sleep(0.01)
+
+    def _send_deferred(self) -> None:
+        self._pending |= self._deferred
+        self._deferred.clear()
+        self._wake.set()
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -77,7 +85,7 @@ class Notifier:
             await self._wake.wait()
             self._wake.clear()
             if not self._pending:
-                continue  # what was deferred has gone with another
+                continue
             batch, self._pending = self._pending, set()
             self._sending = batch
             try:

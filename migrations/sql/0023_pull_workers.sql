@@ -31,38 +31,23 @@ CREATE FUNCTION es.is_free(p_lease_until timestamptz, p_lease interval) RETURNS 
     SELECT p_lease_until < clock_timestamp() OR p_lease_until > clock_timestamp() + p_lease + interval '5 s'
 $$;
 
--- Claims queued jobs, and running ones whose lease has expired: one for each of p_slots, and for each of these whose event is
--- of p_small and that was never tried, up to p_together - 1 more like it. Does not wait for the disk: a claim that a crash
--- forgets leaves the job queued, and its token is never given again.
---
--- Oldest first, among the oldest p_window; but a job whose subject (a drive, say) has another job running or chosen comes
--- after those of other subjects, because it would wait for that job's lock. Of several jobs of one subject whose events are of
--- p_newest_wins only the newest is claimed, and none while a newer one runs. Its older_ids are the others: they end with it.
+-- Locks waiting jobs for one claim each: oldest first, among the oldest p_window; but a job whose subject (a drive, say) has
+-- another job running or chosen comes after those of other subjects, because it would wait for that job's lock. Of several
+-- jobs of one subject whose events are of p_newest_wins only the newest is chosen, and none while a newer one runs. Its
+-- older_ids are the others: they end with it.
 -- (A newer one beyond the window is not seen. Then an older job runs, and finds itself superseded or is followed by it.)
 --
--- Plan: three scans of job_unfinished from its oldest entry, each of p_window waiting jobs or twice as many unfinished ones;
--- event_event_id for jobs that run, those of subjects that have several, and those claimed.
-CREATE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_small text[], p_together integer,
-                         p_newest_wins text[], p_window integer DEFAULT 200)
-RETURNS TABLE (id uuid, fence uuid, attempts integer, kind text, subject text, asked_by integer, queued_at timestamptz,
-               older_ids uuid[], stream_version bigint, type text, data jsonb, metadata jsonb)
+-- Plan: two scans of job_unfinished from its oldest entry, one of p_window waiting jobs, one of twice as many unfinished ones;
+-- event_event_id for jobs that run, and for those of subjects that have several; the primary key for each candidate. State and
+-- not finished_at is compared there: else the planner may scan the whole partial index for each candidate.
+CREATE FUNCTION es.choose(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer)
+RETURNS TABLE (id uuid, older_ids uuid[])
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
-DECLARE
-    chosen uuid[];
-    older jsonb;
-    small integer;
-    more uuid[];
 BEGIN
-    -- Many wake-ups find nothing: this costs a third of what the statement below does then.
-    IF NOT EXISTS (SELECT FROM es.job j
-                    WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)) THEN
-        RETURN;
-    END IF;
-    PERFORM set_config('synchronous_commit', 'off', true);
-
+    RETURN QUERY
     WITH waiting AS MATERIALIZED (
         SELECT j.id, j.seq, j.subject FROM es.job j
          WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
@@ -77,9 +62,10 @@ BEGIN
     ), of_subject AS (
         SELECT w.*, count(*) OVER (PARTITION BY w.subject) AS jobs FROM waiting w
     ), typed AS (
-        SELECT o.*, e.type = ANY (p_newest_wins) AS replaced_by_newer
-          FROM of_subject o LEFT JOIN es.event e
-            ON (o.jobs > 1 OR o.subject IN (SELECT h.subject FROM held h)) AND e.event_id = o.id
+        SELECT o.*, (SELECT e.type = ANY (p_newest_wins) FROM es.event e
+                      WHERE (o.jobs > 1 OR o.subject IN (SELECT h.subject FROM held h)) AND e.event_id = o.id)
+               AS replaced_by_newer
+          FROM of_subject o
     ), ordered AS (
         SELECT t.id, t.seq, t.subject, t.replaced_by_newer,
                row_number() OVER (PARTITION BY t.subject, t.replaced_by_newer ORDER BY t.seq DESC) AS newest_first,
@@ -92,42 +78,85 @@ BEGIN
                h.subject IS NOT NULL OR (o.place > 1 AND o.replaced_by_newer IS NOT TRUE) AS waits
           FROM ordered o LEFT JOIN held h ON h.subject = o.subject
          WHERE o.replaced_by_newer IS NOT TRUE OR (o.newest_first = 1 AND o.seq > coalesce(h.newest_seq, 0))
-    ), locked AS (
-        SELECT j.id, c.older_ids, j.attempts
-          FROM candidates c JOIN es.job j ON j.id = c.id
-         WHERE j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
-         ORDER BY c.waits, c.seq LIMIT p_slots FOR UPDATE OF j SKIP LOCKED
     )
-    SELECT array_agg(l.id), jsonb_object_agg(l.id, to_jsonb(l.older_ids)) FILTER (WHERE cardinality(l.older_ids) > 0),
-           count(*) FILTER (WHERE l.attempts = 0 AND (SELECT e.type FROM es.event e WHERE e.event_id = l.id) = ANY (p_small))
-      INTO chosen, older, small FROM locked l;
-    IF chosen IS NULL THEN
+    SELECT j.id, c.older_ids
+      FROM candidates c JOIN es.job j ON j.id = c.id
+     WHERE j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
+     ORDER BY c.waits, c.seq LIMIT p_slots FOR UPDATE OF j SKIP LOCKED;
+END $$;
+
+-- Locks up to p_more waiting jobs that were never tried and whose events are of p_small, those of the subjects of p_chosen
+-- first, for a transaction that does a job of p_chosen. Plan: one scan of job_unfinished, and event_event_id for each job.
+CREATE FUNCTION es.choose_small(p_service text, p_chosen uuid[], p_more integer, p_lease interval, p_small text[],
+                                p_window integer)
+RETURNS SETOF uuid
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH waiting AS MATERIALIZED (
+        SELECT j.id, j.seq, j.subject FROM es.job j
+         WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
+           AND j.attempts = 0 AND j.id <> ALL (p_chosen)
+         ORDER BY j.seq LIMIT greatest(p_window, p_more)
+    ), like_these AS MATERIALIZED (
+        SELECT w.id, w.seq, w.subject IN (SELECT j.subject FROM es.job j WHERE j.id = ANY (p_chosen)) AS same_subject
+          FROM waiting w JOIN es.event e ON e.event_id = w.id
+         WHERE e.type = ANY (p_small)
+    )
+    SELECT j.id FROM like_these l JOIN es.job j ON j.id = l.id
+     WHERE j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
+     ORDER BY l.same_subject DESC, l.seq LIMIT p_more FOR UPDATE OF j SKIP LOCKED;
+END $$;
+
+-- Claims queued jobs, and running ones whose lease has expired: one for each of p_slots (es.choose), and for each of these
+-- whose event is of p_small and that was never tried, up to p_together - 1 more like it (es.choose_small). Does not wait for
+-- the disk: a claim that a crash forgets leaves the job queued, and its token is never given again.
+CREATE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_small text[], p_together integer,
+                         p_newest_wins text[], p_window integer DEFAULT 200)
+RETURNS TABLE (id uuid, fence uuid, attempts integer, kind text, subject text, asked_by integer, queued_at timestamptz,
+               older_ids uuid[], stream_version bigint, type text, data jsonb, metadata jsonb)
+LANGUAGE plpgsql SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    chosen uuid[];
+    unfinished integer;
+    subjects integer;
+    older jsonb;
+    small integer;
+BEGIN
+    SELECT count(*), count(DISTINCT u.subject), array_agg(u.id) FILTER (WHERE es.is_free(u.lease_until, p_lease))
+      INTO unfinished, subjects, chosen
+      FROM (SELECT j.id, j.subject, j.lease_until FROM es.job j
+             WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT p_slots + 1) u;
+    IF chosen IS NULL AND unfinished <= p_slots THEN
         RETURN;
     END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
 
-    IF small > 0 AND p_together > 1 THEN
-        WITH waiting AS MATERIALIZED (
-            SELECT j.id, j.seq, j.subject FROM es.job j
-             WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
-               AND j.attempts = 0 AND j.id <> ALL (chosen)
-             ORDER BY j.seq LIMIT greatest(p_window, small * p_together)
-        ), like_these AS MATERIALIZED (
-            SELECT w.id, w.seq, w.subject IN (SELECT j.subject FROM es.job j WHERE j.id = ANY (chosen)) AS same_subject
-              FROM waiting w JOIN es.event e ON e.event_id = w.id
-             WHERE e.type = ANY (p_small)
-        ), locked AS (
-            SELECT j.id FROM like_these l JOIN es.job j ON j.id = l.id
-             WHERE j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
-             ORDER BY l.same_subject DESC, l.seq LIMIT small * (p_together - 1) FOR UPDATE OF j SKIP LOCKED
-        )
-        SELECT array_agg(l.id) INTO more FROM locked l;
+    IF unfinished <= p_slots AND subjects = unfinished THEN
+        -- A slot and a subject of its own for each: there is nothing to choose. Most claims are like this.
+        chosen := ARRAY(SELECT j.id FROM es.job j
+                         WHERE j.id = ANY (chosen) AND j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
+                           FOR UPDATE SKIP LOCKED);
+    ELSE
+        SELECT array_agg(c.id), jsonb_object_agg(c.id, to_jsonb(c.older_ids)) FILTER (WHERE cardinality(c.older_ids) > 0)
+          INTO chosen, older FROM es.choose(p_service, p_slots, p_lease, p_newest_wins, p_window) c;
+        SELECT count(*) INTO small FROM es.job j JOIN es.event e ON e.event_id = j.id
+         WHERE j.id = ANY (chosen) AND j.attempts = 0 AND e.type = ANY (p_small);
+        IF small > 0 AND p_together > 1 THEN
+            chosen := chosen || ARRAY(
+                SELECT es.choose_small(p_service, chosen, small * (p_together - 1), p_lease, p_small, p_window));
+        END IF;
     END IF;
 
     RETURN QUERY
     WITH claimed AS (
         UPDATE es.job j SET state = 'running', owner = p_owner, fence = gen_random_uuid(), attempts = j.attempts + 1,
                lease_until = clock_timestamp() + p_lease, started_at = clock_timestamp()
-         WHERE j.id = ANY (chosen || more)
+         WHERE j.id = ANY (chosen)
         RETURNING j.*
     )
     SELECT c.id, c.fence, c.attempts, c.kind, c.subject, c.asked_by, c.queued_at,

@@ -109,7 +109,7 @@ async def test_polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(
     for process in system.processes.values():
         process.stop(grace_s=10)
     roots = {span.name for span in collector.spans if not span.parent_id}
-    assert roots == {"GET /api/drives", "GET /api/drives/{drive_id}"}
+    assert roots == {"GET /api/job-domains", "GET /api/drives", "GET /api/drives/{drive_id}"}  # the first: wait_ready
 
 
 async def test_no_span_holds_a_secret_a_mark_or_a_value_of_a_statement(system: System, collector: Collector) -> None:

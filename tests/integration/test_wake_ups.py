@@ -109,14 +109,14 @@ async def test_flushing_waits_for_what_is_being_sent(
         assert await owner.fetchval(sending) == 0
 
 
-async def test_what_is_deferred_goes_with_the_next_notice_and_waits_for_none(
+async def test_a_deferred_notice_is_sent_later_and_once_and_delays_none(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str] = []
 
     def heard_all(*payloads: str) -> Callable[[], Awaitable[bool]]:
         async def answer() -> bool:
-            return set(heard) == set(payloads)
+            return heard == list(payloads)
 
         return answer
 
@@ -128,8 +128,9 @@ async def test_what_is_deferred_goes_with_the_next_notice_and_waits_for_none(
         await eventually(heard_all("0", "alone"))
 
         monkeypatch.setattr(notify, "DEFERRED_S", FAR_APART_S)
-        notifier.defer(notify.JOB, "with another")
-        await asyncio.sleep(0.1)
-        assert "with another" not in heard
-        notifier.notify(notify.JOB, "another")
-        await eventually(heard_all("0", "alone", "with another", "another"))
+        notifier.defer(notify.JOB, "last")
+        notifier.defer(notify.JOB, "replaced")
+        notifier.notify(notify.JOB, "replaced")
+        await eventually(heard_all("0", "alone", "replaced"))
+        await notifier.flush()
+        await eventually(heard_all("0", "alone", "replaced", "last"))
