@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 from bench.stage import Ground
 from devstack.processes import Process
 
-# Transactions of ours at the same time, each with up to ``TOGETHER`` small jobs. Procrastinate may work on as many jobs
-# at once as that makes (with 32 it does a tenth more than with 4), PgQueuer on the least that its batches allow.
+# Transactions of ours at the same time, each with up to ``TOGETHER`` small jobs. Procrastinate may work on 32 at once
+# (it does a tenth more than with 4), PgQueuer on the least that its batches allow.
 AT_ONCE = 4
 WITHIN_S = 300
 # In a schema of its own: verify looks at every table of the public one.

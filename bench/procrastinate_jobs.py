@@ -9,12 +9,12 @@ import uvloop
 from procrastinate import App, PsycopgConnector
 from procrastinate.types import JSONDict
 
-from bench.effects import AT_ONCE, TABLE, JobSystem
+from bench.effects import TABLE, JobSystem
 from bench.stage import Ground
-from chassis.runner import TOGETHER
 
+CONCURRENCY = 32
 # A connection for each job at once, beside those for fetching and finishing.
-POOL = AT_ONCE * TOGETHER + 4
+POOL = CONCURRENCY + 4
 # How psycopg names a parameter; else that of the others.
 INSERT = "INSERT INTO bench.effect (id) VALUES (%(effect_id)s)"
 
@@ -54,7 +54,7 @@ async def system(ground: Ground) -> AsyncIterator[JobSystem]:
 async def work() -> None:
     app = app_of(os.environ["DATABASE_URL"])
     async with app.open_async():
-        await app.run_worker_async(concurrency=AT_ONCE * TOGETHER, wait=True)
+        await app.run_worker_async(concurrency=CONCURRENCY, wait=True)
 
 
 if __name__ == "__main__":

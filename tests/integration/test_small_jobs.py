@@ -49,15 +49,15 @@ async def small(
         yield runner
 
 
-async def test_what_waits_is_done_eight_at_a_time(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
-    ids = await asked(owner, 40)
+async def test_what_waits_is_done_many_at_a_time(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    ids = await asked(owner, 5 * TOGETHER)
     async with small(database_url) as runner:
         jobs = await done(runner, *ids)
     assert {(job.state, job.attempts) for job in jobs} == {(State.SUCCEEDED, 1)}
     sizes = [row[0] for row in await owner.fetch(SHARED)]
-    # Two free slots divide the last eight between them.
+    # Two free slots divide the last ones between them.
     assert sizes in ([TOGETHER] * 5, [TOGETHER] * 4 + [TOGETHER // 2] * 2)
-    assert tuple(await owner.fetchrow(ANSWERS)) == (40, 40)  # type: ignore[arg-type]
+    assert tuple(await owner.fetchrow(ANSWERS)) == (5 * TOGETHER, 5 * TOGETHER)  # type: ignore[arg-type]
 
 
 async def test_one_that_nobody_waits_behind_is_done_alone(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
