@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,22 @@ async def _consume(broker: KafkaBroker, records: tuple[tuple[str, dict[str, str]
     async with TestKafkaBroker(broker):
         for topic, headers, value in records:
             await broker.publish(value, topic=topic, headers=headers, key=b"a-stream")
+
+
+@pytest.mark.parametrize("service", list(Service))
+def test_no_record_takes_a_thread(service: Service) -> None:
+    """FastStream runs plain functions and context parameters in threads, each of which costs more than the wake-up."""
+    threads: list[str] = []
+
+    async def consume() -> None:
+        broker = broker_of(service, lambda _job_id, _channel: None)
+        async with TestKafkaBroker(broker):
+            for type_ in EVENTS:
+                await broker.publish(b"{}", topic=TOPICS[service], headers={**HEADERS, "ce_type": type_}, key=b"a")
+            threads.extend(thread.name for thread in threading.enumerate() if "AnyIO" in thread.name)
+
+    asyncio.run(consume())
+    assert threads == []
 
 
 def unreadable(service: Service, topic: str) -> float:
