@@ -73,7 +73,7 @@ class Execution:
             finally:
                 self._wakes.forget(claimed.id)
                 self._notifier.notify(notify.JOB, str(claimed.id))
-                self._notifier.defer(notify.OUTBOX)  # the next request for work need not wait for this event's turn
+                self._notifier.defer(notify.OUTBOX)  # later, so that the relay sends the next request for work first
 
     async def run_together(self, claims: Sequence[Claim]) -> None:
         """Do small jobs in one transaction. When anything fails nothing has been done, and each is done alone."""

@@ -20,7 +20,7 @@ OUTBOX = "placewire_outbox"
 JOB = "placewire_job"
 
 RECONNECT_S = 0.5
-# A deferred notice is sent this much later: meanwhile the same notice, sent or deferred again, takes its place.
+# A deferred notice is sent this much later, and once, however often it was deferred or sent meanwhile.
 DEFERRED_S = 0.02
 SEND = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS notice (channel, payload)"
 
@@ -35,6 +35,7 @@ class Notifier:
         self._name = application_name
         self._pending: set[tuple[str, str]] = set()
         self._deferred: set[tuple[str, str]] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self._sending: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
 
@@ -50,7 +51,7 @@ class Notifier:
         For what nobody waits for: sent at once it would compete with the work that it is about.
         """
         if not self._deferred:
-            asyncio.get_running_loop().call_later(DEFERRED_S, self._send_deferred)
+            self._restart_timer()
         self._deferred.add((channel, payload))
 
     async def flush(self) -> None:
@@ -60,6 +61,11 @@ class Notifier:
             async with asyncio.timeout(1):
                 while self._pending or self._sending:
                     await asyncio.sleep(0.01)
+
+    def _restart_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(DEFERRED_S, self._send_deferred)
 
     def _send_deferred(self) -> None:
         self._pending |= self._deferred

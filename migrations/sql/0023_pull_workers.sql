@@ -9,7 +9,7 @@ SET LOCAL lock_timeout = DEFAULT;
 
 UPDATE es.job SET state = 'queued' WHERE state = 'received';
 ALTER TABLE es.job DROP COLUMN received_at;
--- Who woke the worker first: kafka, http or poll. Null: nobody has yet.
+-- What woke the worker first: kafka, http or poll. Null: the job has not ended.
 ALTER TABLE es.job RENAME COLUMN via TO channel;
 UPDATE es.job SET channel = CASE channel WHEN 'bus' THEN 'kafka' ELSE 'poll' END WHERE channel IN ('bus', 'sweep');
 
@@ -31,15 +31,15 @@ CREATE FUNCTION es.is_free(p_lease_until timestamptz, p_lease interval) RETURNS 
     SELECT p_lease_until < clock_timestamp() OR p_lease_until > clock_timestamp() + p_lease + interval '5 s'
 $$;
 
--- Locks waiting jobs for one claim each: oldest first, among the oldest p_window; but a job whose subject (a drive, say) has
+-- Locks up to p_slots waiting jobs: oldest first, among the oldest p_window; but a job whose subject (a drive, say) has
 -- another job running or chosen comes after those of other subjects, because it would wait for that job's lock. Of several
 -- jobs of one subject whose events are of p_newest_wins only the newest is chosen, and none while a newer one runs. Its
 -- older_ids are the others: they end with it.
 -- (A newer one beyond the window is not seen. Then an older job runs, and finds itself superseded or is followed by it.)
 --
 -- Plan: two scans of job_unfinished from its oldest entry, one of p_window waiting jobs, one of twice as many unfinished ones;
--- event_event_id for jobs that run, and for those of subjects that have several; the primary key for each candidate. State and
--- not finished_at is compared there: else the planner may scan the whole partial index for each candidate.
+-- event_event_id for jobs that run, and for those of subjects that have several; the primary key for each candidate. The last
+-- step tests state: with finished_at the planner may scan the whole partial index for each candidate.
 CREATE FUNCTION es.choose(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer)
 RETURNS TABLE (id uuid, older_ids uuid[])
 LANGUAGE plpgsql
@@ -53,10 +53,10 @@ BEGIN
          WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
          ORDER BY j.seq LIMIT p_window
     ), held AS MATERIALIZED (
-        SELECT u.subject, max(u.seq) FILTER (WHERE e.type = ANY (p_newest_wins)) AS newest_seq
+        SELECT u.subject, max(u.seq) FILTER (
+                   WHERE (SELECT e.type FROM es.event e WHERE e.event_id = u.id) = ANY (p_newest_wins)) AS newest_seq
           FROM (SELECT j.id, j.seq, j.subject, j.lease_until FROM es.job j
                  WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT 2 * p_window) u
-          JOIN es.event e ON e.event_id = u.id
          WHERE NOT es.is_free(u.lease_until, p_lease)
          GROUP BY u.subject
     ), of_subject AS (
@@ -86,7 +86,8 @@ BEGIN
 END $$;
 
 -- Locks up to p_more waiting jobs that were never tried and whose events are of p_small, those of the subjects of p_chosen
--- first, for a transaction that does a job of p_chosen. Plan: one scan of job_unfinished, and event_event_id for each job.
+-- first. They share transactions with jobs of p_chosen, so none is of a subject that another worker has a job of: it would make
+-- the others wait. Plan: two scans of job_unfinished, and event_event_id and the primary key for each job.
 CREATE FUNCTION es.choose_small(p_service text, p_chosen uuid[], p_more integer, p_lease interval, p_small text[],
                                 p_window integer)
 RETURNS SETOF uuid
@@ -100,10 +101,17 @@ BEGIN
          WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
            AND j.attempts = 0 AND j.id <> ALL (p_chosen)
          ORDER BY j.seq LIMIT greatest(p_window, p_more)
+    ), held AS MATERIALIZED (
+        SELECT u.subject
+          FROM (SELECT j.subject, j.lease_until FROM es.job j
+                 WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq
+                 LIMIT 2 * greatest(p_window, p_more)) u
+         WHERE NOT es.is_free(u.lease_until, p_lease)
     ), like_these AS MATERIALIZED (
         SELECT w.id, w.seq, w.subject IN (SELECT j.subject FROM es.job j WHERE j.id = ANY (p_chosen)) AS same_subject
-          FROM waiting w JOIN es.event e ON e.event_id = w.id
-         WHERE e.type = ANY (p_small)
+          FROM waiting w
+         WHERE (SELECT e.type FROM es.event e WHERE e.event_id = w.id) = ANY (p_small)
+           AND w.subject NOT IN (SELECT h.subject FROM held h)
     )
     SELECT j.id FROM like_these l JOIN es.job j ON j.id = l.id
      WHERE j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
@@ -121,7 +129,7 @@ LANGUAGE plpgsql SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    few CONSTANT integer := 16;
+    few CONSTANT integer := 16;  -- so many more than slots are looked at first
     chosen uuid[];
     unfinished integer;
     subjects integer;
@@ -132,7 +140,9 @@ BEGIN
       INTO unfinished, subjects, chosen
       FROM (SELECT j.id, j.subject, j.lease_until FROM es.job j
              WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT p_slots + few) u;
-    IF chosen IS NULL AND unfinished < p_slots + few THEN
+    IF chosen IS NULL AND (unfinished < p_slots + few OR NOT EXISTS (
+        SELECT FROM es.job j WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)))
+    THEN
         RETURN;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
@@ -145,8 +155,9 @@ BEGIN
     ELSE
         SELECT array_agg(c.id), jsonb_object_agg(c.id, to_jsonb(c.older_ids)) FILTER (WHERE cardinality(c.older_ids) > 0)
           INTO chosen, older FROM es.choose(p_service, p_slots, p_lease, p_newest_wins, p_window) c;
-        SELECT count(*) INTO small FROM es.job j JOIN es.event e ON e.event_id = j.id
-         WHERE j.id = ANY (chosen) AND j.attempts = 0 AND e.type = ANY (p_small);
+        SELECT count(*) INTO small FROM es.job j
+         WHERE j.id = ANY (chosen) AND j.attempts = 0
+           AND (SELECT e.type FROM es.event e WHERE e.event_id = j.id) = ANY (p_small);
         IF small > 0 AND p_together > 1 THEN
             chosen := chosen || ARRAY(
                 SELECT es.choose_small(p_service, chosen, small * (p_together - 1), p_lease, p_small, p_window));
@@ -163,7 +174,9 @@ BEGIN
     SELECT c.id, c.fence, c.attempts, c.kind, c.subject, c.asked_by, c.queued_at,
            ARRAY(SELECT jsonb_array_elements_text(coalesce(older -> c.id::text, '[]'::jsonb))::uuid),
            e.version, e.type, e.data, e.metadata
-      FROM claimed c JOIN es.event e ON e.event_id = c.id ORDER BY c.seq;
+      FROM claimed c
+     CROSS JOIN LATERAL (SELECT v.version, v.type, v.data, v.metadata FROM es.event v WHERE v.event_id = c.id OFFSET 0) e
+     ORDER BY c.seq;  -- not joined: statistics of a small table would lead to a scan of the whole index
 END $$;
 
 -- Ends a running job. p_channel is recorded unless an earlier worker was woken for the job already.

@@ -55,7 +55,7 @@ async def hired(system: System, client: httpx.AsyncClient, owner: "asyncpg.Conne
 async def test_a_drive_lives(
     system: System, owner: "asyncpg.Connection[asyncpg.Record]", database_url: str, delivery: str
 ) -> None:
-    """With Kafka, and without it from the beginning: nobody notices a difference."""
+    """With Kafka, and without it from the beginning: the answers are the same."""
     await enrol(owner, 400)
     if delivery == "http":
         system.settings["KAFKA_BOOTSTRAP_SERVERS"] = NO_KAFKA

@@ -1,6 +1,7 @@
 """Which jobs a claim takes, and in which order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -82,6 +83,18 @@ async def test_of_several_evaluations_of_a_drive_only_the_newest_is_claimed(
     assert (another.id, list(another.older_ids)) == (other, [])
     states = await owner.fetch("SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq")
     assert [row["id"] for row in states] == [first, second], "they wait for the newest one"
+
+
+async def test_small_jobs_share_no_transaction_with_a_job_that_would_wait(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    busy, running = await published(api)
+    await owner.execute(RUNNING, running)
+    waiting = [await changed(api, busy, cgpa) for cgpa in ("7", "8")]
+    others = [(await published(api))[1] for _ in range(2)]
+    small = replace(ONE, small=NEWEST_WINS, together=8, newest_wins=frozenset())
+    assert ids(await claimed(owner, 1, small)) == others
+    assert ids(await claimed(owner, 1, small)) == waiting[:1], "claimed all the same, alone"
 
 
 async def test_older_evaluations_end_superseded_with_the_newest(
