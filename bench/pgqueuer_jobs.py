@@ -1,4 +1,4 @@
-"""The same small job for PgQueuer, and its worker's process. Run by the benches, for information."""
+"""The same small job for PgQueuer, and its worker's process. Run by the benches."""
 
 import os
 from collections.abc import AsyncIterator
