@@ -51,7 +51,9 @@ class Notifier:
         For what nobody waits for: sent at once it would compete with the work that it is about.
         """
         if not self._deferred:
-            self._restart_timer()
+            if self._timer is not None:  # of a notice that was sent meanwhile
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(DEFERRED_S, self._send_deferred)
         self._deferred.add((channel, payload))
 
     async def flush(self) -> None:
@@ -61,11 +63,6 @@ class Notifier:
             async with asyncio.timeout(1):
                 while self._pending or self._sending:
                     await asyncio.sleep(0.01)
-
-    def _restart_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(DEFERRED_S, self._send_deferred)
 
     def _send_deferred(self) -> None:
         self._pending |= self._deferred

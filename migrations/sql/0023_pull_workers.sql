@@ -129,26 +129,27 @@ LANGUAGE plpgsql SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    few CONSTANT integer := 16;  -- so many more than slots are looked at first
+    looked_at CONSTANT integer := p_slots + 16;
     chosen uuid[];
     unfinished integer;
     subjects integer;
     older jsonb;
     small integer;
 BEGIN
+    -- The oldest unfinished jobs: often these are all, and then there is little or nothing to choose.
     SELECT count(*), count(DISTINCT u.subject), array_agg(u.id) FILTER (WHERE es.is_free(u.lease_until, p_lease))
       INTO unfinished, subjects, chosen
       FROM (SELECT j.id, j.subject, j.lease_until FROM es.job j
-             WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT p_slots + few) u;
-    IF chosen IS NULL AND (unfinished < p_slots + few OR NOT EXISTS (
+             WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT looked_at) u;
+    IF chosen IS NULL AND (unfinished < looked_at OR NOT EXISTS (
         SELECT FROM es.job j WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)))
     THEN
         RETURN;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
 
-    IF unfinished < p_slots + few AND subjects = unfinished AND cardinality(chosen) <= p_slots THEN
-        -- All were seen; a slot and a subject of its own for each: there is nothing to choose. Most claims are like this.
+    IF unfinished < looked_at AND subjects = unfinished AND cardinality(chosen) <= p_slots THEN
+        -- All were looked at, and each has a slot and a subject of its own.
         chosen := ARRAY(SELECT j.id FROM es.job j
                          WHERE j.id = ANY (chosen) AND j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
                            FOR UPDATE SKIP LOCKED);
