@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 from faststream.kafka import KafkaBroker
 from faststream.kafka.prometheus import KafkaPrometheusMiddleware
@@ -32,10 +35,11 @@ STOP_TIMEOUT_S = 2.0
 # Without a probe for so long, the bus counts as away.
 HEALTHY_PROBE_AGE_S = 3.0
 
-SILENT_CHECK_S = 5.0
-SILENT_CHECKS = 4
+# A consumer is replaced 12 to 14 s after its last record, while the relay sends and the broker answers.
+SILENT_CHECK_S = 2.0
+SILENT_CHECKS = 3
 CANARY_IS_FRESH = """
-SELECT coalesce((SELECT es.age_s(seen_at) < 15 FROM es.canary WHERE service = $1), false)
+SELECT coalesce((SELECT es.age_s(seen_at) < 8 FROM es.canary WHERE service = $1), false)
 """
 # The canaries do leave: the outbox is (nearly) empty, or, where rows of a quarantined key stay in it, others see them.
 RELAY_SENDS = """
@@ -127,7 +131,7 @@ class Consumer:
                 log.info("consumer.joined", topics=self._topics)
                 pause_s = 0.5
                 async with background(self._canary.run):
-                    await self._watch(broker)
+                    await self._watch()
             except Exception as error:  # noqa: BLE001 - the bus may fail in any way; the service goes on
                 log.warning("consumer.bus_away", reason=f"{type(error).__name__}: {error}")
             finally:
@@ -154,18 +158,36 @@ class Consumer:
         return broker
 
     async def _until_topics_exist(self) -> None:
-        admin = AIOKafkaAdminClient(**client_options(self._settings))
-        try:
-            await admin.start()
+        async with self._admin() as admin:
             if missing := set(self._topics) - set(await admin.list_topics()):
                 log.info("consumer.waits_for_topics", missing=sorted(missing))
             while set(self._topics) - set(await admin.list_topics()):
                 await asyncio.sleep(0.5)
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(**client_options(self._settings))
+        try:
+            await admin.start()
+            yield admin
         finally:
             await admin.close()
 
-    async def _watch(self, broker: KafkaBroker) -> None:
-        """Return when the group makes no progress though the broker answers (aiokafka#625, #1037: silent stops)."""
+    async def _broker_answers(self) -> bool:
+        """Return whether Kafka answers within 2 s. (``KafkaBroker.ping`` is false for a broker that only consumes.)"""
+        try:
+            async with asyncio.timeout(2), self._admin() as admin:
+                await admin.list_topics()
+        except (KafkaError, TimeoutError):
+            return False
+        return True
+
+    async def _watch(self) -> None:
+        """Return when the group makes no progress though the broker answers.
+
+        A task of aiokafka's consumer can end without notice, for example when it writes to a connection that the
+        broker has just closed (aiokafka#1038, #983, #625).
+        """
         silent = 0
         while silent < SILENT_CHECKS:
             await asyncio.sleep(SILENT_CHECK_S)
@@ -175,7 +197,7 @@ class Consumer:
                     sent = await connection.fetchval(RELAY_SENDS, self._service)
             except Unavailable:
                 continue
-            silent = 0 if fresh or not sent or not await broker.ping(timeout=2) else silent + 1
+            silent = 0 if fresh or not sent or not await self._broker_answers() else silent + 1
         log.error("consumer.silent")
 
 

@@ -1,8 +1,9 @@
 """Records on a real broker wake the worker: repeated ones, ones out of order, and ones that cannot be read."""
 
 import asyncio
+import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from chassis import telemetry
 from chassis.bus import Consumer
@@ -45,7 +46,16 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 async def consuming(
     database_url: str, servers: Addresses, work: Work = EVALUATION
 ) -> AsyncIterator[tuple[Runner, AIOKafkaProducer]]:
-    """A consumer that has joined its group, with its runner, and a producer."""
+    """The runner of a consumer that has joined its group, and a producer."""
+    async with joined(database_url, servers, work) as (runner, producer, _):
+        yield runner, producer
+
+
+@asynccontextmanager
+async def joined(
+    database_url: str, servers: Addresses, work: Work = EVALUATION
+) -> AsyncIterator[tuple[Runner, AIOKafkaProducer, Callable[[], Awaitable[bool]]]]:
+    """As ``consuming``, with a function that sends a probe and returns whether one has arrived lately."""
     url = as_role(database_url, "placewire_eligibility")
     settings = ServiceSettings(
         database_url=url,
@@ -63,13 +73,13 @@ async def consuming(
                 settings, database, Service.ELIGIBILITY, [topics.DRIVE], subscribers.subscribe, runner.wake
             )
 
-            async def joined() -> bool:
+            async def probe_arrives() -> bool:
                 await producer.send_and_wait(topics.CANARY.name, datetime.now(UTC).isoformat().encode())
                 return consumer.is_healthy()
 
             async with background(consumer.run):
-                await eventually(joined, within_s=60)
-                yield runner, producer
+                await eventually(probe_arrives, within_s=60)
+                yield runner, producer, probe_arrives
     finally:
         await producer.stop()
         await database.close()
@@ -193,3 +203,16 @@ async def test_a_record_that_comes_while_the_database_is_away_is_acted_on_later(
             await owner.execute("ALTER ROLE placewire_eligibility LOGIN")
         job = await ended(runner, job_id)
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.KAFKA)
+
+
+async def test_a_consumer_that_fetches_no_more_is_replaced(database_url: str, servers: Addresses) -> None:
+    """Its fetching task has ended without notice, as in aiokafka#983 and #1038."""
+    async with joined(database_url, servers) as (_, _, probe_arrives):
+        [consumer] = [found for found in gc.get_objects() if isinstance(found, AIOKafkaConsumer)]
+        consumer._fetcher._fetch_task.cancel()
+
+        async def probes_are_missed() -> bool:
+            return not await probe_arrives()
+
+        await eventually(probes_are_missed, within_s=10)
+        await eventually(probe_arrives, within_s=25)
