@@ -1,6 +1,8 @@
 """The ``placewire`` command: assembles the doors, and tells expected failures in one line."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -55,8 +57,19 @@ EXTRAS = {
 }
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"placewire {version('placewire')}")
+        raise typer.Exit
+
+
 @app.callback()
-def placewire(ctx: typer.Context) -> None:
+def placewire(
+    ctx: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
     for extra in EXTRAS.get(ctx.invoked_subcommand or "", ()):
         require_extra(extra)
     # `run` takes the settings of the one process; what makes a system of its own takes none.

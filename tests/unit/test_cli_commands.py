@@ -1,5 +1,6 @@
 """The doors: what they understand, how they fail, and that every one explains itself."""
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from cli.replay.comparison import Cell, RowDifference, Rows, differing
 from cli.replay.tables import Table
 
 STUDENTS = Table("students", ("student_id",), ("student_id", "cgpa"))
+
+
+def test_version_is_that_of_the_package() -> None:
+    packaged = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"placewire {packaged}\n")
 
 
 def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

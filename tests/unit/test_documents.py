@@ -18,6 +18,8 @@ from tests.unit.test_settings import documented
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 EXPECTED = {
     "architecture", "deployment", "operations", "api", "quick-reference", "runbooks", "reliability", "scaling",
 }  # fmt: skip
@@ -42,12 +44,17 @@ def test_every_document_is_there_and_the_readme_leads_to_it() -> None:
     assert names <= set(re.findall(r"\]\(docs/([\w-]+)\.md\)", README.read_text()))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS, *DECISIONS], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(document: Path) -> None:
     for path, anchor in LINK.findall(prose(document)):
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_every_decision_is_listed() -> None:
+    listed = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    assert [path.name for path in DECISIONS if path.name != "README.md" and f"({path.name})" not in listed] == []
 
 
 def test_the_tests_that_reliability_names_exist() -> None:
