@@ -1,4 +1,4 @@
-"""The shape of every event, and its mapping to CloudEvents 1.0 on Kafka and over HTTP."""
+"""The shape of every event, and its mapping to CloudEvents 1.0 on Kafka."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -58,14 +58,6 @@ class Envelope(Message):
         """
         headers = [(f"ce_{name}", value.encode()) for name, value in self.attributes().items()]
         return [("content-type", JSON.encode()), *headers]
-
-    def structured(self) -> dict[str, Any]:
-        """The JSON of the structured mode (CloudEvents JSON format 1.0.2)."""
-        return {
-            "specversion": SPEC_VERSION,
-            "datacontenttype": JSON,
-            **self.model_dump(mode="json", exclude_none=True),
-        }
 
     @classmethod
     def from_kafka(cls, headers: Iterable[tuple[str, bytes]], data: dict[str, Any]) -> "Envelope":

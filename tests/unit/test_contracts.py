@@ -39,10 +39,6 @@ def test_kafka_headers_carry_every_attribute_and_come_back() -> None:
     assert Envelope.from_kafka(headers, sent.data) == sent
 
 
-def test_structured_mode_comes_back() -> None:
-    assert Envelope.model_validate(envelope().structured()) == envelope()
-
-
 def test_decimals_keep_their_places() -> None:
     assert envelope().data["criteria"]["min_cgpa"] == "7.50"
     assert read_event(PUBLISHED.TYPE, envelope().data) == PUBLISHED
