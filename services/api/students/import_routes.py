@@ -17,7 +17,9 @@ from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
+from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import documents, import_handlers
+from services.api.students.import_checks import ImportMode
 from services.api.students.import_files.staged_file import open_students
 from services.api.students.import_form import ImportRequest, QueryOptions, import_request
 
@@ -39,6 +41,7 @@ async def import_students(
     request: Request,
     ctx: Ctx,
     ask: Ask,
+    accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
     query: QueryOptions,
     dry_run: Annotated[bool, Query(description="check the file and write nothing; true by default")] = True,
@@ -50,6 +53,8 @@ async def import_students(
     """
     try:
         async with import_request(request, query) as asked, _while_connected(request):
+            if asked.mode is ImportMode.UPSERT:  # the report shows what is on record of students in the file
+                await accesses.of_many(who, Reading.STUDENTS_IMPORTED)
             return await _imported(asked, ctx, ask, who, dry_run=dry_run)
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -15,6 +15,7 @@ from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.fields import MAX_INTEGER, NO_NUL
+from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import documents, handlers, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
 from services.api.students.forms import NewStudent, RevisedRecord
@@ -46,7 +47,8 @@ async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Pri
 @router.get("", **documents.LIST)
 async def list_students(
     ctx: Ctx,
-    _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last student_id of the page before")] = 0,
     search: Sought = None,
@@ -55,6 +57,7 @@ async def list_students(
     """Students by id, a page at a time: go on with ``after`` until a page is shorter than ``limit``."""
     async with ctx.database.connection() as connection:
         rows = await sql.list_page(connection, after=after, limit=limit, branch=branch, search=search)
+    await accesses.of_page(who, Reading.STUDENTS_LISTED, [row["student_id"] for row in rows])
     return json_response([student_object(row) for row in rows])
 
 
@@ -64,6 +67,7 @@ async def revise_record(
     body: RevisedRecord,
     ctx: Ctx,
     ask: Ask,
+    accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
 ) -> Response:
     """Correct a record; a head also name, e-mail address and department.
@@ -76,6 +80,7 @@ async def revise_record(
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         await handlers.revise(connection, ReviseRecord(student_id, changes), ask.cause(who), new_id, details=details)
+        await accesses.in_command(connection, who, Reading.STUDENT_CORRECTED, student_id)
         return Committed(await _shown(connection, student_id))
 
     return await perform(ctx, who, ask, body.model_dump(mode="json", exclude_unset=True), work)

@@ -17,6 +17,7 @@ from services.api.access import AccessFirstRoute, allow, changing_access
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.fields import MAX_INTEGER, RequestBody
+from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 from services.api.presentation import instant_text
 from services.api.users import documents, handlers, links, sql
 from services.api.users.decider import DETAILS, ReviseUser, SetActivity
@@ -88,6 +89,7 @@ async def revise_user(
     request: Request,
     ctx: Ctx,
     ask: Ask,
+    accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """Correct the name, e-mail address or department, change the role, or set a new password."""
@@ -99,7 +101,7 @@ async def revise_user(
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         await handlers.revise(connection, user_id, command, hashed, ask.cause(who), new_id)
-        return Committed(await _shown(connection, user_id))
+        return Committed(await _shown_to(connection, user_id, who, accesses))
 
     with changing_access(request):
         return await perform(ctx, who, ask, fingerprint(ctx, body), work)
@@ -107,27 +109,39 @@ async def revise_user(
 
 @router.post("/{user_id}/deactivate", **documents.DEACTIVATE)
 async def deactivate(
-    user_id: UserId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+    user_id: UserId,
+    request: Request,
+    ctx: Ctx,
+    ask: Ask,
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """End an account's access: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
     with changing_access(request):
-        return await _set_activity(ctx, ask, who, user_id, active=False)
+        return await _set_activity(ctx, ask, who, accesses, user_id, active=False)
 
 
 @router.post("/{user_id}/reactivate", **documents.REACTIVATE)
 async def reactivate(
-    user_id: UserId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+    user_id: UserId,
+    request: Request,
+    ctx: Ctx,
+    ask: Ask,
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """Let a deactivated account sign in again, with its previous password. Earlier tokens stay invalid."""
     with changing_access(request):
-        return await _set_activity(ctx, ask, who, user_id, active=True)
+        return await _set_activity(ctx, ask, who, accesses, user_id, active=True)
 
 
-async def _set_activity(ctx: Context, ask: Ask, who: Principal, user_id: int, *, active: bool) -> Response:
+async def _set_activity(
+    ctx: Context, ask: Ask, who: Principal, accesses: AccessLog, user_id: int, *, active: bool
+) -> Response:
     async def work(connection: Connection, new_id: NewId) -> Committed:
         command = SetActivity(by=who.user_id, active=active)
         await handlers.set_activity(connection, user_id, command, ask.cause(who), new_id)
-        return Committed(await _shown(connection, user_id))
+        return Committed(await _shown_to(connection, user_id, who, accesses))
 
     return await perform(ctx, who, ask, {"active": active}, work)
 
@@ -152,6 +166,14 @@ def fingerprint(ctx: Context, body: BaseModel) -> dict[str, Any]:
     password: SecretStr | None = getattr(body, "password", None)
     asked = body.model_dump(mode="json", exclude={"password"}, exclude_unset=True)
     return asked | {"password": digest_of(password.get_secret_value() if password else "", ctx.settings.jwt_secret)}
+
+
+async def _shown_to(connection: Connection, user_id: int, who: Principal, accesses: AccessLog) -> dict[str, Any]:
+    """Return the account, and record that ``who`` is shown it if it is a student's."""
+    account = await _shown(connection, user_id)
+    if account["role"] == Role.STUDENT:
+        await accesses.in_command(connection, who, Reading.ACCOUNT_CHANGED, user_id)
+    return account
 
 
 async def _shown(connection: Connection, user_id: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 import structlog
@@ -42,6 +42,14 @@ async def delete_jobs(database: Database, before: datetime) -> int:
 async def delete_links(database: Database, before: datetime) -> int:
     """Delete password links that expired before ``before``. Return how many."""
     return await _in_batches(database, "password_links", sql.delete_links, before)
+
+
+async def maintain_access_log(database: Database, now: datetime, kept: timedelta) -> int:
+    """Prepare the access log for the next months; delete months older than ``kept``. Return the rows deleted."""
+    async with database.transaction() as connection:
+        deleted = await sql.maintain_access_log(connection, now, kept)
+    telemetry.EXPIRED.labels("access_log").inc(deleted)
+    return deleted
 
 
 async def _in_batches(database: Database, what: str, delete: Delete, before: datetime) -> int:

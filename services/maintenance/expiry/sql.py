@@ -11,7 +11,7 @@ event_pkey, 25 ms.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from chassis.database import Connection
@@ -60,6 +60,9 @@ WITH due AS MATERIALIZED (
 )
 SELECT count(*) FROM gone
 """
+
+# Whole months, by the owner's function: a role that only deletes could neither create nor drop a partition.
+MAINTAIN_ACCESS_LOG = "SELECT maintain_access_log($1, $2)"
 
 # Pages: behind the last one seen.
 EXPIRED_EXPORTS = """
@@ -135,6 +138,14 @@ async def delete_jobs(connection: Connection, before: datetime, most: int) -> in
 async def delete_links(connection: Connection, before: datetime, most: int) -> int:
     """Delete up to ``most`` links that expired before ``before``. Return how many; fewer than ``most``: done."""
     return int(await connection.fetchval(DELETE_LINKS, before, most))
+
+
+async def maintain_access_log(connection: Connection, now: datetime, kept: timedelta) -> int:
+    """Create the partitions of the next months and drop those that are older than ``kept``. Return the rows deleted.
+
+    Raises ``Contended`` when a reader holds a lock for long.
+    """
+    return int(await connection.fetchval(MAINTAIN_ACCESS_LOG, now, kept))
 
 
 async def expired_exports(
