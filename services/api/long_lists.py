@@ -70,7 +70,7 @@ class LongLists:
         self._turns = asyncio.Semaphore(at_once)
         self._producing: set[asyncio.Task[None]] = set()  # the event loop keeps only weak references to tasks
 
-    async def answer(self, produce: Produce) -> StreamingResponse:
+    async def answer(self, produce: Produce, *, media_type: str = "application/json") -> StreamingResponse:
         """Return a response whose body ``produce`` writes, on a connection in a read-only snapshot.
 
         Raises ``Overloaded`` when too many lists are being sent, and exceptions of ``produce`` before its first byte.
@@ -88,7 +88,7 @@ class LongLists:
         except BaseException:
             self._close(spool, producing)
             raise
-        return _SpooledResponse(spool, partial(self._close, spool, producing))
+        return _SpooledResponse(spool, partial(self._close, spool, producing), media_type)
 
     async def array(self, query: str, *args: Any) -> StreamingResponse:
         """Return a response with the rows of ``query`` (see ``copy_array``) as a JSON array."""
@@ -125,8 +125,8 @@ class LongLists:
 
 
 class _SpooledResponse(StreamingResponse):
-    def __init__(self, spool: Spool, close: Callable[[], None]) -> None:
-        super().__init__(spool.read(), media_type="application/json")
+    def __init__(self, spool: Spool, close: Callable[[], None], media_type: str) -> None:
+        super().__init__(spool.read(), media_type=media_type)
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -41,6 +41,7 @@ from services.api.listening import listener
 from services.api.long_lists import LongLists
 from services.api.notifications import routes as notifications
 from services.api.past import routes as past
+from services.api.personal_data import routes as personal_data
 from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
 from services.api.request_scope import RequestScope, full_paths
@@ -84,6 +85,7 @@ ROUTERS = (
     analytics,
     analytics_refresh,
     past,
+    personal_data,
     uploads,
 )
 

@@ -71,6 +71,7 @@ MATRIX: dict[str, set[Role] | None] = {
     "GET /api/finished-drives/download-excel": {H, C, STAFF},
     "GET /api/finished-drives/download-pdf": {H, C},
     "GET /api/subfilter/{drive_id}/apply": {C},
+    "GET /api/me/data": ALL,
     "GET /api/notifications/mine": ALL,
     "PATCH /api/notifications/{notification_id}/read": ALL,
     "POST /api/notifications/read-all": ALL,
