@@ -33,15 +33,18 @@ IS_FINISHED = "SELECT EXISTS (SELECT FROM finished_drives WHERE drive_id = $1)"
 # Students with their current marks.
 STUDENTS = "LEFT JOIN students s ON s.student_id = {student}"
 ALL_STUDENTS = "students"
-# Students with their marks from the log when the drive finished: one probe of event_stream_version each.
+# Students with their marks from the log when the drive finished: one probe of event_stream_version each. Their roll
+# numbers of that moment are looked up only when the file has such a column.
 _RECORD_THEN = """(
-       SELECT m.* FROM (
-           SELECT e.data -> 'record' AS record FROM es.event e
-            WHERE e.stream_id = 'student-' || {student} AND e.data ? 'record'
-              AND e.recorded_at <= (SELECT f.finished_date FROM finished_drives f WHERE f.drive_id = {drive_id})
-            ORDER BY e.version DESC LIMIT 1) e,
-       jsonb_to_record(e.record) AS m(roll_number text, branch text, batch_year integer, tenth_percent numeric,
-           twelfth_percent numeric, diploma_percent numeric, cgpa numeric, active_backlogs integer))"""
+       SELECT m.*, (SELECT n.roll_number FROM vault.roll_number_at({student}, f.finished_date) n) AS roll_number
+         FROM finished_drives f
+        CROSS JOIN LATERAL (
+              SELECT e.data -> 'record' AS record FROM es.event e
+               WHERE e.stream_id = 'student-' || {student} AND e.data ? 'record' AND e.recorded_at <= f.finished_date
+               ORDER BY e.version DESC LIMIT 1) e
+        CROSS JOIN LATERAL jsonb_to_record(e.record) AS m(branch text, batch_year integer, tenth_percent numeric,
+              twelfth_percent numeric, diploma_percent numeric, cgpa numeric, active_backlogs integer)
+        WHERE f.drive_id = {drive_id})"""
 STUDENTS_THEN = f"LEFT JOIN LATERAL (SELECT {{student}} AS student_id, found.* FROM {_RECORD_THEN} found) s ON true"  # noqa: S608
 _OF_EACH = _RECORD_THEN.replace("{student}", "one.student_id")
 _WAS_ACTIVE = f"""coalesce((

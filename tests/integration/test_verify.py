@@ -13,8 +13,9 @@ from cli.failures import Failure
 from cli.replay.comparison import Cell, RowDifference
 from cli.replay.verification import Findings, Watching
 from cli.replay.verification import verify as verify_at
-from contracts.users import PasswordChanged, Role, RoleChanged, UserCreated
+from contracts.users import PasswordChanged, Role, RoleChanged
 from tests.conftest import Api
+from tests.people import add_user
 from tests.system import as_role
 
 Owner = asyncpg.Connection
@@ -145,10 +146,9 @@ async def test_what_goes_on_meanwhile_is_no_difference(sound: str, owner: "Owner
 
     async def write(first_id: int) -> None:
         for id_ in range(first_id, first_id + 10_000):
-            user = UserCreated(user_id=id_, name="Somebody", email=f"{id_}@x.edu", role=Role.STAFF)
             events = [RoleChanged(user_id=id_, role=Role.COORDINATOR), PasswordChanged(user_id=id_)]
             async with database.transaction() as connection:
-                await event_store.append(connection, f"user-{id_}", [user], cause, expected_version=0)
+                await add_user(connection, id_, Role.STAFF)
             async with database.transaction() as connection:
                 await event_store.append(connection, f"user-{id_}", events, cause, expected_version=1)
             if not writing:

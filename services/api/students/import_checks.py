@@ -151,10 +151,10 @@ WHOLE_NUMBERS = {
 # StudentEnrolled exactly as the event's class writes it, marks with two decimals. jsonb_object takes text and costs two
 # thirds of jsonb_build_object, which looks up the type of every value of every row.
 RECORD = f"""jsonb_object(
-               '{{roll_number,branch,tenth_percent,twelfth_percent,diploma_percent,cgpa}}',
-               ARRAY[roll_number, branch, tenth_percent::numeric(5, 2)::text, twelfth_percent::numeric(5, 2)::text,
+               '{{branch,tenth_percent,twelfth_percent,diploma_percent,cgpa}}',
+               ARRAY[branch, tenth_percent::numeric(5, 2)::text, twelfth_percent::numeric(5, 2)::text,
                      diploma_percent::numeric(5, 2)::text, cgpa::numeric(4, 2)::text])
            || jsonb_build_object('batch_year', {WHOLE_NUMBERS["batch_year"]},
                                  'active_backlogs', {WHOLE_NUMBERS["active_backlogs"]})"""
-ENROLLED = f"""jsonb_object('{{name,email,department}}', ARRAY[name, email, department])
-           || jsonb_build_object('student_id', student_id, 'record', {RECORD})"""
+ENROLLED = f"""jsonb_build_object('student_id', student_id, 'person_version', 1, 'department', department,
+                              'record', {RECORD})"""

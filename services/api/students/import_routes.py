@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -68,17 +68,21 @@ async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *,
         import_handlers.staged(connection, file, asked.mode) as judged,
     ):
         if dry_run:
-            return json_response(import_handlers.report(file, judged))
+            return json_response(import_handlers.report(judged) | import_handlers.of_file(file))
 
         async def work(transaction: Connection, new_id: NewId) -> Committed:
-            return Committed(await import_handlers.write_staged(transaction, file, judged, ask.cause(who), new_id))
+            done = await import_handlers.write_staged(transaction, file, judged, ask.cause(who), new_id)
+            return Committed(done, people=tuple(change["student_id"] for change in judged.changes))
+
+        def with_columns(kept: dict[str, Any]) -> dict[str, Any]:
+            return kept | import_handlers.of_file(file)
 
         options = asked.file.options
         fingerprint = {
             "file": await import_handlers.digest_of(asked.file), "mapping": options.mapping,
             "header_row": options.header_row, "sheet": options.sheet, "mode": asked.mode,
         }  # fmt: skip
-        return await perform(ctx, who, ask, fingerprint, work, connection=connection)
+        return await perform(ctx, who, ask, fingerprint, work, connection=connection, complete=with_columns)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """What may happen to a user. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.errors import Refused
@@ -14,8 +15,20 @@ from contracts.users import (
     UserDetailsRevised,
 )
 
-DETAILS = ("name", "email", "department")
+# What only the vault holds; an event refers to it by its version.
+PERSONAL = ("name", "email", "roll_number")
+DETAILS = (*PERSONAL, "department")
 LAST_HEAD = "This is the last active head of the cell: make another user a head first."
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The personal details of an account, as version ``version`` of them. ``roll_number``: of students only."""
+
+    version: int
+    name: str
+    email: str
+    roll_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +37,7 @@ class User:
 
     user_id: int
     role: Role
-    name: str
-    email: str
+    person: Person
     department: str | None
     active: bool
     has_password: bool
@@ -34,6 +46,16 @@ class User:
     @property
     def is_last_head(self) -> bool:
         return self.role is Role.HEAD and self.active and not self.other_heads
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUser:
+    """Create the account of a user who is not a student."""
+
+    name: str
+    email: str
+    role: Role
+    department: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +96,24 @@ def decide(user: User, command: ReviseUser | SetActivity) -> list[Event]:
     return events
 
 
-def _details(user: User, details: dict[str, Any]) -> list[Event]:
-    before = {name: getattr(user, name) for name in DETAILS}
-    after = before | details
+def revised(person: Person, details: Mapping[str, Any]) -> Person:
+    """Return the next version with ``details``, or ``person`` itself when none of them differs."""
+    after = replace(person, **{name: details[name] for name in PERSONAL if name in details})
+    return person if after == person else replace(after, version=person.version + 1)
+
+
+def _details(user: User, details: Mapping[str, Any]) -> list[Event]:
+    before = {name: getattr(user.person, name) for name in PERSONAL} | {"department": user.department}
+    after = {**before, **details}
     changed = [name for name in DETAILS if before[name] != after[name]]
-    return [UserDetailsRevised(user_id=user.user_id, changed=changed, **after)] if changed else []
+    if not changed:
+        return []
+    version = revised(user.person, details).version
+    return [
+        UserDetailsRevised(
+            user_id=user.user_id, person_version=version, department=after["department"], changed=changed
+        )
+    ]
 
 
 def _activity(user: User, command: SetActivity) -> list[Event]:

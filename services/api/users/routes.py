@@ -12,7 +12,7 @@ from chassis.errors import Invalid
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
-from contracts.users import Role, UserCreated
+from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow, changing_access
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
@@ -20,9 +20,9 @@ from services.api.fields import MAX_INTEGER, RequestBody
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 from services.api.presentation import instant_text
 from services.api.users import documents, handlers, links, sql
-from services.api.users.decider import DETAILS, ReviseUser, SetActivity
+from services.api.users.decider import DETAILS, CreateUser, ReviseUser, SetActivity
 from services.api.users.fields import Department, Email, Name, Password
-from services.api.users.passwords import digest_of, hash_password
+from services.api.users.passwords import encoded, hash_password
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/users", tags=["users"])
 
@@ -49,12 +49,11 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
     hashed = await hash_password(body.password.get_secret_value())
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
-        user_id = await sql.next_id(connection)
-        event = UserCreated(user_id=user_id, **body.model_dump(exclude={"password"}))
-        await handlers.create(connection, event, hashed, ask.cause(who), new_id)
-        return Committed(await _shown(connection, user_id), status=201)
+        command = CreateUser(**body.model_dump(exclude={"password"}))
+        user_id = await handlers.create(connection, command, hashed, ask.cause(who), new_id)
+        return Committed(await _shown(connection, user_id), status=201, people=(user_id,))
 
-    return await perform(ctx, who, ask, fingerprint(ctx, body), work)
+    return await perform(ctx, who, ask, asked_by(body), work)
 
 
 # At least one field that changes something. Null is no role and no password.
@@ -101,10 +100,10 @@ async def revise_user(
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         await handlers.revise(connection, user_id, command, hashed, ask.cause(who), new_id)
-        return Committed(await _shown_to(connection, user_id, who, accesses))
+        return Committed(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
 
     with changing_access(request):
-        return await perform(ctx, who, ask, fingerprint(ctx, body), work)
+        return await perform(ctx, who, ask, asked_by(body), work)
 
 
 @router.post("/{user_id}/deactivate", **documents.DEACTIVATE)
@@ -141,7 +140,7 @@ async def _set_activity(
     async def work(connection: Connection, new_id: NewId) -> Committed:
         command = SetActivity(by=who.user_id, active=active)
         await handlers.set_activity(connection, user_id, command, ask.cause(who), new_id)
-        return Committed(await _shown_to(connection, user_id, who, accesses))
+        return Committed(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
 
     return await perform(ctx, who, ask, {"active": active}, work)
 
@@ -161,11 +160,11 @@ async def issue_password_link(
     return json_response({"user_id": user_id, "url": url, "expires_at": instant_text(link.expires_at)}, 201)
 
 
-def fingerprint(ctx: Context, body: BaseModel) -> dict[str, Any]:
-    """Return the request for its fingerprint, with the password as a keyed digest that cannot be guessed offline."""
+def asked_by(body: BaseModel) -> dict[str, Any]:
+    """Return the complete request for its fingerprint, which is a keyed digest."""
     password: SecretStr | None = getattr(body, "password", None)
     asked = body.model_dump(mode="json", exclude={"password"}, exclude_unset=True)
-    return asked | {"password": digest_of(password.get_secret_value() if password else "", ctx.settings.jwt_secret)}
+    return asked | {"password": encoded(password) if password else ""}
 
 
 async def _shown_to(connection: Connection, user_id: int, who: Principal, accesses: AccessLog) -> dict[str, Any]:
