@@ -67,6 +67,18 @@ class AccountDeactivated(Event):
     by: int
 
 
+class PersonErased(Event):
+    """The personal data of a user was erased, and the account is closed for good. The last event of an account.
+
+    ``by``: a user's id; 0: the command line.
+    """
+
+    TYPE = "placewire.user.person-erased.v1"
+
+    person_id: int
+    by: int
+
+
 class AccountReactivated(Event):
     """The account can sign in again, with its previous password. ``by``: a user's id."""
 

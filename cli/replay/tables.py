@@ -19,6 +19,7 @@ WITHOUT_EVENTS = (
     "notification_reads",
     "password_links",
     "view_refresh",
+    "withdrawn_exports",
 )
 
 # Generated columns follow from the others.

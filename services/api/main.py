@@ -96,7 +96,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     tracing.start("api", settings)
     context = _context(settings)
     issuer = _issuer(settings)
-    changes = AccessChanges(context.database, other_issuer=issuer is not None)
+    tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
+    changes = AccessChanges(context.database, tokens, other_issuer=issuer is not None)
     app = FastAPI(
         title="Placewire",
         description="The backend of a campus placement cell.",
@@ -109,7 +110,6 @@ def create_app(settings: ApiSettings) -> FastAPI:
         telemetry=tracing.of_requests(),
     )
     app.state.context = context
-    tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
     app.state.guard = Guard(tokens, RateLimits[int](settings.requests_per_second, settings.requests_burst), changes)
     app.state.throttle = Throttle(settings.login_failures_per_minute, settings.login_failures_per_source_per_minute)
     app.state.trusted_proxies = networks(settings.trusted_proxies)

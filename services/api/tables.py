@@ -56,6 +56,7 @@ class User(SQLModel, table=True):
     active: bool
     access_changed_at: datetime = Field(sa_column=_instant())
     created_at: datetime = Field(sa_column=_instant())
+    erased_at: datetime | None = Field(sa_column=_instant(nullable=True))
 
 
 class Credential(SQLModel, table=True):

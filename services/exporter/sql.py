@@ -23,6 +23,10 @@ SET LOCAL lock_timeout = 0
 """
 SNAPSHOT = "SELECT pg_current_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
 # The server counts what it has copied; the reader would have to look for line ends outside quotes.
+# Erasures that the snapshot sees. They are never deleted.
+ERASURES = "SELECT count(*) FROM vault.erasure"
+# The same at this moment; until the transaction ends no other erasure is committed.
+SHARE_ERASURES = "SELECT vault.share_erasures()"
 ROWS_COPIED = "SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = $1"
 # Waits for an effect that is being committed: its worker may have gone from the connection before it heard.
 PATH = "SELECT path FROM exports WHERE export_id = $1 FOR SHARE"
@@ -121,6 +125,16 @@ async def begin(connection: Connection) -> tuple[str, int]:
 async def is_finished(connection: Connection, asked: ExportRequested) -> bool:
     """Return whether the file is about one drive and the drive is finished."""
     return asked.drive_id is not None and bool(await connection.fetchval(IS_FINISHED, asked.drive_id))
+
+
+async def erasures(connection: Connection) -> int:
+    """Return the number of erased people that the snapshot knows of."""
+    return int(await connection.fetchval(ERASURES))
+
+
+async def share_erasures(connection: Connection) -> int:
+    """Return the number of erased people. It stays the same until the transaction ends."""
+    return int(await connection.fetchval(SHARE_ERASURES))
 
 
 async def rows_copied(connection: Connection, *, pid: int) -> dict[str, Any] | None:

@@ -72,6 +72,8 @@ MATRIX: dict[str, set[Role] | None] = {
     "GET /api/finished-drives/download-pdf": {H, C},
     "GET /api/subfilter/{drive_id}/apply": {C},
     "GET /api/me/data": ALL,
+    "DELETE /api/students/{student_id}/personal-data": {H},
+    "DELETE /api/users/{user_id}/personal-data": {H},
     "GET /api/notifications/mine": ALL,
     "PATCH /api/notifications/{notification_id}/read": ALL,
     "POST /api/notifications/read-all": ALL,

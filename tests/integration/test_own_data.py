@@ -46,7 +46,9 @@ async def test_a_student_sees_all_of_their_own(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     reader = await head(api, owner)
-    student = await enrolled(api, password="a long password")
+    student = await enrolled(api, password="a long password", email="old@college.edu")
+    corrected = await api.patch(f"/api/users/{student}", "HEAD", student, json={"email": "ravi@college.edu"})
+    assert corrected.status_code == 200, corrected.text
     others = await enrol(owner, 15)
     drive_id = await posted(api)
     async with working(database_url) as runner:
@@ -69,6 +71,7 @@ async def test_a_student_sees_all_of_their_own(
 
     found = await own_data(api, "STUDENT", student)
     assert found["account"]["email"] == "ravi@college.edu"
+    assert [one["email"] for one in found["details"]] == ["old@college.edu", "ravi@college.edu"]
     assert found["password"]["changed_at"] >= found["account"]["created_at"]
     assert found["password_link"]["expires_at"] == link.json()["expires_at"]
     assert found["record"]["cgpa"] == "9.00"

@@ -27,6 +27,14 @@ class Account(Document):
     access_changed_at: Instant
 
 
+class DetailsVersion(Document):
+    version: Annotated[int, Field(ge=1)]
+    name: str
+    email: str
+    roll_number: str | None
+    recorded_at: Instant
+
+
 class Password(Document):
     changed_at: Instant
 
@@ -177,6 +185,7 @@ class OwnData(Document):
     generated_at: Instant
     notes: list[str]
     account: Account | None
+    details: list[DetailsVersion]
     password: Password | None
     password_link: StoredLink | None
     account_history: list[AccountChange]
@@ -198,3 +207,30 @@ class OwnData(Document):
 
 OWN_DATA = documented(OwnData, says="All that is stored about the caller.")
 OWN_DATA["responses"][200] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+
+
+class ErasureCounts(Document):
+    """Rows and files by kind. ``versions``: of name, e-mail address and roll number. ``export_files``: of anyone."""
+
+    versions: Count
+    kept_answers: Count
+    passwords: Count
+    password_links: Count
+    read_marks: Count
+    export_files: Count
+
+
+class Erased(Document):
+    """``counts``: what was erased by this request, or would be. ``erased_at`` null: not erased."""
+
+    person_id: Id
+    dry_run: bool
+    already_erased: bool
+    erased_at: Instant | None
+    counts: ErasureCounts
+    message: str = Field(examples=["The personal data was erased, and the account is closed."])
+
+
+REFUSED = {409: "You cannot erase your own account: ask another head of the cell."}
+ERASE_STUDENT = documented(Erased, {404: "Student not found"}, says="What was erased.")
+ERASE_USER = documented(Erased, {404: "There is no such user.", **REFUSED}, says="What was erased.")

@@ -6,6 +6,7 @@ from datetime import timedelta
 import orjson
 
 from chassis.database import Connection
+from chassis.settings import RetentionSettings
 from services.api.long_lists import Write, copy_array, instant, rows_as_json
 from services.api.notifications.sql import ALL_OF_USER
 from services.api.personal_data import page, sections
@@ -17,6 +18,7 @@ ROWS_AT_ONCE = 200
 
 SECTIONS = (
     Section("account", "Account", "Who you are here.", sections.ACCOUNT, single=True),
+    Section("details", "Name, e-mail address and roll number", "Every version. It can be erased.", sections.DETAILS),
     Section(
         "password", "Password", "When your password was set last. What is stored is a hash that cannot be turned back.",
         sections.PASSWORD, single=True,
@@ -73,6 +75,11 @@ NOTES = (
 )
 
 Kept = Mapping[str, timedelta]
+
+
+def kept_by(settings: RetentionSettings) -> Kept:
+    """Return the retention times that sections name as their parameter."""
+    return {KEYS_KEPT: settings.idempotency_keys_kept, ACCESS_LOG_KEPT: settings.access_log_kept}
 
 
 async def write_json(connection: Connection, write: Write, person_id: int, kept: Kept) -> None:

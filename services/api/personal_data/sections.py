@@ -53,6 +53,10 @@ ACCOUNT = f"""
 SELECT user_id, name, email, role, department, active, {instant("created_at")} AS created_at,
        {instant("access_changed_at")} AS access_changed_at FROM users WHERE user_id = $1
 """  # noqa: S608
+DETAILS = f"""
+SELECT version, name, email, roll_number, {instant("recorded_at")} AS recorded_at
+  FROM vault.person WHERE person_id = $1 ORDER BY version
+"""  # noqa: S608
 PASSWORD = f"SELECT {instant('changed_at')} AS changed_at FROM credentials WHERE user_id = $1"  # noqa: S608
 PASSWORD_LINK = f"""
 SELECT {instant("created_at")} AS created_at, {instant("expires_at")} AS expires_at, {instant("used_at")} AS used_at

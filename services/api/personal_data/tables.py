@@ -1,9 +1,9 @@
-"""Who has looked at students' records. Partitions and their upkeep: migrations/sql/0027_access_log.sql."""
+"""Who has looked at students' records, and who was erased. Functions: migrations/sql/0027_*.sql."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text, text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
 
 
@@ -24,3 +24,23 @@ class AccessRecord(SQLModel, table=True):
     operation: str = Field(sa_type=Text)
     student_id: int | None
     correlation_id: UUID
+
+
+class Erasure(SQLModel, table=True):
+    """A person whose personal data was erased. Never deleted: exports compare the number of rows."""
+
+    __tablename__ = "erasure"
+    __table_args__ = {"schema": "vault"}
+
+    person_id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    erased_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class WithdrawnExport(SQLModel, table=True):
+    """A stored file that may show an erased person. It cannot be downloaded, and maintenance deletes it."""
+
+    __tablename__ = "withdrawn_exports"
+
+    export_id: UUID = Field(primary_key=True)
+    path: str = Field(sa_type=Text)
+    withdrawn_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))

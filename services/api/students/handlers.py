@@ -5,13 +5,14 @@ from typing import Any
 
 from chassis import event_store
 from chassis.database import Connection
+from chassis.errors import Refused
 from chassis.event_store import Cause, NewId
 from contracts.students import StudentEnrolled, StudentRange, StudentRecordRevised
 from services.api.students import reevaluation
 from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold
 from services.api.users import handlers as accounts
 from services.api.users import sql as users
-from services.api.users.decider import ReviseUser
+from services.api.users.decider import ERASED, ReviseUser
 
 # Event ids of the details are numbered after those of the record.
 DETAILS_AFTER = 10
@@ -41,9 +42,12 @@ async def revise(
 ) -> None:
     """Correct the record, and ``details`` of the account (``users.decider.DETAILS``).
 
-    Raises ``NotFound``, ``Refused`` when the roll number or e-mail address is taken, and ``Conflict`` when another
-    request changed the account or record first.
+    Raises ``NotFound``, ``Refused`` for an erased student and for a taken roll number or e-mail address, and
+    ``Conflict`` when another request changed the account or record first.
     """
+    # Locked before the record is read, so that no answer shows an erased person.
+    if await users.lock_erased(connection, command.student_id):
+        raise Refused(ERASED)
     stream = f"student-{command.student_id}"
     student = fold(recorded.event for recorded in await event_store.read(connection, stream))
     events = decide(student, command)

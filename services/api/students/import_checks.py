@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from services.api.users.decider import RESERVED_ADDRESS, RESERVED_ROLL_NUMBER
+
 
 class ImportMode(StrEnum):
     """``insert``: every row is a new student. ``upsert``: students on record are updated, the others enrolled."""
@@ -42,6 +44,7 @@ def _number(column: str, pattern: str, least: int, most: int, kind: str) -> Chec
     )
 
 
+SAY_RESERVED = "'is reserved for erased people: correct it'"
 A_MARK = "a number with at most two decimals"
 A_WHOLE = "a whole number"
 
@@ -54,8 +57,14 @@ def _checks(mode: ImportMode) -> tuple[Check, ...]:
         _missing("email", mode),
         _text("email", 320),
         ("email", f"email !~ '{EMAIL}'", say_address),
+        ("email", f"lower(right(email, {len(RESERVED_ADDRESS)})) = '{RESERVED_ADDRESS}'", SAY_RESERVED),
         _missing("roll_number", mode),
         _text("roll_number", 64),
+        (
+            "roll_number",
+            f"lower(left(roll_number, {len(RESERVED_ROLL_NUMBER)})) = '{RESERVED_ROLL_NUMBER}'",
+            SAY_RESERVED,
+        ),
         _text("branch", 100),
         _text("department", 200),
         _number("batch_year", WHOLE, 1900, 2200, A_WHOLE),

@@ -14,8 +14,19 @@ from contracts.message import Event
 from contracts.users import AccountDeactivated, PasswordChanged, Role, UserCreated, UserDetailsRevised
 from services.api.access import CHANNEL
 from services.api.students import reevaluation
-from services.api.users import link_sql, sql
-from services.api.users.decider import CreateUser, Person, ReviseUser, SetActivity, User, decide, revised
+from services.api.users import erasure_sql, link_sql, sql
+from services.api.users.decider import (
+    RESERVED_ADDRESS,
+    CreateUser,
+    ErasePerson,
+    Person,
+    ReviseUser,
+    SetActivity,
+    User,
+    decide,
+    is_reserved,
+    revised,
+)
 
 NO_USER = "There is no such user."
 
@@ -65,6 +76,29 @@ async def set_activity(connection: Connection, user_id: int, command: SetActivit
         await reevaluation.ask_for_activity(connection, user_id, caused, was_active=user.active)
 
 
+async def erase(connection: Connection, user_id: int, command: ErasePerson, cause: Cause, new_id: NewId) -> bool:
+    """Erase the personal data of an account, and close it for good. False when that was done before.
+
+    Raises ``NotFound`` and errors of ``decide``.
+    """
+    user = await _locked(connection, user_id, counts_heads=True)
+    events = decide(user, command)
+    if not events:
+        return False
+    if not await erasure_sql.erase(connection, user_id):
+        raise AssertionError(f"person {user_id} was erased without an event")
+    done = await _append(connection, user_id, events, cause, new_id)
+    if user.role is Role.STUDENT and user.active:
+        caused = replace(cause, causation_id=done.ids[0])
+        await reevaluation.ask_for_activity(connection, user_id, caused, was_active=True)
+    return True
+
+
+async def check_erasure(connection: Connection, user_id: int, command: ErasePerson) -> None:
+    """Raise what ``erase`` would raise."""
+    decide(await _locked(connection, user_id, counts_heads=True), command)
+
+
 async def set_password(
     connection: Connection, user_id: int, password_hash: str, cause: Cause, new_id: NewId, *, checked: str | None = None
 ) -> None:
@@ -96,6 +130,7 @@ async def _locked(connection: Connection, user_id: int, *, counts_heads: bool) -
         active=row["active"],
         has_password=row["password_hash"] is not None,
         other_heads=await sql.other_heads(connection, user_id) if counts_heads else 0,
+        erased=row["erased_at"] is not None,
     )
 
 
@@ -118,7 +153,9 @@ def _ends_tokens(event: Event) -> bool:
 
 @contextmanager
 def unique_identity(person: Person) -> Iterator[None]:
-    """Raise ``Refused`` when another account has the person's e-mail address or roll number."""
+    """Raise ``Refused`` when another account has the person's e-mail address or roll number, or they are reserved."""
+    if is_reserved(person):
+        raise Refused(f"Addresses in {RESERVED_ADDRESS[1:]} and roll numbers that begin with erased- are reserved.")
     try:
         yield
     except asyncpg.UniqueViolationError as error:

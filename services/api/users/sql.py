@@ -25,11 +25,13 @@ SELECT k.account, u.user_id, u.name, u.email, u.role, u.active, u.password_versi
 """
 GET = """
 SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_version, u.created_at, u.person_version,
+       u.erased_at,
        s.roll_number, c.password_hash, identity_key(u.email) AS account
   FROM users u LEFT JOIN credentials c USING (user_id) LEFT JOIN students s ON s.student_id = u.user_id
  WHERE u.user_id = $1
 """
 LOCK = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
+LOCK_ERASED = "SELECT erased_at IS NOT NULL FROM users WHERE user_id = $1 FOR UPDATE"
 # A transaction that demotes or deactivates a head holds this lock until it ends, and counts the heads after taking it.
 LOCK_HEADS = "SELECT pg_advisory_xact_lock(hashtextextended('heads', 0))"
 OTHER_HEADS = "SELECT count(*) FROM users WHERE role = 'HEAD' AND active AND user_id <> $1"
@@ -66,6 +68,11 @@ async def locked(connection: Connection, user_id: int) -> asyncpg.Record | None:
     await connection.execute(LOCK, user_id)
     # A separate statement, so that its snapshot is taken after the lock was granted.
     return await get(connection, user_id)
+
+
+async def lock_erased(connection: Connection, user_id: int) -> bool:
+    """Lock the account until the transaction ends. Return whether the person was erased."""
+    return bool(await connection.fetchval(LOCK_ERASED, user_id))
 
 
 async def lock_heads(connection: Connection) -> None:

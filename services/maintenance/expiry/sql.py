@@ -70,6 +70,13 @@ SELECT export_id, expires_at FROM exports
  WHERE state = 'completed' AND expires_at <= $1 AND (expires_at, export_id) > ($2, $3)
  ORDER BY expires_at, export_id LIMIT $4
 """
+# Files that may show an erased person: now, whatever their time.
+WITHDRAWN_EXPORTS = "SELECT export_id FROM withdrawn_exports WHERE export_id > $1 ORDER BY export_id LIMIT $2"
+FORGET_WITHDRAWN = """
+DELETE FROM withdrawn_exports w
+ WHERE export_id = $1
+   AND NOT EXISTS (SELECT FROM exports x WHERE x.export_id = w.export_id AND x.state = 'completed' AND x.path = w.path)
+"""
 LOCK_STREAM = "SELECT true FROM es.stream WHERE stream_id = $1 FOR UPDATE SKIP LOCKED"
 
 # Files that the newest completion of an export does not name, or that have expired; of exports that nobody works on.
@@ -154,6 +161,16 @@ async def expired_exports(
     """When they expired, and their ids, oldest first, behind ``after``."""
     rows = await connection.fetch(EXPIRED_EXPORTS, before, *after, most)
     return [(row["expires_at"], row["export_id"]) for row in rows]
+
+
+async def withdrawn_exports(connection: Connection, after: UUID, most: int) -> list[UUID]:
+    """Return the ids of exports whose files are withdrawn, behind ``after``."""
+    return [row["export_id"] for row in await connection.fetch(WITHDRAWN_EXPORTS, after, most)]
+
+
+async def forget_withdrawn(connection: Connection, export_id: UUID) -> None:
+    """Delete the order to withdraw a file, once its export no longer refers to it."""
+    await connection.execute(FORGET_WITHDRAWN, export_id)
 
 
 async def lock_stream(connection: Connection, stream: str) -> bool:

@@ -10,6 +10,7 @@ depends_on = None
 
 def upgrade() -> None:
     run_file("0027_access_log")
+    run_file("0027_erasure")
 
 
 def downgrade() -> None:
