@@ -12,7 +12,7 @@ from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.exports import ExportCompleted, ExportFailed
 from contracts.jobs import KIND_OF, OWNER, Kind
 from contracts.students import StudentEnrolled, StudentRecordRevised, StudentsImported
-from contracts.users import UserDetailsRevised
+from contracts.users import UserCreated, UserDetailsRevised
 
 # The events that end a job of each kind, in its data's job_id; an export's id is its job's.
 SUCCEEDED = {
@@ -91,6 +91,19 @@ SELECT cause AS subject, count(*) AS count, bit_xor(hashint8extended(student_id,
  GROUP BY 1
 """  # noqa: S608
 
+# Every version of a person that an event refers to, and no other, is in the vault.
+PEOPLE = f"""
+SELECT format('version %s of person %s', version, person_id) AS subject, CASE
+           WHEN kept.found IS NULL THEN 'an event refers to it, but the vault does not hold it'
+           WHEN told.found IS NULL THEN 'the vault holds it, but no event refers to it'
+       END AS fault
+  FROM (SELECT DISTINCT coalesce(data ->> 'student_id', data ->> 'user_id')::integer AS person_id,
+               (data ->> 'person_version')::integer AS version, true AS found
+          FROM es.event
+         WHERE type IN ('{UserCreated.TYPE}', '{UserDetailsRevised.TYPE}', '{StudentEnrolled.TYPE}')) told
+  FULL JOIN (SELECT person_id, version, true AS found FROM vault.person) kept USING (person_id, version)
+"""  # noqa: S608
+
 # Merge join of two index scans: event_stream_version and stream_pkey.
 STREAMS = """
 SELECT stream_id AS subject, CASE
@@ -155,6 +168,7 @@ CHECKS = {
     "selections in force": _seals(NEWEST, IN_FORCE),
     "lists of publications": _seals(LISTED, LISTS),
     "imports": _seals(IMPORTED, ENROLLED),
+    "people": PEOPLE,
     "streams": STREAMS,
     "work asked for": WORK,
     "results of jobs": RESULTS,

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from chassis.database import CHECKOUT_TIMEOUT_S, Connection, Database
+from chassis.error_text import described
 from chassis.errors import Overloaded
 from chassis.spool import Spool
 from services.api.request_scope import HeadAnswered, ResponseAborted
@@ -139,6 +140,6 @@ class _SpooledResponse(StreamingResponse):
         except (ClientDisconnect, HeadAnswered):
             raise
         except Exception as error:
-            raise ResponseAborted(f"{type(error).__name__}: {error}") from error
+            raise ResponseAborted(described(error)) from error
         finally:
             self._close()

@@ -280,13 +280,12 @@ async def test_a_correction_made_in_between_is_not_overwritten(
     asha = (await students(api))["R1"]["student_id"]
     update = FIRST.replace("8.1,0", "9,0").replace("Asha,", "Asha K,")
     async with api.database.transaction() as connection:
-        # Both imports have judged the file when they wait for this stream.
+        # Both imports have judged the file when they wait for the stream, or for the account.
         stream = f"student-{asha}" if what == "record" else f"user-{asha}"
-        await connection.execute(
-            "INSERT INTO es.stream (stream_id, stream_type, version, last_tx) VALUES ($1, 'user', 0, "
-            "pg_current_xact_id()) ON CONFLICT (stream_id) DO UPDATE SET version = es.stream.version",
-            stream,
-        )
+        if what == "record":
+            await connection.execute("SELECT FROM es.stream WHERE stream_id = $1 FOR UPDATE", stream)
+        else:
+            await users.locked(connection, asha)
         importing = asyncio.create_task(sent(api, update))
         await _waiting(owner)
         if what == "record":

@@ -273,8 +273,8 @@ async def test_a_student_enrolled_in_the_meantime_undoes_the_import(api: Api, ow
     enrolled: asyncpg.Connection[asyncpg.Record] = owner
     async with enrolled.transaction():
         await owner.execute(
-            "INSERT INTO users (user_id, name, email, role, access_changed_at, created_at) "
-            "VALUES (nextval('user_id_seq'), 'x', 's1999@college.edu', 'STUDENT', now(), now())"
+            "INSERT INTO users (user_id, name, email, role, person_version, access_changed_at, created_at) "
+            "VALUES (nextval('user_id_seq'), 'x', 's1999@college.edu', 'STUDENT', 1, now(), now())"
         )
         importing = asyncio.create_task(sent(api, content))
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
