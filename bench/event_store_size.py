@@ -47,7 +47,7 @@ INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadat
 SELECT pg_current_xact_id(), pg_current_xact_id(), 'student-' || student, version, uuidv7(),
        'placewire.student.record-revised.v1',
        jsonb_build_object('student_id', student, 'changed', jsonb_build_array('cgpa'), 'record', jsonb_build_object(
-           'roll_number', 'R' || student, 'branch', 'CSE', 'batch_year', 2026, 'cgpa', '8.25', 'tenth_percent', '91.50',
+           'branch', 'CSE', 'batch_year', 2026, 'cgpa', '8.25', 'tenth_percent', '91.50',
            'twelfth_percent', '88.00', 'active_backlogs', 0)),
        '{"source": "bench", "correlation_id": "00000000-0000-7000-8000-000000000000", "actor_id": 1}'
   FROM made ORDER BY i

@@ -21,11 +21,11 @@ from tests.system import bearer
 
 MIB = 1 << 20
 # The tables that an import of new students writes.
-TABLES = ("es.stream", "es.event", "users", "students")
+TABLES = ("es.stream", "es.event", "vault.person", "users", "students")
 # TRUNCATE needs the triggers that keep the log append-only to be off.
 EMPTY = """
 SET session_replication_role = replica;
-TRUNCATE es.stream, es.event, es.outbox, es.job, users, students;
+TRUNCATE es.stream, es.event, es.outbox, es.job, vault.person, users, students;
 RESET session_replication_role
 """
 TIMEOUT_S = 900

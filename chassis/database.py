@@ -10,6 +10,7 @@ import orjson
 import structlog
 
 from chassis import tracing
+from chassis.error_text import described
 from chassis.errors import Contended, Exhausted, OutcomeUnknown, Unavailable
 from chassis.watched_connection import WatchedConnection
 
@@ -239,7 +240,7 @@ def _in_our_terms(error: BaseException, driver: Any) -> BaseException:
                 return Exhausted("the database has run out of something")
             if state.startswith(_AWAY):
                 return _lost(driver)
-            return Contended(str(error)) if state in _LOST_TO_ANOTHER else error
+            return Contended(described(error)) if state in _LOST_TO_ANOTHER else error
         case asyncpg.InterfaceError():
             return _lost(driver) if driver is not None and _is_over(driver) else error
         case ConnectionError() | TimeoutError() | asyncpg.InternalClientError():

@@ -49,6 +49,10 @@ class Contended(Exception):
     """The database undid the transaction in favour of another (serialization, deadlock, lock timeout). Try again."""
 
 
+class Outdated(Exception):
+    """What a long job has prepared is out of date. It is prepared anew; this attempt is spent."""
+
+
 class Unavailable(Exception):
     """Postgres does not answer: HTTP 503 with Retry-After; a job waits without an attempt spent."""
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
 from chassis.attempts import MAX_ATTEMPTS, Attempts
 from chassis.database import Connection, Database
-from chassis.errors import Fenced, OutcomeUnknown, Refused
+from chassis.errors import Contended, Fenced, OutcomeUnknown, Outdated, Refused
 from chassis.event_store import Addition, Cause
 from chassis.failure_limit import FailureLimit
 from chassis.jobs import Claim
@@ -145,9 +145,12 @@ class Execution:
             await until_database_is_back(partial(self._give_up, claimed, attempts, error))
 
     async def _attempt(self, claimed: Claim, attempts: Attempts, work: LongWork, progress: Progress) -> None:
-        async with work.prepare(self._database, claimed, progress) as handle:
-            # Again and again without preparing anew: what is prepared may be committed already.
-            await self._effect_with_retries(claimed, attempts, handle)
+        try:
+            async with work.prepare(self._database, claimed, progress) as handle:
+                # Again and again without preparing anew: what is prepared may be committed already.
+                await self._effect_with_retries(claimed, attempts, handle)
+        except Outdated as error:
+            raise Contended(str(error)) from error
 
     async def _effect_with_retries(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
         effect = partial(attempts.retry, partial(self._effect, claimed, attempts, handle))

@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_ra
 
 from chassis import jobs
 from chassis.database import Database
+from chassis.error_text import described
 from chassis.errors import Contended, Fenced, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import EVERY_S, Progress
@@ -80,7 +81,7 @@ async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress
             lease.cut_off = True
             log.warning("lease.not_renewed", reason=str(error))
         except Exception as error:  # noqa: BLE001 - whatever it was, the next third of the lease is another chance
-            log.warning("lease.not_renewed", reason=f"{type(error).__name__}: {error}")
+            log.warning("lease.not_renewed", reason=described(error))
 
 
 async def release(database: Database, claimed: Claim) -> None:

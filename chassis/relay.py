@@ -24,6 +24,7 @@ from aiokafka.errors import (
 
 from chassis import notify, telemetry, tracing
 from chassis.bus import client_options
+from chassis.error_text import described
 from chassis.errors import Unavailable
 from chassis.event_store import envelope
 from chassis.kafka_topics import create_topics
@@ -75,7 +76,7 @@ class Relay:
                 try:
                     await self._lead()
                 except Exception as error:  # noqa: BLE001 - Kafka may fail in any way; the rows stay where they are
-                    log.warning("relay.interrupted", reason=f"{type(error).__name__}: {error}")
+                    log.warning("relay.interrupted", reason=described(error))
                 finally:
                     self.leading = False
                     telemetry.RELAY_LEADER.set(0)
@@ -120,7 +121,7 @@ class Relay:
                 await self._drop_producer()
                 raise
             except Exception as error:  # noqa: BLE001 - see above
-                log.warning("relay.bus_away", reason=f"{type(error).__name__}: {error}")
+                log.warning("relay.bus_away", reason=described(error))
                 await self._drop_producer()
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
@@ -152,7 +153,7 @@ class Relay:
             return bool(self._ahead)
         await session.execute(SENT, sent)
         if not self._bulk_failed:
-            log.warning("relay.bulk_lane_fails", reason=f"{type(failure).__name__}: {failure}")
+            log.warning("relay.bulk_lane_fails", reason=described(failure))
         self._bulk_failed = True
         # A topic that was deleted is created again by connecting; without that nothing would ever be sent to it.
         await self._drop_producer()

@@ -1,6 +1,7 @@
 """Settings shared by every process, read once from the environment. A service subclasses and adds its own."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
@@ -70,6 +71,25 @@ class StorageSettings(BaseSettings):
     storage_ignore_missing_files: bool = Field(
         default=False, description="start although the storage has none of the files that the database names"
     )
+
+
+class RetentionSettings(BaseSettings):
+    """How long what concerns a person is kept. A mixin for the process that deletes it and the one that shows it."""
+
+    idempotency_keys_kept_days: float = Field(
+        default=7.0, ge=1, description="how long the same Idempotency-Key gets the same answer"
+    )
+    access_log_kept_days: float = Field(
+        default=365.0, ge=1, description="how long it is recorded who looked at a student's record"
+    )
+
+    @property
+    def idempotency_keys_kept(self) -> timedelta:
+        return timedelta(days=self.idempotency_keys_kept_days)
+
+    @property
+    def access_log_kept(self) -> timedelta:
+        return timedelta(days=self.access_log_kept_days)
 
 
 class KafkaSettings(BaseSettings):

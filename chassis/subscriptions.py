@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from chassis import checkpoints, notify
 from chassis.database import Connection, Database, translated
+from chassis.error_text import described
 from chassis.errors import Contended, Fenced, Overloaded, StorageFailed, Unavailable
 from chassis.event_store import Recorded, read_page
 from chassis.leadership import leading
@@ -173,7 +174,7 @@ class Subscription:
 
     async def _record_failure(self, fence: int, error: Exception) -> None:
         place = "reading the log" if self._first_position is None else f"event at position {self._first_position}"
-        text = f"{place}: {type(error).__name__}: {error}"
+        text = f"{place}: {described(error)}"
         # Postgres takes neither lone surrogates nor NUL.
         reason = text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
         async with self._database.transaction() as connection:
@@ -182,7 +183,7 @@ class Subscription:
     def _log_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         self._log.warning(
-            "subscription.retried", attempt=state.attempt_number, reason=f"{type(error).__name__}: {error}"
+            "subscription.retried", attempt=state.attempt_number, reason=described(error) if error else None
         )
 
 

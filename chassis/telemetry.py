@@ -7,6 +7,8 @@ from typing import Literal
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from chassis.error_text import traceback_of
+
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 HTTP_REQUESTS = Histogram(
@@ -73,7 +75,9 @@ DRIVE_FUNNEL = Gauge(
 BRANCH_STUDENTS = Gauge("placewire_branch_students", "Students who came as far, by branch", ["branch", "stage"])
 
 # What must never be in a log line, whatever the depth.
-SECRET_FIELDS = frozenset({"password", "token", "authorization", "secret", "password_hash", "cgpa", "marks", "record"})
+SECRET_FIELDS = frozenset(
+    {"password", "token", "authorization", "secret", "password_hash", "cgpa", "marks", "record", "email", "roll_number"}
+)
 
 
 def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -> None:
@@ -98,11 +102,12 @@ def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                _traceback,
                 renderer,
             ],
         )
     )
+    handler.addFilter(_first_line_of_asyncio)
     # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured). Not on
     # their loggers: a logger's filter does not see what the loggers below it write.
     for noisy in ("aiokafka", "faststream", "opentelemetry"):
@@ -119,6 +124,24 @@ def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDi
     for name in line.keys() & SECRET_FIELDS:
         line[name] = "***"
     return line
+
+
+def _traceback(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Write exceptions without their texts, which quote values."""
+    given = line.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given if isinstance(given, BaseException) else None
+    if given is True:
+        error = sys.exc_info()[1]
+    if error is not None:
+        line["exception"] = traceback_of(error)
+    return line
+
+
+def _first_line_of_asyncio(record: logging.LogRecord) -> bool:
+    """Cut off what asyncio's own handler adds to its message: tasks and callbacks, with their errors' texts."""
+    if record.name == "asyncio":
+        record.msg, record.args = record.getMessage().partition("\n")[0], ()
+    return True
 
 
 class AtMost(logging.Filter):

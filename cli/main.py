@@ -18,6 +18,7 @@ from cli.doors import (
     events,
     installation,
     jobs,
+    people,
     processes,
     rebuild,
     republish,
@@ -87,6 +88,7 @@ app.command("verify", rich_help_panel="Database")(verify.verify)
 app.command("rebuild", rich_help_panel="Database")(rebuild.rebuild)
 app.command("republish", rich_help_panel="Database")(republish.republish)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
+app.add_typer(people.app, name="people", rich_help_panel="Database")
 app.add_typer(events.app, name="events", rich_help_panel="Database")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Database")
 app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel="Database")

@@ -18,6 +18,7 @@ EVENTS: dict[str, type[Event]] = {
         users.RoleChanged,
         users.AccountDeactivated,
         users.AccountReactivated,
+        users.PersonErased,
         drives.DriveCreated,
         drives.DriveRevised,
         drives.DrivePublished,

@@ -1,4 +1,4 @@
-"""Students and their marks. Producer: services/api."""
+"""Students and their marks. Producer: services/api. Corrections of names and roll numbers: ``contracts.users``."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -21,7 +21,6 @@ class AcademicRecord(Message):
     ``diploma_percent`` counts as the 12th mark of a student who has no 12th mark.
     """
 
-    roll_number: str = Field(min_length=1, max_length=64)
     branch: str | None = Field(default=None, max_length=100)
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
@@ -39,13 +38,15 @@ class StudentRange(Message):
 
 
 class StudentEnrolled(Event):
-    """A student can be considered for drives; the account exists, perhaps without a password yet."""
+    """A student can be considered for drives; the account exists, perhaps without a password yet.
+
+    ``person_version``: of the name, e-mail address and roll number, as in ``contracts.users``.
+    """
 
     TYPE = "placewire.student.enrolled.v1"
 
     student_id: int
-    name: str
-    email: str
+    person_version: int = Field(ge=1)
     department: str | None = None
     record: AcademicRecord
 

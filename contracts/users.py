@@ -1,4 +1,8 @@
-"""People who sign in. Producer: services/api. No event ever holds a password or a hash."""
+"""People who sign in. Producer: services/api. No event ever holds a password or a hash.
+
+Nor a name, e-mail address or roll number: ``person_version`` refers to them, and only the database has them (the table
+``vault.person``, by user id and version), so that they can be erased.
+"""
 
 from enum import StrEnum
 
@@ -18,20 +22,22 @@ class UserCreated(Event):
     TYPE = "placewire.user.created.v1"
 
     user_id: int
-    name: str
-    email: str
+    person_version: int = Field(ge=1)
     role: Role
     department: str | None = None
 
 
 class UserDetailsRevised(Event):
-    """The details after the change; ``changed`` names the fields that differ. Also for students."""
+    """The details after the change. Also for students.
+
+    ``changed`` names the fields that differ: name, email, roll_number, department. ``person_version`` rises by one when
+    it is more than the department.
+    """
 
     TYPE = "placewire.user.details-revised.v1"
 
     user_id: int
-    name: str
-    email: str
+    person_version: int = Field(ge=1)
     department: str | None = None
     changed: list[str] = Field(min_length=1)
 
@@ -58,6 +64,18 @@ class AccountDeactivated(Event):
     TYPE = "placewire.user.deactivated.v1"
 
     user_id: int
+    by: int
+
+
+class PersonErased(Event):
+    """The personal data of a user was erased, and the account is closed for good. The last event of an account.
+
+    ``by``: a user's id; 0: the command line.
+    """
+
+    TYPE = "placewire.user.person-erased.v1"
+
+    person_id: int
     by: int
 
 

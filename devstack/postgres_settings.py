@@ -8,6 +8,9 @@ TUNING = {
     "max_wal_size": "4GB",
     "timezone": "UTC",
     "shared_preload_libraries": "pg_stat_statements",
+    # The server's log quotes no values: no DETAIL of errors ("Key (email)=(…) already exists"), no parameters.
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length": "0",
 }
 SETTINGS = {
     **TUNING,

@@ -15,7 +15,8 @@ SELECT r.rolname, unnest(s.setconfig) AS setting FROM pg_db_role_setting s
 
 TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1
 """
 ROWS = "SELECT '{table}' AS name, md5(string_agg(t::text, chr(10) ORDER BY t::text)) AS rows FROM {table} t"
 

@@ -68,7 +68,7 @@ def ask_as_students(scene: Scene, head: Api, drive_id: int) -> None:
         ("Ask as a selected student", drives.A_SELECTED, True),
         ("Ask as an unselected student", drives.AN_UNSELECTED, False),
     ):
-        found = scene.query(query, drive_id, [email for email, _, _ in people.students()])
+        found = scene.query(query, drive_id, [person.email for person, _ in people.students()])
         if not found:
             console.print(f"{name}: there is none in this file")
             continue

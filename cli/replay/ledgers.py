@@ -12,7 +12,7 @@ from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.exports import ExportCompleted, ExportFailed
 from contracts.jobs import KIND_OF, OWNER, Kind
 from contracts.students import StudentEnrolled, StudentRecordRevised, StudentsImported
-from contracts.users import UserDetailsRevised
+from contracts.users import PersonErased, UserCreated, UserDetailsRevised
 
 # The events that end a job of each kind, in its data's job_id; an export's id is its job's.
 SUCCEEDED = {
@@ -91,6 +91,34 @@ SELECT cause AS subject, count(*) AS count, bit_xor(hashint8extended(student_id,
  GROUP BY 1
 """  # noqa: S608
 
+# Every version of a person that an event refers to, and no other, is in the vault; of an erased person none is.
+PEOPLE = f"""
+SELECT format('version %s of person %s', version, person_id) AS subject, CASE
+           WHEN gone.found AND kept.found THEN 'the person was erased, but the vault holds it'
+           WHEN gone.found THEN NULL
+           WHEN kept.found IS NULL THEN 'an event refers to it, but the vault does not hold it'
+           WHEN told.found IS NULL THEN 'the vault holds it, but no event refers to it'
+       END AS fault
+  FROM (SELECT DISTINCT coalesce(data ->> 'student_id', data ->> 'user_id')::integer AS person_id,
+               (data ->> 'person_version')::integer AS version, true AS found
+          FROM es.event
+         WHERE type IN ('{UserCreated.TYPE}', '{UserDetailsRevised.TYPE}', '{StudentEnrolled.TYPE}')) told
+  FULL JOIN (SELECT person_id, version, true AS found FROM vault.person) kept USING (person_id, version)
+  LEFT JOIN (SELECT (data ->> 'person_id')::integer AS person_id, true AS found
+               FROM es.event WHERE type = '{PersonErased.TYPE}') gone USING (person_id)
+"""  # noqa: S608
+
+# Exports compare the number of rows in vault.erasure.
+ERASURES = f"""
+SELECT format('person %s', person_id) AS subject, CASE
+           WHEN noted.found IS NULL THEN 'was erased, but vault.erasure has no row of it'
+           WHEN told.found IS NULL THEN 'is in vault.erasure, but no event says so'
+       END AS fault
+  FROM (SELECT (data ->> 'person_id')::integer AS person_id, true AS found
+          FROM es.event WHERE type = '{PersonErased.TYPE}') told
+  FULL JOIN (SELECT person_id, true AS found FROM vault.erasure) noted USING (person_id)
+"""  # noqa: S608
+
 # Merge join of two index scans: event_stream_version and stream_pkey.
 STREAMS = """
 SELECT stream_id AS subject, CASE
@@ -155,6 +183,8 @@ CHECKS = {
     "selections in force": _seals(NEWEST, IN_FORCE),
     "lists of publications": _seals(LISTED, LISTS),
     "imports": _seals(IMPORTED, ENROLLED),
+    "people": PEOPLE,
+    "erasures": ERASURES,
     "streams": STREAMS,
     "work asked for": WORK,
     "results of jobs": RESULTS,

@@ -9,6 +9,7 @@ from cli.failures import WRONG_USE, Failure
 LEDGERS = ("selections", "requested_selection")
 # Nobody's event tells of these. Every other table of the schema is compared, a new one too.
 WITHOUT_EVENTS = (
+    "access_log",
     "alembic_version",
     "credentials",
     "expiry",
@@ -18,6 +19,7 @@ WITHOUT_EVENTS = (
     "notification_reads",
     "password_links",
     "view_refresh",
+    "withdrawn_exports",
 )
 
 # Generated columns follow from the others.
@@ -27,7 +29,8 @@ SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attnum) AS 
   FROM pg_class c
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
- WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($1)
+ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND c.relname <> ALL ($1)
  GROUP BY c.relname ORDER BY c.relname
 """
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from contracts.students import AcademicRecord
 from contracts.users import Role
+from services.api.users.decider import Person
 
 PASSWORD = "password123"  # noqa: S105 - refused outside development
 
@@ -45,18 +46,19 @@ MARKS: tuple[tuple[str | None, str | None, str | None, int], ...] = (
 BRANCHES = ("CSE", "IT", "ECE", "EEE", "ME")
 
 
-def students() -> list[tuple[str, str, AcademicRecord]]:
-    """E-mail, name and record of students One to Ten."""
-    return [
-        (f"student{number}@college.edu", f"Student {NUMBERS[number - 1]}", _record(number, marks))
-        for number, marks in enumerate(MARKS, start=1)
-    ]
+def students() -> list[tuple[Person, AcademicRecord]]:
+    """Return students One to Ten."""
+    return [(_person(number), _record(number, marks)) for number, marks in enumerate(MARKS, start=1)]
+
+
+def _person(number: int) -> Person:
+    name = f"Student {NUMBERS[number - 1]}"
+    return Person(1, name, f"student{number}@college.edu", f"SAMPLE-{number:02}")
 
 
 def _record(number: int, marks: tuple[str | None, str | None, str | None, int]) -> AcademicRecord:
     cgpa, tenth, twelfth, backlogs = marks
     return AcademicRecord(
-        roll_number=f"SAMPLE-{number:02}",
         branch=BRANCHES[number % len(BRANCHES)],
         batch_year=2027,
         tenth_percent=_decimal(tenth),

@@ -11,6 +11,7 @@ from cli.sample import people
 from contracts.students import AcademicRecord, StudentEnrolled
 from services.api.domains import sql as domains
 from services.api.users import sql as users
+from services.api.users.decider import Person
 from services.api.users.passwords import hash_password
 
 # Two seeds at once: the second waits, and finds everything done.
@@ -38,9 +39,9 @@ async def seed(database: Database) -> Seeded:
             if (await users.by_email(connection, email))["user_id"] is None
         ]
         added_students = [
-            await _enrol(connection, email, name, record, hashed, cause)
-            for email, name, record in people.students()
-            if (await users.by_email(connection, email))["user_id"] is None
+            await _enrol(connection, person, record, hashed, cause)
+            for person, record in people.students()
+            if (await users.by_email(connection, person.email))["user_id"] is None
         ]
         known = {row["domain_name"] for row in await domains.list_all(connection)}
         missing = [name for name in people.DOMAINS if name not in known]
@@ -50,10 +51,12 @@ async def seed(database: Database) -> Seeded:
 
 
 async def _enrol(
-    connection: Connection, email: str, name: str, record: AcademicRecord, password_hash: str, cause: Cause
+    connection: Connection, person: Person, record: AcademicRecord, password_hash: str, cause: Cause
 ) -> int:
-    student_id = await users.next_id(connection)
-    event = StudentEnrolled(student_id=student_id, name=name, email=email, department=record.branch, record=record)
+    student_id = await users.add_person(connection, person)
+    event = StudentEnrolled(
+        student_id=student_id, person_version=person.version, department=record.branch, record=record
+    )
     await event_store.append(connection, f"student-{student_id}", [event], cause, expected_version=0)
     await users.put_password(connection, student_id, password_hash)
     return student_id

@@ -61,8 +61,9 @@ class AccessChanges:
 
     channel = CHANNEL
 
-    def __init__(self, database: Database, *, other_issuer: bool = False) -> None:
+    def __init__(self, database: Database, tokens: Tokens, *, other_issuer: bool = False) -> None:
         self._database = database
+        self._tokens = tokens
         self._statement = CHANGED_OR_INACTIVE if other_issuer else CHANGED
         self._changed: dict[int, AccessState] = {}
         self._connected = False
@@ -83,7 +84,11 @@ class AccessChanges:
     async def reload(self) -> None:
         async with self._database.connection() as connection:
             rows = await connection.fetch(self._statement, float(USER_TOKEN_S + SLACK_S))
-        self._changed = {row["user_id"]: _state(row) for row in rows}
+        before, self._changed = self._changed, {row["user_id"]: _state(row) for row in rows}
+        # The tokens of closed accounts hold a name and an address. They are good for nothing any more.
+        closed = {id_ for id_, state in self._changed.items() if not state.active and before.get(id_) != state}
+        if closed:
+            self._tokens.forget(closed)
 
     async def run(self) -> None:
         """Read again after each notice of a change, and every ``RELOAD_S`` in any case, until cancelled."""

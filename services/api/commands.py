@@ -6,9 +6,9 @@ command's own transaction; the answer is added afterwards, and whoever adds it f
 
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -30,7 +30,7 @@ from contracts.jobs import OWNER, Channel, Job, Kind, Service
 from services.api import idempotency_keys
 from services.api.context import Context
 from services.api.documents import KEY_SAYS, PREFER_SAYS
-from services.api.idempotency_keys import KeyName
+from services.api.idempotency_keys import Kept, KeyName
 from services.api.workers import WAIT_S, NotAwake
 
 MAX_PREFERRED_WAIT_S = 30.0
@@ -99,12 +99,17 @@ Ask = Annotated[Asking, Depends(_ask)]
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a command has done: the body to answer with, and the job it asked for, if any."""
+    """What a command has done: the body to answer with, and the job it asked for, if any.
+
+    ``people``: the ids of those whose personal data the body shows. It is then kept in the vault. No such command asks
+    for a job.
+    """
 
     body: dict[str, Any]
     job_id: UUID | None = None
     kind: Kind | None = None
     status: int = 200
+    people: tuple[int, ...] = ()
 
 
 Work = Callable[[Connection, NewId], Awaitable[Committed]]
@@ -138,11 +143,14 @@ async def perform(
             committed = await work(transaction, fresh_ids)
         return _response(await _deliver(ctx, ask, committed, ended), complete)
     name = (who.user_id, ask.route, ask.key)
+    fingerprints = idempotency_keys.fingerprints_of(asked, ctx.settings.jwt_secrets)
     async with begin() as transaction:
-        committed, kept = await _once(transaction, name, asked, work)
+        committed, kept = await _once(transaction, name, fingerprints, work)
     if kept is not None:
         return _response(kept, complete)
     answer = await _deliver(ctx, ask, committed, ended)
+    if committed.people:  # without a job, the answer follows from what is committed
+        return _response(answer, complete)
     try:
         async with ctx.database.connection() as another:
             first = await idempotency_keys.keep_answer(another, name, answer)
@@ -158,16 +166,21 @@ def ids_under(name: KeyName) -> NewId:
 
 
 async def _once(
-    transaction: Connection, name: KeyName, asked: Any, work: Work
+    transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], work: Work
 ) -> tuple[Committed, dict[str, Any] | None]:
     """What ``work`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
-    fingerprint = idempotency_keys.fingerprint_of(asked)
     new_id = ids_under(name)
-    kept = await idempotency_keys.claim(transaction, name, fingerprint, new_id(0))
+    kept = await idempotency_keys.claim(transaction, name, fingerprints, new_id(0))
     if kept is not None:
-        return _committed_from(kept.committed), kept.answer
+        return _committed_from(kept), kept.answer
     committed = await work(transaction, new_id)
-    await idempotency_keys.keep_committed(transaction, name, _committed_json(committed))
+    if committed.people:
+        assert committed.job_id is None
+        body = orjson.dumps(committed.body).decode()
+        kept_json = _committed_json(replace(committed, body={}))
+        await idempotency_keys.keep_personal(transaction, name, kept_json, committed.people, body)
+    else:
+        await idempotency_keys.keep_committed(transaction, name, _committed_json(committed))
     return committed, None
 
 
@@ -241,16 +254,23 @@ def _committed_json(committed: Committed) -> str:
             "job_id": str(committed.job_id) if committed.job_id else None,
             "kind": committed.kind,
             "status": committed.status,
+            "people": list(committed.people),
         }
     ).decode()
 
 
-def _committed_from(kept: dict[str, Any]) -> Committed:
+def _committed_from(kept: Kept) -> Committed:
+    """Raises ``Invalid`` when the personal data of the body was erased."""
+    committed = kept.committed
+    people = tuple(committed["people"])
+    if people and kept.personal is None:
+        raise idempotency_keys.expired_key()
     return Committed(
-        kept["body"],
-        UUID(kept["job_id"]) if kept["job_id"] else None,
-        Kind(kept["kind"]) if kept["kind"] else None,
-        kept["status"],
+        committed["body"] if kept.personal is None else kept.personal,
+        UUID(committed["job_id"]) if committed["job_id"] else None,
+        Kind(committed["kind"]) if committed["kind"] else None,
+        committed["status"],
+        people,
     )
 
 

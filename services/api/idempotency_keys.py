@@ -1,6 +1,12 @@
-"""Statements for Idempotency-Key: claim a key, store what was committed under it, store the response."""
+"""Statements for Idempotency-Key: claim a key, store what was committed under it, store the response.
+
+Bodies that show personal data are in the vault alone, with the ids of the people in them, so that they can be erased. A
+body goes with its key. Fingerprints are keyed digests: without the secret, nobody can guess the request from them.
+"""
 
 import hashlib
+import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -23,10 +29,16 @@ WITH claimed AS (
 SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHERE event_id = $5) AS used
 """
 READ_KEY = """
-SELECT fingerprint, committed, answer, expired FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
+SELECT k.fingerprint, k.committed, k.answer, k.expired, v.body
+  FROM idempotency_keys k LEFT JOIN vault.kept_answer v USING (user_id, route, key)
+ WHERE k.user_id = $1 AND k.route = $2 AND k.key = $3
 """
 WAS_USED = "SELECT EXISTS (SELECT FROM es.event WHERE event_id = $1)"
 KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
+KEEP_PERSONAL = """
+WITH body AS (INSERT INTO vault.kept_answer (user_id, route, key, person_ids, body) VALUES ($1, $2, $3, $5, $6))
+UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3
+"""
 KEEP_ANSWER = """
 UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb)
  WHERE user_id = $1 AND route = $2 AND key = $3 AND NOT expired
@@ -36,24 +48,32 @@ RETURNING answer
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What an earlier request with the same key committed, and its response if stored."""
+    """What an earlier request with the same key committed, and its response if stored.
+
+    ``personal``: the body that is in the vault, if the command's is there.
+    """
 
     committed: dict[str, Any]
     answer: dict[str, Any] | None
+    personal: dict[str, Any] | None
 
 
-def fingerprint_of(asked: Any) -> bytes:
-    """Return the SHA-256 of the complete request (JSON)."""
-    return hashlib.sha256(orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)).digest()
+def fingerprints_of(asked: Any, secrets: Sequence[str]) -> list[bytes]:
+    """Return the HMAC-SHA-256 of the complete request (JSON) by each secret: the current one, then earlier ones."""
+    request = orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)
+    keys = (hashlib.sha256(b"placewire requests " + secret.encode()).digest() for secret in secrets)
+    return [hmac.digest(key, request, "sha256") for key in keys]
 
 
-async def claim(transaction: Connection, name: KeyName, fingerprint: bytes, first_event_id: UUID) -> Kept | None:
+async def claim(
+    transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], first_event_id: UUID
+) -> Kept | None:
     """Claim the key in the caller's transaction. Return what is stored under it; ``None`` when it is new.
 
     Waits for another request with the same key that has not committed yet. Raises ``Invalid`` when the key has expired,
-    or was used with another fingerprint.
+    or was used with a fingerprint that is none of ``fingerprints``. The first of them is stored.
     """
-    key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprint, first_event_id)
+    key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprints[0], first_event_id)
     assert key is not None
     if key["claimed"]:
         if key["used"]:
@@ -62,14 +82,21 @@ async def claim(transaction: Connection, name: KeyName, fingerprint: bytes, firs
     kept = await transaction.fetchrow(READ_KEY, *name)
     if kept is None or kept["expired"]:
         raise expired_key()
-    if kept["fingerprint"] != fingerprint:
+    if kept["fingerprint"] not in fingerprints:
         raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
-    return Kept(kept["committed"], kept["answer"])
+    return Kept(kept["committed"], kept["answer"], kept["body"])
 
 
 async def keep_committed(transaction: Connection, name: KeyName, committed: str) -> None:
     """Store what the command commits, as JSON text, in the command's transaction."""
     await transaction.execute(KEEP_COMMITTED, *name, committed)
+
+
+async def keep_personal(
+    transaction: Connection, name: KeyName, committed: str, people: Sequence[int], body: str
+) -> None:
+    """Store ``committed`` with the key and ``body`` in the vault, as JSON text, in the command's transaction."""
+    await transaction.execute(KEEP_PERSONAL, *name, committed, people, body)
 
 
 async def keep_answer(connection: Connection, name: KeyName, answer: dict[str, Any]) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from chassis.database import CHECKOUT_TIMEOUT_S, Connection, Database
+from chassis.error_text import described
 from chassis.errors import Overloaded
 from chassis.spool import Spool
 from services.api.request_scope import HeadAnswered, ResponseAborted
@@ -70,7 +71,7 @@ class LongLists:
         self._turns = asyncio.Semaphore(at_once)
         self._producing: set[asyncio.Task[None]] = set()  # the event loop keeps only weak references to tasks
 
-    async def answer(self, produce: Produce) -> StreamingResponse:
+    async def answer(self, produce: Produce, *, media_type: str = "application/json") -> StreamingResponse:
         """Return a response whose body ``produce`` writes, on a connection in a read-only snapshot.
 
         Raises ``Overloaded`` when too many lists are being sent, and exceptions of ``produce`` before its first byte.
@@ -88,7 +89,7 @@ class LongLists:
         except BaseException:
             self._close(spool, producing)
             raise
-        return _SpooledResponse(spool, partial(self._close, spool, producing))
+        return _SpooledResponse(spool, partial(self._close, spool, producing), media_type)
 
     async def array(self, query: str, *args: Any) -> StreamingResponse:
         """Return a response with the rows of ``query`` (see ``copy_array``) as a JSON array."""
@@ -125,8 +126,8 @@ class LongLists:
 
 
 class _SpooledResponse(StreamingResponse):
-    def __init__(self, spool: Spool, close: Callable[[], None]) -> None:
-        super().__init__(spool.read(), media_type="application/json")
+    def __init__(self, spool: Spool, close: Callable[[], None], media_type: str) -> None:
+        super().__init__(spool.read(), media_type=media_type)
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,6 +140,6 @@ class _SpooledResponse(StreamingResponse):
         except (ClientDisconnect, HeadAnswered):
             raise
         except Exception as error:
-            raise ResponseAborted(f"{type(error).__name__}: {error}") from error
+            raise ResponseAborted(described(error)) from error
         finally:
             self._close()

@@ -41,6 +41,7 @@ from services.api.listening import listener
 from services.api.long_lists import LongLists
 from services.api.notifications import routes as notifications
 from services.api.past import routes as past
+from services.api.personal_data import routes as personal_data
 from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
 from services.api.request_scope import RequestScope, full_paths
@@ -84,6 +85,7 @@ ROUTERS = (
     analytics,
     analytics_refresh,
     past,
+    personal_data,
     uploads,
 )
 
@@ -94,7 +96,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     tracing.start("api", settings)
     context = _context(settings)
     issuer = _issuer(settings)
-    changes = AccessChanges(context.database, other_issuer=issuer is not None)
+    tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
+    changes = AccessChanges(context.database, tokens, other_issuer=issuer is not None)
     app = FastAPI(
         title="Placewire",
         description="The backend of a campus placement cell.",
@@ -107,7 +110,6 @@ def create_app(settings: ApiSettings) -> FastAPI:
         telemetry=tracing.of_requests(),
     )
     app.state.context = context
-    tokens = Tokens(*settings.jwt_secrets, issuer=issuer)
     app.state.guard = Guard(tokens, RateLimits[int](settings.requests_per_second, settings.requests_burst), changes)
     app.state.throttle = Throttle(settings.login_failures_per_minute, settings.login_failures_per_source_per_minute)
     app.state.trusted_proxies = networks(settings.trusted_proxies)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     Column,
     Computed,
@@ -49,11 +50,13 @@ class User(SQLModel, table=True):
     email: str = Field(sa_type=Text)
     role: str = Field(sa_type=Text)
     department: str | None = Field(sa_type=Text)
+    person_version: int
     password_version: int
     access_version: int
     active: bool
     access_changed_at: datetime = Field(sa_column=_instant())
     created_at: datetime = Field(sa_column=_instant())
+    erased_at: datetime | None = Field(sa_column=_instant(nullable=True))
 
 
 class Credential(SQLModel, table=True):
@@ -164,3 +167,30 @@ class IdempotencyKey(SQLModel, table=True):
     created_at: datetime = Field(sa_column=_instant())
     event_id: UUID | None
     expired: bool
+
+
+class PersonVersion(SQLModel, table=True):
+    """A version of a person's details. Deleted by erasure only; never changed."""
+
+    __tablename__ = "person"
+    __table_args__ = {"schema": "vault"}
+
+    person_id: int = Field(sa_column=_number())
+    version: int = Field(sa_column=_number())
+    name: str = Field(sa_type=Text)
+    email: str = Field(sa_type=Text)
+    roll_number: str | None = Field(sa_type=Text)
+    recorded_at: datetime = Field(sa_column=_instant())
+
+
+class KeptAnswer(SQLModel, table=True):
+    """The body that is kept for an Idempotency-Key, if it shows personal data."""
+
+    __tablename__ = "kept_answer"
+    __table_args__ = {"schema": "vault"}
+
+    user_id: int = Field(sa_column=_number())
+    route: str = Field(sa_column=Column(Text, primary_key=True))
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    person_ids: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))

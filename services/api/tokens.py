@@ -5,6 +5,7 @@ those of another issuer are valid too (RS256), with the same claims. A key is on
 """
 
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,10 @@ class Tokens:
             self._valid.pop(token, None)
             raise Unauthenticated("Invalid token")
         return principal
+
+    def forget(self, user_ids: Collection[int]) -> None:
+        """Drop what is remembered of these users' tokens."""
+        self._valid = {token: known for token, known in self._valid.items() if known[0].user_id not in user_ids}
 
     async def is_valid(self, authorization: bytes) -> bool:
         """Return whether an Authorization header holds a valid token."""

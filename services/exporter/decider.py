@@ -14,20 +14,29 @@ from contracts.exports import (
     InvitationsRequested,
 )
 
+# Columns that only the vault and the read tables hold, and an erasure removes.
+PERSONAL = frozenset({"name", "email", "roll_number"})
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A file that is whole, and what was read for it."""
+    """A file that is whole, and what was read for it. ``erasures``: the erased people that its snapshot knew of."""
 
     path: str
     rows: int
     size_bytes: int
     sha256: str
     snapshot: str
+    erasures: int
 
 
 def format_of(asked: ExportRequested | InvitationsRequested) -> ExportFormat:
     return ExportFormat.CSV if isinstance(asked, InvitationsRequested) else asked.format
+
+
+def shows_people(asked: ExportRequested | InvitationsRequested) -> bool:
+    """Return whether the file shows names, e-mail addresses, roll numbers or links."""
+    return isinstance(asked, InvitationsRequested) or not PERSONAL.isdisjoint(asked.columns)
 
 
 def kind_of(asked: ExportRequested | InvitationsRequested) -> str:

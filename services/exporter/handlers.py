@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from chassis import jobs, telemetry
 from chassis.database import Connection, Database
-from chassis.errors import Contended, Fenced, Refused, StorageFailed, Unavailable
+from chassis.errors import Contended, Fenced, Outdated, Refused, StorageFailed, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import Progress
 from chassis.storage import Storage, Written
@@ -68,7 +68,12 @@ async def prepare(
 async def complete(
     made: Made, kept: timedelta, links: LinkTokens | None, connection: Connection, claimed: Claim
 ) -> Outcome:
-    """Record the finished file. Its links are valid from the commit on."""
+    """Record the finished file. Its links are valid from the commit on.
+
+    Raises ``Outdated`` when the file may show a person who was erased since its snapshot.
+    """
+    if decider.shows_people(request_of(claimed)) and await sql.share_erasures(connection) != made.erasures:
+        raise Outdated("a person was erased while the file was written")
     if links is not None:
         await invitations.keep(connection, links)
     event, result = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
@@ -105,6 +110,7 @@ async def _make(
         database.transaction(isolation="repeatable_read", readonly=True) as connection,
     ):
         snapshot, pid = await sql.begin(connection)
+        erasures = await sql.erasures(connection)
         progress.measure = partial(sql.rows_copied, pid=pid)
         try:
             rows = await _write(connection, asked, links, file, zone)
@@ -113,7 +119,7 @@ async def _make(
     labels = decider.kind_of(asked), format_
     telemetry.EXPORT_ROWS.labels(*labels).inc(rows)
     telemetry.EXPORT_BYTES.labels(*labels).inc(file.size_bytes)
-    return Made(path, rows, file.size_bytes, file.sha256, snapshot)
+    return Made(path, rows, file.size_bytes, file.sha256, snapshot, erasures)
 
 
 async def _delete_leftovers(storage: Storage, database: Database, claimed: Claim, export_id: UUID, path: str) -> None:

@@ -23,6 +23,10 @@ SET LOCAL lock_timeout = 0
 """
 SNAPSHOT = "SELECT pg_current_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
 # The server counts what it has copied; the reader would have to look for line ends outside quotes.
+# Erasures that the snapshot sees. They are never deleted.
+ERASURES = "SELECT count(*) FROM vault.erasure"
+# The same at this moment; until the transaction ends no other erasure is committed.
+SHARE_ERASURES = "SELECT vault.share_erasures()"
 ROWS_COPIED = "SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = $1"
 # Waits for an effect that is being committed: its worker may have gone from the connection before it heard.
 PATH = "SELECT path FROM exports WHERE export_id = $1 FOR SHARE"
@@ -33,15 +37,18 @@ IS_FINISHED = "SELECT EXISTS (SELECT FROM finished_drives WHERE drive_id = $1)"
 # Students with their current marks.
 STUDENTS = "LEFT JOIN students s ON s.student_id = {student}"
 ALL_STUDENTS = "students"
-# Students with their marks from the log when the drive finished: one probe of event_stream_version each.
+# Students with their marks from the log when the drive finished: one probe of event_stream_version each. Their roll
+# numbers of that moment are looked up only when the file has such a column.
 _RECORD_THEN = """(
-       SELECT m.* FROM (
-           SELECT e.data -> 'record' AS record FROM es.event e
-            WHERE e.stream_id = 'student-' || {student} AND e.data ? 'record'
-              AND e.recorded_at <= (SELECT f.finished_date FROM finished_drives f WHERE f.drive_id = {drive_id})
-            ORDER BY e.version DESC LIMIT 1) e,
-       jsonb_to_record(e.record) AS m(roll_number text, branch text, batch_year integer, tenth_percent numeric,
-           twelfth_percent numeric, diploma_percent numeric, cgpa numeric, active_backlogs integer))"""
+       SELECT m.*, (SELECT n.roll_number FROM vault.roll_number_at({student}, f.finished_date) n) AS roll_number
+         FROM finished_drives f
+        CROSS JOIN LATERAL (
+              SELECT e.data -> 'record' AS record FROM es.event e
+               WHERE e.stream_id = 'student-' || {student} AND e.data ? 'record' AND e.recorded_at <= f.finished_date
+               ORDER BY e.version DESC LIMIT 1) e
+        CROSS JOIN LATERAL jsonb_to_record(e.record) AS m(branch text, batch_year integer, tenth_percent numeric,
+              twelfth_percent numeric, diploma_percent numeric, cgpa numeric, active_backlogs integer)
+        WHERE f.drive_id = {drive_id})"""
 STUDENTS_THEN = f"LEFT JOIN LATERAL (SELECT {{student}} AS student_id, found.* FROM {_RECORD_THEN} found) s ON true"  # noqa: S608
 _OF_EACH = _RECORD_THEN.replace("{student}", "one.student_id")
 _WAS_ACTIVE = f"""coalesce((
@@ -118,6 +125,16 @@ async def begin(connection: Connection) -> tuple[str, int]:
 async def is_finished(connection: Connection, asked: ExportRequested) -> bool:
     """Return whether the file is about one drive and the drive is finished."""
     return asked.drive_id is not None and bool(await connection.fetchval(IS_FINISHED, asked.drive_id))
+
+
+async def erasures(connection: Connection) -> int:
+    """Return the number of erased people that the snapshot knows of."""
+    return int(await connection.fetchval(ERASURES))
+
+
+async def share_erasures(connection: Connection) -> int:
+    """Return the number of erased people. It stays the same until the transaction ends."""
+    return int(await connection.fetchval(SHARE_ERASURES))
 
 
 async def rows_copied(connection: Connection, *, pid: int) -> dict[str, Any] | None:

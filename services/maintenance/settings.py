@@ -5,13 +5,12 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings
 
-from chassis.settings import ServiceSettings, StorageSettings, TimeZoneSettings
+from chassis.settings import RetentionSettings, ServiceSettings, StorageSettings, TimeZoneSettings
 from services.maintenance import schedule
 
 
-class ExpirySettings(BaseSettings):
+class ExpirySettings(RetentionSettings):
     """How long what nobody needs any more is kept, and how often it is looked for."""
 
     expiry_every_s: float = Field(
@@ -26,9 +25,6 @@ class ExpirySettings(BaseSettings):
     # A PDF is stored a moment before its drive is committed.
     orphans_kept_s: float = Field(
         default=86_400.0, ge=600, description="how long a file that nothing refers to is left alone"
-    )
-    idempotency_keys_kept_days: float = Field(
-        default=7.0, ge=1, description="how long the same Idempotency-Key gets the same answer"
     )
     jobs_kept_days: float = Field(default=30.0, ge=1, description="how long a job that has ended can be looked up")
 
@@ -45,10 +41,6 @@ class ExpirySettings(BaseSettings):
     @property
     def orphans_kept(self) -> timedelta:
         return timedelta(seconds=self.orphans_kept_s)
-
-    @property
-    def idempotency_keys_kept(self) -> timedelta:
-        return timedelta(days=self.idempotency_keys_kept_days)
 
     @property
     def jobs_kept(self) -> timedelta:

@@ -8,10 +8,10 @@ import asyncpg
 import httpx
 import pytest
 
-from contracts.users import Role, UserCreated
+from contracts.users import Role
 from services.api.main import create_app
 from tests.conftest import Api
-from tests.integration.test_notifications import record
+from tests.integration.test_notifications import add_user
 from tests.keyed_commands import HEAD_ID, SCENARIOS, World
 from tests.maintaining import after, maintaining
 from tests.replicas import settings
@@ -65,7 +65,7 @@ async def test_a_key_is_one_effect_and_one_answer(
 ) -> None:
     """One after the other, both at once, and after the answer of a committed command was lost."""
     world = World(api, owner)
-    await record(api, f"user-{HEAD_ID}", UserCreated(user_id=HEAD_ID, name="H", email="h@c.edu", role=Role.HEAD))
+    await add_user(api, HEAD_ID, Role.HEAD)
     call = await SCENARIOS[name](world)
     before = await sizes(owner)
     first = await call.send(api, "sequential")
@@ -96,3 +96,4 @@ async def test_a_key_is_one_effect_and_one_answer(
     assert await state(owner) == reached
     kept = await owner.fetchval("SELECT count(*) FROM idempotency_keys WHERE answer IS NOT NULL OR committed <> 'null'")
     assert kept == 0
+    assert await owner.fetchval("SELECT count(*) FROM vault.kept_answer") == 0

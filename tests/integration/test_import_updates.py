@@ -13,13 +13,15 @@ import pytest
 
 from chassis import event_store
 from contracts.students import StudentRecordRevised, StudentsImported
-from contracts.users import Role, UserCreated, UserDetailsRevised
+from contracts.users import Role, UserDetailsRevised
+from services.api.users import sql as users
+from services.api.users.decider import Person
 from tests.conftest import Api
 from tests.enrolment import enrol
-from tests.integration.test_notifications import record
 from tests.integration.test_reevaluation import FROM_SCRATCH, drive, queued, selected
 from tests.integration.test_student_import import IMPORT, changes
 from tests.live_server import served
+from tests.people import add_user
 from tests.system import bearer
 from tests.worker import done, working
 
@@ -125,9 +127,9 @@ async def test_the_events_are_those_of_single_corrections_and_the_import_seals_t
     assert isinstance(by_import.event, StudentRecordRevised)
     assert by_import.event.changed == ["cgpa"]
     assert by_import.data["record"] == by_hand.data["record"] | {"cgpa": "9.00"}
-    assert details.data == UserDetailsRevised(
-        user_id=ids["R2"], name="Ravi", email="ravi.k@college.edu", changed=["email"]
-    ).model_dump(mode="json")
+    assert details.data == UserDetailsRevised(user_id=ids["R2"], person_version=2, changed=["email"]).model_dump(
+        mode="json"
+    )
     assert by_import.metadata == details.metadata == sealed.metadata | {"causation_id": str(sealed.id)}
     assert isinstance(sealed.event, StudentsImported)
     digest = await owner.fetchval(
@@ -180,8 +182,8 @@ async def test_whom_a_row_is_about_is_never_guessed(
     api: Api, owner: "Owner[asyncpg.Record]", rows: str, column: str, reason: str
 ) -> None:
     await imported(api, FIRST)
-    head = UserCreated(user_id=800_001, name="Head", email="head@college.edu", role=Role.HEAD)
-    await record(api, "user-800001", head)
+    async with api.database.transaction() as connection:
+        await add_user(connection, 800_001, Role.HEAD, email="head@college.edu")
     ids = {roll: student["student_id"] for roll, student in (await students(api)).items()}
     before = await changes(owner)
     content = f"name,email,roll_number\n{rows}"
@@ -278,21 +280,21 @@ async def test_a_correction_made_in_between_is_not_overwritten(
     asha = (await students(api))["R1"]["student_id"]
     update = FIRST.replace("8.1,0", "9,0").replace("Asha,", "Asha K,")
     async with api.database.transaction() as connection:
-        # Both imports have judged the file when they wait for this stream.
+        # Both imports have judged the file when they wait for the stream, or for the account.
         stream = f"student-{asha}" if what == "record" else f"user-{asha}"
-        await connection.execute(
-            "INSERT INTO es.stream (stream_id, stream_type, version, last_tx) VALUES ($1, 'user', 0, "
-            "pg_current_xact_id()) ON CONFLICT (stream_id) DO UPDATE SET version = es.stream.version",
-            stream,
-        )
+        if what == "record":
+            await connection.execute("SELECT FROM es.stream WHERE stream_id = $1 FOR UPDATE", stream)
+        else:
+            await users.locked(connection, asha)
         importing = asyncio.create_task(sent(api, update))
         await _waiting(owner)
         if what == "record":
             event: StudentRecordRevised | UserDetailsRevised = StudentRecordRevised.model_validate(
-                {"student_id": asha, "record": {"roll_number": "R1", "cgpa": "5.00"}, "changed": ["cgpa"]}
+                {"student_id": asha, "record": {"cgpa": "5.00"}, "changed": ["cgpa"]}
             )
         else:
-            event = UserDetailsRevised(user_id=asha, name="By hand", email="asha@college.edu", changed=["name"])
+            await users.add_version(connection, asha, Person(2, "By hand", "asha@college.edu", "R1"))
+            event = UserDetailsRevised(user_id=asha, person_version=2, changed=["name"])
         cause = event_store.Cause(source="test", correlation_id=event_store.fresh_ids(0))
         await event_store.append(connection, stream, [event], cause, expected_version=None)
     answer = await importing

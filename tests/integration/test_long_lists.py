@@ -35,9 +35,10 @@ MANY = sized(small=100_000, full=1_000_000)
 # Straight into the read tables: what is measured is reading. A name of every kind that JSON or COPY could get wrong.
 FILL = """
 WITH u AS (
-    INSERT INTO users (user_id, name, email, role, department, password_version, access_changed_at, created_at)
+    INSERT INTO users (user_id, name, email, role, department, person_version, password_version, access_changed_at,
+                       created_at)
     SELECT i, (ARRAY['Ravi', 'O"Neil \\ \\n', E'tab\\there\\nline', E'\\x01\\x02,', 'Zoë 李 🎓', ','])[1 + i % 6] || i,
-           's' || i || '@college.edu', 'STUDENT', NULL, 0, now(), now() FROM generate_series(1, $1::integer) i
+           's' || i || '@college.edu', 'STUDENT', NULL, 1, 0, now(), now() FROM generate_series(1, $1::integer) i
 ), s AS (
     INSERT INTO students (student_id, roll_number, branch, batch_year, tenth_percent, twelfth_percent, cgpa,
                           active_backlogs)

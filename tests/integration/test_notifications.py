@@ -12,7 +12,8 @@ from chassis.event_store import Cause
 from contracts.drives import AttendancePublished
 from contracts.message import Event
 from contracts.registrations import StudentRegistered
-from contracts.users import Role, RoleChanged, UserCreated
+from contracts.users import Role, RoleChanged
+from tests import people
 from tests.conftest import Api
 from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
 from tests.worker import done, working
@@ -30,8 +31,8 @@ async def record(api: Api, stream: str, *events: Event) -> None:
 
 
 async def add_user(api: Api, user_id: int, role: Role) -> None:
-    event = UserCreated(user_id=user_id, name=str(role), email=f"{user_id}@college.edu", role=role)
-    await record(api, f"user-{user_id}", event)
+    async with api.database.transaction() as connection:
+        await people.add_user(connection, user_id, role, name=str(role))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chassis.event_store import Cause, fresh_ids
 from contracts.jobs import State
-from contracts.users import Role, UserCreated
+from contracts.users import Role
 from services.api.drives.sql import ENTER_GATE
 from services.api.registrations import handlers as registrations
 from services.api.students import handlers
@@ -21,7 +21,7 @@ from services.api.students.decider import ReviseRecord
 from tests.conftest import Api
 from tests.enrolment import DRIVE
 from tests.eventually import eventually
-from tests.integration.test_notifications import record
+from tests.integration.test_notifications import add_user
 from tests.placement import register, stop
 from tests.sizes import sized
 from tests.worker import done, done_in_order, wake, working
@@ -209,9 +209,7 @@ async def test_who_is_out_is_told_and_staff_of_those_who_had_registered(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     for user_id, role in ((800_001, Role.STAFF), (800_002, Role.COORDINATOR)):
-        await record(
-            api, f"user-{user_id}", UserCreated(user_id=user_id, name=role, email=f"{role}@college.edu", role=role)
-        )
+        await add_user(api, user_id, role)
     students = [await enrolled(api, number, cgpa="8.00") for number in range(3)]
     posted = await drive(api, min_cgpa="7")
 

@@ -486,7 +486,7 @@ async def test_a_permanent_failure_stops_before_its_event_until_it_is_retried(
         row = await eventually(failed)
         assert row is not None
         position = await owner.fetchval("SELECT position FROM es.event WHERE stream_id = 'user-30'")
-        assert row["error"] == rf"event at position {position}: ValueError: no such template\x00\udcff"
+        assert row["error"] == rf"event at position {position}: ValueError"
         # What comes before it was handled, nothing behind it.
         assert await handled() == streams[:29]
         assert len(tried) < 400

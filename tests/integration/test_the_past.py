@@ -9,13 +9,13 @@ import asyncpg
 import pytest
 
 from chassis.event_store import Cause, fresh_ids
-from contracts.users import Role, UserCreated
+from contracts.users import Role
 from services.api.past import sql
 from services.api.students import handlers
 from services.api.students.decider import ReviseRecord
+from tests import people
 from tests.conftest import Api
 from tests.enrolment import enrol
-from tests.integration.test_notifications import record
 from tests.integration.test_reevaluation import drive, enrolled, queued, revised, selected
 from tests.placement import stop
 from tests.worker import done, working
@@ -271,8 +271,8 @@ async def test_a_drive_that_was_not_published_by_then_is_unknown_to_students_and
 
 async def test_history_says_who_when_and_what(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     head = 800_003
-    event = UserCreated(user_id=head, name="Meera", email="h@college.edu", role=Role.HEAD)
-    await record(api, f"user-{head}", event)
+    async with api.database.transaction() as connection:
+        await people.add_user(connection, head, Role.HEAD, name="Meera")
     student = await enrolled(api, 1, cgpa="8")
     posted = (await drive(api, auto_calc=False, min_cgpa="6"))["drive_id"]
     path = f"/api/drives/{posted}"

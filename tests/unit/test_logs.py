@@ -1,10 +1,22 @@
 """What is written, and how much of it."""
 
+import asyncio
+import json
 import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
+import asyncpg
 import pytest
+import structlog
+from pydantic import BaseModel
 
 from chassis import telemetry
+from chassis.errors import Refused, Unavailable
+
+# Not in the text of any line below: tracebacks quote the source.
+EMAIL = "planted@college.edu"
 
 
 def test_a_noisy_library_is_cut_short_and_nobody_else(capfd: pytest.CaptureFixture[str]) -> None:
@@ -21,3 +33,68 @@ def test_a_noisy_library_is_cut_short_and_nobody_else(capfd: pytest.CaptureFixtu
     written = capfd.readouterr().err
     assert written.count("noise") == 5
     assert written.count("ours") == 50
+
+
+class Planted(BaseModel):
+    age: int
+
+
+def _unique_violation() -> None:
+    error = asyncpg.UniqueViolationError('duplicate key value violates unique constraint "users_identity_unique"')
+    error.constraint_name, error.detail = "users_identity_unique", f"Key (email)=({EMAIL}) already exists."
+    raise error
+
+
+def _chained() -> None:
+    try:
+        _unique_violation()
+    except asyncpg.PostgresError as error:
+        raise KeyError(EMAIL) from error
+
+
+def _grouped() -> None:
+    raise ExceptionGroup(EMAIL, [ValueError(EMAIL), Unavailable("no database")])
+
+
+@pytest.mark.parametrize(
+    ("fail", "written"),
+    [
+        (_unique_violation, "UniqueViolationError: SQLSTATE 23505, constraint users_identity_unique"),
+        (_chained, "KeyError"),
+        (_grouped, "Unavailable: no database"),
+        (lambda: int(EMAIL), "ValueError"),
+        (lambda: Planted.model_validate({"age": EMAIL}), "ValidationError: Planted: age int_parsing"),
+        (lambda: Path("/", EMAIL).read_text(), "FileNotFoundError: No such file or directory"),
+        (lambda: None.planted, "AttributeError: 'NoneType' object has no attribute"),  # type: ignore[attr-defined]
+        (lambda: _refuse(Refused), "Refused"),
+    ],
+)
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_no_text_that_quotes_values_is_logged(
+    capfd: pytest.CaptureFixture[str], fail: Callable[[], object], written: str, format_: Literal["text", "json"]
+) -> None:
+    """Whoever logs it: our code, a library, or asyncio about a task that nobody waits for."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    try:
+        telemetry.set_up_logs("test", format_=format_, level="debug")
+        try:
+            fail()
+        except Exception as error:
+            structlog.get_logger().error("ours", exc_info=error)
+            logging.getLogger("library").exception("theirs")
+            loop = asyncio.new_event_loop()
+            loop.call_exception_handler({"message": "never retrieved", "exception": error, "task": repr(error)})
+            loop.close()
+    finally:
+        root.handlers, root.level = before
+    found = capfd.readouterr().err
+    if format_ == "json":
+        found = "\n".join(json.loads(line)["exception"] + "\n" for line in found.splitlines() if "exception" in line)
+    assert len([line for line in found.splitlines() if line.startswith(written)]) == 3
+    assert EMAIL not in found
+    assert "Traceback" in found
+
+
+def _refuse(refusal: type[Exception]) -> None:
+    raise refusal(f"There is a user with the e-mail address {EMAIL} already.")

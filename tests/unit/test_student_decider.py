@@ -7,22 +7,24 @@ import pytest
 from chassis.errors import NotFound
 from contracts.students import AcademicRecord, StudentEnrolled, StudentRecordRevised
 from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold
+from services.api.users.decider import Person
 
-RECORD = AcademicRecord(roll_number="21CS001", branch="CSE", cgpa=Decimal("7.50"))
+ASHA = Person(1, "Asha", "asha@college.edu", "21CS001")
+RECORD = AcademicRecord(branch="CSE", cgpa=Decimal("7.50"))
 
 
 def enrolled(record: AcademicRecord = RECORD) -> StudentEnrolled:
-    return StudentEnrolled(student_id=7, name="Asha", email="asha@college.edu", record=record)
+    return StudentEnrolled(student_id=7, person_version=1, record=record)
 
 
 def test_enrolling_records_the_student() -> None:
-    when = EnrolStudent(7, "Asha", "asha@college.edu", None, RECORD)
+    when = EnrolStudent(7, ASHA, None, RECORD)
     assert decide(Student(), when) == [enrolled()]
 
 
 def test_marks_are_recorded_with_two_places() -> None:
     record = RECORD.model_copy(update={"cgpa": Decimal("1E+1"), "tenth_percent": Decimal("7.5")})
-    (event,) = decide(Student(), EnrolStudent(7, "Asha", "asha@college.edu", None, record))
+    (event,) = decide(Student(), EnrolStudent(7, ASHA, None, record))
     assert event.model_dump(mode="json")["record"]["cgpa"] == "10.00"
     assert event.model_dump(mode="json")["record"]["tenth_percent"] == "7.50"
 

@@ -20,6 +20,7 @@ from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.drives.forms import json_object
+from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/attendance", tags=["attendance"])
 
@@ -45,8 +46,9 @@ async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who:
 
 
 @router.get("/{drive_id}/list", **documents.LIST)
-async def list_attendance(drive_id: DriveNumber, ctx: Ctx, _who: Reader) -> Response:
+async def list_attendance(drive_id: DriveNumber, ctx: Ctx, accesses: Accesses, who: Reader) -> Response:
     """The students who were marked. Empty for an unknown drive."""
+    await accesses.of_many(who, Reading.ATTENDANCE_LISTED)
     return await ctx.long_lists.array(sql.LIST_JSON, drive_id)
 
 
@@ -68,7 +70,8 @@ async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -
 async def download_csv(
     drive_id: DriveNumber,
     ctx: Ctx,
-    _who: Reader,
+    accesses: Accesses,
+    who: Reader,
     bom: Annotated[bool, Query(description="start with a byte order mark, so that Excel reads UTF-8")] = False,
 ) -> Response:
     """The marks as a CSV file."""
@@ -76,6 +79,7 @@ async def download_csv(
         if await drives.get(connection, drive_id) is None:
             raise NotFound("Drive not found")
         content = await attendance_csv(connection, drive_id, byte_order_mark=bom)
+    await accesses.of_many(who, Reading.ATTENDANCE_DOWNLOADED)
     name = f"attendance-{drive_id}-{time.time_ns() // 1_000_000}.csv"
     headers = {"Content-Disposition": content_disposition(name)}
     return Response(content, headers=headers, media_type="text/csv; charset=utf-8")

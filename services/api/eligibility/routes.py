@@ -21,6 +21,7 @@ from services.api.eligibility import documents, sql
 from services.api.eligibility.rules import Record, reasons_against
 from services.api.fields import Backlogs, Cgpa, Percent, RequestBody
 from services.api.long_lists import Write
+from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/eligibility", tags=["eligibility"])
 
@@ -37,9 +38,10 @@ async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Resp
 
 @router.get("/{drive_id}/list", **documents.LIST)
 async def list_eligible(
-    drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
+    drive_id: DriveId, ctx: Ctx, accesses: Accesses, who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 ) -> Response:
     """Everyone who meets the drive's criteria now. Empty for an unknown drive."""
+    await accesses.of_many(who, Reading.ELIGIBLE_LISTED)
     return await ctx.long_lists.array(sql.LIST, drive_id)
 
 
@@ -54,7 +56,8 @@ class Filter(RequestBody):
 async def filter_students(
     drive_id: DriveId,
     ctx: Ctx,
-    _who: Annotated[Principal, allow(Role.COORDINATOR)],
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.COORDINATOR)],
     body: Annotated[Filter | None, Body()] = None,
 ) -> Response:
     """Who would meet these criteria; an absent one is no limit. Writes nothing."""
@@ -65,6 +68,7 @@ async def filter_students(
             raise NotFound("Drive not found")
         await sql.write_matching(connection, write, drive_id, criteria)
 
+    await accesses.of_many(who, Reading.ELIGIBLE_FILTERED)
     return await ctx.long_lists.answer(produce)
 
 

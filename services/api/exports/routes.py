@@ -27,6 +27,7 @@ from services.api.exports.decider import SEES_ALL, RequestExport
 from services.api.exports.documents import FileWanted, NewExport
 from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.api.exports.view import export_object, file_name
+from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, tags=["exports"])
 
@@ -76,6 +77,7 @@ async def get_file(
     export_id: UUID,
     request: Request,
     ctx: Ctx,
+    accesses: Accesses,
     who: Staff,
     range_: Annotated[str | None, Header(alias="Range")] = None,
     if_range: Annotated[str | None, Header()] = None,
@@ -85,6 +87,7 @@ async def get_file(
     decider.require_reader(row["kind"], row["requested_by"], who.user_id, who.role)
     decider.require_download(row["state"], row["expires_at"], now=datetime.now(UTC))
     if (link := await ctx.storage.signed_link(row["path"], LINK_LIFE)) is not None:
+        await _record_download(accesses, who, row)
         return Response(status_code=307, headers={"Location": link, "Cache-Control": "no-store"})
     size, etag = row["size_bytes"], f'"{row["sha256"]}"'
     headers = {
@@ -100,12 +103,18 @@ async def get_file(
         span = asked_span(range_, if_range, size=size, etag=etag)
     except Unsatisfiable:
         return problems.problem(416, f"The file has only {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
+    await _record_download(accesses, who, row)
     if span is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
     try:
         return await _streamed(ctx, row, span or Span(0, size), headers, 206 if span else 200)
     except NotFound as error:
         raise decider.gone() from error  # deleted since the row was read, or by hand
+
+
+async def _record_download(accesses: AccessLog, who: Principal, row: asyncpg.Record) -> None:
+    if row["kind"] != ExportKind.FINISHED_DRIVES:  # it shows counts only
+        await accesses.of_many(who, Reading.EXPORT_DOWNLOADED)
 
 
 async def _streamed(

@@ -8,12 +8,16 @@ from chassis.database import Connection
 from chassis.errors import PageGone
 
 COLUMNS = """x.export_id, x.kind, x.format, x.drive_id, x.columns, x.byte_order_mark, x.delimiter, x.requested_by,
-       x.requested_at, x.state, x.path, x.rows, x.size_bytes, x.sha256, x.snapshot, x.ended_at, x.expires_at, x.reason,
+       x.requested_at, x.state, x.path, x.rows, x.size_bytes, x.sha256, x.snapshot, x.ended_at,
+       least(x.expires_at, w.withdrawn_at) AS expires_at, x.reason,
        j.state AS job_state, j.progress"""
-GET = f"SELECT {COLUMNS} FROM exports x LEFT JOIN es.job j ON j.id = x.export_id WHERE x.export_id = $1"  # noqa: S608
+# A file that may show an erased person expires when it is withdrawn.
+FROM = """exports x LEFT JOIN es.job j ON j.id = x.export_id
+  LEFT JOIN withdrawn_exports w ON w.export_id = x.export_id AND w.path = x.path"""
+GET = f"SELECT {COLUMNS} FROM {FROM} WHERE x.export_id = $1"  # noqa: S608
 # Keyset: $2 is the last id seen.
 LIST = f"""
-SELECT {COLUMNS} FROM exports x LEFT JOIN es.job j ON j.id = x.export_id
+SELECT {COLUMNS} FROM {FROM}
  WHERE ($1::integer IS NULL OR x.requested_by = $1)
    AND ($2::uuid IS NULL OR
         (x.requested_at, x.export_id) < (SELECT requested_at, export_id FROM exports WHERE export_id = $2))

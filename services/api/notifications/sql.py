@@ -10,6 +10,7 @@ each drive told of. A student to whom 30 of them are addressed and who has read 
 import asyncpg
 
 from chassis.database import Connection
+from services.api.long_lists import instant
 
 # Who is asking, and what he has read all of. One row, or none for a stranger.
 ME = """
@@ -60,6 +61,16 @@ WITH {ME}
  ) n
   LEFT JOIN {READ_BY_ME}
 {NEWEST_FIRST}
+"""  # noqa: S608
+
+# Everything that is addressed to a user, oldest first.
+ALL_OF_USER = f"""
+WITH {ME}
+SELECT n.notification_id, n.title, n.message, n.entity_type, n.entity_id, {instant("n.created_at")} AS created_at,
+       {instant("least(r.read_at, CASE WHEN pg_visible_in_snapshot(n.xid, me.seen) THEN me.read_at END)")} AS read_at
+  FROM me CROSS JOIN LATERAL ({_each_way("n.*", "")}) n
+  LEFT JOIN {READ_BY_ME}
+ ORDER BY n.created_at, n.notification_id
 """  # noqa: S608
 
 # Only what was written since everything was read is looked at.

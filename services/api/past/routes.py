@@ -22,6 +22,7 @@ from services.api.past.decision import decision_object
 from services.api.past.drive_then import DriveThen, drive_then
 from services.api.past.moment import WITHIN_A_MILLISECOND, At
 from services.api.past.view import change_object, criteria_object, evaluation_object, record_of, summed_up, verdicts
+from services.api.personal_data.access_log import Accesses, Reading
 from services.api.presentation import decimal_text, instant_text
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["the past"])
@@ -35,7 +36,8 @@ SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 async def eligibility(
     drive_id: DriveId,
     ctx: Ctx,
-    _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
     at: At = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="`next` of the page before")] = 0,
@@ -48,6 +50,7 @@ async def eligibility(
         drive = drive_then(await sql.drive_events(connection, drive_id, moment))
         evaluation = await sql.newest_evaluation(connection, drive_id, moment)
         rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, most=limit)
+    await accesses.of_page(who, Reading.ELIGIBLE_LISTED_AS_OF, [row["student_id"] for row in rows])
     fields = documents.EligibleThen.model_fields
     students = [{name: decimal_text(row[name]) if name in MARKS else row[name] for name in fields} for row in rows]
     return json_response(
@@ -65,6 +68,7 @@ async def eligibility(
 async def explain(
     drive_id: DriveId,
     ctx: Ctx,
+    accesses: Accesses,
     who: Annotated[Principal, allow(*ANYONE)],
     student_id: Annotated[
         int | None, Query(ge=1, le=MAX_INTEGER, description="students may leave it out: themselves")
@@ -90,6 +94,7 @@ async def explain(
             )
         decision = await sql.decision(connection, drive_id, moment, student_id)
         known = await sql.record_seen(connection, student_id, decision["data"]["snapshot"]) if decision else None
+    await accesses.of_one(who, Reading.DECISION_EXPLAINED, student_id)
     criteria = verdicts(record_of(found["record"]), drive.criteria)
     return json_response(
         {

@@ -55,15 +55,17 @@ WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALI
            SELECT e.data -> 'record' AS record FROM es.event e
             WHERE e.stream_id = 'student-' || s.student_id AND e.recorded_at <= $2
             ORDER BY e.version DESC LIMIT 1) e
-     CROSS JOIN LATERAL jsonb_to_record(e.record) AS r(roll_number text, branch text, batch_year integer,
-           tenth_percent numeric, twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
+     CROSS JOIN LATERAL jsonb_to_record(e.record) AS r(branch text, batch_year integer, tenth_percent numeric,
+           twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
            active_backlogs integer)
      WHERE {WAS_ACTIVE.format(student="s.student_id", then="e.recorded_at <= $2")}
        AND meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
                           branch_key(r.branch), r.batch_year, $3, $4, $5, $6, $7, $8)
      ORDER BY s.student_id LIMIT $10
 )
-SELECT looked.at AS looked_at, p.*, u.name, u.email, {WAS_SELECTED.format(student="p.student_id")} AS selected
+SELECT looked.at AS looked_at, p.*, u.name, u.email,
+       (SELECT n.roll_number FROM vault.roll_number_at(p.student_id, $2) n) AS roll_number,
+       {WAS_SELECTED.format(student="p.student_id")} AS selected
   FROM (SELECT CASE WHEN count(*) = $11 THEN max(student_id) END AS at FROM next) looked
   LEFT JOIN page p ON true
   LEFT JOIN LATERAL (SELECT name, email FROM users WHERE user_id = p.student_id LIMIT 1) u ON true

@@ -15,6 +15,7 @@ from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Committed, asking_of, perform
 from services.api.context import Ctx, context_of
+from services.api.personal_data.access_log import Accesses, Reading
 from services.api.presentation import decimal_text, instant_text
 from services.api.registrations import documents, handlers, sql
 
@@ -72,9 +73,13 @@ async def check(drive_id: DriveId, request: Request, who: Student) -> Response:
 
 @router.get("/{drive_id}/list", **documents.LIST)
 async def list_registrations(
-    drive_id: DriveId, ctx: Ctx, _who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD, Role.STAFF)]
+    drive_id: DriveId,
+    ctx: Ctx,
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD, Role.STAFF)],
 ) -> Response:
     """Everyone registered for the drive, in the order of registering. Empty for an unknown drive."""
+    await accesses.of_many(who, Reading.REGISTRATIONS_LISTED)
     return await ctx.long_lists.array(sql.LIST, drive_id)
 
 

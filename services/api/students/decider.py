@@ -9,6 +9,7 @@ from typing import Any
 from chassis.errors import NotFound
 from contracts.message import Event
 from contracts.students import AcademicRecord, StudentEnrolled, StudentRecordRevised
+from services.api.users.decider import Person
 
 MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
 TWO_PLACES = Decimal("0.01")
@@ -24,9 +25,10 @@ class Student:
 
 @dataclass(frozen=True, slots=True)
 class EnrolStudent:
+    """``student_id``: under which ``person`` is in the vault."""
+
     student_id: int
-    name: str
-    email: str
+    person: Person
     department: str | None
     record: AcademicRecord
 
@@ -58,8 +60,7 @@ def decide(student: Student, command: EnrolStudent | ReviseRecord) -> list[Stude
         return [
             StudentEnrolled(
                 student_id=command.student_id,
-                name=command.name,
-                email=command.email,
+                person_version=command.person.version,
                 department=command.department,
                 record=_with_two_places(command.record),
             )

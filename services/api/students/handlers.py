@@ -1,11 +1,7 @@
 """One function per command on a student. The caller owns the transaction."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-
-import asyncpg
 
 from chassis import event_store
 from chassis.database import Connection
@@ -16,7 +12,7 @@ from services.api.students import reevaluation
 from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold
 from services.api.users import handlers as accounts
 from services.api.users import sql as users
-from services.api.users.decider import ReviseUser
+from services.api.users.decider import ERASED, ReviseUser
 
 # Event ids of the details are numbered after those of the record.
 DETAILS_AFTER = 10
@@ -28,7 +24,7 @@ async def enrol(
     """Raises ``Refused`` when the e-mail address or the roll number is taken."""
     stream = f"student-{command.student_id}"
     events = decide(Student(), command)
-    with _unique(email=command.email, roll_number=command.record.roll_number):
+    with accounts.unique_identity(command.person):
         done = await event_store.append(connection, stream, events, cause, expected_version=0, new_id=new_id)
     only = StudentRange(first=command.student_id, last=command.student_id)
     await reevaluation.ask_for_newcomers(connection, only, replace(cause, causation_id=done.ids[0]))
@@ -44,11 +40,14 @@ async def revise(
     *,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Correct the record, and ``details`` of the account.
+    """Correct the record, and ``details`` of the account (``users.decider.DETAILS``).
 
-    Raises ``NotFound``, ``Refused`` when the roll number or e-mail address is taken, and ``Conflict`` when another
-    request changed the account or record first.
+    Raises ``NotFound``, ``Refused`` for an erased student and for a taken roll number or e-mail address, and
+    ``Conflict`` when another request changed the account or record first.
     """
+    # Locked before the record is read, so that no answer shows an erased person.
+    if await users.lock_erased(connection, command.student_id):
+        raise Refused(ERASED)
     stream = f"student-{command.student_id}"
     student = fold(recorded.event for recorded in await event_store.read(connection, stream))
     events = decide(student, command)
@@ -57,10 +56,7 @@ async def revise(
         await accounts.revise(connection, command.student_id, revised, None, cause, lambda n: new_id(n + DETAILS_AFTER))
     if not events:
         return
-    with _unique(roll_number=command.changes.get("roll_number", "")):
-        done = await event_store.append(
-            connection, stream, events, cause, expected_version=student.version, new_id=new_id
-        )
+    done = await event_store.append(connection, stream, events, cause, expected_version=student.version, new_id=new_id)
     if student.record is not None and reevaluation.concerns_eligibility(_changed(events)):
         caused = replace(cause, causation_id=done.ids[-1])
         await reevaluation.ask_for_revised(connection, command.student_id, student.record, caused)
@@ -68,17 +64,3 @@ async def revise(
 
 def _changed(events: list[StudentEnrolled | StudentRecordRevised]) -> list[str]:
     return [name for event in events if isinstance(event, StudentRecordRevised) for name in event.changed]
-
-
-@contextmanager
-def _unique(*, roll_number: str, email: str = "") -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "users_identity_unique":
-            raise Refused(f"There is a user with the e-mail address {email} already.") from error
-        if error.constraint_name == "students_roll_number_identity":
-            raise Refused(
-                f"There is a student with the roll number {roll_number} already (upper and lower case are the same)."
-            ) from error
-        raise

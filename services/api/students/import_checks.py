@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from services.api.users.decider import RESERVED_ADDRESS, RESERVED_ROLL_NUMBER
+
 
 class ImportMode(StrEnum):
     """``insert``: every row is a new student. ``upsert``: students on record are updated, the others enrolled."""
@@ -42,6 +44,7 @@ def _number(column: str, pattern: str, least: int, most: int, kind: str) -> Chec
     )
 
 
+SAY_RESERVED = "'is reserved for erased people: correct it'"
 A_MARK = "a number with at most two decimals"
 A_WHOLE = "a whole number"
 
@@ -54,8 +57,14 @@ def _checks(mode: ImportMode) -> tuple[Check, ...]:
         _missing("email", mode),
         _text("email", 320),
         ("email", f"email !~ '{EMAIL}'", say_address),
+        ("email", f"lower(right(email, {len(RESERVED_ADDRESS)})) = '{RESERVED_ADDRESS}'", SAY_RESERVED),
         _missing("roll_number", mode),
         _text("roll_number", 64),
+        (
+            "roll_number",
+            f"lower(left(roll_number, {len(RESERVED_ROLL_NUMBER)})) = '{RESERVED_ROLL_NUMBER}'",
+            SAY_RESERVED,
+        ),
         _text("branch", 100),
         _text("department", 200),
         _number("batch_year", WHOLE, 1900, 2200, A_WHOLE),
@@ -151,10 +160,10 @@ WHOLE_NUMBERS = {
 # StudentEnrolled exactly as the event's class writes it, marks with two decimals. jsonb_object takes text and costs two
 # thirds of jsonb_build_object, which looks up the type of every value of every row.
 RECORD = f"""jsonb_object(
-               '{{roll_number,branch,tenth_percent,twelfth_percent,diploma_percent,cgpa}}',
-               ARRAY[roll_number, branch, tenth_percent::numeric(5, 2)::text, twelfth_percent::numeric(5, 2)::text,
+               '{{branch,tenth_percent,twelfth_percent,diploma_percent,cgpa}}',
+               ARRAY[branch, tenth_percent::numeric(5, 2)::text, twelfth_percent::numeric(5, 2)::text,
                      diploma_percent::numeric(5, 2)::text, cgpa::numeric(4, 2)::text])
            || jsonb_build_object('batch_year', {WHOLE_NUMBERS["batch_year"]},
                                  'active_backlogs', {WHOLE_NUMBERS["active_backlogs"]})"""
-ENROLLED = f"""jsonb_object('{{name,email,department}}', ARRAY[name, email, department])
-           || jsonb_build_object('student_id', student_id, 'record', {RECORD})"""
+ENROLLED = f"""jsonb_build_object('student_id', student_id, 'person_version', 1, 'department', department,
+                              'record', {RECORD})"""

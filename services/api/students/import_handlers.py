@@ -67,7 +67,7 @@ async def write_staged(
     if judged.error_count:
         raise Invalid(_what_is_wrong(judged), errors=judged.errors)
     if not judged.new + judged.changed:
-        return report(file, judged, Written(None, 0, 0))
+        return report(judged, Written(None, 0, 0))
     import_id, event_id = uuid7(), new_id(0)
     caused = replace(cause, causation_id=event_id)
     metadata = orjson.dumps(caused.metadata()).decode()
@@ -96,7 +96,7 @@ async def write_staged(
     await reevaluation.ask_for_import(
         connection, newcomers, caused, import_id, known_too=judged.mode is ImportMode.UPSERT
     )
-    return report(file, judged, Written(import_id, judged.new, revised.count))
+    return report(judged, Written(import_id, judged.new, revised.count))
 
 
 async def _revise(connection: Connection, file: StagedFile, metadata: str) -> import_updates.Revised:
@@ -121,8 +121,8 @@ async def _enrol(connection: Connection, metadata: str) -> tuple[StudentRange, i
     return StudentRange(first=min(ids), last=max(ids)), digest
 
 
-def report(file: StagedFile, judged: Judged, written: Written | None = None) -> dict[str, Any]:
-    """Return the report. ``written``: the result of an import; ``None``: a dry run."""
+def report(judged: Judged, written: Written | None = None) -> dict[str, Any]:
+    """Return the report without ``of_file``. ``written``: the result of an import; ``None``: a dry run."""
     import_id = written.import_id if written else None
     return {
         "import_id": str(import_id) if import_id else None,
@@ -138,9 +138,12 @@ def report(file: StagedFile, judged: Judged, written: Written | None = None) -> 
         "changes": judged.changes,
         "error_count": judged.error_count,
         "errors": judged.errors,
-        "columns": file.columns,
-        "warnings": file.warnings,
     }
+
+
+def of_file(file: StagedFile) -> dict[str, Any]:
+    """Return what the report says about the file. It may quote cells, and follows from the file: it is never stored."""
+    return {"columns": file.columns, "warnings": file.warnings}
 
 
 async def digest_of(file: UploadedFile) -> str:

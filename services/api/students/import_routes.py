@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -17,7 +17,9 @@ from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
+from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import documents, import_handlers
+from services.api.students.import_checks import ImportMode
 from services.api.students.import_files.staged_file import open_students
 from services.api.students.import_form import ImportRequest, QueryOptions, import_request
 
@@ -39,6 +41,7 @@ async def import_students(
     request: Request,
     ctx: Ctx,
     ask: Ask,
+    accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
     query: QueryOptions,
     dry_run: Annotated[bool, Query(description="check the file and write nothing; true by default")] = True,
@@ -50,6 +53,8 @@ async def import_students(
     """
     try:
         async with import_request(request, query) as asked, _while_connected(request):
+            if asked.mode is ImportMode.UPSERT:  # the report shows what is on record of students in the file
+                await accesses.of_many(who, Reading.STUDENTS_IMPORTED)
             return await _imported(asked, ctx, ask, who, dry_run=dry_run)
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -63,17 +68,21 @@ async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *,
         import_handlers.staged(connection, file, asked.mode) as judged,
     ):
         if dry_run:
-            return json_response(import_handlers.report(file, judged))
+            return json_response(import_handlers.report(judged) | import_handlers.of_file(file))
 
         async def work(transaction: Connection, new_id: NewId) -> Committed:
-            return Committed(await import_handlers.write_staged(transaction, file, judged, ask.cause(who), new_id))
+            done = await import_handlers.write_staged(transaction, file, judged, ask.cause(who), new_id)
+            return Committed(done, people=tuple(change["student_id"] for change in judged.changes))
+
+        def with_columns(kept: dict[str, Any]) -> dict[str, Any]:
+            return kept | import_handlers.of_file(file)
 
         options = asked.file.options
         fingerprint = {
             "file": await import_handlers.digest_of(asked.file), "mapping": options.mapping,
             "header_row": options.header_row, "sheet": options.sheet, "mode": asked.mode,
         }  # fmt: skip
-        return await perform(ctx, who, ask, fingerprint, work, connection=connection)
+        return await perform(ctx, who, ask, fingerprint, work, connection=connection, complete=with_columns)
 
 
 @asynccontextmanager

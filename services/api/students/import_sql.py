@@ -43,9 +43,12 @@ WITH fresh AS MATERIALIZED (
     SELECT pg_current_xact_id(), pg_current_xact_id(), 'student-' || student_id, 1, uuidv7(),
            '{StudentEnrolled.TYPE}', {ENROLLED}, $3::jsonb, recorded_at
       FROM fresh ORDER BY line
+), people AS (
+    INSERT INTO vault.person (person_id, version, name, email, roll_number, recorded_at)
+    SELECT student_id, 1, name, email, roll_number, recorded_at FROM fresh
 ), new_users AS (
-    INSERT INTO users (user_id, name, email, role, department, access_changed_at, created_at)
-    SELECT student_id, name, email, 'STUDENT', department, recorded_at, recorded_at FROM fresh
+    INSERT INTO users (user_id, name, email, role, department, person_version, access_changed_at, created_at)
+    SELECT student_id, name, email, 'STUDENT', department, 1, recorded_at, recorded_at FROM fresh
 ), new_students AS (
     INSERT INTO students (student_id, roll_number, branch, batch_year, tenth_percent, twelfth_percent, diploma_percent,
                           cgpa, active_backlogs)
@@ -131,7 +134,7 @@ async def take_time(connection: Connection) -> None:
 
 
 async def enrol(connection: Connection, *, after_line: int, limit: int, metadata: str) -> Enrolled | None:
-    """Enrol the next ``limit`` rows: streams, events and read tables. ``None`` when there are no more."""
+    """Enrol the next ``limit`` rows: streams, events, vault and read tables. ``None`` when there are no more."""
     row = await connection.fetchrow(ENROL, after_line, limit, metadata)
     assert row is not None
     if not row["count"]:

@@ -11,8 +11,8 @@ from chassis.database import Connection
 from contracts.students import AcademicRecord, StudentRecordRevised
 from contracts.users import UserDetailsRevised
 from services.api.students.import_checks import MARK, WHOLE
+from services.api.users.decider import DETAILS, PERSONAL
 
-DETAILS = ("name", "email", "department")
 RECORD_FIELDS = tuple(AcademicRecord.model_fields)
 
 # by_roll: the student with the row's roll number; by_email: the account with its e-mail address.
@@ -78,8 +78,13 @@ SELECT line, student_id, before, before || on_file,
 """  # noqa: S608
 FORGET_KNOWN_ROWS = "DELETE FROM import_row i USING import_match m WHERE m.line = i.line"
 
-# Stream heads, students first, each in the order of the ids, so that concurrent imports do not deadlock. An account
-# without events has no head yet; it gets one, which REVISE increments.
+# Accounts, then stream heads, students first, each in the order of the ids, so that concurrent imports do not deadlock.
+# A correction of the details locks the account first as well. An account without events has no head yet; it gets one,
+# which REVISE increments.
+LOCK_ACCOUNTS = """
+SELECT FROM users u JOIN import_known k ON k.student_id = u.user_id
+ WHERE k.changed && $1::text[] ORDER BY k.student_id FOR UPDATE OF u
+"""
 LOCK_RECORDS = """
 SELECT FROM es.stream h JOIN import_known k ON h.stream_id = 'student-' || k.student_id
  WHERE k.changed <> '{}' ORDER BY k.student_id FOR UPDATE OF h
@@ -96,6 +101,14 @@ SELECT k.line FROM import_known k JOIN students s USING (student_id) JOIN users 
  WHERE k.changed <> '{{}}' AND k.before <> {RECORDED}
  ORDER BY k.line LIMIT 1
 """  # noqa: S608
+
+# The next version of each person whose personal details change ($1).
+KEEP_VERSIONS = """
+INSERT INTO vault.person (person_id, version, name, email, roll_number)
+SELECT k.student_id, u.person_version + 1, k.after ->> 'name', k.after ->> 'email', k.after ->> 'roll_number'
+  FROM import_known k JOIN users u ON u.user_id = k.student_id
+ WHERE k.changed && $1::text[]
+"""
 
 # tx as in es.append. $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the fields that matter.
 REVISE = """
@@ -121,13 +134,14 @@ REVISE_RECORDS = REVISE.format(
     stream="student",
     type=StudentRecordRevised.TYPE,
     data="""jsonb_build_object('student_id', student_id, 'changed', changed,
-                                'record', after - '{name,email,department}'::text[])""",
+                                'record', after - '{name,email,roll_number,department}'::text[])""",
 )
 REVISE_DETAILS = REVISE.format(
     stream="user",
     type=UserDetailsRevised.TYPE,
-    data="""jsonb_build_object('user_id', student_id, 'name', after -> 'name', 'email', after -> 'email',
-                                'department', after -> 'department', 'changed', changed)""",
+    data="""jsonb_build_object('user_id', student_id, 'department', after -> 'department', 'changed', changed,
+                                'person_version', (SELECT u.person_version FROM users u WHERE u.user_id = student_id)
+                                                  + (changed && '{name,email,roll_number}'::text[])::integer)""",
 )
 # Seed 1: students who were enrolled have seed 0.
 DIGEST = """
@@ -165,6 +179,7 @@ async def lock(connection: Connection) -> int | None:
 
     Return the line of one who was changed since the file was judged, ``None`` when there is none.
     """
+    await connection.execute(LOCK_ACCOUNTS, list(DETAILS))
     await connection.execute(LOCK_RECORDS)
     await connection.execute(LOCK_DETAILS, list(DETAILS))
     line: int | None = await connection.fetchval(OUTDATED)
@@ -172,7 +187,8 @@ async def lock(connection: Connection) -> int | None:
 
 
 async def revise(connection: Connection, *, batch_size: int, metadata: str) -> Revised:
-    """Write every change, a batch at a time: events, stream heads and read tables."""
+    """Write every change: versions of people, then events, stream heads and read tables, a batch at a time."""
+    await connection.execute(KEEP_VERSIONS, list(PERSONAL))
     for statement, fields in ((REVISE_RECORDS, RECORD_FIELDS), (REVISE_DETAILS, DETAILS)):
         last: int | None = 0
         while last is not None:

@@ -14,6 +14,7 @@ from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.fields import NO_NUL, Cgpa
 from services.api.long_lists import Write
+from services.api.personal_data.access_log import Accesses, Reading
 from services.api.subfilter import documents, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/subfilter", tags=["eligibility"])
@@ -25,7 +26,8 @@ MAX_INTEGER = 2**31 - 1
 async def apply(
     drive_id: Annotated[int, Path(ge=1, le=MAX_INTEGER)],
     ctx: Ctx,
-    _who: Annotated[Principal, allow(Role.COORDINATOR)],
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.COORDINATOR)],
     cgpa_min: Annotated[Cgpa | None, Query()] = None,
     cgpa_max: Annotated[Cgpa | None, Query()] = None,
     branch: Annotated[str | None, Query(min_length=1, max_length=100, pattern=NO_NUL)] = None,
@@ -41,4 +43,5 @@ async def apply(
             raise NotFound("Drive not found")
         await sql.write_filtered(connection, write, drive_id, kept)
 
+    await accesses.of_many(who, Reading.ELIGIBLE_FILTERED)
     return await ctx.long_lists.answer(produce)

@@ -21,10 +21,10 @@ from services.api.client_address import source_of
 from services.api.commands import Ask, Committed, ids_under, perform
 from services.api.context import Context, Ctx
 from services.api.fields import RequestBody
-from services.api.idempotency_keys import fingerprint_of, kept_fingerprint
+from services.api.idempotency_keys import fingerprints_of, kept_fingerprint
 from services.api.users import documents, handlers, links, sql
 from services.api.users.fields import Password, trimmed
-from services.api.users.passwords import digest_of, hash_password, is_password
+from services.api.users.passwords import encoded, hash_password, is_password
 from services.api.users.throttle import Throttle
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/auth", tags=["users"])
@@ -72,8 +72,7 @@ async def change_password(
     409 when another request changed the password at the same moment. With the Idempotency-Key of a completed change,
     the earlier token is accepted for a repeated request.
     """
-    secret = ctx.settings.jwt_secret
-    asked = {name: digest_of(getattr(body, name).get_secret_value(), secret) for name in NewPassword.model_fields}
+    asked = {name: encoded(getattr(body, name)) for name in NewPassword.model_fields}
     checked, hashed = None, ""
     if not await _is_repeated(ctx, ask, who, asked):
         checked = await _checked(request, ctx, body, who)
@@ -85,7 +84,8 @@ async def change_password(
         await handlers.set_password(connection, who.user_id, hashed, ask.cause(who), new_id, checked=checked)
         row = await sql.get(connection, who.user_id)
         assert row is not None
-        return Committed({name: row[name] for name in ("user_id", "name", "email", "role", "password_version")})
+        kept = {name: row[name] for name in ("user_id", "name", "email", "role", "password_version")}
+        return Committed(kept, people=(who.user_id,))
 
     with changing_access(request):
         return await perform(ctx, who, ask, asked, work, complete=lambda kept: _signed_in(ctx, kept))
@@ -137,7 +137,7 @@ async def _is_repeated(ctx: Context, ask: Ask, who: Principal, asked: dict[str, 
         name = (who.user_id, ask.route, ask.key)
         async with ctx.database.connection() as connection:
             kept = await kept_fingerprint(connection, name, ids_under(name)(0))
-    if kept == fingerprint_of(asked):
+    if kept in fingerprints_of(asked, ctx.settings.jwt_secrets):
         return True
     if who.password_version == ENDED:
         raise Unauthenticated("Invalid token")

@@ -1,6 +1,7 @@
 """What may happen to a user. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.errors import Refused
@@ -9,13 +10,30 @@ from contracts.users import (
     AccountDeactivated,
     AccountReactivated,
     PasswordChanged,
+    PersonErased,
     Role,
     RoleChanged,
     UserDetailsRevised,
 )
 
-DETAILS = ("name", "email", "department")
+# What only the vault holds; an event refers to it by its version.
+PERSONAL = ("name", "email", "roll_number")
+DETAILS = (*PERSONAL, "department")
+# What an erased person is shown with (migrations/sql/0025_vault.sql). Nobody else may have such an address or number.
+RESERVED_ADDRESS = "@erased.invalid"
+RESERVED_ROLL_NUMBER = "erased-"
+ERASED = "The personal data of this person was erased. The account stays closed."
 LAST_HEAD = "This is the last active head of the cell: make another user a head first."
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The personal details of an account, as version ``version`` of them. ``roll_number``: of students only."""
+
+    version: int
+    name: str
+    email: str
+    roll_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +42,26 @@ class User:
 
     user_id: int
     role: Role
-    name: str
-    email: str
+    person: Person
     department: str | None
     active: bool
     has_password: bool
     other_heads: int
+    erased: bool = False
 
     @property
     def is_last_head(self) -> bool:
         return self.role is Role.HEAD and self.active and not self.other_heads
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUser:
+    """Create the account of a user who is not a student."""
+
+    name: str
+    email: str
+    role: Role
+    department: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +82,21 @@ class SetActivity:
     active: bool
 
 
-def decide(user: User, command: ReviseUser | SetActivity) -> list[Event]:
+@dataclass(frozen=True, slots=True)
+class ErasePerson:
+    """Erase the personal data of an account, and close it for good. ``by``: as in ``SetActivity``; 0: nobody's."""
+
+    by: int
+
+
+def decide(user: User, command: ReviseUser | SetActivity | ErasePerson) -> list[Event]:
     """Return the events; ``[]`` when nothing changes. Raises ``Refused`` for changes that would lock out the cell."""
+    if isinstance(command, ErasePerson):
+        return _erasure(user, command)
     if isinstance(command, SetActivity):
         return _activity(user, command)
+    if user.erased:
+        raise Refused(ERASED)
     events: list[Event] = []
     if command.role is not None and command.role is not user.role:
         if command.by == user.user_id:
@@ -74,16 +113,31 @@ def decide(user: User, command: ReviseUser | SetActivity) -> list[Event]:
     return events
 
 
-def _details(user: User, details: dict[str, Any]) -> list[Event]:
-    before = {name: getattr(user, name) for name in DETAILS}
-    after = before | details
+def revised(person: Person, details: Mapping[str, Any]) -> Person:
+    """Return the next version with ``details``, or ``person`` itself when none of them differs."""
+    after = replace(person, **{name: details[name] for name in PERSONAL if name in details})
+    return person if after == person else replace(after, version=person.version + 1)
+
+
+def _details(user: User, details: Mapping[str, Any]) -> list[Event]:
+    before = {name: getattr(user.person, name) for name in PERSONAL} | {"department": user.department}
+    after = {**before, **details}
     changed = [name for name in DETAILS if before[name] != after[name]]
-    return [UserDetailsRevised(user_id=user.user_id, changed=changed, **after)] if changed else []
+    if not changed:
+        return []
+    version = revised(user.person, details).version
+    return [
+        UserDetailsRevised(
+            user_id=user.user_id, person_version=version, department=after["department"], changed=changed
+        )
+    ]
 
 
 def _activity(user: User, command: SetActivity) -> list[Event]:
     if command.active is user.active:
         return []
+    if user.erased:
+        raise Refused(ERASED)
     if command.active:
         return [AccountReactivated(user_id=user.user_id, by=command.by)]
     if command.by == user.user_id:
@@ -91,3 +145,21 @@ def _activity(user: User, command: SetActivity) -> list[Event]:
     if user.is_last_head:
         raise Refused(LAST_HEAD)
     return [AccountDeactivated(user_id=user.user_id, by=command.by)]
+
+
+def _erasure(user: User, command: ErasePerson) -> list[Event]:
+    if user.erased:
+        return []
+    if command.by == user.user_id:
+        raise Refused("You cannot erase your own account: ask another head of the cell.")
+    if user.is_last_head:
+        raise Refused(LAST_HEAD)
+    closed: list[Event] = [AccountDeactivated(user_id=user.user_id, by=command.by)] if user.active else []
+    return [*closed, PersonErased(person_id=user.user_id, by=command.by)]
+
+
+def is_reserved(person: Person) -> bool:
+    """Return whether the address or roll number is one that only erased people are shown with."""
+    return person.email.strip().lower().endswith(RESERVED_ADDRESS) or (
+        person.roll_number or ""
+    ).strip().lower().startswith(RESERVED_ROLL_NUMBER)

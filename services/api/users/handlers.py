@@ -14,25 +14,50 @@ from contracts.message import Event
 from contracts.users import AccountDeactivated, PasswordChanged, Role, UserCreated, UserDetailsRevised
 from services.api.access import CHANNEL
 from services.api.students import reevaluation
-from services.api.users import link_sql, sql
-from services.api.users.decider import ReviseUser, SetActivity, User, decide
+from services.api.users import erasure_sql, link_sql, sql
+from services.api.users.decider import (
+    RESERVED_ADDRESS,
+    CreateUser,
+    ErasePerson,
+    Person,
+    ReviseUser,
+    SetActivity,
+    User,
+    decide,
+    is_reserved,
+    revised,
+)
 
 NO_USER = "There is no such user."
 
 
-async def create(connection: Connection, event: UserCreated, password_hash: str, cause: Cause, new_id: NewId) -> None:
-    """Raises ``Refused`` when the e-mail address is taken."""
-    with unique_email(event.email):
-        await event_store.append(connection, f"user-{event.user_id}", [event], cause, expected_version=0, new_id=new_id)
-    await sql.put_password(connection, event.user_id, password_hash)
+async def create(connection: Connection, command: CreateUser, password_hash: str, cause: Cause, new_id: NewId) -> int:
+    """Create the account of a user who is not a student, and return its id.
+
+    Raises ``Refused`` when the e-mail address is taken.
+    """
+    person = Person(1, command.name, command.email)
+    user_id = await sql.add_person(connection, person)
+    event = UserCreated(
+        user_id=user_id, person_version=person.version, role=command.role, department=command.department
+    )
+    with unique_identity(person):
+        await event_store.append(connection, f"user-{user_id}", [event], cause, expected_version=0, new_id=new_id)
+    await sql.put_password(connection, user_id, password_hash)
+    return user_id
 
 
 async def revise(
     connection: Connection, user_id: int, command: ReviseUser, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Revise an account. Raises ``NotFound``, errors of ``decide``, and ``Refused`` for a taken e-mail address."""
+    """Revise an account. Raises ``NotFound``, errors of ``decide``, and ``Refused`` for a taken address or number."""
     user = await _locked(connection, user_id, counts_heads=command.role not in (None, Role.HEAD))
-    await _append(connection, user_id, decide(user, command), cause, new_id)
+    events = decide(user, command)
+    person = revised(user.person, command.details or {})
+    if person is not user.person:
+        await sql.add_version(connection, user_id, person)
+    with unique_identity(person):
+        await _append(connection, user_id, events, cause, new_id)
     if password_hash is not None:
         await sql.put_password(connection, user_id, password_hash)
 
@@ -49,6 +74,29 @@ async def set_activity(connection: Connection, user_id: int, command: SetActivit
     if user.role is Role.STUDENT:
         caused = replace(cause, causation_id=done.ids[0])
         await reevaluation.ask_for_activity(connection, user_id, caused, was_active=user.active)
+
+
+async def erase(connection: Connection, user_id: int, command: ErasePerson, cause: Cause, new_id: NewId) -> bool:
+    """Erase the personal data of an account, and close it for good. False when that was done before.
+
+    Raises ``NotFound`` and errors of ``decide``.
+    """
+    user = await _locked(connection, user_id, counts_heads=True)
+    events = decide(user, command)
+    if not events:
+        return False
+    if not await erasure_sql.erase(connection, user_id):
+        raise AssertionError(f"person {user_id} was erased without an event")
+    done = await _append(connection, user_id, events, cause, new_id)
+    if user.role is Role.STUDENT and user.active:
+        caused = replace(cause, causation_id=done.ids[0])
+        await reevaluation.ask_for_activity(connection, user_id, caused, was_active=True)
+    return True
+
+
+async def check_erasure(connection: Connection, user_id: int, command: ErasePerson) -> None:
+    """Raise what ``erase`` would raise."""
+    decide(await _locked(connection, user_id, counts_heads=True), command)
 
 
 async def set_password(
@@ -77,12 +125,12 @@ async def _locked(connection: Connection, user_id: int, *, counts_heads: bool) -
     return User(
         user_id=user_id,
         role=Role(row["role"]),
-        name=row["name"],
-        email=row["email"],
+        person=Person(row["person_version"], row["name"], row["email"], row["roll_number"]),
         department=row["department"],
         active=row["active"],
         has_password=row["password_hash"] is not None,
         other_heads=await sql.other_heads(connection, user_id) if counts_heads else 0,
+        erased=row["erased_at"] is not None,
     )
 
 
@@ -92,11 +140,7 @@ async def _append(
     """Append ``events`` to the user's stream. Notify every replica when tokens may be out of date."""
     if not events:
         return event_store.Appended((), 0, duplicate=False)
-    emails = [event.email for event in events if isinstance(event, UserDetailsRevised)]
-    with unique_email(*emails):
-        done = await event_store.append(
-            connection, f"user-{user_id}", events, cause, expected_version=None, new_id=new_id
-        )
+    done = await event_store.append(connection, f"user-{user_id}", events, cause, expected_version=None, new_id=new_id)
     if any(_ends_tokens(event) for event in events):
         await sql.notify_access_changed(connection, CHANNEL)
     return done
@@ -108,11 +152,18 @@ def _ends_tokens(event: Event) -> bool:
 
 
 @contextmanager
-def unique_email(*emails: str) -> Iterator[None]:
-    """Raise ``Refused`` when another account has the address."""
+def unique_identity(person: Person) -> Iterator[None]:
+    """Raise ``Refused`` when another account has the person's e-mail address or roll number, or they are reserved."""
+    if is_reserved(person):
+        raise Refused(f"Addresses in {RESERVED_ADDRESS[1:]} and roll numbers that begin with erased- are reserved.")
     try:
         yield
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != "users_identity_unique":
-            raise
-        raise Refused(f"There is a user with the e-mail address {', '.join(emails)} already.") from error
+        if error.constraint_name == "users_identity_unique":
+            raise Refused(f"There is a user with the e-mail address {person.email} already.") from error
+        if error.constraint_name == "students_roll_number_identity":
+            raise Refused(
+                f"There is a student with the roll number {person.roll_number} already"
+                " (upper and lower case are the same)."
+            ) from error
+        raise

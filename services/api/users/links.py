@@ -14,6 +14,7 @@ from chassis.event_store import Cause, fresh_ids
 from contracts.exports import LINK_DAYS, LINK_PATH
 from contracts.users import Role
 from services.api.users import handlers, link_sql, sql
+from services.api.users.decider import ERASED
 
 HOST = re.compile(r"^[A-Za-z0-9._\[\]:-]{1,255}$")
 
@@ -40,6 +41,8 @@ async def issue(connection: Connection, user_id: int, by: Role) -> IssuedLink:
         raise NotFound(handlers.NO_USER)
     if by is not Role.HEAD and Role(row["role"]) is not Role.STUDENT:
         raise Forbidden("Only a head of the cell can give staff a new password.")
+    if row["erased_at"] is not None:
+        raise Refused(ERASED)
     if not row["active"]:
         raise Refused("This account is deactivated: reactivate it first.")
     token = secrets.token_hex(32)

@@ -1,11 +1,9 @@
 """Password hashes (argon2id), computed in a separate thread. Each costs about 20 ms of one core."""
 
 import asyncio
-import hmac
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -44,10 +42,9 @@ def close() -> None:
         worker.thread.shutdown()
 
 
-def digest_of(password: str, secret: SecretStr) -> str:
-    """Return a keyed digest that is equal for equal passwords. Without ``secret`` it reveals nothing."""
-    key = sha256(b"placewire fingerprints " + secret.get_secret_value().encode()).digest()
-    return hmac.new(key, password.encode(errors="surrogatepass"), sha256).hexdigest()
+def encoded(password: SecretStr) -> str:
+    """Return the password's bytes in hexadecimal: JSON cannot hold text that is not valid Unicode."""
+    return password.get_secret_value().encode(errors="surrogatepass").hex()
 
 
 async def hash_password(password: str, source: str = "") -> str:

@@ -12,16 +12,17 @@ from chassis.errors import Invalid
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
-from contracts.users import Role, UserCreated
+from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow, changing_access
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
 from services.api.fields import MAX_INTEGER, RequestBody
+from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 from services.api.presentation import instant_text
 from services.api.users import documents, handlers, links, sql
-from services.api.users.decider import DETAILS, ReviseUser, SetActivity
+from services.api.users.decider import DETAILS, CreateUser, ReviseUser, SetActivity
 from services.api.users.fields import Department, Email, Name, Password
-from services.api.users.passwords import digest_of, hash_password
+from services.api.users.passwords import encoded, hash_password
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/users", tags=["users"])
 
@@ -48,12 +49,11 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
     hashed = await hash_password(body.password.get_secret_value())
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
-        user_id = await sql.next_id(connection)
-        event = UserCreated(user_id=user_id, **body.model_dump(exclude={"password"}))
-        await handlers.create(connection, event, hashed, ask.cause(who), new_id)
-        return Committed(await _shown(connection, user_id), status=201)
+        command = CreateUser(**body.model_dump(exclude={"password"}))
+        user_id = await handlers.create(connection, command, hashed, ask.cause(who), new_id)
+        return Committed(await _shown(connection, user_id), status=201, people=(user_id,))
 
-    return await perform(ctx, who, ask, fingerprint(ctx, body), work)
+    return await perform(ctx, who, ask, asked_by(body), work)
 
 
 # At least one field that changes something. Null is no role and no password.
@@ -88,6 +88,7 @@ async def revise_user(
     request: Request,
     ctx: Ctx,
     ask: Ask,
+    accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """Correct the name, e-mail address or department, change the role, or set a new password."""
@@ -99,35 +100,47 @@ async def revise_user(
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         await handlers.revise(connection, user_id, command, hashed, ask.cause(who), new_id)
-        return Committed(await _shown(connection, user_id))
+        return Committed(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
 
     with changing_access(request):
-        return await perform(ctx, who, ask, fingerprint(ctx, body), work)
+        return await perform(ctx, who, ask, asked_by(body), work)
 
 
 @router.post("/{user_id}/deactivate", **documents.DEACTIVATE)
 async def deactivate(
-    user_id: UserId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+    user_id: UserId,
+    request: Request,
+    ctx: Ctx,
+    ask: Ask,
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """End an account's access: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
     with changing_access(request):
-        return await _set_activity(ctx, ask, who, user_id, active=False)
+        return await _set_activity(ctx, ask, who, accesses, user_id, active=False)
 
 
 @router.post("/{user_id}/reactivate", **documents.REACTIVATE)
 async def reactivate(
-    user_id: UserId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+    user_id: UserId,
+    request: Request,
+    ctx: Ctx,
+    ask: Ask,
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """Let a deactivated account sign in again, with its previous password. Earlier tokens stay invalid."""
     with changing_access(request):
-        return await _set_activity(ctx, ask, who, user_id, active=True)
+        return await _set_activity(ctx, ask, who, accesses, user_id, active=True)
 
 
-async def _set_activity(ctx: Context, ask: Ask, who: Principal, user_id: int, *, active: bool) -> Response:
+async def _set_activity(
+    ctx: Context, ask: Ask, who: Principal, accesses: AccessLog, user_id: int, *, active: bool
+) -> Response:
     async def work(connection: Connection, new_id: NewId) -> Committed:
         command = SetActivity(by=who.user_id, active=active)
         await handlers.set_activity(connection, user_id, command, ask.cause(who), new_id)
-        return Committed(await _shown(connection, user_id))
+        return Committed(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
 
     return await perform(ctx, who, ask, {"active": active}, work)
 
@@ -147,11 +160,19 @@ async def issue_password_link(
     return json_response({"user_id": user_id, "url": url, "expires_at": instant_text(link.expires_at)}, 201)
 
 
-def fingerprint(ctx: Context, body: BaseModel) -> dict[str, Any]:
-    """Return the request for its fingerprint, with the password as a keyed digest that cannot be guessed offline."""
+def asked_by(body: BaseModel) -> dict[str, Any]:
+    """Return the complete request for its fingerprint, which is a keyed digest."""
     password: SecretStr | None = getattr(body, "password", None)
     asked = body.model_dump(mode="json", exclude={"password"}, exclude_unset=True)
-    return asked | {"password": digest_of(password.get_secret_value() if password else "", ctx.settings.jwt_secret)}
+    return asked | {"password": encoded(password) if password else ""}
+
+
+async def _shown_to(connection: Connection, user_id: int, who: Principal, accesses: AccessLog) -> dict[str, Any]:
+    """Return the account, and record that ``who`` is shown it if it is a student's."""
+    account = await _shown(connection, user_id)
+    if account["role"] == Role.STUDENT:
+        await accesses.in_command(connection, who, Reading.ACCOUNT_CHANGED, user_id)
+    return account
 
 
 async def _shown(connection: Connection, user_id: int) -> dict[str, Any]:

@@ -3,8 +3,17 @@
 import asyncpg
 
 from chassis.database import Connection
+from services.api.users.decider import Person
 
-NEXT_ID = "SELECT nextval('user_id_seq')::integer"
+# The first version of a new person, who gets the next id.
+ADD_PERSON = """
+INSERT INTO vault.person (person_id, version, name, email, roll_number)
+VALUES (nextval('user_id_seq')::integer, $1, $2, $3, $4) RETURNING person_id
+"""
+# The account's row lock is held, so no other transaction adds the same version.
+ADD_VERSION = """
+INSERT INTO vault.person (person_id, version, name, email, roll_number) VALUES ($1, $2, $3, $4, $5)
+"""
 
 # Two index scans: users_identity_unique, and the primary key of credentials. ``account`` identifies the address in
 # limits, whether or not the user exists.
@@ -15,11 +24,14 @@ SELECT k.account, u.user_id, u.name, u.email, u.role, u.active, u.password_versi
   LEFT JOIN credentials c USING (user_id)
 """
 GET = """
-SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_version, u.created_at, c.password_hash,
-       identity_key(u.email) AS account
-  FROM users u LEFT JOIN credentials c USING (user_id) WHERE u.user_id = $1
+SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_version, u.created_at, u.person_version,
+       u.erased_at,
+       s.roll_number, c.password_hash, identity_key(u.email) AS account
+  FROM users u LEFT JOIN credentials c USING (user_id) LEFT JOIN students s ON s.student_id = u.user_id
+ WHERE u.user_id = $1
 """
 LOCK = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
+LOCK_ERASED = "SELECT erased_at IS NOT NULL FROM users WHERE user_id = $1 FOR UPDATE"
 # A transaction that demotes or deactivates a head holds this lock until it ends, and counts the heads after taking it.
 LOCK_HEADS = "SELECT pg_advisory_xact_lock(hashtextextended('heads', 0))"
 OTHER_HEADS = "SELECT count(*) FROM users WHERE role = 'HEAD' AND active AND user_id <> $1"
@@ -30,8 +42,14 @@ ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, chan
 NOTIFY = "SELECT pg_notify($1, '')"
 
 
-async def next_id(connection: Connection) -> int:
-    return int(await connection.fetchval(NEXT_ID))
+async def add_person(connection: Connection, person: Person) -> int:
+    """Store the details of a new person in the vault. Return the person's id, which is the user id."""
+    return int(await connection.fetchval(ADD_PERSON, *_values(person)))
+
+
+async def add_version(connection: Connection, person_id: int, person: Person) -> None:
+    """Store another version of a person's details in the vault. The caller has locked the account."""
+    await connection.execute(ADD_VERSION, person_id, *_values(person))
 
 
 async def by_email(connection: Connection, email: str) -> asyncpg.Record:
@@ -52,6 +70,11 @@ async def locked(connection: Connection, user_id: int) -> asyncpg.Record | None:
     return await get(connection, user_id)
 
 
+async def lock_erased(connection: Connection, user_id: int) -> bool:
+    """Lock the account until the transaction ends. Return whether the person was erased."""
+    return bool(await connection.fetchval(LOCK_ERASED, user_id))
+
+
 async def lock_heads(connection: Connection) -> None:
     await connection.execute(LOCK_HEADS)
 
@@ -68,3 +91,7 @@ async def put_password(connection: Connection, user_id: int, password_hash: str)
 async def notify_access_changed(connection: Connection, channel: str) -> None:
     """Notify all replicas, in the transaction, that access changed. Such changes are rare."""
     await connection.execute(NOTIFY, channel)
+
+
+def _values(person: Person) -> tuple[int, str, str, str | None]:
+    return person.version, person.name, person.email, person.roll_number

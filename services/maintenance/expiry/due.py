@@ -1,8 +1,8 @@
 """Expire or delete what is due: exports, idempotency keys, ended jobs, password links."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 import structlog
@@ -22,6 +22,7 @@ BATCH = 1_000
 # Between two batches, so that others have the database to themselves most of the time.
 PAUSE_S = 0.1
 EXPORTS_AT_ONCE = 4
+ANY_TIME = datetime.max.replace(tzinfo=UTC)
 BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 Delete = Callable[[Connection, datetime, int], Awaitable[int]]
@@ -42,6 +43,14 @@ async def delete_jobs(database: Database, before: datetime) -> int:
 async def delete_links(database: Database, before: datetime) -> int:
     """Delete password links that expired before ``before``. Return how many."""
     return await _in_batches(database, "password_links", sql.delete_links, before)
+
+
+async def maintain_access_log(database: Database, now: datetime, kept: timedelta) -> int:
+    """Prepare the access log for the next months; delete months older than ``kept``. Return the rows deleted."""
+    async with database.transaction() as connection:
+        deleted = await sql.maintain_access_log(connection, now, kept)
+    telemetry.EXPIRED.labels("access_log").inc(deleted)
+    return deleted
 
 
 async def _in_batches(database: Database, what: str, delete: Delete, before: datetime) -> int:
@@ -69,6 +78,30 @@ class Exports:
 
         Raises ``Unavailable``; what was done by then is done.
         """
+        total, last = 0, BEGINNING
+        while True:
+            async with self._database.connection() as connection:
+                page = await sql.expired_exports(connection, before, last, BATCH)
+            total += await self._expire_all([export_id for _, export_id in page], before)
+            if len(page) < BATCH:
+                return total
+            last = page[-1]
+
+    async def expire_withdrawn(self) -> int:
+        """Expire each export whose file was withdrawn, at once. Return how many. Raises as ``expire``."""
+        total, last = 0, BEGINNING[1]
+        while True:
+            async with self._database.connection() as connection:
+                page = await sql.withdrawn_exports(connection, last, BATCH)
+            total += await self._expire_all(page, ANY_TIME)
+            async with self._database.connection() as connection:
+                for export_id in page:
+                    await sql.forget_withdrawn(connection, export_id)
+            if len(page) < BATCH:
+                return total
+            last = page[-1]
+
+    async def _expire_all(self, export_ids: Sequence[UUID], before: datetime) -> int:
         cause = Cause(source=Service.MAINTENANCE, correlation_id=uuid7())
         turns = asyncio.Semaphore(EXPORTS_AT_ONCE)
 
@@ -76,17 +109,9 @@ class Exports:
             async with turns:
                 return await self._guarded(export_id, before, cause)
 
-        total = 0
-        last = BEGINNING
-        while True:
-            async with self._database.connection() as connection:
-                page = await sql.expired_exports(connection, before, last, BATCH)
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(expire(export_id)) for _, export_id in page]
-            total += sum(task.result() for task in tasks)
-            if len(page) < BATCH:
-                return total
-            last = page[-1]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(expire(export_id)) for export_id in export_ids]
+        return sum(task.result() for task in tasks)
 
     async def _guarded(self, export_id: UUID, before: datetime, cause: Cause) -> bool:
         try:

@@ -92,6 +92,8 @@ def due_rounds(settings: ExpirySettings, storage: Storage, database: Database, n
         "idempotency_keys": lambda now: due.expire_keys(database, now - settings.idempotency_keys_kept),
         "jobs": lambda now: due.delete_jobs(database, now - settings.jobs_kept),
         "password_links": lambda now: due.delete_links(database, now - LINKS_KEPT),
+        "access_log": lambda now: due.maintain_access_log(database, now, settings.access_log_kept),
+        "withdrawn_exports": lambda _: exports.expire_withdrawn(),
         "exports": lambda now: exports.expire(now - settings.expired_files_kept),
     }
     return Rounds(database.url, DUE_LOCK, settings.expiry_every_s, duties)

@@ -11,7 +11,7 @@ event_pkey, 25 ms.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from chassis.database import Connection
@@ -61,11 +61,21 @@ WITH due AS MATERIALIZED (
 SELECT count(*) FROM gone
 """
 
+# Whole months, by the owner's function: a role that only deletes could neither create nor drop a partition.
+MAINTAIN_ACCESS_LOG = "SELECT maintain_access_log($1, $2)"
+
 # Pages: behind the last one seen.
 EXPIRED_EXPORTS = """
 SELECT export_id, expires_at FROM exports
  WHERE state = 'completed' AND expires_at <= $1 AND (expires_at, export_id) > ($2, $3)
  ORDER BY expires_at, export_id LIMIT $4
+"""
+# Files that may show an erased person: now, whatever their time.
+WITHDRAWN_EXPORTS = "SELECT export_id FROM withdrawn_exports WHERE export_id > $1 ORDER BY export_id LIMIT $2"
+FORGET_WITHDRAWN = """
+DELETE FROM withdrawn_exports w
+ WHERE export_id = $1
+   AND NOT EXISTS (SELECT FROM exports x WHERE x.export_id = w.export_id AND x.state = 'completed' AND x.path = w.path)
 """
 LOCK_STREAM = "SELECT true FROM es.stream WHERE stream_id = $1 FOR UPDATE SKIP LOCKED"
 
@@ -137,12 +147,30 @@ async def delete_links(connection: Connection, before: datetime, most: int) -> i
     return int(await connection.fetchval(DELETE_LINKS, before, most))
 
 
+async def maintain_access_log(connection: Connection, now: datetime, kept: timedelta) -> int:
+    """Create the partitions of the next months and drop those that are older than ``kept``. Return the rows deleted.
+
+    Raises ``Contended`` when a reader holds a lock for long.
+    """
+    return int(await connection.fetchval(MAINTAIN_ACCESS_LOG, now, kept))
+
+
 async def expired_exports(
     connection: Connection, before: datetime, after: tuple[datetime, UUID], most: int
 ) -> list[tuple[datetime, UUID]]:
     """When they expired, and their ids, oldest first, behind ``after``."""
     rows = await connection.fetch(EXPIRED_EXPORTS, before, *after, most)
     return [(row["expires_at"], row["export_id"]) for row in rows]
+
+
+async def withdrawn_exports(connection: Connection, after: UUID, most: int) -> list[UUID]:
+    """Return the ids of exports whose files are withdrawn, behind ``after``."""
+    return [row["export_id"] for row in await connection.fetch(WITHDRAWN_EXPORTS, after, most)]
+
+
+async def forget_withdrawn(connection: Connection, export_id: UUID) -> None:
+    """Delete the order to withdraw a file, once its export no longer refers to it."""
+    await connection.execute(FORGET_WITHDRAWN, export_id)
 
 
 async def lock_stream(connection: Connection, stream: str) -> bool:

@@ -1,0 +1,77 @@
+"""Erase the personal data of a person. The caller owns the transaction. Also called by the command line."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chassis.database import Connection
+from chassis.errors import NotFound
+from chassis.event_store import Cause, NewId
+from contracts.users import Role
+from services.api.users import erasure_sql, handlers, sql
+from services.api.users.decider import ErasePerson
+
+COMMAND_LINE = 0
+
+NO_STUDENT = "Student not found"
+KINDS = ("versions", "kept_answers", "passwords", "password_links", "read_marks", "export_files")
+MESSAGES = {
+    (False, False): "The personal data was erased, and the account is closed.",
+    (False, True): "The personal data was erased already. Nothing was done.",
+    (True, False): "Nothing was done: this is what would be erased.",
+    (True, True): "The personal data was erased already.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """``erased_at`` ``None``: not erased. ``counts``: what this erasure deleted, or would delete, by kind."""
+
+    person_id: int
+    dry_run: bool
+    already_erased: bool
+    erased_at: datetime | None
+    counts: dict[str, int]
+
+    @property
+    def message(self) -> str:
+        return MESSAGES[self.dry_run, self.already_erased]
+
+
+async def erase(
+    connection: Connection, person_id: int, cause: Cause, new_id: NewId, *, role: Role | None = None
+) -> Erasure:
+    """Erase a person for good. ``role``: anyone else is not found.
+
+    Raises ``NotFound``, and ``Refused`` for the caller's own account and for the last active head.
+    """
+    row = await _locked(connection, person_id, role)
+    counts = await _counts(connection, person_id)
+    command = ErasePerson(by=cause.actor_id or COMMAND_LINE)
+    done = await handlers.erase(connection, person_id, command, cause, new_id)
+    if done:
+        row = await _locked(connection, person_id, role)
+    return Erasure(person_id, dry_run=False, already_erased=not done, erased_at=row["erased_at"], counts=counts)
+
+
+async def rehearse(connection: Connection, person_id: int, by: int, *, role: Role | None = None) -> Erasure:
+    """Return what ``erase`` would do now. Raises what it would raise. Locks the account, and writes nothing."""
+    row = await _locked(connection, person_id, role)
+    await handlers.check_erasure(connection, person_id, ErasePerson(by=by))
+    counts = await _counts(connection, person_id)
+    erased_at = row["erased_at"]
+    return Erasure(person_id, dry_run=True, already_erased=erased_at is not None, erased_at=erased_at, counts=counts)
+
+
+async def _locked(connection: Connection, person_id: int, role: Role | None) -> Any:
+    # The lock of the heads comes before that of an account, as in every command on accounts.
+    await sql.lock_heads(connection)
+    row = await sql.locked(connection, person_id)
+    if row is None or role not in (None, Role(row["role"])):
+        raise NotFound(handlers.NO_USER if role is None else NO_STUDENT)
+    return row
+
+
+async def _counts(connection: Connection, person_id: int) -> dict[str, int]:
+    found = await erasure_sql.counts(connection, person_id)
+    return {kind: found[kind] for kind in KINDS}

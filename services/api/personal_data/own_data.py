@@ -1,0 +1,129 @@
+"""Write what is stored about a person, as JSON or as a page. It is streamed: nothing grows with its size."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import orjson
+
+from chassis.database import Connection
+from chassis.settings import RetentionSettings
+from services.api.long_lists import Write, copy_array, instant, rows_as_json
+from services.api.notifications.sql import ALL_OF_USER
+from services.api.personal_data import page, sections
+from services.api.personal_data.sections import ACCESS_LOG_KEPT, KEYS_KEPT, Section
+
+NOW = f"SELECT {instant('clock_timestamp()')}"
+# Rows of a page between two looks at other requests.
+ROWS_AT_ONCE = 200
+
+SECTIONS = (
+    Section("account", "Account", "Who you are here.", sections.ACCOUNT, single=True),
+    Section("details", "Name, e-mail address and roll number", "Every version. It can be erased.", sections.DETAILS),
+    Section(
+        "password", "Password", "When your password was set last. What is stored is a hash that cannot be turned back.",
+        sections.PASSWORD, single=True,
+    ),
+    Section(
+        "password_link", "Password link", "The last link made to set your password. It is not stored itself.",
+        sections.PASSWORD_LINK, single=True,
+    ),
+    Section("account_history", "History of the account", "By: the id of the user.", sections.ACCOUNT_HISTORY),
+    Section("record", "Academic record", "Students only.", sections.RECORD, single=True),
+    Section(
+        "record_history", "History of the record", "The record after each change. By: the id of the user.",
+        sections.RECORD_HISTORY,
+    ),
+    Section("registrations", "Registrations", "With your attendance, once it is marked.", sections.REGISTRATIONS),
+    Section(
+        "deleted_registrations", "Registrations for deleted drives", "They stay in the log.",
+        sections.DELETED_REGISTRATIONS,
+    ),
+    Section(
+        "decisions", "Decisions", "Drives that selected you, and until when. The reasons: GET"
+        " /api/eligibility/{drive_id}/explain.", sections.DECISIONS,
+    ),
+    Section("listed", "Lists", "Drives published to a list of students that names you.", sections.LISTED),
+    Section("notifications", "Notifications", "Those addressed to you.", ALL_OF_USER),
+    Section(
+        "kept_answers", "Answers kept for repeated requests", "Each may repeat what its request showed you, until it"
+        " expires.", sections.KEPT_ANSWERS, parameter=KEYS_KEPT,
+    ),
+    Section("jobs", "Jobs", "Work that you asked for.", sections.JOBS),
+    Section("exports", "Exports", "Files that you asked for.", sections.EXPORTS),
+    Section("drives", "Drives", "Drives that you created or published.", sections.DRIVES),
+    Section(
+        "accesses", "Who looked at your record",
+        "Each time someone else was shown your record, alone or in a short list.",
+        sections.ACCESSES, parameter=ACCESS_LOG_KEPT,
+    ),
+    Section(
+        "list_accesses", "Lists that may have shown you",
+        "Lists, exports and downloads that showed many students. Which"
+        " students each showed is not recorded, so these may or may not have included you.",
+        sections.LIST_ACCESSES, parameter=ACCESS_LOG_KEPT,
+    ),
+    Section(
+        "own_accesses", "What you looked at", "Records of students that you were shown. Without a student: a list.",
+        sections.OWN_ACCESSES, parameter=ACCESS_LOG_KEPT,
+    ),
+)  # fmt: skip
+
+NOTES = (
+    "Marks, decisions and changes are facts in a log that is kept without end. They name people by id only.",
+    "Where you caused a change of something else, the log names your id beside it.",
+    "How long the rest is kept, and how to have your personal data erased: ask the placement cell.",
+)
+
+Kept = Mapping[str, timedelta]
+
+
+def kept_by(settings: RetentionSettings) -> Kept:
+    """Return the retention times that sections name as their parameter."""
+    return {KEYS_KEPT: settings.idempotency_keys_kept, ACCESS_LOG_KEPT: settings.access_log_kept}
+
+
+async def write_json(connection: Connection, write: Write, person_id: int, kept: Kept) -> None:
+    """Write one object: a list for each section, an object or null for a single one."""
+    now = await connection.fetchval(NOW)
+    await write(orjson.dumps({"person_id": person_id, "generated_at": now, "notes": NOTES})[:-1])
+    for section in SECTIONS:
+        head = f',"{section.name}":'.encode()
+        if section.single:
+            found = await connection.fetchval(_as_json(section), *_arguments(section, person_id, kept))
+            await write(head + (found or "null").encode())
+        else:
+            query = rows_as_json(section.query)
+            await copy_array(connection, write, query, *_arguments(section, person_id, kept), head=head)
+    await write(b"}")
+
+
+async def write_page(connection: Connection, write: Write, person_id: int, kept: Kept) -> None:
+    """Write the same as an HTML page."""
+    await write(page.introduction(person_id, await connection.fetchval(NOW), NOTES).encode())
+    for section in SECTIONS:
+        await write(page.heading(section).encode())
+        rows = connection.cursor(_as_json(section), *_arguments(section, person_id, kept), prefetch=ROWS_AT_ONCE)
+        begun, pieces = False, []
+        async for (text,) in rows:
+            values = orjson.loads(text)
+            if section.single:
+                pieces.append(page.single(values))
+                continue
+            if not begun:
+                pieces.append(page.header_row(list(values)))
+                begun = True
+            pieces.append(page.row(values))
+            if len(pieces) >= ROWS_AT_ONCE:
+                await write("".join(pieces).encode())
+                pieces = []
+        end = "</table>\n" if begun else "" if pieces else page.NOTHING
+        await write(("".join(pieces) + end).encode())
+    await write(page.END.encode())
+
+
+def _as_json(section: Section) -> str:
+    return f"SELECT row_to_json(listed)::text FROM ({section.query}) listed"  # noqa: S608
+
+
+def _arguments(section: Section, person_id: int, kept: Kept) -> tuple[object, ...]:
+    return (person_id,) if section.parameter is None else (person_id, kept[section.parameter])

@@ -1,0 +1,96 @@
+"""Personal data over HTTP."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import Response
+
+from chassis.database import Connection
+from chassis.event_store import NewId
+from chassis.identity import Principal
+from chassis.responses import json_response
+from contracts.users import Role
+from services.api.access import ANYONE, AccessFirstRoute, allow, changing_access
+from services.api.commands import Ask, Committed, perform
+from services.api.context import Context, Ctx
+from services.api.fields import MAX_INTEGER
+from services.api.long_lists import Write
+from services.api.personal_data import documents, page
+from services.api.personal_data.erasure import Erasure, erase, rehearse
+from services.api.personal_data.media_type import Format, preferred
+from services.api.personal_data.own_data import Kept, kept_by, write_json, write_page
+from services.api.presentation import instant_text
+
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["personal data"])
+
+PersonId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
+Head = Annotated[Principal, allow(Role.HEAD)]
+DryRun = Annotated[bool, Query(description="answer what would be erased, and erase nothing")]
+
+
+@router.get("/me/data", **documents.OWN_DATA)
+async def own_data(
+    ctx: Ctx,
+    who: Annotated[Principal, allow(*ANYONE)],
+    accept: Annotated[str, Header(description="`text/html`: as a page")] = "*/*",
+    format_: Annotated[Format | None, Query(alias="format", description="comes before Accept")] = None,
+) -> Response:
+    """Everything that is stored about the caller, as JSON or as a page: also who looked at their record, and when."""
+    as_page = (format_ or preferred(accept)) == "html"
+    produce = partial(_produce, who.user_id, kept_by(ctx.settings), as_page)
+    answer = await ctx.long_lists.answer(produce, media_type="text/html" if as_page else "application/json")
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Vary"] = "Accept"
+    if as_page:
+        answer.headers["Content-Security-Policy"] = page.POLICY
+    return answer
+
+
+async def _produce(person_id: int, kept: Kept, as_page: bool, connection: Connection, write: Write) -> None:
+    await (write_page if as_page else write_json)(connection, write, person_id, kept)
+
+
+@router.delete("/students/{student_id}/personal-data", **documents.ERASE_STUDENT)
+async def erase_student(
+    student_id: PersonId, request: Request, ctx: Ctx, ask: Ask, who: Head, dry_run: DryRun = False
+) -> Response:
+    """Erase a student's name, e-mail address and roll number, and close the account, for good.
+
+    Marks, registrations and decisions stay under the student's id. Files of exports that may show the student are
+    deleted. Repeating it is harmless. With ``dry_run`` an Idempotency-Key is ignored.
+    """
+    return await _erased(request, ctx, ask, who, student_id, role=Role.STUDENT, dry_run=dry_run)
+
+
+@router.delete("/users/{user_id}/personal-data", **documents.ERASE_USER)
+async def erase_user(
+    user_id: PersonId, request: Request, ctx: Ctx, ask: Ask, who: Head, dry_run: DryRun = False
+) -> Response:
+    """Erase the personal data of any account, staff too, as that of a student. 409 for one's own and the last head."""
+    return await _erased(request, ctx, ask, who, user_id, role=None, dry_run=dry_run)
+
+
+async def _erased(
+    request: Request, ctx: Context, ask: Ask, who: Principal, person_id: int, *, role: Role | None, dry_run: bool
+) -> Response:
+    if dry_run:
+        async with ctx.database.transaction() as connection:
+            return json_response(_erasure_object(await rehearse(connection, person_id, who.user_id, role=role)))
+
+    async def work(connection: Connection, new_id: NewId) -> Committed:
+        return Committed(_erasure_object(await erase(connection, person_id, ask.cause(who), new_id, role=role)))
+
+    with changing_access(request):
+        return await perform(ctx, who, ask, {}, work)
+
+
+def _erasure_object(erasure: Erasure) -> dict[str, object]:
+    return {
+        "person_id": erasure.person_id,
+        "dry_run": erasure.dry_run,
+        "already_erased": erasure.already_erased,
+        "erased_at": instant_text(erasure.erased_at),
+        "counts": erasure.counts,
+        "message": erasure.message,
+    }

@@ -1,0 +1,23 @@
+"""Statements about erased people. What is deleted: migrations/sql/0027_erasure.sql."""
+
+import asyncpg
+
+from chassis.database import Connection
+
+ERASE = "SELECT vault.erase_person($1)"
+COUNTS = "SELECT * FROM vault.personal_data_of($1)"
+
+
+async def counts(connection: Connection, person_id: int) -> asyncpg.Record:
+    """Return how many rows and files of each kind an erasure would delete."""
+    row = await connection.fetchrow(COUNTS, person_id)
+    assert row is not None
+    return row
+
+
+async def erase(connection: Connection, person_id: int) -> bool:
+    """Delete what is stored of a person outside the log. False when that was done before.
+
+    The caller has locked the account, and appends ``PersonErased`` in the same transaction.
+    """
+    return bool(await connection.fetchval(ERASE, person_id))

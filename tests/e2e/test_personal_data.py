@@ -1,0 +1,226 @@
+"""Personal data is in the vault and in two read tables, and in nothing else that a running system writes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import pytest_asyncio
+
+from chassis.database import connect_alone
+from contracts.exports import ExportFormat, ExportKind
+from contracts.users import Role
+from devstack.kafka import Kafka
+from devstack.postgres import Postgres
+from tests.collector import collecting
+from tests.enrolment import DRIVE
+from tests.eventually import eventually
+from tests.everywhere import Running, holding, metrics, written
+from tests.placement import EVERYONE
+from tests.system import bearer, running
+
+PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
+# Part of every planted name, e-mail address and roll number.
+PLANTED = "qvxplanted"
+COMPANY = "Findable Industries"
+PASSWORD = "a password to be guessed"
+ALLOWED = {"table vault.person", "table vault.kept_answer", "table public.users", "table public.students"}
+CSV_HEADER = "name,email,roll_number,cgpa\n"
+# An error that no command expects, so that it is logged as a bug. Its text quotes the whole row.
+UNEXPECTED = f"ALTER TABLE users ADD CONSTRAINT never CHECK (name NOT LIKE '{PLANTED} unexpected%')"
+
+
+@pytest_asyncio.fixture
+async def everything(own_kafka: Kafka, own_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Running]:
+    """All processes at log level debug with traces, on servers whose files are this test's own."""
+    await asyncio.to_thread(own_kafka.start)
+    with (
+        collecting() as collector,
+        running(
+            own_postgres.dsn, own_kafka.bootstrap_servers, tmp_path, LOG_LEVEL="debug",
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100",
+        ) as system,
+    ):  # fmt: skip
+        await asyncio.to_thread(system.start_together, *PROCESSES)
+        yield Running(system, own_kafka, own_postgres, collector)
+
+
+@pytest_asyncio.fixture
+async def own_database(everything: Running) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await connect_alone(everything.postgres.dsn, application_name="test")
+    await connection.execute("CREATE EXTENSION pg_stat_statements")
+    yield connection
+    await connection.close()
+
+
+def person(number: int, **more: Any) -> dict[str, Any]:
+    return {"name": f"{PLANTED} {number}", "email": f"{PLANTED}.{number}@college.edu", **more}
+
+
+def student(number: int, **more: Any) -> dict[str, Any]:
+    return person(number, roll_number=f"{PLANTED}-{number}", cgpa="8.00", **more)
+
+
+class Commands:
+    """Sends requests, and repeats each one that has a key."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._keys = 0
+
+    async def send(self, method: str, path: str, status: int, **options: Any) -> Any:
+        headers = options.pop("headers", {})
+        answer = await self._client.request(method, path, headers=headers, **options)
+        assert answer.status_code == status, answer.text
+        return answer.json() if "json" in answer.headers.get("content-type", "") else answer.content
+
+    async def once(self, method: str, path: str, status: int, **options: Any) -> Any:
+        """Send with an Idempotency-Key, and again: the answer is the same, byte for byte."""
+        self._keys += 1
+        headers = {**options.pop("headers", {}), "Idempotency-Key": f"key {self._keys}"}
+        answers = [await self._client.request(method, path, headers=headers, **options) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [status] * 2, [answer.text for answer in answers]
+        if b'"token"' not in answers[0].content:
+            assert answers[0].content == answers[1].content
+        return answers[0].json()
+
+
+async def accounts(commands: Commands) -> None:
+    """Create, correct and sign in users; take addresses that are taken; send what cannot be read."""
+    user = (await commands.once("POST", "/api/users", 201, json=person(1, role="STAFF", password=PASSWORD)))["user_id"]
+    await commands.send("POST", "/api/users", 409, json=person(1, role="STAFF", password=PASSWORD))
+    await commands.once("POST", "/api/users", 201, json=person(2, role="STAFF", password=PASSWORD))
+    await commands.once("PATCH", f"/api/users/{user}", 200, json=person(3))
+    await commands.send("PATCH", f"/api/users/{user}", 409, json={"email": person(2)["email"]})
+    await commands.send("PATCH", f"/api/users/{user}", 422, json={"email": PLANTED, "name": PLANTED * 40})
+    await commands.send("POST", "/api/users", 422, json=person(4, role=PLANTED, password="x", **{PLANTED: 1}))
+    await commands.send(
+        "POST", "/api/users", 400, content=f'{{"name": "{PLANTED}', headers={"Content-Type": "application/json"}
+    )
+    await commands.send(
+        "POST", "/api/users", 500, json=person(5, role="STAFF", password=PASSWORD) | {"name": f"{PLANTED} unexpected"}
+    )
+    login = {"email": person(3)["email"], "password": PASSWORD}
+    token = (await commands.send("POST", "/api/auth/login", 200, json=login))["token"]
+    for wrong in ({"password": "wrong password"}, {"email": f"{PLANTED}.nobody@college.edu"}):
+        await commands.send("POST", "/api/auth/login", 401, json=login | wrong)
+    change = {"current_password": PASSWORD, "new_password": f"{PASSWORD}!"}
+    await commands.once("POST", "/api/auth/password", 200, json=change, headers={"Authorization": f"Bearer {token}"})
+    await commands.send("POST", f"/api/users/{user}/password-link", 201)
+    await commands.once("POST", f"/api/users/{user}/deactivate", 200)
+    await commands.once("POST", f"/api/users/{user}/reactivate", 200)
+
+
+async def enrolment(commands: Commands) -> list[int]:
+    """Enrol, correct and search students, one by one. Return their ids."""
+    ids = [
+        (await commands.once("POST", "/api/students", 201, json=student(number, password=PASSWORD)))["student_id"]
+        for number in (11, 12)
+    ]
+    path = f"/api/students/{ids[0]}"
+    await commands.once("PATCH", path, 200, json=person(13, roll_number=f"{PLANTED}-13"))
+    await commands.once("PATCH", path, 200, json={"cgpa": "8.50"})
+    await commands.send("PATCH", path, 409, json={"roll_number": f"{PLANTED}-12"})
+    await commands.send("POST", "/api/students", 409, json=student(12) | {"email": f"{PLANTED}@college.edu"})
+    await commands.send("POST", "/api/students", 409, json=student(12) | {"roll_number": f"{PLANTED}-x"})
+    await commands.send("POST", "/api/students", 422, json=student(14) | {"name": f"{PLANTED}\0"})
+    await commands.send("POST", f"/api/students/{ids[0]}/{PLANTED}", 404)
+    assert len(await commands.send("GET", f"/api/students?search={PLANTED}", 200)) == 2
+    await commands.send("GET", f"/api/students?email={PLANTED}@college.edu", 400)
+    await commands.send("GET", f"/api/students?after={PLANTED}", 422)
+    await commands.send("GET", f"/api/drives?q={PLANTED}@college.edu", 400)
+    await commands.send("POST", f"/api/users/{ids[0]}/password-link", 201)
+    return ids
+
+
+async def imports(commands: Commands) -> None:
+    """Import new students, correct some, and try files that are wrong."""
+
+    def file(rows: str, header: str = CSV_HEADER) -> dict[str, Any]:
+        return {"files": {"file": (f"{PLANTED}.csv", header + rows, "text/csv")}}
+
+    def row(number: int, cgpa: str = "7.50") -> str:
+        return f"{PLANTED} {number},{PLANTED}.{number}@college.edu,{PLANTED}-{number},{cgpa}\n"
+
+    path = "/api/students/import?dry_run={}&mode={}"
+    await commands.once("POST", path.format("false", "insert"), 200, **file("".join(map(row, range(20, 40)))))
+    changed = row(20).replace(f"{PLANTED} 20", f"{PLANTED} changed") + row(21, "9.00") + row(22).replace("-22", "-22b")
+    tried = await commands.send("POST", path.format("true", "upsert"), 200, **file(changed + row(41, PLANTED)))
+    assert (tried["changed"], tried["error_count"]) == (3, 1)
+    done = await commands.once("POST", path.format("false", "upsert"), 200, **file(changed + row(42)))
+    assert (done["updated"], done["imported"]) == (3, 1)
+    await commands.send("POST", path.format("false", "insert"), 422, **file(row(43) + row(43)))
+    await commands.send("POST", path.format("false", "insert"), 422, **file(row(44), f"{PLANTED},X,Y,Z\n"))
+    await commands.send("POST", path.format("true", "insert"), 422, **file(row(44)), data={"mapping": PLANTED})
+    # Values that do not fit their header are quoted in a warning.
+    odd = f"name,email,roll_number,cgpa,10th\n{PLANTED} 45,{PLANTED}.45@college.edu,{PLANTED}-45,7,{PLANTED}\n"
+    await commands.send("POST", path.format("true", "insert"), 200, **file("", odd))
+
+
+async def placement(commands: Commands, ids: list[int]) -> None:
+    """Let the students take part in a drive, and export everything about it."""
+    drive = {**DRIVE, **EVERYONE, "company_name": COMPANY, "auto_calc": True}
+    headers = {"Prefer": "wait=20"}
+    drive_id = (await commands.once("POST", "/api/drives", 200, json=drive, headers=headers))["drive_id"]
+    for id_ in ids:
+        as_student = bearer(Role.STUDENT, id_)
+        await commands.once("POST", f"/api/registrations/{drive_id}/register", 201, headers=as_student)
+        await commands.send("GET", "/api/notifications/mine", 200, headers=as_student)
+        await commands.send("GET", "/api/registrations/mine", 200, headers=as_student)
+    coordinator = {"headers": bearer(Role.COORDINATOR)}
+    await commands.once("POST", f"/api/drives/{drive_id}/stop-registrations", 200, **coordinator)
+    for id_, status in zip(ids, ("PRESENT", "ABSENT"), strict=True):
+        mark = {"student_id": id_, "status": status}
+        await commands.once("POST", f"/api/attendance/{drive_id}/mark", 200, json=mark, **coordinator)
+    await commands.once("POST", f"/api/attendance/{drive_id}/publish", 200, **coordinator)
+    for path in ("registrations/{}/list", "attendance/{}/list", "attendance/{}/download-csv", "drives/{}/eligibility"):
+        assert PLANTED in str(await commands.send("GET", f"/api/{path.format(drive_id)}", 200)), path
+    for kind in ExportKind:
+        for format_ in ExportFormat:
+            body = {"kind": kind, "format": format_} | (
+                {} if kind is ExportKind.FINISHED_DRIVES else {"drive_id": drive_id}
+            )
+            done = await commands.once("POST", "/api/exports", 200, json=body, headers=headers)
+            file = await commands.send("GET", done["job"]["result"]["file"], 200)
+            assert (PLANTED.encode() in file) or format_ is ExportFormat.XLSX or kind is ExportKind.FINISHED_DRIVES
+    await commands.once("POST", "/api/students/invitations", 200, json={}, headers=headers)
+    await commands.once("POST", "/api/analytics/refresh", 200, headers=headers)
+
+
+@pytest.mark.timeout(400)
+async def test_personal_data_is_in_the_vault_and_two_read_tables_and_nowhere_else(
+    everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Planted through every command that takes it; then everything that was written is searched."""
+    system = everything.system
+    await own_database.execute(UNEXPECTED)
+    async with system.client() as client:
+        commands = Commands(client)
+        await accounts(commands)
+        ids = await enrolment(commands)
+        await imports(commands)
+        await placement(commands, ids)
+    await eventually(
+        lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.canary'")
+    )
+    places = await metrics(system)
+    for process in system.processes.values():
+        await asyncio.to_thread(process.stop, 15)
+    places |= await written(everything, own_database)
+    await own_database.execute("ALTER TABLE users DROP CONSTRAINT never")
+
+    for place in (*(f"metrics of {name}" for name in PROCESSES), *(f"log of {name}" for name in PROCESSES),
+                  "log of Postgres", "log of Kafka", "traces", "statements", "table es.event", "table es.job",
+                  "table public.idempotency_keys", "table public.notifications", "table public.exports"):  # fmt: skip
+        assert places[place], f"nothing was looked at: {place}"
+    found = holding(places, PLANTED)
+    assert found.keys() == ALLOWED, {place: text for place, text in found.items() if place not in ALLOWED}
+    # What is not personal is found where it belongs, so the search works there.
+    assert {"table es.event", "table public.drives", "metrics of maintenance"} <= holding(places, COMPANY).keys()
+    assert any(place.startswith("segment placewire.drive") for place in holding(places, COMPANY))
+    assert any(place.startswith("segment placewire.student") for place in holding(places, "person_version"))
+    assert "CheckViolationError: SQLSTATE 23514" in places["log of api"]
+    assert "violates check constraint" in places["log of Postgres"]

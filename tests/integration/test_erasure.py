@@ -1,0 +1,421 @@
+"""Erasing a person: nothing personal is left, nobody brings it back, and everything else stays as it was."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+import pytest_asyncio
+
+from chassis.errors import Refused
+from chassis.event_store import Cause, fresh_ids
+from chassis.identity import Principal, issue_user_token
+from cli.replay.verification import Watching, verify
+from contracts.users import Role
+from services.api.personal_data import erasure
+from tests.conftest import Api, must_verify
+from tests.enrolment import enrol
+from tests.eventually import eventually
+from tests.exporting import asked, exporting, stored
+from tests.maintaining import maintaining
+from tests.people import add_user
+from tests.placement import finished, posted, register
+from tests.system import SECRET
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+HEAD = 900_001
+NAME, EMAIL, ROLL_NUMBER = "Qvxplanted Person", "qvxplanted@college.edu", "QVXPLANTED-1"
+PASSWORD = "a long password"
+JOBS = "SELECT id FROM es.job WHERE finished_at IS NULL"
+ERASURES_LOCK = "hashtextextended('erasures', 0)"
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+ROW_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def head(owner: "Owner[asyncpg.Record]") -> None:
+    """The head who makes the calls. Accounts change here, so that callers are looked up."""
+    async with owner.transaction():
+        await owner.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
+        await add_user(owner, HEAD, Role.HEAD)
+
+
+async def enrolled(api: Api, **changes: Any) -> int:
+    body = {"name": NAME, "email": EMAIL, "roll_number": ROLL_NUMBER, "cgpa": "8.10", "password": PASSWORD} | changes
+    answer = await api.post("/api/students", "HEAD", HEAD, json=body)
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["student_id"])
+
+
+async def erase(api: Api, student_id: int, query: str = "", **options: Any) -> dict[str, Any]:
+    answer = await api.delete(f"/api/students/{student_id}/personal-data{query}", "HEAD", HEAD, **options)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def personal(owner: "Owner[asyncpg.Record]") -> list[str]:
+    """The tables that hold something planted."""
+    tables = await owner.fetch("""
+        SELECT format('%I.%I', n.nspname, c.relname) AS name
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'm') AND n.nspname IN ('public', 'es', 'vault') ORDER BY 1""")
+    return [
+        row["name"]
+        for row in tables
+        if await owner.fetchval(f"SELECT EXISTS (SELECT FROM {row['name']} t WHERE t::text ILIKE '%qvxplanted%')")
+    ]
+
+
+async def test_an_erased_person_is_in_no_table_and_signs_in_no_more(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    student = await enrolled(api)
+    assert (await api.patch(f"/api/users/{student}", "HEAD", HEAD, json={"name": f"{NAME} II"})).status_code == 200
+    assert (await api.post(f"/api/users/{student}/password-link", "HEAD", HEAD)).status_code == 201
+    assert (await api.post("/api/notifications/read-all", "STUDENT", student)).status_code == 200
+    signed_in = await api.client.post("/api/auth/login", json={"email": EMAIL, "password": PASSWORD})
+    token = {"Authorization": f"Bearer {signed_in.json()['token']}"}
+    assert (await api.client.get("/api/me/data", headers=token)).status_code == 200
+    assert await personal(owner) == ["public.students", "public.users", "vault.person"]
+
+    found = await erase(api, student)
+    assert (found["already_erased"], found["dry_run"]) == (False, False)
+    assert found["counts"] == {
+        "versions": 2, "kept_answers": 0, "passwords": 1, "password_links": 1, "read_marks": 1, "export_files": 0,
+    }  # fmt: skip
+    assert await personal(owner) == []
+    [shown] = (await api.get("/api/students", "HEAD", HEAD)).json()
+    assert (shown["name"], shown["email"], shown["roll_number"], shown["cgpa"], shown["active"]) == (
+        "Erased person", f"erased-{student}@erased.invalid", f"erased-{student}", "8.10", False,
+    )  # fmt: skip
+    assert (await api.client.get("/api/me/data", headers=token)).status_code == 401
+    refused = await api.client.post("/api/auth/login", json={"email": EMAIL, "password": PASSWORD})
+    assert refused.status_code == 401
+    events = await owner.fetch(
+        "SELECT type, data FROM es.event WHERE stream_id = $1 ORDER BY version", f"user-{student}"
+    )
+    assert [row["type"].split(".")[2] for row in events][-2:] == ["deactivated", "person-erased"]
+
+
+async def test_repeating_it_is_harmless(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    student = await enrolled(api)
+    first = await erase(api, student, headers={"Idempotency-Key": "one"})
+    assert await erase(api, student, headers={"Idempotency-Key": "one"}) == first
+    again = await erase(api, student)
+    assert (again["already_erased"], again["erased_at"]) == (True, first["erased_at"])
+    assert set(again["counts"].values()) == {0}
+    assert await owner.fetchval("SELECT count(*) FROM es.event WHERE type LIKE '%person-erased%'") == 1
+
+
+async def test_a_dry_run_counts_what_the_erasure_then_deletes(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    student = await enrolled(api)
+    answered = await api.patch(
+        f"/api/students/{student}", "HEAD", HEAD, json={"cgpa": "9"}, headers={"Idempotency-Key": "one"}
+    )
+    assert answered.status_code == 200
+    await exported(api, database_url, tmp_path, await posted(api))
+    tried = await erase(api, student, "?dry_run=true")
+    assert (tried["dry_run"], tried["already_erased"], tried["erased_at"]) == (True, False, None)
+    assert tried["counts"] == {
+        "versions": 1, "kept_answers": 1, "passwords": 1, "password_links": 0, "read_marks": 0, "export_files": 1,
+    }  # fmt: skip
+    assert "vault.person" in await personal(owner)
+    assert (await erase(api, student))["counts"] == tried["counts"]
+    tried = await erase(api, student, "?dry_run=true")
+    assert (tried["already_erased"], set(tried["counts"].values())) == (True, {0})
+
+
+async def test_the_account_stays_closed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    student = await enrolled(api)
+    await erase(api, student)
+    calls: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("POST", f"/api/users/{student}/reactivate", None),
+        ("POST", f"/api/users/{student}/password-link", None),
+        ("PATCH", f"/api/users/{student}", {"password": PASSWORD}),
+        ("PATCH", f"/api/users/{student}", {"name": "Somebody"}),
+        ("PATCH", f"/api/students/{student}", {"cgpa": "1.00"}),
+        ("PATCH", f"/api/students/{student}", {"roll_number": "NEW"}),
+    ]
+    for method, path, body in calls:
+        answer = await api._ask(method, path, "HEAD", HEAD, json=body)
+        assert (answer.status_code, answer.json()["message"]) == (
+            409, "The personal data of this person was erased. The account stays closed.",
+        ), path  # fmt: skip
+    assert await owner.fetchval("SELECT active FROM users WHERE user_id = $1", student) is False
+
+
+async def test_who_may_be_erased(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    body = {"name": "H", "email": "h@college.edu", "role": "HEAD", "password": PASSWORD}
+    other = int((await api.post("/api/users", "HEAD", HEAD, json=body)).json()["user_id"])
+    student = await enrolled(api)
+    unknown = await api.delete("/api/students/999999/personal-data", "HEAD", HEAD)
+    staff = await api.delete(f"/api/students/{other}/personal-data", "HEAD", HEAD)
+    assert [(one.status_code, one.json()["message"]) for one in (unknown, staff)] == [(404, "Student not found")] * 2
+    for query in ("", "?dry_run=true"):
+        own = await api.delete(f"/api/users/{other}/personal-data{query}", "HEAD", other)
+        assert (own.status_code, "your own account" in own.text) == (409, True)
+    for person in (other, student):
+        answer = await api.delete(f"/api/users/{person}/personal-data", "HEAD", HEAD)
+        assert answer.status_code == 200, answer.text
+    for last in (erasure.rehearse(owner, HEAD, 0), erasure.erase(owner, HEAD, Cause("cli", uuid4()), fresh_ids)):
+        with pytest.raises(Refused, match="last active head"):
+            async with owner.transaction():
+                await last
+
+
+async def test_address_and_roll_number_are_free_again_for_a_new_person(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    erased = await enrolled(api)
+    await erase(api, erased)
+    again = await enrolled(api)
+    assert again != erased
+    file = f"name,email,roll_number\n{NAME},{EMAIL},{ROLL_NUMBER}\n"
+    await erase(api, again)
+    imported = await api.post(
+        "/api/students/import?dry_run=false&mode=upsert", "HEAD", HEAD, files={"file": ("a.csv", file, "text/csv")}
+    )
+    assert (imported.status_code, imported.json()["imported"]) == (200, 1)
+    names = await owner.fetch("SELECT name FROM users WHERE role = 'STUDENT' ORDER BY user_id")
+    assert [row["name"] for row in names] == ["Erased person", "Erased person", NAME]
+
+
+async def test_what_erased_people_are_shown_with_is_reserved(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    student = await enrolled(api)
+    staff = {"name": "S", "role": "STAFF", "password": PASSWORD}
+    answers = [
+        await api.post("/api/users", "HEAD", HEAD, json=staff | {"email": "Erased-7@ERASED.invalid"}),
+        await api.post(
+            "/api/students", "HEAD", HEAD, json={"name": "S", "email": "s@college.edu", "roll_number": "Erased-7"}
+        ),
+        await api.patch(f"/api/students/{student}", "HEAD", HEAD, json={"roll_number": "ERASED-7"}),
+        await api.patch(f"/api/users/{student}", "HEAD", HEAD, json={"email": "x@erased.invalid"}),
+    ]
+    assert [answer.status_code for answer in answers] == [409] * 4
+    rows = ("A,a@erased.invalid,R1", "B,b@college.edu,erased-7")
+    for mode in ("insert", "upsert"):
+        file = "\n".join(("name,email,roll_number", *rows))
+        report = await api.post(
+            f"/api/students/import?mode={mode}", "HEAD", HEAD, files={"file": ("a.csv", file, "text/csv")}
+        )
+        assert [(error["line"], error["column"]) for error in report.json()["errors"]] == [
+            (2, "email"), (3, "roll_number"),
+        ]  # fmt: skip
+        assert "reserved" in report.text
+
+
+async def test_kept_answers_about_the_person_are_not_given_again(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    one, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela")
+
+    async def corrected(student: int) -> httpx.Response:
+        return await api.patch(
+            f"/api/students/{student}", "HEAD", HEAD, json={"cgpa": "9.00"}, headers={"Idempotency-Key": "one"}
+        )
+
+    before = [await corrected(student) for student in (one, other)]
+    await erase(api, one)
+    after = [await corrected(student) for student in (one, other)]
+    assert (after[0].status_code, after[1].content) == (422, before[1].content)
+    assert NAME not in after[0].text
+    assert await personal(owner) == []
+
+
+async def test_a_correction_at_the_same_moment_brings_nothing_back(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """Whichever comes first: of a marks-only correction the answer shows the name, and is kept."""
+    for number in range(8):
+        student = await enrolled(api)
+        correction = api.patch(
+            f"/api/students/{student}", "HEAD", HEAD, json={"cgpa": "9"}, headers={"Idempotency-Key": f"key {number}"}
+        )
+        details = api.patch(f"/api/users/{student}", "HEAD", HEAD, json={"name": f"{NAME} II"})
+        answers = await asyncio.gather(correction, erase(api, student), details)
+        assert {answer.status_code for answer in answers if isinstance(answer, httpx.Response)} <= {200, 409}
+        assert await personal(owner) == [], number
+
+
+async def test_an_import_that_was_checked_before_the_erasure_is_refused(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """The account is locked: first the erasure waits for it, then the import, which has compared the old name."""
+    student = await enrolled(api)
+    file = f"name,email,roll_number\n{NAME} III,{EMAIL},{ROLL_NUMBER}\n"
+    async with owner.transaction():
+        await owner.execute("SELECT FROM users WHERE user_id = $1 FOR UPDATE", student)
+        erasing = asyncio.create_task(erase(api, student))
+        await eventually(lambda: _waiting(owner, 1))
+        importing = asyncio.create_task(
+            api.post(
+                "/api/students/import?dry_run=false&mode=upsert", "HEAD", HEAD,
+                files={"file": ("a.csv", file, "text/csv")},
+            )
+        )  # fmt: skip
+        await eventually(lambda: _waiting(owner, 2))
+    await erasing
+    assert (await importing).status_code == 409
+    assert await personal(owner) == []
+
+
+async def _waiting(owner: "Owner[asyncpg.Record]", count: int) -> bool:
+    return bool(await owner.fetchval(ROW_WAITING) >= count)
+
+
+async def exported(api: Api, database_url: str, folder: Path, drive_id: int | None, **wanted: Any) -> str:
+    kind = "finished_drives" if drive_id is None else "eligible_students"
+    export_id = str((await asked(api, kind=kind, drive_id=drive_id, **wanted))["export_id"])
+    async with exporting(database_url, folder) as runner:
+        await done(runner, export_id)
+    return export_id
+
+
+async def test_files_that_may_show_the_person_are_refused_at_once_and_deleted(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    student = await enrolled(api)
+    drive_id = await posted(api)
+    shows = await exported(api, database_url, tmp_path, drive_id)
+    others = [
+        await exported(api, database_url, tmp_path, drive_id, columns=["student_id", "cgpa"]),
+        await exported(api, database_url, tmp_path, None),
+    ]
+    recorded = await owner.fetchval("SELECT sha256 FROM exports WHERE export_id = $1::uuid", shows)
+    assert len(stored(tmp_path)) == 3
+    await erase(api, student)
+    answer = await api.get(f"/api/exports/{shows}/file")
+    assert (answer.status_code, answer.json()["message"]) == (410, "This file has expired. Ask for a new one.")
+    assert (await api.get(f"/api/exports/{shows}")).json()["state"] == "expired"
+    for other in others:
+        assert (await api.get(f"/api/exports/{other}/file")).status_code == 200
+    # Maintenance was away: the order is in the database.
+    async with maintaining(database_url, tmp_path) as maintenance:
+        assert (await maintenance.due.once(datetime.now(UTC)))["withdrawn_exports"] == 1
+        assert (await maintenance.due.once(datetime.now(UTC)))["withdrawn_exports"] == 0
+    assert len(stored(tmp_path)) == 2
+    assert await owner.fetchval("SELECT count(*) FROM withdrawn_exports") == 0
+    types = await owner.fetch("SELECT type FROM es.event WHERE stream_id = $1 ORDER BY version", f"export-{shows}")
+    assert [row["type"].split(".")[2] for row in types] == ["requested", "completed", "expired"]
+    assert (await api.get(f"/api/exports/{shows}")).json()["sha256"] == recorded
+
+
+def contents(folder: Path) -> str:
+    """The text of every stored file."""
+    return "".join((folder / "uploads" / "temp" / path).read_text() for path in stored(folder))
+
+
+@asynccontextmanager
+async def erasures_held_up(database_url: str) -> AsyncIterator[None]:
+    """Nothing that takes the lock of erasures goes on before the block ends."""
+    holder = await asyncpg.connect(database_url)
+    await holder.execute(f"SELECT pg_advisory_lock({ERASURES_LOCK})")
+    try:
+        yield
+    finally:
+        await holder.close()
+
+
+@pytest.mark.parametrize("first", ["erasure", "export"])
+async def test_an_export_that_ends_beside_an_erasure_never_delivers_the_person(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, first: str
+) -> None:
+    student = await enrolled(api)
+    drive_id = await posted(api)
+    export_id = (await asked(api, kind="eligible_students", drive_id=drive_id))["export_id"]
+
+    async def waiting(count: int) -> bool:
+        return bool(await owner.fetchval(WAITING) == count)
+
+    async with erasures_held_up(database_url):
+        if first == "erasure":
+            erasing = asyncio.create_task(erase(api, student))
+            await eventually(lambda: waiting(1))
+        async with exporting(database_url, tmp_path) as runner:
+            ended = asyncio.create_task(done(runner, export_id))
+            await eventually(lambda: waiting(2 if first == "erasure" else 1))
+            assert NAME in contents(tmp_path)  # it is written, and not known yet
+            if first == "export":
+                erasing = asyncio.create_task(erase(api, student))
+                await eventually(lambda: waiting(2))
+            await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                                f" AND classid::bigint << 32 | objid::bigint = {ERASURES_LOCK}")  # fmt: skip
+            await asyncio.gather(erasing, ended)
+    file = await api.get(f"/api/exports/{export_id}/file")
+    if first == "export":
+        assert file.status_code == 410
+    else:
+        assert file.status_code == 200
+        assert "Erased person" not in file.text  # the account is closed: the student is not eligible any more
+        assert NAME not in file.text
+        assert NAME not in contents(tmp_path)
+
+
+async def test_the_past_and_the_counts_stay(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    student = await enrolled(api)
+    others = await enrol(owner, 5)
+    drive_id = await posted(api)
+    async with working(database_url) as runner:
+        await done(runner, *[row["id"] for row in await owner.fetch(JOBS)])
+    over = await finished(api, [student], [others[-1]])
+    await register(api, drive_id, student)
+    moment = (await owner.fetchval("SELECT clock_timestamp()")).isoformat().replace("+00:00", "Z")
+
+    async def seen() -> list[Any]:
+        explained = await api.get(f"/api/eligibility/{drive_id}/explain?student_id={student}&at={moment}", "HEAD", HEAD)
+        then = await api.get(f"/api/drives/{drive_id}/eligibility?at={moment}", "HEAD", HEAD)
+        assert (explained.status_code, then.status_code) == (200, 200)
+        ids = [(one["student_id"], one["cgpa"], one["selected"]) for one in then.json()["students"]]
+        counts = await owner.fetchrow("""
+            SELECT (SELECT count(*) FROM registrations) AS registrations, (SELECT count(*) FROM attendance) AS marks,
+                   (SELECT jsonb_agg(f) FROM finished_drives f)::text AS finished,
+                   (SELECT count(*) FROM students) AS students""")
+        assert counts is not None
+        return [explained.json(), ids, dict(counts)]
+
+    before = await seen()
+    await must_verify(database_url)
+    await erase(api, student)
+    assert await seen() == before
+    await must_verify(database_url)
+    listed = (await api.get(f"/api/registrations/{over}/list", "HEAD", HEAD)).json()
+    assert [one["name"] for one in listed if one["student_id"] == student] == ["Erased person"]
+
+
+@pytest.mark.damages
+async def test_verify_finds_what_an_erasure_has_left(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    student = await enrolled(api)
+    await erase(api, student)
+    await owner.execute("INSERT INTO vault.person VALUES ($1, 1, 'Left over', 'left@college.edu', 'L')", student)
+    found = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
+    assert [fault for check in found.checks for fault in check.faults] == [
+        f"version 1 of person {student}: the person was erased, but the vault holds it"
+    ]
+
+
+async def test_each_process_forgets_the_tokens_of_an_erased_person(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    student = await enrolled(api)
+    principal = Principal(student, Role.STUDENT, NAME, EMAIL, 1)
+    headers = {"Authorization": f"Bearer {issue_user_token(principal, SECRET)}"}
+    assert (await api.client.get("/api/drives", headers=headers)).status_code == 200
+    tokens = api.app.state.guard.tokens
+    assert NAME in str(tokens._valid)
+    await erase(api, student)
+    await eventually(api.listening)
+    assert NAME not in str(tokens._valid)
+
+
+async def test_services_cannot_delete_from_the_vault(owner: "Owner[asyncpg.Record]") -> None:
+    granted = await owner.fetch("""
+        SELECT table_name::text, grantee::text, privilege_type::text FROM information_schema.role_table_grants
+         WHERE table_schema = 'vault' AND grantee LIKE 'placewire%' AND privilege_type NOT IN ('SELECT', 'INSERT')""")
+    assert granted == []

@@ -1,0 +1,204 @@
+"""``GET /api/me/data``: everything that is stored about the caller, and nothing about anyone else."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.api.personal_data.documents import OwnData
+from services.api.personal_data.media_type import preferred
+from tests.conftest import Api
+from tests.enrolment import enrol
+from tests.exporting import asked
+from tests.placement import finished, posted, register
+from tests.worker import done, working
+
+Owner = asyncpg.Connection
+ODD_NAME = 'Ravi <script>alert(1)</script> & "O\'Neil"'
+
+
+async def own_data(api: Api, role: str, user_id: int) -> dict[str, Any]:
+    answer = await api.get("/api/me/data", role, user_id)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    OwnData.model_validate(found)
+    return found
+
+
+async def enrolled(api: Api, **changes: Any) -> int:
+    body = {"name": "Ravi Iyer", "email": "ravi@college.edu", "roll_number": "21CS042", "cgpa": "8.10"} | changes
+    answer = await api.post("/api/students", "HEAD", 900_001, json=body)
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["student_id"])
+
+
+async def head(api: Api, owner: "Owner[asyncpg.Record]") -> int:
+    body = {"name": "Asha Rao", "email": "asha@college.edu", "role": "HEAD", "password": "a long password"}
+    answer = await api.post("/api/users", "HEAD", 900_001, json=body)
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["user_id"])
+
+
+async def test_a_student_sees_all_of_their_own(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
+    reader = await head(api, owner)
+    student = await enrolled(api, password="a long password", email="old@college.edu")
+    corrected = await api.patch(f"/api/users/{student}", "HEAD", student, json={"email": "ravi@college.edu"})
+    assert corrected.status_code == 200, corrected.text
+    others = await enrol(owner, 15)
+    drive_id = await posted(api)
+    async with working(database_url) as runner:
+        await done(runner, *[row["id"] for row in await owner.fetch("SELECT id FROM es.job")])
+    finished_id = await finished(api, [student], [others[-1]], company_name="Globex")
+    await register(api, drive_id, student)
+    assert (await api.patch(f"/api/students/{student}", "HEAD", reader, json={"cgpa": "9.00"})).status_code == 200
+    link = await api.post(f"/api/users/{student}/password-link", "HEAD", reader)
+    deleted_id = await posted(api, company_name="Initech")
+    await register(api, deleted_id, student)
+    assert (await api.delete(f"/api/drives/{deleted_id}", "HEAD", reader)).status_code == 200
+    await api.get(f"/api/registrations/{drive_id}/list", "HEAD", reader)
+    await api.get(f"/api/registrations/{drive_id}/list", "HEAD", reader)
+    keyed = {"Idempotency-Key": "a secret key"}
+    repeated = await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student, headers=keyed)
+    assert repeated.status_code == 409
+    other_id = await posted(api, company_name="Hooli")
+    again = await api.post(f"/api/registrations/{other_id}/register", "STUDENT", student, headers=keyed)
+    assert again.status_code == 201, again.text
+
+    found = await own_data(api, "STUDENT", student)
+    assert found["account"]["email"] == "ravi@college.edu"
+    assert [one["email"] for one in found["details"]] == ["old@college.edu", "ravi@college.edu"]
+    assert found["password"]["changed_at"] >= found["account"]["created_at"]
+    assert found["password_link"]["expires_at"] == link.json()["expires_at"]
+    assert found["record"]["cgpa"] == "9.00"
+    assert [one["record"]["cgpa"] for one in found["record_history"]] == ["8.10", "9.00"]
+    assert [one["by"] for one in found["record_history"]] == [900_001, reader]
+    assert {one["drive_id"]: one["attendance"] for one in found["registrations"]} == {
+        finished_id: "PRESENT",
+        drive_id: None,
+        other_id: None,
+    }
+    assert [one["drive"] for one in found["deleted_registrations"]] == ["Initech - SDE"]
+    assert [one["drive_id"] for one in found["decisions"]] == [drive_id]
+    assert {one["entity_id"] for one in found["notifications"]} == {drive_id, finished_id}
+    [kept] = found["kept_answers"]
+    assert kept["route"] == f"POST /api/registrations/{other_id}/register"
+    assert kept["expires_at"] > kept["kept_since"]
+    assert [(one["operation"], one["reader_id"], one["reader_name"]) for one in found["accesses"]] == [
+        ("student.corrected", reader, "Asha Rao")
+    ]
+    assert [(one["operation"], one["reader_id"], one["times"]) for one in found["list_accesses"]] == [
+        ("registrations.listed", reader, 2)
+    ]
+    text = str(found)
+    secrets = [link.json()["url"].partition("#token=")[2], "a secret key"]
+    hashes = await owner.fetchrow("SELECT password_hash, encode(token_sha256, 'hex') FROM credentials, password_links")
+    assert hashes is not None
+    assert [secret for secret in (*secrets, *hashes) if secret in text] == []
+
+
+async def test_a_head_sees_what_they_asked_for_and_looked_at(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    reader = await head(api, owner)
+    student = await enrolled(api)
+    drive = await api.post("/api/drives", "HEAD", reader, json={"company_name": "A", "job_title": "B"})
+    export = await api.post("/api/exports", "HEAD", reader, json={"kind": "finished_drives"})
+    await asked(api, kind="finished_drives")
+    await api.get("/api/students?search=21CS042", "HEAD", reader)
+    assert (await api.patch(f"/api/users/{reader}", "HEAD", 900_001, json={"role": "STAFF"})).status_code == 409
+    found = await own_data(api, "HEAD", reader)
+    assert found["record"] is None
+    assert [one["export_id"] for one in found["exports"]] == [export.json()["export_id"]]
+    assert [one["job_id"] for one in found["jobs"]] == [export.json()["export_id"]]
+    assert [(one["drive_id"], one["created"]) for one in found["drives"]] == [(drive.json()["drive_id"], True)]
+    assert [(one["operation"], one["student_id"]) for one in found["own_accesses"]] == [("students.listed", student)]
+    assert (found["accesses"], found["list_accesses"]) == ([], [])
+    assert [one["change"] for one in found["account_history"]] == ["created"]
+
+
+async def test_it_is_the_callers_own_alone(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    one, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela Nair")
+    drive_id = await posted(api)
+    await register(api, drive_id, one, other)
+    found = str(await own_data(api, "STUDENT", one))
+    assert "Ravi Iyer" in found
+    assert "Bela Nair" not in found
+    assert "b@college.edu" not in found
+
+
+class Tags(HTMLParser):
+    """Collects the tags and the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        assert not [name for name, _ in attrs if name.startswith("on") or name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize(
+    ("query", "accept"), [("", "text/html,application/xhtml+xml,*/*;q=0.8"), ("?format=html", "application/json")]
+)
+async def test_the_page_is_escaped_and_runs_nothing(
+    api: Api, owner: "Owner[asyncpg.Record]", query: str, accept: str
+) -> None:
+    student = await enrolled(api, name=ODD_NAME)
+    answer = await api.get(f"/api/me/data{query}", "STUDENT", student, headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert (answer.headers["cache-control"], answer.headers["vary"]) == ("no-store", "Accept")
+    policies = answer.headers.get_list("content-security-policy")
+    assert re.match(r"default-src 'none'; style-src 'sha256-[^']+'; base-uri 'none'; form-action 'none'", policies[0])
+    page = Tags(answer.text)
+    assert page.tags <= {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td"}
+    assert ODD_NAME in page.text
+    assert "21CS042" in page.text
+    assert answer.text.endswith("</html>\n")
+
+
+async def test_json_is_answered_unless_html_is_preferred(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    student = await enrolled(api)
+    for headers in ({}, {"Accept": "application/json"}, {"Accept": "*/*"}):
+        answer = await api.get("/api/me/data", "STUDENT", student, headers=headers)
+        assert answer.headers["content-type"] == "application/json"
+    answer = await api.get("/api/me/data?format=json", "STUDENT", student, headers={"Accept": "text/html"})
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "format_"),
+    [
+        ("", "json"), ("*/*", "json"), ("text/html", "html"), ("TEXT/HTML", "html"), ("text/*", "json"),
+        ("application/json, text/html;q=0.9", "json"), ("text/html, application/json;q=0.9", "html"),
+        ("text/html;q=0", "json"), ("text/html;q=x", "json"), ("text/html;level=1;q=0.4, */*;q=0.3", "html"),
+        (";;,,", "json"),
+    ],
+)  # fmt: skip
+def test_the_format_follows_the_accept_header(accept: str, format_: str) -> None:
+    assert preferred(accept) == format_
+
+
+async def test_much_is_streamed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """100,000 accesses, as JSON and as a page; more than the spool keeps in memory."""
+    student = await enrolled(api)
+    await owner.execute(
+        "INSERT INTO access_log (reader_id, reader_role, operation, student_id, correlation_id)"
+        " SELECT 900001, 'HEAD', 'students.listed', $1, uuidv7() FROM generate_series(1, 100000)",
+        student,
+    )
+    found = await own_data(api, "STUDENT", student)
+    assert len(found["accesses"]) == 100_000
+    answer = await api.get("/api/me/data?format=html", "STUDENT", student)
+    assert answer.text.count("<td>students.listed</td>") == 100_000
