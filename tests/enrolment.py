@@ -8,10 +8,10 @@ WITH student AS MATERIALIZED (
     SELECT nextval('user_id_seq')::integer AS id, i, clock_timestamp() AS at FROM generate_series(1, $1::integer) i
 ), head AS (
     INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
-    SELECT 'student-' || id, 'student', 1, pg_current_xact_id() FROM student
+    SELECT 'student-' || id, 'student', 1, es.log_xid() FROM student
 ), written AS (
     INSERT INTO es.event AS e (tx, xid, stream_id, version, event_id, type, data, metadata)
-    SELECT pg_current_xact_id(), pg_current_xact_id(), 'student-' || id, 1, uuidv7(), 'placewire.student.enrolled.v1',
+    SELECT es.log_xid(), es.log_xid(), 'student-' || id, 1, uuidv7(), 'placewire.student.enrolled.v1',
            jsonb_build_object('student_id', id, 'name', 'Student ' || i, 'email', 's' || id || '@college.edu',
                'department', NULL, 'record', jsonb_build_object('roll_number', 'R' || id,
                'branch', (ARRAY['CSE', 'ECE', 'ME'])[1 + i % 3], 'batch_year', 2026 + i % 2,

@@ -282,7 +282,7 @@ async def test_a_correction_made_in_between_is_not_overwritten(
         stream = f"student-{asha}" if what == "record" else f"user-{asha}"
         await connection.execute(
             "INSERT INTO es.stream (stream_id, stream_type, version, last_tx) VALUES ($1, 'user', 0, "
-            "pg_current_xact_id()) ON CONFLICT (stream_id) DO UPDATE SET version = es.stream.version",
+            "es.log_xid()) ON CONFLICT (stream_id) DO UPDATE SET version = es.stream.version",
             stream,
         )
         importing = asyncio.create_task(sent(api, update))
