@@ -41,10 +41,10 @@ WITH made AS MATERIALIZED (
     SELECT i, 1 + (i - 1) / $3::bigint AS student, 1 + (i - 1) % $3 AS version FROM generate_series($1::bigint, $2) i
 ), heads AS (
     INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
-    SELECT 'student-' || student, 'student', $3, pg_current_xact_id() FROM made WHERE version = 1
+    SELECT 'student-' || student, 'student', $3, es.log_xid() FROM made WHERE version = 1
 )
 INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)
-SELECT pg_current_xact_id(), pg_current_xact_id(), 'student-' || student, version, uuidv7(),
+SELECT es.log_xid(), es.log_xid(), 'student-' || student, version, uuidv7(),
        'placewire.student.record-revised.v1',
        jsonb_build_object('student_id', student, 'changed', jsonb_build_array('cgpa'), 'record', jsonb_build_object(
            'branch', 'CSE', 'batch_year', 2026, 'cgpa', '8.25', 'tenth_percent', '91.50',

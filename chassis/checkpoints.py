@@ -17,7 +17,7 @@ MAX_COUNTED = 10_000
 
 # The newest event that a reader which skips nothing can see; no row for an empty log.
 NEWEST = """
-SELECT tx, position FROM es.event WHERE tx < pg_snapshot_xmin(pg_current_snapshot())
+SELECT tx, position FROM es.event WHERE tx < es.log_horizon()
  ORDER BY es.event.tx DESC, position DESC LIMIT 1
 """
 TAKE_OVER = f"""

@@ -9,9 +9,9 @@ import asyncpg
 import orjson
 import structlog
 
-from chassis import tracing
+from chassis import log_guard, tracing
 from chassis.error_text import described
-from chassis.errors import Contended, Exhausted, OutcomeUnknown, Unavailable
+from chassis.errors import Contended, Exhausted, LogNotAdopted, OutcomeUnknown, ReadOnly, Unavailable
 from chassis.watched_connection import WatchedConnection
 
 if TYPE_CHECKING:
@@ -28,9 +28,16 @@ CHECKOUT_TIMEOUT_S = 10.0
 # For a cancelled statement to end; a server that is frozen would take for ever.
 RELEASE_TIMEOUT_S = 2.0
 
-# SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x), read-only
-# standby (25006). Source: PostgreSQL 18, appendix A.
-_AWAY = ("08", "53", "57P01", "57P02", "57P03", "25006")
+# SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x). Source: PostgreSQL 18,
+# appendix A.
+_AWAY = ("08", "53", "57P01", "57P02", "57P03")
+# 25006: a standby, or a session of a closed log. ES003, ES004: an append (es.enter_log).
+_CLOSED = ReadOnly, "the database accepts no changes: its log is closed, or it is a standby"
+_OF_LOG: dict[str, tuple[type[Unavailable], str]] = {
+    "25006": _CLOSED,
+    "ES003": _CLOSED,
+    "ES004": (LogNotAdopted, "the log must be adopted first: run `placewire adopt-log`"),
+}
 _EXHAUSTED = ("53100", "53200", "53400")
 # The interface error: the connection was closed while it was being set up.
 _NOT_CONNECTED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -135,7 +142,7 @@ class Database:
             min_size=0,
             max_size=self._size,
             max_inactive_connection_lifetime=0,
-            init=_set_codecs,
+            init=_prepare,
             reset=_nothing,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={"application_name": self._name, "timezone": "UTC"},
@@ -186,6 +193,11 @@ def _is_over(driver: Connection) -> bool:
         return True  # so much that the pool has taken it back
 
 
+async def _prepare(connection: Connection) -> None:
+    await _set_codecs(connection)
+    await log_guard.require_adopted(connection)
+
+
 async def _set_codecs(connection: Connection) -> None:
     # JSON text goes in, its value comes out.
     for type_ in ("json", "jsonb"):
@@ -197,11 +209,12 @@ async def _nothing(_connection: Connection) -> None:
 
 
 async def connect_alone(
-    url: str, *, application_name: str, durable: bool = True
+    url: str, *, application_name: str, durable: bool = True, adopted: bool = True
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``.
 
     ``durable`` false: no commit on it waits for the disk; only for what may be done again after a crash.
+    ``adopted`` false: also to a log that must be adopted first, in order to look at it.
     """
     with translated():
         connection = await asyncpg.connect(
@@ -214,8 +227,12 @@ async def connect_alone(
                 **({} if durable else {"synchronous_commit": "off"}),
             },
         )
-    with translated(connection):
-        await _set_codecs(connection)
+    try:
+        with translated(connection):
+            await (_prepare if adopted else _set_codecs)(connection)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
@@ -240,13 +257,20 @@ def _in_our_terms(error: BaseException, driver: Any) -> BaseException:
                 return Exhausted("the database has run out of something")
             if state.startswith(_AWAY):
                 return _lost(driver)
-            return Contended(described(error)) if state in _LOST_TO_ANOTHER else error
+            return _of_state(state, error)
         case asyncpg.InterfaceError():
             return _lost(driver) if driver is not None and _is_over(driver) else error
         case ConnectionError() | TimeoutError() | asyncpg.InternalClientError():
             # The last: the server has ended the connection, and the driver is in the middle of taking note.
             return _lost(driver)
     return error
+
+
+def _of_state(state: str, error: asyncpg.PostgresError) -> Exception:
+    if state in _OF_LOG:
+        class_, text = _OF_LOG[state]
+        return class_(text)
+    return Contended(described(error)) if state in _LOST_TO_ANOTHER else error
 
 
 def _lost(driver: Any) -> Unavailable:

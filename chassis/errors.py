@@ -73,6 +73,14 @@ class OutcomeUnknown(Unavailable):
     """The connection was lost on the way: what was asked for may have been committed, or not."""
 
 
+class ReadOnly(Unavailable):
+    """Postgres accepts no changes: a standby, or a log that `placewire close-log` has closed."""
+
+
+class LogNotAdopted(Unavailable):
+    """The log has moved to this server, and `placewire adopt-log` has not been run. Nothing may be read or written."""
+
+
 class Exhausted(Unavailable):
     """Postgres ran out of memory, disk or a limit midway: everybody's trouble, or the doing of what was asked for."""
 

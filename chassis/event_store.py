@@ -38,7 +38,7 @@ SELECT position, stream_id, version, event_id, type, data, metadata, recorded_at
 READ_LOG = """
 SELECT tx::text::bigint AS tx, position, stream_id, version, event_id, type, data, metadata, recorded_at
   FROM es.event
- WHERE (tx, position) > ($1::bigint::text::xid8, $2::bigint) AND tx < pg_snapshot_xmin(pg_current_snapshot())
+ WHERE (tx, position) > ($1::bigint::text::xid8, $2::bigint) AND tx < es.log_horizon()
  ORDER BY event.tx, position LIMIT $3
 """
 

@@ -57,13 +57,10 @@ UPDATE es.job SET attempts = attempts + 1 WHERE id = $1 AND fence = $2 AND finis
 RETURN_ATTEMPT = """
 UPDATE es.job SET attempts = attempts - 1
  WHERE id = $1 AND fence IS DISTINCT FROM $2 AND finished_at IS NULL AND attempts > $3
-RETURNING pg_current_xact_id()::text
+RETURNING es.log_xid()::text
 """
-# Another transaction's id is used again only after a failover. Null: ended so long ago that the status is gone.
-STATUS_OF_TRANSACTION = """
-SELECT CASE WHEN $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN pg_xact_status($1::text::xid8)
-            ELSE 'in progress' END
-"""
+# Null: ended so long ago, or on another server, that the status is gone (migrations/sql/0026_log_epochs.sql).
+STATUS_OF_TRANSACTION = "SELECT es.log_xid_status($1::text::xid8)"
 # A claim that finds no attempts left does not count as one.
 LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 END_OF = """

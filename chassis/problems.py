@@ -21,6 +21,7 @@ from chassis.errors import (
     OutcomeUnknown,
     Overloaded,
     PageGone,
+    ReadOnly,
     Refused,
     StorageFailed,
     StorageFull,
@@ -101,6 +102,12 @@ def _conflict(_request: Request, _error: Exception) -> Response:
 def _unavailable(_request: Request, error: Exception) -> Response:
     log.warning("request.unavailable", reason=str(error))
     message = "The service cannot reach its database right now. Nothing was saved; please try again."
+    return problem(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _read_only(_request: Request, error: Exception) -> Response:
+    log.warning("request.read_only", reason=str(error))
+    message = "The service accepts no changes right now. Nothing was saved; please try again."
     return problem(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
@@ -200,6 +207,7 @@ _ANSWERS = {
     Conflict: _conflict,
     Contended: _contended,
     OutcomeUnknown: _outcome_unknown,
+    ReadOnly: _read_only,
     Unavailable: _unavailable,
     Overloaded: _overloaded,
     StorageFull: _storage_full,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from types import FrameType
 from typing import Any
 
+import asyncpg
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -15,8 +16,8 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chassis import telemetry, tracing
-from chassis.database import Database
-from chassis.errors import Unavailable
+from chassis.database import Database, connect_alone
+from chassis.errors import LogNotAdopted, Unavailable
 from chassis.responses import json_response
 from chassis.settings import ProcessSettings
 
@@ -65,6 +66,8 @@ def add_health(app: FastAPI, database: Database | None, details: Callable[[], Ma
             if database is not None:
                 async with asyncio.timeout(2), database.connection() as connection:
                     await connection.fetchval("SELECT 1")
+        except LogNotAdopted:
+            return json_response({"status": "log not adopted", **details()}, 503)
         except (Unavailable, TimeoutError):
             return json_response({"status": "database away", **details()}, 503)
         return json_response({"status": "ready", **details()})
@@ -92,8 +95,30 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def refuse_unadopted_log(settings: ProcessSettings) -> None:
+    """Exit when the log must be adopted first.
+
+    If the database cannot be reached now, the process starts: each new connection checks it again.
+    """
+
+    async def check() -> None:
+        connection = await connect_alone(settings.database_url, application_name="placewire-start")
+        await connection.close(timeout=1)
+
+    try:
+        asyncio.run(check())
+    except LogNotAdopted as error:
+        raise SystemExit(str(error)) from None
+    except (Unavailable, TimeoutError, asyncpg.PostgresError) as error:
+        log.warning("start.database_away", reason=str(error))
+
+
 def serve(app: FastAPI, settings: ProcessSettings) -> None:
-    """Serve ``app`` until SIGTERM or SIGINT; requests in hand have ``shutdown_grace_s`` to finish."""
+    """Serve ``app`` until SIGTERM or SIGINT; requests in hand have ``shutdown_grace_s`` to finish.
+
+    Exits at once when `placewire adopt-log` must be run first.
+    """
+    refuse_unadopted_log(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,

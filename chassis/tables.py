@@ -154,6 +154,19 @@ class Canary(SQLModel, table=True):
     seen_at: datetime = Field(sa_column=instant())
 
 
+class Epoch(SQLModel, table=True):
+    __tablename__ = "epoch"
+    __table_args__ = {"schema": "es"}
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    xid_offset: int = Field(sa_type=BigInteger)
+    first_xid: str = Field(sa_type=Xid8)
+    system_identifier: int = Field(sa_type=BigInteger)
+    opened_at: datetime = Field(sa_column=instant())
+    closed_at: datetime | None = Field(sa_column=instant(nullable=True))
+    sequences: dict[str, int] | None = Field(sa_type=JSONB)
+
+
 class Checkpoint(SQLModel, table=True):
     __tablename__ = "subscription"
     __table_args__ = {"schema": "es"}

@@ -18,6 +18,7 @@ from cli.doors import (
     events,
     installation,
     jobs,
+    moving,
     people,
     processes,
     rebuild,
@@ -86,6 +87,8 @@ app.command("refresh", rich_help_panel="Database")(database.refresh)
 app.command("doctor", rich_help_panel="Database")(doctor.doctor)
 app.command("verify", rich_help_panel="Database")(verify.verify)
 app.command("rebuild", rich_help_panel="Database")(rebuild.rebuild)
+app.command("adopt-log", rich_help_panel="Database")(moving.adopt_log)
+app.command("close-log", rich_help_panel="Database")(moving.close_log)
 app.command("republish", rich_help_panel="Database")(republish.republish)
 app.add_typer(users.app, name="users", rich_help_panel="Database")
 app.add_typer(people.app, name="people", rich_help_panel="Database")

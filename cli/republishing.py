@@ -42,7 +42,7 @@ MATCHING = f"""
    AND ($5 OR type <> ALL ('{{{",".join(OF_IMPORTS)}}}') OR NOT metadata ? 'causation_id')
 """
 COUNT = f"SELECT count(*) AS count, min(position) AS first, max(position) AS last {MATCHING}"
-END = "SELECT pg_current_snapshot()::text AS snapshot, coalesce(max(position), 0) AS last FROM es.event"
+END = "SELECT es.log_snapshot()::text AS snapshot, coalesce(max(position), 0) AS last FROM es.event"
 PUT = f"""
 WITH chosen AS MATERIALIZED (SELECT position, stream_id, event_id {MATCHING} ORDER BY position LIMIT $6), put AS (
     INSERT INTO es.outbox (lane, topic, key, event_id, extra)

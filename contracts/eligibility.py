@@ -20,7 +20,7 @@ class EligibilityEvaluated(Event):
 
     ``selected`` is the whole set afterwards, ``added`` and ``revoked`` the difference to before. When the drive
     was not posted (``applied`` false) nothing was selected and only ``eligible`` tells something new.
-    ``snapshot`` is the ``pg_current_snapshot()`` the marks were read with, so the decision can be explained later.
+    ``snapshot`` is the ``es.log_snapshot()`` the marks were read with, so the decision can be explained later.
 
     ``students``: only these were judged (a ReevaluationRequested), by the criteria and the list of version
     ``judged_by``; ``None``: everyone, by those of ``drive_version``. ``registered_no_longer_eligible``: how many of the

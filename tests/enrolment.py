@@ -8,13 +8,13 @@ WITH student AS MATERIALIZED (
     SELECT nextval('user_id_seq')::integer AS id, i, clock_timestamp() AS at FROM generate_series(1, $1::integer) i
 ), head AS (
     INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
-    SELECT 'student-' || id, 'student', 1, pg_current_xact_id() FROM student
+    SELECT 'student-' || id, 'student', 1, es.log_xid() FROM student
 ), people AS (
     INSERT INTO vault.person (person_id, version, name, email, roll_number)
     SELECT id, 1, 'Student ' || i, 's' || id || '@college.edu', 'R' || id FROM student RETURNING person_id
 ), written AS (
     INSERT INTO es.event AS e (tx, xid, stream_id, version, event_id, type, data, metadata)
-    SELECT pg_current_xact_id(), pg_current_xact_id(), 'student-' || id, 1, uuidv7(), 'placewire.student.enrolled.v1',
+    SELECT es.log_xid(), es.log_xid(), 'student-' || id, 1, uuidv7(), 'placewire.student.enrolled.v1',
            jsonb_build_object('student_id', id, 'person_version', 1, 'department', NULL, 'record', jsonb_build_object(
                'branch', (ARRAY['CSE', 'ECE', 'ME'])[1 + i % 3], 'batch_year', 2026 + i % 2,
                'cgpa', CASE WHEN i % 17 > 0 THEN to_char((abs(hashint4(i)) % 1001) / 100.0, 'FM990.00') END,

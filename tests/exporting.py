@@ -29,13 +29,13 @@ WITH student AS MATERIALIZED (
     SELECT student_id, nextval('registration_id_seq')::integer AS id FROM students
      ORDER BY student_id LIMIT $2 OFFSET $3
 ), place AS MATERIALIZED (
-    SELECT greatest(pg_current_xact_id(), last_tx) AS tx FROM es.stream WHERE stream_id = 'drive-' || $1::integer
+    SELECT greatest(es.log_xid(), last_tx) AS tx FROM es.stream WHERE stream_id = 'drive-' || $1::integer
 ), head AS (
     INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
     SELECT format('registration-%s-%s', $1::integer, student_id), 'registration', 1, tx FROM student, place
 ), written AS (
     INSERT INTO es.event AS e (tx, xid, stream_id, version, event_id, type, data, metadata)
-    SELECT tx, pg_current_xact_id(), format('registration-%s-%s', $1::integer, student_id), 1, uuidv7(),
+    SELECT tx, es.log_xid(), format('registration-%s-%s', $1::integer, student_id), 1, uuidv7(),
            'placewire.registration.registered.v1',
            jsonb_build_object('registration_id', id, 'drive_id', $1::integer, 'student_id', student_id),
            '{"source": "test", "correlation_id": "00000000-0000-7000-8000-000000000000"}'

@@ -38,7 +38,7 @@ async def set_passwords(owner_url: str, passwords: Mapping[str, str]) -> None:
 
     Raises the driver's errors: there is no such role, or ``owner_url`` may not do that.
     """
-    connection = await connect_alone(owner_url, application_name="placewire-cli")
+    connection = await connect_alone(owner_url, application_name="placewire-cli", adopted=False)
     try:
         with translated(connection):
             async with connection.transaction():

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
+from chassis import log_guard
 from chassis.database import Connection, connect_alone
 from chassis.errors import Unavailable
 from cli.deployment.roles import ROLES
@@ -30,13 +31,14 @@ SELECT role, string_agg(privilege || ' on ' || relation, ', ') AS what
   FROM unnest($1::text[], $2::text[], $3::text[]) AS needed (role, relation, privilege)
  WHERE NOT has_table_privilege(role, relation, privilege) GROUP BY role ORDER BY role
 """
+EPOCH = "SELECT number, closed_at FROM es.epoch ORDER BY number DESC LIMIT 1"
 PRESENT = "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls AS almighty FROM pg_roles WHERE rolname = ANY ($1)"
 
 
 async def look(url: str) -> AsyncIterator[Finding]:
     """All findings about the database at ``url``; only the first when it cannot be reached."""
     try:
-        connection = await connect_alone(url, application_name="placewire-doctor")
+        connection = await connect_alone(url, application_name="placewire-doctor", adopted=False)
     except (Unavailable, OSError, asyncpg.PostgresError, ValueError) as error:
         mend = "start Postgres, or correct DATABASE_URL (role, password, host, database)"
         yield wrong("database", f"it cannot be reached: {one_line(error.__cause__ or error)}", mend)
@@ -49,6 +51,7 @@ async def look(url: str) -> AsyncIterator[Finding]:
         revision = await _revision(connection)
         yield revision
         if revision.state == "ok":
+            yield await _log(connection)
             async for finding in _roles(connection):
                 yield finding
     finally:
@@ -89,6 +92,20 @@ async def _revision(connection: Connection) -> Finding:
     if str(found) < newest:
         return wrong("migrations", f"at revision {found}, this release needs {newest}", "run `placewire migrate`")
     return wrong("migrations", f"at revision {found}, newer than this release ({newest})", "use the newer release")
+
+
+async def _log(connection: Connection) -> Finding:
+    reason = await log_guard.adoption_reason(connection)
+    if reason is not None:
+        says = f"it has moved to this server and is not adopted: {log_guard.REASONS[reason]}"
+        return wrong("log", says, "stop every process, then run `placewire adopt-log`: nothing may write before")
+    epoch = await connection.fetchrow(EPOCH)
+    assert epoch is not None
+    if epoch["closed_at"] is not None:
+        says = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
+        mend = "use the server that it has moved to; or `placewire close-log --reopen`, if none has adopted it"
+        return wrong("closed log", says, mend)
+    return ok("log", f"epoch {epoch['number']}, of this server")
 
 
 async def _roles(connection: Connection) -> AsyncIterator[Finding]:

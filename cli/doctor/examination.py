@@ -20,7 +20,8 @@ async def examine(url: str, environment: Mapping[str, str], *, queue_within_s: f
     tables = False
     async for finding in database.look(url):
         yield finding
-        tables = tables or (finding.what == "migrations" and finding.state is State.OK)
+        # Only a log that must be adopted cannot be looked at further.
+        tables = tables or finding.what == "closed log" or (finding.what == "log" and finding.state is State.OK)
     async for finding in _bus():
         yield finding
     if tables:

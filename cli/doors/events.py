@@ -23,7 +23,7 @@ MEANING = "postgresql://role@host/database, a role that may read the log"
 # The place in front of the newest $1 events that a gap-safe reader can see.
 BEFORE_NEWEST = """
 SELECT tx::text::bigint AS tx, position FROM es.event
- WHERE tx < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY es.event.tx DESC, position DESC OFFSET $1 LIMIT 1
+ WHERE tx < es.log_horizon() ORDER BY es.event.tx DESC, position DESC OFFSET $1 LIMIT 1
 """
 
 app = typer.Typer(help="The event log, straight from the database.", no_args_is_help=True)

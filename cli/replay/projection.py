@@ -62,7 +62,7 @@ SELECT count, (SELECT tx FROM last) AS tx, (SELECT position FROM last) AS positi
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment of the database: ``text`` is its ``pg_current_snapshot()``, ``events`` the length of the log then."""
+    """One moment of the database: ``text`` is its ``es.log_snapshot()``, ``events`` the length of the log then."""
 
     text: str
     events: int

@@ -24,7 +24,7 @@ SET transaction_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 """
 
-NOW = "SELECT pg_current_snapshot()::text"
+NOW = "SELECT es.log_snapshot()::text"
 
 Session = asyncpg.Connection
 
@@ -114,7 +114,7 @@ async def replaying(url: str, application_name: str) -> AsyncIterator[Replay]:
 
 
 async def _snapshot(reader: "Session[asyncpg.Record]") -> Snapshot:
-    row = await reader.fetchrow("SELECT pg_current_snapshot()::text AS text, count(*) AS events FROM es.event")
+    row = await reader.fetchrow("SELECT es.log_snapshot()::text AS text, count(*) AS events FROM es.event")
     assert row is not None
     return Snapshot(row["text"], row["events"])
 

@@ -29,7 +29,7 @@ REQUESTED = """($9::bigint IS NULL OR EXISTS (
             WHERE r.drive_id = $1 AND r.drive_version = $9 AND r.student_id = s.student_id))"""
 SEAL = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
 
-SNAPSHOT = "pg_current_snapshot()::text AS snapshot"
+SNAPSHOT = "es.log_snapshot()::text AS snapshot"
 
 COUNT_ELIGIBLE = f"""
 SELECT count(*) AS count, {SNAPSHOT} FROM students s

@@ -21,7 +21,7 @@ SET LOCAL transaction_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = 0
 """
-SNAPSHOT = "SELECT pg_current_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
+SNAPSHOT = "SELECT es.log_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
 # The server counts what it has copied; the reader would have to look for line ends outside quotes.
 # Erasures that the snapshot sees. They are never deleted.
 ERASURES = "SELECT count(*) FROM vault.erasure"

@@ -40,7 +40,7 @@ BESIDE_READERS = "REFRESH MATERIALIZED VIEW CONCURRENTLY {view}"
 RECORD = """
 INSERT INTO view_refresh AS v (view_name, refreshed_at, began_at, finished_at, duration_s, rows, run_id, snapshot)
 SELECT $1, $2, $3, finished_at, extract(epoch FROM finished_at - $3)::double precision, (SELECT count(*) FROM {view}),
-       $4, pg_current_snapshot()::text
+       $4, es.log_snapshot()::text
   FROM (SELECT clock_timestamp() AS finished_at) AS ended
 ON CONFLICT (view_name) DO UPDATE
    SET refreshed_at = excluded.refreshed_at, began_at = excluded.began_at, finished_at = excluded.finished_at,
@@ -80,7 +80,7 @@ SELECT (SELECT true FROM es.event e
            AND NOT pg_visible_in_snapshot(e.xid, $1::text::pg_snapshot)
            AND split_part(e.stream_id, '-', 1) = ANY ($2)
          ORDER BY e.tx, e.position LIMIT 1) AS changed,
-       pg_current_snapshot()::text AS seen
+       es.log_snapshot()::text AS seen
 """
 VIEW_AGES = """
 SELECT view_name, es.age_s(refreshed_at) AS staleness_s,

@@ -13,7 +13,7 @@ def _instant() -> Column[datetime]:
 
 class ViewRefresh(SQLModel, table=True):
     """The last refresh of a view. ``refreshed_at``: the moment that it shows; ``snapshot`` (Postgres'
-    ``pg_current_snapshot()``) says it exactly; ``run_id``: the job it was done for. The same for all views of one
+    ``es.log_snapshot()``) says it exactly; ``run_id``: the job it was done for. The same for all views of one
     refresh."""
 
     __tablename__ = "view_refresh"

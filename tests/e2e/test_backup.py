@@ -28,7 +28,7 @@ from tests.system import HEAD_ID, System, as_role, bearer, running
 WRITERS = 4
 ENOUGH = 12
 
-ALL_SEEN = "SELECT max(greatest(tx, xid)) < pg_current_xact_id() FROM es.event"
+ALL_SEEN = "SELECT max(greatest(tx, xid)) < es.log_xid() FROM es.event"
 STUDENTS = "SELECT student_id FROM students"
 EVENTS = "SELECT substr(stream_id, 9)::integer FROM es.event WHERE type = 'placewire.student.enrolled.v1'"
 

@@ -42,7 +42,7 @@ BODILESS: tuple[dict[str, str], ...] = (
 NOTIFY = """
 INSERT INTO notifications (notification_id, event_id, xid, audience, user_id, title, message, type, entity_type,
                            entity_id, created_at)
-SELECT user_id * 2 + i, uuidv7(), pg_current_xact_id(), 'USER', user_id, 'Drive', 'Posted', 'info', 'drive', 1, now()
+SELECT user_id * 2 + i, uuidv7(), es.log_xid(), 'USER', user_id, 'Drive', 'Posted', 'info', 'drive', 1, now()
   FROM users, generate_series(0, 1) i
 """
 ANALYTICS = ("summary", "drives-over-time", "registrations-by-drive", "attendance-trend")

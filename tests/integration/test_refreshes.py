@@ -41,7 +41,7 @@ JOBS = "SELECT id::text, state, result, queued_at FROM es.job ORDER BY seq"
 CAUSE = Cause(source="test", correlation_id=UUID(int=7))
 MANY_EVENTS = """
 INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)
-SELECT pg_current_xact_id(), pg_current_xact_id(), 'registration-1-' || i, 1, gen_random_uuid(), '', '{}', '{}'
+SELECT es.log_xid(), es.log_xid(), 'registration-1-' || i, 1, gen_random_uuid(), '', '{}', '{}'
   FROM generate_series(1, 20000) i
 """
 ONE_EVENT = MANY_EVENTS.replace("20000", "1")

@@ -237,7 +237,7 @@ async def replayed(api: Api, chunk: int) -> int:
         projector = await asyncpg.connect(api.database.url)
         try:
             described = await tables.describe(live)
-            row = await live.fetchrow("SELECT pg_current_snapshot()::text, count(*) FROM es.event")
+            row = await live.fetchrow("SELECT es.log_snapshot()::text, count(*) FROM es.event")
             assert row is not None
             await projection.prepare(projector, described)
             snapshot = projection.Snapshot(*row)

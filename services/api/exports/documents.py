@@ -33,7 +33,7 @@ class NewExport(FileWanted):
 
 
 class Export(Document):
-    """``sha256`` and ``snapshot`` (Postgres' ``pg_current_snapshot()``) tell exactly which file, of which moment."""
+    """``sha256`` and ``snapshot`` (``es.log_snapshot()``) tell exactly which file, of which moment."""
 
     export_id: Id
     kind: ExportKind | Literal["invitations"]

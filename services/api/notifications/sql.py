@@ -102,7 +102,7 @@ WITH {ME}
 # Of two at once, the one that saw more stands.
 READ_ALL = """
 INSERT INTO notification_read_marks AS m (user_id, seen, read_at)
-VALUES ($1, pg_current_snapshot(), clock_timestamp())
+VALUES ($1, es.log_snapshot(), clock_timestamp())
 ON CONFLICT (user_id) DO UPDATE SET seen = excluded.seen, read_at = excluded.read_at
    WHERE pg_snapshot_xmax(excluded.seen) >= pg_snapshot_xmax(m.seen)
 """

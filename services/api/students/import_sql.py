@@ -37,10 +37,10 @@ WITH fresh AS MATERIALIZED (
       FROM (SELECT * FROM import_row WHERE line > $1 ORDER BY line LIMIT $2) r
 ), heads AS (
     INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
-    SELECT 'student-' || student_id, 'student', 1, pg_current_xact_id() FROM fresh
+    SELECT 'student-' || student_id, 'student', 1, (SELECT es.log_xid()) FROM fresh
 ), written AS (
     INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata, recorded_at)
-    SELECT pg_current_xact_id(), pg_current_xact_id(), 'student-' || student_id, 1, uuidv7(),
+    SELECT (SELECT es.log_xid()), (SELECT es.log_xid()), 'student-' || student_id, 1, uuidv7(),
            '{StudentEnrolled.TYPE}', {ENROLLED}, $3::jsonb, recorded_at
       FROM fresh ORDER BY line
 ), people AS (

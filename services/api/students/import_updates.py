@@ -91,7 +91,7 @@ SELECT FROM es.stream h JOIN import_known k ON h.stream_id = 'student-' || k.stu
 """
 LOCK_DETAILS = """
 INSERT INTO es.stream AS h (stream_id, stream_type, version, last_tx)
-SELECT 'user-' || student_id, 'user', 0, pg_current_xact_id() FROM import_known
+SELECT 'user-' || student_id, 'user', 0, (SELECT es.log_xid()) FROM import_known
  WHERE changed && $1::text[] ORDER BY student_id
     ON CONFLICT (stream_id) DO UPDATE SET version = h.version
 """
@@ -118,13 +118,12 @@ WITH batch AS MATERIALIZED (
 ), heads AS (
     UPDATE es.stream h
        SET version = h.version + 1,
-           last_tx = greatest(h.last_tx, pg_current_xact_id(),
-                              (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8)
+           last_tx = greatest(h.last_tx, (SELECT es.log_tx()))
       FROM batch b WHERE h.stream_id = '{stream}-' || b.student_id
     RETURNING h.stream_id, h.version, h.last_tx, b.student_id, b.after, b.changed
 ), written AS (
     INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
-    SELECT last_tx, pg_current_xact_id(), stream_id, version, uuidv7(), '{type}', {data}, $3::jsonb
+    SELECT last_tx, (SELECT es.log_xid()), stream_id, version, uuidv7(), '{type}', {data}, $3::jsonb
       FROM heads ORDER BY student_id
     RETURNING w
 )

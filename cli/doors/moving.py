@@ -1,0 +1,86 @@
+"""``placewire close-log`` and ``placewire adopt-log``: the two ends of a move to another server."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import environment
+from cli.output import console
+
+if TYPE_CHECKING:
+    from cli.moving.adoption import Adoption
+
+OWNER = "postgresql://owner@host/database, the owner's role"
+
+
+def adopt_log(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be done.")] = False,
+) -> None:
+    """Let the log go on on this server, after a restored dump, logical replication or pg_upgrade.
+
+    Run it once after the move, before any process starts; processes refuse to start until it is done. It opens a new
+    epoch of transaction ids above everything recorded, advances sequences that are behind, and fills materialized
+    views that are empty. Safe to repeat: when nothing is needed, nothing changes.
+
+    A physical backup, a promoted standby and a dump restored into the same server need no adoption.
+
+    Database: MIGRATION_DATABASE_URL. Runbooks: docs/operations.md, "Moving to another server".
+    """
+    url = environment.require("MIGRATION_DATABASE_URL", meaning=OWNER)
+    from cli.moving import adoption
+
+    _show(asyncio.run(adoption.adopt(url, dry_run=dry_run)), "would be" if dry_run else "was")
+
+
+def close_log(
+    reopen: Annotated[
+        bool, typer.Option("--reopen", help="Open it again; only if no other server has adopted the log.")
+    ] = False,
+    within: Annotated[float, typer.Option(min=1, help="Seconds to wait for each step.")] = 60,
+) -> None:
+    """Make this server refuse every change, before the log goes on on another one.
+
+    Waits for running writers, ends every session of the database, and prints the end of the WAL. New sessions are
+    read-only: commands get 503 with Retry-After, reads are answered. Then waits until every logical replication slot
+    of the database has confirmed that position. Safe to repeat.
+
+    Exit 0: closed, and received by every slot. Exit 1: not yet, and why. Database: MIGRATION_DATABASE_URL, as a
+    superuser or the owner with the roles pg_signal_backend and pg_read_all_stats.
+    """
+    url = environment.require("MIGRATION_DATABASE_URL", meaning=OWNER)
+    from cli.moving import closing
+
+    if reopen:
+        asyncio.run(closing.reopen(url, within_s=within))
+        console.print("The log is open again.")
+        return
+    closed = asyncio.run(closing.close(url, within_s=within))
+    console.print(f"The log is closed since {closed.at.isoformat(timespec='seconds')}. End of the WAL: {closed.lsn}")
+    if closed.received:
+        console.print(f"Received by {', '.join(closed.received)}.")
+    else:
+        console.print("There is no logical replication slot: nothing replicates this database.")
+
+
+def _show(adoption: "Adoption", was: str) -> None:
+    if not adoption.needed:
+        console.print("Nothing is needed: the log belongs to this server.")
+        if adoption.epoch.closed_at is not None:
+            console.print(
+                "It is closed. Open it with `placewire close-log --reopen`, if no other server has adopted it."
+            )
+        return
+    if adoption.reason is not None:
+        from chassis.log_guard import REASONS
+
+        console.print(f"Adoption is needed: {REASONS[adoption.reason]}.", soft_wrap=True)
+        console.print(
+            f"Epoch {adoption.epoch.number} {was} opened, with the offset {adoption.epoch.xid_offset:,}:"
+            f" it records transaction ids from {adoption.first_xid:,} on.",
+            soft_wrap=True,
+        )
+    for name, value in adoption.sequences.items():
+        console.print(f"Sequence {name} {was} set to {value:,}.")
+    if adoption.views:
+        console.print(f"Empty views that {'were' if was == 'was' else 'would be'} filled: {', '.join(adoption.views)}.")

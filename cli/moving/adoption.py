@@ -1,0 +1,153 @@
+"""The whole of ``placewire adopt-log``: makes this server the one that the log goes on with."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from chassis import log_guard
+from chassis.database import Connection, Database, connect_alone, translated
+from cli.failures import Failure
+from cli.moving import recorded, sequences
+from cli.replay.pausing import ALONE
+from services.maintenance import sql
+
+LOCK_TIMEOUT_S = 30
+SESSION = f"""
+SET default_transaction_read_only = off;
+SET statement_timeout = 0;
+SET transaction_timeout = 0;
+SET lock_timeout = '{LOCK_TIMEOUT_S}s'
+"""
+CURRENT = "SELECT number, xid_offset, closed_at, sequences FROM es.epoch ORDER BY number DESC LIMIT 1"
+# While one is enabled, rows arrive beside those that this log will write.
+SUBSCRIPTIONS = """
+SELECT subname FROM pg_subscription
+ WHERE subenabled AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1
+"""
+OLDEST_XID = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+OPEN = """
+INSERT INTO es.epoch (number, xid_offset, first_xid, system_identifier)
+SELECT $1, $2, ($3::bigint)::text::xid8, system_identifier FROM pg_control_system()
+"""
+SET_OFFSET = """
+CREATE OR REPLACE FUNCTION es.log_offset() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT {offset}::bigint'
+"""
+# A dump made with --create carries what close-log set.
+IS_READ_ONLY = """
+SELECT EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+                WHERE d.datname = current_database() AND s.setrole = 0
+                  AND 'default_transaction_read_only=on' = ANY (s.setconfig))
+"""
+WRITABLE = "ALTER DATABASE {database} RESET default_transaction_read_only"
+EMPTY_VIEWS = """
+SELECT format('%I.%I', schemaname, matviewname) AS name FROM pg_matviews WHERE NOT ispopulated ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The current epoch; ``number`` 0: there is none."""
+
+    number: int = 0
+    xid_offset: int = 0
+    closed_at: datetime | None = None
+    sequences: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What was done, or must be. ``reason``: the code of es.adoption_reason; ``None``: no new epoch.
+
+    ``epoch``: the current one afterwards. ``sequences``: those that were behind, with their new values.
+    ``views``: those without data.
+    """
+
+    reason: str | None
+    epoch: Epoch
+    first_xid: int | None
+    sequences: dict[str, int]
+    views: list[str]
+
+    @property
+    def needed(self) -> bool:
+        return self.reason is not None or bool(self.sequences) or bool(self.views)
+
+
+async def adopt(url: str, *, dry_run: bool = False) -> Adoption:
+    """Open a new epoch above everything recorded, if the log has moved here; advance sequences, fill empty views.
+
+    ``url``: the owner's. Waits until the transactions that write events have ended. Idempotent: an interrupted run is
+    completed by the next one. Raises ``Failure`` while rows are still being replicated into this database.
+    """
+    async with owner_session(url) as connection:
+        adoption = await _examine(connection)
+        if adoption.needed and not dry_run:
+            try:
+                async with connection.transaction():
+                    await connection.execute(ALONE)
+                    adoption = await _examine(connection)
+                    await _carry_out(connection, adoption)
+            except asyncpg.LockNotAvailableError as error:
+                raise Failure("a transaction that writes events is still running: stop the processes first") from error
+    if adoption.views and not dry_run:
+        database = Database(url, pool_size=1, application_name="placewire-cli")
+        try:
+            await sql.refresh_all(database)
+        finally:
+            await database.close()
+    return adoption
+
+
+@asynccontextmanager
+async def owner_session(url: str) -> AsyncIterator[Connection]:
+    """A session that may write although the log is closed, and look at one that is not adopted."""
+    connection = await connect_alone(url, application_name="placewire-cli", adopted=False)
+    try:
+        with translated(connection):
+            await connection.execute(SESSION)
+            yield connection
+    finally:
+        await connection.close(timeout=5)
+
+
+async def current_epoch(connection: Connection) -> Epoch:
+    row = await connection.fetchrow(CURRENT)
+    if row is None:
+        return Epoch()
+    return Epoch(row["number"], row["xid_offset"], row["closed_at"], row["sequences"] or {})
+
+
+async def _examine(connection: Connection) -> Adoption:
+    reason, epoch = await log_guard.adoption_reason(connection), await current_epoch(connection)
+    behind = await sequences.behind(connection, epoch.sequences)
+    views = [row["name"] for row in await connection.fetch(EMPTY_VIEWS)]
+    first_xid = None
+    if reason is not None:
+        epoch, first_xid = await _next(connection, epoch)
+    adoption = Adoption(reason, epoch, first_xid, behind, views)
+    names = [row["subname"] for row in await connection.fetch(SUBSCRIPTIONS)]
+    if adoption.needed and names:
+        raise Failure(f"rows are still replicated into this database: drop or disable subscription {', '.join(names)}")
+    return adoption
+
+
+async def _carry_out(connection: Connection, adoption: Adoption) -> None:
+    await sequences.advance(connection, adoption.sequences)
+    if adoption.first_xid is None:
+        return
+    epoch = adoption.epoch
+    await connection.execute(OPEN, epoch.number, epoch.xid_offset, adoption.first_xid)
+    await connection.execute(SET_OFFSET.format(offset=epoch.xid_offset))
+    if await connection.fetchval(IS_READ_ONLY):
+        database = await connection.fetchval("SELECT quote_ident(current_database())")
+        await connection.execute(WRITABLE.format(database=database))
+
+
+async def _next(connection: Connection, epoch: Epoch) -> tuple[Epoch, int]:
+    """Return the next epoch and the first id that it can record: above everything recorded."""
+    oldest = await connection.fetchval(OLDEST_XID)
+    offset = max(epoch.xid_offset, await recorded.newest(connection) + 1 - oldest)
+    return Epoch(epoch.number + 1, offset), oldest + offset

@@ -1,0 +1,140 @@
+"""``placewire close-log``: makes a server refuse every change, for good or until the log is opened again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+
+import asyncpg
+import orjson
+
+from chassis import log_guard
+from chassis.database import Connection
+from cli.failures import WRONG_USE, Failure
+from cli.moving import sequences
+from cli.moving.adoption import current_epoch, owner_session
+from cli.replay.pausing import ALONE
+
+POLL_S = 0.2
+# A closed log refuses events in every session. New sessions are read-only, so they refuse other writes too: a password,
+# say. Every session that began before must end.
+READ_ONLY = "ALTER DATABASE {database} SET default_transaction_read_only = on"
+WRITABLE = "ALTER DATABASE {database} RESET default_transaction_read_only"
+MAY_END_SESSIONS = """
+SELECT rolsuper OR (pg_has_role(current_user, 'pg_signal_backend', 'USAGE')
+                    AND pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'))
+  FROM pg_roles WHERE rolname = current_user
+"""
+CLOSE = """
+UPDATE es.epoch SET closed_at = coalesce(closed_at, clock_timestamp()), sequences = $2 WHERE number = $1
+RETURNING closed_at
+"""
+OPEN_AGAIN = "UPDATE es.epoch SET closed_at = NULL, sequences = NULL WHERE number = $1"
+SESSIONS = """
+SELECT pid, usename, application_name, pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+   AND backend_start < $1
+"""
+WAL_END = "SELECT pg_current_wal_insert_lsn()::text"
+SLOTS = """
+SELECT slot_name, coalesce(confirmed_flush_lsn >= $1::text::pg_lsn, false) AS received, active FROM pg_replication_slots
+ WHERE slot_type = 'logical' AND database = current_database() ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """``lsn``: the end of what was written. ``received``: the logical replication slots that have confirmed it."""
+
+    at: datetime
+    lsn: str
+    received: Sequence[str]
+
+
+async def close(url: str, *, within_s: float) -> Closed:
+    """Close the log, end every session, and wait until logical replication has received the rest.
+
+    ``url``: a superuser's, or the owner's with the roles pg_signal_backend and pg_read_all_stats. Waits ``within_s``
+    seconds for each: running writers, the sessions, the replication slots. Safe to repeat: it goes on where it failed.
+    """
+    async with owner_session(url) as connection:
+        await _require_current(connection)
+        began = await _set_default(connection, READ_ONLY)
+        try:
+            closed_at = await _close(connection, within_s)
+        except asyncpg.LockNotAvailableError as error:
+            await _set_default(connection, WRITABLE)
+            raise Failure(f"a transaction has held the log for {within_s:g} s; it is still open") from error
+        await _end_sessions(connection, began, within_s)
+        lsn = await connection.fetchval(WAL_END)
+        return Closed(closed_at, lsn, await _received(connection, lsn, within_s))
+
+
+async def reopen(url: str, *, within_s: float) -> None:
+    """Let a closed log go on, on the server on which it was closed. Not after another server has adopted it."""
+    async with owner_session(url) as connection:
+        await _require_current(connection)
+        began = await _set_default(connection, WRITABLE)
+        await connection.execute(OPEN_AGAIN, (await current_epoch(connection)).number)
+        await _end_sessions(connection, began, within_s)  # these are read-only
+
+
+async def _require_current(connection: Connection) -> None:
+    await log_guard.require_adopted(connection)
+    if not await connection.fetchval(MAY_END_SESSIONS):
+        raise Failure(
+            "this role may not end sessions of others: use a superuser, or GRANT pg_signal_backend, pg_read_all_stats",
+            WRONG_USE,
+        )
+
+
+async def _set_default(connection: Connection, statement: str) -> datetime:
+    """Return a moment after which every new session has the new default."""
+    database = await connection.fetchval("SELECT quote_ident(current_database())")
+    await connection.execute(statement.format(database=database))
+    moment: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return moment
+
+
+async def _close(connection: Connection, within_s: float) -> datetime:
+    await connection.execute(f"SET lock_timeout = '{int(within_s * 1000)}ms'")
+    async with connection.transaction():
+        await connection.execute(ALONE)
+        epoch, last = await current_epoch(connection), await sequences.values(connection)
+        closed_at: datetime = await connection.fetchval(CLOSE, epoch.number, orjson.dumps(last).decode())
+    return closed_at
+
+
+async def _end_sessions(connection: Connection, began: datetime, within_s: float) -> None:
+    left: list[asyncpg.Record] = []
+
+    async def none_left() -> bool:
+        left[:] = await connection.fetch(SESSIONS, began)
+        return not left
+
+    if not await _before(none_left, within_s):
+        names = ", ".join(sorted({f"{row['usename']} ({row['application_name']})" for row in left}))
+        raise Failure(f"sessions have not ended and may still write: {names}. End them, then run this again")
+
+
+async def _received(connection: Connection, lsn: str, within_s: float) -> list[str]:
+    slots: list[asyncpg.Record] = []
+
+    async def all_received() -> bool:
+        slots[:] = await connection.fetch(SLOTS, lsn)
+        return all(row["received"] for row in slots)
+
+    if not await _before(all_received, within_s):
+        late = ", ".join(row["slot_name"] for row in slots if not row["received"])
+        raise Failure(f"the log is closed, but {late} has not confirmed {lsn} within {within_s:g} s: run this again")
+    return [row["slot_name"] for row in slots]
+
+
+async def _before(condition: Callable[[], Awaitable[bool]], within_s: float) -> bool:
+    deadline = monotonic() + within_s
+    while not await condition():
+        if monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True

@@ -1,0 +1,64 @@
+"""Sequences of a database that has moved: logical replication copies rows and leaves every sequence at its start."""
+
+from collections.abc import Mapping
+
+from chassis.database import Connection
+
+ALL = """
+SELECT s.oid::regclass::text AS name, s.oid AS oid, owner.table_name, owner.column_name
+  FROM pg_class s JOIN pg_namespace n ON n.oid = s.relnamespace
+  LEFT JOIN LATERAL (
+       SELECT d.refobjid::regclass::text AS table_name, quote_ident(a.attname) AS column_name
+         FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype IN ('a', 'i')) owner ON true
+ WHERE s.relkind = 'S' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ ORDER BY 1
+"""
+# Null: it has given no value yet.
+LAST = "SELECT pg_sequence_last_value($1::regclass)"
+SET = "SELECT setval($1::regclass, $2)"
+# The newest id of each sequence that belongs to no column. From the log: rows of read tables may be deleted.
+IDS_IN_USE = {
+    "user_id_seq": """
+        SELECT greatest((SELECT max(user_id) FROM users),
+               (SELECT max(substring(stream_id FROM '\\d+$')::bigint) FROM es.stream
+                 WHERE stream_type IN ('student', 'user')))""",
+    "drive_id_seq": """
+        SELECT max(substring(stream_id FROM '\\d+$')::bigint) FROM es.stream WHERE stream_type = 'drive'""",
+    "registration_id_seq": """
+        SELECT max((data ->> 'registration_id')::bigint) FROM es.event WHERE data ? 'registration_id'""",
+    "attendance_id_seq": """
+        SELECT max((data ->> 'attendance_id')::bigint) FROM es.event WHERE data ? 'attendance_id'""",
+}
+
+
+async def values(connection: Connection) -> dict[str, int]:
+    """Return the last value of each sequence that has given one."""
+    names = [row["name"] for row in await connection.fetch(ALL)]
+    last = {name: await connection.fetchval(LAST, name) for name in names}
+    return {name: value for name, value in last.items() if value is not None}
+
+
+async def behind(connection: Connection, recorded: Mapping[str, int]) -> dict[str, int]:
+    """Return the value that each sequence must be set to, for those that would give an id a second time.
+
+    ``recorded``: their values when the log was closed. Raises ``KeyError`` for one whose use is not known.
+    """
+    needed = {}
+    for row in await connection.fetch(ALL):
+        name = row["name"]
+        if row["table_name"] is not None:
+            query = f"SELECT max({row['column_name']}) FROM {row['table_name']}"  # noqa: S608 - from the catalog
+        else:
+            query = IDS_IN_USE[name]
+        in_use = max(await connection.fetchval(query) or 0, recorded.get(name, 0))
+        # After the ids: beside a working system the sequence is ahead of them.
+        if in_use > (await connection.fetchval(LAST, name) or 0):
+            needed[name] = in_use
+    return needed
+
+
+async def advance(connection: Connection, needed: Mapping[str, int]) -> None:
+    """Set each sequence to its value in ``needed``. Not undone with the caller's transaction, and harmless."""
+    for name, value in needed.items():
+        await connection.execute(SET, name, value)

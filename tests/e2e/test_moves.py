@@ -1,0 +1,206 @@
+"""The log moves to another server: by dump and restore, and by logical replication under load (docs/operations.md)."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cli.moving import adoption, closing
+from contracts.users import Role
+from devstack.postgres import Postgres
+from tests import moves
+from tests.conftest import must_verify
+from tests.enrolment import enrol
+from tests.insisting import Ledger, head_of_its_own, insisting
+from tests.moves import Remembered, url_of
+from tests.sizes import sized
+from tests.system import ROOT, System, as_role, bearer, running
+from tests.tcp_proxy import TcpProxy
+
+NO_BUS = "127.0.0.1:9"
+STUDENTS = 60
+DECISIONS = sized(small=60, full=1_000)
+DRIVES = sized(small=5, full=25)
+COMMANDS = sized(small=40, full=200)
+PROCESSES = ("eligibility", "api")
+RECORDED = """
+SELECT (SELECT count(*) FROM es.event WHERE tx < $1::text::xid8) AS before,
+       (SELECT count(*) FROM es.event WHERE tx >= $1::text::xid8 AND xid >= $1::text::xid8) AS after,
+       (SELECT count(*) FROM es.event) AS events
+"""
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Postgres, Postgres]]:
+    with moves.servers() as both:
+        yield both
+
+
+def placewire(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    env = {**os.environ, "MIGRATION_DATABASE_URL": url, "DATABASE_URL": as_role(url, "placewire_api")}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+
+
+@asynccontextmanager
+async def more_decisions(system: System, folder: Path, url: str) -> AsyncIterator[Ledger]:
+    """Clients that publish drives, and insist, while the block lasts; students' marks change beside them."""
+    owner = await asyncpg.connect(url)
+    await enrol(owner, STUDENTS)
+    students = [row[0] for row in await owner.fetch("SELECT student_id FROM students ORDER BY 1")]
+    await owner.close()
+    ledger, stop = Ledger(), asyncio.Event()
+    async with system.client() as client, asyncio.TaskGroup() as tasks:
+        client.headers.update(bearer(Role.HEAD, await head_of_its_own(client)))
+        for number in range(2):
+            tasks.create_task(insisting([client], ledger, stop, name=f"c{number}", tries=400, pause_s=0.2))
+        try:
+            await until_more(ledger, DRIVES)
+            for student in students[:5]:
+                answer = await client.patch(f"/api/students/{student}", json={"cgpa": "1.00"})
+                assert answer.status_code == 200, answer.text
+            await until_more(ledger, DRIVES)
+            yield ledger
+        finally:
+            stop.set()
+    assert not ledger.refused
+
+
+async def until_more(ledger: Ledger, more: int) -> None:
+    wanted = len(ledger.accepted) + more
+
+    async def accepted() -> bool:
+        return len(ledger.accepted) >= wanted
+
+    await moves.eventually(accepted, within_s=120)
+
+
+async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remembered) -> None:
+    """Everything is there once, says what it said before, and new events follow the old ones."""
+    new = await moves.commands(system, COMMANDS)
+    owner = await asyncpg.connect(url)
+    try:
+
+        async def all_done() -> bool:
+            return bool(await owner.fetchval("SELECT bool_and(state = 'succeeded') FROM es.job"))
+
+        await moves.eventually(all_done, within_s=60)
+        drives = [row[0] for row in await owner.fetch("SELECT drive_id FROM drives")]
+        assert sorted(drives) == sorted(drive["drive_id"] for drive in ledger.accepted.values())
+        evaluations = "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
+        assert await owner.fetchval(f"{evaluations} AND data -> 'students' = 'null'") == len(drives)
+        epoch = await owner.fetchrow("SELECT number, first_xid::text AS first_xid FROM es.epoch ORDER BY number DESC")
+        assert epoch is not None
+        assert epoch["number"] == 2
+        counted = await owner.fetchrow(RECORDED, epoch["first_xid"])
+        assert counted is not None
+        assert counted["before"] >= len(remembered.log)
+        assert counted["after"] >= len(new)
+        assert counted["before"] + counted["after"] == counted["events"], "every value is on its epoch's side"
+    finally:
+        await owner.close()
+    await moves.must_be_unchanged(system, remembered)
+    log = await moves.log_of(url)
+    assert log[: len(remembered.log)] == remembered.log, "old events before new ones, in their old order"
+    await moves.handle(url, remembered, len(log))
+    assert remembered.handled == [row[0] for row in log], "none skipped, none twice"
+    await must_verify(url)
+    assert not (await adoption.adopt(url)).needed
+
+
+@pytest.mark.timeout(600)
+async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
+    servers: tuple[Postgres, Postgres], tmp_path: Path
+) -> None:
+    old, new = servers
+    with running(url_of(old), NO_BUS, tmp_path) as system:
+        system.start_together(*PROCESSES)
+        async with more_decisions(system, tmp_path, url_of(old)) as ledger:
+            pass
+        remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
+    remembered.log = await moves.log_of(url_of(old))
+    await asyncio.to_thread(moves.dump_and_restore, old, new)
+    await asyncio.to_thread(old.kill)
+
+    url = url_of(new)
+    with running(url, NO_BUS, tmp_path / "refused") as system:
+        process = system.start("api", wait=False)
+        await moves.eventually(lambda: asyncio.to_thread(lambda: not process.running), within_s=30)
+        assert "placewire adopt-log" in process.log_tail()
+    seen = await asyncio.to_thread(placewire, url, "doctor")
+    assert "placewire adopt-log" in seen.stdout, seen.stderr
+    assert (await asyncio.to_thread(placewire, url, "verify")).returncode == 1, "it cannot be read either"
+    planned = await asyncio.to_thread(placewire, url, "adopt-log", "--dry-run")
+    assert "would be opened" in planned.stdout, planned.stderr
+    done = await asyncio.to_thread(placewire, url, "adopt-log")
+    assert "Epoch 2 was opened" in done.stdout, done.stderr
+    again = await asyncio.to_thread(placewire, url, "adopt-log")
+    assert "Nothing is needed" in again.stdout, again.stderr
+
+    with running(url, NO_BUS, tmp_path / "new") as system:
+        system.start_together(*PROCESSES)
+        await must_go_on(system, url, ledger, remembered)
+
+
+@pytest.mark.timeout(600)
+async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_old_one_is_closed(
+    servers: tuple[Postgres, Postgres], tmp_path: Path
+) -> None:
+    old, new = servers
+    with TcpProxy(old.port) as network:
+        through = url_of(old).replace(f":{old.port}/", f":{network.port}/")
+        with running(through, NO_BUS, tmp_path) as system:
+            system.start_together(*PROCESSES)
+            pids = {name: process.pid for name, process in system.processes.items()}
+            async with more_decisions(system, tmp_path, url_of(old)) as ledger:
+                remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
+                await moves.replicate(old, new)
+                await until_more(ledger, DRIVES)
+                closed = await closing.close(url_of(old), within_s=60)
+                assert list(closed.received) == ["moving"]
+                remembered.log = await moves.log_of(url_of(old))
+                await moves.end_replication(new)
+
+                # The address is switched too early: processes that stay up do not write to the new server either.
+                network.targets = [new.port]
+                network.cut()
+                network.heal()
+                async with system.client() as client:
+
+                    async def refused() -> bool:
+                        answer = await client.get("/readyz")
+                        return answer.status_code == 503 and answer.json()["status"] == "log not adopted"
+
+                    await moves.eventually(refused, within_s=30)
+                assert await moves.positions(url_of(new)) == sorted(row[0] for row in remembered.log)
+                adopted = await adoption.adopt(url_of(new))
+                assert adopted.reason == "OTHER_SERVER"
+                assert adopted.sequences
+                assert adopted.views
+                await until_more(ledger, DRIVES)
+            assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
+            await must_be_closed(old)
+            await must_go_on(system, url_of(new), ledger, remembered)
+    assert await moves.log_of(url_of(old)) == remembered.log
+
+
+async def must_be_closed(old: Postgres) -> None:
+    owner = await asyncpg.connect(url_of(old))
+    try:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await owner.execute("UPDATE credentials SET user_id = user_id")
+        await owner.execute("SET default_transaction_read_only = off")
+        with pytest.raises(asyncpg.PostgresError, match="the log is closed"):
+            await owner.execute(
+                "INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)"
+                " VALUES ('1', '1', 'x', 1, gen_random_uuid(), 'x', '{}', '{}')"
+            )
+    finally:
+        await owner.close()

@@ -1,0 +1,223 @@
+"""A log that moves to another server: the servers, the two ways to move, and what must be the same afterwards."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+
+from chassis import event_store
+from chassis.database import Connection, Database
+from chassis.event_store import Recorded
+from chassis.subscriptions import Subscription
+from contracts.users import Role
+from devstack.ports import LOOPBACK
+from devstack.postgres import Postgres
+from devstack.stack import data_folder
+from migrations import runner
+from tests.copies import named
+from tests.eventually import eventually
+from tests.system import HEAD_ID, System, bearer
+
+DATABASE = "placewire"
+# So that the old server has counted further than the new one.
+COUNTED = 20_000
+COUNT_ON = f"""
+DO $$ BEGIN FOR i IN 1..{COUNTED} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$
+"""
+DECISIONS = """
+SELECT (e.data ->> 'drive_id')::integer AS drive_id, s.student_id, e.recorded_at
+  FROM es.event e CROSS JOIN students s WHERE e.type = 'placewire.eligibility.evaluated.v1'
+ ORDER BY hashint8extended(s.student_id, e.position) LIMIT $1
+"""
+READ_ALL = "SELECT position, stream_id, version, event_id FROM ({log}) log"
+SYNCHRONISED = "SELECT count(*) > 0 AND bool_and(srsubstate = 'r') FROM pg_subscription_rel"
+
+
+def url_of(server: Postgres) -> str:
+    return named(server.dsn, DATABASE)
+
+
+@contextmanager
+def servers(*, old_home: Path | None = None, new_home: Path | None = None) -> Iterator[tuple[Postgres, Postgres]]:
+    """Two servers with data of their own; the old one can be replicated from. Both are gone when the block ends."""
+    folder = data_folder() / f"test-{os.getpid()}" / f"moves-{os.urandom(4).hex()}"
+    old = Postgres(old_home or folder / "old", durable=False)
+    new = Postgres(new_home or folder / "new", durable=False)
+    try:
+        old.start()
+        asyncio.run(_execute(old.dsn, "ALTER SYSTEM SET wal_level = logical", f'CREATE DATABASE "{DATABASE}"'))
+        old.stop()
+        old.start()
+        asyncio.run(runner.migrate(url_of(old).replace("postgresql://", "postgresql+asyncpg://")))
+        asyncio.run(_execute(url_of(old), "SET synchronous_commit = off", COUNT_ON))
+        new.start()
+        yield old, new
+    finally:
+        for server in (old, new):
+            server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _execute(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _run(server: Postgres, program: str, *arguments: str, given: bytes | None = None) -> bytes:
+    done = subprocess.run([str(server.programs / program), *arguments], input=given, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def dump_and_restore(old: Postgres, new: Postgres) -> None:
+    """As in docs/operations.md: roles first, then everything in the database with its settings."""
+    _roles(old, new)
+    archive = _run(old, "pg_dump", "--dbname", url_of(old), "--format=custom", "--create")
+    _run(new, "pg_restore", "--dbname", new.dsn, "--create", "--exit-on-error", given=archive)
+
+
+def _roles(old: Postgres, new: Postgres) -> None:
+    roles = _run(old, "pg_dumpall", "--dbname", old.dsn, "--roles-only").decode().splitlines()
+    statements = [line for line in roles if " postgres" not in line and not line.startswith("\\")]
+    _run(new, "psql", "--dbname", new.dsn, "--quiet", "--set=ON_ERROR_STOP=1", given="\n".join(statements).encode())
+
+
+async def replicate(old: Postgres, new: Postgres) -> None:
+    """Begin logical replication, and return when the new server has every table's rows."""
+    await asyncio.to_thread(_roles, old, new)
+    schema = await asyncio.to_thread(_run, old, "pg_dump", "--dbname", url_of(old), "--schema-only", "--create")
+    await asyncio.to_thread(_run, new, "psql", "--dbname", new.dsn, "--quiet", "--set=ON_ERROR_STOP=1", given=schema)
+    await _execute(url_of(old), "CREATE PUBLICATION moving FOR ALL TABLES WITH (publish_via_partition_root = true)")
+    source = f"host={LOOPBACK} port={old.port} dbname={DATABASE} user=postgres"
+    await _execute(url_of(new), f"CREATE SUBSCRIPTION moving CONNECTION '{source}' PUBLICATION moving")
+    connection = await asyncpg.connect(url_of(new))
+    try:
+
+        async def synchronised() -> bool:
+            return bool(await connection.fetchval(SYNCHRONISED))
+
+        await eventually(synchronised, within_s=120)
+    finally:
+        await connection.close()
+
+
+async def end_replication(new: Postgres) -> None:
+    await _execute(url_of(new), "DROP SUBSCRIPTION moving")
+
+
+Answer = tuple[int, int, str, dict[str, Any]]
+
+
+@dataclass
+class Remembered:
+    """What the old server answered: ``decisions`` by drive, student and moment; ``log`` in the order of a safe reader.
+
+    ``handled``: the events that a subscription has handled, on whichever server.
+    """
+
+    decisions: list[Answer] = field(default_factory=list)
+    log: list[tuple[Any, ...]] = field(default_factory=list)
+    handled: list[int] = field(default_factory=list)
+
+
+async def remember(system: System, url: str, *, decisions: int) -> Remembered:
+    """Ask for sampled past decisions, and let a subscription handle a part of the log."""
+    remembered = Remembered()
+    owner = await asyncpg.connect(url)
+    try:
+        rows = await owner.fetch(DECISIONS, decisions)
+        half = await owner.fetchval("SELECT count(*) / 2 FROM es.event")
+    finally:
+        await owner.close()
+    assert len(rows) == decisions
+    asked = [(row["drive_id"], row["student_id"], row["recorded_at"].isoformat()) for row in rows]
+    remembered.decisions = [(*one, await _explained(system, number, *one)) for number, one in enumerate(asked)]
+    await handle(url, remembered, half)
+    assert len(remembered.handled) > 0
+    return remembered
+
+
+async def _explained(system: System, number: int, drive_id: int, student_id: int, at: str) -> dict[str, Any]:
+    async with system.client() as client:
+        # One user may not ask so often.
+        answer = await client.get(
+            f"/api/eligibility/{drive_id}/explain",
+            params={"student_id": student_id, "at": at},
+            headers=bearer(Role.COORDINATOR, HEAD_ID + number % 50),
+        )
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def must_be_unchanged(system: System, remembered: Remembered) -> None:
+    """Ask for the same decisions again."""
+    for number, (drive_id, student_id, at, before) in enumerate(remembered.decisions):
+        assert await _explained(system, number, drive_id, student_id, at) == before
+
+
+async def log_of(url: str) -> list[tuple[Any, ...]]:
+    """Everything that a reader which skips nothing can see, in its order."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(READ_ALL.format(log=event_store.READ_LOG), 0, 0, 10**9)
+    finally:
+        await connection.close()
+    return [tuple(row) for row in rows]
+
+
+async def positions(url: str) -> list[int]:
+    """Of every event in the table, whoever can see it."""
+    connection = await asyncpg.connect(url)
+    try:
+        return [row[0] for row in await connection.fetch("SELECT position FROM es.event ORDER BY 1")]
+    finally:
+        await connection.close()
+
+
+async def handle(url: str, remembered: Remembered, at_least: int) -> None:
+    """Let the subscription ``moving`` go on from its checkpoint until it has handled ``at_least`` events."""
+
+    async def remember(_connection: Connection, events: "list[Recorded] | Any") -> None:
+        remembered.handled += [event.position for event in events]
+
+    database = Database(url, pool_size=2, application_name="test")
+    reading = asyncio.create_task(Subscription(database, "moving", remember, batch_size=20).run())
+    try:
+
+        async def far_enough() -> bool:
+            return len(remembered.handled) >= at_least
+
+        await eventually(far_enough, within_s=60)
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await database.close()
+
+
+async def commands(system: System, count: int) -> list[int]:
+    """Enrol ``count`` students one after the other. Return their ids."""
+    ids = []
+    async with system.client() as client:
+        for number in range(count):
+            student = {
+                "name": "After", "email": f"after{number}@college.edu", "roll_number": f"AFTER{number}",
+                "branch": "CSE", "batch_year": 2026,
+            }  # fmt: skip
+            headers = bearer(Role.HEAD, HEAD_ID + number % 50)
+            answer: httpx.Response = await client.post("/api/students", json=student, headers=headers)
+            assert answer.status_code == 201, answer.text
+            ids.append(int(answer.json()["student_id"]))
+    return ids
