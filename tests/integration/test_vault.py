@@ -110,7 +110,7 @@ async def test_an_imports_report_is_kept_without_what_it_quotes_of_the_file(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     id_ = await enrolled(api)
-    content = "name,email,roll_number,12th\nAsha R.,,21CS042,Quoted\n"
+    content = "name,email,roll_number,Motto of Asha\nAsha R.,,21CS042,x\n"
 
     async def sent() -> Any:
         return await api.post(
@@ -121,11 +121,11 @@ async def test_an_imports_report_is_kept_without_what_it_quotes_of_the_file(
 
     first = await sent()
     assert (first.status_code, first.json()["updated"]) == (200, 1), first.text
-    assert "Quoted" in first.text
+    assert "Motto of Asha" in first.text
     assert (await sent()).content == first.content
     kept = await owner.fetchrow("SELECT person_ids, body::text AS body FROM vault.kept_answer")
     assert kept is not None
-    assert (kept["person_ids"], "Asha R." in kept["body"], "Quoted" in kept["body"]) == ([id_], True, False)
+    assert (kept["person_ids"], "Asha R." in kept["body"], "Motto" in kept["body"]) == ([id_], True, False)
 
 
 @pytest.mark.parametrize(
