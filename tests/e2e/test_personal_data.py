@@ -16,11 +16,13 @@ from contracts.users import Role
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from tests.collector import collecting
+from tests.conftest import must_verify
 from tests.enrolment import DRIVE
 from tests.eventually import eventually
-from tests.everywhere import Running, holding, metrics, written
+from tests.everywhere import Running, files, holding, metrics, written
+from tests.people import add_user
 from tests.placement import EVERYONE
-from tests.system import bearer, running
+from tests.system import HEAD_ID, bearer, running
 
 PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
 # Part of every planted name, e-mail address and roll number.
@@ -224,3 +226,49 @@ async def test_personal_data_is_in_the_vault_and_two_read_tables_and_nowhere_els
     assert any(place.startswith("segment placewire.student") for place in holding(places, "person_version"))
     assert "CheckViolationError: SQLSTATE 23514" in places["log of api"]
     assert "violates check constraint" in places["log of Postgres"]
+
+
+async def taking_part(commands: Commands) -> list[int]:
+    """Have planted people do everything there is, and return the ids of all of them."""
+    ids = await enrolment(commands)
+    await imports(commands)
+    await placement(commands, ids)
+    staff = await commands.once("POST", "/api/users", 201, json=person(1, role="STAFF", password=PASSWORD))
+    students = await commands.send("GET", "/api/students?limit=1000", 200)
+    return [*(one["student_id"] for one in students), staff["user_id"]]
+
+
+@pytest.mark.timeout(400)
+async def test_after_an_erasure_nothing_is_left_anywhere(
+    everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Everyone planted is erased. Then tables, stored files, Kafka's segments, logs, traces and metrics are searched.
+
+    The head has an account: each erasure changes accounts, so callers are looked up.
+    """
+    system = everything.system
+    async with own_database.transaction():
+        await add_user(own_database, HEAD_ID, Role.HEAD)
+    await asyncio.to_thread(system.processes["maintenance"].stop, 15)
+    async with system.client() as client:
+        commands = Commands(client)
+        people = await taking_part(commands)
+        assert set(holding(files(system), PLANTED))
+        for id_ in people:
+            erased = await commands.once("DELETE", f"/api/users/{id_}/personal-data", 200)
+            assert erased["already_erased"] is False
+        assert await commands.send("GET", f"/api/students?search={PLANTED}", 200) == []
+        # It was away: what it has to delete is in the database.
+        await asyncio.to_thread(system.start, "maintenance", EXPIRY_EVERY_S="1")
+        await eventually(lambda: own_database.fetchval("SELECT count(*) = 0 FROM withdrawn_exports"))
+        await eventually(
+            lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.canary'")
+        )
+    places = await metrics(system)
+    for process in system.processes.values():
+        await asyncio.to_thread(process.stop, 15)
+    places |= await written(everything, own_database) | files(system)
+    assert holding(places, PLANTED) == {}
+    assert {"table public.users", "table public.students"} <= holding(places, "erased-").keys()
+    assert any(place.startswith("segment placewire") for place in holding(places, "person-erased"))
+    await must_verify(everything.postgres.dsn)
