@@ -1,5 +1,6 @@
 """Everything that a running system has written, as text: where a test looks for what must not be there."""
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,11 @@ async def written(running: Running, owner: "Owner[asyncpg.Record]") -> dict[str,
     return found
 
 
+def files(system: System) -> dict[str, str]:
+    """Return the stored files, those of spreadsheets unpacked."""
+    return {f"file {path.name}": _unpacked(path) for path in (system.folder / "uploads").rglob("*") if path.is_file()}
+
+
 def holding(places: Mapping[str, str], planted: str) -> dict[str, str]:
     """Return the places that hold ``planted``, whatever its case, each with what stands around it first."""
     found = {}
@@ -80,3 +86,10 @@ def _segments(kafka: Kafka) -> Iterator[Path]:
 
 def _text(path: Path) -> str:
     return path.read_bytes().decode(errors="replace")
+
+
+def _unpacked(path: Path) -> str:
+    if not zipfile.is_zipfile(path):
+        return _text(path)
+    with zipfile.ZipFile(path) as archive:
+        return "\n".join(archive.read(name).decode(errors="replace") for name in archive.namelist())

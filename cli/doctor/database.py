@@ -48,6 +48,7 @@ async def look(url: str) -> AsyncIterator[Finding]:
         yield ok("database", f"reached as {role}")
         yield await _version(connection)
         yield await _clock(connection)
+        yield await _server_log(connection)
         revision = await _revision(connection)
         yield revision
         if revision.state == "ok":
@@ -73,6 +74,13 @@ async def _clock(connection: Connection) -> Finding:
         says = f"this machine and the database are {abs(skew_s):.1f} s apart"
         return wrong("clock", says, "run an NTP client on both: tokens would be refused as expired")
     return ok("clock", f"{abs(skew_s) * 1000:.0f} ms from the database's")
+
+
+async def _server_log(connection: Connection) -> Finding:
+    if await connection.fetchval("SHOW log_error_verbosity") != "terse":
+        says = "Postgres writes the DETAIL of errors to its log, which quotes names and e-mail addresses"
+        return wrong("server log", says, "ALTER SYSTEM SET log_error_verbosity = 'terse'; SELECT pg_reload_conf()")
+    return ok("server log", "it quotes no values of rows")
 
 
 async def _revision(connection: Connection) -> Finding:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.3
 PAGE = 500
-HIDDEN = ("name", "email", "record")
+# Marks: a terminal is not the place.
+HIDDEN = ("record",)
 MEANING = "postgresql://role@host/database, a role that may read the log"
 
 # The place in front of the newest $1 events that a gap-safe reader can see.
@@ -105,6 +106,6 @@ def heading(event: "Recorded") -> str:
 
 
 def brief(event: "Recorded") -> str:
-    """The event's data on one line, without names and addresses of people: a terminal is not the place."""
+    """Return the event's data on one line, without marks."""
     fields = {name: value for name, value in event.data.items() if name not in HIDDEN and value is not None}
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)

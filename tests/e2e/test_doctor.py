@@ -56,8 +56,8 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
         "bus: exporter has never heard of the bus",
     }
     assert {finding.what for finding in found if finding.state is State.OK} >= {
-        "versions", "secrets", "storage", "database", "clock", "migrations", "roles", "Kafka", "topics", "bus",
-        "outbox", "jobs", "a job",
+        "versions", "secrets", "storage", "database", "clock", "server log", "migrations", "roles", "Kafka", "topics",
+        "bus", "outbox", "jobs", "a job",
     }  # fmt: skip
     assert not [finding for finding in found if finding.state is State.SKIPPED]
     told = " ".join(f"{finding.says} {finding.mend}" for finding in found)

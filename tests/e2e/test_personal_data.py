@@ -16,15 +16,18 @@ from contracts.users import Role
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from tests.collector import collecting
+from tests.conftest import must_verify
 from tests.enrolment import DRIVE
 from tests.eventually import eventually
-from tests.everywhere import Running, holding, metrics, written
+from tests.everywhere import Running, files, holding, metrics, written
+from tests.people import add_user
 from tests.placement import EVERYONE
-from tests.system import bearer, running
+from tests.system import HEAD_ID, bearer, running
 
 PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
 # Part of every planted name, e-mail address and roll number.
 PLANTED = "qvxplanted"
+COORDINATOR_ID = HEAD_ID + 1
 COMPANY = "Findable Industries"
 PASSWORD = "a password to be guessed"
 ALLOWED = {"table vault.person", "table vault.kept_answer", "table public.users", "table public.students"}
@@ -52,6 +55,10 @@ async def everything(own_kafka: Kafka, own_postgres: Postgres, tmp_path: Path) -
 async def own_database(everything: Running) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     connection = await connect_alone(everything.postgres.dsn, application_name="test")
     await connection.execute("CREATE EXTENSION pg_stat_statements")
+    # Accounts change here, so callers are looked up.
+    async with connection.transaction():
+        await add_user(connection, HEAD_ID, Role.HEAD)
+        await add_user(connection, COORDINATOR_ID, Role.COORDINATOR)
     yield connection
     await connection.close()
 
@@ -170,7 +177,7 @@ async def placement(commands: Commands, ids: list[int]) -> None:
         await commands.once("POST", f"/api/registrations/{drive_id}/register", 201, headers=as_student)
         await commands.send("GET", "/api/notifications/mine", 200, headers=as_student)
         await commands.send("GET", "/api/registrations/mine", 200, headers=as_student)
-    coordinator = {"headers": bearer(Role.COORDINATOR)}
+    coordinator = {"headers": bearer(Role.COORDINATOR, COORDINATOR_ID)}
     await commands.once("POST", f"/api/drives/{drive_id}/stop-registrations", 200, **coordinator)
     for id_, status in zip(ids, ("PRESENT", "ABSENT"), strict=True):
         mark = {"student_id": id_, "status": status}
@@ -224,3 +231,44 @@ async def test_personal_data_is_in_the_vault_and_two_read_tables_and_nowhere_els
     assert any(place.startswith("segment placewire.student") for place in holding(places, "person_version"))
     assert "CheckViolationError: SQLSTATE 23514" in places["log of api"]
     assert "violates check constraint" in places["log of Postgres"]
+
+
+async def taking_part(commands: Commands) -> list[int]:
+    """Have planted people do everything there is, and return the ids of all of them."""
+    ids = await enrolment(commands)
+    await imports(commands)
+    await placement(commands, ids)
+    staff = await commands.once("POST", "/api/users", 201, json=person(1, role="STAFF", password=PASSWORD))
+    students = await commands.send("GET", "/api/students?limit=1000", 200)
+    return [*(one["student_id"] for one in students), staff["user_id"]]
+
+
+@pytest.mark.timeout(400)
+async def test_after_an_erasure_nothing_is_left_anywhere(
+    everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Everyone planted is erased. Then tables, stored files, Kafka's segments, logs and traces are searched."""
+    system = everything.system
+    async with system.client() as client:
+        commands = Commands(client)
+        people = await taking_part(commands)
+        assert set(holding(files(system), PLANTED))
+        await asyncio.to_thread(system.processes["maintenance"].stop, 15)
+        for id_ in people:
+            erased = await commands.once("DELETE", f"/api/users/{id_}/personal-data", 200)
+            assert erased["already_erased"] is False
+        assert await commands.send("GET", f"/api/students?search={PLANTED}", 200) == []
+        # It was away: what it has to delete is in the database.
+        await asyncio.to_thread(system.start, "maintenance", EXPIRY_EVERY_S="1")
+        await eventually(lambda: own_database.fetchval("SELECT count(*) = 0 FROM withdrawn_exports"))
+        await eventually(
+            lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.canary'")
+        )
+    places = await metrics(system)
+    for process in system.processes.values():
+        await asyncio.to_thread(process.stop, 15)
+    places |= await written(everything, own_database) | files(system)
+    assert holding(places, PLANTED) == {}
+    assert {"table public.users", "table public.students"} <= holding(places, "erased-").keys()
+    assert any(place.startswith("segment placewire") for place in holding(places, "person-erased"))
+    await must_verify(everything.postgres.dsn)

@@ -13,10 +13,12 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner, Result
 
-from chassis.errors import Refused
+from chassis.errors import NotFound, Refused
 from chassis.event_store import Cause, fresh_ids
 from chassis.identity import Principal, issue_user_token
+from cli.main import app
 from cli.replay.verification import Watching, verify
 from contracts.users import Role
 from services.api.personal_data import erasure
@@ -27,7 +29,7 @@ from tests.exporting import asked, exporting, stored
 from tests.maintaining import maintaining
 from tests.people import add_user
 from tests.placement import finished, posted, register
-from tests.system import SECRET
+from tests.system import SECRET, as_role
 from tests.worker import done, working
 
 Owner = asyncpg.Connection
@@ -419,3 +421,29 @@ async def test_services_cannot_delete_from_the_vault(owner: "Owner[asyncpg.Recor
         SELECT table_name::text, grantee::text, privilege_type::text FROM information_schema.role_table_grants
          WHERE table_schema = 'vault' AND grantee LIKE 'placewire%' AND privilege_type NOT IN ('SELECT', 'INSERT')""")
     assert granted == []
+
+
+async def command(database_url: str, *words: str) -> Result:
+    env = {"DATABASE_URL": as_role(database_url, "placewire_api")}
+    return await asyncio.to_thread(CliRunner().invoke, app, ["people", *words], env=env)
+
+
+async def test_the_command_line_shows_and_erases_anyone(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    student = await enrolled(api)
+    data = await command(database_url, "data", str(student))
+    assert orjson.loads(data.stdout)["details"][0]["email"] == EMAIL
+    page = await command(database_url, "data", str(student), "--html")
+    assert page.stdout.startswith("<!DOCTYPE html>")
+    tried = await command(database_url, "erase", str(student), "--dry-run")
+    assert (tried.exit_code, "Nothing was done" in tried.stdout) == (0, True)
+    assert "vault.person" in await personal(owner)
+    for said in ("was erased, and the account is closed", "was erased already"):
+        done_ = await command(database_url, "erase", str(student))
+        assert (done_.exit_code, said in done_.stdout) == (0, True), done_.output
+    assert await personal(owner) == []
+    last = await command(database_url, "erase", str(HEAD))
+    assert isinstance(last.exception, Refused)
+    unknown = await command(database_url, "erase", "999999")
+    assert isinstance(unknown.exception, NotFound)

@@ -1,18 +1,14 @@
 """A migration of a database that is in use: nobody waits long for it, and it waits for whoever was first."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import asyncpg
 import pytest_asyncio
-from alembic import command
 
-from cli.local.settings import named
 from devstack.stack import Addresses
-from migrations import runner
 from tests.eventually import eventually
+from tests.older_database import database_at, migrate
 
 BEFORE = "0013"
 LOCKS = """
@@ -25,19 +21,8 @@ SELECT granted FROM pg_locks
 @pytest_asyncio.fixture
 async def old_database_url(servers: Addresses) -> AsyncIterator[str]:
     """A database at the revision before."""
-    name = f"old_{uuid4().hex}"
-    admin = await asyncpg.connect(servers.database_url)
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    url = named(servers.database_url, name)
-    config, sql = runner.alembic_config(), io.StringIO()
-    config.output_buffer = sql
-    command.upgrade(config, BEFORE, sql=True)
-    session = await asyncpg.connect(url)
-    await session.execute(sql.getvalue())
-    await session.close()
-    yield url
-    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await admin.close()
+    async with database_at(servers.database_url, BEFORE) as url:
+        yield url
 
 
 async def test_a_worker_in_the_middle_of_a_claim_goes_on_and_readers_do_not_wait_behind(old_database_url: str) -> None:
@@ -53,7 +38,7 @@ async def test_a_worker_in_the_middle_of_a_claim_goes_on_and_readers_do_not_wait
     claim = worker.transaction()
     await claim.start()
     await worker.execute("SELECT FROM es.job FOR UPDATE")
-    migration = asyncio.create_task(runner.migrate(old_database_url.replace("postgresql://", "postgresql+asyncpg://")))
+    migration = asyncio.create_task(migrate(old_database_url))
     try:
         await eventually(waits)
         assert not any(row["granted"] for row in await reader.fetch(LOCKS, pids)), "it would wait with a lock in hand"

@@ -33,6 +33,7 @@ class SignedIn(Document):
 TAKEN = "There is a user with the e-mail address asha@college.edu already."
 NO_USER = "There is no such user."
 
+ERASED = "The personal data of this person was erased. The account stays closed."
 LAST_HEAD = "This is the last active head of the cell: make another user a head first."
 
 
@@ -71,7 +72,7 @@ REVISE = documented(
     User, {404: NO_USER, 409: "You cannot change your own role: ask another head of the cell."}, says="The account."
 )
 DEACTIVATE = documented(User, {404: NO_USER, 409: LAST_HEAD}, says="The account.")
-REACTIVATE = documented(User, {404: NO_USER}, says="The account.")
+REACTIVATE = documented(User, {404: NO_USER, 409: ERASED}, says="The account.")
 LINK = documented(
     PasswordLink,
     {

@@ -1,0 +1,155 @@
+"""The vault: who reads it, how it is written, and what is shown when something in it has been erased."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from chassis import event_store
+from cli.replay.verification import Watching, verify
+from contracts.users import UserDetailsRevised
+from devstack.stack import Addresses
+from tests.conftest import Api
+from tests.older_database import database_at, migrate
+from tests.system import as_role
+
+Owner = asyncpg.Connection
+STUDENT = {"name": "Asha Rao", "email": "asha@college.edu", "roll_number": "21CS042", "branch": "CSE"}
+PERSONAL = (
+    "SELECT name FROM users", "SELECT email FROM users", "SELECT roll_number FROM students", "SELECT * FROM students",
+    "SELECT name FROM vault.person", "SELECT roll_number FROM vault.person", "SELECT body FROM vault.kept_answer",
+)  # fmt: skip
+REFUSED: list[tuple[str, str]] = [
+    *((role, statement) for role in ("eligibility", "maintenance", "relay") for statement in PERSONAL),
+    ("exporter", "SELECT name FROM vault.person"),
+    ("exporter", "SELECT body FROM vault.kept_answer"),
+    ("api", "UPDATE vault.person SET name = 'x'"),
+    ("api", "TRUNCATE vault.person"),
+]
+
+
+@pytest.mark.parametrize(("role", "statement"), REFUSED)
+async def test_only_who_needs_personal_data_may_read_it(database_url: str, role: str, statement: str) -> None:
+    connection = await asyncpg.connect(as_role(database_url, f"placewire_{role}"))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def test_a_version_is_never_changed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    await enrolled(api)
+    for statement in ("UPDATE vault.person SET name = 'x'", "TRUNCATE vault.person"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
+            await owner.execute(statement)
+
+
+async def test_a_correction_adds_a_version_and_one_of_the_department_does_not(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    id_ = await enrolled(api)
+    for changes in ({"name": "Asha R."}, {"department": "Computing"}, {"roll_number": "21CS043", "cgpa": "8"}, {}):
+        answer = await api.patch(f"/api/students/{id_}", json=changes or {"name": "Asha R."})
+        assert answer.status_code == 200, answer.text
+    kept = await owner.fetch("SELECT version, name, email, roll_number FROM vault.person ORDER BY version")
+    assert [tuple(row) for row in kept] == [
+        (1, "Asha Rao", "asha@college.edu", "21CS042"),
+        (2, "Asha R.", "asha@college.edu", "21CS042"),
+        (3, "Asha R.", "asha@college.edu", "21CS043"),
+    ]
+    async with api.database.connection() as connection:
+        events = [one.event for one in await event_store.read(connection, f"user-{id_}")]
+    assert events == [
+        UserDetailsRevised(user_id=id_, person_version=2, changed=["name"]),
+        UserDetailsRevised(user_id=id_, person_version=2, department="Computing", changed=["department"]),
+        UserDetailsRevised(user_id=id_, person_version=3, department="Computing", changed=["roll_number"]),
+    ]
+    assert await owner.fetchval("SELECT person_version FROM users") == 3
+
+
+async def test_a_coordinator_corrects_a_roll_number_and_no_name(api: Api) -> None:
+    id_ = await enrolled(api)
+    assert (await api.patch(f"/api/students/{id_}", "COORDINATOR", json={"roll_number": "21CS043"})).status_code == 200
+    refused = await api.patch(f"/api/students/{id_}", "COORDINATOR", json={"roll_number": "1", "name": "Another"})
+    assert refused.status_code == 403
+
+
+@pytest.mark.damages
+async def test_what_is_erased_is_shown_as_erased(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    id_ = await enrolled(api)
+    await owner.execute("DELETE FROM vault.person")
+    findings = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
+    shown = {
+        cell.column: cell.replayed
+        for table in findings.tables
+        for difference in table.differences
+        for cell in difference.cells
+    }
+    assert shown == {
+        "name": "Erased person", "email": f"erased-{id_}@erased.invalid", "roll_number": f"erased-{id_}",
+    }  # fmt: skip
+    (check,) = [check for check in findings.checks if check.wrong]
+    assert check.faults == (f"version 1 of person {id_}: an event refers to it, but the vault does not hold it",)
+
+
+async def test_a_kept_answer_is_given_again_until_it_is_erased(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """What is left of the key holds nothing that could be guessed, and refuses another request."""
+    key = {"Idempotency-Key": "one"}
+    first = await api.post("/api/students", json=STUDENT, headers=key)
+    assert (await api.post("/api/students", json=STUDENT, headers=key)).content == first.content
+    kept = await owner.fetchval("SELECT string_agg(k::text, '') FROM idempotency_keys k")
+    assert not [value for value in STUDENT.values() if value in kept]
+    person_ids = await owner.fetchval("SELECT person_ids FROM vault.kept_answer")
+    assert person_ids == [first.json()["student_id"]]
+    await owner.execute("DELETE FROM vault.kept_answer WHERE person_ids && $1", person_ids)
+    repeated = await api.post("/api/students", json=STUDENT, headers=key)
+    assert (repeated.status_code, "used long ago" in repeated.json()["message"]) == (422, True)
+    assert await owner.fetchval("SELECT count(*) FROM students") == 1
+
+
+async def test_an_imports_report_is_kept_without_what_it_quotes_of_the_file(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    id_ = await enrolled(api)
+    content = "name,email,roll_number,Motto of Asha\nAsha R.,,21CS042,x\n"
+
+    async def sent() -> Any:
+        return await api.post(
+            "/api/students/import?dry_run=false&mode=upsert",
+            files={"file": ("a.csv", content, "text/csv")},
+            headers={"Idempotency-Key": "one"},
+        )
+
+    first = await sent()
+    assert (first.status_code, first.json()["updated"]) == (200, 1), first.text
+    assert "Motto of Asha" in first.text
+    assert (await sent()).content == first.content
+    kept = await owner.fetchrow("SELECT person_ids, body::text AS body FROM vault.kept_answer")
+    assert kept is not None
+    assert (kept["person_ids"], "Asha R." in kept["body"], "Motto" in kept["body"]) == ([id_], True, False)
+
+
+@pytest.mark.parametrize(
+    ("stream", "type_", "data"),
+    [
+        ("user-1", "placewire.user.created.v1", '{"user_id": 1, "name": "Asha", "email": "a@x.edu", "role": "HEAD"}'),
+        ("student-1", "placewire.student.record-revised.v1", '{"student_id": 1, "record": {"roll_number": "R1"}}'),
+    ],
+)
+async def test_a_log_with_names_in_it_is_not_migrated(servers: Addresses, stream: str, type_: str, data: str) -> None:
+    async with database_at(servers.database_url, "0024") as url:
+        session = await asyncpg.connect(url)
+        await session.execute(
+            "INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)"
+            " VALUES ('9', '9', $1, 1, gen_random_uuid(), $2, $3, '{}')",
+            stream, type_, data,
+        )  # fmt: skip
+        with pytest.raises(asyncpg.RaiseError, match="the log of this database holds names"):
+            await migrate(url)
+        assert await session.fetchval("SELECT version_num FROM alembic_version") == "0024"
+        await session.close()
+
+
+async def enrolled(api: Api) -> int:
+    answer = await api.post("/api/students", json=STUDENT)
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["student_id"])
