@@ -17,6 +17,7 @@ from devstack.postgres import Postgres
 from tests import moves
 from tests.conftest import must_verify
 from tests.enrolment import enrol
+from tests.eventually import eventually
 from tests.insisting import Ledger, head_of_its_own, insisting
 from tests.moves import Remembered, url_of
 from tests.sizes import sized
@@ -79,7 +80,7 @@ async def until_more(ledger: Ledger, more: int) -> None:
     async def accepted() -> bool:
         return len(ledger.accepted) >= wanted
 
-    await moves.eventually(accepted, within_s=120)
+    await eventually(accepted, within_s=120)
 
 
 async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remembered) -> None:
@@ -91,7 +92,7 @@ async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remem
         async def all_done() -> bool:
             return bool(await owner.fetchval("SELECT bool_and(state = 'succeeded') FROM es.job"))
 
-        await moves.eventually(all_done, within_s=60)
+        await eventually(all_done, within_s=60)
         drives = [row[0] for row in await owner.fetch("SELECT drive_id FROM drives")]
         assert sorted(drives) == sorted(drive["drive_id"] for drive in ledger.accepted.values())
         evaluations = "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
@@ -132,7 +133,7 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
     url = url_of(new)
     with running(url, NO_BUS, tmp_path / "refused") as system:
         process = system.start("api", wait=False)
-        await moves.eventually(lambda: asyncio.to_thread(lambda: not process.running), within_s=30)
+        await eventually(lambda: asyncio.to_thread(lambda: not process.running), within_s=30)
         assert "placewire adopt-log" in process.log_tail()
     seen = await asyncio.to_thread(placewire, url, "doctor")
     assert "placewire adopt-log" in seen.stdout, seen.stderr
@@ -178,7 +179,7 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
                         answer = await client.get("/readyz")
                         return answer.status_code == 503 and answer.json()["status"] == "log not adopted"
 
-                    await moves.eventually(refused, within_s=30)
+                    await eventually(refused, within_s=30)
                 assert await moves.positions(url_of(new)) == sorted(row[0] for row in remembered.log)
                 adopted = await adoption.adopt(url_of(new))
                 assert adopted.reason == "OTHER_SERVER"
