@@ -11,7 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from cli.moving import adoption, closing
+from cli.failures import Failure
+from cli.moving import adoption
 from contracts.users import Role
 from devstack.postgres import Postgres
 from tests import moves
@@ -127,7 +128,8 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
             pass
         remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
     remembered.log = await moves.log_of(url_of(old))
-    await asyncio.to_thread(moves.dump_and_restore, old, new)
+    move, adopt = moves.commands_under("By dump and restore")
+    await asyncio.to_thread(moves.carry_out, move, old, new, tmp_path)
     await asyncio.to_thread(old.kill)
 
     url = url_of(new)
@@ -140,8 +142,7 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
     assert (await asyncio.to_thread(placewire, url, "verify")).returncode == 1, "it cannot be read either"
     planned = await asyncio.to_thread(placewire, url, "adopt-log", "--dry-run")
     assert "would be opened" in planned.stdout, planned.stderr
-    done = await asyncio.to_thread(placewire, url, "adopt-log")
-    assert "Epoch 2 was opened" in done.stdout, done.stderr
+    assert "Epoch 2 was opened" in await asyncio.to_thread(moves.carry_out, adopt, old, new, tmp_path)
     again = await asyncio.to_thread(placewire, url, "adopt-log")
     assert "Nothing is needed" in again.stdout, again.stderr
 
@@ -162,12 +163,12 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
             pids = {name: process.pid for name, process in system.processes.items()}
             async with more_decisions(system, tmp_path, url_of(old)) as ledger:
                 remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
-                await moves.replicate(old, new)
+                begin, close, end = moves.commands_under("By logical replication")
+                await asyncio.to_thread(moves.carry_out, begin, old, new, tmp_path)
+                await moves.until_copied(new)
                 await until_more(ledger, DRIVES)
-                closed = await closing.close(url_of(old), within_s=60)
-                assert list(closed.received) == ["moving"]
+                assert "Received by moving" in await asyncio.to_thread(moves.carry_out, close, old, new, tmp_path)
                 remembered.log = await moves.log_of(url_of(old))
-                await moves.end_replication(new)
 
                 # The address is switched too early: processes that stay up do not write to the new server either.
                 network.targets = [new.port]
@@ -181,10 +182,12 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
 
                     await eventually(refused, within_s=30)
                 assert await moves.positions(url_of(new)) == sorted(row[0] for row in remembered.log)
-                adopted = await adoption.adopt(url_of(new))
-                assert adopted.reason == "OTHER_SERVER"
-                assert adopted.sequences
-                assert adopted.views
+                with pytest.raises(Failure, match="still replicated"):
+                    await adoption.adopt(url_of(new))
+                said = await asyncio.to_thread(moves.carry_out, end, old, new, tmp_path)
+                assert "Epoch 2 was opened" in said
+                assert "Sequence es.event_position_seq was set" in said
+                assert "Empty views that were filled" in said
                 await until_more(ledger, DRIVES)
             assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
             await must_be_closed(old)
