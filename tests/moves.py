@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from chassis.subscriptions import Subscription
 from contracts.users import Role
 from devstack.postgres import Postgres
 from devstack.stack import data_folder
+from devstack.unprivileged import user
 from migrations import runner
 from tests.copies import named
 from tests.eventually import eventually
@@ -97,6 +99,37 @@ def carry_out(commands: str, old: Postgres, new: Postgres, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def restored_again(old: Postgres, folder: Path) -> str:
+    """Restore the dump that was carried out into the old server, beside its database. Return the address."""
+    again = named(old.dsn, "again")
+    restore = f'pg_restore --dbname "{again}" --exit-on-error placewire.dump'
+    carry_out(f'createdb --maintenance-db "$OLD_SERVER" again\n{restore}', old, old, folder)
+    return again
+
+
+def upgrade(old: Postgres, new: Postgres) -> None:
+    """Run pg_upgrade. ``new`` starts with the old one's data, and ``old`` is stopped."""
+    old.stop()
+    new.stop()
+    account = pwd.getpwnam(name) if (name := user()) else None
+    done = subprocess.run(
+        [
+            str(new.programs / "pg_upgrade"), "--username", "postgres", "--socketdir", str(new.home), "--no-sync",
+            "--old-bindir", str(old.programs), "--new-bindir", str(new.programs),
+            "--old-datadir", str(old.data), "--new-datadir", str(new.data),
+        ],
+        cwd=new.home,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=account and account.pw_uid,
+        group=account and account.pw_gid,
+        extra_groups=account and [],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    new.start()
 
 
 async def until_copied(new: Postgres) -> None:

@@ -1,9 +1,7 @@
 """The log moves to another server: by dump and restore, and by logical replication under load (docs/operations.md)."""
 
 import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from chassis.database import connect_alone
+from chassis.errors import LogNotAdopted
 from cli.failures import Failure
 from cli.moving import adoption
 from contracts.users import Role
@@ -20,9 +20,10 @@ from tests.conftest import must_verify
 from tests.enrolment import enrol
 from tests.eventually import eventually
 from tests.insisting import Ledger, head_of_its_own, insisting
+from tests.integration.test_installation import placewire as run_placewire
 from tests.moves import Remembered, url_of
 from tests.sizes import sized
-from tests.system import ROOT, System, as_role, bearer, running
+from tests.system import System, as_role, bearer, running
 from tests.tcp_proxy import TcpProxy
 
 NO_BUS = "127.0.0.1:9"
@@ -44,11 +45,8 @@ def servers() -> Iterator[tuple[Postgres, Postgres]]:
         yield both
 
 
-def placewire(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    env = {**os.environ, "MIGRATION_DATABASE_URL": url, "DATABASE_URL": as_role(url, "placewire_api")}
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
+def placewire(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    return run_placewire(*words, MIGRATION_DATABASE_URL=url, DATABASE_URL=as_role(url, "placewire_api"))
 
 
 @asynccontextmanager
@@ -130,6 +128,8 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
     remembered.log = await moves.log_of(url_of(old))
     move, adopt = moves.commands_under("By dump and restore")
     await asyncio.to_thread(moves.carry_out, move, old, new, tmp_path)
+    again = await asyncio.to_thread(moves.restored_again, old, tmp_path)
+    assert (await adoption.adopt(again)).reason is None, "the same server has counted on"
     await asyncio.to_thread(old.kill)
 
     url = url_of(new)
@@ -143,8 +143,8 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
     planned = await asyncio.to_thread(placewire, url, "adopt-log", "--dry-run")
     assert "would be opened" in planned.stdout, planned.stderr
     assert "Epoch 2 was opened" in await asyncio.to_thread(moves.carry_out, adopt, old, new, tmp_path)
-    again = await asyncio.to_thread(placewire, url, "adopt-log")
-    assert "Nothing is needed" in again.stdout, again.stderr
+    second = await asyncio.to_thread(placewire, url, "adopt-log")
+    assert "Nothing is needed" in second.stdout, second.stderr
 
     with running(url, NO_BUS, tmp_path / "new") as system:
         system.start_together(*PROCESSES)
@@ -208,3 +208,27 @@ async def must_be_closed(old: Postgres) -> None:
             )
     finally:
         await owner.close()
+
+
+@pytest.mark.timeout(600)
+async def test_an_upgrade_of_the_server_needs_an_adoption_that_changes_no_offset(
+    servers: tuple[Postgres, Postgres], tmp_path: Path
+) -> None:
+    old, new = servers
+    owner = await asyncpg.connect(url_of(old))
+    await enrol(owner, STUDENTS)
+    await owner.close()
+    log = await moves.log_of(url_of(old))
+    assert len(log) == STUDENTS
+    await asyncio.to_thread(moves.upgrade, old, new)
+    url = url_of(new)
+    with pytest.raises(LogNotAdopted):
+        await connect_alone(url, application_name="test")
+    adopted = await adoption.adopt(url)
+    assert (adopted.reason, adopted.epoch.number, adopted.epoch.xid_offset) == ("OTHER_SERVER", 2, 0)
+    assert not (await adoption.adopt(url)).needed
+    with running(url, NO_BUS, tmp_path) as system:
+        system.start("api")
+        await moves.commands(system, COMMANDS)
+    assert (await moves.log_of(url))[: len(log)] == log
+    await must_verify(url)
