@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import pwd
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,17 +21,17 @@ from chassis.database import Connection, Database
 from chassis.event_store import Recorded
 from chassis.subscriptions import Subscription
 from contracts.users import Role
-from devstack.ports import LOOPBACK
 from devstack.postgres import Postgres
 from devstack.stack import data_folder
+from devstack.unprivileged import user
 from migrations import runner
 from tests.copies import named
 from tests.eventually import eventually
-from tests.system import HEAD_ID, System, bearer
+from tests.system import HEAD_ID, ROOT, System, bearer
 
 DATABASE = "placewire"
 # So that the old server has counted further than the new one.
-COUNTED = 20_000
+COUNTED = 5_000
 COUNT_ON = f"""
 DO $$ BEGIN FOR i IN 1..{COUNTED} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$
 """
@@ -38,7 +41,7 @@ SELECT (e.data ->> 'drive_id')::integer AS drive_id, s.student_id, e.recorded_at
  ORDER BY hashint8extended(s.student_id, e.position) LIMIT $1
 """
 READ_ALL = "SELECT position, stream_id, version, event_id FROM ({log}) log"
-SYNCHRONISED = "SELECT count(*) > 0 AND bool_and(srsubstate = 'r') FROM pg_subscription_rel"
+COPIED = "SELECT count(*) > 0 AND bool_and(srsubstate = 'r') FROM pg_subscription_rel"
 
 
 def url_of(server: Postgres) -> str:
@@ -75,46 +78,71 @@ async def _execute(dsn: str, *statements: str) -> None:
         await connection.close()
 
 
-def _run(server: Postgres, program: str, *arguments: str, given: bytes | None = None) -> bytes:
-    done = subprocess.run([str(server.programs / program), *arguments], input=given, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+def commands_under(heading: str) -> list[str]:
+    """The blocks of commands under a heading of docs/operations.md, in their order."""
+    _, found, section = (ROOT / "docs" / "operations.md").read_text().partition(f"\n### {heading}\n")
+    assert found, heading
+    return re.findall(r"^```bash needs-two-servers\n(.*?)^```$", section.partition("\n##")[0], re.MULTILINE | re.DOTALL)
+
+
+def carry_out(commands: str, old: Postgres, new: Postgres, folder: Path) -> str:
+    """Run commands of docs/operations.md. Return what they print."""
+    programs = f"{Path(sys.executable).parent}:{old.programs}"
+    addresses = {"OLD": url_of(old), "NEW": url_of(new), "OLD_SERVER": old.dsn, "NEW_SERVER": new.dsn}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=folder,
+        env={**os.environ, **addresses, "PATH": f"{programs}:{os.environ['PATH']}", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def dump_and_restore(old: Postgres, new: Postgres) -> None:
-    """As in docs/operations.md: roles first, then everything in the database with its settings."""
-    _roles(old, new)
-    archive = _run(old, "pg_dump", "--dbname", url_of(old), "--format=custom", "--create")
-    _run(new, "pg_restore", "--dbname", new.dsn, "--create", "--exit-on-error", given=archive)
+def restored_again(old: Postgres, folder: Path) -> str:
+    """Restore the dump that was carried out into the old server, beside its database. Return the address."""
+    again = named(old.dsn, "again")
+    restore = f'pg_restore --dbname "{again}" --exit-on-error placewire.dump'
+    carry_out(f'createdb --maintenance-db "$OLD_SERVER" again\n{restore}', old, old, folder)
+    return again
 
 
-def _roles(old: Postgres, new: Postgres) -> None:
-    roles = _run(old, "pg_dumpall", "--dbname", old.dsn, "--roles-only").decode().splitlines()
-    statements = [line for line in roles if " postgres" not in line and not line.startswith("\\")]
-    _run(new, "psql", "--dbname", new.dsn, "--quiet", "--set=ON_ERROR_STOP=1", given="\n".join(statements).encode())
+def upgrade(old: Postgres, new: Postgres) -> None:
+    """Run pg_upgrade. ``new`` starts with the old one's data, and ``old`` is stopped."""
+    old.stop()
+    new.stop()
+    account = pwd.getpwnam(name) if (name := user()) else None
+    done = subprocess.run(
+        [
+            str(new.programs / "pg_upgrade"), "--username", "postgres", "--socketdir", str(new.home), "--no-sync",
+            "--old-bindir", str(old.programs), "--new-bindir", str(new.programs),
+            "--old-datadir", str(old.data), "--new-datadir", str(new.data),
+        ],
+        cwd=new.home,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=account and account.pw_uid,
+        group=account and account.pw_gid,
+        extra_groups=account and [],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    new.start()
 
 
-async def replicate(old: Postgres, new: Postgres) -> None:
-    """Begin logical replication, and return when the new server has every table's rows."""
-    await asyncio.to_thread(_roles, old, new)
-    schema = await asyncio.to_thread(_run, old, "pg_dump", "--dbname", url_of(old), "--schema-only", "--create")
-    await asyncio.to_thread(_run, new, "psql", "--dbname", new.dsn, "--quiet", "--set=ON_ERROR_STOP=1", given=schema)
-    await _execute(url_of(old), "CREATE PUBLICATION moving FOR ALL TABLES WITH (publish_via_partition_root = true)")
-    source = f"host={LOOPBACK} port={old.port} dbname={DATABASE} user=postgres"
-    await _execute(url_of(new), f"CREATE SUBSCRIPTION moving CONNECTION '{source}' PUBLICATION moving")
+async def until_copied(new: Postgres) -> None:
+    """Return when the new server has every table's rows."""
     connection = await asyncpg.connect(url_of(new))
     try:
 
-        async def synchronised() -> bool:
-            return bool(await connection.fetchval(SYNCHRONISED))
+        async def copied() -> bool:
+            return bool(await connection.fetchval(COPIED))
 
-        await eventually(synchronised, within_s=120)
+        await eventually(copied, within_s=120)
     finally:
         await connection.close()
-
-
-async def end_replication(new: Postgres) -> None:
-    await _execute(url_of(new), "DROP SUBSCRIPTION moving")
 
 
 Answer = tuple[int, int, str, dict[str, Any]]

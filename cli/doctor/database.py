@@ -31,6 +31,15 @@ SELECT role, string_agg(privilege || ' on ' || relation, ', ') AS what
   FROM unnest($1::text[], $2::text[], $3::text[]) AS needed (role, relation, privilege)
  WHERE NOT has_table_privilege(role, relation, privilege) GROUP BY role ORDER BY role
 """
+# Set by the migrations. A dump restored without --create has lost them.
+WITHOUT_LIMITS = """
+SELECT r.rolname FROM pg_roles r
+ WHERE r.rolname = ANY ($1) AND NOT EXISTS (
+       SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE s.setrole = r.oid AND d.datname = current_database()
+          AND EXISTS (SELECT FROM unnest(s.setconfig) one WHERE one LIKE 'transaction_timeout=%'))
+ ORDER BY 1
+"""
 EPOCH = "SELECT number, closed_at FROM es.epoch ORDER BY number DESC LIMIT 1"
 PRESENT = "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls AS almighty FROM pg_roles WHERE rolname = ANY ($1)"
 
@@ -130,5 +139,9 @@ async def _roles(connection: Connection) -> AsyncIterator[Finding]:
     for row in await connection.fetch(LACKING, *(list(column) for column in zip(*needed, strict=True))):
         says = f"{row['role']} lacks {row['what']}"
         found.append(wrong("grants", says, f"grant it, as migrations/sql does: GRANT {row['what']} TO {row['role']}"))
+    for row in await connection.fetch(WITHOUT_LIMITS, list(present)):
+        says = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
+        mend = f"as migrations/sql does: ALTER ROLE {row['rolname']} IN DATABASE ... SET transaction_timeout = ..."
+        found.append(wrong("roles", says, mend))
     for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need and no more power than that")]:
         yield finding

@@ -84,7 +84,10 @@ class Replicas:
 
 @contextmanager
 def replicas(folder: Path) -> Iterator[Replicas]:
-    """Servers of their own below ``folder``, migrated; no process of ours yet. All is gone when the block ends."""
+    """Servers of their own below ``folder``, migrated; no process of ours yet. All is gone when the block ends.
+
+    A database that is in ``folder`` already is used.
+    """
     with ExitStack() as undo:
         postgres = Postgres(folder / "postgres")
         undo.callback(postgres.kill)
@@ -118,7 +121,8 @@ def replicas(folder: Path) -> Iterator[Replicas]:
 async def _prepare(dsn: str) -> None:
     admin = await asyncpg.connect(dsn)
     try:
-        await admin.execute(f'CREATE DATABASE "{DATABASE}"')
+        if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
+            await admin.execute(f'CREATE DATABASE "{DATABASE}"')
     finally:
         await admin.close()
     await runner.migrate(_named(dsn, DATABASE).replace("postgresql://", "postgresql+asyncpg://", 1))

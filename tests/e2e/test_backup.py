@@ -15,18 +15,25 @@ import asyncpg
 import httpx
 import pytest
 
+from cli.moving import adoption
 from contracts.users import Role
 from devstack.postgres import Postgres
 from devstack.stack import data_folder
 from devstack.unprivileged import make_folder, user
 from migrations import runner
 from migrations.waiting import wait
+from tests import moves
 from tests.conftest import must_verify
+from tests.enrolment import DRIVE, enrol
 from tests.eventually import eventually
+from tests.sizes import sized
 from tests.system import HEAD_ID, System, as_role, bearer, running
 
 WRITERS = 4
 ENOUGH = 12
+STUDENTS_JUDGED = 20
+DECISIONS = sized(small=40, full=1_000)
+COMMANDS = sized(small=20, full=200)
 
 ALL_SEEN = "SELECT max(greatest(tx, xid)) < es.log_xid() FROM es.event"
 STUDENTS = "SELECT student_id FROM students"
@@ -173,13 +180,23 @@ async def test_every_event_answered_before_the_moment_is_there_and_none_after(ho
     url = _database(server)
     await wait(as_role(url, "placewire_api"), within_s=10)
     writers = Writers()
+    async with _connected(url) as owner:
+        await enrol(owner, STUDENTS_JUDGED)
     with running(url, "127.0.0.1:9", tmp_path) as system:
+        system.start_together("api", "eligibility")
+        async with system.client() as client:
+            for _ in range(DECISIONS // STUDENTS_JUDGED):
+                answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True})
+                assert answer.status_code in (200, 202), answer.text
+        await _all_evaluated(url)
+        remembered = await moves.remember(system, url, decisions=DECISIONS)
         before, moment, after = await _written_around_a_backup(system, server, home, writers)
     # The disaster. What was archived is all that is left.
     await asyncio.to_thread(server.kill)
 
     restored = await _restored(home, moment)
     url = _database(restored)
+    assert not (await adoption.adopt(url)).needed, "the processes start at once"
     await must_verify(url)
     async with _connected(url) as owner:
         for query in (STUDENTS, EVENTS):
@@ -191,17 +208,27 @@ async def test_every_event_answered_before_the_moment_is_there_and_none_after(ho
     # Life goes on from there.
     with running(url, "127.0.0.1:9", tmp_path) as system:
         system.start("api")
-        async with system.client() as client:
-            student = {"name": "B", "email": "b@college.edu", "roll_number": "B", "branch": "CSE", "batch_year": 2026}
-            assert (await client.post("/api/students", json=student)).status_code == 201
+        await moves.must_be_unchanged(system, remembered)
+        await moves.commands(system, COMMANDS)
+    log = await moves.log_of(url)
+    await moves.handle(url, remembered, len(log))
+    assert remembered.handled == [row[0] for row in log], "none skipped, none twice"
     await must_verify(url)
+
+
+async def _all_evaluated(url: str) -> None:
+    async with _connected(url) as owner:
+
+        async def ended() -> bool:
+            return not await owner.fetchval("SELECT count(*) FROM es.job WHERE finished_at IS NULL")
+
+        await eventually(ended, within_s=60)
 
 
 async def _written_around_a_backup(
     system: System, server: Postgres, home: Path, writers: Writers
 ) -> tuple[list[int], datetime, list[int]]:
     """Who was answered before the moment, the moment by the server's clock, and who was asked for after it."""
-    system.start("api")
     async with _connected(server.dsn) as admin, system.client() as client:
         async with writers.writing(client):
             await writers.until_more(ENOUGH)

@@ -25,8 +25,11 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = {"bash", "sh", "shell", "console", "zsh"}
 # test: run here. needs-api: run here against a running system. ci: CI runs the very same. long: too long for either.
-# The others need what they name.
-MARKS = {"test", "needs-api", "ci", "long", "needs-docker", "needs-cluster", "needs-systemd", "needs-root"}
+# needs-two-servers: test_moves.py runs them. The others need what they name.
+MARKS = {
+    "test", "needs-api", "ci", "long",
+    "needs-docker", "needs-cluster", "needs-systemd", "needs-root", "needs-two-servers",
+}  # fmt: skip
 
 
 def blocks(document: Path) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,7 @@
 """The log moves to another server: by dump and restore, and by logical replication under load (docs/operations.md)."""
 
 import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,16 +9,21 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from cli.moving import adoption, closing
+from chassis.database import connect_alone
+from chassis.errors import LogNotAdopted
+from cli.failures import Failure
+from cli.moving import adoption
 from contracts.users import Role
 from devstack.postgres import Postgres
 from tests import moves
 from tests.conftest import must_verify
 from tests.enrolment import enrol
+from tests.eventually import eventually
 from tests.insisting import Ledger, head_of_its_own, insisting
+from tests.integration.test_installation import placewire as run_placewire
 from tests.moves import Remembered, url_of
 from tests.sizes import sized
-from tests.system import ROOT, System, as_role, bearer, running
+from tests.system import System, as_role, bearer, running
 from tests.tcp_proxy import TcpProxy
 
 NO_BUS = "127.0.0.1:9"
@@ -42,11 +45,8 @@ def servers() -> Iterator[tuple[Postgres, Postgres]]:
         yield both
 
 
-def placewire(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    env = {**os.environ, "MIGRATION_DATABASE_URL": url, "DATABASE_URL": as_role(url, "placewire_api")}
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
+def placewire(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    return run_placewire(*words, MIGRATION_DATABASE_URL=url, DATABASE_URL=as_role(url, "placewire_api"))
 
 
 @asynccontextmanager
@@ -79,7 +79,7 @@ async def until_more(ledger: Ledger, more: int) -> None:
     async def accepted() -> bool:
         return len(ledger.accepted) >= wanted
 
-    await moves.eventually(accepted, within_s=120)
+    await eventually(accepted, within_s=120)
 
 
 async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remembered) -> None:
@@ -91,7 +91,7 @@ async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remem
         async def all_done() -> bool:
             return bool(await owner.fetchval("SELECT bool_and(state = 'succeeded') FROM es.job"))
 
-        await moves.eventually(all_done, within_s=60)
+        await eventually(all_done, within_s=60)
         drives = [row[0] for row in await owner.fetch("SELECT drive_id FROM drives")]
         assert sorted(drives) == sorted(drive["drive_id"] for drive in ledger.accepted.values())
         evaluations = "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
@@ -126,23 +126,25 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
             pass
         remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
     remembered.log = await moves.log_of(url_of(old))
-    await asyncio.to_thread(moves.dump_and_restore, old, new)
+    move, adopt = moves.commands_under("By dump and restore")
+    await asyncio.to_thread(moves.carry_out, move, old, new, tmp_path)
+    again = await asyncio.to_thread(moves.restored_again, old, tmp_path)
+    assert (await adoption.adopt(again)).reason is None, "the same server has counted on"
     await asyncio.to_thread(old.kill)
 
     url = url_of(new)
     with running(url, NO_BUS, tmp_path / "refused") as system:
         process = system.start("api", wait=False)
-        await moves.eventually(lambda: asyncio.to_thread(lambda: not process.running), within_s=30)
+        await eventually(lambda: asyncio.to_thread(lambda: not process.running), within_s=30)
         assert "placewire adopt-log" in process.log_tail()
     seen = await asyncio.to_thread(placewire, url, "doctor")
     assert "placewire adopt-log" in seen.stdout, seen.stderr
     assert (await asyncio.to_thread(placewire, url, "verify")).returncode == 1, "it cannot be read either"
     planned = await asyncio.to_thread(placewire, url, "adopt-log", "--dry-run")
     assert "would be opened" in planned.stdout, planned.stderr
-    done = await asyncio.to_thread(placewire, url, "adopt-log")
-    assert "Epoch 2 was opened" in done.stdout, done.stderr
-    again = await asyncio.to_thread(placewire, url, "adopt-log")
-    assert "Nothing is needed" in again.stdout, again.stderr
+    assert "Epoch 2 was opened" in await asyncio.to_thread(moves.carry_out, adopt, old, new, tmp_path)
+    second = await asyncio.to_thread(placewire, url, "adopt-log")
+    assert "Nothing is needed" in second.stdout, second.stderr
 
     with running(url, NO_BUS, tmp_path / "new") as system:
         system.start_together(*PROCESSES)
@@ -161,12 +163,12 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
             pids = {name: process.pid for name, process in system.processes.items()}
             async with more_decisions(system, tmp_path, url_of(old)) as ledger:
                 remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
-                await moves.replicate(old, new)
+                begin, close, end = moves.commands_under("By logical replication")
+                await asyncio.to_thread(moves.carry_out, begin, old, new, tmp_path)
+                await moves.until_copied(new)
                 await until_more(ledger, DRIVES)
-                closed = await closing.close(url_of(old), within_s=60)
-                assert list(closed.received) == ["moving"]
+                assert "Received by moving" in await asyncio.to_thread(moves.carry_out, close, old, new, tmp_path)
                 remembered.log = await moves.log_of(url_of(old))
-                await moves.end_replication(new)
 
                 # The address is switched too early: processes that stay up do not write to the new server either.
                 network.targets = [new.port]
@@ -178,12 +180,14 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
                         answer = await client.get("/readyz")
                         return answer.status_code == 503 and answer.json()["status"] == "log not adopted"
 
-                    await moves.eventually(refused, within_s=30)
+                    await eventually(refused, within_s=30)
                 assert await moves.positions(url_of(new)) == sorted(row[0] for row in remembered.log)
-                adopted = await adoption.adopt(url_of(new))
-                assert adopted.reason == "OTHER_SERVER"
-                assert adopted.sequences
-                assert adopted.views
+                with pytest.raises(Failure, match="still replicated"):
+                    await adoption.adopt(url_of(new))
+                said = await asyncio.to_thread(moves.carry_out, end, old, new, tmp_path)
+                assert "Epoch 2 was opened" in said
+                assert "Sequence es.event_position_seq was set" in said
+                assert "Empty views that were filled" in said
                 await until_more(ledger, DRIVES)
             assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
             await must_be_closed(old)
@@ -204,3 +208,27 @@ async def must_be_closed(old: Postgres) -> None:
             )
     finally:
         await owner.close()
+
+
+@pytest.mark.timeout(600)
+async def test_an_upgrade_of_the_server_needs_an_adoption_that_changes_no_offset(
+    servers: tuple[Postgres, Postgres], tmp_path: Path
+) -> None:
+    old, new = servers
+    owner = await asyncpg.connect(url_of(old))
+    await enrol(owner, STUDENTS)
+    await owner.close()
+    log = await moves.log_of(url_of(old))
+    assert len(log) == STUDENTS
+    await asyncio.to_thread(moves.upgrade, old, new)
+    url = url_of(new)
+    with pytest.raises(LogNotAdopted):
+        await connect_alone(url, application_name="test")
+    adopted = await adoption.adopt(url)
+    assert (adopted.reason, adopted.epoch.number, adopted.epoch.xid_offset) == ("OTHER_SERVER", 2, 0)
+    assert not (await adoption.adopt(url)).needed
+    with running(url, NO_BUS, tmp_path) as system:
+        system.start("api")
+        await moves.commands(system, COMMANDS)
+    assert (await moves.log_of(url))[: len(log)] == log
+    await must_verify(url)

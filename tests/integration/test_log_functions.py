@@ -9,6 +9,7 @@ import pytest
 from chassis import event_store, jobs
 from chassis.database import Database
 from chassis.errors import LogNotAdopted, ReadOnly
+from cli.failures import Failure
 from cli.moving import adoption, closing, recorded, sequences
 from cli.moving.recorded import COLUMNS
 from contracts.users import PasswordChanged
@@ -202,6 +203,28 @@ async def test_a_closed_log_refuses_every_change_until_it_is_opened_again(
             await append(connection, 1)  # type: ignore[arg-type]
     finally:
         await database.close()
+
+
+async def test_closing_needs_a_role_that_may_end_sessions(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    with pytest.raises(Failure, match="pg_signal_backend"):
+        await closing.close(as_role(database_url, "placewire_api"), within_s=10)
+    assert await owner.fetchval("SELECT closed_at FROM es.epoch") is None
+
+
+async def test_a_log_in_use_is_not_closed(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+    writer = await asyncpg.connect(database_url)
+    try:
+        async with writer.transaction():
+            await append(writer, 1)
+            with pytest.raises(Failure, match="still open"):
+                await closing.close(database_url, within_s=1)
+        assert await owner.fetchval("SELECT closed_at FROM es.epoch") is None
+        await owner.execute("SELECT nextval('user_id_seq')")
+        fresh = await asyncpg.connect(database_url)
+        await append(fresh, 2)
+        await fresh.close()
+    finally:
+        await writer.close()
 
 
 async def test_the_status_of_a_transaction_of_an_earlier_epoch_is_unknown(
