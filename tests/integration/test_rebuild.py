@@ -128,8 +128,7 @@ async def appending_at_a_pace(database_url: str, *, per_second: int) -> AsyncIte
     async def append(id_: int, due: float) -> None:
         event = RoleChanged(user_id=id_, role=Role.HEAD)
         async with database.transaction() as connection:
-            await add_user(connection, id_, Role.STAFF)
-            await event_store.append(connection, f"user-{id_}", [event], CAUSE, expected_version=1)
+            await add_user(connection, id_, Role.STAFF, event)
         took.append(monotonic() - due)
 
     async def offer() -> None:
