@@ -194,7 +194,8 @@ def _http(_request: Request, error: Exception) -> Response:
 
 
 def _bug(request: Request, error: Exception) -> Response:
-    log.error("request.failed", path=request.url.path, exc_info=error)
+    # Not the path: a caller may have written anything into it.
+    log.error("request.failed", route=getattr(request.scope.get("route"), "path", None), exc_info=error)
     return problem(500, "Something went wrong on our side. It has been logged.")
 
 

@@ -2,7 +2,7 @@
 
 FastAPI's own instrumentation makes the server spans, FastStream's those of consumed records. The ready-made one for
 asyncpg does not fit: it keeps the text of errors, which quotes values (``Key (email)=(…) already exists``), and makes a
-trace of each poll of relay and breaker. Here no span holds an error's text, a value of a statement or a query string.
+trace of each poll of relay and breaker. Here no span holds an error's text, a value of a statement or a URL.
 """
 
 import threading
@@ -49,7 +49,7 @@ class Spans:
         resource = Resource.create({"service.name": f"placewire-{service}"})
         # Events of spans are errors with their text and stack; ours come without, a library's would not.
         self._provider = TracerProvider(resource=resource, span_limits=SpanLimits(max_events=0), shutdown_on_exit=False)
-        self._provider.add_span_processor(_WithoutQuery())
+        self._provider.add_span_processor(_WithoutAddress())
         exporter = processor or BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces"))
         self._provider.add_span_processor(exporter)
         self._tracer = self._provider.get_tracer("placewire")
@@ -135,12 +135,13 @@ class _Sending:
             opened.set_status(StatusCode.ERROR, type(error).__name__)
 
 
-class _WithoutQuery(SpanProcessor):
-    """A query string may hold a signature, a name or an address."""
+class _WithoutAddress(SpanProcessor):
+    """Removes what the caller wrote into the URL: a signature, a name, an e-mail address. ``http.route`` stays."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if span.attributes and "url.query" in span.attributes:
-            span.set_attribute("url.query", "REDACTED")
+        for name in ("url.path", "url.query"):
+            if span.attributes and name in span.attributes:
+                span.set_attribute(name, "REDACTED")
 
 
 def _context(parent: str | None) -> Context:

@@ -95,14 +95,17 @@ class RequestScope:
             app = self._judged(headers) if admitted else refusal or _too_busy()
             await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
         except ResponseAborted as error:
-            log.warning("response.aborted", path=scope["path"], reason=str(error))
+            log.warning("response.aborted", route=self._route_of(scope), reason=str(error))
         finally:
             if holds:
                 self._admission.leave()
-            route = self._route_paths.get(id(scope.get("route")), "unknown")
+            route = self._route_of(scope)
             self._gate.answered(scope, headers, status)
             _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
+
+    def _route_of(self, scope: Scope) -> str:
+        return self._route_paths.get(id(scope.get("route")), "unknown")
 
     def _judged(self, headers: Mapping[bytes, bytes]) -> ASGIApp:
         content_length = headers.get(b"content-length")

@@ -19,6 +19,7 @@ from chassis.errors import NotFound, Refused
 from chassis.event_store import Cause, fresh_ids
 from chassis.identity import Principal, issue_user_token
 from cli.main import app
+from cli.replay.rebuilding import rebuild
 from cli.replay.verification import Watching, verify
 from contracts.users import Role
 from services.api.personal_data import erasure
@@ -402,6 +403,22 @@ async def test_verify_finds_what_an_erasure_has_left(
     assert [fault for check in found.checks for fault in check.faults] == [
         f"version 1 of person {student}: the person was erased, but the vault holds it"
     ]
+
+
+async def test_a_rebuild_shows_erased_people_as_erased(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    student, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela")
+    await erase(api, student)
+    sound = await owner.fetch("SELECT * FROM users ORDER BY user_id")
+    await owner.execute("UPDATE users SET name = 'Changed', erased_at = NULL WHERE user_id = $1", student)
+    await owner.execute("DELETE FROM students WHERE student_id = ANY ($1)", [student, other])
+    watching = Watching(began=lambda _: None, projected=lambda _: None)
+    rebuilt = await rebuild(database_url, watching, lambda _: True, most=3, longest_pause_s=10)
+    assert rebuilt.left == 0
+    assert await owner.fetch("SELECT * FROM users ORDER BY user_id") == sound
+    numbers = await owner.fetch("SELECT roll_number FROM students ORDER BY student_id")
+    assert [row["roll_number"] for row in numbers] == [f"erased-{student}", "B"]
 
 
 async def test_each_process_forgets_the_tokens_of_an_erased_person(api: Api, owner: "Owner[asyncpg.Record]") -> None:

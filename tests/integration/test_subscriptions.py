@@ -475,7 +475,7 @@ async def test_a_permanent_failure_stops_before_its_event_until_it_is_retried(
 
     def fails(one: Recorded) -> Exception | None:
         tried.append(one.stream)
-        return ValueError("no such template\0\udcff") if broken[0] and one.stream == "user-30" else None
+        return NotImplementedError("no such template\0\udcff") if broken[0] and one.stream == "user-30" else None
 
     await recorded(database, *streams)
     async with reading(database_url, Collected(fails)):
@@ -486,7 +486,7 @@ async def test_a_permanent_failure_stops_before_its_event_until_it_is_retried(
         row = await eventually(failed)
         assert row is not None
         position = await owner.fetchval("SELECT position FROM es.event WHERE stream_id = 'user-30'")
-        assert row["error"] == rf"event at position {position}: ValueError"
+        assert row["error"] == rf"event at position {position}: NotImplementedError: no such template\x00\udcff"
         # What comes before it was handled, nothing behind it.
         assert await handled() == streams[:29]
         assert len(tried) < 400
