@@ -9,6 +9,7 @@ import pytest
 from chassis import event_store, jobs
 from chassis.database import Database
 from chassis.errors import LogNotAdopted, ReadOnly
+from cli.doctor import database as doctor
 from cli.failures import Failure
 from cli.moving import adoption, closing, recorded, sequences
 from cli.moving.recorded import COLUMNS
@@ -198,6 +199,9 @@ async def test_a_closed_log_refuses_every_change_until_it_is_opened_again(
         await writer.close()
         assert (await closing.close(database_url, within_s=10)).at == closed.at
         assert not (await adoption.adopt(database_url)).needed
+        said = [finding.mend async for finding in doctor.look(database_url) if finding.what == "closed log"]
+        assert len(said) == 1
+        assert "placewire close-log --reopen" in said[0]
         await closing.reopen(database_url, within_s=10)
         async with database.transaction() as connection:
             await append(connection, 1)  # type: ignore[arg-type]
