@@ -44,7 +44,9 @@ def test_every_document_is_there_and_the_readme_leads_to_it() -> None:
     assert names <= set(re.findall(r"\]\(docs/([\w-]+)\.md\)", README.read_text()))
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS, *DECISIONS], ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, *OTHERS, *DECISIONS], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_links_lead_somewhere(document: Path) -> None:
     for path, anchor in LINK.findall(prose(document)):
         target = (document.parent / path).resolve() if path else document
