@@ -1,4 +1,4 @@
-"""The ``placewire`` command: assembles the doors, and tells expected failures in one line."""
+"""The ``placewire`` command: assembles its subcommands, and prints an expected failure in one line."""
 
 import sys
 from importlib.metadata import version
@@ -8,7 +8,7 @@ import typer
 
 from chassis.extras import require_extra
 from cli import environment
-from cli.doors import (
+from cli.commands import (
     contracts,
     database,
     dead_letters,

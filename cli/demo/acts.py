@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from cli.api_client import Api, Job
+from cli.commands.jobs import watched as watched_job
+from cli.commands.students import show_errors, upload
 from cli.demo import drives
 from cli.demo.drives import DemoDrive
 from cli.demo.memory import Peak, watched
 from cli.demo.scene import Scene
-from cli.doors.jobs import watched as watched_job
-from cli.doors.students import show_errors, upload
 from cli.failures import Failure
 from cli.output import console
 from cli.sample import people

@@ -1,4 +1,4 @@
-"""The doors: what they understand, how they fail, and that every one explains itself."""
+"""The commands: the arguments they accept, how they fail, and that each one has a help text."""
 
 import tomllib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from chassis.errors import Refused, Unavailable
 from cli.api_client import server_sent
-from cli.doors.drives import student_ids
+from cli.commands.drives import student_ids
 from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure, told
 from cli.main import app
 from cli.replay.comparison import Cell, RowDifference, Rows, differing

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.doors.caller import ApiUrl, Email, Password, Token
+from cli.commands.caller import ApiUrl, Email, Password, Token
 from cli.failures import Failure
 from cli.output import console, sent, table
 
@@ -55,7 +55,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     password: Password = None,
 ) -> None:
     """Import every student of FILE, or none: first a check of all rows, then, if all are good, the import."""
-    from cli.doors.caller import signed_in
+    from cli.commands.caller import signed_in
 
     caller = signed_in(api, token, email, password)
     options = {"mapping": mapping, "header_row": header_row, "sheet": sheet, "mode": mode}

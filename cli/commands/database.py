@@ -72,7 +72,7 @@ def seed() -> None:
     if os.environ.get("ENVIRONMENT") != "development":
         raise Failure("seed adds people whose password everybody knows: only with ENVIRONMENT=development", WRONG_USE)
     from chassis.database import Database
-    from cli.doors.logins import show_logins
+    from cli.commands.logins import show_logins
     from cli.sample import seeding
 
     async def work() -> seeding.Seeded:

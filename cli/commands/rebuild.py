@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import environment
-from cli.doors.verify import show, show_differences, verdict
+from cli.commands.verify import show, show_differences, verdict
 from cli.failures import NO
 from cli.output import console, counted, table
 
