@@ -52,8 +52,11 @@ class GivenUp:
             count, moment = await dead_letters.count(connection, which)
         return replace(which, until=moment), count
 
-    async def all(self, verb: str, which: Which, at_a_time: int, *, told: Callable[[int], None]) -> int:
-        """``redrive`` or ``discard`` all of ``which``; ``told`` hears of each ``at_a_time``. Returns how many."""
+    async def all(self, verb: str, which: Which, at_a_time: int, *, progress: Callable[[int], None]) -> int:
+        """Redrive or discard (``verb``) all of ``which``, ``at_a_time`` in one transaction.
+
+        ``progress`` is called with the count of each transaction. Returns the total.
+        """
         do = {"redrive": dead_letters.redrive, "discard": dead_letters.discard}[verb]
         done, left = 0, 1
         while left:
@@ -61,7 +64,7 @@ class GivenUp:
                 taken = await do(connection, which, self._by, most=at_a_time)
                 left, _ = await dead_letters.count(connection, which)
             done += len(taken)
-            told(len(taken))
+            progress(len(taken))
         return done
 
     @asynccontextmanager

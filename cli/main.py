@@ -27,7 +27,7 @@ from cli.commands import (
     users,
     verify,
 )
-from cli.failures import INTERRUPTED, Failure, told
+from cli.failures import INTERRUPTED, Failure, as_failure
 from cli.output import errors
 
 HELP = """Runs and operates Placewire, the backend of a campus placement cell.
@@ -110,7 +110,7 @@ def run() -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         # One that is to be expected becomes one line; any other passes.
-        failure = error if isinstance(error, Failure) else told(error)
+        failure = error if isinstance(error, Failure) else as_failure(error)
         if failure is None:
             raise
         errors.print(f"[red]{failure}[/red]", highlight=False, soft_wrap=True)

@@ -111,7 +111,7 @@ def _all(verb: str, which: "Which", reason: str | None, *, sure: bool) -> int:
         typer.confirm(f"{verb.capitalize()} {count:,}?", abort=True, err=True)
     with counted() as bar:
         task = bar.add_task(verb.capitalize(), total=count)
-        return asyncio.run(given_up.all(verb, which, AT_A_TIME, told=lambda done: bar.advance(task, done)))
+        return asyncio.run(given_up.all(verb, which, AT_A_TIME, progress=lambda done: bar.advance(task, done)))
 
 
 def _which(kind: str | None, service: str | None) -> "Which":

@@ -80,11 +80,11 @@ def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] |
     with sent() as bar:
         task = bar.add_task(f"{what}: sending", total=size)
 
-        def told(read: int) -> None:
+        def progress(read: int) -> None:
             bar.update(task, completed=read, description=f"{what}: {'sending' if read < size else 'waiting'}")
 
         try:
-            report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=told).body
+            report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=progress).body
         except Refusal as refusal:
             if refusal.errors and "line" in refusal.errors[0]:
                 show_errors({"errors": refusal.errors, "error_count": len(refusal.errors)})
