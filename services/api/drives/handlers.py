@@ -26,7 +26,7 @@ from services.api.drives.decider import (
     fold,
 )
 from services.api.drives.publication import SelectedStudents
-from services.api.polled_lists import tell_changed
+from services.api.polled_lists import notify_changed
 
 SHOWN_IDS = 10
 
@@ -99,7 +99,7 @@ async def _append(
     appended = await event_store.append(
         connection, f"drive-{drive_id}", events, cause, expected_version=version, new_id=new_id
     )
-    await tell_changed(connection)
+    await notify_changed(connection)
     return appended
 
 
