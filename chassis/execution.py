@@ -212,10 +212,10 @@ class Execution:
 
     async def _give_up(self, claimed: Claim, attempts: Attempts, error: Exception) -> None:
         reason = _reason(error)
-        told = self._told(claimed, reason)
+        failure_event = self._failure_event(claimed, reason)
         async with self._database.transaction() as connection:
-            if told is not None:
-                stream, event = told
+            if failure_event is not None:
+                stream, event = failure_event
                 await event_store.append_all(connection, self._additions(claimed, stream, [event]))
             await jobs.limit_attempts(connection, claimed, MAX_ATTEMPTS)
             channel = self._wakes.channel_of(claimed.id)
@@ -230,12 +230,12 @@ class Execution:
         self._observe(claimed, State.FAILED)
         log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
 
-    def _told(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
-        """The event that tells of the failure; ``None`` when this build cannot even say that."""
+    def _failure_event(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
+        """Return the stream and the failure event of a job, or ``None`` when this build cannot create it."""
         try:
             return self._work[claimed.kind].failed(claimed, reason)
         except Exception as error:
-            log.error("job.failure_not_told", kind=claimed.kind, exc_info=error)
+            log.error("job.failure_event_not_created", kind=claimed.kind, exc_info=error)
             return None
 
     def _additions(self, claimed: Claim, stream: str | None, events: Sequence[Event]) -> list[Addition]:

@@ -75,7 +75,7 @@ async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress
                     renew_at = clock() + renew_every_s
                     lease.cut_off = lease.cut_off and not held
                 elif progress is not None:
-                    held = await progress.tell(connection, claimed)
+                    held = await progress.update(connection, claimed)
         except Unavailable as error:
             lease.cut_off = True
             log.warning("lease.not_renewed", reason=str(error))

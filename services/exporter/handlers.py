@@ -58,7 +58,7 @@ async def prepare(
     made = await _while_storage_refuses(making, tries)
     try:
         async with database.connection() as connection:  # by itself: the effect takes the stream before the job
-            await jobs.tell(connection, claimed, {"rows": made.rows})
+            await jobs.update_progress(connection, claimed, {"rows": made.rows})
         yield partial(complete, made, kept, links)
     except BaseException:
         await _forget_unless_recorded(storage, database, asked, made.path)
