@@ -103,7 +103,7 @@ class Which:
 
 
 async def copy(connection: Connection, service: Service, claimed: Claim, reason: str) -> None:
-    """Send the job's event once more, to the dead letters of ``service``, with the reason among its headers."""
+    """Send the job's event to the dead-letter topic of ``service``, with the reason as a header."""
     topic = topics.dead_letters(service)
     extra = orjson.dumps({"reason": reason, "attempts": str(claimed.attempts)}).decode()
     await connection.execute(COPY, int(topic.lane), topic.name, claimed.subject, claimed.id, extra)
@@ -121,7 +121,7 @@ async def newest(connection: Connection, which: Which, *, before: UUID | None, m
 
 
 async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
-    """The job with its event, and what was done about it so far. Raises ``NotFound`` for one that never died."""
+    """Return the job with its event, and its history of actions. Raises ``NotFound`` for a job that was never dead."""
     row = await connection.fetchrow(SHOW, job_id)
     if row is None:
         raise NotFound("There is no such dead letter.")
@@ -129,7 +129,7 @@ async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, li
 
 
 async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
-    """How many there are, and the moment at which that was so: what dies later is not among ``which`` until then."""
+    """Return how many there are, and the moment of counting: as ``until`` it excludes jobs that fail later."""
     moment = which.until or await connection.fetchval(NOW)
     return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
 
@@ -137,19 +137,19 @@ async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
 async def redrive(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
     """Queue up to ``most`` of ``which`` anew, oldest first, in the caller's transaction. Returns ids and kinds.
 
-    Those that somebody else has redriven or discarded meanwhile are not among them. Kafka wakes their workers, and
-    where it is away their workers find them at the next poll.
+    Jobs that another caller has redriven or discarded meanwhile are left out. Kafka wakes the workers; without Kafka
+    they find the jobs at their next poll.
     """
     return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, most), *TOPICS))
 
 
 async def discard(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
-    """Let up to ``most`` of ``which`` rest: they stay failed, and are listed no more. Returns ids and kinds."""
+    """Discard up to ``most`` of ``which``: they stay failed and are listed no more. Returns ids and kinds."""
     return _taken(await connection.fetch(DISCARD, *_arguments(which, by, most)))
 
 
 async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[object]) -> None:
-    """Raises ``NotFound`` or ``Refused``, as is the case, when the one job that was meant was not ``taken``."""
+    """Raise ``NotFound`` or ``Refused`` when the job ``job_id`` is not among ``taken``."""
     if taken:
         return
     row, history = await show(connection, job_id)
