@@ -14,7 +14,7 @@ from chassis.database import Database
 from chassis.errors import Contended, Fenced, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import EVERY_S, Progress
-from chassis.retrying import until_database_is_back
+from chassis.retrying import retry_while_unavailable
 
 # Shorter than the time between the end of SHUTDOWN_GRACE_S and the orchestrator's kill.
 RELEASE_WITHIN_S = 5.0
@@ -117,4 +117,4 @@ async def return_attempt(database: Database, claimed: Claim) -> None:
             if transaction_id is None or not await jobs.has_committed(connection, transaction_id):
                 transaction_id = await jobs.return_attempt(connection, claimed)
 
-    await until_database_is_back(once)
+    await retry_while_unavailable(once)
