@@ -1,4 +1,4 @@
-"""Work out who is selected for a drive. Called by the runner, whichever road the event took."""
+"""Evaluate who is selected for a drive. The runner calls these handlers, whatever channel woke it."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Request:
 
 
 def request_of(event: Event, version: int) -> Request:
-    """Raises ``TypeError`` for an event that asks for no evaluation."""
+    """Return the request in ``event``. Raises ``TypeError`` for an event that requests no evaluation."""
     match event:
         case DrivePublished():
             return Request(event.drive_id, event.criteria, True, version if event.requested else None)

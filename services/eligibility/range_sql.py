@@ -77,7 +77,7 @@ async def judge_again(
     list_version: int | None,
     students: StudentRange,
 ) -> Evaluated:
-    """Make the selections of these students what ``criteria`` (and the list) say, and tell the difference."""
+    """Apply ``criteria`` and the list to ``students``. Replaces their selections and returns the difference."""
     data: dict[str, Any] = await connection.fetchval(LAST, drive_id)
     before = EligibilityEvaluated.model_validate(data)
     arguments = arguments_of(drive_id, version, criteria)

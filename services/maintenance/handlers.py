@@ -1,7 +1,7 @@
-"""Refresh the views, and record that it was done. Called by the runner, whichever road the event took.
+"""Refresh the views and record the refresh. The runner calls these handlers, whatever channel woke it.
 
-A request that is answered by a refresh which began after it is absorbed by that: when its turn comes, or before, by the
-refresh itself. Whatever dies on the way, no request is answered by a refresh that could not see what came before it.
+A refresh absorbs the requests that were recorded before it began, at once or when their turn comes. Whatever process
+dies, no request is answered by a refresh that could not see the changes before that request.
 """
 
 from collections.abc import AsyncIterator

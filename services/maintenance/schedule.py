@@ -80,10 +80,10 @@ class Cron:
 
 
 def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
-    """The slot to record at ``now``, ``None`` when there is none. ``done``: the last that this process looked after.
+    """Return the slot to record at ``now``, or ``None``. ``done``: the last slot that this process handled.
 
-    A process that starts looks after the newest, whoever was down when it came; one that lags behind records each in
-    its turn, until it lags by more than ``MISSED_AFTER``: then of those missed only the newest.
+    A process that starts records the newest slot, in case every replica was down when it was due. A process that lags
+    records each slot in order; if it lags by more than ``MISSED_AFTER``, only the newest of the missed slots.
     """
     if done is None:
         return slots.newest(now)
