@@ -91,7 +91,7 @@ UPDATE es.outbox SET quarantined_at = clock_timestamp(), error = 'MessageSizeToo
 TAKEN_BUT_HELD = TAKEN.replace("extra ? 'republished'", "extra ? 'republished' AND key <> $1")
 
 
-async def test_what_kafka_refuses_is_told_and_not_waited_for(
+async def test_what_kafka_refuses_is_reported_and_not_waited_for(
     sound: str, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     """Also what follows it under the same key, which the relay does not take."""
