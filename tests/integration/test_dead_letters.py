@@ -242,7 +242,7 @@ async def test_wrong_use_of_the_command_is_reported(arguments: tuple[str, ...], 
     assert getattr(done_.exception, "code", done_.exit_code) == 2
 
 
-async def test_what_dies_again_meanwhile_is_not_redriven_for_ever(
+async def test_jobs_that_fail_again_meanwhile_are_not_redriven_twice(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await killed(api, database_url, 3)
