@@ -58,6 +58,7 @@ UNFINISHED = {
     "contracts/openapi.json",
     "contracts/schemas/placewire.eligibility.evaluated.v1.json",
     "docker-compose.yml",
+    "docs/operations.md",
     "migrations/env.py",
     "services/api/commands.py",
     "services/api/eligibility/routes.py",
