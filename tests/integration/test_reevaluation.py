@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chassis.event_store import Cause, fresh_ids
 from contracts.jobs import State
 from contracts.users import Role, UserCreated
-from services.api.drives.sql import ENTER_GATE
+from services.api.drives.sql import LOCK_REGISTRATIONS_SHARED
 from services.api.registrations import handlers as registrations
 from services.api.students import handlers
 from services.api.students.decider import ReviseRecord
@@ -318,7 +318,7 @@ async def test_a_drive_is_deleted_while_it_is_evaluated_and_neither_waits_for_th
         await revised(api, student, cgpa="5.00")
         [job_id] = await queued(owner)
         async with api.database.transaction() as connection:
-            await connection.execute(ENTER_GATE, posted)  # as who registers, and loses
+            await connection.execute(LOCK_REGISTRATIONS_SHARED, posted)  # as who registers, and loses
             deleting = asyncio.create_task(api.delete(f"/api/drives/{posted}"))
             await eventually(lambda: owner.fetchval(WAITING))
             wake(runner, [UUID(job_id)])

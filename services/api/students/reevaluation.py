@@ -1,7 +1,7 @@
 """Requests new evaluations from posted drives after marks have changed: one statement finds the drives and asks.
 
-The caller's transaction has written the marks. Until its end no drive changes (``drives.sql.share_turn``): a change of
-criteria or status either committed before this statement, or is evaluated after these marks are committed.
+The caller's transaction has written the marks. Until its end no drive changes (``drives.sql.lock_criteria_shared``): a
+change of criteria or status either committed before this statement, or is evaluated after these marks are committed.
 A drive that has selected by a list evaluates only the students on it. An evaluation reads the current marks, so its
 range may include students whom this change did not touch.
 
@@ -130,7 +130,7 @@ ASK_IMPORTED = ASK.format(affected=IMPORTED, type=ReevaluationRequested.TYPE)
 
 async def ask_for_revised(connection: Connection, student_id: int, before: AcademicRecord, cause: Cause) -> int:
     """Request an evaluation from each posted drive for which the student's verdict changes. Returns how many."""
-    await drives.share_turn(connection)
+    await drives.lock_criteria_shared(connection)
     marks = [getattr(before, name) for name in Record._fields]
     return int(await connection.fetchval(ASK_REVISED, *_common(cause), student_id, *marks) or 0)
 
@@ -140,7 +140,7 @@ async def ask_for_activity(connection: Connection, student_id: int, cause: Cause
 
     The account was deactivated or reactivated in this transaction.
     """
-    await drives.share_turn(connection)
+    await drives.lock_criteria_shared(connection)
     return int(await connection.fetchval(ASK_ACTIVITY, *_common(cause), student_id, was_active) or 0)
 
 
@@ -194,7 +194,7 @@ def _concerned(first: int | None, last: int | None, unconcerned: Sequence[Any]) 
 async def _ask_imported(connection: Connection, new: _Concerned, changed: _Concerned, common: tuple[Any, ...]) -> int:
     if new.first is None and changed.first is None:
         return 0
-    await drives.share_turn(connection)
+    await drives.lock_criteria_shared(connection)
     arguments = [value for one in (new, changed) for value in (one.first, one.last, one.ids, one.versions)]
     return int(await connection.fetchval(ASK_IMPORTED, *common, *arguments) or 0)
 
