@@ -62,7 +62,7 @@ def worker_app(
     heard = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
     consumer = Consumer(settings, database, service, heard, subscribe, runner.wake)
     runner.bus_is_healthy = consumer.is_healthy
-    series.of_jobs(service, work)
+    series.init_job_metrics(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
         lifespan=_lifespan(settings, database, notifier, runner, consumer, check, beside),
