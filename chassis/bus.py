@@ -30,7 +30,7 @@ REQUEST_TIMEOUT_MS = 5_000
 # How soon a consumer notices a topic that was created.
 METADATA_MAX_AGE_MS = 5_000
 # stop() of aiokafka and FastStream can wait without end (aiokafka#1101). While Kafka is away it also waits to commit
-# offsets, which nobody needs.
+# offsets, which are not needed.
 STOP_TIMEOUT_S = 2.0
 # The bus counts as away when no probe arrived for so long.
 HEALTHY_PROBE_AGE_S = 3.0

@@ -135,7 +135,7 @@ async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
 
 
 async def redrive(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
-    """Queue up to ``most`` of ``which`` anew, oldest first, in the caller's transaction. Returns ids and kinds.
+    """Queue up to ``most`` of ``which`` again, oldest first, in the caller's transaction. Returns ids and kinds.
 
     Jobs that another caller has redriven or discarded meanwhile are left out. Kafka wakes the workers; without Kafka
     they find the jobs at their next poll.

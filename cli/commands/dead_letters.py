@@ -1,4 +1,4 @@
-"""``placewire dead-letters``: what was given up, straight in the database."""
+"""``placewire dead-letters``: lists, redrives and discards jobs that failed for good, in the database."""
 
 import asyncio
 import getpass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MEANING = "postgresql://role@host/database, the API's role or the owner"
 AT_A_TIME = 500
 
-app = typer.Typer(help="Jobs that were given up, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Jobs that failed for good. Works on the database, without the API.", no_args_is_help=True)
 
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind: eligibility, export, refresh.")]
 OfService = Annotated[
@@ -33,16 +33,16 @@ Reason = Annotated[str | None, typer.Option(help="Why; it is kept with the job."
 
 @app.callback()
 def dead_letters() -> None:
-    """Jobs that were given up, straight in the database."""
+    """Jobs that failed for good. Works on the database, without the API."""
 
 
 @app.command("list")
 def list_(
     kind: OfKind = None,
     service: OfService = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many, the newest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The largest number of jobs to list.")] = 50,
 ) -> None:
-    """List what was given up and nobody has dealt with, newest first."""
+    """List jobs that were neither redriven nor discarded, newest first."""
     which, dead_letters = _which(kind, service), _dead_letters()
     letters, count = asyncio.run(dead_letters.letters(which, limit))
     shown = [
@@ -54,7 +54,7 @@ def list_(
 
 @app.command()
 def show(name: Name) -> None:
-    """Show one with its event, and what was done about it."""
+    """Show a job with its event, and its history of redrives and discards."""
     found, history = asyncio.run(_dead_letters().one(_id(name)))
     console.print_json(data={key: value for key, value in found.items() if value is not None}, default=_text)
     rows = [(_moment(a["at"]), a["action"], a["actor"], a["reason"], a["error"]) for a in history]
@@ -71,7 +71,7 @@ def redrive(
     reason: Reason = None,
     yes: Sure = False,
 ) -> None:
-    """Queue one anew, or all that match. Exit 1 if it is dead no more."""
+    """Queue a job again, or all that match. Exit 1 if the job is no longer dead."""
     _require_one_choice(name, everything=everything)
     if name is not None:
         asyncio.run(_dead_letters(reason).redrive(_id(name)))
@@ -90,7 +90,7 @@ def discard(
     service: OfService = None,
     yes: Sure = False,
 ) -> None:
-    """Let one rest, or all that match: they stay failed, and are listed no more. Exit 1 if it is dead no more."""
+    """Take a job off the list, or all that match; they stay failed. Exit 1 if the job is no longer dead."""
     if not reason.strip():
         raise Failure("say why, with --reason", WRONG_USE)
     _require_one_choice(name, everything=everything)

@@ -1,4 +1,4 @@
-"""The demo from beginning to end, and its clearing up, whatever happens."""
+"""Runs the demo and cleans up after it, even if it fails."""
 
 import os
 import time

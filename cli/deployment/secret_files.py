@@ -1,6 +1,6 @@
 """The secrets of one installation, as files: a folder for each process, with what it needs and nothing else.
 
-A process finds its folder by SECRETS_DIR. Whatever is not given is made up, once, and kept.
+A process finds its folder by SECRETS_DIR. Missing secrets are generated once and kept.
 """
 
 import os

@@ -119,5 +119,5 @@ async def _judged(connection: Connection, job: Job, took_ms: float, within_s: fl
     if job.state is State.QUEUED and await connection.fetchval(IN_OUTBOX, job.id):
         return wrong("a job", f"is in the outbox after {within_s:.0f} s", "start the relay and Kafka")
     if job.state is State.QUEUED:
-        return wrong("a job", f"left for Kafka, and nobody took it in {within_s:.0f} s", "start maintenance")
+        return wrong("a job", f"left for Kafka, and no worker claimed it within {within_s:.0f} s", "start maintenance")
     return wrong("a job", f"is {job.state} after {within_s:.0f} s", "see the log of maintenance: it is busy, or paused")

@@ -32,9 +32,9 @@ async def refresh(database: Database, claimed: Claim, _progress: Progress) -> As
 
 
 async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
-    """``absorbed_by``: the job whose refresh answered this one; null: one by hand, which was nobody's.
+    """Record the refresh ``run``, and end the other jobs that it has answered.
 
-    Ends the others that ``run`` has answered, too.
+    ``absorbed_by`` in the result: the job whose refresh answered this one; null: a manual refresh, which has no job.
     """
     shown: dict[str, Any] = {"began_at": run.began_at.isoformat()}
     absorbed = shown | {"absorbed_by": None if run.id is None else str(run.id)}

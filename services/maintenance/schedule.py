@@ -18,7 +18,7 @@ from cronsim import CronSim, CronSimError
 from contracts.maintenance import RefreshCause
 
 NAMESPACE = UUID("7c0f6f5e-7b0c-5d0e-8f55-3b5d1c1f6a02")
-# A slot that nobody recorded for so long was missed, and of those missed only the newest is caught up.
+# A slot that no replica recorded for so long was missed. Of missed slots, only the newest is recorded.
 MISSED_AFTER = timedelta(seconds=10)
 # A recorded slot further ahead than this was recorded while the clock was ahead.
 AHEAD_AFTER = timedelta(seconds=5)
