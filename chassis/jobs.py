@@ -27,7 +27,7 @@ UPDATE_PROGRESS = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 
 IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
 # Changes nothing, but the commit waits for the disk, and with it that of the claim.
 CONFIRM = "UPDATE es.job SET owner = owner WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
-# Whoever holds it finds out, and can finish it no more.
+# The worker that holds the job notices, and can no longer finish it.
 CANCEL = """
 UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
  WHERE id = $1 AND finished_at IS NULL

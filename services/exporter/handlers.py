@@ -1,4 +1,4 @@
-"""Write a file, and record that it is there. Called by the runner, whichever road the event took."""
+"""Write a file, and record that it is there. The runner calls these handlers, whatever channel woke it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

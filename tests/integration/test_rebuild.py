@@ -204,7 +204,7 @@ LEDGER_DAMAGE = (
 
 
 LEDGER = "SELECT * FROM selections ORDER BY drive_id, student_id, selected_version"
-# Versions that judged one student again: with his row goes the only one that knew when that was.
+# Versions that judged one student again: without their row the moment of that is lost.
 OF_ONE_STUDENT = {4, 5, 7}
 
 
@@ -237,7 +237,7 @@ async def test_ledgers_are_worked_out_again_and_held_to_their_seals(sound: str, 
 async def test_evaluations_that_were_done_out_of_order_are_worked_out_in_the_order_in_which_they_were_done(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """Marks of one who is listed fall, he is judged again before the list's evaluation is done. Then they rise."""
+    """Marks of a listed student fall, and they are judged again before the list's evaluation. Then the marks rise."""
     stays, listed, other = [await enrolled(api, number, cgpa="9.00") for number in range(3)]
     drive_id = (await drive(api, min_cgpa="7"))["drive_id"]
     async with working(database_url) as runner:
@@ -282,7 +282,7 @@ async def test_an_unreadable_event_does_not_keep_the_other_drives_from_being_rep
     assert (await rebuild(sound)).left == 0
 
 
-async def test_what_cannot_be_worked_out_is_told_and_left_alone(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+async def test_what_cannot_be_recomputed_is_reported_and_left_alone(sound: str, owner: "Owner[asyncpg.Record]") -> None:
     """Neither the list nor the set that was selected from it is whole: no event says who they were."""
     whole = await owner.fetch("SELECT * FROM selections WHERE drive_id = 1 AND student_id = 4")
     await owner.execute("DELETE FROM selections WHERE drive_id = 1 AND student_id = 4")
@@ -306,7 +306,7 @@ async def test_writers_go_on_and_what_they_write_on_damaged_rows_counts(
     await owner.execute("DELETE FROM users WHERE user_id = 3")
 
     async def change_a_damaged_row() -> None:
-        # After the comparison: only the events since can tell of it.
+        # After the comparison: only later events reveal it.
         other = await asyncpg.connect(sound)
         version = await other.fetchval("SELECT version FROM es.stream WHERE stream_id = 'user-3'")
         await other.close()
