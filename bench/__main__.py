@@ -64,17 +64,20 @@ async def _run(chosen: Sequence[str], size: Size, results: Results) -> None:
 
 
 async def _run_one(name: str, bench: Bench) -> None:
-    """A bench that fails is told as failed, and the others are run."""
+    """Run one bench. A failure is recorded in the results, and the other benches still run."""
     errors.print(f"{name} …", highlight=False)
     try:
         await BENCHES[name].run(bench)
-    except Exception as error:  # noqa: BLE001 - whatever it was, it is shown, kept with the results, and ends the run with 1
+    except Exception as error:  # noqa: BLE001 - printed, recorded in the results, and the run exits with 1
         traceback.print_exc()
         bench.results.failed[name] = f"{type(error).__name__}: {error}"
 
 
 def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: bool) -> None:
-    """A whole run at full or quick size replaces what is kept in the repository; a part of one only where told."""
+    """Write the results. A complete run at full or quick size replaces the results in the repository.
+
+    Any other run writes only the files that were given.
+    """
     kept = whole and results.size != "tiny"
     if kept:
         file, picture = file or ROOT / "bench" / "results.json", picture or ROOT / "docs" / "benchmarks.svg"

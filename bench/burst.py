@@ -1,7 +1,7 @@
-"""A burst of events that each ask for a job: how fast the relay sends them and the consumer has them done.
+"""A burst of events that each request a job: how fast the relay sends them and the workers finish them.
 
-What waits in the outbox, and what is not done yet, is counted four times a second and drawn; so the time from commit to
-Kafka, and to effect, may be a quarter of a second less than is told.
+The outbox rows and the unfinished jobs are counted four times a second and drawn. So the reported times from commit to
+Kafka and to effect may be up to a quarter of a second too long.
 """
 
 import asyncio

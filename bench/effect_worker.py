@@ -1,6 +1,6 @@
-"""A service of ours whose one job is an insert: ``chassis`` with everything, and this handler. Run by the benches.
+"""A service for the benches: the whole ``chassis`` with one handler, which inserts a row.
 
-As every job of ours it also appends the event that tells its result, in the same transaction.
+Like every job it also appends its result event in the same transaction.
 """
 
 from pydantic import Field

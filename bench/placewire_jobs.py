@@ -1,4 +1,4 @@
-"""Small jobs on our road: append, outbox, relay, Kafka, consumer, runner, every part as it is in a service."""
+"""Small jobs through Placewire: append, outbox, relay, Kafka, consumer and runner, each as in a service."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

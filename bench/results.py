@@ -65,7 +65,7 @@ class Memory:
 
 
 def _machine() -> dict[str, str]:
-    """What a reader must know, and nothing by which one machine is told from another."""
+    """Return what a reader needs to know of the machine, and nothing that identifies it."""
     return {"cpus": str(os.cpu_count()), "system": platform.system(), "python": platform.python_version()}
 
 

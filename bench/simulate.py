@@ -1,4 +1,4 @@
-"""The road of a job as a simulation: ``uv run python -m bench.simulate [bench/results.json]``.
+"""The path of a job as a simulation: ``uv run python -m bench.simulate [bench/results.json]``.
 
 With the costs that ``make bench`` measured it must give back the latencies that were measured beside them, at 100 jobs
 a second; only then are its predictions for 10 and 100 times as many worth reading. Both are printed. Assumptions:
@@ -121,8 +121,8 @@ class Layout:
 
 
 @dataclass
-class Road:
-    """One run of the simulation; ``took`` has each job's latency in seconds, in the order done."""
+class Simulation:
+    """One run. ``took``: the latency of each job in seconds, in the order in which they finished."""
 
     costs: Costs
     layout: Layout
@@ -204,14 +204,14 @@ class Road:
 def simulated(
     costs: Costs, layout: Layout, per_second: float, *, jobs: int = JOBS, evenly: bool = False, seed: int = SEED
 ) -> list[float]:
-    """Latencies in seconds, without the first tenth, in which everything was still empty."""
-    road = Road(costs, layout, random.Random(seed))  # noqa: S311 - a simulation
-    road.run(per_second, jobs, evenly=evenly)
-    return road.took[jobs // 10 :]
+    """Return latencies in seconds, without the first tenth of the jobs, which met empty queues."""
+    simulation = Simulation(costs, layout, random.Random(seed))  # noqa: S311 - a simulation
+    simulation.run(per_second, jobs, evenly=evenly)
+    return simulation.took[jobs // 10 :]
 
 
 def enough(costs: Costs, per_second: float) -> Layout:
-    """The smallest layout in which no part that can be multiplied is busy above ``BUSY``."""
+    """Return the smallest layout in which no scalable part is busier than ``BUSY``."""
     workers = math.ceil(per_second * max(costs.worker, costs.slot / SLOTS) / BUSY)
     postgres = math.ceil(per_second * costs.postgres / BUSY)
     relays = math.ceil(per_second * costs.turn / BUSY)
@@ -219,7 +219,7 @@ def enough(costs: Costs, per_second: float) -> Layout:
 
 
 def busiest(costs: Costs, layout: Layout, per_second: float) -> tuple[str, float]:
-    """What is the first to be busy all the time, and its share of that; above 1 its queue grows without end."""
+    """Return the busiest part and its utilisation. Above 1, its queue grows without end."""
     shares = {
         "the relay": per_second * costs.turn / layout.relays,
         "the workers": per_second * costs.worker / layout.workers,

@@ -44,7 +44,7 @@ class Servers:
             self._stack.stop()
 
     async def started(self) -> Stack:
-        """Postgres also tells when it committed what: that is how effects are dated."""
+        """Return the running servers. Postgres records commit time stamps, which date the effects."""
         if self._stack is None:
             home = data_folder() / "bench"
             remove_abandoned(home)
@@ -57,7 +57,7 @@ class Servers:
 
 
 class Bench:
-    """What one bench has to work with. ``step``: tells the bar that something was measured."""
+    """The environment of one bench. ``step`` advances the progress bar after a measurement."""
 
     def __init__(self, size: Size, results: Results, servers: Servers, step: Callable[[], None]) -> None:
         self.size = size
@@ -67,7 +67,7 @@ class Bench:
 
     @asynccontextmanager
     async def students(self, count: int) -> AsyncIterator["Ground"]:
-        """A migrated database with ``count`` students, made once for all benches, and processes for this one."""
+        """Yield a migrated database with ``count`` students, shared by all benches, and processes for this one."""
         async with self.empty(f"students_{count}") as ground:
             await _fill(ground, count)
             yield ground
@@ -121,7 +121,7 @@ class Ground:
         return process, port
 
     async def psql_s(self, command: str) -> float:
-        """How long ``command`` took, in seconds, as psql itself tells. Raises ``AssertionError`` with what it said."""
+        """Return the seconds that psql reports for ``command``. Raises ``AssertionError`` with its output."""
         process = await asyncio.create_subprocess_exec(
             str(programs() / "psql"), self.url, "-qX", "-v", "ON_ERROR_STOP=1", "-c", "\\timing on", "-c", command,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -27,12 +27,12 @@ from contracts.jobs import Service
 from contracts.topics import Topic
 
 REQUEST_TIMEOUT_MS = 5_000
-# How soon a consumer notices that a topic came (back).
+# How soon a consumer notices a topic that was created.
 METADATA_MAX_AGE_MS = 5_000
 # stop() of aiokafka and FastStream can wait without end (aiokafka#1101). While Kafka is away it also waits to commit
-# offsets, which nobody needs.
+# offsets, which are not needed.
 STOP_TIMEOUT_S = 2.0
-# Without a probe for so long, the bus counts as away.
+# The bus counts as away when no probe arrived for so long.
 HEALTHY_PROBE_AGE_S = 3.0
 
 # A consumer is replaced 12 to 14 s after its last record, while the relay sends and the broker answers.
@@ -41,7 +41,8 @@ SILENT_CHECKS = 3
 CANARY_IS_FRESH = """
 SELECT coalesce((SELECT es.age_s(seen_at) < 8 FROM es.canary WHERE service = $1), false)
 """
-# The canaries do leave: the outbox is (nearly) empty, or, where rows of a quarantined key stay in it, others see them.
+# Whether the relay sends probes: the outbox is nearly empty, or another service has received one (rows of a quarantined
+# key stay in the outbox).
 RELAY_SENDS = """
 SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND es.age_s(queued_at) > 5)
     OR EXISTS (SELECT FROM es.canary WHERE service <> $1 AND es.age_s(sent_at) < 5)
@@ -51,7 +52,7 @@ log = structlog.get_logger()
 
 
 def security_of(settings: KafkaSettings) -> BaseSecurity | None:
-    """FastStream's description of how to connect; ``None`` for plain text."""
+    """Return FastStream's security settings; ``None`` for plain text."""
     tls = settings.kafka_security_protocol.endswith("SSL")
     context = (
         create_ssl_context(
@@ -72,7 +73,7 @@ def security_of(settings: KafkaSettings) -> BaseSecurity | None:
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Connection settings in the words of an aiokafka client."""
+    """Return the connection settings as arguments of an aiokafka client."""
     security = security_of(settings)
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
@@ -120,7 +121,7 @@ class Consumer:
         return self._canary.seen_within(HEALTHY_PROBE_AGE_S)
 
     async def run(self) -> None:
-        """Consume until cancelled. Without a broker: try again, for ever, with a pause of at most 3 s."""
+        """Consume until cancelled. While the broker is away, try again after pauses that grow to about 3 s."""
         pause_s = 0.5
         while True:
             broker = self.broker()

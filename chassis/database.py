@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 5.0
 CHECKOUT_TIMEOUT_S = 10.0
-# For a cancelled statement to end; a server that is frozen would take for ever.
+# How long a cancelled statement may take to end: a frozen server would never answer.
 RELEASE_TIMEOUT_S = 2.0
 
 # SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x). Source: PostgreSQL 18,

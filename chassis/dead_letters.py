@@ -1,8 +1,8 @@
-"""Jobs given up: their copies on the dead-letter topic, and what people do about them: look, redrive, discard.
+"""Dead letters: jobs that failed for good, their copies on the dead-letter topic, and the actions redrive and discard.
 
-A redriven job is queued as if it had just been asked for, with a new outbox row and no fencing token (its earlier
-holder cannot end it now). What it had died of, and who took it up or dropped it, stays in
-``es.dead_letter_action``. Plans: ``job_dead`` backward for the list, forward for the choice of what is redriven.
+A redriven job is queued like a new one, with a new outbox row and no fencing token, so that its earlier holder cannot
+finish it. ``es.dead_letter_action`` keeps its error, and who redrove or discarded it. Plans: the list reads the index
+``job_dead`` backward, a redrive reads it forward.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead, j.error, j.at
        e.recorded_at{event}
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
-# Without the events: a page of large events would take long to read.
+# Without the events, since a page of large events would be slow to read.
 LIST = f"""{LETTER.format(event="")}
  WHERE j.dead AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
    AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
@@ -45,7 +45,7 @@ SELECT count(*) FROM es.job
 """
 NOW = "SELECT clock_timestamp()"
 
-# Locked in one order, so that two who redrive everything wait for each other; the second finds nothing dead.
+# Rows are locked in one order, so that two concurrent redrives wait for each other; the second finds nothing dead.
 _TAKEN = """
 WITH chosen AS MATERIALIZED (
     SELECT id FROM es.job
@@ -77,7 +77,7 @@ REDRIVE = (
 )
 DISCARD = _TAKEN.format(action="discarded", change="dead = false") + DONE
 
-ROADS = (
+TOPICS = (
     [kind.value for kind in TOPIC_OF],
     [topic.name for topic in TOPIC_OF.values()],
     [int(topic.lane) for topic in TOPIC_OF.values()],
@@ -86,7 +86,7 @@ ROADS = (
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who does something about a dead letter (``user 42``), and why."""
+    """Who redrives or discards (such as ``user 42``), and why."""
 
     actor: str
     reason: str | None = None
@@ -94,7 +94,7 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Dead jobs: one by its id, or all of a kind or a service. ``until``: only what had died by then."""
+    """Selects dead jobs: one by its id, or all of a kind or a service. ``until``: only those that failed by then."""
 
     id: UUID | None = None
     kind: Kind | None = None
@@ -103,7 +103,7 @@ class Which:
 
 
 async def copy(connection: Connection, service: Service, claimed: Claim, reason: str) -> None:
-    """Send the job's event once more, to the dead letters of ``service``, with the reason among its headers."""
+    """Send the job's event to the dead-letter topic of ``service``, with the reason as a header."""
     topic = topics.dead_letters(service)
     extra = orjson.dumps({"reason": reason, "attempts": str(claimed.attempts)}).decode()
     await connection.execute(COPY, int(topic.lane), topic.name, claimed.subject, claimed.id, extra)
@@ -121,7 +121,7 @@ async def newest(connection: Connection, which: Which, *, before: UUID | None, m
 
 
 async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
-    """The job with its event, and what was done about it so far. Raises ``NotFound`` for one that never died."""
+    """Return the job with its event, and its history of actions. Raises ``NotFound`` for a job that was never dead."""
     row = await connection.fetchrow(SHOW, job_id)
     if row is None:
         raise NotFound("There is no such dead letter.")
@@ -129,27 +129,27 @@ async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, li
 
 
 async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
-    """How many there are, and the moment at which that was so: what dies later is not among ``which`` until then."""
+    """Return how many there are, and the moment of counting: as ``until`` it excludes jobs that fail later."""
     moment = which.until or await connection.fetchval(NOW)
     return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
 
 
 async def redrive(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
-    """Queue up to ``most`` of ``which`` anew, oldest first, in the caller's transaction. Returns ids and kinds.
+    """Queue up to ``most`` of ``which`` again, oldest first, in the caller's transaction. Returns ids and kinds.
 
-    Those that somebody else has redriven or discarded meanwhile are not among them. Kafka wakes their workers, and
-    where it is away their workers find them at the next poll.
+    Jobs that another caller has redriven or discarded meanwhile are left out. Kafka wakes the workers; without Kafka
+    they find the jobs at their next poll.
     """
-    return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, most), *ROADS))
+    return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, most), *TOPICS))
 
 
 async def discard(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
-    """Let up to ``most`` of ``which`` rest: they stay failed, and are listed no more. Returns ids and kinds."""
+    """Discard up to ``most`` of ``which``: they stay failed and are listed no more. Returns ids and kinds."""
     return _taken(await connection.fetch(DISCARD, *_arguments(which, by, most)))
 
 
 async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[object]) -> None:
-    """Raises ``NotFound`` or ``Refused``, as is the case, when the one job that was meant was not ``taken``."""
+    """Raise ``NotFound`` or ``Refused`` when the job ``job_id`` is not among ``taken``."""
     if taken:
         return
     row, history = await show(connection, job_id)

@@ -10,7 +10,7 @@ class NotFound(Refused):
 
 
 class Invalid(Refused):
-    """The request makes no sense as it stands: HTTP 422 (or ``status``). ``errors`` lists what to mend, if much."""
+    """The request is not valid: HTTP 422 (or ``status``). ``errors`` lists several faults."""
 
     def __init__(self, message: str, *, status: int = 422, errors: list[dict[str, object]] | None = None) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class Forbidden(Refused):
 
 
 class Unauthenticated(Refused):
-    """Nobody we know is calling: HTTP 401."""
+    """The caller is not authenticated: HTTP 401."""
 
 
 class Throttled(Refused):
@@ -42,7 +42,7 @@ class Throttled(Refused):
 
 
 class Conflict(Exception):
-    """The stream moved since it was read: HTTP 409. Whoever asked must look again before asking again."""
+    """The stream has changed since it was read: HTTP 409. The caller must read it again first."""
 
 
 class Contended(Exception):

@@ -20,7 +20,7 @@ from chassis.failure_limit import FailureLimit
 from chassis.jobs import Claim
 from chassis.lease import Lease, holding, release, return_attempt
 from chassis.progress import Progress
-from chassis.retrying import unless_its_own_doing, until_database_is_back
+from chassis.retrying import retry_unless_job_is_the_cause, retry_while_unavailable
 from chassis.wakes import Wakes
 from chassis.work import SUPERSEDED, Handle, LongWork, Outcome, Work
 from contracts.catalogue import UnknownEvent
@@ -66,7 +66,7 @@ class Execution:
                     with _traced(claimed):
                         await self._settle(claimed, attempts, progress)
             except Fenced:
-                await until_database_is_back(partial(self._report_lost, claimed, attempts, lease))
+                await retry_while_unavailable(partial(self._report_lost, claimed, attempts, lease))
             except asyncio.CancelledError:
                 await release(self._database, claimed)
                 raise
@@ -137,12 +137,14 @@ class Execution:
             else:
                 assert progress is not None
                 attempt = partial(self._attempt, claimed, attempts, work, progress)
-                await unless_its_own_doing(partial(attempts.retry, attempt), self._database, most=MAX_ATTEMPTS)
+                await retry_unless_job_is_the_cause(
+                    partial(attempts.retry, attempt), self._database, max_attempts=MAX_ATTEMPTS
+                )
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
             tracing.failed(error)
-            await until_database_is_back(partial(self._give_up, claimed, attempts, error))
+            await retry_while_unavailable(partial(self._give_up, claimed, attempts, error))
 
     async def _attempt(self, claimed: Claim, attempts: Attempts, work: LongWork, progress: Progress) -> None:
         try:
@@ -154,7 +156,7 @@ class Execution:
 
     async def _effect_with_retries(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
         effect = partial(attempts.retry, partial(self._effect, claimed, attempts, handle))
-        await unless_its_own_doing(effect, self._database, most=MAX_ATTEMPTS)
+        await retry_unless_job_is_the_cause(effect, self._database, max_attempts=MAX_ATTEMPTS)
 
     async def _effect(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
         ended: Sequence[UUID] = ()
@@ -189,7 +191,7 @@ class Execution:
             async with self._database.connection() as connection:
                 found.append(await jobs.end_of(connection, claimed))
 
-        await until_database_is_back(look)
+        await retry_while_unavailable(look)
         return found[-1] is not None
 
     async def _report_lost(self, claimed: Claim, attempts: Attempts, lease: Lease) -> None:
@@ -215,10 +217,10 @@ class Execution:
 
     async def _give_up(self, claimed: Claim, attempts: Attempts, error: Exception) -> None:
         reason = _reason(error)
-        told = self._told(claimed, reason)
+        failure_event = self._failure_event(claimed, reason)
         async with self._database.transaction() as connection:
-            if told is not None:
-                stream, event = told
+            if failure_event is not None:
+                stream, event = failure_event
                 await event_store.append_all(connection, self._additions(claimed, stream, [event]))
             await jobs.limit_attempts(connection, claimed, MAX_ATTEMPTS)
             channel = self._wakes.channel_of(claimed.id)
@@ -233,12 +235,12 @@ class Execution:
         self._observe(claimed, State.FAILED)
         log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
 
-    def _told(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
-        """The event that tells of the failure; ``None`` when this build cannot even say that."""
+    def _failure_event(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
+        """Return the stream and the failure event of a job, or ``None`` when this build cannot create it."""
         try:
             return self._work[claimed.kind].failed(claimed, reason)
         except Exception as error:
-            log.error("job.failure_not_told", kind=claimed.kind, exc_info=error)
+            log.error("job.failure_event_not_created", kind=claimed.kind, exc_info=error)
             return None
 
     def _additions(self, claimed: Claim, stream: str | None, events: Sequence[Event]) -> list[Addition]:

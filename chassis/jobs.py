@@ -23,11 +23,11 @@ COLUMNS = """id, kind, subject, state, channel, progress, result, error, attempt
 READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
 CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4, $5, $6, $7)"
 RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
-TELL = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+UPDATE_PROGRESS = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
 # Changes nothing, but the commit waits for the disk, and with it that of the claim.
 CONFIRM = "UPDATE es.job SET owner = owner WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
-# Whoever holds it finds out, and can finish it no more.
+# The worker that holds the job notices, and can no longer finish it.
 CANCEL = """
 UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
  WHERE id = $1 AND finished_at IS NULL
@@ -158,10 +158,10 @@ async def renew(connection: Connection, claimed: Claim, lease: timedelta) -> boo
     return (await connection.execute(RENEW, claimed.id, claimed.fence, lease)).endswith(" 1")
 
 
-async def tell(connection: Connection, claimed: Claim, progress: dict[str, Any]) -> bool:
-    """Let everyone see how far it is; false when it is lost."""
+async def update_progress(connection: Connection, claimed: Claim, progress: dict[str, Any]) -> bool:
+    """Store ``progress``. Returns false when ``claimed`` no longer holds the job."""
     body = orjson.dumps(progress).decode()
-    return (await connection.execute(TELL, claimed.id, claimed.fence, body)).endswith(" 1")
+    return (await connection.execute(UPDATE_PROGRESS, claimed.id, claimed.fence, body)).endswith(" 1")
 
 
 async def is_held(connection: Connection, claimed: Claim) -> bool:

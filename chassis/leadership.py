@@ -1,4 +1,4 @@
-"""One of several replicas does what only one may: whoever's session holds an advisory lock of Postgres."""
+"""Leader election among replicas: the leader's session holds an advisory lock of Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,9 +13,9 @@ from chassis.database import connect_alone, translated
 async def leading(
     url: str, lock: int, *, application_name: str, try_every_s: float, durable: bool = True
 ) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A session that holds ``lock``, once no other does; tried every ``try_every_s`` seconds.
+    """Wait until no other session holds ``lock``, then yield a session that does. Tries every ``try_every_s`` seconds.
 
-    Raises ``Unavailable``, also out of the block, when the session is lost; the server gives the lock up with it.
+    Raises ``Unavailable``, also out of the block, when the session is lost. The server then releases the lock.
     """
     session = await connect_alone(url, application_name=application_name, durable=durable)
     try:
@@ -24,5 +24,5 @@ async def leading(
                 await asyncio.sleep(try_every_s)
             yield session
     finally:
-        with suppress(Exception):  # given up either way; the server drops the lock with the session
+        with suppress(Exception):  # the server releases the lock with the session in any case
             await session.close(timeout=2)

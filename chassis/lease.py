@@ -15,7 +15,7 @@ from chassis.error_text import described
 from chassis.errors import Contended, Fenced, Unavailable
 from chassis.jobs import Claim
 from chassis.progress import EVERY_S, Progress
-from chassis.retrying import until_database_is_back
+from chassis.retrying import retry_while_unavailable
 
 # Shorter than the time between the end of SHUTDOWN_GRACE_S and the orchestrator's kill.
 RELEASE_WITHIN_S = 5.0
@@ -76,7 +76,7 @@ async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress
                     renew_at = clock() + renew_every_s
                     lease.cut_off = lease.cut_off and not held
                 elif progress is not None:
-                    held = await progress.tell(connection, claimed)
+                    held = await progress.update(connection, claimed)
         except Unavailable as error:
             lease.cut_off = True
             log.warning("lease.not_renewed", reason=str(error))
@@ -118,4 +118,4 @@ async def return_attempt(database: Database, claimed: Claim) -> None:
             if transaction_id is None or not await jobs.has_committed(connection, transaction_id):
                 transaction_id = await jobs.return_attempt(connection, claimed)
 
-    await until_database_is_back(once)
+    await retry_while_unavailable(once)

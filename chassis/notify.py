@@ -1,7 +1,7 @@
 """Postgres NOTIFY and LISTEN, each on a connection of its own.
 
 A NOTIFY inside an append's transaction takes a lock over the whole cluster at commit and halves the write rate
-(measured), so a process collects its notices and sends them together, after commit.
+(measured), so a process collects its notices and sends them together after the commit.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ import structlog
 from chassis.database import connect_alone, translated
 from chassis.errors import Unavailable
 
-# The relay listens: there are rows in the outbox.
+# Notifies the relay that the outbox has rows.
 OUTBOX = "placewire_outbox"
-# Whoever waits for a job listens; the payload is its id.
+# Notifies processes that wait for a job; the payload is its id.
 JOB = "placewire_job"
 
 RECONNECT_S = 0.5
-# A deferred notice is sent this much later, and once, however often it was deferred or sent meanwhile.
+# A deferred notice is sent once, this much later, even if it was deferred several times.
 DEFERRED_S = 0.02
 SEND = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS notice (channel, payload)"
 
@@ -40,7 +40,7 @@ class Notifier:
         self._wake = asyncio.Event()
 
     def notify(self, channel: str, payload: str = "") -> None:
-        """Tell the listeners of ``channel`` soon. Never blocks, never raises."""
+        """Notify the listeners of ``channel`` soon. Never blocks, never raises."""
         self._deferred.discard((channel, payload))
         self._pending.add((channel, payload))
         self._wake.set()
@@ -48,16 +48,16 @@ class Notifier:
     def defer(self, channel: str, payload: str = "") -> None:
         """As ``notify``, but ``DEFERRED_S`` later, unless the same notice is sent before.
 
-        For what nobody waits for: sent at once it would compete with the work that it is about.
+        For notices that no client waits for. Sent at once, they would compete with the work that caused them.
         """
         if not self._deferred:
-            if self._timer is not None:  # of a notice that was sent meanwhile
+            if self._timer is not None:  # set for a notice that has been sent since
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(DEFERRED_S, self._send_deferred)
         self._deferred.add((channel, payload))
 
     async def flush(self) -> None:
-        """Wait, at most 1 s, until what was collected has been sent."""
+        """Wait up to 1 s until all collected notices have been sent."""
         self._send_deferred()
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
@@ -70,10 +70,10 @@ class Notifier:
         self._wake.set()
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send notices until cancelled."""
         while True:
             try:
-                # A transaction that only notifies would wait for the disk as any other, and tell its listeners after.
+                # Not durable: otherwise the commit of a notice would wait for the disk before listeners receive it.
                 connection = await connect_alone(self._url, application_name=self._name, durable=False)
                 try:
                     await self._send_forever(connection)
@@ -99,8 +99,10 @@ class Notifier:
 
 
 class Listener:
-    """Calls ``on_notice(channel, payload)`` for each notice, and ``on_connected`` after every (re)connection,
-    because notices sent in between are lost. ``connected`` is false while that may be happening."""
+    """Calls ``on_notice(channel, payload)`` for each notice, and ``on_connected`` after each connection.
+
+    Notices sent while it is not connected are lost. ``connected`` is false during that time.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How far a long job is: told to whoever follows it, a few times a second."""
+"""Publishes the progress of a long job a few times a second."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,26 +7,29 @@ from chassis import jobs, notify
 from chassis.database import Connection
 from chassis.jobs import Claim
 
-# No more than four writes a second; and no later does a worker notice that its job was cancelled.
+# At most four writes a second. A worker also notices within this time that its job was cancelled.
 EVERY_S = 0.25
 
 Measure = Callable[[Connection], Awaitable[dict[str, Any] | None]]
 
 
 class Progress:
-    """Whoever does the job sets ``measure``: asked on another connection than the work's; ``None``: nothing to tell."""
+    """The progress of one job, updated while its handler runs.
+
+    The handler sets ``measure``, which runs on a connection of its own and returns ``None`` when nothing is known.
+    """
 
     def __init__(self, notifier: notify.Notifier) -> None:
         self._notifier = notifier
-        self._told: dict[str, Any] | None = None
+        self._published: dict[str, Any] | None = None
         self.measure: Measure | None = None
 
-    async def tell(self, connection: Connection, claimed: Claim) -> bool:
-        """Write down what has changed; false when the job is lost."""
+    async def update(self, connection: Connection, claimed: Claim) -> bool:
+        """Store the progress if it has changed. Returns false when the worker no longer holds the job."""
         found = await self.measure(connection) if self.measure else None
-        if found is None or found == self._told:
+        if found is None or found == self._published:
             return await jobs.is_held(connection, claimed)
-        held = await jobs.tell(connection, claimed, found)
-        self._told = found
+        held = await jobs.update_progress(connection, claimed, found)
+        self._published = found
         self._notifier.notify(notify.JOB, str(claimed.id))
         return held

@@ -25,7 +25,7 @@ def create_app(settings: RelaySettings) -> FastAPI:
         settings.database_url, pool_size=settings.database_pool_size, application_name="placewire-relay-health"
     )
     relay = Relay(settings, settings.database_url)
-    series.of_relay()
+    series.init_relay_metrics()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""When work is done again, and for how long."""
+"""Retries while the database does not answer, with a limit for jobs that make it fail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,10 +8,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_ex
 from chassis.database import Database
 from chassis.errors import Contended, Exhausted, OutcomeUnknown, Refused, Unavailable
 
-# A database that needs longer has troubles of its own.
-WELL_WITHIN_S = 1.0
-# More than fits into its memory, so that a full disk tells.
-WITH_A_FILE = """
+# A database that takes longer than this to answer is not well.
+ANSWER_WITHIN_S = 1.0
+# More rows than fit into work_mem, so that Postgres writes a temporary file: it fails when the disk is full.
+WRITE_TEMPORARY_FILE = """
 SET LOCAL work_mem = '64kB';
 SELECT count(*) FROM generate_series(1, 20000)
 """
@@ -19,8 +19,8 @@ SELECT count(*) FROM generate_series(1, 20000)
 Work = Callable[[], Awaitable[None]]
 
 
-async def until_database_is_back(work: Work) -> None:
-    """Do ``work``, again and again while it raises ``Unavailable``, with pauses of up to 3 s."""
+async def retry_while_unavailable(work: Work) -> None:
+    """Run ``work``. Repeat it while it raises ``Unavailable``, with pauses of up to about 3 s and without a limit."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(Unavailable),
         stop=stop_never,
@@ -31,32 +31,34 @@ async def until_database_is_back(work: Work) -> None:
             await work()
 
 
-async def unless_its_own_doing(work: Work, database: Database, *, most: int) -> None:
-    """``until_database_is_back``, except for work that itself makes the database break off.
+async def retry_unless_job_is_the_cause(work: Work, database: Database, *, max_attempts: int) -> None:
+    """Run ``work`` as ``retry_while_unavailable`` does, but limit the failures that ``work`` itself causes.
 
-    Raises ``Refused`` at the ``most``-th time that it was broken off midway while the database was well. What waits
-    for a connection, or for a database that is away, does so for ever.
+    Raises ``Refused`` when ``work`` has failed midway ``max_attempts`` times while the database was well. Failures to
+    get a connection, or of a database that is away, do not count.
     """
-    broken_off = 0
+    failures = 0
 
     async def counted() -> None:
-        nonlocal broken_off
+        nonlocal failures
         try:
             await work()
         except (OutcomeUnknown, Exhausted) as error:
-            broken_off += await _is_well(database)
-            if broken_off >= most:
-                raise Refused(f"given up: the database broke it off {most} times, and was well each time") from error
+            failures += await _is_healthy(database)
+            if failures >= max_attempts:
+                raise Refused(
+                    f"given up: the database broke it off {max_attempts} times, and was well each time"
+                ) from error
             raise
 
-    await until_database_is_back(counted)
+    await retry_while_unavailable(counted)
 
 
-async def _is_well(database: Database) -> bool:
-    """Whether ``database`` answers at once, over another connection, and has room on its disk."""
+async def _is_healthy(database: Database) -> bool:
+    """Return whether ``database`` answers in time over another connection and has free disk space."""
     try:
-        async with asyncio.timeout(WELL_WITHIN_S), database.transaction(readonly=True) as connection:
-            await connection.execute(WITH_A_FILE)
+        async with asyncio.timeout(ANSWER_WITHIN_S), database.transaction(readonly=True) as connection:
+            await connection.execute(WRITE_TEMPORARY_FILE)
     except (Unavailable, Contended, TimeoutError):
         return False
     return True

@@ -22,7 +22,7 @@ from contracts.jobs import Channel, Kind, Service
 # So many small jobs share a transaction, and its wait for the disk. Waiting jobs are done half as fast again with 32 as
 # with 8 (`make bench`, effect_drain).
 TOGETHER = 32
-# The poll finds what nobody woke this worker for: lost records, expired leases, jobs queued while it was away.
+# The poll finds jobs without a wake-up: lost records, expired leases, jobs queued while this worker was away.
 POLL_S = 1.0
 IDLE_POLL_S = 5.0
 # So many polls in a row that found nothing make a worker idle.

@@ -1,6 +1,6 @@
-"""Series that exist from the start, at zero: a rate sees the first event of a series only if it saw the series before.
+"""Creates metric series with the value zero at the start: otherwise ``rate`` misses the first increase of a series.
 
-Those of one service alone are begun where they are counted.
+Series of a single service are created where they are counted.
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from contracts.jobs import TOPIC_OF, Channel, Kind, Service, State
 SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics.CANARY.name}
 
 
-def of_jobs(service: Service, kinds: Iterable[Kind]) -> None:
-    """What a service says that does ``kinds``."""
+def init_job_metrics(service: Service, kinds: Iterable[Kind]) -> None:
+    """Create the series of a service that does jobs of ``kinds``."""
     telemetry.CONSUMER_PAUSED.labels(service).set(0)
     heard = {topics.CANARY.name}
     for kind in kinds:
@@ -26,8 +26,8 @@ def of_jobs(service: Service, kinds: Iterable[Kind]) -> None:
         telemetry.UNREADABLE.labels(service, topic)
 
 
-def of_relay() -> None:
-    """What a relay says, whether it leads or waits."""
+def init_relay_metrics() -> None:
+    """Create the series of a relay, leader or not."""
     telemetry.RELAY_LEADER.set(0)
     for topic in SENT_TOPICS | {topics.dead_letters(service).name for service in Service}:
         telemetry.OUTBOX_SENT.labels(topic)

@@ -22,7 +22,7 @@ from chassis.responses import json_response
 from chassis.settings import ProcessSettings
 
 # uvloop takes one new connection from a listening socket in each round of its loop (measured; asyncio takes all), so
-# that in an overload nobody new is even told to come back. Handles of the same socket take one each.
+# that in an overload new callers would not even get a 503. Each duplicate of the socket takes one.
 ACCEPTED_AT_ONCE = 16
 
 log = structlog.get_logger()

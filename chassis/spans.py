@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from chassis.tracing import Attributes, Kind
 
 KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "consumer": SpanKind.CONSUMER}
-# Asked every few seconds by whoever watches over us.
+# Requested every few seconds by probes and Prometheus.
 UNWATCHED = frozenset({"/livez", "/readyz", "/metrics"})
-# A collector that is away must not keep a process from ending.
+# The limit keeps an unreachable collector from delaying the end of a process.
 LAST_EXPORT_S = 3.0
 
 _w3c = TraceContextTextMapPropagator()
@@ -145,7 +145,7 @@ class _WithoutAddress(SpanProcessor):
 
 
 def _context(parent: str | None) -> Context:
-    """Never that of the task: who starts a job, or sends a batch, may be in the middle of another trace."""
+    """Return the context of ``parent``. Never the task's own, which may belong to another trace."""
     return _w3c.extract({"traceparent": parent} if parent else {}, Context())
 
 
@@ -155,7 +155,7 @@ def _current(opened: trace.Span) -> AbstractContextManager[object]:
 
 @contextmanager
 def _ended(*opened: trace.Span) -> Iterator[None]:
-    """Ends them after the block; what is raised out of it is told by its class, never by its text."""
+    """End the spans after the block. An exception is recorded by its class name, never by its text."""
     try:
         yield
     except BaseException as error:

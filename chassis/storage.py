@@ -1,4 +1,4 @@
-"""Files in object storage, or below a folder: whatever ``STORAGE_URL`` names."""
+"""Files in the object storage or the local folder that ``STORAGE_URL`` names."""
 
 import asyncio
 import hashlib
@@ -18,30 +18,30 @@ from chassis.content_disposition import content_disposition
 from chassis.errors import NotFound, StorageFailed, StorageFull
 from chassis.uploading import Upload
 
-# A failing bucket is tried again by whoever knows what the file is for; this only bridges a lost packet.
+# Only for lost packets. Longer failures of a bucket are retried by the callers.
 RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 STREAM_BYTES = 256 * 1024
-# Said by the operating system (ENOSPC, EFBIG, EDQUOT), and by S3-like servers as HTTP 507.
+# Errors of the operating system (ENOSPC, EFBIG, EDQUOT), and HTTP 507 of S3-compatible servers.
 FULL = ("os error 28", "os error 27", "os error 122", "507 ", "InsufficientStorage", "StorageFull")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """``modified_at`` by the storage's own clock."""
+    """A stored file. ``modified_at`` comes from the storage's clock."""
 
     path: str
     modified_at: datetime
 
 
 class StorageUnusable(SystemExit):
-    """``STORAGE_URL`` does not lead to a place this process can write to. Ends the process with one line."""
+    """This process cannot write to ``STORAGE_URL``. Ends the process with one line."""
 
 
 class Storage:
-    """Paths are relative and use ``/``. Whatever is written becomes visible whole, or not at all."""
+    """Stores files. Paths are relative and use ``/``. A file becomes visible when it is complete, or not at all."""
 
     def __init__(self, url: str) -> None:
-        """Raises ``StorageUnusable`` when ``url`` cannot be understood, or its folder cannot be made."""
+        """Raises ``StorageUnusable`` when ``url`` is not valid or its folder cannot be created."""
         try:
             parts = urlsplit(url)
             self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
@@ -56,9 +56,9 @@ class Storage:
     async def check(self) -> None:
         """Write, and delete, an empty file. Raises ``StorageUnusable``."""
         try:
-            # Not obstore's async calls: a process that ends within a moment after one is aborted now and then (tried).
+            # Not obstore's async calls: a process that exits right after one sometimes aborts (observed).
             await asyncio.to_thread(obstore.put, self._store, ".writable", b"")
-            with suppress(NotFoundError, FileNotFoundError):  # another process that starts now was faster
+            with suppress(NotFoundError, FileNotFoundError):  # another process that starts now has deleted it
                 await asyncio.to_thread(obstore.delete, self._store, ".writable")
         except (BaseError, OSError) as error:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
@@ -88,9 +88,9 @@ class Storage:
 
     @asynccontextmanager
     async def writing(self, path: str, media_type: str, save_as: str) -> AsyncIterator["Written"]:
-        """A file of any size, in constant memory: there once the block has ended, and not at all when it raises.
+        """Write a file of any size in constant memory. It exists after the block, unless the block raises.
 
-        A bucket keeps ``media_type`` and ``save_as``, and tells them to who comes by a signed link.
+        A bucket keeps ``media_type`` and ``save_as``, and sends them with downloads through a signed link.
         Raises ``StorageFailed`` from a write, or when the block ends.
         """
         kept = {"Content-Type": media_type, "Content-Disposition": content_disposition(save_as)}
@@ -106,12 +106,12 @@ class Storage:
             raise
 
     async def read(self, path: str) -> bytes:
-        """Raises ``NotFound`` when there is no such file."""
+        """Return the content. Raises ``NotFound`` when there is no such file."""
         with _translated():
             return bytes(await (await obstore.get_async(self._store, path)).bytes_async())
 
     async def stream(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Bytes ``start`` to ``end`` (exclusive) of a file. Raises ``NotFound`` here, ``StorageFailed`` on the way."""
+        """Return bytes ``start`` to ``end`` (exclusive). Raises ``NotFound``; reading may raise ``StorageFailed``."""
         with _translated():
             found = await obstore.get_async(self._store, path, options={"range": (start, end)})
 
@@ -123,17 +123,17 @@ class Storage:
         return chunks()
 
     async def signed_link(self, path: str, life: timedelta) -> str | None:
-        """A link straight to the bucket, good for ``life``; ``None`` when this storage has no such thing."""
+        """Return a link to the bucket, valid for ``life``; ``None`` when this storage has no signed links."""
         if not isinstance(self._store, S3Store | GCSStore | AzureStore):
             return None
         with _translated():
             return await obstore.sign_async(self._store, "GET", path, life)
 
     async def pages(self, folder: str, *, most: int) -> AsyncIterator[list[Stored]]:
-        """Every file below ``folder``, at most ``most`` at a time; none when there is no such folder.
+        """Yield every file below ``folder``, up to ``most`` at a time; none when there is no such folder.
 
-        What a writer that was killed has left below a folder of ours is told as the file it never became. Of a bucket,
-        uploads that nobody finished are not seen: give it a lifecycle rule that aborts those older than a day.
+        A partial file of a killed writer is listed under its final path. Unfinished uploads to a bucket are not listed:
+        give the bucket a lifecycle rule that aborts those older than a day.
         """
         with _refusals():
             async for page in obstore.list(self._store, folder, chunk_size=most):
@@ -148,14 +148,14 @@ class Storage:
         left = []
         for part in (self._folder / folder).rglob("*#*"):
             whole = part.with_name(part.name.partition("#")[0])
-            with suppress(FileNotFoundError):  # it may be done by now
+            with suppress(FileNotFoundError):  # its writer may have finished
                 modified_at = datetime.fromtimestamp(part.stat().st_mtime, UTC)
                 if not whole.exists():
                     left.append(Stored(whole.relative_to(self._folder).as_posix(), modified_at))
         return left
 
     async def delete(self, path: str) -> None:
-        """Idempotent. Also deletes what a killed writer of ``path`` has left, and folders that are empty then.
+        """Delete a file. Idempotent. Also deletes partial files of a killed writer of ``path``, and empty folders.
 
         Raises ``StorageFailed``.
         """
@@ -171,20 +171,20 @@ class Storage:
 
 
 def _delete_parts(path: Path) -> None:
-    """What obstore writes to until the file is whole. Reads the folder: not for the event loop."""
+    """Delete the partial files of ``path``. Reads the folder, so it must not run on the event loop."""
     for part in path.parent.glob(f"{escape(path.name)}#*"):
         part.unlink(missing_ok=True)
 
 
 def _delete_empty_folders(root: Path, path: str) -> None:
-    """Those above ``path``, but for the topmost. A writer that begins at this moment makes its folder again."""
+    """Delete empty folders above ``path``, except the topmost. A concurrent writer creates its folder again."""
     for folder in list(Path(path).parents)[:-2]:
-        with suppress(OSError):  # there is something in it, or it is gone
+        with suppress(OSError):  # not empty, or already deleted
             (root / folder).rmdir()
 
 
 class Written:
-    """What was written so far: ``size_bytes``, ``sha256``."""
+    """Writes to an upload, and keeps the ``size_bytes`` and ``sha256`` of what was written so far."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
@@ -192,7 +192,7 @@ class Written:
         self.size_bytes = 0
 
     async def write(self, content: bytes) -> None:
-        """Waits while the storage is slower than the writer."""
+        """Write ``content``. Waits while the storage is slower than the writer."""
         self._digest.update(content)
         self.size_bytes += len(content)
         with _refusals():
@@ -200,7 +200,7 @@ class Written:
 
     @property
     def sha256(self) -> str:
-        """In hexadecimal."""
+        """Return the digest in hexadecimal."""
         return self._digest.hexdigest()
 
 

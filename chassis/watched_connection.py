@@ -1,7 +1,7 @@
-"""Connections to Postgres that end when their other side has vanished.
+"""Connections to Postgres that end when their peer no longer answers.
 
-A host that dies, or a network that swallows packets, closes nothing: without this a statement would wait for its answer
-for a quarter of an hour or for ever (Linux's defaults), though another server has long taken over.
+A host that dies, or a network that drops packets, does not close connections. With Linux's defaults a statement would
+wait for a quarter of an hour or without end, even after another server has taken over.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-# Ended after 10 s without a sign of life, whether something was on its way (TCP_USER_TIMEOUT) or not (keep-alive).
+# Connections end after 10 s of silence, with data in flight (TCP_USER_TIMEOUT) or without (keep-alive).
 SILENT_S = 10
 KEEP_ALIVE = {
     (socket.SOL_SOCKET, "SO_KEEPALIVE"): 1,
@@ -22,7 +22,7 @@ KEEP_ALIVE = {
 
 
 class WatchedConnection(asyncpg.Connection):
-    """For ``asyncpg.connect(connection_class=…)``."""
+    """A connection with these options, for ``asyncpg.connect(connection_class=…)``."""
 
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:
         super().__init__(protocol, transport, *rest)
@@ -34,7 +34,7 @@ def end_when_silent(transport: Any) -> None:
     given = transport.get_extra_info("socket")
     if given is None or given.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    # uvloop shows a stand-in without setsockopt(); the options are the open file's, whoever sets them.
+    # uvloop returns a wrapper without setsockopt(). Options belong to the open file, so a duplicate can set them.
     with socket.socket(fileno=os.dup(given.fileno())) as one:
         for (level, name), value in KEEP_ALIVE.items():
             if (option := getattr(socket, name, None)) is not None:

@@ -1,4 +1,4 @@
-"""What a service says about the jobs it owns: how each kind is done, and what is told when it is given up."""
+"""What a service declares about each job kind it owns: its handler, and the event recorded when the job fails."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,9 +17,9 @@ SUPERSEDED = {"superseded": True}
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a handler did: the events to append to ``stream`` in its transaction, and what the job's reader is told.
+    """What a handler did: the job's ``result``, and the events to append to ``stream`` in its transaction.
 
-    ``ended``: other jobs that it ended in its transaction. Whoever waits for one is told after the commit.
+    ``ended``: other jobs that it ended in its transaction. Clients that wait for them are notified after the commit.
     """
 
     result: dict[str, Any]
@@ -34,10 +34,10 @@ Failed = Callable[[Claim, str], tuple[str, Event]]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One job kind as its service does it.
+    """How a service does one job kind.
 
     ``handle`` runs in the transaction of the effect and may run again after a failure.
-    ``failed`` makes the stream and the event that tell everyone the job was given up.
+    ``failed`` returns the stream and the event that record the failure.
     ``small``: types of events whose jobs take a few milliseconds; several of those that wait share a transaction.
     ``newest_wins``: types of events of which only the newest queued job of a subject runs; older ones end with it,
     superseded.
@@ -51,11 +51,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class LongWork:
-    """One job kind of which a part must not wait inside a writing transaction: a file, a call to somebody else.
+    """A job kind with a part that must not run inside a writing transaction: a file, or a call to another system.
 
-    ``prepare`` does that part under names that hold the claim's fencing number, and gives the ``handle`` that makes
-    it count. What is raised out of it (the effect failed, the job was taken over or cancelled) is for it to tidy up
-    after; the effect may have been committed all the same, when the connection was lost in the commit itself.
+    ``prepare`` does that part, under names that contain the claim's fencing number, and yields the ``handle`` that
+    makes it effective. It must clean up when an exception leaves the block: the handler failed, or the job was taken
+    over or cancelled. If the connection was lost during the commit, the effect may have been committed nevertheless.
     """
 
     prepare: Callable[[Database, Claim, Progress], AbstractAsyncContextManager[Handle]]

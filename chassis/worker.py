@@ -22,18 +22,18 @@ from chassis.subscribers import Subscribe, WakeWorker
 from chassis.work import LongWork, Work
 from contracts.jobs import RUN_PATH, TOPIC_OF, Channel, Kind, Service
 
-# What must hold before a service starts.
+# Runs before a service starts; what it raises ends the process.
 Check = Callable[[Database], Awaitable[None]]
-# A service's own background tasks, built from the app's database and notifier and from ``wake`` of its worker. None of
-# them ends.
-Beside = Callable[[Database, Notifier, WakeWorker], Sequence[Background]]
+# Returns a service's own background tasks. They get the app's database and notifier and its worker's ``wake``, and must
+# never end.
+BackgroundTaskFactory = Callable[[Database, Notifier, WakeWorker], Sequence[Background]]
 
 
 async def _nothing(_database: Database) -> None:
     return None
 
 
-def _nobody(_database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
+def _no_background_tasks(_database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
     return ()
 
 
@@ -44,13 +44,13 @@ def worker_app(
     subscribe: Subscribe,
     *,
     check: Check = _nothing,
-    beside: Beside = _nobody,
+    background_tasks: BackgroundTaskFactory = _no_background_tasks,
 ) -> FastAPI:
     """Return the app of ``service``. It starts, and works, without Kafka; the consumer joins when the broker appears.
 
     ``subscribe`` adds the service's handlers to its FastStream subscriber.
-    ``check`` is awaited first, and ends the process by what it raises. ``beside`` makes what runs beside the jobs,
-    until the service has stopped claiming and its jobs have ended.
+    ``check`` is awaited first; what it raises ends the process. ``background_tasks`` returns tasks that run until the
+    service has stopped claiming and its jobs have ended.
     """
     telemetry.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
     tracing.start(service, settings)
@@ -62,10 +62,10 @@ def worker_app(
     heard = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
     consumer = Consumer(settings, database, service, heard, subscribe, runner.wake)
     runner.bus_is_healthy = consumer.is_healthy
-    series.of_jobs(service, work)
+    series.init_job_metrics(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
-        lifespan=_lifespan(settings, database, notifier, runner, consumer, check, beside),
+        lifespan=_lifespan(settings, database, notifier, runner, consumer, check, background_tasks),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -109,16 +109,16 @@ def _lifespan(
     runner: Runner,
     consumer: Consumer,
     check: Check,
-    beside: Beside,
+    background_tasks: BackgroundTaskFactory,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await check(database)
         clock = asyncio.get_running_loop().time
-        own = beside(database, notifier, runner.wake)
-        async with background(notifier.run), background(*own), background(consumer.run), background(runner.run):
+        own_tasks = background_tasks(database, notifier, runner.wake)
+        async with background(notifier.run), background(*own_tasks), background(consumer.run), background(runner.run):
             yield
-            # The requests in hand have had their part of the grace time before this.
+            # Requests in progress have used a part of the grace time.
             began: float = getattr(app.state, "stopping_since", clock())
             await runner.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
             await notifier.flush()

@@ -1,1 +1,1 @@
-"""The ``placewire`` command. ``main`` assembles it, ``doors`` parse and print, the other folders do the work."""
+"""The ``placewire`` command: ``main`` assembles it, ``commands`` parse and print, the other packages do the work."""

@@ -143,15 +143,15 @@ def _require_success(response: httpx.Response) -> None:
 
 
 class _Watched:
-    """A file that tells how far it has been read."""
+    """A file that reports how far it has been read."""
 
-    def __init__(self, content: BinaryIO, told: Callable[[int], None]) -> None:
+    def __init__(self, content: BinaryIO, progress: Callable[[int], None]) -> None:
         self._content = content
-        self._told = told
+        self._progress = progress
 
     def read(self, size: int = -1) -> bytes:
         block = self._content.read(size)
-        self._told(self._content.tell())
+        self._progress(self._content.tell())
         return block
 
     def fileno(self) -> int:

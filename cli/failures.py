@@ -10,15 +10,15 @@ INTERRUPTED: Final = 130
 
 
 class Failure(Exception):
-    """Told in one line; ``code`` is the command's exit code."""
+    """An expected failure, printed as one line. ``code`` is the exit code of the command."""
 
     def __init__(self, message: str, code: int = NO) -> None:
         super().__init__(message)
         self.code = code
 
 
-def told(error: Exception) -> Failure | None:
-    """``error`` as a failure, where its class is one that is to be expected; ``None`` for a bug."""
+def as_failure(error: Exception) -> Failure | None:
+    """Return ``error`` as a ``Failure`` when its class is expected, ``None`` when it is a bug."""
     # Imported here: every command pays for what is above, only a failing one for this.
     import httpx
 
@@ -34,10 +34,10 @@ def told(error: Exception) -> Failure | None:
         case OSError():  # among them ConnectionError and TimeoutError
             return Failure(one_line(error), UNREACHABLE)
         case _:
-            return _told_by_database(error) or _told_by_stack(error)
+            return _database_failure(error) or _stack_failure(error)
 
 
-def _told_by_database(error: Exception) -> Failure | None:
+def _database_failure(error: Exception) -> Failure | None:
     import asyncpg
 
     said = one_line(error)
@@ -56,7 +56,7 @@ def _told_by_database(error: Exception) -> Failure | None:
             return None
 
 
-def _told_by_stack(error: Exception) -> Failure | None:
+def _stack_failure(error: Exception) -> Failure | None:
     if "devstack" not in sys.modules:
         return None
     from devstack.failures import StackFailure

@@ -1,4 +1,4 @@
-"""The ``placewire`` command: assembles the doors, and tells expected failures in one line."""
+"""The ``placewire`` command: assembles its subcommands, and prints an expected failure in one line."""
 
 import sys
 from importlib.metadata import version
@@ -8,7 +8,7 @@ import typer
 
 from chassis.extras import require_extra
 from cli import environment
-from cli.doors import (
+from cli.commands import (
     contracts,
     database,
     dead_letters,
@@ -29,7 +29,7 @@ from cli.doors import (
     users,
     verify,
 )
-from cli.failures import INTERRUPTED, Failure, told
+from cli.failures import INTERRUPTED, Failure, as_failure
 from cli.output import errors
 
 HELP = """Runs and operates Placewire, the backend of a campus placement cell.
@@ -115,7 +115,7 @@ def run() -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         # One that is to be expected becomes one line; any other passes.
-        failure = error if isinstance(error, Failure) else told(error)
+        failure = error if isinstance(error, Failure) else as_failure(error)
         if failure is None:
             raise
         errors.print(f"[red]{failure}[/red]", highlight=False, soft_wrap=True)

@@ -23,7 +23,7 @@ errors = Console(stderr=True)
 
 
 def counted() -> Progress:
-    """A bar for a number of things. Leaves nothing behind where nobody looks (no terminal)."""
+    """Return a progress bar for a count. It prints nothing when standard error is not a terminal."""
     return Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(), console=errors, disable=not errors.is_terminal,
@@ -31,7 +31,7 @@ def counted() -> Progress:
 
 
 def sent() -> Progress:
-    """A bar for bytes on their way."""
+    """Return a progress bar for bytes that are sent."""
     return Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), DownloadColumn(),
         TransferSpeedColumn(), TimeElapsedColumn(), console=errors, disable=not errors.is_terminal,

@@ -1,7 +1,7 @@
 """History into the outbox again: for a topic that was wiped, or for a reader that came late.
 
-What Kafka refuses for good stays in the outbox, and so does what follows it under the same key: nobody waits for that,
-and it is told.
+An event that Kafka refuses for good stays in the outbox, as do later events with its key. These are reported and not
+waited for.
 
 An outbox row only names its event, so this copies nothing but ids. The rows go in the bulk lane, whatever the topic's
 own is, and few wait at a time: jobs are never delayed, and new students and registrations never by more than those. So
@@ -114,7 +114,7 @@ async def republish(
 ) -> Republished:
     """Put the stretch in the outbox, a batch at a time, as the relay takes it.
 
-    ``put`` is told of each batch: how many, and the last position, after which an interrupted run can be resumed.
+    ``put`` gets the size of each batch and its last position, from which an interrupted run can be resumed.
     Waits while the relay or Kafka is away. Returns when the last batch has been sent, or is held. Raises ``Failure``
     when so much is held that the outbox would only grow.
     """

@@ -1,4 +1,4 @@
-"""A job that does nothing, so that whoever asks for it knows that jobs get through (``placewire doctor --queue``)."""
+"""A job that does nothing: ``placewire doctor --queue`` uses it to check that jobs pass through the queue."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from contracts.message import Event
 
 
 class CheckRequested(Event):
-    """Somebody wants to see a job go all the way (job kind *check*). Producer: ``placewire doctor``."""
+    """Requests a job that does nothing (job kind *check*). Producer: ``placewire doctor``."""
 
     TYPE = "placewire.check.requested.v1"
 

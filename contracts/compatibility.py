@@ -1,8 +1,8 @@
-"""Does a changed JSON Schema break anyone? Both directions count, because both happen.
+"""Finds incompatible changes of a JSON Schema, in both directions.
 
-New code reads old events: they are in the log for ever. Old code reads new events: services are not all replaced at the
-same moment, and there are readers we do not know. So a type keeps its fields and what each may hold, and may gain
-fields that nobody needs. Anything else is a new type (``….v2``) and an upcaster in ``catalogue``.
+New code reads old events, since the log keeps every event. Old code reads new events, since services are not all
+replaced at the same moment and other systems read them too. So a type keeps its fields and their values, and may gain
+optional fields. Any other change needs a new type (``….v2``) and an upcaster in ``catalogue``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -65,8 +65,8 @@ def _keywords(place: str, old: Schema, new: Schema) -> Iterator[str]:
     for keyword in (*SAME, *NARROWER_WHEN_MORE, *NARROWER_WHEN_LESS):
         before, now = old.get(keyword), new.get(keyword)
         if before != now:
-            told = f"{_at(place)}{keyword} was {_said(before)}, is {_said(now)}"
-            yield f"{told}: {_consequence(keyword, before, now)}"
+            change = f"{_at(place)}{keyword} was {_said(before)}, is {_said(now)}"
+            yield f"{change}: {_consequence(keyword, before, now)}"
 
 
 def _consequence(keyword: str, before: Any, now: Any) -> str:
@@ -123,7 +123,7 @@ def _alternatives(place: str, old: Schema, new: Schema, root: _Pair, seen: froze
 
 
 def _kind(schema: Schema, document: Schema) -> str:
-    """By what alternatives are told apart: an object by its name, anything else by its type and format."""
+    """Return what distinguishes an alternative: the name of an object, otherwise type and format."""
     found = _resolved(schema, document)
     if "properties" in found:
         return f"{found.get('title', 'object')}"

@@ -19,7 +19,7 @@ class EligibilityEvaluated(Event):
     """The answer to version ``drive_version`` of the drive's stream.
 
     ``selected`` is the whole set afterwards, ``added`` and ``revoked`` the difference to before. When the drive
-    was not posted (``applied`` false) nothing was selected and only ``eligible`` tells something new.
+    was not posted (``applied`` false) nothing was selected and only ``eligible`` is new.
     ``snapshot`` is the ``es.log_snapshot()`` the marks were read with, so the decision can be explained later.
 
     ``students``: only these were judged (a ReevaluationRequested), by the criteria and the list of version

@@ -29,8 +29,8 @@ _PERSON = ("student_id", "roll_number", "name", "email", "branch", "batch_year")
 _MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "diploma_percent", "active_backlogs")
 _DRIVE = ("drive_id", "company_name", "job_title")
 
-# The columns of each kind, in the order of a file for which none were asked. Everyone needs the same names: who asks
-# to be told which there are, who writes to know what to write.
+# The columns of each kind, in the order of a file that names none. The API validates requests against these names, and
+# the exporter writes them.
 COLUMNS: dict[ExportKind, tuple[str, ...]] = {
     ExportKind.REGISTRATIONS: ("registration_id", *_PERSON, "registered_at", *_MARKS, *_DRIVE),
     ExportKind.ELIGIBLE_STUDENTS: (*_PERSON, *_MARKS, "selected", *_DRIVE),
@@ -39,12 +39,12 @@ COLUMNS: dict[ExportKind, tuple[str, ...]] = {
         *_DRIVE, "domain_name", "interview_date", "finished_date", "total_registered", "total_present", "total_absent",
     ),
 }  # fmt: skip
-# Kinds that tell of one drive, which the request must name.
+# Kinds with data of one drive, which the request must name.
 OF_ONE_DRIVE = frozenset({ExportKind.REGISTRATIONS, ExportKind.ELIGIBLE_STUDENTS, ExportKind.ATTENDANCE})
 
 
 class ExportRequested(Event):
-    """Somebody wants a file (job kind *export*). ``columns`` in the asked order."""
+    """Requests a file (job kind *export*). ``columns``: in the order of the file."""
 
     TYPE = "placewire.export.requested.v1"
 
@@ -83,7 +83,7 @@ class InvitationsRequested(Event):
 
 
 class ExportCompleted(Event):
-    """The file is in storage at ``path``, whole. ``sha256`` in hexadecimal; ``snapshot`` is what was read."""
+    """The complete file is stored at ``path``. ``sha256`` is hexadecimal; ``snapshot`` is what Postgres read."""
 
     TYPE = "placewire.export.completed.v1"
 
@@ -104,7 +104,7 @@ class ExportFailed(Event):
 
 
 class ExportCancelled(Event):
-    """Whoever asked for it, or a head, does not want it any more. Written by services/api; there is no file."""
+    """The user who requested the export, or a head, cancelled it. There is no file. Producer: services/api."""
 
     TYPE = "placewire.export.cancelled.v1"
 
@@ -112,7 +112,7 @@ class ExportCancelled(Event):
 
 
 class ExportExpired(Event):
-    """The file was deleted; the record of it stays."""
+    """The file was deleted. The job of the export stays."""
 
     TYPE = "placewire.export.expired.v1"
 

@@ -76,7 +76,7 @@ TOPIC_OF: dict[Kind, topics.Topic] = {
 
 
 class Job(Message):
-    """What anyone who may see a job is told. ``progress`` and ``result`` are the kind's own."""
+    """A job as users see it. ``progress`` and ``result`` have the form of the job's kind."""
 
     id: UUID
     kind: Kind

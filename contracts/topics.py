@@ -5,7 +5,7 @@ from enum import IntEnum
 
 
 class Lane(IntEnum):
-    """Which outbox rows the relay sends first: a flood in BULK never delays a job."""
+    """The priority of outbox rows in the relay: many rows in BULK never delay a job."""
 
     JOBS = 0
     BULK = 1
@@ -13,7 +13,7 @@ class Lane(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """``retention_ms`` -1: kept for ever, so that a reader who comes later can start at the beginning."""
+    """A topic. ``retention_ms`` -1: records are never deleted, so that a new reader can start at the beginning."""
 
     name: str
     partitions: int

@@ -16,7 +16,7 @@ COMMANDS = {
     "status": "what runs; exit code 1 unless both do",
     "addresses": "where they answer, as settings",
     "logs": "the end of the logs",
-    "lock": "resolve Kafka's jars anew and lock their versions and checksums",
+    "lock": "resolve Kafka's jars again and lock their versions and checksums",
 }
 
 

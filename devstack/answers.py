@@ -12,12 +12,12 @@ TIMEOUT_S = 2.0
 
 
 def postgres_answers(dsn: str) -> bool:
-    """Whether SELECT 1 has an answer. May be called inside a running event loop, which it blocks."""
+    """Return whether SELECT 1 succeeds. May be called inside a running event loop, which it blocks."""
     return run_in_own_loop(_select_one(dsn))
 
 
 def kafka_answers(bootstrap_servers: str) -> bool:
-    """Whether the broker tells its metadata and counts itself in. May be called inside a running event loop."""
+    """Return whether the broker returns metadata that lists a broker. May be called inside a running event loop."""
     return run_in_own_loop(_has_a_broker(bootstrap_servers))
 
 

@@ -137,7 +137,7 @@ def _fetch(jar: Jar, into: Path, repositories: dict[str, str] | None, advance: C
 
 
 def lock(lock_file: Path = LOCK_FILE) -> int:
-    """Resolve ``ROOTS`` anew, download everything and write the lock file. Returns the number of jars."""
+    """Resolve ``ROOTS`` again, download everything and write the lock file. Returns the number of jars."""
     with tempfile.TemporaryDirectory() as scratch:
         context = MavenContext(resolver=PythonResolver(), repo_cache=Path(scratch), timeout=TIMEOUT_S)
         # "!": log4j's own dependency management must not choose the version of Kafka's client.

@@ -18,9 +18,9 @@ KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 
 
 class KafkaContainer(DockerContainer):
-    """A broker of the official image, set as the embedded one. testcontainers' own class refuses that image.
+    """A broker of the official image, configured as the embedded one. testcontainers' own class refuses that image.
 
-    The broker tells clients where to reach it, so the port on this machine is chosen before it starts.
+    The broker advertises its address to clients, so its port on this machine is chosen before it starts.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class Kafka:
     RECORD = "broker.json"
 
     def __init__(self, home: Path, port: int | None = None, *, advertised_port: int | None = None) -> None:
-        """``advertised_port``: where clients are told to come back to, when that is not where the broker listens."""
+        """``advertised_port``: the port that clients connect to, if it differs from the one the broker listens on."""
         self.home = home.resolve()
         self.data = self.home / "data"
         self.log = self.home / "log"

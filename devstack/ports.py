@@ -1,4 +1,4 @@
-"""Ports on loopback that nobody listens on."""
+"""Free ports on the loopback address."""
 
 import random
 import socket

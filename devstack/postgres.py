@@ -123,7 +123,7 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         account = pwd.getpwnam(name) if (name := user()) else None
-        # A file, not pipes: the server inherits them and would keep a pipe open for ever.
+        # A file, not pipes: the server inherits them and would never close a pipe.
         with (self.home / "commands.log").open("wb") as output:
             done = subprocess.run(
                 [str(programs() / program), "-D", str(self.data), *arguments],

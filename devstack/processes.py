@@ -22,7 +22,7 @@ DIES_WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process started here, or by an earlier command. ``created`` tells it from a later one with its pid."""
+    """A process started here or by an earlier command. ``created`` distinguishes it from a later one with its pid."""
 
     name: str
     pid: int
@@ -135,7 +135,7 @@ class Process:
 
 
 def alive(process: psutil.Process) -> bool:
-    """False also for a zombie, which a container whose first process reaps nobody keeps for ever."""
+    """Return whether ``process`` runs. A zombie does not: a container without an init process never reaps it."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
-"""Running Postgres where this program is root: its programs refuse to, so they run as another user.
+"""Runs Postgres as another user when this program runs as root, since Postgres refuses to run as root.
 
-That user must be able to enter every folder on the way to the programs and the data. Nobody's folder is opened for it:
-where a parent is closed, as home directories are, another place is taken.
+That user must be able to enter every folder above the programs and the data. No permissions of existing folders are
+changed for it: below a closed parent, such as a home directory, another place is used.
 """
 
 import importlib.metadata
@@ -27,11 +27,11 @@ def as_root() -> bool:
 
 
 def user() -> str | None:
-    """Whom Postgres runs as: ``None`` is this user. As root an account is made once, or else ``nobody`` is taken."""
+    """Return the user that runs Postgres; ``None`` for this user. Root creates an account once, or uses ``nobody``."""
     if not as_root():
         return None
     if not _exists(USER) and shutil.which("useradd"):
-        # Another process may have made it meanwhile: what counts is that it exists.
+        # Another process may have created it meanwhile, so only its existence is checked.
         subprocess.run(["useradd", "--system", "--no-create-home", USER], check=False, capture_output=True)
     return USER if _exists(USER) else "nobody"
 
@@ -45,12 +45,12 @@ def _exists(name: str) -> bool:
 
 
 def enterable(path: Path) -> bool:
-    """Whether every user may enter what exists of ``path`` and all its parents."""
+    """Return whether every user may enter ``path`` and its parents, as far as they exist."""
     return all(folder.stat().st_mode & ENTER for folder in (path, *path.parents) if folder.exists())
 
 
 def make_folder(path: Path) -> Path:
-    """``path``, made with its missing parents, which every user may enter whatever the umask."""
+    """Create ``path`` and its missing parents. Every user may enter them, regardless of the umask."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing if as_root() else ():
@@ -62,7 +62,7 @@ def own_folder(name: str) -> Path:
     """A folder of this user's below the system's temporary one, which every user can enter."""
     path = make_folder(Path(tempfile.gettempdir()) / name)
     if path.stat().st_uid != os.geteuid() or path.is_symlink():
-        raise StackFailure(f"{path} belongs to somebody else; remove it, or set TMPDIR to another folder")
+        raise StackFailure(f"{path} belongs to another user; remove it, or set TMPDIR to another folder")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Alembic's door: runs on the connection that ``migrations.runner`` hands it, or prints SQL offline."""
+"""Alembic's entry point: runs on the connection that ``migrations.runner`` passes, or prints SQL offline."""
 
 import re
 

@@ -20,7 +20,7 @@ LET_ALL_SEE = (
     "GRANT SELECT ON public.alembic_version TO"
     " placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance, placewire_relay"
 )
-# A revision that must lock a table gives up after some seconds, lest everybody wait behind it for who reads for long.
+# A revision that must lock a table gives up after some seconds, so that other sessions do not wait behind it for long.
 IN_USE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 ATTEMPTS = 5
 PAUSE_S = 2.0
@@ -38,28 +38,28 @@ def alembic_config() -> Config:
 async def migrate(url: str) -> None:
     """Upgrade the database at ``url`` (the owner's) to the newest revision.
 
-    Idempotent. Several may start at once: they wait for each other on an advisory lock. While somebody uses a table
-    that a revision must lock, all is undone and done again, ``ATTEMPTS`` times in all, with ``PAUSE_S`` between them.
-    Raises one of ``IN_USE`` after that, and whatever the driver raises when the database cannot be reached.
+    Idempotent. Concurrent calls wait for each other on an advisory lock. When another session uses a table that a
+    revision must lock, everything is rolled back and repeated, up to ``ATTEMPTS`` times with pauses of ``PAUSE_S``.
+    Then raises one of ``IN_USE``. Raises the driver's errors when the database cannot be reached.
     """
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(IN_USE),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_fixed(PAUSE_S),
-        before_sleep=_told_in_use,
+        before_sleep=_log_in_use,
         reraise=True,
     ):
         with attempt:
             await _with_connection(url, _upgrade)
 
 
-def _told_in_use(state: RetryCallState) -> None:
+def _log_in_use(state: RetryCallState) -> None:
     assert state.outcome is not None
     log.warning("migrate.tables_in_use", attempt=state.attempt_number, reason=str(state.outcome.exception()))
 
 
 def newest_revision() -> str:
-    """The revision that this release needs."""
+    """Return the revision that this release needs."""
     newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert newest is not None
     return newest
@@ -68,8 +68,8 @@ def newest_revision() -> str:
 def print_sql(into: TextIO, since: str | None) -> None:
     """Write the statements that bring a database from revision ``since`` (``None``: an empty one) to the newest.
 
-    They belong to psql, run by the owner: ``psql --set ON_ERROR_STOP=1``. Raises ``alembic.util.CommandError`` for a
-    revision that there is not.
+    The owner runs them with ``psql --set ON_ERROR_STOP=1``. Raises ``alembic.util.CommandError`` for an unknown
+    revision.
     """
     config = alembic_config()
     config.output_buffer = into

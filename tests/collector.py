@@ -67,7 +67,7 @@ def _values(attributes: Any) -> dict[str, Any]:
 def collecting() -> Iterator[Collector]:
     collector = Collector("")
 
-    class Door(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             collector.take(self.path, self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
@@ -78,6 +78,6 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: Any) -> None:
             return
 
-    with answering(Door) as address:
+    with answering(Handler) as address:
         collector.url = address
         yield collector

@@ -43,7 +43,7 @@ class Copies:
         return named(self._url, await _make(self._url))
 
     async def drop(self, url: str) -> None:
-        """Whoever is still connected to it."""
+        """Drop the database, even with open connections."""
         await _drop(self._url, urlsplit(url).path[1:])
 
 

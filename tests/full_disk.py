@@ -1,4 +1,4 @@
-"""A disk without room: the system refuses writes of this process beyond a size."""
+"""A full disk: the system refuses writes of this process beyond a size."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """No file of this process grows beyond ``size``: the system refuses as it does on a full disk or a full quota."""
+    """Limit files of this process to ``size``. Larger writes fail as on a full disk or quota."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

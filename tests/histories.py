@@ -14,9 +14,9 @@ WEIGHTS = {
     "create": 4, "publish": 4, "publish listed": 2, "criteria": 3, "evaluate": 2, "register": 7, "marks": 4,
     "stop": 2, "mark": 4, "finish": 1, "export": 3, "refresh": 1, "delete": 1,
 }  # fmt: skip
-# What an evaluation that is still to come sees of its drive, or is told of.
+# Commands that a later evaluation of the drive sees, or gets in its event.
 CONCERN_EVALUATIONS = ("create", "publish", "publish listed", "criteria", "evaluate", "stop", "finish", "delete")
-# Told what has been selected, or reads what later steps will change.
+# A registration depends on the selections before it; an export reads what later steps change.
 AFTER_EVERYTHING, BEFORE_ANYTHING = "register", "export"
 SETTLED = 0.4
 

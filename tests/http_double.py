@@ -1,4 +1,4 @@
-"""An HTTP server in a thread of the tests, for doubles of what others run."""
+"""An HTTP server in a thread, for doubles of external systems."""
 
 import threading
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextmanager
-def answering(door: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Its address, without a path; it answers as ``door`` does while the block lasts."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), door)
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve with ``handler`` while the block lasts. Yields the address without a path."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""A client that repeats a request with its key, elsewhere or later, and keeps a ledger of what it was told."""
+"""A client that repeats a request with its key, later or at another replica, and keeps a ledger of the responses."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ REFRESH: tuple[str, dict[str, Any]] = ("/api/analytics/refresh", {})
 
 @dataclass
 class Ledger:
-    """``accepted``: what each key was told; ``refused``: what was answered besides 2xx, in the end."""
+    """``accepted``: the response to each key; ``refused``: the last response to each key that got no 2xx."""
 
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Ledger:
 
 
 async def head_of_its_own(client: httpx.AsyncClient) -> int:
-    """Somebody whom the database knows: while its notices are lost, each caller is looked up there."""
+    """Create a head with an account: without notices the API looks each caller up in the database."""
     person = {"name": "H", "email": "h@college.edu", "role": "HEAD", "password": "correct horse"}
 
     async def made() -> int | None:
@@ -50,7 +50,7 @@ async def insisting(
     pause_s: float = 0.0,
     wanted: Sequence[tuple[str, dict[str, Any]]] = (PUBLICATION,),
 ) -> None:
-    """Ask for one after another of ``wanted`` until ``stop``, each with at most ``tries``, each at the next client."""
+    """Send the requests ``wanted`` in turn until ``stop``, each up to ``tries`` times and at the next client."""
     for number in count():
         if stop.is_set():
             return
@@ -68,7 +68,7 @@ async def insisting(
 
 
 async def _asked(client: httpx.AsyncClient, path: str, body: dict[str, Any], key: str, ledger: Ledger) -> str:
-    """Why it should be asked again; empty when it was accepted."""
+    """Return the reason to repeat the request; empty when it was accepted."""
     try:
         answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
     except httpx.TransportError as error:

@@ -1,4 +1,4 @@
-"""Somebody else who signs people in: his keys, his tokens, and his JWKS behind a real HTTP server."""
+"""Another issuer of sign-in tokens: its keys, its tokens, and its JWKS behind a real HTTP server."""
 
 import json
 import time
@@ -19,12 +19,12 @@ CLAIMS = {"user_id": 7, "role": "COORDINATOR", "name": "Asha", "email": "asha@co
 
 @cache
 def private_key(name: str) -> RSAPrivateKey:
-    """The same for the same name: making one takes a while."""
+    """Return the key of ``name``, generated once, since that takes a while."""
     return generate_private_key(65537, 1024 if name == "short" else 2048)
 
 
 def described(name: str, kid: str | None = None, **more: Any) -> dict[str, Any]:
-    """The public half of ``name`` as an entry of a JWKS."""
+    """Return the public key of ``name`` as an entry of a JWKS."""
     public = RSAAlgorithm.to_jwk(private_key(name).public_key(), as_dict=True)
     return {**public, "kid": kid or name, "use": "sig", "alg": "RS256", **more}
 
@@ -38,7 +38,7 @@ def signed(key: str, kid: str | None = None, algorithm: str = "RS256", header: A
 
 
 class JwksServer:
-    """``answer`` is what it says next: a JWKS, or status and bytes."""
+    """``answer`` is its next response: status and body."""
 
     def __init__(self, *keys: str) -> None:
         self.asked = 0
@@ -54,7 +54,7 @@ class JwksServer:
 def serving(*keys: str) -> Iterator[JwksServer]:
     jwks = JwksServer(*keys)
 
-    class Door(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             jwks.asked += 1
             status, body = jwks.answer
@@ -66,6 +66,6 @@ def serving(*keys: str) -> Iterator[JwksServer]:
         def log_message(self, *_: Any) -> None:
             return
 
-    with answering(Door) as address:
+    with answering(Handler) as address:
         jwks.url = f"{address}/jwks.json"
         yield jwks

@@ -1,4 +1,4 @@
-"""Maintenance in this process, without doors, as its own role; its clock is whatever the test says."""
+"""Run maintenance in this process, without HTTP or Kafka, as its own database role; the test sets its clock."""
 
 import os
 from collections.abc import AsyncIterator

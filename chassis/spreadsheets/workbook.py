@@ -1,8 +1,8 @@
 """The package of an XLSX file. COPY writes the rows of the sheets; this module adds them as they arrive.
 
-A library would hold the rows (or a second copy of the file on a local disk) and take a minute of Python for a million;
-here a chunk is compressed, handed on and forgotten. Nothing in the package tells the time, so that the same rows give
-the same bytes. Source: ECMA-376 parts 1 and 2; zipfile's default timestamp is 1980-01-01.
+A library would hold all rows, or a second copy of the file on a local disk, and take a minute of Python for a million
+rows. This module compresses a chunk, passes it on and keeps nothing. The package contains no time stamps, so the same
+rows give the same bytes. Source: ECMA-376 parts 1 and 2; zipfile's default time stamp is 1980-01-01.
 """
 
 import zipfile
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 from xml.sax.saxutils import escape
 
-# What a sheet may have at most, its header included; and less than a member of a package may have without Zip64.
+# Limits of a sheet: rows including the header, and bytes, below the size at which a package member needs Zip64.
 ROWS_A_SHEET = 1_048_576
 BYTES_A_SHEET = 1_500_000_000
 COMPRESSION = 3
@@ -102,7 +102,7 @@ class Workbook:
         return self._sink.taken()
 
     def close(self) -> None:
-        """For one that is given up; after ``finish``: nothing."""
+        """Close an unfinished workbook. Does nothing after ``finish``."""
         self._sheet.close()
         self._package.close()
 
@@ -129,7 +129,7 @@ class Workbook:
 
 
 class _Sink:
-    """What zipfile writes to when it cannot seek: kept until it is taken."""
+    """The unseekable file that zipfile writes to. Keeps the bytes until they are taken."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -139,7 +139,7 @@ class _Sink:
         return len(content)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: writes are not buffered."""
 
     def taken(self) -> bytes:
         found = bytes(self._written)
@@ -160,9 +160,9 @@ def _header(columns: Sequence[str]) -> str:
 
 
 def _first(lines: bytes, most: int, most_bytes: int) -> tuple[bytes, bytes]:
-    """The first ``most`` lines, or those that begin within ``most_bytes``, and the others.
+    """Split after ``most`` lines, or after the last line that begins within ``most_bytes``.
 
-    However the lines come: two files of the same rows have their sheets end at the same row.
+    Sheets of two files with the same rows end at the same row, however the lines were chunked.
     """
     end = lines.find(b"\n", most_bytes - 1) + 1 or len(lines)
     if lines.count(b"\n", 0, end) > most:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from cli.api_client import Api, Job
+from cli.commands.jobs import watched as watched_job
+from cli.commands.students import show_errors, upload
 from cli.demo import drives
 from cli.demo.drives import DemoDrive
 from cli.demo.memory import Peak, watched
 from cli.demo.scene import Scene
-from cli.doors.jobs import watched as watched_job
-from cli.doors.students import show_errors, upload
 from cli.failures import Failure
 from cli.output import console
 from cli.sample import people
@@ -32,7 +32,7 @@ def import_students(scene: Scene, head: Api, file: Path, rss_bytes: Callable[[],
         if checked["error_count"]:
             show_errors(checked)
             raise Failure(
-                f"{checked['rows'] - checked['valid']:,} rows of {file} are wrong: mend them, or leave them out"
+                f"{checked['rows'] - checked['valid']:,} rows of {file} are wrong: fix them, or leave them out"
             )
         with scene.step("Import the students", waiting=False):
             done = upload(head, file, dry_run=False)
@@ -52,7 +52,7 @@ def publish_over_the_bus(scene: Scene, head: Api) -> int:
             "/api/drives", data=_with_domain(head, drives.FIRST), files={"pdf": ("work.pdf", pdf, "application/pdf")}
         )
         drive, asked = answer.body, answer.body["job"]
-        console.print(f"  {drives.FIRST.told}", highlight=False)
+        console.print(f"  {drives.FIRST.description}", highlight=False)
         console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {asked['delivery']}")
         job = watched_job(head, asked["id"])
     console.print(f"  channel: [bold]{job['channel']}[/bold]")
@@ -95,7 +95,7 @@ def publish_without_the_bus(scene: Scene, head: Api, stop_kafka: Callable[[], No
         drive_id = head.post("/api/drives", json=_with_domain(head, drives.SECOND)).body["drive_id"]
         answer = coordinator.post(f"/api/drives/{drive_id}/publish")
     job = answer.body["job"]
-    console.print(f"  {drives.SECOND.told}", highlight=False)
+    console.print(f"  {drives.SECOND.description}", highlight=False)
     console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {job['delivery']}")
     console.print(f"  channel: [bold]{job['channel']}[/bold]")
     scene.check("the API woke the worker, and waited for it", (job["channel"], answer.status) == ("http", 200))
@@ -103,13 +103,13 @@ def publish_without_the_bus(scene: Scene, head: Api, stop_kafka: Callable[[], No
 
 
 def check_selected(scene: Scene, drive: DemoDrive, drive_id: int, job: Job) -> None:
-    """Hold the job's count and the ledger's against one by hand."""
-    told = (job["result"] or {}).get("selected")
+    """Compare the counts of the job and of the ledger with a count in plain SQL."""
+    reported = (job["result"] or {}).get("selected")
     by_hand = scene.query(drive.count)[0]["count"]
     in_force = scene.query(drives.IN_FORCE, drive_id)[0]["count"]
     scene.check(
-        f"{by_hand:,} by plain SQL = {told if told is None else f'{told:,}'} told = {in_force:,} in the ledger",
-        job["state"] == "succeeded" and by_hand == told == in_force,
+        f"{by_hand:,} by SQL = {reported if reported is None else f'{reported:,}'} of the job = {in_force:,} stored",
+        job["state"] == "succeeded" and by_hand == reported == in_force,
     )
 
 

@@ -16,7 +16,7 @@ class DemoDrive:
         return f"SELECT count(*) AS count FROM students WHERE {self.should_select}"  # noqa: S608 - written above
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         return f"{self.form['job_title']} at {self.form['company_name']}, for {self.should_select}"
 
 

@@ -1,4 +1,4 @@
-"""The demo from beginning to end, and its clearing up, whatever happens."""
+"""Runs the demo and cleans up after it, even if it fails."""
 
 import os
 import time
@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cli.api_client import Api
+from cli.commands import verify
 from cli.demo import acts
 from cli.demo.scene import Scene
-from cli.doors import verify
 from cli.failures import NO, Failure
 from cli.local.settings import Place, fresh_secrets
 from cli.local.system import launch, place_of, prepare_database

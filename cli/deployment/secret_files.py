@@ -1,6 +1,6 @@
 """The secrets of one installation, as files: a folder for each process, with what it needs and nothing else.
 
-A process finds its folder by SECRETS_DIR. Whatever is not given is made up, once, and kept.
+A process finds its folder by SECRETS_DIR. Missing secrets are generated once and kept.
 """
 
 import os
@@ -16,9 +16,9 @@ OPERATOR = "operator"
 DEFAULT_STORAGE = "file:///var/lib/placewire/uploads"
 MADE = ("jwt_secret", "internal_secret", "postgres_password", "grafana_password", *PASSWORD_OF.values())
 MIN_LENGTH = 32
-# The folder is the boundary: it is mounted where its process runs, and nowhere else. Whoever runs there may read it.
+# The folder is the boundary: it is mounted only where its process runs, and every user there may read it.
 READABLE = 0o444
-# One that is made here, and so not mounted: for its owner, and who loads credentials for others.
+# For a folder that is created here and not mounted: only its owner may open it.
 OWN_FOLDER = 0o700
 
 SHARED = {"api": ("jwt_secret", "internal_secret")} | dict.fromkeys(

@@ -49,8 +49,8 @@ async def look(url: str) -> AsyncIterator[Finding]:
     try:
         connection = await connect_alone(url, application_name="placewire-doctor", adopted=False)
     except (Unavailable, OSError, asyncpg.PostgresError, ValueError) as error:
-        mend = "start Postgres, or correct DATABASE_URL (role, password, host, database)"
-        yield wrong("database", f"it cannot be reached: {one_line(error.__cause__ or error)}", mend)
+        fix = "start Postgres, or correct DATABASE_URL (role, password, host, database)"
+        yield wrong("database", f"it cannot be reached: {one_line(error.__cause__ or error)}", fix)
         return
     try:
         role = await connection.fetchval("SELECT current_user")

@@ -1,4 +1,4 @@
-"""One thing that was looked at, in plain words."""
+"""The result of one check."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from enum import StrEnum
 class State(StrEnum):
     OK = "ok"
     WRONG = "wrong"
-    # Could not be looked at from here: neither good nor bad.
+    # Could not be checked from here: neither good nor bad.
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``what`` was looked at, what it ``says``, and how to ``mend`` it where it is not ok."""
+    """``what`` was checked, what the check ``says``, and how to ``fix`` it when it is not ok."""
 
     what: str
     state: State
     says: str
-    mend: str = ""
+    fix: str = ""
 
 
 Look = Callable[[], AsyncIterator[Finding]]
@@ -30,9 +30,9 @@ def ok(what: str, says: str) -> Finding:
     return Finding(what, State.OK, says)
 
 
-def wrong(what: str, says: str, mend: str) -> Finding:
-    return Finding(what, State.WRONG, says, mend)
+def wrong(what: str, says: str, fix: str) -> Finding:
+    return Finding(what, State.WRONG, says, fix)
 
 
-def skipped(what: str, says: str, mend: str) -> Finding:
-    return Finding(what, State.SKIPPED, says, mend)
+def skipped(what: str, says: str, fix: str) -> Finding:
+    return Finding(what, State.SKIPPED, says, fix)

@@ -30,10 +30,8 @@ async def look(settings: KafkaSettings) -> AsyncIterator[Finding]:
             kept = await _retention(admin, [topic.name for topic in every_topic() if topic.name in topics])
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
         says = f"{settings.kafka_bootstrap_servers} cannot be reached: {type(error).__name__} {one_line(error)}"
-        mend = (
-            "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ settings; jobs go by HTTP meanwhile"
-        )
-        yield wrong("Kafka", says, mend)
+        fix = "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ settings; jobs go by HTTP meanwhile"
+        yield wrong("Kafka", says, fix)
         return
     finally:
         await admin.close()
@@ -65,8 +63,8 @@ def compared(
     command = f"kafka-configs.sh --alter --entity-type topics --entity-name {topic.name}"
     if len(partitions) != topic.partitions:
         says = f"{topic.name} has {len(partitions)} partitions, expected were {topic.partitions}"
-        mend = "more are good for more consumers, once keys have found their new places; fewer cannot be mended by hand"
-        found.append(wrong("topics", says, mend))
+        fix = "more are good for more consumers, once keys have found their new places; fewer cannot be fixed by hand"
+        found.append(wrong("topics", says, fix))
     if (retention := kept.get(topic.name)) != str(topic.retention_ms):
         says = f"{topic.name} keeps messages for {retention} ms, expected was {topic.retention_ms}"
         found.append(wrong("topics", says, f"{command} --add-config {RETENTION}={topic.retention_ms}"))

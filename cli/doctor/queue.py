@@ -1,4 +1,4 @@
-"""The queue: how it stands, and a job that goes all the way through it, or that says where it stopped."""
+"""Checks of the queue: its state, and a job that passes through all of it, or shows where it stopped."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ IN_OUTBOX = "SELECT EXISTS (SELECT FROM es.outbox WHERE event_id = $1)"
 
 
 async def look(url: str) -> AsyncIterator[Finding]:
-    """What waits, and whether the consumers have heard of the bus lately."""
+    """Check what waits, and whether each consumer has received a record of late."""
     connection = await connect_alone(url, application_name="placewire-doctor")
     try:
         for row in await connection.fetch(CANARIES, [service.value for service in Service]):
@@ -43,8 +43,8 @@ async def look(url: str) -> AsyncIterator[Finding]:
         yield _outbox(outbox)
         dead = await connection.fetchval(DEAD)
         if dead:
-            mend = "see why in the job's error; mend the cause; then send it again (`placewire dead-letters`)"
-            yield wrong("jobs", f"{dead:,} given up", mend)
+            fix = "see why in the job's error; fix the cause; then send it again (`placewire dead-letters`)"
+            yield wrong("jobs", f"{dead:,} given up", fix)
         counts = {row["state"]: row["count"] for row in await connection.fetch(COUNTS)}
         yield ok("jobs", ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none yet")
     finally:
@@ -119,5 +119,5 @@ async def _judged(connection: Connection, job: Job, took_ms: float, within_s: fl
     if job.state is State.QUEUED and await connection.fetchval(IN_OUTBOX, job.id):
         return wrong("a job", f"is in the outbox after {within_s:.0f} s", "start the relay and Kafka")
     if job.state is State.QUEUED:
-        return wrong("a job", f"left for Kafka, and nobody took it in {within_s:.0f} s", "start maintenance")
+        return wrong("a job", f"left for Kafka, and no worker claimed it within {within_s:.0f} s", "start maintenance")
     return wrong("a job", f"is {job.state} after {within_s:.0f} s", "see the log of maintenance: it is busy, or paused")

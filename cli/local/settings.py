@@ -14,7 +14,7 @@ PORTS = {"api": 5000, "eligibility": 5001, "exporter": 5002, "maintenance": 5003
 # The processes in the order they start; each has a database role of its name.
 PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
 SECRETS = ("JWT_SECRET", "INTERNAL_SECRET")
-# Nobody but the owner reads secrets.
+# Only the owner may read secrets.
 PRIVATE = 0o600
 
 

@@ -1,1 +1,1 @@
-"""The log projected anew and compared with what stands in the tables: what ``verify`` tells and ``rebuild`` mends."""
+"""Replay the log and compare it with the live tables. ``verify`` reports the differences, ``rebuild`` repairs them."""

@@ -63,25 +63,25 @@ Found = Callable[[Table, Sequence[RowDifference]], Awaitable[None]]
 async def compare(
     live: Connection, replayed: Connection, table: Table, *, most: int, found: Found | None = None
 ) -> TableFindings:
-    """Every difference counted, the first ``most`` told. ``live`` is in the snapshot's transaction.
+    """Count every difference and return the first ``most``. ``live`` is in the snapshot's transaction.
 
-    ``found`` is told of all of them, bucket by bucket, and may use ``replayed``.
+    ``found`` is called with all of them, bucket by bucket, and may use ``replayed``.
     Memory does not grow with the number of rows, nor with that of the differences.
     """
     left, right = await side_by_side(
         _digests(live, f"public.{table.name}", table), _digests(replayed, f"pg_temp.{table.name}", table)
     )
     buckets = sorted(bucket for bucket in left.keys() | right.keys() if left.get(bucket) != right.get(bucket))
-    told: list[RowDifference] = []
+    first: list[RowDifference] = []
     different = 0
     if buckets:
         async for differences in _differences(live, replayed, table, buckets):
             different += len(differences)
-            told += differences[: most - len(told)]
+            first += differences[: most - len(first)]
             if found is not None:
                 await found(table, differences)
     live_rows, replayed_rows = (sum(count for count, _ in side.values()) for side in (left, right))
-    return TableFindings(table, live_rows, replayed_rows, different, tuple(told))
+    return TableFindings(table, live_rows, replayed_rows, different, tuple(first))
 
 
 async def _digests(connection: Connection, name: str, table: Table) -> dict[int, tuple[int, int]]:

@@ -28,7 +28,7 @@ FAILED = {
 
 SUMMARY = """
 SELECT count(*) AS checked, count(fault) AS wrong,
-       coalesce((array_agg(subject || ': ' || fault) FILTER (WHERE fault IS NOT NULL))[:$1], '{{}}') AS told
+       coalesce((array_agg(subject || ': ' || fault) FILTER (WHERE fault IS NOT NULL))[:$1], '{{}}') AS faults
   FROM ({query}) AS found
 """
 
@@ -165,9 +165,9 @@ WITH results AS (
 SELECT 'job ' || id AS subject, CASE
            WHEN r.done > 1 THEN format('%s results', r.done)
            WHEN j.state = 'succeeded' AND coalesce(r.done, 0) = 0 AND j.result @> '{{"superseded": true}}' IS NOT TRUE
-           THEN 'it succeeded, but no event tells its result'
+           THEN 'it succeeded, but no event holds its result'
            WHEN j.state <> 'succeeded' AND r.done > 0 THEN format('there is a result, but it is %s', j.state)
-           WHEN j.state = 'failed' AND coalesce(r.failed, 0) = 0 THEN 'it failed, but no event tells so'
+           WHEN j.state = 'failed' AND coalesce(r.failed, 0) = 0 THEN 'it failed, but no event says so'
        END AS fault
   FROM (SELECT * FROM es.job WHERE kind IN ({_JUDGED_KINDS})) j FULL JOIN results r USING (id)
 """  # noqa: S608
@@ -193,7 +193,7 @@ CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class CheckFindings:
-    """``checked`` things were looked at, ``wrong`` of them have a fault; ``faults`` tells the first ones."""
+    """``checked``: how many things were checked; ``wrong``: how many have a fault; ``faults``: the first of these."""
 
     name: str
     checked: int
@@ -205,4 +205,4 @@ async def check(connection: Connection, name: str, *, most: int) -> CheckFinding
     """Run one of ``CHECKS`` in the snapshot that ``connection`` is in."""
     row = await connection.fetchrow(SUMMARY.format(query=CHECKS[name]), most)
     assert row is not None
-    return CheckFindings(name, row["checked"], row["wrong"], tuple(sorted(row["told"])))
+    return CheckFindings(name, row["checked"], row["wrong"], tuple(sorted(row["faults"])))

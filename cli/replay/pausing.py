@@ -1,7 +1,7 @@
-"""A moment without appends. Every append holds the log's lock shared until its transaction ends (migrations/sql).
+"""Pauses all appends for a moment. Each append holds the log's lock in shared mode until its transaction ends.
 
-Whoever waits for the lock alone makes all new appends wait behind it. So it is waited for a moment only, given up when
-a long transaction holds it, and tried again later: the appends run in between.
+A session that waits for the exclusive lock makes all new appends wait behind it. So this module waits only briefly,
+gives up when a long transaction holds the lock, and tries again later. Appends run in between.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ import asyncpg
 
 from chassis.database import Connection
 from cli.failures import Failure
-from cli.replay.mending import writable
+from cli.replay.repair import writable
 
 T = TypeVar("T")
 
 LOG_LOCK = 7_461_923_008
-# Also for the rows: an append that waits for us may hold one that we want. Below deadlock_timeout, so that it is always
-# this side that gives way.
+# Applies to row locks too: an append that waits for this session may hold a row it needs. Shorter than
+# deadlock_timeout, so that this session gives way and never the append.
 LOCK_TIMEOUT_MS = 250
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 5.0
 GIVE_UP_AFTER_S = 300.0
-# A client that is killed or frozen must not keep the appends waiting: the server notices, or ends the transaction.
+# If this client is killed or frozen, the server ends its transaction, so that appends do not wait for it.
 GUARD_MS = 1_000
 GUARDS = """
 SET lock_timeout = {lock_ms};
@@ -42,7 +42,7 @@ ALONE = f"SELECT pg_advisory_xact_lock({LOG_LOCK})"
 
 @dataclass(slots=True)
 class Pause:
-    """How long appends were kept waiting, in seconds, and by how many attempts that came to nothing before."""
+    """How long appends waited, in seconds, and how many attempts were given up before."""
 
     seconds: float = 0
     attempts_given_up: int = 0
@@ -55,10 +55,10 @@ async def without_appends(
     between: Callable[[], Awaitable[object]],
     longest_s: float,
 ) -> tuple[T, Pause]:
-    """``work`` in one transaction of ``session`` while nothing can be appended; ``between`` runs before each attempt.
+    """Run ``work`` in one transaction of ``session`` while no append can commit. ``between`` runs before each attempt.
 
     Raises ``Failure`` when ``work`` takes longer than ``longest_s``, or a transaction holds the log for minutes;
-    nothing is then written.
+    nothing has then been written.
     """
     pause, wait_s, deadline = Pause(), FIRST_PAUSE_S, monotonic() + GIVE_UP_AFTER_S
     while True:
@@ -73,7 +73,7 @@ async def without_appends(
                     done = await work()
         except TimeoutError as error:
             raise Failure(
-                f"mending takes longer than {longest_s:g} s, and appends would wait: nothing was changed. "
+                f"the repair takes longer than {longest_s:g} s, and appends would wait: nothing was changed. "
                 "Allow more with --longest-pause, at a quiet time"
             ) from error
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:

@@ -1,25 +1,25 @@
-"""The whole of ``rebuild``: what ``verify`` finds, mended in one short pause of the appends, and verified again."""
+"""Runs ``rebuild``: finds differences as ``verify`` does, repairs them in a short pause of appends, compares again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from cli.replay import mending, recomputation
+from cli.replay import recomputation, repair
 from cli.replay.comparison import RowDifference
-from cli.replay.mending import Mended
 from cli.replay.pausing import Pause, without_appends
 from cli.replay.recomputation import Recomputed
+from cli.replay.repair import RepairedTable
 from cli.replay.tables import Table
 from cli.replay.verification import Findings, Replay, Watching, replaying
 
-# So many can be projected in a pause.
+# How many events can be projected within a pause.
 FEW_EVENTS = 500
 ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What differs, and how much of it can be mended: ``rows``. ``impossible``: ledgers that cannot, and why."""
+    """What differs. ``rows``: how many differing rows can be repaired. ``impossible``: ledgers that cannot, and why."""
 
     findings: Findings
     rows: int
@@ -27,56 +27,56 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Mending:
-    """What was done. ``after``: what a comparison of everything found then."""
+class Repair:
+    """What was repaired. ``after``: the findings of the comparison that followed."""
 
-    tables: tuple[Mended, ...]
+    tables: tuple[RepairedTable, ...]
     pause: Pause
     after: Findings
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """``mending``: ``None`` when there was nothing to mend, or nobody agreed."""
+    """``repair``: ``None`` when there was nothing to repair, or ``agree`` returned false."""
 
     proposal: Proposal
-    mending: Mending | None = None
+    repair: Repair | None = None
 
     @property
     def left(self) -> int:
-        """Differences that are still there."""
-        return (self.mending.after if self.mending else self.proposal.findings).differences
+        """How many differences remain."""
+        return (self.repair.after if self.repair else self.proposal.findings).differences
 
 
 async def rebuild(
     url: str, watching: Watching, agree: Callable[[Proposal], bool], *, most: int, longest_pause_s: float
 ) -> Rebuilt:
-    """Find every difference and tell ``agree``; when that says so, make the live rows what the log says, all or none.
+    """Find every difference, ask ``agree``, and repair all differing rows in one transaction when it returns true.
 
-    ``url``: the owner's. Appends go on but for a pause of at most ``longest_pause_s``; when nothing can be mended there
-    is none. Raises ``Unavailable``, and ``Failure`` when it cannot be done; nothing is then changed.
+    ``url`` connects as the owner. Appends continue, except for a pause of at most ``longest_pause_s`` seconds. There is
+    no pause when nothing can be repaired. Raises ``Unavailable`` or ``Failure``; nothing has then been changed.
     """
     async with replaying(url, "placewire-rebuild") as replay:
         await recomputation.prepare(replay.projector)
-        await mending.prepare(replay.projector, _tables(replay))
+        await repair.prepare(replay.projector, _tables(replay))
 
         async def found(table: Table, differences: Sequence[RowDifference]) -> None:
-            await mending.suspect(replay.projector, table, differences)
+            await repair.suspect(replay.projector, table, differences)
 
         findings = await replay.compared(watching, most=most, found=found)
         ledgers = await recomputation.recompute(replay.reader, replay.projector)
         proposal = Proposal(findings, findings.different_rows + ledgers.rows, tuple(ledgers.impossible))
         if not agree(proposal) or not proposal.rows:
             return Rebuilt(proposal)
-        await mending.suspect_what_is_touched(replay.projector, replay.tables)
+        await repair.suspect_touched_rows(replay.projector, replay.tables)
         done, pause = await without_appends(
             replay.projector,
-            partial(_mend, replay, ledgers),
+            partial(_repair, replay, ledgers),
             between=partial(_catch_up, replay),
             longest_s=longest_pause_s,
         )
         after = await replay.compared(watching, most=most)
-    return Rebuilt(proposal, Mending(tuple(done), pause, after))
+    return Rebuilt(proposal, Repair(tuple(done), pause, after))
 
 
 def _tables(replay: Replay) -> list[Table]:
@@ -84,22 +84,22 @@ def _tables(replay: Replay) -> list[Table]:
 
 
 async def _catch_up(replay: Replay) -> None:
-    """Until little is left for the pause, however long the rest took."""
+    """Project new events until few enough are left for the pause."""
     for _ in range(ROUNDS):
         events = await replay.caught_up()
-        await mending.clear(replay.projector, replay.tables)
+        await repair.clear(replay.projector, replay.tables)
         if events < FEW_EVENTS:
             break
-    await mending.analyze(replay.projector, _tables(replay))
+    await repair.analyze(replay.projector, _tables(replay))
 
 
-async def _mend(replay: Replay, ledgers: Recomputed) -> list[Mended]:
-    """In the pause: every event is in the log and in the tables, or in neither."""
+async def _repair(replay: Replay, ledgers: Recomputed) -> list[RepairedTable]:
+    """Repair the suspect rows. Runs in the pause, when log and tables hold the same events."""
     at = replay.at
     try:
         await recomputation.guard(replay.projector, ledgers)
         await replay.caught_up()
-        return await mending.mend(replay.projector, _tables(replay))
+        return await repair.repair_suspects(replay.projector, _tables(replay))
     except BaseException:
         replay.at = at  # what was projected is rolled back
         raise

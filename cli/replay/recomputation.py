@@ -1,12 +1,12 @@
-"""Works damaged ledgers out again. Events hold only their seals (count and digest), so nothing is taken on trust.
+"""Recomputes damaged ledgers. Events hold only a seal of each ledger (count and digest), so every result is checked.
 
-The selections of a drive follow, evaluation by evaluation in the order in which they were done, from the criteria that
-each was asked with (or judged again by), the marks that its snapshot could see, and the students that it was about; a
-coordinator's list is whom the evaluations of it selected. What comes out is kept only if it agrees with every seal; a
-ledger for which that fails cannot be mended, and is told.
+The selections of a drive are recomputed evaluation by evaluation, in the order of their recording. Each evaluation
+depends on its criteria, the marks that its snapshot could see, and the range of students it covered. A coordinator's
+list consists of the students whom its evaluations selected. A result is used only if it agrees with every seal;
+otherwise the ledger cannot be repaired and is reported.
 
-Not in the log, and so not restored to the microsecond: ``selected_at`` and ``revoked_at`` of rows that are gone. They
-are what the other rows of that version say; if none is left, the moment at which the evaluation was recorded.
+The log does not hold ``selected_at`` and ``revoked_at``. A missing row gets the value of the other rows of its version,
+or, without such rows, the moment at which the evaluation was recorded.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import asyncpg
 import orjson
 
 from chassis.database import Connection
-from cli.replay import ledgers, mending
+from cli.replay import ledgers, repair
 from cli.replay.tables import Table
 from contracts.drives import DrivePublished
 from contracts.eligibility import EligibilityEvaluated
@@ -38,7 +38,7 @@ TABLES = (SELECTIONS, LISTS)
 CHECKS_OF_SELECTIONS = ("students selected", "selections revoked", "selections in force")
 CHECK_OF_LISTS = "lists of publications"
 
-# Beside the tables of the projection; nothing is projected into these.
+# Temporary tables beside those of the projection. No event is projected into them.
 MAKE = """
 CREATE TEMPORARY TABLE "{name}" (LIKE public."{name}" INCLUDING ALL);
 CREATE TEMPORARY TABLE IF NOT EXISTS wanted (student_id integer PRIMARY KEY);
@@ -48,8 +48,8 @@ SELECT DISTINCT substring(subject FROM '^drive (\d+)')::integer AS drive_id,
        substring(subject FROM 'version (\d+)$')::bigint AS version
   FROM ({query}) AS found WHERE fault IS NOT NULL
 """
-# In the order in which they were done: a reevaluation may be done before a version that is older than its own.
-# ``version`` is what the ledger's rows hold; what was asked is told by another one when some were judged again.
+# In the order in which they were recorded: a reevaluation may precede an evaluation of an older version.
+# ``version`` is the version in the ledger's rows. For a reevaluation, ``judged_by`` is the version with its criteria.
 EVALUATIONS = f"""
 SELECT e.version AS place, e.recorded_at, e.data, (e.data ->> 'drive_version')::bigint AS version,
        (e.data #>> '{{students,first}}')::integer AS first, (e.data #>> '{{students,last}}')::integer AS last,
@@ -125,8 +125,8 @@ PUBLISHED = f"""
 SELECT data -> 'requested' AS requested FROM es.event
  WHERE stream_id = 'drive-' || $1::integer AND version = $2 AND type = '{DrivePublished.TYPE}'
 """  # noqa: S608
-# Whoever stood in the ledger when one of the list's evaluations had been done. ``judged``: the first of those, from a
-# version on.
+# The students who were selected after one of the list's evaluations. ``judged``: the place of the list's first
+# evaluation at or after each.
 LIST = f"""
 WITH done AS MATERIALIZED (
     SELECT version, place, min(place) FILTER (WHERE list_version = $2) OVER (ORDER BY place DESC) AS judged
@@ -149,7 +149,7 @@ SELECT drive_id, drive_version, student_id FROM public.requested_selection
  WHERE drive_id = $1 AND drive_version <> ALL ($2::bigint[])
 """
 FORGET_LIST = "DELETE FROM pg_temp.requested_selection WHERE drive_id = $1 AND drive_version = $2"
-# What differs, either way.
+# The rows that differ or that only one side has.
 DIFFERING = """
 INSERT INTO pg_temp."suspect_{name}" ({key})
 SELECT {key} FROM (SELECT * FROM pg_temp."{name}" WHERE {scope}) r
@@ -163,18 +163,18 @@ FORGET_SUSPECTS = "DELETE FROM pg_temp.suspect_selections WHERE drive_id = $1"
 
 
 class Unsound(Exception):
-    """What was worked out does not agree with a seal."""
+    """The recomputed ledger does not agree with a seal."""
 
 
-# The second: an event that the statements cannot read. Whatever it is, the other drives can be mended.
+# ``DataError``: an event holds data that the statements cannot read. The other drives can still be repaired.
 UNUSABLE = (Unsound, asyncpg.DataError)
 
 
 @dataclass(slots=True)
 class Recomputed:
-    """``drives``: those whose selections were worked out, with the newest version of their evaluations then.
+    """The result. ``drives``: each recomputed drive, with the newest version of its evaluations at that time.
 
-    ``rows``: how many rows of ledgers differ and can be mended. ``impossible``: why the others cannot.
+    ``rows``: how many ledger rows differ and can be repaired. ``impossible``: why the others cannot.
     """
 
     drives: dict[int, int] = field(default_factory=dict)
@@ -187,14 +187,14 @@ class Recomputed:
 
 
 async def prepare(session: Connection) -> None:
-    """Empty tables for what is worked out, in the projecting session."""
-    async with mending.writable(session):
+    """Create empty temporary tables for the recomputed ledgers in the projecting session."""
+    async with repair.writable(session):
         for table in TABLES:
             await session.execute(MAKE.format(name=table.name))
 
 
 async def recompute(reader: Connection, session: Connection) -> Recomputed:
-    """Work out, in ``session``, every ledger that does not agree with its seals, as far as that is possible."""
+    """Recompute in ``session`` every ledger that does not agree with its seals, and report those that cannot be."""
     done = Recomputed()
     lists = {(row["drive_id"], row["version"]) for row in await _damaged(reader, [CHECK_OF_LISTS])}
     for drive_id, version in sorted(lists):
@@ -211,7 +211,7 @@ async def recompute(reader: Connection, session: Connection) -> Recomputed:
             await _selections(session, drive_id)
         except UNUSABLE as reason:
             done.give_up(drive_id, _said(reason))
-    # The search path finds what was worked out where verify finds the live ledger: the same checks must be silent.
+    # The search path of ``session`` finds the recomputed ledgers first, so the checks of verify now apply to them.
     for drive_id in set(await _drives(session)) & done.drives.keys():
         done.give_up(drive_id, "what the log gives does not agree with the seals of its events")
     for drive_id in done.drives:
@@ -220,7 +220,7 @@ async def recompute(reader: Connection, session: Connection) -> Recomputed:
 
 
 async def guard(session: Connection, done: Recomputed) -> None:
-    """In the mending transaction: keep evaluations out, and leave a drive alone that was evaluated meanwhile."""
+    """Block evaluations until the repair commits, and skip drives that were evaluated since they were recomputed."""
     for drive_id, newest in done.drives.items():
         await session.execute(LOCK_EVALUATION, drive_id)
         if await session.fetchval(NEWEST, drive_id) != newest:
@@ -228,7 +228,7 @@ async def guard(session: Connection, done: Recomputed) -> None:
 
 
 async def _drives(session: Connection) -> list[int]:
-    """Whose selections, as the session's search path finds them, do not agree with a seal."""
+    """Return the drives whose selections, found through the search path, do not agree with a seal."""
     return sorted({row["drive_id"] for row in await _damaged(session, CHECKS_OF_SELECTIONS)})
 
 
@@ -240,17 +240,17 @@ async def _damaged(reader: Connection, checks: Sequence[str]) -> list[asyncpg.Re
 
 
 async def _list(session: Connection, drive_id: int, version: int) -> None:
-    """Raises ``Unsound``; what was worked out is then forgotten."""
+    """Recompute a coordinator's list. Raises ``Unsound`` after deleting a result that does not agree with its seal."""
     requested = await session.fetchval(PUBLISHED, drive_id, version)
     if requested is None:
-        return  # nobody gave a list, so there must be none
+        return  # the publication had no list
     if not _agrees(await session.fetchrow(LIST, drive_id, version), requested):
         await session.execute(FORGET_LIST, drive_id, version)
         raise Unsound("the selections made from it do not agree with its seal")
 
 
 async def _selections(session: Connection, drive_id: int) -> None:
-    """The drive's whole history, evaluation by evaluation. Raises ``Unsound`` at the first that does not agree."""
+    """Recompute the selections of a drive, evaluation by evaluation. Raises ``Unsound`` at the first disagreement."""
     for evaluation in await session.fetch(EVALUATIONS, drive_id):
         sealed, version = evaluation["data"], evaluation["version"]
         await _judge(session, drive_id, evaluation)
@@ -262,7 +262,7 @@ async def _selections(session: Connection, drive_id: int) -> None:
 
 
 async def _judge(session: Connection, drive_id: int, evaluation: asyncpg.Record) -> None:
-    """Fill ``wanted`` with whom the evaluation let in, among those it was about. Raises ``Unsound``."""
+    """Fill ``wanted`` with the students whom the evaluation selected. Raises ``Unsound`` without criteria."""
     if not evaluation["criteria"]:
         raise Unsound(f"the log does not hold what version {evaluation['version']} was judged by")
     criteria = orjson.dumps(evaluation["criteria"]).decode()
@@ -282,5 +282,5 @@ def _agrees(found: asyncpg.Record | None, sealed: dict[str, Any]) -> bool:
 
 
 async def _differing(session: Connection, table: Table, scope: str, *arguments: int) -> int:
-    statement = DIFFERING.format(name=table.name, scope=scope, **mending.parts(table))
-    return mending.count_of(await session.execute(statement, *arguments))
+    statement = DIFFERING.format(name=table.name, scope=scope, **repair.parts(table))
+    return repair.count_of(await session.execute(statement, *arguments))

@@ -7,7 +7,7 @@ from cli.failures import WRONG_USE, Failure
 
 # Sealed by events, not made from them: `ledgers` checks these.
 LEDGERS = ("selections", "requested_selection")
-# Nobody's event tells of these. Every other table of the schema is compared, a new one too.
+# No event holds the data of these. Every other table of the schema is compared, also a new one.
 WITHOUT_EVENTS = (
     "access_log",
     "alembic_version",

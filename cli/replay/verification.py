@@ -46,7 +46,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """Told how far it is: ``began`` with the number of events, ``projected`` with each chunk's."""
+    """Progress callbacks: ``began`` gets the number of events, ``projected`` that of each chunk."""
 
     began: Callable[[int], None]
     projected: Callable[[int], None]
@@ -94,9 +94,9 @@ class Replay:
 
 
 async def verify(url: str, watching: Watching, *, most: int) -> Findings:
-    """Project the log anew and compare; check every ledger. The first ``most`` differences of each are told.
+    """Replay the log, compare it with the tables, check every ledger. Returns the first ``most`` differences of each.
 
-    Any role that may read everything will do. Blocks nobody and leaves nothing behind.
+    Needs a role that may read everything. Blocks no other session and leaves nothing behind.
     Raises ``Unavailable``, and ``Failure`` when tables are missing.
     """
     async with replaying(url, "placewire-verify") as replay:

@@ -30,7 +30,7 @@ DOMAINS = (
 )
 
 NUMBERS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
-# CGPA, 10th, 12th, backlogs. One to Five meet 6/60/60/0; each of the others misses it in his own way.
+# CGPA, 10th, 12th, backlogs. One to Five meet 6/60/60/0; each of the others fails another criterion.
 MARKS: tuple[tuple[str | None, str | None, str | None, int], ...] = (
     ("8.40", "91.00", "88.50", 0),
     ("7.25", "78.40", "81.00", 0),

@@ -28,7 +28,7 @@ class Seeded:
 
 
 async def seed(database: Database) -> Seeded:
-    """Everybody and everything in ``people``, all or nothing. Idempotent: who is there already is left as he is."""
+    """Record everything in ``people``, in one transaction. Idempotent: existing people are not changed."""
     hashed = await hash_password(people.PASSWORD)
     cause = Cause(source="cli", correlation_id=uuid4())
     async with database.transaction() as connection:

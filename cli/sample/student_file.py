@@ -52,7 +52,7 @@ def rows(count: int, *, seed: int = 2027) -> Iterator[Row]:
 
 
 def write(path: Path, count: int, *, written: Callable[[int], None] = lambda _: None, seed: int = 2027) -> None:
-    """A CSV of ``count`` students at ``path``; ``written`` is told every thousand."""
+    """Write a CSV file of ``count`` students. Calls ``written`` with the row count after every thousand rows."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)

@@ -1,7 +1,7 @@
 """The path every command takes: decide and append in one transaction, then the job's way, then the answer.
 
 With an Idempotency-Key the first answer is kept and given again. What was committed under the key stands in the
-command's own transaction; the answer is added afterwards, and whoever adds it first decides it for all.
+command's own transaction; the answer is added afterwards, and the first one added counts.
 """
 
 import os
@@ -233,13 +233,13 @@ async def _job_on_its_way(ctx: Context, ask: Asking, job_id: UUID, service: Serv
 
 
 async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
-    """The job once it has ended, or after ``wait_s``. That it has comes by NOTIFY, whoever did it."""
+    """Return the job once it has ended, or after ``wait_s``. NOTIFY announces the end, whichever worker did the job."""
     if not wait_s:
         return None
     try:
         return await ctx.jobs.ended(job_id, within_s=wait_s)
     except (Unavailable, Contended):
-        return None  # the command is committed: its caller must not be told otherwise
+        return None  # the command is committed, so this must not become an error
 
 
 def _response(answer: dict[str, Any], complete: Complete | None) -> Response:

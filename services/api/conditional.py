@@ -40,10 +40,10 @@ def tagged(body: bytes) -> Tagged:
 
 
 def answered(request: Request, answer: Tagged) -> Response:
-    """``answer``, or 304 when the caller's If-None-Match says that he has it."""
+    """Return ``answer``, or 304 when If-None-Match names its ETag."""
     return answer.not_modified if is_known(answer.etag, request.headers.getlist("if-none-match")) else answer.whole
 
 
 def is_known(etag: str, if_none_match: list[str]) -> bool:
-    """Is ``etag`` among the lines of the field, or is one of them ``*``? False when there is none."""
+    """Return whether a line of If-None-Match names ``etag`` or is ``*``; false without lines."""
     return any(given == etag or given.strip() == "*" or etag in TAGS.findall(given) for given in if_none_match)

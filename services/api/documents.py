@@ -120,7 +120,7 @@ def bodies(
     return {"openapi_extra": {"requestBody": {"required": required, "content": content}}}
 
 
-# How a command is asked: told by FastAPI, except for the command that reads these headers by hand.
+# Headers of a command. FastAPI documents them, except for the route that reads them by hand.
 KEY_SAYS = "The same key again: the first answer again."
 PREFER_SAYS = "`wait=5`: answer with the job's result if it ends in time."
 ASKED: dict[str, Any] = {

@@ -11,8 +11,8 @@ OURS = ("/api", "/uploads", "/internal", "/livez", "/readyz", "/metrics")
 
 # ``index-DiwrgTda.js``, ``main.2a3b4c5d.css``: what bundlers write below these folders, named after its content.
 HASHED = re.compile(r"^/(?:assets|static)/(?:.*/)?[^/]*[-.](?=[^/.]*[0-9A-Z])[A-Za-z0-9_-]{8,}\.(?:[^/]+)$")
-FOR_EVER = "public, max-age=31536000, immutable"
-ASK_FIRST = "no-cache"
+IMMUTABLE = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
 
 
 class Frontend(StaticFiles):
@@ -33,7 +33,7 @@ class Frontend(StaticFiles):
             if error.status_code != 404 or "." in scope["path"].rpartition("/")[2]:
                 raise
             response = await super().get_response("index.html", scope)
-        response.headers["Cache-Control"] = FOR_EVER if HASHED.match(scope["path"]) else ASK_FIRST
+        response.headers["Cache-Control"] = IMMUTABLE if HASHED.match(scope["path"]) else REVALIDATE
         return response
 
 

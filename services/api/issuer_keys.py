@@ -1,8 +1,8 @@
-"""The public keys with which somebody else signs sign-in tokens (RS256), from his JWKS address.
+"""The public keys of another issuer of sign-in tokens (RS256), from its JWKS address.
 
-Asked at the start, every ``REFRESH_S``, and when a token names a key that is not known; for that at most once in
-``ASK_AGAIN_S``, whoever sends what. A key counts while the last answer holds it: one that is gone ends its tokens at
-that moment. While there is no answer, or none that is a JWKS (RFC 7517), the keys stay as they are.
+Fetched at the start, every ``REFRESH_S``, and when a token names an unknown key, but for such tokens at most once in
+``ASK_AGAIN_S``. A key is trusted while the last response contains it; its tokens end when it is removed. Without a
+response that is a JWKS (RFC 7517) the keys stay as they are.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True, eq=False)
 class IssuerKey:
-    """``trusted`` turns false, for ever, when the issuer no longer names it."""
+    """A key. ``trusted`` becomes false once the issuer no longer lists it, and never true again."""
 
     kid: str
     public: RSAPublicKey
@@ -43,7 +43,7 @@ class IssuerKeys:
         self._asking = asyncio.Lock()
 
     async def find(self, kid: str) -> IssuerKey | None:
-        """The key of that name, asked for if it may be new. Never raises."""
+        """Return the key with the id ``kid``. Fetches the keys again if it may be new. Never raises."""
         if (known := self._keys.get(kid)) is not None:
             return known
         async with self._asking:

@@ -1,4 +1,4 @@
-"""Tells whoever waits in this process that a job has moved, on whichever replica or service it did."""
+"""Wakes requests of this process that wait for a job, when any replica or service has changed it."""
 
 import asyncio
 from collections import defaultdict
@@ -8,9 +8,9 @@ from chassis import jobs, notify
 from chassis.database import Database
 from contracts.jobs import Job
 
-# A notice can be lost with its connection: nobody waits longer than this without looking.
+# A notice can be lost with its connection, so each waiting request also reads the job this often.
 LOOK_EVERY_S = 1.0
-# Each who waits looks every second. More are told at once how their job stands, and can follow it.
+# The limit of waiting requests, since each reads the job every second. Others get the current state at once.
 MOST_WAITING = 200
 
 
@@ -24,7 +24,7 @@ class JobWatch:
         self._waiting_for_an_end = 0
 
     def close(self) -> None:
-        """Nobody waits any longer: who does is told how his job stands now."""
+        """End all waiting: waiting requests return the current state of their jobs."""
         self._closing = True
         self.connected()
 
@@ -37,14 +37,14 @@ class JobWatch:
             self.noticed(job_id)
 
     def lost(self) -> None:
-        """Nothing to do: nobody waits for a notice alone."""
+        """Does nothing: waiting requests do not depend on notices alone."""
 
     async def read(self, job_id: UUID) -> Job | None:
         async with self._database.connection() as connection:
             return await jobs.read(connection, job_id)
 
     async def after(self, job_id: UUID, seen: Job | None, *, within_s: float) -> Job | None:
-        """The job once it differs from ``seen``, or as it stands after ``within_s``; ``None``: no such job."""
+        """Return the job once it differs from ``seen``, or as it is after ``within_s``; ``None``: no such job."""
         moved = asyncio.Event()
         self._waiting[str(job_id)].add(moved)
         deadline = asyncio.get_running_loop().time() + within_s
@@ -67,9 +67,9 @@ class JobWatch:
                 del self._waiting[str(job_id)]
 
     async def ended(self, job_id: UUID, *, within_s: float) -> Job | None:
-        """The job once it has ended, or as it stands after ``within_s``; ``None``: no such job.
+        """Return the job once it has ended, or as it is after ``within_s``; ``None``: no such job.
 
-        As it stands at once, when too many wait already.
+        Does not wait when ``MOST_WAITING`` requests already do.
         """
         self._waiting_for_an_end += 1
         try:

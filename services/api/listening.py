@@ -1,4 +1,4 @@
-"""One LISTEN connection for everyone in the process who must hear what others change."""
+"""One LISTEN connection for all subscribers of this process."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,8 +8,8 @@ from chassis.notify import Listener
 APPLICATION_NAME = "placewire-api-listen"
 
 
-class Party(Protocol):
-    """Hears the notices of one channel. None of the calls may block or raise."""
+class NotifySubscriber(Protocol):
+    """Receives the notices of one channel. Its methods must not block or raise."""
 
     @property
     def channel(self) -> str: ...
@@ -23,25 +23,25 @@ class Party(Protocol):
         """From now on notices are missed."""
 
 
-def listener(database_url: str, parties: Sequence[Party]) -> Listener:
-    """Tells each of ``parties`` what comes on its channel. Not running yet."""
+def listener(database_url: str, subscribers: Sequence[NotifySubscriber]) -> Listener:
+    """Return a listener, not yet running, that passes each notice to the subscriber of its channel."""
 
     def noticed(channel: str, payload: str) -> None:
-        for party in parties:
-            if party.channel == channel:
-                party.noticed(payload)
+        for subscriber in subscribers:
+            if subscriber.channel == channel:
+                subscriber.noticed(payload)
 
     def connected() -> None:
-        for party in parties:
-            party.connected()
+        for subscriber in subscribers:
+            subscriber.connected()
 
     def lost() -> None:
-        for party in parties:
-            party.lost()
+        for subscriber in subscribers:
+            subscriber.lost()
 
     return Listener(
         database_url,
-        sorted({party.channel for party in parties}),
+        sorted({subscriber.channel for subscriber in subscribers}),
         application_name=APPLICATION_NAME,
         on_notice=noticed,
         on_connected=connected,

@@ -1,4 +1,4 @@
-"""Which methods a path knows: told with every 405, and to who asks with OPTIONS."""
+"""The methods of a path, for responses with 405 and to OPTIONS."""
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -8,7 +8,7 @@ from chassis.problems import problem
 
 
 def install(app: FastAPI) -> None:
-    """405 with all of a path's methods in Allow (RFC 9110, section 15.5.6): each has a route of its own."""
+    """Answer 405 with all methods of a path in Allow (RFC 9110, section 15.5.6), since each has a route of its own."""
 
     def not_allowed(request: Request, _error: Exception) -> Response:
         headers = {"Allow": ", ".join(methods_at(app, request.url.path))}

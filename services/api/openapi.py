@@ -37,7 +37,7 @@ OF_ALL = {
     503: "The service cannot reach its database right now. Nothing was saved; please try again.",
 }
 NOT_VALID = "limit must be 200 or less."
-# FastAPI's own, which nobody here answers with.
+# FastAPI's own schemas, which no route returns.
 UNUSED = ("HTTPValidationError", "ValidationError")
 
 

@@ -13,16 +13,16 @@ from services.api.snapshots import Snapshot
 
 # NOTIFY inside the changing transaction: drives and domains change rarely, and are polled by everyone.
 CHANNEL = "placewire_lists"
-TELL = "SELECT pg_notify($1, '')"
+NOTIFY = "SELECT pg_notify($1, '')"
 
 
-async def tell_changed(connection: Connection) -> None:
-    """Inside the transaction that changes a drive or a job domain: every replica drops its lists at the commit."""
-    await connection.execute(TELL, CHANNEL)
+async def notify_changed(connection: Connection) -> None:
+    """Make every replica drop its cached lists when the caller's transaction commits."""
+    await connection.execute(NOTIFY, CHANNEL)
 
 
 class PolledLists:
-    """A snapshot of each list, and of the drives one for those who see pending ones and one for the others."""
+    """Cached lists: job domains, drives with pending ones, and drives without."""
 
     channel = CHANNEL
 
@@ -35,7 +35,7 @@ class PolledLists:
         self._snapshots = (self.all_drives, self.published_drives, self.domains)
 
     def drop(self) -> None:
-        """For who has just changed a drive or a domain, before he says so: the notice may come after his answer."""
+        """Drop the lists of this replica at once: the notification may arrive after the response to the change."""
         for snapshot in self._snapshots:
             snapshot.drop()
 

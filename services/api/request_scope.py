@@ -1,5 +1,4 @@
-"""Around every request: whether there is room for it, its correlation id, its metrics, a limit on its body, HEAD, and
-what browsers must not do."""
+"""Middleware of every request: admission, correlation id, metrics, body limits, HEAD, and security headers."""
 
 import time
 from collections.abc import Mapping
@@ -24,16 +23,16 @@ CORRELATION_HEADER = b"x-correlation-id"
 
 log = structlog.get_logger()
 
-# Asked by who must know how it is, however much there is to do.
+# Health and metrics are answered under any load.
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
-# The label of a metric must not be the caller's to invent.
+# A caller must not invent values of a metric label.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# There from the start: the first error after one counts, too.
+# Created at the start, so that an increase from zero counts.
 ANSWERS = {digit: telemetry.HTTP_ANSWERS.labels(f"{digit}xx") for digit in range(1, 6)}
 
 SECURITY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
-# Pages are not shown inside others' pages, nor hold plug-ins; what scripts they load is theirs to say.
+# Pages may not be framed or contain plug-ins. They set the rules for their own scripts.
 PAGE_SECURITY = [
     (b"content-security-policy", b"frame-ancestors 'none'; base-uri 'self'; object-src 'none'"),
     (b"x-frame-options", b"DENY"),

@@ -84,7 +84,7 @@ class ApiSettings(ProcessSettings, StorageSettings, TimeZoneSettings, RetentionS
     requests_at_once: int = Field(
         default=500,
         ge=1,
-        description="requests that this process works on at the same time; more are told to come back",
+        description="requests that this process works on at the same time; more are answered 503 with Retry-After",
     )
     failpoint: Literal["", "after-commit"] = Field(
         default="", description="where this process dies as by kill -9, for tests; refused in production"

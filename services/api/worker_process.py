@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of work that nobody waits for at a screen.
+# For work that no user waits for.
 NICENESS = 10
 
 

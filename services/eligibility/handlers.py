@@ -1,4 +1,4 @@
-"""Work out who is selected for a drive. Called by the runner, whichever road the event took."""
+"""Evaluate who is selected for a drive. The runner calls these handlers, whatever channel woke it."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ NOTHING_TO_DO = Outcome(SUPERSEDED)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an event asks for. ``list_version``: the drive version of the coordinator's list, ``None`` for everyone."""
+    """What an event requests. ``list_version``: the version with the coordinator's list, ``None`` without a list."""
 
     drive_id: int
     criteria: Criteria
@@ -26,7 +26,7 @@ class Request:
 
 
 def request_of(event: Event, version: int) -> Request:
-    """Raises ``TypeError`` for an event that asks for no evaluation."""
+    """Return the request in ``event``. Raises ``TypeError`` for an event that requests no evaluation."""
     match event:
         case DrivePublished():
             return Request(event.drive_id, event.criteria, True, version if event.requested else None)
@@ -37,15 +37,15 @@ def request_of(event: Event, version: int) -> Request:
 
 
 async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
-    """Bring the drive's selections in line with the event, in the caller's transaction.
+    """Apply the event to the drive's selections, in the caller's transaction.
 
-    An event older than the last one answered, or of a drive that was deleted, changes nothing: newer wins.
-    Runs of one drive wait for each other; a reader sees the set before or the set after, never one in between.
+    An event that is older than the last evaluated one, or of a deleted drive, changes nothing: the newer one wins.
+    Evaluations of one drive wait for each other. Readers see the set before or the set after, never a part of it.
 
-    The selections always stand by one version, that of the last evaluation of everyone (``evaluations.drive_version``).
-    A reevaluation of some brings newer marks into it and answers no version: none that is still to come is masked by
-    it. It is superseded by an answered version after its own, which saw its marks: they were committed before that
-    version was; and by there being no answered version yet, for the first will see them.
+    The selections are always based on one version: that of the last evaluation of everyone
+    (``evaluations.drive_version``). A reevaluation applies newer marks to that version and does not count as an
+    evaluation of its own version, so a later evaluation is not skipped. It is superseded if a version after its own
+    has been evaluated, which saw its marks, or if none has been evaluated yet, since the first will see them.
     """
     event, version = claimed.event, claimed.stream_version
     if isinstance(event, ReevaluationRequested):
@@ -69,7 +69,7 @@ async def _reevaluate(connection: Connection, claimed: Claim, event: Reevaluatio
     if basis is None:
         return NOTHING_TO_DO
     request = request_of(basis.event, basis.version)
-    done = await range_sql.judge_again(
+    done = await range_sql.reevaluate_range(
         connection, event.drive_id, claimed.stream_version, request.criteria, request.list_version, event.students
     )
     return _outcome(claimed, request, done, event.students, basis.version)
@@ -111,8 +111,8 @@ def _outcome(
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
-    """What is recorded when the evaluation is given up."""
-    # Not from the event: that it cannot be read may be the reason.
+    """Return the stream and the failure event of an evaluation."""
+    # Not from the event, which may be unreadable.
     drive_id = int(claimed.subject.removeprefix("drive-"))
     event = EligibilityFailed(drive_id=drive_id, drive_version=claimed.stream_version, job_id=claimed.id, reason=reason)
     return f"eligibility-{drive_id}", event

@@ -1,11 +1,11 @@
-"""Judging some students again, by their ids: what is right for the others stays untouched, and unread.
+"""Reevaluates a range of students by their ids. The rows of other students are neither read nor changed.
 
-Whose marks changed is judged by the marks of this moment, so it does not matter how often, nor in which order such
-evaluations are done.
+A reevaluation reads the current marks, so its order and repetition do not matter.
 
-Plans (EXPLAIN ANALYZE, 100,000 students, 60 drives with 30,000 selections each, 2 busy cores): for one student JUDGE is
-a probe of ``students_pkey`` and one of ``selections_pkey``, 0.2 ms; for everyone, 28,771 of whom are revoked, a scan of
-each, 0.9 s. The set afterwards is not read: its count and digest follow from those before and the difference.
+Plans (EXPLAIN ANALYZE, 100,000 students, 60 drives with 30,000 selections each, 2 busy cores): for one student
+REEVALUATE is a probe of ``students_pkey`` and one of ``selections_pkey``, 0.2 ms; for everyone, 28,771 of whom are
+revoked, a scan of each, 0.9 s. The resulting set is not read: its count and digest follow from the set before and the
+difference.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from contracts.message import Event
 from contracts.students import StudentRange
 from services.eligibility.sql import MEETS, REQUESTED, SEAL, SNAPSHOT, Evaluated, arguments_of, count_registered, sealed
 
-# Nothing to bring up to date when no publication has been answered yet, or one after $2 has: that saw these marks.
+# No row when no publication has been evaluated yet, or when one after $2 has been: it saw these marks.
 BASIS = """
 SELECT v.drive_version AS version, e.type, e.data
   FROM evaluations v JOIN drives d USING (drive_id)
@@ -32,18 +32,18 @@ SELECT data FROM es.event
  ORDER BY version DESC LIMIT 1
 """  # noqa: S608
 
-JUDGE = f"""
-WITH judged AS MATERIALIZED (
+REEVALUATE = f"""
+WITH evaluated AS MATERIALIZED (
     SELECT s.student_id, {MEETS} AND {REQUESTED} AS wanted
       FROM students s WHERE s.student_id BETWEEN $10 AND $11
 ), revoked AS (
     UPDATE selections c SET revoked_version = $2, revoked_at = statement_timestamp()
-      FROM judged j
+      FROM evaluated j
      WHERE c.drive_id = $1 AND c.student_id = j.student_id AND c.revoked_version IS NULL AND NOT j.wanted
     RETURNING c.student_id
 ), added AS (
     INSERT INTO selections (drive_id, student_id, selected_version, selected_at)
-    SELECT $1, j.student_id, $2, statement_timestamp() FROM judged j
+    SELECT $1, j.student_id, $2, statement_timestamp() FROM evaluated j
      WHERE j.wanted AND NOT EXISTS (
            SELECT FROM selections c
             WHERE c.drive_id = $1 AND c.student_id = j.student_id AND c.revoked_version IS NULL)
@@ -57,19 +57,19 @@ SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The version that the drive's selections stand by, and the event which asked for it."""
+    """The version on which the drive's selections are based, and the event that requested its evaluation."""
 
     version: int
     event: Event
 
 
 async def basis(connection: Connection, drive_id: int, version: int) -> Basis | None:
-    """``None``: the drive is not posted, nothing has been selected yet, or ``version`` is older than what has."""
+    """Return the basis. ``None``: the drive is not posted, or has no evaluation yet, or one newer than ``version``."""
     row = await connection.fetchrow(BASIS, drive_id, version)
     return Basis(row["version"], read_event(row["type"], row["data"])) if row else None
 
 
-async def judge_again(
+async def reevaluate_range(
     connection: Connection,
     drive_id: int,
     version: int,
@@ -77,11 +77,11 @@ async def judge_again(
     list_version: int | None,
     students: StudentRange,
 ) -> Evaluated:
-    """Make the selections of these students what ``criteria`` (and the list) say, and tell the difference."""
+    """Apply ``criteria`` and the list to ``students``. Replaces their selections and returns the difference."""
     data: dict[str, Any] = await connection.fetchval(LAST, drive_id)
     before = EligibilityEvaluated.model_validate(data)
     arguments = arguments_of(drive_id, version, criteria)
-    found = await connection.fetch(JUDGE, *arguments, list_version, students.first, students.last)
+    found = await connection.fetch(REEVALUATE, *arguments, list_version, students.first, students.last)
     rows = {row["what"]: row for row in found}
     added, revoked = sealed(rows["added"]), sealed(rows["revoked"])
     selected = Sealed(

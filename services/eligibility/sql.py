@@ -2,7 +2,7 @@
 
 Plans (EXPLAIN, 100,000 students): one sequential scan of ``students`` with ``meets_criteria`` inlined as its filter,
 straight into the insert; the anti-joins of REPLACE hash the drive's present selections, found by primary key prefix.
-Each statement tells the snapshot it read with itself: in the one before, marks that it saw might not have been there.
+Each statement returns its own snapshot: an earlier one might not include marks that it saw.
 Of some students alone: ``range_sql``.
 """
 
@@ -132,7 +132,7 @@ async def select_anew(
     list_version: int | None,
     standing: Standing,
 ) -> Evaluated:
-    """Make the drive's selections what ``criteria`` (and the list) say, and tell the difference to what is standing."""
+    """Apply ``criteria`` and the list to the drive. Replaces its selections and returns the difference."""
     arguments = arguments_of(drive_id, version, criteria)
     revoked = Sealed(count=0)
     if standing.replaces:
@@ -157,8 +157,8 @@ async def count_registered(
 ) -> int:
     """How many of the registered do not meet the criteria, of those whom this version has revoked; or of ``anyone``.
 
-    Who is registering by older marks or criteria is waited for, and counted. Who comes later is judged by these. He
-    waits for nothing: the gate is free again at once, however long the evaluation still takes.
+    Waits for registrations by older marks or criteria, and counts them. Later registrations are checked against these
+    criteria. They do not wait: the registration lock is released at once, however long the evaluation takes.
     """
     return int(await connection.fetchval(REGISTERED, *arguments, anyone, students.first, students.last))
 

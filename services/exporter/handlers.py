@@ -1,4 +1,4 @@
-"""Write a file, and record that it is there. Called by the runner, whichever road the event took."""
+"""Write a file, and record that it is there. The runner calls these handlers, whatever channel woke it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -58,7 +58,7 @@ async def prepare(
     made = await _while_storage_refuses(making, tries)
     try:
         async with database.connection() as connection:  # by itself: the effect takes the stream before the job
-            await jobs.tell(connection, claimed, {"rows": made.rows})
+            await jobs.update_progress(connection, claimed, {"rows": made.rows})
         yield partial(complete, made, kept, links)
     except BaseException:
         await _forget_unless_recorded(storage, database, asked, made.path)

@@ -1,1 +1,1 @@
-"""Keeps the system healthy: refreshes the materialized views, and deletes what nobody needs any more."""
+"""Maintenance: refreshes the materialized views, and deletes data and files that are no longer needed."""

@@ -20,7 +20,7 @@ from contracts.maintenance import RefreshCause, RefreshRequested
 from services.maintenance import schedule, sql
 from services.maintenance.schedule import Slots
 
-# Clocks are set, machines are suspended: nobody sleeps for longer without looking.
+# Clocks are set and machines are suspended, so no sleep lasts longer than this.
 LOOK_EVERY_S = 30.0
 RETRY_S = 0.5
 

@@ -1,7 +1,7 @@
-"""Refresh the views, and record that it was done. Called by the runner, whichever road the event took.
+"""Refresh the views and record the refresh. The runner calls these handlers, whatever channel woke it.
 
-A request that is answered by a refresh which began after it is absorbed by that: when its turn comes, or before, by the
-refresh itself. Whatever dies on the way, no request is answered by a refresh that could not see what came before it.
+A refresh absorbs the requests that were recorded before it began, at once or when their turn comes. Whatever process
+dies, no request is answered by a refresh that could not see the changes before that request.
 """
 
 from collections.abc import AsyncIterator
@@ -32,9 +32,9 @@ async def refresh(database: Database, claimed: Claim, _progress: Progress) -> As
 
 
 async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
-    """``absorbed_by``: the job whose refresh answered this one; null: one by hand, which was nobody's.
+    """Record the refresh ``run``, and end the other jobs that it has answered.
 
-    Ends the others that ``run`` has answered, too.
+    ``absorbed_by`` in the result: the job whose refresh answered this one; null: a manual refresh, which has no job.
     """
     shown: dict[str, Any] = {"began_at": run.began_at.isoformat()}
     absorbed = shown | {"absorbed_by": None if run.id is None else str(run.id)}

@@ -32,11 +32,13 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
         Kind.CHECK: Work(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
     }
     check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
-    beside = partial(_beside, settings, storage)
-    return worker_app(settings, Service.MAINTENANCE, work, subscribers.subscribe, check=check, beside=beside)
+    background_tasks = partial(_background_tasks, settings, storage)
+    return worker_app(
+        settings, Service.MAINTENANCE, work, subscribers.subscribe, check=check, background_tasks=background_tasks
+    )
 
 
-def _beside(
+def _background_tasks(
     settings: MaintenanceSettings, storage: Storage, database: Database, notifier: Notifier, wake: WakeWorker
 ) -> Sequence[Background]:
     cron = Cron(settings.materialized_view_refresh_interval, settings.zone)

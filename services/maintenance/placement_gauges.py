@@ -1,7 +1,7 @@
 """Gauges for the people of the placement cell: drives, registrations and the funnel, as the views show them.
 
-Gauges and not a database login for Grafana: they have a history, which the views have not, and no second door leads to
-what is known of a student. A drive is named only while it is of interest, so the number of series has a limit.
+These are gauges, and not queries of Grafana: gauges have a history, which the views do not, and Grafana needs no access
+to data of students. Only the newest unfinished drives have series of their own, so the number of series is limited.
 """
 
 from datetime import datetime
@@ -24,7 +24,7 @@ class PlacementGauges:
         self._shown: datetime | None = None
 
     async def set_from(self, connection: Connection) -> None:
-        """Set them anew if the views were refreshed since."""
+        """Set the gauges if the views were refreshed since the last call."""
         refreshed_at = await sql.refreshed_at(connection)
         if refreshed_at == self._shown:
             return
@@ -32,7 +32,7 @@ class PlacementGauges:
         totals = await sql.funnel(connection)
         newest = await sql.newest_drives(connection, MOST_DRIVES)
         branches = await sql.largest_branches(connection, MOST_BRANCHES)
-        # From here without a pause: whoever scrapes sees the old or the new, never half.
+        # No await from here on, so a scrape sees either the old or the new values.
         for status in STATUSES:
             telemetry.DRIVES.labels(status).set(by_status.get(status, 0))
         for stage in STAGES:

@@ -18,7 +18,7 @@ from cronsim import CronSim, CronSimError
 from contracts.maintenance import RefreshCause
 
 NAMESPACE = UUID("7c0f6f5e-7b0c-5d0e-8f55-3b5d1c1f6a02")
-# A slot that nobody recorded for so long was missed, and of those missed only the newest is caught up.
+# A slot that no replica recorded for so long was missed. Of missed slots, only the newest is recorded.
 MISSED_AFTER = timedelta(seconds=10)
 # A recorded slot further ahead than this was recorded while the clock was ahead.
 AHEAD_AFTER = timedelta(seconds=5)
@@ -80,10 +80,10 @@ class Cron:
 
 
 def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
-    """The slot to record at ``now``, ``None`` when there is none. ``done``: the last that this process looked after.
+    """Return the slot to record at ``now``, or ``None``. ``done``: the last slot that this process handled.
 
-    A process that starts looks after the newest, whoever was down when it came; one that lags behind records each in
-    its turn, until it lags by more than ``MISSED_AFTER``: then of those missed only the newest.
+    A process that starts records the newest slot, in case every replica was down when it was due. A process that lags
+    records each slot in order; if it lags by more than ``MISSED_AFTER``, only the newest of the missed slots.
     """
     if done is None:
         return slots.newest(now)

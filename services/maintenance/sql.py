@@ -27,7 +27,7 @@ SHOWN = ("student", "import", "drive", "eligibility", "registration", "attendanc
 
 # LOCK TABLE takes no snapshot: who waited here for another refresh sees what was committed meanwhile. Readers pass.
 ONE_AT_A_TIME = "LOCK TABLE view_refresh IN SHARE ROW EXCLUSIVE MODE"
-# As the service's role has it: the owner has none, and would wait for ever behind a refresh that hangs. This takes no
+# As the service's role has it: the owner has none, and would wait without end behind a hanging refresh. This takes no
 # snapshot either.
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '280s'"
 # Sets of a million students are sorted and hashed in memory.

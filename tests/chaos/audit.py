@@ -41,7 +41,7 @@ SELECT DISTINCT c.drive_id, v.version, v.title,
        AS v (version, title)
   JOIN es.event e ON e.stream_id = 'drive-' || c.drive_id AND e.version = v.version
 """
-TOLD = "SELECT entity_id AS drive_id, drive_version AS version, audience, title, user_id FROM notifications"
+SENT = "SELECT entity_id AS drive_id, drive_version AS version, audience, title, user_id FROM notifications"
 
 
 async def audit(
@@ -120,17 +120,17 @@ async def _selections(model: Model, owner: "Owner[asyncpg.Record]", found: Findi
 
 
 async def _notifications(ledger: Ledger, model: Model, owner: "Owner[asyncpg.Record]", found: Findings) -> None:
-    """Coordinators of each drive, staff of each publication, students of what became of them; everyone once."""
+    """Check that coordinators got each drive, staff each publication and students each change, once."""
     expected = Counter(
         f"COORDINATOR of drive {one.drive_id}" for one in ledger.accepted("create", "create and publish")
     )
     expected += Counter(f"STAFF of drive {one.drive_id}" for one in ledger.accepted(*PUBLICATIONS, "publish again"))
     expected += Counter(_of_version(row) for row in await owner.fetch(CHOSEN))
-    rows = await owner.fetch(TOLD)
+    rows = await owner.fetch(SENT)
     of_drives = [f"{row['audience']} of drive {row['drive_id']}" for row in rows if row["version"] is None]
     of_versions = [row for row in rows if row["version"] is not None]
     found.compare("notification", expected, Counter([*of_drives, *map(_of_version, of_versions)]))
-    # A steady drive selects once and for all, and so tells once.
+    # The selections of a steady drive never change, so it notifies once.
     steady = {id_ for id_, drive in model.drives.items() if drive.posted and not drive.contested}
     once = Counter(f"of steady drive {id_}" for id_ in steady if model.selected(id_))
     there = Counter(f"of steady drive {row['drive_id']}" for row in of_versions if row["drive_id"] in steady)

@@ -45,16 +45,16 @@ OF_THE_CLOCK = (RefreshCause.SCHEDULE, RefreshCause.CHANGE)
 
 async def audit_jobs(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: Findings) -> None:
     jobs = {row["id"]: row for row in await owner.fetch(JOBS)}
-    told = ledger.job_ids
-    found.lost += [f"job {id_}" for id_ in told - jobs.keys()]
+    accepted = ledger.job_ids
+    found.lost += [f"job {id_}" for id_ in accepted - jobs.keys()]
     for id_, row in jobs.items():
         found.channels[row["kind"], row["channel"] or "none"] += 1
         found.superseded += bool(row["superseded"])
         if row["state"] != "succeeded":
             found.lost.append(f"{row['kind']} job {id_} is {row['state']} ({row['error']})")
-        if id_ not in told and not _asked_by_ours(row):
+        if id_ not in accepted and not _asked_by_ours(row):
             found.doubled.append(f"{row['kind']} job {id_}, which nobody asked for")
-    # Marks that change have each drive judge the student once. That they are in the ledger is held elsewhere.
+    # A change of marks has each drive evaluate the student once. Another check covers the ledger.
     again = Counter(f"{row['subject']} because of {row['caused_by_id']}" for row in jobs.values() if row["caused_by"])
     found.doubled += [f"reevaluation of {name}" for name, times in again.items() if times > 1]
     for row in await owner.fetch(RESULTS, RESULT_TYPES):

@@ -66,8 +66,7 @@ class Clients:
             (self._contested if contested else self._posted).append(command.drive_id)
 
     def opened(self, drive_id: int) -> None:
-        """The publication of this drive has been carried out: before, a student is rightly told that he is not
-        selected."""
+        """Mark the drive as published: from now on its selected students can register."""
         if not self._model.drives[drive_id].contested:
             self._open.append(drive_id)
 

@@ -18,7 +18,7 @@ SLOW_S = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``what`` happens to ``target`` and is mended after ``lasts_s``; the next comes ``then_s`` later."""
+    """``what`` happens to ``target`` for ``lasts_s`` seconds; the next fault follows ``then_s`` seconds later."""
 
     what: str
     target: str
@@ -62,7 +62,7 @@ def _fault(chance: random.Random, target: str) -> Fault:
 
 
 async def commit(fault: Fault, replicas: Replicas, chance: random.Random) -> None:
-    """Do it, let it last, mend it. Returns when what was hurt is ready again."""
+    """Cause ``fault``, let it last, end it. Returns when its target is ready again."""
     if fault.target in BOTH_AWAY:
         await _both_away(fault, replicas)
     elif fault.target in NETWORKS:

@@ -38,10 +38,10 @@ class Load:
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Send until ``stop``; returns when every command has been answered."""
+        """Send commands until ``stop``. Returns when every command has been answered."""
         loop = asyncio.get_running_loop()
-        # Without a limit of its own: httpcore gives one idle connection to all who queue for one, and with hundreds in
-        # the queue is busy with nothing else, for ever.
+        # No limit of connections: httpcore offers one idle connection to all waiting requests, and with hundreds of
+        # them does nothing else any more.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=40, keepalive_expiry=3)
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(TRY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), limits=limits

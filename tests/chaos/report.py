@@ -22,11 +22,11 @@ LONG_RUN_S, LEAST_FAULTS = 900, 60
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A fault that was done: when it began and when what it hurt was ready again (monotonic seconds)."""
+    """A fault that was caused: when it began and when its target was ready again (monotonic seconds)."""
 
     fault: Fault
     began: float
-    mended: float
+    recovered: float
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Report:
         waits: dict[str, float] = defaultdict(float)
         for done in self.faults:
             for command in self.ledger.commands:
-                if command.ended and command.began < done.mended and command.ended > done.began:
+                if command.ended and command.began < done.recovered and command.ended > done.began:
                     waits[done.fault.name] = max(waits[done.fault.name], command.ended - command.began)
         return waits
 

@@ -28,7 +28,7 @@ SELECT (SELECT count(*) FROM es.job WHERE finished_at IS NULL)
 """
 MARKS = "SELECT student_id, cgpa FROM students"
 
-# Told the seconds since the beginning, and what is being done.
+# Called with the seconds since the beginning and the current step.
 Watch = Callable[[float, str], None]
 
 

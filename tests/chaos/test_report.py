@@ -31,7 +31,7 @@ def test_each_kind_and_each_channel_must_carry_its_share(name: str) -> None:
     assert said.startswith(f"{name} carried ")
 
 
-def test_too_few_commands_a_second_or_too_few_faults_are_told() -> None:
+def test_too_few_commands_a_second_or_too_few_faults_are_reported() -> None:
     assert ran(per_s=19).shortfalls() == ["19.0 commands a second were sent, not 20"]
     assert ran(faults=59).shortfalls() == ["59 faults in 900 s, not 60"]
     assert ran(faults=0, channels=Counter()).shortfalls()[:2] == [

@@ -1,4 +1,4 @@
-"""A drive's whole life over HTTP, and what each role is told on the way."""
+"""A drive's whole life over HTTP, with the notifications of each role."""
 
 import io
 from typing import Any
@@ -34,14 +34,14 @@ class As:
         assert answer.status_code == status, (method, path, answer.status_code, answer.text)
         return answer
 
-    async def told(self) -> list[str]:
+    async def notification_titles(self) -> list[str]:
         found = (await self("GET", "/api/notifications/mine?limit=100")).json()
         assert found["unread_count"] == sum(not item["is_read"] for item in found["items"])
         return [item["title"] for item in found["items"]]
 
 
 async def hired(system: System, client: httpx.AsyncClient, owner: "asyncpg.Connection[asyncpg.Record]") -> list[As]:
-    """Staff, coordinator and head with accounts, since only who was there is told."""
+    """Create accounts of staff, coordinator and head, since only existing users are notified."""
     found = []
     for number, role in enumerate((Role.STAFF, Role.COORDINATOR, Role.HEAD)):
         body = {"name": role.title(), "email": f"{number}@college.edu", "role": role, "password": "correct horse"}
@@ -69,7 +69,7 @@ async def test_a_drive_lives(
         drive = created.json()
         path = f"/api/drives/{drive['drive_id']}"
         assert (await client.get(drive["pdf_path"])).content == PDF
-        assert await coordinator.told() == ["New Drive Added"]
+        assert await coordinator.notification_titles() == ["New Drive Added"]
         assert await staff("GET", path, 404)
 
         eligible = [row["student_id"] for row in (await coordinator("GET", "/api/eligibility/1/list")).json()]
@@ -78,12 +78,12 @@ async def test_a_drive_lives(
         published = await coordinator("POST", f"{path}/publish", json={"selected_students": chosen}, headers=wait)
         assert published.json()["job"]["delivery"] == delivery
         assert published.json()["job"]["result"]["selected"] == 5
-        assert await staff.told() == ["Drive Published"]
+        assert await staff.notification_titles() == ["Drive Published"]
 
         students = [As(client, Role.STUDENT, id_) for id_ in chosen]
         other = As(client, Role.STUDENT, left_out)
-        assert await students[0].told() == ["New Drive Available"]
-        assert await other.told() == []
+        assert await students[0].notification_titles() == ["New Drive Available"]
+        assert await other.notification_titles() == []
         assert (await other("GET", "/api/eligibility/1/check")).json()["reason"] == "Not selected by coordinator"
         assert (await other("POST", "/api/registrations/1/register", 403)).json()["message"] == (
             "You are not selected for this drive"
@@ -110,8 +110,8 @@ async def test_a_drive_lives(
         assert locked.json()["message"] == "Attendance already published"
 
         for person in (staff, coordinator, head):
-            assert (await person.told())[0] == "Drive Completed"
-        assert (await students[0].told())[0] == "Attendance Published"
+            assert (await person.notification_titles())[0] == "Drive Completed"
+        assert (await students[0].notification_titles())[0] == "Attendance Published"
         shown = (await staff("GET", path)).json()
         assert (shown["status"], shown["attendance_published"]) == ("finished", True)
 

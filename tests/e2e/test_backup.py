@@ -1,4 +1,4 @@
-"""Backup and restore as docs/operations.md tells: a base backup while writes go on, and back to a chosen moment."""
+"""Backup and restore as in docs/operations.md: a base backup during writes, and recovery to a chosen moment."""
 
 import asyncio
 import os

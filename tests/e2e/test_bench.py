@@ -46,7 +46,7 @@ def test_every_bounded_ratio_has_one_bench() -> None:
     assert sorted(name for entry in BENCHES.values() for name in entry.ratios) == sorted(AT_MOST)
 
 
-def test_a_bench_that_fails_is_told_as_failed(tmp_path: Path) -> None:
+def test_a_bench_that_fails_is_reported_as_failed(tmp_path: Path) -> None:
     """Growth alone has nothing to compare."""
     file = tmp_path / "results.json"
     done = bench("--only", "growth", "--size", "tiny", "--results", str(file))

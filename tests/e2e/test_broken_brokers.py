@@ -123,7 +123,7 @@ async def full_and_emptied(system: System, kafka: Kafka, owner: "Owner[asyncpg.R
         fill(ballast)
 
         async def open_() -> bool:
-            # Its last pages have room for a few records more: a publication needs several.
+            # Its last pages still hold a few records; a publication needs several.
             asked.append((await publish(client))["job"]["id"])
             return bool((await client.get("/readyz")).json()["bus"]["eligibility"] == "open")
 
@@ -140,7 +140,7 @@ async def full_and_emptied(system: System, kafka: Kafka, owner: "Owner[asyncpg.R
 
 
 def fill(path: Path) -> None:
-    """Take all the room there is."""
+    """Fill the disk."""
     with path.open("wb", buffering=0) as file:
         for size in (MIB, 4096, 1):
             try:

@@ -198,16 +198,16 @@ async def ask(client: httpx.AsyncClient, count: int) -> list[httpx.Response]:
 
 @asynccontextmanager
 async def reader(port: int) -> AsyncIterator[list[float]]:
-    """Dashboards that are read all through the block; afterwards the seconds of each read. An error fails the block."""
+    """Read the dashboards while the block runs; then yields the seconds of each read. An error fails the block."""
     took_s: list[float] = []
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.dashboard_reader", str(port), token(Role.HEAD), *SERIES,
         stdin=PIPE, stdout=PIPE, cwd=ROOT,
     )  # fmt: skip
     yield took_s
-    told, _ = await process.communicate(b"")
+    output, _ = await process.communicate(b"")
     assert process.returncode == 0
-    took_s.extend(json.loads(told))
+    took_s.extend(json.loads(output))
 
 
 @asynccontextmanager

@@ -171,8 +171,8 @@ async def the_rules_work(prometheus: Prometheus) -> None:
     # There is a dead letter, and every process answers.
     assert rules["PlacewireDeadLetters"]["state"] == "firing"
     assert rules["PlacewireServiceAbsent"]["state"] == "inactive"
-    [told] = rules["PlacewireDeadLetters"]["alerts"]
-    assert told["annotations"]["summary"] == "1 jobs of exporter were given up and wait for a decision"
+    [alert] = rules["PlacewireDeadLetters"]["alerts"]
+    assert alert["annotations"]["summary"] == "1 jobs of exporter were given up and wait for a decision"
     targets = (await prometheus.get("/api/v1/targets"))["activeTargets"]
     assert {target["labels"]["job"]: target["health"] for target in targets} == {
         f"placewire-{name}": "up" for name in ("api", "eligibility", "exporter", "maintenance", "relay")

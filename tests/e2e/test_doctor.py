@@ -27,7 +27,7 @@ async def examined(url: str, environment: Mapping[str, str], queue_within_s: flo
 
 
 def complaints(found: list[Finding]) -> set[str]:
-    assert all(finding.mend for finding in found if finding.state is State.WRONG)
+    assert all(finding.fix for finding in found if finding.state is State.WRONG)
     return {f"{finding.what}: {finding.says}" for finding in found if finding.state is State.WRONG}
 
 
@@ -60,13 +60,13 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
         "bus", "outbox", "jobs", "a job",
     }  # fmt: skip
     assert not [finding for finding in found if finding.state is State.SKIPPED]
-    told = " ".join(f"{finding.says} {finding.mend}" for finding in found)
-    assert not [secret for secret in GOOD.values() if secret in told]
+    output = " ".join(f"{finding.says} {finding.fix}" for finding in found)
+    assert not [secret for secret in GOOD.values() if secret in output]
 
 
-async def test_where_a_job_stopped_is_told(bus: System) -> None:
+async def test_the_doctor_reports_where_a_job_stopped(bus: System) -> None:
     [stopped] = [finding async for finding in queue.send(bus.database_url, 0.5)]
-    assert (stopped.state, stopped.mend) == (State.WRONG, "start the relay and Kafka")
+    assert (stopped.state, stopped.fix) == (State.WRONG, "start the relay and Kafka")
 
 
 async def test_for_programs_there_is_json_and_an_exit_code(bus: System) -> None:

@@ -102,14 +102,14 @@ def normalised(body: Any) -> Any:
 
 @dataclass
 class Asked:
-    """A step that was answered: of which company's drive it was, the answer, and its job's id if it asked for one."""
+    """An answered step: the company of its drive, the response, and the id and result of its job, if any."""
 
     company: str
     kind: str
     status: int
     body: Any
     job_id: str | None
-    told: dict[str, Any] | None
+    reported: dict[str, Any] | None
 
 
 @dataclass
@@ -164,7 +164,7 @@ class Way:
         for one in done:
             job = dict(jobs[one.job_id]) if one.job_id else {}
             result = json.loads(job.pop("result", None) or "null")
-            assert one.told in (None, result)
+            assert one.reported in (None, result)
             if one.company not in apart and one.kind != "refresh":
                 job["result"] = result
             answers.append((one.kind, one.status, normalised(one.body), normalised(job)))

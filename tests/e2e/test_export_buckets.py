@@ -155,7 +155,7 @@ async def test_a_bucket_that_is_not_there_is_said_at_the_start(bucket: Bucket) -
         await Storage("s3://another-bucket").check()
 
 
-async def test_what_is_in_a_bucket_is_told_in_pages(bucket: Bucket) -> None:
+async def test_a_bucket_is_listed_in_pages(bucket: Bucket) -> None:
     storage = Storage(URL)
     names = {f"temp/{number}.csv" for number in range(7)}
     for name in (*names, "job-descriptions/1-a.pdf"):

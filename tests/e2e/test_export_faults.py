@@ -1,4 +1,4 @@
-"""Exports by the real processes: killed, suspended, cancelled, out of room, beside each other. Whole files or none."""
+"""Exports by real processes that are killed, suspended, cancelled or out of disk space: whole files or none."""
 
 import asyncio
 import hashlib
@@ -127,10 +127,10 @@ async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         worker.resume()
 
-        async def told() -> bool:
+        async def logged() -> bool:
             return "job.lost" in worker.log_tail()
 
-        await eventually(told)
+        await eventually(logged)
         done = await asking
         await file_of(client, done["export_id"])
     assert stored(isolated.folder) == [await recorded(owner, done["export_id"])]
@@ -157,7 +157,7 @@ async def test_cancelled_midway_there_is_no_file(
     assert await owner.fetchval(COMPLETED) == 0
 
 
-async def test_out_of_room_is_told_and_leaves_nothing(
+async def test_a_full_disk_is_reported_and_leaves_no_file(
     isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
 ) -> None:
     worker = isolated.start("exporter", STORAGE_TRIES="2")

@@ -89,7 +89,7 @@ async def test_who_holds_a_forgotten_claim_can_neither_renew_nor_end_the_job(own
         assert first.fence != second.fence
         async with database.connection() as connection:
             assert not await jobs.renew(connection, first, LEASE)
-            assert not await jobs.tell(connection, first, {"rows": 1})
+            assert not await jobs.update_progress(connection, first, {"rows": 1})
             assert not await jobs.confirm(connection, first)
             assert await jobs.begin_attempt(connection, first) is None
             await jobs.return_attempt(connection, first)

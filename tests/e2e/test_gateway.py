@@ -116,7 +116,7 @@ async def test_polling_is_never_limited_and_a_flood_is(alone: httpx.Client) -> N
     assert b"Content-Type: application/problem+json" in refused
     assert b"Retry-After: 1\r\n" in refused
     assert b'"message":"Too many requests' in refused
-    # Whoever asks with a token is somebody else.
+    # A caller with a token has a limit of their own.
     assert counted(await burst(alone, 41, bearer(Role.STUDENT, 8))) == {200: 0, 429: 0, 503: 41}
 
 
@@ -185,8 +185,8 @@ def test_only_listed_origins_are_answered(front: httpx.Client) -> None:
     allowed = front.options("/api/drives/1", headers={"Origin": OTHER_ORIGIN, **asks})
     assert (allowed.status_code, allowed.headers["Access-Control-Allow-Origin"]) == (200, OTHER_ORIGIN)
     assert "PATCH" in allowed.headers["Access-Control-Allow-Methods"]
-    stranger = front.options("/api/drives/1", headers={"Origin": "https://evil.example", **asks})
-    assert "Access-Control-Allow-Origin" not in stranger.headers
+    foreign = front.options("/api/drives/1", headers={"Origin": "https://evil.example", **asks})
+    assert "Access-Control-Allow-Origin" not in foreign.headers
 
 
 def test_a_jobs_events_are_not_held_back(front: httpx.Client) -> None:
@@ -216,7 +216,7 @@ async def breaking_replica(port: int) -> AsyncIterator[list[str]]:
 
 
 async def test_what_may_have_been_done_is_not_sent_again(system: System, tmp_path: Path) -> None:
-    """A GET that broke is tried at another replica; a POST that broke is not, and its sender is told."""
+    """A failed GET is repeated at another replica. A failed POST is not, and its sender gets the error."""
     system.start("api")
     broken = free_port()
     upstreams = f"{LOOPBACK}:{broken} weight=1000 max_fails=0", f"{LOOPBACK}:{system.ports['api']} max_fails=0"

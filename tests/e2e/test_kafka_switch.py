@@ -104,10 +104,10 @@ async def test_kafka_is_killed_under_a_stream_of_publications(
         alone = [await publication(client, len(answered) + number) for number in range(ALONE)]
     own_kafka.start()
 
-    async def all_told() -> bool:
+    async def all_reported() -> bool:
         return not await owner.fetchval("SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL")
 
-    await eventually(all_told, within_s=60)
+    await eventually(all_reported, within_s=60)
     expected = {row["stream_id"]: row["versions"] for row in await owner.fetch(DRIVES_EVENTS)}
     on_topic = await first_sights(own_kafka.bootstrap_servers, [topics.DRIVE])
     assert {stream: list(versions.values()) for stream, versions in on_topic.items()} == expected

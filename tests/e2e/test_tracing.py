@@ -129,7 +129,7 @@ async def test_no_span_holds_a_secret_a_mark_or_a_value_of_a_statement(system: S
         assert (await client.get("/api/drives?token=secrettoken")).status_code == 400
     system.processes["api"].stop(grace_s=10)
     assert [span for span in collector.spans if span.name == "POST /api/students"]
-    assert [span for span in collector.spans if span.failed], "an error was to be told of"
+    assert [span for span in collector.spans if span.failed], "no span reports an error"
     wire = b"".join(collector.received).lower()
     own = bearer()["Authorization"].removeprefix("Bearer ")
     for hidden in ("secret", "7.31", token, own.rpartition(".")[2], SECRET):

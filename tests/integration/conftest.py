@@ -1,4 +1,4 @@
-"""A database in which everything has happened: what verify must find sound, and rebuild must mend."""
+"""A database with every kind of event: verify must find it sound, and rebuild must repair damage done to it."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -266,8 +266,8 @@ async def refused(api: Api, headers: dict[str, str]) -> bool:
 @pytest.mark.parametrize(("path", "status"), [("/api/auth/login", 413), ("/api/users", 401), ("/api/drives", 401)])
 async def test_a_long_body_without_a_token_is_refused(api: Api, path: str, status: int) -> None:
     body = b"[" + b"[]," * 40_000 + b"[]]"
-    stranger = await api.client.post(path, content=body, headers={"Content-Type": "application/json"})
-    assert stranger.status_code == status
+    answer = await api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
 
     async def in_parts() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 10_000):

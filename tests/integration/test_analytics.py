@@ -191,7 +191,7 @@ SELECT count(*) FROM students s WHERE EXISTS (
 
 
 @pytest.mark.damages
-async def test_whoever_meets_any_published_drives_criteria_is_counted_once(
+async def test_a_student_who_meets_any_published_drives_criteria_is_counted_once(
     owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
     await enrol(owner, 2000)
@@ -231,7 +231,9 @@ async def test_only_head_and_coordinator(api: Api, series: str) -> None:
     statuses = {role: (await api.get(path, role)).status_code for role in ("HEAD", "COORDINATOR", "STAFF", "STUDENT")}
     assert statuses == {"HEAD": 200, "COORDINATOR": 200, "STAFF": 403, "STUDENT": 403}
     assert (await api.client.get(path)).status_code == 401
-    assert (await api.client.get(path + "?days=x")).status_code == 401, "who is nobody is not told what is wrong"
+    assert (await api.client.get(path + "?days=x")).status_code == 401, (
+        "an unauthenticated caller does not learn what is wrong"
+    )
 
 
 @pytest.mark.parametrize("series", SERIES)

@@ -1,4 +1,4 @@
-"""Signed in by somebody else: the whole API, with his keys behind a real address."""
+"""Sign-in tokens of another issuer: the whole API, with its keys behind a real address."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_his_people_do_what_their_role_may(database_url: str, tmp_path: Path) -> None:
+async def test_its_users_may_do_what_their_role_allows(database_url: str, tmp_path: Path) -> None:
     with serving("first") as jwks:
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url, **RULES) as api:
             head = bearer(signed("first", user_id=900_002, role="HEAD", **FOR_US))
@@ -31,18 +31,18 @@ async def test_his_people_do_what_their_role_may(database_url: str, tmp_path: Pa
                 await api.client.post("/api/job-domains", json={"domain_name": "X"}, headers=student)
             ).status_code == 403
             assert (await api.client.get("/api/drives", headers=student)).status_code == 200
-            # Larger than what is read of a stranger.
+            # Larger than the body limit of unauthenticated callers.
             body = {"domain_name": "x" * 70_000}
             assert (await api.client.post("/api/job-domains", json=body, headers=head)).status_code == 422
-            stranger = bearer(signed("other", kid="first", role="HEAD", **FOR_US))
-            assert (await api.client.post("/api/job-domains", json=body, headers=stranger)).status_code == 401
+            forged = bearer(signed("other", kid="first", role="HEAD", **FOR_US))
+            assert (await api.client.post("/api/job-domains", json=body, headers=forged)).status_code == 401
             for_others = bearer(signed("first", role="HEAD", **FOR_US | {"aud": "others"}))
             assert (await api.client.get("/api/drives", headers=for_others)).status_code == 401
-            # Ours count beside his.
+            # Our own tokens are accepted too.
             assert (await api.get("/api/drives")).status_code == 200
 
 
-async def test_a_role_that_changes_here_counts_for_his_tokens_too(database_url: str, tmp_path: Path) -> None:
+async def test_a_role_that_changes_here_counts_for_the_issuers_tokens_too(database_url: str, tmp_path: Path) -> None:
     user = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
     with serving("first") as jwks:
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
@@ -56,12 +56,12 @@ async def test_a_role_that_changes_here_counts_for_his_tokens_too(database_url: 
             async def counts() -> bool:
                 return (await api.client.get("/api/eligibility/1/list", headers=theirs)).status_code == 200
 
-            # The password that changed with it has nothing to do with his tokens.
+            # The password change has no effect on tokens of the issuer.
             await eventually(counts, within_s=3)
 
 
 async def test_a_deactivated_account_is_refused_with_their_tokens_too(database_url: str, tmp_path: Path) -> None:
-    """Also with one that the issuer has signed long after: it knows nothing of the deactivation."""
+    """Also with a token that the issuer signed after the deactivation, of which it does not know."""
     user = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
     with serving("first") as jwks:
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
@@ -79,7 +79,7 @@ async def test_a_deactivated_account_is_refused_with_their_tokens_too(database_u
             assert await refused()
 
 
-async def test_the_api_starts_without_the_issuer_and_finds_him_later(
+async def test_the_api_starts_without_the_issuer_and_finds_it_later(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(issuer_keys, "ASK_AGAIN_S", 0.3)

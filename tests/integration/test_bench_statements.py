@@ -21,7 +21,7 @@ Owner = asyncpg.Connection
 JOBS = 20
 
 
-async def test_queued_jobs_have_their_effects_and_tell_their_phases(
+async def test_queued_jobs_have_their_effects_and_report_their_phases(
     owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await owner.execute(TABLE)

@@ -124,11 +124,13 @@ def stored(folder: Path) -> list[Path]:
     return [path for path in (folder / "uploads").rglob("*") if path.is_file() and path.name != ".writable"]
 
 
-@pytest.mark.parametrize(("pdf_bytes", "room"), [(5 * MIB, 2 * MIB), (900 * KIB, 300 * KIB)], ids=["spool", "storage"])
-async def test_a_full_disk_is_507_and_keeps_nothing(api: Api, tmp_path: Path, pdf_bytes: int, room: int) -> None:
+@pytest.mark.parametrize(
+    ("pdf_bytes", "free_bytes"), [(5 * MIB, 2 * MIB), (900 * KIB, 300 * KIB)], ids=["spool", "storage"]
+)
+async def test_a_full_disk_is_507_and_keeps_nothing(api: Api, tmp_path: Path, pdf_bytes: int, free_bytes: int) -> None:
     pdf = b"%PDF-1.7\n" + b"x" * pdf_bytes
     files = {"pdf": ("job.pdf", pdf, "application/pdf")}
-    with files_up_to(room):
+    with files_up_to(free_bytes):
         answer = await api.post("/api/drives", data=DRIVE, files=files)
     assert answer.status_code == 507, answer.text
     assert "no space left" in answer.json()["message"]

@@ -14,13 +14,13 @@ async def test_a_task_cancelled_as_its_turn_comes_ends(database_url: str) -> Non
     database = Database(as_role(database_url, "placewire_api"), pool_size=1, application_name="test")
     rng = random.Random(7)
 
-    async def use_for_ever() -> None:
+    async def use_until_cancelled() -> None:
         while True:
             async with database.connection() as connection:
                 await connection.fetchval("SELECT 1")
 
     for _ in range(TRIALS):
-        tasks = [asyncio.create_task(use_for_ever()) for _ in range(3)]
+        tasks = [asyncio.create_task(use_until_cancelled()) for _ in range(3)]
         await asyncio.sleep(rng.random() * 0.004)
         for task in tasks:
             task.cancel()

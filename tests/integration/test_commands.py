@@ -33,7 +33,7 @@ async def test_the_same_key_fifty_times_at_once_is_one_drive_and_fifty_equal_ans
 async def test_over_two_replicas_the_same_key_fifty_times_at_once_is_one_effect(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
-    """And at the same time, of another user: his own, once."""
+    """Another user's requests with the same key have their own single effect."""
     body, key = {**DRIVE, "auto_calc": True}, {"Idempotency-Key": "k"}
     async with replica(database_url, tmp_path) as other:
         answers = await asyncio.gather(

@@ -140,7 +140,7 @@ async def test_a_job_redriven_after_a_newer_one_is_superseded(
     assert (job.state, job.result) == (State.SUCCEEDED, {"superseded": True})
 
 
-async def test_whoever_held_a_redriven_job_cannot_end_it(
+async def test_the_earlier_holder_of_a_redriven_job_cannot_end_it(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     [job_id] = await killed(api, database_url)
@@ -181,7 +181,7 @@ async def test_a_failed_export_that_is_redriven_completes(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     export = await asked_export(api, kind="finished_drives")
-    refusing = Work(handle=failing(Refused("no room")).handle, failed=export_handlers.failed)
+    refusing = Work(handle=failing(Refused("disk full")).handle, failed=export_handlers.failed)
     async with working(database_url, work=refusing, kind=Kind.EXPORT) as runner:
         job = await dead(runner, export["job"]["id"])
     assert (await api.get(f"/api/exports/{export['export_id']}")).json()["state"] == "failed"
@@ -237,12 +237,12 @@ async def test_by_the_command_all_are_redriven_after_a_question(
 @pytest.mark.parametrize(
     "arguments", [("redrive",), ("redrive", "x"), ("redrive", "1", "--all"), ("list", "--kind", "x")]
 )
-async def test_wrong_use_of_the_command_is_told(arguments: tuple[str, ...], command: Any) -> None:
+async def test_wrong_use_of_the_command_is_reported(arguments: tuple[str, ...], command: Any) -> None:
     done_ = await command(*arguments)
     assert getattr(done_.exception, "code", done_.exit_code) == 2
 
 
-async def test_what_dies_again_meanwhile_is_not_redriven_for_ever(
+async def test_jobs_that_fail_again_meanwhile_are_not_redriven_twice(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await killed(api, database_url, 3)

@@ -143,7 +143,7 @@ def family(stack: Stack) -> list[psutil.Process]:
 
 
 def survivors(processes: list[psutil.Process]) -> list[psutil.Process]:
-    # A server has told that it is down a moment before its process is gone.
+    # A server reports its end a moment before its process is gone.
     _, left = psutil.wait_procs(processes, timeout=5)
     return [process for process in left if alive(process)]
 

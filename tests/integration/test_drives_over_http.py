@@ -1,4 +1,4 @@
-"""Drives over HTTP, field by field, and what is refused with a message that tells what to do."""
+"""Drives over HTTP, field by field, and refusals with a message that says what to do."""
 
 import re
 from typing import Any
@@ -166,7 +166,7 @@ async def test_too_large_a_body_is_413(api: Api) -> None:
 @pytest.mark.parametrize(
     "body", [b"[" * 200_000, b'{"company_name": "A", "job_title": "B", "branches": ["\\ud800"]}', b'{"\\ud800": 1}']
 )
-async def test_json_that_is_none_is_told_so(api: Api, body: bytes) -> None:
+async def test_malformed_json_is_reported(api: Api, body: bytes) -> None:
     body = body.replace(b"\\\\", b"\\")
     for method, path in (("POST", "/api/drives"), ("PATCH", "/api/drives/1")):
         answer = await api._ask(method, path, "HEAD", None, content=body, headers={"Content-Type": "application/json"})

@@ -77,7 +77,7 @@ async def test_exports_without_a_file_are_left_alone(
     assert [await types(owner, id_) for id_ in (queued, cancelled)] == [["requested"], ["requested", "cancelled"]]
 
 
-async def test_a_crash_between_file_and_event_is_mended_by_the_next_round(
+async def test_the_next_round_recovers_from_a_crash_between_file_and_event(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     [export_id] = await exports(api, database_url, tmp_path)

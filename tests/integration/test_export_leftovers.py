@@ -134,7 +134,7 @@ def claim(**data: object) -> Claim:
     )  # fmt: skip
 
 
-def test_an_export_of_a_newer_release_is_told_to_have_failed() -> None:
+def test_an_export_of_a_newer_release_is_reported_as_failed() -> None:
     claimed = claim(kind="marriages", columns=["bride"])
     assert handlers.failed(claimed, "why") == (claimed.subject, ExportFailed(export_id=claimed.id, reason="why"))
 
@@ -145,7 +145,7 @@ async def test_a_storage_that_refuses_midway_ends_the_attempt_and_its_progress(
     async def refuses(_self: Written, _content: bytes) -> None:
         raise StorageFailed("The storage does not take this file.")
 
-    # The server has sent all, and stands there for ever to who waits for more.
+    # The server has sent everything, and waits without end for a reader that wants more.
     monkeypatch.setattr(Written, "write", refuses)
     url = as_role(database_url, "placewire_exporter")
     database = Database(url, pool_size=2, application_name="test")
@@ -162,7 +162,7 @@ async def test_a_storage_that_refuses_midway_ends_the_attempt_and_its_progress(
 
 
 @pytest.mark.damages
-async def test_while_the_storage_stands_still_progress_is_told_and_cancelling_is_prompt(
+async def test_while_the_storage_hangs_progress_is_published_and_cancelling_is_prompt(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await enrol(owner, ROWS)
@@ -175,13 +175,13 @@ async def test_while_the_storage_stands_still_progress_is_told_and_cancelling_is
 
     monkeypatch.setattr(Written, "write", stands_still)
 
-    async def told() -> bool:
+    async def published() -> bool:
         job = (await api.get(f"/api/jobs/{export['export_id']}")).json()
         return bool(job["state"] == "running" and 0 < (job["progress"] or {"rows": 0})["rows"] < ROWS)
 
     async with exporting(database_url, tmp_path) as runner:
         wake(runner, [UUID(export["export_id"])])
-        await eventually(told)
+        await eventually(published)
         assert (await api.post(f"/api/jobs/{export['export_id']}/cancel")).status_code == 200
 
         async def at_rest() -> bool:

@@ -323,7 +323,7 @@ async def test_parts_of_the_file(api: Api, owner: "Owner[asyncpg.Record]", datab
 
 async def test_students_have_no_exports(api: Api, database_url: str, tmp_path: Path) -> None:
     drive_id = await posted(api)
-    # Also to whom a file belongs, once he is a student.
+    # Also for the owner of a file who has become a student.
     export = (await api.post(f"/api/registrations/{drive_id}/export", "STAFF", 7)).json()
     async with exporting(database_url, tmp_path) as runner:
         await done(runner, export["export_id"])
@@ -455,7 +455,7 @@ async def test_a_file_whose_commit_was_not_heard_of_stays(
     assert await owner.fetchval("SELECT count(*) FROM es.event WHERE type = 'placewire.export.completed.v1'") == 1
 
 
-async def test_a_refusing_storage_is_told_to_people(
+async def test_a_refusing_storage_is_reported_to_users(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     drive_id = await posted(api)

@@ -45,7 +45,7 @@ async def test_head_of_an_endless_answer_ends(api: Api) -> None:
         ("/livez", "GET, HEAD, OPTIONS"),
     ],
 )
-async def test_a_path_tells_its_methods(api: Api, path: str, methods: str) -> None:
+async def test_a_path_lists_its_methods(api: Api, path: str, methods: str) -> None:
     asked = await api.client.options(path)
     assert (asked.status_code, asked.headers["allow"]) == (204, methods)
     refused = await api.client.put(path)
@@ -58,7 +58,7 @@ async def test_a_path_that_is_not_there_has_no_methods(api: Api) -> None:
         assert (await api.client.request(method, "/api/nothing")).status_code == 404
 
 
-async def test_browsers_are_told_what_not_to_do(api: Api) -> None:
+async def test_responses_have_security_headers_for_browsers(api: Api) -> None:
     for answer in (await api.get("/api/drives"), await api.client.get("/api/nothing"), await api.client.get("/livez")):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"
@@ -114,7 +114,7 @@ async def test_a_listed_origin_may_call_and_no_other(database_url: str, tmp_path
 # --- Limits
 
 
-async def test_who_asks_too_fast_is_told_to_wait(database_url: str, tmp_path: Path) -> None:
+async def test_too_frequent_requests_get_a_retry_after(database_url: str, tmp_path: Path) -> None:
     async with replica(database_url, tmp_path, requests_per_second=0.5, requests_burst=3) as api:
         answers = [await api.get("/api/drives", "STAFF", 7) for _ in range(5)]
         assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2

@@ -31,7 +31,7 @@ async def queue(owner: Owner, count: int) -> None:
     await owner.execute(QUEUE, count, topic.name, int(topic.lane), CheckRequested.TYPE)
 
 
-@pytest.mark.damages  # its jobs end without the event that tells of it
+@pytest.mark.damages  # its jobs end without their result event
 @pytest.mark.parametrize("table", ["outbox", "job"])
 async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) -> None:
     await owner.execute(f"VACUUM ANALYZE es.{table}")
@@ -48,7 +48,7 @@ async def test_relay_and_worker_read_no_whole_table(owner: Owner, table: str) ->
     assert await counted(owner, SCANS, table) == before
 
 
-@pytest.mark.damages  # its jobs end without the event that tells of it
+@pytest.mark.damages  # its jobs end without their result event
 @pytest.mark.parametrize("cached", ["force_generic_plan", "force_custom_plan"])
 async def test_a_claim_reads_what_waits_and_not_what_has_ended(owner: Owner, cached: str) -> None:
     await owner.execute(f"SET plan_cache_mode = {cached}")

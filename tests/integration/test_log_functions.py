@@ -199,7 +199,7 @@ async def test_a_closed_log_refuses_every_change_until_it_is_opened_again(
         await writer.close()
         assert (await closing.close(database_url, within_s=10)).at == closed.at
         assert not (await adoption.adopt(database_url)).needed
-        said = [finding.mend async for finding in doctor.look(database_url) if finding.what == "closed log"]
+        said = [finding.fix async for finding in doctor.look(database_url) if finding.what == "closed log"]
         assert len(said) == 1
         assert "placewire close-log --reopen" in said[0]
         await closing.reopen(database_url, within_s=10)

@@ -1,4 +1,4 @@
-"""Connections that end in the middle of something: told as what they are, and replaced."""
+"""Connections that are lost during a statement: reported as lost, and replaced."""
 
 import asyncio
 import os

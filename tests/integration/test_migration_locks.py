@@ -1,4 +1,4 @@
-"""A migration of a database that is in use: nobody waits long for it, and it waits for whoever was first."""
+"""A migration of a database in use: it waits for earlier sessions, and later ones do not wait long for it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Who is told what, field by field; what is read; and that a replay tells the same."""
+"""Who gets which notification, field by field; what is read; and that a replay gives the same."""
 
 import asyncio
 from typing import Any
@@ -64,18 +64,18 @@ async def mine(api: Api, user_id: int, **query: Any) -> dict[str, Any]:
     return body
 
 
-async def told(api: Api, user_id: int) -> list[tuple[str, str, str]]:
+async def notifications(api: Api, user_id: int) -> list[tuple[str, str, str]]:
     """Newest first."""
     items = (await mine(api, user_id, limit=100))["items"]
     return [(item["type"], item["title"], item["message"]) for item in items]
 
 
-async def test_nobody_told_anything(api: Api, staff: None) -> None:
+async def test_without_notifications_the_list_is_empty(api: Api, staff: None) -> None:
     assert await mine(api, STAFF) == {"items": [], "unread_count": 0}
     assert await mine(api, 999_999) == {"items": [], "unread_count": 0}
 
 
-async def test_a_new_drive_is_told_to_coordinators_field_by_field(api: Api, staff: None) -> None:
+async def test_coordinators_are_notified_of_a_new_drive_field_by_field(api: Api, staff: None) -> None:
     drive = await created(api, company_name="100% Acme", job_title="%s Engineer")
     body = await mine(api, COORDINATOR)
     [item] = body["items"]
@@ -89,28 +89,28 @@ async def test_a_new_drive_is_told_to_coordinators_field_by_field(api: Api, staf
     assert (item["entity_type"], item["entity_id"]) == ("drive", drive["drive_id"])
     assert (item["is_read"], item["read_at"]) == (False, None)
     assert item["created_at"] == drive["created_at"]
-    assert await told(api, STAFF) == await told(api, HEAD) == []
+    assert await notifications(api, STAFF) == await notifications(api, HEAD) == []
 
 
-async def test_auto_publishing_tells_staff_and_those_selected(
+async def test_auto_publishing_notifies_staff_and_those_selected(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = await enrol(owner, 60)
     drive = await created(api, auto_calc=True)
     said = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
-    assert await told(api, STAFF) == [said]
-    assert [title for _, title, _ in await told(api, COORDINATOR)] == ["New Drive Added"]
-    assert [await told(api, id_) for id_ in students] == [[]] * 60, "nobody is selected yet"
+    assert await notifications(api, STAFF) == [said]
+    assert [title for _, title, _ in await notifications(api, COORDINATOR)] == ["New Drive Added"]
+    assert [await notifications(api, id_) for id_ in students] == [[]] * 60, "nobody is selected yet"
     async with working(database_url) as runner:
         await done(runner, drive["job"]["id"])
     selected = {row["student_id"] for row in await owner.fetch("SELECT student_id FROM selections")}
     assert 0 < len(selected) == await owner.fetchval(PLAIN_COUNT) < 60
     for id_ in students:
-        assert await told(api, id_) == ([said] if id_ in selected else [])
-    assert await told(api, HEAD) == []
+        assert await notifications(api, id_) == ([said] if id_ in selected else [])
+    assert await notifications(api, HEAD) == []
 
 
-async def test_publishing_tells_staff_and_the_students_listed(
+async def test_publishing_notifies_staff_and_the_students_listed(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 20)
@@ -118,16 +118,20 @@ async def test_publishing_tells_staff_and_the_students_listed(
     drive_id = (await created(api, **EVERYONE))["drive_id"]
     async with working(database_url) as runner:
         await done(runner, await published(api, drive_id, students[:2]))
-        assert await told(api, STAFF) == [("success", "Drive Published", "Acme - SDE is now open for registrations.")]
+        assert await notifications(api, STAFF) == [
+            ("success", "Drive Published", "Acme - SDE is now open for registrations.")
+        ]
         listed = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
-        assert [await told(api, id_) for id_ in students[:3]] == [[listed], [listed], []]
+        assert [await notifications(api, id_) for id_ in students[:3]] == [[listed], [listed], []]
         await done(runner, await published(api, drive_id))
     everyone = ("success", "New Drive Available", "Acme - SDE has been published.")
-    assert [await told(api, id_) for id_ in students[:3]] == [[listed], [listed], [everyone]], "only the newly selected"
-    assert len(await told(api, STAFF)) == 2
+    assert [await notifications(api, id_) for id_ in students[:3]] == [[listed], [listed], [everyone]], (
+        "only the newly selected"
+    )
+    assert len(await notifications(api, STAFF)) == 2
 
 
-async def test_judging_again_tells_only_those_newly_selected(
+async def test_judging_again_notifies_only_those_newly_selected(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 40)
@@ -147,20 +151,20 @@ async def test_judging_again_tells_only_those_newly_selected(
             "warning", "No Longer Selected",
             "You are no longer selected for Acme - SDE. If you have registered, your registration stays.",
         )  # fmt: skip
-        assert await told(api, good) == [again, out, again]
-        assert await told(api, best) == [again, out, first]
+        assert await notifications(api, good) == [again, out, again]
+        assert await notifications(api, best) == [again, out, first]
         before = await owner.fetchval("SELECT count(*) FROM notifications")
         asked = await api.post(f"{path}/trigger-eligibility")
         await done(runner, asked.json()["job"]["id"])
-    assert await owner.fetchval("SELECT count(*) FROM notifications") == before, "nobody new, nothing told"
+    assert await owner.fetchval("SELECT count(*) FROM notifications") == before, "nobody new, no notification"
 
 
 async def test_the_name_is_that_of_the_moment(api: Api, staff: None) -> None:
     drive_id = (await created(api))["drive_id"]
     await api.patch(f"/api/drives/{drive_id}", json={"company_name": "Zenith"})
     await published(api, drive_id)
-    assert (await told(api, STAFF))[0][2] == "Zenith - SDE is now open for registrations."
-    assert (await told(api, COORDINATOR))[0][2] == "Acme - SDE has been created and is ready for review."
+    assert (await notifications(api, STAFF))[0][2] == "Zenith - SDE is now open for registrations."
+    assert (await notifications(api, COORDINATOR))[0][2] == "Acme - SDE has been created and is ready for review."
 
 
 async def test_an_evaluation_after_registrations_stopped_invites_nobody(
@@ -173,7 +177,7 @@ async def test_an_evaluation_after_registrations_stopped_invites_nobody(
         [job] = await done(runner, drive["job"]["id"])
     assert job.result is not None
     assert job.result["selected"] == 5
-    assert await told(api, student) == []
+    assert await notifications(api, student) == []
 
 
 async def finished(api: Api, drive_id: int, registered: list[int]) -> None:
@@ -185,16 +189,16 @@ async def finished(api: Api, drive_id: int, registered: list[int]) -> None:
     await record(api, f"drive-{drive_id}", published)
 
 
-async def test_published_attendance_is_told_to_those_registered_and_to_all_staff(
+async def test_published_attendance_notifies_those_registered_and_all_staff(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]"
 ) -> None:
     students = await enrol(owner, 3)
     drive = await created(api, auto_calc=True)
     await finished(api, drive["drive_id"], students[:2])
     attendance = ("info", "Attendance Published", "Attendance has been published for Acme - SDE.")
-    assert [await told(api, id_) for id_ in students] == [[attendance], [attendance], []]
+    assert [await notifications(api, id_) for id_ in students] == [[attendance], [attendance], []]
     for id_ in PEOPLE:
-        assert (await told(api, id_))[0] == (
+        assert (await notifications(api, id_))[0] == (
             "success", "Drive Completed", "Acme - SDE has been moved to finished drives.",
         )  # fmt: skip
 
@@ -216,16 +220,16 @@ async def test_a_deleted_drives_notifications_go_with_it(
     assert {row[0] for row in await owner.fetch("SELECT entity_id FROM notifications")} == {stays["drive_id"]}
 
 
-async def test_who_comes_later_is_not_told_what_was_before(api: Api, staff: None) -> None:
+async def test_newcomers_get_no_earlier_notifications(api: Api, staff: None) -> None:
     await created(api, auto_calc=True)
     newcomer = 800_010
     await add_user(api, newcomer, Role.STAFF)
     await record(api, f"user-{COORDINATOR}", RoleChanged(user_id=COORDINATOR, role=Role.STAFF))
-    assert await told(api, newcomer) == await told(api, COORDINATOR) == []
-    assert len(await told(api, STAFF)) == 1
+    assert await notifications(api, newcomer) == await notifications(api, COORDINATOR) == []
+    assert len(await notifications(api, STAFF)) == 1
     await created(api, auto_calc=True)
     for id_, count in ((newcomer, 1), (COORDINATOR, 1), (STAFF, 2)):
-        assert (await mine(api, id_))["unread_count"] == len(await told(api, id_)) == count
+        assert (await mine(api, id_))["unread_count"] == len(await notifications(api, id_)) == count
 
 
 async def test_reading_one_is_ones_own_and_counted(api: Api, staff: None, owner: "Owner[asyncpg.Record]") -> None:
@@ -320,7 +324,7 @@ DIFFERENCE = """
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100_000])
-async def test_a_replay_tells_the_same(
+async def test_a_replay_gives_the_same(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str, chunk: int
 ) -> None:
     """However the log is cut, and though within a chunk all drives come before all evaluations."""
@@ -378,7 +382,7 @@ async def test_many_read_at_once(api: Api, staff: None) -> None:
         ("POST", "/api/notifications/read-all"),
     ],
 )
-async def test_a_stranger_is_refused(api: Api, method: str, path: str) -> None:
+async def test_an_unauthenticated_caller_is_refused(api: Api, method: str, path: str) -> None:
     answer = await api.client.request(method, path)
     assert (answer.status_code, answer.json()["message"]) == (401, "No token")
     assert isinstance(UUID(answer.headers["x-correlation-id"]), UUID)

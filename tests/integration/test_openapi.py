@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth: schemathesis tries every route of it, as each role, with all its checks."""
+"""The API agrees with its OpenAPI document: schemathesis tries every route, as each role, with all its checks."""
 
 import asyncio
 import itertools
@@ -66,8 +66,8 @@ FIRST_USER_ID = 1_234_567_890
 RESTART = f"ALTER SEQUENCE user_id_seq RESTART {FIRST_USER_ID}"
 
 numbers = itertools.count()
-# Schemathesis looks again at what a hook has changed, and takes a file's bytes for a wrong type.
-mended: set[str] = set()
+# Cases whose body a hook has rewritten. Schemathesis checks them again, and takes the bytes of a file for a wrong type.
+rewritten: set[str] = set()
 
 
 @schemathesis.hook
@@ -84,7 +84,7 @@ def before_call(_context: Any, case: schemathesis.Case[Any], _kwargs: Any) -> No
     if case.media_type in FORMS and case.meta and case.meta.generation.mode.is_positive:
         form = cast("dict[str, Any]", case.body)
         form |= {name: value for name, value in REAL.items() if name in form}
-        mended.add(case.id)
+        rewritten.add(case.id)
 
 
 @schemathesis.hook
@@ -254,7 +254,7 @@ def failures_of(recorder: ScenarioRecorder) -> Iterator[tuple[str, str]]:
 
 
 def _counts(case_id: str, failure: Failure) -> bool:
-    return not (isinstance(failure, AcceptedNegativeData) and case_id in mended)
+    return not (isinstance(failure, AcceptedNegativeData) and case_id in rewritten)
 
 
 def accepted_in(recorder: ScenarioRecorder) -> Iterator[str]:

@@ -189,8 +189,8 @@ async def test_the_tables_that_change_most_are_kept_lean(owner: "Owner[asyncpg.R
     found: dict[str, dict[str, str]] = {}
     for row in await owner.fetch(UPKEEP):
         found.setdefault(row["name"], {})[row["option"]] = row["value"]
-    room = {name: options["fillfactor"] for name, options in found.items() if "fillfactor" in options}
-    assert room == {
+    fill_factors = {name: options["fillfactor"] for name, options in found.items() if "fillfactor" in options}
+    assert fill_factors == {
         "es.canary": "10", "es.job": "50", "es.outbox": "70", "es.subscription": "50", "idempotency_keys": "80",
         "drives": "70", "evaluations": "70", "exports": "70", "notification_read_marks": "70", "es.stream": "90",
         "students": "90", "users": "90", "attendance": "90",
@@ -231,9 +231,9 @@ async def test_the_process_does_all_of_it(
 
     await eventually(deleted)
     async with system.client("maintenance") as client:
-        told = (await client.get("/metrics")).text
+        metrics = (await client.get("/metrics")).text
     for what in ("exports", "jobs", "idempotency_keys", "pdfs"):
-        assert f'placewire_expired_total{{what="{what}"}} 1.0' in told, what
+        assert f'placewire_expired_total{{what="{what}"}} 1.0' in metrics, what
     await asyncio.to_thread(system.processes["maintenance"].stop)
     assert [path.partition("/")[0] for path in stored(tmp_path)] == [lasting["export_id"]]
     assert fresh.exists()

@@ -1,4 +1,4 @@
-"""``placewire rebuild``: damage is mended beside a working system, all of it or none, and nobody waits long.
+"""``placewire rebuild`` repairs damage while the system works: all of it or none, with a short pause of appends.
 
 No test here is marked ``damages``: afterwards every database must verify.
 """
@@ -155,7 +155,7 @@ def in_between(work: Coroutine[Any, Any, object]) -> None:
     thread.join()
 
 
-async def test_rows_gone_changed_and_added_in_every_table_are_mended(
+async def test_missing_changed_and_extra_rows_of_every_table_are_repaired(
     sound: str, api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await finished(api, present=[10, 11], absent=[12])
@@ -204,7 +204,7 @@ LEDGER_DAMAGE = (
 
 
 LEDGER = "SELECT * FROM selections ORDER BY drive_id, student_id, selected_version"
-# Versions that judged one student again: with his row goes the only one that knew when that was.
+# Versions that judged one student again: without their row the moment of that is lost.
 OF_ONE_STUDENT = {4, 5, 7}
 
 
@@ -237,7 +237,7 @@ async def test_ledgers_are_worked_out_again_and_held_to_their_seals(sound: str, 
 async def test_evaluations_that_were_done_out_of_order_are_worked_out_in_the_order_in_which_they_were_done(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """Marks of one who is listed fall, he is judged again before the list's evaluation is done. Then they rise."""
+    """Marks of a listed student fall, and they are judged again before the list's evaluation. Then the marks rise."""
     stays, listed, other = [await enrolled(api, number, cgpa="9.00") for number in range(3)]
     drive_id = (await drive(api, min_cgpa="7"))["drive_id"]
     async with working(database_url) as runner:
@@ -261,7 +261,7 @@ async def test_evaluations_that_were_done_out_of_order_are_worked_out_in_the_ord
     assert [await owner.fetch(ledger) for ledger in ledgers] == before
 
 
-async def test_an_event_that_cannot_be_read_leaves_the_other_drives_to_be_mended(
+async def test_an_unreadable_event_does_not_keep_the_other_drives_from_being_repaired(
     sound: str, owner: "Owner[asyncpg.Record]"
 ) -> None:
     damage = "DELETE FROM selections WHERE drive_id IN (1, 3) AND student_id % 2 = 0"
@@ -274,15 +274,15 @@ async def test_an_event_that_cannot_be_read_leaves_the_other_drives_to_be_mended
     rebuilt = await rebuild(sound)
     [reason] = rebuilt.proposal.impossible
     assert reason.startswith("the selections of drive 1: ")
-    assert rebuilt.mending is not None
-    left = [fault for check in rebuilt.mending.after.checks for fault in check.faults]
+    assert rebuilt.repair is not None
+    left = [fault for check in rebuilt.repair.after.checks for fault in check.faults]
     assert left
     assert all(fault.startswith("drive 1") for fault in left)
     await owner.execute(change, criteria)
     assert (await rebuild(sound)).left == 0
 
 
-async def test_what_cannot_be_worked_out_is_told_and_left_alone(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+async def test_what_cannot_be_recomputed_is_reported_and_left_alone(sound: str, owner: "Owner[asyncpg.Record]") -> None:
     """Neither the list nor the set that was selected from it is whole: no event says who they were."""
     whole = await owner.fetch("SELECT * FROM selections WHERE drive_id = 1 AND student_id = 4")
     await owner.execute("DELETE FROM selections WHERE drive_id = 1 AND student_id = 4")
@@ -306,7 +306,7 @@ async def test_writers_go_on_and_what_they_write_on_damaged_rows_counts(
     await owner.execute("DELETE FROM users WHERE user_id = 3")
 
     async def change_a_damaged_row() -> None:
-        # After the comparison: only the events since can tell of it.
+        # After the comparison: only later events reveal it.
         other = await asyncpg.connect(sound)
         version = await other.fetchval("SELECT version FROM es.stream WHERE stream_id = 'user-3'")
         await other.close()
@@ -325,7 +325,7 @@ async def test_writers_go_on_and_what_they_write_on_damaged_rows_counts(
         rebuilt = await rebuild(sound, agree)
         await asyncio.sleep(0.2)
     assert rebuilt.left == 0
-    assert rebuilt.mending is not None
+    assert rebuilt.repair is not None
     assert await owner.fetchval("SELECT role FROM users WHERE user_id = 3") == "STAFF"
     appends, events = len(took), await owner.fetchval("SELECT count(*) FROM es.event") - before
     assert appends > 20
@@ -355,8 +355,8 @@ async def test_a_long_transaction_in_the_log_is_waited_for_without_holding_up_th
         await long.rollback()
         rebuilt = await rebuilding
     assert rebuilt.left == 0
-    assert rebuilt.mending is not None
-    assert rebuilt.mending.pause.attempts_given_up >= 1
+    assert rebuilt.repair is not None
+    assert rebuilt.repair.pause.attempts_given_up >= 1
 
 
 async def test_an_append_that_holds_a_damaged_row_goes_first(sound: str, owner: "Owner[asyncpg.Record]") -> None:
@@ -373,18 +373,18 @@ async def test_an_append_that_holds_a_damaged_row_goes_first(sound: str, owner: 
     await long.rollback()
     rebuilt = await rebuilding
     assert rebuilt.left == 0
-    assert rebuilt.mending is not None
-    assert rebuilt.mending.pause.attempts_given_up >= 1
+    assert rebuilt.repair is not None
+    assert rebuilt.repair.pause.attempts_given_up >= 1
 
 
-async def test_killed_while_it_mends_it_has_done_nothing(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_rebuild_killed_during_its_repair_changes_nothing(sound: str, owner: "Owner[asyncpg.Record]") -> None:
     before = await content(owner)
     await owner.execute("DELETE FROM students WHERE student_id BETWEEN 100 AND 119")
     await owner.execute("DELETE FROM users WHERE user_id BETWEEN 100 AND 119")
     await owner.execute(SLOW.format(seconds=60))
     damaged = await content(owner)
     process = command(sound, "--yes", "--longest-pause", "120")
-    # `students` has been mended by then, `users` half.
+    # By then `students` has been repaired, and `users` half.
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     try:
         await eventually(lambda: owner.fetchval(sleeping), within_s=60)
@@ -446,9 +446,9 @@ async def test_a_large_log_beside_writers(
         rebuilt = await rebuild(database_url, agree, longest_pause_s=1)
     took_s = monotonic() - began
     assert rebuilt.left == 0
-    assert rebuilt.mending is not None
+    assert rebuilt.repair is not None
     assert await owner.fetchval("SELECT count(*) FROM es.event") == before + 2 * len(took)
-    events, pause = rebuilt.proposal.findings.events, rebuilt.mending.pause
+    events, pause = rebuilt.proposal.findings.events, rebuilt.repair.pause
     with capsys.disabled():
         print(  # noqa: T201 - the figures are what a run at full size is for
             f"\n{events:,} events compared in {found_after_s:.1f} s ({events / found_after_s:,.0f}/s); all done after"

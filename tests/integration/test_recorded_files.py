@@ -82,7 +82,7 @@ async def test_the_doctor_names_another_storage_and_a_lost_file(
     async def seen(folder: str) -> tuple[State, str]:
         environment = {"STORAGE_URL": (tmp_path / folder).as_uri()}
         [found] = [finding async for finding in stored_files.look(database_url, environment)]
-        assert bool(found.mend) == (found.state is State.WRONG)
+        assert bool(found.fix) == (found.state is State.WRONG)
         return found.state, found.says
 
     assert await seen("uploads") == (State.OK, "the 2 newest files that the database names are there")

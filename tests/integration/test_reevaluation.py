@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chassis.event_store import Cause, fresh_ids
 from contracts.jobs import State
 from contracts.users import Role
-from services.api.drives.sql import ENTER_GATE
+from services.api.drives.sql import LOCK_REGISTRATIONS_SHARED
 from services.api.registrations import handlers as registrations
 from services.api.students import handlers
 from services.api.students.decider import ReviseRecord
@@ -205,7 +205,7 @@ async def test_a_reevaluation_after_a_newer_answer_touches_nothing(
     assert await selected(owner, stopped["drive_id"]) == [student], "nothing changes once registrations are stopped"
 
 
-async def test_who_is_out_is_told_and_staff_of_those_who_had_registered(
+async def test_revoked_students_are_notified_and_staff_of_those_registered(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     for user_id, role in ((800_001, Role.STAFF), (800_002, Role.COORDINATOR)):
@@ -242,14 +242,14 @@ async def test_stricter_criteria_report_the_registered_who_fall_out(
         await register(api, posted["drive_id"], *students[1:])
         asked = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "8.5"})
         [job] = await done(runner, asked.json()["job"]["id"])
-    told = [(await api.get("/api/notifications/mine", "STUDENT", id_)).json()["items"][0] for id_ in students]
-    assert [item["title"] for item in told] == ["No Longer Selected"] * 2 + ["New Drive Available"]
-    assert told[0]["notification_id"] == told[1]["notification_id"], "one row for all of them"
+    newest = [(await api.get("/api/notifications/mine", "STUDENT", id_)).json()["items"][0] for id_ in students]
+    assert [item["title"] for item in newest] == ["No Longer Selected"] * 2 + ["New Drive Available"]
+    assert newest[0]["notification_id"] == newest[1]["notification_id"], "one row for all of them"
     assert job.result is not None
     assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (2, 1)
 
 
-async def test_who_fell_out_with_everybody_is_told_of_once(
+async def test_a_revocation_by_an_evaluation_of_everyone_notifies_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("7.00", "8.00"))]
@@ -306,7 +306,7 @@ async def test_nobody_who_registers_waits_for_an_evaluation(
     assert job.state is State.SUCCEEDED
 
 
-async def test_a_drive_is_deleted_while_it_is_evaluated_and_neither_waits_for_the_other_for_ever(
+async def test_a_drive_is_deleted_while_it_is_evaluated_and_they_do_not_deadlock(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     student = await enrolled(api, 1, cgpa="8.00")
@@ -316,7 +316,7 @@ async def test_a_drive_is_deleted_while_it_is_evaluated_and_neither_waits_for_th
         await revised(api, student, cgpa="5.00")
         [job_id] = await queued(owner)
         async with api.database.transaction() as connection:
-            await connection.execute(ENTER_GATE, posted)  # as who registers, and loses
+            await connection.execute(LOCK_REGISTRATIONS_SHARED, posted)  # as who registers, and loses
             deleting = asyncio.create_task(api.delete(f"/api/drives/{posted}"))
             await eventually(lambda: owner.fetchval(WAITING))
             wake(runner, [UUID(job_id)])

@@ -1,4 +1,4 @@
-"""Who asks for a refresh, and which refresh answers: absorption, the clock, changed data, what is told of it."""
+"""Who asks for a refresh, and which refresh answers: absorption, the clock, changed data, what is reported."""
 
 import asyncio
 import json
@@ -157,7 +157,7 @@ async def test_who_asks_while_one_runs_is_answered_by_the_next(
     assert all(row["queued_at"] < datetime.fromisoformat(began_at) for row in absorbed)
 
 
-async def test_who_is_committed_after_the_snapshot_is_not_absorbed_though_he_asked_before(
+async def test_who_is_committed_after_the_snapshot_is_not_absorbed_though_requested_before(
     owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
     late, early = uuid4(), uuid4()
@@ -208,7 +208,7 @@ async def test_a_refresh_by_hand_answers_those_who_wait(
     assert await owner.fetch(REFRESHED) == []
 
 
-async def test_a_refresh_by_hand_does_not_wait_for_ever_behind_one_that_hangs(
+async def test_a_refresh_by_hand_does_not_wait_without_end_behind_one_that_hangs(
     owner: "Owner[asyncpg.Record]", database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "280s" in sql.LOCK_TIMEOUT
@@ -222,7 +222,7 @@ async def test_a_refresh_by_hand_does_not_wait_for_ever_behind_one_that_hangs(
     await by_hand.close()
 
 
-async def test_a_job_that_another_holds_is_left_to_him(
+async def test_a_job_that_another_holds_is_left_to_it(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
     held, mine = await asked(api), await asked(api)
@@ -274,7 +274,7 @@ async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
 
 
 @pytest.mark.damages
-async def test_replicas_record_a_slot_once_for_ever(owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
+async def test_replicas_record_a_slot_once_only(owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
     before = await maintenance_now(maintainer)
     pauses = await asyncio.gather(*(clock(maintainer).once() for _ in range(6)))
     slot = HOURLY.newest(before)
@@ -449,7 +449,7 @@ async def test_nothing_is_scanned_to_see_whether_anything_changed(
     assert "Rows Removed by Filter: 20000" not in plan, plan
 
 
-async def test_gauges_tell_of_old_views_and_waiting_jobs(
+async def test_gauges_report_old_views_and_waiting_jobs(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
     await sql.refresh_all(maintainer)

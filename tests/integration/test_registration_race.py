@@ -50,9 +50,9 @@ async def test_a_student_registering_while_registrations_are_stopped_ends_on_one
 
     await asyncio.gather(coordinator(), *(client(students) for _ in range(AT_ONCE)))
 
-    told = Counter(answers.values())
-    assert set(told) == {(201, ""), (403, "Registration for this drive is closed.")}
-    assert STUDENTS // 10 <= told[201, ""] < STUDENTS
+    outcomes = Counter(answers.values())
+    assert set(outcomes) == {(201, ""), (403, "Registration for this drive is closed.")}
+    assert STUDENTS // 10 <= outcomes[201, ""] < STUDENTS
     stopped = await owner.fetchrow(STOPPED)
     registered = await owner.fetch(REGISTERED)
     assert stopped is not None

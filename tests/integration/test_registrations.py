@@ -227,8 +227,8 @@ async def test_registering_against_deleting_leaves_nothing_behind(api: Api, owne
     assert set(codes) <= {200, 201, 404}
     assert await owner.fetchval("SELECT count(*) FROM registrations") == 0
     order = "SELECT type FROM es.event WHERE type ~ 'registered|drive.deleted' ORDER BY position"
-    told = [row["type"] for row in await owner.fetch(order)]
-    assert told == ["placewire.registration.registered.v1"] * codes.count(201) + ["placewire.drive.deleted.v1"]
+    types = [row["type"] for row in await owner.fetch(order)]
+    assert types == ["placewire.registration.registered.v1"] * codes.count(201) + ["placewire.drive.deleted.v1"]
 
 
 async def replayed(api: Api, chunk: int) -> int:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from chassis.database import Database
 from cli import republishing
-from cli.doors import republish as doors
+from cli.commands import republish as command
 from cli.failures import NO, WRONG_USE, Failure
 from cli.republishing import Republished, Stretch
 from contracts.topics import Lane
@@ -91,7 +91,7 @@ UPDATE es.outbox SET quarantined_at = clock_timestamp(), error = 'MessageSizeToo
 TAKEN_BUT_HELD = TAKEN.replace("extra ? 'republished'", "extra ? 'republished' AND key <> $1")
 
 
-async def test_what_kafka_refuses_is_told_and_not_waited_for(
+async def test_what_kafka_refuses_is_reported_and_not_waited_for(
     sound: str, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     """Also what follows it under the same key, which the relay does not take."""
@@ -124,7 +124,7 @@ async def test_the_command_says_so_and_fails(
     )
     monkeypatch.setenv("MIGRATION_DATABASE_URL", sound)
     with pytest.raises(Failure, match=r"\d+ events were not sent.*PlacewireQuarantinedKeys") as refused:
-        await asyncio.to_thread(doors.republish, "drive", 0, None, True, False)
+        await asyncio.to_thread(command.republish, "drive", 0, None, True, False)
     assert refused.value.code == NO
     assert "0 events sent again" in capsys.readouterr().out
 

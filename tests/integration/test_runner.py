@@ -44,7 +44,7 @@ def failing(error: Exception, *, times: int = 1_000) -> Work:
     return Work(handle=handle, failed=handlers.failed)
 
 
-async def test_a_failed_job_is_dead_told_and_copied(
+async def test_a_failed_job_is_dead_has_its_event_and_is_copied(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     job_id = await asked(api)
@@ -61,7 +61,7 @@ async def test_a_failed_job_is_dead_told_and_copied(
     assert "the list is on the moon" in copy["extra"]
 
 
-async def test_a_bug_is_told_without_its_text(api: Api, database_url: str) -> None:
+async def test_a_bug_is_reported_without_its_text(api: Api, database_url: str) -> None:
     job_id = await asked(api)
     async with working(database_url, work=failing(KeyError("SELECT secret FROM somewhere"))) as runner:
         [job] = await done(runner, job_id)
@@ -180,7 +180,7 @@ async def test_a_job_that_makes_the_database_break_off_is_given_up(api: Api, dat
     assert second.state is State.SUCCEEDED
 
 
-async def test_while_the_database_has_no_room_for_anybody_a_job_waits(
+async def test_while_the_database_has_no_disk_space_a_job_waits(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     job_id = await asked(api)
@@ -210,8 +210,8 @@ async def test_an_event_this_release_cannot_read_is_given_up_and_delays_nobody(
     assert first.error is not None
     assert "newer" in first.error
     assert second.state is State.SUCCEEDED
-    told = await owner.fetchval("SELECT data ->> 'drive_id' FROM es.event WHERE type LIKE '%failed%'")
-    assert told == "1"
+    drive_id = await owner.fetchval("SELECT data ->> 'drive_id' FROM es.event WHERE type LIKE '%failed%'")
+    assert drive_id == "1"
     await owner.execute(
         "UPDATE es.event SET type = 'placewire.drive.published.v1' WHERE event_id = $1", UUID(unreadable)
     )

@@ -327,7 +327,7 @@ async def test_what_is_judged_good_fits_the_contract(api: Api) -> None:
     assert all(recorded.event.model_dump(mode="json") == recorded.data for _, recorded in log)
 
 
-async def test_a_connection_lost_midway_is_told_and_nothing_is_imported(api: Api, owner: Any) -> None:
+async def test_a_connection_lost_midway_is_reported_and_nothing_is_imported(api: Api, owner: Any) -> None:
     await owner.execute("BEGIN; LOCK TABLE students IN SHARE MODE")
     importing = asyncio.create_task(sent(api, file_of(map(row, range(10)))))
     kill = """

@@ -119,7 +119,7 @@ async def test_a_search_finds_text_as_it_is(api: Api, query: dict[str, str], nam
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 1001}, {"after": -1}, {"search": ""}, {"search": "\0"}])
-async def test_a_wrong_query_is_told(api: Api, query: dict[str, Any]) -> None:
+async def test_a_wrong_query_is_reported(api: Api, query: dict[str, Any]) -> None:
     assert (await api.get("/api/students", params=query)).status_code == 422
 
 

@@ -225,7 +225,7 @@ async def test_a_moment_without_a_zone_or_to_come_is_refused(api: Api, at: str) 
     assert answer.json()["message"].startswith("at must be ")
 
 
-async def test_a_student_asks_about_himself_alone(api: Api) -> None:
+async def test_a_student_may_ask_about_themselves_only(api: Api) -> None:
     one, other = await enrolled(api, 1, cgpa="8"), await enrolled(api, 2)
     posted, pending = (await drive(api))["drive_id"], (await drive(api, auto_calc=False))["drive_id"]
     path = f"/api/eligibility/{posted}/explain"
@@ -252,7 +252,7 @@ async def test_a_drive_that_was_not_published_by_then_is_unknown_to_students_and
     gone = await moment(owner)
     await api.delete(f"/api/drives/{published}")
 
-    async def told(drive_id: int, at: str | None, role: str = "STUDENT") -> tuple[int, str]:
+    async def answer_to(drive_id: int, at: str | None, role: str = "STUDENT") -> tuple[int, str]:
         query = {"student_id": student} | ({"at": at} if at else {})
         user_id = student if role == "STUDENT" else 7
         answer = await api.get(f"/api/eligibility/{drive_id}/explain", role, user_id, params=query)
@@ -260,13 +260,13 @@ async def test_a_drive_that_was_not_published_by_then_is_unknown_to_students_and
 
     for role in ("STUDENT", "STAFF"):
         for at in (before, between, gone, None):
-            assert await told(deleted, at, role) == await told(999, at, role) == (404, "Drive not found")
+            assert await answer_to(deleted, at, role) == await answer_to(999, at, role) == (404, "Drive not found")
         for at in (before, between):
-            assert await told(published, at, role) == (404, "Drive not found")
-        assert (await told(published, gone, role))[0] == 200
-        assert await told(published, None, role) == (404, "This drive had been deleted by that moment.")
-    assert await told(deleted, before, "COORDINATOR") == (404, "This drive did not exist yet at that moment.")
-    assert await told(deleted, gone, "COORDINATOR") == (404, "This drive had been deleted by that moment.")
+            assert await answer_to(published, at, role) == (404, "Drive not found")
+        assert (await answer_to(published, gone, role))[0] == 200
+        assert await answer_to(published, None, role) == (404, "This drive had been deleted by that moment.")
+    assert await answer_to(deleted, before, "COORDINATOR") == (404, "This drive did not exist yet at that moment.")
+    assert await answer_to(deleted, gone, "COORDINATOR") == (404, "This drive had been deleted by that moment.")
 
 
 async def test_history_says_who_when_and_what(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:

@@ -27,7 +27,7 @@ async def verify(database_url: str, *, most: int = 20) -> Findings:
     return await verify_at(database_url, UNWATCHED, most=most)
 
 
-def told(findings: Findings) -> dict[str, int]:
+def counted(findings: Findings) -> dict[str, int]:
     """What differs, and how often."""
     tables = {found.table.name: found.different for found in findings.tables}
     return {name: count for name, count in (tables | {one.name: one.wrong for one in findings.checks}).items() if count}
@@ -35,7 +35,7 @@ def told(findings: Findings) -> dict[str, int]:
 
 async def test_a_sound_system_has_no_difference(sound: str) -> None:
     findings = await verify(sound)
-    assert told(findings) == {}
+    assert counted(findings) == {}
     assert findings.events > 320
     rows = {found.table.name: found.live_rows for found in findings.tables}
     assert (rows["users"], rows["students"], rows["drives"], rows["evaluations"]) == (315, 312, 2, 1)
@@ -49,7 +49,7 @@ async def test_a_row_that_is_gone_changed_or_too_many_is_named(sound: str, owner
     await owner.execute("UPDATE students SET cgpa = 1.25, branch = NULL WHERE student_id = 50")
     await owner.execute("INSERT INTO students (student_id, roll_number, active_backlogs) VALUES (9001, 'NEW', 0)")
     findings = await verify(sound)
-    assert told(findings) == {"students": 3}
+    assert counted(findings) == {"students": 3}
     [gone, changed, added] = sorted(
         next(found for found in findings.tables if found.table.name == "students").differences,
         key=lambda difference: difference.only or "m",
@@ -77,7 +77,7 @@ async def test_every_read_table_is_compared(
     damage: str, found: dict[str, int], sound: str, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await owner.execute(damage)
-    assert told(await verify(sound)) == found
+    assert counted(await verify(sound)) == found
 
 
 SOME_IN_FORCE = """(drive_id, student_id, selected_version) IN (
@@ -120,7 +120,7 @@ async def test_every_ledger_stream_and_job_is_checked(
 ) -> None:
     await owner.execute(damage)
     findings = await verify(sound)
-    assert told(findings).keys() == found
+    assert counted(findings).keys() == found
     assert all(check.faults for check in findings.checks if check.wrong)
 
 
@@ -130,10 +130,12 @@ async def test_an_event_that_is_gone_is_missed_everywhere(sound: str, owner: "Ow
         "DELETE FROM es.event WHERE stream_id IN (SELECT 'student-' || student_id FROM students"
         " WHERE roll_number = 'CSV-1')"
     )
-    assert told(await verify(sound)) == {"users": 1, "students": 1, "imports": 1, "people": 1, "streams": 1}
+    assert counted(await verify(sound)) == {"users": 1, "students": 1, "imports": 1, "people": 1, "streams": 1}
 
 
-async def test_many_differences_are_all_counted_and_the_first_told(sound: str, owner: "Owner[asyncpg.Record]") -> None:
+async def test_many_differences_are_all_counted_and_the_first_listed(
+    sound: str, owner: "Owner[asyncpg.Record]"
+) -> None:
     await owner.execute("UPDATE students SET cgpa = 0, active_backlogs = 99 WHERE student_id > 20")
     findings = await verify(sound, most=5)
     students = next(found for found in findings.tables if found.table.name == "students")
@@ -167,14 +169,14 @@ async def test_what_goes_on_meanwhile_is_no_difference(sound: str, owner: "Owner
     finally:
         await slow.rollback()
         await database.close()
-    assert [told(findings) for findings in found] == [{}] * 4
+    assert [counted(findings) for findings in found] == [{}] * 4
     assert found[-1].events > found[0].events
 
 
 async def test_the_api_may_verify_and_nothing_stays_behind(sound: str, owner: "Owner[asyncpg.Record]") -> None:
     objects = "SELECT count(*) FROM pg_class WHERE relnamespace::regnamespace::text !~ '^pg_toast'"
     before = await owner.fetchval(objects)
-    assert told(await verify(as_role(sound, "placewire_api"))) == {}
+    assert counted(await verify(as_role(sound, "placewire_api"))) == {}
     await asyncio.sleep(0.2)
     assert await owner.fetchval(objects) == before
 
@@ -193,9 +195,9 @@ async def test_a_projection_that_reaches_for_a_live_table_is_stopped(
 
 async def test_a_new_table_is_compared_unless_it_is_listed(sound: str, owner: "Owner[asyncpg.Record]") -> None:
     await owner.execute("CREATE TABLE new_screen (id integer PRIMARY KEY)")
-    assert told(await verify(sound)) == {}
+    assert counted(await verify(sound)) == {}
     await owner.execute("INSERT INTO new_screen VALUES (1)")
-    assert told(await verify(sound)) == {"new_screen": 1}
+    assert counted(await verify(sound)) == {"new_screen": 1}
 
 
 async def test_a_roll_number_given_up_and_taken_again_is_no_difference(api: Api, database_url: str) -> None:

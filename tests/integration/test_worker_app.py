@@ -26,7 +26,7 @@ async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_u
     )
     seen: list[str] = []
 
-    def beside(database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
+    def background_tasks(database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
         async def ask() -> str:
             async with database.connection() as connection:
                 return str(await connection.fetchval("SELECT current_user"))
@@ -41,7 +41,7 @@ async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_u
         return [forever]
 
     work = {Kind.ELIGIBILITY: EVALUATION}
-    app = worker_app(settings, Service.ELIGIBILITY, work, subscribers.subscribe, beside=beside)
+    app = worker_app(settings, Service.ELIGIBILITY, work, subscribers.subscribe, background_tasks=background_tasks)
 
     async def begun() -> bool:
         return bool(seen)

@@ -46,7 +46,7 @@ def test_each_alert_is_tried_both_ways() -> None:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_each_alert_tells_who_is_called_what_to_do(name: str) -> None:
+def test_each_alert_says_what_to_do(name: str) -> None:
     alert = ALERTS[name]
     assert alert["labels"]["severity"] in ("critical", "warning")
     assert alert["annotations"].keys() == {"summary", "description", "runbook"}

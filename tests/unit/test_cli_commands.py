@@ -1,4 +1,4 @@
-"""The doors: what they understand, how they fail, and that every one explains itself."""
+"""The commands: the arguments they accept, how they fail, and that each one has a help text."""
 
 import tomllib
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from chassis.errors import Refused, Unavailable
 from cli.api_client import server_sent
-from cli.doors.drives import student_ids
-from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure, told
+from cli.commands.drives import student_ids
+from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure, as_failure
 from cli.main import app
 from cli.replay.comparison import Cell, RowDifference, Rows, differing
 from cli.replay.tables import Table
@@ -44,7 +44,7 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     assert said[0].strip(" │╭╮─") != ""
 
 
-def test_wrong_use_is_told_apart() -> None:
+def test_wrong_use_has_its_own_exit_code() -> None:
     assert CliRunner().invoke(app, ["drives", "publish", "none"]).exit_code == WRONG_USE
 
 
@@ -96,14 +96,14 @@ def test_students_are_named_by_ids_or_by_a_file(tmp_path: Path) -> None:
         (asyncpg.InvalidCatalogNameError("no such database"), UNREACHABLE),
     ],
 )
-def test_what_is_to_be_expected_is_told_in_one_line(error: Exception, code: int) -> None:
-    failure = told(error)
+def test_an_expected_failure_is_one_line(error: Exception, code: int) -> None:
+    failure = as_failure(error)
     assert failure is not None
     assert (failure.code, "\n" in str(failure)) == (code, False)
 
 
-def test_a_bug_is_not_explained_away() -> None:
-    assert told(KeyError("x")) is None
+def test_a_bug_is_no_failure() -> None:
+    assert as_failure(KeyError("x")) is None
 
 
 def test_rows_are_compared_by_key_and_column() -> None:

@@ -53,13 +53,13 @@ def test_the_import_knows_every_column_of_the_file() -> None:
 
 
 def test_the_file_has_a_header_and_a_line_for_each(tmp_path: Path) -> None:
-    told: list[int] = []
-    student_file.write(tmp_path / "some.csv", 2_500, written=told.append)
+    counts: list[int] = []
+    student_file.write(tmp_path / "some.csv", 2_500, written=counts.append)
     assert len((tmp_path / "some.csv").read_text().splitlines()) == 2_501
-    assert told == [1_000, 2_000, 2_500]
+    assert counts == [1_000, 2_000, 2_500]
 
 
-def test_sample_students_one_to_five_meet_the_contracts_criteria_and_the_others_miss_them_each_in_his_way() -> None:
+def test_sample_students_one_to_five_meet_the_contracts_criteria_and_the_others_miss_them_in_different_ways() -> None:
     criteria = Criteria.model_validate({"min_cgpa": "6", "min_10th": "60", "min_12th": "60", "max_backlogs": 0})
     found = [
         reasons_against(Record(**{name: getattr(record, name) for name in Record._fields}), criteria)

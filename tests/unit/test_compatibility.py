@@ -109,7 +109,7 @@ def schema(**changed: Any) -> dict[str, Any]:
         {},
         {"added": (str | None, None)},
         {"added": (int, 0)},
-        {"inner": (Annotated[Inner, Field(description="told better")], ...)},
+        {"inner": (Annotated[Inner, Field(description="a better description")], ...)},
         {"inner": (Wider, ...), "maybe": (Inner | None, None)},
         {"list": (list[Wider], ...)},
     ],

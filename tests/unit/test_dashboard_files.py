@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 UIDS = {"placement": "placewire-placement", "operators": "placewire-operators", "job-kind": "placewire-job-kind"}
 SINGLE = {"gridPos", "fieldConfig", "targets", "options", "title", "description", "type", "id", "datasource"}
 BUILT_IN = {"__rate_interval", "__field", "__url_time_range", "__all"}
-SOURCES = [path for room in ("chassis", "services") for path in (ROOT / room).rglob("*.py") if path.stem != "telemetry"]
+SOURCES = [
+    path for package in ("chassis", "services") for path in (ROOT / package).rglob("*.py") if path.stem != "telemetry"
+]
 
 
 def lost(written: Any, kept: Any, place: str = "") -> Iterator[str]:

@@ -99,10 +99,10 @@ def test_the_quick_reference_has_the_ports() -> None:
 def test_the_quick_reference_has_settings_as_they_are() -> None:
     table = QUICK.split("## Settings that are changed")[1].split("\n## ")[0]
     known = documented()
-    told_elsewhere = {"SECRETS_DIR"}
+    documented_elsewhere = {"SECRETS_DIR"}
     for names, default in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", table, re.MULTILINE):
         settings = re.findall(r"`([A-Z_]+)`", names)
-        assert set(settings) <= known.keys() - told_elsewhere
+        assert set(settings) <= known.keys() - documented_elsewhere
         values = [value.strip(" `") for value in default.split(", ")]
         for name, value in zip(settings, values, strict=False):
             if re.fullmatch(r"[\d.]+", value):

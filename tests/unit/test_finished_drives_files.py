@@ -32,7 +32,7 @@ def text_of(pdf: PdfReader) -> str:
     return "\n".join(page.extract_text() for page in pdf.pages)
 
 
-def test_the_report_tells_of_every_drive() -> None:
+def test_the_report_has_every_drive() -> None:
     pdf = report(ROW, ROW | {"company_name": "Globex", "interview_date": None, "domain_name": None})
     assert [line.strip() for line in text_of(pdf).splitlines()] == [
         "Finished Placement Drives Report", "Generated on 1 April 2030", "Summary", "Total Drives: 2",

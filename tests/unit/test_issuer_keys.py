@@ -1,4 +1,4 @@
-"""Tokens of another issuer: believed by his keys alone, and only as long as he names them."""
+"""Tokens of another issuer: accepted with its keys only, and only while it lists them."""
 
 import asyncio
 import base64
@@ -155,7 +155,7 @@ def confused() -> dict[str, str]:
         "no algorithm": by_hand({"kid": "first"}, SECRET.encode()),
         "RS256 without a signature": by_hand({"alg": "RS256", "kid": "first"}, b""),
         "RS256 without a key's name": signed("first", header={"kid": None}),
-        "another's key under his name": signed("other", kid="first"),
+        "another's key under its name": signed("other", kid="first"),
         "another's key brought along": signed("other", header={"jwk": described("other"), "kid": "first"}),
         "RS512": signed("first", algorithm="RS512"),
         "PS256": signed("first", algorithm="PS256"),

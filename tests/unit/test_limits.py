@@ -1,4 +1,4 @@
-"""A user may ask in bursts and steadily, not both without end; and remembering him costs little."""
+"""Rate limits allow bursts and a steady rate. Their memory per user is small."""
 
 import pytest
 
@@ -25,12 +25,12 @@ def test_a_burst_and_then_the_steady_rate() -> None:
     assert allowed(limits, 1000, now=60.0) == 400
 
 
-def test_the_wait_is_told_in_whole_seconds() -> None:
+def test_the_wait_is_in_whole_seconds() -> None:
     limits = RateLimits[int](per_second=0.5, burst=1)
     limits.take(1, now=0.0)
-    with pytest.raises(Throttled) as told:
+    with pytest.raises(Throttled) as throttled:
         limits.take(1, now=0.5)
-    assert told.value.retry_after_s == 2
+    assert throttled.value.retry_after_s == 2
     limits.take(1, now=2.0)
 
 

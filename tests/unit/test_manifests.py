@@ -80,7 +80,7 @@ LOGIN = "postgresql://placewire_api:hunter2@db/placewire"
 
 
 @pytest.mark.parametrize(
-    ("what", "change", "told"),
+    ("what", "change", "problem"),
     [
         ("Deployment api", _set(f"{SERVER}/image", "placewire/api:latest"), "pinned image"),
         ("Deployment api", _set(f"{SERVER}/image", "placewire/api"), "pinned image"),
@@ -117,15 +117,15 @@ LOGIN = "postgresql://placewire_api:hunter2@db/placewire"
     ],
     ids=lambda value: value.replace("/", ".") if isinstance(value, str) else "",
 )
-def test_what_is_broken_is_refused(built: Built, what: str, change: Callable[[Manifest], None], told: str) -> None:
+def test_what_is_broken_is_refused(built: Built, what: str, change: Callable[[Manifest], None], problem: str) -> None:
     manifests = copy.deepcopy(built["everything"])
     change(one(manifests, *what.split()))
     problems = [problem for check in house.IN_PRODUCTION for problem in check(manifests)]
-    assert any(told in problem for problem in problems), problems
+    assert any(problem in found for found in problems), problems
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         (_set("spec/replcias", 3), "replcias"),
         (_set("spec/replicas", "three"), "three"),
@@ -133,10 +133,10 @@ def test_what_is_broken_is_refused(built: Built, what: str, change: Callable[[Ma
         (_set(f"{POD}/securityContext/runAsUser", "root"), "root"),
     ],
 )
-def test_kubernetes_own_schemas_refuse(built: Built, change: Callable[[Manifest], None], told: str) -> None:
+def test_kubernetes_own_schemas_refuse(built: Built, change: Callable[[Manifest], None], problem: str) -> None:
     manifest = copy.deepcopy(one(built["local"], "Deployment", "relay"))
     change(manifest)
-    assert any(told in problem for problem in schemas.of_kubernetes(manifest))
+    assert any(problem in found for found in schemas.of_kubernetes(manifest))
 
 
 def test_what_cannot_be_built_says_so(overlays: Path) -> None:

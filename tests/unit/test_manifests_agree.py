@@ -52,7 +52,7 @@ def test_processes_agree_with_their_settings(built: Built, overlay: str, name: s
     template = one(manifests, "Deployment", name)["spec"]["template"]
     (secrets,) = (volume for volume in template["spec"]["volumes"] if volume["name"] == "secrets")
     files = [item["path"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]]
-    assert set(files) <= fields.keys(), "each is told its own secrets, and no other's"
+    assert set(files) <= fields.keys(), "each gets its own secrets, and no other's"
     required = {field for field, about in fields.items() if about.is_required()}
     assert required <= set(files) | {each.lower() for each in names}
     keys = [item["key"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]]
@@ -169,7 +169,7 @@ def operators_pod(manifests: Sequence[Manifest]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
-def test_whoever_operates_has_what_the_doctor_looks_at(built: Built, overlay: str) -> None:
+def test_the_operator_has_everything_the_doctor_checks(built: Built, overlay: str) -> None:
     manifests = built[overlay]
     assert one(manifests, "CronJob", "operator")["spec"]["suspend"] is True
     pod = operators_pod(manifests)
@@ -243,7 +243,7 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
     else:
         cluster = one(manifests, "Cluster", "placewire-postgres")["spec"]
         given = int(cluster["postgresql"]["parameters"]["max_connections"])
-    assert needed <= given - 10, "ten are for superusers, KEDA, and whoever looks"
+    assert needed <= given - 10, "ten are for superusers, KEDA, and people who look"
 
 
 # What the system's pods request in a cluster of kubeadm or kind: etcd 100m, API server 250m, controllers 200m,

@@ -1,4 +1,4 @@
-"""The documents in contracts/ are those of the code, valid, and tell of all there is."""
+"""The documents in contracts/ agree with the code, are valid, and are complete."""
 
 import gzip
 import json

@@ -64,10 +64,10 @@ def test_a_complete_environment_loads(environment: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["DATABASE_URL", "JWT_SECRET", "INTERNAL_SECRET", "STORAGE_URL"])
 def test_a_missing_setting_is_one_line_with_its_name(environment: pytest.MonkeyPatch, name: str) -> None:
     environment.delenv(name)
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as error:
         load(ApiSettings)
-    assert str(told.value).startswith(f"{name} is not set")
-    assert "\n" not in str(told.value)
+    assert str(error.value).startswith(f"{name} is not set")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_a_wrong_setting_is_named_and_its_value_kept_quiet(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as error:
         load(ApiSettings)
-    assert str(told.value).startswith(f"{name} is wrong")
-    assert value not in str(told.value)
+    assert str(error.value).startswith(f"{name} is wrong")
+    assert value not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_what_browsers_depend_on_is_checked_at_the_start(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as error:
         load(ApiSettings)
-    assert str(told.value).startswith(f"{name} is wrong")
+    assert str(error.value).startswith(f"{name} is wrong")
 
 
 def test_other_origins_are_a_list_and_an_empty_folder_is_none(environment: pytest.MonkeyPatch) -> None:
@@ -112,16 +112,16 @@ def test_other_origins_are_a_list_and_an_empty_folder_is_none(environment: pytes
 
 def test_a_pool_too_small_for_its_jobs_is_one_line(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("JOBS_AT_ONCE", "10")
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as error:
         load(EligibilitySettings)
-    assert str(told.value) == "DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2"
+    assert str(error.value) == "DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2"
 
 
 def test_answers_never_name_jobs_that_have_expired(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("JOBS_KEPT_DAYS", "5")
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as error:
         load(MaintenanceSettings)
-    assert str(told.value) == "JOBS_KEPT_DAYS is wrong: it must be at least IDEMPOTENCY_KEYS_KEPT_DAYS"
+    assert str(error.value) == "JOBS_KEPT_DAYS is wrong: it must be at least IDEMPOTENCY_KEYS_KEPT_DAYS"
 
 
 def test_what_the_environment_does_not_say_is_read_from_files(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

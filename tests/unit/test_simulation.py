@@ -30,7 +30,7 @@ def test_a_layout_that_is_enough_stays_below_its_share() -> None:
     assert share == pytest.approx(10 / 17)
 
 
-def test_more_than_a_part_can_do_is_told() -> None:
+def test_more_than_a_part_can_do_is_reported() -> None:
     costs = Costs(append=0, relay=0.0002, worker=0.001, sending=0, doing=0, kafka=0, way=0, effect=0)
     first, share = busiest(costs, Layout(workers=100, postgres_cores=1), 10_000)
     assert first == "the relay"

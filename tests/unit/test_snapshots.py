@@ -92,7 +92,7 @@ async def test_without_notices_each_answer_is_read_after_it_was_asked_for(
     await snapshot.get()
     snapshot.keep(False)
     for number in range(3):
-        database.value = str(number).encode()  # nobody tells the snapshot
+        database.value = str(number).encode()  # the snapshot gets no notice
         assert (await snapshot.get()).body == database.value
 
 
@@ -141,7 +141,7 @@ async def test_links_and_so_the_answer_change_with_the_hour(
     assert (await snapshot.get()).body == b"2"
 
 
-async def test_a_failed_read_is_told_to_all_who_wait_and_tried_again_for_the_next(database: Database) -> None:
+async def test_a_failed_read_is_raised_in_all_waiting_requests_and_repeated_for_the_next(database: Database) -> None:
     async def read() -> bytes:
         if not (body := await database.read()).isdigit():
             raise ValueError(body)

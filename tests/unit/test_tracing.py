@@ -1,4 +1,4 @@
-"""What a caller says of his trace is kept if it means something; statements are named by what they do."""
+"""A valid trace context of a caller is kept; spans of statements are named by what they do."""
 
 import pytest
 

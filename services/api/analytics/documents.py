@@ -42,9 +42,11 @@ class AttendanceOfDay(Document):
 
 
 class Refresh(Document):
-    """``as_of``: the moment that the figures show. Later than the request once ``job`` has succeeded: the result's
-    ``absorbed_by`` then names the job whose refresh it was, if that began after this was asked and before its turn. It
-    is null for a refresh by hand (``placewire refresh``), which is nobody's job."""
+    """``as_of``: the moment that the figures show. Later than the request once ``job`` has succeeded.
+
+    If another refresh began after the request and before its turn, the result's ``absorbed_by`` names the job of that
+    refresh. It is null for a manual refresh (``placewire refresh``), which has no job.
+    """
 
     refresh_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
     as_of: Instant

@@ -14,25 +14,25 @@ from services.api.drives.decider import PublishAttendance
 async def mark(
     connection: Connection, drive_id: int, student_id: int, status: Presence, cause: Cause, new_id: NewId
 ) -> int:
-    """The mark's id. Raises what ``decide`` raises; nothing is then written.
+    """Mark a student's attendance and return the mark's id. Raises what ``decide`` raises, before anything is written.
 
-    Meanwhile the attendance cannot be published, nor the drive deleted.
+    Until the transaction ends the attendance cannot be published, nor the drive deleted.
     """
-    await drives_sql.enter_gate(connection, drive_id)
+    await drives_sql.lock_registrations_shared(connection, drive_id)
     await sql.lock_sheet(connection, drive_id, student_id)
     sheet = await sql.sheet(connection, drive_id, student_id)
     attendance_id = sheet.attendance_id or await sql.next_id(connection)
     events = decide(sheet, MarkAttendance(drive_id, student_id, status, attendance_id))
     if events:
-        # Wherever it stands: nobody else writes to it while its sheet is locked.
+        # Without an expected version: the locked sheet keeps other writers from this stream.
         stream = f"attendance-{drive_id}-{student_id}"
         await event_store.append(connection, stream, events, cause, expected_version=None, new_id=new_id)
     return attendance_id
 
 
 async def publish(connection: Connection, drive_id: int, cause: Cause, new_id: NewId) -> None:
-    """Finish the drive with the marks that stand; from now on they are locked. Raises what ``drives.handle`` raises."""
-    await drives_sql.close_gate(connection, drive_id)
+    """Finish the drive with its present marks, which are final from now on. Raises what ``drives.handle`` raises."""
+    await drives_sql.lock_registrations(connection, drive_id)
     totals = await sql.totals(connection, drive_id)
     command = PublishAttendance(drive_id, totals.registered, totals.present, totals.absent)
     await drives.handle(connection, command, cause, new_id)

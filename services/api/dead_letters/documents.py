@@ -28,7 +28,7 @@ class Dropped(RequestBody):
 
 
 class Letter(Document):
-    """A job that was given up. ``reason``: what it died of, null once it is queued anew."""
+    """A job that failed for good. ``reason``: its error, null once it is queued again."""
 
     id: Id
     service: str
@@ -51,7 +51,7 @@ class LetterAndJob(Letter):
 
 
 class Action(Document):
-    """``died_of`` and ``attempts``: as it stood before. ``reason``: why somebody did this."""
+    """``died_of`` and ``attempts``: the job's error and attempts before the action. ``reason``: the reason for it."""
 
     action: Literal["redriven", "discarded"]
     actor: str = Field(examples=["user 17"])
@@ -111,7 +111,7 @@ NOT_DEAD = {409: "This job is not dead (any more): it is succeeded, and was redr
 LIST = documented(list[Letter], PAGE_GONE, says="Newest first.", example=[LETTER])
 SHOW = documented(WholeLetter, NO_LETTER, says="With its event.", example=LETTER | {"event": EVENT, "history": []})
 REDRIVE = documented(LetterAndJob, NO_LETTER | NOT_DEAD, says="It has ended.", job=True)
-REDRIVE_ALL = documented(Redriven, says="Queued anew.", example={"redriven": 12, "left": 0})
+REDRIVE_ALL = documented(Redriven, says="Queued again.", example={"redriven": 12, "left": 0})
 DISCARD = documented(
     WholeLetter, NO_LETTER | NOT_DEAD, says="Listed no more.", example=LETTER | {"event": EVENT, "history": [ACTION]}
 )

@@ -48,7 +48,7 @@ async def redrive_all(
     who: Annotated[Principal, allow(Role.HEAD)],
     body: documents.AllAgain,
 ) -> Response:
-    """Queue all that match anew, oldest first, at most 5,000 at a time."""
+    """Queue all matching jobs again, oldest first, at most 5,000 in a request."""
 
     async def work(connection: Connection, _new_id: NewId) -> Committed:
         which = Which(kind=body.kind, service=body.service)
@@ -61,7 +61,7 @@ async def redrive_all(
 
 @router.get("/{job_id:uuid}", **documents.SHOW)
 async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
-    """With the event, and everything that was done about it. Also when it is dead no more."""
+    """Return the job with its event and its history, even if it is no longer dead."""
     async with ctx.database.connection() as connection:
         return json_response(whole_letter(*await dead_letters.show(connection, job_id)))
 
@@ -74,7 +74,7 @@ async def redrive(
     who: Annotated[Principal, allow(Role.HEAD)],
     body: documents.Again,
 ) -> Response:
-    """Queue it anew. Answers as the command did that first asked for the job."""
+    """Queue the job again. The response is like that of the command that first requested it."""
 
     async def work(connection: Connection, _new_id: NewId) -> Committed:
         taken = await dead_letters.redrive(connection, Which(job_id), by(who, body.reason))

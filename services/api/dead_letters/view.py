@@ -31,10 +31,10 @@ def letter(row: Row) -> dict[str, Any]:
 
 def whole_letter(row: Row, history: Sequence[Row]) -> dict[str, Any]:
     event = {"type": row["type"], "stream": row["subject"], "version": row["version"], "data": row["data"]}
-    return {**letter(row), "event": event if row["type"] else None, "history": _told(history)}
+    return {**letter(row), "event": event if row["type"] else None, "history": _actions(history)}
 
 
-def _told(history: Sequence[Row]) -> list[dict[str, Any]]:
+def _actions(history: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
             **{name: action[name] for name in ("action", "actor", "reason", "attempts")},

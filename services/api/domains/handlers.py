@@ -7,7 +7,7 @@ import asyncpg
 from chassis.database import Connection
 from chassis.errors import NotFound, Refused
 from services.api.domains import sql
-from services.api.polled_lists import tell_changed
+from services.api.polled_lists import notify_changed
 
 
 async def add(connection: Connection, name: str) -> dict[str, Any]:
@@ -16,7 +16,7 @@ async def add(connection: Connection, name: str) -> dict[str, Any]:
         row = await sql.add(connection, name)
     except asyncpg.UniqueViolationError as error:
         raise _taken(name) from error
-    await tell_changed(connection)
+    await notify_changed(connection)
     return dict(row)
 
 
@@ -28,7 +28,7 @@ async def rename(connection: Connection, domain_id: int, name: str) -> dict[str,
         raise _taken(name) from error
     if row is None:
         raise NotFound("There is no such job domain.")
-    await tell_changed(connection)
+    await notify_changed(connection)
     return dict(row)
 
 

@@ -26,7 +26,7 @@ from services.api.drives.decider import (
     fold,
 )
 from services.api.drives.publication import SelectedStudents
-from services.api.polled_lists import tell_changed
+from services.api.polled_lists import notify_changed
 
 SHOWN_IDS = 10
 
@@ -36,25 +36,25 @@ Done = tuple[Sequence[DriveEvent], Appended | None]
 async def create(
     connection: Connection, posting: Posting, posted_by: int, *, auto_publish: bool, cause: Cause, new_id: NewId
 ) -> tuple[int, Done]:
-    """The new drive's id, and what was recorded. Raises ``Invalid`` for a job domain that is not there."""
+    """Create a drive. Returns its id and what was recorded. Raises ``Invalid`` for an unknown job domain."""
     await _require_domain(connection, posting.domain_id)
     drive_id = await sql.next_id(connection)
     if auto_publish:
-        await sql.take_turn(connection)
+        await sql.lock_criteria(connection)
     events = decide(Drive(), CreateDrive(drive_id, posting, posted_by, auto_publish))
     return drive_id, (events, await _append(connection, drive_id, 0, events, cause, new_id))
 
 
 async def handle(connection: Connection, command: Command, cause: Cause, new_id: NewId) -> Done:
-    """What was recorded; nothing when the command changes nothing.
+    """Execute ``command`` and return what was recorded: nothing when it changes nothing.
 
-    Raises what ``decide`` raises, and ``Conflict`` when another command on the drive was faster.
+    Raises what ``decide`` raises, and ``Conflict`` when another command changed the drive first.
     """
-    # In the order of an evaluation, which waits at the gate too; and nobody waits there for an evaluation to end.
+    # In the lock order of an evaluation. So no transaction waits for an evaluation while it blocks registrations.
     if isinstance(command, DeleteDrive):
         await sql.lock_evaluation(connection, command.drive_id)
     if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
-        await sql.close_gate(connection, command.drive_id)
+        await sql.lock_registrations(connection, command.drive_id)
     drive = await _load(connection, command.drive_id)
     if isinstance(command, DeleteDrive):
         command = replace(command, registered=await sql.count_registered(connection, command.drive_id))
@@ -87,7 +87,7 @@ async def publish_listed(
 
 
 async def _load(connection: Connection, drive_id: int) -> Drive:
-    await sql.take_turn(connection)
+    await sql.lock_criteria(connection)
     return fold(recorded.event for recorded in await event_store.read(connection, f"drive-{drive_id}"))
 
 
@@ -99,7 +99,7 @@ async def _append(
     appended = await event_store.append(
         connection, f"drive-{drive_id}", events, cause, expected_version=version, new_id=new_id
     )
-    await tell_changed(connection)
+    await notify_changed(connection)
     return appended
 
 

@@ -127,7 +127,7 @@ async def publish_drive(
 async def trigger_eligibility(
     drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
-    """Judge the students again: a pending drive is counted, a posted one's selections are worked out anew."""
+    """Evaluate the students again: a pending drive is only counted, a posted drive gets new selections."""
     said = {"message": "Eligibility filtering triggered successfully"}
     return await _perform(ctx, who, ask, RequestEligibility(drive_id), {}, said)
 
@@ -136,14 +136,14 @@ async def trigger_eligibility(
 async def stop_registrations(
     drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.COORDINATOR)]
 ) -> Response:
-    """Posted to attending. Repeating it is harmless."""
+    """Change the status from posted to attending. Idempotent."""
     said = {"message": "Registrations stopped. Drive moved to attendance phase."}
     return await _perform(ctx, who, ask, StopRegistrations(drive_id), {}, said)
 
 
 @router.delete("/{drive_id}", **documents.DELETE)
 async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
-    """Take the drive off every list, with its PDF. Also 200 when there is none."""
+    """Delete the drive and its PDF. Also 200 when there is no such drive."""
     recorded: list[DriveDeleted] = []
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
@@ -173,7 +173,7 @@ async def _perform(
 
 
 async def _changing(ctx: Context, who: Principal, ask: Asking, asked: Any, work: Work) -> Response:
-    """``perform``; nobody who has seen its answer is shown a list from before."""
+    """Call ``perform`` and drop the cached lists, so that no later request gets a list from before the change."""
     try:
         return await perform(ctx, who, ask, asked, work)
     finally:

@@ -19,17 +19,17 @@ SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id)
 """  # noqa: S608
 GET = f"SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id) WHERE d.drive_id = $1"  # noqa: S608
 
-# The same lock as an evaluation takes: a drive is not deleted under one.
+# Evaluations take the same lock, so a drive is not deleted during one.
 LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
 
-# Registering and marking hold this lock shared, and read the drive's status in their next statement.
-CLOSE_GATE = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
-ENTER_GATE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
+# Registrations and attendance marks take this lock in shared mode, and read the drive's status in their next statement.
+LOCK_REGISTRATIONS = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
+LOCK_REGISTRATIONS_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
 
-# Commands on drives take turns with changes of marks, which ask the drives they concern to judge students again: a
-# drive that changes is either seen by them, or evaluated after them; and neither makes the other's version wrong.
-TAKE_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
-SHARE_TURN = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
+# Commands on drives hold this lock, changes of marks hold it in shared mode. So a change of marks either sees a changed
+# drive, and requests its evaluation, or that drive is evaluated later with the new marks.
+LOCK_CRITERIA = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
+LOCK_CRITERIA_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
 
 # Index-only scan of registrations_drive_student_unique.
 COUNT_REGISTERED = "SELECT count(*) FROM registrations WHERE drive_id = $1"
@@ -101,30 +101,34 @@ async def pdf_name(connection: Connection, pdf_path: str) -> str | None:
 
 
 async def lock_evaluation(connection: Connection, drive_id: int) -> None:
-    """Wait for the evaluation that runs, if one does, and keep others out until the transaction ends."""
+    """Wait for a running evaluation of the drive, and block others until the transaction ends."""
     await connection.execute(LOCK_EVALUATION, drive_id)
 
 
-async def close_gate(connection: Connection, drive_id: int) -> None:
-    """Wait for those who are registering for the drive or marking its attendance; others wait for this transaction."""
-    await connection.execute(CLOSE_GATE, drive_id)
+async def lock_registrations(connection: Connection, drive_id: int) -> None:
+    """Wait for transactions that register for the drive or mark its attendance, and block new ones."""
+    await connection.execute(LOCK_REGISTRATIONS, drive_id)
 
 
-async def enter_gate(connection: Connection, drive_id: int) -> None:
-    """Until the transaction ends the drive's registrations are not stopped, its attendance not published, nor is it
-    deleted. What stood before is seen by the next statement, not by this one."""
-    await connection.execute(ENTER_GATE, drive_id)
+async def lock_registrations_shared(connection: Connection, drive_id: int) -> None:
+    """Block commands that stop registrations, publish attendance or delete the drive, until the transaction ends.
+
+    The drive's status is up to date in the next statement, not in this one.
+    """
+    await connection.execute(LOCK_REGISTRATIONS_SHARED, drive_id)
 
 
-async def take_turn(connection: Connection) -> None:
-    """Until the transaction ends nobody whose marks change decides which drives that concerns. The last of the locks:
-    who has it waits for nothing."""
-    await connection.execute(TAKE_TURN)
+async def lock_criteria(connection: Connection) -> None:
+    """Block changes of marks until the transaction ends.
+
+    Always the last lock that a transaction takes, so its holder waits for no other lock.
+    """
+    await connection.execute(LOCK_CRITERIA)
 
 
-async def share_turn(connection: Connection) -> None:
-    """Until the transaction ends no drive changes; others whose marks change are not held up."""
-    await connection.execute(SHARE_TURN)
+async def lock_criteria_shared(connection: Connection) -> None:
+    """Block changes of drives until the transaction ends. Concurrent changes of marks do not block each other."""
+    await connection.execute(LOCK_CRITERIA_SHARED)
 
 
 async def not_eligible(connection: Connection, drive_id: int, array: str, *, shown: int) -> tuple[int, list[int]]:

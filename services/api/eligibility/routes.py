@@ -74,7 +74,7 @@ async def filter_students(
 
 @router.get("/{drive_id}/check", **documents.CHECK)
 async def check(drive_id: DriveId, request: Request, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
-    """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria he fails."""
+    """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria they fail."""
     async with context_of(request).database.connection() as connection:
         row = await sql.check(connection, drive_id, who.user_id)
     eligible, reason, reasons = verdict(row)
@@ -82,7 +82,7 @@ async def check(drive_id: DriveId, request: Request, who: Annotated[Principal, a
 
 
 def verdict(row: asyncpg.Record | None) -> tuple[bool, str, list[str]]:
-    """The contract's answer to a ``CHECK`` row: may he register, why, and which criteria he fails."""
+    """The contract's answer to a ``CHECK`` row: may the student register, why, and which criteria they fail."""
     if row is None or row["student_id"] is None:
         return False, "No eligibility record found", []
     if row["status"] != "posted":

@@ -56,7 +56,7 @@ SELECT d.drive_id, d.company_name, d.job_title
 
 
 async def check(connection: Connection, drive_id: int, student_id: int) -> asyncpg.Record | None:
-    """``None`` for an unknown drive; ``student_id`` null in the row for somebody who is no student."""
+    """Return the row of ``CHECK``; ``None`` for an unknown drive. ``student_id`` is null for an unknown student."""
     return await connection.fetchrow(CHECK, drive_id, student_id)
 
 

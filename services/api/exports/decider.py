@@ -68,10 +68,10 @@ def request(export_id: UUID, command: RequestExport, drive: Drive) -> ExportRequ
 
 
 def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) -> ExportCancelled:
-    """``export_id``: what the job makes, ``None`` when that is no export.
+    """Return the event that cancels the export ``export_id``; ``None`` stands for a job of another kind.
 
-    Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` when he may not stop it, and ``Refused``
-    for one that has ended or cannot be cancelled.
+    Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` for one they may not cancel, and
+    ``Refused`` for one that has ended or cannot be cancelled.
     """
     if job is None or (role not in SEES_ALL and job.asked_by != user_id):
         raise NotFound("There is no such job.")
@@ -85,7 +85,7 @@ def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) ->
 
 
 def require_download(state: str, expires_at: datetime | None, *, now: datetime) -> None:
-    """Raises ``Invalid`` (410) for a file that is gone, ``Refused`` for one that is not there yet or never will be."""
+    """Raise ``Invalid`` (410) for an expired file, ``Refused`` for one that is not ready or will never be."""
     if state == "expired" or (expires_at is not None and expires_at <= now):
         raise gone()
     if state != "completed":

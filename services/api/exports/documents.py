@@ -33,7 +33,7 @@ class NewExport(FileWanted):
 
 
 class Export(Document):
-    """``sha256`` and ``snapshot`` (``es.log_snapshot()``) tell exactly which file, of which moment."""
+    """``sha256`` and ``snapshot`` (``es.log_snapshot()``) identify the file and its moment."""
 
     export_id: Id
     kind: ExportKind | Literal["invitations"]
@@ -66,8 +66,8 @@ NO_DRIVE = {404: "Drive not found"}
 COLUMNS = {422: "Unknown columns: salary. attendance has: attendance_id, student_id, name."}
 
 _HEADERS = {
-    name: {"description": told, "schema": {"type": "string"}}
-    for name, told in {
+    name: {"description": text, "schema": {"type": "string"}}
+    for name, text in {
         "Content-Disposition": "The name to save it under (RFC 6266).",
         "Repr-Digest": "SHA-256 of the whole file (RFC 9530).",
         "ETag": "Stands for exactly these bytes.",

@@ -98,7 +98,7 @@ async def cancel_job(
     ask: Ask,
     who: Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)],
 ) -> Response:
-    """End an export that nobody wants any more: its requester, or a head. A worker that writes it stops at once."""
+    """Cancel an export. Only its requester and a head may. A worker that writes it stops at once."""
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         await handlers.cancel(connection, job_id, who, ask.cause(who), new_id)

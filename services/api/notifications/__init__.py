@@ -1,1 +1,1 @@
-"""What people are told, and what of it they have read."""
+"""Notifications of users, and which of them they have read."""

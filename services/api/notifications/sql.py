@@ -1,10 +1,10 @@
 """Every statement about notifications.
 
-Plans (EXPLAIN ANALYZE on 2 cores; 1,000 drives told to students, 30 of them to 100,000 each, 2,000,000 registrations):
-whatever the size of the ledgers, index scans of ``notifications`` by audience and one probe of ``selections_pkey`` for
-each drive told of. A student to whom 30 of them are addressed and who has read nothing: MINE 1.2 ms, UNREAD 1.5 ms
-(1,000 probes each; once he has read all, UNREAD probes only what came since). Staff with 1,000 of their own: MINE
-0.2 ms (15 index rows), UNREAD 0.8 ms.
+Plans (EXPLAIN ANALYZE on 2 cores; 1,000 drives with notifications of students, 30 of them to 100,000 each, 2,000,000
+registrations): whatever the size of the ledgers, index scans of ``notifications`` by audience and one probe of
+``selections_pkey`` for each of these drives. A student to whom 30 of them are addressed and who has read nothing: MINE
+1.2 ms, UNREAD 1.5 ms (1,000 probes each; once they have read all, UNREAD probes only what came since). Staff with 1,000
+of their own: MINE 0.2 ms (15 index rows), UNREAD 0.8 ms.
 """
 
 import asyncpg
@@ -12,7 +12,7 @@ import asyncpg
 from chassis.database import Connection
 from services.api.long_lists import instant
 
-# Who is asking, and what he has read all of. One row, or none for a stranger.
+# The caller, and up to where they have read everything. No row for an unknown user.
 ME = """
 me AS MATERIALIZED (
     SELECT u.user_id, u.role, u.created_at, coalesce(m.seen, '1:1:'::pg_snapshot) AS seen, m.read_at,

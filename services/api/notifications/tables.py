@@ -66,7 +66,7 @@ class NotificationRead(SQLModel, table=True):
 
 
 class NotificationReadMark(SQLModel, table=True):
-    """Whatever the snapshot ``seen`` could see, this user has read."""
+    """Marks every notification as read that the snapshot ``seen`` could see."""
 
     __tablename__ = "notification_read_marks"
 

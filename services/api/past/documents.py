@@ -1,4 +1,4 @@
-"""What the routes of the past answer."""
+"""Response bodies of the time travel routes."""
 
 from typing import Annotated, Any
 
@@ -60,8 +60,9 @@ class EligibleThen(Document):
 
 
 class Eligibility(Document):
-    """``evaluation``: the newest by then. ``next``: ``after`` of the next page, also when this one
-    has room left; null: this is the last.
+    """``evaluation``: the newest at that moment. ``next``: the ``after`` of the next page; null: this is the last page.
+
+    A page that is not full may have a next page.
     """
 
     drive_id: int = Field(examples=[42])
@@ -89,10 +90,10 @@ class Verdict(Document):
 
 
 class Decision(Document):
-    """What the last evaluation by then that judged this student decided, and on what.
+    """The decision on this student by the last evaluation before that moment, and its basis.
 
-    ``judged_by``: the version of the drive whose criteria it applied; ``listed``: was he on the coordinator's list,
-    null without one. ``record_version`` null: he was not known when it read the marks.
+    ``judged_by``: the version of the drive whose criteria it applied; ``listed``: whether the student was on the
+    coordinator's list, null without a list. ``record_version`` null: the student had no record when it read the marks.
     """
 
     drive_version: int = Field(examples=[3])
@@ -137,7 +138,7 @@ class FieldChange(Document):
 
 
 class Change(Document):
-    """``actor``: who asked; null: nobody did. ``facts``: what else the event tells, by its type."""
+    """``actor``: the user who caused the change; null: no user did. ``facts``: other data of the event, by its type."""
 
     position: int = Field(examples=[90210])
     version: int = Field(examples=[3])

@@ -1,4 +1,4 @@
-"""A drive as it stood at a moment: the log folded so far and no further. Pure."""
+"""A drive as it was at a moment: its events up to then, folded. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ class DriveThen:
 
 
 def drive_then(rows: Iterable[asyncpg.Record]) -> DriveThen:
-    """From rows of ``sql.DRIVE``. Raises ``NotFound``, saying why: never there, not yet, or no longer."""
+    """Fold rows of ``sql.DRIVE``. Raises ``NotFound`` with the reason: unknown, not yet created, or deleted."""
     drive, known = Drive(), False
     for row in rows:
         known = True
         if row["by_then"]:
-            # Some of the stream is left out, so the version is told, not counted.
+            # Some events of the stream are left out, so the version is set, not counted.
             drive = evolve(replace(drive, version=row["version"] - 1), read_event(row["type"], row["data"]))
     if not known:
         raise NotFound("Drive not found")

@@ -1,4 +1,4 @@
-"""Moments that callers name."""
+"""The parameter ``at``: a moment in the past."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -13,14 +13,14 @@ WITHIN_A_MILLISECOND = timedelta(microseconds=999)
 
 
 def _instant(given: Any) -> Any:
-    """Pydantic alone takes seconds since 1970 too, and days."""
+    """Require RFC 3339: Pydantic alone also accepts dates and seconds since 1970."""
     if not isinstance(given, str) or not RFC_3339.fullmatch(given):
         raise ValueError("must be a moment with its zone (RFC 3339), like 2026-11-24T02:39:19Z; write %2B for +")
     return given
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """To its end, when it is written to the millisecond: so are the times that the API tells, cut off."""
+    """Return the end of the millisecond of a moment without microseconds: the API returns times cut to milliseconds."""
     try:
         moment = moment.astimezone(UTC)
     except OverflowError as error:

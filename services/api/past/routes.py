@@ -44,7 +44,7 @@ async def eligibility(
 ) -> Response:
     """Who was eligible at a moment: by the criteria and the marks that had been recorded by then.
 
-    Go on with ``next`` until it is null: a page may have room left, and others come after it.
+    Go on with ``next`` until it is null: a page that is not full may have a next page.
     """
     async with _then(ctx, at) as (connection, moment):
         drive = drive_then(await sql.drive_events(connection, drive_id, moment))
@@ -75,14 +75,14 @@ async def explain(
     ] = None,
     at: At = None,
 ) -> Response:
-    """Why was this student eligible or not at a moment, and what had been decided? A student: about himself only.
+    """Why was this student eligible or not at a moment, and what had been decided? Students ask about themselves only.
 
     404 also for a drive that this caller could not see at that moment, and before the student was enrolled.
     """
     student_id = _asked_about(who, student_id)
     async with _then(ctx, at) as (connection, moment):
         events = await sql.drive_events(connection, drive_id, moment)
-        # Nor is he told that it was not there yet, or is gone: that would say that it was to be.
+        # Nor do they learn that it did not exist yet, or was deleted: that would reveal the drive.
         published = any(row["type"] == DrivePublished.TYPE and row["by_then"] for row in events)
         if not (published or who.role in SEES_PENDING):
             raise NotFound("Drive not found")

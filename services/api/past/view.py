@@ -1,4 +1,4 @@
-"""What is told of the past: verdicts, decisions, and the changes of a drive."""
+"""Answers about the past: verdicts, decisions, and the changes of a drive."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -22,7 +22,7 @@ from contracts.students import AcademicRecord
 from services.api.eligibility.rules import Reason, Record, judged
 from services.api.presentation import decimal_text, instant_text
 
-# What an event of each type tells besides the fields of the posting: name in the answer, path in the data.
+# Facts in events of each type besides the fields of the posting: name in the answer, path in the data.
 FACTS: dict[str, dict[str, str]] = {
     DrivePublished.TYPE: {"auto_published": "auto_published", "listed": "requested.count"},
     EligibilityRequested.TYPE: {"posted": "posted"},
@@ -84,7 +84,7 @@ def evaluation_object(row: asyncpg.Record | None) -> dict[str, Any] | None:
 
 
 def change_object(row: asyncpg.Record) -> dict[str, Any]:
-    """From a row of ``sql.HISTORY``. ``actor`` null: nobody asked; its name null: he is no user any more."""
+    """Return the change of a row of ``sql.HISTORY``. ``actor`` null: no user caused it; name null: the user is gone."""
     actor_id = row["metadata"].get("actor_id")
     return {
         "position": row["position"],

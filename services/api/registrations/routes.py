@@ -27,7 +27,7 @@ Student = Annotated[Principal, allow(Role.STUDENT)]
 
 @router.post("/{drive_id}/register", **documents.REGISTER)
 async def register(drive_id: DriveId, request: Request, who: Student) -> Response:
-    """Register the caller. 403 while the drive is not posted, or when it is not for him; 409 when he is registered."""
+    """Register the caller. 403 while the drive is not posted, or not for the caller; 409 if already registered."""
     ctx, ask = context_of(request), asking_of(request)
     cause = ask.cause(who)
     if ask.key is None:

@@ -22,7 +22,7 @@ Department = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLAN
 
 
 class NewStudent(RequestBody):
-    """A student without a password cannot sign in until he is given one."""
+    """A new student. Without a password they cannot sign in until one is set."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 

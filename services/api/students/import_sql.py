@@ -22,7 +22,7 @@ INDEX = "CREATE UNIQUE INDEX import_row_line ON import_row (line)"
 # Statistics for the joins and the search for duplicates.
 ANALYZE = "ANALYZE import_row (line, roll_number, email)"
 
-# Set-based, however many rows there are: no limit of time, and room for the hash tables.
+# Set-based, however many rows there are: no limit of time, and enough memory for the hash tables.
 UNHURRIED = """
 SELECT set_config('transaction_timeout', '0', true), set_config('work_mem', '64MB', true),
        set_config('jit', 'off', true)

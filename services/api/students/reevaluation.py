@@ -1,9 +1,9 @@
-"""Which posted drives must judge students again because their marks are new, and asking for it: one statement.
+"""Requests new evaluations from posted drives after marks have changed: one statement finds the drives and asks.
 
-The caller's transaction has written the marks. From here to its end no drive changes (``drives.sql.share_turn``): one
-whose criteria or status are changing has committed before this looks, or is evaluated after these marks are committed.
-A drive that has selected by a list asks only about those on it. Whoever is judged is judged by the marks of that
-moment, so a range may hold students whom this change did not touch.
+The caller's transaction has written the marks. Until its end no drive changes (``drives.sql.lock_criteria_shared``): a
+change of criteria or status either committed before this statement, or is evaluated after these marks are committed.
+A drive that has selected by a list evaluates only the students on it. An evaluation reads the current marks, so its
+range may include students whom this change did not touch.
 
 Plans (EXPLAIN ANALYZE, 1,000 posted drives with 50 sets of criteria, 100,000 students, 2 busy cores): REVISED is one
 scan of ``drives``, 0.5 ms; the whole revision 8 ms when 20 drives are concerned, 0.2 s when all 1,000 are.
@@ -129,8 +129,8 @@ ASK_IMPORTED = ASK.format(affected=IMPORTED, type=ReevaluationRequested.TYPE)
 
 
 async def ask_for_revised(connection: Connection, student_id: int, before: AcademicRecord, cause: Cause) -> int:
-    """Have each posted drive for which the student's verdict is another now judge him again; how many there are."""
-    await drives.share_turn(connection)
+    """Request an evaluation from each posted drive for which the student's verdict changes. Returns how many."""
+    await drives.lock_criteria_shared(connection)
     marks = [getattr(before, name) for name in Record._fields]
     return int(await connection.fetchval(ASK_REVISED, *_common(cause), student_id, *marks) or 0)
 
@@ -140,12 +140,12 @@ async def ask_for_activity(connection: Connection, student_id: int, cause: Cause
 
     The account was deactivated or reactivated in this transaction.
     """
-    await drives.share_turn(connection)
+    await drives.lock_criteria_shared(connection)
     return int(await connection.fetchval(ASK_ACTIVITY, *_common(cause), student_id, was_active) or 0)
 
 
 async def ask_for_newcomers(connection: Connection, students: StudentRange, cause: Cause) -> int:
-    """Have each posted drive that selects everyone eligible, and finds one among these, judge them; how many."""
+    """Request an evaluation from each posted drive without a list that one of ``students`` meets. Returns how many."""
     return await _ask_imported(connection, await _newcomers(connection, students), NO_STUDENTS, _common(cause))
 
 
@@ -194,7 +194,7 @@ def _concerned(first: int | None, last: int | None, unconcerned: Sequence[Any]) 
 async def _ask_imported(connection: Connection, new: _Concerned, changed: _Concerned, common: tuple[Any, ...]) -> int:
     if new.first is None and changed.first is None:
         return 0
-    await drives.share_turn(connection)
+    await drives.lock_criteria_shared(connection)
     arguments = [value for one in (new, changed) for value in (one.first, one.last, one.ids, one.versions)]
     return int(await connection.fetchval(ASK_IMPORTED, *common, *arguments) or 0)
 

@@ -1,11 +1,11 @@
-"""What the sub-filter answers."""
+"""The response of the sub-filter."""
 
 from pydantic import Field
 
 from services.api.documents import Count, Document, TwoPlaces, documented
 
 
-class SiftedStudent(Document):
+class FilteredStudent(Document):
     user_id: int = Field(examples=[1001])
     name: str = Field(examples=["Ravi Iyer"])
     email: str = Field(examples=["ravi@college.edu"])
@@ -16,13 +16,13 @@ class SiftedStudent(Document):
     active_backlogs: Count
 
 
-class Sifted(Document):
-    """``total`` and ``unique_branches`` are of everyone eligible, the others of those who are left."""
+class FilteredStudents(Document):
+    """``total`` and ``unique_branches`` count every eligible student, the other fields those who pass the filter."""
 
     total: Count
     filtered_count: Count
-    students: list[SiftedStudent]
+    students: list[FilteredStudent]
     unique_branches: list[str] = Field(examples=[["CSE", "ECE"]])
 
 
-APPLY = documented(Sifted, {404: "Drive not found"}, says="Who is left, the best first.")
+APPLY = documented(FilteredStudents, {404: "Drive not found"}, says="The students who pass the filter, the best first.")

@@ -1,4 +1,4 @@
-"""Deletes what nobody needs any more: files, keys, jobs, read marks. Never an event, and never what is in use.
+"""Deletes files, keys, jobs and read marks that are no longer needed. Never deletes events, nor what is in use.
 
-Files may only go when the log says so, not a read table: a damaged table is mended by a rebuild, a file by nothing.
+The log decides whether a file may go, not a read table: `placewire rebuild` repairs a table; nothing restores a file.
 """

@@ -20,17 +20,17 @@ log = structlog.get_logger()
 
 
 async def delete_pdfs(database: Database, storage: Storage, before: datetime) -> int:
-    """Delete drives' PDFs of before ``before`` that no drive refers to. How many.
+    """Delete PDFs from before ``before`` that no drive refers to. Returns how many.
 
-    Left by drives that were deleted or never committed, when the API could not delete the file itself.
+    Their drives were deleted or never committed, and the API could not delete the file itself.
     """
     return await _delete_files(database, storage, JOB_DESCRIPTIONS, "pdfs", sql.orphaned_pdfs, before)
 
 
 async def delete_export_files(database: Database, storage: Storage, before: datetime) -> int:
-    """Delete exports' files of before ``before`` that no export refers to, once nobody works on it. How many.
+    """Delete files from before ``before`` that no export refers to and no worker writes. Returns how many.
 
-    Left by workers that were killed. Files with other names are not ours to judge.
+    Killed workers leave them. Files with other names are kept.
     """
 
     async def unneeded(connection: Connection, paths: list[str]) -> list[str]:

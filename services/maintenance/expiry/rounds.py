@@ -64,7 +64,7 @@ class Rounds:
                 await asyncio.sleep(self._every_s)
 
     async def once(self, now: datetime) -> dict[str, int]:
-        """What each duty has deleted. One that fails is told in the log, and keeps none of the others back."""
+        """Run each duty. Returns how much each has deleted. A failure is logged, and the other duties still run."""
         return {what: await self._done(what, duty, now) for what, duty in self._duties.items()}
 
     async def _done(self, what: str, duty: Duty, now: datetime) -> int:

@@ -39,7 +39,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied)
 """
-# A dead one waits for whoever redrives or discards it, however long. `expiry` tells verify what it cannot miss.
+# A dead job is kept until it is redriven or discarded. Verify reads `expiry` to know which jobs are missing rightly.
 DELETE_JOBS = """
 WITH due AS MATERIALIZED (
     SELECT id FROM es.job WHERE finished_at < $1 AND NOT dead ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -114,9 +114,9 @@ WITH page AS MATERIALIZED (
      WHERE (r.user_id, r.notification_id) = (p.user_id, p.notification_id)
        AND NOT EXISTS (SELECT FROM notifications n WHERE n.notification_id = p.notification_id)
        AND EXISTS (
-           SELECT FROM es.event told JOIN es.event deleted
-               ON deleted.stream_id = 'drive-' || (told.data ->> 'drive_id') AND deleted.type = '{DriveDeleted.TYPE}'
-            WHERE told.position = p.notification_id / 8)
+           SELECT FROM es.event cause JOIN es.event deleted
+               ON deleted.stream_id = 'drive-' || (cause.data ->> 'drive_id') AND deleted.type = '{DriveDeleted.TYPE}'
+            WHERE cause.position = p.notification_id / 8)
     RETURNING true
 )
 SELECT user_id, notification_id, (SELECT count(*) FROM gone) AS gone

@@ -1,4 +1,4 @@
-"""What the command does with dead letters, one transaction after another."""
+"""Lists, redrives and discards dead letters for the command line, each call in transactions of its own."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,45 +15,48 @@ from chassis.dead_letters import By, Which
 Found = tuple[dict[str, Any], list[asyncpg.Record]]
 
 
-class GivenUp:
-    """Dead letters of the database at ``url``; ``actor`` and ``reason`` are kept with whatever is done to one."""
+class DeadLetters:
+    """The dead letters of the database at ``url``. ``actor`` and ``reason`` are recorded with each action."""
 
     def __init__(self, url: str, actor: str, reason: str | None) -> None:
         self._url = url
         self._by = By(actor, reason)
 
     async def letters(self, which: Which, most: int) -> tuple[list[asyncpg.Record], int]:
-        """The newest, and how many there are in all."""
+        """Return up to ``most`` of the newest dead letters, and the number of all."""
         async with self._transaction() as connection:
             count, _ = await dead_letters.count(connection, which)
             return await dead_letters.newest(connection, which, before=None, most=most), count
 
     async def one(self, job_id: UUID) -> Found:
-        """Raises ``NotFound``."""
+        """Return a dead letter and its history. Raises ``NotFound``."""
         async with self._transaction() as connection:
             found = await dead_letters.show(connection, job_id)
         return dict(found[0]), found[1]
 
     async def redrive(self, job_id: UUID) -> None:
-        """Raises ``NotFound``, and ``Refused`` when it is not dead any more."""
+        """Queue the job again. Raises ``NotFound``, or ``Refused`` when the job is no longer dead."""
         async with self._transaction() as connection:
             taken = await dead_letters.redrive(connection, Which(job_id), self._by)
             await dead_letters.require_taken(connection, job_id, taken)
 
     async def discard(self, job_id: UUID) -> None:
-        """Raises ``NotFound``, and ``Refused`` when it is not dead any more."""
+        """Take the job off the list. Raises ``NotFound``, or ``Refused`` when the job is no longer dead."""
         async with self._transaction() as connection:
             taken = await dead_letters.discard(connection, Which(job_id), self._by)
             await dead_letters.require_taken(connection, job_id, taken)
 
     async def matching(self, which: Which) -> tuple[Which, int]:
-        """Those that are dead now, and their number. What dies from now on, perhaps once more, is not among them."""
+        """Return ``which``, limited to jobs that are dead now, and their number."""
         async with self._transaction() as connection:
             count, moment = await dead_letters.count(connection, which)
         return replace(which, until=moment), count
 
-    async def all(self, verb: str, which: Which, at_a_time: int, *, told: Callable[[int], None]) -> int:
-        """``redrive`` or ``discard`` all of ``which``; ``told`` hears of each ``at_a_time``. Returns how many."""
+    async def all(self, verb: str, which: Which, at_a_time: int, *, progress: Callable[[int], None]) -> int:
+        """Redrive or discard (``verb``) all of ``which``, ``at_a_time`` in one transaction.
+
+        ``progress`` is called with the count of each transaction. Returns the total.
+        """
         do = {"redrive": dead_letters.redrive, "discard": dead_letters.discard}[verb]
         done, left = 0, 1
         while left:
@@ -61,7 +64,7 @@ class GivenUp:
                 taken = await do(connection, which, self._by, most=at_a_time)
                 left, _ = await dead_letters.count(connection, which)
             done += len(taken)
-            told(len(taken))
+            progress(len(taken))
         return done
 
     @asynccontextmanager

@@ -123,7 +123,7 @@ def _show_status(stack: "Stack") -> None:
 
 
 def _show(place: "Place") -> None:
-    from cli.doors.logins import show_logins
+    from cli.commands.logins import show_logins
     from cli.local.settings import PORTS
 
     if place.ports["api"] != PORTS["api"]:

@@ -24,7 +24,7 @@ Password: TypeAlias = Annotated[
 
 
 def signed_in(api: str | None, token: str | None, email: str | None, password: str | None) -> Api:
-    """The API as the caller that options and environment name. Raises ``Failure`` when they name nobody."""
+    """Return an API client, signed in from the options or the environment. Raises ``Failure`` without credentials."""
     client = Api(api or os.environ.get("PLACEWIRE_API") or DEFAULT_API, token or os.environ.get("PLACEWIRE_TOKEN"))
     if token or (os.environ.get("PLACEWIRE_TOKEN") and not email):
         return client

@@ -1,4 +1,4 @@
-"""``placewire dead-letters``: what was given up, straight in the database."""
+"""``placewire dead-letters``: lists, redrives and discards jobs that failed for good, in the database."""
 
 import asyncio
 import getpass
@@ -13,12 +13,12 @@ from cli.output import console, counted, table
 
 if TYPE_CHECKING:
     from chassis.dead_letters import Which
-    from cli.given_up import GivenUp
+    from cli.dead_letters import DeadLetters
 
 MEANING = "postgresql://role@host/database, the API's role or the owner"
 AT_A_TIME = 500
 
-app = typer.Typer(help="Jobs that were given up, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Jobs that failed for good. Works on the database, without the API.", no_args_is_help=True)
 
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind: eligibility, export, refresh.")]
 OfService = Annotated[
@@ -33,18 +33,18 @@ Reason = Annotated[str | None, typer.Option(help="Why; it is kept with the job."
 
 @app.callback()
 def dead_letters() -> None:
-    """Jobs that were given up, straight in the database."""
+    """Jobs that failed for good. Works on the database, without the API."""
 
 
 @app.command("list")
 def list_(
     kind: OfKind = None,
     service: OfService = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many, the newest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The largest number of jobs to list.")] = 50,
 ) -> None:
-    """List what was given up and nobody has dealt with, newest first."""
-    which, given_up = _which(kind, service), _given_up()
-    letters, count = asyncio.run(given_up.letters(which, limit))
+    """List jobs that were neither redriven nor discarded, newest first."""
+    which, dead_letters = _which(kind, service), _dead_letters()
+    letters, count = asyncio.run(dead_letters.letters(which, limit))
     shown = [
         (str(r["id"]), r["kind"], r["subject"], r["attempts"], _moment(r["finished_at"]), r["error"]) for r in letters
     ]
@@ -54,8 +54,8 @@ def list_(
 
 @app.command()
 def show(name: Name) -> None:
-    """Show one with its event, and what was done about it."""
-    found, history = asyncio.run(_given_up().one(_id(name)))
+    """Show a job with its event, and its history of redrives and discards."""
+    found, history = asyncio.run(_dead_letters().one(_id(name)))
     console.print_json(data={key: value for key, value in found.items() if value is not None}, default=_text)
     rows = [(_moment(a["at"]), a["action"], a["actor"], a["reason"], a["error"]) for a in history]
     if rows:
@@ -71,10 +71,10 @@ def redrive(
     reason: Reason = None,
     yes: Sure = False,
 ) -> None:
-    """Queue one anew, or all that match. Exit 1 if it is dead no more."""
+    """Queue a job again, or all that match. Exit 1 if the job is no longer dead."""
     _require_one_choice(name, everything=everything)
     if name is not None:
-        asyncio.run(_given_up(reason).redrive(_id(name)))
+        asyncio.run(_dead_letters(reason).redrive(_id(name)))
         console.print("Queued anew.")
         return
     done = _all("redrive", _which(kind, service), reason, sure=yes)
@@ -90,12 +90,12 @@ def discard(
     service: OfService = None,
     yes: Sure = False,
 ) -> None:
-    """Let one rest, or all that match: they stay failed, and are listed no more. Exit 1 if it is dead no more."""
+    """Take a job off the list, or all that match; they stay failed. Exit 1 if the job is no longer dead."""
     if not reason.strip():
         raise Failure("say why, with --reason", WRONG_USE)
     _require_one_choice(name, everything=everything)
     if name is not None:
-        asyncio.run(_given_up(reason).discard(_id(name)))
+        asyncio.run(_dead_letters(reason).discard(_id(name)))
         console.print("Discarded.")
         return
     done = _all("discard", _which(kind, service), reason, sure=yes)
@@ -103,15 +103,15 @@ def discard(
 
 
 def _all(verb: str, which: "Which", reason: str | None, *, sure: bool) -> int:
-    given_up = _given_up(reason)
-    which, count = asyncio.run(given_up.matching(which))
+    dead_letters = _dead_letters(reason)
+    which, count = asyncio.run(dead_letters.matching(which))
     if not count:
         return 0
     if not sure:
         typer.confirm(f"{verb.capitalize()} {count:,}?", abort=True, err=True)
     with counted() as bar:
         task = bar.add_task(verb.capitalize(), total=count)
-        return asyncio.run(given_up.all(verb, which, AT_A_TIME, told=lambda done: bar.advance(task, done)))
+        return asyncio.run(dead_letters.all(verb, which, AT_A_TIME, progress=lambda done: bar.advance(task, done)))
 
 
 def _which(kind: str | None, service: str | None) -> "Which":
@@ -129,11 +129,11 @@ def _require_one_choice(name: str | None, *, everything: bool) -> None:
         raise Failure("name one by its ID, or say --all", WRONG_USE)
 
 
-def _given_up(reason: str | None = None) -> "GivenUp":
-    from cli.given_up import GivenUp
+def _dead_letters(reason: str | None = None) -> "DeadLetters":
+    from cli.dead_letters import DeadLetters
 
     url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
-    return GivenUp(url, f"{getpass.getuser()} on the command line", reason)
+    return DeadLetters(url, f"{getpass.getuser()} on the command line", reason)
 
 
 def _id(name: str) -> UUID:

@@ -1,6 +1,7 @@
-"""Makes live rows what the log says: those found to differ, and those that events have touched since.
+"""Repairs live rows from the projected log: the rows that differ, and the rows that later events touched.
 
-What was equal and has not been touched since is equal still, so the pause of the appends does not grow with the tables.
+A row that was equal and has not been touched since is still equal. So the pause of appends does not grow with the
+tables.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -13,7 +14,7 @@ from chassis.database import Connection
 from cli.replay.comparison import RowDifference
 from cli.replay.tables import Table
 
-# Temporary tables of the projecting session: the keys of rows to look at again.
+# Temporary tables of the projecting session: the keys of rows to compare again.
 SUSPECTS = 'CREATE TEMPORARY TABLE "suspect_{table}" AS SELECT {key} FROM public."{table}" WITH NO DATA'
 SUSPECT = """
 INSERT INTO pg_temp."suspect_{table}"
@@ -31,21 +32,21 @@ CREATE TRIGGER remember_{event} AFTER {event} ON pg_temp."{table}" REFERENCING {
     FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.remember_touched('{key}')
 """
 IMAGES = {"insert": "NEW", "update": "NEW", "delete": "OLD"}
-# Equal now; an event that has not been projected yet makes a row a suspect again when it is.
+# Removes rows that are equal now. An event that is projected later makes its rows suspect again.
 CLEARED = """
 DELETE FROM pg_temp."suspect_{table}" s USING public."{table}" l, pg_temp."{table}" r
  WHERE {l_is_s} AND {r_is_s} AND record_image_eq(ROW({r_columns}), ROW({l_columns}))
 """
 SUSPECTED = """SELECT '{table}' AS name WHERE EXISTS (SELECT FROM pg_temp."suspect_{table}")"""
 
-# First everything that differs goes, then what the log says comes: a unique value that moves from row to row is never
-# held twice. The stored bytes are compared, whatever the type. Plan: the suspects, then both tables by primary key.
-TAKE_AWAY = """
+# All differing rows are deleted before any row is inserted, so a unique value that moves between rows never stands
+# twice. The stored bytes are compared, for every type. Plan: the suspects, then both tables by primary key.
+DELETE_DIFFERING = """
 DELETE FROM public."{table}" l USING (SELECT DISTINCT {key} FROM pg_temp."suspect_{table}") s
  WHERE {l_is_s} AND NOT EXISTS (
        SELECT FROM pg_temp."{table}" r WHERE {r_is_s} AND record_image_eq(ROW({r_columns}), ROW({l_columns})))
 """
-PUT_IN = """
+INSERT_MISSING = """
 INSERT INTO public."{table}" ({columns})
 SELECT {r_columns} FROM (SELECT DISTINCT {key} FROM pg_temp."suspect_{table}") s JOIN pg_temp."{table}" r ON {r_is_s}
  WHERE NOT EXISTS (SELECT FROM public."{table}" l WHERE {l_is_s})
@@ -55,17 +56,17 @@ READ_ONLY = "SET default_transaction_read_only = on"
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
-    """Of one table: rows that were taken away because they differed, and rows put in as the log has them."""
+class RepairedTable:
+    """How many rows of ``table`` were deleted because they differed, and how many were inserted from the log."""
 
     table: str
-    taken_away: int
-    put_in: int
+    deleted: int
+    inserted: int
 
 
 @asynccontextmanager
 async def writable(session: Connection) -> AsyncIterator[None]:
-    """The session's transactions may write, for as long as the block lasts."""
+    """Allow the session's transactions to write while the block runs."""
     await session.execute(WRITABLE)
     try:
         yield
@@ -75,6 +76,7 @@ async def writable(session: Connection) -> AsyncIterator[None]:
 
 
 async def prepare(session: Connection, tables: Iterable[Table]) -> None:
+    """Create a temporary table of suspect rows for each of ``tables``."""
     async with writable(session):
         for table in tables:
             await session.execute(SUSPECTS.format(**parts(table)))
@@ -82,13 +84,13 @@ async def prepare(session: Connection, tables: Iterable[Table]) -> None:
 
 
 async def suspect(session: Connection, table: Table, differences: Sequence[RowDifference]) -> None:
-    """Look at these rows again when the time comes."""
+    """Add these rows to the suspect rows of ``table``."""
     keys = [dict(zip(table.key, difference.key, strict=True)) for difference in differences]
     await session.execute(SUSPECT.format(**parts(table)), orjson.dumps(keys).decode())
 
 
-async def suspect_what_is_touched(session: Connection, tables: Iterable[Table]) -> None:
-    """From now on, whatever row a projection touches is looked at too."""
+async def suspect_touched_rows(session: Connection, tables: Iterable[Table]) -> None:
+    """Add each row that a projection touches from now on to the suspect rows."""
     async with writable(session):
         for table in tables:
             for event, image in IMAGES.items():
@@ -96,7 +98,7 @@ async def suspect_what_is_touched(session: Connection, tables: Iterable[Table]) 
 
 
 async def clear(session: Connection, tables: Iterable[Table]) -> None:
-    """Suspect no longer what is equal, so that little is left to look at in the pause."""
+    """Remove equal rows from the suspect rows, so that the pause compares few."""
     for table in tables:
         await session.execute(CLEARED.format(**parts(table)))
 
@@ -106,26 +108,26 @@ async def analyze(session: Connection, tables: Iterable[Table]) -> None:
     await session.execute(f"ANALYZE {names}")
 
 
-async def mend(session: Connection, tables: Sequence[Table]) -> list[Mended]:
-    """Every suspect row, in the caller's transaction."""
+async def repair_suspects(session: Connection, tables: Sequence[Table]) -> list[RepairedTable]:
+    """Make every suspect row equal to the log's, in the caller's transaction."""
     suspected = " UNION ALL ".join(SUSPECTED.format(table=table.name) for table in tables)
     names = {row["name"] for row in await session.fetch(suspected)}
-    return [await _mend(session, table) for table in tables if table.name in names]
+    return [await _repair_table(session, table) for table in tables if table.name in names]
 
 
-async def _mend(session: Connection, table: Table) -> Mended:
-    taken_away = count_of(await session.execute(TAKE_AWAY.format(**parts(table))))
-    put_in = count_of(await session.execute(PUT_IN.format(**parts(table))))
-    return Mended(table.name, taken_away, put_in)
+async def _repair_table(session: Connection, table: Table) -> RepairedTable:
+    deleted = count_of(await session.execute(DELETE_DIFFERING.format(**parts(table))))
+    inserted = count_of(await session.execute(INSERT_MISSING.format(**parts(table))))
+    return RepairedTable(table.name, deleted, inserted)
 
 
 def count_of(tag: str) -> int:
-    """The number of rows in a statement's tag (``DELETE 7``)."""
+    """Return the number of rows in a command tag such as ``DELETE 7``."""
     return int(tag.rpartition(" ")[2])
 
 
 def parts(table: Table) -> dict[str, str]:
-    """What the statements name: key and columns, also as those of ``l``, ``r`` and ``s``."""
+    """Return the identifiers that the statements need. ``l_``, ``r_``: columns of the live and the replayed table."""
 
     def columns(names: Sequence[str], of: str = "") -> str:
         return ", ".join(f'{of}"{name}"' for name in names)

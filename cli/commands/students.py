@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.doors.caller import ApiUrl, Email, Password, Token
+from cli.commands.caller import ApiUrl, Email, Password, Token
 from cli.failures import Failure
 from cli.output import console, sent, table
 
@@ -55,7 +55,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     password: Password = None,
 ) -> None:
     """Import every student of FILE, or none: first a check of all rows, then, if all are good, the import."""
-    from cli.doors.caller import signed_in
+    from cli.commands.caller import signed_in
 
     caller = signed_in(api, token, email, password)
     options = {"mapping": mapping, "header_row": header_row, "sheet": sheet, "mode": mode}
@@ -80,11 +80,11 @@ def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] |
     with sent() as bar:
         task = bar.add_task(f"{what}: sending", total=size)
 
-        def told(read: int) -> None:
+        def progress(read: int) -> None:
             bar.update(task, completed=read, description=f"{what}: {'sending' if read < size else 'waiting'}")
 
         try:
-            report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=told).body
+            report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=progress).body
         except Refusal as refusal:
             if refusal.errors and "line" in refusal.errors[0]:
                 show_errors({"errors": refusal.errors, "error_count": len(refusal.errors)})

@@ -30,14 +30,14 @@ def republish(
 ) -> None:
     """Send the history of a topic to Kafka again: after it was wiped, or for a new reader.
 
-    Puts the events in the outbox, in order, as fast as the relay takes them and behind everything that is new.
-    Our own services recognise what they have done: no job runs twice. Other readers tell by event id and stream
-    version (docs/republish.md). Messages carry the header `placewire_republished`.
+    Puts the events in the outbox, in order, as fast as the relay sends them and after all new events.
+    Placewire's services recognise finished work, so no job runs twice. Other readers recognise events by their id and
+    stream version (docs/republish.md). Messages carry the header `placewire_republished`.
 
-    A bulk import puts only its own event on the bus at first; here its students come too, so that a new reader
-    knows them all. Interrupted, it says where to go on.
+    A bulk import at first publishes only its own event. Here its students are published too, so that a new reader
+    gets all of them. When interrupted, it prints the position to continue from.
 
-    Exit 0: Kafka has taken everything. Exit 1: it refuses some of it for good; how much, and what to do, is printed.
+    Exit 0: Kafka has accepted everything. Exit 1: it refuses some events for good; prints how many, and what to do.
 
     Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
     """

@@ -1,4 +1,4 @@
-"""``placewire doctor``: tells in plain words what is wrong with an installation, and how to mend it."""
+"""``placewire doctor``: reports what is wrong with an installation, and how to fix it."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ def doctor(
     within: Annotated[float, typer.Option(min=1, help="With --queue: seconds to wait.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array, for programs.")] = False,
 ) -> None:
-    """Look at database, migrations, roles, Kafka, topics, storage, clock, secrets and versions; say what to mend.
+    """Check database, migrations, roles, Kafka, topics, storage, clock, secrets and versions; say what to fix.
 
     Exit 1 when something is wrong. Settings: as those of the API (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, STORAGE_URL
     ...), and MIGRATION_DATABASE_URL to see the revision.
@@ -53,5 +53,5 @@ def doctor(
 def _show(finding: "Finding") -> None:
     console.print(f"{MARKS[finding.state]}  {finding.what}: ", end="")
     console.print(finding.says, markup=False, highlight=False, soft_wrap=True)
-    if finding.mend:
-        console.print(f"    mend: {finding.mend}", markup=False, highlight=False, soft_wrap=True)
+    if finding.fix:
+        console.print(f"    fix: {finding.fix}", markup=False, highlight=False, soft_wrap=True)

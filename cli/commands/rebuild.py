@@ -1,4 +1,4 @@
-"""``placewire rebuild``: prints what the replay found, asks, and prints what was mended."""
+"""``placewire rebuild``: prints the differences, asks for confirmation, and prints what was repaired."""
 
 import asyncio
 import sys
@@ -9,47 +9,49 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import environment
-from cli.doors.verify import show, show_differences, verdict
+from cli.commands.verify import show, show_differences, verdict
 from cli.failures import NO
 from cli.output import console, counted, table
 
 if TYPE_CHECKING:
-    from cli.replay.rebuilding import Mending, Proposal, Rebuilt
+    from cli.replay.rebuilding import Proposal, Rebuilt, Repair
 
 MEANING = "postgresql://owner@host/database, the owner's role"
 
 
 def rebuild(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Mend without asking.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what differs, as `verify` does.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Repair without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what differs, as `verify` does.")] = False,
     longest_pause: Annotated[
         float,
-        typer.Option(min=0.1, max=600, help="Seconds that appends may wait; if it takes longer, nothing changes."),
+        typer.Option(
+            min=0.1, max=600, help="Seconds that appends may wait. A repair that takes longer changes nothing."
+        ),
     ] = 1.0,
     most: Annotated[int, typer.Option(min=1, help="Differences to print for each table and each check.")] = 20,
 ) -> None:
-    """Replay the whole log and make every row of the live tables that differs what the log says.
+    """Replay the whole log and repair every live row that differs from it.
 
-    Runs beside the working system. Prints every difference and asks; then appends wait for a moment, in which the rows
-    that differ, and only those, are mended in one transaction: all of them or none. Afterwards everything is compared
-    again. Without a difference nothing waits and nothing is written.
+    Runs while the system works. Prints every difference and asks. Then appends pause for a moment, and one transaction
+    repairs the rows that differ: all of them or none. Afterwards everything is compared again. Without a difference
+    nothing pauses and nothing is written.
 
-    What no event tells is left alone: credentials, idempotency keys, job domains, jobs, read marks, files.
+    Data that no event holds is left alone: credentials, idempotency keys, job domains, jobs, read marks, files.
 
-    Exit 0: nothing differs any more. Exit 1: something still does, and why. Database: MIGRATION_DATABASE_URL.
+    Exit 0: nothing differs any more. Exit 1: something still differs, and why. Database: MIGRATION_DATABASE_URL.
     """
     url = environment.require("MIGRATION_DATABASE_URL", meaning=MEANING)
 
     def agree(proposal: "Proposal") -> bool:
         show(proposal.findings, took_s=time.perf_counter() - began)
         for reason in proposal.impossible:
-            console.print(f"[bold]Cannot be mended:[/bold] {reason}.")
+            console.print(f"[bold]Cannot be repaired:[/bold] {reason}.")
         return proposal.rows > 0 and not dry_run and (yes or _asked(proposal.rows))
 
     began = time.perf_counter()
     rebuilt = run(url, agree, longest_pause, most)
-    if rebuilt.mending is not None:
-        _tell(rebuilt.mending)
+    if rebuilt.repair is not None:
+        _show_repair(rebuilt.repair)
     if rebuilt.left:
         raise typer.Exit(NO)
 
@@ -68,7 +70,7 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, m
         def agreed(proposal: "Proposal") -> bool:
             bar.stop()  # it would be drawn over the question
             agrees = agree(proposal)
-            bar.reset(task, description="Replaying what came since")
+            bar.reset(task, description="Replaying newer events")
             bar.start()
             return agrees
 
@@ -77,19 +79,19 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, m
 
 def _asked(rows: int) -> bool:
     if not sys.stdin.isatty():
-        console.print("Nothing was changed: there is nobody to ask. `--yes` mends without asking.")
+        console.print("Nothing was changed: there is nobody to ask. `--yes` repairs without asking.")
         return False
-    return typer.confirm(f"Mend {rows:,} rows? Appends wait meanwhile")
+    return typer.confirm(f"Repair {rows:,} rows? Appends pause meanwhile")
 
 
-def _tell(mending: "Mending") -> None:
-    rows = [(one.table, one.taken_away, one.put_in) for one in mending.tables if one.taken_away or one.put_in]
-    console.print(table(("Mended", "Rows taken away", "Rows put in"), rows))
-    pause, tried = mending.pause, ""
+def _show_repair(repair: "Repair") -> None:
+    rows = [(one.table, one.deleted, one.inserted) for one in repair.tables if one.deleted or one.inserted]
+    console.print(table(("Repaired", "Rows deleted", "Rows inserted"), rows))
+    pause, tried = repair.pause, ""
     if pause.attempts_given_up:
         tried = f", after {pause.attempts_given_up:,} attempts that gave way to appends"
     console.print(f"Appends were paused for {pause.seconds * 1000:.0f} ms{tried}.")
-    if mending.after.differences:
+    if repair.after.differences:
         console.print("[bold]Still different:[/bold]")
-        show_differences(mending.after)
-    console.print(f"Compared again: [bold]{verdict(mending.after)}[/bold].")
+        show_differences(repair.after)
+    console.print(f"Compared again: [bold]{verdict(repair.after)}[/bold].")

@@ -47,8 +47,8 @@ def roles(
 ) -> None:
     """Give the database roles their passwords, from files named placewire_api_password and so on.
 
-    MIGRATION_DATABASE_URL: the owner, or whoever may change roles. The server is sent what it checks passwords with,
-    never a password.
+    MIGRATION_DATABASE_URL: the owner, or another role that may change roles. The server receives SCRAM verifiers, never
+    a password.
     """
     from cli.deployment.roles import PASSWORD_OF, set_passwords
 

@@ -24,7 +24,10 @@ def migrate(
         str | None, typer.Option(help="With --sql: the revision that the database is at; else an empty one.")
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Change nothing; wait until somebody has done it (DATABASE_URL: any role).")
+        bool,
+        typer.Option(
+            "--wait", help="Change nothing; wait until another process has migrated (DATABASE_URL: any role)."
+        ),
     ] = False,
     within: Annotated[float, typer.Option(min=1, help="With --wait: seconds; then exit 1.")] = 300,
 ) -> None:
@@ -72,7 +75,7 @@ def seed() -> None:
     if os.environ.get("ENVIRONMENT") != "development":
         raise Failure("seed adds people whose password everybody knows: only with ENVIRONMENT=development", WRONG_USE)
     from chassis.database import Database
-    from cli.doors.logins import show_logins
+    from cli.commands.logins import show_logins
     from cli.sample import seeding
 
     async def work() -> seeding.Seeded:

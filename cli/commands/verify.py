@@ -23,7 +23,7 @@ def verify(
 ) -> None:
     """Replay the whole log and compare it with the live tables, ledgers and jobs. Exit 1 and list every difference.
 
-    Runs beside the working system, blocks nobody, changes nothing.
+    Runs while the system works. Blocks no other session and changes nothing.
     Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
     """
     url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning=MEANING)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import typer
 
-from cli.doors.caller import ApiUrl, Email, Password, Token
+from cli.commands.caller import ApiUrl, Email, Password, Token
 from cli.failures import Failure
 from cli.output import console
 
@@ -29,7 +29,7 @@ def watch(
     password: Password = None,
 ) -> None:
     """Follow a job live (server-sent events) until it has ended. Exit 1 if it failed."""
-    from cli.doors.caller import signed_in
+    from cli.commands.caller import signed_in
 
     show_end(watched(signed_in(api, token, email, password), str(job_id)))
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.doors.caller import ApiUrl, Email, Password, Token
+from cli.commands.caller import ApiUrl, Email, Password, Token
 from cli.failures import WRONG_USE, Failure
 from cli.output import console
 
@@ -30,8 +30,8 @@ def publish(
     password: Password = None,
 ) -> None:
     """Publish a drive to the students named, or to everyone eligible. Publishing again replaces the selection."""
-    from cli.doors.caller import signed_in
-    from cli.doors.jobs import show_end, watched
+    from cli.commands.caller import signed_in
+    from cli.commands.jobs import show_end, watched
 
     caller = signed_in(api, token, email, password)
     body = {"selected_students": student_ids(students)} if students else None
