@@ -207,7 +207,7 @@ async def log_of(url: str) -> list[tuple[Any, ...]]:
 
 
 async def positions(url: str) -> list[int]:
-    """Of every event in the table, whoever can see it."""
+    """Return the position of every committed event, also of those that readers do not see yet."""
     connection = await asyncpg.connect(url)
     try:
         return [row[0] for row in await connection.fetch("SELECT position FROM es.event ORDER BY 1")]

@@ -120,8 +120,8 @@ async def _log(connection: Connection) -> Finding:
     assert epoch is not None
     if epoch["closed_at"] is not None:
         says = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
-        mend = "use the server that it has moved to; or `placewire close-log --reopen`, if none has adopted it"
-        return wrong("closed log", says, mend)
+        fix = "use the server that it has moved to; or `placewire close-log --reopen`, if none has adopted it"
+        return wrong("closed log", says, fix)
     return ok("log", f"epoch {epoch['number']}, of this server")
 
 
@@ -141,7 +141,7 @@ async def _roles(connection: Connection) -> AsyncIterator[Finding]:
         found.append(wrong("grants", says, f"grant it, as migrations/sql does: GRANT {row['what']} TO {row['role']}"))
     for row in await connection.fetch(WITHOUT_LIMITS, list(present)):
         says = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
-        mend = f"as migrations/sql does: ALTER ROLE {row['rolname']} IN DATABASE ... SET transaction_timeout = ..."
-        found.append(wrong("roles", says, mend))
+        fix = f"as migrations/sql does: ALTER ROLE {row['rolname']} IN DATABASE ... SET transaction_timeout = ..."
+        found.append(wrong("roles", says, fix))
     for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need and no more power than that")]:
         yield finding

@@ -97,12 +97,12 @@ SELECT format('version %s of person %s', version, person_id) AS subject, CASE
            WHEN gone.found AND kept.found THEN 'the person was erased, but the vault holds it'
            WHEN gone.found THEN NULL
            WHEN kept.found IS NULL THEN 'an event refers to it, but the vault does not hold it'
-           WHEN told.found IS NULL THEN 'the vault holds it, but no event refers to it'
+           WHEN logged.found IS NULL THEN 'the vault holds it, but no event refers to it'
        END AS fault
   FROM (SELECT DISTINCT coalesce(data ->> 'student_id', data ->> 'user_id')::integer AS person_id,
                (data ->> 'person_version')::integer AS version, true AS found
           FROM es.event
-         WHERE type IN ('{UserCreated.TYPE}', '{UserDetailsRevised.TYPE}', '{StudentEnrolled.TYPE}')) told
+         WHERE type IN ('{UserCreated.TYPE}', '{UserDetailsRevised.TYPE}', '{StudentEnrolled.TYPE}')) logged
   FULL JOIN (SELECT person_id, version, true AS found FROM vault.person) kept USING (person_id, version)
   LEFT JOIN (SELECT (data ->> 'person_id')::integer AS person_id, true AS found
                FROM es.event WHERE type = '{PersonErased.TYPE}') gone USING (person_id)
@@ -112,10 +112,10 @@ SELECT format('version %s of person %s', version, person_id) AS subject, CASE
 ERASURES = f"""
 SELECT format('person %s', person_id) AS subject, CASE
            WHEN noted.found IS NULL THEN 'was erased, but vault.erasure has no row of it'
-           WHEN told.found IS NULL THEN 'is in vault.erasure, but no event says so'
+           WHEN logged.found IS NULL THEN 'is in vault.erasure, but no event says so'
        END AS fault
   FROM (SELECT (data ->> 'person_id')::integer AS person_id, true AS found
-          FROM es.event WHERE type = '{PersonErased.TYPE}') told
+          FROM es.event WHERE type = '{PersonErased.TYPE}') logged
   FULL JOIN (SELECT person_id, true AS found FROM vault.erasure) noted USING (person_id)
 """  # noqa: S608
 

@@ -73,7 +73,7 @@ def _grouped() -> None:
 def test_no_text_that_quotes_values_is_logged(
     capfd: pytest.CaptureFixture[str], fail: Callable[[], object], written: str, format_: Literal["text", "json"]
 ) -> None:
-    """Whoever logs it: our code, a library, or asyncio about a task that nobody waits for."""
+    """Logged by our code, a library, or asyncio (about a task that is not awaited)."""
     root = logging.getLogger()
     before = root.handlers, root.level
     try:
