@@ -171,20 +171,18 @@ async def remember(system: System, url: str, *, decisions: int) -> Remembered:
         await owner.close()
     assert len(rows) == decisions
     asked = [(row["drive_id"], row["student_id"], row["recorded_at"].isoformat()) for row in rows]
-    remembered.decisions = [(*one, await _explained(system, number, *one)) for number, one in enumerate(asked)]
+    async with system.client() as client:
+        remembered.decisions = [(*one, await _explained(client, number, *one)) for number, one in enumerate(asked)]
     await handle(url, remembered, half)
     assert len(remembered.handled) > 0
     return remembered
 
 
-async def _explained(system: System, number: int, drive_id: int, student_id: int, at: str) -> dict[str, Any]:
-    async with system.client() as client:
-        # One user may not ask so often.
-        answer = await client.get(
-            f"/api/eligibility/{drive_id}/explain",
-            params={"student_id": student_id, "at": at},
-            headers=bearer(Role.COORDINATOR, HEAD_ID + number % 50),
-        )
+async def _explained(client: httpx.AsyncClient, number: int, drive_id: int, student_id: int, at: str) -> dict[str, Any]:
+    # One user may not ask so often.
+    headers = bearer(Role.COORDINATOR, HEAD_ID + number % 50)
+    path = f"/api/eligibility/{drive_id}/explain"
+    answer = await client.get(path, params={"student_id": student_id, "at": at}, headers=headers)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
@@ -192,8 +190,9 @@ async def _explained(system: System, number: int, drive_id: int, student_id: int
 
 async def must_be_unchanged(system: System, remembered: Remembered) -> None:
     """Ask for the same decisions again."""
-    for number, (drive_id, student_id, at, before) in enumerate(remembered.decisions):
-        assert await _explained(system, number, drive_id, student_id, at) == before
+    async with system.client() as client:
+        for number, (drive_id, student_id, at, before) in enumerate(remembered.decisions):
+            assert await _explained(client, number, drive_id, student_id, at) == before
 
 
 async def log_of(url: str) -> list[tuple[Any, ...]]:
