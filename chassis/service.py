@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chassis import telemetry, tracing
 from chassis.database import Database, connect_alone
+from chassis.error_text import described
 from chassis.errors import LogNotAdopted, Unavailable
 from chassis.responses import json_response
 from chassis.settings import ProcessSettings
@@ -109,8 +110,8 @@ def refuse_unadopted_log(settings: ProcessSettings) -> None:
         asyncio.run(check())
     except LogNotAdopted as error:
         raise SystemExit(str(error)) from None
-    except (Unavailable, TimeoutError, asyncpg.PostgresError) as error:
-        log.warning("start.database_away", reason=str(error))
+    except (Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        log.warning("start.database_away", reason=described(error))
 
 
 def serve(app: FastAPI, settings: ProcessSettings) -> None:

@@ -1,4 +1,4 @@
-"""``placewire close-log`` and ``placewire adopt-log``: the two ends of a move to another server."""
+"""``placewire close-log`` and ``placewire adopt-log``: before and after a move to another server."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ OWNER = "postgresql://owner@host/database, the owner's role"
 def adopt_log(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be done.")] = False,
 ) -> None:
-    """Let the log go on on this server, after a restored dump, logical replication or pg_upgrade.
+    """Make this server the one that writes the log, after a restored dump, logical replication or pg_upgrade.
 
     Run it once after the move, before any process starts; processes refuse to start until it is done. It opens a new
     epoch of transaction ids above everything recorded, advances sequences that are behind, and fills materialized
@@ -39,11 +39,11 @@ def close_log(
     ] = False,
     within: Annotated[float, typer.Option(min=1, help="Seconds to wait for each step.")] = 60,
 ) -> None:
-    """Make this server refuse every change, before the log goes on on another one.
+    """Stop every change on this server, before another server takes over the log.
 
     Waits for running writers, ends every session of the database, and prints the end of the WAL. New sessions are
-    read-only: commands get 503 with Retry-After, reads are answered. Then waits until every logical replication slot
-    of the database has confirmed that position. Safe to repeat.
+    read-only: commands and reads that the access log records get 503 with Retry-After, other reads are answered. Then
+    waits until every logical replication slot of the database has confirmed that position. Safe to repeat.
 
     Exit 0: closed, and received by every slot. Exit 1: not yet, and why. Database: MIGRATION_DATABASE_URL, as a
     superuser or the owner with the roles pg_signal_backend and pg_read_all_stats.
@@ -78,6 +78,12 @@ def _show(adoption: "Adoption", was: str) -> None:
         console.print(
             f"Epoch {adoption.epoch.number} {was} opened, with the offset {adoption.epoch.xid_offset:,}:"
             f" it records transaction ids from {adoption.first_xid:,} on.",
+            soft_wrap=True,
+        )
+    if adoption.old_log_open:
+        console.print(
+            "[yellow]The log was not closed on the old server: events may be missing, and the old server may still"
+            " accept changes.[/yellow] This is expected after pg_upgrade, and when the old server was lost.",
             soft_wrap=True,
         )
     for name, value in adoption.sequences.items():

@@ -1,1 +1,1 @@
-"""The log on its way to another server: closed on the old one, adopted on the new one."""
+"""A move of the log to another server: closed on the old one, adopted on the new one."""

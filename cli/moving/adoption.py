@@ -1,4 +1,4 @@
-"""The whole of ``placewire adopt-log``: makes this server the one that the log goes on with."""
+"""Make this server the one that writes the log: ``placewire adopt-log``."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,7 +62,7 @@ class Adoption:
     """What was done, or must be. ``reason``: the code of es.adoption_reason; ``None``: no new epoch.
 
     ``epoch``: the current one afterwards. ``sequences``: those that were behind, with their new values.
-    ``views``: those without data.
+    ``views``: those without data. ``old_log_open``: the log comes from another server, where it had not been closed.
     """
 
     reason: str | None
@@ -70,6 +70,7 @@ class Adoption:
     first_xid: int | None
     sequences: dict[str, int]
     views: list[str]
+    old_log_open: bool
 
     @property
     def needed(self) -> bool:
@@ -124,10 +125,11 @@ async def _examine(connection: Connection) -> Adoption:
     reason, epoch = await log_guard.adoption_reason(connection), await current_epoch(connection)
     behind = await sequences.behind(connection, epoch.sequences)
     views = [row["name"] for row in await connection.fetch(EMPTY_VIEWS)]
+    old_log_open = reason == "OTHER_SERVER" and epoch.closed_at is None
     first_xid = None
     if reason is not None:
         epoch, first_xid = await _next(connection, epoch)
-    adoption = Adoption(reason, epoch, first_xid, behind, views)
+    adoption = Adoption(reason, epoch, first_xid, behind, views, old_log_open)
     names = [row["subname"] for row in await connection.fetch(SUBSCRIPTIONS)]
     if adoption.needed and names:
         raise Failure(f"rows are still replicated into this database: drop or disable subscription {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""``placewire close-log``: makes a server refuse every change, for good or until the log is opened again."""
+"""Stop every change on a server, until the log is opened again: ``placewire close-log``."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,9 +32,11 @@ RETURNING closed_at
 """
 OPEN_AGAIN = "UPDATE es.epoch SET closed_at = NULL, sequences = NULL WHERE number = $1"
 SESSIONS = """
-SELECT pid, usename, application_name, pg_terminate_backend(pid) AS ended FROM pg_stat_activity
- WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-   AND backend_start < $1
+SELECT s.pid, s.usename, s.application_name,
+       CASE WHEN r.rolsuper AND NOT own.rolsuper THEN false ELSE pg_terminate_backend(s.pid) END AS ended
+  FROM pg_stat_activity s JOIN pg_roles r ON r.oid = s.usesysid JOIN pg_roles own ON own.rolname = current_user
+ WHERE s.datname = current_database() AND s.backend_type = 'client backend' AND s.pid <> pg_backend_pid()
+   AND s.backend_start < $1
 """
 WAL_END = "SELECT pg_current_wal_insert_lsn()::text"
 SLOTS = """
@@ -60,13 +62,11 @@ async def close(url: str, *, within_s: float) -> Closed:
     """
     async with owner_session(url) as connection:
         await _require_current(connection)
-        began = await _set_default(connection, READ_ONLY)
         try:
             closed_at = await _close(connection, within_s)
         except asyncpg.LockNotAvailableError as error:
-            await _set_default(connection, WRITABLE)
-            raise Failure(f"a transaction has held the log for {within_s:g} s; it is still open") from error
-        await _end_sessions(connection, began, within_s)
+            raise Failure(f"a transaction has held the log for {within_s:g} s: nothing was changed") from error
+        await _end_sessions(connection, within_s)
         lsn = await connection.fetchval(WAL_END)
         return Closed(closed_at, lsn, await _received(connection, lsn, within_s))
 
@@ -75,9 +75,10 @@ async def reopen(url: str, *, within_s: float) -> None:
     """Let a closed log go on, on the server on which it was closed. Not after another server has adopted it."""
     async with owner_session(url) as connection:
         await _require_current(connection)
-        began = await _set_default(connection, WRITABLE)
-        await connection.execute(OPEN_AGAIN, (await current_epoch(connection)).number)
-        await _end_sessions(connection, began, within_s)  # these are read-only
+        async with connection.transaction():
+            await _set_default(connection, WRITABLE)
+            await connection.execute(OPEN_AGAIN, (await current_epoch(connection)).number)
+        await _end_sessions(connection, within_s)  # these are read-only
 
 
 async def _require_current(connection: Connection) -> None:
@@ -89,28 +90,32 @@ async def _require_current(connection: Connection) -> None:
         )
 
 
-async def _set_default(connection: Connection, statement: str) -> datetime:
-    """Return a moment after which every new session has the new default."""
+async def _set_default(connection: Connection, statement: str) -> None:
+    """Change the default of new sessions, in the caller's transaction."""
     database = await connection.fetchval("SELECT quote_ident(current_database())")
     await connection.execute(statement.format(database=database))
-    moment: datetime = await connection.fetchval("SELECT clock_timestamp()")
-    return moment
 
 
 async def _close(connection: Connection, within_s: float) -> datetime:
     await connection.execute(f"SET lock_timeout = '{int(within_s * 1000)}ms'")
     async with connection.transaction():
         await connection.execute(ALONE)
+        await _set_default(connection, READ_ONLY)
         epoch, last = await current_epoch(connection), await sequences.values(connection)
         closed_at: datetime = await connection.fetchval(CLOSE, epoch.number, orjson.dumps(last).decode())
     return closed_at
 
 
-async def _end_sessions(connection: Connection, began: datetime, within_s: float) -> None:
+async def _end_sessions(connection: Connection, within_s: float) -> None:
+    """End every session that began before now: it has the previous default.
+
+    Raise ``Failure`` when some have not ended after ``within_s`` seconds.
+    """
+    now = await connection.fetchval("SELECT clock_timestamp()")
     left: list[asyncpg.Record] = []
 
     async def none_left() -> bool:
-        left[:] = await connection.fetch(SESSIONS, began)
+        left[:] = await connection.fetch(SESSIONS, now)
         return not left
 
     if not await _before(none_left, within_s):

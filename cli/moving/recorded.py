@@ -1,4 +1,4 @@
-"""The highest transaction id that a database has recorded, in whatever column or event."""
+"""The highest transaction id that a database has recorded, in any column or event."""
 
 from chassis.database import Connection
 

@@ -18,6 +18,7 @@ CHUNK = 5_000
 STREAM_TYPES = ("student", "user", "drive", "eligibility", "registration", "attendance")
 
 SESSION = """
+SET default_transaction_read_only = off; -- of a closed log's database it is on
 SET search_path = pg_temp, public;
 SET temp_buffers = '256MB';
 SET work_mem = '64MB';

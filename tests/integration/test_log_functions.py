@@ -14,6 +14,7 @@ from cli.failures import Failure
 from cli.moving import adoption, closing, recorded, sequences
 from cli.moving.recorded import COLUMNS
 from contracts.users import PasswordChanged
+from tests.conftest import must_verify
 from tests.integration.test_rebuild import CAUSE
 from tests.system import as_role
 
@@ -27,6 +28,10 @@ OPENS_EPOCHS = "cli/moving/adoption.py"
 FUNCTIONS = """
 SELECT p.proname, p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
+READ_ONLY_DEFAULTS = """
+SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+ WHERE d.datname = current_database() AND s.setrole = 0
 """
 FAR = 5_000_000_000
 # As after a move: the rows of another server.
@@ -160,7 +165,8 @@ async def test_nothing_may_connect_or_append_before_adoption_and_everything_afte
         with pytest.raises(asyncpg.PostgresError) as refused:
             await append(fresh, 2)
         assert refused.value.sqlstate == "ES004"
-        assert (await adoption.adopt(database_url, dry_run=True)).reason == reason
+        planned = await adoption.adopt(database_url, dry_run=True)
+        assert (planned.reason, planned.old_log_open) == (reason, reason == "OTHER_SERVER")
         assert (await adoption.adopt(database_url)).reason == reason
         assert not (await adoption.adopt(database_url)).needed
         await append(fresh, 3)
@@ -198,6 +204,7 @@ async def test_a_closed_log_refuses_every_change_until_it_is_opened_again(
         assert refused.value.sqlstate == "ES003"
         await writer.close()
         assert (await closing.close(database_url, within_s=10)).at == closed.at
+        await must_verify(database_url)  # also of a database that is read-only by default
         assert not (await adoption.adopt(database_url)).needed
         said = [finding.fix async for finding in doctor.look(database_url) if finding.what == "closed log"]
         assert len(said) == 1
@@ -220,9 +227,10 @@ async def test_a_log_in_use_is_not_closed(owner: "Owner[asyncpg.Record]", databa
     try:
         async with writer.transaction():
             await append(writer, 1)
-            with pytest.raises(Failure, match="still open"):
+            with pytest.raises(Failure, match="nothing was changed"):
                 await closing.close(database_url, within_s=1)
         assert await owner.fetchval("SELECT closed_at FROM es.epoch") is None
+        assert await owner.fetchval(READ_ONLY_DEFAULTS) == 0
         await owner.execute("SELECT nextval('user_id_seq')")
         fresh = await asyncpg.connect(database_url)
         await append(fresh, 2)

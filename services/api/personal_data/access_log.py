@@ -1,6 +1,6 @@
 """Record who looks at students' records, before the response shows them. What is recorded: ``Reading``.
 
-Nobody's reading of their own record is recorded. A record holds ids, no names. It is written before the response is
+A person who reads their own record is not recorded. An entry holds ids, no names. It is written before the response is
 sent, in one statement that does not wait for the disk: if the database server crashes, it can lose the records of its
 last half second. If the record cannot be written, the response is an error and shows nothing.
 """

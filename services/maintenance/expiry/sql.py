@@ -70,7 +70,7 @@ SELECT export_id, expires_at FROM exports
  WHERE state = 'completed' AND expires_at <= $1 AND (expires_at, export_id) > ($2, $3)
  ORDER BY expires_at, export_id LIMIT $4
 """
-# Files that may show an erased person: now, whatever their time.
+# Files that may show an erased person: due at once.
 WITHDRAWN_EXPORTS = "SELECT export_id FROM withdrawn_exports WHERE export_id > $1 ORDER BY export_id LIMIT $2"
 FORGET_WITHDRAWN = """
 DELETE FROM withdrawn_exports w
