@@ -50,7 +50,7 @@ class Contended(Exception):
 
 
 class Outdated(Exception):
-    """What a long job has prepared is out of date. It is prepared anew; this attempt is spent."""
+    """What a long job has prepared is out of date. It is prepared again; no attempt is spent."""
 
 
 class Unavailable(Exception):

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from chassis import dead_letters, event_store, jobs, notify, telemetry, tracing
 from chassis.attempts import MAX_ATTEMPTS, Attempts
 from chassis.database import Connection, Database
-from chassis.errors import Contended, Fenced, OutcomeUnknown, Outdated, Refused
+from chassis.errors import Fenced, OutcomeUnknown, Outdated, Refused
 from chassis.event_store import Addition, Cause
 from chassis.failure_limit import FailureLimit
 from chassis.jobs import Claim
@@ -147,12 +147,14 @@ class Execution:
             await retry_while_unavailable(partial(self._give_up, claimed, attempts, error))
 
     async def _attempt(self, claimed: Claim, attempts: Attempts, work: LongWork, progress: Progress) -> None:
-        try:
-            async with work.prepare(self._database, claimed, progress) as handle:
-                # Again and again without preparing anew: what is prepared may be committed already.
-                await self._effect_with_retries(claimed, attempts, handle)
-        except Outdated as error:
-            raise Contended(str(error)) from error
+        while True:
+            try:
+                async with work.prepare(self._database, claimed, progress) as handle:
+                    # Repeated without preparing again: what is prepared may be committed already.
+                    await self._effect_with_retries(claimed, attempts, handle)
+                return
+            except Outdated as error:
+                log.info("job.prepared_again", reason=str(error))  # no failure of the job: no attempt is spent
 
     async def _effect_with_retries(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
         effect = partial(attempts.retry, partial(self._effect, claimed, attempts, handle))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cli.replay.comparison import TableFindings
     from cli.replay.verification import Findings
 
+# Columns whose values are personal: the output may end in a log.
+PERSONAL = {"name", "email", "roll_number"}
 MEANING = "postgresql://role@host/database, a role that may read everything"
 
 
@@ -90,7 +92,10 @@ def _lines(found: "TableFindings") -> Iterator[tuple[str | None, ...]]:
         elif difference.only == "replayed":
             yield key, "(row)", None, "is there"
         for cell in difference.cells:
-            yield key, cell.column, _value(cell.live), _value(cell.replayed)
+            if cell.column in PERSONAL:
+                yield key, cell.column, "(not shown)", "(not shown)"
+            else:
+                yield key, cell.column, _value(cell.live), _value(cell.replayed)
 
 
 def _value(value: str | None) -> str:

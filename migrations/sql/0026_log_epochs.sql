@@ -21,7 +21,7 @@ GRANT SELECT ON es.epoch TO placewire_api, placewire_eligibility, placewire_expo
 
 -- The offset of the current epoch, as a constant: the planner inlines it and the functions below, so they cost nothing.
 -- `placewire adopt-log` replaces it; no migration may. When it differs from es.epoch nothing can be appended (es.enter_log).
--- STABLE, not IMMUTABLE: a plan that has inlined it is then made anew when it is replaced.
+-- STABLE, not IMMUTABLE: a plan that has inlined it is planned again when it is replaced.
 CREATE FUNCTION es.log_offset() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT 0::bigint';
 
 -- This transaction's own id, as event.xid holds it. In a statement about many rows: (SELECT es.log_xid()), computed once.

@@ -23,10 +23,22 @@ CREATE FUNCTION maintain_access_log(p_now timestamptz, p_kept interval) RETURNS 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
 DECLARE
     first_month CONSTANT timestamp := date_trunc('month', p_now AT TIME ZONE 'UTC');
+    old_months CONSTANT text[] := ARRAY (
+        SELECT c.relname::text
+          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'public.access_log'::regclass AND c.relname ~ '^access_log_\d{4}_\d{2}$'
+           AND (to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' <= p_now - p_kept);
     part record;
     deleted bigint;
     total bigint := 0;
 BEGIN
+    -- Before any lock is held: reads that must be recorded would wait for a scan.
+    FOR part IN
+        SELECT expired.name FROM unnest(old_months) AS expired (name)
+    LOOP
+        EXECUTE format('SELECT count(*) FROM public.%I', part.name) INTO deleted;
+        total := total + deleted;
+    END LOOP;
     FOR part IN
         SELECT 'access_log_' || to_char(month, 'YYYY_MM') AS name, month AT TIME ZONE 'UTC' AS since,
                (month + interval '1 month') AT TIME ZONE 'UTC' AS until
@@ -42,14 +54,9 @@ BEGIN
                        part.name, part.since, part.until);
     END LOOP;
     FOR part IN
-        SELECT c.relname AS name
-          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'public.access_log'::regclass AND c.relname ~ '^access_log_\d{4}_\d{2}$'
-           AND (to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' <= p_now - p_kept
+        SELECT expired.name FROM unnest(old_months) AS expired (name)
     LOOP
-        EXECUTE format('SELECT count(*) FROM public.%I', part.name) INTO deleted;
         EXECUTE format('DROP TABLE public.%I', part.name);
-        total := total + deleted;
     END LOOP;
     DELETE FROM access_log_rest WHERE at <= p_now - p_kept;
     GET DIAGNOSTICS deleted = ROW_COUNT;

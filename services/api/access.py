@@ -87,8 +87,7 @@ class AccessChanges:
         before, self._changed = self._changed, {row["user_id"]: _state(row) for row in rows}
         # The tokens of closed accounts hold a name and an address. They are good for nothing any more.
         closed = {id_ for id_, state in self._changed.items() if not state.active and before.get(id_) != state}
-        if closed:
-            self._tokens.forget(closed)
+        self._tokens.forget(closed)
 
     async def run(self) -> None:
         """Read again after each notice of a change, and every ``RELOAD_S`` in any case, until cancelled."""
@@ -116,6 +115,8 @@ class AccessChanges:
             # The token may be newer than what is known here: the change's notice is on its way.
             state = await self._read(principal.user_id)
         if not state.permits(principal):
+            if not state.active:
+                self._tokens.forget({principal.user_id})  # remembered again, because it was sent again
             raise Unauthenticated("Invalid token")
         return replace(principal, role=state.role)
 

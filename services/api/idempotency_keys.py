@@ -1,7 +1,7 @@
 """Statements for Idempotency-Key: claim a key, store what was committed under it, store the response.
 
 Bodies that show personal data are in the vault alone, with the ids of the people in them, so that they can be erased. A
-body goes with its key. Fingerprints are keyed digests: without the secret, nobody can guess the request from them.
+body goes with its key. Fingerprints are keyed digests: without the secret, the request cannot be guessed from them.
 """
 
 import hashlib

@@ -58,8 +58,13 @@ class Tokens:
         return principal
 
     def forget(self, user_ids: Collection[int]) -> None:
-        """Drop what is remembered of these users' tokens."""
-        self._valid = {token: known for token, known in self._valid.items() if known[0].user_id not in user_ids}
+        """Forget these users' tokens, and all that have expired."""
+        now = time.time()
+        self._valid = {
+            token: (principal, until, key)
+            for token, (principal, until, key) in self._valid.items()
+            if until > now and principal.user_id not in user_ids
+        }
 
     async def is_valid(self, authorization: bytes) -> bool:
         """Return whether an Authorization header holds a valid token."""

@@ -22,11 +22,11 @@ SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = 0
 """
 SNAPSHOT = "SELECT es.log_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
-# The server counts what it has copied; the reader would have to look for line ends outside quotes.
 # Erasures that the snapshot sees. They are never deleted.
 ERASURES = "SELECT count(*) FROM vault.erasure"
 # The same at this moment; until the transaction ends no other erasure is committed.
 SHARE_ERASURES = "SELECT vault.share_erasures()"
+# The server counts what it has copied; the reader would have to look for line ends outside quotes.
 ROWS_COPIED = "SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = $1"
 # Waits for an effect that is being committed: its worker may have gone from the connection before it heard.
 PATH = "SELECT path FROM exports WHERE export_id = $1 FOR SHARE"

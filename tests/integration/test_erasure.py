@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -357,6 +358,7 @@ async def test_an_export_that_ends_beside_an_erasure_never_delivers_the_person(
         assert "Erased person" not in file.text  # the account is closed: the student is not eligible any more
         assert NAME not in file.text
         assert NAME not in contents(tmp_path)
+    assert await owner.fetchval("SELECT attempts FROM es.job WHERE kind = 'export'") == 1, "it was no failure"
 
 
 async def test_the_past_and_the_counts_stay(
@@ -421,6 +423,38 @@ async def test_a_rebuild_shows_erased_people_as_erased(
     assert [row["roll_number"] for row in numbers] == [f"erased-{student}", "B"]
 
 
+async def test_verify_finds_no_difference_when_a_person_is_erased_meanwhile(api: Api, database_url: str) -> None:
+    student = await enrolled(api)
+    rounds: list[int] = []
+
+    def began(events: int) -> None:
+        rounds.append(events)
+        if len(rounds) == 1:  # the tables are read as of this moment, and the log is projected after it
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(lambda: asyncio.run(erased_beside(database_url, student))).result(timeout=20)
+
+    findings = await verify(database_url, Watching(began=began, projected=lambda _: None), most=3)
+    assert findings.differences == 0
+    assert rounds == [rounds[0], 1]
+
+
+async def erased_beside(database_url: str, student: int) -> None:
+    result = await command(database_url, "erase", str(student))
+    assert result.exit_code == 0, result.output
+
+
+async def test_verify_does_not_show_personal_values(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
+    student = await enrolled(api)
+    await owner.execute("UPDATE users SET name = 'Qvxdamaged' WHERE user_id = $1", student)
+    said = await asyncio.to_thread(CliRunner().invoke, app, ["verify"], env={"DATABASE_URL": database_url})
+    await owner.execute("UPDATE users SET name = $2 WHERE user_id = $1", student, NAME)
+    assert said.exit_code == 1
+    assert "(not shown)" in said.output
+    assert "Qvx" not in said.output
+
+
 async def test_each_process_forgets_the_tokens_of_an_erased_person(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     student = await enrolled(api)
     principal = Principal(student, Role.STUDENT, NAME, EMAIL, 1)
@@ -430,6 +464,8 @@ async def test_each_process_forgets_the_tokens_of_an_erased_person(api: Api, own
     assert NAME in str(tokens._valid)
     await erase(api, student)
     await eventually(api.listening)
+    assert NAME not in str(tokens._valid)
+    assert (await api.client.get("/api/drives", headers=headers)).status_code == 401
     assert NAME not in str(tokens._valid)
 
 

@@ -13,7 +13,7 @@ Id = Annotated[int, Field(ge=1)]
 Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 DriveName = Annotated[str | None, Field(examples=["Acme - SDE"], description="null: the log has no such drive")]
 Changed = Annotated[list[str] | None, Field(examples=[["cgpa"]], description="the fields that differ from before")]
-By = Annotated[int | None, Field(description="id of the user who did it; null: nobody signed in")]
+By = Annotated[int | None, Field(description="id of the user who did it; null: done without a sign-in")]
 
 
 class Account(Document):

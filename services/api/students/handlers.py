@@ -51,12 +51,16 @@ async def revise(
     stream = f"student-{command.student_id}"
     student = fold(recorded.event for recorded in await event_store.read(connection, stream))
     events = decide(student, command)
+    # The record first, as an import locks them: account, record, details.
+    if events:
+        done = await event_store.append(
+            connection, stream, events, cause, expected_version=student.version, new_id=new_id
+        )
     if details:
         revised = ReviseUser(by=cause.actor_id or 0, details=details)
         await accounts.revise(connection, command.student_id, revised, None, cause, lambda n: new_id(n + DETAILS_AFTER))
     if not events:
         return
-    done = await event_store.append(connection, stream, events, cause, expected_version=student.version, new_id=new_id)
     if student.record is not None and reevaluation.concerns_eligibility(_changed(events)):
         caused = replace(cause, causation_id=done.ids[-1])
         await reevaluation.ask_for_revised(connection, command.student_id, student.record, caused)

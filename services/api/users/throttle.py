@@ -1,7 +1,9 @@
 """Limits on wrong passwords, by account and by source address, checked before a password is hashed."""
 
 import asyncio
+import hashlib
 import math
+import secrets
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
@@ -52,6 +54,7 @@ class Throttle:
     """
 
     def __init__(self, account_failures_per_minute: int, source_failures_per_minute: int) -> None:
+        self._secret = secrets.token_bytes(32)
         self._accounts = FailureWindow(account_failures_per_minute)
         self._sources = FailureWindow(source_failures_per_minute)
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -114,16 +117,19 @@ class Throttle:
     def succeeded(self, account: str, source: str) -> None:
         """Reset the account's failures and record ``source`` as one of its own. The source's failures remain."""
         self._accounts.clear(self._key(account, source))
-        pair = _pair(account, source)
+        pair = self._pair(account, source)
         self._known[pair] = None
         self._known.move_to_end(pair)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
     def _key(self, account: str, source: str) -> str:
-        pair = _pair(account, source)
-        return pair if pair in self._known else account
+        pair = self._pair(account, source)
+        return pair if pair in self._known else self._digest(account)
 
+    def _pair(self, account: str, source: str) -> str:
+        return f"{source} {self._digest(account)}"
 
-def _pair(account: str, source: str) -> str:
-    return f"{source} {account}"
+    def _digest(self, account: str) -> str:
+        """Return a digest that stands for the account: no e-mail address stays in memory."""
+        return hashlib.blake2b(account.encode(), key=self._secret, digest_size=16).hexdigest()
