@@ -79,9 +79,7 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, m
 
 def _asked(rows: int) -> bool:
     if not sys.stdin.isatty():
-        console.print(
-            "Nothing was changed: this is no terminal, so the question cannot be answered. `--yes` repairs without asking."
-        )
+        console.print("Nothing was changed: this is no terminal to ask at. `--yes` repairs without asking.")
         return False
     return typer.confirm(f"Repair {rows:,} rows? Appends pause meanwhile")
 

@@ -443,9 +443,7 @@ async def erased_beside(database_url: str, student: int) -> None:
     assert result.exit_code == 0, result.output
 
 
-async def test_verify_does_not_show_personal_values(
-    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
-) -> None:
+async def test_verify_shows_no_personal_values(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     student = await enrolled(api)
     await owner.execute("UPDATE users SET name = 'Qvxdamaged' WHERE user_id = $1", student)
     said = await asyncio.to_thread(CliRunner().invoke, app, ["verify"], env={"DATABASE_URL": database_url})

@@ -76,3 +76,13 @@ async def test_sign_ins_are_refused_by_source_whatever_token_they_carry(monkeypa
         throttle.failed(f"{number}@made.up", FLOOD)
     assert await gate.refusal(signing_in, headers(token(Role.STUDENT))) is not None
     assert await gate.refusal(scope(USER, "/api/auth/login"), {}) is None
+
+
+def test_limits_remember_no_address_of_an_account() -> None:
+    throttle = Throttle(10, 3)
+    throttle.failed("asha@college.edu", "10.0.0.1")
+    throttle.succeeded("asha@college.edu", "10.0.0.1")
+    throttle.failed("asha@college.edu", "10.0.0.1")
+    remembered = f"{throttle._known} {throttle._accounts._failures}"
+    assert "10.0.0.1" in remembered
+    assert "asha" not in remembered

@@ -19,7 +19,7 @@ from contracts.users import (
 # What only the vault holds; an event refers to it by its version.
 PERSONAL = ("name", "email", "roll_number")
 DETAILS = (*PERSONAL, "department")
-# What an erased person is shown with (migrations/sql/0025_vault.sql). Such an address or number is refused for everyone else.
+# What an erased person is shown with (migrations/sql/0025_vault.sql). Such values are refused for everyone else.
 RESERVED_ADDRESS = "@erased.invalid"
 RESERVED_ROLL_NUMBER = "erased-"
 ERASED = "The personal data of this person was erased. The account stays closed."
@@ -84,7 +84,10 @@ class SetActivity:
 
 @dataclass(frozen=True, slots=True)
 class ErasePerson:
-    """Erase the personal data of an account, and close it for good. ``by``: as in ``SetActivity``; 0: the command line."""
+    """Erase the personal data of an account, and close it for good.
+
+    ``by``: as in ``SetActivity``; 0: the command line.
+    """
 
     by: int
 
