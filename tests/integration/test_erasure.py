@@ -435,7 +435,8 @@ async def test_verify_finds_no_difference_when_a_person_is_erased_meanwhile(api:
 
     findings = await verify(database_url, Watching(began=began, projected=lambda _: None), most=3)
     assert findings.differences == 0
-    assert rounds == [rounds[0], 1]
+    assert len(rounds) == 2
+    assert rounds[1] >= 1, "the erasure itself"
 
 
 async def erased_beside(database_url: str, student: int) -> None:

@@ -124,19 +124,24 @@ async def test_every_recorded_id_counts_whatever_column_it_is_in(owner: "Owner[a
     columns = await owner.fetch(COLUMNS)
     assert len(columns) >= 8
     await owner.execute("SET session_replication_role = replica")
-    planted = {
-        "UPDATE es.event SET tx = '1001'": 1001,
-        "UPDATE es.event SET xid = '1002'": 1002,
-        "UPDATE es.stream SET last_tx = '1003'": 1003,
-        "INSERT INTO es.subscription (name, tx) VALUES ('x', '1004')": 1004,
-        "INSERT INTO notification_read_marks VALUES (1, '3:1006:', now())": 1005,
-        'UPDATE es.event SET data = data || \'{"snapshot": "3:1007:"}\'': 1006,
-        "INSERT INTO view_refresh (view_name, refreshed_at, began_at, finished_at, duration_s, rows, run_id, snapshot)"
-        " VALUES ('x', now(), now(), now(), 0, 0, gen_random_uuid(), '3:1008:') ": 1007,
-    }
-    for statement, newest in planted.items():
-        await owner.execute(statement)
-        assert await recorded.newest(owner) == max(newest, 1001), statement
+    # Far above the ids of the server, each above the one before. A snapshot's xmax is not among what it has seen.
+    planted = (
+        ("UPDATE es.event SET tx = '{}'", 0),
+        ("UPDATE es.event SET xid = '{}'", 0),
+        ("UPDATE es.stream SET last_tx = '{}'", 0),
+        ("INSERT INTO es.subscription (name, tx) VALUES ('x', '{}')", 0),
+        ("INSERT INTO notification_read_marks VALUES (1, '3:{}:', now())", 1),
+        ('UPDATE es.event SET data = data || \'{{"snapshot": "3:{}:"}}\'', 1),
+        (
+            "INSERT INTO view_refresh (view_name, refreshed_at, began_at, finished_at, duration_s, rows, run_id,"
+            " snapshot) VALUES ('x', now(), now(), now(), 0, 0, gen_random_uuid(), '3:{}:') ",
+            1,
+        ),
+    )
+    for number, (statement, beyond) in enumerate(planted):
+        value = FAR + 10 * number
+        await owner.execute(statement.format(value))
+        assert await recorded.newest(owner) == value - beyond, statement
 
 
 @pytest.mark.damages
