@@ -50,7 +50,7 @@ DOWNLOAD = "GET /api/exports/{export_id}/file"
 # The caller's own data, or what the caller has just sent.
 NOT_RECORDED = {
     "GET /api/me/data",
-    "GET /api/drives/{drive_id}/history",  # names of fields
+    "GET /api/drives/{drive_id}/history",  # names of staff
     "POST /api/students",
     "POST /api/users",
     "POST /api/auth/login",
