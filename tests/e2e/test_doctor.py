@@ -50,6 +50,7 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
 
     [sent] = await eventually(through, within_s=60)
     assert sent.says.startswith("went by outbox, relay, Kafka and maintenance")
+    await eventually(lambda: probed(bus.database_url), within_s=60)
     found = await examined(bus.database_url, environment, queue_within_s=20)
     assert complaints(found) == {
         "bus: eligibility has never heard of the bus",
@@ -62,6 +63,15 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
     assert not [finding for finding in found if finding.state is State.SKIPPED]
     output = " ".join(f"{finding.says} {finding.fix}" for finding in found)
     assert not [secret for secret in GOOD.values() if secret in output]
+
+
+async def probed(database_url: str) -> bool:
+    """Return whether maintenance has seen a probe, which is sent once a second."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM es.canary WHERE service = 'maintenance')"))
+    finally:
+        await connection.close()
 
 
 async def test_the_doctor_reports_where_a_job_stopped(bus: System) -> None:
