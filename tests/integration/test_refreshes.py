@@ -269,8 +269,8 @@ async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
     results = {answer.json()["refresh_id"]: answer.json()["job"]["result"] for answer in answers}
     assert all(answer.json()["job"]["state"] == "succeeded" for answer in answers)
     assert {result.get("absorbed_by") for id_, result in results.items() if id_ != str(first)} == {str(first)}
-    # Queued and ended; running as well, if another slot had claimed it.
-    assert follower.result().text.count("event: job") in (2, 3)
+    # Ended; queued and running as well, if the follower saw them.
+    assert follower.result().text.count("event: job") in (1, 2, 3)
     assert f'"absorbed_by":"{first}"' in follower.result().text
 
 
