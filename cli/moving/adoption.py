@@ -41,6 +41,7 @@ SELECT EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.
                 WHERE d.datname = current_database() AND s.setrole = 0
                   AND 'default_transaction_read_only=on' = ANY (s.setconfig))
 """
+READ_ONLY = "ALTER DATABASE {database} SET default_transaction_read_only = on"
 WRITABLE = "ALTER DATABASE {database} RESET default_transaction_read_only"
 EMPTY_VIEWS = """
 SELECT format('%I.%I', schemaname, matviewname) AS name FROM pg_matviews WHERE NOT ispopulated ORDER BY 1
@@ -114,6 +115,12 @@ async def owner_session(url: str) -> AsyncIterator[Connection]:
         await connection.close(timeout=5)
 
 
+async def set_default(connection: Connection, statement: str) -> None:
+    """Make new sessions of the database ``READ_ONLY`` or ``WRITABLE``, in the caller's transaction."""
+    database = await connection.fetchval("SELECT quote_ident(current_database())")
+    await connection.execute(statement.format(database=database))
+
+
 async def current_epoch(connection: Connection) -> Epoch:
     row = await connection.fetchrow(CURRENT)
     if row is None:
@@ -144,8 +151,7 @@ async def _carry_out(connection: Connection, adoption: Adoption) -> None:
     await connection.execute(OPEN, epoch.number, epoch.xid_offset, adoption.first_xid)
     await connection.execute(SET_OFFSET.format(offset=epoch.xid_offset))
     if await connection.fetchval(IS_READ_ONLY):
-        database = await connection.fetchval("SELECT quote_ident(current_database())")
-        await connection.execute(WRITABLE.format(database=database))
+        await set_default(connection, WRITABLE)
 
 
 async def _next(connection: Connection, epoch: Epoch) -> tuple[Epoch, int]:

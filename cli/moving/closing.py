@@ -13,14 +13,10 @@ from chassis import log_guard
 from chassis.database import Connection
 from cli.failures import WRONG_USE, Failure
 from cli.moving import sequences
-from cli.moving.adoption import current_epoch, owner_session
+from cli.moving.adoption import READ_ONLY, WRITABLE, current_epoch, owner_session, set_default
 from cli.replay.pausing import ALONE
 
 POLL_S = 0.2
-# A closed log refuses events in every session. New sessions are read-only, so they refuse other writes too: a password,
-# say. Every session that began before must end.
-READ_ONLY = "ALTER DATABASE {database} SET default_transaction_read_only = on"
-WRITABLE = "ALTER DATABASE {database} RESET default_transaction_read_only"
 MAY_END_SESSIONS = """
 SELECT rolsuper OR (pg_has_role(current_user, 'pg_signal_backend', 'USAGE')
                     AND pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'))
@@ -76,7 +72,7 @@ async def reopen(url: str, *, within_s: float) -> None:
     async with owner_session(url) as connection:
         await _require_current(connection)
         async with connection.transaction():
-            await _set_default(connection, WRITABLE)
+            await set_default(connection, WRITABLE)
             await connection.execute(OPEN_AGAIN, (await current_epoch(connection)).number)
         await _end_sessions(connection, within_s)  # these are read-only
 
@@ -90,17 +86,13 @@ async def _require_current(connection: Connection) -> None:
         )
 
 
-async def _set_default(connection: Connection, statement: str) -> None:
-    """Change the default of new sessions, in the caller's transaction."""
-    database = await connection.fetchval("SELECT quote_ident(current_database())")
-    await connection.execute(statement.format(database=database))
-
-
 async def _close(connection: Connection, within_s: float) -> datetime:
+    # A closed log refuses events in every session. New sessions are read-only, so they refuse other writes too: a
+    # password, say. Every session that began before must end.
     await connection.execute(f"SET lock_timeout = '{int(within_s * 1000)}ms'")
     async with connection.transaction():
         await connection.execute(ALONE)
-        await _set_default(connection, READ_ONLY)
+        await set_default(connection, READ_ONLY)
         epoch, last = await current_epoch(connection), await sequences.values(connection)
         closed_at: datetime = await connection.fetchval(CLOSE, epoch.number, orjson.dumps(last).decode())
     return closed_at

@@ -28,15 +28,14 @@ DECLARE
           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
          WHERE i.inhparent = 'public.access_log'::regclass AND c.relname ~ '^access_log_\d{4}_\d{2}$'
            AND (to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' <= p_now - p_kept);
+    old_month text;
     part record;
     deleted bigint;
     total bigint := 0;
 BEGIN
     -- Before any lock is held: reads that must be recorded would wait for a scan.
-    FOR part IN
-        SELECT expired.name FROM unnest(old_months) AS expired (name)
-    LOOP
-        EXECUTE format('SELECT count(*) FROM public.%I', part.name) INTO deleted;
+    FOREACH old_month IN ARRAY old_months LOOP
+        EXECUTE format('SELECT count(*) FROM public.%I', old_month) INTO deleted;
         total := total + deleted;
     END LOOP;
     FOR part IN
@@ -53,10 +52,8 @@ BEGIN
         EXECUTE format('ALTER TABLE public.access_log ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
                        part.name, part.since, part.until);
     END LOOP;
-    FOR part IN
-        SELECT expired.name FROM unnest(old_months) AS expired (name)
-    LOOP
-        EXECUTE format('DROP TABLE public.%I', part.name);
+    FOREACH old_month IN ARRAY old_months LOOP
+        EXECUTE format('DROP TABLE public.%I', old_month);
     END LOOP;
     DELETE FROM access_log_rest WHERE at <= p_now - p_kept;
     GET DIAGNOSTICS deleted = ROW_COUNT;

@@ -29,6 +29,11 @@ BEGIN
     RETURN (SELECT count(*) FROM vault.erasure);
 END $$;
 
+-- Whether a file of such an export shows names, e-mail addresses or roll numbers. The Python twin is
+-- services/exporter/decider.py.
+CREATE FUNCTION vault.shows_people(kind text, columns text[]) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN kind = 'invitations' OR columns && ARRAY['name', 'email', 'roll_number'];
+
 -- What an erasure deletes: the number of rows of each kind, for a dry run.
 CREATE FUNCTION vault.personal_data_of(
     p_person integer,
@@ -42,7 +47,7 @@ CREATE FUNCTION vault.personal_data_of(
            (SELECT count(*) FROM notification_reads WHERE user_id = p_person)
                + (SELECT count(*) FROM notification_read_marks WHERE user_id = p_person),
            (SELECT count(*) FROM exports x
-             WHERE x.state = 'completed' AND (x.kind = 'invitations' OR x.columns && ARRAY['name', 'email', 'roll_number'])
+             WHERE x.state = 'completed' AND vault.shows_people(x.kind, x.columns)
                AND NOT EXISTS (SELECT FROM withdrawn_exports w WHERE w.export_id = x.export_id))
 $$;
 
@@ -64,7 +69,7 @@ BEGIN
     DELETE FROM notification_read_marks WHERE user_id = p_person;
     INSERT INTO withdrawn_exports (export_id, path)
     SELECT x.export_id, x.path FROM exports x
-     WHERE x.state = 'completed' AND (x.kind = 'invitations' OR x.columns && ARRAY['name', 'email', 'roll_number'])
+     WHERE x.state = 'completed' AND vault.shows_people(x.kind, x.columns)
         ON CONFLICT (export_id) DO UPDATE SET path = excluded.path;
     RETURN true;
 END $$;

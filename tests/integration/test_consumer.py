@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -46,16 +46,7 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 async def consuming(
     database_url: str, servers: Addresses, work: Work = EVALUATION
 ) -> AsyncIterator[tuple[Runner, AIOKafkaProducer]]:
-    """The runner of a consumer that has joined its group, and a producer."""
-    async with joined(database_url, servers, work) as (runner, producer, _):
-        yield runner, producer
-
-
-@asynccontextmanager
-async def joined(
-    database_url: str, servers: Addresses, work: Work = EVALUATION
-) -> AsyncIterator[tuple[Runner, AIOKafkaProducer, Callable[[], Awaitable[bool]]]]:
-    """As ``consuming``, with a function that sends a probe and returns whether one has arrived lately."""
+    """A consumer that has joined its group, with its runner, and a producer."""
     url = as_role(database_url, "placewire_eligibility")
     settings = ServiceSettings(
         database_url=url,
@@ -73,13 +64,13 @@ async def joined(
                 settings, database, Service.ELIGIBILITY, [topics.DRIVE], subscribers.subscribe, runner.wake
             )
 
-            async def probe_arrives() -> bool:
+            async def joined() -> bool:
                 await producer.send_and_wait(topics.CANARY.name, datetime.now(UTC).isoformat().encode())
                 return consumer.is_healthy()
 
             async with background(consumer.run):
-                await eventually(probe_arrives, within_s=60)
-                yield runner, producer, probe_arrives
+                await eventually(joined, within_s=60)
+                yield runner, producer
     finally:
         await producer.stop()
         await database.close()
@@ -205,15 +196,18 @@ async def test_a_record_that_comes_while_the_database_is_away_is_acted_on_later(
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.KAFKA)
 
 
-async def test_a_consumer_that_fetches_no_more_is_replaced(database_url: str, servers: Addresses) -> None:
+async def test_a_consumer_that_fetches_no_more_is_replaced(owner: Owner, database_url: str, servers: Addresses) -> None:
     """Its fetching task has ended without notice, as in aiokafka#983 and #1038."""
-    async with joined(database_url, servers) as (_, _, probe_arrives):
+    async with consuming(database_url, servers) as (_, producer):
         consumers = (found for found in gc.get_objects() if isinstance(found, AIOKafkaConsumer))
         [consumer] = [found for found in consumers if not found._closed]
         consumer._fetcher._fetch_task.cancel()
 
-        async def probes_are_missed() -> bool:
-            return not await probe_arrives()
+        async def a_new_probe_arrives() -> bool:
+            sent_at = datetime.now(UTC)
+            await producer.send_and_wait(topics.CANARY.name, sent_at.isoformat().encode())
+            await asyncio.sleep(1)
+            return bool(await owner.fetchval("SELECT sent_at >= $1 FROM es.canary", sent_at))
 
-        await eventually(probes_are_missed, within_s=10)
-        await eventually(probe_arrives, within_s=45)
+        assert not await a_new_probe_arrives()
+        await eventually(a_new_probe_arrives, within_s=45)

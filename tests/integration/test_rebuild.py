@@ -121,7 +121,7 @@ async def appending(database_url: str) -> AsyncIterator[list[float]]:
 @asynccontextmanager
 async def appending_at_a_pace(database_url: str, *, per_second: int) -> AsyncIterator[list[float]]:
     """An open loop, which leaves the processors to others: how long each append took since it was due, in seconds."""
-    database = Database(as_role(database_url, "placewire_api"), pool_size=4, application_name="test-writer")
+    database = Database(as_role(database_url, "placewire_api"), pool_size=8, application_name="test-writer")
     took: list[float] = []
     writing = True
 
@@ -442,7 +442,7 @@ async def test_a_large_log_beside_writers(
         return True
 
     before = await owner.fetchval("SELECT count(*) FROM es.event")
-    async with appending_at_a_pace(database_url, per_second=100) as took:
+    async with appending_at_a_pace(database_url, per_second=200) as took:
         rebuilt = await rebuild(database_url, agree, longest_pause_s=1)
     took_s = monotonic() - began
     assert rebuilt.left == 0
