@@ -69,7 +69,7 @@ CMD ["python", "-m", "services.maintenance"]
 
 FROM server AS code-relay
 ENV PORT=5004
-CMD ["python", "-m", "chassis.relay_process"]
+CMD ["python", "-m", "chassis.messaging.relay_process"]
 
 FROM shared AS code-cli
 COPY services services
@@ -92,7 +92,7 @@ COPY --from=dependencies /opt/venv /opt/venv
 # start's processor time for 11 MB. All byte code would be 37 MB.
 RUN case "${SERVICE}" in \
         api) modules="services.api.main, services.api.students.import_files.workbooks, services.api.finished_drives.report_worker, fpdf" ;; \
-        relay) modules="chassis.relay_process" ;; \
+        relay) modules="chassis.messaging.relay_process" ;; \
         cli) modules="cli.main, cli.doctor.examination, migrations.runner, migrations.waiting" ;; \
         *) modules="services.${SERVICE}.main" ;; \
     esac; PYTHONDONTWRITEBYTECODE="" python -c "import ${modules}"

@@ -11,7 +11,7 @@ from bench.sizes import Size
 from bench.stage import Bench
 from contracts.drives import Criteria
 from contracts.users import Role
-from tests.system import bearer
+from tests.support.system import bearer
 
 AT_ONCE = 32
 

@@ -4,14 +4,14 @@ import asyncio
 from uuid import UUID, uuid4
 
 from bench.stage import Ground
-from chassis import event_store
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
 from contracts.drives import Criteria, DriveCreated, DrivePublished, Posting
 from contracts.jobs import Service
 from contracts.message import Event
 from devstack.ports import LOOPBACK
 from services.api.workers import Workers
-from tests.system import HEAD_ID, SECRET
+from tests.support.system import HEAD_ID, SECRET
 
 CAUSE = Cause(source="bench", correlation_id=uuid4(), actor_id=HEAD_ID)
 CRITERIA = Criteria.model_validate({"min_cgpa": "6", "min_10th": "60", "min_12th": "60", "max_backlogs": 0})

@@ -6,12 +6,12 @@ Like every job it also appends its result event in the same transaction.
 from pydantic import Field
 
 from bench.effects import INSERT
-from chassis.database import Connection
-from chassis.jobs import Claim
-from chassis.service import serve
+from chassis.http.service import serve
+from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.queue import Claim
+from chassis.jobs.worker_app import worker_app
+from chassis.postgres.database import Connection
 from chassis.settings import ServiceSettings, load
-from chassis.work import Outcome, Work
-from chassis.worker import worker_app
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
 from services.maintenance import checks, subscribers

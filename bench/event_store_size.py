@@ -18,8 +18,8 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
-from chassis import event_store
-from chassis.event_store import READ_LOG, READ_STREAM, Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import READ_LOG, READ_STREAM, Cause
 from contracts.users import PasswordChanged
 from devstack.postgres import Postgres
 from devstack.stack import data_folder

@@ -16,7 +16,7 @@ from contracts.drives import Criteria
 from contracts.exports import COLUMNS, ExportFormat, ExportKind, ExportRequested
 from contracts.jobs import Service
 from services.exporter.sql import csv_query
-from tests.exporting import register_many
+from tests.support.exporting import register_many
 
 MIB = 1 << 20
 MAY_GROW_MIB = 64

@@ -17,7 +17,7 @@ from bench.stage import Bench, Ground
 from cli.demo.memory import watched
 from cli.sample import student_file
 from devstack.ports import LOOPBACK
-from tests.system import bearer
+from tests.support.system import bearer
 
 MIB = 1 << 20
 # The tables that an import of new students writes.

@@ -7,13 +7,14 @@ from uuid import UUID
 from bench.drives import CAUSE
 from bench.effects import AT_ONCE, TABLE, JobSystem
 from bench.stage import Ground
-from chassis import event_store, notify
-from chassis.database import Database
-from chassis.notify import Notifier
-from chassis.service import background
+from chassis.eventstore import event_store
+from chassis.http.service import background
+from chassis.postgres import notify
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from contracts import topics
 from contracts.checks import CheckRequested
-from tests.system import SECRET, as_role
+from tests.support.system import SECRET, as_role
 
 # Enough for 100 appends a second.
 POOL = 10

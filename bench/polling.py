@@ -9,7 +9,7 @@ from bench.sizes import Size
 from bench.stage import Bench, Ground
 from contracts.drives import Criteria
 from contracts.users import Role
-from tests.system import bearer
+from tests.support.system import bearer
 
 AT_ONCE = 32
 DRIVES = 20

@@ -40,7 +40,7 @@ import simpy
 from rich.console import Console
 
 from bench.effects import AT_ONCE
-from chassis.runner import TOGETHER
+from chassis.jobs.runner import TOGETHER
 from cli.output import table
 
 TURN = 1_000

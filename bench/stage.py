@@ -14,15 +14,15 @@ import asyncpg
 
 from bench.results import Results
 from bench.sizes import Size
-from chassis.database import connect_alone
+from chassis.postgres.database import connect_alone
 from cli.local.settings import named
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process
 from devstack.stack import Stack, data_folder, remove_abandoned
 from devstack.unprivileged import programs
 from migrations import runner
-from tests.enrolment import ENROL
-from tests.system import ROOT, System, running
+from tests.support.bulk_students import ENROL
+from tests.support.system import ROOT, System, running
 
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -12,7 +12,7 @@ from bench.stage import Bench
 from cli.demo.memory import watched
 from contracts.drives import Criteria
 from contracts.users import Role
-from tests.system import bearer
+from tests.support.system import bearer
 
 AT_ONCE = 64
 MIB = 1 << 20

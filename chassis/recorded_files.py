@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from chassis.database import Connection, Database
 from chassis.errors import StorageFailed, Unavailable
+from chassis.postgres.database import Connection, Database
 from chassis.storage import Storage, StorageUnusable
 from contracts.files import SERVED_BELOW
 

@@ -14,8 +14,8 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
-from chassis.content_disposition import content_disposition
 from chassis.errors import NotFound, StorageFailed, StorageFull
+from chassis.http.content_disposition import content_disposition
 from chassis.uploading import Upload
 
 # Only for lost packets. Longer failures of a bucket are retried by the callers.

@@ -1,7 +1,7 @@
 """Accounts made straight in the database, because a system's first one must come from somewhere."""
 
-from chassis.database import Connection
-from chassis.event_store import Cause, fresh_ids
+from chassis.eventstore.event_store import Cause, fresh_ids
+from chassis.postgres.database import Connection
 from contracts.users import Role
 from services.api.users import handlers
 from services.api.users.decider import CreateUser

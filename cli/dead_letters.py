@@ -8,9 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis import dead_letters
-from chassis.database import Connection, Database
-from chassis.dead_letters import By, Which
+from chassis.jobs import dead_letters
+from chassis.jobs.dead_letters import By, Which
+from chassis.postgres.database import Connection, Database
 
 Found = tuple[dict[str, Any], list[asyncpg.Record]]
 

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from chassis import notify
-from chassis.database import Connection, Database
+from chassis.postgres import notify
+from chassis.postgres.database import Connection, Database
 from cli.failures import WRONG_USE, Failure
 from contracts import topics
 from contracts.students import StudentEnrolled, StudentRecordRevised

@@ -5,7 +5,7 @@ import re
 from alembic import context
 from sqlmodel import SQLModel
 
-import chassis.tables
+import chassis.eventstore.tables
 import services.api.attendance.tables
 import services.api.exports.tables
 import services.api.notifications.tables
@@ -17,7 +17,7 @@ import services.maintenance.tables
 
 # Importing a module declares its tables; naming it here says that this is why it is imported.
 DECLARED_IN = (
-    chassis.tables,
+    chassis.eventstore.tables,
     services.api.tables,
     services.api.attendance.tables,
     services.api.notifications.tables,

@@ -4,8 +4,8 @@ import asyncio
 
 import asyncpg
 
-from chassis.database import connect_alone
 from chassis.errors import Unavailable
+from chassis.postgres.database import connect_alone
 from migrations.runner import newest_revision
 
 PAUSE_S = 1.0

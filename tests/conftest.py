@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from chassis.database import Database
+from chassis.postgres.database import Database
 from cli.replay.verification import Watching, verify
 from contracts.users import Role
 from devstack.choice import chosen
@@ -26,10 +26,10 @@ from devstack.stack import Addresses, data_folder
 from migrations import runner
 from services.api.main import create_app
 from services.api.settings import ApiSettings
-from tests.copies import TEMPLATE, Copies, contents, named
-from tests.eventually import eventually
-from tests.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
-from tests.system import SECRET, System, as_role, bearer, running
+from tests.support.database_clones import TEMPLATE, Copies, contents, named
+from tests.support.eventually import eventually
+from tests.support.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
+from tests.support.system import SECRET, System, as_role, bearer, running
 
 # Fixtures of every test.
 __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
@@ -144,7 +144,7 @@ class Api:
 @pytest.fixture
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the workers of this process claim jobs when they start and when a test wakes them, and never by polling."""
-    monkeypatch.setattr("chassis.runner.POLL_S", 3600)
+    monkeypatch.setattr("chassis.jobs.runner.POLL_S", 3600)
 
 
 @pytest_asyncio.fixture

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import Column, csv_select, xlsx_select
 from chassis.spreadsheets.workbook import Workbook
 

@@ -74,7 +74,7 @@ def seed() -> None:
     url = environment.require("DATABASE_URL", meaning="postgresql://role@host/database, the API's role")
     if os.environ.get("ENVIRONMENT") != "development":
         raise Failure("seed adds people whose password everybody knows: only with ENVIRONMENT=development", WRONG_USE)
-    from chassis.database import Database
+    from chassis.postgres.database import Database
     from cli.commands.logins import show_logins
     from cli.sample import seeding
 
@@ -97,7 +97,7 @@ def refresh() -> None:
     """
     meaning = "postgresql://role@host/database, the maintenance service's role or the owner's"
     url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning=meaning)
-    from chassis.database import Database
+    from chassis.postgres.database import Database
     from services.maintenance import sql
 
     async def work() -> tuple[datetime, list[sql.Refreshed]]:

@@ -12,7 +12,7 @@ from cli.failures import WRONG_USE, Failure
 from cli.output import console, counted, table
 
 if TYPE_CHECKING:
-    from chassis.dead_letters import Which
+    from chassis.jobs.dead_letters import Which
     from cli.dead_letters import DeadLetters
 
 MEANING = "postgresql://role@host/database, the API's role or the owner"
@@ -115,7 +115,7 @@ def _all(verb: str, which: "Which", reason: str | None, *, sure: bool) -> int:
 
 
 def _which(kind: str | None, service: str | None) -> "Which":
-    from chassis.dead_letters import Which
+    from chassis.jobs.dead_letters import Which
     from contracts.jobs import Kind, Service
 
     try:

@@ -12,8 +12,8 @@ from cli.failures import Failure
 from cli.output import console
 
 if TYPE_CHECKING:
-    from chassis.database import Database
-    from chassis.event_store import Recorded
+    from chassis.eventstore.event_store import Recorded
+    from chassis.postgres.database import Database
 
 POLL_S = 0.3
 PAGE = 500
@@ -60,7 +60,7 @@ def show(stream: Annotated[str, typer.Argument(help="For instance drive-42.")]) 
 
 
 async def _tail(url: str, back: int | None, *, follow: bool) -> None:
-    from chassis import event_store
+    from chassis.eventstore import event_store
 
     database = _database(url)
     try:
@@ -84,7 +84,7 @@ async def _tail(url: str, back: int | None, *, follow: bool) -> None:
 
 
 async def _read(url: str, stream: str) -> "list[Recorded]":
-    from chassis import event_store
+    from chassis.eventstore import event_store
 
     database = _database(url)
     try:
@@ -95,7 +95,7 @@ async def _read(url: str, stream: str) -> "list[Recorded]":
 
 
 def _database(url: str) -> "Database":
-    from chassis.database import Database
+    from chassis.postgres.database import Database
 
     return Database(url, pool_size=1, application_name="placewire-cli")
 

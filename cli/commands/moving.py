@@ -72,7 +72,7 @@ def _show(adoption: "Adoption", was: str) -> None:
             )
         return
     if adoption.reason is not None:
-        from chassis.log_guard import REASONS
+        from chassis.eventstore.log_guard import REASONS
 
         console.print(f"Adoption is needed: {REASONS[adoption.reason]}.", soft_wrap=True)
         console.print(

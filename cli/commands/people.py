@@ -50,7 +50,7 @@ def _url() -> str:
 
 
 async def _print_data(url: str, person_id: int, *, as_page: bool) -> None:
-    from chassis.database import Database
+    from chassis.postgres.database import Database
     from chassis.settings import RetentionSettings, load
     from services.api.personal_data.own_data import kept_by, write_json, write_page
 
@@ -71,8 +71,8 @@ async def _print_data(url: str, person_id: int, *, as_page: bool) -> None:
 async def _erase(url: str, person_id: int, *, dry_run: bool) -> "Erasure":
     from uuid import uuid4
 
-    from chassis.database import Database
-    from chassis.event_store import Cause, fresh_ids
+    from chassis.eventstore.event_store import Cause, fresh_ids
+    from chassis.postgres.database import Database
     from services.api.personal_data import erasure
 
     database = Database(url, pool_size=1, application_name="placewire-cli")

@@ -13,7 +13,7 @@ def api() -> None:
     """The public HTTP API."""
     require_extra("api")
     environment.load("api")
-    from chassis.service import serve
+    from chassis.http.service import serve
     from chassis.settings import load
     from services.api.main import create_app
     from services.api.settings import ApiSettings
@@ -27,8 +27,8 @@ def relay() -> None:
     """Brings recorded events from the outbox to Kafka. Several may run: one leads."""
     require_extra("relay")
     environment.load("relay")
-    from chassis.relay_process import RelaySettings, create_app
-    from chassis.service import serve
+    from chassis.http.service import serve
+    from chassis.messaging.relay_process import RelaySettings, create_app
     from chassis.settings import load
 
     settings = load(RelaySettings)
@@ -40,7 +40,7 @@ def eligibility() -> None:
     """Works out who is selected for a drive."""
     require_extra("eligibility")
     environment.load("eligibility")
-    from chassis.service import serve
+    from chassis.http.service import serve
     from chassis.settings import load
     from services.eligibility.main import create_app
     from services.eligibility.settings import EligibilitySettings
@@ -54,7 +54,7 @@ def exporter() -> None:
     """Writes files from the tables, into storage."""
     require_extra("exporter")
     environment.load("exporter")
-    from chassis.service import serve
+    from chassis.http.service import serve
     from chassis.settings import load
     from services.exporter.main import create_app
     from services.exporter.settings import ExporterSettings
@@ -68,7 +68,7 @@ def maintenance() -> None:
     """Refreshes the views, and keeps the clock."""
     require_extra("maintenance")
     environment.load("maintenance")
-    from chassis.service import serve
+    from chassis.http.service import serve
     from chassis.settings import load
     from services.maintenance.main import create_app
     from services.maintenance.settings import MaintenanceSettings

@@ -11,7 +11,7 @@ from cli.failures import Failure
 from cli.output import console, counted, errors, table
 
 if TYPE_CHECKING:
-    from chassis.database import Database
+    from chassis.postgres.database import Database
     from cli.republishing import Stretch
 
 MEANING = "postgresql://role@host/database, the relay's role or the owner's"
@@ -42,7 +42,7 @@ def republish(
     Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
     """
     url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning=MEANING)
-    from chassis.database import Database
+    from chassis.postgres.database import Database
     from cli import republishing
 
     stretch = republishing.Stretch(republishing.topic_named(topic), first, last, imported)

@@ -12,8 +12,8 @@ from cli.failures import WRONG_USE, Failure
 from cli.output import console, table
 
 if TYPE_CHECKING:
-    from chassis.checkpoints import Measured
-    from chassis.database import Connection
+    from chassis.eventstore.checkpoints import Measured
+    from chassis.postgres.database import Connection
 
 MEANING = "postgresql://role@host/database, the API's role or the owner"
 HELP = "Readers that handle every event of the log once and in order, straight in the database."
@@ -64,7 +64,7 @@ def retry(name: Name) -> None:
 
 
 def _shown(one: "Measured", *, active: bool) -> tuple[object, ...]:
-    from chassis.checkpoints import MAX_COUNTED
+    from chassis.eventstore.checkpoints import MAX_COUNTED
 
     behind = f"{MAX_COUNTED:,} or more" if one.events_behind == MAX_COUNTED else one.events_behind
     failed = None if one.failed_at is None else str(one.failed_at)[:19]
@@ -72,7 +72,7 @@ def _shown(one: "Measured", *, active: bool) -> tuple[object, ...]:
 
 
 async def _listed() -> "tuple[list[Measured], set[str]]":
-    from chassis import checkpoints
+    from chassis.eventstore import checkpoints
 
     async with _transaction() as connection:
         measured = await checkpoints.measure(connection)
@@ -80,7 +80,7 @@ async def _listed() -> "tuple[list[Measured], set[str]]":
 
 
 async def _reset(name: str, to: str) -> None:
-    from chassis import checkpoints
+    from chassis.eventstore import checkpoints
 
     async with _transaction() as connection:
         if to == "beginning":
@@ -92,7 +92,7 @@ async def _reset(name: str, to: str) -> None:
 
 
 async def _retry(name: str) -> None:
-    from chassis import checkpoints
+    from chassis.eventstore import checkpoints
 
     async with _transaction() as connection:
         await checkpoints.retry(connection, name)
@@ -100,7 +100,7 @@ async def _retry(name: str) -> None:
 
 @asynccontextmanager
 async def _transaction() -> "AsyncIterator[Connection]":
-    from chassis.database import Database
+    from chassis.postgres.database import Database
 
     url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
     database = Database(url, pool_size=1, application_name="placewire-cli")

@@ -45,8 +45,8 @@ def create_head(
 async def _create(url: str, email: str, name: str, password: str) -> int:
     from uuid import uuid4
 
-    from chassis.database import Database
-    from chassis.event_store import Cause
+    from chassis.eventstore.event_store import Cause
+    from chassis.postgres.database import Database
     from cli.accounts import create_user
     from contracts.users import Role
     from services.api.users.passwords import hash_password

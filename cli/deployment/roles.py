@@ -6,7 +6,7 @@ import os
 from base64 import b64encode
 from collections.abc import Mapping
 
-from chassis.database import connect_alone, translated
+from chassis.postgres.database import connect_alone, translated
 from cli.failures import WRONG_USE, Failure
 
 ROLES = tuple(f"placewire_{name}" for name in ("api", "eligibility", "exporter", "maintenance", "relay"))

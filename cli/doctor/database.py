@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from chassis import log_guard
-from chassis.database import Connection, connect_alone
 from chassis.errors import Unavailable
+from chassis.eventstore import log_guard
+from chassis.postgres.database import Connection, connect_alone
 from cli.deployment.roles import ROLES
 from cli.doctor.finding import Finding, ok, wrong
 from cli.failures import one_line

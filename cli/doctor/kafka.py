@@ -8,8 +8,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from chassis.bus import client_options
-from chassis.kafka_topics import every_topic
+from chassis.messaging.kafka import client_options
+from chassis.messaging.topics import every_topic
 from chassis.settings import KafkaSettings
 from cli.doctor.finding import Finding, ok, wrong
 from cli.failures import one_line

@@ -8,10 +8,12 @@ from uuid import UUID
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from chassis import event_store, jobs, notify
-from chassis.breaker import MAX_CANARY_AGE_S, MAX_OUTBOX_AGE_S
-from chassis.database import Connection, connect_alone, translated
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.jobs import queue
+from chassis.messaging.breaker import MAX_CANARY_AGE_S, MAX_OUTBOX_AGE_S
+from chassis.postgres import notify
+from chassis.postgres.database import Connection, connect_alone, translated
 from cli.doctor.finding import Finding, ok, wrong
 from contracts.checks import CheckRequested
 from contracts.jobs import Channel, Job, Service, State
@@ -101,7 +103,7 @@ async def _ask(connection: Connection) -> UUID:
 
 async def _ended(connection: Connection, job_id: UUID, *, deadline: float) -> Job:
     while True:
-        job = await jobs.read(connection, job_id)
+        job = await queue.read(connection, job_id)
         assert job is not None
         if job.state.ended or time.monotonic() > deadline:
             return job

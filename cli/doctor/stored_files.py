@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 
 from chassis import recorded_files
-from chassis.database import Database
 from chassis.errors import StorageFailed, Unavailable
+from chassis.postgres.database import Database
 from chassis.storage import Storage, StorageUnusable
 from cli.doctor.finding import Finding, ok, wrong
 

@@ -48,7 +48,7 @@ def given_settings(environment: Mapping[str, str], folder: Path = CHECKOUT) -> G
 
 def known_names() -> set[str]:
     """Return the names of all settings that can be given."""
-    from chassis.relay_process import RelaySettings
+    from chassis.messaging.relay_process import RelaySettings
     from services.api.settings import ApiSettings
     from services.eligibility.settings import EligibilitySettings
     from services.exporter.settings import ExporterSettings

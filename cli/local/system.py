@@ -17,7 +17,7 @@ MODULES = {
     "eligibility": "services.eligibility",
     "exporter": "services.exporter",
     "maintenance": "services.maintenance",
-    "relay": "chassis.relay_process",
+    "relay": "chassis.messaging.relay_process",
 }
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
@@ -42,7 +42,7 @@ def place_of(
 
 def prepare_database(place: Place, server_url: str) -> None:
     """A migrated database with the sample people in it. Idempotent."""
-    from chassis.database import Database
+    from chassis.postgres.database import Database
     from cli.sample import seeding
     from migrations import runner
 

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import asyncpg
 
-from chassis import log_guard
-from chassis.database import Connection, Database, connect_alone, translated
+from chassis.eventstore import log_guard
+from chassis.postgres.database import Connection, Database, connect_alone, translated
 from cli.failures import Failure
 from cli.moving import recorded, sequences
 from cli.replay.pausing import ALONE

@@ -9,8 +9,8 @@ from time import monotonic
 import asyncpg
 import orjson
 
-from chassis import log_guard
-from chassis.database import Connection
+from chassis.eventstore import log_guard
+from chassis.postgres.database import Connection
 from cli.failures import WRONG_USE, Failure
 from cli.moving import sequences
 from cli.moving.adoption import READ_ONLY, WRITABLE, current_epoch, owner_session, set_default

@@ -1,6 +1,6 @@
 """The highest transaction id that a database has recorded, in any column or event."""
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 
 # Found by type, so that a new column is among them. Snapshots are also text, in columns of that name. Partitions are
 # tables of their own. A snapshot's xmax is the first id that it could not see.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 
 ALL = """
 SELECT s.oid::regclass::text AS name, s.oid AS oid, owner.table_name, owner.column_name

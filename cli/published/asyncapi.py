@@ -14,10 +14,10 @@ from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from chassis.bus import Consumer
-from chassis.database import Database
+from chassis.messaging.kafka import Consumer
+from chassis.messaging.subscribers import Subscribe, WakeWorker
+from chassis.postgres.database import Database
 from chassis.settings import KafkaSettings
-from chassis.subscribers import Subscribe, WakeWorker
 from contracts import topics
 from contracts.catalogue import EVENTS
 from contracts.jobs import KIND_OF, OWNER, TOPIC_OF, Service

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from cli.replay.side_by_side import side_by_side
 from cli.replay.tables import Table
 

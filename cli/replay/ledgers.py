@@ -5,7 +5,7 @@ Every query answers rows of ``(subject, fault)``, ``fault`` null where all is we
 
 from dataclasses import dataclass
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.checks import CheckAnswered, CheckFailed
 from contracts.drives import DrivePublished
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from cli.failures import Failure
 from cli.replay.repair import writable
 

@@ -10,7 +10,7 @@ long, which would hold up every gap-safe reader of the log.
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from cli.replay.tables import Table
 
 CHUNK = 5_000

@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from cli.replay import ledgers, repair
 from cli.replay.tables import Table
 from contracts.drives import DrivePublished

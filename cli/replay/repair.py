@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from cli.replay.comparison import RowDifference
 from cli.replay.tables import Table
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from cli.failures import WRONG_USE, Failure
 
 # Sealed by events, not made from them: `ledgers` checks these.

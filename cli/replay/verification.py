@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from chassis.database import connect_alone, translated
+from chassis.postgres.database import connect_alone, translated
 from cli.failures import Failure
 from cli.replay import comparison, ledgers, projection, tables
 from cli.replay.comparison import Found, TableFindings

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from uuid import uuid4
 
-from chassis import event_store
-from chassis.database import Connection, Database
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.postgres.database import Connection, Database
 from cli.accounts import create_user
 from cli.sample import people
 from contracts.students import AcademicRecord, StudentEnrolled

@@ -5,7 +5,7 @@ from chassis.extras import require_extra
 if __name__ == "__main__":
     # First: packages that the service imports may be missing.
     require_extra("api")
-    from chassis.service import serve
+    from chassis.http.service import serve
     from chassis.settings import load
     from services.api.main import create_app
     from services.api.settings import ApiSettings

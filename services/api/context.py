@@ -5,15 +5,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from chassis.breaker import BusWatch
-from chassis.database import Database
-from chassis.notify import Notifier
+from chassis.messaging.breaker import BusWatch
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
 from services.api.finished_drives.report import Reports
+from services.api.http.links import Links
+from services.api.http.long_lists import LongLists
+from services.api.http.polled_lists import PolledLists
 from services.api.job_watch import JobWatch
-from services.api.links import Links
-from services.api.long_lists import LongLists
-from services.api.polled_lists import PolledLists
 from services.api.settings import ApiSettings
 from services.api.workers import Workers
 

@@ -4,8 +4,9 @@ import asyncio
 from collections import defaultdict
 from uuid import UUID
 
-from chassis import jobs, notify
-from chassis.database import Database
+from chassis.jobs import queue
+from chassis.postgres import notify
+from chassis.postgres.database import Database
 from contracts.jobs import Job
 
 # A notice can be lost with its connection, so each waiting request also reads the job this often.
@@ -41,7 +42,7 @@ class JobWatch:
 
     async def read(self, job_id: UUID) -> Job | None:
         async with self._database.connection() as connection:
-            return await jobs.read(connection, job_id)
+            return await queue.read(connection, job_id)
 
     async def after(self, job_id: UUID, seen: Job | None, *, within_s: float) -> Job | None:
         """Return the job once it differs from ``seen``, or as it is after ``within_s``; ``None``: no such job."""

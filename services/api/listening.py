@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from chassis.notify import Listener
+from chassis.postgres.notify import Listener
 
 APPLICATION_NAME = "placewire-api-listen"
 

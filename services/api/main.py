@@ -7,20 +7,19 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from chassis import problems, recorded_files, telemetry, tracing
-from chassis.breaker import BusWatch
-from chassis.database import Database
-from chassis.notify import Notifier
-from chassis.service import add_health, background
+from chassis import recorded_files
+from chassis.http import problems
+from chassis.http.service import add_health, background
+from chassis.messaging.breaker import BusWatch
+from chassis.observability import metrics, tracing
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
 from contracts.jobs import Service
-from services.api import access, cross_origin, methods, openapi, strict_input, uploads
-from services.api.access import AccessChanges, Guard
+from services.api import uploads
 from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
-from services.api.body_limits import too_large
-from services.api.client_address import networks
 from services.api.context import Context
 from services.api.dead_letters import routes as dead_letters
 from services.api.domains import routes as domains
@@ -30,27 +29,31 @@ from services.api.exports import invitation_routes as invitations
 from services.api.exports import routes as exports
 from services.api.finished_drives import routes as finished_drives
 from services.api.finished_drives.report import Reports
-from services.api.frontend import Frontend
-from services.api.issuer_keys import IssuerKeys
+from services.api.history import routes as past
+from services.api.http import access, cross_origin, methods, openapi_document, strict_input
+from services.api.http.access import AccessChanges, Guard
+from services.api.http.body_limits import too_large
+from services.api.http.client_address import networks
+from services.api.http.frontend import Frontend
+from services.api.http.issuer_keys import IssuerKeys
+from services.api.http.limits import Admission, RateLimits
+from services.api.http.links import Links
+from services.api.http.long_lists import LongLists
+from services.api.http.polled_lists import PolledLists
+from services.api.http.request_scope import RequestScope, full_paths
+from services.api.http.sign_in_tokens import Issuer, Tokens
+from services.api.http.source_gate import SourceGate
 from services.api.job_watch import JobWatch
 from services.api.jobs import routes as jobs
 from services.api.jobs.following import OpenStreams
-from services.api.limits import Admission, RateLimits
-from services.api.links import Links
 from services.api.listening import listener
-from services.api.long_lists import LongLists
 from services.api.notifications import routes as notifications
-from services.api.past import routes as past
 from services.api.personal_data import routes as personal_data
-from services.api.polled_lists import PolledLists
 from services.api.registrations import routes as registrations
-from services.api.request_scope import RequestScope, full_paths
 from services.api.settings import ApiSettings
-from services.api.source_gate import SourceGate
 from services.api.students import import_routes
 from services.api.students import routes as students
 from services.api.subfilter import routes as subfilter
-from services.api.tokens import Issuer, Tokens
 from services.api.users import auth_routes as auth
 from services.api.users import passwords
 from services.api.users import routes as users
@@ -92,7 +95,7 @@ ROUTERS = (
 
 def create_app(settings: ApiSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line when a setting leads nowhere, ``RuntimeError`` for an unguarded route."""
-    telemetry.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
+    metrics.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
     tracing.start("api", settings)
     context = _context(settings)
     issuer = _issuer(settings)
@@ -139,7 +142,7 @@ def _add_routes(app: FastAPI, settings: ApiSettings) -> None:
     access.require_declared_access(app)
     strict_input.install(app, [route for _, route in access.published_routes(app)])
     methods.install(app)
-    openapi.install(app)
+    openapi_document.install(app)
 
 
 def _stop_waiting(app: FastAPI) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
 from chassis.settings import ProcessSettings, RetentionSettings, StorageSettings, TimeZoneSettings
-from services.api.client_address import networks
+from services.api.http.client_address import networks
 
 ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
 

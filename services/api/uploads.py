@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
-from chassis.content_disposition import content_disposition
 from chassis.errors import Forbidden
+from chassis.http.content_disposition import content_disposition
 from contracts.files import JOB_DESCRIPTIONS, SERVED_BELOW
-from services.api.access import PUBLIC
 from services.api.context import Ctx
-from services.api.documents import documented
 from services.api.drives import sql as drives
+from services.api.http.access import PUBLIC
+from services.api.http.openapi import documented
 
 router = APIRouter(tags=["uploads"])
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import httpx
 
-from chassis import tracing
-from chassis.identity import issue_service_token
+from chassis.observability import tracing
+from chassis.tokens import issue_service_token
 from contracts.jobs import RUN_PATH, Service
 
 CONNECT_TIMEOUT_S = 0.5

@@ -1,6 +1,6 @@
 """``python -m services.eligibility``: the service, with its settings from the environment."""
 
-from chassis.service import serve
+from chassis.http.service import serve
 from chassis.settings import load
 from services.eligibility.main import create_app
 from services.eligibility.settings import EligibilitySettings

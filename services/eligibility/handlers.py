@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from chassis.database import Connection
-from chassis.jobs import Claim
-from chassis.work import SUPERSEDED, Outcome
+from chassis.jobs.job_handler import SUPERSEDED, Outcome
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Connection
 from contracts.drives import Criteria, DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
 from contracts.message import Event

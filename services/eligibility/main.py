@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from chassis.work import Work
-from chassis.worker import worker_app
+from chassis.jobs.job_handler import Work
+from chassis.jobs.worker_app import worker_app
 from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.jobs import Kind, Service
 from services.eligibility import handlers, subscribers

@@ -11,7 +11,7 @@ difference.
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.catalogue import read_event
 from contracts.drives import Criteria
 from contracts.eligibility import EligibilityEvaluated, Sealed

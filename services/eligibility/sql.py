@@ -9,7 +9,7 @@ Of some students alone: ``range_sql``.
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.branches import branch_keys
 from contracts.drives import Criteria
 from contracts.eligibility import Sealed

@@ -1,6 +1,6 @@
 """``python -m services.exporter``: the service, with its settings from the environment."""
 
-from chassis.service import serve
+from chassis.http.service import serve
 from chassis.settings import load
 from services.exporter.main import create_app
 from services.exporter.settings import ExporterSettings

@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from chassis.spreadsheets.files import CsvFormat, write_csv, write_xlsx
 from chassis.storage import Written
 from contracts.exports import ExportFormat, ExportRequested

@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from chassis import jobs, telemetry
-from chassis.database import Connection, Database
 from chassis.errors import Contended, Fenced, Outdated, Refused, StorageFailed, Unavailable
-from chassis.jobs import Claim
-from chassis.progress import Progress
+from chassis.jobs import queue
+from chassis.jobs.job_handler import Handle, LongWork, Outcome
+from chassis.jobs.progress import Progress
+from chassis.jobs.queue import Claim
+from chassis.observability import metrics
+from chassis.postgres.database import Connection, Database
 from chassis.storage import Storage, Written
-from chassis.work import Handle, LongWork, Outcome
 from contracts.exports import MEDIA_TYPES, ExportRequested, InvitationsRequested
 from contracts.files import export_folder, export_path
 from contracts.message import Event
@@ -58,7 +59,7 @@ async def prepare(
     made = await _while_storage_refuses(making, tries)
     try:
         async with database.connection() as connection:  # by itself: the effect takes the stream before the job
-            await jobs.update_progress(connection, claimed, {"rows": made.rows})
+            await queue.update_progress(connection, claimed, {"rows": made.rows})
         yield partial(complete, made, kept, links)
     except BaseException:
         await _forget_unless_recorded(storage, database, asked, made.path)
@@ -117,8 +118,8 @@ async def _make(
         finally:
             progress.measure = None  # the connection may be another export's next
     labels = decider.kind_of(asked), format_
-    telemetry.EXPORT_ROWS.labels(*labels).inc(rows)
-    telemetry.EXPORT_BYTES.labels(*labels).inc(file.size_bytes)
+    metrics.EXPORT_ROWS.labels(*labels).inc(rows)
+    metrics.EXPORT_BYTES.labels(*labels).inc(file.size_bytes)
     return Made(path, rows, file.size_bytes, file.sha256, snapshot, erasures)
 
 
@@ -133,7 +134,7 @@ async def _delete_leftovers(storage: Storage, database: Database, claimed: Claim
     if not left:
         return
     async with database.connection() as connection:
-        if not await jobs.confirm(connection, claimed):
+        if not await queue.confirm(connection, claimed):
             raise Fenced("the job is somebody else's, or has ended")
     for other in left:
         await storage.delete(other)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import CellType, Column
 from chassis.spreadsheets.files import CsvFormat, write_csv
 from chassis.storage import Written

@@ -5,9 +5,10 @@ from itertools import product
 
 from fastapi import FastAPI
 
-from chassis import recorded_files, telemetry
+from chassis import recorded_files
+from chassis.jobs.worker_app import worker_app
+from chassis.observability import metrics
 from chassis.storage import Storage
-from chassis.worker import worker_app
 from contracts.exports import INVITATIONS, ExportFormat, ExportKind
 from contracts.jobs import Kind, Service
 from services.exporter import handlers, subscribers
@@ -17,8 +18,8 @@ from services.exporter.settings import ExporterSettings
 def create_app(settings: ExporterSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     for kind, format_ in [*product(ExportKind, ExportFormat), (INVITATIONS, ExportFormat.CSV)]:
-        telemetry.EXPORT_ROWS.labels(kind, format_)
-        telemetry.EXPORT_BYTES.labels(kind, format_)
+        metrics.EXPORT_ROWS.labels(kind, format_)
+        metrics.EXPORT_BYTES.labels(kind, format_)
     storage = Storage(settings.storage_url)
     work = handlers.work(storage, tries=settings.storage_tries, kept_s=settings.export_kept_s, zone=settings.zone)
     check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)

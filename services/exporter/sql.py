@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import Column, csv_select
 from contracts.exports import ExportKind, ExportRequested
 from contracts.users import AccountDeactivated, AccountReactivated

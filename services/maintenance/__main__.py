@@ -5,7 +5,7 @@ from chassis.extras import require_extra
 if __name__ == "__main__":
     # First: packages that the service imports may be missing.
     require_extra("maintenance")
-    from chassis.service import serve
+    from chassis.http.service import serve
     from chassis.settings import load
     from services.maintenance.main import create_app
     from services.maintenance.settings import MaintenanceSettings

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import structlog
 
-from chassis import notify
-from chassis.database import Connection, Database
 from chassis.errors import Conflict, Contended, Unavailable
-from chassis.notify import Notifier
-from chassis.subscribers import WakeWorker
+from chassis.messaging.subscribers import WakeWorker
+from chassis.postgres import notify
+from chassis.postgres.database import Connection, Database
+from chassis.postgres.notify import Notifier
 from contracts.jobs import Channel
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.maintenance import schedule, sql

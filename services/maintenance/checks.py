@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from chassis.database import Connection
-from chassis.jobs import Claim
-from chassis.work import Outcome
+from chassis.jobs.job_handler import Outcome
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Connection
 from contracts.checks import CheckAnswered, CheckFailed
 from contracts.message import Event
 

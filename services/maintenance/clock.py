@@ -9,12 +9,13 @@ from datetime import datetime
 
 import structlog
 
-from chassis import event_store, notify
-from chassis.database import Connection, Database
 from chassis.errors import Conflict, Contended, Unavailable
-from chassis.event_store import Appended, Cause
-from chassis.notify import Notifier
-from chassis.subscribers import WakeWorker
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Appended, Cause
+from chassis.messaging.subscribers import WakeWorker
+from chassis.postgres import notify
+from chassis.postgres.database import Connection, Database
+from chassis.postgres.notify import Notifier
 from contracts.jobs import Channel
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.maintenance import schedule, sql

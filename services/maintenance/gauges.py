@@ -8,9 +8,10 @@ import asyncio
 
 import structlog
 
-from chassis import checkpoints, telemetry
-from chassis.database import Connection, Database
 from chassis.errors import Contended, Unavailable
+from chassis.eventstore import checkpoints
+from chassis.observability import metrics
+from chassis.postgres.database import Connection, Database
 from contracts.jobs import Service, State
 from services.maintenance import sql
 from services.maintenance.placement_gauges import PlacementGauges
@@ -41,25 +42,25 @@ class Gauges:
 
 async def set_from(connection: Connection) -> None:
     for view in await sql.view_ages(connection):
-        telemetry.VIEW_STALENESS.labels(view["view_name"]).set(view["staleness_s"])
-        telemetry.VIEW_REFRESH_DURATION.labels(view["view_name"]).set(view["duration_s"])
-        telemetry.VIEW_ROWS.labels(view["view_name"]).set(view["rows"])
+        metrics.VIEW_STALENESS.labels(view["view_name"]).set(view["staleness_s"])
+        metrics.VIEW_REFRESH_DURATION.labels(view["view_name"]).set(view["duration_s"])
+        metrics.VIEW_ROWS.labels(view["view_name"]).set(view["rows"])
     found = {(row["service"], row["state"]): row for row in await sql.unfinished_jobs(connection)}
     dead = await sql.dead_jobs(connection)
     for service in Service:
-        telemetry.DEAD_LETTERS_OPEN.labels(service).set(dead.get(service, 0))
+        metrics.DEAD_LETTERS_OPEN.labels(service).set(dead.get(service, 0))
         for state in UNFINISHED:
             row = found.get((service.value, state.value))
-            telemetry.JOBS.labels(service, state).set(row["jobs"] if row else 0)
-            telemetry.JOBS_OLDEST.labels(service, state).set(row["oldest_s"] if row else 0)
+            metrics.JOBS.labels(service, state).set(row["jobs"] if row else 0)
+            metrics.JOBS_OLDEST.labels(service, state).set(row["oldest_s"] if row else 0)
 
 
 async def set_subscriptions_from(connection: Connection) -> None:
     """Set the gauges of every subscription, whether a replica of it runs or not."""
     measured = await checkpoints.measure(connection)
-    for gauge in (telemetry.SUBSCRIPTION_LAG, telemetry.SUBSCRIPTION_BEHIND, telemetry.SUBSCRIPTION_FAILED):
+    for gauge in (metrics.SUBSCRIPTION_LAG, metrics.SUBSCRIPTION_BEHIND, metrics.SUBSCRIPTION_FAILED):
         gauge.clear()  # of one that was deleted nothing is left
     for one in measured:
-        telemetry.SUBSCRIPTION_LAG.labels(one.name).set(one.lag_s)
-        telemetry.SUBSCRIPTION_BEHIND.labels(one.name).set(one.events_behind)
-        telemetry.SUBSCRIPTION_FAILED.labels(one.name).set(one.failed_at is not None)
+        metrics.SUBSCRIPTION_LAG.labels(one.name).set(one.lag_s)
+        metrics.SUBSCRIPTION_BEHIND.labels(one.name).set(one.events_behind)
+        metrics.SUBSCRIPTION_FAILED.labels(one.name).set(one.failed_at is not None)

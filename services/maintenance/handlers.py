@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from chassis import jobs
-from chassis.database import Connection, Database
-from chassis.jobs import Claim
-from chassis.progress import Progress
-from chassis.work import Handle, Outcome
+from chassis.jobs import queue
+from chassis.jobs.job_handler import Handle, Outcome
+from chassis.jobs.progress import Progress
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Connection, Database
 from contracts.maintenance import RefreshFailed, ViewsRefreshed
 from contracts.message import Event
 from services.maintenance import sql
@@ -38,7 +38,7 @@ async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
     """
     shown: dict[str, Any] = {"began_at": run.began_at.isoformat()}
     absorbed = shown | {"absorbed_by": None if run.id is None else str(run.id)}
-    ended = await jobs.absorb(connection, run.answers, absorbed)
+    ended = await queue.absorb(connection, run.answers, absorbed)
     if run.id != claimed.id:
         return Outcome(absorbed, ended=ended)
     event = ViewsRefreshed(

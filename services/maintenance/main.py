@@ -6,13 +6,13 @@ from functools import partial
 from fastapi import FastAPI
 
 from chassis import recorded_files
-from chassis.database import Database
-from chassis.notify import Notifier
-from chassis.service import Background
+from chassis.http.service import Background
+from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.worker_app import worker_app
+from chassis.messaging.subscribers import WakeWorker
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
-from chassis.subscribers import WakeWorker
-from chassis.work import LongWork, Work
-from chassis.worker import worker_app
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, Service
 from services.maintenance import checks, handlers, subscribers

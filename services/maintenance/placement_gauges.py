@@ -8,8 +8,8 @@ from datetime import datetime
 
 import asyncpg
 
-from chassis import telemetry
-from chassis.database import Connection
+from chassis.observability import metrics
+from chassis.postgres.database import Connection
 from services.maintenance import sql
 
 STATUSES = ("pending", "posted", "attending", "finished")
@@ -34,24 +34,24 @@ class PlacementGauges:
         branches = await sql.largest_branches(connection, MOST_BRANCHES)
         # No await from here on, so a scrape sees either the old or the new values.
         for status in STATUSES:
-            telemetry.DRIVES.labels(status).set(by_status.get(status, 0))
+            metrics.DRIVES.labels(status).set(by_status.get(status, 0))
         for stage in STAGES:
-            telemetry.FUNNEL.labels(stage).set(totals[stage])
+            metrics.FUNNEL.labels(stage).set(totals[stage])
         _set_drives(newest)
         _set_branches(branches)
         self._shown = refreshed_at
 
 
 def _set_drives(rows: list[asyncpg.Record]) -> None:
-    telemetry.DRIVE_FUNNEL.clear()
+    metrics.DRIVE_FUNNEL.clear()
     for row in rows:
         for stage in STAGES:
             named = (str(row["drive_id"]), row["company_name"], row["job_title"], stage)
-            telemetry.DRIVE_FUNNEL.labels(*named).set(row[stage])
+            metrics.DRIVE_FUNNEL.labels(*named).set(row[stage])
 
 
 def _set_branches(rows: list[asyncpg.Record]) -> None:
-    telemetry.BRANCH_STUDENTS.clear()
+    metrics.BRANCH_STUDENTS.clear()
     for row in rows:
         for stage in BRANCH_STAGES:
-            telemetry.BRANCH_STUDENTS.labels(row["branch"] or "unknown", stage).set(row[stage])
+            metrics.BRANCH_STUDENTS.labels(row["branch"] or "unknown", stage).set(row[stage])

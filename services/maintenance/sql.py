@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from chassis.database import Connection, Database
+from chassis.postgres.database import Connection, Database
 from contracts.jobs import Kind, Service
 
 VIEWS = ("registrations_per_drive", "drives_over_time", "attendance_trend", "branch_counts", "drive_funnel")

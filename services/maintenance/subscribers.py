@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chassis.subscribers import WakeForRecord, of
+from chassis.messaging.subscribers import WakeForRecord, of
 from contracts.checks import CheckRequested
 from contracts.maintenance import RefreshRequested
 

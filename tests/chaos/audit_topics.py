@@ -4,7 +4,7 @@ import asyncpg
 
 from contracts import topics
 from tests.chaos.findings import Findings
-from tests.topic_log import first_sights
+from tests.support.topic_log import first_sights
 
 Owner = asyncpg.Connection
 

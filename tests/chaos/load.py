@@ -10,7 +10,7 @@ import httpx
 from contracts.users import Role
 from tests.chaos.clients import Clients
 from tests.chaos.ledger import Command, Ledger
-from tests.system import bearer
+from tests.support.system import bearer
 
 TRY_TIMEOUT_S = 12.0
 # Connecting takes that long only when this process is busy. Hundreds of clients that then connect again at once, each

@@ -14,8 +14,8 @@ from devstack.kafka import Kafka
 from devstack.ports import LOOPBACK, free_port
 from devstack.postgres import Postgres
 from migrations import runner
-from tests.system import System
-from tests.tcp_proxy import TcpProxy
+from tests.support.system import System
+from tests.support.tcp_proxy import TcpProxy
 
 WORKERS = ("eligibility", "exporter", "maintenance")
 KINDS = ("api", "relay", *WORKERS)

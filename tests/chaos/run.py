@@ -17,8 +17,8 @@ from tests.chaos.load import Load
 from tests.chaos.model import Model
 from tests.chaos.replicas import Replicas, replicas
 from tests.chaos.report import Committed, Report
-from tests.enrolment import enrol
-from tests.eventually import eventually
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
 
 STUDENTS = 200
 DRAINED_WITHIN_S = 180

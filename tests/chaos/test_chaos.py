@@ -10,7 +10,7 @@ from devstack.stack import data_folder
 from tests.chaos.faults import one_of_each
 from tests.chaos.report import show
 from tests.chaos.run import DRAINED_WITHIN_S, run
-from tests.sizes import sized
+from tests.support.sizes import sized
 
 SEED = 20_261_124
 # A limit: the run goes on as soon as each fault is repaired. Alone on 2 cores that takes about a minute.

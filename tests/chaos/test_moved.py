@@ -9,13 +9,13 @@ import asyncpg
 import pytest
 
 from devstack.stack import data_folder
-from tests import moves
 from tests.chaos.faults import plan
 from tests.chaos.run import DRAINED_WITHIN_S, run
 from tests.chaos.test_chaos import RATE, SEED, START_AND_REVIVE_S
-from tests.enrolment import enrol
-from tests.moves import url_of
-from tests.sizes import FULL
+from tests.support import log_moves
+from tests.support.bulk_students import enrol
+from tests.support.log_moves import url_of
+from tests.support.sizes import FULL
 
 SECONDS = 60
 EPOCH = "SELECT max(number) FROM es.epoch"
@@ -26,14 +26,14 @@ if FULL:
     @pytest.mark.parametrize("heading", ["By dump and restore", "By logical replication"])
     def test_nothing_is_lost_on_the_new_server_and_nothing_happens_twice(heading: str, tmp_path: Path) -> None:
         folder = data_folder() / f"chaos-moved-{os.getpid()}"
-        with moves.servers(new_home=folder / "postgres") as (old, new):
+        with log_moves.servers(new_home=folder / "postgres") as (old, new):
             asyncio.run(_enrolled(url_of(old)))
-            first, *rest = moves.commands_under(heading)
-            moves.carry_out(first, old, new, tmp_path)
+            first, *rest = log_moves.commands_under(heading)
+            log_moves.carry_out(first, old, new, tmp_path)
             if len(rest) > 1:
-                asyncio.run(moves.until_copied(new))
+                asyncio.run(log_moves.until_copied(new))
             for commands in rest:
-                moves.carry_out(commands, old, new, tmp_path)
+                log_moves.carry_out(commands, old, new, tmp_path)
             assert asyncio.run(_epoch(url_of(new))) == 2
             new.stop()
             old.stop()

@@ -9,11 +9,11 @@ import pytest
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
-from chassis.database import Database
+from chassis.postgres.database import Database
 from contracts.users import Role
 from services.maintenance.sql import refresh_all
-from tests.enrolment import DRIVE, enrol
-from tests.system import System, bearer
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.system import System, bearer
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
 NO_KAFKA = "127.0.0.1:9"

@@ -22,12 +22,12 @@ from devstack.stack import data_folder
 from devstack.unprivileged import make_folder, user
 from migrations import runner
 from migrations.waiting import wait
-from tests import moves
 from tests.conftest import must_verify
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.sizes import sized
-from tests.system import HEAD_ID, System, as_role, bearer, running
+from tests.support import log_moves
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.sizes import sized
+from tests.support.system import HEAD_ID, System, as_role, bearer, running
 
 WRITERS = 4
 ENOUGH = 12
@@ -189,7 +189,7 @@ async def test_every_event_answered_before_the_moment_is_there_and_none_after(ho
                 answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True})
                 assert answer.status_code in (200, 202), answer.text
         await _all_evaluated(url)
-        remembered = await moves.remember(system, url, decisions=DECISIONS)
+        remembered = await log_moves.remember(system, url, decisions=DECISIONS)
         before, moment, after = await _written_around_a_backup(system, server, home, writers)
     # The disaster. What was archived is all that is left.
     await asyncio.to_thread(server.kill)
@@ -208,10 +208,10 @@ async def test_every_event_answered_before_the_moment_is_there_and_none_after(ho
     # Life goes on from there.
     with running(url, "127.0.0.1:9", tmp_path) as system:
         system.start("api")
-        await moves.must_be_unchanged(system, remembered)
-        await moves.commands(system, COMMANDS)
-    log = await moves.log_of(url)
-    await moves.handle(url, remembered, len(log))
+        await log_moves.must_be_unchanged(system, remembered)
+        await log_moves.commands(system, COMMANDS)
+    log = await log_moves.log_of(url)
+    await log_moves.handle(url, remembered, len(log))
     assert remembered.handled == [row[0] for row in log], "none skipped, none twice"
     await must_verify(url)
 

@@ -19,7 +19,7 @@ from bench.results import AT_MOST, Results
 from bench.sizes import SIZES
 from bench.stage import Bench, Servers
 from devstack.stack import data_folder
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 

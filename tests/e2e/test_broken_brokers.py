@@ -13,12 +13,12 @@ import httpx
 import pytest
 
 from devstack.kafka import Kafka
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
-from tests.sizes import sized
-from tests.system import System, running
-from tests.tcp_proxy import TcpProxy
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
+from tests.support.sizes import sized
+from tests.support.system import System, running
+from tests.support.tcp_proxy import TcpProxy
 
 Owner = asyncpg.Connection
 OPENS_WITHIN_S = 3.5

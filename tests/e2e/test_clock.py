@@ -19,10 +19,10 @@ import pytest
 from contracts.maintenance import RefreshCause
 from contracts.users import Role
 from services.maintenance import schedule
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.sizes import sized
-from tests.system import ROOT, System, token
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.sizes import sized
+from tests.support.system import ROOT, System, token
 
 log = logging.getLogger(__name__)
 Owner = asyncpg.Connection
@@ -201,7 +201,7 @@ async def reader(port: int) -> AsyncIterator[list[float]]:
     """Read the dashboards while the block runs; then yields the seconds of each read. An error fails the block."""
     took_s: list[float] = []
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.dashboard_reader", str(port), token(Role.HEAD), *SERIES,
+        sys.executable, "-m", "tests.support.dashboard_reader", str(port), token(Role.HEAD), *SERIES,
         stdin=PIPE, stdout=PIPE, cwd=ROOT,
     )  # fmt: skip
     yield took_s

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system import System
+from tests.support.system import System
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("contracts", "chassis")
@@ -31,7 +31,7 @@ SERVICES = {
     "eligibility": ("services.eligibility.main", ("services/__init__.py", "services/eligibility")),
     "exporter": ("services.exporter.main", ("services/__init__.py", "services/exporter")),
     "maintenance": ("services.maintenance.main", ("services/__init__.py", "services/maintenance")),
-    "relay": ("chassis.relay_process", ()),
+    "relay": ("chassis.messaging.relay_process", ()),
     "cli": (OF_THE_COMMAND_LINE, ("services", "migrations", "cli")),
 }
 # Reads a sheet in a process of its own, as an import does, and prints its rows.

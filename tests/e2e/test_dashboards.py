@@ -10,10 +10,19 @@ import httpx
 import pytest
 
 from contracts.users import Role
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.prometheus import ALERTS, DASHBOARDS, NAMED, RECORDED, Prometheus, needs_prometheus, queries, scraping
-from tests.system import System, bearer
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.prometheus import (
+    ALERTS,
+    DASHBOARDS,
+    NAMED,
+    RECORDED,
+    Prometheus,
+    needs_prometheus,
+    queries,
+    scraping,
+)
+from tests.support.system import System, bearer
 
 Owner = asyncpg.Connection
 

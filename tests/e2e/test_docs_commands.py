@@ -14,11 +14,11 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from chassis.database import Database
+from chassis.postgres.database import Database
 from cli.sample import seeding
 from devstack.stack import Addresses
 from devstack.unprivileged import programs
-from tests.system import System, as_role
+from tests.support.system import System, as_role
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

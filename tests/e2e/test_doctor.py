@@ -7,16 +7,16 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chassis.kafka_topics import every_topic
+from chassis.messaging.topics import every_topic
 from chassis.settings import KafkaSettings
 from cli.deployment.roles import ROLES
 from cli.doctor import kafka, queue, settings
 from cli.doctor.examination import examine
 from cli.doctor.finding import Finding, State
 from contracts.topics import DRIVE
-from tests.eventually import eventually
 from tests.integration.test_installation import placewire
-from tests.system import SECRET, System, as_role
+from tests.support.eventually import eventually
+from tests.support.system import SECRET, System, as_role
 
 Owner = asyncpg.Connection
 GOOD = {"JWT_SECRET": "pT3xkQz9vLw2mNb7RhYc4sDfGj6uEa8o1i", "INTERNAL_SECRET": "Zq1wXs2eDc3rFv4tGb5yHn6uJm7kIl8oP9"}

@@ -17,13 +17,13 @@ from devstack.kafka import Kafka
 from devstack.ports import free_port
 from devstack.stack import Addresses, data_folder
 from tests.conftest import migrated_copy
-from tests.copies import Copies
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.histories import Step, crowded, history, request
-from tests.sizes import sized
-from tests.system import System, running
-from tests.tcp_proxy import TcpProxy
+from tests.support.bulk_students import enrol
+from tests.support.database_clones import Copies
+from tests.support.eventually import eventually
+from tests.support.histories import Step, crowded, history, request
+from tests.support.sizes import sized
+from tests.support.system import System, running
+from tests.support.tcp_proxy import TcpProxy
 
 HISTORIES = sized(small=1, full=20)
 COMMANDS = sized(small=20, full=60)

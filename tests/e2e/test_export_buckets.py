@@ -18,11 +18,11 @@ from chassis.storage import Storage
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.exporting import asked, exporting, register_many
-from tests.placement import posted
-from tests.replicas import replica
-from tests.worker import dead, done
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import posted
+from tests.support.exporting import asked, exporting, register_many
+from tests.support.job_worker import dead, done
+from tests.support.replicas import replica
 
 Owner = asyncpg.Connection
 URL = "s3://files-of-tests/placewire"

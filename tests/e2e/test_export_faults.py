@@ -16,10 +16,10 @@ import pytest_asyncio
 
 from contracts.users import Role
 from devstack.processes import Process
-from tests.eventually import eventually
-from tests.exporting import crowded_drive, recorded, stored
-from tests.sizes import sized
-from tests.system import System, bearer
+from tests.support.eventually import eventually
+from tests.support.exporting import crowded_drive, recorded, stored
+from tests.support.sizes import sized
+from tests.support.system import System, bearer
 
 Owner = asyncpg.Connection
 log = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from contracts.exports import COLUMNS, ExportFormat, ExportKind, ExportRequested
 from devstack.processes import Process
 from services.exporter.sql import csv_query
 from tests.e2e.test_export_faults import export
-from tests.eventually import eventually
-from tests.exporting import crowded_drive, psql_copy, stored
-from tests.sizes import sized
-from tests.system import System
+from tests.support.eventually import eventually
+from tests.support.exporting import crowded_drive, psql_copy, stored
+from tests.support.sizes import sized
+from tests.support.system import System
 
 Owner = asyncpg.Connection
 log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ import time
 import asyncpg
 import httpx
 
-from chassis.failure_limit import MAX_FAILURES_IN_A_ROW
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.publications import publish, settled
-from tests.system import System
+from chassis.jobs.failure_limit import MAX_FAILURES_IN_A_ROW
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.publications import publish, settled
+from tests.support.system import System
 
 Owner = asyncpg.Connection
 # What a release is to a service that does not know an event: nothing in the log may stay that way.

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from devstack.kafka import Kafka
-from tests.enrolment import PLAIN_COUNT, enrol
-from tests.eventually import eventually
-from tests.publications import (
+from tests.support.bulk_students import PLAIN_COUNT, enrol
+from tests.support.eventually import eventually
+from tests.support.publications import (
     AUTO,
     HOLD_EVALUATION,
     LET_GO,
@@ -22,8 +22,8 @@ from tests.publications import (
     settled,
     until_kafka_wakes,
 )
-from tests.sizes import sized
-from tests.system import System
+from tests.support.sizes import sized
+from tests.support.system import System
 
 Owner = asyncpg.Connection
 PUBLISHES = sized(small=40, full=400)

@@ -15,24 +15,24 @@ import asyncpg
 import pytest
 
 from bench.placewire_jobs import QUEUE
-from chassis import jobs
-from chassis.database import Database
 from chassis.errors import Fenced, Unavailable
-from chassis.jobs import Claim, Claimer
-from chassis.runner import Runner
+from chassis.jobs import queue
+from chassis.jobs.queue import Claim, Claimer
+from chassis.jobs.runner import Runner
+from chassis.postgres.database import Database
 from contracts import topics
 from contracts.checks import CheckRequested
 from contracts.jobs import Channel, Service, State
 from devstack.postgres import Postgres
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.exporting import exporting, register_many
-from tests.placement import posted
-from tests.replicas import replica
-from tests.sizes import sized
-from tests.system import as_role
-from tests.worker import wake
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import posted
+from tests.support.eventually import eventually
+from tests.support.exporting import exporting, register_many
+from tests.support.job_worker import wake
+from tests.support.replicas import replica
+from tests.support.sizes import sized
+from tests.support.system import as_role
 
 ROUNDS = sized(small=2, full=50)
 ROWS = sized(small=3_000, full=20_000)
@@ -59,7 +59,7 @@ async def crash(postgres: Postgres) -> None:
 
 async def claim(database: Database) -> list[Claim]:
     async with database.connection() as connection:
-        return await jobs.claim(connection, CLAIMER, 1)
+        return await queue.claim(connection, CLAIMER, 1)
 
 
 @asynccontextmanager
@@ -88,16 +88,16 @@ async def test_who_holds_a_forgotten_claim_can_neither_renew_nor_end_the_job(own
         assert (first.attempts, second.attempts) == (1, 1), "the first claim was not forgotten"
         assert first.fence != second.fence
         async with database.connection() as connection:
-            assert not await jobs.renew(connection, first, LEASE)
-            assert not await jobs.update_progress(connection, first, {"rows": 1})
-            assert not await jobs.confirm(connection, first)
-            assert await jobs.begin_attempt(connection, first) is None
-            await jobs.return_attempt(connection, first)
-            await jobs.release(connection, first)
+            assert not await queue.renew(connection, first, LEASE)
+            assert not await queue.update_progress(connection, first, {"rows": 1})
+            assert not await queue.confirm(connection, first)
+            assert await queue.begin_attempt(connection, first) is None
+            await queue.return_attempt(connection, first)
+            await queue.release(connection, first)
             with pytest.raises(Fenced):
-                await jobs.finish(connection, first, Channel.POLL, State.SUCCEEDED, result={})
-            assert await jobs.end_of(connection, first) is None
-            assert await jobs.renew(connection, second, LEASE)
+                await queue.finish(connection, first, Channel.POLL, State.SUCCEEDED, result={})
+            assert await queue.end_of(connection, first) is None
+            assert await queue.renew(connection, second, LEASE)
             assert await connection.fetchval("SELECT attempts FROM es.job") == 1
 
 
@@ -114,13 +114,13 @@ async def test_a_confirmed_claim_is_not_forgotten(own_postgres: Postgres) -> Non
         await suspend_wal_writer(own_postgres)
         [claimed] = await claim(database)
         async with database.connection() as connection:
-            assert await jobs.confirm(connection, claimed)
+            assert await queue.confirm(connection, claimed)
         await crash(own_postgres)
 
         async def renewed() -> bool:
             try:
                 async with database.connection() as connection:
-                    return await jobs.renew(connection, claimed, LEASE)
+                    return await queue.renew(connection, claimed, LEASE)
             except Unavailable:
                 return False
 

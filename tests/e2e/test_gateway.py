@@ -14,8 +14,8 @@ import pytest
 
 from contracts.users import Role
 from devstack.ports import LOOPBACK, free_port
-from tests.nginx import gateway, needs_nginx
-from tests.system import System, bearer
+from tests.support.nginx import gateway, needs_nginx
+from tests.support.system import System, bearer
 
 pytestmark = needs_nginx
 

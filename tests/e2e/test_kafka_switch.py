@@ -16,11 +16,11 @@ from rich.console import Console
 
 from contracts import topics
 from devstack.kafka import Kafka
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.sizes import sized
-from tests.system import System
-from tests.topic_log import first_sights
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.sizes import sized
+from tests.support.system import System
+from tests.support.topic_log import first_sights
 
 Owner = asyncpg.Connection
 STUDENTS = 1000

@@ -6,8 +6,8 @@ from time import perf_counter
 
 import asyncpg
 
-from tests.enrolment import DRIVE, enrol
-from tests.system import System
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.system import System
 
 AT_ONCE = 32
 USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from contracts.users import Role
-from tests.enrolment import DRIVE
-from tests.eventually import eventually
-from tests.system import System, bearer
+from tests.support.bulk_students import DRIVE
+from tests.support.eventually import eventually
+from tests.support.system import System, bearer
 
 STANDING = "SELECT count(*) FROM selections WHERE drive_id = $1 AND student_id = $2 AND revoked_version IS NULL"
 CHANNELS = """

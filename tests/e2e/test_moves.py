@@ -9,22 +9,22 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chassis.database import connect_alone
 from chassis.errors import LogNotAdopted
+from chassis.postgres.database import connect_alone
 from cli.failures import Failure
 from cli.moving import adoption
 from contracts.users import Role
 from devstack.postgres import Postgres
-from tests import moves
 from tests.conftest import must_verify
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.insisting import Ledger, head_of_its_own, insisting
 from tests.integration.test_installation import placewire as run_placewire
-from tests.moves import Remembered, url_of
-from tests.sizes import sized
-from tests.system import System, as_role, bearer, running
-from tests.tcp_proxy import TcpProxy
+from tests.support import log_moves
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.log_moves import Remembered, url_of
+from tests.support.retrying_client import Ledger, head_of_its_own, insisting
+from tests.support.sizes import sized
+from tests.support.system import System, as_role, bearer, running
+from tests.support.tcp_proxy import TcpProxy
 
 NO_BUS = "127.0.0.1:9"
 STUDENTS = 60
@@ -42,7 +42,7 @@ SELECT (SELECT count(*) FROM es.event WHERE tx < $1::text::xid8) AS before,
 
 @pytest.fixture
 def servers() -> Iterator[tuple[Postgres, Postgres]]:
-    with moves.servers() as both:
+    with log_moves.servers() as both:
         yield both
 
 
@@ -85,7 +85,7 @@ async def until_more(ledger: Ledger, more: int) -> None:
 
 async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remembered) -> None:
     """Everything is there once, says what it said before, and new events follow the old ones."""
-    new = await moves.commands(system, COMMANDS)
+    new = await log_moves.commands(system, COMMANDS)
     owner = await asyncpg.connect(url)
     try:
 
@@ -107,10 +107,10 @@ async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remem
         assert counted["before"] + counted["after"] == counted["events"], "every value is on its epoch's side"
     finally:
         await owner.close()
-    await moves.must_be_unchanged(system, remembered)
-    log = await moves.log_of(url)
+    await log_moves.must_be_unchanged(system, remembered)
+    log = await log_moves.log_of(url)
     assert log[: len(remembered.log)] == remembered.log, "old events before new ones, in their old order"
-    await moves.handle(url, remembered, len(log))
+    await log_moves.handle(url, remembered, len(log))
     assert remembered.handled == [row[0] for row in log], "none skipped, none twice"
     await must_verify(url)
     assert not (await adoption.adopt(url)).needed
@@ -125,11 +125,11 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
         system.start_together(*PROCESSES)
         async with more_decisions(system, tmp_path, url_of(old)) as ledger:
             pass
-        remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
-    remembered.log = await moves.log_of(url_of(old))
-    move, adopt = moves.commands_under("By dump and restore")
-    await asyncio.to_thread(moves.carry_out, move, old, new, tmp_path)
-    again = await asyncio.to_thread(moves.restored_again, old, tmp_path)
+        remembered = await log_moves.remember(system, url_of(old), decisions=DECISIONS)
+    remembered.log = await log_moves.log_of(url_of(old))
+    move, adopt = log_moves.commands_under("By dump and restore")
+    await asyncio.to_thread(log_moves.carry_out, move, old, new, tmp_path)
+    again = await asyncio.to_thread(log_moves.restored_again, old, tmp_path)
     assert (await adoption.adopt(again)).reason is None, "the same server has counted on"
     await asyncio.to_thread(old.kill)
 
@@ -143,7 +143,7 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
     assert (await asyncio.to_thread(placewire, url, "verify")).returncode == 1, "it cannot be read either"
     planned = await asyncio.to_thread(placewire, url, "adopt-log", "--dry-run")
     assert "would be opened" in planned.stdout, planned.stderr
-    assert "Epoch 2 was opened" in await asyncio.to_thread(moves.carry_out, adopt, old, new, tmp_path)
+    assert "Epoch 2 was opened" in await asyncio.to_thread(log_moves.carry_out, adopt, old, new, tmp_path)
     second = await asyncio.to_thread(placewire, url, "adopt-log")
     assert "Nothing is needed" in second.stdout, second.stderr
 
@@ -163,13 +163,13 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
             system.start_together(*PROCESSES)
             pids = {name: process.pid for name, process in system.processes.items()}
             async with more_decisions(system, tmp_path, url_of(old)) as ledger:
-                remembered = await moves.remember(system, url_of(old), decisions=DECISIONS)
-                begin, close, end = moves.commands_under("By logical replication")
-                await asyncio.to_thread(moves.carry_out, begin, old, new, tmp_path)
-                await moves.until_copied(new)
+                remembered = await log_moves.remember(system, url_of(old), decisions=DECISIONS)
+                begin, close, end = log_moves.commands_under("By logical replication")
+                await asyncio.to_thread(log_moves.carry_out, begin, old, new, tmp_path)
+                await log_moves.until_copied(new)
                 await until_more(ledger, DRIVES)
-                assert "Received by moving" in await asyncio.to_thread(moves.carry_out, close, old, new, tmp_path)
-                remembered.log = await moves.log_of(url_of(old))
+                assert "Received by moving" in await asyncio.to_thread(log_moves.carry_out, close, old, new, tmp_path)
+                remembered.log = await log_moves.log_of(url_of(old))
 
                 # The address is switched too early: processes that stay up do not write to the new server either.
                 network.targets = [new.port]
@@ -182,10 +182,10 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
                         return answer.status_code == 503 and answer.json()["status"] == "log not adopted"
 
                     await eventually(refused, within_s=30)
-                assert await moves.positions(url_of(new)) == sorted(row[0] for row in remembered.log)
+                assert await log_moves.positions(url_of(new)) == sorted(row[0] for row in remembered.log)
                 with pytest.raises(Failure, match="still replicated"):
                     await adoption.adopt(url_of(new))
-                said = await asyncio.to_thread(moves.carry_out, end, old, new, tmp_path)
+                said = await asyncio.to_thread(log_moves.carry_out, end, old, new, tmp_path)
                 assert "Epoch 2 was opened" in said
                 assert "Sequence es.event_position_seq was set" in said
                 assert "Empty views that were filled" in said
@@ -193,7 +193,7 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
             assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
             await must_be_closed(old)
             await must_go_on(system, url_of(new), ledger, remembered)
-    assert await moves.log_of(url_of(old)) == remembered.log
+    assert await log_moves.log_of(url_of(old)) == remembered.log
 
 
 async def must_be_closed(old: Postgres) -> None:
@@ -219,9 +219,9 @@ async def test_an_upgrade_of_the_server_needs_an_adoption_that_changes_no_offset
     owner = await asyncpg.connect(url_of(old))
     await enrol(owner, STUDENTS)
     await owner.close()
-    log = await moves.log_of(url_of(old))
+    log = await log_moves.log_of(url_of(old))
     assert len(log) == STUDENTS
-    await asyncio.to_thread(moves.upgrade, old, new)
+    await asyncio.to_thread(log_moves.upgrade, old, new)
     url = url_of(new)
     with pytest.raises(LogNotAdopted):
         await connect_alone(url, application_name="test")
@@ -230,6 +230,6 @@ async def test_an_upgrade_of_the_server_needs_an_adoption_that_changes_no_offset
     assert not (await adoption.adopt(url)).needed
     with running(url, NO_BUS, tmp_path) as system:
         system.start("api")
-        await moves.commands(system, COMMANDS)
-    assert (await moves.log_of(url))[: len(log)] == log
+        await log_moves.commands(system, COMMANDS)
+    assert (await log_moves.log_of(url))[: len(log)] == log
     await must_verify(url)

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from contracts.users import Role
-from tests.eventually import eventually
-from tests.open_loop import offered, post
-from tests.sizes import sized
-from tests.system import System, bearer
+from tests.support.eventually import eventually
+from tests.support.open_loop import offered, post
+from tests.support.sizes import sized
+from tests.support.system import System, bearer
 
 Owner = asyncpg.Connection
 PER_SECOND = sized(small=300, full=1000)

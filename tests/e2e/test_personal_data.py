@@ -10,19 +10,19 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from chassis.database import connect_alone
+from chassis.postgres.database import connect_alone
 from contracts.exports import ExportFormat, ExportKind
 from contracts.users import Role
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
-from tests.collector import collecting
 from tests.conftest import must_verify
-from tests.enrolment import DRIVE
-from tests.eventually import eventually
-from tests.everywhere import Running, files, holding, metrics, written
-from tests.people import add_user
-from tests.placement import EVERYONE
-from tests.system import HEAD_ID, bearer, running
+from tests.support.accounts import add_user
+from tests.support.bulk_students import DRIVE
+from tests.support.collector import collecting
+from tests.support.drive_scenarios import EVERYONE
+from tests.support.eventually import eventually
+from tests.support.system import HEAD_ID, bearer, running
+from tests.support.written_everywhere import Running, files, holding, metrics, written
 
 PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
 # Part of every planted name, e-mail address and roll number.

@@ -13,11 +13,11 @@ import pytest
 from contracts.users import Role
 from devstack.ports import LOOPBACK
 from devstack.postgres import Postgres
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.insisting import Ledger, head_of_its_own, insisting
-from tests.sizes import sized
-from tests.system import System, bearer, running
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.retrying_client import Ledger, head_of_its_own, insisting
+from tests.support.sizes import sized
+from tests.support.system import System, bearer, running
 
 READ_ONLY_S = sized(small=2, full=10)
 NO_BUS = f"{LOOPBACK}:9"

@@ -5,9 +5,9 @@ from time import monotonic
 
 import asyncpg
 
-from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
-from tests.eventually import eventually
-from tests.system import System
+from tests.support.bulk_students import DRIVE, PLAIN_COUNT, enrol
+from tests.support.eventually import eventually
+from tests.support.system import System
 
 
 async def test_a_drive_published_over_kafka_selects_everyone_eligible(

@@ -8,10 +8,10 @@ from contracts import topics
 from contracts.drives import DrivePublished
 from devstack.kafka import Kafka
 from tests.e2e.test_failure_limit import NEWER
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
-from tests.system import System
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
+from tests.support.system import System
 
 Owner = asyncpg.Connection
 TYPE = ("ce_type", DrivePublished.TYPE.encode())

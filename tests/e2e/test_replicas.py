@@ -5,10 +5,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from contracts import topics
 from devstack.kafka import Kafka
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.publications import HOLD_EVALUATION, LET_GO, NEXT_DRIVE, publish, settled
-from tests.system import System
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.publications import HOLD_EVALUATION, LET_GO, NEXT_DRIVE, publish, settled
+from tests.support.system import System
 
 REPLICAS = ("eligibility", "eligibility2", "eligibility3")
 OWNERS = "SELECT DISTINCT split_part(owner, ':', 2)::integer AS port FROM es.job WHERE state = 'running'"

@@ -13,11 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from contracts import topics
 from contracts.users import Role
 from devstack.kafka import Kafka
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.placement import EVERYONE
-from tests.sizes import sized
-from tests.system import ROOT, System, bearer
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.drive_scenarios import EVERYONE
+from tests.support.eventually import eventually
+from tests.support.sizes import sized
+from tests.support.system import ROOT, System, bearer
 
 Owner = asyncpg.Connection
 STUDENTS = sized(small=300, full=100_000)

@@ -9,12 +9,12 @@ import pytest
 
 from contracts.users import Role
 from tests.e2e.test_without_kafka import QUIET_CLOCK, asked_for_all, until_clock_is_quiet
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.insisting import FILE, PUBLICATION, REFRESH, Ledger, head_of_its_own, insisting
-from tests.publications import settled
-from tests.sizes import sized
-from tests.system import System, bearer
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.publications import settled
+from tests.support.retrying_client import FILE, PUBLICATION, REFRESH, Ledger, head_of_its_own, insisting
+from tests.support.sizes import sized
+from tests.support.system import System, bearer
 
 Owner = asyncpg.Connection
 ROUNDS = sized(small=1, full=3)

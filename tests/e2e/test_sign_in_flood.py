@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from devstack.ports import LOOPBACK
-from tests.flood import Flood, flooding, outcome_of
-from tests.nginx import gateway, needs_nginx
-from tests.sizes import FULL
-from tests.system import System
+from tests.support.flood import Flood, flooding, outcome_of
+from tests.support.nginx import gateway, needs_nginx
+from tests.support.sizes import FULL
+from tests.support.system import System
 
 USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
 RIGHT = {"email": USER["email"], "password": USER["password"]}

@@ -10,11 +10,11 @@ import pytest
 
 from contracts.drives import DrivePublished
 from devstack.kafka import Kafka
-from tests.collector import Collector, Span, collecting
 from tests.e2e.test_records import counted, send
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.system import ROOT, SECRET, System, bearer
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.collector import Collector, Span, collecting
+from tests.support.eventually import eventually
+from tests.support.system import ROOT, SECRET, System, bearer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -182,14 +182,14 @@ def test_off_nothing_is_loaded_and_nothing_is_in_the_way() -> None:
     program = """
 import sys
 from fastapi import FastAPI
-import services.api.main, services.eligibility.main, chassis.relay_process
+import services.api.main, services.eligibility.main, chassis.messaging.relay_process
 from chassis import tracing
-from chassis.relay_process import RelaySettings, create_app
-from chassis.watched_connection import WatchedConnection
+from chassis.messaging.relay_process import RelaySettings, create_app
+from chassis.postgres.watched_connection import WatchedConnection
 app = create_app(RelaySettings(database_url="postgresql://nobody@127.0.0.1:9/nothing"))
 loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "google"))]
 assert not loaded, loaded
-assert "chassis.spans" not in sys.modules and "chassis.traced_connection" not in sys.modules
+assert "chassis.observability.spans" not in sys.modules and "chassis.postgres.traced_connection" not in sys.modules
 assert not app._native_telemetry.enabled()
 assert tracing.of_connections() == {"connection_class": WatchedConnection}
 same = tracing.span("a", parent=None, attributes={})

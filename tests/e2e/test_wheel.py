@@ -18,7 +18,7 @@ from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process
 from devstack.stack import Addresses
 from tests.e2e.test_closure import READ_A_SHEET, SHEET
-from tests.system import MODULES, as_role
+from tests.support.system import MODULES, as_role
 
 ROOT = Path(__file__).parents[2]
 SERVICES = tuple(MODULES)

@@ -9,19 +9,19 @@ import asyncpg
 import httpx
 import pytest
 
-from chassis import event_store
-from chassis.database import Database
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.postgres.database import Database
 from contracts.jobs import Service
 from contracts.maintenance import RefreshCause, RefreshRequested
 from devstack.kafka import Kafka
 from devstack.ports import free_port
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.publications import AUTO, publish, settled
-from tests.sizes import FULL
-from tests.system import System, as_role
-from tests.tcp_proxy import TcpProxy
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.publications import AUTO, publish, settled
+from tests.support.sizes import FULL
+from tests.support.system import System, as_role
+from tests.support.tcp_proxy import TcpProxy
 
 Owner = asyncpg.Connection
 # A consumer joins this soon where tests run one at a time.

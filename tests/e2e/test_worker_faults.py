@@ -6,10 +6,10 @@ import asyncpg
 import pytest
 
 from devstack.kafka import Kafka
-from tests.enrolment import PLAIN_COUNT, enrol
-from tests.eventually import eventually
-from tests.publications import HOLD_EVALUATION, LET_GO, NEXT_DRIVE, RESULT_EVENTS, job_in, publish, settled
-from tests.system import System
+from tests.support.bulk_students import PLAIN_COUNT, enrol
+from tests.support.eventually import eventually
+from tests.support.publications import HOLD_EVALUATION, LET_GO, NEXT_DRIVE, RESULT_EVENTS, job_in, publish, settled
+from tests.support.system import System
 
 Owner = asyncpg.Connection
 # Of a worker that is killed: far longer than other jobs may take.

@@ -8,8 +8,8 @@ import pytest_asyncio
 
 from cli.sample import seeding
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.worker import done, working
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.job_worker import done, working
 
 Owner = asyncpg.Connection
 HEAD, COORDINATOR = 1, 2  # of the sample people

@@ -13,13 +13,13 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from chassis.errors import Throttled
-from chassis.identity import Principal, issue_user_token
+from chassis.tokens import Principal, issue_user_token
 from contracts.users import Role
-from services.api.access import declared_access, published_routes, require_declared_access
+from services.api.http.access import declared_access, published_routes, require_declared_access
 from services.api.users.throttle import Throttle
 from tests.conftest import Api
-from tests.eventually import eventually
-from tests.system import SECRET
+from tests.support.eventually import eventually
+from tests.support.system import SECRET
 
 Owner = asyncpg.Connection
 H, C, STAFF, STUDENT = Role.HEAD, Role.COORDINATOR, Role.STAFF, Role.STUDENT

@@ -9,15 +9,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.api.access import published_routes
+from services.api.http.access import published_routes
 from services.api.personal_data.access_log import FEW, Reading
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.exporting import asked, exporting
-from tests.maintaining import Maintenance, maintaining
-from tests.placement import mark, posted, register, stop
-from tests.worker import done
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import mark, posted, register, stop
+from tests.support.eventually import eventually
+from tests.support.exporting import asked, exporting
+from tests.support.job_worker import done
+from tests.support.maintenance_app import Maintenance, maintaining
 
 Owner = asyncpg.Connection
 READER = 900_002

@@ -8,8 +8,8 @@ import httpx
 import pytest_asyncio
 
 from tests.conftest import Api
-from tests.signing_head import make_signing_head
-from tests.sizes import sized
+from tests.support.signing_head import make_signing_head
+from tests.support.sizes import sized
 
 Owner = asyncpg.Connection
 ROUNDS = sized(small=5, full=30)

@@ -11,13 +11,13 @@ import httpx
 import pytest_asyncio
 
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.exporting import exporting
-from tests.maintaining import after, maintaining
-from tests.placement import posted
-from tests.system import HEAD_ID
-from tests.worker import done, working
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import posted
+from tests.support.eventually import eventually
+from tests.support.exporting import exporting
+from tests.support.job_worker import done, working
+from tests.support.maintenance_app import after, maintaining
+from tests.support.system import HEAD_ID
 
 Owner = asyncpg.Connection
 USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}

@@ -9,11 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chassis.database import Database
+from chassis.postgres.database import Database
 from services.maintenance import sql as maintenance
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.system import as_role
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 SERIES = ("summary", "drives-over-time", "registrations-by-drive", "attendance-trend")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from chassis.identity import Principal, issue_user_token
+from chassis.tokens import Principal, issue_user_token
 from contracts.users import Role
-from services.api import issuer_keys
-from tests.eventually import eventually
-from tests.issuer import described, serving, signed
-from tests.replicas import replica
-from tests.system import SECRET
+from services.api.http import issuer_keys
+from tests.support.eventually import eventually
+from tests.support.issuer import described, serving, signed
+from tests.support.replicas import replica
+from tests.support.system import SECRET
 
 RULES = {"jwt_issuer": "https://id.example", "jwt_audience": "placewire"}
 FOR_US = {"iss": "https://id.example", "aud": "placewire"}

@@ -14,21 +14,21 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis import jobs
-from chassis.attempts import MAX_ATTEMPTS
-from chassis.database import Database
 from chassis.errors import Contended, Refused
-from chassis.jobs import Claimer
-from chassis.lease import return_attempt
+from chassis.jobs import queue
+from chassis.jobs.attempts import MAX_ATTEMPTS
+from chassis.jobs.lease import return_attempt
+from chassis.jobs.queue import Claimer
+from chassis.postgres.database import Database
 from contracts.jobs import Service, State
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
 from tests.integration.test_runner import asked, failing
-from tests.system import as_role
-from tests.tcp_proxy import TcpProxy
-from tests.worker import done, waited, wake, working
+from tests.support.bulk_students import enrol
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, waited, wake, working
+from tests.support.system import as_role
+from tests.support.tcp_proxy import TcpProxy
 
 Owner = asyncpg.Connection
 ROW = "SELECT state, attempts, dead FROM es.job"
@@ -172,10 +172,10 @@ async def test_an_attempt_is_given_back_only_if_it_was_counted(
     claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     try:
         async with database.connection() as connection:
-            [claimed] = await jobs.claim(connection, claimer, 1)
+            [claimed] = await queue.claim(connection, claimer, 1)
             assert claimed.id == UUID(job_id)
             await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 2")  # another worker's claim
-            await jobs.return_attempt(connection, claimed if counted else replace(claimed, attempts=2))
+            await queue.return_attempt(connection, claimed if counted else replace(claimed, attempts=2))
     finally:
         await database.close()
     assert await owner.fetchval("SELECT attempts FROM es.job") == left
@@ -192,7 +192,7 @@ async def test_an_attempt_is_given_back_once_although_the_answer_to_the_commit_i
         database = Database(url, pool_size=1, application_name="test")
         try:
             async with database.connection() as connection:
-                [claimed] = await jobs.claim(connection, claimer, 1)
+                [claimed] = await queue.claim(connection, claimer, 1)
             await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 3")  # two more claims
             await return_attempt(database, claimed)
         finally:

@@ -10,13 +10,13 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis import event_store
-from chassis.event_store import Cause, fresh_ids
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, fresh_ids
 from contracts.attendance import AttendanceMarked, Presence
 from services.api.attendance import handlers
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.placement import finished, mark, posted, register, stop
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import finished, mark, posted, register, stop
 
 Owner = asyncpg.Connection
 

@@ -9,13 +9,13 @@ from bench import burst, costs, eligibility, export, latency
 from bench.effect_worker import effect
 from bench.effects import TABLE
 from bench.placewire_jobs import QUEUE
-from chassis.work import Work
+from chassis.jobs.job_handler import Work
 from contracts import topics
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, State
 from services.maintenance import checks
-from tests.enrolment import PLAIN_COUNT, enrol
-from tests.worker import done, working
+from tests.support.bulk_students import PLAIN_COUNT, enrol
+from tests.support.job_worker import done, working
 
 Owner = asyncpg.Connection
 JOBS = 20

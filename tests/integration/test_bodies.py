@@ -10,12 +10,12 @@ import pytest
 from starlette.types import Message
 
 from contracts.users import Role
-from services.api.access import SignedIn, declared_access, published_routes
-from services.api.body_limits import MAX_BODY, MAX_UNAUTHENTICATED_BODY
+from services.api.http.access import SignedIn, declared_access, published_routes
+from services.api.http.body_limits import MAX_BODY, MAX_UNAUTHENTICATED_BODY
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.full_disk import files_up_to
-from tests.system import bearer
+from tests.support.bulk_students import DRIVE
+from tests.support.full_disk import files_up_to
+from tests.support.system import bearer
 
 KIB, MIB = 1024, 1024 * 1024
 LIMITS = {"/api/drives": 27 * MIB, "/api/drives/1/publish": 16 * MIB, "/api/students/import": 512 * MIB}

@@ -12,7 +12,7 @@ from services.api.eligibility.sql import LIST
 from services.api.subfilter.sql import SUMMARY
 from services.eligibility.sql import COUNT_ELIGIBLE
 from tests.conftest import Api
-from tests.enrolment import DRIVE
+from tests.support.bulk_students import DRIVE
 
 UNASSIGNED = {"Cn", "Cs", "Co"}
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from chassis.breaker import GOOD_POLLS_TO_CLOSE, BusWatch
-from chassis.bus import RELAY_SENDS
-from chassis.database import Database
+from chassis.messaging.breaker import GOOD_POLLS_TO_CLOSE, BusWatch
+from chassis.messaging.kafka import RELAY_SENDS
+from chassis.postgres.database import Database
 from contracts.jobs import Service
-from tests.system import as_role
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 PUT = """

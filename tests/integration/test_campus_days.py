@@ -10,13 +10,13 @@ import asyncpg
 import httpx
 import pytest
 
-from chassis.database import Database
+from chassis.postgres.database import Database
 from contracts.users import Role
 from services.api.finished_drives.period import months_before, period
 from services.api.main import create_app
 from services.api.settings import ApiSettings
 from services.maintenance import sql as maintenance
-from tests.system import SECRET, as_role, bearer
+from tests.support.system import SECRET, as_role, bearer
 
 # The zone; a moment before and one after a local midnight; their days. Clocks change on one of the two days; in Cairo
 # there is no midnight then, and in Havana there are two.

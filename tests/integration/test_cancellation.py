@@ -3,8 +3,8 @@
 import asyncio
 import random
 
-from chassis.database import Database
-from tests.system import as_role
+from chassis.postgres.database import Database
+from tests.support.system import as_role
 
 TRIALS = 300
 

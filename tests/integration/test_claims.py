@@ -8,16 +8,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis import jobs
-from chassis.jobs import Claim, Claimer
-from chassis.work import Work
+from chassis.jobs import queue
+from chassis.jobs.job_handler import Work
+from chassis.jobs.queue import Claim, Claimer
 from contracts.drives import DrivePublished, EligibilityRequested
 from contracts.jobs import Channel, Service, State
 from services.eligibility import handlers
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.worker import done, waited, working
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, waited, working
 
 Owner = asyncpg.Connection
 NEWEST_WINS = frozenset({DrivePublished.TYPE, EligibilityRequested.TYPE})
@@ -38,7 +38,7 @@ async def changed(api: Api, drive_id: int, min_cgpa: str) -> UUID:
 
 
 async def claimed(owner: "Owner[asyncpg.Record]", slots: int, claimer: Claimer = ONE) -> list[Claim]:
-    return await jobs.claim(owner, claimer, slots)
+    return await queue.claim(owner, claimer, slots)
 
 
 def ids(claims: Sequence[Claim]) -> list[UUID]:
@@ -158,9 +158,9 @@ async def test_an_idle_worker_polls_less_often_while_kafka_delivers(
     *,
     healthy: bool,
 ) -> None:
-    monkeypatch.setattr("chassis.runner.EMPTY_POLLS_TO_IDLE", 3)
-    monkeypatch.setattr("chassis.runner.POLL_S", 0.05)
-    monkeypatch.setattr("chassis.runner.IDLE_POLL_S", 3600)
+    monkeypatch.setattr("chassis.jobs.runner.EMPTY_POLLS_TO_IDLE", 3)
+    monkeypatch.setattr("chassis.jobs.runner.POLL_S", 0.05)
+    monkeypatch.setattr("chassis.jobs.runner.IDLE_POLL_S", 3600)
     async with working(database_url) as runner:
         runner.bus_is_healthy = lambda: healthy
 

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.replicas import replica
+from tests.support.bulk_students import DRIVE
+from tests.support.replicas import replica
 
 Owner = asyncpg.Connection
 PDF = b"%PDF-1.4\n%%EOF"

@@ -13,25 +13,25 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from chassis import telemetry
-from chassis.bus import Consumer
-from chassis.database import Connection, Database, connect_alone
-from chassis.event_store import envelope
-from chassis.jobs import Claim
-from chassis.kafka_topics import create_topics
-from chassis.runner import Runner
-from chassis.service import background
+from chassis.eventstore.event_store import envelope
+from chassis.http.service import background
+from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.queue import Claim
+from chassis.jobs.runner import Runner
+from chassis.messaging.kafka import Consumer
+from chassis.messaging.topics import create_topics
+from chassis.observability import metrics
+from chassis.postgres.database import Connection, Database, connect_alone
 from chassis.settings import ServiceSettings
-from chassis.work import Outcome, Work
 from contracts import topics
 from contracts.jobs import Channel, Job, Service, State
 from devstack.stack import Addresses
 from services.eligibility import handlers, subscribers
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.system import SECRET, as_role
-from tests.worker import EVALUATION, waited, working
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.job_worker import EVALUATION, waited, working
+from tests.support.system import SECRET, as_role
 
 Owner = asyncpg.Connection
 EVENT = "SELECT event_id, type, data, metadata, stream_id, version, recorded_at FROM es.event WHERE event_id = $1"
@@ -100,7 +100,7 @@ async def ended(runner: Runner, job_id: UUID) -> Job:
 
 
 def unreadable() -> float:
-    return float(telemetry.UNREADABLE.labels(Service.ELIGIBILITY, topics.DRIVE.name)._value.get())
+    return float(metrics.UNREADABLE.labels(Service.ELIGIBILITY, topics.DRIVE.name)._value.get())
 
 
 async def test_repeated_records_in_any_order_leave_one_result_each(
@@ -180,7 +180,7 @@ async def test_a_record_that_comes_while_the_database_is_away_is_acted_on_later(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, servers: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with consuming(database_url, servers) as (runner, producer):
-        monkeypatch.setattr("chassis.runner.POLL_S", 0.5)
+        monkeypatch.setattr("chassis.jobs.runner.POLL_S", 0.5)
         await owner.execute("ALTER ROLE placewire_eligibility NOLOGIN")
         try:
             await owner.execute(

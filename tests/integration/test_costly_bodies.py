@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.conftest import Api
-from tests.loop_lag import loop_lag
+from tests.support.loop_lag import loop_lag
 
 pytestmark = pytest.mark.timeout(300)
 

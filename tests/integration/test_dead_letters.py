@@ -10,20 +10,20 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from chassis import dead_letters
-from chassis.dead_letters import By, Which
 from chassis.errors import Fenced, Refused
-from chassis.jobs import Claim, finish
-from chassis.work import Work
+from chassis.jobs import dead_letters
+from chassis.jobs.dead_letters import By, Which
+from chassis.jobs.job_handler import Work
+from chassis.jobs.queue import Claim, finish
 from cli.main import app
 from contracts.jobs import Channel, Kind, State
 from services.exporter import handlers as export_handlers
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.exporting import asked as asked_export
-from tests.exporting import exporting
 from tests.integration.test_runner import asked, failing
-from tests.worker import dead, done, working
+from tests.support.bulk_students import enrol
+from tests.support.exporting import asked as asked_export
+from tests.support.exporting import exporting
+from tests.support.job_worker import dead, done, working
 
 Owner = asyncpg.Connection
 WHY = "the list is on the moon"

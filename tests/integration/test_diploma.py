@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import Api
 from tests.integration.test_reevaluation import drive, enrolled, queued, revised, selected
-from tests.worker import done, working
+from tests.support.job_worker import done, working
 
 pytestmark = pytest.mark.usefixtures("no_polls")
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.conftest import Api
-from tests.enrolment import DRIVE
+from tests.support.bulk_students import DRIVE
 
 PDF = b"%PDF-1.7\n1 0 obj\n%%EOF"
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
-from tests.enrolment import DRIVE
+from tests.support.bulk_students import DRIVE
 
 Owner = asyncpg.Connection
 PDF = b"%PDF-1.7\n1 0 obj\n%%EOF"

@@ -16,24 +16,24 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner, Result
 
-from chassis.database import Database
 from chassis.errors import NotFound, Refused
-from chassis.event_store import Cause, fresh_ids
-from chassis.identity import Principal, issue_user_token
+from chassis.eventstore.event_store import Cause, fresh_ids
+from chassis.postgres.database import Database
+from chassis.tokens import Principal, issue_user_token
 from cli.main import app
 from cli.replay.rebuilding import rebuild
 from cli.replay.verification import Watching, verify
 from contracts.users import Role
 from services.api.personal_data import erasure
 from tests.conftest import Api, must_verify
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.exporting import asked, exporting, stored
-from tests.maintaining import maintaining
-from tests.people import add_user
-from tests.placement import finished, posted, register
-from tests.system import SECRET, as_role
-from tests.worker import done, working
+from tests.support.accounts import add_user
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import finished, posted, register
+from tests.support.eventually import eventually
+from tests.support.exporting import asked, exporting, stored
+from tests.support.job_worker import done, working
+from tests.support.maintenance_app import maintaining
+from tests.support.system import SECRET, as_role
 
 Owner = asyncpg.Connection
 HEAD = 900_001

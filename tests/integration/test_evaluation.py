@@ -9,8 +9,8 @@ import pytest
 
 from contracts.jobs import Channel, State
 from tests.conftest import Api
-from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
-from tests.worker import done, done_in_order, working
+from tests.support.bulk_students import DRIVE, PLAIN_COUNT, enrol
+from tests.support.job_worker import done, done_in_order, working
 
 Owner = asyncpg.Connection
 

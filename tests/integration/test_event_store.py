@@ -11,14 +11,14 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from chassis import event_store
-from chassis.database import Database
 from chassis.errors import Conflict, Invalid
-from chassis.event_store import Cause, Cursor
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, Cursor
+from chassis.postgres.database import Database
 from contracts.drives import DriveDeleted
 from contracts.users import PasswordChanged
-from tests.sizes import sized
-from tests.system import as_role
+from tests.support.sizes import sized
+from tests.support.system import as_role
 
 CAUSE = Cause(source="test", correlation_id=UUID(int=7))
 SECONDS = sized(small=2, full=15)

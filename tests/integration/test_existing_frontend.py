@@ -10,8 +10,8 @@ import pytest
 
 from contracts.users import Role
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.system import bearer
+from tests.support.bulk_students import enrol
+from tests.support.system import bearer
 
 # What a browser adds to each call. None of it may matter.
 BROWSER = {

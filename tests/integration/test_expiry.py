@@ -9,22 +9,22 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis import event_store
-from chassis.database import Database
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.postgres.database import Database
 from chassis.storage import Storage
 from cli.replay.verification import Watching, verify
 from contracts.exports import ExportCompleted
 from contracts.files import export_path
 from services.maintenance.expiry import due
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.exporting import asked, exporting, register_many, stored
-from tests.maintaining import after, maintaining
-from tests.placement import posted
-from tests.system import as_role
-from tests.worker import dead, done, waited, wake, working
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import posted
+from tests.support.eventually import eventually
+from tests.support.exporting import asked, exporting, register_many, stored
+from tests.support.job_worker import dead, done, waited, wake, working
+from tests.support.maintenance_app import after, maintaining
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 HOUR = 3600.0

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chassis.database import Database
+from chassis.postgres.database import Database
 from chassis.spreadsheets.workbook import Workbook
 from chassis.storage import Storage
 from contracts.exports import ExportFormat, ExportKind, ExportRequested
 from services.exporter import files
-from tests.enrolment import enrol
-from tests.system import as_role
+from tests.support.bulk_students import enrol
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"

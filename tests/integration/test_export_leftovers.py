@@ -11,23 +11,23 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from chassis.database import Database
 from chassis.errors import Fenced, Refused, StorageFailed
-from chassis.jobs import Claim
-from chassis.notify import Notifier
-from chassis.progress import Progress
+from chassis.jobs.progress import Progress
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from chassis.storage import Storage, Written
 from contracts.exports import COLUMNS, ExportFailed, ExportKind
 from contracts.files import export_path
 from contracts.jobs import State
 from services.exporter import handlers
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.exporting import asked, exporting, recorded, stored
-from tests.placement import posted
-from tests.system import as_role
-from tests.worker import done, waited, wake
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import posted
+from tests.support.eventually import eventually
+from tests.support.exporting import asked, exporting, recorded, stored
+from tests.support.job_worker import done, waited, wake
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 ROWS = 40

@@ -17,16 +17,16 @@ import httpx
 import openpyxl
 import pytest
 
-from chassis.database import Connection, Database
 from chassis.errors import OutcomeUnknown
+from chassis.postgres.database import Connection, Database
 from contracts.exports import COLUMNS, ExportKind
 from contracts.jobs import State
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.exporting import asked, exporting, recorded, register_many, stored
-from tests.placement import finished, posted, register
-from tests.worker import dead, done, waited, wake
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import finished, posted, register
+from tests.support.eventually import eventually
+from tests.support.exporting import asked, exporting, recorded, register_many, stored
+from tests.support.job_worker import dead, done, waited, wake
 
 Owner = asyncpg.Connection
 

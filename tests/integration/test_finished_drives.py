@@ -14,9 +14,9 @@ from pypdf import PdfReader
 from services.api import worker_process
 from services.api.finished_drives import report
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.loop_lag import loop_lag
-from tests.placement import finished
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import finished
+from tests.support.loop_lag import loop_lag
 
 Owner = asyncpg.Connection
 PATH = "/api/finished-drives"

@@ -16,17 +16,17 @@ import asyncpg
 import httpx
 import pytest
 
-from chassis.identity import Principal
+from chassis.tokens import Principal
 from contracts.users import Role
 from devstack.ports import LOOPBACK
+from services.api.http.links import Links
 from services.api.jobs import following
 from services.api.jobs.following import HEARTBEAT_S, LINK_LIFE_S, MAX_STREAMS_PER_USER
-from services.api.links import Links
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.eventually import eventually
-from tests.system import SECRET, System, bearer, running
-from tests.worker import done, working
+from tests.support.bulk_students import DRIVE
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, working
+from tests.support.system import SECRET, System, bearer, running
 
 Owner = asyncpg.Connection
 
@@ -222,7 +222,7 @@ async def test_a_link_expires(api: Api, monkeypatch: pytest.MonkeyPatch) -> None
     job_id = await asked_of(api)
     url = (await api.get(f"/api/jobs/{job_id}")).json()["events_url"]
     really = time.time
-    monkeypatch.setattr("services.api.links.time.time", lambda: really() + LINK_LIFE_S + 1)
+    monkeypatch.setattr("services.api.http.links.time.time", lambda: really() + LINK_LIFE_S + 1)
     refused = await api.client.get(url)
     assert (refused.status_code, refused.json()["message"]) == (403, following.EXPIRED)
 

@@ -12,10 +12,10 @@ import pytest
 from services.maintenance import sql
 from services.maintenance.change_watch import pause_s
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.eventually import eventually
-from tests.placement import mark, posted, register, stop
-from tests.system import System, running
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import mark, posted, register, stop
+from tests.support.eventually import eventually
+from tests.support.system import System, running
 
 Owner = asyncpg.Connection
 NO_KAFKA = "127.0.0.1:9"

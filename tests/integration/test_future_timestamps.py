@@ -9,18 +9,18 @@ import asyncpg
 import httpx
 import pytest
 
-from chassis import breaker, bus, canary, outbox_watch
-from chassis.breaker import BusWatch
-from chassis.database import Database
+from chassis.messaging import breaker, kafka, outbox_watch, probe
+from chassis.messaging.breaker import BusWatch
+from chassis.postgres.database import Database
 from cli.doctor import queue
 from contracts import topics
 from contracts.jobs import Channel, Service, State
 from services.maintenance import sql
 from tests.conftest import Api
-from tests.enrolment import enrol
 from tests.integration.test_runner import asked
-from tests.system import as_role
-from tests.worker import done, waited, working
+from tests.support.bulk_students import enrol
+from tests.support.job_worker import done, waited, working
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 AHEAD = "clock_timestamp() + interval '1 h'"
@@ -91,31 +91,31 @@ async def test_a_probe_from_the_future_does_not_hide_that_the_bus_is_away(
     assert not watch.trusts(Service.ELIGIBILITY)
     worker = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
     async with worker.connection() as connection:
-        assert not await connection.fetchval(bus.CANARY_IS_FRESH, Service.ELIGIBILITY)
+        assert not await connection.fetchval(kafka.CANARY_IS_FRESH, Service.ELIGIBILITY)
         # The next probe that comes through Kafka counts, though its time is earlier.
-        await connection.execute(canary.STAMP, Service.ELIGIBILITY, await owner.fetchval("SELECT clock_timestamp()"))
-        assert await connection.fetchval(bus.CANARY_IS_FRESH, Service.ELIGIBILITY)
+        await connection.execute(probe.STAMP, Service.ELIGIBILITY, await owner.fetchval("SELECT clock_timestamp()"))
+        assert await connection.fetchval(kafka.CANARY_IS_FRESH, Service.ELIGIBILITY)
     await worker.close()
     assert (await sampled(database)).good
     # A late one from before does not count again.
     async with database.connection() as connection:
         newest = await connection.fetchval("SELECT sent_at FROM es.canary")
-    await owner.execute(canary.STAMP, "eligibility", newest.replace(year=newest.year - 1))
+    await owner.execute(probe.STAMP, "eligibility", newest.replace(year=newest.year - 1))
     assert await owner.fetchval("SELECT sent_at FROM es.canary") == newest
 
 
 async def test_a_consumer_that_hears_nothing_sees_whether_the_relay_sends(
     owner: "Owner[asyncpg.Record]",
 ) -> None:
-    assert await owner.fetchval(bus.RELAY_SENDS, "eligibility"), "an empty outbox"
+    assert await owner.fetchval(kafka.RELAY_SENDS, "eligibility"), "an empty outbox"
     await owner.execute(
         f"INSERT INTO es.outbox (lane, topic, key, queued_at) VALUES (0, $1, 'canary', {AHEAD})", topics.CANARY.name
     )
-    assert not await owner.fetchval(bus.RELAY_SENDS, "eligibility")
+    assert not await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
     await owner.execute(f"INSERT INTO es.canary VALUES ('exporter', {AHEAD}, now())")
-    assert not await owner.fetchval(bus.RELAY_SENDS, "eligibility")
+    assert not await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
     await owner.execute("UPDATE es.canary SET sent_at = now()")
-    assert await owner.fetchval(bus.RELAY_SENDS, "eligibility")
+    assert await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
 
 
 async def test_gauges_and_doctor_do_not_take_the_future_for_young(

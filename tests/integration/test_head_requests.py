@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.live_server import served
-from tests.system import bearer
+from tests.support.bulk_students import DRIVE
+from tests.support.live_server import served
+from tests.support.system import bearer
 
 
 async def headers_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

@@ -15,9 +15,9 @@ from services.api.students.import_files.limits import MIB, ReadLimits
 from services.api.students.import_files.rows import ReadOptions
 from services.api.students.import_files.staged_file import UploadedFile, open_students
 from tests.conftest import Api
-from tests.eventually import eventually
-from tests.system import bearer
-from tests.workbook_parts import MAIN, cell, ods, ods_cell, ods_row, sheet_rows, xlsx
+from tests.support.eventually import eventually
+from tests.support.system import bearer
+from tests.support.workbook_parts import MAIN, cell, ods, ods_cell, ods_row, sheet_rows, xlsx
 
 IMPORT = "/api/students/import"
 HEADERS = [cell("Name"), cell("Email"), cell("Roll No")]

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.replicas import replica
+from tests.support.bulk_students import DRIVE
+from tests.support.replicas import replica
 
 FRONTEND = "https://placement.college.edu"
 

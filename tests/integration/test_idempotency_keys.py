@@ -12,9 +12,9 @@ from contracts.users import Role
 from services.api.main import create_app
 from tests.conftest import Api
 from tests.integration.test_notifications import add_user
-from tests.keyed_commands import HEAD_ID, SCENARIOS, World
-from tests.maintaining import after, maintaining
-from tests.replicas import settings
+from tests.support.keyed_commands import HEAD_ID, SCENARIOS, World
+from tests.support.maintenance_app import after, maintaining
+from tests.support.replicas import settings
 
 Owner = asyncpg.Connection
 # Every row with the transaction that wrote it, so that an update to the same values counts, too.

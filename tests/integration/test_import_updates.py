@@ -11,19 +11,19 @@ import asyncpg
 import httpx
 import pytest
 
-from chassis import event_store
+from chassis.eventstore import event_store
 from contracts.students import StudentRecordRevised, StudentsImported
 from contracts.users import Role, UserDetailsRevised
 from services.api.users import sql as users
 from services.api.users.decider import Person
 from tests.conftest import Api
-from tests.enrolment import enrol
 from tests.integration.test_reevaluation import FROM_SCRATCH, drive, queued, selected
 from tests.integration.test_student_import import IMPORT, changes
-from tests.live_server import served
-from tests.people import add_user
-from tests.system import bearer
-from tests.worker import done, working
+from tests.support.accounts import add_user
+from tests.support.bulk_students import enrol
+from tests.support.job_worker import done, working
+from tests.support.live_server import served
+from tests.support.system import bearer
 
 pytestmark = pytest.mark.usefixtures("no_polls")
 

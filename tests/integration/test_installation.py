@@ -22,7 +22,7 @@ from devstack.stack import Addresses
 from devstack.unprivileged import programs
 from migrations.waiting import wait
 from services.api.settings import ApiSettings
-from tests.system import as_role
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 ROOT = Path(__file__).parents[2]

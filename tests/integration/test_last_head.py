@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from chassis.identity import Principal, issue_user_token
+from chassis.tokens import Principal, issue_user_token
 from contracts.users import Role
 from tests.conftest import Api
-from tests.sizes import sized
-from tests.system import SECRET
+from tests.support.sizes import sized
+from tests.support.system import SECRET
 
 USER = {"name": "Asha", "role": "HEAD", "password": "correct horse"}
 HEADS = "SELECT array_agg(user_id) FROM users WHERE role = 'HEAD' AND active"

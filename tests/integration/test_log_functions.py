@@ -6,9 +6,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chassis import event_store, jobs
-from chassis.database import Database
 from chassis.errors import LogNotAdopted, ReadOnly
+from chassis.eventstore import event_store
+from chassis.jobs import queue
+from chassis.postgres.database import Database
 from cli.doctor import database as doctor
 from cli.failures import Failure
 from cli.moving import adoption, closing, recorded, sequences
@@ -16,7 +17,7 @@ from cli.moving.recorded import COLUMNS
 from contracts.users import PasswordChanged
 from tests.conftest import must_verify
 from tests.integration.test_rebuild import CAUSE
-from tests.system import as_role
+from tests.support.system import as_role
 
 ROOT = Path(__file__).parents[2]
 OWN_IDS = re.compile(r"pg_current_xact_id|pg_current_snapshot|pg_xact_status|txid_(current|snapshot|status)")
@@ -252,7 +253,7 @@ async def test_the_status_of_a_transaction_of_an_earlier_epoch_is_unknown(
     earlier = await owner.fetchval("SELECT es.log_xid()::text")
     await adoption.adopt(database_url)
     assert await owner.fetchval("SELECT es.log_xid_status($1::text::xid8)", earlier) is None
-    assert await jobs.has_committed(owner, earlier), "so its effect is not repeated"
+    assert await queue.has_committed(owner, earlier), "so its effect is not repeated"
     later = await owner.fetchval("SELECT es.log_xid()::text")
     assert await owner.fetchval("SELECT es.log_xid_status($1::text::xid8)", later) == "committed"
 

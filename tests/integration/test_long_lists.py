@@ -16,17 +16,17 @@ from structlog.testing import capture_logs
 
 from contracts.users import Role
 from devstack.ports import LOOPBACK
-from services.api.limits import Admission
-from services.api.long_lists import LongLists, copy_array
-from services.api.presentation import decimal_text, instant_text
-from services.api.request_scope import RequestScope
+from services.api.http.limits import Admission
+from services.api.http.long_lists import LongLists, copy_array
+from services.api.http.presentation import decimal_text, instant_text
+from services.api.http.request_scope import RequestScope
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.eventually import eventually
-from tests.live_server import served
-from tests.loop_lag import loop_lag
-from tests.sizes import FULL, sized
-from tests.system import bearer
+from tests.support.bulk_students import DRIVE
+from tests.support.eventually import eventually
+from tests.support.live_server import served
+from tests.support.loop_lag import loop_lag
+from tests.support.sizes import FULL, sized
+from tests.support.system import bearer
 
 pytestmark = [pytest.mark.damages, pytest.mark.timeout(900 if FULL else 240)]
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import uvloop
 
-from chassis.database import Database, connect_alone
 from chassis.errors import Unavailable
-from chassis.watched_connection import SILENT_S
+from chassis.postgres.database import Database, connect_alone
+from chassis.postgres.watched_connection import SILENT_S
 from devstack.ports import LOOPBACK
 
 # ErrorResponse (PostgreSQL protocol 3.0, section "Message Formats"): a server that shuts down, before it closes.

@@ -7,8 +7,8 @@ import asyncpg
 import pytest_asyncio
 
 from devstack.stack import Addresses
-from tests.eventually import eventually
-from tests.older_database import database_at, migrate
+from tests.support.eventually import eventually
+from tests.support.older_database import database_at, migrate
 
 BEFORE = "0013"
 LOCKS = """

@@ -7,16 +7,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis import event_store
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
 from contracts.drives import AttendancePublished
 from contracts.message import Event
 from contracts.registrations import StudentRegistered
 from contracts.users import Role, RoleChanged
-from tests import people
 from tests.conftest import Api
-from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
-from tests.worker import done, working
+from tests.support import accounts
+from tests.support.bulk_students import DRIVE, PLAIN_COUNT, enrol
+from tests.support.job_worker import done, working
 
 Owner = asyncpg.Connection
 STAFF, COORDINATOR, HEAD = 800_001, 800_002, 800_003
@@ -32,7 +32,7 @@ async def record(api: Api, stream: str, *events: Event) -> None:
 
 async def add_user(api: Api, user_id: int, role: Role) -> None:
     async with api.database.transaction() as connection:
-        await people.add_user(connection, user_id, role, name=str(role))
+        await accounts.add_user(connection, user_id, role, name=str(role))
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from schemathesis.python import asgi
 from schemathesis.transport.serialization import Binary
 
 from contracts.users import Role
-from services.api.access import Access, declared_access, published_routes
+from services.api.http.access import Access, declared_access, published_routes
 from services.api.main import create_app
-from tests.enrolment import DRIVE
-from tests.replicas import settings
-from tests.sizes import FULL, sized
-from tests.system import bearer
+from tests.support.bulk_students import DRIVE
+from tests.support.replicas import settings
+from tests.support.sizes import FULL, sized
+from tests.support.system import bearer
 
 EXAMPLES = sized(small=2, full=12)
 

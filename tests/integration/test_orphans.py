@@ -11,12 +11,12 @@ from contracts.drives import DriveRevised
 from contracts.files import export_path
 from services.maintenance.expiry import orphans
 from tests.conftest import Api
-from tests.eventually import eventually
-from tests.exporting import asked, exporting, stored
-from tests.maintaining import after, aged, maintaining
-from tests.placement import posted
-from tests.system import System
-from tests.worker import done
+from tests.support.drive_scenarios import posted
+from tests.support.eventually import eventually
+from tests.support.exporting import asked, exporting, stored
+from tests.support.job_worker import done
+from tests.support.maintenance_app import after, aged, maintaining
+from tests.support.system import System
 
 Owner = asyncpg.Connection
 PDF = {"pdf": ("Brief.pdf", b"%PDF-1.7 brief", "application/pdf")}

@@ -8,13 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.api.personal_data.documents import OwnData
 from services.api.personal_data.media_type import preferred
+from services.api.personal_data.openapi import OwnData
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.exporting import asked
-from tests.placement import finished, posted, register
-from tests.worker import done, working
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import finished, posted, register
+from tests.support.exporting import asked
+from tests.support.job_worker import done, working
 
 Owner = asyncpg.Connection
 ODD_NAME = 'Ravi <script>alert(1)</script> & "O\'Neil"'

@@ -3,18 +3,18 @@
 import asyncpg
 from prometheus_client import REGISTRY
 
-from chassis.database import Connection, Database
 from chassis.errors import Refused
-from chassis.jobs import Claim
-from chassis.work import Outcome, Work
+from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Connection, Database
 from services.eligibility import handlers
 from services.maintenance import gauges, sql
 from services.maintenance.placement_gauges import STAGES, PlacementGauges
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.placement import finished, posted, register
-from tests.system import as_role
-from tests.worker import dead, working
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.drive_scenarios import finished, posted, register
+from tests.support.job_worker import dead, working
+from tests.support.system import as_role
 
 
 def drives_shown() -> dict[str, dict[str, float]]:

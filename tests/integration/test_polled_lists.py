@@ -10,9 +10,9 @@ import pytest_asyncio
 
 from services.api.drives import sql as drives
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.eventually import eventually
-from tests.replicas import replica
+from tests.support.bulk_students import DRIVE
+from tests.support.eventually import eventually
+from tests.support.replicas import replica
 
 Owner = asyncpg.Connection
 KILL = """

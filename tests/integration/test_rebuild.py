@@ -19,23 +19,23 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis import event_store
-from chassis.database import Database
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.postgres.database import Database
 from cli.failures import NO
 from cli.replay.rebuilding import Proposal, Rebuilt
 from cli.replay.rebuilding import rebuild as rebuild_at
 from cli.replay.verification import Watching
 from contracts.users import PasswordChanged, Role, RoleChanged
 from tests.conftest import Api
-from tests.enrolment import ENROL
-from tests.eventually import eventually
 from tests.integration.test_reevaluation import drive, enrolled, queued, revised
-from tests.people import add_user
-from tests.placement import finished, posted, register
-from tests.sizes import FULL, sized
-from tests.system import ROOT, as_role
-from tests.worker import done, done_in_order, working
+from tests.support.accounts import add_user
+from tests.support.bulk_students import ENROL
+from tests.support.drive_scenarios import finished, posted, register
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, done_in_order, working
+from tests.support.sizes import FULL, sized
+from tests.support.system import ROOT, as_role
 
 pytestmark = pytest.mark.usefixtures("no_polls")
 

@@ -7,13 +7,13 @@ import asyncpg
 import pytest
 
 from chassis import recorded_files
-from chassis.database import Database
+from chassis.postgres.database import Database
 from chassis.storage import Storage, StorageUnusable
 from cli.doctor import stored_files
 from cli.doctor.finding import State
 from contracts.files import JOB_DESCRIPTIONS
 from tests.conftest import Api
-from tests.replicas import replica
+from tests.support.replicas import replica
 
 PDF = ("job.pdf", b"%PDF-1.4\n%%EOF\n", "application/pdf")
 FORM = {"company_name": "Acme", "job_title": "SDE", "min_cgpa": "6"}

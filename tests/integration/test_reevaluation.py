@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chassis.event_store import Cause, fresh_ids
+from chassis.eventstore.event_store import Cause, fresh_ids
 from contracts.jobs import State
 from contracts.users import Role
 from services.api.drives.sql import LOCK_REGISTRATIONS_SHARED
@@ -19,12 +19,12 @@ from services.api.registrations import handlers as registrations
 from services.api.students import handlers
 from services.api.students.decider import ReviseRecord
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.eventually import eventually
 from tests.integration.test_notifications import add_user
-from tests.placement import register, stop
-from tests.sizes import sized
-from tests.worker import done, done_in_order, wake, working
+from tests.support.bulk_students import DRIVE
+from tests.support.drive_scenarios import register, stop
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, done_in_order, wake, working
+from tests.support.sizes import sized
 
 Owner = asyncpg.Connection
 

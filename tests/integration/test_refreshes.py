@@ -13,13 +13,13 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis import event_store
-from chassis.database import Database
 from chassis.errors import Contended
-from chassis.event_store import Cause
-from chassis.notify import Notifier
-from chassis.runner import Runner
-from chassis.work import LongWork
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.jobs.job_handler import LongWork
+from chassis.jobs.runner import Runner
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from contracts.jobs import Channel, Kind, Service, State
 from contracts.maintenance import RefreshCause, RefreshRequested
 from services.api import job_watch
@@ -28,10 +28,10 @@ from services.maintenance.change_watch import ChangeWatch, pause_s
 from services.maintenance.clock import Clock
 from services.maintenance.schedule import Cron
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.system import as_role
-from tests.worker import done, wake, working
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, wake, working
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 REFRESH = LongWork(prepare=handlers.refresh, failed=handlers.failed)

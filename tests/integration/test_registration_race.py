@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
-from tests.enrolment import enrol
-from tests.placement import posted, stop
-from tests.sizes import sized
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import posted, stop
+from tests.support.sizes import sized
 
 Owner = asyncpg.Connection
 STUDENTS = int(os.environ.get("STUDENTS") or sized(small=600, full=10_000))

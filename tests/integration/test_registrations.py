@@ -8,16 +8,16 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis import event_store
 from chassis.errors import Refused
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
 from cli.replay import comparison, projection, tables
 from contracts.registrations import StudentRegistered
 from services.api.registrations import handlers
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.placement import finished, posted, register, stop
-from tests.worker import done, working
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.drive_scenarios import finished, posted, register, stop
+from tests.support.job_worker import done, working
 
 Owner = asyncpg.Connection
 INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")

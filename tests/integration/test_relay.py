@@ -12,19 +12,19 @@ import asyncpg
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
 
-from chassis import event_store
-from chassis.database import Database, connect_alone
-from chassis.event_store import Cause
-from chassis.kafka_topics import create_topics
-from chassis.relay import Relay
-from chassis.relay_process import RelaySettings
-from chassis.service import background
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.http.service import background
+from chassis.messaging.relay import Relay
+from chassis.messaging.relay_process import RelaySettings
+from chassis.messaging.topics import create_topics
+from chassis.postgres.database import Database, connect_alone
 from contracts import topics
 from contracts.users import PasswordChanged
 from devstack.stack import Addresses
-from tests.eventually import eventually
-from tests.sizes import sized
-from tests.system import as_role
+from tests.support.eventually import eventually
+from tests.support.sizes import sized
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 EVENTS = sized(small=1_000, full=20_000)

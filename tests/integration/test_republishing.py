@@ -9,15 +9,15 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from chassis.database import Database
+from chassis.postgres.database import Database
 from cli import republishing
 from cli.commands import republish as command
 from cli.failures import NO, WRONG_USE, Failure
 from cli.republishing import Republished, Stretch
 from contracts.topics import Lane
-from tests.enrolment import ENROL, enrol
-from tests.eventually import eventually
-from tests.system import as_role
+from tests.support.bulk_students import ENROL, enrol
+from tests.support.eventually import eventually
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 STUDENT = "placewire.student"

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chassis.relay import LEADER_LOCK
+from chassis.messaging.relay import LEADER_LOCK
 
 RUNBOOKS = (Path(__file__).parents[2] / "docs" / "runbooks.md").read_text()
 STATEMENTS = {

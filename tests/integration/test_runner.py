@@ -8,18 +8,18 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis.attempts import MAX_ATTEMPTS
-from chassis.database import Connection
 from chassis.errors import Refused
-from chassis.failure_limit import MAX_FAILURES_IN_A_ROW
-from chassis.jobs import Claim
-from chassis.work import Outcome, Work
+from chassis.jobs.attempts import MAX_ATTEMPTS
+from chassis.jobs.failure_limit import MAX_FAILURES_IN_A_ROW
+from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Connection
 from contracts.jobs import Channel, State
 from services.eligibility import handlers
 from tests.conftest import Api
-from tests.enrolment import DRIVE, enrol
-from tests.eventually import eventually
-from tests.worker import done, waited, wake, working
+from tests.support.bulk_students import DRIVE, enrol
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, waited, wake, working
 
 Owner = asyncpg.Connection
 FAILURES = "SELECT data FROM es.event WHERE type = 'placewire.eligibility.failed.v1'"

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 import yaml
 
-from tests.system import as_role
+from tests.support.system import as_role
 
 ROOT = Path(__file__).parents[2]
 SCALERS = {

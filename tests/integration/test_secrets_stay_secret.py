@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
-from tests.signing_head import make_signing_head
+from tests.support.signing_head import make_signing_head
 
 Owner = asyncpg.Connection
 TABLES = "SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables WHERE schemaname IN ('public', 'es')"

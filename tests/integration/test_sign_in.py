@@ -13,12 +13,12 @@ import orjson
 import pytest
 
 from chassis.errors import Throttled
-from services.api.client_address import networks, source
+from services.api.http.client_address import networks, source
 from services.api.users import throttle as limits
 from services.api.users.fair_turns import FairTurns
 from services.api.users.throttle import Throttle
 from tests.conftest import Api
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 Owner = asyncpg.Connection
 USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}

@@ -8,18 +8,18 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis import event_store
-from chassis.database import Connection
 from chassis.errors import Refused
-from chassis.event_store import Cause
-from chassis.jobs import Claim
-from chassis.runner import TOGETHER, Runner
-from chassis.work import Outcome, Work
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.queue import Claim
+from chassis.jobs.runner import TOGETHER, Runner
+from chassis.postgres.database import Connection
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, State
 from services.maintenance import checks
-from tests.eventually import eventually
-from tests.worker import done, wake, working
+from tests.support.eventually import eventually
+from tests.support.job_worker import done, wake, working
 
 Owner = asyncpg.Connection
 # How many jobs each transaction finished: rows written by one transaction have its id.

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.conftest import Api
-from tests.enrolment import DRIVE
-from tests.operations import Operation, operations
+from tests.support.bulk_students import DRIVE
+from tests.support.operations import Operation, operations
 
 JSON, MULTIPART, URLENCODED = "application/json", "multipart/form-data", "application/x-www-form-urlencoded"
 

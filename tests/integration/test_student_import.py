@@ -12,8 +12,8 @@ import httpx
 import openpyxl
 import pytest
 
-from chassis import event_store
-from chassis.event_store import Cursor
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cursor
 from contracts.students import AcademicRecord, StudentEnrolled, StudentsImported
 from services.api.students.columns import COLUMNS
 from tests.conftest import Api

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chassis import event_store
+from chassis.eventstore import event_store
 from tests.conftest import Api
 
 ASHA = {

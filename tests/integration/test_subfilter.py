@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
-from tests.enrolment import DRIVE, PLAIN_COUNT, enrol
+from tests.support.bulk_students import DRIVE, PLAIN_COUNT, enrol
 
 Owner = asyncpg.Connection
 

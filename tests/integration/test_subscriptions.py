@@ -17,11 +17,12 @@ import pytest_asyncio
 from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
-from chassis import checkpoints, event_store, notify
-from chassis.database import Connection, Database
 from chassis.errors import Contended, Fenced
-from chassis.event_store import Cause, Cursor, Recorded
-from chassis.subscriptions import LOCK_KEPT_S, Subscription
+from chassis.eventstore import checkpoints, event_store
+from chassis.eventstore.event_store import Cause, Cursor, Recorded
+from chassis.eventstore.subscriptions import LOCK_KEPT_S, Subscription
+from chassis.postgres import notify
+from chassis.postgres.database import Connection, Database
 from cli.failures import WRONG_USE, Failure
 from cli.main import app
 from contracts.attendance import AttendanceMarked, Presence
@@ -29,9 +30,9 @@ from contracts.message import Event
 from contracts.users import PasswordChanged
 from devstack.processes import Process
 from services.maintenance import gauges
-from tests.eventually import eventually
-from tests.sizes import sized
-from tests.system import ROOT, as_role
+from tests.support.eventually import eventually
+from tests.support.sizes import sized
+from tests.support.system import ROOT, as_role
 
 Owner = asyncpg.Connection
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 from devstack.ports import LOOPBACK
-from tests.tcp_proxy import TcpProxy
+from tests.support.tcp_proxy import TcpProxy
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

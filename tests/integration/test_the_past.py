@@ -8,17 +8,17 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis.event_store import Cause, fresh_ids
+from chassis.eventstore.event_store import Cause, fresh_ids
 from contracts.users import Role
-from services.api.past import sql
+from services.api.history import sql
 from services.api.students import handlers
 from services.api.students.decider import ReviseRecord
-from tests import people
 from tests.conftest import Api
-from tests.enrolment import enrol
 from tests.integration.test_reevaluation import drive, enrolled, queued, revised, selected
-from tests.placement import stop
-from tests.worker import done, working
+from tests.support import accounts
+from tests.support.bulk_students import enrol
+from tests.support.drive_scenarios import stop
+from tests.support.job_worker import done, working
 
 pytestmark = pytest.mark.usefixtures("no_polls")
 
@@ -272,7 +272,7 @@ async def test_a_drive_that_was_not_published_by_then_is_unknown_to_students_and
 async def test_history_says_who_when_and_what(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     head = 800_003
     async with api.database.transaction() as connection:
-        await people.add_user(connection, head, Role.HEAD, name="Meera")
+        await accounts.add_user(connection, head, Role.HEAD, name="Meera")
     student = await enrolled(api, 1, cgpa="8")
     posted = (await drive(api, auto_calc=False, min_cgpa="6"))["drive_id"]
     path = f"/api/drives/{posted}"

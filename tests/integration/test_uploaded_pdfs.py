@@ -14,7 +14,7 @@ from chassis.storage import Storage
 from services.api.drives import pdf_files
 from services.api.drives.pdf_files import file_name
 from tests.conftest import Api
-from tests.full_disk import files_up_to
+from tests.support.full_disk import files_up_to
 
 FORM = {"company_name": "Acme", "job_title": "SDE"}
 PAIRS = 12

@@ -5,13 +5,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chassis import event_store
+from chassis.eventstore import event_store
 from cli.replay.verification import Watching, verify
 from contracts.users import UserDetailsRevised
 from devstack.stack import Addresses
 from tests.conftest import Api
-from tests.older_database import database_at, migrate
-from tests.system import as_role
+from tests.support.older_database import database_at, migrate
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 STUDENT = {"name": "Asha Rao", "email": "asha@college.edu", "roll_number": "21CS042", "branch": "CSE"}

@@ -6,17 +6,17 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis import event_store
-from chassis.database import Database
-from chassis.event_store import Cause
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.postgres.database import Database
 from cli.failures import Failure
 from cli.replay.comparison import Cell, RowDifference
 from cli.replay.verification import Findings, Watching
 from cli.replay.verification import verify as verify_at
 from contracts.users import PasswordChanged, Role, RoleChanged
 from tests.conftest import Api
-from tests.people import add_user
-from tests.system import as_role
+from tests.support.accounts import add_user
+from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 pytestmark = pytest.mark.damages

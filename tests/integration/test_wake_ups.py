@@ -10,19 +10,20 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis import event_store, notify
-from chassis.database import Database
-from chassis.event_store import Cause
-from chassis.kafka_topics import create_topics
-from chassis.notify import Notifier
-from chassis.relay import Relay
-from chassis.relay_process import RelaySettings
-from chassis.service import background
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.http.service import background
+from chassis.messaging.relay import Relay
+from chassis.messaging.relay_process import RelaySettings
+from chassis.messaging.topics import create_topics
+from chassis.postgres import notify
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from contracts.users import PasswordChanged
 from devstack.stack import Addresses
-from tests.eventually import eventually
-from tests.sizes import sized
-from tests.system import as_role
+from tests.support.eventually import eventually
+from tests.support.sizes import sized
+from tests.support.system import as_role
 
 ROUNDS = sized(small=20, full=400)
 FAR_APART_S = 60.0

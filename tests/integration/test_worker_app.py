@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 
-from chassis.database import Database
-from chassis.notify import Notifier
-from chassis.service import Background
+from chassis.http.service import Background
+from chassis.jobs.worker_app import worker_app
+from chassis.messaging.subscribers import WakeWorker
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
 from chassis.settings import ServiceSettings
-from chassis.subscribers import WakeWorker
-from chassis.worker import worker_app
 from contracts.jobs import Kind, Service
 from services.eligibility import subscribers
 from services.eligibility.settings import EligibilitySettings
-from tests.eventually import eventually
-from tests.system import SECRET, as_role
-from tests.worker import EVALUATION
+from tests.support.eventually import eventually
+from tests.support.job_worker import EVALUATION
+from tests.support.system import SECRET, as_role
 
 
 async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_url: str) -> None:

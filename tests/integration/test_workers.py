@@ -12,13 +12,13 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from chassis.identity import issue_service_token
+from chassis.tokens import issue_service_token
 from contracts.jobs import Service
 from devstack.ports import LOOPBACK
 from services.api.workers import ANSWER_TIMEOUT_S, FAILURES_TO_SKIP, NotAwake, Workers
 from services.eligibility import main
 from services.eligibility.settings import EligibilitySettings
-from tests.system import SECRET, as_role
+from tests.support.system import SECRET, as_role
 
 Answer = Callable[[str], int | None]
 

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.prometheus import ALERTS, DEPLOY, GROUPS, NAMED, OURS, PROMTOOL, RECORDED, RULES, needs_prometheus, series_of
+from tests.support.prometheus import (
+    ALERTS,
+    DEPLOY,
+    GROUPS,
+    NAMED,
+    OURS,
+    PROMTOOL,
+    RECORDED,
+    RULES,
+    needs_prometheus,
+    series_of,
+)
 
 FOLDER = DEPLOY / "prometheus"
 TESTS = sorted((FOLDER / "tests").glob("*.yml"))

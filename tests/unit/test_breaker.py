@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.breaker import GOOD_POLLS_TO_CLOSE, Breaker, Sample
+from chassis.messaging.breaker import GOOD_POLLS_TO_CLOSE, Breaker, Sample
 
 GOOD = Sample(canary_age_s=0.5, outbox_age_s=None)
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, create_model
 from contracts.catalogue import EVENTS, UPCASTERS, read_event
 from contracts.compatibility import REFUSED, UNREADABLE, breaks
 from contracts.publish import release, released, schemas
-from tests.from_schema import written
+from tests.support.from_schema import written
 
 RELEASED = {name: json.loads(text) for name, text in released().items()}
 CURRENT = {name: json.loads(text) for name, text in schemas().items()}

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tests.prometheus import DASHBOARDS, FASTSTREAM, NAMED, OURS, RECORDED, RULES, panels, queries, series_of
+from tests.support.prometheus import DASHBOARDS, FASTSTREAM, NAMED, OURS, RECORDED, RULES, panels, queries, series_of
 
 ROOT = Path(__file__).parents[2]
 UIDS = {"placement": "placewire-placement", "operators": "placewire-operators", "job-kind": "placewire-job-kind"}

@@ -12,7 +12,7 @@ import yaml
 
 from cli.local.system import INHERITED
 from tests.e2e.test_closure import SERVICES, SHARED
-from tests.service_settings import OURS
+from tests.support.service_settings import OURS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -186,7 +186,7 @@ def test_an_image_holds_its_folders_and_nothing_else(name: str) -> None:
     assert {line.split()[1] for line in shared.splitlines() if line.startswith("COPY ")} == set(SHARED)
     if name in OURS:
         assert f"ENV PORT={port(name)}" in stage
-        module = "chassis.relay_process" if name == "relay" else f"services.{name}"
+        module = "chassis.messaging.relay_process" if name == "relay" else f"services.{name}"
         assert f'CMD ["python", "-m", "{module}"]' in stage
 
 

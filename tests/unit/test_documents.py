@@ -10,9 +10,9 @@ from prometheus_client import REGISTRY
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chassis import telemetry
+from chassis.observability import metrics
 from cli.main import app
-from tests.service_settings import OURS
+from tests.support.service_settings import OURS
 from tests.unit.test_settings import documented
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,7 @@ def test_the_quick_reference_has_settings_as_they_are() -> None:
 
 
 def test_the_quick_reference_names_metrics_that_there_are() -> None:
-    assert telemetry.HTTP_REQUESTS
+    assert metrics.HTTP_REQUESTS
     known = {metric.name + "_total" * (metric.type == "counter") for metric in REGISTRY.collect()}
     said = set(re.findall(r"`(placewire_\w+)`", QUICK))
     assert len(said) >= 10

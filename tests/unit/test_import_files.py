@@ -18,7 +18,7 @@ from services.api.students.import_files.number_formats import Unshowable, shown
 from services.api.students.import_files.reading import Chunk, Ending, read_students
 from services.api.students.import_files.rows import ReadOptions
 from services.api.students.import_files.staging import CHUNK_ROWS
-from tests.workbook_parts import MAIN, cell, ods, ods_cell, ods_row, sheet_rows, xlsx
+from tests.support.workbook_parts import MAIN, cell, ods, ods_cell, ods_row, sheet_rows, xlsx
 
 HEADER = "name,email,roll_number,cgpa\n"
 HEADERS = [cell("Name"), cell("Email"), cell("USN"), cell("10th %"), cell("CGPA")]

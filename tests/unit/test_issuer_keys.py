@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import Unauthenticated
-from chassis.identity import USER_TOKEN_S, Principal, issue_user_token
+from chassis.tokens import USER_TOKEN_S, Principal, issue_user_token
 from contracts.users import Role
-from services.api import issuer_keys
-from services.api.issuer_keys import IssuerKeys, usable_keys
-from services.api.links import Links
-from services.api.tokens import Issuer, Tokens
-from tests.issuer import CLAIMS, JwksServer, described, private_key, serving, signed
+from services.api.http import issuer_keys
+from services.api.http.issuer_keys import IssuerKeys, usable_keys
+from services.api.http.links import Links
+from services.api.http.sign_in_tokens import Issuer, Tokens
+from tests.support.issuer import CLAIMS, JwksServer, described, private_key, serving, signed
 
 SECRET = "a secret of at least thirty-two characters"
 BEFORE = "the secret that was there before this one"

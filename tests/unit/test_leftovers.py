@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import leftovers
+from tests.support import leftovers
 
 pytest_plugins = ["pytester"]
 
@@ -59,7 +59,7 @@ PLAIN = tuple(
 )
 CONFTEST = """
 from tests import leftovers
-from tests.leftovers import in_the_loop, no_tasks_left, nothing_left
+from tests.support.leftovers import in_the_loop, no_tasks_left, nothing_left
 
 leftovers.GRACE_S = {grace_s}
 """

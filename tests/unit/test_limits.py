@@ -3,8 +3,8 @@
 import pytest
 
 from chassis.errors import Throttled
-from services.api import limits
-from services.api.limits import RateLimits
+from services.api.http import limits
+from services.api.http.limits import RateLimits
 
 
 def allowed(limits: RateLimits[int], count: int, *, user_id: int = 1, now: float) -> int:

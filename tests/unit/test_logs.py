@@ -12,8 +12,8 @@ import pytest
 import structlog
 from pydantic import BaseModel
 
-from chassis import telemetry
 from chassis.errors import Refused, Unavailable
+from chassis.observability import metrics
 
 # Not in the text of any line below: tracebacks quote the source.
 EMAIL = "planted@college.edu"
@@ -23,11 +23,11 @@ def test_a_noisy_library_is_cut_short_and_nobody_else(capfd: pytest.CaptureFixtu
     root = logging.getLogger()
     before = root.handlers, root.level
     try:
-        telemetry.set_up_logs("test", format_="text", level="info")
+        metrics.set_up_logs("test", format_="text", level="info")
         for number in range(50):
             # Libraries log through loggers below their own name.
             logging.getLogger("aiokafka.conn").warning("noise %s", number)
-            logging.getLogger("chassis.relay").warning("ours %s", number)
+            logging.getLogger("chassis.messaging.relay").warning("ours %s", number)
     finally:
         root.handlers, root.level = before
     written = capfd.readouterr().err
@@ -77,7 +77,7 @@ def test_no_text_that_quotes_values_is_logged(
     root = logging.getLogger()
     before = root.handlers, root.level
     try:
-        telemetry.set_up_logs("test", format_=format_, level="debug")
+        metrics.set_up_logs("test", format_=format_, level="debug")
         try:
             fail()
         except Exception as error:

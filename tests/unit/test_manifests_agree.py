@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from chassis.kafka_topics import every_topic
+from chassis.messaging.topics import every_topic
 from contracts.jobs import OWNER, TOPIC_OF, Service, State
 from contracts.topics import CANARY
-from services.api.client_address import networks
+from services.api.http.client_address import networks
 from tests.manifests import rules, schemas
 from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, one, title
 from tests.manifests.pods import environment, labels_of, selects, workloads
-from tests.service_settings import OURS
+from tests.support.service_settings import OURS
 
 # Read by libraries, or before there are settings.
 NO_SETTINGS = {"SECRETS_DIR", "PGSSLMODE", "PGSSLROOTCERT"}

@@ -20,8 +20,8 @@ from contracts.drives import DrivePublished
 from contracts.jobs import KIND_OF, OWNER, Service
 from contracts.publish import FOLDER
 from services.api.main import create_app
-from tests.placement import EVERYONE
-from tests.replicas import settings
+from tests.support.drive_scenarios import EVERYONE
+from tests.support.replicas import settings
 from tests.unit.test_contracts import envelope
 
 ASYNCAPI = json.loads((FOLDER.parent / "asyncapi.json").read_text())

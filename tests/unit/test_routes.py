@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import REGISTRY
 
 from services.api.main import ASKED_MOST, create_app
-from tests.replicas import settings
+from tests.support.replicas import settings
 
 
 def test_what_is_asked_most_is_tried_first(tmp_path: Path) -> None:

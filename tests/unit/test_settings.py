@@ -7,7 +7,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from chassis.relay_process import RelaySettings
+from chassis.messaging.relay_process import RelaySettings
 from chassis.settings import load
 from services.api.settings import ApiSettings
 from services.eligibility.settings import EligibilitySettings

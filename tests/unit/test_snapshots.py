@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from services.api import snapshots
-from services.api.conditional import is_known, tagged
-from services.api.snapshots import Snapshot
+from services.api.http import cached_response
+from services.api.http.cached_response import Snapshot
+from services.api.http.conditional import is_known, tagged
 
 
 class Database:
@@ -122,7 +122,7 @@ async def test_what_was_being_read_when_notices_came_back_is_not_kept(snapshot: 
 async def test_a_change_without_a_notice_is_seen_after_a_while(
     snapshot: Snapshot, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "RELOAD_S", 0.05)
+    monkeypatch.setattr(cached_response, "RELOAD_S", 0.05)
     await snapshot.get()
     database.value = b"2"
     await asyncio.sleep(0.06)
@@ -133,7 +133,7 @@ async def test_links_and_so_the_answer_change_with_the_hour(
     snapshot: Snapshot, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = 0
-    monkeypatch.setattr(snapshots, "_this_hour", lambda: hour)
+    monkeypatch.setattr(cached_response, "_this_hour", lambda: hour)
     await snapshot.get()
     database.value = b"2"
     assert (await snapshot.get()).body == b"1"

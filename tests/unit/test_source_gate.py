@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from contracts.users import Role
-from services.api import source_gate
-from services.api.client_address import networks
-from services.api.source_gate import SourceGate
-from services.api.tokens import Tokens
+from services.api.http import source_gate
+from services.api.http.client_address import networks
+from services.api.http.sign_in_tokens import Tokens
+from services.api.http.source_gate import SourceGate
 from services.api.users import throttle as limits
 from services.api.users.throttle import Throttle
-from tests.flood import token_with_wrong_signature
-from tests.system import SECRET, token
+from tests.support.flood import token_with_wrong_signature
+from tests.support.system import SECRET, token
 
 FLOOD, USER = "203.0.113.1", "198.51.100.1"
 

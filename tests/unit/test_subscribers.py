@@ -17,7 +17,7 @@ from contracts.catalogue import EVENTS
 from contracts.drives import DrivePublished
 from contracts.jobs import KIND_OF, OWNER, TOPIC_OF, Channel, Service
 from contracts.publish import schemas
-from tests.from_schema import written
+from tests.support.from_schema import written
 
 JOB = UUID(int=7)
 HEADERS = {"content-type": "application/json", "ce_specversion": "1.0", "ce_id": str(JOB)}

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from chassis.errors import Unauthenticated
-from chassis.identity import USER_TOKEN_S, Principal, issue_user_token
+from chassis.tokens import USER_TOKEN_S, Principal, issue_user_token
 from contracts.users import Role
-from services.api import tokens
-from services.api.tokens import Tokens
+from services.api.http import sign_in_tokens
+from services.api.http.sign_in_tokens import Tokens
 
 SECRET = "a secret of at least thirty-two characters"
 
@@ -51,7 +51,7 @@ async def test_a_remembered_token_ends_at_its_time(monkeypatch: pytest.MonkeyPat
 
 
 async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MOST", 10)
+    monkeypatch.setattr(sign_in_tokens, "MOST", 10)
     reader = Tokens(SECRET)
     for user_id in range(30):
         assert (await reader.read(f"Bearer {token(user_id)}")).user_id == user_id

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chassis import tracing
-from chassis.traced_connection import summary
+from chassis.observability import tracing
+from chassis.postgres.traced_connection import summary
 
 GOOD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

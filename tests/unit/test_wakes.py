@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from chassis import wakes
-from chassis.wakes import Wakes
+from chassis.jobs import wakes
+from chassis.jobs.wakes import Wakes
 from contracts.jobs import Channel
 
 

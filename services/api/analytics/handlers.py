@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from chassis import event_store
-from chassis.database import Connection
-from chassis.event_store import Cause, NewId
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.postgres.database import Connection
 from contracts.maintenance import RefreshCause, RefreshRequested
 
 

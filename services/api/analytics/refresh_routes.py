@@ -6,21 +6,21 @@ from uuid import UUID
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from chassis.database import Connection
-from chassis.event_store import NewId
-from chassis.identity import Principal
+from chassis.eventstore.event_store import NewId
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.analytics import documents, handlers, sql
-from services.api.commands import Ask, Committed, perform
+from services.api.analytics import handlers, openapi, sql
 from services.api.context import Ctx
-from services.api.presentation import instant_text
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Ask, Committed, perform
+from services.api.http.presentation import instant_text
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/analytics", tags=["analytics"])
 
 
-@router.post("/refresh", **documents.REFRESH)
+@router.post("/refresh", **openapi.REFRESH)
 async def refresh(ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """200 when the figures show what had been committed before this was asked, 202 while that is on its way."""
 

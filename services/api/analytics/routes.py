@@ -11,16 +11,16 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from chassis import problems
-from chassis.database import Connection
 from chassis.errors import Invalid
-from chassis.responses import json_response
+from chassis.http import problems
+from chassis.http.responses import json_response
+from chassis.postgres.database import Connection
 from contracts.users import Role
-from services.api.access import allow
-from services.api.analytics import documents, freshness, sql
+from services.api.analytics import freshness, openapi, sql
 from services.api.analytics.sql import Window
 from services.api.context import Context, Ctx
-from services.api.presentation import instant_text
+from services.api.http.access import allow
+from services.api.http.presentation import instant_text
 
 MAX_DAYS = 3650
 MAX_DRIVES = 1000
@@ -93,7 +93,7 @@ class Asked:
 Ask = Annotated[Asked, Depends()]
 
 
-@router.get("/summary", **documents.SUMMARY)
+@router.get("/summary", **openapi.SUMMARY)
 async def summary(ask: Ask) -> Response:
     """Totals of the window. ``posted`` includes pending drives; ``as_of`` is when the views were refreshed."""
 
@@ -103,13 +103,13 @@ async def summary(ask: Ask) -> Response:
     return await ask.answer(read)
 
 
-@router.get("/drives-over-time", **documents.DRIVES_OVER_TIME)
+@router.get("/drives-over-time", **openapi.DRIVES_OVER_TIME)
 async def drives_over_time(ask: Ask) -> Response:
     """``[{day, count}]``, ascending, only days with drives."""
     return await ask.answer(_rows(sql.drives_over_time))
 
 
-@router.get("/registrations-by-drive", **documents.REGISTRATIONS_BY_DRIVE)
+@router.get("/registrations-by-drive", **openapi.REGISTRATIONS_BY_DRIVE)
 async def registrations_by_drive(ask: Ask, limit: Annotated[int, Query(ge=1, le=MAX_DRIVES)] = 10) -> Response:
     """``[{drive_id, company_name, job_title, registrations}]``, most first, zeros included."""
 
@@ -119,7 +119,7 @@ async def registrations_by_drive(ask: Ask, limit: Annotated[int, Query(ge=1, le=
     return await ask.answer(_rows(most_first))
 
 
-@router.get("/attendance-trend", **documents.ATTENDANCE_TREND)
+@router.get("/attendance-trend", **openapi.ATTENDANCE_TREND)
 async def attendance_trend(ask: Ask) -> Response:
     """``[{day, percent}]``: present of those marked, by the day on which the drive was created."""
     return await ask.answer(_rows(sql.attendance))

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from chassis.database import Connection
 from chassis.days import day_of, start_of
+from chassis.postgres.database import Connection
 
 AS_OF = "SELECT min(refreshed_at) FROM view_refresh"
 

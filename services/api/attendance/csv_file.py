@@ -1,6 +1,6 @@
 """Write attendance as CSV."""
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import CellType, Column
 from chassis.spreadsheets.files import CsvFormat, write_csv
 

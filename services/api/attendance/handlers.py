@@ -1,8 +1,8 @@
 """Marking attendance and publishing it. The caller owns the transaction; the drive's gate decides their race."""
 
-from chassis import event_store
-from chassis.database import Connection
-from chassis.event_store import Cause, NewId
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.postgres.database import Connection
 from contracts.attendance import Presence
 from services.api.attendance import sql
 from services.api.attendance.decider import MarkAttendance, decide

@@ -6,20 +6,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from chassis.content_disposition import content_disposition
-from chassis.database import Connection
 from chassis.errors import NotFound
-from chassis.event_store import NewId
-from chassis.identity import Principal
+from chassis.eventstore.event_store import NewId
+from chassis.http.content_disposition import content_disposition
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.attendance import documents, handlers, sql
+from services.api.attendance import handlers, openapi, sql
 from services.api.attendance.csv_file import attendance_csv
 from services.api.attendance.forms import DriveNumber, mark_of
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.drives.forms import json_object
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Ask, Committed, perform
 from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/attendance", tags=["attendance"])
@@ -28,7 +28,7 @@ Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
 Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 
 
-@router.post("/{drive_id}/mark", **documents.MARK)
+@router.post("/{drive_id}/mark", **openapi.MARK)
 async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
     """Mark a registered student PRESENT or ABSENT, or change the mark, until attendance is published.
 
@@ -45,14 +45,14 @@ async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who:
     return await perform(ctx, who, ask, {"student_id": student_id, "status": status}, work)
 
 
-@router.get("/{drive_id}/list", **documents.LIST)
+@router.get("/{drive_id}/list", **openapi.LIST)
 async def list_attendance(drive_id: DriveNumber, ctx: Ctx, accesses: Accesses, who: Reader) -> Response:
     """The students who were marked. Empty for an unknown drive."""
     await accesses.of_many(who, Reading.ATTENDANCE_LISTED)
     return await ctx.long_lists.array(sql.LIST_JSON, drive_id)
 
 
-@router.post("/{drive_id}/publish", **documents.PUBLISH)
+@router.post("/{drive_id}/publish", **openapi.PUBLISH)
 async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
     """Lock the attendance and finish the drive. 400 when it is published already, or when nobody was marked."""
 
@@ -66,7 +66,7 @@ async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -
         ctx.lists.drop()
 
 
-@router.get("/{drive_id}/download-csv", **documents.CSV)
+@router.get("/{drive_id}/download-csv", **openapi.CSV)
 async def download_csv(
     drive_id: DriveNumber,
     ctx: Ctx,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.attendance import Presence
 from services.api.attendance.decider import Sheet
 from services.api.drives.decider import Status
-from services.api.long_lists import rows_as_json
+from services.api.http.long_lists import rows_as_json
 
 # Two marks of one student follow one another.
 LOCK_SHEET = "SELECT pg_advisory_xact_lock(hashtextextended(format('attendance:%s-%s', $1::integer, $2::integer), 0))"

@@ -6,19 +6,19 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from chassis import dead_letters
-from chassis.database import Connection
-from chassis.dead_letters import Which
-from chassis.event_store import NewId
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId
+from chassis.http.responses import json_response
+from chassis.jobs import dead_letters
+from chassis.jobs.dead_letters import Which
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.jobs import Kind, Service
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
-from services.api.dead_letters import documents
+from services.api.dead_letters import openapi
 from services.api.dead_letters.view import by, letter, whole_letter
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Ask, Committed, perform
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
 
@@ -26,7 +26,7 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tag
 MOST_AT_ONCE = 5_000
 
 
-@router.get("", **documents.LIST)
+@router.get("", **openapi.LIST)
 async def list_dead_letters(
     ctx: Ctx,
     who: Annotated[Principal, allow(Role.HEAD)],
@@ -41,12 +41,12 @@ async def list_dead_letters(
     return json_response([letter(row) for row in rows])
 
 
-@router.post("/redrive", **documents.REDRIVE_ALL)
+@router.post("/redrive", **openapi.REDRIVE_ALL)
 async def redrive_all(
     ctx: Ctx,
     ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
-    body: documents.AllAgain,
+    body: openapi.AllAgain,
 ) -> Response:
     """Queue all matching jobs again, oldest first, at most 5,000 in a request."""
 
@@ -59,20 +59,20 @@ async def redrive_all(
     return await perform(ctx, who, ask, body.model_dump(mode="json"), work)
 
 
-@router.get("/{job_id:uuid}", **documents.SHOW)
+@router.get("/{job_id:uuid}", **openapi.SHOW)
 async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Return the job with its event and its history, even if it is no longer dead."""
     async with ctx.database.connection() as connection:
         return json_response(whole_letter(*await dead_letters.show(connection, job_id)))
 
 
-@router.post("/{job_id:uuid}/redrive", **documents.REDRIVE)
+@router.post("/{job_id:uuid}/redrive", **openapi.REDRIVE)
 async def redrive(
     job_id: UUID,
     ctx: Ctx,
     ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
-    body: documents.Again,
+    body: openapi.Again,
 ) -> Response:
     """Queue the job again. The response is like that of the command that first requested it."""
 
@@ -89,13 +89,13 @@ async def redrive(
     return await perform(ctx, who, ask, body.model_dump(mode="json"), work, ended=ended)
 
 
-@router.post("/{job_id:uuid}/discard", **documents.DISCARD)
+@router.post("/{job_id:uuid}/discard", **openapi.DISCARD)
 async def discard(
     job_id: UUID,
     ctx: Ctx,
     ask: Ask,
     who: Annotated[Principal, allow(Role.HEAD)],
-    body: documents.Dropped,
+    body: openapi.Dropped,
 ) -> Response:
     """Let it rest: it stays failed, and is listed no more."""
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import asyncpg
 
-from chassis.dead_letters import By
-from chassis.identity import Principal
-from services.api.presentation import instant_text
+from chassis.jobs.dead_letters import By
+from chassis.tokens import Principal
+from services.api.http.presentation import instant_text
 
 Row = asyncpg.Record
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import asyncpg
 
-from chassis.database import Connection
 from chassis.errors import NotFound, Refused
+from chassis.postgres.database import Connection
 from services.api.domains import sql
-from services.api.polled_lists import notify_changed
+from services.api.http.polled_lists import notify_changed
 
 
 async def add(connection: Connection, name: str) -> dict[str, Any]:

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
-from chassis.database import Connection
-from chassis.event_store import NewId
-from chassis.identity import Principal
+from chassis.eventstore.event_store import NewId
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import ANYONE, AccessFirstRoute, allow
-from services.api.commands import Ask, Asking, Committed, Work, perform
-from services.api.conditional import answered
 from services.api.context import Context, Ctx
-from services.api.domains import documents, handlers
-from services.api.fields import MAX_INTEGER, NOT_BLANK, RequestBody
+from services.api.domains import handlers, openapi
+from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.commands import Ask, Asking, Committed, Work, perform
+from services.api.http.conditional import answered
+from services.api.http.fields import MAX_INTEGER, NOT_BLANK, RequestBody
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/job-domains", tags=["job domains"])
 
@@ -29,13 +29,13 @@ class NamedDomain(RequestBody):
     domain_name: str = Field(min_length=1, max_length=100, pattern=NOT_BLANK, examples=["Cloud Computing"])
 
 
-@router.get("", **documents.LIST)
+@router.get("", **openapi.LIST)
 async def list_domains(request: Request, ctx: Ctx, _who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Every job domain, by name."""
     return answered(request, await ctx.lists.domains.get())
 
 
-@router.post("", **documents.ADD)
+@router.post("", **openapi.ADD)
 async def add_domain(body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
     """Add a job domain. 409 when the name is taken."""
 
@@ -45,7 +45,7 @@ async def add_domain(body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Respon
     return await _changing(ctx, who, ask, body, work)
 
 
-@router.patch("/{domain_id}", **documents.RENAME)
+@router.patch("/{domain_id}", **openapi.RENAME)
 async def rename_domain(domain_id: DomainId, body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
     """Give a job domain another name; its drives show it. 409 when the name is taken."""
 

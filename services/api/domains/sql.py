@@ -2,8 +2,8 @@
 
 import asyncpg
 
-from chassis.database import Connection
-from services.api.fields import MAX_INTEGER
+from chassis.postgres.database import Connection
+from services.api.http.fields import MAX_INTEGER
 
 LIST = "SELECT domain_id, domain_name FROM job_domains ORDER BY domain_name"
 EXISTS = "SELECT EXISTS (SELECT FROM job_domains WHERE domain_id = $1)"

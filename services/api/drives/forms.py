@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from chassis.errors import Invalid
-from chassis.validation_messages import NUMBER, field_errors, field_sentence
+from chassis.http.validation_messages import NUMBER, field_errors, field_sentence
 from contracts.drives import Criteria, Posting
-from services.api.body_limits import MAX_BODY, MIB
-from services.api.fields import SPACE
-from services.api.form_parts import MULTIPART, URLENCODED, Expected, form_parts, is_form
-from services.api.strict_input import JSON, is_json, media_type, refuse_unknown_fields, unsupported_type
+from services.api.http.body_limits import MAX_BODY, MIB
+from services.api.http.fields import SPACE
+from services.api.http.form_parts import MULTIPART, URLENCODED, Expected, form_parts, is_form
+from services.api.http.strict_input import JSON, is_json, media_type, refuse_unknown_fields, unsupported_type
 
 SHOWN_ERRORS = 5
 MAX_PDF_BYTES = 25 * 1024 * 1024

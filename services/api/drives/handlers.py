@@ -6,10 +6,10 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis import event_store
-from chassis.database import Connection
 from chassis.errors import Conflict, Invalid
-from chassis.event_store import Appended, Cause, NewId
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Appended, Cause, NewId
+from chassis.postgres.database import Connection
 from contracts.drives import DriveEvent, DrivePublished, EligibilityRequested, Posting
 from services.api.domains import sql as domains
 from services.api.drives import sql
@@ -26,7 +26,7 @@ from services.api.drives.decider import (
     fold,
 )
 from services.api.drives.publication import SelectedStudents
-from services.api.polled_lists import notify_changed
+from services.api.http.polled_lists import notify_changed
 
 SHOWN_IDS = 10
 

@@ -8,19 +8,15 @@ import orjson
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from chassis.database import Connection
 from chassis.errors import NotFound
-from chassis.event_store import NewId
-from chassis.identity import Principal
+from chassis.eventstore.event_store import NewId
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.drives import DriveDeleted
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import ANYONE, AccessFirstRoute, allow
-from services.api.body_limits import MAX_DRIVE_FORM, MAX_PUBLICATION
-from services.api.commands import Ask, Asking, Committed, Work, perform
-from services.api.conditional import answered, tagged
 from services.api.context import Context, Ctx, context_of
-from services.api.drives import documents, handlers, pdf_files, sql
+from services.api.drives import handlers, openapi, pdf_files, sql
 from services.api.drives.decider import (
     Command,
     DeleteDrive,
@@ -32,7 +28,11 @@ from services.api.drives.decider import (
 from services.api.drives.forms import changes_of, json_object, new_drive
 from services.api.drives.publication import selected_students
 from services.api.drives.view import drive_object
-from services.api.fields import MAX_INTEGER
+from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.body_limits import MAX_DRIVE_FORM, MAX_PUBLICATION
+from services.api.http.commands import Ask, Asking, Committed, Work, perform
+from services.api.http.conditional import answered, tagged
+from services.api.http.fields import MAX_INTEGER
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["drives"])
 
@@ -40,7 +40,7 @@ DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 
-@router.get("", **documents.LIST)
+@router.get("", **openapi.LIST)
 async def list_drives(request: Request, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Drives, newest first. Students and staff see those that are published."""
     lists = context_of(request).lists
@@ -48,7 +48,7 @@ async def list_drives(request: Request, who: Annotated[Principal, allow(*ANYONE)
     return answered(request, await seen.get())
 
 
-@router.get("/{drive_id}", **documents.GET)
+@router.get("/{drive_id}", **openapi.GET)
 async def get_drive(
     drive_id: DriveId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
 ) -> Response:
@@ -60,7 +60,7 @@ async def get_drive(
     return answered(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
 
 
-@router.post("", max_body_size=MAX_DRIVE_FORM, **documents.CREATE)
+@router.post("", max_body_size=MAX_DRIVE_FORM, **openapi.CREATE)
 async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
 
@@ -94,7 +94,7 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
             await pdf_files.delete(ctx.storage, pdf.path)
 
 
-@router.patch("/{drive_id}", **documents.REVISE)
+@router.patch("/{drive_id}", **openapi.REVISE)
 async def revise_drive(
     drive_id: DriveId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
@@ -103,7 +103,7 @@ async def revise_drive(
     return await _perform(ctx, who, ask, ReviseDrive(drive_id, changes_of(fields)), fields)
 
 
-@router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **documents.PUBLISH)
+@router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **openapi.PUBLISH)
 async def publish_drive(
     drive_id: DriveId,
     request: Request,
@@ -123,7 +123,7 @@ async def publish_drive(
     return await _changing(ctx, who, ask, {"selected_students": selected.digest}, work)
 
 
-@router.post("/{drive_id}/trigger-eligibility", **documents.TRIGGER)
+@router.post("/{drive_id}/trigger-eligibility", **openapi.TRIGGER)
 async def trigger_eligibility(
     drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
@@ -132,7 +132,7 @@ async def trigger_eligibility(
     return await _perform(ctx, who, ask, RequestEligibility(drive_id), {}, said)
 
 
-@router.post("/{drive_id}/stop-registrations", **documents.STOP)
+@router.post("/{drive_id}/stop-registrations", **openapi.STOP)
 async def stop_registrations(
     drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.COORDINATOR)]
 ) -> Response:
@@ -141,7 +141,7 @@ async def stop_registrations(
     return await _perform(ctx, who, ask, StopRegistrations(drive_id), {}, said)
 
 
-@router.delete("/{drive_id}", **documents.DELETE)
+@router.delete("/{drive_id}", **openapi.DELETE)
 async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Delete the drive and its PDF. Also 200 when there is no such drive."""
     recorded: list[DriveDeleted] = []

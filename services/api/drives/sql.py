@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.drives import DriveCreated, DriveRevised, Requested
 
 NEXT_ID = "SELECT nextval('drive_id_seq')::integer"

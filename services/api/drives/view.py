@@ -4,8 +4,8 @@ from typing import Any
 
 import asyncpg
 
-from services.api.links import Links
-from services.api.presentation import day_text, decimal_text, instant_text
+from services.api.http.links import Links
+from services.api.http.presentation import day_text, decimal_text, instant_text
 
 
 def drive_object(row: asyncpg.Record, links: Links) -> dict[str, Any]:

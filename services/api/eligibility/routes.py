@@ -7,20 +7,20 @@ import orjson
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.responses import Response
 
-from chassis.database import Connection
 from chassis.errors import NotFound
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.http.responses import json_response
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.drives import Criteria
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.conditional import answered, tagged
 from services.api.context import Ctx, context_of
 from services.api.drives import sql as drives
-from services.api.eligibility import documents, sql
+from services.api.eligibility import openapi, sql
 from services.api.eligibility.rules import Record, reasons_against
-from services.api.fields import Backlogs, Cgpa, Percent, RequestBody
-from services.api.long_lists import Write
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.conditional import answered, tagged
+from services.api.http.fields import Backlogs, Cgpa, Percent, RequestBody
+from services.api.http.long_lists import Write
 from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/eligibility", tags=["eligibility"])
@@ -28,7 +28,7 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/eligibility", tags
 DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
-@router.get("/mine", **documents.MINE)
+@router.get("/mine", **openapi.MINE)
 async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
     """Posted drives the caller may register for."""
     async with ctx.database.connection() as connection:
@@ -36,7 +36,7 @@ async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Resp
     return json_response([dict(row) for row in rows])
 
 
-@router.get("/{drive_id}/list", **documents.LIST)
+@router.get("/{drive_id}/list", **openapi.LIST)
 async def list_eligible(
     drive_id: DriveId, ctx: Ctx, accesses: Accesses, who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 ) -> Response:
@@ -52,7 +52,7 @@ class Filter(RequestBody):
     max_backlogs: Backlogs | None = None
 
 
-@router.post("/{drive_id}/filter", **documents.FILTER)
+@router.post("/{drive_id}/filter", **openapi.FILTER)
 async def filter_students(
     drive_id: DriveId,
     ctx: Ctx,
@@ -72,7 +72,7 @@ async def filter_students(
     return await ctx.long_lists.answer(produce)
 
 
-@router.get("/{drive_id}/check", **documents.CHECK)
+@router.get("/{drive_id}/check", **openapi.CHECK)
 async def check(drive_id: DriveId, request: Request, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
     """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria they fail."""
     async with context_of(request).database.connection() as connection:

@@ -2,9 +2,9 @@
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.drives import Criteria
-from services.api.long_lists import Write, copy_array, instant, rows_as_json
+from services.api.http.long_lists import Write, copy_array, instant, rows_as_json
 
 MEETS_DRIVE = """(s.active AND meets_criteria(
                           s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,

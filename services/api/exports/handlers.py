@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
-from chassis import event_store, jobs
-from chassis.database import Connection
 from chassis.errors import Refused
-from chassis.event_store import Cause, NewId
-from chassis.identity import Principal
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.jobs import queue
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.exports import ExportRequested, InvitationsRequested
 from services.api.exports import decider, sql
 from services.api.exports.decider import SEES_ALL, Drive, RequestExport
@@ -30,14 +31,14 @@ async def request_invitations(connection: Connection, asked: InvitationsRequeste
 
 async def cancel(connection: Connection, job_id: UUID, who: Principal, cause: Cause, new_id: NewId) -> None:
     """Raises what ``decider.cancel`` raises; also when the job ended while this was decided."""
-    job = await jobs.read(connection, job_id)
+    job = await queue.read(connection, job_id)
     recorded = await event_store.read(connection, job.subject) if job else []
     asked = recorded[0].event if recorded else None
     export_id = asked.export_id if isinstance(asked, ExportRequested | InvitationsRequested) else None
     event = decider.cancel(job, export_id, who.user_id, who.role)
     # In the worker's order, stream before job, so that neither waits for the other in a circle.
     await event_store.append(connection, f"export-{export_id}", [event], cause, expected_version=None, new_id=new_id)
-    if not await jobs.cancel(connection, job_id):
+    if not await queue.cancel(connection, job_id):
         raise Refused("This job has ended already.")
 
 

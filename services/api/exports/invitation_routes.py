@@ -6,19 +6,19 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field, StrictBool
 
-from chassis.database import Connection
-from chassis.event_store import NewId
-from chassis.identity import Principal
+from chassis.eventstore.event_store import NewId
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.exports import InvitationsRequested
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
-from services.api.exports import documents, handlers
-from services.api.exports.documents import Delimiter
+from services.api.exports import handlers, openapi
+from services.api.exports.openapi import Delimiter
 from services.api.exports.routes import shown
-from services.api.fields import MAX_INTEGER, NOT_BLANK, WHOLE, BatchYear, RequestBody
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Ask, Committed, perform
+from services.api.http.fields import MAX_INTEGER, NOT_BLANK, WHOLE, BatchYear, RequestBody
 from services.api.users.links import base_of
 
 router = APIRouter(route_class=AccessFirstRoute, tags=["students"])
@@ -42,7 +42,7 @@ class InvitedStudents(RequestBody):
     delimiter: Delimiter = ","
 
 
-@router.post("/api/students/invitations", **documents.INVITE)
+@router.post("/api/students/invitations", **openapi.INVITE)
 async def invite_students(
     request: Request,
     ctx: Ctx,

@@ -8,25 +8,25 @@ import asyncpg
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from chassis import problems
-from chassis.content_disposition import content_disposition
-from chassis.database import Connection
 from chassis.errors import NotFound
-from chassis.event_store import NewId
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId
+from chassis.http import problems
+from chassis.http.content_disposition import content_disposition
+from chassis.http.responses import json_response
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.exports import MEDIA_TYPES, ExportFormat, ExportKind
 from contracts.jobs import Kind
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.commands import Ask, Asking, Committed, perform
-from services.api.conditional import is_known
 from services.api.context import Context, Ctx
-from services.api.exports import decider, documents, handlers, sql
+from services.api.exports import decider, handlers, openapi, sql
 from services.api.exports.decider import SEES_ALL, RequestExport
-from services.api.exports.documents import FileWanted, NewExport
 from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
+from services.api.exports.openapi import FileWanted, NewExport
 from services.api.exports.view import export_object, file_name
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Ask, Asking, Committed, perform
+from services.api.http.conditional import is_known
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, tags=["exports"])
@@ -37,13 +37,13 @@ LINK_LIFE = timedelta(minutes=5)
 Staff = Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)]
 
 
-@router.post("/api/exports", **documents.CREATE)
+@router.post("/api/exports", **openapi.CREATE)
 async def create_export(body: NewExport, ctx: Ctx, ask: Ask, who: Staff) -> Response:
     """Ask for a file. 200 with the finished export, or 202 while it is being written."""
     return await _request(ctx, ask, who, body, body.kind, body.drive_id)
 
 
-@router.post("/api/registrations/{drive_id}/export", **documents.CREATE)
+@router.post("/api/registrations/{drive_id}/export", **openapi.CREATE)
 async def export_registrations(
     drive_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
     ctx: Ctx,
@@ -55,7 +55,7 @@ async def export_registrations(
     return await _request(ctx, ask, who, body or FileWanted(), ExportKind.REGISTRATIONS, drive_id)
 
 
-@router.get("/api/exports", **documents.LIST)
+@router.get("/api/exports", **openapi.LIST)
 async def list_exports(
     ctx: Ctx, who: Staff, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> Response:
@@ -66,13 +66,13 @@ async def list_exports(
     return json_response([export_object(row) for row in rows])
 
 
-@router.get("/api/exports/{export_id}", **documents.GET)
+@router.get("/api/exports/{export_id}", **openapi.GET)
 async def get_export(export_id: UUID, ctx: Ctx, who: Staff) -> Response:
     """404 also for one that somebody else asked for."""
     return json_response(export_object(await _visible(ctx, export_id, who)))
 
 
-@router.get("/api/exports/{export_id}/file", **documents.FILE)
+@router.get("/api/exports/{export_id}/file", **openapi.FILE)
 async def get_file(
     export_id: UUID,
     request: Request,

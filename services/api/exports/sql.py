@@ -4,8 +4,8 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.database import Connection
 from chassis.errors import PageGone
+from chassis.postgres.database import Connection
 
 COLUMNS = """x.export_id, x.kind, x.format, x.drive_id, x.columns, x.byte_order_mark, x.delimiter, x.requested_by,
        x.requested_at, x.state, x.path, x.rows, x.size_bytes, x.sha256, x.snapshot, x.ended_at,

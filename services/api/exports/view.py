@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from services.api.presentation import instant_text
+from services.api.http.presentation import instant_text
 
 # What an export's file is called when it is saved.
 NAMES = {

@@ -9,25 +9,25 @@ import asyncpg
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from chassis.content_disposition import content_disposition
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.http.content_disposition import content_disposition
+from chassis.http.responses import json_response
+from chassis.tokens import Principal
 from contracts.exports import MEDIA_TYPES, ExportFormat
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
 from services.api.context import Context, Ctx
-from services.api.finished_drives import documents, sql
+from services.api.finished_drives import openapi, sql
 from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
 from services.api.finished_drives.xlsx_file import finished_xlsx
-from services.api.links import Links
-from services.api.presentation import day_text, instant_text
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.links import Links
+from services.api.http.presentation import day_text, instant_text
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/finished-drives", tags=["finished drives"])
 
 Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 
 
-@router.get("", **documents.LIST)
+@router.get("", **openapi.LIST)
 async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Reader) -> Response:
     """Finished drives, newest first. 400 for a period or limit that makes no sense."""
     rows = await _finished(ctx, period, limit)
@@ -35,7 +35,7 @@ async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: 
     return await asyncio.to_thread(lambda: json_response([_finished_object(row, ctx.links) for row in rows]))
 
 
-@router.get("/download-excel", **documents.EXCEL)
+@router.get("/download-excel", **openapi.EXCEL)
 async def download_excel(
     period: AskedPeriod, ctx: Ctx, _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)]
 ) -> Response:
@@ -45,7 +45,7 @@ async def download_excel(
     return _file(content, "xlsx", MEDIA_TYPES[ExportFormat.XLSX])
 
 
-@router.get("/download-pdf", **documents.PDF)
+@router.get("/download-pdf", **openapi.PDF)
 async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Reader) -> Response:
     """The finished drives of a period as a PDF report. 503 when many reports are asked for at once."""
     rows = await _finished(ctx, period)

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from services.api.finished_drives.period import Period
 
 # $1 and $2: the period, $3: how many.

@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import CellType, Column
 from chassis.spreadsheets.files import write_xlsx
 from services.api.finished_drives.period import Period

@@ -17,14 +17,14 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from chassis.errors import Contended, Forbidden, NotFound, Throttled, Unauthenticated, Unavailable
-from chassis.identity import Principal
+from chassis.tokens import Principal
 from contracts.jobs import Job
 from contracts.users import Role
-from services.api import strict_input
-from services.api.access import ANYONE, Guard, SignedIn
 from services.api.context import Context
+from services.api.http import strict_input
+from services.api.http.access import ANYONE, Guard, SignedIn
+from services.api.http.links import Links
 from services.api.jobs.view import job_object
-from services.api.links import Links
 
 LINK_LIFE_S = 600
 MAX_STREAMS_PER_USER = 10

@@ -6,19 +6,20 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from chassis import jobs, notify
-from chassis.database import Connection
-from chassis.event_store import NewId
-from chassis.identity import Principal
-from chassis.jobs import job_of
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId
+from chassis.http.responses import json_response
+from chassis.jobs import queue
+from chassis.jobs.queue import job_of
+from chassis.postgres import notify
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.jobs import State
 from contracts.users import Role
-from services.api.access import ANYONE, AccessFirstRoute, allow
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.exports import handlers
-from services.api.jobs import documents, sql
+from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.commands import Ask, Committed, perform
+from services.api.jobs import openapi, sql
 from services.api.jobs.following import (
     FOLLOWER,
     SEES_ALL,
@@ -47,7 +48,7 @@ class LinkQuery:
         pass
 
 
-@router.get("", **documents.LIST)
+@router.get("", **openapi.LIST)
 async def list_jobs(
     ctx: Ctx,
     who: Annotated[Principal, allow(*ANYONE)],
@@ -62,14 +63,14 @@ async def list_jobs(
     return json_response([job_object(job_of(row)) for row in rows])
 
 
-@router.get("/{job_id}", **documents.GET)
+@router.get("/{job_id}", **openapi.GET)
 async def get_job(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Return a job. 404 also for another user's job. ``events_url`` is a link for a browser's ``EventSource``."""
     job = visible(await ctx.jobs.read(job_id), who)
     return json_response(job_object(job) | {"events_url": events_url(ctx.links, job.id, who)})
 
 
-@router.get("/{job_id}/events", response_class=StreamingResponse, **documents.FOLLOW)
+@router.get("/{job_id}/events", response_class=StreamingResponse, **openapi.FOLLOW)
 async def follow_job(
     job_id: UUID,
     request: Request,
@@ -91,7 +92,7 @@ async def follow_job(
     return EventStream(stream, state.open_streams, who.user_id)
 
 
-@router.post("/{job_id}/cancel", **documents.CANCEL)
+@router.post("/{job_id}/cancel", **openapi.CANCEL)
 async def cancel_job(
     job_id: UUID,
     ctx: Ctx,
@@ -102,7 +103,7 @@ async def cancel_job(
 
     async def work(connection: Connection, new_id: NewId) -> Committed:
         await handlers.cancel(connection, job_id, who, ask.cause(who), new_id)
-        job = await jobs.read(connection, job_id)
+        job = await queue.read(connection, job_id)
         assert job is not None
         return Committed(job_object(job))
 

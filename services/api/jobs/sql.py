@@ -4,10 +4,10 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis import jobs
-from chassis.database import Connection
 from chassis.errors import PageGone
-from chassis.jobs import COLUMNS
+from chassis.jobs import queue
+from chassis.jobs.queue import COLUMNS
+from chassis.postgres.database import Connection
 
 # Index scan on job_newest_asked_by, on job_newest for everyone's: their order is -seq. Keyset: $3 is the last id seen.
 LIST = f"""
@@ -24,6 +24,6 @@ async def newest(
 ) -> list[asyncpg.Record]:
     """Return jobs, newest first. ``asked_by`` ``None``: all. Raises ``PageGone`` if the job ``before`` was deleted."""
     rows = await connection.fetch(LIST, asked_by, state, before, most)
-    if before is not None and not rows and await jobs.read(connection, before) is None:
+    if before is not None and not rows and await queue.read(connection, before) is None:
         raise PageGone
     return rows

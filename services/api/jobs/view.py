@@ -3,7 +3,7 @@
 from typing import Any
 
 from contracts.jobs import Job
-from services.api.presentation import instant_text
+from services.api.http.presentation import instant_text
 
 TIMES = ("queued_at", "started_at", "finished_at")
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from chassis.errors import NotFound
-from chassis.identity import Principal
-from chassis.responses import json_response
-from services.api.access import ANYONE, AccessFirstRoute, allow
+from chassis.http.responses import json_response
+from chassis.tokens import Principal
 from services.api.context import Ctx
-from services.api.notifications import documents, sql
-from services.api.presentation import instant_text
+from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.presentation import instant_text
+from services.api.notifications import openapi, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/notifications", tags=["notifications"])
 
@@ -20,7 +20,7 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/notifications", ta
 MAX_ID = 2**53 - 1
 
 
-@router.get("/mine", **documents.MINE)
+@router.get("/mine", **openapi.MINE)
 async def mine(
     ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)], limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> Response:
@@ -31,7 +31,7 @@ async def mine(
     return json_response({"items": [_item(row) for row in items], "unread_count": unread})
 
 
-@router.patch("/{notification_id}/read", **documents.READ)
+@router.patch("/{notification_id}/read", **openapi.READ)
 async def read(
     notification_id: Annotated[int, Path(ge=1, le=MAX_ID)], ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
 ) -> Response:
@@ -44,7 +44,7 @@ async def read(
     return json_response({"item": {"user_id": row["user_id"], **_item(row)}, "unread_count": unread})
 
 
-@router.post("/read-all", **documents.READ_ALL)
+@router.post("/read-all", **openapi.READ_ALL)
 async def read_all(ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
     """Everything until now is read. Repeating it is harmless."""
     async with ctx.database.transaction() as connection:

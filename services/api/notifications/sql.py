@@ -9,8 +9,8 @@ of their own: MINE 0.2 ms (15 index rows), UNREAD 0.8 ms.
 
 import asyncpg
 
-from chassis.database import Connection
-from services.api.long_lists import instant
+from chassis.postgres.database import Connection
+from services.api.http.long_lists import instant
 
 # The caller, and up to where they have read everything. No row for an unknown user.
 ME = """

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import base
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field, SQLModel
 
-from chassis.tables import Xid8
+from chassis.eventstore.tables import Xid8
 
 
 class PgSnapshot(UserDefinedType[str]):

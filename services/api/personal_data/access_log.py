@@ -13,8 +13,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from chassis.database import Connection, Database
-from chassis.identity import Principal
+from chassis.postgres.database import Connection, Database
+from chassis.tokens import Principal
 from services.api.context import context_of
 
 # A page of a list with at most this many students is recorded for each of them. It was probably a search.

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chassis.database import Connection
 from chassis.errors import NotFound
-from chassis.event_store import Cause, NewId
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.postgres.database import Connection
 from contracts.users import Role
 from services.api.users import erasure_sql, handlers, sql
 from services.api.users.decider import ErasePerson

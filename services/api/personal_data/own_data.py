@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import orjson
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from chassis.settings import RetentionSettings
-from services.api.long_lists import Write, copy_array, instant, rows_as_json
+from services.api.http.long_lists import Write, copy_array, instant, rows_as_json
 from services.api.notifications.sql import ALL_OF_USER
 from services.api.personal_data import page, sections
 from services.api.personal_data.sections import ACCESS_LOG_KEPT, KEYS_KEPT, Section

@@ -6,21 +6,21 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response
 
-from chassis.database import Connection
-from chassis.event_store import NewId
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId
+from chassis.http.responses import json_response
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import ANYONE, AccessFirstRoute, allow, changing_access
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
-from services.api.fields import MAX_INTEGER
-from services.api.long_lists import Write
-from services.api.personal_data import documents, page
+from services.api.http.access import ANYONE, AccessFirstRoute, allow, changing_access
+from services.api.http.commands import Ask, Committed, perform
+from services.api.http.fields import MAX_INTEGER
+from services.api.http.long_lists import Write
+from services.api.http.presentation import instant_text
+from services.api.personal_data import openapi, page
 from services.api.personal_data.erasure import Erasure, erase, rehearse
 from services.api.personal_data.media_type import Format, preferred
 from services.api.personal_data.own_data import Kept, kept_by, write_json, write_page
-from services.api.presentation import instant_text
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["personal data"])
 
@@ -29,7 +29,7 @@ Head = Annotated[Principal, allow(Role.HEAD)]
 DryRun = Annotated[bool, Query(description="answer what would be erased, and erase nothing")]
 
 
-@router.get("/me/data", **documents.OWN_DATA)
+@router.get("/me/data", **openapi.OWN_DATA)
 async def own_data(
     ctx: Ctx,
     who: Annotated[Principal, allow(*ANYONE)],
@@ -51,7 +51,7 @@ async def _produce(person_id: int, kept: Kept, as_page: bool, connection: Connec
     await (write_page if as_page else write_json)(connection, write, person_id, kept)
 
 
-@router.delete("/students/{student_id}/personal-data", **documents.ERASE_STUDENT)
+@router.delete("/students/{student_id}/personal-data", **openapi.ERASE_STUDENT)
 async def erase_student(
     student_id: PersonId, request: Request, ctx: Ctx, ask: Ask, who: Head, dry_run: DryRun = False
 ) -> Response:
@@ -63,7 +63,7 @@ async def erase_student(
     return await _erased(request, ctx, ask, who, student_id, role=Role.STUDENT, dry_run=dry_run)
 
 
-@router.delete("/users/{user_id}/personal-data", **documents.ERASE_USER)
+@router.delete("/users/{user_id}/personal-data", **openapi.ERASE_USER)
 async def erase_user(
     user_id: PersonId, request: Request, ctx: Ctx, ask: Ask, who: Head, dry_run: DryRun = False
 ) -> Response:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from contracts.drives import DriveDeleted
 from contracts.students import StudentEnrolled
 from contracts.users import Role
-from services.api.long_lists import instant
+from services.api.http.long_lists import instant
 
 KEYS_KEPT, ACCESS_LOG_KEPT = "keys_kept", "access_log_kept"
 

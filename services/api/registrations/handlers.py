@@ -5,9 +5,9 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from chassis.database import Connection
 from chassis.errors import Forbidden, NotFound, Refused
-from chassis.event_store import Cause
+from chassis.eventstore.event_store import Cause
+from chassis.postgres.database import Connection
 from services.api.registrations import sql
 
 REFUSALS: dict[str, tuple[type[Refused], str]] = {

@@ -6,18 +6,18 @@ import asyncpg
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from chassis import notify
-from chassis.database import Connection
-from chassis.event_store import NewId, fresh_ids
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId, fresh_ids
+from chassis.http.responses import json_response
+from chassis.postgres import notify
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.commands import Committed, asking_of, perform
 from services.api.context import Ctx, context_of
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Committed, asking_of, perform
+from services.api.http.presentation import decimal_text, instant_text
 from services.api.personal_data.access_log import Accesses, Reading
-from services.api.presentation import decimal_text, instant_text
-from services.api.registrations import documents, handlers, sql
+from services.api.registrations import handlers, openapi, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/registrations", tags=["registrations"])
 
@@ -25,7 +25,7 @@ DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Student = Annotated[Principal, allow(Role.STUDENT)]
 
 
-@router.post("/{drive_id}/register", **documents.REGISTER)
+@router.post("/{drive_id}/register", **openapi.REGISTER)
 async def register(drive_id: DriveId, request: Request, who: Student) -> Response:
     """Register the caller. 403 while the drive is not posted, or not for the caller; 409 if already registered."""
     ctx, ask = context_of(request), asking_of(request)
@@ -44,7 +44,7 @@ async def register(drive_id: DriveId, request: Request, who: Student) -> Respons
     return await perform(ctx, who, ask, {}, work)
 
 
-@router.get("/mine", **documents.MINE)
+@router.get("/mine", **openapi.MINE)
 async def mine(
     ctx: Ctx,
     who: Student,
@@ -63,7 +63,7 @@ async def mine(
     return json_response([_with_drive(row) for row in rows])
 
 
-@router.get("/{drive_id}/check", **documents.CHECK)
+@router.get("/{drive_id}/check", **openapi.CHECK)
 async def check(drive_id: DriveId, request: Request, who: Student) -> Response:
     """``{registered}``: is the caller registered for this drive?"""
     async with context_of(request).database.connection() as connection:
@@ -71,7 +71,7 @@ async def check(drive_id: DriveId, request: Request, who: Student) -> Response:
     return json_response({"registered": registered})
 
 
-@router.get("/{drive_id}/list", **documents.LIST)
+@router.get("/{drive_id}/list", **openapi.LIST)
 async def list_registrations(
     drive_id: DriveId,
     ctx: Ctx,

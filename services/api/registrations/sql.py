@@ -10,9 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.drives import AttendancePublished, DriveDeleted, RegistrationsStopped
-from services.api.long_lists import instant, rows_as_json
+from services.api.http.long_lists import instant, rows_as_json
 
 REGISTER = "SELECT outcome, registration_id, registered_at FROM register($1, $2, $3, $4)"
 

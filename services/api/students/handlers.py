@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from chassis import event_store
-from chassis.database import Connection
 from chassis.errors import Refused
-from chassis.event_store import Cause, NewId
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.postgres.database import Connection
 from contracts.students import StudentEnrolled, StudentRange, StudentRecordRevised
 from services.api.students import reevaluation
 from services.api.students.decider import EnrolStudent, ReviseRecord, Student, decide, fold

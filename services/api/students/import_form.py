@@ -11,12 +11,12 @@ from typing import Annotated, BinaryIO
 from fastapi import Depends, Query, Request
 
 from chassis.errors import Invalid
-from services.api.form_parts import MULTIPART, Expected, form_parts
-from services.api.strict_input import media_type
-from services.api.students.documents import OPTIONS
+from services.api.http.form_parts import MULTIPART, Expected, form_parts
+from services.api.http.strict_input import media_type
 from services.api.students.import_checks import ImportMode
 from services.api.students.import_files.rows import ReadOptions
 from services.api.students.import_files.staged_file import UploadedFile
+from services.api.students.openapi import OPTIONS
 
 RAW_TYPES = (
     "text/csv",

@@ -12,10 +12,10 @@ import asyncpg
 import orjson
 from uuid_utils.compat import uuid7
 
-from chassis import event_store
-from chassis.database import Connection
 from chassis.errors import Invalid, Refused
-from chassis.event_store import Cause, NewId
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.postgres.database import Connection
 from contracts.students import StudentRange, StudentsImported
 from services.api.students import import_sql, import_updates, reevaluation
 from services.api.students.import_checks import ImportMode

@@ -9,16 +9,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from chassis.database import Connection
-from chassis.event_store import NewId
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId
+from chassis.http.responses import json_response
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Ask, Committed, perform
 from services.api.personal_data.access_log import Accesses, Reading
-from services.api.students import documents, import_handlers
+from services.api.students import import_handlers, openapi
 from services.api.students.import_checks import ImportMode
 from services.api.students.import_files.staged_file import open_students
 from services.api.students.import_form import ImportRequest, QueryOptions, import_request
@@ -36,7 +36,7 @@ def limited(max_body_size: int) -> APIRouter:
     return outer
 
 
-@router.post("/import", **documents.IMPORT)
+@router.post("/import", **openapi.IMPORT)
 async def import_students(
     request: Request,
     ctx: Ctx,

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.students import StudentEnrolled
 from services.api.students import import_updates
 from services.api.students.columns import COLUMNS

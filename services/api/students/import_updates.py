@@ -7,7 +7,7 @@ overwritten.
 
 from dataclasses import dataclass
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.students import AcademicRecord, StudentRecordRevised
 from contracts.users import UserDetailsRevised
 from services.api.students.import_checks import MARK, WHOLE

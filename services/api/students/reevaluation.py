@@ -19,8 +19,8 @@ from uuid import UUID
 
 import orjson
 
-from chassis.database import Connection
-from chassis.event_store import Cause
+from chassis.eventstore.event_store import Cause
+from chassis.postgres.database import Connection
 from contracts import topics
 from contracts.drives import ReevaluationRequested
 from contracts.jobs import KIND_OF, OWNER

@@ -5,18 +5,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
-from chassis.database import Connection
 from chassis.errors import Forbidden
-from chassis.event_store import NewId
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId
+from chassis.http.responses import json_response
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
-from services.api.fields import MAX_INTEGER, NO_NUL
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.commands import Ask, Committed, perform
+from services.api.http.fields import MAX_INTEGER, NO_NUL
 from services.api.personal_data.access_log import Accesses, Reading
-from services.api.students import documents, handlers, sql
+from services.api.students import handlers, openapi, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
 from services.api.students.forms import NewStudent, RevisedRecord
 from services.api.students.view import student_object
@@ -34,7 +34,7 @@ StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
 
 
-@router.post("", **documents.ENROL)
+@router.post("", **openapi.ENROL)
 async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """Enrol one student. 409 when the e-mail address or the roll number is taken."""
     password_hash = await hash_password(body.password.get_secret_value()) if body.password else None
@@ -49,7 +49,7 @@ async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Pri
     return await perform(ctx, who, ask, asked_by(body), work)
 
 
-@router.get("", **documents.LIST)
+@router.get("", **openapi.LIST)
 async def list_students(
     ctx: Ctx,
     accesses: Accesses,
@@ -66,7 +66,7 @@ async def list_students(
     return json_response([student_object(row) for row in rows])
 
 
-@router.patch("/{student_id:int}", **documents.REVISE)
+@router.patch("/{student_id:int}", **openapi.REVISE)
 async def revise_record(
     student_id: StudentId,
     body: RevisedRecord,

@@ -5,7 +5,7 @@ import unicodedata
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.branches import branch_key
 
 COLUMNS = """s.student_id, u.name, u.email, u.department, s.roll_number, s.branch, s.batch_year, s.tenth_percent,

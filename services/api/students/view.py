@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from services.api.presentation import decimal_text
+from services.api.http.presentation import decimal_text
 
 
 def student_object(row: asyncpg.Record) -> dict[str, Any]:

@@ -5,24 +5,24 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
-from chassis.database import Connection
 from chassis.errors import NotFound
-from chassis.identity import Principal
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow
 from services.api.context import Ctx
 from services.api.drives import sql as drives
-from services.api.fields import NO_NUL, Cgpa
-from services.api.long_lists import Write
+from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.fields import NO_NUL, Cgpa
+from services.api.http.long_lists import Write
 from services.api.personal_data.access_log import Accesses, Reading
-from services.api.subfilter import documents, sql
+from services.api.subfilter import openapi, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/subfilter", tags=["eligibility"])
 
 MAX_INTEGER = 2**31 - 1
 
 
-@router.get("/{drive_id}/apply", **documents.APPLY)
+@router.get("/{drive_id}/apply", **openapi.APPLY)
 async def apply(
     drive_id: Annotated[int, Path(ge=1, le=MAX_INTEGER)],
     ctx: Ctx,

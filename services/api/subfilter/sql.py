@@ -9,10 +9,10 @@ from decimal import Decimal
 
 import orjson
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.branches import branch_key
 from services.api.eligibility.sql import MEETS_DRIVE
-from services.api.long_lists import Write, copy_array, rows_as_json
+from services.api.http.long_lists import Write, copy_array, rows_as_json
 
 KEPT = """($2::numeric IS NULL OR s.cgpa >= $2) AND ($3::numeric IS NULL OR s.cgpa <= $3)
    AND ($4::text IS NULL OR s.branch_key = $4)

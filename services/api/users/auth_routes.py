@@ -8,28 +8,28 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import Field, SecretStr
 
-from chassis import telemetry
-from chassis.database import Connection
 from chassis.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from chassis.event_store import Cause, NewId
-from chassis.identity import Principal, issue_user_token
-from chassis.responses import json_response
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.http.responses import json_response
+from chassis.observability import metrics
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal, issue_user_token
 from contracts.users import Role
-from services.api.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute, changing_access
-from services.api.body_limits import MAX_UNAUTHENTICATED_BODY
-from services.api.client_address import source_of
-from services.api.commands import Ask, Committed, ids_under, perform
 from services.api.context import Context, Ctx
-from services.api.fields import RequestBody
-from services.api.idempotency_keys import fingerprints_of, kept_fingerprint
-from services.api.users import documents, handlers, links, sql
+from services.api.http.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute, changing_access
+from services.api.http.body_limits import MAX_UNAUTHENTICATED_BODY
+from services.api.http.client_address import source_of
+from services.api.http.commands import Ask, Committed, ids_under, perform
+from services.api.http.fields import RequestBody
+from services.api.http.idempotency_keys import fingerprints_of, kept_fingerprint
+from services.api.users import handlers, links, openapi, sql
 from services.api.users.fields import Password, trimmed
 from services.api.users.passwords import encoded, hash_password, is_password
 from services.api.users.throttle import Throttle
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/auth", tags=["users"])
 
-ACCEPTED, REFUSED = telemetry.LOGINS.labels("accepted"), telemetry.LOGINS.labels("refused")
+ACCEPTED, REFUSED = metrics.LOGINS.labels("accepted"), metrics.LOGINS.labels("refused")
 
 
 class Login(RequestBody):
@@ -37,7 +37,7 @@ class Login(RequestBody):
     password: SecretStr = Field(default=SecretStr(""), max_length=1024)
 
 
-@router.post("/login", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **documents.LOGIN)
+@router.post("/login", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **openapi.LOGIN)
 async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
     """Return ``{token, user}``. 401 for an unknown address, a wrong or missing password; 429 after too many failures.
 
@@ -63,7 +63,7 @@ class NewPassword(RequestBody):
     new_password: Password
 
 
-@router.post("/password", **documents.PASSWORD)
+@router.post("/password", **openapi.PASSWORD)
 async def change_password(
     request: Request, body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[Principal, SIGNED_IN_BEFORE]
 ) -> Response:
@@ -96,7 +96,7 @@ class AcceptedInvitation(RequestBody):
     password: Password
 
 
-@router.post("/accept-invitation", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **documents.ACCEPT)
+@router.post("/accept-invitation", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **openapi.ACCEPT)
 async def accept_invitation(request: Request, ctx: Ctx, body: AcceptedInvitation) -> Response:
     """Set the password of an account with the token of a link, and sign in.
 

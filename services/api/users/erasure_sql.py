@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 
 ERASE = "SELECT vault.erase_person($1)"
 COUNTS = "SELECT * FROM vault.personal_data_of($1)"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from services.api.fields import EMAIL, NO_NUL, NOT_BLANK, SPACE
+from services.api.http.fields import EMAIL, NO_NUL, NOT_BLANK, SPACE
 
 Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
 Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["asha@college.edu"])]

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import asyncpg
 
-from chassis import event_store
-from chassis.database import Connection
 from chassis.errors import Conflict, NotFound, Refused
-from chassis.event_store import Cause, NewId
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause, NewId
+from chassis.postgres.database import Connection
 from contracts.message import Event
 from contracts.users import AccountDeactivated, PasswordChanged, Role, UserCreated, UserDetailsRevised
-from services.api.access import CHANNEL
+from services.api.http.access import CHANNEL
 from services.api.students import reevaluation
 from services.api.users import erasure_sql, link_sql, sql
 from services.api.users.decider import (

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 
 PUT = """
 INSERT INTO password_links (user_id, token_sha256, expires_at)

@@ -8,9 +8,9 @@ from hashlib import sha256
 
 from fastapi import Request
 
-from chassis.database import Connection
 from chassis.errors import Forbidden, Invalid, NotFound, Refused
-from chassis.event_store import Cause, fresh_ids
+from chassis.eventstore.event_store import Cause, fresh_ids
+from chassis.postgres.database import Connection
 from contracts.exports import LINK_DAYS, LINK_PATH
 from contracts.users import Role
 from services.api.users import handlers, link_sql, sql

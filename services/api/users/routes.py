@@ -7,19 +7,19 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, WithJsonSchema
 
-from chassis.database import Connection
 from chassis.errors import Invalid
-from chassis.event_store import NewId
-from chassis.identity import Principal
-from chassis.responses import json_response
+from chassis.eventstore.event_store import NewId
+from chassis.http.responses import json_response
+from chassis.postgres.database import Connection
+from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.access import AccessFirstRoute, allow, changing_access
-from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
-from services.api.fields import MAX_INTEGER, RequestBody
+from services.api.http.access import AccessFirstRoute, allow, changing_access
+from services.api.http.commands import Ask, Committed, perform
+from services.api.http.fields import MAX_INTEGER, RequestBody
+from services.api.http.presentation import instant_text
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
-from services.api.presentation import instant_text
-from services.api.users import documents, handlers, links, sql
+from services.api.users import handlers, links, openapi, sql
 from services.api.users.decider import DETAILS, CreateUser, ReviseUser, SetActivity
 from services.api.users.fields import Department, Email, Name, Password
 from services.api.users.passwords import encoded, hash_password
@@ -41,7 +41,7 @@ class NewUser(RequestBody):
     department: Department | None = None
 
 
-@router.post("", **documents.CREATE)
+@router.post("", **openapi.CREATE)
 async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
     """An account for staff, a coordinator or a head. 409 when the address is taken."""
     if body.role is Role.STUDENT:
@@ -81,7 +81,7 @@ class RevisedUser(RequestBody):
         return self.model_dump(include=set(DETAILS) & self.model_fields_set)
 
 
-@router.patch("/{user_id}", **documents.REVISE)
+@router.patch("/{user_id}", **openapi.REVISE)
 async def revise_user(
     user_id: UserId,
     body: RevisedUser,
@@ -106,7 +106,7 @@ async def revise_user(
         return await perform(ctx, who, ask, asked_by(body), work)
 
 
-@router.post("/{user_id}/deactivate", **documents.DEACTIVATE)
+@router.post("/{user_id}/deactivate", **openapi.DEACTIVATE)
 async def deactivate(
     user_id: UserId,
     request: Request,
@@ -120,7 +120,7 @@ async def deactivate(
         return await _set_activity(ctx, ask, who, accesses, user_id, active=False)
 
 
-@router.post("/{user_id}/reactivate", **documents.REACTIVATE)
+@router.post("/{user_id}/reactivate", **openapi.REACTIVATE)
 async def reactivate(
     user_id: UserId,
     request: Request,
@@ -145,7 +145,7 @@ async def _set_activity(
     return await perform(ctx, who, ask, {"active": active}, work)
 
 
-@router.post("/{user_id}/password-link", **documents.LINK)
+@router.post("/{user_id}/password-link", **openapi.LINK)
 async def issue_password_link(
     user_id: UserId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 ) -> Response:

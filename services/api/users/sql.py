@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from services.api.users.decider import Person
 
 # The first version of a new person, who gets the next id.

@@ -8,11 +8,13 @@ from uuid import UUID, uuid5
 import structlog
 from uuid_utils.compat import uuid7
 
-from chassis import event_store, notify, telemetry
-from chassis.database import Connection, Database
 from chassis.errors import Contended, StorageFailed, Unavailable
-from chassis.event_store import Cause
-from chassis.notify import Notifier
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Cause
+from chassis.observability import metrics
+from chassis.postgres import notify
+from chassis.postgres.database import Connection, Database
+from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
 from contracts.exports import ExportCompleted, ExportExpired
 from contracts.jobs import Service
@@ -49,7 +51,7 @@ async def maintain_access_log(database: Database, now: datetime, kept: timedelta
     """Prepare the access log for the next months; delete months older than ``kept``. Return the rows deleted."""
     async with database.transaction() as connection:
         deleted = await sql.maintain_access_log(connection, now, kept)
-    telemetry.EXPIRED.labels("access_log").inc(deleted)
+    metrics.EXPIRED.labels("access_log").inc(deleted)
     return deleted
 
 
@@ -58,7 +60,7 @@ async def _in_batches(database: Database, what: str, delete: Delete, before: dat
     while True:
         async with database.transaction(durable=False) as connection:  # what a crash forgets is deleted again
             deleted = await delete(connection, before, BATCH)
-        telemetry.EXPIRED.labels(what).inc(deleted)
+        metrics.EXPIRED.labels(what).inc(deleted)
         total += deleted
         if deleted < BATCH:
             return total
@@ -117,15 +119,15 @@ class Exports:
         try:
             done = await self._expire(export_id, before, cause)
         except (StorageFailed, Contended, Unavailable) as error:
-            telemetry.EXPIRY_FAILURES.labels("exports").inc()
+            metrics.EXPIRY_FAILURES.labels("exports").inc()
             log.warning("expiry.export_left", export_id=str(export_id), reason=str(error))
             return False
         except Exception as error:
-            telemetry.EXPIRY_FAILURES.labels("exports").inc()
+            metrics.EXPIRY_FAILURES.labels("exports").inc()
             log.error("expiry.export_failed", export_id=str(export_id), exc_info=error)
             return False
         if done:
-            telemetry.EXPIRED.labels("exports").inc()
+            metrics.EXPIRED.labels("exports").inc()
             self._notifier.notify(notify.OUTBOX)
         return done
 

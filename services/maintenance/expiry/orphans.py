@@ -6,9 +6,9 @@ from datetime import datetime
 
 import structlog
 
-from chassis import telemetry
-from chassis.database import Connection, Database
 from chassis.errors import StorageFailed
+from chassis.observability import metrics
+from chassis.postgres.database import Connection, Database
 from chassis.storage import Storage
 from contracts.files import EXPORTS, JOB_DESCRIPTIONS, export_of
 from services.maintenance.expiry import sql
@@ -58,10 +58,10 @@ async def _deleted(storage: Storage, what: str, path: str) -> bool:
     try:
         await storage.delete(path)
     except StorageFailed as error:
-        telemetry.EXPIRY_FAILURES.labels(what).inc()
+        metrics.EXPIRY_FAILURES.labels(what).inc()
         log.warning("expiry.file_left", path=path, reason=str(error))
         return False
-    telemetry.EXPIRED.labels(what).inc()
+    metrics.EXPIRED.labels(what).inc()
     log.info("expiry.file_deleted", path=path)
     return True
 
@@ -75,7 +75,7 @@ async def delete_read_marks(database: Database) -> int:
             page = await sql.delete_read_marks(connection, last, BATCH)
         if page is None:
             return total
-        telemetry.EXPIRED.labels("read_marks").inc(page.deleted)
+        metrics.EXPIRED.labels("read_marks").inc(page.deleted)
         total += page.deleted
         last = page.last
         await asyncio.sleep(PAUSE_S)

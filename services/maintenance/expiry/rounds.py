@@ -7,12 +7,12 @@ from time import perf_counter
 
 import structlog
 
-from chassis import telemetry
-from chassis.database import Database
 from chassis.errors import Contended, StorageFailed, Unavailable
-from chassis.leadership import leading
-from chassis.notify import Notifier
-from chassis.service import Background
+from chassis.http.service import Background
+from chassis.observability import metrics
+from chassis.postgres.database import Database
+from chassis.postgres.leadership import leading
+from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
 from services.maintenance.expiry import due, orphans
 from services.maintenance.expiry.due import Exports
@@ -41,9 +41,9 @@ class Rounds:
         self._every_s = every_s
         self._duties = duties
         for what in duties:
-            telemetry.EXPIRED.labels(what)
-            telemetry.EXPIRY_FAILURES.labels(what)
-            telemetry.EXPIRY_DURATION.labels(what)
+            metrics.EXPIRED.labels(what)
+            metrics.EXPIRY_FAILURES.labels(what)
+            metrics.EXPIRY_DURATION.labels(what)
 
     async def run(self) -> None:
         """Go round until cancelled, whenever this is the replica that holds the lock."""
@@ -73,13 +73,13 @@ class Rounds:
         try:
             deleted = await duty(now)
         except (Unavailable, Contended, StorageFailed) as error:
-            telemetry.EXPIRY_FAILURES.labels(what).inc()
+            metrics.EXPIRY_FAILURES.labels(what).inc()
             log.warning("expiry.put_off", what=what, reason=str(error))
         except Exception as error:
-            telemetry.EXPIRY_FAILURES.labels(what).inc()
+            metrics.EXPIRY_FAILURES.labels(what).inc()
             log.error("expiry.failed", what=what, exc_info=error)
         took_s = perf_counter() - began
-        telemetry.EXPIRY_DURATION.labels(what).observe(took_s)
+        metrics.EXPIRY_DURATION.labels(what).observe(took_s)
         if deleted:
             log.info("expiry.deleted", what=what, count=deleted, took_s=round(took_s, 3))
         return deleted

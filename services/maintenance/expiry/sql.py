@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from chassis.database import Connection
+from chassis.postgres.database import Connection
 from contracts.drives import DriveCreated, DriveDeleted, DriveRevised
 from contracts.exports import ExportCompleted, ExportExpired
 from contracts.files import SERVED_BELOW

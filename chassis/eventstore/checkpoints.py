@@ -1,0 +1,180 @@
+"""The checkpoints of subscriptions in Postgres (``es.subscription``): create, move, reset, measure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+from chassis.errors import Fenced, NotFound
+from chassis.eventstore.event_store import Cursor
+from chassis.postgres.database import Connection
+
+# A replica that stands still inside of a transaction holds the checkpoint's row no longer than the first of these.
+# Between the parse of a statement and its execution Postgres does not count it as idle: the second limit ends it then.
+MAX_IDLE_IN_TRANSACTION_S = 10
+MAX_TRANSACTION_S = 60
+# Counting stops here, so that measuring a subscription that is far behind stays cheap.
+MAX_COUNTED = 10_000
+
+# The newest event that a reader which skips nothing can see; no row for an empty log.
+NEWEST = """
+SELECT tx, position FROM es.event WHERE tx < es.log_horizon()
+ ORDER BY es.event.tx DESC, position DESC LIMIT 1
+"""
+TAKE_OVER = f"""
+WITH start AS (SELECT * FROM ({NEWEST}) newest WHERE $2)
+INSERT INTO es.subscription AS s (name, tx, position, fence)
+SELECT $1, coalesce((SELECT tx FROM start), '0'), coalesce((SELECT position FROM start), 0), 1
+ON CONFLICT (name) DO UPDATE SET fence = s.fence + 1
+RETURNING fence
+"""  # noqa: S608 - both parts are constants
+READ = """
+SELECT tx::text::bigint AS tx, position, fence, failed_at,
+       set_config('idle_in_transaction_session_timeout', $2, true), set_config('transaction_timeout', $3, true)
+  FROM es.subscription WHERE name = $1
+"""
+# The old place is compared, too: a commit of which the outcome is unknown may arrive only now.
+MOVE = """
+UPDATE es.subscription SET tx = $3::bigint::text::xid8, position = $4, updated_at = clock_timestamp()
+ WHERE name = $1 AND fence = $2 AND tx = $5::bigint::text::xid8 AND position = $6 AND failed_at IS NULL
+"""
+FAIL = """
+UPDATE es.subscription SET failed_at = clock_timestamp(), error = $3
+ WHERE name = $1 AND fence = $2 AND failed_at IS NULL
+"""
+EVENT_AT = "SELECT tx, position FROM es.event WHERE position = $1"
+RESET = """
+UPDATE es.subscription SET tx = $2, position = $3, fence = fence + 1, failed_at = NULL, error = NULL,
+       updated_at = clock_timestamp()
+ WHERE name = $1
+"""
+RETRY = "UPDATE es.subscription SET fence = fence + 1, failed_at = NULL, error = NULL WHERE name = $1"
+# Index scans on event_tx_position that begin at the checkpoint and end after $1 rows.
+MEASURE = """
+SELECT s.name, s.position, s.updated_at, s.failed_at, s.error, behind.events AS events_behind,
+       coalesce(oldest.age_s, 0) AS lag_s
+  FROM es.subscription s
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS events
+         FROM (SELECT FROM es.event e WHERE (e.tx, e.position) > (s.tx, s.position)
+                ORDER BY e.tx, e.position LIMIT $1) unread
+       ) behind
+  LEFT JOIN LATERAL (
+       SELECT es.age_s(e.recorded_at) AS age_s
+         FROM es.event e WHERE (e.tx, e.position) > (s.tx, s.position) ORDER BY e.tx, e.position LIMIT 1
+       ) oldest ON true
+ ORDER BY s.name
+"""
+HELD_LOCKS = """
+SELECT (classid::bigint << 32) | objid::bigint AS lock FROM pg_locks
+ WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The place of the last event that a subscription has handled. ``failed``: it has stopped there."""
+
+    cursor: Cursor
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How a subscription stands. ``events_behind``: at most ``MAX_COUNTED``; ``lag_s``: the age of the oldest one."""
+
+    name: str
+    position: int
+    updated_at: datetime
+    failed_at: datetime | None
+    error: str | None
+    events_behind: int
+    lag_s: float
+
+
+def lock_of(name: str) -> int:
+    """Return the key of the advisory lock that the active replica of the subscription holds."""
+    return int.from_bytes(blake2b(f"placewire.subscription.{name}".encode(), digest_size=8).digest(), signed=True)
+
+
+async def take_over(connection: Connection, name: str, *, from_now: bool) -> int:
+    """Make every other reader's fence of the subscription ``name`` invalid, and return the new one.
+
+    Creates the checkpoint where there is none: at the newest event with ``from_now``, else before the first.
+    """
+    fence: int = await connection.fetchval(TAKE_OVER, name, from_now)
+    return fence
+
+
+async def read(connection: Connection, name: str, fence: int) -> Checkpoint:
+    """Return where the subscription stands. Raises ``Fenced`` if ``fence`` is not valid any more.
+
+    Limits how long the caller's transaction may take, and stand still, from now on.
+    """
+    row = await connection.fetchrow(READ, name, f"{MAX_IDLE_IN_TRANSACTION_S}s", f"{MAX_TRANSACTION_S}s")
+    if row is None or row["fence"] != fence:
+        raise Fenced(f"another reader has taken over the subscription {name}, or it was reset")
+    return Checkpoint(Cursor(row["tx"], row["position"]), row["failed_at"] is not None)
+
+
+async def move(connection: Connection, name: str, fence: int, *, old: Cursor, new: Cursor) -> None:
+    """Move the checkpoint in the caller's transaction, and keep others from it until that ends.
+
+    Raises ``Fenced`` if ``fence`` is not valid any more, or the checkpoint is not at ``old``.
+    """
+    done = await connection.execute(MOVE, name, fence, new.tx, new.position, old.tx, old.position)
+    _require_changed(done, name)
+
+
+async def fail(connection: Connection, name: str, fence: int, error: str) -> None:
+    """Record why the subscription has stopped. Raises ``Fenced`` if ``fence`` is not valid any more."""
+    _require_changed(await connection.execute(FAIL, name, fence, error), name)
+
+
+async def reset_to_beginning(connection: Connection, name: str) -> None:
+    """Let the subscription handle every event once more. Raises ``NotFound`` for an unknown one."""
+    _require_known(await connection.execute(RESET, name, 0, 0), name)
+
+
+async def reset_to_now(connection: Connection, name: str) -> None:
+    """Let the subscription go on with what is recorded from now on. Raises ``NotFound`` for an unknown one."""
+    newest = await connection.fetchrow(NEWEST)
+    tx, position = (newest["tx"], newest["position"]) if newest else (0, 0)
+    _require_known(await connection.execute(RESET, name, tx, position), name)
+
+
+async def reset_to_position(connection: Connection, name: str, position: int) -> None:
+    """Let the subscription go on with what follows the event at ``position`` in the log.
+
+    Raises ``NotFound`` for an unknown subscription, and where there is no event at ``position``.
+    """
+    event = await connection.fetchrow(EVENT_AT, position)
+    if event is None:
+        raise NotFound(f"there is no event at position {position}")
+    _require_known(await connection.execute(RESET, name, event["tx"], event["position"]), name)
+
+
+async def retry(connection: Connection, name: str) -> None:
+    """Let a subscription that has failed try the same event again. Raises ``NotFound`` for an unknown one."""
+    _require_known(await connection.execute(RETRY, name), name)
+
+
+async def measure(connection: Connection) -> list[Measured]:
+    """Return how each subscription stands, by name."""
+    return [Measured(**row) for row in await connection.fetch(MEASURE, MAX_COUNTED)]
+
+
+async def active(connection: Connection, names: list[str]) -> set[str]:
+    """Return those of ``names`` that a running replica reads at this moment."""
+    held = {row["lock"] for row in await connection.fetch(HELD_LOCKS)}
+    return {name for name in names if lock_of(name) in held}
+
+
+def _require_changed(done: str, name: str) -> None:
+    if done != "UPDATE 1":
+        raise Fenced(f"another reader has taken over the subscription {name}, or it was reset")
+
+
+def _require_known(done: str, name: str) -> None:
+    if done != "UPDATE 1":
+        raise NotFound(f"there is no subscription {name}: `placewire subscriptions list` names those there are")

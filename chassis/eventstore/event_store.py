@@ -1,0 +1,258 @@
+"""Append-only streams in Postgres: the system of record. Tables and ``es.append``: migrations/sql."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import asyncpg
+import orjson
+from uuid_utils.compat import uuid7
+
+from chassis.errors import Conflict, Invalid
+from chassis.postgres.database import Connection
+from contracts import topics
+from contracts.catalogue import read_event
+from contracts.jobs import KIND_OF, OWNER
+from contracts.message import Envelope, Event
+
+# A message stays under this on Kafka; what is larger stays in the database and the event names it.
+MAX_EVENT_BYTES = 256 * 1024
+
+APPEND = "SELECT stream_version, duplicate FROM es.append($1, $2, $3, $4, $5)"
+
+# In the order of the arrays.
+APPEND_ALL = """
+SELECT es.append(one.stream, -1, one.topic, one.lane, one.events)
+  FROM unnest($1::text[], $2::text[], $3::smallint[], $4::jsonb[]) AS one (stream, topic, lane, events)
+"""
+
+READ_STREAM = """
+SELECT position, stream_id, version, event_id, type, data, metadata, recorded_at
+  FROM es.event WHERE stream_id = $1 ORDER BY version
+"""
+
+# Index scan on event_tx_position. Below xmin every transaction has ended, so nothing can appear behind the cursor.
+# Ordered by the column, not by what is selected under its name: that would sort the whole rest of the log.
+READ_LOG = """
+SELECT tx::text::bigint AS tx, position, stream_id, version, event_id, type, data, metadata, recorded_at
+  FROM es.event
+ WHERE (tx, position) > ($1::bigint::text::xid8, $2::bigint) AND tx < es.log_horizon()
+ ORDER BY event.tx, position LIMIT $3
+"""
+
+# The same rows; data and metadata only of the types $4 (NULL: of all).
+READ_PAGE = f"""
+SELECT tx, position, stream_id, version, event_id, type, recorded_at,
+       CASE WHEN wanted THEN data END AS data, CASE WHEN wanted THEN metadata END AS metadata, wanted
+  FROM (SELECT page.*, coalesce(type = ANY ($4::text[]), true) AS wanted FROM ({READ_LOG}) page) marked
+ ORDER BY tx, position
+"""  # noqa: S608 - a constant
+
+NewId = Callable[[int], UUID]
+
+
+def fresh_ids(_ordinal: int) -> UUID:
+    """A new, time-ordered id (UUIDv7)."""
+    return uuid7()
+
+
+def keyed_ids(namespace: UUID, name: str) -> NewId:
+    """The same ids every time for the same ``name`` (UUIDv5), so that a repeated command is recognised."""
+    return lambda ordinal: uuid5(namespace, f"{name}/{ordinal}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who made it happen, and in which conversation. Copied onto every event that results."""
+
+    source: str
+    correlation_id: UUID
+    actor_id: int | None = None
+    causation_id: UUID | None = None
+    traceparent: str | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        fields = {
+            "source": self.source,
+            "correlation_id": str(self.correlation_id),
+            "actor_id": self.actor_id,
+            "causation_id": str(self.causation_id) if self.causation_id else None,
+            "traceparent": self.traceparent,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as it stands in the log. ``event`` is its newest version; ``data`` is what was stored."""
+
+    position: int
+    stream: str
+    version: int
+    id: UUID
+    type: str
+    event: Event
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """``version`` is the stream's after the last event. ``duplicate``: these ids were there before, nothing changed."""
+
+    ids: tuple[UUID, ...]
+    version: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Events for ``stream``, wherever it stands."""
+
+    stream: str
+    events: Sequence[Event]
+    cause: Cause
+    new_id: NewId
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """A place in the log; ``Cursor()`` is before its beginning."""
+
+    tx: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of the log, of which only some types may be wanted."""
+
+    rows: Sequence[asyncpg.Record]
+
+    @property
+    def end(self) -> Cursor:
+        """The place of its last event, wanted or not. The page must not be empty."""
+        return Cursor(self.rows[-1]["tx"], self.rows[-1]["position"])
+
+    def events(self) -> list[Recorded]:
+        """Return the wanted ones. Raises as ``read_event``."""
+        return [_recorded(row) for row in self.rows if row["wanted"]]
+
+
+async def append(
+    connection: Connection,
+    stream: str,
+    events: Sequence[Event],
+    cause: Cause,
+    *,
+    expected_version: int | None,
+    new_id: NewId = fresh_ids,
+) -> Appended:
+    """Add ``events`` to ``stream``, with outbox, jobs and read tables, in the caller's transaction (one round trip).
+
+    ``expected_version``: 0 for a new stream, ``None`` for wherever it stands.
+    Raises ``Conflict`` if another writer got there first, ``Invalid`` (413) if an event is too large for the bus;
+    nothing is then written.
+    """
+    ids = tuple(new_id(ordinal) for ordinal in range(len(events)))
+    topic = topics.of_stream(stream)
+    expected = -1 if expected_version is None else expected_version
+    try:
+        row = await connection.fetchrow(
+            APPEND, stream, expected, topic.name, int(topic.lane), _rows(ids, events, cause).decode()
+        )
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == "ES001":
+            raise Conflict(f"{stream} is not at version {expected_version} any more") from error
+        raise
+    assert row is not None
+    return Appended(ids, row["stream_version"], row["duplicate"])
+
+
+async def append_all(connection: Connection, additions: Sequence[Addition]) -> None:
+    """Each of ``additions`` in turn, in the caller's transaction and in one round trip. Raises as ``append``."""
+    if additions:
+        await connection.fetch(APPEND_ALL, *arrays(additions))
+
+
+def arrays(additions: Sequence[Addition]) -> tuple[list[str], list[str], list[int], list[str]]:
+    """Streams, topics, lanes and events, as a statement takes them that appends."""
+    of = [topics.of_stream(one.stream) for one in additions]
+    rows = [
+        _rows([one.new_id(ordinal) for ordinal in range(len(one.events))], one.events, one.cause).decode()
+        for one in additions
+    ]
+    return [one.stream for one in additions], [topic.name for topic in of], [int(topic.lane) for topic in of], rows
+
+
+def _rows(ids: Sequence[UUID], events: Sequence[Event], cause: Cause) -> bytes:
+    metadata = cause.metadata()
+    rows = []
+    for id_, event in zip(ids, events, strict=True):
+        row: dict[str, Any] = {
+            "id": str(id_),
+            "type": event.TYPE,
+            "data": event.model_dump(mode="json"),
+            "metadata": metadata,
+        }
+        if (kind := KIND_OF.get(event.TYPE)) is not None:
+            row["job"] = {"service": OWNER[kind], "kind": kind, "asked_by": cause.actor_id}
+        rows.append(row)
+    body = orjson.dumps(rows)
+    if len(body) > MAX_EVENT_BYTES:
+        raise Invalid(f"This is too much for one message of the bus: {len(body) // 1024} KiB.", status=413)
+    return body
+
+
+async def read(connection: Connection, stream: str) -> list[Recorded]:
+    """Every event of ``stream``, oldest first; empty when there is no such stream."""
+    return [_recorded(row) for row in await connection.fetch(READ_STREAM, stream)]
+
+
+async def read_log(connection: Connection, after: Cursor, *, limit: int) -> list[tuple[Cursor, Recorded]]:
+    """Up to ``limit`` events of the whole log behind ``after``, each stream in its order, none ever skipped.
+
+    Empty when there is nothing new below the oldest transaction still running.
+    """
+    rows = await connection.fetch(READ_LOG, after.tx, after.position, limit)
+    return [(Cursor(row["tx"], row["position"]), _recorded(row)) for row in rows]
+
+
+async def read_page(connection: Connection, after: Cursor, *, limit: int, types: Sequence[str] | None) -> Page:
+    """Return the next ``limit`` events as ``read_log`` does; only those of ``types`` (``None``: all) are wanted."""
+    return Page(await connection.fetch(READ_PAGE, after.tx, after.position, limit, types))
+
+
+def _recorded(row: asyncpg.Record) -> Recorded:
+    return Recorded(
+        position=row["position"],
+        stream=row["stream_id"],
+        version=row["version"],
+        id=row["event_id"],
+        type=row["type"],
+        event=read_event(row["type"], row["data"]),
+        data=row["data"],
+        metadata=row["metadata"],
+        recorded_at=row["recorded_at"],
+    )
+
+
+def envelope(row: asyncpg.Record) -> Envelope:
+    """The CloudEvent of a row that has the columns of ``es.event``."""
+    metadata = row["metadata"]
+    return Envelope(
+        id=row["event_id"],
+        type=row["type"],
+        source=f"/placewire/{metadata['source']}",
+        subject=row["stream_id"],
+        time=row["recorded_at"],
+        streamversion=row["version"],
+        correlationid=metadata["correlation_id"],
+        causationid=metadata.get("causation_id"),
+        actorid=metadata.get("actor_id"),
+        traceparent=metadata.get("traceparent"),
+        data=row["data"],
+    )

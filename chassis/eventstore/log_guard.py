@@ -1,0 +1,37 @@
+"""Whether a process may use the log of a database: not after a move to another server, before `placewire adopt-log`."""
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from chassis.errors import LogNotAdopted
+
+if TYPE_CHECKING:
+    from chassis.postgres.database import Connection
+
+REASON = "SELECT es.adoption_reason()"
+# The codes of es.adoption_reason (migrations/sql/0026_log_epochs.sql).
+REASONS = {
+    "NO_EPOCH": "it has no epoch: the schema was restored without its rows",
+    "OTHER_SERVER": "its rows come from another server",
+    "AHEAD_OF_SERVER": "recorded transaction ids are above those of this server",
+    "OFFSET_DIFFERS": "es.log_offset() is not the offset of its epoch",
+}
+
+
+async def adoption_reason(connection: "Connection") -> str | None:
+    """Return the code of the reason for which the log must be adopted; ``None`` when it need not be.
+
+    A database that has not been migrated so far has no log to protect: ``None``.
+    """
+    try:
+        reason: str | None = await connection.fetchval(REASON)
+    except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
+        return None
+    return reason
+
+
+async def require_adopted(connection: "Connection") -> None:
+    """Raise ``LogNotAdopted`` when `placewire adopt-log` must be run before this database is used."""
+    if (reason := await adoption_reason(connection)) is not None:
+        raise LogNotAdopted(f"the log must be adopted first, {REASONS[reason]}: run `placewire adopt-log`")

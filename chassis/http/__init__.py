@@ -1,0 +1,1 @@
+"""HTTP of every process: server, health, problem documents."""

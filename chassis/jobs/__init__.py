@@ -1,0 +1,1 @@
+"""Jobs: the queue, the worker that claims from it, leases, retries, dead letters."""

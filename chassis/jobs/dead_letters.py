@@ -1,0 +1,168 @@
+"""Dead letters: jobs that failed for good, their copies on the dead-letter topic, and the actions redrive and discard.
+
+A redriven job is queued like a new one, with a new outbox row and no fencing token, so that its earlier holder cannot
+finish it. ``es.dead_letter_action`` keeps its error, and who redrove or discarded it. Plans: the list reads the index
+``job_dead`` backward, a redrive reads it forward.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from chassis.errors import NotFound, PageGone, Refused
+from chassis.jobs import queue
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Connection
+from contracts import topics
+from contracts.jobs import TOPIC_OF, Kind, Service
+
+COPY = "INSERT INTO es.outbox (lane, topic, key, event_id, extra) VALUES ($1, $2, $3, $4, $5)"
+
+LETTER = """
+SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead, j.error, j.attempts, j.asked_by, j.queued_at,
+       j.started_at, j.finished_at, e.metadata ->> 'correlation_id' AS correlation_id,
+       e.recorded_at{event}
+  FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
+"""
+# Without the events, since a page of large events would be slow to read.
+LIST = f"""{LETTER.format(event="")}
+ WHERE j.dead AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
+   AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
+ ORDER BY j.seq DESC LIMIT $4
+"""  # noqa: S608
+SHOW = f"""{LETTER.format(event=", e.type, e.version, e.data")}
+ WHERE j.id = $1 AND (j.dead OR EXISTS (SELECT FROM es.dead_letter_action a WHERE a.job_id = j.id))
+"""
+HISTORY = "SELECT action, actor, reason, error, attempts, at FROM es.dead_letter_action WHERE job_id = $1 ORDER BY id"
+COUNT = """
+SELECT count(*) FROM es.job
+ WHERE dead AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
+"""
+NOW = "SELECT clock_timestamp()"
+
+# Rows are locked in one order, so that two concurrent redrives wait for each other; the second finds nothing dead.
+_TAKEN = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM es.job
+     WHERE dead AND ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR kind = $2)
+       AND ($3::text IS NULL OR service = $3) AND ($4::timestamptz IS NULL OR finished_at <= $4)
+     ORDER BY seq LIMIT $5 FOR UPDATE
+), taken AS (
+    UPDATE es.job j SET {change} FROM chosen c WHERE j.id = c.id
+    RETURNING j.id, j.seq, j.kind, j.subject, old.error AS error, old.attempts AS attempts
+), noted AS (
+    INSERT INTO es.dead_letter_action (job_id, action, actor, reason, error, attempts)
+    SELECT id, '{action}', $6, $7, coalesce(error, ''), attempts FROM taken ORDER BY seq
+)"""
+DONE = " SELECT id, kind FROM taken ORDER BY seq"
+REDRIVE = (
+    _TAKEN.format(  # noqa: S608
+        action="redriven",
+        change="""state = 'queued', channel = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
+           dead = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
+           started_at = NULL, finished_at = NULL""",
+    )
+    + """, rung AS (
+    INSERT INTO es.outbox (lane, topic, key, event_id)
+    SELECT t.lane, t.topic, d.subject, d.id
+      FROM taken d JOIN unnest($8::text[], $9::text[], $10::smallint[]) AS t (kind, topic, lane) USING (kind)
+     ORDER BY d.seq
+)"""
+    + DONE
+)
+DISCARD = _TAKEN.format(action="discarded", change="dead = false") + DONE
+
+TOPICS = (
+    [kind.value for kind in TOPIC_OF],
+    [topic.name for topic in TOPIC_OF.values()],
+    [int(topic.lane) for topic in TOPIC_OF.values()],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who redrives or discards (such as ``user 42``), and why."""
+
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Selects dead jobs: one by its id, or all of a kind or a service. ``until``: only those that failed by then."""
+
+    id: UUID | None = None
+    kind: Kind | None = None
+    service: Service | None = None
+    until: datetime | None = None
+
+
+async def copy(connection: Connection, service: Service, claimed: Claim, reason: str) -> None:
+    """Send the job's event to the dead-letter topic of ``service``, with the reason as a header."""
+    topic = topics.dead_letters(service)
+    extra = orjson.dumps({"reason": reason, "attempts": str(claimed.attempts)}).decode()
+    await connection.execute(COPY, int(topic.lane), topic.name, claimed.subject, claimed.id, extra)
+
+
+async def newest(connection: Connection, which: Which, *, before: UUID | None, most: int) -> list[asyncpg.Record]:
+    """Return up to ``most`` dead jobs, newest first. ``before``: the last id of the previous page.
+
+    Raises ``PageGone`` when the job ``before`` was deleted.
+    """
+    rows = await connection.fetch(LIST, which.kind, which.service, before, most)
+    if before is not None and not rows and await queue.read(connection, before) is None:
+        raise PageGone
+    return rows
+
+
+async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
+    """Return the job with its event, and its history of actions. Raises ``NotFound`` for a job that was never dead."""
+    row = await connection.fetchrow(SHOW, job_id)
+    if row is None:
+        raise NotFound("There is no such dead letter.")
+    return row, await connection.fetch(HISTORY, job_id)
+
+
+async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
+    """Return how many there are, and the moment of counting: as ``until`` it excludes jobs that fail later."""
+    moment = which.until or await connection.fetchval(NOW)
+    return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
+
+
+async def redrive(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
+    """Queue up to ``most`` of ``which`` again, oldest first, in the caller's transaction. Returns ids and kinds.
+
+    Jobs that another caller has redriven or discarded meanwhile are left out. Kafka wakes the workers; without Kafka
+    they find the jobs at their next poll.
+    """
+    return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, most), *TOPICS))
+
+
+async def discard(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
+    """Discard up to ``most`` of ``which``: they stay failed and are listed no more. Returns ids and kinds."""
+    return _taken(await connection.fetch(DISCARD, *_arguments(which, by, most)))
+
+
+async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[object]) -> None:
+    """Raise ``NotFound`` or ``Refused`` when the job ``job_id`` is not among ``taken``."""
+    if taken:
+        return
+    row, history = await show(connection, job_id)
+    last = history[-1] if history else None
+    raise Refused(
+        f"This job is not dead (any more): it is {row['state']}"
+        + (f", and was {last['action']} by {last['actor']}." if last else ".")
+    )
+
+
+def _arguments(which: Which, by: By, most: int) -> tuple[Any, ...]:
+    return which.id, which.kind, which.service, which.until, most, by.actor, by.reason
+
+
+def _taken(rows: Sequence[asyncpg.Record]) -> list[tuple[UUID, str]]:
+    return [(row["id"], row["kind"]) for row in rows]

@@ -1,0 +1,300 @@
+"""Does what was claimed: effect, event and the job's end in one transaction, and what follows when that fails."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+from pydantic import ValidationError
+
+from chassis.errors import Fenced, OutcomeUnknown, Outdated, Refused
+from chassis.eventstore import event_store
+from chassis.eventstore.event_store import Addition, Cause
+from chassis.jobs import dead_letters, queue
+from chassis.jobs.attempts import MAX_ATTEMPTS, Attempts
+from chassis.jobs.failure_limit import FailureLimit
+from chassis.jobs.job_handler import SUPERSEDED, Handle, LongWork, Outcome, Work
+from chassis.jobs.lease import Lease, holding, release, return_attempt
+from chassis.jobs.progress import Progress
+from chassis.jobs.queue import Claim
+from chassis.jobs.retry import retry_unless_job_is_the_cause, retry_while_unavailable
+from chassis.jobs.wakes import Wakes
+from chassis.observability import metrics, tracing
+from chassis.postgres import notify
+from chassis.postgres.database import Connection, Database
+from contracts.catalogue import UnknownEvent
+from contracts.jobs import Channel, Service, State
+from contracts.message import Event
+
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
+
+log = structlog.get_logger()
+
+
+class Execution:
+    """What ``service`` does with its claims. A claim's fencing token guards its transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: notify.Notifier,
+        service: Service,
+        work: Mapping[str, Work | LongWork],
+        *,
+        lease: timedelta,
+        failure_limit: FailureLimit,
+        wakes: Wakes,
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._service = service
+        self._work = work
+        self._lease = lease
+        self._failure_limit = failure_limit
+        self._wakes = wakes
+
+    async def run(self, claimed: Claim) -> None:
+        """Run one job until it ends. When cancelled, return it to the queue without spending an attempt."""
+        attempts, lease = Attempts(self._database, claimed), Lease(self._lease)
+        with _bound(claimed):
+            self._notifier.defer(notify.JOB, str(claimed.id))
+            try:
+                long = isinstance(self._work.get(claimed.kind), LongWork)
+                progress = Progress(self._notifier) if long else None
+                async with holding(self._database, claimed, self._lease, progress) as lease:
+                    with _traced(claimed):
+                        await self._settle(claimed, attempts, progress)
+            except Fenced:
+                await retry_while_unavailable(partial(self._report_lost, claimed, attempts, lease))
+            except asyncio.CancelledError:
+                await release(self._database, claimed)
+                raise
+            finally:
+                self._wakes.forget(claimed.id)
+                self._notifier.notify(notify.JOB, str(claimed.id))
+                self._notifier.defer(notify.OUTBOX)  # later, so that the relay sends the next request for work first
+
+    async def run_together(self, claims: Sequence[Claim]) -> None:
+        """Do small jobs in one transaction. When anything fails nothing has been done, and each is done alone."""
+        left = list(claims)
+        try:
+            try:
+                await self._effects(claims)
+            except Exception as error:  # noqa: BLE001 - whichever it was, alone each one meets its own fate
+                log.warning("jobs.one_by_one", jobs=len(claims), reason=type(error).__name__)
+                while left:
+                    await self._run_alone(left.pop(0))
+        except asyncio.CancelledError:
+            await asyncio.gather(*(release(self._database, claimed) for claimed in left))
+            raise
+
+    async def _run_alone(self, claimed: Claim) -> None:
+        try:
+            await self.run(claimed)
+        except Exception as error:
+            log.error("job.broke_off", job_id=str(claimed.id), exc_info=error)  # its lease will run out
+
+    async def _effects(self, claims: Sequence[Claim]) -> None:
+        ended = [claimed.id for claimed in claims]
+        try:
+            async with self._database.transaction() as connection:
+                results: list[tuple[Claim, Channel, dict[str, Any]]] = []
+                additions: list[Addition] = []
+                # Their leases are not renewed, and finished jobs still hold locks: a job that would block runs alone.
+                await connection.execute(LOCK_TIMEOUT)
+                # The same order in every worker avoids deadlocks between workers that need the same locks.
+                for claimed in sorted(claims, key=lambda claimed: claimed.subject):
+                    if results and results[-1][0].subject == claimed.subject:
+                        await event_store.append_all(connection, additions)  # it may read what they changed
+                        additions = []
+                    work = self._work[claimed.kind]
+                    assert isinstance(work, Work)
+                    with _bound(claimed), _traced(claimed):
+                        outcome, replaced = await self._handled(connection, claimed, work.handle)
+                        additions += self._additions(claimed, outcome.stream, outcome.events)
+                    results.append((claimed, self._wakes.channel_of(claimed.id), outcome.result))
+                    ended += [*outcome.ended, *replaced]
+                await queue.succeed(connection, results, additions)
+        except OutcomeUnknown:
+            if not await self._has_landed(claims[0]):  # one transaction: all committed, or none
+                raise
+        for id_ in ended:
+            self._notifier.notify(notify.JOB, str(id_))
+        self._notifier.defer(notify.OUTBOX)
+        for claimed in claims:
+            self._succeeded(claimed)
+            self._wakes.forget(claimed.id)
+
+    async def _settle(self, claimed: Claim, attempts: Attempts, progress: Progress | None) -> None:
+        try:
+            attempts.require_left()
+            if claimed.kind not in self._work:
+                raise Refused(f"this release of {self._service} does not know how to do {claimed.kind!r}")
+            work = self._work[claimed.kind]
+            if isinstance(work, Work):
+                await self._effect_with_retries(claimed, attempts, work.handle)
+            else:
+                assert progress is not None
+                attempt = partial(self._attempt, claimed, attempts, work, progress)
+                await retry_unless_job_is_the_cause(
+                    partial(attempts.retry, attempt), self._database, max_attempts=MAX_ATTEMPTS
+                )
+        except Fenced:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
+            tracing.failed(error)
+            await retry_while_unavailable(partial(self._give_up, claimed, attempts, error))
+
+    async def _attempt(self, claimed: Claim, attempts: Attempts, work: LongWork, progress: Progress) -> None:
+        while True:
+            try:
+                async with work.prepare(self._database, claimed, progress) as handle:
+                    # Repeated without preparing again: what is prepared may be committed already.
+                    await self._effect_with_retries(claimed, attempts, handle)
+                return
+            except Outdated as error:
+                log.info("job.prepared_again", reason=str(error))  # no failure of the job: no attempt is spent
+
+    async def _effect_with_retries(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
+        effect = partial(attempts.retry, partial(self._effect, claimed, attempts, handle))
+        await retry_unless_job_is_the_cause(effect, self._database, max_attempts=MAX_ATTEMPTS)
+
+    async def _effect(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
+        ended: Sequence[UUID] = ()
+        try:
+            async with self._database.transaction() as connection:
+                outcome, replaced = await self._handled(connection, claimed, handle)
+                additions = self._additions(claimed, outcome.stream, outcome.events)
+                channel = self._wakes.channel_of(claimed.id)
+                await queue.succeed(connection, [(claimed, channel, outcome.result)], additions)
+                ended = [*outcome.ended, *replaced]
+        except OutcomeUnknown:
+            if not await self._has_landed(claimed):
+                raise
+        for id_ in ended:
+            self._notifier.notify(notify.JOB, str(id_))
+        attempts.settled = True
+        self._succeeded(claimed)
+
+    @staticmethod
+    async def _handled(connection: Connection, claimed: Claim, handle: Handle) -> tuple[Outcome, Sequence[UUID]]:
+        """Handle the job. Return its outcome, and the older jobs that ended with it because it replaces them."""
+        outcome = await handle(connection, claimed)
+        if not claimed.older_ids:
+            return outcome, ()
+        return outcome, await queue.absorb(connection, claimed.older_ids, SUPERSEDED)
+
+    async def _has_landed(self, claimed: Claim) -> bool:
+        """Return whether the transaction on the lost connection committed. Waits until the database answers."""
+        found: list[tuple[State, str | None] | None] = []
+
+        async def look() -> None:
+            async with self._database.connection() as connection:
+                found.append(await queue.end_of(connection, claimed))
+
+        await retry_while_unavailable(look)
+        return found[-1] is not None
+
+    async def _report_lost(self, claimed: Claim, attempts: Attempts, lease: Lease) -> None:
+        """Report the outcome of a job that this worker no longer holds. Its own commit may have ended it."""
+        if attempts.settled:
+            return
+        async with self._database.connection() as connection:
+            end = await queue.end_of(connection, claimed)
+        if end is None and lease.cut_off:
+            await return_attempt(self._database, claimed)
+        match end:
+            case (State.FAILED, error):
+                self._failed(claimed, error or "")
+            case (_, _):
+                self._succeeded(claimed)
+            case None:
+                log.warning("job.lost", attempts=claimed.attempts, database_was_away=lease.cut_off)
+
+    def _succeeded(self, claimed: Claim) -> None:
+        self._failure_limit.succeeded()
+        self._observe(claimed, State.SUCCEEDED)
+        log.info("job.succeeded", job_id=str(claimed.id), kind=claimed.kind, attempts=claimed.attempts)
+
+    async def _give_up(self, claimed: Claim, attempts: Attempts, error: Exception) -> None:
+        reason = _reason(error)
+        failure_event = self._failure_event(claimed, reason)
+        async with self._database.transaction() as connection:
+            if failure_event is not None:
+                stream, event = failure_event
+                await event_store.append_all(connection, self._additions(claimed, stream, [event]))
+            await queue.limit_attempts(connection, claimed, MAX_ATTEMPTS)
+            channel = self._wakes.channel_of(claimed.id)
+            await queue.finish(connection, claimed, channel, State.FAILED, error=reason, dead=True)
+            await dead_letters.copy(connection, self._service, claimed, reason)
+        attempts.settled = True
+        self._failed(claimed, reason, error)
+
+    def _failed(self, claimed: Claim, reason: str, error: Exception | None = None) -> None:
+        self._failure_limit.failed()
+        metrics.DEAD_LETTERS.labels(claimed.kind).inc()
+        self._observe(claimed, State.FAILED)
+        log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
+
+    def _failure_event(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
+        """Return the stream and the failure event of a job, or ``None`` when this build cannot create it."""
+        try:
+            return self._work[claimed.kind].failed(claimed, reason)
+        except Exception as error:
+            log.error("job.failure_event_not_created", kind=claimed.kind, exc_info=error)
+            return None
+
+    def _additions(self, claimed: Claim, stream: str | None, events: Sequence[Event]) -> list[Addition]:
+        if stream is None:
+            return []
+        cause = Cause(
+            source=self._service,
+            correlation_id=UUID(claimed.metadata["correlation_id"]),
+            actor_id=claimed.metadata.get("actor_id"),
+            causation_id=claimed.id,
+            traceparent=tracing.traceparent(claimed.metadata.get("traceparent")),
+        )
+        return [Addition(stream, events, cause, partial(_id_of_result, claimed))]
+
+    def _observe(self, claimed: Claim, state: State) -> None:
+        elapsed = (datetime.now(UTC) - claimed.queued_at).total_seconds()
+        channel = self._wakes.channel_of(claimed.id)
+        metrics.JOB_DURATION.labels(claimed.kind, channel, state).observe(max(elapsed, 0))
+
+
+def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
+    # The same when this claim repeats its transaction, and never another claim's: a redriven job may fail again.
+    return uuid5(claimed.id, f"{claimed.fence}/{ordinal}")
+
+
+def _bound(claimed: Claim) -> AbstractContextManager[object]:
+    return structlog.contextvars.bound_contextvars(
+        job_id=str(claimed.id), correlation_id=claimed.metadata["correlation_id"]
+    )
+
+
+def _traced(claimed: Claim) -> AbstractContextManager[object]:
+    return tracing.span(
+        f"do {claimed.kind}",
+        "consumer",
+        parent=claimed.metadata.get("traceparent"),
+        attributes={
+            "placewire.job.id": str(claimed.id),
+            "placewire.job.subject": claimed.subject,
+            "placewire.job.attempts": claimed.attempts,
+            "placewire.correlation_id": claimed.metadata["correlation_id"],
+        },
+    )
+
+
+def _reason(error: Exception) -> str:
+    """For people, and without anything internal."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, UnknownEvent | ValidationError):
+        return "this release cannot read the event: it was written by a newer one"
+    return f"internal error ({type(error).__name__})"

@@ -1,0 +1,62 @@
+"""What a service declares about each job kind it owns: its handler, and the event recorded when the job fails."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from chassis.jobs.progress import Progress
+from chassis.jobs.queue import Claim
+from chassis.postgres.database import Connection, Database
+from contracts.message import Event
+
+# The result of a job whose effect a newer one has, or will have.
+SUPERSEDED = {"superseded": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a handler did: the job's ``result``, and the events to append to ``stream`` in its transaction.
+
+    ``ended``: other jobs that it ended in its transaction. Clients that wait for them are notified after the commit.
+    """
+
+    result: dict[str, Any]
+    stream: str | None = None
+    events: Sequence[Event] = ()
+    ended: Sequence[UUID] = ()
+
+
+Handle = Callable[[Connection, Claim], Awaitable[Outcome]]
+Failed = Callable[[Claim, str], tuple[str, Event]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How a service does one job kind.
+
+    ``handle`` runs in the transaction of the effect and may run again after a failure.
+    ``failed`` returns the stream and the event that record the failure.
+    ``small``: types of events whose jobs take a few milliseconds; several of those that wait share a transaction.
+    ``newest_wins``: types of events of which only the newest queued job of a subject runs; older ones end with it,
+    superseded.
+    """
+
+    handle: Handle
+    failed: Failed
+    small: frozenset[str] = frozenset()
+    newest_wins: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LongWork:
+    """A job kind with a part that must not run inside a writing transaction: a file, or a call to another system.
+
+    ``prepare`` does that part, under names that contain the claim's fencing number, and yields the ``handle`` that
+    makes it effective. It must clean up when an exception leaves the block: the handler failed, or the job was taken
+    over or cancelled. If the connection was lost during the commit, the effect may have been committed nevertheless.
+    """
+
+    prepare: Callable[[Database, Claim, Progress], AbstractAsyncContextManager[Handle]]
+    failed: Failed

@@ -1,0 +1,36 @@
+"""Publishes the progress of a long job a few times a second."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from chassis.jobs import queue
+from chassis.jobs.queue import Claim
+from chassis.postgres import notify
+from chassis.postgres.database import Connection
+
+# At most four writes a second. A worker also notices within this time that its job was cancelled.
+EVERY_S = 0.25
+
+Measure = Callable[[Connection], Awaitable[dict[str, Any] | None]]
+
+
+class Progress:
+    """The progress of one job, updated while its handler runs.
+
+    The handler sets ``measure``, which runs on a connection of its own and returns ``None`` when nothing is known.
+    """
+
+    def __init__(self, notifier: notify.Notifier) -> None:
+        self._notifier = notifier
+        self._published: dict[str, Any] | None = None
+        self.measure: Measure | None = None
+
+    async def update(self, connection: Connection, claimed: Claim) -> bool:
+        """Store the progress if it has changed. Returns false when the worker no longer holds the job."""
+        found = await self.measure(connection) if self.measure else None
+        if found is None or found == self._published:
+            return await queue.is_held(connection, claimed)
+        held = await queue.update_progress(connection, claimed, found)
+        self._published = found
+        self._notifier.notify(notify.JOB, str(claimed.id))
+        return held

@@ -1,0 +1,265 @@
+"""Job rows: the visible side of an event that asks for work, and the queue from which its service claims."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from chassis.errors import Fenced, Unavailable
+from chassis.eventstore.event_store import Addition, arrays
+from chassis.postgres.database import Connection
+from contracts.catalogue import read_event
+from contracts.jobs import Channel, Job, Service, State
+from contracts.message import Event
+
+COLUMNS = """id, kind, subject, state, channel, progress, result, error, attempts, dead, asked_by,
+       queued_at, started_at, finished_at"""
+
+READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
+CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4, $5, $6, $7)"
+RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+UPDATE_PROGRESS = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
+# Changes nothing, but the commit waits for the disk, and with it that of the claim.
+CONFIRM = "UPDATE es.job SET owner = owner WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+# The worker that holds the job notices, and can no longer finish it.
+CANCEL = """
+UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
+ WHERE id = $1 AND finished_at IS NULL
+"""
+# Not what another worker holds, or another transaction has locked. So transactions never wait in a circle.
+ABSORB = """
+WITH waiting AS MATERIALIZED (
+    SELECT id FROM es.job WHERE id = ANY ($1) AND finished_at IS NULL AND lease_until < clock_timestamp()
+     ORDER BY seq FOR UPDATE SKIP LOCKED
+)
+UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timestamp(), lease_until = '-infinity'
+  FROM waiting w WHERE j.id = w.id RETURNING j.id
+"""
+FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6, $7)"
+SUCCEED = "SELECT es.succeed($1, $2, $3, $4, $5, $6, $7, $8)"
+# Released by a worker that shuts down: no attempt is spent. Safe to repeat: a released job is not running.
+RELEASE = """
+UPDATE es.job SET state = 'queued', attempts = attempts - 1, lease_until = '-infinity', owner = NULL,
+       fence = NULL
+ WHERE id = $1 AND fence = $2 AND state = 'running'
+"""
+BEGIN_ATTEMPT = """
+UPDATE es.job SET attempts = attempts + 1 WHERE id = $1 AND fence = $2 AND finished_at IS NULL RETURNING attempts
+"""
+# Of a job that another worker has claimed since: the claim counted an attempt that had not failed. A claim that was
+# forgotten when the server crashed was never counted: then there are no more attempts than this one's number.
+RETURN_ATTEMPT = """
+UPDATE es.job SET attempts = attempts - 1
+ WHERE id = $1 AND fence IS DISTINCT FROM $2 AND finished_at IS NULL AND attempts > $3
+RETURNING es.log_xid()::text
+"""
+# Null: ended so long ago, or on another server, that the status is gone (migrations/sql/0026_log_epochs.sql).
+STATUS_OF_TRANSACTION = "SELECT es.log_xid_status($1::text::xid8)"
+# A claim that finds no attempts left does not count as one.
+LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
+END_OF = """
+SELECT state, error FROM es.job
+ WHERE id = $1 AND fence = $2 AND finished_at IS NOT NULL AND state IN ('succeeded', 'failed')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to do a job, until the lease runs out.
+
+    ``fence``: a random token that no other claim has, not even when Postgres crashes and forgets this one.
+    ``older_ids``: queued jobs of the same subject that this one replaces. They end with it.
+    """
+
+    id: UUID
+    fence: UUID
+    attempts: int
+    kind: str
+    subject: str
+    asked_by: int | None
+    queued_at: datetime
+    older_ids: Sequence[UUID]
+    stream_version: int
+    type: str
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+
+    @property
+    def event(self) -> Event:
+        """What must be acted on, as this build knows it.
+
+        Raises ``UnknownEvent`` or ``pydantic.ValidationError`` for one that a newer release wrote: a reason to give
+        this job up, and none to stop claiming others.
+        """
+        return read_event(self.type, self.data)
+
+
+async def read(connection: Connection, job_id: UUID) -> Job | None:
+    row = await connection.fetchrow(READ, job_id)
+    return job_of(row) if row else None
+
+
+def job_of(row: asyncpg.Record) -> Job:
+    return Job.model_validate(dict(row))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """Who claims jobs, and how.
+
+    ``lease``: for how long. ``small``: event types of which up to ``together`` jobs share a slot. ``newest_wins``:
+    event types of which only the newest queued job of a subject is claimed.
+    """
+
+    service: Service
+    owner: str
+    lease: timedelta
+    small: frozenset[str] = frozenset()
+    together: int = 1
+    newest_wins: frozenset[str] = frozenset()
+
+
+async def claim(connection: Connection, claimer: Claimer, slots: int) -> list[Claim]:
+    """Claim queued jobs, and running ones whose lease expired: one for each slot, and of small ones more.
+
+    Oldest first, but subjects that nobody works on before others. One round trip, in no transaction of the caller's:
+    its commit does not wait for the disk.
+    """
+    how = (list(claimer.small), claimer.together, list(claimer.newest_wins))
+    rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *how)
+    return [_claim(row) for row in rows]
+
+
+def _claim(row: asyncpg.Record) -> Claim:
+    return Claim(
+        id=row["id"],
+        fence=row["fence"],
+        attempts=row["attempts"],
+        kind=row["kind"],
+        subject=row["subject"],
+        asked_by=row["asked_by"],
+        queued_at=row["queued_at"],
+        older_ids=row["older_ids"],
+        stream_version=row["stream_version"],
+        type=row["type"],
+        data=row["data"],
+        metadata=row["metadata"],
+    )
+
+
+async def renew(connection: Connection, claimed: Claim, lease: timedelta) -> bool:
+    """Hold ``claimed`` for another ``lease``; false when it is lost."""
+    return (await connection.execute(RENEW, claimed.id, claimed.fence, lease)).endswith(" 1")
+
+
+async def update_progress(connection: Connection, claimed: Claim, progress: dict[str, Any]) -> bool:
+    """Store ``progress``. Returns false when ``claimed`` no longer holds the job."""
+    body = orjson.dumps(progress).decode()
+    return (await connection.execute(UPDATE_PROGRESS, claimed.id, claimed.fence, body)).endswith(" 1")
+
+
+async def is_held(connection: Connection, claimed: Claim) -> bool:
+    return bool(await connection.fetchval(IS_HELD, claimed.id, claimed.fence))
+
+
+async def confirm(connection: Connection, claimed: Claim) -> bool:
+    """Make the claim durable: from now on no crash brings an earlier holder back. False when the job is lost.
+
+    Needed before anything outside the database is undone that an earlier holder did.
+    """
+    return (await connection.execute(CONFIRM, claimed.id, claimed.fence)).endswith(" 1")
+
+
+async def cancel(connection: Connection, job_id: UUID) -> bool:
+    """End a job that nobody wants any more, in whatever state; false when it has ended already."""
+    return (await connection.execute(CANCEL, job_id)).endswith(" 1")
+
+
+async def finish(
+    connection: Connection,
+    claimed: Claim,
+    channel: Channel,
+    state: State,
+    *,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+    dead: bool = False,
+) -> None:
+    """End ``claimed`` in the caller's transaction. Raises ``Fenced`` when it is not this caller's any more."""
+    body = orjson.dumps(result).decode() if result is not None else None
+    with _fenced():
+        await connection.execute(FINISH, claimed.id, claimed.fence, channel, state, body, error, dead)
+
+
+async def succeed(
+    connection: Connection, results: Sequence[tuple[Claim, Channel, dict[str, Any]]], additions: Sequence[Addition]
+) -> None:
+    """Append ``additions`` and end all of these jobs as done, each with its result, in one round trip.
+
+    Raises ``Fenced`` when one is not this caller's any more, and as ``event_store.append``.
+    """
+    ids, fences = [claimed.id for claimed, _, _ in results], [claimed.fence for claimed, _, _ in results]
+    channels = [channel for _, channel, _ in results]
+    bodies = [orjson.dumps(result).decode() for _, _, result in results]
+    with _fenced():
+        await connection.execute(SUCCEED, ids, fences, channels, bodies, *arrays(additions))
+
+
+@contextmanager
+def _fenced() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.PostgresError as problem:
+        if problem.sqlstate == "ES002":
+            raise Fenced(str(problem)) from problem
+        raise
+
+
+async def absorb(connection: Connection, ids: Sequence[UUID], result: dict[str, Any]) -> list[UUID]:
+    """End those of ``ids`` that no worker holds, because another job did what they ask for. Return which those were."""
+    return [row["id"] for row in await connection.fetch(ABSORB, list(ids), orjson.dumps(result).decode())]
+
+
+async def release(connection: Connection, claimed: Claim) -> None:
+    """Give ``claimed`` back without costing an attempt."""
+    await connection.execute(RELEASE, claimed.id, claimed.fence)
+
+
+async def begin_attempt(connection: Connection, claimed: Claim) -> int | None:
+    """Count one more attempt of ``claimed``. Returns the number of attempts; ``None`` when the job is lost."""
+    begun: int | None = await connection.fetchval(BEGIN_ATTEMPT, claimed.id, claimed.fence)
+    return begun
+
+
+async def return_attempt(connection: Connection, claimed: Claim) -> str | None:
+    """Take back the attempt that ``claimed`` was, if it was counted and another worker has claimed the job since.
+
+    Not safe to repeat. Returns the id of the caller's transaction; ``None`` when nothing was taken back.
+    """
+    transaction_id: str | None = await connection.fetchval(RETURN_ATTEMPT, claimed.id, claimed.fence, claimed.attempts)
+    return transaction_id
+
+
+async def has_committed(connection: Connection, transaction_id: str) -> bool:
+    """Return whether a transaction committed. Raises ``Unavailable`` while it has not ended."""
+    status = await connection.fetchval(STATUS_OF_TRANSACTION, transaction_id)
+    if status == "in progress":
+        raise Unavailable("an earlier transaction has not ended")
+    return bool(status != "aborted")
+
+
+async def limit_attempts(connection: Connection, claimed: Claim, limit: int) -> None:
+    """Record at most ``limit`` attempts of ``claimed``."""
+    await connection.execute(LIMIT_ATTEMPTS, claimed.id, claimed.fence, limit)
+
+
+async def end_of(connection: Connection, claimed: Claim) -> tuple[State, str | None] | None:
+    """Return the state in which ``claimed`` ended under its fence, and its error; ``None`` if it did not end."""
+    row = await connection.fetchrow(END_OF, claimed.id, claimed.fence)
+    return (State(row["state"]), row["error"]) if row else None

@@ -1,0 +1,190 @@
+"""Claims the jobs of one service and starts them. ``wake`` is the only way to call for it; it also polls."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from chassis.errors import Contended, Unavailable
+from chassis.jobs import queue
+from chassis.jobs.execution import Execution
+from chassis.jobs.failure_limit import FailureLimit
+from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.queue import Claim, Claimer
+from chassis.jobs.wakes import Wakes
+from chassis.postgres import notify
+from chassis.postgres.database import Database
+from contracts.jobs import Channel, Kind, Service
+
+# So many small jobs share a transaction, and its wait for the disk. Waiting jobs are done half as fast again with 32 as
+# with 8 (`make bench`, effect_drain).
+TOGETHER = 32
+# The poll finds jobs without a wake-up: lost records, expired leases, jobs queued while this worker was away.
+POLL_S = 1.0
+IDLE_POLL_S = 5.0
+# So many polls in a row that found nothing make a worker idle.
+EMPTY_POLLS_TO_IDLE = 100
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """Up to ``at_once`` transactions of ``service`` at a time: each does one job, or, of small ones, several.
+
+    ``bus_is_healthy``: whether probes reach this process through Kafka. While they do, an idle worker polls less often.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: notify.Notifier,
+        service: Service,
+        work: Mapping[Kind, Work | LongWork],
+        *,
+        owner: str,
+        at_once: int,
+        lease_s: float,
+        paused_retry_s: float,
+    ) -> None:
+        self._database = database
+        self.service = service
+        ways = [how for how in work.values() if isinstance(how, Work)]
+        self._claimer = Claimer(
+            service,
+            owner,
+            timedelta(seconds=lease_s),
+            small=frozenset[str]().union(*(how.small for how in ways)),
+            together=TOGETHER,
+            newest_wins=frozenset[str]().union(*(how.newest_wins for how in ways)),
+        )
+        self._free = at_once
+        self._wakes = Wakes()
+        self.bus_is_healthy: Callable[[], bool] = lambda: False
+        self._empty_polls = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._claiming = True
+        self._failure_limit = FailureLimit(service, retry_every_s=paused_retry_s)
+        self._execution = Execution(
+            database,
+            notifier,
+            service,
+            {kind.value: how for kind, how in work.items()},
+            lease=self._claimer.lease,
+            failure_limit=self._failure_limit,
+            wakes=self._wakes,
+        )
+
+    def wake(self, job_id: UUID, channel: Channel) -> None:
+        """Claim as soon as a slot is free: ``job_id`` is probably queued. Never blocks, never raises.
+
+        A wake-up too many, for a job that has ended or that another replica runs, costs one claim that finds nothing.
+        """
+        self._wakes.wake(job_id, channel)
+
+    async def run(self) -> None:
+        """Claim and run jobs until cancelled or stopped. While paused: one job each time a retry is due."""
+        while self._claiming:
+            try:
+                if self.paused:
+                    found = await self._retry_one()
+                else:
+                    found = not self._free or await self._claim(self._free)
+                self._empty_polls = 0 if found else self._empty_polls + 1
+            except (Unavailable, Contended) as error:
+                log.warning("runner.interrupted", reason=str(error))
+            if await self._wakes.wait(self._pause_s()):
+                self._empty_polls = 0
+
+    def stop_claiming(self) -> None:
+        """Begin nothing more. Queued jobs wait for another replica."""
+        self._claiming = False
+        self._wakes.interrupt()
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim no more; let what runs finish within ``grace_s``; roll back the rest and give it back unspent."""
+        self.stop_claiming()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def paused(self) -> bool:
+        """Return whether too many jobs failed in a row. Another replica can run those that are queued."""
+        return self._failure_limit.paused
+
+    @property
+    def busy(self) -> int:
+        """Transactions running now."""
+        return len(self._running)
+
+    def _pause_s(self) -> float:
+        idle = self._empty_polls >= EMPTY_POLLS_TO_IDLE and self.bus_is_healthy()
+        # Jitter keeps replicas that started together from polling together.
+        return (IDLE_POLL_S if idle else POLL_S) * random.uniform(0.7, 1.0)  # noqa: S311
+
+    async def _claim(self, slots: int, claimer: Claimer | None = None) -> bool:
+        """Claim and start jobs in ``slots`` free slots. Return whether there were any."""
+        self._free -= slots
+        self._wakes.pending = False
+        try:
+            async with self._database.connection() as connection:
+                claims = await queue.claim(connection, claimer or self._claimer, slots)
+        except BaseException:
+            self._free += slots
+            self._wakes.pending = True
+            raise
+        if len(claims) >= slots:
+            self._wakes.pending = True  # there may be more than this process has slots for
+        self._start(claims, slots)
+        return bool(claims)
+
+    async def _retry_one(self) -> bool:
+        """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
+        if not self._free or not self._failure_limit.retry_is_due:
+            return False
+        found = await self._claim(1, replace(self._claimer, together=1))
+        if found:
+            self._failure_limit.retry_began()
+        return found
+
+    def _shares(self, claimed: Claim) -> bool:
+        # A job that failed before, or killed its worker, does not take others with it again.
+        return claimed.type in self._claimer.small and claimed.attempts == 1
+
+    def _start(self, claims: Sequence[Claim], slots: int) -> None:
+        parts = [[claimed] for claimed in claims if not self._shares(claimed)]
+        small = [claimed for claimed in claims if self._shares(claimed)]
+        parts += _spread(small, min(len(small), slots - len(parts)))
+        self._free += slots - len(parts)
+        for part in parts:
+            doing = self._execution.run(part[0]) if len(part) == 1 else self._execution.run_together(part)
+            task = asyncio.create_task(doing, name=f"job-{part[0].id}")
+            self._running.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._free += 1
+        self._wakes.slot_is_free()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("runner.bug", task=task.get_name(), exc_info=error)
+
+
+def _spread(claims: Sequence[Claim], most: int) -> list[list[Claim]]:
+    """Divide ``claims`` into at most ``most`` parts of similar size. Jobs of one subject stay together.
+
+    In two transactions the second would wait for the first one's lock on the subject.
+    """
+    by_subject: dict[str, list[Claim]] = {}
+    for claimed in claims:
+        by_subject.setdefault(claimed.subject, []).append(claimed)
+    parts: list[list[Claim]] = [[] for _ in range(most)]
+    for same in sorted(by_subject.values(), key=len, reverse=True):
+        min(parts, key=len).extend(same)
+    return [part for part in parts if part]

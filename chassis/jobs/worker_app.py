@@ -1,0 +1,148 @@
+"""The process of a service that owns job kinds: a worker that polls, and that Kafka and an internal endpoint wake."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import FastAPI, Header
+from fastapi.responses import Response
+
+from chassis import tokens
+from chassis.errors import Unauthenticated
+from chassis.http import problems
+from chassis.http.service import Background, add_health, background
+from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.runner import Runner
+from chassis.messaging.kafka import Consumer
+from chassis.messaging.subscribers import Subscribe, WakeWorker
+from chassis.observability import initial_series, metrics, tracing
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
+from chassis.settings import ServiceSettings
+from contracts.jobs import RUN_PATH, TOPIC_OF, Channel, Kind, Service
+
+# Runs before a service starts; what it raises ends the process.
+Check = Callable[[Database], Awaitable[None]]
+# Returns a service's own background tasks. They get the app's database and notifier and its worker's ``wake``, and must
+# never end.
+BackgroundTaskFactory = Callable[[Database, Notifier, WakeWorker], Sequence[Background]]
+
+
+async def _nothing(_database: Database) -> None:
+    return None
+
+
+def _no_background_tasks(_database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
+    return ()
+
+
+def worker_app(
+    settings: ServiceSettings,
+    service: Service,
+    work: Mapping[Kind, Work | LongWork],
+    subscribe: Subscribe,
+    *,
+    check: Check = _nothing,
+    background_tasks: BackgroundTaskFactory = _no_background_tasks,
+) -> FastAPI:
+    """Return the app of ``service``. It starts, and works, without Kafka; the consumer joins when the broker appears.
+
+    ``subscribe`` adds the service's handlers to its FastStream subscriber.
+    ``check`` is awaited first; what it raises ends the process. ``background_tasks`` returns tasks that run until the
+    service has stopped claiming and its jobs have ended.
+    """
+    metrics.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
+    tracing.start(service, settings)
+    database = Database(
+        settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
+    )
+    notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
+    runner = _runner(settings, database, notifier, service, work)
+    heard = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
+    consumer = Consumer(settings, database, service, heard, subscribe, runner.wake)
+    runner.bus_is_healthy = consumer.is_healthy
+    initial_series.init_job_metrics(service, work)
+    app = FastAPI(
+        title=f"Placewire {service}",
+        lifespan=_lifespan(settings, database, notifier, runner, consumer, check, background_tasks),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=tracing.of_requests(),
+    )
+    problems.install(app)
+    add_health(app, database, lambda: {"running": runner.busy, "paused": runner.paused})
+    _add_run(app, runner, settings)
+
+    def stopping() -> None:
+        app.state.stopping_since = asyncio.get_running_loop().time()
+        runner.stop_claiming()
+
+    app.state.on_stopping = stopping
+    return app
+
+
+def _runner(
+    settings: ServiceSettings,
+    database: Database,
+    notifier: Notifier,
+    service: Service,
+    work: Mapping[Kind, Work | LongWork],
+) -> Runner:
+    return Runner(
+        database,
+        notifier,
+        service,
+        work,
+        owner=f"{socket.gethostname()}:{settings.port}",
+        at_once=settings.jobs_at_once,
+        lease_s=settings.job_lease_s,
+        paused_retry_s=settings.paused_retry_s,
+    )
+
+
+def _lifespan(
+    settings: ServiceSettings,
+    database: Database,
+    notifier: Notifier,
+    runner: Runner,
+    consumer: Consumer,
+    check: Check,
+    background_tasks: BackgroundTaskFactory,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await check(database)
+        clock = asyncio.get_running_loop().time
+        own_tasks = background_tasks(database, notifier, runner.wake)
+        async with background(notifier.run), background(*own_tasks), background(consumer.run), background(runner.run):
+            yield
+            # Requests in progress have used a part of the grace time.
+            began: float = getattr(app.state, "stopping_since", clock())
+            await runner.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
+            await notifier.flush()
+        await database.close()
+
+    return lifespan
+
+
+def _add_run(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
+    secret = settings.internal_secret.get_secret_value()
+
+    @app.post(RUN_PATH)
+    async def run(job_id: UUID, authorization: Annotated[str, Header()] = "") -> Response:
+        """Wake the worker for the job. The caller sees its end in the database, as of any other job.
+
+        503: the worker has paused after too many failures. It claims one job a minute, so the caller must not wait.
+        """
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("Invalid service token")
+        tokens.check_service_token(token, runner.service, secret)
+        runner.wake(job_id, Channel.HTTP)
+        if runner.paused:
+            return problems.problem(503, "Paused.", headers={"Retry-After": "1"})
+        return Response(status_code=202)

@@ -1,0 +1,1 @@
+"""Kafka: connection, topics, the relay from the outbox, subscribers, probe and breaker."""

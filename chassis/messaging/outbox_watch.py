@@ -1,0 +1,63 @@
+"""Looks after the outbox beside the relay that leads: puts a canary in each second, and measures what waits."""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from chassis.errors import Contended, Unavailable
+from chassis.observability import metrics
+from chassis.postgres.database import connect_alone, translated
+from contracts import topics
+from contracts.topics import Lane
+
+EVERY_S = 1.0
+# The next only when the last has left.
+PUT_CANARY = """
+INSERT INTO es.outbox (lane, topic, key, extra)
+SELECT $1, $2, 'canary', jsonb_build_object('sent_at', clock_timestamp())
+ WHERE NOT EXISTS (SELECT FROM es.outbox WHERE topic = $2)
+"""
+BACKLOG = """
+SELECT lane, count(*) AS depth, max(es.age_s(queued_at)) AS age_s,
+       count(DISTINCT key) FILTER (WHERE quarantined_at IS NOT NULL) AS quarantined
+  FROM es.outbox GROUP BY lane
+"""
+
+log = structlog.get_logger()
+
+
+class OutboxWatch:
+    """On a connection of its own: counting a long backlog takes a while, and no event shall wait for it."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._watch()
+            except (Unavailable, Contended) as error:
+                log.warning("outbox_watch.interrupted", reason=str(error))
+            await asyncio.sleep(EVERY_S)
+
+    async def _watch(self) -> None:
+        session = await connect_alone(self._url, application_name="placewire-relay-watch", durable=False)
+        try:
+            with translated(session):
+                while True:
+                    await session.execute(PUT_CANARY, int(topics.CANARY.lane), topics.CANARY.name)
+                    await _measure(session)
+                    await asyncio.sleep(EVERY_S)
+        finally:
+            session.terminate()
+
+
+async def _measure(session: "asyncpg.Connection[asyncpg.Record]") -> None:
+    rows = {row["lane"]: row for row in await session.fetch(BACKLOG)}
+    for lane in Lane:
+        row = rows.get(int(lane))
+        metrics.OUTBOX_DEPTH.labels(lane.name.lower()).set(row["depth"] if row else 0)
+        metrics.OUTBOX_AGE.labels(lane.name.lower()).set(row["age_s"] if row else 0)
+    metrics.OUTBOX_QUARANTINED.set(sum(row["quarantined"] for row in rows.values()))

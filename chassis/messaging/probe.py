@@ -1,0 +1,55 @@
+"""Stamps the canary that a consumer has seen, beside its work: no record waits for it."""
+
+import asyncio
+import math
+import time
+from datetime import datetime
+
+import structlog
+
+from chassis.errors import Contended, Unavailable
+from chassis.postgres.database import Database
+from contracts.jobs import Service
+
+# Keep the newest, unless it lies in the future: then the clock was ahead when it was sent.
+STAMP = """
+INSERT INTO es.canary AS c (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (service) DO UPDATE
+   SET sent_at = CASE WHEN es.age_s(c.sent_at) < 'infinity' THEN greatest(c.sent_at, excluded.sent_at)
+                      ELSE excluded.sent_at END,
+       seen_at = excluded.seen_at
+"""
+
+log = structlog.get_logger()
+
+
+class Canary:
+    """The newest that came through Kafka to ``service``."""
+
+    def __init__(self, database: Database, service: Service) -> None:
+        self._database = database
+        self._service = service
+        self._newest: datetime | None = None
+        self._wake = asyncio.Event()
+        self._seen_at = -math.inf
+
+    def seen(self, sent_at: datetime) -> None:
+        """It came through."""
+        self._newest = sent_at
+        self._seen_at = time.monotonic()
+        self._wake.set()
+
+    def seen_within(self, seconds: float) -> bool:
+        """Return whether a probe reached this process in the last ``seconds``, or another replica of it may have."""
+        return time.monotonic() - self._seen_at <= seconds
+
+    async def run(self) -> None:
+        """Stamp until cancelled. One that cannot be stamped is left: the next comes within a second."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                async with self._database.transaction(durable=False) as connection:
+                    await connection.execute(STAMP, self._service, self._newest)
+            except (Unavailable, Contended) as error:
+                log.warning("canary.not_stamped", reason=str(error))

@@ -1,0 +1,53 @@
+"""The topics of the product in Kafka: which there must be, and making those that are missing."""
+
+import asyncio
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from chassis.messaging.kafka import client_options
+from chassis.settings import KafkaSettings
+from contracts import topics
+from contracts.jobs import Service
+from contracts.topics import Topic
+
+CONNECT_TIMEOUT_S = 5.0
+
+log = structlog.get_logger()
+
+
+def every_topic() -> list[Topic]:
+    """All topics, dead letters and canary included, each once."""
+    named = {topic.name: topic for topic in topics.BY_STREAM_TYPE.values()}
+    return [*named.values(), topics.CANARY, *(topics.dead_letters(service) for service in Service)]
+
+
+async def create_topics(settings: KafkaSettings) -> None:
+    """Create what is missing; what is there stays as it is.
+
+    Raises aiokafka's errors when the broker does not answer or refuses.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await admin.start()
+        present = set(await admin.list_topics())
+        missing = [
+            NewTopic(
+                name=topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=settings.kafka_replication_factor,
+                topic_configs={"retention.ms": str(topic.retention_ms)},
+            )
+            for topic in every_topic()
+            if topic.name not in present
+        ]
+        if missing:
+            answer = await admin.create_topics(missing)
+            for name, code, *text in answer.topic_errors:
+                if code and for_code(code) is not TopicAlreadyExistsError:
+                    raise for_code(code)(f"{name}: {text}")
+            log.info("topics.created", topics=[topic.name for topic in missing])
+    finally:
+        await admin.close()

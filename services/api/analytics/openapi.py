@@ -1,0 +1,77 @@
+"""What the routes of analytics answer."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from services.api.http.openapi import Count, Document, Instant, JobBrief, documented, refusal
+
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$", json_schema_extra={"format": "date"}, examples=["2026-11-24"])]
+Percent = Annotated[int, Field(ge=0, le=100, examples=[87])]
+
+
+class Summary(Document):
+    """``posted`` includes pending drives. ``as_of``: when the figures were worked out."""
+
+    total_drives: Count = Field(examples=[12])
+    posted: Count
+    ongoing: Count
+    finished: Count
+    registrations: Count
+    attendance_rate_percent: Percent
+    as_of: Instant
+
+
+class DrivesOfDay(Document):
+    day: Day
+    count: Annotated[int, Field(ge=1, examples=[2])]
+
+
+class DriveRegistrations(Document):
+    drive_id: int = Field(examples=[42])
+    company_name: str = Field(examples=["Acme"])
+    job_title: str = Field(examples=["SDE"])
+    registrations: Count = Field(examples=[412])
+
+
+class AttendanceOfDay(Document):
+    """``percent``: present of those marked, of the drives created on that day."""
+
+    day: Day
+    percent: Percent
+
+
+class Refresh(Document):
+    """``as_of``: the moment that the figures show. Later than the request once ``job`` has succeeded.
+
+    If another refresh began after the request and before its turn, the result's ``absorbed_by`` names the job of that
+    refresh. It is null for a manual refresh (``placewire refresh``), which has no job.
+    """
+
+    refresh_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+    as_of: Instant
+    job: JobBrief | None = None
+
+
+WRONG = "days must be 3650 or less."
+VALIDATORS = {
+    "ETag": {"description": "Stands for the figures of one moment.", "schema": {"type": "string"}},
+    "Last-Modified": {"description": "That moment, in whole seconds.", "schema": {"type": "string"}},
+}
+
+
+def _figures(document: Any, says: str) -> dict[str, Any]:
+    """Known by tag or date. With ``4XX`` there, FastAPI adds no 422, which these routes never answer with."""
+    found = documented(document, {400: WRONG}, says=says, tagged=True)
+    for status in (200, 304):
+        found["responses"][status]["headers"] = VALIDATORS
+    found["responses"][304]["description"] = "You have it already (If-None-Match, If-Modified-Since)."
+    found["responses"]["4XX"] = refusal(400, WRONG) | {"description": "Any other refusal."}
+    return found
+
+
+SUMMARY = _figures(Summary, "Totals of the window.")
+DRIVES_OVER_TIME = _figures(list[DrivesOfDay], "Days with drives, oldest first.")
+REGISTRATIONS_BY_DRIVE = _figures(list[DriveRegistrations], "Drives with the most registrations first.")
+ATTENDANCE_TREND = _figures(list[AttendanceOfDay], "Days on which drives with marks were created, oldest first.")
+REFRESH = documented(Refresh, says="Refreshed.", job=True)

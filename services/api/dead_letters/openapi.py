@@ -1,0 +1,117 @@
+"""What the routes of dead letters take and answer."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from contracts.jobs import Kind, Service, State
+from services.api.http.fields import NO_NUL, NOT_BLANK, RequestBody
+from services.api.http.openapi import PAGE_GONE, Count, Document, Instant, JobBrief, documented
+
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+Why = Annotated[str, Field(max_length=1000, pattern=NO_NUL, examples=["the storage is back"])]
+
+
+class Again(RequestBody):
+    reason: Why | None = None
+
+
+class AllAgain(Again):
+    """Left out: of every kind, of every service."""
+
+    kind: Kind | None = None
+    service: Service | None = None
+
+
+class Dropped(RequestBody):
+    reason: Annotated[str, Field(max_length=1000, pattern=NOT_BLANK, examples=["the drive was a test"])]
+
+
+class Letter(Document):
+    """A job that failed for good. ``reason``: its error, null once it is queued again."""
+
+    id: Id
+    service: str
+    kind: str
+    subject: str
+    state: State
+    dead: bool
+    reason: str | None
+    attempts: Count
+    asked_by: int | None
+    correlation_id: Id | None
+    asked_at: Instant | None
+    queued_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
+
+
+class LetterAndJob(Letter):
+    job: JobBrief
+
+
+class Action(Document):
+    """``died_of`` and ``attempts``: the job's error and attempts before the action. ``reason``: the reason for it."""
+
+    action: Literal["redriven", "discarded"]
+    actor: str = Field(examples=["user 17"])
+    reason: str | None
+    died_of: str
+    attempts: int | None
+    at: Instant
+
+
+class OriginalEvent(Document):
+    type: str
+    stream: str
+    version: int
+    data: dict[str, Any]
+
+
+class WholeLetter(Letter):
+    event: OriginalEvent | None
+    history: list[Action]
+
+
+class Redriven(Document):
+    """``left``: those that match and are still dead; ask again."""
+
+    redriven: Count
+    left: Count
+
+
+LETTER = {
+    "id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10",
+    "service": "exporter",
+    "kind": "export",
+    "subject": "export-01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10",
+    "state": "failed",
+    "dead": True,
+    "reason": "The storage refused the file. Tried 4 times.",
+    "attempts": 1,
+    "asked_by": 17,
+    "correlation_id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d11",
+    "asked_at": "2026-11-24T02:39:19.365Z",
+    "queued_at": "2026-11-24T02:39:19.365Z",
+    "started_at": "2026-11-24T02:39:19.369Z",
+    "ended_at": "2026-11-24T02:39:19.514Z",
+}
+ACTION = {
+    "action": "redriven",
+    "actor": "user 17",
+    "reason": "the storage is back",
+    "died_of": LETTER["reason"],
+    "attempts": 1,
+    "at": "2026-11-24T03:00:00.000Z",
+}
+EVENT = {"type": "placewire.export.requested.v1", "stream": LETTER["subject"], "version": 1, "data": {}}
+NO_LETTER = {404: "There is no such dead letter."}
+NOT_DEAD = {409: "This job is not dead (any more): it is succeeded, and was redriven by user 17."}
+
+LIST = documented(list[Letter], PAGE_GONE, says="Newest first.", example=[LETTER])
+SHOW = documented(WholeLetter, NO_LETTER, says="With its event.", example=LETTER | {"event": EVENT, "history": []})
+REDRIVE = documented(LetterAndJob, NO_LETTER | NOT_DEAD, says="It has ended.", job=True)
+REDRIVE_ALL = documented(Redriven, says="Queued again.", example={"redriven": 12, "left": 0})
+DISCARD = documented(
+    WholeLetter, NO_LETTER | NOT_DEAD, says="Listed no more.", example=LETTER | {"event": EVENT, "history": [ACTION]}
+)

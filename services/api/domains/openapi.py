@@ -1,0 +1,17 @@
+"""What the routes of job domains answer."""
+
+from pydantic import Field
+
+from services.api.http.openapi import Document, documented
+
+
+class JobDomain(Document):
+    domain_id: int = Field(examples=[7])
+    domain_name: str = Field(examples=["Cloud Computing"])
+
+
+TAKEN = "There is a job domain 'Cloud Computing' already."
+
+LIST = documented(list[JobDomain], says="Every job domain, by name.", tagged=True)
+ADD = documented(JobDomain, {409: TAKEN}, says="The job domain.", status_code=201)
+RENAME = documented(JobDomain, {404: "There is no such job domain.", 409: TAKEN}, says="The job domain.")

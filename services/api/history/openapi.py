@@ -1,0 +1,158 @@
+"""Response bodies of the time travel routes."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from services.api.drives.decider import Status
+from services.api.eligibility.rules import Reason
+from services.api.http.openapi import Count, Document, Instant, TwoPlaces, documented
+
+Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=["01a20f45-ed4d-75fd-b1d7-27e0d57b9952"])]
+Value = Annotated[Any, Field(examples=["7.50"])]
+
+
+class Criteria(Document):
+    """Null is no limit."""
+
+    min_cgpa: TwoPlaces | None
+    min_10th: TwoPlaces | None
+    min_12th: TwoPlaces | None
+    max_backlogs: Count | None
+    branches: list[str] | None = Field(examples=[["CSE"]])
+    batch_years: list[int] | None = Field(examples=[[2027]])
+
+
+class Students(Document):
+    first: int = Field(examples=[1001])
+    last: int = Field(examples=[1001])
+
+
+class Evaluation(Document):
+    """``students``: only these were judged, by their ids; null: everyone."""
+
+    drive_version: int = Field(examples=[3])
+    students: Students | None
+    eligible: Count
+    selected: Count
+    newly_selected: Count
+    no_longer_selected: Count
+    registered_no_longer_eligible: Count | None
+    evaluated_at: Instant
+    job_id: Uuid
+
+
+class EligibleThen(Document):
+    """With the marks of that moment. ``selected``: as the evaluations so far had decided."""
+
+    student_id: int = Field(examples=[1001])
+    name: str = Field(examples=["Ravi Iyer"])
+    email: str = Field(examples=["ravi@college.edu"])
+    roll_number: str = Field(examples=["21CS042"])
+    branch: str | None = Field(examples=["CSE"])
+    batch_year: int | None = Field(examples=[2027])
+    tenth_percent: TwoPlaces | None
+    twelfth_percent: TwoPlaces | None
+    diploma_percent: TwoPlaces | None
+    cgpa: TwoPlaces | None
+    active_backlogs: Count
+    selected: bool
+
+
+class Eligibility(Document):
+    """``evaluation``: the newest at that moment. ``next``: the ``after`` of the next page; null: this is the last page.
+
+    A page that is not full may have a next page.
+    """
+
+    drive_id: int = Field(examples=[42])
+    at: Instant
+    status: Status
+    drive_version: int = Field(examples=[3])
+    criteria: Criteria
+    evaluation: Evaluation | None
+    students: list[EligibleThen]
+    next: int | None = Field(examples=[1001])
+
+
+class Verdict(Document):
+    """The result of one criterion: what the drive required, what was on record, and the reason if it failed.
+
+    ``judged_on``: the field of the record. For ``min_12th`` of a student without a 12th mark it is ``diploma_percent``.
+    """
+
+    criterion: str = Field(examples=["min_cgpa"])
+    judged_on: str = Field(examples=["cgpa"])
+    required: Value
+    actual: Value
+    met: bool
+    reason: Reason | None
+
+
+class Decision(Document):
+    """The decision on this student by the last evaluation before that moment, and its basis.
+
+    ``judged_by``: the version of the drive whose criteria it applied; ``listed``: whether the student was on the
+    coordinator's list, null without a list. ``record_version`` null: the student had no record when it read the marks.
+    """
+
+    drive_version: int = Field(examples=[3])
+    judged_by: int = Field(examples=[2])
+    job_id: Uuid
+    evaluated_at: Instant
+    record_version: int | None = Field(examples=[1])
+    eligible: bool
+    listed: bool | None
+    selected: bool
+    criteria: list[Verdict]
+    reasons: list[Reason]
+
+
+class Explanation(Document):
+    """By the criteria and the marks of ``at``; beside it what had been decided by then, on what was known then."""
+
+    drive_id: int = Field(examples=[42])
+    student_id: int = Field(examples=[1001])
+    at: Instant
+    status: Status
+    drive_version: int = Field(examples=[3])
+    record_version: int = Field(examples=[1])
+    eligible: bool
+    criteria: list[Verdict]
+    reasons: list[Reason]
+    decision: Decision | None
+
+
+class Actor(Document):
+    """Name and role as they are now."""
+
+    user_id: int = Field(examples=[7])
+    name: str | None = Field(examples=["Meera Nair"])
+    role: str | None = Field(examples=["HEAD"])
+
+
+class FieldChange(Document):
+    field: str = Field(examples=["min_cgpa"])
+    before: Value
+    after: Value
+
+
+class Change(Document):
+    """``actor``: the user who caused the change; null: no user did. ``facts``: other data of the event, by its type."""
+
+    position: int = Field(examples=[90210])
+    version: int = Field(examples=[3])
+    type: str = Field(examples=["placewire.drive.revised.v1"])
+    at: Instant
+    source: str = Field(examples=["api"])
+    actor: Actor | None
+    changes: list[FieldChange]
+    facts: dict[str, Any]
+
+
+NOT_THEN = {404: "This drive did not exist yet at that moment."}
+NOT_YOURS = {**NOT_THEN, 403: "You can ask about yourself only."}
+
+ELIGIBILITY = documented(Eligibility, NOT_THEN, says="Who was eligible at that moment, a page of them by id.")
+EXPLAIN = documented(Explanation, NOT_YOURS, says="Each criterion, and what was decided.")
+HISTORY = documented(list[Change], {404: "Drive not found"}, says="What happened to the drive, newest first.")

@@ -1,0 +1,182 @@
+"""Every statement about the past. It is read from the log; they write nothing.
+
+``$2`` is a moment: what had been recorded by then. Plans (EXPLAIN ANALYZE, 100,000 students, 2 busy cores): everything
+goes by ``event_stream_version``, and no other index is needed. ELIGIBLE walks ``students_pkey`` with one backward probe
+of the log for each student (14 us), so a page takes 0.3 s at most, for it looks at 20,000 of them and no more; all of
+them 1.3 s. An index by type and time would find a moment's events, but not the last of each stream. DECISION 0.1 ms.
+"""
+
+from datetime import datetime
+
+import asyncpg
+
+from chassis.postgres.database import Connection
+from contracts.branches import branch_keys
+from contracts.drives import Criteria, DriveRevised, ReevaluationRequested
+from contracts.eligibility import EligibilityEvaluated
+from contracts.users import AccountDeactivated, AccountReactivated
+
+LOOKED_AT = 20_000
+
+NOW = "SELECT clock_timestamp()"
+
+# Reevaluations may be many, and change nothing of the drive.
+DRIVE = f"""
+SELECT version, type, data, recorded_at <= $2 AS by_then FROM es.event
+ WHERE stream_id = 'drive-' || $1::integer AND type <> '{ReevaluationRequested.TYPE}' ORDER BY version
+"""  # noqa: S608
+
+# The versions of drive $1 that had been answered by $2: what the ledger's rows hold, and when it was so.
+ANSWERED = f"""
+ARRAY (SELECT (data ->> 'drive_version')::bigint FROM es.event
+        WHERE stream_id = 'eligibility-' || $1::integer AND type = '{EligibilityEvaluated.TYPE}' AND recorded_at <= $2)
+"""  # noqa: S608
+WAS_SELECTED = """
+EXISTS (SELECT FROM selections c
+         WHERE c.drive_id = $1 AND c.student_id = {student} AND c.selected_version = ANY (answered.versions)
+           AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (answered.versions)))
+"""
+
+# The account's last change of activity until then; index scan on event_stream_version.
+WAS_ACTIVE = f"""coalesce((
+           SELECT e.type = '{AccountReactivated.TYPE}' FROM es.event e
+            WHERE e.stream_id = 'user-' || {{student}} AND {{then}}
+              AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
+            ORDER BY e.version DESC LIMIT 1), true)"""  # noqa: S608
+
+# Of the next $11 students; `looked_at` is the last of them, null when there are no more.
+ELIGIBLE = f"""
+WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALIZED (
+    SELECT student_id FROM students WHERE student_id > $9 ORDER BY student_id LIMIT $11
+), page AS MATERIALIZED (
+    SELECT s.student_id, r.*
+      FROM next s
+     CROSS JOIN LATERAL (
+           SELECT e.data -> 'record' AS record FROM es.event e
+            WHERE e.stream_id = 'student-' || s.student_id AND e.recorded_at <= $2
+            ORDER BY e.version DESC LIMIT 1) e
+     CROSS JOIN LATERAL jsonb_to_record(e.record) AS r(branch text, batch_year integer, tenth_percent numeric,
+           twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
+           active_backlogs integer)
+     WHERE {WAS_ACTIVE.format(student="s.student_id", then="e.recorded_at <= $2")}
+       AND meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
+                          branch_key(r.branch), r.batch_year, $3, $4, $5, $6, $7, $8)
+     ORDER BY s.student_id LIMIT $10
+)
+SELECT looked.at AS looked_at, p.*, u.name, u.email,
+       (SELECT n.roll_number FROM vault.roll_number_at(p.student_id, $2) n) AS roll_number,
+       {WAS_SELECTED.format(student="p.student_id")} AS selected
+  FROM (SELECT CASE WHEN count(*) = $11 THEN max(student_id) END AS at FROM next) looked
+  LEFT JOIN page p ON true
+  LEFT JOIN LATERAL (SELECT name, email FROM users WHERE user_id = p.student_id LIMIT 1) u ON true
+ CROSS JOIN answered
+ ORDER BY p.student_id
+"""  # noqa: S608
+
+# The newest record by then, and whether there is any at all.
+RECORD = f"""
+SELECT (SELECT EXISTS (SELECT FROM es.event WHERE stream_id = 'student-' || $1::integer)) AS known, r.*,
+       {WAS_ACTIVE.format(student="$1::integer", then="e.recorded_at <= $2")} AS active
+  FROM (SELECT) AS one
+  LEFT JOIN LATERAL (
+       SELECT version, data -> 'record' AS record FROM es.event
+        WHERE stream_id = 'student-' || $1::integer AND recorded_at <= $2 ORDER BY version DESC LIMIT 1) r ON true
+"""  # noqa: S608
+RECORD_SEEN = f"""
+SELECT version, data -> 'record' AS record,
+       {WAS_ACTIVE.format(student="$1::integer", then="pg_visible_in_snapshot(e.xid, $2::text::pg_snapshot)")} AS active
+  FROM es.event
+ WHERE stream_id = 'student-' || $1::integer AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+ ORDER BY version DESC LIMIT 1
+"""  # noqa: S608
+
+# The last evaluation by $2 that judged student $3, with the event whose criteria it applied.
+DECISION = f"""
+WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions)
+SELECT e.data, e.recorded_at, asked.type, asked.version, asked.data AS asked,
+       {WAS_SELECTED.format(student="$3")} AS selected,
+       EXISTS (SELECT FROM requested_selection r WHERE r.drive_id = $1 AND r.student_id = $3 AND r.drive_version =
+               CASE WHEN asked.data ? 'requested_version' THEN (asked.data ->> 'requested_version')::bigint
+                    ELSE asked.version END) AS on_list
+  FROM answered CROSS JOIN es.event e
+  JOIN es.event asked ON asked.stream_id = 'drive-' || $1::integer
+   AND asked.version = coalesce(e.data ->> 'judged_by', e.data ->> 'drive_version')::bigint
+ WHERE e.stream_id = 'eligibility-' || $1::integer AND e.type = '{EligibilityEvaluated.TYPE}' AND e.recorded_at <= $2
+   AND (e.data ->> 'applied')::boolean
+   AND (coalesce(e.data -> 'students', 'null') = 'null'
+        OR $3::integer BETWEEN (e.data #>> '{{students,first}}')::integer AND (e.data #>> '{{students,last}}')::integer)
+ ORDER BY e.version DESC LIMIT 1
+"""  # noqa: S608
+
+NEWEST_EVALUATION = f"""
+SELECT data, recorded_at FROM es.event
+ WHERE stream_id = 'eligibility-' || $1::integer AND type = '{EligibilityEvaluated.TYPE}' AND recorded_at <= $2
+ ORDER BY version DESC LIMIT 1
+"""  # noqa: S608
+
+# Two streams, merged: sorted by position, from $2 on.
+HISTORY = f"""
+SELECT e.position, e.version, e.type, e.data, e.metadata, e.recorded_at, u.name, u.role, before.posting
+  FROM es.event e
+  LEFT JOIN users u ON u.user_id = (e.metadata ->> 'actor_id')::integer
+  LEFT JOIN LATERAL (
+       SELECT p.data -> 'posting' AS posting FROM es.event p
+        WHERE p.stream_id = e.stream_id AND p.version < e.version AND p.data ? 'posting'
+        ORDER BY p.version DESC LIMIT 1) before ON e.type = '{DriveRevised.TYPE}'
+ WHERE e.stream_id IN ('drive-' || $1::integer, 'eligibility-' || $1::integer) AND e.position < $2
+ ORDER BY e.position DESC LIMIT $3
+"""  # noqa: S608
+
+
+async def now(connection: Connection) -> datetime:
+    """By the clock that the log is recorded by."""
+    found: datetime = await connection.fetchval(NOW)
+    return found
+
+
+async def drive_events(connection: Connection, drive_id: int, at: datetime) -> list[asyncpg.Record]:
+    """Oldest first, those after ``at`` too (``by_then`` false); empty when there never was such a drive."""
+    return await connection.fetch(DRIVE, drive_id, at)
+
+
+async def eligible(
+    connection: Connection, drive_id: int, at: datetime, criteria: Criteria, *, after: int, most: int
+) -> tuple[list[asyncpg.Record], int | None]:
+    """By student id, from ``after`` on: who met ``criteria`` with the marks recorded by ``at``; and where to go on.
+
+    At most ``LOOKED_AT`` students are looked at, so a page may hold fewer than ``most``, even nobody, and go on.
+    """
+    asked = {name: getattr(criteria, name) for name in Criteria.model_fields} | {
+        "branches": branch_keys(criteria.branches)
+    }
+    rows = await connection.fetch(ELIGIBLE, drive_id, at, *asked.values(), after, most, LOOKED_AT)
+    found = [row for row in rows if row["student_id"] is not None]
+    if len(found) == most:
+        return found, found[-1]["student_id"]
+    return found, rows[0]["looked_at"]
+
+
+async def record(connection: Connection, student_id: int, at: datetime) -> asyncpg.Record:
+    """``known`` false: there never was such a student; ``record`` null: not enrolled by ``at``."""
+    row = await connection.fetchrow(RECORD, student_id, at)
+    assert row is not None
+    return row
+
+
+async def record_seen(connection: Connection, student_id: int, snapshot: str) -> asyncpg.Record | None:
+    """What a decision that read with ``snapshot`` knew of the student; ``None``: nothing."""
+    return await connection.fetchrow(RECORD_SEEN, student_id, snapshot)
+
+
+async def decision(connection: Connection, drive_id: int, at: datetime, student_id: int) -> asyncpg.Record | None:
+    """The last evaluation by ``at`` that judged this student, and the event whose criteria it applied."""
+    return await connection.fetchrow(DECISION, drive_id, at, student_id)
+
+
+async def newest_evaluation(connection: Connection, drive_id: int, at: datetime) -> asyncpg.Record | None:
+    return await connection.fetchrow(NEWEST_EVALUATION, drive_id, at)
+
+
+async def history(connection: Connection, drive_id: int, *, before: int, most: int) -> list[asyncpg.Record]:
+    """Newest first, of positions below ``before``."""
+    return await connection.fetch(HISTORY, drive_id, before, most)

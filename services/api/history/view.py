@@ -1,0 +1,131 @@
+"""Answers about the past: verdicts, decisions, and the changes of a drive."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from contracts.drives import (
+    AttendancePublished,
+    Criteria,
+    DriveCreated,
+    DriveDeleted,
+    DrivePublished,
+    DriveRevised,
+    EligibilityRequested,
+    Posting,
+    ReevaluationRequested,
+)
+from contracts.eligibility import EligibilityEvaluated, EligibilityFailed
+from contracts.students import AcademicRecord
+from services.api.eligibility.rules import Reason, Record, judged
+from services.api.http.presentation import decimal_text, instant_text
+
+# Facts in events of each type besides the fields of the posting: name in the answer, path in the data.
+FACTS: dict[str, dict[str, str]] = {
+    DrivePublished.TYPE: {"auto_published": "auto_published", "listed": "requested.count"},
+    EligibilityRequested.TYPE: {"posted": "posted"},
+    ReevaluationRequested.TYPE: {"students": "students", "import_id": "import_id"},
+    AttendancePublished.TYPE: {"registered": "registered", "present": "present", "absent": "absent"},
+    DriveDeleted.TYPE: {"registered": "registered"},
+    EligibilityEvaluated.TYPE: {
+        "drive_version": "drive_version",
+        "students": "students",
+        "eligible": "eligible",
+        "selected": "selected.count",
+        "newly_selected": "added.count",
+        "no_longer_selected": "revoked.count",
+        "registered_no_longer_eligible": "registered_no_longer_eligible",
+    },
+    EligibilityFailed.TYPE: {"drive_version": "drive_version", "reason": "reason"},
+}
+
+
+def criteria_object(criteria: Criteria) -> dict[str, Any]:
+    return {name: _value(getattr(criteria, name)) for name in Criteria.model_fields}
+
+
+def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
+    """One for each criterion that is set."""
+    return [
+        {
+            "criterion": one.criterion,
+            "judged_on": one.judged_on,
+            "required": _value(one.required),
+            "actual": _value(one.actual),
+            "met": one.reason is None,
+            "reason": one.reason,
+        }
+        for one in judged(record, criteria)
+    ]
+
+
+def summed_up(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[str, Any]:
+    """Return the overall verdict of ``verdicts``, with each reason once. A deactivated account is the only reason."""
+    reasons = list(dict.fromkeys(one["reason"] for one in criteria if one["reason"]))
+    if not active:
+        reasons = [Reason.DEACTIVATED]
+    return {"eligible": not reasons, "criteria": criteria, "reasons": reasons}
+
+
+def record_of(data: Mapping[str, Any]) -> Record:
+    """What eligibility is judged on, of a record as the log holds it."""
+    record = AcademicRecord.model_validate(data)
+    return Record(**{name: getattr(record, name) for name in Record._fields})
+
+
+def evaluation_object(row: asyncpg.Record | None) -> dict[str, Any] | None:
+    """From a row of ``sql.NEWEST_EVALUATION``."""
+    if row is None:
+        return None
+    facts = _facts(EligibilityEvaluated.TYPE, row["data"])
+    return {**facts, "evaluated_at": instant_text(row["recorded_at"]), "job_id": row["data"]["job_id"]}
+
+
+def change_object(row: asyncpg.Record) -> dict[str, Any]:
+    """Return the change of a row of ``sql.HISTORY``. ``actor`` null: no user caused it; name null: the user is gone."""
+    actor_id = row["metadata"].get("actor_id")
+    return {
+        "position": row["position"],
+        "version": row["version"],
+        "type": row["type"],
+        "at": instant_text(row["recorded_at"]),
+        "source": row["metadata"]["source"],
+        "actor": None if actor_id is None else {"user_id": actor_id, "name": row["name"], "role": row["role"]},
+        "changes": _changes(row["type"], row["data"], row["posting"]),
+        "facts": _facts(row["type"], row["data"]),
+    }
+
+
+def _changes(type_: str, data: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Field by field; the criteria each by itself. Of a new drive, every field that says something."""
+    if type_ not in (DriveCreated.TYPE, DriveRevised.TYPE):
+        return []
+    then, now = _fields(before), _fields(data["posting"])
+    return [{"field": name, "before": then[name], "after": now[name]} for name in now if then[name] != now[name]]
+
+
+def _fields(posting: Mapping[str, Any] | None) -> dict[str, Any]:
+    if posting is None:
+        names = [name for name in Posting.model_fields if name != "criteria"]
+        return dict.fromkeys([*names, *Criteria.model_fields])
+    found = Posting.model_validate(posting)
+    plain = {name: _value(getattr(found, name)) for name in Posting.model_fields if name != "criteria"}
+    return plain | criteria_object(found.criteria)
+
+
+def _facts(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _at(data, path) for name, path in FACTS.get(type_, {}).items()}
+
+
+def _at(data: Any, path: str) -> Any:
+    for name in path.split("."):
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,0 +1,1 @@
+"""What every route of the API stands on: access, commands, caching, limits, input, OpenAPI."""

@@ -1,0 +1,123 @@
+"""Statements for Idempotency-Key: claim a key, store what was committed under it, store the response.
+
+Bodies that show personal data are in the vault alone, with the ids of the people in them, so that they can be erased. A
+body goes with its key. Fingerprints are keyed digests: without the secret, the request cannot be guessed from them.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import orjson
+
+from chassis.errors import Invalid
+from chassis.postgres.database import Connection
+
+# User, route and key.
+KeyName: TypeAlias = tuple[int, str, str]
+
+# used: the key has expired, and its command is in the log ($5: the id of its first event).
+CLAIM_KEY = """
+WITH claimed AS (
+    INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed, event_id)
+    VALUES ($1, $2, $3, $4, 'null', $5)
+    ON CONFLICT DO NOTHING RETURNING true
+)
+SELECT EXISTS (SELECT FROM claimed) AS claimed, EXISTS (SELECT FROM es.event WHERE event_id = $5) AS used
+"""
+READ_KEY = """
+SELECT k.fingerprint, k.committed, k.answer, k.expired, v.body
+  FROM idempotency_keys k LEFT JOIN vault.kept_answer v USING (user_id, route, key)
+ WHERE k.user_id = $1 AND k.route = $2 AND k.key = $3
+"""
+WAS_USED = "SELECT EXISTS (SELECT FROM es.event WHERE event_id = $1)"
+KEEP_COMMITTED = "UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3"
+KEEP_PERSONAL = """
+WITH body AS (INSERT INTO vault.kept_answer (user_id, route, key, person_ids, body) VALUES ($1, $2, $3, $5, $6))
+UPDATE idempotency_keys SET committed = $4 WHERE user_id = $1 AND route = $2 AND key = $3
+"""
+KEEP_ANSWER = """
+UPDATE idempotency_keys SET answer = coalesce(answer, $4::jsonb)
+ WHERE user_id = $1 AND route = $2 AND key = $3 AND NOT expired
+RETURNING answer
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an earlier request with the same key committed, and its response if stored.
+
+    ``personal``: the body that is in the vault, if the command's is there.
+    """
+
+    committed: dict[str, Any]
+    answer: dict[str, Any] | None
+    personal: dict[str, Any] | None
+
+
+def fingerprints_of(asked: Any, secrets: Sequence[str]) -> list[bytes]:
+    """Return the HMAC-SHA-256 of the complete request (JSON) by each secret: the current one, then earlier ones."""
+    request = orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)
+    keys = (hashlib.sha256(b"placewire requests " + secret.encode()).digest() for secret in secrets)
+    return [hmac.digest(key, request, "sha256") for key in keys]
+
+
+async def claim(
+    transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], first_event_id: UUID
+) -> Kept | None:
+    """Claim the key in the caller's transaction. Return what is stored under it; ``None`` when it is new.
+
+    Waits for another request with the same key that has not committed yet. Raises ``Invalid`` when the key has expired,
+    or was used with a fingerprint that is none of ``fingerprints``. The first of them is stored.
+    """
+    key = await transaction.fetchrow(CLAIM_KEY, *name, fingerprints[0], first_event_id)
+    assert key is not None
+    if key["claimed"]:
+        if key["used"]:
+            raise expired_key()
+        return None
+    kept = await transaction.fetchrow(READ_KEY, *name)
+    if kept is None or kept["expired"]:
+        raise expired_key()
+    if kept["fingerprint"] not in fingerprints:
+        raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
+    return Kept(kept["committed"], kept["answer"], kept["body"])
+
+
+async def keep_committed(transaction: Connection, name: KeyName, committed: str) -> None:
+    """Store what the command commits, as JSON text, in the command's transaction."""
+    await transaction.execute(KEEP_COMMITTED, *name, committed)
+
+
+async def keep_personal(
+    transaction: Connection, name: KeyName, committed: str, people: Sequence[int], body: str
+) -> None:
+    """Store ``committed`` with the key and ``body`` in the vault, as JSON text, in the command's transaction."""
+    await transaction.execute(KEEP_PERSONAL, *name, committed, people, body)
+
+
+async def keep_answer(connection: Connection, name: KeyName, answer: dict[str, Any]) -> dict[str, Any] | None:
+    """Store ``answer`` unless one is stored. Return the stored one; ``None`` when the key has expired."""
+    first: dict[str, Any] | None = await connection.fetchval(KEEP_ANSWER, *name, orjson.dumps(answer).decode())
+    return first
+
+
+async def kept_fingerprint(connection: Connection, name: KeyName, first_event_id: UUID) -> bytes | None:
+    """Return the fingerprint of the request that has committed under the key; ``None`` when there is none.
+
+    Raises ``Invalid`` when the key has expired.
+    """
+    kept = await connection.fetchrow(READ_KEY, *name)
+    if kept is not None and not kept["expired"]:
+        return bytes(kept["fingerprint"])
+    if kept is not None or await connection.fetchval(WAS_USED, first_event_id):
+        raise expired_key()
+    return None
+
+
+def expired_key() -> Invalid:
+    """Return the refusal (422) of a key whose stored response has expired."""
+    return Invalid("This Idempotency-Key was used long ago, and its answer has expired. Use a new key.")

@@ -1,0 +1,31 @@
+"""The methods of a path, for responses with 405 and to OPTIONS."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from chassis.http.problems import problem
+
+
+def install(app: FastAPI) -> None:
+    """Answer 405 with all methods of a path in Allow (RFC 9110, section 15.5.6), since each has a route of its own."""
+
+    def not_allowed(request: Request, _error: Exception) -> Response:
+        headers = {"Allow": ", ".join(methods_at(app, request.url.path))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        return problem(405, "Method Not Allowed", headers=headers)
+
+    app.add_exception_handler(405, not_allowed)
+
+
+def methods_at(app: FastAPI, path: str) -> list[str]:
+    """By name. A route for exactly this path hides those with parameters in their place."""
+    found = [context for context in iter_route_contexts(app.routes) if context.methods and _matches(context, path)]
+    exact = [context for context in found if context.path == path]
+    known = {method for context in exact or found for method in context.methods or ()}
+    return sorted(known | {"OPTIONS"} | ({"HEAD"} if "GET" in known else set()))
+
+
+def _matches(context: RouteContext, path: str) -> bool:
+    return context.path_regex.match(path) is not None

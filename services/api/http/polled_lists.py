@@ -1,0 +1,62 @@
+"""The lists that every open screen polls: drives and job domains."""
+
+import asyncio
+
+import orjson
+
+from chassis.postgres.database import Connection, Database
+from services.api.domains import sql as domains
+from services.api.drives import sql as drives
+from services.api.drives.view import drive_object
+from services.api.http.cached_response import Snapshot
+from services.api.http.links import Links
+
+# NOTIFY inside the changing transaction: drives and domains change rarely, and are polled by everyone.
+CHANNEL = "placewire_lists"
+NOTIFY = "SELECT pg_notify($1, '')"
+
+
+async def notify_changed(connection: Connection) -> None:
+    """Make every replica drop its cached lists when the caller's transaction commits."""
+    await connection.execute(NOTIFY, CHANNEL)
+
+
+class PolledLists:
+    """Cached lists: job domains, drives with pending ones, and drives without."""
+
+    channel = CHANNEL
+
+    def __init__(self, database: Database, links: Links) -> None:
+        self._database = database
+        self._links = links
+        self.all_drives = Snapshot(lambda: self._drives(with_pending=True))
+        self.published_drives = Snapshot(lambda: self._drives(with_pending=False))
+        self.domains = Snapshot(self._domains)
+        self._snapshots = (self.all_drives, self.published_drives, self.domains)
+
+    def drop(self) -> None:
+        """Drop the lists of this replica at once: the notification may arrive after the response to the change."""
+        for snapshot in self._snapshots:
+            snapshot.drop()
+
+    def noticed(self, _payload: str) -> None:
+        self.drop()
+
+    def connected(self) -> None:
+        for snapshot in self._snapshots:
+            snapshot.keep(True)
+
+    def lost(self) -> None:
+        for snapshot in self._snapshots:
+            snapshot.keep(False)
+
+    async def _drives(self, *, with_pending: bool) -> bytes:
+        async with self._database.connection() as connection:
+            rows = await drives.list_all(connection, with_pending=with_pending)
+        # In a thread: the drives of several seasons would block the event loop too long.
+        return await asyncio.to_thread(lambda: orjson.dumps([drive_object(row, self._links) for row in rows]))
+
+    async def _domains(self) -> bytes:
+        async with self._database.connection() as connection:
+            rows = await domains.list_all(connection)
+        return orjson.dumps([dict(row) for row in rows])

@@ -1,0 +1,53 @@
+"""What the routes of registrations answer."""
+
+from pydantic import Field
+
+from services.api.drives.decider import Status
+from services.api.http.openapi import ASKED, Count, Document, Instant, TwoPlaces, documented
+
+
+class Registration(Document):
+    registration_id: int = Field(examples=[5001])
+    drive_id: int = Field(examples=[42])
+    student_id: int = Field(examples=[1001])
+    registered_at: Instant
+
+
+class MyRegistration(Registration):
+    """With its drive. A criterion that is null is no limit."""
+
+    company_name: str = Field(examples=["Acme"])
+    job_title: str = Field(examples=["SDE"])
+    job_description: str
+    status: Status
+    min_cgpa: TwoPlaces | None
+    min_10th: TwoPlaces | None
+    min_12th: TwoPlaces | None
+    max_backlogs: Count | None
+    attendance_published: bool
+    deleted_at: Instant | None = Field(description="when the drive was deleted, if it was; asked for with deleted=true")
+
+
+class RegisteredStudent(Registration):
+    name: str | None = Field(examples=["Ravi Iyer"])
+    email: str | None = Field(examples=["ravi@college.edu"])
+
+
+class IsRegistered(Document):
+    registered: bool = Field(examples=[True])
+
+
+REGISTER = documented(
+    Registration,
+    {
+        403: "You are not eligible for this drive",
+        404: "Drive not found",
+        409: "You are already registered for this drive",
+    },
+    says="The registration.",
+    status_code=201,
+    **ASKED,
+)
+MINE = documented(list[MyRegistration], says="The caller's registrations, newest first.")
+CHECK = documented(IsRegistered, says="Is the caller registered?")
+LIST = documented(list[RegisteredStudent], says="Everyone registered, in the order of registering.")

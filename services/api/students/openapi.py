@@ -1,0 +1,138 @@
+"""What the routes of students answer."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from services.api.http.openapi import NO_SPACE, Count, Document, TwoPlaces, documented
+
+
+class Student(Document):
+    """A mark that is not on record is null."""
+
+    student_id: int = Field(examples=[1001])
+    name: str = Field(examples=["Ravi Iyer"])
+    email: str = Field(examples=["ravi@college.edu"])
+    department: str | None
+    roll_number: str = Field(examples=["21CS042"])
+    branch: str | None = Field(examples=["CSE"])
+    batch_year: int | None = Field(examples=[2027])
+    tenth_percent: TwoPlaces | None
+    twelfth_percent: TwoPlaces | None
+    diploma_percent: TwoPlaces | None
+    cgpa: TwoPlaces | None
+    active_backlogs: Count
+    active: bool = Field(description="false: the account is deactivated")
+
+
+class RowError(Document):
+    """``column`` null: the row as a whole."""
+
+    line: Annotated[int, Field(ge=1, examples=[17])]
+    column: str | None = Field(examples=["cgpa"])
+    reason: str = Field(
+        examples=["'9,1' is not a number with at most two decimals from 0 to 10: correct it, or clear the cell"]
+    )
+
+
+class ImportedColumn(Document):
+    """How a column of the file is used. ``used_as`` null: it is not imported, and ``reason`` says why."""
+
+    header: str = Field(examples=["UG %/CGPA"])
+    used_as: str | None = Field(examples=["cgpa"])
+    reason: str = Field(examples=["recognised by its header"])
+
+
+class FieldChange(Document):
+    from_: Any = Field(alias="from", examples=["8.10"])
+    to: Any = Field(examples=["9.00"])
+
+
+class StudentChange(Document):
+    """Changes of a student on record, by field. ``sheet``: the sheet of ``line``, in a file with several."""
+
+    line: Annotated[int, Field(ge=1, examples=[17])]
+    student_id: int = Field(examples=[1001])
+    changes: dict[str, FieldChange]
+    sheet: str | None = None
+
+
+class ImportReport(Document):
+    """``import_id`` null: nothing was written. At most 1,000 ``errors`` are listed; ``error_count`` counts them all.
+
+    Of the valid rows, ``new`` are about students who are not on record, ``changed`` differ from what is on record and
+    ``unchanged`` do not. The first hundred ``changes`` are shown. ``imported`` students were enrolled and ``updated``
+    were changed; a dry run has none. ``mode`` ``insert``: every student must be new.
+
+    ``warnings``: sentences about values that are valid but unlikely, and about what was left out.
+    """
+
+    import_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})] | None
+    dry_run: bool
+    mode: Literal["insert", "upsert"]
+    rows: Count
+    valid: Count
+    new: Count
+    changed: Count
+    unchanged: Count
+    imported: Count
+    updated: Count
+    changes: list[StudentChange]
+    error_count: Count
+    errors: list[RowError]
+    columns: list[ImportedColumn]
+    warnings: list[str]
+
+
+TAKEN = "There is a student with the roll number 21CS042 already."
+UNUSABLE = "The file has no column for roll_number. Its headers are: Name, Mail, CGPA."
+
+ENROL = documented(Student, {409: TAKEN}, says="The student.", status_code=201)
+LIST = documented(list[Student], says="A page of students, by id.")
+REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, says="The record as it stands.")
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "mapping": {
+        "type": "string",
+        "description": 'JSON, column to header in the file: {"cgpa": "CPI"}; null for a column that the file lacks',
+    },
+    "header_row": {"type": "integer", "minimum": 1, "description": "the header's line number, if it is not found"},
+    "sheet": {
+        "type": "string",
+        "description": "the sheet to read: its name, or its number among the visible ones; default: all of these",
+    },
+    "mode": {
+        "type": "string",
+        "enum": ["insert", "upsert"],
+        "default": "insert",
+        "description": "insert: every student must be new; upsert: students on record are updated",
+    },
+}
+FILE: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "additionalProperties": False,
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "CSV (UTF-8), XLSX, XLS or ODS"},
+        **OPTIONS,
+    },
+}
+IMPORT = documented(
+    ImportReport,
+    {
+        409: "A student of this file was enrolled or corrected while it was being imported. Nothing was changed.",
+        415: "Send the file as a form (multipart/form-data), or its bytes as text/csv.",
+        422: UNUSABLE,
+        **NO_SPACE,
+    },
+    says="What is in the file, and what was done with it.",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": FILE, "encoding": {"file": {"contentType": "text/csv"}}},
+                "text/csv": {"schema": {"type": "string"}},
+            },
+        },
+    },
+)

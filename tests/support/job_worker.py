@@ -1,0 +1,121 @@
+"""A service's runner in this process, without HTTP and Kafka: that of eligibility, if nothing else is asked for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import asyncpg
+
+from chassis.http.service import background
+from chassis.jobs import queue
+from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.runner import Runner
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
+from contracts.jobs import OWNER, Channel, Job, Kind, State
+from devstack.ports import LOOPBACK
+from services.eligibility import handlers
+from tests.support.system import as_role
+
+EVALUATION = Work(handle=handlers.evaluate, failed=handlers.failed)
+
+
+@asynccontextmanager
+async def working(
+    database_url: str,
+    *,
+    work: Work | LongWork = EVALUATION,
+    kind: Kind = Kind.ELIGIBILITY,
+    owner: str = "test",
+    at_once: int = 2,
+    lease_s: float = 60,
+    paused_retry_s: float = 60,
+    through: int | None = None,
+) -> AsyncIterator[Runner]:
+    """``through``: the port of a proxy before Postgres, for the jobs' own connections."""
+    service = OWNER[kind]
+    url = as_role(database_url, f"placewire_{service}")
+    database = Database(_through(url, through), pool_size=10, application_name="test-worker")
+    notifier = Notifier(url, application_name="test-worker-notify")
+    runner = Runner(
+        database,
+        notifier,
+        service,
+        {kind: work},
+        owner=owner,
+        at_once=at_once,
+        lease_s=lease_s,
+        paused_retry_s=paused_retry_s,
+    )
+    try:
+        async with background(notifier.run, runner.run):
+            yield runner
+            await runner.stop(5)
+    finally:
+        await database.close()
+
+
+def _through(url: str, port: int | None) -> str:
+    if port is None:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.username}@{LOOPBACK}:{port}"))
+
+
+def wake(runner: Runner, ids: Sequence[UUID], channel: Channel = Channel.KAFKA) -> None:
+    for id_ in ids:
+        runner.wake(id_, channel)
+
+
+async def waited(runner: Runner, job_id: UUID, *, timeout_s: float) -> Job | None:
+    """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
+    deadline = monotonic() + timeout_s
+    while True:
+        async with runner._database.connection() as connection:
+            job = await queue.read(connection, job_id)
+        if job is None or job.state.ended or monotonic() >= deadline:
+            return job
+        await asyncio.sleep(0.02)
+
+
+async def done(runner: Runner, *job_ids: str | UUID, channel: Channel = Channel.KAFKA) -> list[Job]:
+    """Wake ``runner`` for the jobs and wait until each has ended."""
+    ids = [UUID(str(id_)) for id_ in job_ids]
+    wake(runner, ids, channel)
+    ended: list[Job] = []
+    for id_ in ids:
+        job = await waited(runner, id_, timeout_s=30)
+        assert job is not None
+        assert job.state.ended, job
+        ended.append(job)
+    return ended
+
+
+# Nobody claims what is leased. Shorter than the lease of a claim, or it would count as one of a wrong clock.
+HOLD_OTHERS = """
+UPDATE es.job SET lease_until = CASE WHEN id = $1 THEN '-infinity' ELSE clock_timestamp() + interval '30 s' END
+ WHERE state = 'queued'
+"""
+RELEASE_ALL = "UPDATE es.job SET lease_until = '-infinity' WHERE state = 'queued'"
+
+
+async def done_in_order(
+    owner: "asyncpg.Connection[asyncpg.Record]", database_url: str, *job_ids: str | UUID
+) -> list[Job]:
+    """Evaluate in this order, each job with a worker of its own and no other job. No other worker may run."""
+    ended: list[Job] = []
+    for id_ in job_ids:
+        await owner.execute(HOLD_OTHERS, UUID(str(id_)))
+        async with working(database_url) as runner:
+            ended += await done(runner, id_)
+    await owner.execute(RELEASE_ALL)
+    return ended
+
+
+async def dead(runner: Runner, job_id: str | UUID) -> Job:
+    [job] = await done(runner, job_id)
+    assert job.state is State.FAILED
+    return job

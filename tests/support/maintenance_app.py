@@ -1,0 +1,56 @@
+"""Run maintenance in this process, without HTTP or Kafka, as its own database role; the test sets its clock."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from chassis.postgres.database import Database
+from chassis.postgres.notify import Notifier
+from chassis.storage import Storage
+from services.maintenance.expiry.rounds import Rounds, due_rounds, orphan_rounds
+from services.maintenance.settings import ExpirySettings
+from tests.support.system import as_role
+
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Maintenance:
+    database: Database
+    storage: Storage
+    due: Rounds
+    orphans: Rounds
+
+
+@asynccontextmanager
+async def maintaining(database_url: str, folder: Path, *, every_s: float = 60) -> AsyncIterator[Maintenance]:
+    """With the storage of the ``api`` fixture (``folder``: the test's ``tmp_path``). No round is begun by itself."""
+    url = as_role(database_url, "placewire_maintenance")
+    database = Database(url, pool_size=6, application_name="test-maintenance")
+    notifier = Notifier(url, application_name="test-maintenance-notify")
+    storage = Storage((folder / "uploads").as_uri())
+    settings = ExpirySettings(expiry_every_s=every_s, orphans_every_s=every_s)
+    try:
+        yield Maintenance(
+            database,
+            storage,
+            due_rounds(settings, storage, database, notifier),
+            orphan_rounds(settings, storage, database),
+        )
+    finally:
+        await database.close()
+
+
+def after(*, days: float = 0, seconds: float = 0) -> datetime:
+    """The clock, moved ahead."""
+    return datetime.now(UTC) + timedelta(days=days, seconds=seconds)
+
+
+def aged(path: Path, *, days: float) -> Path:
+    """``path`` as if last written ``days`` ago."""
+    moment = after(days=-days).timestamp()
+    os.utime(path, (moment, moment))
+    return path

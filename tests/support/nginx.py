@@ -1,0 +1,64 @@
+"""The gateway as it is shipped, in a real nginx on loopback."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from devstack.ports import LOOPBACK, free_port
+from devstack.processes import Process
+
+GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+needs_nginx = pytest.mark.skipif(NGINX is None, reason="NOT TESTED: there is no nginx here; `make tools` installs it")
+
+
+def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path) -> Path:
+    """nginx.conf with the template filled in, as the official image does it, everything below ``folder``."""
+    values = {
+        "GATEWAY_PORT": f"{LOOPBACK}:{port}",
+        "GATEWAY_API": " ".join(f"server {address};" for address in upstreams),
+        "GATEWAY_RESOLVER": "",
+        "GATEWAY_REAL_IP": "",
+        "GATEWAY_STORAGE": f"http://{LOOPBACK}:9",
+        "GATEWAY_FRONTEND": str(frontend),
+    }
+    template = (GATEWAY / "templates" / "placewire.conf.template").read_text()
+    (folder / "conf.d").mkdir()
+    site = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], template)
+    (folder / "conf.d" / "placewire.conf").write_text(site)
+    main = (GATEWAY / "nginx.conf").read_text()
+    moved = main.replace("/tmp/", f"{folder}/").replace("/etc/nginx/conf.d", f"{folder}/conf.d")
+    path = folder / "nginx.conf"
+    path.write_text(moved)
+    return path
+
+
+@contextmanager
+def gateway(
+    folder: Path, *upstreams: str, frontend: Path = GATEWAY / "html", launcher: Sequence[str] = ()
+) -> Iterator[str]:
+    """Its address; ``upstreams``: host:port of each replica of the API; ``launcher``: a command that starts nginx."""
+    assert NGINX is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    conf = rendered(folder, port, list(upstreams), frontend)
+    # As root nginx gives its workers to somebody who may not enter a test's folder.
+    directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+    url = f"http://{LOOPBACK}:{port}"
+    process = Process.start(
+        "nginx",
+        [*launcher, NGINX, "-e", "stderr", "-p", str(folder), "-c", str(conf), "-g", directives],
+        log=folder / "nginx.log",
+        url=f"{url}/gateway",
+    )
+    try:
+        process.wait_ready()
+        yield url
+    finally:
+        process.stop()

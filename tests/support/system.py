@@ -1,0 +1,148 @@
+"""The real processes on loopback, against given servers: what the end-to-end and fault tests drive."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chassis.tokens import Principal, issue_user_token
+from contracts.users import Role
+from devstack.ports import LOOPBACK, free_port
+from devstack.processes import Process
+from tests.support.eventually import eventually
+from tests.support.fork_server import fork_server
+
+SECRET = "only-for-tests-only-for-tests-only-for-tests"
+ROOT = Path(__file__).resolve().parents[2]
+HEAD_ID = 900_001
+ADMITS_WITHIN_S = 20
+MODULES = {
+    "api": "services.api",
+    "eligibility": "services.eligibility",
+    "exporter": "services.exporter",
+    "maintenance": "services.maintenance",
+    "relay": "chassis.messaging.relay_process",
+}
+
+
+def as_role(database_url: str, role: str) -> str:
+    """The superuser's address with another role: ``placewire_api``."""
+    return database_url.replace("//postgres@", f"//{role}@").replace("//test:test@", f"//{role}@")
+
+
+def token(role: Role, user_id: int = HEAD_ID) -> str:
+    return issue_user_token(Principal(user_id, role, "Somebody", "somebody@college.edu", 0), SECRET)
+
+
+def bearer(role: Role = Role.HEAD, user_id: int = HEAD_ID) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(role, user_id)}"}
+
+
+@dataclass
+class System:
+    """Which processes run is the test's business: ``start("api")``, ``start("relay")``, ``start("eligibility")``."""
+
+    database_url: str
+    kafka_bootstrap_servers: str
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def start(self, name: str, *, wait: bool = True, **settings: str) -> Process:
+        """Start one of ``MODULES``; ``api2`` and so on are further replicas, with other ports."""
+        kind = name.rstrip("0123456789")
+        port = self.ports.setdefault(name, free_port())
+        for service in ("eligibility", "exporter", "maintenance"):
+            self.ports.setdefault(service, free_port())
+        env = {
+            **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
+            "PYTHONPATH": str(ROOT),
+            "ENVIRONMENT": "development",
+            "PORT": str(port),
+            "DATABASE_URL": as_role(self.database_url, f"placewire_{kind}"),
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "JWT_SECRET": SECRET,
+            "INTERNAL_SECRET": SECRET,
+            "STORAGE_URL": (self.folder / "uploads").as_uri(),
+            "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
+            "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
+            "MAINTENANCE_URL": f"http://{LOOPBACK}:{self.ports['maintenance']}",
+            "LOG_FORMAT": "text",
+            **self.settings,
+            **settings,
+        }
+        process = fork_server().start(
+            name, MODULES[kind], log=self.folder / f"{name}.log", env=env, url=f"http://{LOOPBACK}:{port}/readyz"
+        )
+        self.processes[name] = process
+        if wait:
+            self.wait_ready(name)
+        return process
+
+    def wait_ready(self, name: str) -> None:
+        """Return once the process is ready, and an API also admits people who are in no database.
+
+        It refuses them while it asks the database about every caller: until it hears of changed accounts.
+        """
+        self.processes[name].wait_ready()
+        if name.rstrip("0123456789") != "api":
+            return
+        url = f"http://{LOOPBACK}:{self.ports[name]}/api/job-domains"
+        deadline = time.monotonic() + ADMITS_WITHIN_S
+        while (answer := httpx.get(url, headers=bearer(user_id=HEAD_ID - 1), timeout=ADMITS_WITHIN_S)).is_error:
+            assert time.monotonic() < deadline, f"{answer.text}\n{self.processes[name].log_tail()}"
+            time.sleep(0.2)
+
+    def start_together(self, *names: str, **settings: str) -> None:
+        """Start several at the same time; all are ready when this returns."""
+        for name in names:
+            self.start(name, wait=False, **settings)
+        for name in names:
+            self.wait_ready(name)
+
+    def start_all(self) -> None:
+        self.start_together("eligibility", "relay", "api")
+
+    def stop_all(self) -> None:
+        for process in self.processes.values():
+            process.resume()
+            process.kill()
+
+    @asynccontextmanager
+    async def client(self, name: str = "api", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+        """Signed in as a head; other roles by ``headers=bearer(Role.STUDENT, id)``."""
+        url = f"http://{LOOPBACK}:{self.ports[name]}"
+        async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=60, **options) as client:
+            yield client
+
+    async def until_bus_is(self, state: str, *, within_s: float = 30) -> None:
+        """Wait until the API's breaker for eligibility is ``closed`` (the bus is trusted) or ``open``."""
+
+        async def seen() -> bool:
+            async with self.client() as client:
+                found: str = (await client.get("/readyz")).json()["bus"]["eligibility"]
+                return found == state
+
+        await eventually(seen, within_s=within_s)
+
+    async def until_bus_is_trusted(self) -> None:
+        await self.until_bus_is("closed")
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {name}\n{process.log_tail()}" for name, process in self.processes.items())
+
+
+@contextmanager
+def running(database_url: str, kafka_bootstrap_servers: str, folder: Path, **settings: str) -> Iterator[System]:
+    """A system with nothing started yet; whatever was started is gone when the block ends."""
+    system = System(database_url, kafka_bootstrap_servers, folder, settings)
+    try:
+        yield system
+    finally:
+        system.stop_all()
