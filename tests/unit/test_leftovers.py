@@ -58,7 +58,7 @@ PLAIN = tuple(
     word for name in ("xdist", "cacheprovider", "schemathesis", "hypothesispytest") for word in ("-p", f"no:{name}")
 )
 CONFTEST = """
-from tests import leftovers
+from tests.support import leftovers
 from tests.support.leftovers import in_the_loop, no_tasks_left, nothing_left
 
 leftovers.GRACE_S = {grace_s}
