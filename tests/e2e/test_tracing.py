@@ -183,7 +183,7 @@ def test_off_nothing_is_loaded_and_nothing_is_in_the_way() -> None:
 import sys
 from fastapi import FastAPI
 import services.api.main, services.eligibility.main, chassis.messaging.relay_process
-from chassis import tracing
+from chassis.observability import tracing
 from chassis.messaging.relay_process import RelaySettings, create_app
 from chassis.postgres.watched_connection import WatchedConnection
 app = create_app(RelaySettings(database_url="postgresql://nobody@127.0.0.1:9/nothing"))
