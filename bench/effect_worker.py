@@ -7,7 +7,7 @@ from pydantic import Field
 
 from bench.effects import INSERT
 from chassis.http.service import serve
-from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.job_handler import JobHandler, Outcome
 from chassis.jobs.queue import Claim
 from chassis.jobs.worker_app import worker_app
 from chassis.postgres.database import Connection
@@ -28,5 +28,5 @@ async def effect(connection: Connection, claimed: Claim) -> Outcome:
 
 if __name__ == "__main__":
     settings = load(WorkerSettings, environment="development")
-    work = {Kind.CHECK: Work(handle=effect, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))}
+    work = {Kind.CHECK: JobHandler(handle=effect, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))}
     serve(worker_app(settings, Service.MAINTENANCE, work, subscribers.subscribe), settings)

@@ -1,15 +1,19 @@
 """The ways work can fail. The class is the reaction; nothing reads messages."""
 
 
-class Refused(Exception):
-    """The rules say no: HTTP 409, never retried. The text is for people."""
+class DomainError(Exception):
+    """A request or job that cannot be carried out, however often it is tried. The text is for people."""
 
 
-class NotFound(Refused):
+class RuleViolation(DomainError):
+    """The rules forbid it at this moment: HTTP 409, never retried."""
+
+
+class NotFound(DomainError):
     """No such thing, or not for this caller to see: HTTP 404."""
 
 
-class Invalid(Refused):
+class Invalid(DomainError):
     """The request is not valid: HTTP 422 (or ``status``). ``errors`` lists several faults."""
 
     def __init__(self, message: str, *, status: int = 422, errors: list[dict[str, object]] | None = None) -> None:
@@ -18,22 +22,22 @@ class Invalid(Refused):
         self.errors = errors or []
 
 
-class PageGone(Refused):
+class PageGone(DomainError):
     """The row that a page starts after was deleted: HTTP 410. The caller starts again from the first page."""
 
     def __init__(self) -> None:
         super().__init__("The entry that this page starts after has been deleted. Start again from the first page.")
 
 
-class Forbidden(Refused):
+class Forbidden(DomainError):
     """This caller may not do this: HTTP 403."""
 
 
-class Unauthenticated(Refused):
+class Unauthenticated(DomainError):
     """The caller is not authenticated: HTTP 401."""
 
 
-class Throttled(Refused):
+class Throttled(DomainError):
     """Too many tries: HTTP 429 with Retry-After ``retry_after_s``."""
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:

@@ -129,18 +129,18 @@ class Storage:
         with _translated():
             return await obstore.sign_async(self._store, "GET", path, life)
 
-    async def pages(self, folder: str, *, most: int) -> AsyncIterator[list[Stored]]:
-        """Yield every file below ``folder``, up to ``most`` at a time; none when there is no such folder.
+    async def pages(self, folder: str, *, limit: int) -> AsyncIterator[list[Stored]]:
+        """Yield every file below ``folder``, up to ``limit`` at a time; none when there is no such folder.
 
         A partial file of a killed writer is listed under its final path. Unfinished uploads to a bucket are not listed:
         give the bucket a lifecycle rule that aborts those older than a day.
         """
         with _refusals():
-            async for page in obstore.list(self._store, folder, chunk_size=most):
+            async for page in obstore.list(self._store, folder, chunk_size=limit):
                 yield [Stored(found["path"], found["last_modified"]) for found in page]
             left = await asyncio.to_thread(self._left_below, folder)
-        for first in range(0, len(left), most):
-            yield left[first : first + most]
+        for first in range(0, len(left), limit):
+            yield left[first : first + limit]
 
     def _left_below(self, folder: str) -> list[Stored]:
         if self._folder is None:

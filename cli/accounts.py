@@ -10,5 +10,5 @@ from services.api.users.decider import CreateUser
 async def create_user(
     connection: Connection, email: str, name: str, role: Role, password_hash: str, cause: Cause
 ) -> int:
-    """The new user's id. Raises ``Refused`` when the e-mail address is taken."""
+    """The new user's id. Raises ``RuleViolation`` when the e-mail address is taken."""
     return await handlers.create(connection, CreateUser(name, email, role), password_hash, cause, fresh_ids)

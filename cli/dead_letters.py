@@ -22,11 +22,11 @@ class DeadLetters:
         self._url = url
         self._by = By(actor, reason)
 
-    async def letters(self, which: Which, most: int) -> tuple[list[asyncpg.Record], int]:
-        """Return up to ``most`` of the newest dead letters, and the number of all."""
+    async def letters(self, which: Which, limit: int) -> tuple[list[asyncpg.Record], int]:
+        """Return up to ``limit`` of the newest dead letters, and the number of all."""
         async with self._transaction() as connection:
             count, _ = await dead_letters.count(connection, which)
-            return await dead_letters.newest(connection, which, before=None, most=most), count
+            return await dead_letters.newest(connection, which, before=None, limit=limit), count
 
     async def one(self, job_id: UUID) -> Found:
         """Return a dead letter and its history. Raises ``NotFound``."""
@@ -35,13 +35,13 @@ class DeadLetters:
         return dict(found[0]), found[1]
 
     async def redrive(self, job_id: UUID) -> None:
-        """Queue the job again. Raises ``NotFound``, or ``Refused`` when the job is no longer dead."""
+        """Queue the job again. Raises ``NotFound``, or ``RuleViolation`` when the job is no longer dead."""
         async with self._transaction() as connection:
             taken = await dead_letters.redrive(connection, Which(job_id), self._by)
             await dead_letters.require_taken(connection, job_id, taken)
 
     async def discard(self, job_id: UUID) -> None:
-        """Take the job off the list. Raises ``NotFound``, or ``Refused`` when the job is no longer dead."""
+        """Take the job off the list. Raises ``NotFound``, or ``RuleViolation`` when the job is no longer dead."""
         async with self._transaction() as connection:
             taken = await dead_letters.discard(connection, Which(job_id), self._by)
             await dead_letters.require_taken(connection, job_id, taken)
@@ -61,7 +61,7 @@ class DeadLetters:
         done, left = 0, 1
         while left:
             async with self._transaction() as connection:
-                taken = await do(connection, which, self._by, most=at_a_time)
+                taken = await do(connection, which, self._by, limit=at_a_time)
                 left, _ = await dead_letters.count(connection, which)
             done += len(taken)
             progress(len(taken))

@@ -22,10 +22,10 @@ def as_failure(error: Exception) -> Failure | None:
     # Imported here: every command pays for what is above, only a failing one for this.
     import httpx
 
-    from chassis.errors import Conflict, Contended, LogNotAdopted, Refused, Unavailable
+    from chassis.errors import Conflict, Contended, DomainError, LogNotAdopted, Unavailable
 
     match error:
-        case Refused() | Conflict() | LogNotAdopted():
+        case DomainError() | Conflict() | LogNotAdopted():
             return Failure(str(error), NO)
         case Unavailable() | Contended():
             return Failure(f"{error} ({one_line(error.__cause__ or error)})", UNREACHABLE)

@@ -8,7 +8,7 @@ from contracts.message import Event, Message
 from contracts.students import Digest, StudentRange
 
 
-class Sealed(Message):
+class SetChecksum(Message):
     """A set in the ledger ``selections``: how many, and ``bit_xor(hashint8extended(student_id, drive_id))``."""
 
     count: int = Field(ge=0)
@@ -34,9 +34,9 @@ class EligibilityEvaluated(Event):
     job_id: UUID
     applied: bool
     eligible: int = Field(ge=0)
-    selected: Sealed
-    added: Sealed
-    revoked: Sealed
+    selected: SetChecksum
+    added: SetChecksum
+    revoked: SetChecksum
     unchanged: int = Field(ge=0)
     snapshot: str
     students: StudentRange | None = None

@@ -97,7 +97,7 @@ async def database_url(template: Copies, request: pytest.FixtureRequest) -> Asyn
 
 
 async def must_verify(url: str) -> None:
-    findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
+    findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), limit=3)
     assert not findings.differences, findings
 
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from chassis.errors import (
     Conflict,
     Contended,
+    DomainError,
     Forbidden,
     Invalid,
     NotFound,
@@ -22,7 +23,6 @@ from chassis.errors import (
     Overloaded,
     PageGone,
     ReadOnly,
-    Refused,
     StorageFailed,
     StorageFull,
     Throttled,
@@ -202,7 +202,7 @@ def _bug(request: Request, error: Exception) -> Response:
 _STATUS: dict[type[Exception], int] = {NotFound: 404, Forbidden: 403, Unauthenticated: 401, PageGone: 410}
 
 _ANSWERS = {
-    Refused: _refused,
+    DomainError: _refused,
     Invalid: _invalid,
     Throttled: _throttled,
     Conflict: _conflict,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_exponential_jitter
 
-from chassis.errors import Contended, Fenced, Refused, Unavailable
+from chassis.errors import Contended, Fenced, RuleViolation, Unavailable
 from chassis.jobs import queue
 from chassis.jobs.queue import Claim
 from chassis.postgres.database import Database
@@ -31,14 +31,14 @@ class Attempts:
         self.settled = False
 
     def require_left(self) -> None:
-        """Raise ``Refused`` when earlier workers spent all attempts of the job."""
+        """Raise ``RuleViolation`` when earlier workers spent all attempts of the job."""
         if self._failed >= MAX_ATTEMPTS:
-            raise Refused(f"given up: {self._failed} attempts failed, in the last one the worker died")
+            raise RuleViolation(f"given up: {self._failed} attempts failed, in the last one the worker died")
 
     async def retry(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run ``work``; repeat it while it raises ``Contended``, with pauses of up to 3 s. Record each failed attempt.
 
-        Raises ``Refused`` at the job's ``MAX_ATTEMPTS``-th failure. Other exceptions of ``work`` pass through.
+        Raises ``RuleViolation`` at the job's ``MAX_ATTEMPTS``-th failure. Other exceptions of ``work`` pass through.
         """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Contended),
@@ -56,7 +56,7 @@ class Attempts:
     async def _count(self, error: Contended) -> None:
         self._failed += 1
         if self._failed >= MAX_ATTEMPTS:
-            raise Refused(
+            raise RuleViolation(
                 f"given up: {MAX_ATTEMPTS} attempts failed, in the last one another transaction was in the way"
             ) from error
         try:

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from chassis.errors import NotFound, PageGone, Refused
+from chassis.errors import NotFound, PageGone, RuleViolation
 from chassis.jobs import queue
 from chassis.jobs.queue import Claim
 from chassis.postgres.database import Connection
@@ -109,12 +109,12 @@ async def copy(connection: Connection, service: Service, claimed: Claim, reason:
     await connection.execute(COPY, int(topic.lane), topic.name, claimed.subject, claimed.id, extra)
 
 
-async def newest(connection: Connection, which: Which, *, before: UUID | None, most: int) -> list[asyncpg.Record]:
-    """Return up to ``most`` dead jobs, newest first. ``before``: the last id of the previous page.
+async def newest(connection: Connection, which: Which, *, before: UUID | None, limit: int) -> list[asyncpg.Record]:
+    """Return up to ``limit`` dead jobs, newest first. ``before``: the last id of the previous page.
 
     Raises ``PageGone`` when the job ``before`` was deleted.
     """
-    rows = await connection.fetch(LIST, which.kind, which.service, before, most)
+    rows = await connection.fetch(LIST, which.kind, which.service, before, limit)
     if before is not None and not rows and await queue.read(connection, before) is None:
         raise PageGone
     return rows
@@ -134,34 +134,34 @@ async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
     return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
 
 
-async def redrive(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
-    """Queue up to ``most`` of ``which`` again, oldest first, in the caller's transaction. Returns ids and kinds.
+async def redrive(connection: Connection, which: Which, by: By, *, limit: int = 1) -> list[tuple[UUID, str]]:
+    """Queue up to ``limit`` of ``which`` again, oldest first, in the caller's transaction. Returns ids and kinds.
 
     Jobs that another caller has redriven or discarded meanwhile are left out. Kafka wakes the workers; without Kafka
     they find the jobs at their next poll.
     """
-    return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, most), *TOPICS))
+    return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, limit), *TOPICS))
 
 
-async def discard(connection: Connection, which: Which, by: By, *, most: int = 1) -> list[tuple[UUID, str]]:
-    """Discard up to ``most`` of ``which``: they stay failed and are listed no more. Returns ids and kinds."""
-    return _taken(await connection.fetch(DISCARD, *_arguments(which, by, most)))
+async def discard(connection: Connection, which: Which, by: By, *, limit: int = 1) -> list[tuple[UUID, str]]:
+    """Discard up to ``limit`` of ``which``: they stay failed and are listed no more. Returns ids and kinds."""
+    return _taken(await connection.fetch(DISCARD, *_arguments(which, by, limit)))
 
 
 async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[object]) -> None:
-    """Raise ``NotFound`` or ``Refused`` when the job ``job_id`` is not among ``taken``."""
+    """Raise ``NotFound`` or ``RuleViolation`` when the job ``job_id`` is not among ``taken``."""
     if taken:
         return
     row, history = await show(connection, job_id)
     last = history[-1] if history else None
-    raise Refused(
+    raise RuleViolation(
         f"This job is not dead (any more): it is {row['state']}"
         + (f", and was {last['action']} by {last['actor']}." if last else ".")
     )
 
 
-def _arguments(which: Which, by: By, most: int) -> tuple[Any, ...]:
-    return which.id, which.kind, which.service, which.until, most, by.actor, by.reason
+def _arguments(which: Which, by: By, limit: int) -> tuple[Any, ...]:
+    return which.id, which.kind, which.service, which.until, limit, by.actor, by.reason
 
 
 def _taken(rows: Sequence[asyncpg.Record]) -> list[tuple[UUID, str]]:

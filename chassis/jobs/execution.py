@@ -11,13 +11,13 @@ from uuid import UUID, uuid5
 import structlog
 from pydantic import ValidationError
 
-from chassis.errors import Fenced, OutcomeUnknown, Outdated, Refused
+from chassis.errors import DomainError, Fenced, OutcomeUnknown, Outdated, RuleViolation
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Addition, Cause
 from chassis.jobs import dead_letters, queue
 from chassis.jobs.attempts import MAX_ATTEMPTS, Attempts
 from chassis.jobs.failure_limit import FailureLimit
-from chassis.jobs.job_handler import SUPERSEDED, Handle, LongWork, Outcome, Work
+from chassis.jobs.job_handler import SUPERSEDED, Handle, JobHandler, Outcome, StagedJobHandler
 from chassis.jobs.lease import Lease, holding, release, return_attempt
 from chassis.jobs.progress import Progress
 from chassis.jobs.queue import Claim
@@ -43,7 +43,7 @@ class Execution:
         database: Database,
         notifier: notify.Notifier,
         service: Service,
-        work: Mapping[str, Work | LongWork],
+        work: Mapping[str, JobHandler | StagedJobHandler],
         *,
         lease: timedelta,
         failure_limit: FailureLimit,
@@ -63,7 +63,7 @@ class Execution:
         with _bound(claimed):
             self._notifier.defer(notify.JOB, str(claimed.id))
             try:
-                long = isinstance(self._work.get(claimed.kind), LongWork)
+                long = isinstance(self._work.get(claimed.kind), StagedJobHandler)
                 progress = Progress(self._notifier) if long else None
                 async with holding(self._database, claimed, self._lease, progress) as lease:
                     with _traced(claimed):
@@ -112,7 +112,7 @@ class Execution:
                         await event_store.append_all(connection, additions)  # it may read what they changed
                         additions = []
                     work = self._work[claimed.kind]
-                    assert isinstance(work, Work)
+                    assert isinstance(work, JobHandler)
                     with _bound(claimed), _traced(claimed):
                         outcome, replaced = await self._handled(connection, claimed, work.handle)
                         additions += self._additions(claimed, outcome.stream, outcome.events)
@@ -133,9 +133,9 @@ class Execution:
         try:
             attempts.require_left()
             if claimed.kind not in self._work:
-                raise Refused(f"this release of {self._service} does not know how to do {claimed.kind!r}")
+                raise RuleViolation(f"this release of {self._service} does not know how to do {claimed.kind!r}")
             work = self._work[claimed.kind]
-            if isinstance(work, Work):
+            if isinstance(work, JobHandler):
                 await self._effect_with_retries(claimed, attempts, work.handle)
             else:
                 assert progress is not None
@@ -149,10 +149,10 @@ class Execution:
             tracing.failed(error)
             await retry_while_unavailable(partial(self._give_up, claimed, attempts, error))
 
-    async def _attempt(self, claimed: Claim, attempts: Attempts, work: LongWork, progress: Progress) -> None:
+    async def _attempt(self, claimed: Claim, attempts: Attempts, work: StagedJobHandler, progress: Progress) -> None:
         while True:
             try:
-                async with work.prepare(self._database, claimed, progress) as handle:
+                async with work.stage(self._database, claimed, progress) as handle:
                     # Repeated without preparing again: what is prepared may be committed already.
                     await self._effect_with_retries(claimed, attempts, handle)
                 return
@@ -293,7 +293,7 @@ def _traced(claimed: Claim) -> AbstractContextManager[object]:
 
 def _reason(error: Exception) -> str:
     """For people, and without anything internal."""
-    if isinstance(error, Refused):
+    if isinstance(error, DomainError):
         return str(error)
     if isinstance(error, UnknownEvent | ValidationError):
         return "this release cannot read the event: it was written by a newer one"

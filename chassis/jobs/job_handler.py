@@ -33,7 +33,7 @@ Failed = Callable[[Claim, str], tuple[str, Event]]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class JobHandler:
     """How a service does one job kind.
 
     ``handle`` runs in the transaction of the effect and may run again after a failure.
@@ -50,13 +50,13 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class LongWork:
+class StagedJobHandler:
     """A job kind with a part that must not run inside a writing transaction: a file, or a call to another system.
 
-    ``prepare`` does that part, under names that contain the claim's fencing number, and yields the ``handle`` that
+    ``stage`` does that part, under names that contain the claim's fencing number, and yields the ``handle`` that
     makes it effective. It must clean up when an exception leaves the block: the handler failed, or the job was taken
     over or cancelled. If the connection was lost during the commit, the effect may have been committed nevertheless.
     """
 
-    prepare: Callable[[Database, Claim, Progress], AbstractAsyncContextManager[Handle]]
+    stage: Callable[[Database, Claim, Progress], AbstractAsyncContextManager[Handle]]
     failed: Failed

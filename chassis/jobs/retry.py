@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_exponential_jitter
 
-from chassis.errors import Contended, Exhausted, OutcomeUnknown, Refused, Unavailable
+from chassis.errors import Contended, Exhausted, OutcomeUnknown, RuleViolation, Unavailable
 from chassis.postgres.database import Database
 
 # A database that takes longer than this to answer is not well.
@@ -34,7 +34,7 @@ async def retry_while_unavailable(work: Work) -> None:
 async def retry_unless_job_is_the_cause(work: Work, database: Database, *, max_attempts: int) -> None:
     """Run ``work`` as ``retry_while_unavailable`` does, but limit the failures that ``work`` itself causes.
 
-    Raises ``Refused`` when ``work`` has failed midway ``max_attempts`` times while the database was well. Failures to
+    Raises ``RuleViolation`` when ``work`` has failed midway ``max_attempts`` times while the database was well. Failures to
     get a connection, or of a database that is away, do not count.
     """
     failures = 0
@@ -46,7 +46,7 @@ async def retry_unless_job_is_the_cause(work: Work, database: Database, *, max_a
         except (OutcomeUnknown, Exhausted) as error:
             failures += await _is_healthy(database)
             if failures >= max_attempts:
-                raise Refused(
+                raise RuleViolation(
                     f"given up: the database broke it off {max_attempts} times, and was well each time"
                 ) from error
             raise

@@ -13,7 +13,7 @@ from chassis.errors import Contended, Unavailable
 from chassis.jobs import queue
 from chassis.jobs.execution import Execution
 from chassis.jobs.failure_limit import FailureLimit
-from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.job_handler import JobHandler, StagedJobHandler
 from chassis.jobs.queue import Claim, Claimer
 from chassis.jobs.wakes import Wakes
 from chassis.postgres import notify
@@ -43,7 +43,7 @@ class Runner:
         database: Database,
         notifier: notify.Notifier,
         service: Service,
-        work: Mapping[Kind, Work | LongWork],
+        work: Mapping[Kind, JobHandler | StagedJobHandler],
         *,
         owner: str,
         at_once: int,
@@ -52,7 +52,7 @@ class Runner:
     ) -> None:
         self._database = database
         self.service = service
-        ways = [how for how in work.values() if isinstance(how, Work)]
+        ways = [how for how in work.values() if isinstance(how, JobHandler)]
         self._claimer = Claimer(
             service,
             owner,

@@ -14,7 +14,7 @@ from chassis import tokens
 from chassis.errors import Unauthenticated
 from chassis.http import problems
 from chassis.http.service import Background, add_health, background
-from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.job_handler import JobHandler, StagedJobHandler
 from chassis.jobs.runner import Runner
 from chassis.messaging.kafka import Consumer
 from chassis.messaging.subscribers import Subscribe, WakeWorker
@@ -42,7 +42,7 @@ def _no_background_tasks(_database: Database, _notifier: Notifier, _wake: WakeWo
 def worker_app(
     settings: ServiceSettings,
     service: Service,
-    work: Mapping[Kind, Work | LongWork],
+    work: Mapping[Kind, JobHandler | StagedJobHandler],
     subscribe: Subscribe,
     *,
     check: Check = _nothing,
@@ -71,7 +71,7 @@ def worker_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        telemetry=tracing.of_requests(),
+        telemetry=tracing.fastapi_options(),
     )
     problems.install(app)
     add_health(app, database, lambda: {"running": runner.busy, "paused": runner.paused})
@@ -90,7 +90,7 @@ def _runner(
     database: Database,
     notifier: Notifier,
     service: Service,
-    work: Mapping[Kind, Work | LongWork],
+    work: Mapping[Kind, JobHandler | StagedJobHandler],
 ) -> Runner:
     return Runner(
         database,

@@ -70,14 +70,14 @@ class Breaker:
             self.open = False
 
 
-class BusWatch:
+class CircuitBreakers:
     """The breakers of all services, kept up to date from the database. No request ever asks the bus itself."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._breakers: Mapping[Service, Breaker] = {service: Breaker() for service in Service}
 
-    def trusts(self, service: Service) -> bool:
+    def is_closed(self, service: Service) -> bool:
         return not self._breakers[service].open
 
     def states(self) -> dict[str, str]:

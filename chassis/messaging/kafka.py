@@ -114,7 +114,7 @@ class Consumer:
         self._wake = wake
         self._canary = Canary(database, service)
         metrics = KafkaPrometheusMiddleware(registry=REGISTRY, app_name=service, metrics_prefix="placewire")
-        self._middlewares = [*tracing.of_broker(), metrics, UnreadableRecords(service)]
+        self._middlewares = [*tracing.broker_middlewares(), metrics, UnreadableRecords(service)]
 
     def is_healthy(self) -> bool:
         """Return whether a probe came through Kafka within the last ``HEALTHY_PROBE_AGE_S`` seconds."""

@@ -39,7 +39,7 @@ def create_app(settings: RelaySettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        telemetry=tracing.of_requests(),
+        telemetry=tracing.fastapi_options(),
     )
     add_health(app, database, lambda: {"leading": relay.leading})
     return app

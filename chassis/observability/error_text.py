@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import asyncpg
 from pydantic import ValidationError
 
-from chassis.errors import Refused
+from chassis.errors import DomainError
 
 # Texts of these name types, attributes and modules.
 WITHOUT_VALUES = (TypeError, AttributeError, NameError, ImportError, NotImplementedError)
@@ -41,7 +41,7 @@ def _facts(error: BaseException) -> str:
         return f"{error.title}: {', '.join(places)}"
     if isinstance(error, OSError):
         return error.strerror or ""
-    fixed = type(error).__module__.partition(".")[0] in PACKAGES and not isinstance(error, Refused)
+    fixed = type(error).__module__.partition(".")[0] in PACKAGES and not isinstance(error, DomainError)
     return str(error) if fixed or isinstance(error, WITHOUT_VALUES) else ""
 
 

@@ -61,7 +61,7 @@ class Spans:
         closing.start()
         closing.join(LAST_EXPORT_S)
 
-    def of_requests(self) -> TelemetryConfig:
+    def fastapi_options(self) -> TelemetryConfig:
         return {
             "tracing": True,
             "tracer_provider": self._provider,
@@ -104,7 +104,7 @@ class Spans:
         with _ended(*opened.values()):
             yield _Sending(opened)
 
-    def of_broker(self) -> "BrokerMiddleware[Any, Any]":
+    def broker_middlewares(self) -> "BrokerMiddleware[Any, Any]":
         """FastStream's middleware, for records that belong to a trace. It would begin one with each probe otherwise."""
         from faststream import BaseMiddleware
         from faststream.kafka.opentelemetry import KafkaTelemetryMiddleware

@@ -72,13 +72,13 @@ def stop() -> None:
         spans.close()
 
 
-def of_requests() -> "TelemetryConfig":
+def fastapi_options() -> "TelemetryConfig":
     """What ``FastAPI(telemetry=…)`` is given: server spans named by route, and never its metrics and logs."""
     off: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-    return off if _spans is None else {**off, **_spans.of_requests()}
+    return off if _spans is None else {**off, **_spans.fastapi_options()}
 
 
-def of_connections() -> dict[str, Any]:
+def connection_options() -> dict[str, Any]:
     """What ``asyncpg.connect`` is given besides: connections that are watched, and whose statements are spans."""
     return {"connection_class": WatchedConnection if _spans is None else _spans.connection_class}
 
@@ -108,6 +108,6 @@ def sending(rows: "Sequence[Record]") -> AbstractContextManager[Sending]:
     return _SENDING if _spans is None else _spans.sending(rows)
 
 
-def of_broker() -> "list[BrokerMiddleware[Any, Any]]":
+def broker_middlewares() -> "list[BrokerMiddleware[Any, Any]]":
     """Return the FastStream middlewares that trace consumed records; none while tracing is off."""
-    return [] if _spans is None else [_spans.of_broker()]
+    return [] if _spans is None else [_spans.broker_middlewares()]

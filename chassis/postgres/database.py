@@ -147,7 +147,7 @@ class Database:
             reset=_nothing,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={"application_name": self._name, "timezone": "UTC"},
-            **tracing.of_connections(),
+            **tracing.connection_options(),
         )
         await self._pool
         return self._pool

@@ -28,7 +28,7 @@ def rebuild(
             min=0.1, max=600, help="Seconds that appends may wait. A repair that takes longer changes nothing."
         ),
     ] = 1.0,
-    most: Annotated[int, typer.Option(min=1, help="Differences to print for each table and each check.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Differences to print for each table and each check.")] = 20,
 ) -> None:
     """Replay the whole log and repair every live row that differs from it.
 
@@ -49,14 +49,14 @@ def rebuild(
         return proposal.rows > 0 and not dry_run and (yes or _asked(proposal.rows))
 
     began = time.perf_counter()
-    rebuilt = run(url, agree, longest_pause, most)
+    rebuilt = run(url, agree, longest_pause, limit)
     if rebuilt.repair is not None:
         _show_repair(rebuilt.repair)
     if rebuilt.left:
         raise typer.Exit(NO)
 
 
-def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, most: int = 20) -> "Rebuilt":
+def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, limit: int = 20) -> "Rebuilt":
     """Rebuild, with a progress bar for each replay."""
     from cli.replay.rebuilding import rebuild
     from cli.replay.verification import Watching
@@ -74,7 +74,7 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, m
             bar.start()
             return agrees
 
-        return asyncio.run(rebuild(url, watching, agreed, most=most, longest_pause_s=longest_pause_s))
+        return asyncio.run(rebuild(url, watching, agreed, limit=limit, longest_pause_s=longest_pause_s))
 
 
 def _asked(rows: int) -> bool:

@@ -21,7 +21,7 @@ MEANING = "postgresql://role@host/database, a role that may read everything"
 
 
 def verify(
-    most: Annotated[int, typer.Option(min=1, help="Differences to print for each table and each check.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Differences to print for each table and each check.")] = 20,
 ) -> None:
     """Replay the whole log and compare it with the live tables, ledgers and jobs. Exit 1 and list every difference.
 
@@ -30,13 +30,13 @@ def verify(
     """
     url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning=MEANING)
     began = time.perf_counter()
-    findings = run(url, most)
+    findings = run(url, limit)
     show(findings, took_s=time.perf_counter() - began)
     if findings.differences:
         raise typer.Exit(NO)
 
 
-def run(url: str, most: int = 20) -> "Findings":
+def run(url: str, limit: int = 20) -> "Findings":
     """Verify, with a progress bar."""
     from cli.replay.verification import Watching, verify
 
@@ -45,7 +45,7 @@ def run(url: str, most: int = 20) -> "Findings":
         watching = Watching(
             began=lambda events: bar.update(task, total=events), projected=lambda events: bar.advance(task, events)
         )
-        return asyncio.run(verify(url, watching, most=most))
+        return asyncio.run(verify(url, watching, limit=limit))
 
 
 def show(findings: "Findings", *, took_s: float) -> None:

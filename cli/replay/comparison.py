@@ -61,9 +61,9 @@ Found = Callable[[Table, Sequence[RowDifference]], Awaitable[None]]
 
 
 async def compare(
-    live: Connection, replayed: Connection, table: Table, *, most: int, found: Found | None = None
+    live: Connection, replayed: Connection, table: Table, *, limit: int, found: Found | None = None
 ) -> TableFindings:
-    """Count every difference and return the first ``most``. ``live`` is in the snapshot's transaction.
+    """Count every difference and return the first ``limit``. ``live`` is in the snapshot's transaction.
 
     ``found`` is called with all of them, bucket by bucket, and may use ``replayed``.
     Memory does not grow with the number of rows, nor with that of the differences.
@@ -77,7 +77,7 @@ async def compare(
     if buckets:
         async for differences in _differences(live, replayed, table, buckets):
             different += len(differences)
-            first += differences[: most - len(first)]
+            first += differences[: limit - len(first)]
             if found is not None:
                 await found(table, differences)
     live_rows, replayed_rows = (sum(count for count, _ in side.values()) for side in (left, right))

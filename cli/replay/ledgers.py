@@ -201,8 +201,8 @@ class CheckFindings:
     faults: tuple[str, ...]
 
 
-async def check(connection: Connection, name: str, *, most: int) -> CheckFindings:
+async def check(connection: Connection, name: str, *, limit: int) -> CheckFindings:
     """Run one of ``CHECKS`` in the snapshot that ``connection`` is in."""
-    row = await connection.fetchrow(SUMMARY.format(query=CHECKS[name]), most)
+    row = await connection.fetchrow(SUMMARY.format(query=CHECKS[name]), limit)
     assert row is not None
     return CheckFindings(name, row["checked"], row["wrong"], tuple(sorted(row["faults"])))

@@ -62,7 +62,7 @@ SELECT count, (SELECT tx FROM last) AS tx, (SELECT position FROM last) AS positi
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class LogSnapshot:
     """One moment of the database: ``text`` is its ``es.log_snapshot()``, ``events`` the length of the log then."""
 
     text: str
@@ -74,7 +74,7 @@ class Snapshot:
 
 
 # Before the first transaction there can be: nothing is visible to it.
-BEGINNING = Snapshot("3:3:", 0)
+BEGINNING = LogSnapshot("3:3:", 0)
 
 
 async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
@@ -89,9 +89,9 @@ async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
 async def project(
     connection: Connection,
     tables: Iterable[Table],
-    snapshot: Snapshot,
+    snapshot: LogSnapshot,
     *,
-    since: Snapshot = BEGINNING,
+    since: LogSnapshot = BEGINNING,
     chunk: int = CHUNK,
 ) -> AsyncIterator[int]:
     """Apply every event that ``snapshot`` sees and ``since`` did not, oldest first; yields how many each chunk had."""

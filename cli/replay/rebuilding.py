@@ -49,7 +49,7 @@ class Rebuilt:
 
 
 async def rebuild(
-    url: str, watching: Watching, agree: Callable[[Proposal], bool], *, most: int, longest_pause_s: float
+    url: str, watching: Watching, agree: Callable[[Proposal], bool], *, limit: int, longest_pause_s: float
 ) -> Rebuilt:
     """Find every difference, ask ``agree``, and repair all differing rows in one transaction when it returns true.
 
@@ -63,7 +63,7 @@ async def rebuild(
         async def found(table: Table, differences: Sequence[RowDifference]) -> None:
             await repair.suspect(replay.projector, table, differences)
 
-        findings = await replay.compared(watching, most=most, found=found)
+        findings = await replay.compared(watching, limit=limit, found=found)
         ledgers = await recomputation.recompute(replay.reader, replay.projector)
         proposal = Proposal(findings, findings.different_rows + ledgers.rows, tuple(ledgers.impossible))
         if not agree(proposal) or not proposal.rows:
@@ -75,7 +75,7 @@ async def rebuild(
             between=partial(_catch_up, replay),
             longest_s=longest_pause_s,
         )
-        after = await replay.compared(watching, most=most)
+        after = await replay.compared(watching, limit=limit)
     return Rebuilt(proposal, Repair(tuple(done), pause, after))
 
 

@@ -11,7 +11,7 @@ from cli.failures import Failure
 from cli.replay import comparison, ledgers, projection, tables
 from cli.replay.comparison import Found, TableFindings
 from cli.replay.ledgers import CheckFindings
-from cli.replay.projection import BEGINNING, Snapshot
+from cli.replay.projection import BEGINNING, LogSnapshot
 from cli.replay.side_by_side import side_by_side
 from cli.replay.tables import Table
 
@@ -60,34 +60,34 @@ class Replay:
     reader: "Session[asyncpg.Record]"
     projector: "Session[asyncpg.Record]"
     tables: list[Table]
-    at: Snapshot = BEGINNING
+    at: LogSnapshot = BEGINNING
 
-    async def compared(self, watching: Watching, *, most: int, found: Found | None = None) -> Findings:
+    async def compared(self, watching: Watching, *, limit: int, found: Found | None = None) -> Findings:
         """Project up to this moment, compare every table, check every ledger. ``found``: see ``comparison.compare``."""
         while True:
             async with self.reader.transaction(isolation="repeatable_read", readonly=True):
                 now = await _snapshot(self.reader)
                 watching.began(now.events - self.at.events)
                 # Two servers' processes: the ledgers are checked while the log is projected.
-                _, checks = await side_by_side(self._project(now, watching), _check(self.reader, most))
+                _, checks = await side_by_side(self._project(now, watching), _check(self.reader, limit))
                 # The projection looks details up in the vault, where an erasure since `now` has deleted them.
                 if await self.projector.fetchval(ERASURES) != await self.reader.fetchval(ERASURES):
                     continue
                 compared = [
-                    await comparison.compare(self.reader, self.projector, table, most=most, found=found)
+                    await comparison.compare(self.reader, self.projector, table, limit=limit, found=found)
                     for table in self.tables
                 ]
             return Findings(now.events, tuple(compared), tuple(checks))
 
     async def caught_up(self) -> int:
         """Project what has been committed since ``at``, in the projector's own sight; how many events that were."""
-        count, now = 0, Snapshot(await self.projector.fetchval(NOW), self.at.events)
+        count, now = 0, LogSnapshot(await self.projector.fetchval(NOW), self.at.events)
         async for projected in projection.project(self.projector, self.tables, now, since=self.at):
             count += projected
-        self.at = Snapshot(now.text, now.events + count)
+        self.at = LogSnapshot(now.text, now.events + count)
         return count
 
-    async def _project(self, now: Snapshot, watching: Watching) -> None:
+    async def _project(self, now: LogSnapshot, watching: Watching) -> None:
         try:
             async for count in projection.project(self.projector, self.tables, now, since=self.at):
                 watching.projected(count)
@@ -98,14 +98,14 @@ class Replay:
         self.at = now
 
 
-async def verify(url: str, watching: Watching, *, most: int) -> Findings:
-    """Replay the log, compare it with the tables, check every ledger. Returns the first ``most`` differences of each.
+async def verify(url: str, watching: Watching, *, limit: int) -> Findings:
+    """Replay the log, compare it with the tables, check every ledger. Returns the first ``limit`` differences of each.
 
     Needs a role that may read everything. Blocks no other session and leaves nothing behind.
     Raises ``Unavailable``, and ``Failure`` when tables are missing.
     """
     async with replaying(url, "placewire-verify") as replay:
-        return await replay.compared(watching, most=most)
+        return await replay.compared(watching, limit=limit)
 
 
 @asynccontextmanager
@@ -118,14 +118,14 @@ async def replaying(url: str, application_name: str) -> AsyncIterator[Replay]:
         yield Replay(reader, projector, described)
 
 
-async def _snapshot(reader: "Session[asyncpg.Record]") -> Snapshot:
+async def _snapshot(reader: "Session[asyncpg.Record]") -> LogSnapshot:
     row = await reader.fetchrow("SELECT es.log_snapshot()::text AS text, count(*) AS events FROM es.event")
     assert row is not None
-    return Snapshot(row["text"], row["events"])
+    return LogSnapshot(row["text"], row["events"])
 
 
-async def _check(reader: "Session[asyncpg.Record]", most: int) -> list[CheckFindings]:
-    return [await ledgers.check(reader, name, most=most) for name in ledgers.CHECKS]
+async def _check(reader: "Session[asyncpg.Record]", limit: int) -> list[CheckFindings]:
+    return [await ledgers.check(reader, name, limit=limit) for name in ledgers.CHECKS]
 
 
 @asynccontextmanager

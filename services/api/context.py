@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from chassis.messaging.breaker import BusWatch
+from chassis.messaging.breaker import CircuitBreakers
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
@@ -23,7 +23,7 @@ class Context:
     settings: ApiSettings
     database: Database
     notifier: Notifier
-    bus: BusWatch
+    breakers: CircuitBreakers
     workers: Workers
     jobs: JobWatch
     storage: Storage

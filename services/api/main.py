@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from chassis import recorded_files
 from chassis.http import problems
 from chassis.http.service import add_health, background
-from chassis.messaging.breaker import BusWatch
+from chassis.messaging.breaker import CircuitBreakers
 from chassis.observability import metrics, tracing
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
@@ -110,7 +110,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         redoc_url=None,
         lifespan=lambda _app: _running(context, changes, issuer),
         redirect_slashes=False,
-        telemetry=tracing.of_requests(),
+        telemetry=tracing.fastapi_options(),
     )
     app.state.context = context
     app.state.guard = Guard(tokens, RateLimits[int](settings.requests_per_second, settings.requests_burst), changes)
@@ -121,7 +121,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.on_stopping = partial(_stop_waiting, app)
     problems.install(app)
     app.add_exception_handler(413, too_large)
-    add_health(app, context.database, lambda: {"bus": context.bus.states()})
+    add_health(app, context.database, lambda: {"bus": context.breakers.states()})
     _add_routes(app, settings)
     if settings.frontend_dist is not None:
         app.router.default = Frontend(directory=settings.frontend_dist)
@@ -168,7 +168,7 @@ def _context(settings: ApiSettings) -> Context:
         settings=settings,
         database=database,
         notifier=Notifier(settings.database_url, application_name="placewire-api-notify"),
-        bus=BusWatch(database),
+        breakers=CircuitBreakers(database),
         workers=Workers(urls, settings.internal_secret.get_secret_value()),
         jobs=JobWatch(database),
         storage=Storage(settings.storage_url),
@@ -185,7 +185,7 @@ async def _running(context: Context, changes: AccessChanges, issuer: Issuer | No
     await recorded_files.check(context.database, context.storage, ignore_missing=settings.storage_ignore_missing_files)
     heard = listener(settings.database_url, [context.jobs, context.lists, changes])
     keys = [issuer.keys.run] if issuer else []
-    async with background(context.notifier.run, context.bus.run, heard.run, changes.run, *keys):
+    async with background(context.notifier.run, context.breakers.run, heard.run, changes.run, *keys):
         yield
         await context.notifier.flush()
     passwords.close()

@@ -33,7 +33,7 @@ async def job_description(
 ) -> Response:
     """A drive's PDF. 403 when the link has expired or was not made by us."""
     path = f"{JOB_DESCRIPTIONS}/{name}"
-    if not ctx.links.holds(SERVED_BELOW + path, exp, sig):
+    if not ctx.links.is_valid(SERVED_BELOW + path, exp, sig):
         raise Forbidden("This link has expired. Reload the page to get a new one.")
     content = await ctx.storage.read(path)
     async with ctx.database.connection() as connection:

@@ -51,12 +51,12 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
     if isinstance(event, ReevaluationRequested):
         return await _reevaluate(connection, claimed, event)
     request = request_of(event, version)
-    standing = await sql.begin(connection, request.drive_id, version)
-    if not standing.newest:
+    state = await sql.begin(connection, request.drive_id, version)
+    if not state.newest:
         return NOTHING_TO_DO
     if request.apply:
-        done = await sql.select_anew(
-            connection, request.drive_id, version, request.criteria, request.list_version, standing
+        done = await sql.replace_selections(
+            connection, request.drive_id, version, request.criteria, request.list_version, state
         )
     else:
         done = await sql.count_only(connection, request.drive_id, version, request.criteria)

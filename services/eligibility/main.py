@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from chassis.jobs.job_handler import Work
+from chassis.jobs.job_handler import JobHandler
 from chassis.jobs.worker_app import worker_app
 from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationRequested
 from contracts.jobs import Kind, Service
@@ -12,7 +12,7 @@ from services.eligibility.settings import EligibilitySettings
 
 def create_app(settings: EligibilitySettings) -> FastAPI:
     work = {
-        Kind.ELIGIBILITY: Work(
+        Kind.ELIGIBILITY: JobHandler(
             handle=handlers.evaluate,
             failed=handlers.failed,
             small=frozenset({ReevaluationRequested.TYPE}),

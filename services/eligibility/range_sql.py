@@ -14,10 +14,19 @@ from typing import Any
 from chassis.postgres.database import Connection
 from contracts.catalogue import read_event
 from contracts.drives import Criteria
-from contracts.eligibility import EligibilityEvaluated, Sealed
+from contracts.eligibility import EligibilityEvaluated, SetChecksum
 from contracts.message import Event
 from contracts.students import StudentRange
-from services.eligibility.sql import MEETS, REQUESTED, SEAL, SNAPSHOT, Evaluated, arguments_of, count_registered, sealed
+from services.eligibility.sql import (
+    MEETS,
+    REQUESTED,
+    SEAL,
+    SNAPSHOT,
+    Evaluated,
+    arguments_of,
+    count_registered,
+    set_checksum,
+)
 
 # No row when no publication has been evaluated yet, or when one after $2 has been: it saw these marks.
 BASIS = """
@@ -83,8 +92,8 @@ async def reevaluate_range(
     arguments = arguments_of(drive_id, version, criteria)
     found = await connection.fetch(REEVALUATE, *arguments, list_version, students.first, students.last)
     rows = {row["what"]: row for row in found}
-    added, revoked = sealed(rows["added"]), sealed(rows["revoked"])
-    selected = Sealed(
+    added, revoked = set_checksum(rows["added"]), set_checksum(rows["revoked"])
+    selected = SetChecksum(
         count=before.selected.count + added.count - revoked.count,
         digest=str(int(before.selected.digest) ^ int(added.digest) ^ int(revoked.digest)),
     )

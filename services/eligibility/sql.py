@@ -12,7 +12,7 @@ from typing import Any
 from chassis.postgres.database import Connection
 from contracts.branches import branch_keys
 from contracts.drives import Criteria
-from contracts.eligibility import Sealed
+from contracts.eligibility import SetChecksum
 from contracts.students import StudentRange
 
 # Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
@@ -93,9 +93,9 @@ class Evaluated:
     """
 
     eligible: int
-    selected: Sealed
-    added: Sealed
-    revoked: Sealed
+    selected: SetChecksum
+    added: SetChecksum
+    revoked: SetChecksum
     snapshot: str
     registered: int = 0
 
@@ -106,7 +106,7 @@ async def lock_evaluation(connection: Connection, drive_id: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EvaluationState:
     """``newest``: the drive is there, and neither this version nor a later one has been answered.
 
     ``replaces``: somebody is selected for it. ``first``: nobody ever was.
@@ -117,38 +117,38 @@ class Standing:
     first: bool
 
 
-async def begin(connection: Connection, drive_id: int, version: int) -> Standing:
+async def begin(connection: Connection, drive_id: int, version: int) -> EvaluationState:
     """As ``lock_evaluation``, and what stands then."""
     row = await connection.fetchrow(BEGIN, drive_id, version)
     assert row is not None
-    return Standing(row["newest"], row["replaces"], row["first"])
+    return EvaluationState(row["newest"], row["replaces"], row["first"])
 
 
-async def select_anew(
+async def replace_selections(
     connection: Connection,
     drive_id: int,
     version: int,
     criteria: Criteria,
     list_version: int | None,
-    standing: Standing,
+    state: EvaluationState,
 ) -> Evaluated:
     """Apply ``criteria`` and the list to the drive. Replaces its selections and returns the difference."""
     arguments = arguments_of(drive_id, version, criteria)
-    revoked = Sealed(count=0)
-    if standing.replaces:
+    revoked = SetChecksum(count=0)
+    if state.replaces:
         rows = {row["what"]: row for row in await connection.fetch(REPLACE, *arguments, list_version)}
-        added, revoked = sealed(rows["added"]), sealed(rows["revoked"])
-        selected, snapshot = sealed(await connection.fetchrow(PRESENT, drive_id)), rows["added"]["snapshot"]
+        added, revoked = set_checksum(rows["added"]), set_checksum(rows["revoked"])
+        selected, snapshot = set_checksum(await connection.fetchrow(PRESENT, drive_id)), rows["added"]["snapshot"]
     else:
         listed = () if list_version is None else (list_version,)
         row = await connection.fetchrow(SELECT_LISTED if listed else SELECT_FIRST, *arguments, *listed)
         assert row is not None
-        added = selected = sealed(row)
+        added = selected = set_checksum(row)
         snapshot = row["snapshot"]
     eligible = selected.count if list_version is None else await connection.fetchval(COUNT_ELIGIBLE, *arguments)
     registered = 0
-    if revoked.count or standing.first:
-        registered = await count_registered(connection, arguments, anyone=standing.first)
+    if revoked.count or state.first:
+        registered = await count_registered(connection, arguments, anyone=state.first)
     return Evaluated(eligible, selected, added, revoked, snapshot, registered)
 
 
@@ -167,8 +167,8 @@ async def count_only(connection: Connection, drive_id: int, version: int, criter
     """Who would be eligible; selections stay as they are."""
     counted = await connection.fetchrow(COUNT_ELIGIBLE, *arguments_of(drive_id, version, criteria))
     assert counted is not None
-    selected = sealed(await connection.fetchrow(PRESENT, drive_id))
-    return Evaluated(counted["count"], selected, Sealed(count=0), Sealed(count=0), counted["snapshot"])
+    selected = set_checksum(await connection.fetchrow(PRESENT, drive_id))
+    return Evaluated(counted["count"], selected, SetChecksum(count=0), SetChecksum(count=0), counted["snapshot"])
 
 
 def arguments_of(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, ...]:
@@ -179,6 +179,6 @@ def arguments_of(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, 
     )  # fmt: skip
 
 
-def sealed(row: Any) -> Sealed:
+def set_checksum(row: Any) -> SetChecksum:
     """From a row of ``SEAL``."""
-    return Sealed(count=row["count"], digest=row["digest"])
+    return SetChecksum(count=row["count"], digest=row["digest"])

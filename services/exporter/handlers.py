@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from chassis.errors import Contended, Fenced, Outdated, Refused, StorageFailed, Unavailable
+from chassis.errors import Contended, Fenced, Outdated, RuleViolation, StorageFailed, Unavailable
 from chassis.jobs import queue
-from chassis.jobs.job_handler import Handle, LongWork, Outcome
+from chassis.jobs.job_handler import Handle, Outcome, StagedJobHandler
 from chassis.jobs.progress import Progress
 from chassis.jobs.queue import Claim
 from chassis.observability import metrics
@@ -31,16 +31,16 @@ LISTED = 100
 log = structlog.get_logger()
 
 
-def work(storage: Storage, *, tries: int, kept_s: float, zone: ZoneInfo) -> LongWork:
+def work(storage: Storage, *, tries: int, kept_s: float, zone: ZoneInfo) -> StagedJobHandler:
     """Return the job handlers. ``tries``: attempts to write a file. ``kept_s``: seconds for which it can be downloaded.
 
     ``zone``: for moments in XLSX files.
     """
-    return LongWork(prepare=partial(prepare, storage, zone, tries, timedelta(seconds=kept_s)), failed=failed)
+    return StagedJobHandler(stage=partial(stage, storage, zone, tries, timedelta(seconds=kept_s)), failed=failed)
 
 
 @asynccontextmanager
-async def prepare(
+async def stage(
     storage: Storage,
     zone: ZoneInfo,
     tries: int,
@@ -51,7 +51,7 @@ async def prepare(
 ) -> AsyncIterator[Handle]:
     """The whole file under a name that nobody knows yet; the handle makes it known.
 
-    When that does not come to pass the file is deleted. Raises ``Refused`` when the storage will not have it.
+    When that does not come to pass the file is deleted. Raises ``RuleViolation`` when the storage will not have it.
     """
     asked = request_of(claimed)
     links = LinkTokens(asked) if isinstance(asked, InvitationsRequested) else None
@@ -129,7 +129,7 @@ async def _delete_leftovers(storage: Storage, database: Database, claimed: Claim
     Raises ``Fenced`` when the job is lost: then the files there are those of its next holder. The claim is made durable
     first: were it forgotten in a crash, an earlier holder could still record its file, which would be gone.
     """
-    left = [file.path async for page in storage.pages(export_folder(export_id), most=LISTED) for file in page]
+    left = [file.path async for page in storage.pages(export_folder(export_id), limit=LISTED) for file in page]
     left = [other for other in left if other != path]
     if not left:
         return
@@ -154,7 +154,7 @@ async def _write(
 
 
 async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int) -> Made:
-    """Each try reads anew, from a snapshot of its own. Raises ``Refused`` after the last."""
+    """Each try reads anew, from a snapshot of its own. Raises ``RuleViolation`` after the last."""
     try:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StorageFailed),
@@ -166,7 +166,7 @@ async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int
             with attempt:
                 return await make()
     except StorageFailed as error:
-        raise Refused(f"{error} Tried {tries} times.") from error
+        raise RuleViolation(f"{error} Tried {tries} times.") from error
     raise AssertionError("tenacity ends with a result or an error")
 
 

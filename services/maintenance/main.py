@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from chassis import recorded_files
 from chassis.http.service import Background
-from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.job_handler import JobHandler, StagedJobHandler
 from chassis.jobs.worker_app import worker_app
 from chassis.messaging.subscribers import WakeWorker
 from chassis.postgres.database import Database
@@ -18,7 +18,7 @@ from contracts.jobs import Kind, Service
 from services.maintenance import checks, handlers, subscribers
 from services.maintenance.change_watch import ChangeWatch
 from services.maintenance.clock import Clock
-from services.maintenance.expiry import rounds
+from services.maintenance.expiry import cleanup_loop
 from services.maintenance.gauges import Gauges
 from services.maintenance.schedule import Cron
 from services.maintenance.settings import MaintenanceSettings
@@ -27,9 +27,9 @@ from services.maintenance.settings import MaintenanceSettings
 def create_app(settings: MaintenanceSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
-    work: dict[Kind, Work | LongWork] = {
-        Kind.REFRESH: LongWork(prepare=handlers.refresh, failed=handlers.failed),
-        Kind.CHECK: Work(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
+    work: dict[Kind, JobHandler | StagedJobHandler] = {
+        Kind.REFRESH: StagedJobHandler(stage=handlers.refresh, failed=handlers.failed),
+        Kind.CHECK: JobHandler(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
     }
     check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
     background_tasks = partial(_background_tasks, settings, storage)
@@ -44,7 +44,7 @@ def _background_tasks(
     cron = Cron(settings.materialized_view_refresh_interval, settings.zone)
     tasks = [
         Clock(database, notifier, cron, wake).run,
-        *rounds.tasks(settings, storage, database, notifier),
+        *cleanup_loop.tasks(settings, storage, database, notifier),
         Gauges(database).run,
     ]
     if settings.refresh_after_change_s:

@@ -224,14 +224,14 @@ async def funnel(connection: Connection) -> asyncpg.Record:
     return row
 
 
-async def newest_drives(connection: Connection, most: int) -> list[asyncpg.Record]:
+async def newest_drives(connection: Connection, limit: int) -> list[asyncpg.Record]:
     """The funnel of each drive that is published and not finished, newest first."""
-    return await connection.fetch(NEWEST_DRIVES, most)
+    return await connection.fetch(NEWEST_DRIVES, limit)
 
 
-async def largest_branches(connection: Connection, most: int) -> list[asyncpg.Record]:
+async def largest_branches(connection: Connection, limit: int) -> list[asyncpg.Record]:
     """By branch: its students, and how far they came."""
-    return await connection.fetch(LARGEST_BRANCHES, most)
+    return await connection.fetch(LARGEST_BRANCHES, limit)
 
 
 async def now(connection: Connection) -> datetime:

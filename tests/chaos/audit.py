@@ -60,7 +60,7 @@ async def audit(
     await _notifications(ledger, model, owner, found)
     await audit_files(ledger, owner, storage, found)
     await audit_topics(owner, bootstrap_servers, found)
-    findings = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), most=5)
+    findings = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), limit=5)
     if findings.differences:
         found.wrong.append(f"verify: {findings}")
     return found

@@ -160,8 +160,8 @@ async def test_a_bucket_is_listed_in_pages(bucket: Bucket) -> None:
     names = {f"temp/{number}.csv" for number in range(7)}
     for name in (*names, "job-descriptions/1-a.pdf"):
         await storage.write(name, b"x")
-    pages = [page async for page in storage.pages("temp", most=3)]
+    pages = [page async for page in storage.pages("temp", limit=3)]
     assert [len(page) for page in pages] == [3, 3, 1]
     assert {file.path for page in pages for file in page} == names
     assert all(abs(datetime.now(UTC) - file.modified_at) < timedelta(minutes=1) for page in pages for file in page)
-    assert [page async for page in storage.pages("nothing", most=3)] == []
+    assert [page async for page in storage.pages("nothing", limit=3)] == []

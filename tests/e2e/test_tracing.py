@@ -191,11 +191,11 @@ loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", 
 assert not loaded, loaded
 assert "chassis.observability.spans" not in sys.modules and "chassis.postgres.traced_connection" not in sys.modules
 assert not app._native_telemetry.enabled()
-assert tracing.of_connections() == {"connection_class": WatchedConnection}
+assert tracing.connection_options() == {"connection_class": WatchedConnection}
 same = tracing.span("a", parent=None, attributes={})
 assert same is tracing.span("b", parent=None, attributes={})
 assert tracing.sending([]) is tracing.sending([1])
-assert tracing.of_broker() == []
+assert tracing.broker_middlewares() == []
 """
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False,

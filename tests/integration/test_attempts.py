@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis.errors import Contended, Refused
+from chassis.errors import Contended, RuleViolation
 from chassis.jobs import queue
 from chassis.jobs.attempts import MAX_ATTEMPTS
 from chassis.jobs.lease import return_attempt
@@ -112,7 +112,7 @@ async def test_the_sixth_transient_failure_is_a_dead_letter(
 
 async def test_a_permanent_failure_is_a_dead_letter_at_once(api: Api, database_url: str) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(Refused("not by these rules"))) as runner:
+    async with working(database_url, work=failing(RuleViolation("not by these rules"))) as runner:
         [job] = await done(runner, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, 1)
 
@@ -326,7 +326,7 @@ async def test_a_failure_whose_commit_was_lost_is_counted_once(
     job_id = await asked(api)
     before = counted("failed")
     caplog.set_level(logging.INFO)
-    work = failing(Refused("not by these rules"))
+    work = failing(RuleViolation("not by these rules"))
     async with losing_commits(database_url, 1) as port, working(database_url, work=work, through=port) as runner:
         [job] = await done(runner, job_id)
         await eventually(lambda: counts(lambda: counted("failed") == before + 1))

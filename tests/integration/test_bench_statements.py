@@ -9,7 +9,7 @@ from bench import burst, costs, eligibility, export, latency
 from bench.effect_worker import effect
 from bench.effects import TABLE
 from bench.placewire_jobs import QUEUE
-from chassis.jobs.job_handler import Work
+from chassis.jobs.job_handler import JobHandler
 from contracts import topics
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, State
@@ -30,7 +30,7 @@ async def test_queued_jobs_have_their_effects_and_report_their_phases(
     newest = await owner.fetchval(burst.NEWEST)
     assert await owner.fetchval(burst.WAITING, newest) == await owner.fetchval(burst.UNDONE) == JOBS
     ids = [row["id"] for row in await owner.fetch("SELECT id FROM es.job")]
-    work = Work(handle=effect, failed=checks.failed)
+    work = JobHandler(handle=effect, failed=checks.failed)
     async with working(database_url, work=work, kind=Kind.CHECK) as runner:
         jobs = await done(runner, *ids)
     assert {job.state for job in jobs} == {State.SUCCEEDED}

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from chassis.jobs import queue
-from chassis.jobs.job_handler import Work
+from chassis.jobs.job_handler import JobHandler
 from chassis.jobs.queue import Claim, Claimer
 from contracts.drives import DrivePublished, EligibilityRequested
 from contracts.jobs import Channel, Service, State
@@ -22,7 +22,7 @@ from tests.support.job_worker import done, waited, working
 Owner = asyncpg.Connection
 NEWEST_WINS = frozenset({DrivePublished.TYPE, EligibilityRequested.TYPE})
 ONE = Claimer(Service.ELIGIBILITY, "test", timedelta(seconds=60), newest_wins=NEWEST_WINS)
-EVALUATION = Work(handle=handlers.evaluate, failed=handlers.failed, newest_wins=NEWEST_WINS)
+EVALUATION = JobHandler(handle=handlers.evaluate, failed=handlers.failed, newest_wins=NEWEST_WINS)
 RUNNING = "UPDATE es.job SET state = 'running', lease_until = clock_timestamp() + interval '30 s' WHERE id = $1"
 
 
@@ -127,7 +127,7 @@ async def test_older_evaluations_run_when_the_newest_is_given_up(
             raise ValueError("a bug that only the newest event meets")
         return await handlers.evaluate(connection, job)  # type: ignore[arg-type]
 
-    work = Work(handle=handle, failed=handlers.failed, newest_wins=NEWEST_WINS)  # type: ignore[arg-type]
+    work = JobHandler(handle=handle, failed=handlers.failed, newest_wins=NEWEST_WINS)  # type: ignore[arg-type]
     async with working(database_url, work=work) as runner:
         [newest] = await done(runner, second)
         older = await waited(runner, first, timeout_s=20)

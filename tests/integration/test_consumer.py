@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from chassis.eventstore.event_store import envelope
 from chassis.http.service import background
-from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.job_handler import JobHandler, Outcome
 from chassis.jobs.queue import Claim
 from chassis.jobs.runner import Runner
 from chassis.messaging.kafka import Consumer
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 
 @asynccontextmanager
 async def consuming(
-    database_url: str, servers: Addresses, work: Work = EVALUATION
+    database_url: str, servers: Addresses, work: JobHandler = EVALUATION
 ) -> AsyncIterator[tuple[Runner, AIOKafkaProducer]]:
     """A consumer that has joined its group, with its runner, and a producer."""
     url = as_role(database_url, "placewire_eligibility")
@@ -166,7 +166,10 @@ async def test_a_job_that_fails_delays_nobody_on_its_partition(
             raise ZeroDivisionError
         return await handlers.evaluate(connection, claimed)
 
-    async with consuming(database_url, servers, Work(handle=handle, failed=handlers.failed)) as (runner, producer):
+    async with consuming(database_url, servers, JobHandler(handle=handle, failed=handlers.failed)) as (
+        runner,
+        producer,
+    ):
         poison.append(await asked(api))
         last = await asked(api)
         await send(database_url, producer, poison[0])

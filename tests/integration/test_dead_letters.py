@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from chassis.errors import Fenced, Refused
+from chassis.errors import DomainError, Fenced, RuleViolation
 from chassis.jobs import dead_letters
 from chassis.jobs.dead_letters import By, Which
-from chassis.jobs.job_handler import Work
+from chassis.jobs.job_handler import JobHandler
 from chassis.jobs.queue import Claim, finish
 from cli.main import app
 from contracts.jobs import Channel, Kind, State
@@ -35,7 +35,7 @@ NEWEST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
 async def killed(api: Api, database_url: str, count: int = 1) -> list[str]:
     """Jobs that were given up, in the order in which they were asked for."""
     jobs = [await asked(api) for _ in range(count)]
-    async with working(database_url, work=failing(Refused(WHY))) as runner:
+    async with working(database_url, work=failing(RuleViolation(WHY))) as runner:
         for job_id in jobs:
             await dead(runner, job_id)
     return jobs
@@ -181,7 +181,7 @@ async def test_a_failed_export_that_is_redriven_completes(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     export = await asked_export(api, kind="finished_drives")
-    refusing = Work(handle=failing(Refused("disk full")).handle, failed=export_handlers.failed)
+    refusing = JobHandler(handle=failing(RuleViolation("disk full")).handle, failed=export_handlers.failed)
     async with working(database_url, work=refusing, kind=Kind.EXPORT) as runner:
         job = await dead(runner, export["job"]["id"])
     assert (await api.get(f"/api/exports/{export['export_id']}")).json()["state"] == "failed"
@@ -214,7 +214,7 @@ async def test_by_the_command_one_is_shown_redriven_and_discarded(
     assert "placewire.drive.published.v1" in (await command("show", one)).output
     assert (await command("redrive", one, "--reason", "fixed")).exit_code == 0
     again = await command("redrive", one)
-    assert (again.exit_code, isinstance(again.exception, Refused)) == (1, True)
+    assert (again.exit_code, isinstance(again.exception, DomainError)) == (1, True)
     assert (await command("discard", two, "--reason", "a test")).exit_code == 0
     actions = [(row["action"], row["reason"]) for row in await owner.fetch(HISTORY)]
     assert actions == [("redriven", "fixed"), ("discarded", "a test")]
@@ -249,8 +249,8 @@ async def test_jobs_that_fail_again_meanwhile_are_not_redriven_twice(
     async with api.database.transaction() as connection:
         _, moment = await dead_letters.count(connection, Which())
         which = Which(kind=Kind.ELIGIBILITY, until=moment)
-        assert len(await dead_letters.redrive(connection, which, By("t"), most=2)) == 2
+        assert len(await dead_letters.redrive(connection, which, By("t"), limit=2)) == 2
         await connection.execute("UPDATE es.job SET dead = true, state = 'failed', finished_at = clock_timestamp()")
         assert (await dead_letters.count(connection, which))[0] == 0
-        assert await dead_letters.redrive(connection, which, By("t"), most=2) == []
+        assert await dead_letters.redrive(connection, which, By("t"), limit=2) == []
     assert Counter(row["action"] for row in await owner.fetch(HISTORY)) == {"redriven": 2}

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner, Result
 
-from chassis.errors import NotFound, Refused
+from chassis.errors import DomainError, NotFound, RuleViolation
 from chassis.eventstore.event_store import Cause, fresh_ids
 from chassis.postgres.database import Database
 from chassis.tokens import Principal, issue_user_token
@@ -172,7 +172,7 @@ async def test_who_may_be_erased(api: Api, owner: "Owner[asyncpg.Record]") -> No
         answer = await api.delete(f"/api/users/{person}/personal-data", "HEAD", HEAD)
         assert answer.status_code == 200, answer.text
     for last in (erasure.rehearse(owner, HEAD, 0), erasure.erase(owner, HEAD, Cause("cli", uuid4()), fresh_ids)):
-        with pytest.raises(Refused, match="last active head"):
+        with pytest.raises(RuleViolation, match="last active head"):
             async with owner.transaction():
                 await last
 
@@ -417,7 +417,7 @@ async def test_verify_finds_what_an_erasure_has_left(
     student = await enrolled(api)
     await erase(api, student)
     await owner.execute("INSERT INTO vault.person VALUES ($1, 1, 'Left over', 'left@college.edu', 'L')", student)
-    found = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
+    found = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), limit=3)
     assert [fault for check in found.checks for fault in check.faults] == [
         f"version 1 of person {student}: the person was erased, but the vault holds it"
     ]
@@ -432,7 +432,7 @@ async def test_a_rebuild_shows_erased_people_as_erased(
     await owner.execute("UPDATE users SET name = 'Changed', erased_at = NULL WHERE user_id = $1", student)
     await owner.execute("DELETE FROM students WHERE student_id = ANY ($1)", [student, other])
     watching = Watching(began=lambda _: None, projected=lambda _: None)
-    rebuilt = await rebuild(database_url, watching, lambda _: True, most=3, longest_pause_s=10)
+    rebuilt = await rebuild(database_url, watching, lambda _: True, limit=3, longest_pause_s=10)
     assert rebuilt.left == 0
     assert await owner.fetch("SELECT * FROM users ORDER BY user_id") == sound
     numbers = await owner.fetch("SELECT roll_number FROM students ORDER BY student_id")
@@ -449,7 +449,7 @@ async def test_verify_finds_no_difference_when_a_person_is_erased_meanwhile(api:
             with ThreadPoolExecutor(1) as beside:
                 beside.submit(lambda: asyncio.run(erased_beside(database_url, student))).result(timeout=20)
 
-    findings = await verify(database_url, Watching(began=began, projected=lambda _: None), most=3)
+    findings = await verify(database_url, Watching(began=began, projected=lambda _: None), limit=3)
     assert findings.differences == 0
     assert len(rounds) == 2
     assert rounds[1] >= 1, "the erasure itself"
@@ -512,6 +512,6 @@ async def test_the_command_line_shows_and_erases_anyone(
         assert (done_.exit_code, said in done_.stdout) == (0, True), done_.output
     assert await personal(owner) == []
     last = await command(database_url, "erase", str(HEAD))
-    assert isinstance(last.exception, Refused)
+    assert isinstance(last.exception, DomainError)
     unknown = await command(database_url, "erase", "999999")
     assert isinstance(unknown.exception, NotFound)

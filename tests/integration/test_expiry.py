@@ -232,10 +232,10 @@ async def test_keys_and_jobs_go_in_batches(owner: "Owner[asyncpg.Record]", datab
         INSERT INTO es.job (id, service, kind, subject, state, finished_at)
         SELECT gen_random_uuid(), 'maintenance', 'refresh', 'refresh-' || i, 'succeeded', now() - interval '31 days'
           FROM generate_series(1, 2500) i""")
-    most = await owner.fetchval("SELECT count(*) FROM idempotency_keys WHERE created_at < now() - interval '6.9 days'")
+    limit = await owner.fetchval("SELECT count(*) FROM idempotency_keys WHERE created_at < now() - interval '6.9 days'")
     async with maintaining(database_url, tmp_path) as one, maintaining(database_url, tmp_path) as other:
         counts = await asyncio.gather(*(each.due.once(after()) for each in (one, other)))
-    assert sum(count["idempotency_keys"] for count in counts) == most == 1500
+    assert sum(count["idempotency_keys"] for count in counts) == limit == 1500
     assert sum(count["jobs"] for count in counts) == 2500
     assert await owner.fetchval(
         "SELECT min(created_at) > now() - interval '7 days' FROM idempotency_keys WHERE NOT expired"
@@ -296,10 +296,10 @@ async def test_a_lost_job_is_found_though_older_ones_have_expired(
     async with working(database_url) as runner, maintaining(database_url, tmp_path) as maintenance:
         await done(runner, old)
         assert (await maintenance.due.once(after(**KEPT)))["jobs"] == 1
-        assert not (await verify(database_url, UNWATCHED, most=3)).differences
+        assert not (await verify(database_url, UNWATCHED, limit=3)).differences
         await posted(api)
         lost = await owner.fetchval("DELETE FROM es.job RETURNING id")
-    [check] = [found for found in (await verify(database_url, UNWATCHED, most=3)).checks if found.wrong]
+    [check] = [found for found in (await verify(database_url, UNWATCHED, limit=3)).checks if found.wrong]
     assert check.name == "work asked for"
     assert [fault for fault in check.faults if str(lost) in fault]
 

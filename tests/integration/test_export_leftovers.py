@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from chassis.errors import Fenced, Refused, StorageFailed
+from chassis.errors import Fenced, RuleViolation, StorageFailed
 from chassis.jobs.progress import Progress
 from chassis.jobs.queue import Claim
 from chassis.postgres.database import Database
@@ -107,7 +107,7 @@ async def test_a_worker_that_has_lost_its_job_deletes_no_file_of_the_next_one(
     lost = replace(lost, data=lost.data | {"export_id": str(id_)})
     try:
         with pytest.raises(Fenced):
-            async with work.prepare(database, lost, progress):
+            async with work.stage(database, lost, progress):
                 pass
     finally:
         await database.close()
@@ -153,8 +153,8 @@ async def test_a_storage_that_refuses_midway_ends_the_attempt_and_its_progress(
     work = handlers.work(Storage(tmp_path.as_uri()), tries=1, kept_s=60, zone=ZoneInfo("UTC"))
     claimed = claim(columns=list(COLUMNS[ExportKind.FINISHED_DRIVES]))
     try:
-        with pytest.raises(Refused):
-            async with work.prepare(database, claimed, progress):
+        with pytest.raises(RuleViolation):
+            async with work.stage(database, claimed, progress):
                 pass
         assert progress.measure is None
     finally:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from chassis.messaging import breaker, kafka, outbox_watch, probe
-from chassis.messaging.breaker import BusWatch
+from chassis.messaging.breaker import CircuitBreakers
 from chassis.postgres.database import Database
 from cli.doctor import queue
 from contracts import topics
@@ -86,9 +86,9 @@ async def test_a_probe_from_the_future_does_not_hide_that_the_bus_is_away(
     owner: "Owner[asyncpg.Record]", database: Database, database_url: str
 ) -> None:
     await owner.execute(f"INSERT INTO es.canary VALUES ('eligibility', {AHEAD}, {AHEAD})")
-    watch = BusWatch(database)
+    watch = CircuitBreakers(database)
     await watch.look()
-    assert not watch.trusts(Service.ELIGIBILITY)
+    assert not watch.is_closed(Service.ELIGIBILITY)
     worker = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
     async with worker.connection() as connection:
         assert not await connection.fetchval(kafka.CANARY_IS_FRESH, Service.ELIGIBILITY)

@@ -86,8 +86,8 @@ async def test_a_page_of_jobs_reads_what_it_shows(owner: Owner, asked_by: int | 
     await owner.execute("VACUUM ANALYZE es.job")
 
     before = await counted(owner, READ, "job")
-    first = await newest(owner, asked_by=asked_by, state=None, before=None, most=20)
-    second = await newest(owner, asked_by=asked_by, state=None, before=first[-1]["id"], most=20)
+    first = await newest(owner, asked_by=asked_by, state=None, before=None, limit=20)
+    second = await newest(owner, asked_by=asked_by, state=None, before=first[-1]["id"], limit=20)
     assert await counted(owner, READ, "job") - before < 100
 
     mine = "SELECT id FROM es.job WHERE $1::integer IS NULL OR asked_by = $1 ORDER BY seq DESC LIMIT 40"

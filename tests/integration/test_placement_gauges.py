@@ -3,8 +3,8 @@
 import asyncpg
 from prometheus_client import REGISTRY
 
-from chassis.errors import Refused
-from chassis.jobs.job_handler import Outcome, Work
+from chassis.errors import RuleViolation
+from chassis.jobs.job_handler import JobHandler, Outcome
 from chassis.jobs.queue import Claim
 from chassis.postgres.database import Connection, Database
 from services.eligibility import handlers
@@ -63,7 +63,7 @@ async def test_the_gauges_say_what_the_views_say(
 
 
 async def fails(_connection: Connection, _claimed: Claim) -> Outcome:
-    raise Refused("no")
+    raise RuleViolation("no")
 
 
 async def test_open_dead_letters_are_counted(api: Api, database_url: str) -> None:
@@ -75,7 +75,7 @@ async def test_open_dead_letters_are_counted(api: Api, database_url: str) -> Non
         async with database.connection() as connection:
             await gauges.set_from(connection)
         assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 0
-        async with working(database_url, work=Work(handle=fails, failed=handlers.failed)) as runner:
+        async with working(database_url, work=JobHandler(handle=fails, failed=handlers.failed)) as runner:
             await dead(runner, job_id)
         async with database.connection() as connection:
             await gauges.set_from(connection)

@@ -70,7 +70,7 @@ def yes(_: Proposal) -> bool:
 async def rebuild(
     database_url: str, agree: Callable[[Proposal], bool] = yes, *, longest_pause_s: float = 10
 ) -> Rebuilt:
-    return await rebuild_at(database_url, UNWATCHED, agree, most=20, longest_pause_s=longest_pause_s)
+    return await rebuild_at(database_url, UNWATCHED, agree, limit=20, longest_pause_s=longest_pause_s)
 
 
 def command(database_url: str, *arguments: str) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from chassis.errors import Contended
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause
-from chassis.jobs.job_handler import LongWork
+from chassis.jobs.job_handler import StagedJobHandler
 from chassis.jobs.runner import Runner
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
@@ -34,7 +34,7 @@ from tests.support.job_worker import done, wake, working
 from tests.support.system import as_role
 
 Owner = asyncpg.Connection
-REFRESH = LongWork(prepare=handlers.refresh, failed=handlers.failed)
+REFRESH = StagedJobHandler(prepare=handlers.refresh, failed=handlers.failed)
 REFRESHED = "SELECT data ->> 'refresh_id' FROM es.event WHERE type = 'placewire.refresh.refreshed.v1' ORDER BY position"
 REQUESTED = "SELECT count(*) FROM es.event WHERE type = 'placewire.refresh.requested.v1'"
 JOBS = "SELECT id::text, state, result, queued_at FROM es.job ORDER BY seq"

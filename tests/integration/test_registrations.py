@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis.errors import Refused
+from chassis.errors import RuleViolation
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause
 from cli.replay import comparison, projection, tables
@@ -240,9 +240,9 @@ async def replayed(api: Api, chunk: int) -> int:
             row = await live.fetchrow("SELECT es.log_snapshot()::text, count(*) FROM es.event")
             assert row is not None
             await projection.prepare(projector, described)
-            snapshot = projection.Snapshot(*row)
+            snapshot = projection.LogSnapshot(*row)
             assert sum([n async for n in projection.project(projector, described, snapshot, chunk=chunk)]) == row[1]
-            found = [await comparison.compare(live, projector, table, most=3) for table in described]
+            found = [await comparison.compare(live, projector, table, limit=3) for table in described]
         finally:
             await projector.close()
     return sum(one.different for one in found)
@@ -278,7 +278,7 @@ async def test_a_registration_sorts_behind_its_drive_even_from_an_older_transact
         await older.execute("SELECT pg_current_xact_id()")
         drive_id = await posted(api)
         await handlers.register(older, drive_id, student, cause, uuid4())
-        with pytest.raises(Refused, match="already"):
+        with pytest.raises(RuleViolation, match="already"):
             await handlers.register(older, drive_id, student, cause, uuid4())
     await register(api, drive_id, other)
     first = "SELECT bool_and(tx >= (SELECT max(tx) FROM es.event WHERE stream_id = $1)) FROM es.event"

@@ -31,8 +31,8 @@ SPELLINGS = [spelling for branch in BRANCHES for spelling in written(branch)]
 branches = st.sampled_from([*BRANCHES, *SPELLINGS])
 
 
-def decimals(most: int) -> st.SearchStrategy[Decimal]:
-    return st.decimals(min_value=0, max_value=most, places=2, allow_nan=False)
+def decimals(limit: int) -> st.SearchStrategy[Decimal]:
+    return st.decimals(min_value=0, max_value=limit, places=2, allow_nan=False)
 
 
 def maybe(values: st.SearchStrategy[Decimal]) -> st.SearchStrategy[Decimal | None]:

@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis.errors import Refused
+from chassis.errors import RuleViolation
 from chassis.jobs.attempts import MAX_ATTEMPTS
 from chassis.jobs.failure_limit import MAX_FAILURES_IN_A_ROW
-from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.job_handler import JobHandler, Outcome
 from chassis.jobs.queue import Claim
 from chassis.postgres.database import Connection
 from contracts.jobs import Channel, State
@@ -31,7 +31,7 @@ async def asked(api: Api) -> str:
     return job_id
 
 
-def failing(error: Exception, *, times: int = 1_000) -> Work:
+def failing(error: Exception, *, times: int = 1_000) -> JobHandler:
     """The real evaluation, after ``error`` was raised ``times`` times."""
     left = [times]
 
@@ -41,14 +41,14 @@ def failing(error: Exception, *, times: int = 1_000) -> Work:
             raise error
         return await handlers.evaluate(connection, claimed)
 
-    return Work(handle=handle, failed=handlers.failed)
+    return JobHandler(handle=handle, failed=handlers.failed)
 
 
 async def test_a_failed_job_is_dead_has_its_event_and_is_copied(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(Refused("the list is on the moon"))) as runner:
+    async with working(database_url, work=failing(RuleViolation("the list is on the moon"))) as runner:
         [job] = await done(runner, job_id)
     assert (job.state, job.dead, job.error) == (State.FAILED, True, "the list is on the moon")
     [event] = await owner.fetch(FAILURES)
@@ -72,7 +72,7 @@ async def test_a_paused_worker_tries_one_job_at_a_time_and_resumes_when_one_succ
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     jobs = [await asked(api) for _ in range(MAX_FAILURES_IN_A_ROW + 6)]
-    work = failing(Refused("a bad release"), times=MAX_FAILURES_IN_A_ROW + 2)
+    work = failing(RuleViolation("a bad release"), times=MAX_FAILURES_IN_A_ROW + 2)
     async with working(database_url, work=work, at_once=1, paused_retry_s=1.5) as runner:
         await done(runner, *jobs[:MAX_FAILURES_IN_A_ROW])
         assert runner.paused
@@ -93,7 +93,7 @@ async def test_a_paused_worker_claims_nothing_before_its_retry_is_due(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     jobs = [await asked(api) for _ in range(MAX_FAILURES_IN_A_ROW + 5)]
-    async with working(database_url, work=failing(Refused("a bad release")), at_once=1) as runner:
+    async with working(database_url, work=failing(RuleViolation("a bad release")), at_once=1) as runner:
         await done(runner, *jobs[:MAX_FAILURES_IN_A_ROW])
         wake(runner, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
         async with working(database_url, owner="another") as another:
@@ -152,7 +152,7 @@ async def test_a_lost_database_connection_costs_no_attempt(
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
 
 
-def breaking_off(statement: str, *, times: int = 1_000) -> Work:
+def breaking_off(statement: str, *, times: int = 1_000) -> JobHandler:
     """The real evaluation, after Postgres ended it in the middle of ``statement`` ``times`` times."""
     left = [times]
 
@@ -162,7 +162,7 @@ def breaking_off(statement: str, *, times: int = 1_000) -> Work:
             await connection.execute(statement)
         return await handlers.evaluate(connection, claimed)
 
-    return Work(handle=handle, failed=handlers.failed)
+    return JobHandler(handle=handle, failed=handlers.failed)
 
 
 # Once off: one that runs is not shortened (PostgreSQL 18).

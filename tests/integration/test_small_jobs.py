@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis.errors import Refused
+from chassis.errors import RuleViolation
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause
-from chassis.jobs.job_handler import Outcome, Work
+from chassis.jobs.job_handler import JobHandler, Outcome
 from chassis.jobs.queue import Claim
 from chassis.jobs.runner import TOGETHER, Runner
 from chassis.postgres.database import Connection
@@ -44,7 +44,7 @@ async def asked(owner: "Owner[asyncpg.Record]", count: int) -> list[UUID]:
 async def small(
     database_url: str, handle: object = checks.answer, *, at_once: int = 2, owner: str = "test"
 ) -> AsyncIterator[Runner]:
-    work = Work(handle=handle, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))  # type: ignore[arg-type]
+    work = JobHandler(handle=handle, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))  # type: ignore[arg-type]
     async with working(database_url, work=work, kind=Kind.CHECK, at_once=at_once, owner=owner) as runner:
         yield runner
 
@@ -74,7 +74,7 @@ async def test_a_poison_among_them_dies_alone(owner: "Owner[asyncpg.Record]", da
 
     async def handle(connection: Connection, claimed: Claim) -> Outcome:
         if claimed.id == poison:
-            raise Refused("not this one")
+            raise RuleViolation("not this one")
         return await checks.answer(connection, claimed)
 
     async with small(database_url, handle) as runner:
@@ -136,7 +136,7 @@ async def test_one_of_them_that_is_interrupted_alone_is_given_back_once(
     async def handle(_connection: Connection, _claimed: Claim) -> Outcome:
         if not failed[0]:
             failed[0] = True
-            raise Refused("not together")
+            raise RuleViolation("not together")
         alone.set()
         await asyncio.Event().wait()
         raise AssertionError("nobody wakes it")

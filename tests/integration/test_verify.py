@@ -23,8 +23,8 @@ pytestmark = pytest.mark.damages
 UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
 
 
-async def verify(database_url: str, *, most: int = 20) -> Findings:
-    return await verify_at(database_url, UNWATCHED, most=most)
+async def verify(database_url: str, *, limit: int = 20) -> Findings:
+    return await verify_at(database_url, UNWATCHED, limit=limit)
 
 
 def counted(findings: Findings) -> dict[str, int]:
@@ -137,7 +137,7 @@ async def test_many_differences_are_all_counted_and_the_first_listed(
     sound: str, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await owner.execute("UPDATE students SET cgpa = 0, active_backlogs = 99 WHERE student_id > 20")
-    findings = await verify(sound, most=5)
+    findings = await verify(sound, limit=5)
     students = next(found for found in findings.tables if found.table.name == "students")
     assert (students.different, len(students.differences)) == (295, 5)
 

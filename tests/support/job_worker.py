@@ -11,7 +11,7 @@ import asyncpg
 
 from chassis.http.service import background
 from chassis.jobs import queue
-from chassis.jobs.job_handler import LongWork, Work
+from chassis.jobs.job_handler import JobHandler, StagedJobHandler
 from chassis.jobs.runner import Runner
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
@@ -20,14 +20,14 @@ from devstack.ports import LOOPBACK
 from services.eligibility import handlers
 from tests.support.system import as_role
 
-EVALUATION = Work(handle=handlers.evaluate, failed=handlers.failed)
+EVALUATION = JobHandler(handle=handlers.evaluate, failed=handlers.failed)
 
 
 @asynccontextmanager
 async def working(
     database_url: str,
     *,
-    work: Work | LongWork = EVALUATION,
+    work: JobHandler | StagedJobHandler = EVALUATION,
     kind: Kind = Kind.ELIGIBILITY,
     owner: str = "test",
     at_once: int = 2,

@@ -10,7 +10,7 @@ from pathlib import Path
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
-from services.maintenance.expiry.rounds import Rounds, due_rounds, orphan_rounds
+from services.maintenance.expiry.cleanup_loop import CleanupLoop, due_cleanup, orphan_cleanup
 from services.maintenance.settings import ExpirySettings
 from tests.support.system import as_role
 
@@ -21,8 +21,8 @@ DAY = timedelta(days=1)
 class Maintenance:
     database: Database
     storage: Storage
-    due: Rounds
-    orphans: Rounds
+    due: CleanupLoop
+    orphans: CleanupLoop
 
 
 @asynccontextmanager
@@ -37,8 +37,8 @@ async def maintaining(database_url: str, folder: Path, *, every_s: float = 60) -
         yield Maintenance(
             database,
             storage,
-            due_rounds(settings, storage, database, notifier),
-            orphan_rounds(settings, storage, database),
+            due_cleanup(settings, storage, database, notifier),
+            orphan_cleanup(settings, storage, database),
         )
     finally:
         await database.close()

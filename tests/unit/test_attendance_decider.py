@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chassis.errors import Invalid, NotFound, Refused
+from chassis.errors import DomainError, Invalid, NotFound, RuleViolation
 from contracts.attendance import AttendanceMarked, Presence
 from contracts.drives import (
     AttendancePublished,
@@ -45,14 +45,14 @@ def test_the_same_mark_again_changes_nothing() -> None:
     ("sheet", "refusal", "said"),
     [
         (Sheet(), NotFound, "Drive not found"),
-        (Sheet(Status.PENDING, True, True), Refused, "this drive is pending"),
-        (Sheet(Status.POSTED, True, True), Refused, "this drive is posted"),
+        (Sheet(Status.PENDING, True, True), RuleViolation, "this drive is pending"),
+        (Sheet(Status.POSTED, True, True), RuleViolation, "this drive is posted"),
         (Sheet(Status.FINISHED, True, True), Invalid, "Attendance already published"),
         (Sheet(Status.ATTENDING), NotFound, "Student not found"),
-        (Sheet(Status.ATTENDING, known=True), Refused, "not registered"),
+        (Sheet(Status.ATTENDING, known=True), RuleViolation, "not registered"),
     ],
 )
-def test_who_may_not_be_marked(sheet: Sheet, refusal: type[Refused], said: str) -> None:
+def test_who_may_not_be_marked(sheet: Sheet, refusal: type[DomainError], said: str) -> None:
     with pytest.raises(refusal, match=said) as refused:
         decide(sheet, PRESENT)
     assert type(refused.value) is refusal
@@ -76,8 +76,8 @@ def test_publishing_attendance_finishes_the_drive() -> None:
     [
         ((), NotFound, "Drive not found"),
         ((CREATED, PUBLISHED, STOPPED, DriveDeleted(drive_id=1)), NotFound, "Drive not found"),
-        ((CREATED,), Refused, "this drive is pending"),
-        ((CREATED, PUBLISHED), Refused, "this drive is posted"),
+        ((CREATED,), RuleViolation, "this drive is pending"),
+        ((CREATED, PUBLISHED), RuleViolation, "this drive is posted"),
         ((CREATED, PUBLISHED, STOPPED, FINISHED), Invalid, "Attendance already published"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from chassis.errors import Refused, Unavailable
+from chassis.errors import RuleViolation, Unavailable
 from cli.api_client import server_sent
 from cli.commands.drives import student_ids
 from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure, as_failure
@@ -89,7 +89,7 @@ def test_students_are_named_by_ids_or_by_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Refused("no"), NO),
+        (RuleViolation("no"), NO),
         (Unavailable("the database cannot be reached"), UNREACHABLE),
         (httpx.ConnectError("refused", request=httpx.Request("GET", "http://127.0.0.1:1/x")), UNREACHABLE),
         (asyncpg.UndefinedTableError("no such table"), WRONG_USE),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chassis.errors import NotFound, Refused
+from chassis.errors import NotFound, RuleViolation
 from contracts.drives import (
     AttendancePublished,
     Criteria,
@@ -48,7 +48,7 @@ def after(*past: DriveEvent) -> Drive:
 
 
 def refusal(past: tuple[DriveEvent, ...], command: Command) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         decide(fold(past), command)
     return str(refused.value)
 

@@ -137,7 +137,7 @@ def test_a_season_of_a_thousand_drives_has_every_one() -> None:
 
 
 def test_an_absent_value_of_a_query_is_no_limit() -> None:
-    assert integer(None, "limit", most=10) is None
+    assert integer(None, "limit", limit=10) is None
     assert day(None, "start_date") is None
     assert day("2030-02-28", "start_date") == date(2030, 2, 28)
 
@@ -145,7 +145,7 @@ def test_an_absent_value_of_a_query_is_no_limit() -> None:
 @pytest.mark.parametrize("text", ["", "0", "11", "-1", "1.5", "abc", "\N{ARABIC-INDIC DIGIT FIVE}", "1" * 30])
 def test_a_number_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="limit must be a whole number from 1 to 10") as refused:
-        integer(text, "limit", most=10)
+        integer(text, "limit", limit=10)
     assert refused.value.status == 400
 
 

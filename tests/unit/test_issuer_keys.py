@@ -246,8 +246,8 @@ async def test_the_secret_before_is_believed_and_signs_nothing() -> None:
     assert not await is_believed(Tokens(SECRET), issue_user_token(person, BEFORE))
     path, _, query = Links(BEFORE).sign("/uploads/a.pdf").partition("?")
     expires, signature = (part.partition("=")[2] for part in query.split("&"))
-    assert Links(SECRET, BEFORE).holds(path, int(expires), signature)
-    assert not Links(SECRET).holds(path, int(expires), signature)
+    assert Links(SECRET, BEFORE).is_valid(path, int(expires), signature)
+    assert not Links(SECRET).is_valid(path, int(expires), signature)
     assert Links(SECRET, BEFORE).sign("/uploads/a.pdf") == Links(SECRET).sign("/uploads/a.pdf")
 
 

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from pydantic import BaseModel
 
-from chassis.errors import Refused, Unavailable
+from chassis.errors import RuleViolation, Unavailable
 from chassis.observability import metrics
 
 # Not in the text of any line below: tracebacks quote the source.
@@ -66,7 +66,7 @@ def _grouped() -> None:
         (lambda: Planted.model_validate({"age": EMAIL}), "ValidationError: Planted: age int_parsing"),
         (lambda: Path("/", EMAIL).read_text(), "FileNotFoundError: No such file or directory"),
         (lambda: None.planted, "AttributeError: 'NoneType' object has no attribute"),  # type: ignore[attr-defined]
-        (lambda: _refuse(Refused), "Refused"),
+        (lambda: _refuse(RuleViolation), "RuleViolation"),
     ],
 )
 @pytest.mark.parametrize("format_", ["text", "json"])

@@ -227,14 +227,14 @@ def test_workers_scale_on_queued_jobs_and_their_age(built: Built, name: str) -> 
 @pytest.mark.parametrize("overlay", ["local", "production"])
 def test_the_database_has_connections_for_all(built: Built, overlay: str) -> None:
     manifests, needed = built[overlay], 0
-    most = {
+    limit = {
         each["spec"]["scaleTargetRef"]["name"]: each["spec"].get("maxReplicas") or each["spec"].get("maxReplicaCount")
         for each in manifests
         if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
     }
     for name, settings in OURS.items():
         spec = one(manifests, "Deployment", name)["spec"]
-        replicas = most.get(name) or spec["replicas"]
+        replicas = limit.get(name) or spec["replicas"]
         surge = spec["strategy"]["rollingUpdate"]["maxSurge"]
         needed += (replicas + surge) * (settings.model_fields["database_pool_size"].default + BESIDE_POOL)
     if overlay == "local":

@@ -14,21 +14,23 @@ from contracts.users import Role
 from services.api.analytics import handlers, openapi, sql
 from services.api.context import Ctx
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.presentation import instant_text
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/analytics", tags=["analytics"])
 
 
 @router.post("/refresh", **openapi.REFRESH)
-async def refresh(ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def refresh(
+    ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
     """200 when the figures show what had been committed before this was asked, 202 while that is on its way."""
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        refresh_id = await handlers.request_refresh(connection, ask.cause(who), new_id)
-        return Committed(await _shown(connection, refresh_id), refresh_id, Kind.REFRESH)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        refresh_id = await handlers.request_refresh(connection, command_context.cause(who), new_id)
+        return CommandResult(await _shown(connection, refresh_id), refresh_id, Kind.REFRESH)
 
-    return await perform(ctx, who, ask, {}, work, ended=_shown)
+    return await execute_command(ctx, who, command_context, {}, handle, load_result=_shown)
 
 
 async def _shown(connection: Connection, refresh_id: UUID) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chassis.errors import Invalid, NotFound, Refused
+from chassis.errors import Invalid, NotFound, RuleViolation
 from contracts.attendance import AttendanceMarked, Presence
 from services.api.drives.decider import Status
 
@@ -32,7 +32,7 @@ def decide(sheet: Sheet, command: MarkAttendance) -> list[AttendanceMarked]:
     """The mark, or ``[]`` when it stands already.
 
     Raises ``NotFound`` for a drive or a student that is not there, ``Invalid`` once attendance is published, and
-    ``Refused`` for a drive whose registrations are not stopped, or a student who is not registered.
+    ``RuleViolation`` for a drive whose registrations are not stopped, or a student who is not registered.
     """
     match sheet.drive:
         case None:
@@ -40,11 +40,11 @@ def decide(sheet: Sheet, command: MarkAttendance) -> list[AttendanceMarked]:
         case Status.FINISHED:
             raise Invalid("Attendance already published", status=400)
         case Status.PENDING | Status.POSTED:
-            raise Refused(f"Attendance is marked once registrations are stopped; this drive is {sheet.drive}.")
+            raise RuleViolation(f"Attendance is marked once registrations are stopped; this drive is {sheet.drive}.")
     if not sheet.known:
         raise NotFound("Student not found")
     if not sheet.registered:
-        raise Refused("This student is not registered for the drive.")
+        raise RuleViolation("This student is not registered for the drive.")
     if sheet.mark is command.status:
         return []
     return [

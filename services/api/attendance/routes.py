@@ -19,7 +19,7 @@ from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.drives.forms import json_object
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/attendance", tags=["attendance"])
@@ -29,7 +29,9 @@ Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 
 
 @router.post("/{drive_id}/mark", **openapi.MARK)
-async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
+async def mark(
+    drive_id: DriveNumber, request: Request, ctx: Ctx, command_context: CommandContextDep, who: Coordinator
+) -> Response:
     """Mark a registered student PRESENT or ABSENT, or change the mark, until attendance is published.
 
     400 for a wrong field, or when it is published; 409 while registrations are open, or for a student who did not
@@ -37,12 +39,14 @@ async def mark(drive_id: DriveNumber, request: Request, ctx: Ctx, ask: Ask, who:
     """
     student_id, status = mark_of(await json_object(request))
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        attendance_id = await handlers.mark(connection, drive_id, student_id, status, ask.cause(who), new_id)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        attendance_id = await handlers.mark(
+            connection, drive_id, student_id, status, command_context.cause(who), new_id
+        )
         body = {"attendance_id": attendance_id, "drive_id": drive_id, "student_id": student_id, "status": status}
-        return Committed(body)
+        return CommandResult(body)
 
-    return await perform(ctx, who, ask, {"student_id": student_id, "status": status}, work)
+    return await execute_command(ctx, who, command_context, {"student_id": student_id, "status": status}, handle)
 
 
 @router.get("/{drive_id}/list", **openapi.LIST)
@@ -53,15 +57,15 @@ async def list_attendance(drive_id: DriveNumber, ctx: Ctx, accesses: Accesses, w
 
 
 @router.post("/{drive_id}/publish", **openapi.PUBLISH)
-async def publish(drive_id: DriveNumber, ctx: Ctx, ask: Ask, who: Coordinator) -> Response:
+async def publish(drive_id: DriveNumber, ctx: Ctx, command_context: CommandContextDep, who: Coordinator) -> Response:
     """Lock the attendance and finish the drive. 400 when it is published already, or when nobody was marked."""
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        await handlers.publish(connection, drive_id, ask.cause(who), new_id)
-        return Committed({"message": "Attendance published"})
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        await handlers.publish(connection, drive_id, command_context.cause(who), new_id)
+        return CommandResult({"message": "Attendance published"})
 
     try:
-        return await perform(ctx, who, ask, {}, work)
+        return await execute_command(ctx, who, command_context, {}, handle)
     finally:
         ctx.lists.drop()
 

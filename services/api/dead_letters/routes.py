@@ -18,7 +18,7 @@ from services.api.context import Ctx
 from services.api.dead_letters import openapi
 from services.api.dead_letters.view import by, letter, whole_letter
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
 
@@ -37,26 +37,26 @@ async def list_dead_letters(
 ) -> Response:
     """Jobs that were given up, newest first. ``before``: the last id of the page before."""
     async with ctx.database.connection() as connection:
-        rows = await dead_letters.newest(connection, Which(kind=kind, service=service), before=before, most=limit)
+        rows = await dead_letters.newest(connection, Which(kind=kind, service=service), before=before, limit=limit)
     return json_response([letter(row) for row in rows])
 
 
 @router.post("/redrive", **openapi.REDRIVE_ALL)
 async def redrive_all(
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: openapi.AllAgain,
 ) -> Response:
     """Queue all matching jobs again, oldest first, at most 5,000 in a request."""
 
-    async def work(connection: Connection, _new_id: NewId) -> Committed:
+    async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
         which = Which(kind=body.kind, service=body.service)
-        taken = await dead_letters.redrive(connection, which, by(who, body.reason), most=MOST_AT_ONCE)
+        taken = await dead_letters.redrive(connection, which, by(who, body.reason), limit=MOST_AT_ONCE)
         left, _ = await dead_letters.count(connection, which)
-        return Committed({"redriven": len(taken), "left": left})
+        return CommandResult({"redriven": len(taken), "left": left})
 
-    return await perform(ctx, who, ask, body.model_dump(mode="json"), work)
+    return await execute_command(ctx, who, command_context, body.model_dump(mode="json"), handle)
 
 
 @router.get("/{job_id:uuid}", **openapi.SHOW)
@@ -70,38 +70,38 @@ async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Annotated[Principal, all
 async def redrive(
     job_id: UUID,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: openapi.Again,
 ) -> Response:
     """Queue the job again. The response is like that of the command that first requested it."""
 
-    async def work(connection: Connection, _new_id: NewId) -> Committed:
+    async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
         taken = await dead_letters.redrive(connection, Which(job_id), by(who, body.reason))
         await dead_letters.require_taken(connection, job_id, taken)
         row, _ = await dead_letters.show(connection, job_id)
-        return Committed(letter(row), job_id, Kind(row["kind"]))
+        return CommandResult(letter(row), job_id, Kind(row["kind"]))
 
     async def ended(connection: Connection, job_id: UUID) -> dict[str, object]:
         row, _ = await dead_letters.show(connection, job_id)
         return letter(row)
 
-    return await perform(ctx, who, ask, body.model_dump(mode="json"), work, ended=ended)
+    return await execute_command(ctx, who, command_context, body.model_dump(mode="json"), handle, load_result=ended)
 
 
 @router.post("/{job_id:uuid}/discard", **openapi.DISCARD)
 async def discard(
     job_id: UUID,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: openapi.Dropped,
 ) -> Response:
     """Let it rest: it stays failed, and is listed no more."""
 
-    async def work(connection: Connection, _new_id: NewId) -> Committed:
+    async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
         taken = await dead_letters.discard(connection, Which(job_id), by(who, body.reason))
         await dead_letters.require_taken(connection, job_id, taken)
-        return Committed(whole_letter(*await dead_letters.show(connection, job_id)))
+        return CommandResult(whole_letter(*await dead_letters.show(connection, job_id)))
 
-    return await perform(ctx, who, ask, body.model_dump(mode="json"), work)
+    return await execute_command(ctx, who, command_context, body.model_dump(mode="json"), handle)

@@ -4,14 +4,14 @@ from typing import Any
 
 import asyncpg
 
-from chassis.errors import NotFound, Refused
+from chassis.errors import NotFound, RuleViolation
 from chassis.postgres.database import Connection
 from services.api.domains import sql
 from services.api.http.polled_lists import notify_changed
 
 
 async def add(connection: Connection, name: str) -> dict[str, Any]:
-    """The new domain. Raises ``Refused`` when the name is taken."""
+    """The new domain. Raises ``RuleViolation`` when the name is taken."""
     try:
         row = await sql.add(connection, name)
     except asyncpg.UniqueViolationError as error:
@@ -21,7 +21,7 @@ async def add(connection: Connection, name: str) -> dict[str, Any]:
 
 
 async def rename(connection: Connection, domain_id: int, name: str) -> dict[str, Any]:
-    """The domain as it stands. Raises ``NotFound``, and ``Refused`` when the name is taken."""
+    """The domain as it stands. Raises ``NotFound``, and ``RuleViolation`` when the name is taken."""
     try:
         row = await sql.rename(connection, domain_id, name)
     except asyncpg.UniqueViolationError as error:
@@ -32,5 +32,5 @@ async def rename(connection: Connection, domain_id: int, name: str) -> dict[str,
     return dict(row)
 
 
-def _taken(name: str) -> Refused:
-    return Refused(f"There is a job domain {name!r} already.")
+def _taken(name: str) -> RuleViolation:
+    return RuleViolation(f"There is a job domain {name!r} already.")

@@ -13,7 +13,7 @@ from contracts.users import Role
 from services.api.context import Context, Ctx
 from services.api.domains import handlers, openapi
 from services.api.http.access import ANYONE, AccessFirstRoute, allow
-from services.api.http.commands import Ask, Asking, Committed, Work, perform
+from services.api.http.commands import CommandContext, CommandContextDep, CommandHandler, CommandResult, execute_command
 from services.api.http.conditional import answered
 from services.api.http.fields import MAX_INTEGER, NOT_BLANK, RequestBody
 
@@ -36,27 +36,31 @@ async def list_domains(request: Request, ctx: Ctx, _who: Annotated[Principal, al
 
 
 @router.post("", **openapi.ADD)
-async def add_domain(body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
+async def add_domain(body: NamedDomain, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
     """Add a job domain. 409 when the name is taken."""
 
-    async def work(connection: Connection, _new_id: NewId) -> Committed:
-        return Committed(await handlers.add(connection, body.domain_name), status=201)
+    async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
+        return CommandResult(await handlers.add(connection, body.domain_name), status=201)
 
-    return await _changing(ctx, who, ask, body, work)
+    return await _changing(ctx, who, command_context, body, handle)
 
 
 @router.patch("/{domain_id}", **openapi.RENAME)
-async def rename_domain(domain_id: DomainId, body: NamedDomain, ctx: Ctx, ask: Ask, who: Head) -> Response:
+async def rename_domain(
+    domain_id: DomainId, body: NamedDomain, ctx: Ctx, command_context: CommandContextDep, who: Head
+) -> Response:
     """Give a job domain another name; its drives show it. 409 when the name is taken."""
 
-    async def work(connection: Connection, _new_id: NewId) -> Committed:
-        return Committed(await handlers.rename(connection, domain_id, body.domain_name))
+    async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
+        return CommandResult(await handlers.rename(connection, domain_id, body.domain_name))
 
-    return await _changing(ctx, who, ask, body, work)
+    return await _changing(ctx, who, command_context, body, handle)
 
 
-async def _changing(ctx: Context, who: Principal, ask: Asking, body: NamedDomain, work: Work) -> Response:
+async def _changing(
+    ctx: Context, who: Principal, command_context: CommandContext, body: NamedDomain, handle: CommandHandler
+) -> Response:
     try:
-        return await perform(ctx, who, ask, body.model_dump(), work)
+        return await execute_command(ctx, who, command_context, body.model_dump(), handle)
     finally:
         ctx.lists.drop()

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import reduce
 from typing import Any
 
-from chassis.errors import Invalid, NotFound, Refused
+from chassis.errors import Invalid, NotFound, RuleViolation
 from contracts.drives import (
     AttendancePublished,
     Criteria,
@@ -125,7 +125,7 @@ def fold(events: Iterable[Event]) -> Drive:
 def decide(drive: Drive, command: Command) -> list[DriveEvent]:
     """The events ``command`` causes; ``[]`` when it changes nothing.
 
-    Raises ``NotFound`` for a drive that is not there, ``Refused`` when its status does not allow the command, and
+    Raises ``NotFound`` for a drive that is not there, ``RuleViolation`` when its status does not allow the command, and
     ``Invalid`` for attendance that is published already, or marked for nobody.
     """
     if isinstance(command, CreateDrive):
@@ -229,4 +229,4 @@ def _evaluation(drive: Drive, drive_id: int, criteria: Criteria) -> EligibilityR
 
 def _require(drive: Drive, what: str, *allowed: Status) -> None:
     if drive.status not in allowed:
-        raise Refused(f"{what} while it is {' or '.join(allowed)}; this drive is {drive.status}.")
+        raise RuleViolation(f"{what} while it is {' or '.join(allowed)}; this drive is {drive.status}.")

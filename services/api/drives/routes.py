@@ -30,7 +30,7 @@ from services.api.drives.publication import selected_students
 from services.api.drives.view import drive_object
 from services.api.http.access import ANYONE, AccessFirstRoute, allow
 from services.api.http.body_limits import MAX_DRIVE_FORM, MAX_PUBLICATION
-from services.api.http.commands import Ask, Asking, Committed, Work, perform
+from services.api.http.commands import CommandContext, CommandContextDep, CommandHandler, CommandResult, execute_command
 from services.api.http.conditional import answered, tagged
 from services.api.http.fields import MAX_INTEGER
 
@@ -61,7 +61,9 @@ async def get_drive(
 
 
 @router.post("", max_body_size=MAX_DRIVE_FORM, **openapi.CREATE)
-async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def create_drive(
+    request: Request, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
     """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
 
     400 when a field or the PDF is wrong. The answer shows the drive as committed.
@@ -76,17 +78,22 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
 
     may_be_committed = False
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         nonlocal may_be_committed
         drive_id, done = await handlers.create(
-            connection, posting, who.user_id, auto_publish=asked.auto_publish, cause=ask.cause(who), new_id=new_id
+            connection,
+            posting,
+            who.user_id,
+            auto_publish=asked.auto_publish,
+            cause=command_context.cause(who),
+            new_id=new_id,
         )
         committed = await _committed(ctx, connection, drive_id, done, status=201)
         may_be_committed = True
         return committed
 
     try:
-        return await _changing(ctx, who, ask, fingerprint, work)
+        return await _changing(ctx, who, command_context, fingerprint, handle)
     finally:
         # Refused, or another request with this key made the drive: no event names this request's file. In other cases
         # an event may name it, even if the commit failed. Maintenance deletes files without a drive.
@@ -96,11 +103,15 @@ async def create_drive(request: Request, ctx: Ctx, ask: Ask, who: Annotated[Prin
 
 @router.patch("/{drive_id}", **openapi.REVISE)
 async def revise_drive(
-    drive_id: DriveId, request: Request, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+    drive_id: DriveId,
+    request: Request,
+    ctx: Ctx,
+    command_context: CommandContextDep,
+    who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """Change fields of a drive that is pending or posted. New criteria of a posted drive are applied by a job."""
     fields = await json_object(request)
-    return await _perform(ctx, who, ask, ReviseDrive(drive_id, changes_of(fields)), fields)
+    return await _perform(ctx, who, command_context, ReviseDrive(drive_id, changes_of(fields)), fields)
 
 
 @router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **openapi.PUBLISH)
@@ -108,51 +119,55 @@ async def publish_drive(
     drive_id: DriveId,
     request: Request,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)],
 ) -> Response:
     """Publish, or publish again. 422 when a selected student is not eligible; then nothing changes."""
     selected = await selected_students(request)
     if selected is None:
-        return await _perform(ctx, who, ask, PublishDrive(drive_id, who.user_id), {})
+        return await _perform(ctx, who, command_context, PublishDrive(drive_id, who.user_id), {})
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        done = await handlers.publish_listed(connection, drive_id, who.user_id, selected, ask.cause(who), new_id)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        done = await handlers.publish_listed(
+            connection, drive_id, who.user_id, selected, command_context.cause(who), new_id
+        )
         return await _committed(ctx, connection, drive_id, done)
 
-    return await _changing(ctx, who, ask, {"selected_students": selected.digest}, work)
+    return await _changing(ctx, who, command_context, {"selected_students": selected.digest}, handle)
 
 
 @router.post("/{drive_id}/trigger-eligibility", **openapi.TRIGGER)
 async def trigger_eligibility(
-    drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]
+    drive_id: DriveId, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
 ) -> Response:
     """Evaluate the students again: a pending drive is only counted, a posted drive gets new selections."""
     said = {"message": "Eligibility filtering triggered successfully"}
-    return await _perform(ctx, who, ask, RequestEligibility(drive_id), {}, said)
+    return await _perform(ctx, who, command_context, RequestEligibility(drive_id), {}, said)
 
 
 @router.post("/{drive_id}/stop-registrations", **openapi.STOP)
 async def stop_registrations(
-    drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.COORDINATOR)]
+    drive_id: DriveId, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.COORDINATOR)]
 ) -> Response:
     """Change the status from posted to attending. Idempotent."""
     said = {"message": "Registrations stopped. Drive moved to attendance phase."}
-    return await _perform(ctx, who, ask, StopRegistrations(drive_id), {}, said)
+    return await _perform(ctx, who, command_context, StopRegistrations(drive_id), {}, said)
 
 
 @router.delete("/{drive_id}", **openapi.DELETE)
-async def delete_drive(drive_id: DriveId, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def delete_drive(
+    drive_id: DriveId, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
     """Delete the drive and its PDF. Also 200 when there is no such drive."""
     recorded: list[DriveDeleted] = []
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        events, appended = await handlers.handle(connection, DeleteDrive(drive_id), ask.cause(who), new_id)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        events, appended = await handlers.handle(connection, DeleteDrive(drive_id), command_context.cause(who), new_id)
         recorded.extend(event for event in events if isinstance(event, DriveDeleted))
         said = {"message": "Drive deleted successfully"}
         return await _committed(ctx, connection, drive_id, (events, appended), said)
 
-    answer = await _changing(ctx, who, ask, {}, work)
+    answer = await _changing(ctx, who, command_context, {}, handle)
     for event in recorded:  # committed by this request; a repeated response has no events
         await pdf_files.delete(ctx.storage, event.pdf_path)
     return answer
@@ -163,19 +178,26 @@ def _sha256(content: bytes) -> str:
 
 
 async def _perform(
-    ctx: Context, who: Principal, ask: Asking, command: Command, asked: Any, said: dict[str, Any] | None = None
+    ctx: Context,
+    who: Principal,
+    command_context: CommandContext,
+    command: Command,
+    asked: Any,
+    said: dict[str, Any] | None = None,
 ) -> Response:
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        done = await handlers.handle(connection, command, ask.cause(who), new_id)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        done = await handlers.handle(connection, command, command_context.cause(who), new_id)
         return await _committed(ctx, connection, command.drive_id, done, said)
 
-    return await _changing(ctx, who, ask, asked, work)
+    return await _changing(ctx, who, command_context, asked, handle)
 
 
-async def _changing(ctx: Context, who: Principal, ask: Asking, asked: Any, work: Work) -> Response:
-    """Call ``perform`` and drop the cached lists, so that no later request gets a list from before the change."""
+async def _changing(
+    ctx: Context, who: Principal, command_context: CommandContext, asked: Any, handle: CommandHandler
+) -> Response:
+    """Call ``execute_command`` and drop the cached lists, so that no later request gets a list from before the change."""
     try:
-        return await perform(ctx, who, ask, asked, work)
+        return await execute_command(ctx, who, command_context, asked, handle)
     finally:
         ctx.lists.drop()
 
@@ -188,7 +210,7 @@ async def _committed(
     said: dict[str, Any] | None = None,
     *,
     status: int = 200,
-) -> Committed:
+) -> CommandResult:
     body = said
     if body is None:
         row = await sql.get(connection, drive_id)
@@ -196,4 +218,4 @@ async def _committed(
         body = drive_object(row, ctx.links)
         if warnings := await handlers.warnings_about(connection, row["branches"] or []):
             body["warnings"] = warnings
-    return Committed(body, handlers.job_of(done), Kind.ELIGIBILITY, status)
+    return CommandResult(body, handlers.job_of(done), Kind.ELIGIBILITY, status)

@@ -31,7 +31,7 @@ class Record(NamedTuple):
     batch_year: int | None
 
 
-class Judged(NamedTuple):
+class CriterionVerdict(NamedTuple):
     """The result of one criterion: what the drive requires, what the record has, and the reason if it fails.
 
     ``judged_on``: the field of the record that ``actual`` comes from.
@@ -54,11 +54,11 @@ def reasons_against(record: Record, criteria: Criteria, *, active: bool = True) 
     return list(dict.fromkeys(reason for reason in _each(record, criteria) if reason))
 
 
-def judged(record: Record, criteria: Criteria) -> list[Judged]:
+def judged(record: Record, criteria: Criteria) -> list[CriterionVerdict]:
     """Every criterion that is set, in their order, each with its own verdict."""
     fields = zip(Criteria.model_fields, _judged_on(record), _each(record, criteria), strict=True)
     return [
-        Judged(criterion, field, required, getattr(record, field), reason)
+        CriterionVerdict(criterion, field, required, getattr(record, field), reason)
         for criterion, field, reason in fields
         if (required := getattr(criteria, criterion)) is not None
     ]

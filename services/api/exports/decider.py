@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chassis.errors import Forbidden, Invalid, NotFound, Refused
+from chassis.errors import Forbidden, Invalid, NotFound, RuleViolation
 from contracts.exports import (
     COLUMNS,
     INVITATIONS,
@@ -71,25 +71,25 @@ def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) ->
     """Return the event that cancels the export ``export_id``; ``None`` stands for a job of another kind.
 
     Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` for one they may not cancel, and
-    ``Refused`` for one that has ended or cannot be cancelled.
+    ``RuleViolation`` for one that has ended or cannot be cancelled.
     """
     if job is None or (role not in SEES_ALL and job.asked_by != user_id):
         raise NotFound("There is no such job.")
     if role is not Role.HEAD and job.asked_by != user_id:
         raise Forbidden("Only who asked for it, and the head, can cancel a job.")
     if job.kind != Kind.EXPORT or export_id is None:
-        raise Refused("Only exports can be cancelled.")
+        raise RuleViolation("Only exports can be cancelled.")
     if job.state.ended:
-        raise Refused(f"This job has ended already: {job.state}.")
+        raise RuleViolation(f"This job has ended already: {job.state}.")
     return ExportCancelled(export_id=export_id)
 
 
 def require_download(state: str, expires_at: datetime | None, *, now: datetime) -> None:
-    """Raise ``Invalid`` (410) for an expired file, ``Refused`` for one that is not ready or will never be."""
+    """Raise ``Invalid`` (410) for an expired file, ``RuleViolation`` for one that is not ready or will never be."""
     if state == "expired" or (expires_at is not None and expires_at <= now):
         raise gone()
     if state != "completed":
-        raise Refused(REASONS.get(state, "This export has no file."))
+        raise RuleViolation(REASONS.get(state, "This export has no file."))
 
 
 def require_reader(kind: str, requested_by: int | None, user_id: int, role: Role) -> None:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chassis.errors import Refused
+from chassis.errors import RuleViolation
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause, NewId
 from chassis.jobs import queue
@@ -39,7 +39,7 @@ async def cancel(connection: Connection, job_id: UUID, who: Principal, cause: Ca
     # In the worker's order, stream before job, so that neither waits for the other in a circle.
     await event_store.append(connection, f"export-{export_id}", [event], cause, expected_version=None, new_id=new_id)
     if not await queue.cancel(connection, job_id):
-        raise Refused("This job has ended already.")
+        raise RuleViolation("This job has ended already.")
 
 
 async def _drive(connection: Connection, command: RequestExport, who: Principal) -> Drive:

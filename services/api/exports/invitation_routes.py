@@ -17,7 +17,7 @@ from services.api.exports import handlers, openapi
 from services.api.exports.openapi import Delimiter
 from services.api.exports.routes import shown
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import MAX_INTEGER, NOT_BLANK, WHOLE, BatchYear, RequestBody
 from services.api.users.links import base_of
 
@@ -46,7 +46,7 @@ class InvitedStudents(RequestBody):
 async def invite_students(
     request: Request,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     who: Annotated[Principal, allow(Role.HEAD)],
     body: Annotated[InvitedStudents | None, Body()] = None,
 ) -> Response:
@@ -58,9 +58,9 @@ async def invite_students(
     wanted = (body or InvitedStudents()).model_dump(mode="json")
     base = base_of(request, ctx.settings.public_url)
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         asked = InvitationsRequested(export_id=new_id(0), link_base=base, **wanted)
-        await handlers.request_invitations(connection, asked, ask.cause(who))
-        return Committed(await shown(connection, asked.export_id), asked.export_id, Kind.EXPORT)
+        await handlers.request_invitations(connection, asked, command_context.cause(who))
+        return CommandResult(await shown(connection, asked.export_id), asked.export_id, Kind.EXPORT)
 
-    return await perform(ctx, who, ask, wanted, work, ended=shown)
+    return await execute_command(ctx, who, command_context, wanted, handle, load_result=shown)

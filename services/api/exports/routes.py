@@ -25,7 +25,7 @@ from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, re
 from services.api.exports.openapi import FileWanted, NewExport
 from services.api.exports.view import export_object, file_name
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Ask, Asking, Committed, perform
+from services.api.http.commands import CommandContext, CommandContextDep, CommandResult, execute_command
 from services.api.http.conditional import is_known
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 
@@ -38,21 +38,21 @@ Staff = Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)]
 
 
 @router.post("/api/exports", **openapi.CREATE)
-async def create_export(body: NewExport, ctx: Ctx, ask: Ask, who: Staff) -> Response:
+async def create_export(body: NewExport, ctx: Ctx, command_context: CommandContextDep, who: Staff) -> Response:
     """Ask for a file. 200 with the finished export, or 202 while it is being written."""
-    return await _request(ctx, ask, who, body, body.kind, body.drive_id)
+    return await _request(ctx, command_context, who, body, body.kind, body.drive_id)
 
 
 @router.post("/api/registrations/{drive_id}/export", **openapi.CREATE)
 async def export_registrations(
     drive_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     who: Staff,
     body: Annotated[FileWanted | None, Body()] = None,
 ) -> Response:
     """Ask for a file of everyone registered for the drive."""
-    return await _request(ctx, ask, who, body or FileWanted(), ExportKind.REGISTRATIONS, drive_id)
+    return await _request(ctx, command_context, who, body or FileWanted(), ExportKind.REGISTRATIONS, drive_id)
 
 
 @router.get("/api/exports", **openapi.LIST)
@@ -126,15 +126,22 @@ async def _streamed(
 
 
 async def _request(
-    ctx: Context, ask: Asking, who: Principal, wanted: FileWanted, kind: ExportKind, drive_id: int | None
+    ctx: Context,
+    command_context: CommandContext,
+    who: Principal,
+    wanted: FileWanted,
+    kind: ExportKind,
+    drive_id: int | None,
 ) -> Response:
     command = RequestExport(kind, wanted.format, drive_id, wanted.columns, wanted.byte_order_mark, wanted.delimiter)
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        export_id = await handlers.request(connection, command, who, ask.cause(who), new_id)
-        return Committed(await shown(connection, export_id), export_id, Kind.EXPORT)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        export_id = await handlers.request(connection, command, who, command_context.cause(who), new_id)
+        return CommandResult(await shown(connection, export_id), export_id, Kind.EXPORT)
 
-    return await perform(ctx, who, ask, wanted.model_dump(mode="json") | {"kind": kind}, work, ended=shown)
+    return await execute_command(
+        ctx, who, command_context, wanted.model_dump(mode="json") | {"kind": kind}, handle, load_result=shown
+    )
 
 
 async def shown(connection: Connection, export_id: UUID) -> dict[str, Any]:

@@ -41,7 +41,7 @@ async def _period(ctx: Ctx, months: Months = None, start_date: Day = None, end_d
     """Return the period of the query. Raises ``Invalid`` (400). An empty period is allowed."""
     zone = ctx.settings.zone
     return period(
-        integer(months, "months", most=MAX_MONTHS),
+        integer(months, "months", limit=MAX_MONTHS),
         day(start_date, "start_date"),
         day(end_date, "end_date"),
         zone=zone,
@@ -50,7 +50,7 @@ async def _period(ctx: Ctx, months: Months = None, start_date: Day = None, end_d
 
 
 async def _limit(limit: Limit = None) -> int | None:
-    return integer(limit, "limit", most=MAX_LIMIT)
+    return integer(limit, "limit", limit=MAX_LIMIT)
 
 
 AskedPeriod = Annotated[Period, Depends(_period)]
@@ -78,12 +78,12 @@ def _start(day: date, zone: ZoneInfo) -> datetime | None:
         return None
 
 
-def integer(text: str | None, name: str, *, most: int) -> int | None:
-    """Raises ``Invalid`` (400) for anything but a number from 1 to ``most``."""
+def integer(text: str | None, name: str, *, limit: int) -> int | None:
+    """Raises ``Invalid`` (400) for anything but a number from 1 to ``limit``."""
     if text is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        raise Invalid(f"{name} must be a whole number from 1 to {most}.", status=400)
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= limit:
+        raise Invalid(f"{name} must be a whole number from 1 to {limit}.", status=400)
     return int(text)
 
 

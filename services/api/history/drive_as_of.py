@@ -12,18 +12,18 @@ from services.api.drives.decider import Drive, Status, evolve
 
 
 @dataclass(frozen=True, slots=True)
-class DriveThen:
+class DriveAsOf:
     version: int
     status: Status
     criteria: Criteria
 
 
-def drive_then(rows: Iterable[asyncpg.Record]) -> DriveThen:
+def drive_as_of(rows: Iterable[asyncpg.Record]) -> DriveAsOf:
     """Fold rows of ``sql.DRIVE``. Raises ``NotFound`` with the reason: unknown, not yet created, or deleted."""
     drive, known = Drive(), False
     for row in rows:
         known = True
-        if row["by_then"]:
+        if row["before_cutoff"]:
             # Some events of the stream are left out, so the version is set, not counted.
             drive = evolve(replace(drive, version=row["version"] - 1), read_event(row["type"], row["data"]))
     if not known:
@@ -32,4 +32,4 @@ def drive_then(rows: Iterable[asyncpg.Record]) -> DriveThen:
         raise NotFound("This drive did not exist yet at that moment.")
     if drive.deleted:
         raise NotFound("This drive had been deleted by that moment.")
-    return DriveThen(drive.version, drive.status, drive.posting.criteria)
+    return DriveAsOf(drive.version, drive.status, drive.posting.criteria)

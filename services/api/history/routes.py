@@ -17,7 +17,7 @@ from contracts.users import Role
 from services.api.context import Context, Ctx
 from services.api.history import openapi, sql
 from services.api.history.decision import decision_object
-from services.api.history.drive_as_of import DriveThen, drive_then
+from services.api.history.drive_as_of import DriveAsOf, drive_as_of
 from services.api.history.moment import WITHIN_A_MILLISECOND, At
 from services.api.history.view import change_object, criteria_object, evaluation_object, record_of, summed_up, verdicts
 from services.api.http.access import ANYONE, AccessFirstRoute, allow
@@ -47,9 +47,9 @@ async def eligibility(
     Go on with ``next`` until it is null: a page that is not full may have a next page.
     """
     async with _then(ctx, at) as (connection, moment):
-        drive = drive_then(await sql.drive_events(connection, drive_id, moment))
+        drive = drive_as_of(await sql.drive_events(connection, drive_id, moment))
         evaluation = await sql.newest_evaluation(connection, drive_id, moment)
-        rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, most=limit)
+        rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, limit=limit)
     await accesses.of_page(who, Reading.ELIGIBLE_LISTED_AS_OF, [row["student_id"] for row in rows])
     fields = openapi.EligibleThen.model_fields
     students = [{name: decimal_text(row[name]) if name in MARKS else row[name] for name in fields} for row in rows]
@@ -83,10 +83,10 @@ async def explain(
     async with _then(ctx, at) as (connection, moment):
         events = await sql.drive_events(connection, drive_id, moment)
         # Nor do they learn that it did not exist yet, or was deleted: that would reveal the drive.
-        published = any(row["type"] == DrivePublished.TYPE and row["by_then"] for row in events)
+        published = any(row["type"] == DrivePublished.TYPE and row["before_cutoff"] for row in events)
         if not (published or who.role in SEES_PENDING):
             raise NotFound("Drive not found")
-        drive = drive_then(events)
+        drive = drive_as_of(events)
         found = await sql.record(connection, student_id, moment)
         if found["record"] is None:
             raise NotFound(
@@ -124,7 +124,7 @@ async def history(
         published = any(row["type"] == DrivePublished.TYPE for row in events)
         if not events or not (published or who.role in SEES_PENDING):
             raise NotFound("Drive not found")
-        rows = await sql.history(connection, drive_id, before=before, most=limit)
+        rows = await sql.history(connection, drive_id, before=before, limit=limit)
     return json_response([change_object(row) for row in rows])
 
 
@@ -148,7 +148,7 @@ def _asked_about(who: Principal, student_id: int | None) -> int:
     return student_id
 
 
-def _drive(drive_id: int, moment: datetime, drive: DriveThen) -> dict[str, Any]:
+def _drive(drive_id: int, moment: datetime, drive: DriveAsOf) -> dict[str, Any]:
     return {
         "drive_id": drive_id,
         "at": instant_text(moment),

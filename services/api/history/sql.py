@@ -22,7 +22,7 @@ NOW = "SELECT clock_timestamp()"
 
 # Reevaluations may be many, and change nothing of the drive.
 DRIVE = f"""
-SELECT version, type, data, recorded_at <= $2 AS by_then FROM es.event
+SELECT version, type, data, recorded_at <= $2 AS before_cutoff FROM es.event
  WHERE stream_id = 'drive-' || $1::integer AND type <> '{ReevaluationRequested.TYPE}' ORDER BY version
 """  # noqa: S608
 
@@ -135,23 +135,23 @@ async def now(connection: Connection) -> datetime:
 
 
 async def drive_events(connection: Connection, drive_id: int, at: datetime) -> list[asyncpg.Record]:
-    """Oldest first, those after ``at`` too (``by_then`` false); empty when there never was such a drive."""
+    """Oldest first, those after ``at`` too (``before_cutoff`` false); empty when there never was such a drive."""
     return await connection.fetch(DRIVE, drive_id, at)
 
 
 async def eligible(
-    connection: Connection, drive_id: int, at: datetime, criteria: Criteria, *, after: int, most: int
+    connection: Connection, drive_id: int, at: datetime, criteria: Criteria, *, after: int, limit: int
 ) -> tuple[list[asyncpg.Record], int | None]:
     """By student id, from ``after`` on: who met ``criteria`` with the marks recorded by ``at``; and where to go on.
 
-    At most ``LOOKED_AT`` students are looked at, so a page may hold fewer than ``most``, even nobody, and go on.
+    At most ``LOOKED_AT`` students are looked at, so a page may hold fewer than ``limit``, even nobody, and go on.
     """
     asked = {name: getattr(criteria, name) for name in Criteria.model_fields} | {
         "branches": branch_keys(criteria.branches)
     }
-    rows = await connection.fetch(ELIGIBLE, drive_id, at, *asked.values(), after, most, LOOKED_AT)
+    rows = await connection.fetch(ELIGIBLE, drive_id, at, *asked.values(), after, limit, LOOKED_AT)
     found = [row for row in rows if row["student_id"] is not None]
-    if len(found) == most:
+    if len(found) == limit:
         return found, found[-1]["student_id"]
     return found, rows[0]["looked_at"]
 
@@ -177,6 +177,6 @@ async def newest_evaluation(connection: Connection, drive_id: int, at: datetime)
     return await connection.fetchrow(NEWEST_EVALUATION, drive_id, at)
 
 
-async def history(connection: Connection, drive_id: int, *, before: int, most: int) -> list[asyncpg.Record]:
+async def history(connection: Connection, drive_id: int, *, before: int, limit: int) -> list[asyncpg.Record]:
     """Newest first, of positions below ``before``."""
-    return await connection.fetch(HISTORY, drive_id, before, most)
+    return await connection.fetch(HISTORY, drive_id, before, limit)

@@ -11,7 +11,7 @@ from services.api.http.links import HOUR_S
 RELOAD_S = 5.0
 
 
-class Snapshot:
+class CachedResponse:
     """Caches the result of ``read``. Requests without a cached answer share one read.
 
     Caches nothing until ``keep(True)``: while notices may be lost, each answer is read after its request came.

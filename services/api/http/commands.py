@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class CommandContext:
     """How a command was asked: its key, how long its caller would wait, and the conversation it belongs to."""
 
     route: str
@@ -61,8 +61,8 @@ class Asking:
         )
 
 
-def asking_of(request: Request) -> Asking:
-    """For the routes that are asked most: as ``Ask``, whose headers cost FastAPI a tenth of their time.
+def read_command_context(request: Request) -> CommandContext:
+    """For the routes that are asked most: as ``CommandContextDep``, whose headers cost FastAPI a tenth of their time.
 
     Raises ``RequestValidationError``, as FastAPI does, for a key that is no key.
     """
@@ -74,19 +74,19 @@ def asking_of(request: Request) -> Asking:
         except ValidationError as error:
             found = [{**one, "loc": ("header", "idempotency-key")} for one in error.errors(include_url=False)]
             raise RequestValidationError(found) from error
-    return _asking(request, key, headers.get("prefer", ""))
+    return _command_context(request, key, headers.get("prefer", ""))
 
 
-async def _ask(
+async def _command_context_of(
     request: Request,
     idempotency_key: Annotated[Key | None, Header(description=KEY_SAYS)] = None,
     prefer: Annotated[str, Header(description=PREFER_SAYS)] = "",
-) -> Asking:
-    return _asking(request, idempotency_key, prefer)
+) -> CommandContext:
+    return _command_context(request, idempotency_key, prefer)
 
 
-def _asking(request: Request, key: str | None, prefer: str) -> Asking:
-    return Asking(
+def _command_context(request: Request, key: str | None, prefer: str) -> CommandContext:
+    return CommandContext(
         route=f"{request.method} {request.scope['path']}",
         key=key,
         wait_s=preferred_wait_s(prefer, at_most=MAX_PREFERRED_WAIT_S),
@@ -95,11 +95,11 @@ def _asking(request: Request, key: str | None, prefer: str) -> Asking:
     )
 
 
-Ask = Annotated[Asking, Depends(_ask)]
+CommandContextDep = Annotated[CommandContext, Depends(_command_context_of)]
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommandResult:
     """What a command has done: the body to answer with, and the job it asked for, if any.
 
     ``people``: the ids of those whose personal data the body shows. It is then kept in the vault. No such command asks
@@ -113,50 +113,52 @@ class Committed:
     people: tuple[int, ...] = ()
 
 
-Work = Callable[[Connection, NewId], Awaitable[Committed]]
+CommandHandler = Callable[[Connection, NewId], Awaitable[CommandResult]]
 # The body to answer with once the job has ended: what it made is not there yet when the command commits.
-Ended = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
+ResultLoader = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
 # Builds the body to send from the stored body; adds a token, for example.
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-async def perform(
+async def execute_command(
     ctx: Context,
     who: Principal,
-    ask: Asking,
+    command_context: CommandContext,
     asked: Any,
-    work: Work,
+    handle: CommandHandler,
     *,
     connection: Connection | None = None,
-    ended: Ended | None = None,
+    ended: ResultLoader | None = None,
     complete: Complete | None = None,
 ) -> Response:
-    """Do ``work`` in one transaction, on ``connection`` if what it needs stands there, and answer.
+    """Do ``handle`` in one transaction, on ``connection`` if what it needs stands there, and answer.
 
     ``asked`` is everything the caller asked for (JSON, bytes as digests): the same key with something else is 422.
     With a job the answer is 200 with its result when it has ended, and the body that ``ended`` gives for its id if that
     is given; else 202. ``Location`` names it. ``complete`` adds to the body what is not stored under the key.
-    Raises what ``work`` raises; nothing is then written, and the key is free again.
+    Raises what ``handle`` raises; nothing is then written, and the key is free again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
-    if ask.key is None:
+    if command_context.key is None:
         async with begin() as transaction:
-            committed = await work(transaction, fresh_ids)
-        return _response(await _deliver(ctx, ask, committed, ended), complete)
-    name = (who.user_id, ask.route, ask.key)
+            committed = await handle(transaction, fresh_ids)
+        return _response(await _deliver(ctx, command_context, committed, ended), complete)
+    name = (who.user_id, command_context.route, command_context.key)
     fingerprints = idempotency_keys.fingerprints_of(asked, ctx.settings.jwt_secrets)
     async with begin() as transaction:
-        committed, kept = await _once(transaction, name, fingerprints, work)
+        committed, kept = await _once(transaction, name, fingerprints, handle)
     if kept is not None:
         return _response(kept, complete)
-    answer = await _deliver(ctx, ask, committed, ended)
+    answer = await _deliver(ctx, command_context, committed, ended)
     if committed.people:  # without a job, the answer follows from what is committed
         return _response(answer, complete)
     try:
         async with ctx.database.connection() as another:
             first = await idempotency_keys.keep_answer(another, name, answer)
     except (Unavailable, Contended):
-        log.warning("answer.not_kept", route=ask.route)  # the next request with this key gives, and keeps, its own
+        log.warning(
+            "answer.not_kept", route=command_context.route
+        )  # the next request with this key gives, and keeps, its own
         first = None
     return _response(first or answer, complete)
 
@@ -167,14 +169,14 @@ def ids_under(name: KeyName) -> NewId:
 
 
 async def _once(
-    transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], work: Work
-) -> tuple[Committed, dict[str, Any] | None]:
-    """What ``work`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
+    transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], handle: CommandHandler
+) -> tuple[CommandResult, dict[str, Any] | None]:
+    """What ``handle`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
     new_id = ids_under(name)
     kept = await idempotency_keys.claim(transaction, name, fingerprints, new_id(0))
     if kept is not None:
         return _committed_from(kept), kept.answer
-    committed = await work(transaction, new_id)
+    committed = await handle(transaction, new_id)
     if committed.people:
         assert committed.job_id is None
         body = orjson.dumps(committed.body).decode()
@@ -191,13 +193,15 @@ async def _transaction_on(connection: Connection) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def _deliver(ctx: Context, ask: Asking, committed: Committed, ended: Ended | None) -> dict[str, Any]:
+async def _deliver(
+    ctx: Context, command_context: CommandContext, committed: CommandResult, ended: ResultLoader | None
+) -> dict[str, Any]:
     if ctx.settings.failpoint == "after-commit":
         os.kill(os.getpid(), signal.SIGKILL)
     ctx.notifier.notify(notify.OUTBOX)
     if committed.job_id is None or committed.kind is None:
         return {"status": committed.status, "body": committed.body, "location": None}
-    job, delivery = await _job_on_its_way(ctx, ask, committed.job_id, OWNER[committed.kind])
+    job, delivery = await _job_on_its_way(ctx, command_context, committed.job_id, OWNER[committed.kind])
     brief = {
         "id": str(committed.job_id),
         "state": job.state if job else "queued",
@@ -212,7 +216,7 @@ async def _deliver(ctx: Context, ask: Asking, committed: Committed, ended: Ended
     return {"status": status, "body": {**body, "job": brief}, "location": f"/api/jobs/{committed.job_id}"}
 
 
-async def _refreshed(ctx: Context, body: dict[str, Any], job_id: UUID, ended: Ended | None) -> dict[str, Any]:
+async def _refreshed(ctx: Context, body: dict[str, Any], job_id: UUID, ended: ResultLoader | None) -> dict[str, Any]:
     if ended is None:
         return body
     try:
@@ -222,14 +226,16 @@ async def _refreshed(ctx: Context, body: dict[str, Any], job_id: UUID, ended: En
         return body
 
 
-async def _job_on_its_way(ctx: Context, ask: Asking, job_id: UUID, service: Service) -> tuple[Job | None, Channel]:
-    if ctx.bus.trusts(service):
-        return await _waited_for(ctx, job_id, ask.wait_s), Channel.KAFKA
+async def _job_on_its_way(
+    ctx: Context, command_context: CommandContext, job_id: UUID, service: Service
+) -> tuple[Job | None, Channel]:
+    if ctx.breakers.is_closed(service):
+        return await _waited_for(ctx, job_id, command_context.wait_s), Channel.KAFKA
     try:
         await ctx.workers.wake(service, job_id)
     except NotAwake as error:
         log.info("job.left_to_poll", job_id=str(job_id), reason=str(error))
-        return await _waited_for(ctx, job_id, ask.wait_s), Channel.POLL
+        return await _waited_for(ctx, job_id, command_context.wait_s), Channel.POLL
     return await _waited_for(ctx, job_id, WAIT_S), Channel.HTTP
 
 
@@ -248,7 +254,7 @@ def _response(answer: dict[str, Any], complete: Complete | None) -> Response:
     return json_response(complete(answer["body"]) if complete else answer["body"], answer["status"], headers)
 
 
-def _committed_json(committed: Committed) -> str:
+def _committed_json(committed: CommandResult) -> str:
     return orjson.dumps(
         {
             "body": committed.body,
@@ -260,13 +266,13 @@ def _committed_json(committed: Committed) -> str:
     ).decode()
 
 
-def _committed_from(kept: Kept) -> Committed:
+def _committed_from(kept: Kept) -> CommandResult:
     """Raises ``Invalid`` when the personal data of the body was erased."""
     committed = kept.committed
     people = tuple(committed["people"])
     if people and kept.personal is None:
         raise idempotency_keys.expired_key()
-    return Committed(
+    return CommandResult(
         committed["body"] if kept.personal is None else kept.personal,
         UUID(committed["job_id"]) if committed["job_id"] else None,
         Kind(committed["kind"]) if committed["kind"] else None,

@@ -29,7 +29,7 @@ class Links:
         expires = int(time.time() if now is None else now) + life_s
         return f"{path}&exp={expires}&sig={_signature(self._key, path, expires)}"
 
-    def holds(self, path: str, expires: int, signature: str, *, now: float | None = None) -> bool:
+    def is_valid(self, path: str, expires: int, signature: str, *, now: float | None = None) -> bool:
         if expires < (time.time() if now is None else now):
             return False
         given = signature.encode(errors="replace")

@@ -8,7 +8,7 @@ from chassis.postgres.database import Connection, Database
 from services.api.domains import sql as domains
 from services.api.drives import sql as drives
 from services.api.drives.view import drive_object
-from services.api.http.cached_response import Snapshot
+from services.api.http.cached_response import CachedResponse
 from services.api.http.links import Links
 
 # NOTIFY inside the changing transaction: drives and domains change rarely, and are polled by everyone.
@@ -29,9 +29,9 @@ class PolledLists:
     def __init__(self, database: Database, links: Links) -> None:
         self._database = database
         self._links = links
-        self.all_drives = Snapshot(lambda: self._drives(with_pending=True))
-        self.published_drives = Snapshot(lambda: self._drives(with_pending=False))
-        self.domains = Snapshot(self._domains)
+        self.all_drives = CachedResponse(lambda: self._drives(with_pending=True))
+        self.published_drives = CachedResponse(lambda: self._drives(with_pending=False))
+        self.domains = CachedResponse(self._domains)
         self._snapshots = (self.all_drives, self.published_drives, self.domains)
 
     def drop(self) -> None:

@@ -80,7 +80,7 @@ def _linked(request: Request, links: Links) -> Principal:
         request.query_params.get(name, "") for name in ("user", "role", "version", "exp", "sig")
     )
     path = _linked_path(request.path_params["job_id"], user, role, version)
-    if not (EXPIRY.fullmatch(expires) and links.holds(path, int(expires), signature)):
+    if not (EXPIRY.fullmatch(expires) and links.is_valid(path, int(expires), signature)):
         raise Forbidden(EXPIRED)
     return Principal(int(user), Role(role), name="", email="", password_version=int(version) if version else None)
 

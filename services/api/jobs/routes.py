@@ -18,7 +18,7 @@ from contracts.users import Role
 from services.api.context import Ctx
 from services.api.exports import handlers
 from services.api.http.access import ANYONE, AccessFirstRoute, allow
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.jobs import openapi, sql
 from services.api.jobs.following import (
     FOLLOWER,
@@ -59,7 +59,7 @@ async def list_jobs(
     """Newest first; one's own, for HEAD and COORDINATOR everyone's. ``before``: the last id of the page before."""
     asked_by = None if who.role in SEES_ALL else who.user_id
     async with ctx.database.connection() as connection:
-        rows = await sql.newest(connection, asked_by=asked_by, state=state, before=before, most=limit)
+        rows = await sql.newest(connection, asked_by=asked_by, state=state, before=before, limit=limit)
     return json_response([job_object(job_of(row)) for row in rows])
 
 
@@ -96,17 +96,17 @@ async def follow_job(
 async def cancel_job(
     job_id: UUID,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     who: Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)],
 ) -> Response:
     """Cancel an export. Only its requester and a head may. A worker that writes it stops at once."""
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        await handlers.cancel(connection, job_id, who, ask.cause(who), new_id)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        await handlers.cancel(connection, job_id, who, command_context.cause(who), new_id)
         job = await queue.read(connection, job_id)
         assert job is not None
-        return Committed(job_object(job))
+        return CommandResult(job_object(job))
 
-    answer = await perform(ctx, who, ask, {}, work)
+    answer = await execute_command(ctx, who, command_context, {}, handle)
     ctx.notifier.notify(notify.JOB, str(job_id))
     return answer

@@ -20,10 +20,10 @@ SELECT {COLUMNS} FROM es.job
 
 
 async def newest(
-    connection: Connection, *, asked_by: int | None, state: str | None, before: UUID | None, most: int
+    connection: Connection, *, asked_by: int | None, state: str | None, before: UUID | None, limit: int
 ) -> list[asyncpg.Record]:
     """Return jobs, newest first. ``asked_by`` ``None``: all. Raises ``PageGone`` if the job ``before`` was deleted."""
-    rows = await connection.fetch(LIST, asked_by, state, before, most)
+    rows = await connection.fetch(LIST, asked_by, state, before, limit)
     if before is not None and not rows and await queue.read(connection, before) is None:
         raise PageGone
     return rows

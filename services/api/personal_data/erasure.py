@@ -43,7 +43,7 @@ async def erase(
 ) -> Erasure:
     """Erase a person for good. ``role``: anyone else is not found.
 
-    Raises ``NotFound``, and ``Refused`` for the caller's own account and for the last active head.
+    Raises ``NotFound``, and ``RuleViolation`` for the caller's own account and for the last active head.
     """
     row = await _locked(connection, person_id, role)
     counts = await _counts(connection, person_id)

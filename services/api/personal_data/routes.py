@@ -13,7 +13,7 @@ from chassis.tokens import Principal
 from contracts.users import Role
 from services.api.context import Context, Ctx
 from services.api.http.access import ANYONE, AccessFirstRoute, allow, changing_access
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import MAX_INTEGER
 from services.api.http.long_lists import Write
 from services.api.http.presentation import instant_text
@@ -53,36 +53,55 @@ async def _produce(person_id: int, kept: Kept, as_page: bool, connection: Connec
 
 @router.delete("/students/{student_id}/personal-data", **openapi.ERASE_STUDENT)
 async def erase_student(
-    student_id: PersonId, request: Request, ctx: Ctx, ask: Ask, who: Head, dry_run: DryRun = False
+    student_id: PersonId,
+    request: Request,
+    ctx: Ctx,
+    command_context: CommandContextDep,
+    who: Head,
+    dry_run: DryRun = False,
 ) -> Response:
     """Erase a student's name, e-mail address and roll number, and close the account, for good.
 
     Marks, registrations and decisions stay under the student's id. Files of exports that may show the student are
     deleted. Repeating it is harmless. With ``dry_run`` an Idempotency-Key is ignored.
     """
-    return await _erased(request, ctx, ask, who, student_id, role=Role.STUDENT, dry_run=dry_run)
+    return await _erased(request, ctx, command_context, who, student_id, role=Role.STUDENT, dry_run=dry_run)
 
 
 @router.delete("/users/{user_id}/personal-data", **openapi.ERASE_USER)
 async def erase_user(
-    user_id: PersonId, request: Request, ctx: Ctx, ask: Ask, who: Head, dry_run: DryRun = False
+    user_id: PersonId,
+    request: Request,
+    ctx: Ctx,
+    command_context: CommandContextDep,
+    who: Head,
+    dry_run: DryRun = False,
 ) -> Response:
     """Erase the personal data of any account, staff too, as that of a student. 409 for one's own and the last head."""
-    return await _erased(request, ctx, ask, who, user_id, role=None, dry_run=dry_run)
+    return await _erased(request, ctx, command_context, who, user_id, role=None, dry_run=dry_run)
 
 
 async def _erased(
-    request: Request, ctx: Context, ask: Ask, who: Principal, person_id: int, *, role: Role | None, dry_run: bool
+    request: Request,
+    ctx: Context,
+    command_context: CommandContextDep,
+    who: Principal,
+    person_id: int,
+    *,
+    role: Role | None,
+    dry_run: bool,
 ) -> Response:
     if dry_run:
         async with ctx.database.transaction() as connection:
             return json_response(_erasure_object(await rehearse(connection, person_id, who.user_id, role=role)))
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        return Committed(_erasure_object(await erase(connection, person_id, ask.cause(who), new_id, role=role)))
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        return CommandResult(
+            _erasure_object(await erase(connection, person_id, command_context.cause(who), new_id, role=role))
+        )
 
     with changing_access(request):
-        return await perform(ctx, who, ask, {}, work)
+        return await execute_command(ctx, who, command_context, {}, handle)
 
 
 def _erasure_object(erasure: Erasure) -> dict[str, object]:

@@ -14,7 +14,7 @@ from chassis.tokens import Principal
 from contracts.users import Role
 from services.api.context import Ctx, context_of
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Committed, asking_of, perform
+from services.api.http.commands import CommandResult, execute_command, read_command_context
 from services.api.http.presentation import decimal_text, instant_text
 from services.api.personal_data.access_log import Accesses, Reading
 from services.api.registrations import handlers, openapi, sql
@@ -28,20 +28,20 @@ Student = Annotated[Principal, allow(Role.STUDENT)]
 @router.post("/{drive_id}/register", **openapi.REGISTER)
 async def register(drive_id: DriveId, request: Request, who: Student) -> Response:
     """Register the caller. 403 while the drive is not posted, or not for the caller; 409 if already registered."""
-    ctx, ask = context_of(request), asking_of(request)
-    cause = ask.cause(who)
-    if ask.key is None:
+    ctx, command_context = context_of(request), read_command_context(request)
+    cause = command_context.cause(who)
+    if command_context.key is None:
         # A window's opening is a stampede: one statement, which is its own transaction.
         async with ctx.database.connection() as connection:
             row = await handlers.register(connection, drive_id, who.user_id, cause, fresh_ids(0))
         ctx.notifier.notify(notify.OUTBOX)
         return json_response(_registered(row, drive_id, who), 201)
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         row = await handlers.register(connection, drive_id, who.user_id, cause, new_id(0))
-        return Committed(_registered(row, drive_id, who), status=201)
+        return CommandResult(_registered(row, drive_id, who), status=201)
 
-    return await perform(ctx, who, ask, {}, work)
+    return await execute_command(ctx, who, command_context, {}, handle)
 
 
 @router.get("/mine", **openapi.MINE)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from chassis.errors import Refused
+from chassis.errors import RuleViolation
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause, NewId
 from chassis.postgres.database import Connection
@@ -21,7 +21,7 @@ DETAILS_AFTER = 10
 async def enrol(
     connection: Connection, command: EnrolStudent, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Raises ``Refused`` when the e-mail address or the roll number is taken."""
+    """Raises ``RuleViolation`` when the e-mail address or the roll number is taken."""
     stream = f"student-{command.student_id}"
     events = decide(Student(), command)
     with accounts.unique_identity(command.person):
@@ -42,12 +42,12 @@ async def revise(
 ) -> None:
     """Correct the record, and ``details`` of the account (``users.decider.DETAILS``).
 
-    Raises ``NotFound``, ``Refused`` for an erased student and for a taken roll number or e-mail address, and
+    Raises ``NotFound``, ``RuleViolation`` for an erased student and for a taken roll number or e-mail address, and
     ``Conflict`` when another request changed the account or record first.
     """
     # Locked before the record is read, so that no answer shows an erased person.
     if await users.lock_erased(connection, command.student_id):
-        raise Refused(ERASED)
+        raise RuleViolation(ERASED)
     stream = f"student-{command.student_id}"
     student = fold(recorded.event for recorded in await event_store.read(connection, stream))
     events = decide(student, command)

@@ -31,16 +31,16 @@ def _missing(column: str, mode: ImportMode) -> Check:
     return column, f"{column} IS NULL{only_new}", "'is missing: enter it'"
 
 
-def _number(column: str, pattern: str, least: int, most: int, kind: str) -> Check:
+def _number(column: str, pattern: str, least: int, limit: int, kind: str) -> Check:
     wrong = (
         f"CASE WHEN {column} IS NULL THEN false "
-        f"WHEN {column} ~ '{pattern}' THEN {column}::numeric NOT BETWEEN {least} AND {most} ELSE true END"
+        f"WHEN {column} ~ '{pattern}' THEN {column}::numeric NOT BETWEEN {least} AND {limit} ELSE true END"
     )
     return (
         column,
         wrong,
         f"quote_literal(left({column}, {SHOWN_CHARACTERS})) || "
-        f"' is not {kind} from {least} to {most}: correct it, or clear the cell'",
+        f"' is not {kind} from {least} to {limit}: correct it, or clear the cell'",
     )
 
 

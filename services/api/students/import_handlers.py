@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 from uuid_utils.compat import uuid7
 
-from chassis.errors import Invalid, Refused
+from chassis.errors import Invalid, RuleViolation
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause, NewId
 from chassis.postgres.database import Connection
@@ -20,7 +20,7 @@ from contracts.students import StudentRange, StudentsImported
 from services.api.students import import_sql, import_updates, reevaluation
 from services.api.students.import_checks import ImportMode
 from services.api.students.import_files.staged_file import StagedFile, UploadedFile
-from services.api.students.import_sql import Judged
+from services.api.students.import_sql import ValidationReport
 
 LISTED_ERRORS = 1_000
 SHOWN_CHANGES = 100
@@ -37,7 +37,7 @@ class Written:
 
 
 @asynccontextmanager
-async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> AsyncIterator[Judged]:
+async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> AsyncIterator[ValidationReport]:
     """The file's rows in ``import_row``, for as long as the block lasts, and what is wrong with them.
 
     No transaction is open while the file is read. Raises ``Invalid`` when the file as a whole cannot be used.
@@ -48,7 +48,7 @@ async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> 
             async for chunk in chunks:
                 await import_sql.copy(connection, chunk)
         await import_sql.finish_staging(connection)
-        judged = await import_sql.judge(connection, mode, listed=LISTED_ERRORS, shown=SHOWN_CHANGES)
+        judged = await import_sql.validate_rows(connection, mode, listed=LISTED_ERRORS, shown=SHOWN_CHANGES)
         yield replace(judged, errors=file.located(judged.errors), changes=file.located_changes(judged.changes))
     finally:
         # A lost connection has taken the table with it, and must not hide why it was lost.
@@ -57,11 +57,11 @@ async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> 
 
 
 async def write_staged(
-    connection: Connection, file: StagedFile, judged: Judged, cause: Cause, new_id: NewId
+    connection: Connection, file: StagedFile, judged: ValidationReport, cause: Cause, new_id: NewId
 ) -> dict[str, Any]:
     """Enrol or update the student of every staged row, in the caller's transaction. Return the report.
 
-    Raises ``Invalid`` when a row is wrong, ``Refused`` when one of the students was enrolled or corrected in the
+    Raises ``Invalid`` when a row is wrong, ``RuleViolation`` when one of the students was enrolled or corrected in the
     meantime.
     """
     if judged.error_count:
@@ -80,7 +80,7 @@ async def write_staged(
         if judged.new:
             newcomers, digest = await _enrol(connection, metadata)
     except asyncpg.UniqueViolationError as error:
-        raise Refused(
+        raise RuleViolation(
             "A student of this file was enrolled while it was being imported. Nothing was changed; "
             "import it again to see which."
         ) from error
@@ -100,10 +100,10 @@ async def write_staged(
 
 
 async def _revise(connection: Connection, file: StagedFile, metadata: str) -> import_updates.Revised:
-    """Update the students on record. Raises ``Refused`` when one was corrected since the file was checked."""
+    """Update the students on record. Raises ``RuleViolation`` when one was corrected since the file was checked."""
     line = await import_updates.lock(connection)
     if line is not None:
-        raise Refused(
+        raise RuleViolation(
             f"The student of line {file.line_text(line)} was corrected while the file was being imported. "
             "Nothing was changed; import it again to see what it changes now."
         )
@@ -121,7 +121,7 @@ async def _enrol(connection: Connection, metadata: str) -> tuple[StudentRange, i
     return StudentRange(first=min(ids), last=max(ids)), digest
 
 
-def report(judged: Judged, written: Written | None = None) -> dict[str, Any]:
+def report(judged: ValidationReport, written: Written | None = None) -> dict[str, Any]:
     """Return the report without ``of_file``. ``written``: the result of an import; ``None``: a dry run."""
     import_id = written.import_id if written else None
     return {
@@ -156,7 +156,7 @@ def _sha256(file: UploadedFile) -> str:
     return hashlib.file_digest(file.content, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _what_is_wrong(judged: Judged) -> str:
+def _what_is_wrong(judged: ValidationReport) -> str:
     first = judged.errors[0]
     what = f"{first['column']} {first['reason']}" if first["column"] else f"the row {first['reason']}"
     return (

@@ -16,7 +16,7 @@ from chassis.tokens import Principal
 from contracts.users import Role
 from services.api.context import Ctx
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import import_handlers, openapi
 from services.api.students.import_checks import ImportMode
@@ -40,7 +40,7 @@ def limited(max_body_size: int) -> APIRouter:
 async def import_students(
     request: Request,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
     query: QueryOptions,
@@ -55,12 +55,14 @@ async def import_students(
         async with import_request(request, query) as asked, _while_connected(request):
             if asked.mode is ImportMode.UPSERT:  # the report shows what is on record of students in the file
                 await accesses.of_many(who, Reading.STUDENTS_IMPORTED)
-            return await _imported(asked, ctx, ask, who, dry_run=dry_run)
+            return await _imported(asked, ctx, command_context, who, dry_run=dry_run)
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *, dry_run: bool) -> Response:
+async def _imported(
+    asked: ImportRequest, ctx: Ctx, command_context: CommandContextDep, who: Principal, *, dry_run: bool
+) -> Response:
     # The columns are reported before a connection is taken: a file that is slow to read holds no connection.
     async with (
         open_students(asked.file) as file,
@@ -70,9 +72,9 @@ async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *,
         if dry_run:
             return json_response(import_handlers.report(judged) | import_handlers.of_file(file))
 
-        async def work(transaction: Connection, new_id: NewId) -> Committed:
-            done = await import_handlers.write_staged(transaction, file, judged, ask.cause(who), new_id)
-            return Committed(done, people=tuple(change["student_id"] for change in judged.changes))
+        async def handle(transaction: Connection, new_id: NewId) -> CommandResult:
+            done = await import_handlers.write_staged(transaction, file, judged, command_context.cause(who), new_id)
+            return CommandResult(done, people=tuple(change["student_id"] for change in judged.changes))
 
         def with_columns(kept: dict[str, Any]) -> dict[str, Any]:
             return kept | import_handlers.of_file(file)
@@ -82,7 +84,9 @@ async def _imported(asked: ImportRequest, ctx: Ctx, ask: Ask, who: Principal, *,
             "file": await import_handlers.digest_of(asked.file), "mapping": options.mapping,
             "header_row": options.header_row, "sheet": options.sheet, "mode": asked.mode,
         }  # fmt: skip
-        return await perform(ctx, who, ask, fingerprint, work, connection=connection, complete=with_columns)
+        return await execute_command(
+            ctx, who, command_context, fingerprint, handle, connection=connection, complete=with_columns
+        )
 
 
 @asynccontextmanager

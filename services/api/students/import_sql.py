@@ -63,7 +63,7 @@ SELECT count(*) AS count, max(line) AS line, bit_xor(hashint8extended(student_id
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ValidationReport:
     """``errors`` and ``changes``: the first ones, by line. A row with an error is neither changed nor unchanged."""
 
     mode: ImportMode
@@ -113,7 +113,7 @@ async def finish_staging(connection: Connection) -> None:
     await connection.execute(ANALYZE)
 
 
-async def judge(connection: Connection, mode: ImportMode, *, listed: int, shown: int) -> Judged:
+async def validate_rows(connection: Connection, mode: ImportMode, *, listed: int, shown: int) -> ValidationReport:
     """Return the errors and changes of the staged rows: at most ``listed`` errors and ``shown`` changes.
 
     Needs one snapshot: the record must not change between the statements.
@@ -125,7 +125,7 @@ async def judge(connection: Connection, mode: ImportMode, *, listed: int, shown:
             await import_updates.compare(connection)
         row = await connection.fetchrow(JUDGE[mode], listed, shown)
     assert row is not None
-    return Judged(mode=mode, **row)
+    return ValidationReport(mode=mode, **row)
 
 
 async def take_time(connection: Connection) -> None:

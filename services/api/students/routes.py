@@ -13,7 +13,7 @@ from chassis.tokens import Principal
 from contracts.users import Role
 from services.api.context import Ctx
 from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import MAX_INTEGER, NO_NUL
 from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import handlers, openapi, sql
@@ -35,18 +35,20 @@ Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NU
 
 
 @router.post("", **openapi.ENROL)
-async def enrol_student(body: NewStudent, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def enrol_student(
+    body: NewStudent, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
     """Enrol one student. 409 when the e-mail address or the roll number is taken."""
     password_hash = await hash_password(body.password.get_secret_value()) if body.password else None
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         person = Person(1, body.name, body.email, body.roll_number)
         student_id = await users.add_person(connection, person)
         command = EnrolStudent(student_id, person, body.department, body.record())
-        await handlers.enrol(connection, command, password_hash, ask.cause(who), new_id)
-        return Committed(await _shown(connection, student_id), status=201, people=(student_id,))
+        await handlers.enrol(connection, command, password_hash, command_context.cause(who), new_id)
+        return CommandResult(await _shown(connection, student_id), status=201, people=(student_id,))
 
-    return await perform(ctx, who, ask, asked_by(body), work)
+    return await execute_command(ctx, who, command_context, asked_by(body), handle)
 
 
 @router.get("", **openapi.LIST)
@@ -71,7 +73,7 @@ async def revise_record(
     student_id: StudentId,
     body: RevisedRecord,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
 ) -> Response:
@@ -83,12 +85,14 @@ async def revise_record(
     if details.keys() - FOR_COORDINATORS and who.role is not Role.HEAD:
         raise Forbidden("Only a head of the cell can correct names, e-mail addresses and departments.")
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        await handlers.revise(connection, ReviseRecord(student_id, changes), ask.cause(who), new_id, details=details)
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        await handlers.revise(
+            connection, ReviseRecord(student_id, changes), command_context.cause(who), new_id, details=details
+        )
         await accesses.in_command(connection, who, Reading.STUDENT_CORRECTED, student_id)
-        return Committed(await _shown(connection, student_id), people=(student_id,))
+        return CommandResult(await _shown(connection, student_id), people=(student_id,))
 
-    return await perform(ctx, who, ask, body.model_dump(mode="json", exclude_unset=True), work)
+    return await execute_command(ctx, who, command_context, body.model_dump(mode="json", exclude_unset=True), handle)
 
 
 async def _shown(connection: Connection, student_id: int) -> dict[str, Any]:

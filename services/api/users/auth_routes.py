@@ -19,7 +19,7 @@ from services.api.context import Context, Ctx
 from services.api.http.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute, changing_access
 from services.api.http.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.http.client_address import source_of
-from services.api.http.commands import Ask, Committed, ids_under, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command, ids_under
 from services.api.http.fields import RequestBody
 from services.api.http.idempotency_keys import fingerprints_of, kept_fingerprint
 from services.api.users import handlers, links, openapi, sql
@@ -65,7 +65,11 @@ class NewPassword(RequestBody):
 
 @router.post("/password", **openapi.PASSWORD)
 async def change_password(
-    request: Request, body: NewPassword, ctx: Ctx, ask: Ask, who: Annotated[Principal, SIGNED_IN_BEFORE]
+    request: Request,
+    body: NewPassword,
+    ctx: Ctx,
+    command_context: CommandContextDep,
+    who: Annotated[Principal, SIGNED_IN_BEFORE],
 ) -> Response:
     """Change one's own password. Earlier tokens stop working; the response has a new one, as for a sign-in.
 
@@ -74,21 +78,25 @@ async def change_password(
     """
     asked = {name: encoded(getattr(body, name)) for name in NewPassword.model_fields}
     checked, hashed = None, ""
-    if not await _is_repeated(ctx, ask, who, asked):
+    if not await _is_repeated(ctx, command_context, who, asked):
         checked = await _checked(request, ctx, body, who)
         hashed = await hash_password(body.new_password.get_secret_value(), source_of(request))
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         if checked is None:  # the stored response has just expired
             raise Unauthenticated("Invalid token")
-        await handlers.set_password(connection, who.user_id, hashed, ask.cause(who), new_id, checked=checked)
+        await handlers.set_password(
+            connection, who.user_id, hashed, command_context.cause(who), new_id, checked=checked
+        )
         row = await sql.get(connection, who.user_id)
         assert row is not None
         kept = {name: row[name] for name in ("user_id", "name", "email", "role", "password_version")}
-        return Committed(kept, people=(who.user_id,))
+        return CommandResult(kept, people=(who.user_id,))
 
     with changing_access(request):
-        return await perform(ctx, who, ask, asked, work, complete=lambda kept: _signed_in(ctx, kept))
+        return await execute_command(
+            ctx, who, command_context, asked, handle, complete=lambda kept: _signed_in(ctx, kept)
+        )
 
 
 class AcceptedInvitation(RequestBody):
@@ -130,11 +138,11 @@ async def _is_right(throttle: Throttle, source: str, row: asyncpg.Record, passwo
         )
 
 
-async def _is_repeated(ctx: Context, ask: Ask, who: Principal, asked: dict[str, str]) -> bool:
+async def _is_repeated(ctx: Context, command_context: CommandContextDep, who: Principal, asked: dict[str, str]) -> bool:
     """Return whether this change was made under the caller's key. Raises ``Unauthenticated`` for other ended tokens."""
     kept = None
-    if ask.key is not None:
-        name = (who.user_id, ask.route, ask.key)
+    if command_context.key is not None:
+        name = (who.user_id, command_context.route, command_context.key)
         async with ctx.database.connection() as connection:
             kept = await kept_fingerprint(connection, name, ids_under(name)(0))
     if kept in fingerprints_of(asked, ctx.settings.jwt_secrets):

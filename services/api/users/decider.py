@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chassis.errors import Refused
+from chassis.errors import RuleViolation
 from contracts.message import Event
 from contracts.users import (
     AccountDeactivated,
@@ -93,21 +93,21 @@ class ErasePerson:
 
 
 def decide(user: User, command: ReviseUser | SetActivity | ErasePerson) -> list[Event]:
-    """Return the events; ``[]`` when nothing changes. Raises ``Refused`` for changes that would lock out the cell."""
+    """Return the events; ``[]`` when nothing changes. Raises ``RuleViolation`` for changes that would lock out the cell."""
     if isinstance(command, ErasePerson):
         return _erasure(user, command)
     if isinstance(command, SetActivity):
         return _activity(user, command)
     if user.erased:
-        raise Refused(ERASED)
+        raise RuleViolation(ERASED)
     events: list[Event] = []
     if command.role is not None and command.role is not user.role:
         if command.by == user.user_id:
-            raise Refused("You cannot change your own role: ask another head of the cell.")
+            raise RuleViolation("You cannot change your own role: ask another head of the cell.")
         if Role.STUDENT in (command.role, user.role):
-            raise Refused("A student's account stays a student's: create another account for another role.")
+            raise RuleViolation("A student's account stays a student's: create another account for another role.")
         if user.is_last_head:
-            raise Refused(LAST_HEAD)
+            raise RuleViolation(LAST_HEAD)
         events.append(RoleChanged(user_id=user.user_id, role=command.role))
     if command.details:
         events += _details(user, command.details)
@@ -140,13 +140,13 @@ def _activity(user: User, command: SetActivity) -> list[Event]:
     if command.active is user.active:
         return []
     if user.erased:
-        raise Refused(ERASED)
+        raise RuleViolation(ERASED)
     if command.active:
         return [AccountReactivated(user_id=user.user_id, by=command.by)]
     if command.by == user.user_id:
-        raise Refused("You cannot deactivate your own account: ask another head of the cell.")
+        raise RuleViolation("You cannot deactivate your own account: ask another head of the cell.")
     if user.is_last_head:
-        raise Refused(LAST_HEAD)
+        raise RuleViolation(LAST_HEAD)
     return [AccountDeactivated(user_id=user.user_id, by=command.by)]
 
 
@@ -154,9 +154,9 @@ def _erasure(user: User, command: ErasePerson) -> list[Event]:
     if user.erased:
         return []
     if command.by == user.user_id:
-        raise Refused("You cannot erase your own account: ask another head of the cell.")
+        raise RuleViolation("You cannot erase your own account: ask another head of the cell.")
     if user.is_last_head:
-        raise Refused(LAST_HEAD)
+        raise RuleViolation(LAST_HEAD)
     closed: list[Event] = [AccountDeactivated(user_id=user.user_id, by=command.by)] if user.active else []
     return [*closed, PersonErased(person_id=user.user_id, by=command.by)]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import asyncpg
 
-from chassis.errors import Conflict, NotFound, Refused
+from chassis.errors import Conflict, NotFound, RuleViolation
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause, NewId
 from chassis.postgres.database import Connection
@@ -34,7 +34,7 @@ NO_USER = "There is no such user."
 async def create(connection: Connection, command: CreateUser, password_hash: str, cause: Cause, new_id: NewId) -> int:
     """Create the account of a user who is not a student, and return its id.
 
-    Raises ``Refused`` when the e-mail address is taken.
+    Raises ``RuleViolation`` when the e-mail address is taken.
     """
     person = Person(1, command.name, command.email)
     user_id = await sql.add_person(connection, person)
@@ -50,7 +50,7 @@ async def create(connection: Connection, command: CreateUser, password_hash: str
 async def revise(
     connection: Connection, user_id: int, command: ReviseUser, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Revise an account. Raises ``NotFound``, errors of ``decide``, and ``Refused`` for a taken address or number."""
+    """Revise an account. Raises ``NotFound``, errors of ``decide``, and ``RuleViolation`` for a taken address or number."""
     user = await _locked(connection, user_id, counts_heads=command.role not in (None, Role.HEAD))
     events = decide(user, command)
     person = revised(user.person, command.details or {})
@@ -153,16 +153,18 @@ def _ends_tokens(event: Event) -> bool:
 
 @contextmanager
 def unique_identity(person: Person) -> Iterator[None]:
-    """Raise ``Refused`` when another account has the person's e-mail address or roll number, or they are reserved."""
+    """Raise ``RuleViolation`` when another account has the person's e-mail address or roll number, or they are reserved."""
     if is_reserved(person):
-        raise Refused(f"Addresses in {RESERVED_ADDRESS[1:]} and roll numbers that begin with erased- are reserved.")
+        raise RuleViolation(
+            f"Addresses in {RESERVED_ADDRESS[1:]} and roll numbers that begin with erased- are reserved."
+        )
     try:
         yield
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == "users_identity_unique":
-            raise Refused(f"There is a user with the e-mail address {person.email} already.") from error
+            raise RuleViolation(f"There is a user with the e-mail address {person.email} already.") from error
         if error.constraint_name == "students_roll_number_identity":
-            raise Refused(
+            raise RuleViolation(
                 f"There is a student with the roll number {person.roll_number} already"
                 " (upper and lower case are the same)."
             ) from error

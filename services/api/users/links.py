@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from fastapi import Request
 
-from chassis.errors import Forbidden, Invalid, NotFound, Refused
+from chassis.errors import Forbidden, Invalid, NotFound, RuleViolation
 from chassis.eventstore.event_store import Cause, fresh_ids
 from chassis.postgres.database import Connection
 from contracts.exports import LINK_DAYS, LINK_PATH
@@ -34,7 +34,7 @@ class IssuedLink:
 async def issue(connection: Connection, user_id: int, by: Role) -> IssuedLink:
     """Create a link for the account, in place of the previous one.
 
-    Raises ``NotFound``, ``Forbidden`` when ``by`` lacks the role, and ``Refused`` for a deactivated account.
+    Raises ``NotFound``, ``Forbidden`` when ``by`` lacks the role, and ``RuleViolation`` for a deactivated account.
     """
     row = await sql.locked(connection, user_id)
     if row is None:
@@ -42,9 +42,9 @@ async def issue(connection: Connection, user_id: int, by: Role) -> IssuedLink:
     if by is not Role.HEAD and Role(row["role"]) is not Role.STUDENT:
         raise Forbidden("Only a head of the cell can give staff a new password.")
     if row["erased_at"] is not None:
-        raise Refused(ERASED)
+        raise RuleViolation(ERASED)
     if not row["active"]:
-        raise Refused("This account is deactivated: reactivate it first.")
+        raise RuleViolation("This account is deactivated: reactivate it first.")
     token = secrets.token_hex(32)
     kept = await link_sql.put(connection, user_id, digest_of(token), days=LINK_DAYS)
     return IssuedLink(token, kept["expires_at"])

@@ -15,7 +15,7 @@ from chassis.tokens import Principal
 from contracts.users import Role
 from services.api.context import Context, Ctx
 from services.api.http.access import AccessFirstRoute, allow, changing_access
-from services.api.http.commands import Ask, Committed, perform
+from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import MAX_INTEGER, RequestBody
 from services.api.http.presentation import instant_text
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
@@ -42,18 +42,20 @@ class NewUser(RequestBody):
 
 
 @router.post("", **openapi.CREATE)
-async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def create_user(
+    body: NewUser, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
+) -> Response:
     """An account for staff, a coordinator or a head. 409 when the address is taken."""
     if body.role is Role.STUDENT:
         raise Invalid("Students are enrolled with POST /api/students, because they need a roll number.")
     hashed = await hash_password(body.password.get_secret_value())
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         command = CreateUser(**body.model_dump(exclude={"password"}))
-        user_id = await handlers.create(connection, command, hashed, ask.cause(who), new_id)
-        return Committed(await _shown(connection, user_id), status=201, people=(user_id,))
+        user_id = await handlers.create(connection, command, hashed, command_context.cause(who), new_id)
+        return CommandResult(await _shown(connection, user_id), status=201, people=(user_id,))
 
-    return await perform(ctx, who, ask, asked_by(body), work)
+    return await execute_command(ctx, who, command_context, asked_by(body), handle)
 
 
 # At least one field that changes something. Null is no role and no password.
@@ -87,7 +89,7 @@ async def revise_user(
     body: RevisedUser,
     request: Request,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
@@ -98,12 +100,12 @@ async def revise_user(
     hashed = await hash_password(body.password.get_secret_value()) if body.password else None
     command = ReviseUser(by=who.user_id, role=body.role, new_password=hashed is not None, details=details)
 
-    async def work(connection: Connection, new_id: NewId) -> Committed:
-        await handlers.revise(connection, user_id, command, hashed, ask.cause(who), new_id)
-        return Committed(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
+        await handlers.revise(connection, user_id, command, hashed, command_context.cause(who), new_id)
+        return CommandResult(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
 
     with changing_access(request):
-        return await perform(ctx, who, ask, asked_by(body), work)
+        return await execute_command(ctx, who, command_context, asked_by(body), handle)
 
 
 @router.post("/{user_id}/deactivate", **openapi.DEACTIVATE)
@@ -111,13 +113,13 @@ async def deactivate(
     user_id: UserId,
     request: Request,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """End an account's access: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
     with changing_access(request):
-        return await _set_activity(ctx, ask, who, accesses, user_id, active=False)
+        return await _set_activity(ctx, command_context, who, accesses, user_id, active=False)
 
 
 @router.post("/{user_id}/reactivate", **openapi.REACTIVATE)
@@ -125,24 +127,24 @@ async def reactivate(
     user_id: UserId,
     request: Request,
     ctx: Ctx,
-    ask: Ask,
+    command_context: CommandContextDep,
     accesses: Accesses,
     who: Annotated[Principal, allow(Role.HEAD)],
 ) -> Response:
     """Let a deactivated account sign in again, with its previous password. Earlier tokens stay invalid."""
     with changing_access(request):
-        return await _set_activity(ctx, ask, who, accesses, user_id, active=True)
+        return await _set_activity(ctx, command_context, who, accesses, user_id, active=True)
 
 
 async def _set_activity(
-    ctx: Context, ask: Ask, who: Principal, accesses: AccessLog, user_id: int, *, active: bool
+    ctx: Context, command_context: CommandContextDep, who: Principal, accesses: AccessLog, user_id: int, *, active: bool
 ) -> Response:
-    async def work(connection: Connection, new_id: NewId) -> Committed:
+    async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         command = SetActivity(by=who.user_id, active=active)
-        await handlers.set_activity(connection, user_id, command, ask.cause(who), new_id)
-        return Committed(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
+        await handlers.set_activity(connection, user_id, command, command_context.cause(who), new_id)
+        return CommandResult(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
 
-    return await perform(ctx, who, ask, {"active": active}, work)
+    return await execute_command(ctx, who, command_context, {"active": active}, handle)
 
 
 @router.post("/{user_id}/password-link", **openapi.LINK)

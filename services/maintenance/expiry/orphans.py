@@ -44,7 +44,7 @@ async def _delete_files(
     database: Database, storage: Storage, folder: str, what: str, unneeded: Unneeded, before: datetime
 ) -> int:
     total = 0
-    async for page in storage.pages(folder, most=BATCH):
+    async for page in storage.pages(folder, limit=BATCH):
         # Listed first, judged afterwards: who refers to a file as old as that has committed long ago.
         if old := [file.path for file in page if file.modified_at < before]:
             async with database.connection() as connection:

@@ -132,19 +132,19 @@ class MarksPage:
     deleted: int
 
 
-async def expire_keys(connection: Connection, before: datetime, most: int) -> int:
-    """Delete or empty up to ``most`` keys created before ``before``. Return how many; fewer than ``most``: done."""
-    return int(await connection.fetchval(EXPIRE_KEYS, before, most))
+async def expire_keys(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete or empty up to ``limit`` keys created before ``before``. Return how many; fewer than ``limit``: done."""
+    return int(await connection.fetchval(EXPIRE_KEYS, before, limit))
 
 
-async def delete_jobs(connection: Connection, before: datetime, most: int) -> int:
-    """How many jobs that ended before ``before`` were deleted; fewer than ``most``: there are no more."""
-    return int(await connection.fetchval(DELETE_JOBS, before, most))
+async def delete_jobs(connection: Connection, before: datetime, limit: int) -> int:
+    """How many jobs that ended before ``before`` were deleted; fewer than ``limit``: there are no more."""
+    return int(await connection.fetchval(DELETE_JOBS, before, limit))
 
 
-async def delete_links(connection: Connection, before: datetime, most: int) -> int:
-    """Delete up to ``most`` links that expired before ``before``. Return how many; fewer than ``most``: done."""
-    return int(await connection.fetchval(DELETE_LINKS, before, most))
+async def delete_links(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete up to ``limit`` links that expired before ``before``. Return how many; fewer than ``limit``: done."""
+    return int(await connection.fetchval(DELETE_LINKS, before, limit))
 
 
 async def maintain_access_log(connection: Connection, now: datetime, kept: timedelta) -> int:
@@ -156,16 +156,16 @@ async def maintain_access_log(connection: Connection, now: datetime, kept: timed
 
 
 async def expired_exports(
-    connection: Connection, before: datetime, after: tuple[datetime, UUID], most: int
+    connection: Connection, before: datetime, after: tuple[datetime, UUID], limit: int
 ) -> list[tuple[datetime, UUID]]:
     """When they expired, and their ids, oldest first, behind ``after``."""
-    rows = await connection.fetch(EXPIRED_EXPORTS, before, *after, most)
+    rows = await connection.fetch(EXPIRED_EXPORTS, before, *after, limit)
     return [(row["expires_at"], row["export_id"]) for row in rows]
 
 
-async def withdrawn_exports(connection: Connection, after: UUID, most: int) -> list[UUID]:
+async def withdrawn_exports(connection: Connection, after: UUID, limit: int) -> list[UUID]:
     """Return the ids of exports whose files are withdrawn, behind ``after``."""
-    return [row["export_id"] for row in await connection.fetch(WITHDRAWN_EXPORTS, after, most)]
+    return [row["export_id"] for row in await connection.fetch(WITHDRAWN_EXPORTS, after, limit)]
 
 
 async def forget_withdrawn(connection: Connection, export_id: UUID) -> None:
@@ -189,7 +189,7 @@ async def orphaned_pdfs(connection: Connection, paths: Sequence[str]) -> list[st
     return [row["path"] for row in await connection.fetch(ORPHANED_PDFS, list(paths))]
 
 
-async def delete_read_marks(connection: Connection, after: tuple[int, int], most: int) -> MarksPage | None:
-    """Look at the next ``most`` marks behind ``after`` (user, notification); ``None``: there are no more."""
-    row = await connection.fetchrow(DELETE_READ_MARKS, *after, most)
+async def delete_read_marks(connection: Connection, after: tuple[int, int], limit: int) -> MarksPage | None:
+    """Look at the next ``limit`` marks behind ``after`` (user, notification); ``None``: there are no more."""
+    row = await connection.fetchrow(DELETE_READ_MARKS, *after, limit)
     return MarksPage((row["user_id"], row["notification_id"]), row["gone"]) if row else None

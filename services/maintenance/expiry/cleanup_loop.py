@@ -27,20 +27,20 @@ TRY_LOCK_EVERY_S = 5.0
 # Days are long, but a process's own clock may be years off.
 NOW = "SELECT clock_timestamp()"
 
-Duty = Callable[[datetime], Awaitable[int]]
+CleanupTask = Callable[[datetime], Awaitable[int]]
 
 log = structlog.get_logger()
 
 
-class Rounds:
-    """Does its ``duties``, one after the other, every ``every_s``."""
+class CleanupLoop:
+    """Does its ``tasks``, one after the other, every ``every_s``."""
 
-    def __init__(self, database_url: str, lock: int, every_s: float, duties: Mapping[str, Duty]) -> None:
+    def __init__(self, database_url: str, lock: int, every_s: float, tasks: Mapping[str, CleanupTask]) -> None:
         self._url = database_url
         self._lock = lock
         self._every_s = every_s
-        self._duties = duties
-        for what in duties:
+        self._tasks = tasks
+        for what in tasks:
             metrics.EXPIRED.labels(what)
             metrics.EXPIRY_FAILURES.labels(what)
             metrics.EXPIRY_DURATION.labels(what)
@@ -65,13 +65,13 @@ class Rounds:
 
     async def once(self, now: datetime) -> dict[str, int]:
         """Run each duty. Returns how much each has deleted. A failure is logged, and the other duties still run."""
-        return {what: await self._done(what, duty, now) for what, duty in self._duties.items()}
+        return {what: await self._done(what, task, now) for what, task in self._tasks.items()}
 
-    async def _done(self, what: str, duty: Duty, now: datetime) -> int:
+    async def _done(self, what: str, task: CleanupTask, now: datetime) -> int:
         began = perf_counter()
         deleted = 0
         try:
-            deleted = await duty(now)
+            deleted = await task(now)
         except (Unavailable, Contended, StorageFailed) as error:
             metrics.EXPIRY_FAILURES.labels(what).inc()
             log.warning("expiry.put_off", what=what, reason=str(error))
@@ -85,10 +85,10 @@ class Rounds:
         return deleted
 
 
-def due_rounds(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> Rounds:
+def due_cleanup(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> CleanupLoop:
     """For what an index finds."""
     exports = Exports(database, storage, notifier)
-    duties: dict[str, Duty] = {
+    tasks: dict[str, CleanupTask] = {
         "idempotency_keys": lambda now: due.expire_keys(database, now - settings.idempotency_keys_kept),
         "jobs": lambda now: due.delete_jobs(database, now - settings.jobs_kept),
         "password_links": lambda now: due.delete_links(database, now - LINKS_KEPT),
@@ -96,22 +96,22 @@ def due_rounds(settings: ExpirySettings, storage: Storage, database: Database, n
         "withdrawn_exports": lambda _: exports.expire_withdrawn(),
         "exports": lambda now: exports.expire(now - settings.expired_files_kept),
     }
-    return Rounds(database.url, DUE_LOCK, settings.expiry_every_s, duties)
+    return CleanupLoop(database.url, DUE_LOCK, settings.expiry_every_s, tasks)
 
 
-def orphan_rounds(settings: ExpirySettings, storage: Storage, database: Database) -> Rounds:
+def orphan_cleanup(settings: ExpirySettings, storage: Storage, database: Database) -> CleanupLoop:
     """For what everything must be looked through."""
-    duties: dict[str, Duty] = {
+    tasks: dict[str, CleanupTask] = {
         "pdfs": lambda now: orphans.delete_pdfs(database, storage, now - settings.orphans_kept),
         "export_files": lambda now: orphans.delete_export_files(database, storage, now - settings.orphans_kept),
         "read_marks": lambda _: orphans.delete_read_marks(database),
     }
-    return Rounds(database.url, ORPHANS_LOCK, settings.orphans_every_s, duties)
+    return CleanupLoop(database.url, ORPHANS_LOCK, settings.orphans_every_s, tasks)
 
 
 def tasks(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> Sequence[Background]:
     """What runs beside the jobs of the maintenance service."""
     return [
-        due_rounds(settings, storage, database, notifier).run,
-        orphan_rounds(settings, storage, database).run,
+        due_cleanup(settings, storage, database, notifier).run,
+        orphan_cleanup(settings, storage, database).run,
     ]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from chassis.messaging.breaker import GOOD_POLLS_TO_CLOSE, BusWatch
+from chassis.messaging.breaker import GOOD_POLLS_TO_CLOSE, CircuitBreakers
 from chassis.messaging.kafka import RELAY_SENDS
 from chassis.postgres.database import Database
 from contracts.jobs import Service
@@ -35,18 +35,18 @@ async def consumers(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def trusted(watch: BusWatch, owner: "Owner[asyncpg.Record]") -> list[bool]:
+async def trusted(watch: CircuitBreakers, owner: "Owner[asyncpg.Record]") -> list[bool]:
     await owner.execute(SEEN, list(Service))
     for _ in range(GOOD_POLLS_TO_CLOSE):
         await watch.look()
-    return [watch.trusts(service) for service in Service]
+    return [watch.is_closed(service) for service in Service]
 
 
 async def test_a_quarantined_key_opens_no_breaker_and_what_waits_for_the_relay_does(
     one_key_held: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     database = Database(as_role(database_url, "placewire_api"), pool_size=1, application_name="test")
-    watch = BusWatch(database)
+    watch = CircuitBreakers(database)
     try:
         assert await trusted(watch, owner) == [True] * len(Service)
         await owner.execute(PUT, "drive-2", False)

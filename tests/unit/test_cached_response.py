@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.api.http import cached_response
-from services.api.http.cached_response import Snapshot
+from services.api.http.cached_response import CachedResponse
 from services.api.http.conditional import is_known, tagged
 
 
@@ -31,13 +31,13 @@ def database() -> Database:
 
 
 @pytest.fixture
-def snapshot(database: Database) -> Snapshot:
-    snapshot = Snapshot(database.read)
+def snapshot(database: Database) -> CachedResponse:
+    snapshot = CachedResponse(database.read)
     snapshot.keep(True)
     return snapshot
 
 
-async def asked(snapshot: Snapshot) -> "asyncio.Task[bytes]":
+async def asked(snapshot: CachedResponse) -> "asyncio.Task[bytes]":
     async def body() -> bytes:
         return (await snapshot.get()).body
 
@@ -46,14 +46,14 @@ async def asked(snapshot: Snapshot) -> "asyncio.Task[bytes]":
     return task
 
 
-async def test_many_at_once_share_one_read(snapshot: Snapshot, database: Database) -> None:
+async def test_many_at_once_share_one_read(snapshot: CachedResponse, database: Database) -> None:
     answers = await asyncio.gather(*(snapshot.get() for _ in range(1000)))
     assert {answer.body for answer in answers} == {b"1"}
     await snapshot.get()
     assert database.reads == 1
 
 
-async def test_those_who_come_during_the_read_share_it_too(snapshot: Snapshot, database: Database) -> None:
+async def test_those_who_come_during_the_read_share_it_too(snapshot: CachedResponse, database: Database) -> None:
     database.let.clear()
     tasks = [await asked(snapshot) for _ in range(3)]
     database.let.set()
@@ -61,7 +61,9 @@ async def test_those_who_come_during_the_read_share_it_too(snapshot: Snapshot, d
     assert database.reads == 1
 
 
-async def test_a_read_that_a_change_overtook_is_not_kept_nor_shared(snapshot: Snapshot, database: Database) -> None:
+async def test_a_read_that_a_change_overtook_is_not_kept_nor_shared(
+    snapshot: CachedResponse, database: Database
+) -> None:
     database.let.clear()
     before = await asked(snapshot)
     database.value = b"2"
@@ -74,7 +76,7 @@ async def test_a_read_that_a_change_overtook_is_not_kept_nor_shared(snapshot: Sn
     assert database.reads == 2
 
 
-async def test_a_burst_of_changes_costs_one_read_more(snapshot: Snapshot, database: Database) -> None:
+async def test_a_burst_of_changes_costs_one_read_more(snapshot: CachedResponse, database: Database) -> None:
     database.let.clear()
     tasks = [await asked(snapshot)]
     for number in range(20):
@@ -87,7 +89,7 @@ async def test_a_burst_of_changes_costs_one_read_more(snapshot: Snapshot, databa
 
 
 async def test_without_notices_each_answer_is_read_after_it_was_asked_for(
-    snapshot: Snapshot, database: Database
+    snapshot: CachedResponse, database: Database
 ) -> None:
     await snapshot.get()
     snapshot.keep(False)
@@ -96,7 +98,7 @@ async def test_without_notices_each_answer_is_read_after_it_was_asked_for(
         assert (await snapshot.get()).body == database.value
 
 
-async def test_without_notices_a_read_that_has_begun_is_too_old(snapshot: Snapshot, database: Database) -> None:
+async def test_without_notices_a_read_that_has_begun_is_too_old(snapshot: CachedResponse, database: Database) -> None:
     snapshot.keep(False)
     database.let.clear()
     first = await asked(snapshot)
@@ -108,7 +110,9 @@ async def test_without_notices_a_read_that_has_begun_is_too_old(snapshot: Snapsh
     assert database.reads == 2
 
 
-async def test_what_was_being_read_when_notices_came_back_is_not_kept(snapshot: Snapshot, database: Database) -> None:
+async def test_what_was_being_read_when_notices_came_back_is_not_kept(
+    snapshot: CachedResponse, database: Database
+) -> None:
     snapshot.keep(False)
     database.let.clear()
     begun = await asked(snapshot)
@@ -120,7 +124,7 @@ async def test_what_was_being_read_when_notices_came_back_is_not_kept(snapshot: 
 
 
 async def test_a_change_without_a_notice_is_seen_after_a_while(
-    snapshot: Snapshot, database: Database, monkeypatch: pytest.MonkeyPatch
+    snapshot: CachedResponse, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cached_response, "RELOAD_S", 0.05)
     await snapshot.get()
@@ -130,7 +134,7 @@ async def test_a_change_without_a_notice_is_seen_after_a_while(
 
 
 async def test_links_and_so_the_answer_change_with_the_hour(
-    snapshot: Snapshot, database: Database, monkeypatch: pytest.MonkeyPatch
+    snapshot: CachedResponse, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = 0
     monkeypatch.setattr(cached_response, "_this_hour", lambda: hour)
@@ -147,7 +151,7 @@ async def test_a_failed_read_is_raised_in_all_waiting_requests_and_repeated_for_
             raise ValueError(body)
         return body
 
-    snapshot = Snapshot(read)
+    snapshot = CachedResponse(read)
     snapshot.keep(True)
     database.value = b"no"
     outcomes = await asyncio.gather(*(snapshot.get() for _ in range(5)), return_exceptions=True)
@@ -156,7 +160,9 @@ async def test_a_failed_read_is_raised_in_all_waiting_requests_and_repeated_for_
     assert (await snapshot.get()).body == b"2"
 
 
-async def test_who_goes_away_does_not_take_the_read_from_the_others(snapshot: Snapshot, database: Database) -> None:
+async def test_who_goes_away_does_not_take_the_read_from_the_others(
+    snapshot: CachedResponse, database: Database
+) -> None:
     database.let.clear()
     leaving, staying = await asked(snapshot), await asked(snapshot)
     leaving.cancel()
