@@ -28,5 +28,5 @@ async def effect(connection: Connection, claimed: Claim) -> Outcome:
 
 if __name__ == "__main__":
     settings = load(WorkerSettings, environment="development")
-    work = {Kind.CHECK: JobHandler(handle=effect, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))}
+    work = {Kind.CHECK: JobHandler(handle=effect, failed=checks.failed, batchable=frozenset({CheckRequested.TYPE}))}
     serve(worker_app(settings, Service.MAINTENANCE, work, subscribers.subscribe), settings)

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from bench.stage import Ground
 from devstack.processes import Process
 
-# Transactions of ours at the same time, each with up to ``TOGETHER`` small jobs. Procrastinate may work on 32 at once
+# Transactions of ours at the same time, each with up to ``BATCH_SIZE`` small jobs. Procrastinate may work on 32 at once
 # (it does a tenth more than with 4), PgQueuer on the least that its batches allow.
 AT_ONCE = 4
 WITHIN_S = 300

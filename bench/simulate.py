@@ -40,11 +40,11 @@ import simpy
 from rich.console import Console
 
 from bench.effects import AT_ONCE
-from chassis.jobs.runner import TOGETHER
+from chassis.jobs.worker import BATCH_SIZE
 from cli.output import table
 
 TURN = 1_000
-SLOTS = AT_ONCE * TOGETHER
+SLOTS = AT_ONCE * BATCH_SIZE
 EVENTS_A_JOB = 2
 STEPS = 3
 # The median of six like exponential waits is so much of their mean (Erlang's distribution: 5.670 / 6).

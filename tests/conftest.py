@@ -144,7 +144,7 @@ class Api:
 @pytest.fixture
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the workers of this process claim jobs when they start and when a test wakes them, and never by polling."""
-    monkeypatch.setattr("chassis.jobs.runner.POLL_S", 3600)
+    monkeypatch.setattr("chassis.jobs.worker.POLL_S", 3600)
 
 
 @pytest_asyncio.fixture

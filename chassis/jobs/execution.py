@@ -1,4 +1,4 @@
-"""Does what was claimed: effect, event and the job's end in one transaction, and what follows when that fails."""
+"""Run claimed jobs: effect, event and the job's end in one transaction, with retries and dead letters."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -36,14 +36,14 @@ log = structlog.get_logger()
 
 
 class Execution:
-    """What ``service`` does with its claims. A claim's fencing token guards its transaction."""
+    """Runs the claimed jobs of ``service``. A claim's fencing token guards its transaction."""
 
     def __init__(
         self,
         database: Database,
         notifier: notify.Notifier,
         service: Service,
-        work: Mapping[str, JobHandler | StagedJobHandler],
+        handlers: Mapping[str, JobHandler | StagedJobHandler],
         *,
         lease: timedelta,
         failure_limit: FailureLimit,
@@ -52,7 +52,7 @@ class Execution:
         self._database = database
         self._notifier = notifier
         self._service = service
-        self._work = work
+        self._handlers = handlers
         self._lease = lease
         self._failure_limit = failure_limit
         self._wakes = wakes
@@ -63,7 +63,7 @@ class Execution:
         with _bound(claimed):
             self._notifier.defer(notify.JOB, str(claimed.id))
             try:
-                long = isinstance(self._work.get(claimed.kind), StagedJobHandler)
+                long = isinstance(self._handlers.get(claimed.kind), StagedJobHandler)
                 progress = Progress(self._notifier) if long else None
                 async with holding(self._database, claimed, self._lease, progress) as lease:
                     with _traced(claimed):
@@ -79,13 +79,13 @@ class Execution:
                 self._notifier.defer(notify.OUTBOX)  # later, so that the relay sends the next request for work first
 
     async def run_together(self, claims: Sequence[Claim]) -> None:
-        """Do small jobs in one transaction. When anything fails nothing has been done, and each is done alone."""
+        """Run batchable jobs in one transaction. If it fails, nothing was done, and each job is run alone."""
         left = list(claims)
         try:
             try:
                 await self._effects(claims)
-            except Exception as error:  # noqa: BLE001 - whichever it was, alone each one meets its own fate
-                log.warning("jobs.one_by_one", jobs=len(claims), reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - run alone, each job ends as it would without the others
+                log.warning("batch.split", jobs=len(claims), reason=type(error).__name__)
                 while left:
                     await self._run_alone(left.pop(0))
         except asyncio.CancelledError:
@@ -96,7 +96,7 @@ class Execution:
         try:
             await self.run(claimed)
         except Exception as error:
-            log.error("job.broke_off", job_id=str(claimed.id), exc_info=error)  # its lease will run out
+            log.error("job.interrupted", job_id=str(claimed.id), exc_info=error)  # its lease will run out
 
     async def _effects(self, claims: Sequence[Claim]) -> None:
         ended = [claimed.id for claimed in claims]
@@ -111,10 +111,10 @@ class Execution:
                     if results and results[-1][0].subject == claimed.subject:
                         await event_store.append_all(connection, additions)  # it may read what they changed
                         additions = []
-                    work = self._work[claimed.kind]
-                    assert isinstance(work, JobHandler)
+                    handler = self._handlers[claimed.kind]
+                    assert isinstance(handler, JobHandler)
                     with _bound(claimed), _traced(claimed):
-                        outcome, replaced = await self._handled(connection, claimed, work.handle)
+                        outcome, replaced = await self._handled(connection, claimed, handler.handle)
                         additions += self._additions(claimed, outcome.stream, outcome.events)
                     results.append((claimed, self._wakes.channel_of(claimed.id), outcome.result))
                     ended += [*outcome.ended, *replaced]
@@ -132,14 +132,14 @@ class Execution:
     async def _settle(self, claimed: Claim, attempts: Attempts, progress: Progress | None) -> None:
         try:
             attempts.require_left()
-            if claimed.kind not in self._work:
+            if claimed.kind not in self._handlers:
                 raise RuleViolation(f"this release of {self._service} does not know how to do {claimed.kind!r}")
-            work = self._work[claimed.kind]
-            if isinstance(work, JobHandler):
-                await self._effect_with_retries(claimed, attempts, work.handle)
+            handler = self._handlers[claimed.kind]
+            if isinstance(handler, JobHandler):
+                await self._effect_with_retries(claimed, attempts, handler.handle)
             else:
                 assert progress is not None
-                attempt = partial(self._attempt, claimed, attempts, work, progress)
+                attempt = partial(self._attempt, claimed, attempts, handler, progress)
                 await retry_unless_job_is_the_cause(
                     partial(attempts.retry, attempt), self._database, max_attempts=MAX_ATTEMPTS
                 )
@@ -149,15 +149,15 @@ class Execution:
             tracing.failed(error)
             await retry_while_unavailable(partial(self._give_up, claimed, attempts, error))
 
-    async def _attempt(self, claimed: Claim, attempts: Attempts, work: StagedJobHandler, progress: Progress) -> None:
+    async def _attempt(self, claimed: Claim, attempts: Attempts, handler: StagedJobHandler, progress: Progress) -> None:
         while True:
             try:
-                async with work.stage(self._database, claimed, progress) as handle:
-                    # Repeated without preparing again: what is prepared may be committed already.
+                async with handler.stage(self._database, claimed, progress) as handle:
+                    # Repeated without staging again: what is staged may be committed already.
                     await self._effect_with_retries(claimed, attempts, handle)
                 return
             except Outdated as error:
-                log.info("job.prepared_again", reason=str(error))  # no failure of the job: no attempt is spent
+                log.info("job.staged_again", reason=str(error))  # no failure of the job: no attempt is spent
 
     async def _effect_with_retries(self, claimed: Claim, attempts: Attempts, handle: Handle) -> None:
         effect = partial(attempts.retry, partial(self._effect, claimed, attempts, handle))
@@ -243,7 +243,7 @@ class Execution:
     def _failure_event(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
         """Return the stream and the failure event of a job, or ``None`` when this build cannot create it."""
         try:
-            return self._work[claimed.kind].failed(claimed, reason)
+            return self._handlers[claimed.kind].failed(claimed, reason)
         except Exception as error:
             log.error("job.failure_event_not_created", kind=claimed.kind, exc_info=error)
             return None

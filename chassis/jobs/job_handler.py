@@ -38,14 +38,14 @@ class JobHandler:
 
     ``handle`` runs in the transaction of the effect and may run again after a failure.
     ``failed`` returns the stream and the event that record the failure.
-    ``small``: types of events whose jobs take a few milliseconds; several of those that wait share a transaction.
+    ``batchable``: types of events whose jobs take a few milliseconds; several of those that wait share a transaction.
     ``newest_wins``: types of events of which only the newest queued job of a subject runs; older ones end with it,
     superseded.
     """
 
     handle: Handle
     failed: Failed
-    small: frozenset[str] = frozenset()
+    batchable: frozenset[str] = frozenset()
     newest_wins: frozenset[str] = frozenset()
 
 

@@ -113,25 +113,25 @@ def job_of(row: asyncpg.Record) -> Job:
 class Claimer:
     """Who claims jobs, and how.
 
-    ``lease``: for how long. ``small``: event types of which up to ``together`` jobs share a slot. ``newest_wins``:
-    event types of which only the newest queued job of a subject is claimed.
+    ``lease``: for how long. ``batchable``: event types of which up to ``batch_size`` jobs share a slot.
+    ``newest_wins``: event types of which only the newest queued job of a subject is claimed.
     """
 
     service: Service
     owner: str
     lease: timedelta
-    small: frozenset[str] = frozenset()
-    together: int = 1
+    batchable: frozenset[str] = frozenset()
+    batch_size: int = 1
     newest_wins: frozenset[str] = frozenset()
 
 
 async def claim(connection: Connection, claimer: Claimer, slots: int) -> list[Claim]:
-    """Claim queued jobs, and running ones whose lease expired: one for each slot, and of small ones more.
+    """Claim queued jobs, and running ones whose lease expired: one for each slot, and more of batchable ones.
 
     Oldest first, but subjects that nobody works on before others. One round trip, in no transaction of the caller's:
     its commit does not wait for the disk.
     """
-    how = (list(claimer.small), claimer.together, list(claimer.newest_wins))
+    how = (list(claimer.batchable), claimer.batch_size, list(claimer.newest_wins))
     rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *how)
     return [_claim(row) for row in rows]
 

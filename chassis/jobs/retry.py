@@ -34,8 +34,8 @@ async def retry_while_unavailable(work: Work) -> None:
 async def retry_unless_job_is_the_cause(work: Work, database: Database, *, max_attempts: int) -> None:
     """Run ``work`` as ``retry_while_unavailable`` does, but limit the failures that ``work`` itself causes.
 
-    Raises ``RuleViolation`` when ``work`` has failed midway ``max_attempts`` times while the database was well. Failures to
-    get a connection, or of a database that is away, do not count.
+    Raises ``RuleViolation`` when ``work`` has failed midway ``max_attempts`` times while the database was well.
+    Failures to get a connection, or of a database that is away, do not count.
     """
     failures = 0
 

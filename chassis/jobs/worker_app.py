@@ -15,7 +15,7 @@ from chassis.errors import Unauthenticated
 from chassis.http import problems
 from chassis.http.service import Background, add_health, background
 from chassis.jobs.job_handler import JobHandler, StagedJobHandler
-from chassis.jobs.runner import Runner
+from chassis.jobs.worker import Worker
 from chassis.messaging.kafka import Consumer
 from chassis.messaging.subscribers import Subscribe, WakeWorker
 from chassis.observability import initial_series, metrics, tracing
@@ -60,26 +60,26 @@ def worker_app(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
     )
     notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
-    runner = _runner(settings, database, notifier, service, work)
+    worker = _runner(settings, database, notifier, service, work)
     heard = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
-    consumer = Consumer(settings, database, service, heard, subscribe, runner.wake)
-    runner.bus_is_healthy = consumer.is_healthy
+    consumer = Consumer(settings, database, service, heard, subscribe, worker.wake)
+    worker.bus_is_healthy = consumer.is_healthy
     initial_series.init_job_metrics(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
-        lifespan=_lifespan(settings, database, notifier, runner, consumer, check, background_tasks),
+        lifespan=_lifespan(settings, database, notifier, worker, consumer, check, background_tasks),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         telemetry=tracing.fastapi_options(),
     )
     problems.install(app)
-    add_health(app, database, lambda: {"running": runner.busy, "paused": runner.paused})
-    _add_run(app, runner, settings)
+    add_health(app, database, lambda: {"running": worker.busy, "paused": worker.paused})
+    _add_run(app, worker, settings)
 
     def stopping() -> None:
         app.state.stopping_since = asyncio.get_running_loop().time()
-        runner.stop_claiming()
+        worker.stop_claiming()
 
     app.state.on_stopping = stopping
     return app
@@ -91,8 +91,8 @@ def _runner(
     notifier: Notifier,
     service: Service,
     work: Mapping[Kind, JobHandler | StagedJobHandler],
-) -> Runner:
-    return Runner(
+) -> Worker:
+    return Worker(
         database,
         notifier,
         service,
@@ -108,7 +108,7 @@ def _lifespan(
     settings: ServiceSettings,
     database: Database,
     notifier: Notifier,
-    runner: Runner,
+    worker: Worker,
     consumer: Consumer,
     check: Check,
     background_tasks: BackgroundTaskFactory,
@@ -117,19 +117,19 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await check(database)
         clock = asyncio.get_running_loop().time
-        own_tasks = background_tasks(database, notifier, runner.wake)
-        async with background(notifier.run), background(*own_tasks), background(consumer.run), background(runner.run):
+        own_tasks = background_tasks(database, notifier, worker.wake)
+        async with background(notifier.run), background(*own_tasks), background(consumer.run), background(worker.run):
             yield
             # Requests in progress have used a part of the grace time.
             began: float = getattr(app.state, "stopping_since", clock())
-            await runner.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
+            await worker.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
             await notifier.flush()
         await database.close()
 
     return lifespan
 
 
-def _add_run(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
+def _add_run(app: FastAPI, worker: Worker, settings: ServiceSettings) -> None:
     secret = settings.internal_secret.get_secret_value()
 
     @app.post(RUN_PATH)
@@ -141,8 +141,8 @@ def _add_run(app: FastAPI, runner: Runner, settings: ServiceSettings) -> None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("Invalid service token")
-        tokens.check_service_token(token, runner.service, secret)
-        runner.wake(job_id, Channel.HTTP)
-        if runner.paused:
+        tokens.check_service_token(token, worker.service, secret)
+        worker.wake(job_id, Channel.HTTP)
+        if worker.paused:
             return problems.problem(503, "Paused.", headers={"Retry-After": "1"})
         return Response(status_code=202)

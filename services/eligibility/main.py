@@ -15,7 +15,7 @@ def create_app(settings: EligibilitySettings) -> FastAPI:
         Kind.ELIGIBILITY: JobHandler(
             handle=handlers.evaluate,
             failed=handlers.failed,
-            small=frozenset({ReevaluationRequested.TYPE}),
+            batchable=frozenset({ReevaluationRequested.TYPE}),
             newest_wins=frozenset({DrivePublished.TYPE, EligibilityRequested.TYPE}),
         )
     }

@@ -29,7 +29,7 @@ def create_app(settings: MaintenanceSettings) -> FastAPI:
     storage = Storage(settings.storage_url)
     work: dict[Kind, JobHandler | StagedJobHandler] = {
         Kind.REFRESH: StagedJobHandler(stage=handlers.refresh, failed=handlers.failed),
-        Kind.CHECK: JobHandler(handle=checks.answer, failed=checks.failed, small=frozenset({CheckRequested.TYPE})),
+        Kind.CHECK: JobHandler(handle=checks.answer, failed=checks.failed, batchable=frozenset({CheckRequested.TYPE})),
     }
     check = partial(recorded_files.check, storage=storage, ignore_missing=settings.storage_ignore_missing_files)
     background_tasks = partial(_background_tasks, settings, storage)

@@ -77,8 +77,8 @@ async def test_a_file_in_a_bucket_is_downloaded_by_a_signed_link(
         drive_id = await posted(api)
         await register_many(owner, drive_id, 300)
         export = await asked(api, kind="registrations", drive_id=drive_id)
-        async with exporting(database_url, tmp_path, url=URL) as runner:
-            await done(runner, export["export_id"])
+        async with exporting(database_url, tmp_path, url=URL) as worker:
+            await done(worker, export["export_id"])
         found = (await api.get(f"/api/exports/{export['export_id']}")).json()
         answer = await api.get(found["file"])
         assert (answer.status_code, answer.headers["Cache-Control"]) == (307, "no-store")
@@ -144,9 +144,9 @@ async def test_a_server_that_is_gone_fails_the_export(
     bucket: Bucket, api: Api, database_url: str, tmp_path: Path
 ) -> None:
     export = await asked(api, kind="finished_drives")
-    async with exporting(database_url, tmp_path, url=URL) as runner:
+    async with exporting(database_url, tmp_path, url=URL) as worker:
         bucket.server.kill()
-        job = await dead(runner, export["export_id"])
+        job = await dead(worker, export["export_id"])
     assert job.error == "The storage does not take this file. Tried 2 times."
 
 

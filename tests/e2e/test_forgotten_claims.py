@@ -18,7 +18,7 @@ from bench.placewire_jobs import QUEUE
 from chassis.errors import Fenced, Unavailable
 from chassis.jobs import queue
 from chassis.jobs.queue import Claim, Claimer
-from chassis.jobs.runner import Runner
+from chassis.jobs.worker import Worker
 from chassis.postgres.database import Database
 from contracts import topics
 from contracts.checks import CheckRequested
@@ -199,7 +199,7 @@ async def export_asked(api: Api, drive_id: int, key: str) -> str:
     return export_id
 
 
-async def crash_after_claim(postgres: Postgres, replicas: list[Runner], export_id: str) -> None:
+async def crash_after_claim(postgres: Postgres, replicas: list[Worker], export_id: str) -> None:
     """Wake the first replica, kill the server 10 to 150 ms after the claim, then wake the second replica."""
     owner = await asyncpg.connect(postgres.dsn)
     try:

@@ -39,20 +39,20 @@ async def sound(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> 
         await api.patch("/api/users/3", "HEAD", HEAD, json={"role": "COORDINATOR", "password": "another one"})
     ).status_code == 200
     drives = [await created(api, auto_calc=auto) for auto in (True, False, True)]
-    async with working(database_url) as runner:
+    async with working(database_url) as worker:
 
         async def revised(student_id: int, cgpa: str) -> None:
             answer = await api.patch(f"/api/students/{student_id}", "HEAD", HEAD, json={"cgpa": cgpa})
             assert answer.status_code == 200, answer.text
-            await done(runner, *[row["id"] for row in await owner.fetch(QUEUED)])
+            await done(worker, *[row["id"] for row in await owner.fetch(QUEUED)])
 
-        await done(runner, drives[0]["job"]["id"], drives[2]["job"]["id"])
+        await done(worker, drives[0]["job"]["id"], drives[2]["job"]["id"])
         answer = await api.post("/api/drives/1/publish", "HEAD", HEAD, json={"selected_students": [4, 5]})
-        await done(runner, answer.json()["job"]["id"])
+        await done(worker, answer.json()["job"]["id"])
         for cgpa in ("1.00", "9.00"):
             await revised(4, cgpa)
         answer = await api.post("/api/drives/1/publish", "HEAD", HEAD)
-        await done(runner, answer.json()["job"]["id"])
+        await done(worker, answer.json()["job"]["id"])
         await revised(await owner.fetchval(LAST_SELECTED), "1.50")
     assert (await api.post("/api/drives/1/stop-registrations", "COORDINATOR", COORDINATOR)).status_code == 200
     assert (await api.delete("/api/drives/3", "HEAD", HEAD)).status_code == 200

@@ -168,8 +168,8 @@ async def test_a_download_is_recorded_if_the_file_shows_students(
     drive_id, _ = await attended(api, owner)
     wanted = {"kind": kind} | ({"drive_id": drive_id} if kind == "registrations" else {})
     export_id = (await asked(api, **wanted))["export_id"]
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, export_id)
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, export_id)
     answer = await api.get(f"/api/exports/{export_id}/file", "HEAD", READER)
     again = await api.get(
         f"/api/exports/{export_id}/file", "HEAD", READER, headers={"If-None-Match": answer.headers["etag"]}

@@ -120,9 +120,9 @@ async def test_a_deactivated_student_is_not_selected_and_comes_back(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 30)
-    async with working(database_url) as runner:
+    async with working(database_url) as worker:
         drive_id = await posted(api)
-        await done(runner, await owner.fetchval("SELECT id FROM es.job"))
+        await done(worker, await owner.fetchval("SELECT id FROM es.job"))
         selected = "SELECT student_id FROM selections WHERE drive_id = $1 AND revoked_version IS NULL ORDER BY 1"
         student_id = await owner.fetchval(selected, drive_id)
 
@@ -131,7 +131,7 @@ async def test_a_deactivated_student_is_not_selected_and_comes_back(
             assert answer.status_code == 200, answer.text
             queued = await owner.fetch("SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq")
             assert len(queued) == 1
-            await done(runner, *[row["id"] for row in queued])
+            await done(worker, *[row["id"] for row in queued])
             return student_id in [row["student_id"] for row in await owner.fetch(selected, drive_id)]
 
         assert await settled("deactivate") is False
@@ -140,7 +140,7 @@ async def test_a_deactivated_student_is_not_selected_and_comes_back(
         why = await api.get(f"/api/eligibility/{drive_id}/explain?student_id={student_id}")
         assert (why.json()["eligible"], why.json()["reasons"]) == (False, ["ACCOUNT_DEACTIVATED"])
         published = await api.post(f"/api/drives/{drive_id}/publish", "HEAD")
-        await done(runner, published.json()["job"]["id"])
+        await done(worker, published.json()["job"]["id"])
         assert student_id not in [row["student_id"] for row in await owner.fetch(selected, drive_id)]
         assert await settled("reactivate") is True
 
@@ -190,8 +190,8 @@ async def invited(api: Api, database_url: str, folder: Path, **wanted: Any) -> t
     answer = await api.post("/api/students/invitations", json=wanted)
     assert answer.status_code == 202, answer.text
     export_id = answer.json()["export_id"]
-    async with exporting(database_url, folder) as runner:
-        await done(runner, export_id)
+    async with exporting(database_url, folder) as worker:
+        await done(worker, export_id)
     file = await api.get(f"/api/exports/{export_id}/file")
     assert file.status_code == 200, file.text
     return export_id, list(csv.DictReader(io.StringIO(file.text)))

@@ -23,7 +23,7 @@ from chassis.postgres.database import Database
 from contracts.jobs import Service, State
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
-from tests.integration.test_runner import asked, failing
+from tests.integration.test_worker import asked, failing
 from tests.support.bulk_students import enrol
 from tests.support.eventually import eventually
 from tests.support.job_worker import done, waited, wake, working
@@ -94,8 +94,8 @@ async def running(owner: "Owner[asyncpg.Record]") -> bool:
 
 async def test_each_transient_failure_spends_an_attempt(api: Api, database_url: str) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS - 1)) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS - 1)) as worker:
+        [job] = await done(worker, job_id)
     assert (job.state, job.attempts) == (State.SUCCEEDED, MAX_ATTEMPTS)
 
 
@@ -103,8 +103,8 @@ async def test_the_sixth_transient_failure_is_a_dead_letter(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as worker:
+        [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, MAX_ATTEMPTS)
     assert job.error == "given up: 6 attempts failed, in the last one another transaction was in the way"
     assert await owner.fetchval("SELECT count(*) FROM selections") == 0
@@ -112,8 +112,8 @@ async def test_the_sixth_transient_failure_is_a_dead_letter(
 
 async def test_a_permanent_failure_is_a_dead_letter_at_once(api: Api, database_url: str) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(RuleViolation("not by these rules"))) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url, work=failing(RuleViolation("not by these rules"))) as worker:
+        [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, 1)
 
 
@@ -129,8 +129,8 @@ async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_lett
         " lease_until = now() - interval '1 s'",
         died,
     )
-    async with working(database_url) as runner:
-        job = await waited(runner, UUID(job_id), timeout_s=20)
+    async with working(database_url) as worker:
+        job = await waited(worker, UUID(job_id), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (state, MAX_ATTEMPTS)
     if state is State.FAILED:
@@ -142,8 +142,8 @@ async def test_failures_of_every_sort_are_counted_together(
 ) -> None:
     job_id = await asked(api)
     await owner.execute("UPDATE es.job SET attempts = 3")  # three workers died
-    async with working(database_url, work=failing(Contended("deadlock"), times=2)) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url, work=failing(Contended("deadlock"), times=2)) as worker:
+        [job] = await done(worker, job_id)
     assert (job.state, job.attempts) == (State.SUCCEEDED, MAX_ATTEMPTS)
 
 
@@ -151,8 +151,8 @@ async def test_what_a_worker_has_failed_is_remembered_when_it_dies(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(Contended("deadlock"))) as runner:
-        wake(runner, [UUID(job_id)])
+    async with working(database_url, work=failing(Contended("deadlock"))) as worker:
+        wake(worker, [UUID(job_id)])
 
         async def failed_twice() -> bool:
             return bool(await owner.fetchval("SELECT attempts >= 3 FROM es.job"))
@@ -203,14 +203,14 @@ async def test_an_attempt_is_given_back_once_although_the_answer_to_the_commit_i
 async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     job_id = await asked(api)
     await owner.execute(LOCK)
-    async with working(database_url) as runner:
-        wake(runner, [UUID(job_id)])
+    async with working(database_url) as worker:
+        wake(worker, [UUID(job_id)])
         await eventually(lambda: running(owner))
-        await runner.stop(0.1)
+        await worker.stop(0.1)
         assert tuple(await first(owner)) == ("queued", 0, False)
     await owner.execute(UNLOCK)
-    async with working(database_url) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url) as worker:
+        [job] = await done(worker, job_id)
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
 
 
@@ -224,13 +224,13 @@ async def test_a_release_that_meets_a_lock_is_repeated_and_spends_no_attempt(
     job_id = await asked(api)
     await owner.execute(LOCK)
     holder = await asyncpg.connect(database_url)
-    async with working(database_url) as runner:
-        wake(runner, [UUID(job_id)])
+    async with working(database_url) as worker:
+        wake(worker, [UUID(job_id)])
         await eventually(lambda: running(owner))
         transaction = holder.transaction()
         await transaction.start()
         await holder.execute("SELECT FROM es.job FOR UPDATE")
-        stopping = asyncio.create_task(runner.stop(0.1))
+        stopping = asyncio.create_task(worker.stop(0.1))
 
         waiting = (
             "SELECT min(query_start) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%es.job%'"
@@ -256,10 +256,10 @@ async def test_a_release_that_is_sent_twice_gives_back_one_attempt(
     job_id = await asked(api)
     await owner.execute("UPDATE es.job SET attempts = 2")
     await owner.execute(LOCK)
-    async with losing_commits(database_url, 1) as port, working(database_url, through=port) as runner:
-        wake(runner, [UUID(job_id)])
+    async with losing_commits(database_url, 1) as port, working(database_url, through=port) as worker:
+        wake(worker, [UUID(job_id)])
         await eventually(lambda: running(owner))
-        await runner.stop(0.1)
+        await worker.stop(0.1)
         assert tuple(await first(owner)) == ("queued", 2, False)
     await owner.execute(UNLOCK)
 
@@ -272,8 +272,8 @@ async def test_a_lease_lost_because_postgres_did_not_answer_spends_no_attempt(
     assert port is not None
     await owner.execute(LOCK)
     with TcpProxy(port) as proxy:
-        async with working(database_url, owner="cut-off", lease_s=1, through=proxy.port) as runner:
-            wake(runner, [UUID(job_id)])
+        async with working(database_url, owner="cut-off", lease_s=1, through=proxy.port) as worker:
+            wake(worker, [UUID(job_id)])
             await eventually(lambda: running(owner))
             proxy.cut()
 
@@ -309,8 +309,8 @@ async def test_a_commit_whose_answer_was_lost_is_reported_as_the_success_it_is(
     job_id = await asked(api)
     before = counted("succeeded")
     caplog.set_level(logging.INFO)
-    async with losing_commits(database_url, 1) as port, working(database_url, through=port) as runner:
-        [job] = await done(runner, job_id)
+    async with losing_commits(database_url, 1) as port, working(database_url, through=port) as worker:
+        [job] = await done(worker, job_id)
         await eventually(lambda: counts(lambda: counted("succeeded") == before + 1))
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
     said = [record.getMessage() for record in caplog.records]
@@ -327,8 +327,8 @@ async def test_a_failure_whose_commit_was_lost_is_counted_once(
     before = counted("failed")
     caplog.set_level(logging.INFO)
     work = failing(RuleViolation("not by these rules"))
-    async with losing_commits(database_url, 1) as port, working(database_url, work=work, through=port) as runner:
-        [job] = await done(runner, job_id)
+    async with losing_commits(database_url, 1) as port, working(database_url, work=work, through=port) as worker:
+        [job] = await done(worker, job_id)
         await eventually(lambda: counts(lambda: counted("failed") == before + 1))
     assert (job.state, job.error, job.attempts) == (State.FAILED, "not by these rules", 1)
     assert not [record for record in caplog.records if "job.lost" in record.getMessage()]

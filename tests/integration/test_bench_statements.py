@@ -31,8 +31,8 @@ async def test_queued_jobs_have_their_effects_and_report_their_phases(
     assert await owner.fetchval(burst.WAITING, newest) == await owner.fetchval(burst.UNDONE) == JOBS
     ids = [row["id"] for row in await owner.fetch("SELECT id FROM es.job")]
     work = JobHandler(handle=effect, failed=checks.failed)
-    async with working(database_url, work=work, kind=Kind.CHECK) as runner:
-        jobs = await done(runner, *ids)
+    async with working(database_url, work=work, kind=Kind.CHECK) as worker:
+        jobs = await done(worker, *ids)
     assert {job.state for job in jobs} == {State.SUCCEEDED}
     assert await owner.fetchval("SELECT count(*) FROM bench.effect") == JOBS
     [phases] = await owner.fetch(latency.PHASES)

@@ -92,7 +92,7 @@ async def test_small_jobs_share_no_transaction_with_a_job_that_would_wait(
     await owner.execute(RUNNING, running)
     waiting = [await changed(api, busy, cgpa) for cgpa in ("7", "8")]
     others = [(await published(api))[1] for _ in range(2)]
-    small = replace(ONE, small=NEWEST_WINS, together=8, newest_wins=frozenset())
+    small = replace(ONE, batchable=NEWEST_WINS, batch_size=8, newest_wins=frozenset())
     assert ids(await claimed(owner, 1, small)) == others
     assert ids(await claimed(owner, 1, small)) == waiting[:1], "claimed all the same, alone"
 
@@ -103,9 +103,9 @@ async def test_older_evaluations_end_superseded_with_the_newest(
     await enrol(owner, 100)
     drive_id, first = await published(api)
     second = await changed(api, drive_id, "8")
-    async with working(database_url, work=EVALUATION) as runner:
-        [newest] = await done(runner, second)
-        older = await waited(runner, first, timeout_s=20)
+    async with working(database_url, work=EVALUATION) as worker:
+        [newest] = await done(worker, second)
+        older = await waited(worker, first, timeout_s=20)
     assert newest.result is not None
     assert "drive_version" in newest.result
     assert older is not None
@@ -128,9 +128,9 @@ async def test_older_evaluations_run_when_the_newest_is_given_up(
         return await handlers.evaluate(connection, job)  # type: ignore[arg-type]
 
     work = JobHandler(handle=handle, failed=handlers.failed, newest_wins=NEWEST_WINS)  # type: ignore[arg-type]
-    async with working(database_url, work=work) as runner:
-        [newest] = await done(runner, second)
-        older = await waited(runner, first, timeout_s=20)
+    async with working(database_url, work=work) as worker:
+        [newest] = await done(worker, second)
+        older = await waited(worker, first, timeout_s=20)
     assert newest.state is State.FAILED
     assert older is not None
     assert older.state is State.SUCCEEDED
@@ -141,10 +141,10 @@ async def test_a_worker_that_nobody_wakes_finds_its_jobs_by_polling(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 20)
-    async with working(database_url) as runner:
-        await eventually(lambda: _polled_once(runner))
+    async with working(database_url) as worker:
+        await eventually(lambda: _polled_once(worker))
         _, job_id = await published(api)
-        job = await waited(runner, job_id, timeout_s=20)
+        job = await waited(worker, job_id, timeout_s=20)
     assert job is not None
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.POLL)
 
@@ -158,29 +158,29 @@ async def test_an_idle_worker_polls_less_often_while_kafka_delivers(
     *,
     healthy: bool,
 ) -> None:
-    monkeypatch.setattr("chassis.jobs.runner.EMPTY_POLLS_TO_IDLE", 3)
-    monkeypatch.setattr("chassis.jobs.runner.POLL_S", 0.05)
-    monkeypatch.setattr("chassis.jobs.runner.IDLE_POLL_S", 3600)
-    async with working(database_url) as runner:
-        runner.bus_is_healthy = lambda: healthy
+    monkeypatch.setattr("chassis.jobs.worker.EMPTY_POLLS_TO_IDLE", 3)
+    monkeypatch.setattr("chassis.jobs.worker.POLL_S", 0.05)
+    monkeypatch.setattr("chassis.jobs.worker.IDLE_POLL_S", 3600)
+    async with working(database_url) as worker:
+        worker.bus_is_healthy = lambda: healthy
 
         async def idle() -> bool:
-            return runner._empty_polls >= 3
+            return worker._empty_polls >= 3
 
         await eventually(idle)
         _, job_id = await published(api)
-        job = await waited(runner, job_id, timeout_s=0.5 if healthy else 20)
+        job = await waited(worker, job_id, timeout_s=0.5 if healthy else 20)
         assert job is not None
         assert job.state.ended is not healthy
         if healthy:
-            runner.wake(job_id, Channel.HTTP)
-            job = await waited(runner, job_id, timeout_s=20)
+            worker.wake(job_id, Channel.HTTP)
+            job = await waited(worker, job_id, timeout_s=20)
     assert job is not None
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.HTTP if healthy else Channel.POLL)
 
 
-async def _polled_once(runner: object) -> bool:
-    return bool(runner._empty_polls)  # type: ignore[attr-defined]
+async def _polled_once(worker: object) -> bool:
+    return bool(worker._empty_polls)  # type: ignore[attr-defined]
 
 
 async def test_a_worker_remembers_what_it_was_woken_for_while_it_was_busy(
@@ -188,15 +188,15 @@ async def test_a_worker_remembers_what_it_was_woken_for_while_it_was_busy(
 ) -> None:
     _, first = await published(api)
     await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))")
-    async with working(database_url, at_once=1) as runner:
-        runner.wake(first, Channel.KAFKA)
+    async with working(database_url, at_once=1) as worker:
+        worker.wake(first, Channel.KAFKA)
 
         async def busy() -> bool:
-            return bool(runner.busy)
+            return bool(worker.busy)
 
         await eventually(busy)
         _, second = await published(api)
-        runner.wake(second, Channel.HTTP)
+        worker.wake(second, Channel.HTTP)
         await owner.execute("SELECT pg_advisory_unlock(hashtextextended('evaluation:1', 0))")
-        ended = [await waited(runner, job_id, timeout_s=20) for job_id in (first, second)]
+        ended = [await waited(worker, job_id, timeout_s=20) for job_id in (first, second)]
     assert [job.channel for job in ended if job] == [Channel.KAFKA, Channel.HTTP]

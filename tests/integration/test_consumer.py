@@ -17,7 +17,7 @@ from chassis.eventstore.event_store import envelope
 from chassis.http.service import background
 from chassis.jobs.job_handler import JobHandler, Outcome
 from chassis.jobs.queue import Claim
-from chassis.jobs.runner import Runner
+from chassis.jobs.worker import Worker
 from chassis.messaging.kafka import Consumer
 from chassis.messaging.topics import create_topics
 from chassis.observability import metrics
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 @asynccontextmanager
 async def consuming(
     database_url: str, servers: Addresses, work: JobHandler = EVALUATION
-) -> AsyncIterator[tuple[Runner, AIOKafkaProducer]]:
+) -> AsyncIterator[tuple[Worker, AIOKafkaProducer]]:
     """A consumer that has joined its group, with its runner, and a producer."""
     url = as_role(database_url, "placewire_eligibility")
     settings = ServiceSettings(
@@ -59,9 +59,9 @@ async def consuming(
     producer = AIOKafkaProducer(bootstrap_servers=servers.kafka_bootstrap_servers)
     await producer.start()
     try:
-        async with working(database_url, work=work) as runner:
+        async with working(database_url, work=work) as worker:
             consumer = Consumer(
-                settings, database, Service.ELIGIBILITY, [topics.DRIVE], subscribers.subscribe, runner.wake
+                settings, database, Service.ELIGIBILITY, [topics.DRIVE], subscribers.subscribe, worker.wake
             )
 
             async def joined() -> bool:
@@ -70,7 +70,7 @@ async def consuming(
 
             async with background(consumer.run):
                 await eventually(joined, within_s=60)
-                yield runner, producer
+                yield worker, producer
     finally:
         await producer.stop()
         await database.close()
@@ -93,8 +93,8 @@ async def asked(api: Api) -> UUID:
     return UUID(answer.json()["job"]["id"])
 
 
-async def ended(runner: Runner, job_id: UUID) -> Job:
-    job = await waited(runner, job_id, timeout_s=30)
+async def ended(worker: Worker, job_id: UUID) -> Job:
+    job = await waited(worker, job_id, timeout_s=30)
     assert job is not None
     return job
 
@@ -107,18 +107,18 @@ async def test_repeated_records_in_any_order_leave_one_result_each(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, servers: Addresses
 ) -> None:
     await enrol(owner, 200)
-    async with consuming(database_url, servers) as (runner, producer):
+    async with consuming(database_url, servers) as (worker, producer):
         first = await asked(api)
         newer = UUID((await api.patch("/api/drives/1", json={"min_cgpa": "8"})).json()["job"]["id"])
         last = await asked(api)
         for job_id in (newer, first, newer, first, first, last):
             await send(database_url, producer, job_id)
-        assert {(await ended(runner, job_id)).state for job_id in (first, newer, last)} == {State.SUCCEEDED}
+        assert {(await ended(worker, job_id)).state for job_id in (first, newer, last)} == {State.SUCCEEDED}
         for job_id in (newer, first, last):
             await send(database_url, producer, job_id)  # long after their end
         another = await asked(api)
         await send(database_url, producer, another)
-        assert (await ended(runner, another)).channel is Channel.KAFKA
+        assert (await ended(worker, another)).channel is Channel.KAFKA
     results = {row["job"]: row["count"] for row in await owner.fetch(RESULTS)}
     assert results[str(newer)] == results[str(last)] == 1
     assert results.get(str(first), 0) <= 1
@@ -144,13 +144,13 @@ async def test_an_unreadable_record_is_counted_and_delays_nobody(
         [("\0", header)],
     ]
     before = unreadable()
-    async with consuming(database_url, servers) as (runner, producer):
+    async with consuming(database_url, servers) as (worker, producer):
         for each in headers:
             await producer.send_and_wait(topics.DRIVE.name, b"secret-" + os.urandom(8), key=KEY, headers=each)
         await producer.send_and_wait(topics.CANARY.name, b"not a time")
         job_id = await asked(api)
         await send(database_url, producer, job_id)
-        job = await ended(runner, job_id)
+        job = await ended(worker, job_id)
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.KAFKA)
     assert unreadable() - before == len(headers)
     assert "secret-" not in caplog.text
@@ -167,23 +167,23 @@ async def test_a_job_that_fails_delays_nobody_on_its_partition(
         return await handlers.evaluate(connection, claimed)
 
     async with consuming(database_url, servers, JobHandler(handle=handle, failed=handlers.failed)) as (
-        runner,
+        worker,
         producer,
     ):
         poison.append(await asked(api))
         last = await asked(api)
         await send(database_url, producer, poison[0])
         await send(database_url, producer, last)
-        assert (await ended(runner, last)).state is State.SUCCEEDED
-        assert (await ended(runner, poison[0])).state is State.FAILED
+        assert (await ended(worker, last)).state is State.SUCCEEDED
+        assert (await ended(worker, poison[0])).state is State.FAILED
     assert await owner.fetchval("SELECT dead FROM es.job WHERE id = $1", poison[0])
 
 
 async def test_a_record_that_comes_while_the_database_is_away_is_acted_on_later(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, servers: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with consuming(database_url, servers) as (runner, producer):
-        monkeypatch.setattr("chassis.jobs.runner.POLL_S", 0.5)
+    async with consuming(database_url, servers) as (worker, producer):
+        monkeypatch.setattr("chassis.jobs.worker.POLL_S", 0.5)
         await owner.execute("ALTER ROLE placewire_eligibility NOLOGIN")
         try:
             await owner.execute(
@@ -195,7 +195,7 @@ async def test_a_record_that_comes_while_the_database_is_away_is_acted_on_later(
             assert await owner.fetchval("SELECT state FROM es.job") == "queued"
         finally:
             await owner.execute("ALTER ROLE placewire_eligibility LOGIN")
-        job = await ended(runner, job_id)
+        job = await ended(worker, job_id)
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.KAFKA)
 
 

@@ -19,7 +19,7 @@ from cli.main import app
 from contracts.jobs import Channel, Kind, State
 from services.exporter import handlers as export_handlers
 from tests.conftest import Api
-from tests.integration.test_runner import asked, failing
+from tests.integration.test_worker import asked, failing
 from tests.support.bulk_students import enrol
 from tests.support.exporting import asked as asked_export
 from tests.support.exporting import exporting
@@ -35,9 +35,9 @@ NEWEST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
 async def killed(api: Api, database_url: str, count: int = 1) -> list[str]:
     """Jobs that were given up, in the order in which they were asked for."""
     jobs = [await asked(api) for _ in range(count)]
-    async with working(database_url, work=failing(RuleViolation(WHY))) as runner:
+    async with working(database_url, work=failing(RuleViolation(WHY))) as worker:
         for job_id in jobs:
-            await dead(runner, job_id)
+            await dead(worker, job_id)
     return jobs
 
 
@@ -78,8 +78,8 @@ async def test_a_redriven_job_begins_anew_and_succeeds(
     assert row is not None
     assert tuple(row) == (0, False, None, None, None)
     assert [tuple(rung) for rung in await owner.fetch(RUNG, newest)] == [(job_id, "placewire.drive")]
-    async with working(database_url) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url) as worker:
+        [job] = await done(worker, job_id)
     assert (job.state, job.attempts, job.error) == (State.SUCCEEDED, 1, None)
     assert (await api.get("/api/dead-letters")).json() == []
     [action] = (await api.get(f"/api/dead-letters/{job_id}")).json()["history"]
@@ -133,10 +133,10 @@ async def test_a_job_redriven_after_a_newer_one_is_superseded(
     await enrol(owner, 100)
     [job_id] = await killed(api, database_url)
     newer = (await api.patch("/api/drives/1", json={"min_cgpa": "8"})).json()["job"]["id"]
-    async with working(database_url) as runner:
-        await done(runner, newer)
+    async with working(database_url) as worker:
+        await done(worker, newer)
         await api.post(f"/api/dead-letters/{job_id}/redrive", json={})
-        [job] = await done(runner, job_id)
+        [job] = await done(worker, job_id)
     assert (job.state, job.result) == (State.SUCCEEDED, {"superseded": True})
 
 
@@ -182,13 +182,13 @@ async def test_a_failed_export_that_is_redriven_completes(
 ) -> None:
     export = await asked_export(api, kind="finished_drives")
     refusing = JobHandler(handle=failing(RuleViolation("disk full")).handle, failed=export_handlers.failed)
-    async with working(database_url, work=refusing, kind=Kind.EXPORT) as runner:
-        job = await dead(runner, export["job"]["id"])
+    async with working(database_url, work=refusing, kind=Kind.EXPORT) as worker:
+        job = await dead(worker, export["job"]["id"])
     assert (await api.get(f"/api/exports/{export['export_id']}")).json()["state"] == "failed"
     assert job.error is not None
     await api.post(f"/api/dead-letters/{job.id}/redrive", json={})
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, job.id)
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, job.id)
     shown = (await api.get(f"/api/exports/{export['export_id']}")).json()
     assert (shown["state"], shown["reason"]) == ("completed", None)
     assert (await api.get(shown["file"])).status_code == 200

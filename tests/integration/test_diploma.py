@@ -29,8 +29,8 @@ async def test_a_diploma_decides_only_without_a_twelfth_mark(
         for number, (diploma, twelfth, _, _) in enumerate(RECORDS)
     ]
     posted = (await drive(api, min_12th="60"))["drive_id"]
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
     eligible = [id_ for id_, (_, _, meets, _) in zip(students, RECORDS, strict=True) if meets]
     assert await selected(owner, posted) == eligible
     listed = (await api.get(f"/api/eligibility/{posted}/list", "COORDINATOR")).json()
@@ -60,9 +60,9 @@ async def test_a_corrected_diploma_is_judged_again(
 ) -> None:
     student = await enrolled(api, 1, diploma_percent="70" if not now else "50")
     posted = (await drive(api, min_12th="60"))["drive_id"]
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await revised(api, student, diploma_percent=mark)
         assert len(await queued(owner)) == 1
-        await done(runner, *await queued(owner))
+        await done(worker, *await queued(owner))
     assert await selected(owner, posted) == [student for _ in now]

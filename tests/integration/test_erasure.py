@@ -291,8 +291,8 @@ async def _waiting(owner: "Owner[asyncpg.Record]", count: int) -> bool:
 async def exported(api: Api, database_url: str, folder: Path, drive_id: int | None, **wanted: Any) -> str:
     kind = "finished_drives" if drive_id is None else "eligible_students"
     export_id = str((await asked(api, kind=kind, drive_id=drive_id, **wanted))["export_id"])
-    async with exporting(database_url, folder) as runner:
-        await done(runner, export_id)
+    async with exporting(database_url, folder) as worker:
+        await done(worker, export_id)
     return export_id
 
 
@@ -356,8 +356,8 @@ async def test_an_export_that_ends_beside_an_erasure_never_delivers_the_person(
         if first == "erasure":
             erasing = asyncio.create_task(erase(api, student))
             await eventually(lambda: waiting(1))
-        async with exporting(database_url, tmp_path) as runner:
-            ended = asyncio.create_task(done(runner, export_id))
+        async with exporting(database_url, tmp_path) as worker:
+            ended = asyncio.create_task(done(worker, export_id))
             await eventually(lambda: waiting(2 if first == "erasure" else 1))
             assert NAME in contents(tmp_path)  # it is written, and not known yet
             if first == "export":
@@ -377,14 +377,14 @@ async def test_an_export_that_ends_beside_an_erasure_never_delivers_the_person(
     assert await owner.fetchval("SELECT attempts FROM es.job WHERE kind = 'export'") == 1, "it was no failure"
 
 
-async def test_the_past_and_the_counts_stay(
+async def test_history_and_the_counts_stay(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     student = await enrolled(api)
     others = await enrol(owner, 5)
     drive_id = await posted(api)
-    async with working(database_url) as runner:
-        await done(runner, *[row["id"] for row in await owner.fetch(JOBS)])
+    async with working(database_url) as worker:
+        await done(worker, *[row["id"] for row in await owner.fetch(JOBS)])
     over = await finished(api, [student], [others[-1]])
     await register(api, drive_id, student)
     moment = (await owner.fetchval("SELECT clock_timestamp()")).isoformat().replace("+00:00", "Z")

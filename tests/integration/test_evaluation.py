@@ -38,8 +38,8 @@ async def test_auto_publishing_selects_everyone_eligible(
     await enrol(owner, 500)
     drive = await created(api, auto_calc=True)
     assert (drive["status"], drive["auto_published"], drive["job"]["state"]) == ("posted", True, "queued")
-    async with working(database_url) as runner:
-        [job] = await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        [job] = await done(worker, drive["job"]["id"])
     assert (job.state, job.channel, job.attempts) == (State.SUCCEEDED, Channel.KAFKA, 1)
     expected = await owner.fetchval(PLAIN_COUNT)
     assert job.result is not None
@@ -52,11 +52,11 @@ async def test_publishing_again_replaces_and_counts_the_difference(
     await enrol(owner, 500)
     drive = await created(api, auto_calc=True)
     path = f"/api/drives/{drive['drive_id']}"
-    async with working(database_url) as runner:
-        await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        await done(worker, drive["job"]["id"])
         everyone = await selected(owner, drive["drive_id"])
         listed = await api.post(f"{path}/publish", "COORDINATOR", json={"selected_students": everyone[:3]})
-        [job] = await done(runner, listed.json()["job"]["id"])
+        [job] = await done(worker, listed.json()["job"]["id"])
         assert job.result == {
             "drive_id": drive["drive_id"], "drive_version": 3, "eligible": len(everyone), "selected": 3,
             "newly_selected": 0, "no_longer_selected": len(everyone) - 3,
@@ -64,7 +64,7 @@ async def test_publishing_again_replaces_and_counts_the_difference(
         }  # fmt: skip
         assert await selected(owner, drive["drive_id"]) == everyone[:3]
         again = await api.post(f"{path}/publish", "COORDINATOR")
-        [job] = await done(runner, again.json()["job"]["id"])
+        [job] = await done(worker, again.json()["job"]["id"])
         assert job.result is not None
         assert (job.result["newly_selected"], job.result["unchanged"]) == (len(everyone) - 3, 3)
     assert await selected(owner, drive["drive_id"]) == everyone
@@ -75,14 +75,14 @@ async def test_new_criteria_of_a_posted_drive_are_applied(
 ) -> None:
     await enrol(owner, 500)
     drive = await created(api, auto_calc=True)
-    async with working(database_url) as runner:
-        await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        await done(worker, drive["job"]["id"])
         revised = await api.patch(
             f"/api/drives/{drive['drive_id']}", json={"min_cgpa": "8.5", "branches": ["CSE"], "max_backlogs": ""}
         )
         assert revised.json()["min_cgpa"] == "8.50"
         assert revised.json()["max_backlogs"] is None
-        await done(runner, revised.json()["job"]["id"])
+        await done(worker, revised.json()["job"]["id"])
     expected = await owner.fetch(
         "SELECT student_id FROM students WHERE cgpa >= 8.5 AND tenth_percent >= 60 AND twelfth_percent >= 60"
         " AND branch = 'CSE' ORDER BY 1"
@@ -97,8 +97,8 @@ async def test_a_pending_drive_is_counted_and_nobody_selected(
     drive = await created(api)
     asked = await api.post(f"/api/drives/{drive['drive_id']}/trigger-eligibility")
     assert asked.json()["message"] == "Eligibility filtering triggered successfully"
-    async with working(database_url) as runner:
-        [job] = await done(runner, asked.json()["job"]["id"])
+    async with working(database_url) as worker:
+        [job] = await done(worker, asked.json()["job"]["id"])
     assert job.result is not None
     assert job.result["eligible"] == await owner.fetchval(PLAIN_COUNT)
     assert await selected(owner, drive["drive_id"]) == []
@@ -124,8 +124,8 @@ async def test_a_job_of_a_deleted_drive_ends_without_effect(
     await enrol(owner, 100)
     drive = await created(api, auto_calc=True)
     await api.delete(f"/api/drives/{drive['drive_id']}")
-    async with working(database_url) as runner:
-        [job] = await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        [job] = await done(worker, drive["job"]["id"])
     assert job.result == {"superseded": True}
     assert await selected(owner, drive["drive_id"]) == []
 
@@ -156,8 +156,8 @@ async def test_twenty_clients_publish_one_drive_at_once(
         f"drive-{drive['drive_id']}",
     )
     assert [row["version"] for row in versions] == list(range(2, 2 + len(won)))
-    async with working(database_url) as runner:
-        await done(runner, *(answer.json()["job"]["id"] for answer in won))
+    async with working(database_url) as worker:
+        await done(worker, *(answer.json()["job"]["id"] for answer in won))
     assert len(await selected(owner, drive["drive_id"])) == int(versions[-1]["count"])
 
 
@@ -181,8 +181,8 @@ async def test_readers_never_see_an_empty_set_while_it_is_replaced(
     await enrol(owner, 2000)
     drive = await created(api, auto_calc=True)
     seen: set[int] = set()
-    async with working(database_url) as runner:
-        await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        await done(worker, drive["job"]["id"])
 
         async def look() -> None:
             while True:
@@ -192,7 +192,7 @@ async def test_readers_never_see_an_empty_set_while_it_is_replaced(
         looking = asyncio.create_task(look())
         for cgpa in ("7", "6", "8", "6"):
             answer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"min_cgpa": cgpa})
-            await done(runner, answer.json()["job"]["id"])
+            await done(worker, answer.json()["job"]["id"])
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
     allowed = {

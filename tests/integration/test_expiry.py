@@ -36,8 +36,8 @@ UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
 async def exports(api: Api, database_url: str, folder: Path, count: int = 1) -> list[str]:
     """The ids of finished exports whose files can be downloaded for an hour."""
     ids = [(await asked(api, kind="finished_drives"))["export_id"] for _ in range(count)]
-    async with exporting(database_url, folder, kept_s=HOUR) as runner:
-        await done(runner, *ids)
+    async with exporting(database_url, folder, kept_s=HOUR) as worker:
+        await done(worker, *ids)
     return ids
 
 
@@ -163,8 +163,8 @@ async def test_a_download_that_has_begun_ends_whole(
     drive_id = await posted(api)
     await register_many(owner, drive_id, 5000)
     export = await asked(api, kind="registrations", drive_id=drive_id)
-    async with exporting(database_url, tmp_path, kept_s=HOUR) as runner:
-        await done(runner, export["export_id"])
+    async with exporting(database_url, tmp_path, kept_s=HOUR) as worker:
+        await done(worker, export["export_id"])
     found = (await api.get(f"/api/exports/{export['export_id']}")).json()
     assert found["size_bytes"] > 500_000
     path = await owner.fetchval("SELECT path FROM exports")
@@ -218,8 +218,8 @@ async def test_a_key_stays_while_its_job_has_not_ended_or_its_command_not_commit
             VALUES (1, 'POST /api/drives', 'k', '', 'null', 'now'::timestamptz - interval '9 days')""")
         assert (await maintenance.due.once(after(days=300)))["idempotency_keys"] == 0
         await in_flight.rollback()
-        async with exporting(database_url, tmp_path) as runner:
-            await done(runner, answer.json()["export_id"])
+        async with exporting(database_url, tmp_path) as worker:
+            await done(worker, answer.json()["export_id"])
         assert (await maintenance.due.once(after(days=7.1)))["idempotency_keys"] == 1
 
 
@@ -248,13 +248,13 @@ async def test_jobs_that_ended_long_ago_go_and_no_other(
     """The fixture verifies afterwards: an expired job is no loss."""
     succeeded, cancelled = [(await asked(api, kind="finished_drives"))["export_id"] for _ in range(2)]
     assert (await api.post(f"/api/jobs/{cancelled}/cancel")).status_code == 200
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, succeeded)
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, succeeded)
     (tmp_path / "uploads" / "temp").rename(tmp_path / "elsewhere")
     (tmp_path / "uploads" / "temp").write_text("no folder")  # nothing can be stored below it
     failed = (await asked(api, kind="finished_drives"))["export_id"]
-    async with exporting(database_url, tmp_path) as runner:
-        await dead(runner, failed)
+    async with exporting(database_url, tmp_path) as worker:
+        await dead(worker, failed)
     (tmp_path / "uploads" / "temp").unlink()
     queued = (await asked(api, kind="finished_drives"))["export_id"]
     async with maintaining(database_url, tmp_path) as maintenance:
@@ -265,9 +265,9 @@ async def test_jobs_that_ended_long_ago_go_and_no_other(
     assert left == {failed, queued}
     assert (await api.get(f"/api/exports/{succeeded}")).json()["rows"] == 0
     assert (await api.get(f"/api/jobs/{succeeded}")).status_code == 404
-    async with exporting(database_url, tmp_path) as runner:  # Kafka brings its event again
-        assert await waited(runner, UUID(succeeded), timeout_s=0) is None
-        wake(runner, [UUID(succeeded)])
+    async with exporting(database_url, tmp_path) as worker:  # Kafka brings its event again
+        assert await waited(worker, UUID(succeeded), timeout_s=0) is None
+        wake(worker, [UUID(succeeded)])
     shutil.rmtree(tmp_path / "elsewhere")
 
 
@@ -275,8 +275,8 @@ async def test_a_redriven_job_stays(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     export_id = (await asked(api, kind="finished_drives"))["export_id"]
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, export_id)
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, export_id)
         async with maintaining(database_url, tmp_path) as maintenance:
             redriving = owner.transaction()
             await redriving.start()
@@ -293,8 +293,8 @@ async def test_a_lost_job_is_found_though_older_ones_have_expired(
     await enrol(owner, 3)
     await posted(api)
     old = await owner.fetchval("SELECT id FROM es.job")
-    async with working(database_url) as runner, maintaining(database_url, tmp_path) as maintenance:
-        await done(runner, old)
+    async with working(database_url) as worker, maintaining(database_url, tmp_path) as maintenance:
+        await done(worker, old)
         assert (await maintenance.due.once(after(**KEPT)))["jobs"] == 1
         assert not (await verify(database_url, UNWATCHED, limit=3)).differences
         await posted(api)

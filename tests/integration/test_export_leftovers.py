@@ -55,11 +55,11 @@ async def test_a_worker_that_leaves_in_the_middle_of_the_commit_keeps_the_file(
 ) -> None:
     export = await asked(api, kind="finished_drives")
     await owner.execute(SLOW_COMMIT)
-    async with exporting(database_url, tmp_path) as runner:
-        wake(runner, [UUID(export["export_id"])])
+    async with exporting(database_url, tmp_path) as worker:
+        wake(worker, [UUID(export["export_id"])])
         await eventually(lambda: owner.fetchval(COMMITTING))
-        await runner.stop(0)
-        job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
+        await worker.stop(0)
+        job = await waited(worker, UUID(export["export_id"]), timeout_s=20)
     await owner.execute("DROP TRIGGER slow_commit ON exports; DROP FUNCTION take_time")
     assert job is not None
     assert job.state is State.SUCCEEDED
@@ -82,8 +82,8 @@ async def test_whole_files_and_parts_of_other_claims_are_deleted(
     left(tmp_path, export_path(id_, "csv", uuid4()))
     left(tmp_path, export_path(id_, "csv", uuid4()) + "#1")
     other = left(tmp_path, export_path(uuid4(), "csv", uuid4()))
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, export["export_id"])
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, export["export_id"])
     recorded_file = await recorded(owner, export["export_id"])
     assert stored(tmp_path) == sorted([recorded_file or "", other.relative_to(tmp_path / "uploads/temp").as_posix()])
 
@@ -179,12 +179,12 @@ async def test_while_the_storage_hangs_progress_is_published_and_cancelling_is_p
         job = (await api.get(f"/api/jobs/{export['export_id']}")).json()
         return bool(job["state"] == "running" and 0 < (job["progress"] or {"rows": 0})["rows"] < ROWS)
 
-    async with exporting(database_url, tmp_path) as runner:
-        wake(runner, [UUID(export["export_id"])])
+    async with exporting(database_url, tmp_path) as worker:
+        wake(worker, [UUID(export["export_id"])])
         await eventually(published)
         assert (await api.post(f"/api/jobs/{export['export_id']}/cancel")).status_code == 200
 
         async def at_rest() -> bool:
-            return runner.busy == 0 and not stored(tmp_path)
+            return worker.busy == 0 and not stored(tmp_path)
 
         await eventually(at_rest)

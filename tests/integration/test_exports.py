@@ -34,8 +34,8 @@ Owner = asyncpg.Connection
 async def made(api: Api, database_url: str, folder: Path, **body: Any) -> tuple[dict[str, Any], httpx.Response]:
     """The finished export, and its file."""
     export = await asked(api, **body)
-    async with exporting(database_url, folder) as runner:
-        [job] = await done(runner, export["export_id"])
+    async with exporting(database_url, folder) as worker:
+        [job] = await done(worker, export["export_id"])
     assert job.state is State.SUCCEEDED, job.error
     found = (await api.get(f"/api/exports/{export['export_id']}")).json()
     answer = await api.get(found["file"])
@@ -264,8 +264,8 @@ async def test_the_file_is_its_requesters_and_the_heads(api: Api, database_url: 
     path = f"/api/exports/{export['export_id']}"
     early = await api.get(f"{path}/file", "STAFF", 7)
     assert (early.status_code, early.json()["message"]) == (409, "This export is not finished yet.")
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, export["export_id"])
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, export["export_id"])
     for role, user_id, status in (("STAFF", 7, 200), ("STAFF", 8, 404), ("COORDINATOR", 9, 200), ("HEAD", 10, 200)):
         assert (await api.get(path, role, user_id)).status_code == status
         assert (await api.get(f"{path}/file", role, user_id)).status_code == status
@@ -325,8 +325,8 @@ async def test_students_have_no_exports(api: Api, database_url: str, tmp_path: P
     drive_id = await posted(api)
     # Also for the owner of a file who has become a student.
     export = (await api.post(f"/api/registrations/{drive_id}/export", "STAFF", 7)).json()
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, export["export_id"])
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, export["export_id"])
     path = f"/api/exports/{export['export_id']}"
     for answer in (
         await api.post("/api/exports", "STUDENT", 7, json={"kind": "registrations", "drive_id": drive_id}),
@@ -342,8 +342,8 @@ async def test_students_have_no_exports(api: Api, database_url: str, tmp_path: P
 async def test_an_expired_file_is_gone(api: Api, database_url: str, tmp_path: Path) -> None:
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
-    async with exporting(database_url, tmp_path, kept_s=0.01) as runner:
-        await done(runner, export["export_id"])
+    async with exporting(database_url, tmp_path, kept_s=0.01) as worker:
+        await done(worker, export["export_id"])
     await asyncio.sleep(0.02)
     answer = await api.get(f"/api/exports/{export['export_id']}/file")
     assert (answer.status_code, answer.json()["message"]) == (410, "This file has expired. Ask for a new one.")
@@ -371,8 +371,8 @@ async def test_a_cancelled_job_is_never_begun(api: Api, database_url: str, tmp_p
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
     assert (await api.post(f"/api/jobs/{export['export_id']}/cancel")).status_code == 200
-    async with exporting(database_url, tmp_path) as runner:
-        [job] = await done(runner, export["export_id"])
+    async with exporting(database_url, tmp_path) as worker:
+        [job] = await done(worker, export["export_id"])
     assert (job.state, job.attempts, stored(tmp_path)) == (State.CANCELLED, 0, [])
 
 
@@ -387,13 +387,13 @@ async def test_cancelling_stops_the_copy_and_leaves_no_file(
         return int(await owner.fetchval(copying + "wait_event_type = 'Lock'"))
 
     async def stopped() -> bool:
-        return not await owner.fetchval(copying + "state = 'active'") and not stored(tmp_path) and not runner.busy
+        return not await owner.fetchval(copying + "state = 'active'") and not stored(tmp_path) and not worker.busy
 
     holder = await asyncpg.connect(database_url)
-    async with exporting(database_url, tmp_path) as runner:
+    async with exporting(database_url, tmp_path) as worker:
         async with holder.transaction():
             await holder.execute("LOCK TABLE registrations")  # the COPY waits here for as long as it takes
-            wake(runner, [UUID(export["export_id"])])
+            wake(worker, [UUID(export["export_id"])])
             await eventually(waits)
             assert stored(tmp_path)
             answer = await api.post(f"/api/jobs/{export['export_id']}/cancel")
@@ -401,7 +401,7 @@ async def test_cancelling_stops_the_copy_and_leaves_no_file(
             await eventually(stopped)
         await holder.close()
         again = await asked(api, kind="registrations", drive_id=drive_id)  # the connection is fit for use
-        [job] = await done(runner, again["export_id"])
+        [job] = await done(worker, again["export_id"])
     assert job.state is State.SUCCEEDED
 
 
@@ -412,16 +412,16 @@ async def test_a_file_whose_effect_fails_is_deleted(
     export = await asked(api, kind="registrations", drive_id=drive_id)
     # The file is there, and then its event is refused.
     await owner.execute("REVOKE INSERT ON es.event FROM placewire_exporter")
-    async with exporting(database_url, tmp_path, lease_s=1) as runner:
-        wake(runner, [UUID(export["export_id"])])
+    async with exporting(database_url, tmp_path, lease_s=1) as worker:
+        wake(worker, [UUID(export["export_id"])])
 
         async def given_back() -> bool:
             claimed = await owner.fetchval("SELECT attempts FROM es.job WHERE kind = 'export'")
-            return bool(claimed) and runner.busy == 0 and not stored(tmp_path)
+            return bool(claimed) and worker.busy == 0 and not stored(tmp_path)
 
         await eventually(given_back)
         await owner.execute("GRANT INSERT ON es.event TO placewire_exporter")
-        job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
+        job = await waited(worker, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 2)
     assert stored(tmp_path) == [await recorded(owner, export["export_id"])]
@@ -443,11 +443,11 @@ async def test_a_file_whose_commit_was_not_heard_of_stays(
             raise OutcomeUnknown(lost[0])
 
     monkeypatch.setattr(Database, "transaction", committed_and_lost)
-    async with exporting(database_url, tmp_path) as runner:
-        [job] = await done(runner, export["export_id"])
+    async with exporting(database_url, tmp_path) as worker:
+        [job] = await done(worker, export["export_id"])
 
         async def at_rest() -> bool:
-            return runner.busy == 0
+            return worker.busy == 0
 
         await eventually(at_rest)
     assert (job.state, lost, len(stored(tmp_path))) == (State.SUCCEEDED, ["the connection"], 1)
@@ -460,9 +460,9 @@ async def test_a_refusing_storage_is_reported_to_users(
 ) -> None:
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
-    async with exporting(database_url, tmp_path) as runner:
+    async with exporting(database_url, tmp_path) as worker:
         (tmp_path / "uploads" / "temp").write_text("no folder")  # so that nothing can be written below it
-        job = await dead(runner, export["export_id"])
+        job = await dead(worker, export["export_id"])
     assert (job.error, job.dead) == ("The storage does not take this file. Tried 2 times.", True)
     found = (await api.get(f"/api/exports/{export['export_id']}")).json()
     assert (found["state"], found["reason"]) == ("failed", job.error)
@@ -476,15 +476,15 @@ async def test_a_redriven_export_that_succeeds_has_no_reason_left(
 ) -> None:
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
-    async with exporting(database_url, tmp_path) as runner:
+    async with exporting(database_url, tmp_path) as worker:
         (tmp_path / "uploads" / "temp").write_text("no folder")
-        await dead(runner, export["export_id"])
+        await dead(worker, export["export_id"])
         (tmp_path / "uploads" / "temp").unlink()
         await owner.execute(
             "UPDATE es.job SET state = 'queued', dead = false, finished_at = NULL, error = NULL, attempts = 0"
             " WHERE kind = 'export'"
         )
-        job = await waited(runner, UUID(export["export_id"]), timeout_s=20)
+        job = await waited(worker, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert job.state is State.SUCCEEDED
     found = (await api.get(f"/api/exports/{export['export_id']}")).json()

@@ -69,8 +69,8 @@ async def opened(client: httpx.AsyncClient, url: str, **headers: str) -> AsyncIt
 
 
 async def end(database_url: str, job_id: str) -> None:
-    async with working(database_url) as runner:
-        await done(runner, job_id)
+    async with working(database_url) as worker:
+        await done(worker, job_id)
 
 
 def fields(text: str) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from contracts import topics
 from contracts.jobs import Channel, Service, State
 from services.maintenance import sql
 from tests.conftest import Api
-from tests.integration.test_runner import asked
+from tests.integration.test_worker import asked
 from tests.support.bulk_students import enrol
 from tests.support.job_worker import done, waited, working
 from tests.support.system import as_role
@@ -51,8 +51,8 @@ async def test_a_lease_in_the_future_is_taken_over_within_seconds(
         attempts,
     )
     began = time.monotonic()
-    async with working(database_url) as runner:
-        job = await waited(runner, UUID(job_id), timeout_s=20)
+    async with working(database_url) as worker:
+        job = await waited(worker, UUID(job_id), timeout_s=20)
     assert job is not None
     assert job.state is State.SUCCEEDED
     assert time.monotonic() - began < SOON_S
@@ -67,8 +67,8 @@ async def test_a_lease_that_a_worker_may_hold_is_not_taken_over(
         " lease_until = clock_timestamp() + interval '60 s' WHERE id = $1",
         UUID(held),
     )
-    async with working(database_url, lease_s=60) as runner:
-        await done(runner, free)
+    async with working(database_url, lease_s=60) as worker:
+        await done(worker, free)
     assert await owner.fetchval("SELECT owner FROM es.job WHERE id = $1", UUID(held)) == "busy"
 
 
@@ -153,6 +153,6 @@ async def test_a_job_queued_in_the_future_is_done_now(
 ) -> None:
     jobs = [await asked(api) for _ in range(3)]
     await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
-    async with working(database_url) as runner:
-        ended = await asyncio.wait_for(done(runner, *jobs, channel=Channel.POLL), 20)
+    async with working(database_url) as worker:
+        ended = await asyncio.wait_for(done(worker, *jobs, channel=Channel.POLL), 20)
     assert {job.state for job in ended} == {State.SUCCEEDED}

@@ -101,10 +101,10 @@ async def test_a_decision_is_explained_by_what_it_knew(
     student = await enrolled(api, 1, cgpa="8.00")
     posted = (await drive(api, min_cgpa="7"))["drive_id"]
     cause = Cause(source="test", correlation_id=uuid4())
-    async with working(database_url) as runner:
+    async with working(database_url) as worker:
         async with api.database.transaction() as connection:
             await handlers.revise(connection, ReviseRecord(student, {"cgpa": Decimal("5.00")}), cause, fresh_ids)
-            [job] = await done(runner, *await queued(owner))
+            [job] = await done(worker, *await queued(owner))
         at = await moment(owner)
         then = await explained(api, posted, student, at)
         assert (then["eligible"], then["record_version"]) == (False, 2)
@@ -113,7 +113,7 @@ async def test_a_decision_is_explained_by_what_it_knew(
         assert decision["criteria"][0]["actual"] == "8.00"
         assert (decision["drive_version"], decision["judged_by"], decision["listed"]) == (2, 2, None)
         assert decision["job_id"] == str(job.id)
-        await done(runner, *await queued(owner))
+        await done(worker, *await queued(owner))
     decision = (await explained(api, posted, student))["decision"]
     assert (decision["eligible"], decision["selected"], decision["record_version"]) == (False, False, 2)
     assert (decision["drive_version"], decision["judged_by"]) == (3, 2), "judged again by the same criteria"
@@ -127,7 +127,7 @@ async def test_every_decision_agrees_with_the_ledger(
     posted = (await drive(api, min_cgpa="5", auto_calc=False))["drive_id"]
     path, standing = f"/api/drives/{posted}", []
     able = [row["student_id"] for row in await owner.fetch("SELECT student_id FROM students WHERE cgpa >= 5")]
-    async with working(database_url) as runner:
+    async with working(database_url) as worker:
         for step in range(5):
             match step:
                 case 0:
@@ -140,7 +140,7 @@ async def test_every_decision_agrees_with_the_ledger(
                     await api.post(f"{path}/publish")
                 case 4:
                     await revised(api, able[0], cgpa="9")
-            await done(runner, *await queued(owner))
+            await done(worker, *await queued(owner))
             standing.append((await moment(owner), await selected(owner, posted)))
     assert len({tuple(ids) for _, ids in standing}) == 5
     for at, ids in standing:
@@ -279,10 +279,10 @@ async def test_history_says_who_when_and_what(api: Api, owner: "Owner[asyncpg.Re
     assert (await api.get(f"{path}/history", "STAFF")).status_code == 404, "not published yet"
     await api.patch(path, "HEAD", head, json={"min_cgpa": "7.5", "job_title": "SRE", "interview_date": "2030-03-05"})
     await api.post(f"{path}/publish", "COORDINATOR", 5, json={"selected_students": [student]})
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await revised(api, student, cgpa="2")
-        await done(runner, *await queued(owner))
+        await done(worker, *await queued(owner))
     await stop(api, posted)
     await api.delete(path)
     answer = await api.get(f"{path}/history", "STAFF")

@@ -245,20 +245,20 @@ async def test_marks_that_change_ask_each_posted_drive_once(
     listed = await drive(api, min_cgpa="5", auto_calc=False)
     path = f"/api/drives/{listed['drive_id']}/publish"
     assert (await api.post(path, "COORDINATOR", json={"selected_students": ids[:2]})).status_code == 202
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         update = [row.format(9 if n >= 10 else 6) for n, row in enumerate(rows)]
         await imported(api, header + "\n".join([*update, "New,new@college.edu,NEW,8.5"]))
-        jobs = await done(runner, *await queued(owner))
+        jobs = await done(worker, *await queued(owner))
         assert sorted(job.subject for job in jobs) == sorted(f"drive-{id_}" for id_ in (all_in, some))
         assert len(await selected(owner, some)) == 51
         assert len(await selected(owner, all_in)) == 61
         assert await selected(owner, none) == []
         # Below what the list's drive asks for: of the students on the list, and of others.
         await imported(api, f"{header}N 30,n30@college.edu,I30,4\n")
-        assert f"drive-{listed['drive_id']}" not in [job.subject for job in await done(runner, *await queued(owner))]
+        assert f"drive-{listed['drive_id']}" not in [job.subject for job in await done(worker, *await queued(owner))]
         await imported(api, f"{header}N 1,n1@college.edu,I1,4\n")
-        assert f"drive-{listed['drive_id']}" in [job.subject for job in await done(runner, *await queued(owner))]
+        assert f"drive-{listed['drive_id']}" in [job.subject for job in await done(worker, *await queued(owner))]
     assert await owner.fetch(FROM_SCRATCH) == []
     asked = await owner.fetch(REEVALUATIONS)
     new = await owner.fetchval("SELECT max(student_id) FROM students")

@@ -101,8 +101,8 @@ async def test_auto_publishing_notifies_staff_and_those_selected(
     assert await notifications(api, STAFF) == [said]
     assert [title for _, title, _ in await notifications(api, COORDINATOR)] == ["New Drive Added"]
     assert [await notifications(api, id_) for id_ in students] == [[]] * 60, "nobody is selected yet"
-    async with working(database_url) as runner:
-        await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        await done(worker, drive["job"]["id"])
     selected = {row["student_id"] for row in await owner.fetch("SELECT student_id FROM selections")}
     assert 0 < len(selected) == await owner.fetchval(PLAIN_COUNT) < 60
     for id_ in students:
@@ -116,14 +116,14 @@ async def test_publishing_notifies_staff_and_the_students_listed(
     await enrol(owner, 20)
     students = [row["student_id"] for row in await owner.fetch("SELECT student_id FROM students ORDER BY 1")]
     drive_id = (await created(api, **EVERYONE))["drive_id"]
-    async with working(database_url) as runner:
-        await done(runner, await published(api, drive_id, students[:2]))
+    async with working(database_url) as worker:
+        await done(worker, await published(api, drive_id, students[:2]))
         assert await notifications(api, STAFF) == [
             ("success", "Drive Published", "Acme - SDE is now open for registrations.")
         ]
         listed = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
         assert [await notifications(api, id_) for id_ in students[:3]] == [[listed], [listed], []]
-        await done(runner, await published(api, drive_id))
+        await done(worker, await published(api, drive_id))
     everyone = ("success", "New Drive Available", "Acme - SDE has been published.")
     assert [await notifications(api, id_) for id_ in students[:3]] == [[listed], [listed], [everyone]], (
         "only the newly selected"
@@ -140,11 +140,11 @@ async def test_judging_again_notifies_only_those_newly_selected(
     judged = await owner.fetch("SELECT student_id, cgpa FROM students WHERE cgpa >= 7 ORDER BY cgpa DESC")
     best, good = judged[0]["student_id"], judged[-1]["student_id"]
     assert judged[0]["cgpa"] >= 8 > judged[-1]["cgpa"]
-    async with working(database_url) as runner:
-        await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        await done(worker, drive["job"]["id"])
         for cgpa in ("7", "9.99", "7"):  # wider, narrower, wider again
             answer = await api.patch(path, json={"min_cgpa": cgpa})
-            await done(runner, answer.json()["job"]["id"])
+            await done(worker, answer.json()["job"]["id"])
         again = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
         first = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
         out = (
@@ -155,7 +155,7 @@ async def test_judging_again_notifies_only_those_newly_selected(
         assert await notifications(api, best) == [again, out, first]
         before = await owner.fetchval("SELECT count(*) FROM notifications")
         asked = await api.post(f"{path}/trigger-eligibility")
-        await done(runner, asked.json()["job"]["id"])
+        await done(worker, asked.json()["job"]["id"])
     assert await owner.fetchval("SELECT count(*) FROM notifications") == before, "nobody new, no notification"
 
 
@@ -173,8 +173,8 @@ async def test_an_evaluation_after_registrations_stopped_invites_nobody(
     [student, *_] = await enrol(owner, 5)
     drive = await created(api, **EVERYONE, auto_calc=True)
     await api.post(f"/api/drives/{drive['drive_id']}/stop-registrations", "COORDINATOR")
-    async with working(database_url) as runner:
-        [job] = await done(runner, drive["job"]["id"])
+    async with working(database_url) as worker:
+        [job] = await done(worker, drive["job"]["id"])
     assert job.result is not None
     assert job.result["selected"] == 5
     assert await notifications(api, student) == []
@@ -208,11 +208,11 @@ async def test_a_deleted_drives_notifications_go_with_it(
 ) -> None:
     [student, *_] = await enrol(owner, 3)
     gone, stays, late = [await created(api, **EVERYONE, auto_calc=True) for _ in range(3)]
-    async with working(database_url) as runner:
-        await done(runner, gone["job"]["id"], stays["job"]["id"])
+    async with working(database_url) as worker:
+        await done(worker, gone["job"]["id"], stays["job"]["id"])
         for drive in (gone, late):
             assert (await api.delete(f"/api/drives/{drive['drive_id']}")).status_code == 200
-        await done(runner, late["job"]["id"])
+        await done(worker, late["job"]["id"])
     for id_ in (student, STAFF, COORDINATOR):
         body = await mine(api, id_)
         assert {item["entity_id"] for item in body["items"]} == {stays["drive_id"]}
@@ -330,16 +330,16 @@ async def test_a_replay_gives_the_same(
     """However the log is cut, and though within a chunk all drives come before all evaluations."""
     students = await enrol(owner, 30)
     drives = [await created(api, **EVERYONE, company_name=f"Company {i}", auto_calc=i % 2 == 0) for i in range(6)]
-    async with working(database_url) as runner:
-        await done(runner, *(drive["job"]["id"] for drive in drives if "job" in drive))
-        await done(runner, await published(api, drives[1]["drive_id"], students[:1]))
+    async with working(database_url) as worker:
+        await done(worker, *(drive["job"]["id"] for drive in drives if "job" in drive))
+        await done(worker, await published(api, drives[1]["drive_id"], students[:1]))
         for drive in drives[:3]:
             answer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"company_name": "New", "min_cgpa": "5"})
             if "job" in answer.json():
-                await done(runner, answer.json()["job"]["id"])
+                await done(worker, answer.json()["job"]["id"])
         late = await published(api, drives[3]["drive_id"])
         await api.post(f"/api/drives/{drives[3]['drive_id']}/stop-registrations", "COORDINATOR")
-        await done(runner, late)
+        await done(worker, late)
     await finished(api, drives[2]["drive_id"], students[:3])
     await api.delete(f"/api/drives/{drives[0]['drive_id']}")
     await api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR)

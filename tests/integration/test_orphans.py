@@ -98,8 +98,8 @@ async def test_files_of_exports_that_nobody_needs(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     finished = (await asked(api, kind="finished_drives"))["export_id"]
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, finished)
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, finished)
     running, cancelled = [(await asked(api, kind="finished_drives"))["export_id"] for _ in range(2)]
     assert (await api.post(f"/api/jobs/{cancelled}/cancel")).status_code == 200
     await owner.execute("UPDATE es.job SET state = 'running' WHERE id = $1", running)
@@ -130,8 +130,8 @@ async def test_a_file_stays_though_the_table_has_lost_its_export(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     export_id = (await asked(api, kind="finished_drives"))["export_id"]
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, export_id)
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, export_id)
     aged(tmp_path / "uploads" / "temp" / stored(tmp_path)[0], days=300)
     await owner.execute("DELETE FROM exports; DELETE FROM es.job")
     async with maintaining(database_url, tmp_path) as maintenance:
@@ -213,11 +213,11 @@ async def test_the_process_does_all_of_it(
         return str(answer.json()["export_id"])
 
     expired = await asked_for()
-    async with exporting(database_url, tmp_path, kept_s=0.01) as runner:
-        await done(runner, expired)
+    async with exporting(database_url, tmp_path, kept_s=0.01) as worker:
+        await done(worker, expired)
     lasting = await asked(api, kind="finished_drives")
-    async with exporting(database_url, tmp_path) as runner:
-        await done(runner, lasting["export_id"])
+    async with exporting(database_url, tmp_path) as worker:
+        await done(worker, lasting["export_id"])
     await owner.execute("UPDATE es.job SET finished_at = finished_at - interval '40 days' WHERE id = $1", expired)
     await owner.execute("UPDATE idempotency_keys SET created_at = created_at - interval '40 days'")
     orphan = left(tmp_path, "job-descriptions/1-never.pdf", days=2)

@@ -51,8 +51,8 @@ async def test_a_student_sees_all_of_their_own(
     assert corrected.status_code == 200, corrected.text
     others = await enrol(owner, 15)
     drive_id = await posted(api)
-    async with working(database_url) as runner:
-        await done(runner, *[row["id"] for row in await owner.fetch("SELECT id FROM es.job")])
+    async with working(database_url) as worker:
+        await done(worker, *[row["id"] for row in await owner.fetch("SELECT id FROM es.job")])
     finished_id = await finished(api, [student], [others[-1]], company_name="Globex")
     await register(api, drive_id, student)
     assert (await api.patch(f"/api/students/{student}", "HEAD", reader, json={"cgpa": "9.00"})).status_code == 200

@@ -75,8 +75,8 @@ async def test_open_dead_letters_are_counted(api: Api, database_url: str) -> Non
         async with database.connection() as connection:
             await gauges.set_from(connection)
         assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 0
-        async with working(database_url, work=JobHandler(handle=fails, failed=handlers.failed)) as runner:
-            await dead(runner, job_id)
+        async with working(database_url, work=JobHandler(handle=fails, failed=handlers.failed)) as worker:
+            await dead(worker, job_id)
         async with database.connection() as connection:
             await gauges.set_from(connection)
         assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 1

@@ -240,8 +240,8 @@ async def test_evaluations_that_were_done_out_of_order_are_worked_out_in_the_ord
     """Marks of a listed student fall, and they are judged again before the list's evaluation. Then the marks rise."""
     stays, listed, other = [await enrolled(api, number, cgpa="9.00") for number in range(3)]
     drive_id = (await drive(api, min_cgpa="7"))["drive_id"]
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
     body = {"selected_students": [stays, listed]}
     late = (await api.post(f"/api/drives/{drive_id}/publish", json=body)).json()["job"]["id"]
     await revised(api, listed, cgpa="5.00")
@@ -469,10 +469,10 @@ async def test_a_deactivated_student_is_left_out_of_ledgers_that_are_worked_out_
     head = {"name": "Asha", "email": "asha@college.edu", "role": "HEAD", "password": "correct horse"}
     head_id = (await api.post("/api/users", json=head)).json()["user_id"]
     await drive(api, min_cgpa="7")
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         assert (await api.post(f"/api/users/{leaves}/deactivate", "HEAD", head_id)).status_code == 200
-        await done(runner, *await queued(owner))
+        await done(worker, *await queued(owner))
     ledger = "SELECT student_id, selected_version, revoked_version FROM selections ORDER BY 1, 2"
     before = await owner.fetch(ledger)
     assert [(row["student_id"], row["revoked_version"] is None) for row in before] == [(stays, True), (leaves, False)]

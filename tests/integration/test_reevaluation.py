@@ -104,18 +104,18 @@ async def test_better_marks_select_worse_ones_deselect_and_only_that_student_is_
     one, other = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("8.00", "6.00"))]
     posted = await drive(api, min_cgpa="7")
     unconcerned = await drive(api, min_cgpa="2")
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await revised(api, one, cgpa="6.99")
         await revised(api, one, roll_number="R-new")
-        [job] = await done(runner, *await queued(owner))
+        [job] = await done(worker, *await queued(owner))
         assert job.subject == f"drive-{posted['drive_id']}", f"not drive {unconcerned['drive_id']}: same verdict"
         assert job.result is not None
         assert {name: job.result[name] for name in ("selected", "newly_selected", "no_longer_selected")} == {
             "selected": 0, "newly_selected": 0, "no_longer_selected": 1,
         }  # fmt: skip
         await revised(api, other, cgpa="7.00")
-        [job] = await done(runner, *await queued(owner))
+        [job] = await done(worker, *await queued(owner))
     assert job.result is not None
     assert (job.result["newly_selected"], job.result["selected"], job.result["eligible"]) == (1, 1, 1)
     assert await selected(owner, posted["drive_id"]) == [other]
@@ -133,17 +133,17 @@ async def test_a_list_is_never_left(api: Api, owner: "Owner[asyncpg.Record]", da
     posted = await drive(api, min_cgpa="7", auto_calc=False)
     path = f"/api/drives/{posted['drive_id']}"
     await api.post(f"{path}/publish", "COORDINATOR", json={"selected_students": [listed]})
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         for student in (listed, unlisted):
             await revised(api, student, cgpa="5.00")
         assert len(await queued(owner)) == 1, "who is not on the list concerns nobody"
-        await done(runner, *await queued(owner))
+        await done(worker, *await queued(owner))
         assert await selected(owner, posted["drive_id"]) == []
         for student in (listed, unlisted):
             await revised(api, student, cgpa="9.00")
         await enrolled(api, 3, cgpa="9.50")
-        await done(runner, *await queued(owner))
+        await done(worker, *await queued(owner))
     assert await selected(owner, posted["drive_id"]) == [listed]
 
 
@@ -152,12 +152,12 @@ async def test_newcomers_are_judged_once_for_each_drive_however_many(
 ) -> None:
     drives = [(await drive(api, min_cgpa=cgpa))["drive_id"] for cgpa in ("6", "8", "10")]
     rows = "".join(f"N {n},n{n}@college.edu,I{n},{6 + n % 3}\n" for n in range(90))
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         file = {"file": ("a.csv", "name,email,roll_number,cgpa\n" + rows, "text/csv")}
         answer = await api.post("/api/students/import?dry_run=false", files=file)
         assert answer.status_code == 200, answer.text
-        jobs = await done(runner, *await queued(owner))
+        jobs = await done(worker, *await queued(owner))
     assert sorted(job.subject for job in jobs) == [f"drive-{id_}" for id_ in drives[:2]]
     assert [len(await selected(owner, id_)) for id_ in drives] == [90, 30, 0]
     assert {row["data"]["import_id"] for row in await _events(owner, REQUESTED)} == {answer.json()["import_id"]}
@@ -170,8 +170,8 @@ async def test_a_reevaluation_hides_no_evaluation_that_is_still_to_come(
     students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("9.00", "7.50", "6.50"))]
     posted = await drive(api, min_cgpa="7")
     path = f"/api/drives/{posted['drive_id']}"
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
     before = (await api.patch(path, json={"min_cgpa": "6"})).json()["job"]["id"]
     await revised(api, students[0], cgpa="5.00")
     [again] = [id_ for id_ in await queued(owner) if id_ != before]
@@ -193,8 +193,8 @@ async def test_a_reevaluation_after_a_newer_answer_touches_nothing(
     student = await enrolled(api, 1, cgpa="9.00")
     posted = await drive(api, min_cgpa="7")
     stopped = await drive(api, min_cgpa="7")
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
     await revised(api, student, cgpa="5.00")
     late = await queued(owner)
     newer = (await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "6"})).json()["job"]["id"]
@@ -217,12 +217,12 @@ async def test_revoked_students_are_notified_and_staff_of_those_registered(
         body = (await api.get("/api/notifications/mine", role, user_id)).json()
         return str(body["items"][0]["title"])
 
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await register(api, posted["drive_id"], students[0])
         for student in students[:2]:
             await revised(api, student, cgpa="5.00")
-        jobs = await done(runner, *await queued(owner))
+        jobs = await done(worker, *await queued(owner))
     assert [job.result and job.result["registered_no_longer_eligible"] for job in jobs] == [1, 0]
     assert [await newest(id_) for id_ in students] == ["No Longer Selected"] * 2 + ["New Drive Available"]
     said = "1 registered student is no longer eligible for Acme - SDE, and stays registered."
@@ -237,11 +237,11 @@ async def test_stricter_criteria_report_the_registered_who_fall_out(
 ) -> None:
     students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("8.00", "7.00", "9.00"))]
     posted = await drive(api, min_cgpa="7")
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await register(api, posted["drive_id"], *students[1:])
         asked = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "8.5"})
-        [job] = await done(runner, asked.json()["job"]["id"])
+        [job] = await done(worker, asked.json()["job"]["id"])
     newest = [(await api.get("/api/notifications/mine", "STUDENT", id_)).json()["items"][0] for id_ in students]
     assert [item["title"] for item in newest] == ["No Longer Selected"] * 2 + ["New Drive Available"]
     assert newest[0]["notification_id"] == newest[1]["notification_id"], "one row for all of them"
@@ -254,13 +254,13 @@ async def test_a_revocation_by_an_evaluation_of_everyone_notifies_once(
 ) -> None:
     students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("7.00", "8.00"))]
     posted = await drive(api, min_cgpa="7")
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await register(api, posted["drive_id"], students[0])
         jobs = []
         for least in ("9", "7.5"):  # nobody is left, then one who had not registered
             asked = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": least})
-            jobs += await done(runner, asked.json()["job"]["id"])
+            jobs += await done(worker, asked.json()["job"]["id"])
     assert [job.result and job.result["selected"] for job in jobs] == [0, 1]
     assert [job.result and job.result["registered_no_longer_eligible"] for job in jobs] == [1, 0]
 
@@ -272,8 +272,8 @@ async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
     student = await enrolled(api, 1, cgpa="8.00")
     posted = (await drive(api, min_cgpa="7"))["drive_id"]
     cause = Cause(source="test", correlation_id=uuid4())
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         async with api.database.transaction() as connection:
             await registrations.register(connection, posted, student, cause, uuid4())
             if what == "marks":
@@ -281,9 +281,9 @@ async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
             else:
                 await api.patch(f"/api/drives/{posted}", json={"min_cgpa": "9"})
             [job_id] = await queued(owner)
-            wake(runner, [UUID(job_id)])
+            wake(worker, [UUID(job_id)])
             await eventually(lambda: owner.fetchval(WAITING))
-        [job] = await done(runner, job_id)
+        [job] = await done(worker, job_id)
     assert job.result is not None
     assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (1, 1)
 
@@ -293,16 +293,16 @@ async def test_nobody_who_registers_waits_for_an_evaluation(
 ) -> None:
     students = [await enrolled(api, number, cgpa="8.00") for number in range(2)]
     posted = (await drive(api, min_cgpa="7"))["drive_id"]
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await revised(api, students[0], cgpa="5.00")
         [job_id] = await queued(owner)
         async with owner.transaction():
             await owner.execute("SELECT FROM es.stream WHERE stream_id = $1 FOR UPDATE", f"eligibility-{posted}")
-            wake(runner, [UUID(job_id)])
+            wake(worker, [UUID(job_id)])
             await eventually(lambda: owner.fetchval(WAITING_FOR_A_ROW))
             await register(api, posted, students[1])
-        [job] = await done(runner, job_id)
+        [job] = await done(worker, job_id)
     assert job.state is State.SUCCEEDED
 
 
@@ -311,18 +311,18 @@ async def test_a_drive_is_deleted_while_it_is_evaluated_and_they_do_not_deadlock
 ) -> None:
     student = await enrolled(api, 1, cgpa="8.00")
     posted = (await drive(api, min_cgpa="7"))["drive_id"]
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         await revised(api, student, cgpa="5.00")
         [job_id] = await queued(owner)
         async with api.database.transaction() as connection:
             await connection.execute(LOCK_REGISTRATIONS_SHARED, posted)  # as who registers, and loses
             deleting = asyncio.create_task(api.delete(f"/api/drives/{posted}"))
             await eventually(lambda: owner.fetchval(WAITING))
-            wake(runner, [UUID(job_id)])
+            wake(worker, [UUID(job_id)])
             await eventually(lambda: owner.fetchval(WAITING + " HAVING count(*) = 2"))
         answer = await deleting
-        [job] = await done(runner, job_id)
+        [job] = await done(worker, job_id)
     assert answer.status_code == 200, answer.text
     assert (job.state, job.attempts, job.result) == (State.SUCCEEDED, 1, {"superseded": True})
     assert await owner.fetchval(DEADLOCKS) == 0
@@ -335,15 +335,15 @@ async def test_criteria_wait_for_marks_that_are_changing(
     student = await enrolled(api, 1, cgpa="6.00")
     posted = await drive(api, min_cgpa="9")
     cause = Cause(source="test", correlation_id=uuid4())
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         async with api.database.transaction() as connection:
             await handlers.revise(connection, ReviseRecord(student, {"cgpa": Decimal("8.00")}), cause, fresh_ids)
             lowering = asyncio.create_task(api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "7"}))
             await eventually(lambda: owner.fetchval(WAITING))
             assert await queued(owner) == []
         assert (await lowering).status_code == 202
-        [job] = await done(runner, *await queued(owner))
+        [job] = await done(worker, *await queued(owner))
     assert job.result is not None
     assert job.result["newly_selected"] == 1
     assert await selected(owner, posted["drive_id"]) == [student]
@@ -354,14 +354,14 @@ async def test_marks_and_criteria_that_change_at_once_never_miss_each_other(
 ) -> None:
     students = [await enrolled(api, number, cgpa="8.00") for number in range(8)]
     posted = [(await drive(api, min_cgpa="7"))["drive_id"] for _ in range(3)]
-    async with working(database_url) as runner:
-        await done(runner, *await queued(owner))
+    async with working(database_url) as worker:
+        await done(worker, *await queued(owner))
         for round_ in range(sized(small=3, full=20)):
             marks = [revised(api, id_, cgpa=f"{5 + (round_ + n) % 4}.00") for n, id_ in enumerate(students)]
             bars = [api.patch(f"/api/drives/{id_}", json={"min_cgpa": f"{6 + round_ % 2}.50"}) for id_ in posted]
             answers = await asyncio.gather(*marks, *bars)
             assert {answer.status_code for answer in answers if answer is not None} <= {200, 202}, "no version is lost"
-            await done(runner, *await queued(owner))
+            await done(worker, *await queued(owner))
             assert await owner.fetch(FROM_SCRATCH) == []
 
 

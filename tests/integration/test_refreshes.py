@@ -17,7 +17,7 @@ from chassis.errors import Contended
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause
 from chassis.jobs.job_handler import StagedJobHandler
-from chassis.jobs.runner import Runner
+from chassis.jobs.worker import Worker
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
 from contracts.jobs import Channel, Kind, Service, State
@@ -34,7 +34,7 @@ from tests.support.job_worker import done, wake, working
 from tests.support.system import as_role
 
 Owner = asyncpg.Connection
-REFRESH = StagedJobHandler(prepare=handlers.refresh, failed=handlers.failed)
+REFRESH = StagedJobHandler(stage=handlers.refresh, failed=handlers.failed)
 REFRESHED = "SELECT data ->> 'refresh_id' FROM es.event WHERE type = 'placewire.refresh.refreshed.v1' ORDER BY position"
 REQUESTED = "SELECT count(*) FROM es.event WHERE type = 'placewire.refresh.requested.v1'"
 JOBS = "SELECT id::text, state, result, queued_at FROM es.job ORDER BY seq"
@@ -58,9 +58,9 @@ async def maintainer(database_url: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def maintaining(database_url: str, *, at_once: int = 2) -> AsyncIterator[Runner]:
-    async with working(database_url, work=REFRESH, kind=Kind.REFRESH, at_once=at_once) as runner:
-        yield runner
+async def maintaining(database_url: str, *, at_once: int = 2) -> AsyncIterator[Worker]:
+    async with working(database_url, work=REFRESH, kind=Kind.REFRESH, at_once=at_once) as worker:
+        yield worker
 
 
 @asynccontextmanager
@@ -107,8 +107,8 @@ def watch(database: Database, *, max_pause_s: float = 60) -> ChangeWatch:
 async def test_a_refresh_that_is_asked_for_is_done(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     await api.post("/api/drives", json=DRIVE)
     assert (await api.get("/api/analytics/summary")).json()["total_drives"] == 0
-    async with maintaining(database_url) as runner:
-        [job] = await done(runner, job_id := await asked(api))
+    async with maintaining(database_url) as worker:
+        [job] = await done(worker, job_id := await asked(api))
     assert job.result is not None
     assert job.result["rows"]["registrations_per_drive"] == 1
     assert "absorbed_by" not in job.result
@@ -130,14 +130,14 @@ async def test_who_asks_while_one_runs_is_answered_by_the_next(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     """Those that the worker was woken for, those that it was not, and those that are claimed already."""
-    async with maintaining(database_url) as runner:
+    async with maintaining(database_url) as worker:
         async with refreshes_do_not_end(owner):
             running = await asked(api)
-            wake(runner, [UUID(running)])
+            wake(worker, [UUID(running)])
             await eventually(lambda: waiting_for_a_view(owner))
             waiting = [await asked(api) for _ in range(20)]
-            wake(runner, [UUID(id_) for id_ in waiting[:10]])  # its poll finds the others
-        await done(runner, running, waiting[0])
+            wake(worker, [UUID(id_) for id_ in waiting[:10]])  # its poll finds the others
+        await done(worker, running, waiting[0])
 
         async def all_ended() -> bool:
             return bool(await owner.fetchval("SELECT bool_and(finished_at IS NOT NULL) FROM es.job"))
@@ -166,13 +166,13 @@ async def test_who_is_committed_after_the_snapshot_is_not_absorbed_though_reques
         event = RefreshRequested(refresh_id=id_, cause=RefreshCause.REQUEST)
         await event_store.append(connection, f"refresh-{id_}", [event], CAUSE, expected_version=0, new_id=lambda _: id_)
 
-    async with maintaining(database_url) as runner:
+    async with maintaining(database_url) as worker:
         async with maintainer.transaction() as unfinished:
             await ask(unfinished, late)
             async with maintainer.transaction() as connection:
                 await ask(connection, early)
-            [first] = await done(runner, early)
-        [second] = await done(runner, late)
+            [first] = await done(worker, early)
+        [second] = await done(worker, late)
     assert first.result is not None
     assert second.result is not None
     assert second.queued_at < first.queued_at < datetime.fromisoformat(first.result["began_at"])
@@ -186,10 +186,10 @@ async def test_a_worker_that_died_before_it_recorded_finds_its_refresh(
     died, other = await asked(api), await asked(api)
     run = await sql.answer(maintainer, UUID(died))  # and no more: as if killed here
     assert run.answers == [UUID(other)]
-    async with maintaining(database_url) as runner:
-        [job] = await done(runner, other)
+    async with maintaining(database_url) as worker:
+        [job] = await done(worker, other)
         assert job.result == {"absorbed_by": died, "began_at": run.began_at.isoformat()}
-        [job] = await done(runner, died)
+        [job] = await done(worker, died)
     assert job.result is not None
     assert "absorbed_by" not in job.result
     assert job.result["began_at"] == run.began_at.isoformat()
@@ -201,8 +201,8 @@ async def test_a_refresh_by_hand_answers_those_who_wait(
 ) -> None:
     waiting = [await asked(api) for _ in range(3)]
     moment, _ = await sql.refresh_all(maintainer)
-    async with maintaining(database_url) as runner:
-        for job in await done(runner, *waiting):
+    async with maintaining(database_url) as worker:
+        for job in await done(worker, *waiting):
             assert job.result is not None
             assert job.result == {"absorbed_by": None, "began_at": moment.isoformat()}, "it was nobody's job"
     assert await owner.fetch(REFRESHED) == []
@@ -233,11 +233,11 @@ async def test_a_job_that_another_holds_is_left_to_it(
         """,
         UUID(held),
     )
-    async with maintaining(database_url) as runner:
-        await done(runner, mine)
+    async with maintaining(database_url) as worker:
+        await done(worker, mine)
         assert await owner.fetchval("SELECT state FROM es.job WHERE id = $1", UUID(held)) == "running"
         await owner.execute("UPDATE es.job SET lease_until = '-infinity' WHERE id = $1", UUID(held))
-        [job] = await done(runner, held)
+        [job] = await done(worker, held)
     assert job.attempts == 2
     assert job.result is not None
     assert job.result["absorbed_by"] == mine
@@ -249,7 +249,7 @@ async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
 ) -> None:
     monkeypatch.setattr(job_watch, "LOOK_EVERY_S", 60.0)
     # One at a time: with a second slot the followed job could begin before it is absorbed.
-    async with maintaining(database_url, at_once=1) as runner:
+    async with maintaining(database_url, at_once=1) as worker:
         async with asyncio.TaskGroup() as group:
             waiters = [
                 group.create_task(api.post("/api/analytics/refresh", headers={"Prefer": "wait=30"})) for _ in range(5)
@@ -268,7 +268,7 @@ async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
             await eventually(is_followed)
             began = asyncio.get_running_loop().time()
             first = await owner.fetchval("SELECT id FROM es.job ORDER BY seq LIMIT 1")
-            await done(runner, first)
+            await done(worker, first)
         assert asyncio.get_running_loop().time() - began < 20, "a notice came, or they had waited to the end"
     answers = [waiter.result() for waiter in waiters]
     assert [answer.status_code for answer in answers] == [200] * 5
@@ -328,13 +328,13 @@ async def test_what_the_views_show_is_what_counts_as_a_change(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
     assert not await changed(maintainer), "an empty log"
-    async with maintaining(database_url) as runner:
-        await done(runner, await asked(api))
+    async with maintaining(database_url) as worker:
+        await done(worker, await asked(api))
         assert not await changed(maintainer), "refreshes are no change"
         await enrol(owner, 5)
         drive = (await api.post("/api/drives", json=DRIVE)).json()
         assert await changed(maintainer)
-        await done(runner, await asked(api))
+        await done(worker, await asked(api))
         assert not await changed(maintainer)
         await api.patch(f"/api/drives/{drive['drive_id']}", json={"job_title": "Other"})
         assert await changed(maintainer)

@@ -125,8 +125,8 @@ async def test_each_refusal_has_its_message(api: Api, owner: "Owner[asyncpg.Reco
         f"/api/drives/{drive_id}/publish", "COORDINATOR", json={"selected_students": [chosen, meets[2][0]]}
     )
     assert await message(api, drive_id, chosen) == (403, "You are not selected for this drive")
-    async with working(database_url) as runner:
-        await done(runner, published.json()["job"]["id"])
+    async with working(database_url) as worker:
+        await done(worker, published.json()["job"]["id"])
         assert await message(api, drive_id, fails) == (403, "You are not eligible for this drive")
         assert await message(api, drive_id, 777_777) == (403, "You are not eligible for this drive")
         assert await message(api, drive_id, not_chosen) == (403, "You are not selected for this drive")
@@ -135,7 +135,7 @@ async def test_each_refusal_has_its_message(api: Api, owner: "Owner[asyncpg.Reco
         again = await api.post(
             f"/api/drives/{drive_id}/publish", "COORDINATOR", json={"selected_students": [not_chosen]}
         )
-        await done(runner, again.json()["job"]["id"])
+        await done(worker, again.json()["job"]["id"])
     assert await message(api, drive_id, meets[2][0]) == (403, "You are not selected for this drive")
     await register(api, drive_id, not_chosen)
     await stop(api, drive_id)

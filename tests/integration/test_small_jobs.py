@@ -13,7 +13,7 @@ from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause
 from chassis.jobs.job_handler import JobHandler, Outcome
 from chassis.jobs.queue import Claim
-from chassis.jobs.runner import TOGETHER, Runner
+from chassis.jobs.worker import BATCH_SIZE, Worker
 from chassis.postgres.database import Connection
 from contracts.checks import CheckRequested
 from contracts.jobs import Kind, State
@@ -43,28 +43,28 @@ async def asked(owner: "Owner[asyncpg.Record]", count: int) -> list[UUID]:
 @asynccontextmanager
 async def small(
     database_url: str, handle: object = checks.answer, *, at_once: int = 2, owner: str = "test"
-) -> AsyncIterator[Runner]:
-    work = JobHandler(handle=handle, failed=checks.failed, small=frozenset({CheckRequested.TYPE}))  # type: ignore[arg-type]
-    async with working(database_url, work=work, kind=Kind.CHECK, at_once=at_once, owner=owner) as runner:
-        yield runner
+) -> AsyncIterator[Worker]:
+    work = JobHandler(handle=handle, failed=checks.failed, batchable=frozenset({CheckRequested.TYPE}))  # type: ignore[arg-type]
+    async with working(database_url, work=work, kind=Kind.CHECK, at_once=at_once, owner=owner) as worker:
+        yield worker
 
 
 async def test_what_waits_is_done_many_at_a_time(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
-    ids = await asked(owner, 5 * TOGETHER)
-    async with small(database_url) as runner:
-        jobs = await done(runner, *ids)
+    ids = await asked(owner, 5 * BATCH_SIZE)
+    async with small(database_url) as worker:
+        jobs = await done(worker, *ids)
     assert {(job.state, job.attempts) for job in jobs} == {(State.SUCCEEDED, 1)}
     sizes = [row[0] for row in await owner.fetch(SHARED)]
     # Two free slots divide the last ones between them.
-    assert sizes in ([TOGETHER] * 5, [TOGETHER] * 4 + [TOGETHER // 2] * 2)
-    assert tuple(await owner.fetchrow(ANSWERS)) == (5 * TOGETHER, 5 * TOGETHER)  # type: ignore[arg-type]
+    assert sizes in ([BATCH_SIZE] * 5, [BATCH_SIZE] * 4 + [BATCH_SIZE // 2] * 2)
+    assert tuple(await owner.fetchrow(ANSWERS)) == (5 * BATCH_SIZE, 5 * BATCH_SIZE)  # type: ignore[arg-type]
 
 
 async def test_one_that_nobody_waits_behind_is_done_alone(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     first, second = await asked(owner, 2)
-    async with small(database_url) as runner:
-        await done(runner, first)
-        await done(runner, second)
+    async with small(database_url) as worker:
+        await done(worker, first)
+        await done(worker, second)
     assert [row[0] for row in await owner.fetch(SHARED)] == [1, 1]
 
 
@@ -77,8 +77,8 @@ async def test_a_poison_among_them_dies_alone(owner: "Owner[asyncpg.Record]", da
             raise RuleViolation("not this one")
         return await checks.answer(connection, claimed)
 
-    async with small(database_url, handle) as runner:
-        jobs = await done(runner, *ids)
+    async with small(database_url, handle) as worker:
+        jobs = await done(worker, *ids)
     assert [job.id for job in jobs if job.state is State.FAILED] == [poison]
     assert tuple(await owner.fetchrow(ANSWERS)) == (15, 15)  # type: ignore[arg-type]
 
@@ -94,8 +94,8 @@ async def test_one_that_was_cancelled_meanwhile_takes_no_other_with_it(
         await go_on.wait()
         return await checks.answer(connection, claimed)
 
-    async with small(database_url, handle, at_once=1) as runner:
-        wake(runner, ids)
+    async with small(database_url, handle, at_once=1) as worker:
+        wake(worker, ids)
         await began.wait()
         await owner.execute("UPDATE es.job SET state = 'cancelled', finished_at = now() WHERE id = $1", ids[5])
         go_on.set()
@@ -117,13 +117,13 @@ async def test_a_worker_that_must_go_gives_all_of_them_back(owner: "Owner[asyncp
         await asyncio.Event().wait()
         raise AssertionError("nobody wakes it")
 
-    async with small(database_url, handle, at_once=1, owner="going") as runner:
-        wake(runner, ids)
+    async with small(database_url, handle, at_once=1, owner="going") as worker:
+        wake(worker, ids)
         await began.wait()
-        await runner.stop(0.1)
+        await worker.stop(0.1)
     assert {tuple(row) for row in await owner.fetch(STATES)} == {("queued", 0, 8)}
-    async with small(database_url) as runner:
-        await done(runner, *ids)
+    async with small(database_url) as worker:
+        await done(worker, *ids)
     assert tuple(await owner.fetchrow(ANSWERS)) == (8, 8)  # type: ignore[arg-type]
 
 
@@ -141,10 +141,10 @@ async def test_one_of_them_that_is_interrupted_alone_is_given_back_once(
         await asyncio.Event().wait()
         raise AssertionError("nobody wakes it")
 
-    async with small(database_url, handle, at_once=1) as runner:
-        wake(runner, ids)
+    async with small(database_url, handle, at_once=1) as worker:
+        wake(worker, ids)
         await alone.wait()
-        await runner.stop(0.1)
+        await worker.stop(0.1)
     assert {tuple(row) for row in await owner.fetch(STATES)} == {("queued", 0, 8)}
 
 
@@ -162,12 +162,12 @@ async def test_those_before_one_that_must_wait_do_not_wait_with_it(
     async def four_are_done() -> bool:
         return bool(await owner.fetchval("SELECT count(*) = 4 FROM es.job WHERE state = 'succeeded'"))
 
-    async with small(database_url, handle, at_once=1) as runner:
+    async with small(database_url, handle, at_once=1) as worker:
         await owner.execute("SELECT pg_advisory_lock(77)")
-        wake(runner, ids)
+        wake(worker, ids)
         await eventually(four_are_done)
         await owner.execute("SELECT pg_advisory_unlock(77)")
-        await done(runner, *ids)
+        await done(worker, *ids)
     assert tuple(await owner.fetchrow(ANSWERS)) == (8, 8)  # type: ignore[arg-type]
 
 
@@ -176,8 +176,8 @@ async def test_what_failed_before_is_done_alone(owner: "Owner[asyncpg.Record]", 
     """It may have been what killed the worker, and would take the others with it."""
     ids = await asked(owner, 9)
     await owner.execute("UPDATE es.job SET attempts = $2 WHERE id = $1", ids[0], tried)
-    async with small(database_url, at_once=1) as runner:
-        await done(runner, *ids)
+    async with small(database_url, at_once=1) as worker:
+        await done(worker, *ids)
     assert (
         await owner.fetchval("SELECT count(*) FROM es.job WHERE xmin = (SELECT xmin FROM es.job WHERE id = $1)", ids[0])
         == 1

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from chassis.jobs.runner import Runner
+from chassis.jobs.worker import Worker
 from chassis.storage import Storage
 from contracts.jobs import Kind
 from devstack.unprivileged import programs
@@ -78,12 +78,12 @@ async def crowded_drive(system: System, owner: "asyncpg.Connection[asyncpg.Recor
 @asynccontextmanager
 async def exporting(
     database_url: str, folder: Path, *, tries: int = 2, kept_s: float = 3600, url: str | None = None, **options: Any
-) -> AsyncIterator[Runner]:
+) -> AsyncIterator[Worker]:
     """The exporter's runner, with the storage of the ``api`` fixture (``folder``: the test's ``tmp_path``)."""
     storage = Storage(url or (folder / "uploads").as_uri())
     work = handlers.work(storage, tries=tries, kept_s=kept_s, zone=ZoneInfo("UTC"))
-    async with working(database_url, work=work, kind=Kind.EXPORT, **options) as runner:
-        yield runner
+    async with working(database_url, work=work, kind=Kind.EXPORT, **options) as worker:
+        yield worker
 
 
 async def asked(api: Api, **body: Any) -> dict[str, Any]:

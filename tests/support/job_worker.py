@@ -12,7 +12,7 @@ import asyncpg
 from chassis.http.service import background
 from chassis.jobs import queue
 from chassis.jobs.job_handler import JobHandler, StagedJobHandler
-from chassis.jobs.runner import Runner
+from chassis.jobs.worker import Worker
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
 from contracts.jobs import OWNER, Channel, Job, Kind, State
@@ -34,13 +34,13 @@ async def working(
     lease_s: float = 60,
     paused_retry_s: float = 60,
     through: int | None = None,
-) -> AsyncIterator[Runner]:
+) -> AsyncIterator[Worker]:
     """``through``: the port of a proxy before Postgres, for the jobs' own connections."""
     service = OWNER[kind]
     url = as_role(database_url, f"placewire_{service}")
     database = Database(_through(url, through), pool_size=10, application_name="test-worker")
     notifier = Notifier(url, application_name="test-worker-notify")
-    runner = Runner(
+    worker = Worker(
         database,
         notifier,
         service,
@@ -51,9 +51,9 @@ async def working(
         paused_retry_s=paused_retry_s,
     )
     try:
-        async with background(notifier.run, runner.run):
-            yield runner
-            await runner.stop(5)
+        async with background(notifier.run, worker.run):
+            yield worker
+            await worker.stop(5)
     finally:
         await database.close()
 
@@ -65,29 +65,29 @@ def _through(url: str, port: int | None) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username}@{LOOPBACK}:{port}"))
 
 
-def wake(runner: Runner, ids: Sequence[UUID], channel: Channel = Channel.KAFKA) -> None:
+def wake(worker: Worker, ids: Sequence[UUID], channel: Channel = Channel.KAFKA) -> None:
     for id_ in ids:
-        runner.wake(id_, channel)
+        worker.wake(id_, channel)
 
 
-async def waited(runner: Runner, job_id: UUID, *, timeout_s: float) -> Job | None:
+async def waited(worker: Worker, job_id: UUID, *, timeout_s: float) -> Job | None:
     """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
     deadline = monotonic() + timeout_s
     while True:
-        async with runner._database.connection() as connection:
+        async with worker._database.connection() as connection:
             job = await queue.read(connection, job_id)
         if job is None or job.state.ended or monotonic() >= deadline:
             return job
         await asyncio.sleep(0.02)
 
 
-async def done(runner: Runner, *job_ids: str | UUID, channel: Channel = Channel.KAFKA) -> list[Job]:
-    """Wake ``runner`` for the jobs and wait until each has ended."""
+async def done(worker: Worker, *job_ids: str | UUID, channel: Channel = Channel.KAFKA) -> list[Job]:
+    """Wake ``worker`` for the jobs and wait until each has ended."""
     ids = [UUID(str(id_)) for id_ in job_ids]
-    wake(runner, ids, channel)
+    wake(worker, ids, channel)
     ended: list[Job] = []
     for id_ in ids:
-        job = await waited(runner, id_, timeout_s=30)
+        job = await waited(worker, id_, timeout_s=30)
         assert job is not None
         assert job.state.ended, job
         ended.append(job)
@@ -109,13 +109,13 @@ async def done_in_order(
     ended: list[Job] = []
     for id_ in job_ids:
         await owner.execute(HOLD_OTHERS, UUID(str(id_)))
-        async with working(database_url) as runner:
-            ended += await done(runner, id_)
+        async with working(database_url) as worker:
+            ended += await done(worker, id_)
     await owner.execute(RELEASE_ALL)
     return ended
 
 
-async def dead(runner: Runner, job_id: str | UUID) -> Job:
-    [job] = await done(runner, job_id)
+async def dead(worker: Worker, job_id: str | UUID) -> Job:
+    [job] = await done(worker, job_id)
     assert job.state is State.FAILED
     return job

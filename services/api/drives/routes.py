@@ -195,7 +195,7 @@ async def _perform(
 async def _changing(
     ctx: Context, who: Principal, command_context: CommandContext, asked: Any, handle: CommandHandler
 ) -> Response:
-    """Call ``execute_command`` and drop the cached lists, so that no later request gets a list from before the change."""
+    """Execute a command and drop the cached lists, so that no later request gets a list from before the change."""
     try:
         return await execute_command(ctx, who, command_context, asked, handle)
     finally:

@@ -1,7 +1,7 @@
-"""The path every command takes: decide and append in one transaction, then the job's way, then the answer.
+"""The path of every command: decide and append in one transaction, start its job, answer.
 
-With an Idempotency-Key the first answer is kept and given again. What was committed under the key stands in the
-command's own transaction; the answer is added afterwards, and the first one added counts.
+With an Idempotency-Key the first answer is stored, and repeated requests get it. The command's own transaction stores
+its result under the key; the answer is stored afterwards, and the first one stored wins.
 """
 
 import os
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """How a command was asked: its key, how long its caller would wait, and the conversation it belongs to."""
+    """How a command was requested: its route and Idempotency-Key, how long its caller waits, and its trace."""
 
     route: str
     key: str | None
@@ -62,9 +62,9 @@ class CommandContext:
 
 
 def read_command_context(request: Request) -> CommandContext:
-    """For the routes that are asked most: as ``CommandContextDep``, whose headers cost FastAPI a tenth of their time.
+    """Return what ``CommandContextDep`` gives, for the busiest routes: FastAPI's headers cost a tenth of their time.
 
-    Raises ``RequestValidationError``, as FastAPI does, for a key that is no key.
+    Raises ``RequestValidationError``, as FastAPI does, for a malformed key.
     """
     headers = request.headers
     key = headers.get("idempotency-key")
@@ -100,10 +100,10 @@ CommandContextDep = Annotated[CommandContext, Depends(_command_context_of)]
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command has done: the body to answer with, and the job it asked for, if any.
+    """What a command did: the body to answer with, and the job it requested, if any.
 
-    ``people``: the ids of those whose personal data the body shows. It is then kept in the vault. No such command asks
-    for a job.
+    ``people``: the ids of the people whose personal data the body shows. The body is then stored in the vault. No such
+    command requests a job.
     """
 
     body: dict[str, Any]
@@ -114,9 +114,9 @@ class CommandResult:
 
 
 CommandHandler = Callable[[Connection, NewId], Awaitable[CommandResult]]
-# The body to answer with once the job has ended: what it made is not there yet when the command commits.
+# Loads the body to answer with once the job has ended: its effect does not exist when the command commits.
 ResultLoader = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
-# Builds the body to send from the stored body; adds a token, for example.
+# Builds the body to send from the stored body: adds a token, for example.
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -124,41 +124,40 @@ async def execute_command(
     ctx: Context,
     who: Principal,
     command_context: CommandContext,
-    asked: Any,
+    request_content: Any,
     handle: CommandHandler,
     *,
     connection: Connection | None = None,
-    ended: ResultLoader | None = None,
+    load_result: ResultLoader | None = None,
     complete: Complete | None = None,
 ) -> Response:
-    """Do ``handle`` in one transaction, on ``connection`` if what it needs stands there, and answer.
+    """Run ``handle`` in one transaction, on ``connection`` if it is given, and answer.
 
-    ``asked`` is everything the caller asked for (JSON, bytes as digests): the same key with something else is 422.
-    With a job the answer is 200 with its result when it has ended, and the body that ``ended`` gives for its id if that
-    is given; else 202. ``Location`` names it. ``complete`` adds to the body what is not stored under the key.
-    Raises what ``handle`` raises; nothing is then written, and the key is free again.
+    ``request_content`` is everything the caller sent (JSON; bytes as digests): the same key with other content is 422.
+    With a job the answer is 200 with its result if it has ended (and the body that ``load_result`` returns), else 202;
+    ``Location`` names the job. ``complete`` adds to the body what is not stored under the key.
+    Raises what ``handle`` raises; nothing is then written, and the key can be used again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
     if command_context.key is None:
         async with begin() as transaction:
             committed = await handle(transaction, fresh_ids)
-        return _response(await _deliver(ctx, command_context, committed, ended), complete)
+        return _response(await _deliver(ctx, command_context, committed, load_result), complete)
     name = (who.user_id, command_context.route, command_context.key)
-    fingerprints = idempotency_keys.fingerprints_of(asked, ctx.settings.jwt_secrets)
+    fingerprints = idempotency_keys.fingerprints_of(request_content, ctx.settings.jwt_secrets)
     async with begin() as transaction:
         committed, kept = await _once(transaction, name, fingerprints, handle)
     if kept is not None:
         return _response(kept, complete)
-    answer = await _deliver(ctx, command_context, committed, ended)
+    answer = await _deliver(ctx, command_context, committed, load_result)
     if committed.people:  # without a job, the answer follows from what is committed
         return _response(answer, complete)
     try:
         async with ctx.database.connection() as another:
             first = await idempotency_keys.keep_answer(another, name, answer)
     except (Unavailable, Contended):
-        log.warning(
-            "answer.not_kept", route=command_context.route
-        )  # the next request with this key gives, and keeps, its own
+        # The next request with this key answers, and stores that answer.
+        log.warning("answer.not_kept", route=command_context.route)
         first = None
     return _response(first or answer, complete)
 
@@ -171,7 +170,7 @@ def ids_under(name: KeyName) -> NewId:
 async def _once(
     transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], handle: CommandHandler
 ) -> tuple[CommandResult, dict[str, Any] | None]:
-    """What ``handle`` has done under the key ``name``, now or before, and the answer kept for it, if there is one yet."""
+    """Return the result of ``handle`` under the key ``name``, from now or before, and the stored answer, if any."""
     new_id = ids_under(name)
     kept = await idempotency_keys.claim(transaction, name, fingerprints, new_id(0))
     if kept is not None:
@@ -194,7 +193,7 @@ async def _transaction_on(connection: Connection) -> AsyncIterator[Connection]:
 
 
 async def _deliver(
-    ctx: Context, command_context: CommandContext, committed: CommandResult, ended: ResultLoader | None
+    ctx: Context, command_context: CommandContext, committed: CommandResult, load_result: ResultLoader | None
 ) -> dict[str, Any]:
     if ctx.settings.failpoint == "after-commit":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -212,16 +211,18 @@ async def _deliver(
     }
     body, status = committed.body, 202
     if job and job.state.ended:
-        body, status = await _refreshed(ctx, committed.body, job.id, ended), 200
+        body, status = await _refreshed(ctx, committed.body, job.id, load_result), 200
     return {"status": status, "body": {**body, "job": brief}, "location": f"/api/jobs/{committed.job_id}"}
 
 
-async def _refreshed(ctx: Context, body: dict[str, Any], job_id: UUID, ended: ResultLoader | None) -> dict[str, Any]:
-    if ended is None:
+async def _refreshed(
+    ctx: Context, body: dict[str, Any], job_id: UUID, load_result: ResultLoader | None
+) -> dict[str, Any]:
+    if load_result is None:
         return body
     try:
         async with ctx.database.connection() as connection:
-            return await ended(connection, job_id)
+            return await load_result(connection, job_id)
     except (Unavailable, Contended):
         return body
 

@@ -93,7 +93,7 @@ class ErasePerson:
 
 
 def decide(user: User, command: ReviseUser | SetActivity | ErasePerson) -> list[Event]:
-    """Return the events; ``[]`` when nothing changes. Raises ``RuleViolation`` for changes that would lock out the cell."""
+    """Return the events; ``[]`` when nothing changes. Raises ``RuleViolation`` when no active head would be left."""
     if isinstance(command, ErasePerson):
         return _erasure(user, command)
     if isinstance(command, SetActivity):

@@ -50,7 +50,7 @@ async def create(connection: Connection, command: CreateUser, password_hash: str
 async def revise(
     connection: Connection, user_id: int, command: ReviseUser, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Revise an account. Raises ``NotFound``, errors of ``decide``, and ``RuleViolation`` for a taken address or number."""
+    """Revise an account. Raises ``NotFound``, errors of ``decide``, ``RuleViolation`` for a taken address or number."""
     user = await _locked(connection, user_id, counts_heads=command.role not in (None, Role.HEAD))
     events = decide(user, command)
     person = revised(user.person, command.details or {})
@@ -153,7 +153,7 @@ def _ends_tokens(event: Event) -> bool:
 
 @contextmanager
 def unique_identity(person: Person) -> Iterator[None]:
-    """Raise ``RuleViolation`` when another account has the person's e-mail address or roll number, or they are reserved."""
+    """Raise ``RuleViolation`` when the person's e-mail address or roll number is taken or reserved."""
     if is_reserved(person):
         raise RuleViolation(
             f"Addresses in {RESERVED_ADDRESS[1:]} and roll numbers that begin with erased- are reserved."

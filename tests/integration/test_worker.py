@@ -48,8 +48,8 @@ async def test_a_failed_job_is_dead_has_its_event_and_is_copied(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(RuleViolation("the list is on the moon"))) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url, work=failing(RuleViolation("the list is on the moon"))) as worker:
+        [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.error) == (State.FAILED, True, "the list is on the moon")
     [event] = await owner.fetch(FAILURES)
     assert "the list is on the moon" in event["data"]
@@ -63,8 +63,8 @@ async def test_a_failed_job_is_dead_has_its_event_and_is_copied(
 
 async def test_a_bug_is_reported_without_its_text(api: Api, database_url: str) -> None:
     job_id = await asked(api)
-    async with working(database_url, work=failing(KeyError("SELECT secret FROM somewhere"))) as runner:
-        [job] = await done(runner, job_id)
+    async with working(database_url, work=failing(KeyError("SELECT secret FROM somewhere"))) as worker:
+        [job] = await done(worker, job_id)
     assert job.error == "internal error (KeyError)"
 
 
@@ -73,14 +73,14 @@ async def test_a_paused_worker_tries_one_job_at_a_time_and_resumes_when_one_succ
 ) -> None:
     jobs = [await asked(api) for _ in range(MAX_FAILURES_IN_A_ROW + 6)]
     work = failing(RuleViolation("a bad release"), times=MAX_FAILURES_IN_A_ROW + 2)
-    async with working(database_url, work=work, at_once=1, paused_retry_s=1.5) as runner:
-        await done(runner, *jobs[:MAX_FAILURES_IN_A_ROW])
-        assert runner.paused
+    async with working(database_url, work=work, at_once=1, paused_retry_s=1.5) as worker:
+        await done(worker, *jobs[:MAX_FAILURES_IN_A_ROW])
+        assert worker.paused
         paused_at = monotonic()
-        wake(runner, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
-        ended = [await waited(runner, UUID(id_), timeout_s=30) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]]
+        wake(worker, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
+        ended = [await waited(worker, UUID(id_), timeout_s=30) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]]
         assert monotonic() - paused_at > 3 * 1.5  # two retries fail, the third succeeds
-        assert not runner.paused
+        assert not worker.paused
     assert [job.state for job in ended if job] == [State.FAILED] * 2 + [State.SUCCEEDED] * 4
     times = await owner.fetch("SELECT finished_at FROM es.job ORDER BY seq OFFSET $1", MAX_FAILURES_IN_A_ROW)
     first, second, third, fourth, *_ = [row["finished_at"].timestamp() for row in times]
@@ -93,13 +93,13 @@ async def test_a_paused_worker_claims_nothing_before_its_retry_is_due(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     jobs = [await asked(api) for _ in range(MAX_FAILURES_IN_A_ROW + 5)]
-    async with working(database_url, work=failing(RuleViolation("a bad release")), at_once=1) as runner:
-        await done(runner, *jobs[:MAX_FAILURES_IN_A_ROW])
-        wake(runner, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
+    async with working(database_url, work=failing(RuleViolation("a bad release")), at_once=1) as worker:
+        await done(worker, *jobs[:MAX_FAILURES_IN_A_ROW])
+        wake(worker, [UUID(id_) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]])
         async with working(database_url, owner="another") as another:
             # Another replica does them: none waits for the paused one.
             ended = [await waited(another, UUID(id_), timeout_s=30) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]]
-        assert runner.paused
+        assert worker.paused
     assert [job.state for job in ended if job] == [State.SUCCEEDED] * 5
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == MAX_FAILURES_IN_A_ROW
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE owner = 'another'") == 5
@@ -108,9 +108,9 @@ async def test_a_paused_worker_claims_nothing_before_its_retry_is_due(
 async def test_a_second_wake_up_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     await enrol(owner, 100)
     job_id = await asked(api)
-    async with working(database_url) as runner:
-        await done(runner, job_id)
-        [again] = await done(runner, job_id, channel=Channel.HTTP)
+    async with working(database_url) as worker:
+        await done(worker, job_id)
+        [again] = await done(worker, job_id, channel=Channel.HTTP)
     assert (again.channel, again.attempts) == (Channel.KAFKA, 1)
 
 
@@ -122,9 +122,9 @@ async def test_two_replicas_woken_for_the_same_jobs_have_one_effect(
     async with working(database_url, owner="one") as one, working(database_url, owner="two") as two:
         await asyncio.gather(
             *(
-                done(runner, job, channel=channel)
+                done(worker, job, channel=channel)
                 for job in jobs
-                for runner, channel in ((one, Channel.KAFKA), (two, Channel.HTTP))
+                for worker, channel in ((one, Channel.KAFKA), (two, Channel.HTTP))
             )
         )
     assert await owner.fetchval(
@@ -138,8 +138,8 @@ async def test_a_lost_database_connection_costs_no_attempt(
     await enrol(owner, 100)
     job_id = await asked(api)
     await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))")
-    async with working(database_url) as runner:
-        wake(runner, [UUID(job_id)])
+    async with working(database_url) as worker:
+        wake(worker, [UUID(job_id)])
 
         async def waits() -> bool:
             return bool(await owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"))
@@ -147,7 +147,7 @@ async def test_a_lost_database_connection_costs_no_attempt(
         await eventually(waits)
         await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'")
         await owner.execute("SELECT pg_advisory_unlock_all()")
-        job = await waited(runner, UUID(job_id), timeout_s=20)
+        job = await waited(worker, UUID(job_id), timeout_s=20)
     assert job is not None
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
 
@@ -173,8 +173,8 @@ NO_DISK = "DO $$ BEGIN RAISE 'no space left on device' USING ERRCODE = 'disk_ful
 @pytest.mark.parametrize("statement", [KILLS_ITSELF, NO_DISK], ids=["kills-its-connection", "fills-the-disk"])
 async def test_a_job_that_makes_the_database_break_off_is_given_up(api: Api, database_url: str, statement: str) -> None:
     killer, good = await asked(api), await asked(api)
-    async with working(database_url, work=breaking_off(statement, times=MAX_ATTEMPTS), at_once=1) as runner:
-        first, second = await done(runner, killer, good)
+    async with working(database_url, work=breaking_off(statement, times=MAX_ATTEMPTS), at_once=1) as worker:
+        first, second = await done(worker, killer, good)
     assert (first.state, first.dead, first.attempts) == (State.FAILED, True, 1)
     assert first.error == "given up: the database broke it off 6 times, and was well each time"
     assert second.state is State.SUCCEEDED
@@ -188,8 +188,8 @@ async def test_while_the_database_has_no_disk_space_a_job_waits(
     in_this = f"ALTER ROLE placewire_eligibility IN DATABASE {urlsplit(database_url).path[1:]}"
     await owner.execute(f"{in_this} SET temp_file_limit = 0")
     try:
-        async with working(database_url, work=breaking_off(NO_DISK, times=MAX_ATTEMPTS + 1)) as runner:
-            [job] = await done(runner, job_id)
+        async with working(database_url, work=breaking_off(NO_DISK, times=MAX_ATTEMPTS + 1)) as worker:
+            [job] = await done(worker, job_id)
     finally:
         await owner.execute(f"{in_this} RESET temp_file_limit")
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
@@ -204,8 +204,8 @@ async def test_an_event_this_release_cannot_read_is_given_up_and_delays_nobody(
     await owner.execute(
         "UPDATE es.event SET type = 'placewire.drive.published.v2' WHERE event_id = $1", UUID(unreadable)
     )
-    async with working(database_url, at_once=1) as runner:
-        first, second = await done(runner, unreadable, good)
+    async with working(database_url, at_once=1) as worker:
+        first, second = await done(worker, unreadable, good)
     assert (first.state, first.dead) == (State.FAILED, True)
     assert first.error is not None
     assert "newer" in first.error

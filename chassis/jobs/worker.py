@@ -20,9 +20,9 @@ from chassis.postgres import notify
 from chassis.postgres.database import Database
 from contracts.jobs import Channel, Kind, Service
 
-# So many small jobs share a transaction, and its wait for the disk. Waiting jobs are done half as fast again with 32 as
+# So many batchable jobs share a transaction, and its wait for the disk. With 32, a queue drains half as fast again as
 # with 8 (`make bench`, effect_drain).
-TOGETHER = 32
+BATCH_SIZE = 32
 # The poll finds jobs without a wake-up: lost records, expired leases, jobs queued while this worker was away.
 POLL_S = 1.0
 IDLE_POLL_S = 5.0
@@ -32,8 +32,8 @@ EMPTY_POLLS_TO_IDLE = 100
 log = structlog.get_logger()
 
 
-class Runner:
-    """Up to ``at_once`` transactions of ``service`` at a time: each does one job, or, of small ones, several.
+class Worker:
+    """Runs up to ``at_once`` transactions of ``service`` at a time: each does one job, or several batchable ones.
 
     ``bus_is_healthy``: whether probes reach this process through Kafka. While they do, an idle worker polls less often.
     """
@@ -43,7 +43,7 @@ class Runner:
         database: Database,
         notifier: notify.Notifier,
         service: Service,
-        work: Mapping[Kind, JobHandler | StagedJobHandler],
+        handlers: Mapping[Kind, JobHandler | StagedJobHandler],
         *,
         owner: str,
         at_once: int,
@@ -52,14 +52,14 @@ class Runner:
     ) -> None:
         self._database = database
         self.service = service
-        ways = [how for how in work.values() if isinstance(how, JobHandler)]
+        plain = [handler for handler in handlers.values() if isinstance(handler, JobHandler)]
         self._claimer = Claimer(
             service,
             owner,
             timedelta(seconds=lease_s),
-            small=frozenset[str]().union(*(how.small for how in ways)),
-            together=TOGETHER,
-            newest_wins=frozenset[str]().union(*(how.newest_wins for how in ways)),
+            batchable=frozenset[str]().union(*(handler.batchable for handler in plain)),
+            batch_size=BATCH_SIZE,
+            newest_wins=frozenset[str]().union(*(handler.newest_wins for handler in plain)),
         )
         self._free = at_once
         self._wakes = Wakes()
@@ -72,7 +72,7 @@ class Runner:
             database,
             notifier,
             service,
-            {kind.value: how for kind, how in work.items()},
+            {kind.value: handler for kind, handler in handlers.items()},
             lease=self._claimer.lease,
             failure_limit=self._failure_limit,
             wakes=self._wakes,
@@ -95,7 +95,7 @@ class Runner:
                     found = not self._free or await self._claim(self._free)
                 self._empty_polls = 0 if found else self._empty_polls + 1
             except (Unavailable, Contended) as error:
-                log.warning("runner.interrupted", reason=str(error))
+                log.warning("worker.interrupted", reason=str(error))
             if await self._wakes.wait(self._pause_s()):
                 self._empty_polls = 0
 
@@ -148,19 +148,19 @@ class Runner:
         """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
         if not self._free or not self._failure_limit.retry_is_due:
             return False
-        found = await self._claim(1, replace(self._claimer, together=1))
+        found = await self._claim(1, replace(self._claimer, batch_size=1))
         if found:
             self._failure_limit.retry_began()
         return found
 
     def _shares(self, claimed: Claim) -> bool:
         # A job that failed before, or killed its worker, does not take others with it again.
-        return claimed.type in self._claimer.small and claimed.attempts == 1
+        return claimed.type in self._claimer.batchable and claimed.attempts == 1
 
     def _start(self, claims: Sequence[Claim], slots: int) -> None:
         parts = [[claimed] for claimed in claims if not self._shares(claimed)]
-        small = [claimed for claimed in claims if self._shares(claimed)]
-        parts += _spread(small, min(len(small), slots - len(parts)))
+        batchable = [claimed for claimed in claims if self._shares(claimed)]
+        parts += _spread(batchable, min(len(batchable), slots - len(parts)))
         self._free += slots - len(parts)
         for part in parts:
             doing = self._execution.run(part[0]) if len(part) == 1 else self._execution.run_together(part)
@@ -173,18 +173,18 @@ class Runner:
         self._free += 1
         self._wakes.slot_is_free()
         if not task.cancelled() and (error := task.exception()):
-            log.error("runner.bug", task=task.get_name(), exc_info=error)
+            log.error("worker.task_failed", task=task.get_name(), exc_info=error)
 
 
-def _spread(claims: Sequence[Claim], most: int) -> list[list[Claim]]:
-    """Divide ``claims`` into at most ``most`` parts of similar size. Jobs of one subject stay together.
+def _spread(claims: Sequence[Claim], limit: int) -> list[list[Claim]]:
+    """Divide ``claims`` into at most ``limit`` parts of similar size. Jobs of one subject stay together.
 
     In two transactions the second would wait for the first one's lock on the subject.
     """
     by_subject: dict[str, list[Claim]] = {}
     for claimed in claims:
         by_subject.setdefault(claimed.subject, []).append(claimed)
-    parts: list[list[Claim]] = [[] for _ in range(most)]
+    parts: list[list[Claim]] = [[] for _ in range(limit)]
     for same in sorted(by_subject.values(), key=len, reverse=True):
         min(parts, key=len).extend(same)
     return [part for part in parts if part]
