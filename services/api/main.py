@@ -11,7 +11,7 @@ from chassis import recorded_files
 from chassis.http import problems
 from chassis.http.service import add_health, background
 from chassis.messaging.breaker import BusWatch
-from chassis.observability import metrics, tracing
+from chassis.observability import logs, tracing
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
@@ -95,7 +95,7 @@ ROUTERS = (
 
 def create_app(settings: ApiSettings) -> FastAPI:
     """Raises ``SystemExit`` with one line when a setting leads nowhere, ``RuntimeError`` for an unguarded route."""
-    metrics.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
+    logs.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
     tracing.start("api", settings)
     context = _context(settings)
     issuer = _issuer(settings)
