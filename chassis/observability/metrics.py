@@ -1,7 +1,7 @@
 """Every metric of the product in one list.
 
-A service creates its series with the value zero when it starts: otherwise ``rate`` misses the first increase of a series.
-Series of a single service are created where they are counted.
+A process creates its series with the value zero when it starts. Otherwise ``rate`` misses the first increase. Series of
+a single service are created where they are counted.
 """
 
 from collections.abc import Iterable
