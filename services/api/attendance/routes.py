@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from chassis.errors import NotFound
 from chassis.eventstore.event_store import NewId
-from chassis.http.content_disposition import content_disposition
+from chassis.http.responses import content_disposition
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.users import Role

@@ -11,8 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from chassis.errors import NotFound
 from chassis.eventstore.event_store import NewId
 from chassis.http import problems
-from chassis.http.content_disposition import content_disposition
-from chassis.http.responses import json_response
+from chassis.http.responses import content_disposition, json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.exports import MEDIA_TYPES, ExportFormat, ExportKind

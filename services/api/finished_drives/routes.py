@@ -9,8 +9,7 @@ import asyncpg
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from chassis.http.content_disposition import content_disposition
-from chassis.http.responses import json_response
+from chassis.http.responses import content_disposition, json_response
 from chassis.tokens import Principal
 from contracts.exports import MEDIA_TYPES, ExportFormat
 from contracts.users import Role
