@@ -24,7 +24,7 @@ from services.api.context import Context
 from services.api.http import strict_input
 from services.api.http.access import ANYONE, Guard, SignedIn
 from services.api.http.links import Links
-from services.api.jobs.view import job_object
+from services.api.http.presentation import job_object
 
 LINK_LIFE_S = 600
 MAX_STREAMS_PER_USER = 10

@@ -19,6 +19,7 @@ from services.api.context import Ctx
 from services.api.exports import handlers
 from services.api.http.access import ANYONE, AccessFirstRoute, allow
 from services.api.http.commands import Ask, Committed, perform
+from services.api.http.presentation import job_object
 from services.api.jobs import openapi, sql
 from services.api.jobs.following import (
     FOLLOWER,
@@ -29,7 +30,6 @@ from services.api.jobs.following import (
     events_url,
     visible,
 )
-from services.api.jobs.view import job_object
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/jobs", tags=["jobs"])
 
