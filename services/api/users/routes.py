@@ -16,12 +16,11 @@ from contracts.users import Role
 from services.api.context import Context, Ctx
 from services.api.http.access import AccessFirstRoute, allow, changing_access
 from services.api.http.commands import Ask, Committed, perform
-from services.api.http.fields import MAX_INTEGER, RequestBody
+from services.api.http.fields import MAX_INTEGER, Department, Email, Name, Password, RequestBody
 from services.api.http.presentation import instant_text
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 from services.api.users import handlers, links, openapi, sql
 from services.api.users.decider import DETAILS, CreateUser, ReviseUser, SetActivity
-from services.api.users.fields import Department, Email, Name, Password
 from services.api.users.passwords import encoded, hash_password
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/users", tags=["users"])
