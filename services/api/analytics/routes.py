@@ -15,6 +15,7 @@ from chassis.errors import Invalid
 from chassis.http import problems
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
+from contracts.message import MAX_INTEGER
 from contracts.users import Role
 from services.api.analytics import freshness, openapi, sql
 from services.api.analytics.sql import Window
@@ -53,9 +54,9 @@ router = APIRouter(
 
 # A form that leaves the field empty asks for every drive.
 DriveId = Annotated[
-    Annotated[int, Field(ge=1, le=2**31 - 1)] | None,
+    Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None,
     BeforeValidator(lambda given: given or None),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"const": ""}]}),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}, {"const": ""}]}),
     Query(),
 ]
 

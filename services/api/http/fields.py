@@ -3,12 +3,12 @@
 import re
 from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from chassis.http.validation_messages import described
 from contracts import students
-
-MAX_INTEGER = 2**31 - 1
+from contracts.message import MAX_INTEGER
 
 # Postgres has no NUL in a text.
 NO_NUL = described(r"^[^\x00]*$", "must not contain NUL characters")
@@ -44,6 +44,9 @@ def _whole(given: Any) -> Any:
 
 
 WHOLE = BeforeValidator(_whole)
+
+PathId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
+BodyId = Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]
 
 Cgpa = Annotated[students.Cgpa, WithJsonSchema(decimal_schema(10) | {"examples": ["7.50"]})]
 Percent = Annotated[students.Percent, WithJsonSchema(decimal_schema(100) | {"examples": ["60.00"]})]
