@@ -74,11 +74,12 @@ async def complete(
 
     Raises ``Outdated`` when the file may show a person who was erased since its snapshot.
     """
-    if decider.shows_people(request_of(claimed)) and await sql.share_erasures(connection) != made.erasures:
+    asked = request_of(claimed)
+    if await sql.shows_people(connection, asked) and await sql.share_erasures(connection) != made.erasures:
         raise Outdated("a person was erased while the file was written")
     if links is not None:
         await invitations.keep(connection, links)
-    event, result = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
+    event, result = decider.completed(asked.export_id, made, now=datetime.now(UTC), kept=kept)
     return Outcome(result, claimed.subject, [event])
 
 
