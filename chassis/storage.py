@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
 from chassis.errors import NotFound, StorageFailed, StorageFull
-from chassis.http.content_disposition import content_disposition
+from chassis.http.responses import content_disposition
 from chassis.uploading import Upload
 
 # Only for lost packets. Longer failures of a bucket are retried by the callers.

@@ -8,6 +8,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 SPEC_VERSION = "1.0"
 JSON = "application/json"
+# The largest id: PostgreSQL's integer.
+MAX_INTEGER = 2**31 - 1
 
 
 class Message(BaseModel):

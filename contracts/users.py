@@ -18,6 +18,12 @@ class Role(StrEnum):
     HEAD = "HEAD"
 
 
+# Those who run drives: they also see pending drives, and everyone's jobs and exports.
+ORGANIZERS = frozenset({Role.COORDINATOR, Role.HEAD})
+# All who work in the placement cell.
+PLACEMENT_CELL = ORGANIZERS | {Role.STAFF}
+
+
 class UserCreated(Event):
     TYPE = "placewire.user.created.v1"
 

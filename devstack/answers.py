@@ -1,14 +1,17 @@
 """Whether a server really answers: one question over the wire, not an open port or a living process."""
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from devstack.own_loop import run_in_own_loop
-
 TIMEOUT_S = 2.0
+
+T = TypeVar("T")
 
 
 def postgres_answers(dsn: str) -> bool:
@@ -19,6 +22,12 @@ def postgres_answers(dsn: str) -> bool:
 def kafka_answers(bootstrap_servers: str) -> bool:
     """Return whether the broker returns metadata that lists a broker. May be called inside a running event loop."""
     return run_in_own_loop(_has_a_broker(bootstrap_servers))
+
+
+def run_in_own_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` to its end, also where the calling thread runs an event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _select_one(dsn: str) -> bool:

@@ -25,11 +25,11 @@ from devstack.postgres import Postgres
 from devstack.stack import Addresses, data_folder
 from migrations import runner
 from services.api.main import create_app
-from services.api.settings import ApiSettings
 from tests.support.database_clones import TEMPLATE, Copies, contents, named
 from tests.support.eventually import eventually
 from tests.support.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
-from tests.support.system import SECRET, System, as_role, bearer, running
+from tests.support.service_settings import api_settings
+from tests.support.system import System, bearer, running
 
 # Fixtures of every test.
 __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
@@ -150,18 +150,7 @@ def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest_asyncio.fixture
 async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
     """The API alone: no relay, no worker, no bus. Jobs it asks for stay queued."""
-    settings = ApiSettings(
-        environment="development",
-        database_url=as_role(database_url, "placewire_api"),
-        jwt_secret=SECRET,
-        internal_secret=SECRET,
-        storage_url=(tmp_path / "uploads").as_uri(),
-        eligibility_url="http://127.0.0.1:9",
-        exporter_url="http://127.0.0.1:9",
-        maintenance_url="http://127.0.0.1:9",
-        log_format="text",
-    )
-    app = create_app(settings)
+    app = create_app(api_settings(database_url, tmp_path))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:

@@ -1,7 +1,7 @@
 """Errors over HTTP: ``application/problem+json`` (RFC 9457) with a ``message``, because the frontend shows that."""
 
 import errno
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, get_args
 
 import asyncpg
@@ -47,6 +47,8 @@ TITLES = {
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = structlog.get_logger()
+
+NameOf = Callable[[tuple[int | str, ...]], str]
 
 
 def problem(
@@ -156,15 +158,20 @@ def _malformed(request: Request, error: Exception) -> Response:
     if any(one["type"] == "json_invalid" for one in found):
         return problem(400, "The body is not valid JSON.")
     message, errors = explained(found, known_fields(request))
-    return problem(422, message, errors=errors)
+    return problem(getattr(request.scope.get("route"), "invalid_status", 422), message, errors=errors)
 
 
-def explained(found: Sequence[Mapping[str, Any]], known: Collection[str]) -> tuple[str, list[dict[str, Any]]]:
-    """Return the message and the ``errors`` for FastAPI's validation errors in a body with ``known`` fields."""
+def explained(
+    found: Sequence[Mapping[str, Any]], known: Collection[str] = (), name_of: NameOf | None = None
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return the message and the ``errors`` for validation errors in a body with ``known`` fields.
+
+    ``name_of``: the field's name from its location; by default the locations are FastAPI's.
+    """
     unknown = [str(one["loc"][-1]) for one in found if one["type"] == "extra_forbidden"]
     rest = [one for one in found if one["type"] != "extra_forbidden"]
     errors = unknown_name_errors("field", unknown)
-    named = field_errors(rest, _without_source)
+    named = field_errors(rest, name_of or _without_source)
     sentences = [unknown_names("field", unknown, known)] if unknown else []
     return " ".join([*sentences, *(one["message"] for one in named[:SHOWN_ERRORS])]), [*errors, *named]
 

@@ -18,7 +18,7 @@ from chassis.jobs.job_handler import JobHandler, StagedJobHandler
 from chassis.jobs.worker import Worker
 from chassis.messaging.kafka import Consumer
 from chassis.messaging.subscribers import Subscribe, WakeWorker
-from chassis.observability import initial_series, metrics, tracing
+from chassis.observability import logs, metrics, tracing
 from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
 from chassis.settings import ServiceSettings
@@ -54,7 +54,7 @@ def worker_app(
     ``check`` is awaited first; what it raises ends the process. ``background_tasks`` returns tasks that run until the
     service has stopped claiming and its jobs have ended.
     """
-    metrics.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
+    logs.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
     tracing.start(service, settings)
     database = Database(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
@@ -64,7 +64,7 @@ def worker_app(
     heard = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
     consumer = Consumer(settings, database, service, heard, subscribe, worker.wake)
     worker.bus_is_healthy = consumer.is_healthy
-    initial_series.init_job_metrics(service, work)
+    metrics.init_job_metrics(service, work)
     app = FastAPI(
         title=f"Placewire {service}",
         lifespan=_lifespan(settings, database, notifier, worker, consumer, check, background_tasks),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from chassis.http.service import add_health, background, serve
 from chassis.messaging.relay import Relay
-from chassis.observability import initial_series, metrics, tracing
+from chassis.observability import logs, metrics, tracing
 from chassis.postgres.database import Database
 from chassis.settings import KafkaSettings, ProcessSettings, load
 
@@ -19,13 +19,13 @@ class RelaySettings(ProcessSettings, KafkaSettings):
 
 
 def create_app(settings: RelaySettings) -> FastAPI:
-    metrics.set_up_logs("relay", format_=settings.log_format, level=settings.log_level)
+    logs.set_up_logs("relay", format_=settings.log_format, level=settings.log_level)
     tracing.start("relay", settings)
     database = Database(
         settings.database_url, pool_size=settings.database_pool_size, application_name="placewire-relay-health"
     )
     relay = Relay(settings, settings.database_url)
-    initial_series.init_relay_metrics()
+    metrics.init_relay_metrics()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,13 +1,16 @@
-"""Every metric of the product in one list, and the logs."""
+"""Every metric of the product in one list.
 
-import logging
-import sys
-from typing import Literal
+A process creates its series with the value zero when it starts. Otherwise ``rate`` misses the first increase. Series of
+a single service are created where they are counted.
+"""
 
-import structlog
+from collections.abc import Iterable
+from itertools import product
+
 from prometheus_client import Counter, Gauge, Histogram
 
-from chassis.observability.error_text import traceback_of
+from contracts import topics
+from contracts.jobs import TOPIC_OF, Channel, Kind, Service, State
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -74,90 +77,24 @@ DRIVE_FUNNEL = Gauge(
 )
 BRANCH_STUDENTS = Gauge("placewire_branch_students", "Students who came as far, by branch", ["branch", "stage"])
 
-# What must never be in a log line, whatever the depth.
-SECRET_FIELDS = frozenset(
-    {"password", "token", "authorization", "secret", "password_hash", "cgpa", "marks", "record", "email", "roll_number"}
-)
+SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics.CANARY.name}
 
 
-def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -> None:
-    """Structured lines on stderr, from our code and from libraries alike, each with ``service``."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _blank_secrets,
-    ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if format_ == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _traceback,
-                renderer,
-            ],
-        )
-    )
-    handler.addFilter(_first_line_of_asyncio)
-    # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured). Not on
-    # their loggers: a logger's filter does not see what the loggers below it write.
-    for noisy in ("aiokafka", "faststream", "opentelemetry"):
-        handler.addFilter(AtMost(noisy, lines=5, per_s=10.0))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
-    structlog.contextvars.bind_contextvars(service=service)
-    for quiet in ("httpx", "httpcore", "uvicorn.access"):
-        logging.getLogger(quiet).setLevel(logging.WARNING)
+def init_job_metrics(service: Service, kinds: Iterable[Kind]) -> None:
+    """Create the series of a service that does jobs of ``kinds``."""
+    CONSUMER_PAUSED.labels(service).set(0)
+    heard = {topics.CANARY.name}
+    for kind in kinds:
+        heard.add(TOPIC_OF[kind].name)
+        DEAD_LETTERS.labels(kind)
+        for channel, outcome in product(Channel, (State.SUCCEEDED, State.FAILED)):
+            JOB_DURATION.labels(kind, channel, outcome)
+    for topic in heard:
+        UNREADABLE.labels(service, topic)
 
 
-def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for name in line.keys() & SECRET_FIELDS:
-        line[name] = "***"
-    return line
-
-
-def _traceback(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Write exceptions without their texts, which quote values."""
-    given = line.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else given if isinstance(given, BaseException) else None
-    if given is True:
-        error = sys.exc_info()[1]
-    if error is not None:
-        line["exception"] = traceback_of(error)
-    return line
-
-
-def _first_line_of_asyncio(record: logging.LogRecord) -> bool:
-    """Cut off what asyncio's own handler adds to its message: tasks and callbacks, with their errors' texts."""
-    if record.name == "asyncio":
-        record.msg, record.args = record.getMessage().partition("\n")[0], ()
-    return True
-
-
-class AtMost(logging.Filter):
-    """Lets ``lines`` records of the logger ``of``, and those below it, through in any ``per_s`` seconds."""
-
-    def __init__(self, of: str, *, lines: int, per_s: float) -> None:
-        super().__init__(of)
-        self._lines = lines
-        self._per_s = per_s
-        self._window = 0.0
-        self._seen = 0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not super().filter(record):
-            return True  # somebody else's
-        if record.created - self._window >= self._per_s:
-            self._window, self._seen = record.created, 0
-        self._seen += 1
-        return self._seen <= self._lines
+def init_relay_metrics() -> None:
+    """Create the series of a relay, leader or not."""
+    RELAY_LEADER.set(0)
+    for topic in SENT_TOPICS | {topics.dead_letters(service).name for service in Service}:
+        OUTBOX_SENT.labels(topic)

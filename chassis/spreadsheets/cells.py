@@ -30,10 +30,12 @@ class Column:
     type: CellType
 
 
-# A leading apostrophe marks the cell as text. Source: OWASP, CSV Injection.
+# The one rule against formulas: a leading apostrophe marks the cell as text. Source: OWASP, CSV Injection.
+ESCAPE_FORMULA = "CASE WHEN looks_like_formula({text}) THEN '''' || {value} ELSE {value} END"
+
 _CSV_DAY = "to_char({0}, 'YYYY-MM-DD')"
 AS_CSV: dict[CellType, str] = {
-    CellType.TEXT: "CASE WHEN looks_like_formula({0}) THEN '''' || {0} ELSE {0} END",
+    CellType.TEXT: ESCAPE_FORMULA.format(text="{0}", value="{0}"),
     CellType.WHOLE: "{0}",
     CellType.DECIMAL: "round({0}, 2)",
     CellType.FLAG: "CASE WHEN {0} THEN 'true' ELSE 'false' END",
@@ -60,7 +62,7 @@ def _xml(text: str) -> str:
 
 def _xlsx_text(text: str) -> str:
     # The rule ignores characters that XML leaves out, so they cannot hide a formula.
-    value = f"CASE WHEN looks_like_formula({text}) THEN '''' ELSE '' END || {_xml(text)}"
+    value = ESCAPE_FORMULA.format(text=text, value=_xml(text))
     return f"coalesce('<c t=\"inlineStr\"><is><t xml:space=\"preserve\">' || {value} || '</t></is></c>', '<c/>')"
 
 

@@ -73,6 +73,17 @@ async def write_xlsx(
     return rows
 
 
+async def in_memory(write: Callable[[Output], Awaitable[int]]) -> bytes:
+    """Return the whole file that ``write`` writes. Only for files known to be small."""
+    content = bytearray()
+
+    async def collect(chunk: bytes) -> None:
+        content.extend(chunk)
+
+    await write(collect)
+    return bytes(content)
+
+
 async def copy(connection: Connection, query: str, output: Output, *arguments: Any, **options: Any) -> int:
     """Return the number of rows that COPY wrote to ``output``. An exception there also ends the connection.
 

@@ -75,8 +75,8 @@ def seed() -> None:
     if os.environ.get("ENVIRONMENT") != "development":
         raise Failure("seed adds people whose password everybody knows: only with ENVIRONMENT=development", WRONG_USE)
     from chassis.postgres.database import Database
-    from cli.commands.logins import show_logins
     from cli.sample import seeding
+    from cli.sample.people import show_logins
 
     async def work() -> seeding.Seeded:
         database = Database(url, pool_size=1, application_name="placewire-cli")

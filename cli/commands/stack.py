@@ -123,8 +123,8 @@ def _show_status(stack: "Stack") -> None:
 
 
 def _show(place: "Place") -> None:
-    from cli.commands.logins import show_logins
     from cli.local.settings import PORTS
+    from cli.sample.people import show_logins
 
     if place.ports["api"] != PORTS["api"]:
         console.print(f"Port {PORTS['api']} is taken: the API is on {place.ports['api']} instead.")

@@ -45,10 +45,11 @@ def create_head(
 async def _create(url: str, email: str, name: str, password: str) -> int:
     from uuid import uuid4
 
-    from chassis.eventstore.event_store import Cause
+    from chassis.eventstore.event_store import Cause, fresh_ids
     from chassis.postgres.database import Database
-    from cli.accounts import create_user
     from contracts.users import Role
+    from services.api.users import handlers
+    from services.api.users.decider import CreateUser
     from services.api.users.passwords import hash_password
 
     database = Database(url, pool_size=1, application_name="placewire-cli")
@@ -56,6 +57,6 @@ async def _create(url: str, email: str, name: str, password: str) -> int:
         hashed = await hash_password(password)
         cause = Cause(source="cli", correlation_id=uuid4())
         async with database.transaction() as connection:
-            return await create_user(connection, email, name, Role.HEAD, hashed, cause)
+            return await handlers.create(connection, CreateUser(name, email, Role.HEAD), hashed, cause, fresh_ids)
     finally:
         await database.close()

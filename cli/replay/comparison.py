@@ -1,13 +1,17 @@
 """Compares each live table, as the snapshot sees it, with its projection: first by digests, then row by row."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import asyncpg
 
 from chassis.postgres.database import Connection
-from cli.replay.side_by_side import side_by_side
 from cli.replay.tables import Table
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 BUCKETS = 4096
 PAGE = 2_000
@@ -151,3 +155,16 @@ def _in_order(key: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
 
 def _listed(columns: Sequence[str], cast: str = "") -> str:
     return ", ".join(f'"{column}"{cast}' for column in columns)
+
+
+async def side_by_side(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Return the results of both, which use two connections.
+
+    Raises the first failure once the other is cancelled, so that its connection can be used again.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            first, second = group.create_task(one), group.create_task(other)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return first.result(), second.result()

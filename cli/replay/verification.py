@@ -9,10 +9,9 @@ import asyncpg
 from chassis.postgres.database import connect_alone, translated
 from cli.failures import Failure
 from cli.replay import comparison, ledgers, projection, tables
-from cli.replay.comparison import Found, TableFindings
+from cli.replay.comparison import Found, TableFindings, side_by_side
 from cli.replay.ledgers import CheckFindings
 from cli.replay.projection import BEGINNING, LogSnapshot
-from cli.replay.side_by_side import side_by_side
 from cli.replay.tables import Table
 
 # The role's own limits are for services; this transaction is long, holds no lock and writes nothing.

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from cli.output import console, table
 from contracts.students import AcademicRecord
 from contracts.users import Role
 from services.api.users.decider import Person
@@ -44,6 +45,13 @@ MARKS: tuple[tuple[str | None, str | None, str | None, int], ...] = (
     (None, "76.00", "74.00", 0),
 )
 BRANCHES = ("CSE", "IT", "ECE", "EEE", "ME")
+
+
+def show_logins() -> None:
+    """Print how each of them signs in."""
+    rows = [(email, PASSWORD, str(role)) for email, _, role in STAFF]
+    rows.append(("student1@college.edu ... student10@college.edu", PASSWORD, "STUDENT"))
+    console.print(table(("Login", "Password", "Role"), rows))
 
 
 def students() -> list[tuple[Person, AcademicRecord]]:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from chassis.eventstore import event_store
-from chassis.eventstore.event_store import Cause
+from chassis.eventstore.event_store import Cause, fresh_ids
 from chassis.postgres.database import Connection, Database
-from cli.accounts import create_user
 from cli.sample import people
 from contracts.students import AcademicRecord, StudentEnrolled
 from services.api.domains import sql as domains
+from services.api.users import handlers
 from services.api.users import sql as users
-from services.api.users.decider import Person
+from services.api.users.decider import CreateUser, Person
 from services.api.users.passwords import hash_password
 
 # Two seeds at once: the second waits, and finds everything done.
@@ -34,7 +34,7 @@ async def seed(database: Database) -> Seeded:
     async with database.transaction() as connection:
         await connection.execute(LOCK)
         added_users = [
-            await create_user(connection, email, name, role, hashed, cause)
+            await handlers.create(connection, CreateUser(name, email, role), hashed, cause, fresh_ids)
             for email, name, role in people.STAFF
             if (await users.by_email(connection, email))["user_id"] is None
         ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from chassis.eventstore.event_store import Recorded
 from chassis.eventstore.subscriptions import Subscription
-from chassis.observability import metrics
+from chassis.observability import logs
 from chassis.postgres.database import Connection, Database
 from contracts.attendance import AttendanceMarked
 
@@ -31,7 +31,7 @@ async def write_marks(connection: Connection, events: Sequence[Recorded]) -> Non
 
 async def main() -> None:
     """Follow the log until the process is stopped."""
-    metrics.set_up_logs("attendance-feed", format_="text", level="info")
+    logs.set_up_logs("attendance-feed", format_="text", level="info")
     database = Database(os.environ["DATABASE_URL"], pool_size=2, application_name="attendance-feed")
     try:
         await Subscription(database, "attendance_feed", write_marks, types=[AttendanceMarked]).run()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from chassis.errors import Forbidden
-from chassis.http.content_disposition import content_disposition
+from chassis.http.responses import content_disposition
 from contracts.files import JOB_DESCRIPTIONS, SERVED_BELOW
 from services.api.context import Ctx
 from services.api.drives import sql as drives

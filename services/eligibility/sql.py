@@ -13,6 +13,7 @@ from chassis.postgres.database import Connection
 from contracts.branches import branch_keys
 from contracts.drives import Criteria
 from contracts.eligibility import SetChecksum
+from contracts.message import MAX_INTEGER
 from contracts.students import StudentRange
 
 # Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
@@ -82,7 +83,7 @@ PRESENT = f"SELECT {SEAL} FROM selections WHERE drive_id = $1 AND revoked_versio
 REGISTERED = "SELECT count_registered_no_longer_eligible($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
 
-EVERYONE = StudentRange(first=1, last=2**31 - 1)
+EVERYONE = StudentRange(first=1, last=MAX_INTEGER)
 
 
 @dataclass(frozen=True, slots=True)

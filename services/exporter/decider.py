@@ -14,9 +14,6 @@ from contracts.exports import (
     InvitationsRequested,
 )
 
-# Columns that only the vault and the read tables hold, and an erasure removes.
-PERSONAL = frozenset({"name", "email", "roll_number"})
-
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -32,11 +29,6 @@ class Made:
 
 def format_of(asked: ExportRequested | InvitationsRequested) -> ExportFormat:
     return ExportFormat.CSV if isinstance(asked, InvitationsRequested) else asked.format
-
-
-def shows_people(asked: ExportRequested | InvitationsRequested) -> bool:
-    """Return whether the file shows names, e-mail addresses, roll numbers or links."""
-    return isinstance(asked, InvitationsRequested) or not PERSONAL.isdisjoint(asked.columns)
 
 
 def kind_of(asked: ExportRequested | InvitationsRequested) -> str:

@@ -17,11 +17,12 @@ from chassis.jobs.progress import Progress
 from chassis.jobs.queue import Claim
 from chassis.observability import metrics
 from chassis.postgres.database import Connection, Database
+from chassis.spreadsheets.files import CsvFormat, write_csv, write_xlsx
 from chassis.storage import Storage, Written
-from contracts.exports import MEDIA_TYPES, ExportRequested, InvitationsRequested
+from contracts.exports import MEDIA_TYPES, ExportFormat, ExportRequested, InvitationsRequested
 from contracts.files import export_folder, export_path
 from contracts.message import Event
-from services.exporter import decider, files, invitations, sql
+from services.exporter import decider, invitations, sql
 from services.exporter.decider import Made
 from services.exporter.invitations import LinkTokens
 
@@ -73,11 +74,12 @@ async def complete(
 
     Raises ``Outdated`` when the file may show a person who was erased since its snapshot.
     """
-    if decider.shows_people(request_of(claimed)) and await sql.share_erasures(connection) != made.erasures:
+    asked = request_of(claimed)
+    if await sql.shows_people(connection, asked) and await sql.share_erasures(connection) != made.erasures:
         raise Outdated("a person was erased while the file was written")
     if links is not None:
         await invitations.keep(connection, links)
-    event, result = decider.completed(request_of(claimed).export_id, made, now=datetime.now(UTC), kept=kept)
+    event, result = decider.completed(asked.export_id, made, now=datetime.now(UTC), kept=kept)
     return Outcome(result, claimed.subject, [event])
 
 
@@ -148,9 +150,19 @@ async def _write(
     zone: ZoneInfo,
 ) -> int:
     if isinstance(asked, ExportRequested):
-        return await files.write(connection, asked, file, zone)
+        return await write_export(connection, asked, file, zone)
     assert links is not None
     return await invitations.write(connection, links, file)
+
+
+async def write_export(connection: Connection, asked: ExportRequested, file: Written, zone: ZoneInfo) -> int:
+    """Write the rows in the requested format and return their number. COPY waits while the storage is slower."""
+    columns = sql.columns_of(asked)
+    source = sql.source_of(asked, finished=await sql.is_finished(connection, asked))
+    if asked.format is ExportFormat.XLSX:
+        return await write_xlsx(connection, columns, source, file.write, zone)
+    format_ = CsvFormat(asked.byte_order_mark, asked.delimiter)
+    return await write_csv(connection, columns, source, file.write, format_)
 
 
 async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int) -> Made:

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import Column, csv_select
-from contracts.exports import ExportKind, ExportRequested
+from contracts.exports import ExportKind, ExportRequested, InvitationsRequested
 from contracts.users import AccountDeactivated, AccountReactivated
+from services.exporter import decider
 from services.exporter.columns import columns
 
 # Reads, and waits, as long as it takes. No transaction id is drawn, so nobody who reads the log waits for it.
@@ -26,6 +27,8 @@ SNAPSHOT = "SELECT es.log_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
 ERASURES = "SELECT count(*) FROM vault.erasure"
 # The same at this moment; until the transaction ends no other erasure is committed.
 SHARE_ERASURES = "SELECT vault.share_erasures()"
+# Whether an erasure concerns the file: the same definition decides which files it withdraws.
+SHOWS_PEOPLE = "SELECT vault.shows_people($1, $2)"
 # The server counts what it has copied; the reader would have to look for line ends outside quotes.
 ROWS_COPIED = "SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = $1"
 # Waits for an effect that is being committed: its worker may have gone from the connection before it heard.
@@ -130,6 +133,12 @@ async def is_finished(connection: Connection, asked: ExportRequested) -> bool:
 async def erasures(connection: Connection) -> int:
     """Return the number of erased people that the snapshot knows of."""
     return int(await connection.fetchval(ERASURES))
+
+
+async def shows_people(connection: Connection, asked: ExportRequested | InvitationsRequested) -> bool:
+    """Return whether the file shows names, e-mail addresses, roll numbers or links."""
+    columns = [] if isinstance(asked, InvitationsRequested) else asked.columns
+    return bool(await connection.fetchval(SHOWS_PEOPLE, decider.kind_of(asked), columns))
 
 
 async def share_erasures(connection: Connection) -> int:

@@ -14,9 +14,9 @@ from chassis.postgres.database import Database
 from contracts.users import Role
 from services.api.finished_drives.period import months_before, period
 from services.api.main import create_app
-from services.api.settings import ApiSettings
 from services.maintenance import sql as maintenance
-from tests.support.system import SECRET, as_role, bearer
+from tests.support.service_settings import api_settings
+from tests.support.system import as_role, bearer
 
 # The zone; a moment before and one after a local midnight; their days. Clocks change on one of the two days; in Cairo
 # there is no midnight then, and in Havana there are two.
@@ -46,15 +46,7 @@ MARK = "INSERT INTO attendance (attendance_id, drive_id, student_id, status) VAL
 @pytest.fixture
 async def campus(database_url: str, tmp_path: Path, zone: str) -> AsyncIterator[httpx.AsyncClient]:
     """The API with ``TZ`` of ``zone``, called as HEAD."""
-    settings = ApiSettings(
-        environment="development",
-        database_url=as_role(database_url, "placewire_api"),
-        jwt_secret=SECRET,
-        internal_secret=SECRET,
-        storage_url=(tmp_path / "uploads").as_uri(),
-        tz=zone,
-    )
-    app = create_app(settings)
+    app = create_app(api_settings(database_url, tmp_path, tz=zone))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(

@@ -19,7 +19,7 @@ from chassis.postgres.database import Database
 from chassis.spreadsheets.workbook import Workbook
 from chassis.storage import Storage
 from contracts.exports import ExportFormat, ExportKind, ExportRequested
-from services.exporter import files
+from services.exporter import handlers
 from tests.support.bulk_students import enrol
 from tests.support.system import as_role
 
@@ -104,7 +104,7 @@ async def written(
     storage = Storage(folder.as_uri())
     try:
         async with database.connection() as connection, storage.writing("file", "", "") as file:
-            assert await files.write(connection, asked, file, ZoneInfo("UTC")) == len(texts)
+            assert await handlers.write_export(connection, asked, file, ZoneInfo("UTC")) == len(texts)
         return await storage.read("file")
     finally:
         await database.close()

@@ -14,7 +14,7 @@ from tests.conftest import Api
 from tests.integration.test_notifications import add_user
 from tests.support.keyed_commands import HEAD_ID, SCENARIOS, World
 from tests.support.maintenance_app import after, maintaining
-from tests.support.replicas import settings
+from tests.support.service_settings import api_settings
 
 Owner = asyncpg.Connection
 # Every row with the transaction that wrote it, so that an update to the same values counts, too.
@@ -27,7 +27,7 @@ DIGEST = "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text || t.xmin, '
 
 def declaring() -> list[str]:
     """The operations that declare the header."""
-    paths = create_app(settings("postgresql://nobody@127.0.0.1:9/none", Path("/nonexistent"))).openapi()["paths"]
+    paths = create_app(api_settings("postgresql://nobody@127.0.0.1:9/none", Path("/nonexistent"))).openapi()["paths"]
     return sorted(
         f"{method.upper()} {path}"
         for path, methods in paths.items()

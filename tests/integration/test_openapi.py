@@ -23,7 +23,7 @@ from contracts.users import Role
 from services.api.http.access import Access, declared_access, published_routes
 from services.api.main import create_app
 from tests.support.bulk_students import DRIVE
-from tests.support.replicas import settings
+from tests.support.service_settings import api_settings
 from tests.support.sizes import FULL, sized
 from tests.support.system import bearer
 
@@ -101,7 +101,9 @@ def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
 def serving(database_url: str, folder: Path) -> Iterator[tuple[FastAPI, dict[Role, int]]]:
     """The API with something of everything in it, and somebody of each role."""
     asyncio.run(_restart(database_url))
-    app = create_app(settings(database_url, folder, requests_per_second=1e6, requests_burst=10**6, log_level="error"))
+    app = create_app(
+        api_settings(database_url, folder, requests_per_second=1e6, requests_burst=10**6, log_level="error")
+    )
     try:
         with asgi.get_client(cast("asgi.ASGIApp", app)) as client:
             while not app.state.guard.changes.listening:
@@ -179,7 +181,7 @@ def operations(app: FastAPI) -> dict[str, Access]:
 
 
 def test_every_operation_is_described_with_schemas_examples_and_errors(tmp_path: Path) -> None:
-    document = create_app(settings("postgresql://nobody@127.0.0.1:9/none", tmp_path)).openapi()
+    document = create_app(api_settings("postgresql://nobody@127.0.0.1:9/none", tmp_path)).openapi()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert list(missing_in(operation, document)) == [], f"{method} {path}"

@@ -15,7 +15,7 @@ import pytest
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cursor
 from contracts.students import AcademicRecord, StudentEnrolled, StudentsImported
-from services.api.students.columns import COLUMNS
+from services.api.students.import_files.vocabulary import COLUMNS
 from tests.conftest import Api
 
 Owner = "asyncpg.Connection[asyncpg.Record]"

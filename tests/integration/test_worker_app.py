@@ -11,19 +11,13 @@ from chassis.postgres.notify import Notifier
 from chassis.settings import ServiceSettings
 from contracts.jobs import Kind, Service
 from services.eligibility import subscribers
-from services.eligibility.settings import EligibilitySettings
 from tests.support.eventually import eventually
 from tests.support.job_worker import EVALUATION
-from tests.support.system import SECRET, as_role
+from tests.support.service_settings import eligibility_settings
 
 
 async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_url: str) -> None:
-    settings: ServiceSettings = EligibilitySettings(
-        database_url=as_role(database_url, "placewire_eligibility"),
-        internal_secret=SECRET,
-        kafka_bootstrap_servers="127.0.0.1:9",
-        log_format="text",
-    )
+    settings: ServiceSettings = eligibility_settings(database_url)
     seen: list[str] = []
 
     def background_tasks(database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:

@@ -17,8 +17,8 @@ from contracts.jobs import Service
 from devstack.ports import LOOPBACK
 from services.api.workers import ANSWER_TIMEOUT_S, FAILURES_TO_SKIP, NotAwake, Workers
 from services.eligibility import main
-from services.eligibility.settings import EligibilitySettings
-from tests.support.system import SECRET, as_role
+from tests.support.service_settings import eligibility_settings
+from tests.support.system import SECRET
 
 Answer = Callable[[str], int | None]
 
@@ -91,12 +91,7 @@ async def test_a_service_that_hangs_is_not_called_again_for_a_while() -> None:
 @asynccontextmanager
 async def internal(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """The eligibility service in this process, without Kafka, and a client for it."""
-    settings = EligibilitySettings(
-        database_url=as_role(database_url, "placewire_eligibility"),
-        internal_secret=SECRET,
-        kafka_bootstrap_servers=f"{LOOPBACK}:9",
-        log_format="text",
-    )
+    settings = eligibility_settings(database_url)
     app = main.create_app(settings)
     async with (
         app.router.lifespan_context(app),

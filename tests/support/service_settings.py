@@ -1,11 +1,16 @@
-"""The settings of each process of ours, by its name."""
+"""The settings class of each process, and the settings of processes that tests run in their own process."""
+
+from pathlib import Path
+from typing import Any
 
 from chassis.messaging.relay_process import RelaySettings
 from chassis.settings import ProcessSettings
+from devstack.ports import LOOPBACK
 from services.api.settings import ApiSettings
 from services.eligibility.settings import EligibilitySettings
 from services.exporter.settings import ExporterSettings
 from services.maintenance.settings import MaintenanceSettings
+from tests.support.system import SECRET, as_role
 
 OURS: dict[str, type[ProcessSettings]] = {
     "api": ApiSettings,
@@ -14,3 +19,31 @@ OURS: dict[str, type[ProcessSettings]] = {
     "maintenance": MaintenanceSettings,
     "relay": RelaySettings,
 }
+# An address at which nothing listens.
+NOBODY = f"{LOOPBACK}:9"
+
+
+def api_settings(database_url: str, folder: Path, **given: Any) -> ApiSettings:
+    """Return the settings of an API alone: without workers and bus, with its files below ``folder``."""
+    settings: dict[str, Any] = {
+        "environment": "development",
+        "database_url": as_role(database_url, "placewire_api"),
+        "jwt_secret": SECRET,
+        "internal_secret": SECRET,
+        "storage_url": (folder / "uploads").as_uri(),
+        "eligibility_url": f"http://{NOBODY}",
+        "exporter_url": f"http://{NOBODY}",
+        "maintenance_url": f"http://{NOBODY}",
+        "log_format": "text",
+    }
+    return ApiSettings(**settings | given)
+
+
+def eligibility_settings(database_url: str) -> EligibilitySettings:
+    """Return the settings of an eligibility service without Kafka."""
+    return EligibilitySettings(
+        database_url=as_role(database_url, "placewire_eligibility"),
+        internal_secret=SECRET,
+        kafka_bootstrap_servers=NOBODY,
+        log_format="text",
+    )

@@ -10,8 +10,8 @@ from cli.sample import student_file
 from cli.sample.people import students
 from contracts.drives import Criteria
 from services.api.eligibility.rules import Record, reasons_against
-from services.api.students.columns import COLUMNS
 from services.api.students.import_files.layout import layout_of
+from services.api.students.import_files.vocabulary import COLUMNS
 
 NAMES = ("name", "email", "roll_number", "branch", "batch", "tenth", "twelfth", "cgpa", "backlogs", "department")
 

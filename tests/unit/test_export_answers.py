@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from chassis.http.content_disposition import content_disposition
+from chassis.http.responses import content_disposition
 from contracts.exports import COLUMNS, ExportKind
 from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.exporter.columns import columns

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import Invalid
-from services.api.students.columns import COLUMNS
 from services.api.students.import_files.column_report import Layout
 from services.api.students.import_files.header_words import words_of
 from services.api.students.import_files.layout import layout_of
 from services.api.students.import_files.meaning import Certainty
 from services.api.students.import_files.recognition import meaning_of
+from services.api.students.import_files.vocabulary import COLUMNS
 
 IDENTITY = ["Name", "E-Mail", "USN"]
 

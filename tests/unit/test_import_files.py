@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import Invalid
-from services.api.students.columns import COLUMNS
 from services.api.students.import_files.number_formats import Unshowable, shown
 from services.api.students.import_files.reading import Chunk, Ending, read_students
 from services.api.students.import_files.rows import ReadOptions
 from services.api.students.import_files.staging import CHUNK_ROWS
+from services.api.students.import_files.vocabulary import COLUMNS
 from tests.support.workbook_parts import MAIN, cell, ods, ods_cell, ods_row, sheet_rows, xlsx
 
 HEADER = "name,email,roll_number,cgpa\n"

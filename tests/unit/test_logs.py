@@ -13,7 +13,7 @@ import structlog
 from pydantic import BaseModel
 
 from chassis.errors import RuleViolation, Unavailable
-from chassis.observability import metrics
+from chassis.observability import logs
 
 # Not in the text of any line below: tracebacks quote the source.
 EMAIL = "planted@college.edu"
@@ -23,7 +23,7 @@ def test_a_noisy_library_is_cut_short_and_nobody_else(capfd: pytest.CaptureFixtu
     root = logging.getLogger()
     before = root.handlers, root.level
     try:
-        metrics.set_up_logs("test", format_="text", level="info")
+        logs.set_up_logs("test", format_="text", level="info")
         for number in range(50):
             # Libraries log through loggers below their own name.
             logging.getLogger("aiokafka.conn").warning("noise %s", number)
@@ -77,7 +77,7 @@ def test_no_text_that_quotes_values_is_logged(
     root = logging.getLogger()
     before = root.handlers, root.level
     try:
-        metrics.set_up_logs("test", format_=format_, level="debug")
+        logs.set_up_logs("test", format_=format_, level="debug")
         try:
             fail()
         except Exception as error:

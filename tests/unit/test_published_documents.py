@@ -21,7 +21,7 @@ from contracts.jobs import KIND_OF, OWNER, Service
 from contracts.publish import FOLDER
 from services.api.main import create_app
 from tests.support.drive_scenarios import EVERYONE
-from tests.support.replicas import settings
+from tests.support.service_settings import api_settings
 from tests.unit.test_contracts import envelope
 
 ASYNCAPI = json.loads((FOLDER.parent / "asyncapi.json").read_text())
@@ -139,5 +139,5 @@ def test_a_record_is_as_its_message_says() -> None:
 def test_openapi_is_valid_and_the_same_whatever_the_settings(tmp_path: Path) -> None:
     assert OPENAPI["openapi"].startswith("3.1")
     validate(OPENAPI)
-    other = settings("postgresql://postgres@127.0.0.1:9/x", tmp_path, jwt_jwks_url="https://id.example/keys")
+    other = api_settings("postgresql://postgres@127.0.0.1:9/x", tmp_path, jwt_jwks_url="https://id.example/keys")
     assert create_app(other).openapi() == OPENAPI

@@ -10,11 +10,11 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import REGISTRY
 
 from services.api.main import ASKED_MOST, create_app
-from tests.support.replicas import settings
+from tests.support.service_settings import api_settings
 
 
 def test_what_is_asked_most_is_tried_first(tmp_path: Path) -> None:
-    routes = create_app(settings("postgresql://postgres@127.0.0.1:9/x", tmp_path)).router.routes
+    routes = create_app(api_settings("postgresql://postgres@127.0.0.1:9/x", tmp_path)).router.routes
     first = takewhile(lambda route: isinstance(route, APIRoute) and route.path in ASKED_MOST, routes)
     assert {route.path for route in first if isinstance(route, APIRoute)} == set(ASKED_MOST)
 
@@ -26,7 +26,7 @@ def requests_counted(method: str, route: str, status: int) -> float:
 
 async def test_every_route_is_counted_under_its_full_path(tmp_path: Path) -> None:
     """Each is called without a token, as far as it needs one; the import's label was ``/import``."""
-    app = create_app(settings("postgresql://postgres@127.0.0.1:9/x", tmp_path))
+    app = create_app(api_settings("postgresql://postgres@127.0.0.1:9/x", tmp_path))
     contexts = [
         context
         for context in iter_route_contexts(app.routes)

@@ -1,6 +1,6 @@
 """Refreshing the dashboards' figures now, over HTTP. Maintenance refreshes them on schedule, and when data changes."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -8,12 +8,10 @@ from fastapi.responses import Response
 
 from chassis.eventstore.event_store import NewId
 from chassis.postgres.database import Connection
-from chassis.tokens import Principal
 from contracts.jobs import Kind
-from contracts.users import Role
 from services.api.analytics import handlers, openapi, sql
 from services.api.context import Ctx
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.presentation import instant_text
 
@@ -21,9 +19,7 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/analytics", tags=[
 
 
 @router.post("/refresh", **openapi.REFRESH)
-async def refresh(
-    ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def refresh(ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
     """200 when the figures show what had been committed before this was asked, 202 while that is on its way."""
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:

@@ -1,20 +1,18 @@
 """The dashboards' figures over HTTP. All four are of drives created within ``days``, as of the views' last refresh."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from chassis.errors import Invalid
-from chassis.http import problems
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
+from contracts.message import MAX_INTEGER
 from contracts.users import Role
 from services.api.analytics import freshness, openapi, sql
 from services.api.analytics.sql import Window
@@ -25,37 +23,25 @@ from services.api.http.presentation import instant_text
 MAX_DAYS = 3650
 MAX_DRIVES = 1000
 
-Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
+class LegacyRoute(APIRoute):
+    """A route that answers 400, as it always has, where others answer 422 for invalid parameters."""
 
-class PlainRoute(APIRoute):
-    """Wrong numbers in the query are a 400 here, as they have always been."""
-
-    def get_route_handler(self) -> Answer:
-        answer = super().get_route_handler()
-
-        async def answer_or_say_what_is_wrong(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except RequestValidationError as error:
-                message, errors = problems.explained(error.errors(), ())
-                raise Invalid(message, status=400, errors=errors) from error
-
-        return answer_or_say_what_is_wrong
+    invalid_status = 400
 
 
 router = APIRouter(
     prefix="/api/analytics",
     tags=["analytics"],
-    route_class=PlainRoute,
+    route_class=LegacyRoute,
     dependencies=[allow(Role.HEAD, Role.COORDINATOR)],
 )
 
 # A form that leaves the field empty asks for every drive.
 DriveId = Annotated[
-    Annotated[int, Field(ge=1, le=2**31 - 1)] | None,
+    Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None,
     BeforeValidator(lambda given: given or None),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"const": ""}]}),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}, {"const": ""}]}),
     Query(),
 ]
 

@@ -2,7 +2,7 @@
 
 from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import CellType, Column
-from chassis.spreadsheets.files import CsvFormat, write_csv
+from chassis.spreadsheets.files import CsvFormat, in_memory, write_csv
 
 COLUMNS = (
     Column("student_id", "a.student_id", CellType.WHOLE),
@@ -17,11 +17,5 @@ MARKED = """
 
 async def attendance_csv(connection: Connection, drive_id: int, *, byte_order_mark: bool) -> bytes:
     """Return one line for each mark, ordered by the time of the first mark. The name is always in quotes."""
-    content = bytearray()
-
-    async def collect(chunk: bytes) -> None:
-        content.extend(chunk)
-
     format_ = CsvFormat(byte_order_mark, quoted=("name",))
-    await write_csv(connection, COLUMNS, MARKED, collect, format_, drive_id)
-    return bytes(content)
+    return await in_memory(lambda output: write_csv(connection, COLUMNS, MARKED, output, format_, drive_id))

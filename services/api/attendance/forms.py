@@ -7,9 +7,9 @@ from fastapi import Depends, Path
 
 from chassis.errors import Invalid
 from contracts.attendance import Presence
+from contracts.message import MAX_INTEGER
 from services.api.http.strict_input import refuse_unknown_fields
 
-MAX_INTEGER = 2**31 - 1
 NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}
 

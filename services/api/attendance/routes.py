@@ -8,24 +8,19 @@ from fastapi.responses import Response
 
 from chassis.errors import NotFound
 from chassis.eventstore.event_store import NewId
-from chassis.http.content_disposition import content_disposition
+from chassis.http.responses import content_disposition
 from chassis.postgres.database import Connection
-from chassis.tokens import Principal
-from contracts.users import Role
 from services.api.attendance import handlers, openapi, sql
 from services.api.attendance.csv_file import attendance_csv
 from services.api.attendance.forms import DriveNumber, mark_of
 from services.api.context import Ctx
 from services.api.drives import sql as drives
 from services.api.drives.forms import json_object
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Coordinator, Organizer
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/attendance", tags=["attendance"])
-
-Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
-Reader = Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
 
 
 @router.post("/{drive_id}/mark", **openapi.MARK)
@@ -50,7 +45,7 @@ async def mark(
 
 
 @router.get("/{drive_id}/list", **openapi.LIST)
-async def list_attendance(drive_id: DriveNumber, ctx: Ctx, accesses: Accesses, who: Reader) -> Response:
+async def list_attendance(drive_id: DriveNumber, ctx: Ctx, accesses: Accesses, who: Organizer) -> Response:
     """The students who were marked. Empty for an unknown drive."""
     await accesses.of_many(who, Reading.ATTENDANCE_LISTED)
     return await ctx.long_lists.array(sql.LIST_JSON, drive_id)
@@ -75,7 +70,7 @@ async def download_csv(
     drive_id: DriveNumber,
     ctx: Ctx,
     accesses: Accesses,
-    who: Reader,
+    who: Organizer,
     bom: Annotated[bool, Query(description="start with a byte order mark, so that Excel reads UTF-8")] = False,
 ) -> Response:
     """The marks as a CSV file."""

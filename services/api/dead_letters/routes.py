@@ -11,13 +11,11 @@ from chassis.http.responses import json_response
 from chassis.jobs import dead_letters
 from chassis.jobs.dead_letters import Which
 from chassis.postgres.database import Connection
-from chassis.tokens import Principal
 from contracts.jobs import Kind, Service
-from contracts.users import Role
 from services.api.context import Ctx
 from services.api.dead_letters import openapi
 from services.api.dead_letters.view import by, letter, whole_letter
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
@@ -29,7 +27,7 @@ MOST_AT_ONCE = 5_000
 @router.get("", **openapi.LIST)
 async def list_dead_letters(
     ctx: Ctx,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
     kind: Kind | None = None,
     service: Service | None = None,
     before: UUID | None = None,
@@ -45,7 +43,7 @@ async def list_dead_letters(
 async def redrive_all(
     ctx: Ctx,
     command_context: CommandContextDep,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
     body: openapi.AllAgain,
 ) -> Response:
     """Queue all matching jobs again, oldest first, at most 5,000 in a request."""
@@ -60,7 +58,7 @@ async def redrive_all(
 
 
 @router.get("/{job_id:uuid}", **openapi.SHOW)
-async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD)]) -> Response:
+async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Head) -> Response:
     """Return the job with its event and its history, even if it is no longer dead."""
     async with ctx.database.connection() as connection:
         return json_response(whole_letter(*await dead_letters.show(connection, job_id)))
@@ -71,7 +69,7 @@ async def redrive(
     job_id: UUID,
     ctx: Ctx,
     command_context: CommandContextDep,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
     body: openapi.Again,
 ) -> Response:
     """Queue the job again. The response is like that of the command that first requested it."""
@@ -94,7 +92,7 @@ async def discard(
     job_id: UUID,
     ctx: Ctx,
     command_context: CommandContextDep,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
     body: openapi.Dropped,
 ) -> Response:
     """Let it rest: it stays failed, and is listed no more."""

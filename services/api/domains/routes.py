@@ -1,26 +1,20 @@
 """Job domains over HTTP."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
 from chassis.eventstore.event_store import NewId
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
-from contracts.users import Role
 from services.api.context import Context, Ctx
 from services.api.domains import handlers, openapi
-from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Anyone, Head
 from services.api.http.commands import CommandContext, CommandContextDep, CommandHandler, CommandResult, execute_command
 from services.api.http.conditional import answered
-from services.api.http.fields import MAX_INTEGER, NOT_BLANK, RequestBody
+from services.api.http.fields import NOT_BLANK, PathId, RequestBody
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/job-domains", tags=["job domains"])
-
-Head = Annotated[Principal, allow(Role.HEAD)]
-DomainId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 
 
 class NamedDomain(RequestBody):
@@ -30,7 +24,7 @@ class NamedDomain(RequestBody):
 
 
 @router.get("", **openapi.LIST)
-async def list_domains(request: Request, ctx: Ctx, _who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def list_domains(request: Request, ctx: Ctx, _who: Anyone) -> Response:
     """Every job domain, by name."""
     return answered(request, await ctx.lists.domains.get())
 
@@ -47,7 +41,7 @@ async def add_domain(body: NamedDomain, ctx: Ctx, command_context: CommandContex
 
 @router.patch("/{domain_id}", **openapi.RENAME)
 async def rename_domain(
-    domain_id: DomainId, body: NamedDomain, ctx: Ctx, command_context: CommandContextDep, who: Head
+    domain_id: PathId, body: NamedDomain, ctx: Ctx, command_context: CommandContextDep, who: Head
 ) -> Response:
     """Give a job domain another name; its drives show it. 409 when the name is taken."""
 

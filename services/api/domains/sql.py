@@ -3,7 +3,7 @@
 import asyncpg
 
 from chassis.postgres.database import Connection
-from services.api.http.fields import MAX_INTEGER
+from contracts.message import MAX_INTEGER
 
 LIST = "SELECT domain_id, domain_name FROM job_domains ORDER BY domain_name"
 EXISTS = "SELECT EXISTS (SELECT FROM job_domains WHERE domain_id = $1)"

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from chassis.errors import Invalid
-from chassis.http.validation_messages import NUMBER, field_errors, field_sentence
+from chassis.http.problems import explained
+from chassis.http.validation_messages import NUMBER, field_sentence
 from contracts.drives import Criteria, Posting
 from services.api.http.body_limits import MAX_BODY, MIB
 from services.api.http.fields import SPACE
 from services.api.http.form_parts import MULTIPART, URLENCODED, Expected, form_parts, is_form
 from services.api.http.strict_input import JSON, is_json, media_type, refuse_unknown_fields, unsupported_type
 
-SHOWN_ERRORS = 5
 MAX_PDF_BYTES = 25 * 1024 * 1024
 PDF_MAGIC = b"%PDF-"
 # Real PDFs may begin with a few stray bytes (ISO 32000-1, annex H, implementation note 13).
@@ -174,8 +174,8 @@ def _validated(make: Callable[[], Posting]) -> Posting:
     try:
         return make()
     except ValidationError as error:
-        errors = field_errors(error.errors(), _field_name)
-        raise Invalid(" ".join(one["message"] for one in errors[:SHOWN_ERRORS]), status=400, errors=errors) from error
+        message, errors = explained(error.errors(), name_of=_field_name)
+        raise Invalid(message, status=400, errors=errors) from error
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
+from contracts.message import MAX_INTEGER
 from services.api.drives.decider import Status
-from services.api.http.fields import MAX_INTEGER, NO_NUL, NOT_BLANK, RequestBody, decimal_schema
+from services.api.http.fields import NO_NUL, NOT_BLANK, RequestBody, decimal_schema
 from services.api.http.openapi import NO_SPACE, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
@@ -94,7 +95,7 @@ class Criteria(RequestBody):
 
 class Posting(Criteria):
     job_description: str | None = Field(default=None, max_length=50_000, pattern=NO_NUL)
-    domain_id: int | None = Field(default=None, ge=1, le=2**31 - 1, examples=[7])
+    domain_id: int | None = Field(default=None, ge=1, le=MAX_INTEGER, examples=[7])
     interview_date: Day = None
 
 

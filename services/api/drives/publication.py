@@ -14,7 +14,7 @@ import orjson
 from fastapi import Request
 
 from chassis.errors import Invalid
-from services.api.http.fields import MAX_INTEGER
+from contracts.message import MAX_INTEGER
 
 PIECE_BYTES = 64 * 1024
 START = re.compile(rb'\s*\{\s*"selected_students"\s*:\s*\[')

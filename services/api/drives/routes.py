@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chassis.errors import NotFound
@@ -14,7 +14,7 @@ from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.drives import DriveDeleted
 from contracts.jobs import Kind
-from contracts.users import Role
+from contracts.users import ORGANIZERS
 from services.api.context import Context, Ctx, context_of
 from services.api.drives import handlers, openapi, pdf_files, sql
 from services.api.drives.decider import (
@@ -28,42 +28,35 @@ from services.api.drives.decider import (
 from services.api.drives.forms import changes_of, json_object, new_drive
 from services.api.drives.publication import selected_students
 from services.api.drives.view import drive_object
-from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Anyone, Coordinator, Head, Organizer
 from services.api.http.body_limits import MAX_DRIVE_FORM, MAX_PUBLICATION
 from services.api.http.commands import CommandContext, CommandContextDep, CommandHandler, CommandResult, execute_command
 from services.api.http.conditional import answered, tagged
-from services.api.http.fields import MAX_INTEGER
+from services.api.http.fields import PathId
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["drives"])
 
-DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
-SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
-
 
 @router.get("", **openapi.LIST)
-async def list_drives(request: Request, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def list_drives(request: Request, who: Anyone) -> Response:
     """Drives, newest first. Students and staff see those that are published."""
     lists = context_of(request).lists
-    seen = lists.all_drives if who.role in SEES_PENDING else lists.published_drives
+    seen = lists.all_drives if who.role in ORGANIZERS else lists.published_drives
     return answered(request, await seen.get())
 
 
 @router.get("/{drive_id}", **openapi.GET)
-async def get_drive(
-    drive_id: DriveId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
-) -> Response:
+async def get_drive(drive_id: PathId, request: Request, ctx: Ctx, who: Anyone) -> Response:
     """One drive. 404 also for one that this caller may not see yet."""
     async with ctx.database.connection() as connection:
         row = await sql.get(connection, drive_id)
-    if row is None or (row["status"] == "pending" and who.role not in SEES_PENDING):
+    if row is None or (row["status"] == "pending" and who.role not in ORGANIZERS):
         raise NotFound("Not found")
     return answered(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
 
 
 @router.post("", max_body_size=MAX_DRIVE_FORM, **openapi.CREATE)
-async def create_drive(
-    request: Request, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def create_drive(request: Request, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
     """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
 
     400 when a field or the PDF is wrong. The answer shows the drive as committed.
@@ -103,11 +96,7 @@ async def create_drive(
 
 @router.patch("/{drive_id}", **openapi.REVISE)
 async def revise_drive(
-    drive_id: DriveId,
-    request: Request,
-    ctx: Ctx,
-    command_context: CommandContextDep,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    drive_id: PathId, request: Request, ctx: Ctx, command_context: CommandContextDep, who: Head
 ) -> Response:
     """Change fields of a drive that is pending or posted. New criteria of a posted drive are applied by a job."""
     fields = await json_object(request)
@@ -116,11 +105,11 @@ async def revise_drive(
 
 @router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **openapi.PUBLISH)
 async def publish_drive(
-    drive_id: DriveId,
+    drive_id: PathId,
     request: Request,
     ctx: Ctx,
     command_context: CommandContextDep,
-    who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)],
+    who: Organizer,
 ) -> Response:
     """Publish, or publish again. 422 when a selected student is not eligible; then nothing changes."""
     selected = await selected_students(request)
@@ -137,9 +126,7 @@ async def publish_drive(
 
 
 @router.post("/{drive_id}/trigger-eligibility", **openapi.TRIGGER)
-async def trigger_eligibility(
-    drive_id: DriveId, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def trigger_eligibility(drive_id: PathId, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
     """Evaluate the students again: a pending drive is only counted, a posted drive gets new selections."""
     said = {"message": "Eligibility filtering triggered successfully"}
     return await _perform(ctx, who, command_context, RequestEligibility(drive_id), {}, said)
@@ -147,7 +134,7 @@ async def trigger_eligibility(
 
 @router.post("/{drive_id}/stop-registrations", **openapi.STOP)
 async def stop_registrations(
-    drive_id: DriveId, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.COORDINATOR)]
+    drive_id: PathId, ctx: Ctx, command_context: CommandContextDep, who: Coordinator
 ) -> Response:
     """Change the status from posted to attending. Idempotent."""
     said = {"message": "Registrations stopped. Drive moved to attendance phase."}
@@ -155,9 +142,7 @@ async def stop_registrations(
 
 
 @router.delete("/{drive_id}", **openapi.DELETE)
-async def delete_drive(
-    drive_id: DriveId, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def delete_drive(drive_id: PathId, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
     """Delete the drive and its PDF. Also 200 when there is no such drive."""
     recorded: list[DriveDeleted] = []
 

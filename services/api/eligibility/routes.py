@@ -4,32 +4,28 @@ from typing import Annotated
 
 import asyncpg
 import orjson
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 
 from chassis.errors import NotFound
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
-from chassis.tokens import Principal
 from contracts.drives import Criteria
-from contracts.users import Role
 from services.api.context import Ctx, context_of
 from services.api.drives import sql as drives
 from services.api.eligibility import openapi, sql
 from services.api.eligibility.rules import Record, reasons_against
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Coordinator, Organizer, Student
 from services.api.http.conditional import answered, tagged
-from services.api.http.fields import Backlogs, Cgpa, Percent, RequestBody
+from services.api.http.fields import Backlogs, Cgpa, PathId, Percent, RequestBody
 from services.api.http.long_lists import Write
 from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/eligibility", tags=["eligibility"])
 
-DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-
 
 @router.get("/mine", **openapi.MINE)
-async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
+async def mine(ctx: Ctx, who: Student) -> Response:
     """Posted drives the caller may register for."""
     async with ctx.database.connection() as connection:
         rows = await sql.open_to(connection, who.user_id)
@@ -37,9 +33,7 @@ async def mine(ctx: Ctx, who: Annotated[Principal, allow(Role.STUDENT)]) -> Resp
 
 
 @router.get("/{drive_id}/list", **openapi.LIST)
-async def list_eligible(
-    drive_id: DriveId, ctx: Ctx, accesses: Accesses, who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD)]
-) -> Response:
+async def list_eligible(drive_id: PathId, ctx: Ctx, accesses: Accesses, who: Organizer) -> Response:
     """Everyone who meets the drive's criteria now. Empty for an unknown drive."""
     await accesses.of_many(who, Reading.ELIGIBLE_LISTED)
     return await ctx.long_lists.array(sql.LIST, drive_id)
@@ -54,10 +48,10 @@ class Filter(RequestBody):
 
 @router.post("/{drive_id}/filter", **openapi.FILTER)
 async def filter_students(
-    drive_id: DriveId,
+    drive_id: PathId,
     ctx: Ctx,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.COORDINATOR)],
+    who: Coordinator,
     body: Annotated[Filter | None, Body()] = None,
 ) -> Response:
     """Who would meet these criteria; an absent one is no limit. Writes nothing."""
@@ -73,7 +67,7 @@ async def filter_students(
 
 
 @router.get("/{drive_id}/check", **openapi.CHECK)
-async def check(drive_id: DriveId, request: Request, who: Annotated[Principal, allow(Role.STUDENT)]) -> Response:
+async def check(drive_id: PathId, request: Request, who: Student) -> Response:
     """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria they fail."""
     async with context_of(request).database.connection() as connection:
         row = await sql.check(connection, drive_id, who.user_id)

@@ -15,10 +15,9 @@ from contracts.exports import (
     ExportRequested,
 )
 from contracts.jobs import Job, Kind
-from contracts.users import Role
+from contracts.users import ORGANIZERS, Role
 
 # Who may see what others have asked for.
-SEES_ALL = frozenset({Role.HEAD, Role.COORDINATOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) ->
     Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` for one they may not cancel, and
     ``RuleViolation`` for one that has ended or cannot be cancelled.
     """
-    if job is None or (role not in SEES_ALL and job.asked_by != user_id):
+    if job is None or (role not in ORGANIZERS and job.asked_by != user_id):
         raise NotFound("There is no such job.")
     if role is not Role.HEAD and job.asked_by != user_id:
         raise Forbidden("Only who asked for it, and the head, can cancel a job.")

@@ -9,8 +9,9 @@ from chassis.jobs import queue
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.exports import ExportRequested, InvitationsRequested
+from contracts.users import ORGANIZERS
 from services.api.exports import decider, sql
-from services.api.exports.decider import SEES_ALL, Drive, RequestExport
+from services.api.exports.decider import Drive, RequestExport
 
 
 async def request(connection: Connection, command: RequestExport, who: Principal, cause: Cause, new_id: NewId) -> UUID:
@@ -46,4 +47,4 @@ async def _drive(connection: Connection, command: RequestExport, who: Principal)
     if command.drive_id is None:
         return Drive(known=False)
     status = await sql.drive_status(connection, command.drive_id)
-    return Drive(known=status is not None and (status != "pending" or who.role in SEES_ALL))
+    return Drive(known=status is not None and (status != "pending" or who.role in ORGANIZERS))

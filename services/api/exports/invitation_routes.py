@@ -8,17 +8,15 @@ from pydantic import ConfigDict, Field, StrictBool
 
 from chassis.eventstore.event_store import NewId
 from chassis.postgres.database import Connection
-from chassis.tokens import Principal
 from contracts.exports import InvitationsRequested
 from contracts.jobs import Kind
-from contracts.users import Role
 from services.api.context import Ctx
 from services.api.exports import handlers, openapi
 from services.api.exports.openapi import Delimiter
 from services.api.exports.routes import shown
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
-from services.api.http.fields import MAX_INTEGER, NOT_BLANK, WHOLE, BatchYear, RequestBody
+from services.api.http.fields import NOT_BLANK, BatchYear, BodyId, RequestBody
 from services.api.users.links import base_of
 
 router = APIRouter(route_class=AccessFirstRoute, tags=["students"])
@@ -27,7 +25,7 @@ Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK)]
 # The event holds the filter, and must stay under 256 KiB.
 Branches = Annotated[list[Branch], Field(min_length=1, max_length=200)]
 BatchYears = Annotated[list[BatchYear], Field(min_length=1, max_length=100)]
-StudentIds = Annotated[list[Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]], Field(min_length=1, max_length=10_000)]
+StudentIds = Annotated[list[BodyId], Field(min_length=1, max_length=10_000)]
 
 
 class InvitedStudents(RequestBody):
@@ -47,7 +45,7 @@ async def invite_students(
     request: Request,
     ctx: Ctx,
     command_context: CommandContextDep,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
     body: Annotated[InvitedStudents | None, Body()] = None,
 ) -> Response:
     """Create a CSV file with a link for each active student without a password. A link works once, for seven days.

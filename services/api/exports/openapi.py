@@ -6,14 +6,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field, StrictBool
 
 from contracts.exports import ExportFormat, ExportKind
-from services.api.http.fields import MAX_INTEGER, WHOLE, RequestBody
+from services.api.http.fields import BodyId, RequestBody
 from services.api.http.openapi import PAGE_GONE, Document, Instant, JobBrief, documented
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 ColumnName = Annotated[str, Field(min_length=1, max_length=100)]
 Columns = Annotated[list[ColumnName], Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True})]
 Delimiter = Literal[",", ";", "\t", "|"]
-DriveId = Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]
 
 
 class FileWanted(RequestBody):
@@ -29,7 +28,7 @@ class NewExport(FileWanted):
     """``drive_id`` names the drive; finished drives have none."""
 
     kind: ExportKind
-    drive_id: DriveId | None = Field(default=None, examples=[42])
+    drive_id: BodyId | None = Field(default=None, examples=[42])
 
 
 class Export(Document):

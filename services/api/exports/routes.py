@@ -5,28 +5,28 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Body, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chassis.errors import NotFound
 from chassis.eventstore.event_store import NewId
 from chassis.http import problems
-from chassis.http.content_disposition import content_disposition
-from chassis.http.responses import json_response
+from chassis.http.responses import content_disposition, json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.exports import MEDIA_TYPES, ExportFormat, ExportKind
 from contracts.jobs import Kind
-from contracts.users import Role
+from contracts.users import ORGANIZERS
 from services.api.context import Context, Ctx
 from services.api.exports import decider, handlers, openapi, sql
-from services.api.exports.decider import SEES_ALL, RequestExport
+from services.api.exports.decider import RequestExport
 from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
 from services.api.exports.openapi import FileWanted, NewExport
 from services.api.exports.view import export_object, file_name
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, CellMember
 from services.api.http.commands import CommandContext, CommandContextDep, CommandResult, execute_command
 from services.api.http.conditional import is_known
+from services.api.http.fields import PathId
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, tags=["exports"])
@@ -34,21 +34,19 @@ router = APIRouter(route_class=AccessFirstRoute, tags=["exports"])
 # Long enough to follow a redirect; what has begun by then goes on.
 LINK_LIFE = timedelta(minutes=5)
 
-Staff = Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)]
-
 
 @router.post("/api/exports", **openapi.CREATE)
-async def create_export(body: NewExport, ctx: Ctx, command_context: CommandContextDep, who: Staff) -> Response:
+async def create_export(body: NewExport, ctx: Ctx, command_context: CommandContextDep, who: CellMember) -> Response:
     """Ask for a file. 200 with the finished export, or 202 while it is being written."""
     return await _request(ctx, command_context, who, body, body.kind, body.drive_id)
 
 
 @router.post("/api/registrations/{drive_id}/export", **openapi.CREATE)
 async def export_registrations(
-    drive_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    drive_id: PathId,
     ctx: Ctx,
     command_context: CommandContextDep,
-    who: Staff,
+    who: CellMember,
     body: Annotated[FileWanted | None, Body()] = None,
 ) -> Response:
     """Ask for a file of everyone registered for the drive."""
@@ -57,17 +55,17 @@ async def export_registrations(
 
 @router.get("/api/exports", **openapi.LIST)
 async def list_exports(
-    ctx: Ctx, who: Staff, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
+    ctx: Ctx, who: CellMember, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> Response:
     """Newest first; one's own, for HEAD and COORDINATOR everyone's. ``before``: the last id of the page before."""
-    requested_by = None if who.role in SEES_ALL else who.user_id
+    requested_by = None if who.role in ORGANIZERS else who.user_id
     async with ctx.database.connection() as connection:
         rows = await sql.newest(connection, requested_by=requested_by, before=before, most=limit)
     return json_response([export_object(row) for row in rows])
 
 
 @router.get("/api/exports/{export_id}", **openapi.GET)
-async def get_export(export_id: UUID, ctx: Ctx, who: Staff) -> Response:
+async def get_export(export_id: UUID, ctx: Ctx, who: CellMember) -> Response:
     """404 also for one that somebody else asked for."""
     return json_response(export_object(await _visible(ctx, export_id, who)))
 
@@ -78,7 +76,7 @@ async def get_file(
     request: Request,
     ctx: Ctx,
     accesses: Accesses,
-    who: Staff,
+    who: CellMember,
     range_: Annotated[str | None, Header(alias="Range")] = None,
     if_range: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -153,6 +151,6 @@ async def shown(connection: Connection, export_id: UUID) -> dict[str, Any]:
 async def _visible(ctx: Context, export_id: UUID, who: Principal) -> asyncpg.Record:
     async with ctx.database.connection() as connection:
         row = await sql.get(connection, export_id)
-    if row is None or (who.role not in SEES_ALL and row["requested_by"] != who.user_id):
+    if row is None or (who.role not in ORGANIZERS and row["requested_by"] != who.user_id):
         raise NotFound("There is no such export.")
     return row

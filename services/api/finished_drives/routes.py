@@ -3,32 +3,27 @@
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import asyncpg
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from chassis.http.content_disposition import content_disposition
-from chassis.http.responses import json_response
-from chassis.tokens import Principal
+from chassis.http.responses import content_disposition, json_response
 from contracts.exports import MEDIA_TYPES, ExportFormat
-from contracts.users import Role
 from services.api.context import Context, Ctx
 from services.api.finished_drives import openapi, sql
 from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
 from services.api.finished_drives.xlsx_file import finished_xlsx
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, CellMember, Organizer
 from services.api.http.links import Links
 from services.api.http.presentation import day_text, instant_text
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/finished-drives", tags=["finished drives"])
 
-Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
-
 
 @router.get("", **openapi.LIST)
-async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Reader) -> Response:
+async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Organizer) -> Response:
     """Finished drives, newest first. 400 for a period or limit that makes no sense."""
     rows = await _finished(ctx, period, limit)
     # In a thread: the drives of several seasons would block the event loop too long.
@@ -36,9 +31,7 @@ async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: 
 
 
 @router.get("/download-excel", **openapi.EXCEL)
-async def download_excel(
-    period: AskedPeriod, ctx: Ctx, _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)]
-) -> Response:
+async def download_excel(period: AskedPeriod, ctx: Ctx, _who: CellMember) -> Response:
     """The finished drives of a period as an XLSX file. Staff have a button for it."""
     async with ctx.database.connection() as connection:
         content = await finished_xlsx(connection, period, ctx.settings.zone)
@@ -46,7 +39,7 @@ async def download_excel(
 
 
 @router.get("/download-pdf", **openapi.PDF)
-async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Reader) -> Response:
+async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Organizer) -> Response:
     """The finished drives of a period as a PDF report. 503 when many reports are asked for at once."""
     rows = await _finished(ctx, period)
     content = await ctx.reports.write(rows, now=datetime.now(UTC), zone=ctx.settings.zone)

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from chassis.postgres.database import Connection
 from chassis.spreadsheets.cells import CellType, Column
-from chassis.spreadsheets.files import write_xlsx
+from chassis.spreadsheets.files import in_memory, write_xlsx
 from services.api.finished_drives.period import Period
 from services.api.finished_drives.sql import SOURCE
 
@@ -30,12 +30,9 @@ def columns(zone: ZoneInfo) -> tuple[Column, ...]:
 
 async def finished_xlsx(connection: Connection, period: Period, zone: ZoneInfo) -> bytes:
     """Return a workbook with one sheet. Without finished drives it has only the header."""
-    content = bytearray()
-
-    async def collect(chunk: bytes) -> None:
-        content.extend(chunk)
-
-    await write_xlsx(
-        connection, columns(zone), SOURCE, collect, zone, period.begins, period.ends, None, title=TITLE, widths=WIDTHS
+    arguments = period.begins, period.ends, None
+    return await in_memory(
+        lambda output: write_xlsx(
+            connection, columns(zone), SOURCE, output, zone, *arguments, title=TITLE, widths=WIDTHS
+        )
     )
-    return bytes(content)

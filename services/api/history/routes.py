@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from chassis.errors import Forbidden, Invalid, NotFound
@@ -13,31 +13,30 @@ from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.drives import DrivePublished
-from contracts.users import Role
+from contracts.message import MAX_INTEGER
+from contracts.users import ORGANIZERS, Role
 from services.api.context import Context, Ctx
 from services.api.history import openapi, sql
 from services.api.history.decision import decision_object
 from services.api.history.drive_as_of import DriveAsOf, drive_as_of
 from services.api.history.moment import WITHIN_A_MILLISECOND, At
 from services.api.history.view import change_object, criteria_object, evaluation_object, record_of, summed_up, verdicts
-from services.api.http.access import ANYONE, AccessFirstRoute, allow
-from services.api.http.fields import MAX_INTEGER
+from services.api.http.access import AccessFirstRoute, Anyone, CellMember, Organizer
+from services.api.http.fields import PathId
 from services.api.http.presentation import decimal_text, instant_text
 from services.api.personal_data.access_log import Accesses, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["the past"])
 
-DriveId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
-SEES_PENDING = {Role.HEAD, Role.COORDINATOR}
 
 
 @router.get("/drives/{drive_id}/eligibility", **openapi.ELIGIBILITY)
 async def eligibility(
-    drive_id: DriveId,
+    drive_id: PathId,
     ctx: Ctx,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
+    who: Organizer,
     at: At = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="`next` of the page before")] = 0,
@@ -66,10 +65,10 @@ async def eligibility(
 
 @router.get("/eligibility/{drive_id}/explain", **openapi.EXPLAIN)
 async def explain(
-    drive_id: DriveId,
+    drive_id: PathId,
     ctx: Ctx,
     accesses: Accesses,
-    who: Annotated[Principal, allow(*ANYONE)],
+    who: Anyone,
     student_id: Annotated[
         int | None, Query(ge=1, le=MAX_INTEGER, description="students may leave it out: themselves")
     ] = None,
@@ -84,7 +83,7 @@ async def explain(
         events = await sql.drive_events(connection, drive_id, moment)
         # Nor do they learn that it did not exist yet, or was deleted: that would reveal the drive.
         published = any(row["type"] == DrivePublished.TYPE and row["before_cutoff"] for row in events)
-        if not (published or who.role in SEES_PENDING):
+        if not (published or who.role in ORGANIZERS):
             raise NotFound("Drive not found")
         drive = drive_as_of(events)
         found = await sql.record(connection, student_id, moment)
@@ -109,9 +108,9 @@ async def explain(
 
 @router.get("/drives/{drive_id}/history", **openapi.HISTORY)
 async def history(
-    drive_id: DriveId,
+    drive_id: PathId,
     ctx: Ctx,
-    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
+    who: CellMember,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[int, Query(ge=1, le=2**53 - 1, description="`position` of the last one seen")] = 2**53 - 1,
 ) -> Response:
@@ -122,7 +121,7 @@ async def history(
     async with _then(ctx, None) as (connection, moment):
         events = await sql.drive_events(connection, drive_id, moment)
         published = any(row["type"] == DrivePublished.TYPE for row in events)
-        if not events or not (published or who.role in SEES_PENDING):
+        if not events or not (published or who.role in ORGANIZERS):
             raise NotFound("Drive not found")
         rows = await sql.history(connection, drive_id, before=before, limit=limit)
     return json_response([change_object(row) for row in rows])

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 from fastapi import Depends, FastAPI, Request
@@ -16,7 +16,7 @@ from fastapi.security import HTTPBearer
 from chassis.errors import Contended, Forbidden, Unauthenticated, Unavailable
 from chassis.postgres.database import Database
 from chassis.tokens import USER_TOKEN_S, Principal
-from contracts.users import Role
+from contracts.users import ORGANIZERS, PLACEMENT_CELL, Role
 from services.api.http import strict_input
 from services.api.http.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.http.limits import RateLimits
@@ -242,6 +242,14 @@ ANYONE = tuple(Role)
 ENDED = -1
 SIGNED_IN_BEFORE = Depends(SignedInBefore(*ANYONE))
 PUBLIC = Depends(Public())
+
+# The caller of a route, by who may call it.
+Anyone = Annotated[Principal, allow(*ANYONE)]
+Student = Annotated[Principal, allow(Role.STUDENT)]
+Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
+Head = Annotated[Principal, allow(Role.HEAD)]
+Organizer = Annotated[Principal, allow(*ORGANIZERS)]
+CellMember = Annotated[Principal, allow(*PLACEMENT_CELL)]
 
 
 def declared_access(route: APIRoute) -> Access | None:

@@ -62,7 +62,10 @@ class CommandContext:
 
 
 def read_command_context(request: Request) -> CommandContext:
-    """Return what ``CommandContextDep`` gives, for the busiest routes: FastAPI's headers cost a tenth of their time.
+    """Return what ``CommandContextDep`` gives, for the registration of a student.
+
+    The bound of accept_32 needs this: with headers read by FastAPI, a registration costs 24 % more processor time
+    (16 pairs).
 
     Raises ``RequestValidationError``, as FastAPI does, for a malformed key.
     """

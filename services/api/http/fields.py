@@ -1,13 +1,14 @@
 """Types of JSON bodies and numbers in requests, with their OpenAPI schema."""
 
+import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from fastapi import Path
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from chassis.http.validation_messages import described
 from contracts import students
-
-MAX_INTEGER = 2**31 - 1
+from contracts.message import MAX_INTEGER
 
 # Postgres has no NUL in a text.
 NO_NUL = described(r"^[^\x00]*$", "must not contain NUL characters")
@@ -44,7 +45,22 @@ def _whole(given: Any) -> Any:
 
 WHOLE = BeforeValidator(_whole)
 
+PathId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
+BodyId = Annotated[int, Field(ge=1, le=MAX_INTEGER), WHOLE]
+
 Cgpa = Annotated[students.Cgpa, WithJsonSchema(decimal_schema(10) | {"examples": ["7.50"]})]
 Percent = Annotated[students.Percent, WithJsonSchema(decimal_schema(100) | {"examples": ["60.00"]})]
 Backlogs = Annotated[students.Backlogs, WHOLE]
 BatchYear = Annotated[students.BatchYear, WHOLE]
+
+Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
+Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["asha@college.edu"])]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
+Department = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
+
+_AROUND = re.compile(f"^[{SPACE}]+|[{SPACE}]+$")
+
+
+def trimmed(email: str) -> str:
+    """Return ``email`` without the spaces and invisible characters around it, which come with copied text."""
+    return _AROUND.sub("", email)

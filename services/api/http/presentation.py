@@ -1,9 +1,13 @@
-"""How values look in the public API: decimals as text with two places, instants in UTC with milliseconds."""
+"""How values look in the public API: decimals as text with two places, instants in UTC with milliseconds, jobs."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
+
+from contracts.jobs import Job
 
 TWO_PLACES = Decimal("0.01")
+JOB_TIMES = ("queued_at", "started_at", "finished_at")
 
 
 def decimal_text(value: Decimal | None) -> str | None:
@@ -20,3 +24,8 @@ def instant_text(value: datetime | None) -> str | None:
 def day_text(value: date | None) -> str | None:
     """A day as the instant at which it begins in UTC, as the frontend has always been sent it."""
     return None if value is None else f"{value.isoformat()}T00:00:00.000Z"
+
+
+def job_object(job: Job) -> dict[str, Any]:
+    """Return ``job`` as JSON values."""
+    return job.model_dump(mode="json") | {name: instant_text(getattr(job, name)) for name in JOB_TIMES}

@@ -19,19 +19,18 @@ from starlette.types import Receive, Scope, Send
 from chassis.errors import Contended, Forbidden, NotFound, Throttled, Unauthenticated, Unavailable
 from chassis.tokens import Principal
 from contracts.jobs import Job
-from contracts.users import Role
+from contracts.users import ORGANIZERS, Role
 from services.api.context import Context
 from services.api.http import strict_input
 from services.api.http.access import ANYONE, Guard, SignedIn
 from services.api.http.links import Links
-from services.api.jobs.view import job_object
+from services.api.http.presentation import job_object
 
 LINK_LIFE_S = 600
 MAX_STREAMS_PER_USER = 10
 # Interval at which an idle stream sends a comment, so that proxies keep it open, and checks its user's access.
 HEARTBEAT_S = 5.0
 RECONNECT_MS = 3_000
-SEES_ALL = {Role.HEAD, Role.COORDINATOR}
 # Unix time in seconds.
 EXPIRY = re.compile(r"[0-9]{1,12}")
 EXPIRED = "This link has expired. Request the job again to get a new one."
@@ -52,7 +51,7 @@ def _linked_path(job_id: object, user: str, role: str, version: str) -> str:
 
 def visible(job: Job | None, who: Principal) -> Job:
     """Return ``job`` if ``who`` may see it. Raises ``NotFound``."""
-    if job is None or (who.role not in SEES_ALL and job.asked_by != who.user_id):
+    if job is None or (who.role not in ORGANIZERS and job.asked_by != who.user_id):
         raise NotFound("There is no such job.")
     return job
 

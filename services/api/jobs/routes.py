@@ -14,22 +14,21 @@ from chassis.postgres import notify
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.jobs import State
-from contracts.users import Role
+from contracts.users import ORGANIZERS
 from services.api.context import Ctx
 from services.api.exports import handlers
-from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Anyone, CellMember
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
+from services.api.http.presentation import job_object
 from services.api.jobs import openapi, sql
 from services.api.jobs.following import (
     FOLLOWER,
-    SEES_ALL,
     EventStream,
     event_id,
     events,
     events_url,
     visible,
 )
-from services.api.jobs.view import job_object
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/jobs", tags=["jobs"])
 
@@ -51,20 +50,20 @@ class LinkQuery:
 @router.get("", **openapi.LIST)
 async def list_jobs(
     ctx: Ctx,
-    who: Annotated[Principal, allow(*ANYONE)],
+    who: Anyone,
     state: State | None = None,
     before: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Newest first; one's own, for HEAD and COORDINATOR everyone's. ``before``: the last id of the page before."""
-    asked_by = None if who.role in SEES_ALL else who.user_id
+    asked_by = None if who.role in ORGANIZERS else who.user_id
     async with ctx.database.connection() as connection:
         rows = await sql.newest(connection, asked_by=asked_by, state=state, before=before, limit=limit)
     return json_response([job_object(job_of(row)) for row in rows])
 
 
 @router.get("/{job_id}", **openapi.GET)
-async def get_job(job_id: UUID, ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def get_job(job_id: UUID, ctx: Ctx, who: Anyone) -> Response:
     """Return a job. 404 also for another user's job. ``events_url`` is a link for a browser's ``EventSource``."""
     job = visible(await ctx.jobs.read(job_id), who)
     return json_response(job_object(job) | {"events_url": events_url(ctx.links, job.id, who)})
@@ -97,7 +96,7 @@ async def cancel_job(
     job_id: UUID,
     ctx: Ctx,
     command_context: CommandContextDep,
-    who: Annotated[Principal, allow(Role.STAFF, Role.COORDINATOR, Role.HEAD)],
+    who: CellMember,
 ) -> Response:
     """Cancel an export. Only its requester and a head may. A worker that writes it stops at once."""
 

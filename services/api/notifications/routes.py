@@ -8,9 +8,8 @@ from fastapi.responses import Response
 
 from chassis.errors import NotFound
 from chassis.http.responses import json_response
-from chassis.tokens import Principal
 from services.api.context import Ctx
-from services.api.http.access import ANYONE, AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Anyone
 from services.api.http.presentation import instant_text
 from services.api.notifications import openapi, sql
 
@@ -21,9 +20,7 @@ MAX_ID = 2**53 - 1
 
 
 @router.get("/mine", **openapi.MINE)
-async def mine(
-    ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)], limit: Annotated[int, Query(ge=1, le=100)] = 20
-) -> Response:
+async def mine(ctx: Ctx, who: Anyone, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Response:
     """``{items, unread_count}``: the newest first; the count is of everything, not only of what is shown."""
     async with ctx.database.connection() as connection:
         items = await sql.newest(connection, who.user_id, most=limit)
@@ -32,9 +29,7 @@ async def mine(
 
 
 @router.patch("/{notification_id}/read", **openapi.READ)
-async def read(
-    notification_id: Annotated[int, Path(ge=1, le=MAX_ID)], ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]
-) -> Response:
+async def read(notification_id: Annotated[int, Path(ge=1, le=MAX_ID)], ctx: Ctx, who: Anyone) -> Response:
     """``{item, unread_count}``. Repeating it is harmless. 404 also for one that is addressed to others."""
     async with ctx.database.transaction() as connection:
         row = await sql.read(connection, who.user_id, notification_id)
@@ -45,7 +40,7 @@ async def read(
 
 
 @router.post("/read-all", **openapi.READ_ALL)
-async def read_all(ctx: Ctx, who: Annotated[Principal, allow(*ANYONE)]) -> Response:
+async def read_all(ctx: Ctx, who: Anyone) -> Response:
     """Everything until now is read. Repeating it is harmless."""
     async with ctx.database.transaction() as connection:
         await sql.read_all(connection, who.user_id)

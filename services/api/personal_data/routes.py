@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from chassis.eventstore.event_store import NewId
@@ -12,9 +12,9 @@ from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.users import Role
 from services.api.context import Context, Ctx
-from services.api.http.access import ANYONE, AccessFirstRoute, allow, changing_access
+from services.api.http.access import AccessFirstRoute, Anyone, Head, changing_access
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
-from services.api.http.fields import MAX_INTEGER
+from services.api.http.fields import PathId
 from services.api.http.long_lists import Write
 from services.api.http.presentation import instant_text
 from services.api.personal_data import openapi, page
@@ -24,15 +24,13 @@ from services.api.personal_data.own_data import Kept, kept_by, write_json, write
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["personal data"])
 
-PersonId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
-Head = Annotated[Principal, allow(Role.HEAD)]
 DryRun = Annotated[bool, Query(description="answer what would be erased, and erase nothing")]
 
 
 @router.get("/me/data", **openapi.OWN_DATA)
 async def own_data(
     ctx: Ctx,
-    who: Annotated[Principal, allow(*ANYONE)],
+    who: Anyone,
     accept: Annotated[str, Header(description="`text/html`: as a page")] = "*/*",
     format_: Annotated[Format | None, Query(alias="format", description="comes before Accept")] = None,
 ) -> Response:
@@ -53,7 +51,7 @@ async def _produce(person_id: int, kept: Kept, as_page: bool, connection: Connec
 
 @router.delete("/students/{student_id}/personal-data", **openapi.ERASE_STUDENT)
 async def erase_student(
-    student_id: PersonId,
+    student_id: PathId,
     request: Request,
     ctx: Ctx,
     command_context: CommandContextDep,
@@ -70,12 +68,7 @@ async def erase_student(
 
 @router.delete("/users/{user_id}/personal-data", **openapi.ERASE_USER)
 async def erase_user(
-    user_id: PersonId,
-    request: Request,
-    ctx: Ctx,
-    command_context: CommandContextDep,
-    who: Head,
-    dry_run: DryRun = False,
+    user_id: PathId, request: Request, ctx: Ctx, command_context: CommandContextDep, who: Head, dry_run: DryRun = False
 ) -> Response:
     """Erase the personal data of any account, staff too, as that of a student. 409 for one's own and the last head."""
     return await _erased(request, ctx, command_context, who, user_id, role=None, dry_run=dry_run)

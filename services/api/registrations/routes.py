@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from chassis.eventstore.event_store import NewId, fresh_ids
@@ -11,22 +11,19 @@ from chassis.http.responses import json_response
 from chassis.postgres import notify
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
-from contracts.users import Role
 from services.api.context import Ctx, context_of
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, CellMember, Student
 from services.api.http.commands import CommandResult, execute_command, read_command_context
+from services.api.http.fields import PathId
 from services.api.http.presentation import decimal_text, instant_text
 from services.api.personal_data.access_log import Accesses, Reading
 from services.api.registrations import handlers, openapi, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/registrations", tags=["registrations"])
 
-DriveId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Student = Annotated[Principal, allow(Role.STUDENT)]
-
 
 @router.post("/{drive_id}/register", **openapi.REGISTER)
-async def register(drive_id: DriveId, request: Request, who: Student) -> Response:
+async def register(drive_id: PathId, request: Request, who: Student) -> Response:
     """Register the caller. 403 while the drive is not posted, or not for the caller; 409 if already registered."""
     ctx, command_context = context_of(request), read_command_context(request)
     cause = command_context.cause(who)
@@ -64,7 +61,7 @@ async def mine(
 
 
 @router.get("/{drive_id}/check", **openapi.CHECK)
-async def check(drive_id: DriveId, request: Request, who: Student) -> Response:
+async def check(drive_id: PathId, request: Request, who: Student) -> Response:
     """``{registered}``: is the caller registered for this drive?"""
     async with context_of(request).database.connection() as connection:
         registered = await sql.is_registered(connection, drive_id, who.user_id)
@@ -73,10 +70,10 @@ async def check(drive_id: DriveId, request: Request, who: Student) -> Response:
 
 @router.get("/{drive_id}/list", **openapi.LIST)
 async def list_registrations(
-    drive_id: DriveId,
+    drive_id: PathId,
     ctx: Ctx,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.COORDINATOR, Role.HEAD, Role.STAFF)],
+    who: CellMember,
 ) -> Response:
     """Everyone registered for the drive, in the order of registering. Empty for an unknown drive."""
     await accesses.of_many(who, Reading.REGISTRATIONS_LISTED)

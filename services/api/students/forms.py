@@ -8,9 +8,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from chassis.errors import Invalid
 from contracts.students import AcademicRecord
-from services.api.http.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Percent, RequestBody
+from services.api.http.fields import EMAIL, NOT_BLANK, Backlogs, BatchYear, Cgpa, Password, Percent, RequestBody
 from services.api.users.decider import DETAILS
-from services.api.users.fields import Password
 
 # Normalised to NFC, as an import stores it.
 COMPOSED = AfterValidator(partial(unicodedata.normalize, "NFC"))

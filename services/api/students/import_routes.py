@@ -13,9 +13,8 @@ from chassis.eventstore.event_store import NewId
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
-from contracts.users import Role
 from services.api.context import Ctx
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import import_handlers, openapi
@@ -42,7 +41,7 @@ async def import_students(
     ctx: Ctx,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
     query: QueryOptions,
     dry_run: Annotated[bool, Query(description="check the file and write nothing; true by default")] = True,
 ) -> Response:

@@ -7,8 +7,8 @@ from typing import Any
 from chassis.postgres.database import Connection
 from contracts.students import StudentEnrolled
 from services.api.students import import_updates
-from services.api.students.columns import COLUMNS
 from services.api.students.import_checks import ENROLLED, JUDGE, WHOLE_NUMBERS, ImportMode
+from services.api.students.import_files.vocabulary import COLUMNS
 
 # A table of this session only: two imports at once do not see each other's, and none is left behind by a crash.
 DROP = "DROP TABLE IF EXISTS pg_temp.import_row"

@@ -2,19 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from chassis.errors import Forbidden
 from chassis.eventstore.event_store import NewId
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
-from chassis.tokens import Principal
+from contracts.message import MAX_INTEGER
 from contracts.users import Role
 from services.api.context import Ctx
-from services.api.http.access import AccessFirstRoute, allow
+from services.api.http.access import AccessFirstRoute, CellMember, Head, Organizer
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
-from services.api.http.fields import MAX_INTEGER, NO_NUL
+from services.api.http.fields import NO_NUL, PathId
 from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import handlers, openapi, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
@@ -30,14 +30,11 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/students", tags=["
 # The details that a coordinator may correct as well.
 FOR_COORDINATORS = frozenset({"roll_number"})
 
-StudentId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
 
 
 @router.post("", **openapi.ENROL)
-async def enrol_student(
-    body: NewStudent, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def enrol_student(body: NewStudent, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
     """Enrol one student. 409 when the e-mail address or the roll number is taken."""
     password_hash = await hash_password(body.password.get_secret_value()) if body.password else None
 
@@ -55,7 +52,7 @@ async def enrol_student(
 async def list_students(
     ctx: Ctx,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
+    who: CellMember,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last student_id of the page before")] = 0,
     search: Sought = None,
@@ -70,12 +67,12 @@ async def list_students(
 
 @router.patch("/{student_id:int}", **openapi.REVISE)
 async def revise_record(
-    student_id: StudentId,
+    student_id: PathId,
     body: RevisedRecord,
     ctx: Ctx,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)],
+    who: Organizer,
 ) -> Response:
     """Correct a record; a head also name, e-mail address and department.
 

@@ -2,32 +2,29 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from chassis.errors import NotFound
 from chassis.postgres.database import Connection
-from chassis.tokens import Principal
-from contracts.users import Role
+from contracts.message import MAX_INTEGER
 from services.api.context import Ctx
 from services.api.drives import sql as drives
-from services.api.http.access import AccessFirstRoute, allow
-from services.api.http.fields import NO_NUL, Cgpa
+from services.api.http.access import AccessFirstRoute, Coordinator
+from services.api.http.fields import NO_NUL, Cgpa, PathId
 from services.api.http.long_lists import Write
 from services.api.personal_data.access_log import Accesses, Reading
 from services.api.subfilter import openapi, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/subfilter", tags=["eligibility"])
 
-MAX_INTEGER = 2**31 - 1
-
 
 @router.get("/{drive_id}/apply", **openapi.APPLY)
 async def apply(
-    drive_id: Annotated[int, Path(ge=1, le=MAX_INTEGER)],
+    drive_id: PathId,
     ctx: Ctx,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.COORDINATOR)],
+    who: Coordinator,
     cgpa_min: Annotated[Cgpa | None, Query()] = None,
     cgpa_max: Annotated[Cgpa | None, Query()] = None,
     branch: Annotated[str | None, Query(min_length=1, max_length=100, pattern=NO_NUL)] = None,

@@ -20,10 +20,9 @@ from services.api.http.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirs
 from services.api.http.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.http.client_address import source_of
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command, ids_under
-from services.api.http.fields import RequestBody
+from services.api.http.fields import Password, RequestBody, trimmed
 from services.api.http.idempotency_keys import fingerprints_of, kept_fingerprint
 from services.api.users import handlers, links, openapi, sql
-from services.api.users.fields import Password, trimmed
 from services.api.users.passwords import encoded, hash_password, is_password
 from services.api.users.throttle import Throttle
 

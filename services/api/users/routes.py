@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, WithJsonSchema
 
@@ -14,19 +14,17 @@ from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.users import Role
 from services.api.context import Context, Ctx
-from services.api.http.access import AccessFirstRoute, allow, changing_access
+from services.api.http.access import AccessFirstRoute, Head, Organizer, changing_access
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
-from services.api.http.fields import MAX_INTEGER, RequestBody
+from services.api.http.fields import Department, Email, Name, Password, PathId, RequestBody
 from services.api.http.presentation import instant_text
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 from services.api.users import handlers, links, openapi, sql
 from services.api.users.decider import DETAILS, CreateUser, ReviseUser, SetActivity
-from services.api.users.fields import Department, Email, Name, Password
 from services.api.users.passwords import encoded, hash_password
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/users", tags=["users"])
 
-UserId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 
 log = structlog.get_logger()
 
@@ -42,9 +40,7 @@ class NewUser(RequestBody):
 
 
 @router.post("", **openapi.CREATE)
-async def create_user(
-    body: NewUser, ctx: Ctx, command_context: CommandContextDep, who: Annotated[Principal, allow(Role.HEAD)]
-) -> Response:
+async def create_user(body: NewUser, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
     """An account for staff, a coordinator or a head. 409 when the address is taken."""
     if body.role is Role.STUDENT:
         raise Invalid("Students are enrolled with POST /api/students, because they need a roll number.")
@@ -85,13 +81,13 @@ class RevisedUser(RequestBody):
 
 @router.patch("/{user_id}", **openapi.REVISE)
 async def revise_user(
-    user_id: UserId,
+    user_id: PathId,
     body: RevisedUser,
     request: Request,
     ctx: Ctx,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
 ) -> Response:
     """Correct the name, e-mail address or department, change the role, or set a new password."""
     details = body.details()
@@ -110,12 +106,12 @@ async def revise_user(
 
 @router.post("/{user_id}/deactivate", **openapi.DEACTIVATE)
 async def deactivate(
-    user_id: UserId,
+    user_id: PathId,
     request: Request,
     ctx: Ctx,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
 ) -> Response:
     """End an account's access: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
     with changing_access(request):
@@ -124,12 +120,12 @@ async def deactivate(
 
 @router.post("/{user_id}/reactivate", **openapi.REACTIVATE)
 async def reactivate(
-    user_id: UserId,
+    user_id: PathId,
     request: Request,
     ctx: Ctx,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.HEAD)],
+    who: Head,
 ) -> Response:
     """Let a deactivated account sign in again, with its previous password. Earlier tokens stay invalid."""
     with changing_access(request):
@@ -148,9 +144,7 @@ async def _set_activity(
 
 
 @router.post("/{user_id}/password-link", **openapi.LINK)
-async def issue_password_link(
-    user_id: UserId, request: Request, ctx: Ctx, who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
-) -> Response:
+async def issue_password_link(user_id: PathId, request: Request, ctx: Ctx, who: Organizer) -> Response:
     """Create a link that sets a new password, once, within seven days. Coordinators: for students only.
 
     Only this response shows the link. It replaces the previous one, and a repeated request creates another.

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.api.students.columns import COLUMNS
 from services.api.students.import_files import sample_values
 from services.api.students.import_files.column_report import Layout
 from services.api.students.import_files.meaning import Certainty, Meaning
 from services.api.students.import_files.questions import Question
+from services.api.students.import_files.vocabulary import COLUMNS
 
 PASSWORDS = (
     "passwords are not imported; after the import, invite the students to set their own "

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from services.api.students.columns import COLUMNS
+from services.api.students.import_files.vocabulary import COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

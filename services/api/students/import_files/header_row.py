@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from chassis.errors import Invalid
-from services.api.students.columns import REQUIRED
 from services.api.students.import_files.header_words import words_of
 from services.api.students.import_files.meaning import Certainty
 from services.api.students.import_files.recognition import meaning_of
 from services.api.students.import_files.rows import WHOLE_ROW, ReadOptions, Row
 from services.api.students.import_files.staging import headers_of
 from services.api.students.import_files.two_line_header import joined_with_next, joined_with_previous
+from services.api.students.import_files.vocabulary import REQUIRED
 
 SEARCHED_ROWS = 30
 SAMPLE_ROWS = 200

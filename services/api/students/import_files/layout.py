@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from chassis.errors import Invalid
-from services.api.students.columns import COLUMNS, IDENTIFYING, REQUIRED
 from services.api.students.import_files import sample_values
 from services.api.students.import_files.column_choice import ColumnChoice
 from services.api.students.import_files.column_report import Layout
@@ -11,6 +10,7 @@ from services.api.students.import_files.header_words import words_of
 from services.api.students.import_files.meaning import Meaning
 from services.api.students.import_files.questions import listed, refuse
 from services.api.students.import_files.recognition import meaning_of, meaning_of_numbers, meaning_of_years
+from services.api.students.import_files.vocabulary import COLUMNS, IDENTIFYING, REQUIRED
 
 
 def layout_of(

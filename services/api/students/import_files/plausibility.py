@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.api.students.columns import COLUMNS
 from services.api.students.import_files.cells import Rounding
 from services.api.students.import_files.rows import LINES_PER_SHEET
+from services.api.students.import_files.vocabulary import COLUMNS
 
 PERCENT_COLUMNS = ("tenth_percent", "twelfth_percent", "diploma_percent")
 BACKLOGS = COLUMNS.index("active_backlogs")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from chassis.errors import Invalid
-from services.api.students.columns import REQUIRED
+from services.api.students.import_files.vocabulary import REQUIRED
 
 SHOWN_HEADERS = 60
 SHOWN_QUESTIONS = 3

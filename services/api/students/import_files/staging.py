@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import chain, islice
 from operator import itemgetter
 
-from services.api.students.columns import COLUMNS, REQUIRED
 from services.api.students.import_files import cells
 from services.api.students.import_files.cells import Rounding, Unusable, is_empty_marker
 from services.api.students.import_files.column_report import Layout
 from services.api.students.import_files.limits import MAX_ROWS, too_many_students
 from services.api.students.import_files.plausibility import Plausibility
 from services.api.students.import_files.rows import WHOLE_ROW, Row
+from services.api.students.import_files.vocabulary import COLUMNS, REQUIRED
 
 CHUNK_ROWS = 5_000
 NO_CELLS = ("",) * len(COLUMNS)

@@ -1,6 +1,15 @@
-"""The words that headers are made of, by what they say."""
+"""The columns of a student import, and the words that their headers are made of, by what they say."""
 
 from services.api.students.import_files.header_words import PLUS_TWO
+
+# In the order of the staging table.
+COLUMNS = (
+    "name", "email", "roll_number", "branch", "batch_year", "tenth_percent", "twelfth_percent", "diploma_percent",
+    "cgpa", "active_backlogs", "department",
+)  # fmt: skip
+REQUIRED = ("name", "email", "roll_number")
+# Either of them identifies a student on record.
+IDENTIFYING = frozenset({"email", "roll_number"})
 
 Words = frozenset[str]
 
