@@ -18,7 +18,7 @@ from contracts.students import StudentRange
 # Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
 
-# Takes the same lock, and looks: migrations/sql/0015_first_evaluation.sql.
+# Takes the same lock, and looks.
 BEGIN = "SELECT newest, replaces, first FROM start_evaluation($1, $2)"
 
 MEETS = """(s.active AND meets_criteria(
@@ -78,7 +78,7 @@ SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
 
 PRESENT = f"SELECT {SEAL} FROM selections WHERE drive_id = $1 AND revoked_version IS NULL"  # noqa: S608
 
-# Waits for who is registering, too: migrations/sql/0013_plans_and_round_trips.sql.
+# Also waits for registrations in progress.
 REGISTERED = "SELECT count_registered_no_longer_eligible($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
 

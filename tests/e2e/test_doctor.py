@@ -99,7 +99,8 @@ async def test_for_programs_there_is_json_and_an_exit_code(bus: System) -> None:
     ("damage", "complaint"),
     [
         ("REVOKE INSERT ON es.event FROM placewire_api", "grants: placewire_api lacks INSERT on es.event"),
-        ("UPDATE alembic_version SET version_num = '0001'", "migrations: at revision 0001"),
+        ("UPDATE alembic_version SET version_num = '0000'", "migrations: at revision 0000"),
+        ("DELETE FROM schema_object WHERE name = 'es.append'", "migrations: at revision 0001, but these functions are"),
         ("UPDATE alembic_version SET version_num = '9999'", "migrations: at revision 9999, newer than this release"),
         ("DROP TABLE alembic_version", "migrations: there are no tables yet"),
         (
