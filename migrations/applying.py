@@ -23,7 +23,7 @@ INSERT INTO public.schema_object AS o (name, checksum, release) VALUES ($1, $2, 
 PRESENT = """
 SELECT CASE nspname WHEN 'public' THEN '' ELSE nspname || '.' END || name
   FROM (SELECT pronamespace AS namespace, proname AS name FROM pg_proc
-        UNION SELECT relnamespace, relname FROM pg_class WHERE relkind IN ('v', 'm')
+        UNION SELECT relnamespace, relname FROM pg_class WHERE relkind IN ('v', 'm', 'c')
         UNION SELECT c.relnamespace, c.relname || '_triggers' FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
                WHERE NOT t.tgisinternal) AS found
   JOIN pg_namespace n ON n.oid = namespace AND nspname IN ('es', 'public', 'vault')

@@ -14,14 +14,18 @@ BEGIN
           FROM unnest(removed) AS name JOIN pg_trigger ON tgrelid = to_regclass(regexp_replace(name, '_triggers$', ''))
          WHERE name LIKE '%\_triggers' AND NOT tgisinternal
         UNION ALL
-        SELECT format('DROP %s %s', CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END,
-                      string_agg(c.oid::regclass::text, ', '))
-          FROM unnest(removed) AS name JOIN pg_class c ON c.oid = to_regclass(name) AND relkind IN ('v', 'm')
-         GROUP BY relkind
+        SELECT format('DROP %s %s', kind, string_agg(c.oid::regclass::text, ', '))
+          FROM unnest(removed) AS name JOIN pg_class c ON c.oid = to_regclass(name)
+          JOIN (VALUES ('v'::"char", 'VIEW'), ('m', 'MATERIALIZED VIEW')) AS kinds (relkind, kind) USING (relkind)
+         GROUP BY kind
         UNION ALL
         SELECT format('DROP FUNCTION %s', string_agg(p.oid::regprocedure::text, ', '))
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
          WHERE CASE nspname WHEN 'public' THEN '' ELSE nspname || '.' END || proname = ANY (removed)
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT format('DROP TYPE %s', string_agg(c.oid::regclass::text, ', '))
+          FROM unnest(removed) AS name JOIN pg_class c ON c.oid = to_regclass(name) AND relkind = 'c'
         HAVING count(*) > 0
     LOOP
         EXECUTE statement;

@@ -6,6 +6,25 @@ CREATE SCHEMA vault;
 
 COMMENT ON SCHEMA vault IS 'Personal data that events refer to, and that can be erased.';
 
+CREATE TYPE public.criteria AS (
+	min_cgpa numeric,
+	min_10th numeric,
+	min_12th numeric,
+	max_backlogs integer,
+	branch_keys text[],
+	batch_years integer[]
+);
+
+CREATE TYPE public.marks AS (
+	cgpa numeric,
+	tenth_percent numeric,
+	twelfth_percent numeric,
+	diploma_percent numeric,
+	active_backlogs integer,
+	branch_key text,
+	batch_year integer
+);
+
 CREATE FUNCTION es.adoption_reason() RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -419,17 +438,6 @@ CREATE FUNCTION public.audience_of(e es.event, otherwise text) RETURNS text
     SELECT CASE WHEN e.data #>> '{students,first}' = e.data #>> '{students,last}' THEN 'USER' ELSE otherwise END
 $$;
 
-CREATE FUNCTION public.begin_evaluation(p_drive integer, p_version bigint, OUT newest boolean, OUT replaces boolean) RETURNS record
-    LANGUAGE plpgsql
-    SET enable_seqscan TO 'off'
-    AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('evaluation:' || p_drive, 0));
-    newest := EXISTS (SELECT FROM drives WHERE drive_id = p_drive)
-              AND NOT EXISTS (SELECT FROM evaluations WHERE drive_id = p_drive AND drive_version >= p_version);
-    replaces := newest AND EXISTS (SELECT FROM selections WHERE drive_id = p_drive AND revoked_version IS NULL);
-END $$;
-
 CREATE FUNCTION public.branch_key(branch text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (branch ~ ('^[!-~]+( [!-~]+)*$'::text COLLATE "C")) THEN lower((branch COLLATE "C")) ELSE replace(lower(NORMALIZE(btrim(regexp_replace(translate(branch, '	
@@ -440,12 +448,12 @@ CREATE FUNCTION public.branch_keys(branches text[]) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (branches IS NOT NULL) THEN ARRAY(SELECT public.branch_key(one.one) AS branch_key FROM unnest(branch_keys.branches) one(one)) ELSE NULL::text[] END;
 
-CREATE FUNCTION public.count_registered_no_longer_eligible(p_drive integer, p_version bigint, p_cgpa numeric, p_tenth numeric, p_twelfth numeric, p_backlogs integer, p_branches text[], p_batch_years integer[], p_anyone boolean, p_first integer, p_last integer) RETURNS bigint
+CREATE FUNCTION public.count_registered_no_longer_eligible(p_drive integer, p_version bigint, p_criteria public.criteria, p_anyone boolean, p_first integer, p_last integer) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 BEGIN
     BEGIN
-        PERFORM pg_advisory_xact_lock(hashtextextended('registration:' || p_drive, 0));
+        PERFORM lock_exclusive('registration', p_drive);
         RAISE EXCEPTION USING ERRCODE = 'ES003';
     EXCEPTION WHEN SQLSTATE 'ES003' THEN
         NULL;
@@ -453,12 +461,44 @@ BEGIN
     RETURN (
         SELECT count(*) FROM registrations r JOIN students s USING (student_id)
          WHERE r.drive_id = p_drive AND r.student_id BETWEEN p_first AND p_last
-           AND NOT meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                                  s.branch_key, s.batch_year, p_cgpa, p_tenth, p_twelfth, p_backlogs, p_branches, p_batch_years)
+           AND NOT meets_criteria(
+               ROW(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
+                   s.batch_year)::marks, p_criteria)
            AND (p_anyone OR EXISTS (
                 SELECT FROM selections c
                  WHERE c.drive_id = p_drive AND c.student_id = r.student_id AND c.revoked_version = p_version)));
 END $$;
+
+CREATE TABLE public.drives (
+    drive_id integer NOT NULL,
+    version bigint NOT NULL,
+    company_name text NOT NULL,
+    job_title text NOT NULL,
+    job_description text NOT NULL,
+    domain_id integer,
+    interview_date date,
+    min_cgpa numeric(4,2),
+    min_10th numeric(5,2),
+    min_12th numeric(5,2),
+    max_backlogs integer,
+    branches text[],
+    batch_years integer[],
+    pdf_path text,
+    posted_by integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    status text NOT NULL,
+    auto_published boolean NOT NULL,
+    published_at timestamp with time zone,
+    published_by integer,
+    attendance_published boolean NOT NULL,
+    list_version bigint,
+    branch_keys text[] GENERATED ALWAYS AS (public.branch_keys(branches)) STORED
+)
+WITH (fillfactor='70');
+
+CREATE FUNCTION public.criteria_of(d public.drives) RETURNS public.criteria
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ROW(((d).min_cgpa)::numeric, ((d).min_10th)::numeric, ((d).min_12th)::numeric, (d).max_backlogs, (d).branch_keys, (d).batch_years)::public.criteria;
 
 CREATE FUNCTION public.drive_name_at(p_drive_id integer, p_version bigint) RETURNS text
     LANGUAGE sql STABLE
@@ -472,6 +512,18 @@ $$;
 CREATE FUNCTION public.identity_key(text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (octet_length($1) = length($1)) THEN lower((btrim($1) COLLATE pg_c_utf8)) ELSE lower((NORMALIZE(btrim($1), NFC) COLLATE pg_c_utf8)) END;
+
+CREATE FUNCTION public.lock_exclusive(p_kind text, VARIADIC p_ids integer[] DEFAULT '{}'::integer[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(':', p_kind, nullif(array_to_string(p_ids, '-'), '')), 0))
+$$;
+
+CREATE FUNCTION public.lock_shared(p_kind text, VARIADIC p_ids integer[] DEFAULT '{}'::integer[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    SELECT pg_advisory_xact_lock_shared(hashtextextended(concat_ws(':', p_kind, nullif(array_to_string(p_ids, '-'), '')), 0))
+$$;
 
 CREATE FUNCTION public.looks_like_formula(cell text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -529,20 +581,28 @@ BEGIN
     RETURN total + deleted;
 END $_$;
 
-CREATE FUNCTION public.meets_criteria(cgpa numeric, tenth numeric, twelfth numeric, backlogs integer, branch text, batch_year integer, min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer, branches text[], batch_years integer[]) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT (min_cgpa IS NULL OR cgpa >= min_cgpa) IS TRUE
-       AND (min_10th IS NULL OR tenth >= min_10th) IS TRUE
-       AND (min_12th IS NULL OR twelfth >= min_12th) IS TRUE
-       AND (max_backlogs IS NULL OR backlogs <= max_backlogs) IS TRUE
-       AND (branches IS NULL OR branch = ANY (branches)) IS TRUE
-       AND (batch_years IS NULL OR batch_year = ANY (batch_years)) IS TRUE
-$$;
+CREATE TABLE public.students (
+    student_id integer NOT NULL,
+    roll_number text NOT NULL,
+    branch text,
+    batch_year integer,
+    tenth_percent numeric(5,2),
+    twelfth_percent numeric(5,2),
+    cgpa numeric(4,2),
+    active_backlogs integer NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    diploma_percent numeric(5,2),
+    branch_key text GENERATED ALWAYS AS (public.branch_key(branch)) STORED
+)
+WITH (fillfactor='90', autovacuum_vacuum_scale_factor='0.05');
 
-CREATE FUNCTION public.meets_criteria(cgpa numeric, tenth numeric, twelfth numeric, diploma numeric, backlogs integer, branch_key text, batch_year integer, min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer, branch_keys text[], batch_years integer[]) RETURNS boolean
+CREATE FUNCTION public.marks_of(s public.students) RETURNS public.marks
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN public.meets_criteria(cgpa, tenth, COALESCE(twelfth, diploma), backlogs, branch_key, batch_year, min_cgpa, min_10th, min_12th, max_backlogs, branch_keys, batch_years);
+    RETURN ROW(((s).cgpa)::numeric, ((s).tenth_percent)::numeric, ((s).twelfth_percent)::numeric, ((s).diploma_percent)::numeric, (s).active_backlogs, (s).branch_key, (s).batch_year)::public.marks;
+
+CREATE FUNCTION public.meets_criteria(m public.marks, c public.criteria) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((((c).min_cgpa IS NULL) OR ((m).cgpa >= (c).min_cgpa)) IS TRUE) AND ((((c).min_10th IS NULL) OR ((m).tenth_percent >= (c).min_10th)) IS TRUE) AND ((((c).min_12th IS NULL) OR (COALESCE((m).twelfth_percent, (m).diploma_percent) >= (c).min_12th)) IS TRUE) AND ((((c).max_backlogs IS NULL) OR ((m).active_backlogs <= (c).max_backlogs)) IS TRUE) AND ((((c).branch_keys IS NULL) OR ((m).branch_key = ANY ((c).branch_keys))) IS TRUE) AND ((((c).batch_years IS NULL) OR ((m).batch_year = ANY ((c).batch_years))) IS TRUE));
 
 CREATE FUNCTION public.notices_of(e es.event) RETURNS TABLE(ordinal integer, audience text, drive_version bigint, type text, title text, wording text)
     LANGUAGE sql STABLE
@@ -925,26 +985,24 @@ DECLARE
     stream_tx xid8;
     appended es.event;
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended('registration:' || p_drive, 0));
+    PERFORM lock_shared('registration', p_drive);
     SELECT CASE
-               WHEN d.status IN ('attending', 'finished') THEN 'closed'
-               WHEN d.status <> 'posted' THEN 'not posted'
-               WHEN s.student_id IS NULL OR NOT s.active OR NOT meets_criteria(
-                    s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
-                    s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys, d.batch_years) THEN 'not eligible'
+               WHEN d.status IN ('attending', 'finished') THEN 'CLOSED'
+               WHEN d.status <> 'posted' THEN 'NOT_POSTED'
+               WHEN s.student_id IS NULL OR NOT s.active OR NOT meets_criteria(marks_of(s), criteria_of(d)) THEN 'NOT_ELIGIBLE'
                WHEN NOT d.auto_published AND NOT EXISTS (
                     SELECT FROM selections c
                      WHERE c.drive_id = p_drive AND c.student_id = p_student AND c.revoked_version IS NULL)
-               THEN 'not selected'
-               ELSE 'registered'
+               THEN 'NOT_SELECTED'
+               ELSE 'REGISTERED'
            END
       INTO outcome
       FROM drives d LEFT JOIN students s ON s.student_id = p_student
      WHERE d.drive_id = p_drive;
     IF NOT FOUND THEN
-        outcome := 'no drive';
+        outcome := 'NO_DRIVE';
     END IF;
-    IF outcome <> 'registered' THEN
+    IF outcome <> 'REGISTERED' THEN
         RETURN;
     END IF;
 
@@ -952,7 +1010,7 @@ BEGIN
     VALUES (stream, 'registration', 1, es.log_tx())
     ON CONFLICT (stream_id) DO NOTHING RETURNING s.last_tx INTO stream_tx;
     IF NOT FOUND THEN
-        outcome := 'registered already';
+        outcome := 'ALREADY_REGISTERED';
         RETURN;
     END IF;
     registration_id := nextval('registration_id_seq');
@@ -970,7 +1028,10 @@ CREATE FUNCTION public.start_evaluation(p_drive integer, p_version bigint, OUT n
     SET enable_seqscan TO 'off'
     AS $$
 BEGIN
-    SELECT b.newest, b.replaces INTO newest, replaces FROM begin_evaluation(p_drive, p_version) b;
+    PERFORM lock_exclusive('evaluation', p_drive);
+    newest := EXISTS (SELECT FROM drives WHERE drive_id = p_drive)
+              AND NOT EXISTS (SELECT FROM evaluations WHERE drive_id = p_drive AND drive_version >= p_version);
+    replaces := newest AND EXISTS (SELECT FROM selections WHERE drive_id = p_drive AND revoked_version IS NULL);
     first := newest AND NOT replaces AND NOT EXISTS (SELECT FROM selections WHERE drive_id = p_drive);
 END $$;
 
@@ -987,7 +1048,7 @@ CREATE FUNCTION vault.erase_person(p_person integer) RETURNS boolean
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 BEGIN
-    PERFORM vault.lock_erasures();
+    PERFORM lock_exclusive('erasures');
     INSERT INTO vault.erasure (person_id) VALUES (p_person) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN false;
@@ -1014,11 +1075,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION vault.lock_erasures() RETURNS void
-    LANGUAGE sql
+CREATE FUNCTION vault.lock_erasures_shared() RETURNS bigint
+    LANGUAGE plpgsql
     AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('erasures', 0))
-$$;
+BEGIN
+    PERFORM lock_shared('erasures');
+    RETURN (SELECT count(*) FROM vault.erasure);
+END $$;
 
 CREATE FUNCTION vault.personal_data_of(p_person integer, OUT versions bigint, OUT kept_answers bigint, OUT passwords bigint, OUT password_links bigint, OUT read_marks bigint, OUT export_files bigint) RETURNS record
     LANGUAGE sql STABLE
@@ -1052,14 +1115,6 @@ CREATE FUNCTION vault.roll_number_at(p_person integer, p_at timestamp with time 
                  ORDER BY e.version DESC LIMIT 1), 1) AS version) then_
       LEFT JOIN vault.person v ON v.person_id = p_person AND v.version = then_.version
 $$;
-
-CREATE FUNCTION vault.share_erasures() RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended('erasures', 0));
-    RETURN (SELECT count(*) FROM vault.erasure);
-END $$;
 
 CREATE FUNCTION vault.shown_email(p_email text, p_person integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1249,33 +1304,6 @@ CREATE SEQUENCE public.attendance_id_seq
     NO MAXVALUE
     CACHE 1;
 
-CREATE TABLE public.drives (
-    drive_id integer NOT NULL,
-    version bigint NOT NULL,
-    company_name text NOT NULL,
-    job_title text NOT NULL,
-    job_description text NOT NULL,
-    domain_id integer,
-    interview_date date,
-    min_cgpa numeric(4,2),
-    min_10th numeric(5,2),
-    min_12th numeric(5,2),
-    max_backlogs integer,
-    branches text[],
-    batch_years integer[],
-    pdf_path text,
-    posted_by integer NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    status text NOT NULL,
-    auto_published boolean NOT NULL,
-    published_at timestamp with time zone,
-    published_by integer,
-    attendance_published boolean NOT NULL,
-    list_version bigint,
-    branch_keys text[] GENERATED ALWAYS AS (public.branch_keys(branches)) STORED
-)
-WITH (fillfactor='70');
-
 CREATE MATERIALIZED VIEW public.attendance_trend AS
  SELECT d.drive_id,
     d.created_at,
@@ -1297,23 +1325,8 @@ CREATE TABLE public.registrations (
 )
 WITH (autovacuum_vacuum_insert_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 
-CREATE TABLE public.students (
-    student_id integer NOT NULL,
-    roll_number text NOT NULL,
-    branch text,
-    batch_year integer,
-    tenth_percent numeric(5,2),
-    twelfth_percent numeric(5,2),
-    cgpa numeric(4,2),
-    active_backlogs integer NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    diploma_percent numeric(5,2),
-    branch_key text GENERATED ALWAYS AS (public.branch_key(branch)) STORED
-)
-WITH (fillfactor='90', autovacuum_vacuum_scale_factor='0.05');
-
 CREATE MATERIALIZED VIEW public.branch_counts AS
- WITH asked AS MATERIALIZED (
+ WITH required AS MATERIALIZED (
          SELECT row_number() OVER () AS number,
             d.min_cgpa,
             d.min_10th,
@@ -1332,8 +1345,8 @@ CREATE MATERIALIZED VIEW public.branch_counts AS
         ), looser AS MATERIALIZED (
          SELECT l.number,
             s.number AS than
-           FROM (asked l
-             JOIN asked s ON (((l.number <> s.number) AND ((l.min_cgpa IS NULL) OR (s.min_cgpa >= l.min_cgpa)) AND ((l.min_10th IS NULL) OR (s.min_10th >= l.min_10th)) AND ((l.min_12th IS NULL) OR (s.min_12th >= l.min_12th)) AND ((l.max_backlogs IS NULL) OR (s.max_backlogs <= l.max_backlogs)) AND ((l.branch_keys IS NULL) OR (s.branch_keys <@ l.branch_keys)) AND ((l.batch_years IS NULL) OR (s.batch_years <@ l.batch_years)))))
+           FROM (required l
+             JOIN required s ON (((l.number <> s.number) AND ((l.min_cgpa IS NULL) OR (s.min_cgpa >= l.min_cgpa)) AND ((l.min_10th IS NULL) OR (s.min_10th >= l.min_10th)) AND ((l.min_12th IS NULL) OR (s.min_12th >= l.min_12th)) AND ((l.max_backlogs IS NULL) OR (s.max_backlogs <= l.max_backlogs)) AND ((l.branch_keys IS NULL) OR (s.branch_keys <@ l.branch_keys)) AND ((l.batch_years IS NULL) OR (s.batch_years <@ l.batch_years)))))
         ), criteria AS MATERIALIZED (
          SELECT a.number,
             a.min_cgpa,
@@ -1342,7 +1355,7 @@ CREATE MATERIALIZED VIEW public.branch_counts AS
             a.max_backlogs,
             a.branch_keys,
             a.batch_years
-           FROM asked a
+           FROM required a
           WHERE (NOT (EXISTS ( SELECT
                    FROM looser l
                   WHERE ((l.than = a.number) AND ((l.number < a.number) OR (NOT (EXISTS ( SELECT
@@ -1354,7 +1367,7 @@ CREATE MATERIALIZED VIEW public.branch_counts AS
             count(*) AS students,
             count(*) FILTER (WHERE (s.active AND (EXISTS ( SELECT
                    FROM criteria c
-                  WHERE public.meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key, s.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs, c.branch_keys, c.batch_years))))) AS eligible,
+                  WHERE public.meets_criteria(public.marks_of(s.*), ROW((c.min_cgpa)::numeric, (c.min_10th)::numeric, (c.min_12th)::numeric, c.max_backlogs, c.branch_keys, c.batch_years)::public.criteria))))) AS eligible,
             count(r.student_id) AS registered,
             count(p.student_id) AS present
            FROM ((public.students s
@@ -1886,8 +1899,35 @@ GRANT SELECT,INSERT ON TABLE es.event TO placewire_exporter;
 GRANT SELECT,INSERT ON TABLE es.event TO placewire_maintenance;
 GRANT SELECT ON TABLE es.event TO placewire_relay;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.drives TO placewire_api;
+GRANT SELECT ON TABLE public.drives TO placewire_eligibility;
+GRANT SELECT ON TABLE public.drives TO placewire_exporter;
+
 REVOKE ALL ON FUNCTION public.maintain_access_log(p_now timestamp with time zone, p_kept interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.maintain_access_log(p_now timestamp with time zone, p_kept interval) TO placewire_maintenance;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.students TO placewire_api;
+GRANT SELECT ON TABLE public.students TO placewire_exporter;
+
+GRANT SELECT(student_id) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(branch) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(batch_year) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(tenth_percent) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(twelfth_percent) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(cgpa) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(active_backlogs) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(active) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(diploma_percent) ON TABLE public.students TO placewire_eligibility;
+
+GRANT SELECT(branch_key) ON TABLE public.students TO placewire_eligibility;
 
 REVOKE ALL ON FUNCTION vault.erase_person(p_person integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault.erase_person(p_person integer) TO placewire_api;
@@ -1945,39 +1985,12 @@ GRANT SELECT ON TABLE public.attendance TO placewire_exporter;
 
 GRANT USAGE ON SEQUENCE public.attendance_id_seq TO placewire_api;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.drives TO placewire_api;
-GRANT SELECT ON TABLE public.drives TO placewire_eligibility;
-GRANT SELECT ON TABLE public.drives TO placewire_exporter;
-
 GRANT SELECT ON TABLE public.attendance_trend TO placewire_api;
 GRANT SELECT,MAINTAIN ON TABLE public.attendance_trend TO placewire_maintenance;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.registrations TO placewire_api;
 GRANT SELECT ON TABLE public.registrations TO placewire_eligibility;
 GRANT SELECT ON TABLE public.registrations TO placewire_exporter;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE public.students TO placewire_api;
-GRANT SELECT ON TABLE public.students TO placewire_exporter;
-
-GRANT SELECT(student_id) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(branch) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(batch_year) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(tenth_percent) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(twelfth_percent) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(cgpa) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(active_backlogs) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(active) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(diploma_percent) ON TABLE public.students TO placewire_eligibility;
-
-GRANT SELECT(branch_key) ON TABLE public.students TO placewire_eligibility;
 
 GRANT SELECT ON TABLE public.branch_counts TO placewire_api;
 GRANT SELECT,MAINTAIN ON TABLE public.branch_counts TO placewire_maintenance;

@@ -18,7 +18,7 @@ NUMBERS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class SchemaObject:
-    """A function with all its forms, a view, or the triggers of a table. ``name``: the file's, without ``.sql``.
+    """A function, a type, a view, or the triggers of a table. ``name``: the file's, without ``.sql``.
 
     ``before_tables``: a table or an index uses it. ``once``: applied where it is missing, and never replaced.
     """

@@ -3,16 +3,16 @@
 -- Plan: a student who meets a set of criteria meets every looser one, so only the loosest sets are tried: 1,000 drives have a
 -- handful, and a refresh takes a tenth of the time.
 --
--- requires: meets_criteria
+-- requires: criteria, marks_of, meets_criteria
 DROP MATERIALIZED VIEW IF EXISTS branch_counts;
 CREATE MATERIALIZED VIEW branch_counts AS
-WITH asked AS MATERIALIZED (
+WITH required AS MATERIALIZED (
     SELECT row_number() OVER () AS number, *
       FROM (SELECT DISTINCT min_cgpa, min_10th, min_12th, max_backlogs, branch_keys, batch_years
               FROM drives WHERE status <> 'pending') d
 ), looser AS MATERIALIZED (
     SELECT l.number, s.number AS than
-      FROM asked l JOIN asked s
+      FROM required l JOIN required s
         ON l.number <> s.number
        AND (l.min_cgpa IS NULL OR s.min_cgpa >= l.min_cgpa) AND (l.min_10th IS NULL OR s.min_10th >= l.min_10th)
        AND (l.min_12th IS NULL OR s.min_12th >= l.min_12th)
@@ -21,7 +21,7 @@ WITH asked AS MATERIALIZED (
        AND (l.batch_years IS NULL OR s.batch_years <@ l.batch_years)
 ), criteria AS MATERIALIZED (
     -- Two sets that are looser than each other are equal: the first is kept.
-    SELECT * FROM asked a
+    SELECT * FROM required a
      WHERE NOT EXISTS (
          SELECT FROM looser l
           WHERE l.than = a.number AND (l.number < a.number OR NOT EXISTS (
@@ -30,9 +30,8 @@ WITH asked AS MATERIALIZED (
     SELECT s.branch_key, s.branch, count(*) AS students,
            count(*) FILTER (WHERE s.active AND EXISTS (
                SELECT FROM criteria c
-                WHERE meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                                     s.branch_key, s.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs,
-                                     c.branch_keys, c.batch_years)
+                WHERE meets_criteria(marks_of(s), ROW(c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs, c.branch_keys,
+                                                      c.batch_years)::criteria)
            )) AS eligible,
            count(r.student_id) AS registered, count(p.student_id) AS present
       FROM students s

@@ -1,11 +1,11 @@
 -- Delete what is stored of a person outside the log, and withdraw the files that may show them. The caller appends PersonErased in
 -- the same transaction. With the owner's rights: no service may delete from the vault otherwise. False if it was done before.
 --
--- requires: vault.lock_erasures, vault.shows_people
+-- requires: lock_exclusive, vault.shows_people
 CREATE OR REPLACE FUNCTION vault.erase_person(p_person integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM vault.lock_erasures();
+    PERFORM lock_exclusive('erasures');
     INSERT INTO vault.erasure (person_id) VALUES (p_person) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN false;

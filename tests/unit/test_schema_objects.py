@@ -9,7 +9,7 @@ from migrations.schema_objects import SchemaObject, is_newer, load, release
 
 OBJECTS = load()
 COMMENT = re.compile(r"--[^\n]*")
-CREATES = re.compile(r"^CREATE (?:OR REPLACE )?(?:FUNCTION|MATERIALIZED VIEW|VIEW) ([\w.]+)", re.MULTILINE)
+CREATES = re.compile(r"^CREATE (?:OR REPLACE )?(?:FUNCTION|MATERIALIZED VIEW|VIEW|TYPE) ([\w.]+)", re.MULTILINE)
 TRIGGERS = re.compile(r"^CREATE OR REPLACE TRIGGER \w+ [^;]*? ON ([\w.]+)", re.MULTILINE)
 ANY_TRIGGER = re.compile(r"\bCREATE (OR REPLACE )?(CONSTRAINT )?TRIGGER\b")
 SECURITY_DEFINER = re.compile(r"SECURITY DEFINER(?! SET search_path = )")
@@ -19,8 +19,12 @@ def uses(one: SchemaObject, other: SchemaObject) -> bool:
     """Return whether the code of ``one`` names ``other``."""
     if one is other or other.name.endswith("_triggers"):
         return False
-    call = r"\s*\(" if other.function_count else r"(?!\w)"
-    return bool(re.search(rf"(?<![\w.]){re.escape(other.name)}{call}", COMMENT.sub("", one.sql)))
+    before, after = r"(?<![\w.])", r"(?!\w)"
+    if other.function_count:
+        after = r"\s*\("
+    elif "\nCREATE TYPE" in other.sql:
+        before = r"(?:::|p_\w+ |\bRETURNS |\b[mc] )"
+    return bool(re.search(before + re.escape(other.name) + after, COMMENT.sub("", one.sql)))
 
 
 @pytest.mark.parametrize("one", OBJECTS, ids=lambda one: one.name)
