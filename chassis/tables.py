@@ -230,10 +230,10 @@ class DeadLetterAction(SQLModel, table=True):
     at: datetime = Field(sa_column=written_at())
 
 
-class Canary(SQLModel, table=True):
+class Probe(SQLModel, table=True):
     """The newest probe that each service's consumer has seen."""
 
-    __tablename__ = "canary"
+    __tablename__ = "probe"
     # A handful of rows, each rewritten every second.
     __table_args__ = {"schema": "es", "postgresql_with": {"fillfactor": 10}}
 

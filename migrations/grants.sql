@@ -18,7 +18,7 @@ GRANT SELECT, INSERT, UPDATE ON es.stream TO placewire_api, placewire_eligibilit
 GRANT SELECT, INSERT ON es.event TO placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance;
 GRANT INSERT ON es.outbox TO placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance;
 GRANT SELECT, UPDATE ON es.job TO placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance;
-GRANT SELECT, INSERT, UPDATE ON es.canary TO placewire_eligibility, placewire_exporter, placewire_maintenance;
+GRANT SELECT, INSERT, UPDATE ON es.probe TO placewire_eligibility, placewire_exporter, placewire_maintenance;
 -- A consumer that sees no probe asks whether the relay sends any (chassis/bus.py).
 GRANT SELECT (lane, queued_at) ON es.outbox TO placewire_eligibility, placewire_exporter;
 
@@ -27,7 +27,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON es.outbox TO placewire_relay;
 GRANT SELECT ON es.event TO placewire_relay;
 
 -- The API.
-GRANT SELECT ON es.outbox, es.canary TO placewire_api;
+GRANT SELECT ON es.outbox, es.probe TO placewire_api;
 GRANT INSERT ON es.job TO placewire_api;
 GRANT SELECT, INSERT ON es.dead_letter_action TO placewire_api;
 GRANT SELECT, UPDATE ON es.subscription TO placewire_api; -- `placewire subscriptions`
@@ -76,7 +76,7 @@ GRANT SELECT ON notifications TO placewire_maintenance;
 GRANT SELECT, DELETE, UPDATE (used_at) ON password_links TO placewire_maintenance;
 
 -- Functions that run with the owner's rights.
-REVOKE ALL ON FUNCTION vault.forget_answer() FROM PUBLIC;
+REVOKE ALL ON FUNCTION vault.delete_kept_answer() FROM PUBLIC;
 REVOKE ALL ON FUNCTION vault.erase_person(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vault.erase_person(integer) TO placewire_api;
 REVOKE ALL ON FUNCTION maintain_access_log(timestamptz, interval) FROM PUBLIC;

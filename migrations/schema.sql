@@ -148,7 +148,38 @@ BEGIN
     RETURN cardinality(appended);
 END $$;
 
-CREATE FUNCTION es.choose(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer) RETURNS TABLE(id uuid, older_ids uuid[])
+CREATE FUNCTION es.choose_batchable(p_service text, p_chosen uuid[], p_more integer, p_lease interval, p_batchable text[], p_window integer) RETURNS SETOF uuid
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH waiting AS MATERIALIZED (
+        SELECT j.id, j.seq, j.subject FROM es.job j
+         WHERE j.service = p_service AND j.finished_at IS NULL AND es.lease_has_expired(j.lease_until, p_lease)
+           AND j.attempts = 0 AND j.id <> ALL (p_chosen)
+         ORDER BY j.seq LIMIT greatest(p_window, p_more)
+    ), held AS MATERIALIZED (
+        SELECT u.subject
+          FROM (SELECT j.subject, j.lease_until FROM es.job j
+                 WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq
+                 LIMIT 2 * greatest(p_window, p_more)) u
+         WHERE NOT es.lease_has_expired(u.lease_until, p_lease)
+    ), like_these AS MATERIALIZED (
+        SELECT w.id, w.seq, w.subject IN (SELECT j.subject FROM es.job j WHERE j.id = ANY (p_chosen)) AS same_subject
+          FROM waiting w
+         WHERE (SELECT e.type FROM es.event e WHERE e.event_id = w.id) = ANY (p_batchable)
+           AND w.subject NOT IN (SELECT h.subject FROM held h)
+    )
+    SELECT j.id FROM like_these l JOIN es.job j ON j.id = l.id
+     WHERE j.state IN ('queued', 'running') AND es.lease_has_expired(j.lease_until, p_lease)
+     ORDER BY l.same_subject DESC, l.seq LIMIT p_more FOR UPDATE OF j SKIP LOCKED;
+END $$;
+
+CREATE FUNCTION es.choose_jobs(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer) RETURNS TABLE(id uuid, older_ids uuid[])
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -160,14 +191,14 @@ BEGIN
     RETURN QUERY
     WITH waiting AS MATERIALIZED (
         SELECT j.id, j.seq, j.subject FROM es.job j
-         WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
+         WHERE j.service = p_service AND j.finished_at IS NULL AND es.lease_has_expired(j.lease_until, p_lease)
          ORDER BY j.seq LIMIT p_window
     ), held AS MATERIALIZED (
         SELECT u.subject, max(u.seq) FILTER (
                    WHERE (SELECT e.type FROM es.event e WHERE e.event_id = u.id) = ANY (p_newest_wins)) AS newest_seq
           FROM (SELECT j.id, j.seq, j.subject, j.lease_until FROM es.job j
                  WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT 2 * p_window) u
-         WHERE NOT es.is_free(u.lease_until, p_lease)
+         WHERE NOT es.lease_has_expired(u.lease_until, p_lease)
          GROUP BY u.subject
     ), of_subject AS (
         SELECT w.*, count(*) OVER (PARTITION BY w.subject) AS jobs FROM waiting w
@@ -191,42 +222,11 @@ BEGIN
     )
     SELECT j.id, c.older_ids
       FROM candidates c JOIN es.job j ON j.id = c.id
-     WHERE j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
+     WHERE j.state IN ('queued', 'running') AND es.lease_has_expired(j.lease_until, p_lease)
      ORDER BY c.waits, c.seq LIMIT p_slots FOR UPDATE OF j SKIP LOCKED;
 END $$;
 
-CREATE FUNCTION es.choose_small(p_service text, p_chosen uuid[], p_more integer, p_lease interval, p_small text[], p_window integer) RETURNS SETOF uuid
-    LANGUAGE plpgsql
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $$
-BEGIN
-    RETURN QUERY
-    WITH waiting AS MATERIALIZED (
-        SELECT j.id, j.seq, j.subject FROM es.job j
-         WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
-           AND j.attempts = 0 AND j.id <> ALL (p_chosen)
-         ORDER BY j.seq LIMIT greatest(p_window, p_more)
-    ), held AS MATERIALIZED (
-        SELECT u.subject
-          FROM (SELECT j.subject, j.lease_until FROM es.job j
-                 WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq
-                 LIMIT 2 * greatest(p_window, p_more)) u
-         WHERE NOT es.is_free(u.lease_until, p_lease)
-    ), like_these AS MATERIALIZED (
-        SELECT w.id, w.seq, w.subject IN (SELECT j.subject FROM es.job j WHERE j.id = ANY (p_chosen)) AS same_subject
-          FROM waiting w
-         WHERE (SELECT e.type FROM es.event e WHERE e.event_id = w.id) = ANY (p_small)
-           AND w.subject NOT IN (SELECT h.subject FROM held h)
-    )
-    SELECT j.id FROM like_these l JOIN es.job j ON j.id = l.id
-     WHERE j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
-     ORDER BY l.same_subject DESC, l.seq LIMIT p_more FOR UPDATE OF j SKIP LOCKED;
-END $$;
-
-CREATE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_small text[], p_together integer, p_newest_wins text[], p_window integer DEFAULT 200) RETURNS TABLE(id uuid, fence uuid, attempts integer, kind text, subject text, asked_by integer, queued_at timestamp with time zone, older_ids uuid[], stream_version bigint, type text, data jsonb, metadata jsonb)
+CREATE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_batchable text[], p_batch_size integer, p_newest_wins text[], p_window integer DEFAULT 200) RETURNS TABLE(id uuid, fence uuid, attempts integer, kind text, subject text, asked_by integer, queued_at timestamp with time zone, older_ids uuid[], stream_version bigint, type text, data jsonb, metadata jsonb)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     AS $$
@@ -237,15 +237,15 @@ DECLARE
     unfinished integer;
     subjects integer;
     older jsonb;
-    small integer;
+    batchable integer;
 BEGIN
     -- The oldest unfinished jobs: often these are all, and then there is little or nothing to choose.
-    SELECT count(*), count(DISTINCT u.subject), array_agg(u.id) FILTER (WHERE es.is_free(u.lease_until, p_lease))
+    SELECT count(*), count(DISTINCT u.subject), array_agg(u.id) FILTER (WHERE es.lease_has_expired(u.lease_until, p_lease))
       INTO unfinished, subjects, chosen
       FROM (SELECT j.id, j.subject, j.lease_until FROM es.job j
              WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT looked_at) u;
     IF chosen IS NULL AND (unfinished < looked_at OR NOT EXISTS (
-        SELECT FROM es.job j WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)))
+        SELECT FROM es.job j WHERE j.service = p_service AND j.finished_at IS NULL AND es.lease_has_expired(j.lease_until, p_lease)))
     THEN
         RETURN;
     END IF;
@@ -254,17 +254,17 @@ BEGIN
     IF unfinished < looked_at AND subjects = unfinished AND cardinality(chosen) <= p_slots THEN
         -- All were looked at, and each has a slot and a subject of its own.
         chosen := ARRAY(SELECT j.id FROM es.job j
-                         WHERE j.id = ANY (chosen) AND j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
+                         WHERE j.id = ANY (chosen) AND j.state IN ('queued', 'running') AND es.lease_has_expired(j.lease_until, p_lease)
                            FOR UPDATE SKIP LOCKED);
     ELSE
         SELECT array_agg(c.id), jsonb_object_agg(c.id, to_jsonb(c.older_ids)) FILTER (WHERE cardinality(c.older_ids) > 0)
-          INTO chosen, older FROM es.choose(p_service, p_slots, p_lease, p_newest_wins, p_window) c;
-        SELECT count(*) INTO small FROM es.job j
+          INTO chosen, older FROM es.choose_jobs(p_service, p_slots, p_lease, p_newest_wins, p_window) c;
+        SELECT count(*) INTO batchable FROM es.job j
          WHERE j.id = ANY (chosen) AND j.attempts = 0
-           AND (SELECT e.type FROM es.event e WHERE e.event_id = j.id) = ANY (p_small);
-        IF small > 0 AND p_together > 1 THEN
+           AND (SELECT e.type FROM es.event e WHERE e.event_id = j.id) = ANY (p_batchable);
+        IF batchable > 0 AND p_batch_size > 1 THEN
             chosen := chosen || ARRAY(
-                SELECT es.choose_small(p_service, chosen, small * (p_together - 1), p_lease, p_small, p_window));
+                SELECT es.choose_batchable(p_service, chosen, batchable * (p_batch_size - 1), p_lease, p_batchable, p_window));
         END IF;
     END IF;
 
@@ -320,7 +320,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION es.is_free(p_lease_until timestamp with time zone, p_lease interval) RETURNS boolean
+CREATE FUNCTION es.lease_has_expired(p_lease_until timestamp with time zone, p_lease interval) RETURNS boolean
     LANGUAGE sql
     AS $$
     SELECT p_lease_until < clock_timestamp() OR p_lease_until > clock_timestamp() + p_lease + interval '5 s'
@@ -377,7 +377,7 @@ BEGIN
     RETURN CASE WHEN own < pg_snapshot_xmax(pg_current_snapshot()) THEN pg_xact_status(own) ELSE 'in progress' END;
 END $$;
 
-CREATE FUNCTION es.outbox_to_send(p_lane smallint, p_most integer) RETURNS TABLE(lane smallint, id bigint, topic text, key text, extra jsonb, event_id uuid, type text, data jsonb, metadata jsonb, stream_id text, version bigint, recorded_at timestamp with time zone)
+CREATE FUNCTION es.next_outbox_rows(p_lane smallint, p_limit integer) RETURNS TABLE(lane smallint, id bigint, topic text, key text, extra jsonb, event_id uuid, type text, data jsonb, metadata jsonb, stream_id text, version bigint, recorded_at timestamp with time zone)
     LANGUAGE sql STABLE
     AS $$
     SELECT o.lane, o.id, o.topic, o.key, o.extra, o.event_id, e.type, e.data, e.metadata, e.stream_id, e.version, e.recorded_at
@@ -385,10 +385,10 @@ CREATE FUNCTION es.outbox_to_send(p_lane smallint, p_most integer) RETURNS TABLE
      WHERE o.lane = p_lane AND o.quarantined_at IS NULL
        AND NOT EXISTS (
            SELECT FROM es.outbox q WHERE q.key = o.key AND q.topic = o.topic AND q.quarantined_at IS NOT NULL)
-     ORDER BY o.id LIMIT p_most
+     ORDER BY o.id LIMIT p_limit
 $$;
 
-CREATE FUNCTION es.refuse_change() RETURNS trigger
+CREATE FUNCTION es.reject_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -404,8 +404,8 @@ BEGIN
     IF cardinality(p_sent) > 0 THEN
         DELETE FROM es.outbox o WHERE o.id = ANY (p_sent);
     END IF;
-    RETURN QUERY SELECT * FROM es.outbox_to_send(0::smallint, p_jobs);
-    RETURN QUERY SELECT * FROM es.outbox_to_send(1::smallint, p_bulk);
+    RETURN QUERY SELECT * FROM es.next_outbox_rows(0::smallint, p_jobs);
+    RETURN QUERY SELECT * FROM es.next_outbox_rows(1::smallint, p_bulk);
 END $$;
 
 CREATE FUNCTION es.succeed(p_ids uuid[], p_fences uuid[], p_channels text[], p_results jsonb[], p_streams text[], p_topics text[], p_lanes smallint[], p_events jsonb[]) RETURNS void
@@ -604,7 +604,7 @@ CREATE FUNCTION public.meets_criteria(m public.marks, c public.criteria) RETURNS
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((((c).min_cgpa IS NULL) OR ((m).cgpa >= (c).min_cgpa)) IS TRUE) AND ((((c).min_10th IS NULL) OR ((m).tenth_percent >= (c).min_10th)) IS TRUE) AND ((((c).min_12th IS NULL) OR (COALESCE((m).twelfth_percent, (m).diploma_percent) >= (c).min_12th)) IS TRUE) AND ((((c).max_backlogs IS NULL) OR ((m).active_backlogs <= (c).max_backlogs)) IS TRUE) AND ((((c).branch_keys IS NULL) OR ((m).branch_key = ANY ((c).branch_keys))) IS TRUE) AND ((((c).batch_years IS NULL) OR ((m).batch_year = ANY ((c).batch_years))) IS TRUE));
 
-CREATE FUNCTION public.notices_of(e es.event) RETURNS TABLE(ordinal integer, audience text, drive_version bigint, type text, title text, wording text)
+CREATE FUNCTION public.notifications_of(e es.event) RETURNS TABLE(ordinal integer, audience text, drive_version bigint, type text, title text, wording text)
     LANGUAGE sql STABLE
     AS $$
     SELECT 0, 'COORDINATOR', NULL::bigint, 'info', 'New Drive Added', '%s has been created and is ready for review.'
@@ -633,7 +633,7 @@ CREATE FUNCTION public.notices_of(e es.event) RETURNS TABLE(ordinal integer, aud
       FROM es.event asked
      WHERE e.type = 'placewire.eligibility.evaluated.v1' AND (e.data ->> 'applied')::boolean
        AND (e.data #>> '{added,count}')::integer > 0
-       AND NOT stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
+       AND NOT registrations_stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
        AND asked.stream_id = 'drive-' || (e.data ->> 'drive_id') AND asked.version = (e.data ->> 'drive_version')::bigint
     UNION ALL
     SELECT notice.*
@@ -652,7 +652,7 @@ CREATE FUNCTION public.notices_of(e es.event) RETURNS TABLE(ordinal integer, aud
           WHERE found.registered > 0
      ) AS notice
      WHERE e.type = 'placewire.eligibility.evaluated.v1' AND e.data ? 'registered_no_longer_eligible'
-       AND NOT stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
+       AND NOT registrations_stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
 $$;
 
 CREATE FUNCTION public.project(stream_type text, events es.event[]) RETURNS void
@@ -884,7 +884,7 @@ BEGIN
            format(notice.wording, drive_name_at(d.drive_id, coalesce(notice.drive_version, e.version))), notice.type,
            'drive', d.drive_id, e.recorded_at
       FROM unnest(events) e JOIN drives d ON d.drive_id = (e.data ->> 'drive_id')::integer
-     CROSS JOIN LATERAL notices_of(e) notice
+     CROSS JOIN LATERAL notifications_of(e) notice
      WHERE e.type <> 'placewire.drive.reevaluation-requested.v1';
     IF cardinality(gone) > 0 THEN
         DELETE FROM notifications WHERE entity_type = 'drive' AND entity_id = ANY (gone);
@@ -1023,6 +1023,14 @@ BEGIN
     INSERT INTO es.outbox (lane, topic, key, event_id) VALUES (1, 'placewire.registration', stream, p_event_id);
 END $$;
 
+CREATE FUNCTION public.registrations_stopped_before(p_drive_id integer, p_snapshot pg_snapshot) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT EXISTS (SELECT FROM es.event
+                    WHERE stream_id = 'drive-' || p_drive_id AND type = 'placewire.drive.registrations-stopped.v1'
+                      AND pg_visible_in_snapshot(xid, p_snapshot))
+$$;
+
 CREATE FUNCTION public.start_evaluation(p_drive integer, p_version bigint, OUT newest boolean, OUT replaces boolean, OUT first boolean) RETURNS record
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -1035,13 +1043,14 @@ BEGIN
     first := newest AND NOT replaces AND NOT EXISTS (SELECT FROM selections WHERE drive_id = p_drive);
 END $$;
 
-CREATE FUNCTION public.stopped_before(p_drive_id integer, p_snapshot pg_snapshot) RETURNS boolean
-    LANGUAGE sql STABLE
+CREATE FUNCTION vault.delete_kept_answer() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
-    SELECT EXISTS (SELECT FROM es.event
-                    WHERE stream_id = 'drive-' || p_drive_id AND type = 'placewire.drive.registrations-stopped.v1'
-                      AND pg_visible_in_snapshot(xid, p_snapshot))
-$$;
+BEGIN
+    DELETE FROM vault.kept_answer k WHERE (k.user_id, k.route, k.key) = (old.user_id, old.route, old.key);
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION vault.erase_person(p_person integer) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1066,15 +1075,6 @@ BEGIN
     RETURN true;
 END $$;
 
-CREATE FUNCTION vault.forget_answer() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
-    AS $$
-BEGIN
-    DELETE FROM vault.kept_answer k WHERE (k.user_id, k.route, k.key) = (old.user_id, old.route, old.key);
-    RETURN NULL;
-END $$;
-
 CREATE FUNCTION vault.lock_erasures_shared() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1097,7 +1097,7 @@ CREATE FUNCTION vault.personal_data_of(p_person integer, OUT versions bigint, OU
                AND NOT EXISTS (SELECT FROM withdrawn_exports w WHERE w.export_id = x.export_id))
 $$;
 
-CREATE FUNCTION vault.refuse_change() RETURNS trigger
+CREATE FUNCTION vault.reject_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -1131,13 +1131,6 @@ CREATE FUNCTION vault.shown_roll_number(p_roll_number text, p_person integer) RE
 CREATE FUNCTION vault.shows_people(kind text, columns text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((kind = 'invitations'::text) OR (columns && ARRAY['name'::text, 'email'::text, 'roll_number'::text]));
-
-CREATE TABLE es.canary (
-    service text NOT NULL,
-    sent_at timestamp with time zone NOT NULL,
-    seen_at timestamp with time zone NOT NULL
-)
-WITH (fillfactor='10');
 
 CREATE TABLE es.dead_letter_action (
     id bigint NOT NULL,
@@ -1233,6 +1226,13 @@ ALTER TABLE es.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE es.probe (
+    service text NOT NULL,
+    sent_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='10');
 
 CREATE TABLE es.stream (
     stream_id text NOT NULL,
@@ -1656,9 +1656,6 @@ WITH (autovacuum_vacuum_insert_scale_factor='0.02', autovacuum_analyze_scale_fac
 
 ALTER TABLE ONLY public.access_log ATTACH PARTITION public.access_log_rest DEFAULT;
 
-ALTER TABLE ONLY es.canary
-    ADD CONSTRAINT canary_pkey PRIMARY KEY (service);
-
 ALTER TABLE ONLY es.dead_letter_action
     ADD CONSTRAINT dead_letter_action_pkey PRIMARY KEY (id);
 
@@ -1679,6 +1676,9 @@ ALTER TABLE ONLY es.job
 
 ALTER TABLE ONLY es.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY es.probe
+    ADD CONSTRAINT probe_pkey PRIMARY KEY (service);
 
 ALTER TABLE ONLY es.stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY (stream_id);
@@ -1866,23 +1866,23 @@ ALTER INDEX public.access_log_of_reader ATTACH PARTITION public.access_log_rest_
 
 ALTER INDEX public.access_log_of_student ATTACH PARTITION public.access_log_rest_student_id_at_idx;
 
-CREATE TRIGGER dead_letter_action_is_append_only BEFORE DELETE OR UPDATE ON es.dead_letter_action FOR EACH ROW EXECUTE FUNCTION es.refuse_change();
+CREATE TRIGGER dead_letter_action_is_append_only BEFORE DELETE OR UPDATE ON es.dead_letter_action FOR EACH ROW EXECUTE FUNCTION es.reject_change();
 
-CREATE TRIGGER dead_letter_action_is_never_truncated BEFORE TRUNCATE ON es.dead_letter_action FOR EACH STATEMENT EXECUTE FUNCTION es.refuse_change();
+CREATE TRIGGER dead_letter_action_is_never_truncated BEFORE TRUNCATE ON es.dead_letter_action FOR EACH STATEMENT EXECUTE FUNCTION es.reject_change();
 
-CREATE TRIGGER event_is_append_only BEFORE DELETE OR UPDATE ON es.event FOR EACH ROW EXECUTE FUNCTION es.refuse_change();
+CREATE TRIGGER event_is_append_only BEFORE DELETE OR UPDATE ON es.event FOR EACH ROW EXECUTE FUNCTION es.reject_change();
 
-CREATE TRIGGER event_is_never_truncated BEFORE TRUNCATE ON es.event FOR EACH STATEMENT EXECUTE FUNCTION es.refuse_change();
+CREATE TRIGGER event_is_never_truncated BEFORE TRUNCATE ON es.event FOR EACH STATEMENT EXECUTE FUNCTION es.reject_change();
 
 CREATE TRIGGER event_is_written_under_the_lock BEFORE INSERT ON es.event FOR EACH STATEMENT EXECUTE FUNCTION es.enter_log();
 
-CREATE TRIGGER answer_is_forgotten AFTER DELETE ON public.idempotency_keys FOR EACH ROW EXECUTE FUNCTION vault.forget_answer();
+CREATE TRIGGER answer_is_forgotten AFTER DELETE ON public.idempotency_keys FOR EACH ROW EXECUTE FUNCTION vault.delete_kept_answer();
 
-CREATE TRIGGER answer_is_forgotten_on_expiry AFTER UPDATE OF expired ON public.idempotency_keys FOR EACH ROW WHEN (new.expired) EXECUTE FUNCTION vault.forget_answer();
+CREATE TRIGGER answer_is_forgotten_on_expiry AFTER UPDATE OF expired ON public.idempotency_keys FOR EACH ROW WHEN (new.expired) EXECUTE FUNCTION vault.delete_kept_answer();
 
-CREATE TRIGGER person_is_never_changed BEFORE UPDATE ON vault.person FOR EACH ROW EXECUTE FUNCTION vault.refuse_change();
+CREATE TRIGGER person_is_never_changed BEFORE UPDATE ON vault.person FOR EACH ROW EXECUTE FUNCTION vault.reject_change();
 
-CREATE TRIGGER person_is_never_truncated BEFORE TRUNCATE ON vault.person FOR EACH STATEMENT EXECUTE FUNCTION vault.refuse_change();
+CREATE TRIGGER person_is_never_truncated BEFORE TRUNCATE ON vault.person FOR EACH STATEMENT EXECUTE FUNCTION vault.reject_change();
 
 GRANT USAGE ON SCHEMA es TO placewire_api;
 GRANT USAGE ON SCHEMA es TO placewire_eligibility;
@@ -1929,15 +1929,10 @@ GRANT SELECT(diploma_percent) ON TABLE public.students TO placewire_eligibility;
 
 GRANT SELECT(branch_key) ON TABLE public.students TO placewire_eligibility;
 
+REVOKE ALL ON FUNCTION vault.delete_kept_answer() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION vault.erase_person(p_person integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION vault.erase_person(p_person integer) TO placewire_api;
-
-REVOKE ALL ON FUNCTION vault.forget_answer() FROM PUBLIC;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE es.canary TO placewire_eligibility;
-GRANT SELECT,INSERT,UPDATE ON TABLE es.canary TO placewire_exporter;
-GRANT SELECT,INSERT,UPDATE ON TABLE es.canary TO placewire_maintenance;
-GRANT SELECT ON TABLE es.canary TO placewire_api;
 
 GRANT SELECT,INSERT ON TABLE es.dead_letter_action TO placewire_api;
 
@@ -1963,6 +1958,11 @@ GRANT SELECT(lane) ON TABLE es.outbox TO placewire_exporter;
 
 GRANT SELECT(queued_at) ON TABLE es.outbox TO placewire_eligibility;
 GRANT SELECT(queued_at) ON TABLE es.outbox TO placewire_exporter;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE es.probe TO placewire_eligibility;
+GRANT SELECT,INSERT,UPDATE ON TABLE es.probe TO placewire_exporter;
+GRANT SELECT,INSERT,UPDATE ON TABLE es.probe TO placewire_maintenance;
+GRANT SELECT ON TABLE es.probe TO placewire_api;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE es.stream TO placewire_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE es.stream TO placewire_eligibility;

@@ -22,9 +22,9 @@ REVISION = "SELECT version_num FROM public.alembic_version"
 # The least that shows a role's work is possible; all of it: migrations/grants.sql.
 NEEDED = {
     "placewire_api": (("es.event", "INSERT"), ("es.job", "INSERT"), ("drives", "UPDATE"), ("students", "SELECT")),
-    "placewire_eligibility": (("es.job", "UPDATE"), ("selections", "INSERT"), ("es.canary", "UPDATE")),
-    "placewire_exporter": (("es.job", "UPDATE"), ("registrations", "SELECT"), ("es.canary", "UPDATE")),
-    "placewire_maintenance": (("es.job", "UPDATE"), ("branch_counts", "MAINTAIN"), ("es.canary", "UPDATE")),
+    "placewire_eligibility": (("es.job", "UPDATE"), ("selections", "INSERT"), ("es.probe", "UPDATE")),
+    "placewire_exporter": (("es.job", "UPDATE"), ("registrations", "SELECT"), ("es.probe", "UPDATE")),
+    "placewire_maintenance": (("es.job", "UPDATE"), ("branch_counts", "MAINTAIN"), ("es.probe", "UPDATE")),
     "placewire_relay": (("es.outbox", "DELETE"), ("es.event", "SELECT")),
 }
 LACKING = """

@@ -39,12 +39,12 @@ def upgrade() -> None:
     _create_attendance()
     _create_credentials()
     _create_drives()
-    _create_es_canary()
     _create_es_dead_letter_action()
     _create_es_epoch()
     _create_es_event()
     _create_es_job()
     _create_es_outbox()
+    _create_es_probe()
     _create_es_stream()
     _create_es_subscription()
     _create_evaluations()
@@ -179,18 +179,6 @@ def _create_drives() -> None:
         "drives",
         [sa.literal_column("created_at DESC"), sa.literal_column("drive_id DESC")],
         unique=False,
-    )
-
-
-def _create_es_canary() -> None:
-    op.create_table(
-        "canary",
-        sa.Column("service", sa.Text(), nullable=False),
-        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("service"),
-        schema="es",
-        postgresql_with={"fillfactor": 10},
     )
 
 
@@ -346,6 +334,18 @@ def _create_es_outbox() -> None:
         unique=False,
         schema="es",
         postgresql_where=sa.text("quarantined_at IS NOT NULL"),
+    )
+
+
+def _create_es_probe() -> None:
+    op.create_table(
+        "probe",
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("service"),
+        schema="es",
+        postgresql_with={"fillfactor": 10},
     )
 
 

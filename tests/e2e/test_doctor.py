@@ -69,7 +69,7 @@ async def probed(database_url: str) -> bool:
     """Return whether maintenance has seen a probe, which is sent once a second."""
     connection = await asyncpg.connect(database_url)
     try:
-        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM es.canary WHERE service = 'maintenance')"))
+        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM es.probe WHERE service = 'maintenance')"))
     finally:
         await connection.close()
 

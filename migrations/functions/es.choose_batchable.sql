@@ -1,9 +1,9 @@
--- Lock up to p_more waiting jobs that were never tried and whose events are of p_small, those of the subjects of p_chosen first.
+-- Lock up to p_more waiting jobs that were never tried and whose events are of p_batchable, those of the subjects of p_chosen first.
 -- They share transactions with jobs of p_chosen, so none is of a subject that another worker has a job of: it would make the
 -- others wait. Plan: two scans of job_unfinished, and event_event_id and the primary key for each job.
 --
--- requires: es.is_free
-CREATE OR REPLACE FUNCTION es.choose_small(p_service text, p_chosen uuid[], p_more integer, p_lease interval, p_small text[],
+-- requires: es.lease_has_expired
+CREATE OR REPLACE FUNCTION es.choose_batchable(p_service text, p_chosen uuid[], p_more integer, p_lease interval, p_batchable text[],
                                 p_window integer)
 RETURNS SETOF uuid
 LANGUAGE plpgsql
@@ -13,7 +13,7 @@ BEGIN
     RETURN QUERY
     WITH waiting AS MATERIALIZED (
         SELECT j.id, j.seq, j.subject FROM es.job j
-         WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
+         WHERE j.service = p_service AND j.finished_at IS NULL AND es.lease_has_expired(j.lease_until, p_lease)
            AND j.attempts = 0 AND j.id <> ALL (p_chosen)
          ORDER BY j.seq LIMIT greatest(p_window, p_more)
     ), held AS MATERIALIZED (
@@ -21,14 +21,14 @@ BEGIN
           FROM (SELECT j.subject, j.lease_until FROM es.job j
                  WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq
                  LIMIT 2 * greatest(p_window, p_more)) u
-         WHERE NOT es.is_free(u.lease_until, p_lease)
+         WHERE NOT es.lease_has_expired(u.lease_until, p_lease)
     ), like_these AS MATERIALIZED (
         SELECT w.id, w.seq, w.subject IN (SELECT j.subject FROM es.job j WHERE j.id = ANY (p_chosen)) AS same_subject
           FROM waiting w
-         WHERE (SELECT e.type FROM es.event e WHERE e.event_id = w.id) = ANY (p_small)
+         WHERE (SELECT e.type FROM es.event e WHERE e.event_id = w.id) = ANY (p_batchable)
            AND w.subject NOT IN (SELECT h.subject FROM held h)
     )
     SELECT j.id FROM like_these l JOIN es.job j ON j.id = l.id
-     WHERE j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
+     WHERE j.state IN ('queued', 'running') AND es.lease_has_expired(j.lease_until, p_lease)
      ORDER BY l.same_subject DESC, l.seq LIMIT p_more FOR UPDATE OF j SKIP LOCKED;
 END $$;

@@ -1,7 +1,7 @@
 -- The notifications of one event; wording has a place for the drive's name. Ordinals are stable: they are part of the ids.
 --
--- requires: audience_of, stopped_before
-CREATE OR REPLACE FUNCTION notices_of(e es.event)
+-- requires: audience_of, registrations_stopped_before
+CREATE OR REPLACE FUNCTION notifications_of(e es.event)
 RETURNS TABLE (ordinal integer, audience text, drive_version bigint, type text, title text, wording text)
 LANGUAGE sql STABLE AS $$
     SELECT 0, 'COORDINATOR', NULL::bigint, 'info', 'New Drive Added', '%s has been created and is ready for review.'
@@ -30,7 +30,7 @@ LANGUAGE sql STABLE AS $$
       FROM es.event asked
      WHERE e.type = 'placewire.eligibility.evaluated.v1' AND (e.data ->> 'applied')::boolean
        AND (e.data #>> '{added,count}')::integer > 0
-       AND NOT stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
+       AND NOT registrations_stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
        AND asked.stream_id = 'drive-' || (e.data ->> 'drive_id') AND asked.version = (e.data ->> 'drive_version')::bigint
     UNION ALL
     SELECT notice.*
@@ -49,5 +49,5 @@ LANGUAGE sql STABLE AS $$
           WHERE found.registered > 0
      ) AS notice
      WHERE e.type = 'placewire.eligibility.evaluated.v1' AND e.data ? 'registered_no_longer_eligible'
-       AND NOT stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
+       AND NOT registrations_stopped_before((e.data ->> 'drive_id')::integer, (e.data ->> 'snapshot')::pg_snapshot)
 $$;

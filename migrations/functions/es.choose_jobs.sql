@@ -9,8 +9,8 @@
 -- step tests state: with finished_at the planner may scan the whole partial index for each candidate. The settings leave one
 -- plan: kept plans do not know how many jobs a claim takes.
 --
--- requires: es.is_free
-CREATE OR REPLACE FUNCTION es.choose(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer)
+-- requires: es.lease_has_expired
+CREATE OR REPLACE FUNCTION es.choose_jobs(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer)
 RETURNS TABLE (id uuid, older_ids uuid[])
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -20,14 +20,14 @@ BEGIN
     RETURN QUERY
     WITH waiting AS MATERIALIZED (
         SELECT j.id, j.seq, j.subject FROM es.job j
-         WHERE j.service = p_service AND j.finished_at IS NULL AND es.is_free(j.lease_until, p_lease)
+         WHERE j.service = p_service AND j.finished_at IS NULL AND es.lease_has_expired(j.lease_until, p_lease)
          ORDER BY j.seq LIMIT p_window
     ), held AS MATERIALIZED (
         SELECT u.subject, max(u.seq) FILTER (
                    WHERE (SELECT e.type FROM es.event e WHERE e.event_id = u.id) = ANY (p_newest_wins)) AS newest_seq
           FROM (SELECT j.id, j.seq, j.subject, j.lease_until FROM es.job j
                  WHERE j.service = p_service AND j.finished_at IS NULL ORDER BY j.seq LIMIT 2 * p_window) u
-         WHERE NOT es.is_free(u.lease_until, p_lease)
+         WHERE NOT es.lease_has_expired(u.lease_until, p_lease)
          GROUP BY u.subject
     ), of_subject AS (
         SELECT w.*, count(*) OVER (PARTITION BY w.subject) AS jobs FROM waiting w
@@ -51,6 +51,6 @@ BEGIN
     )
     SELECT j.id, c.older_ids
       FROM candidates c JOIN es.job j ON j.id = c.id
-     WHERE j.state IN ('queued', 'running') AND es.is_free(j.lease_until, p_lease)
+     WHERE j.state IN ('queued', 'running') AND es.lease_has_expired(j.lease_until, p_lease)
      ORDER BY c.waits, c.seq LIMIT p_slots FOR UPDATE OF j SKIP LOCKED;
 END $$;
