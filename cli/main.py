@@ -51,6 +51,7 @@ app = typer.Typer(
 # Extras of commands beyond `cli`. `run` checks the extra of its service itself.
 EXTRAS = {
     "contracts": ("api", "maintenance"),
+    "schema": ("devstack",),
     "up": ("all",),
     "demo": ("all",),
     "down": ("devstack",),
@@ -100,6 +101,7 @@ app.add_typer(drives.app, name="drives", rich_help_panel="Work, over HTTP")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work, over HTTP")
 app.add_typer(processes.app, name="run", rich_help_panel="Processes")
 app.command("contracts", rich_help_panel="Development")(contracts.contracts)
+app.command("schema", rich_help_panel="Development")(database.schema)
 app.command("up", rich_help_panel="On this machine")(stack.up)
 app.command("down", rich_help_panel="On this machine")(stack.down)
 app.command("status", rich_help_panel="On this machine")(stack.status)

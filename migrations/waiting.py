@@ -6,6 +6,7 @@ import asyncpg
 
 from chassis.errors import Unavailable
 from chassis.postgres.database import connect_alone
+from migrations.applying import unapplied
 from migrations.runner import newest_revision
 
 PAUSE_S = 1.0
@@ -13,9 +14,9 @@ REVISION = "SELECT version_num FROM public.alembic_version"
 
 
 async def wait(url: str, *, within_s: float) -> str:
-    """Return the revision of the database at ``url`` once it is at least the newest that this release knows.
+    """Return the revision of the database at ``url`` once it has the tables and functions that this release needs.
 
-    A newer one is good: the release before must be able to go on, and to start, while the next is brought in.
+    Newer ones are good: the previous release must be able to continue, and to start, during an upgrade.
     ``url``: any role of ours. Raises ``TimeoutError`` with what was seen last.
     """
     newest, seen = newest_revision(), "it was not reached"
@@ -23,10 +24,12 @@ async def wait(url: str, *, within_s: float) -> str:
         async with asyncio.timeout(within_s):
             while True:
                 try:
-                    found = await _revision(url)
-                    if found is not None and found >= newest:
+                    found, missing = await _state(url)
+                    if found is not None and found >= newest and not missing:
                         return found
                     seen = f"it is at revision {found}"
+                    if missing:
+                        seen += f", and {len(missing)} functions are to be applied: {', '.join(missing[:3])}"
                 except (Unavailable, OSError, asyncpg.PostgresError) as error:
                     seen = f"{type(error).__name__}: {error}"
                 await asyncio.sleep(PAUSE_S)
@@ -34,10 +37,11 @@ async def wait(url: str, *, within_s: float) -> str:
         raise TimeoutError(f"the database is not at revision {newest} after {within_s:g} s: {seen}") from None
 
 
-async def _revision(url: str) -> str | None:
+async def _state(url: str) -> tuple[str | None, list[str]]:
+    """Return the revision, and the names of functions, views and triggers that are still to be applied."""
     connection = await connect_alone(url, application_name="placewire-waits")
     try:
         found = await connection.fetchval(REVISION)
-        return None if found is None else str(found)
+        return (None if found is None else str(found)), await unapplied(connection)
     finally:
         await connection.close()

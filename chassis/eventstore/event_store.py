@@ -1,4 +1,4 @@
-"""Append-only streams in Postgres: the system of record. Tables and ``es.append``: migrations/sql."""
+"""Append-only streams in Postgres: the system of record. ``es.append``: migrations/functions/es.append.sql."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

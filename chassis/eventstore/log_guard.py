@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from chassis.postgres.database import Connection
 
 REASON = "SELECT es.adoption_reason()"
-# The codes of es.adoption_reason (migrations/sql/0026_log_epochs.sql).
+# The codes of es.adoption_reason (migrations/functions/es.adoption_reason.sql).
 REASONS = {
     "NO_EPOCH": "it has no epoch: the schema was restored without its rows",
     "OTHER_SERVER": "its rows come from another server",

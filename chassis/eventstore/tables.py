@@ -1,4 +1,9 @@
-"""The tables of schema ``es``, as Alembic compares them. Statements: ``event_store``, ``jobs``, ``relay``."""
+"""The tables of schema ``es``. Alembic creates and compares them; functions: migrations/functions/es.*.sql.
+
+``postgresql_with``: fillfactor leaves room on a page for the next versions of its rows. An update that changes no
+indexed column then writes no index entry, and the next reader of the page removes the old version. The scale factors of
+autovacuum are shares of the table. By their default of 0.2 a table of ten million rows collects two million dead ones.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -6,17 +11,20 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Identity,
     Index,
+    Integer,
     SmallInteger,
     Text,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, base
-from sqlalchemy.types import UserDefinedType
+from sqlalchemy.types import TypeEngine, UserDefinedType
 from sqlmodel import Field, SQLModel
 
 
@@ -33,16 +41,44 @@ base.ischema_names["xid8"] = Xid8  # so that reflection knows it
 
 
 def identity() -> Column[int]:
+    """Return a primary key that Postgres numbers."""
     return Column(BigInteger, Identity(always=True), primary_key=True)
+
+
+def number(type_: type[Integer] = Integer) -> Column[int]:
+    """Return a column of the primary key that the writer numbers."""
+    return Column(type_, primary_key=True, autoincrement=False)
 
 
 def instant(*, nullable: bool = False) -> Column[datetime]:
     return Column(DateTime(timezone=True), nullable=nullable)
 
 
+def written_at() -> Column[datetime]:
+    """Return a column with the time at which the row was written."""
+    return Column(DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()"))
+
+
+def preset(type_: TypeEngine[Any] | type[TypeEngine[Any]], value: str) -> Column[Any]:
+    """Return a column that is never null and holds ``value``, an SQL expression, unless the writer gives another."""
+    return Column(type_, nullable=False, server_default=text(value))
+
+
 class Stream(SQLModel, table=True):
+    """``version`` and ``last_tx``: those of the stream's last event."""
+
     __tablename__ = "stream"
-    __table_args__ = {"schema": "es"}
+    # Every append to an existing stream is an update, but most streams are written once: a tenth of room is enough. Of
+    # 8,799 updates spread over 100,000 streams 99.9 % wrote no index entry; without room 49 %. The table was 6 %
+    # larger.
+    __table_args__ = {
+        "schema": "es",
+        "postgresql_with": {
+            "fillfactor": 90,
+            "autovacuum_vacuum_scale_factor": 0.02,
+            "autovacuum_vacuum_threshold": 2000,
+        },
+    }
 
     stream_id: str = Field(sa_type=Text, primary_key=True)
     stream_type: str = Field(sa_type=Text)
@@ -51,18 +87,31 @@ class Stream(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
+    """``tx`` orders the whole log without gaps (es.append); ``xid`` is the transaction that wrote the row."""
+
     __tablename__ = "event"
     __table_args__ = (
         UniqueConstraint("stream_id", "version", name="event_stream_version"),
         UniqueConstraint("event_id", name="event_event_id"),
         Index("event_tx_position", "tx", "position"),
+        # The drives that have ever named a PDF. For every other event the index checks only the type: 30,000 of them
+        # were inserted in 0.54 to 0.81 s, without this index in 0.54 to 1.07 s.
         Index(
             "event_pdf_path",
             text("(data #>> '{posting,pdf_path}')"),
             postgresql_where=text("type IN ('placewire.drive.created.v1', 'placewire.drive.revised.v1')"),
         ),
+        # Deleted drives are few. Each registration for one is found by its stream (GET /api/registrations/mine).
         Index("event_drive_deleted", "stream_id", postgresql_where=text("type = 'placewire.drive.deleted.v1'")),
-        {"schema": "es"},
+        # Never updated: full pages. Vacuumed as it grows, so that old rows are frozen in small portions, and analyzed,
+        # so that the planner knows the newest drives and students.
+        {
+            "schema": "es",
+            "postgresql_with": {
+                "autovacuum_vacuum_insert_scale_factor": 0.02,
+                "autovacuum_analyze_scale_factor": 0.02,
+            },
+        },
     )
 
     position: int = Field(sa_column=identity())
@@ -74,15 +123,27 @@ class Event(SQLModel, table=True):
     type: str = Field(sa_type=Text)
     data: dict[str, Any] = Field(sa_type=JSONB)
     metadata_: dict[str, Any] = Field(sa_column=Column("metadata", JSONB, nullable=False))
-    recorded_at: datetime = Field(sa_column=instant())
+    recorded_at: datetime = Field(sa_column=written_at())
 
 
 class Outbox(SQLModel, table=True):
+    """A row without ``event_id`` carries its own body in ``extra`` (a probe).
+
+    With an ``event_id``, ``extra`` is added to the event's headers.
+    """
+
     __tablename__ = "outbox"
     __table_args__ = (
         Index("outbox_lane", "lane", "id"),
         Index("outbox_quarantine", "key", postgresql_where=text("quarantined_at IS NOT NULL")),
-        {"schema": "es"},
+        {
+            "schema": "es",
+            "postgresql_with": {
+                "fillfactor": 70,
+                "autovacuum_vacuum_scale_factor": 0,
+                "autovacuum_vacuum_threshold": 2000,
+            },
+        },
     )
 
     id: int = Field(sa_column=identity())
@@ -91,20 +152,35 @@ class Outbox(SQLModel, table=True):
     key: str = Field(sa_type=Text)
     event_id: UUID | None
     extra: dict[str, Any] | None = Field(sa_type=JSONB)
-    queued_at: datetime = Field(sa_column=instant())
+    queued_at: datetime = Field(sa_column=written_at())
     quarantined_at: datetime | None = Field(sa_column=instant(nullable=True))
     error: str | None = Field(sa_type=Text)
 
 
 class Job(SQLModel, table=True):
+    """The visible side of an event that asks one service for work: ``id`` is the event's id.
+
+    ``channel``: what woke the worker first (kafka, http, poll); null until the job ends. ``fence``: the token of the
+    worker that holds the job; null: nobody. No index starts with ``seq``: the planner could take the oldest waiting
+    job, or count from the oldest, along all jobs that ever were. ``job_unfinished`` holds only what has not ended.
+    """
+
     __tablename__ = "job"
     __table_args__ = (
         Index("job_unfinished", "service", "seq", postgresql_where=text("finished_at IS NULL")),
         Index("job_dead", "seq", postgresql_where=text("dead")),
         Index("job_newest_asked_by", "asked_by", text("(-seq)")),
         Index("job_newest", text("(-seq)")),
+        # A job enters it when it ends: an update that moves the row in job_unfinished anyway.
         Index("job_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT dead")),
-        {"schema": "es"},
+        {
+            "schema": "es",
+            "postgresql_with": {
+                "fillfactor": 50,
+                "autovacuum_vacuum_scale_factor": 0.02,
+                "autovacuum_vacuum_threshold": 2000,
+            },
+        },
     )
 
     id: UUID = Field(primary_key=True)
@@ -112,25 +188,34 @@ class Job(SQLModel, table=True):
     service: str = Field(sa_type=Text)
     kind: str = Field(sa_type=Text)
     subject: str = Field(sa_type=Text)
-    state: str = Field(sa_type=Text)
+    state: str = Field(sa_column=preset(Text, "'queued'"))
     channel: str | None = Field(sa_type=Text)
     progress: dict[str, Any] | None = Field(sa_type=JSONB)
     result: dict[str, Any] | None = Field(sa_type=JSONB)
     error: str | None = Field(sa_type=Text)
-    attempts: int
-    dead: bool
+    attempts: int = Field(sa_column=preset(Integer, "0"))
+    dead: bool = Field(sa_column=preset(Boolean, "false"))
     asked_by: int | None
-    fence: UUID | None
     owner: str | None = Field(sa_type=Text)
-    lease_until: datetime = Field(sa_column=instant())
-    queued_at: datetime = Field(sa_column=instant())
+    lease_until: datetime = Field(sa_column=preset(DateTime(timezone=True), "'-infinity'"))
+    queued_at: datetime = Field(sa_column=written_at())
     started_at: datetime | None = Field(sa_column=instant(nullable=True))
     finished_at: datetime | None = Field(sa_column=instant(nullable=True))
+    fence: UUID | None
 
 
 class DeadLetterAction(SQLModel, table=True):
+    """What an operator did about a dead letter.
+
+    ``error`` and ``attempts``: of the job, which forgets them when it is redriven.
+
+    No foreign keys: jobs expire, this stays.
+    """
+
     __tablename__ = "dead_letter_action"
     __table_args__ = (
+        CheckConstraint("action IN ('redriven', 'discarded')", name="dead_letter_action_action_check"),
+        CheckConstraint("action <> 'discarded' OR reason IS NOT NULL", name="dead_letter_action_check1"),
         Index("dead_letter_action_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
         {"schema": "es"},
     )
@@ -142,12 +227,15 @@ class DeadLetterAction(SQLModel, table=True):
     reason: str | None = Field(sa_type=Text)
     error: str = Field(sa_type=Text)
     attempts: int | None
-    at: datetime = Field(sa_column=instant())
+    at: datetime = Field(sa_column=written_at())
 
 
-class Canary(SQLModel, table=True):
-    __tablename__ = "canary"
-    __table_args__ = {"schema": "es"}
+class Probe(SQLModel, table=True):
+    """The newest probe that each service's consumer has seen."""
+
+    __tablename__ = "probe"
+    # A handful of rows, each rewritten every second.
+    __table_args__ = {"schema": "es", "postgresql_with": {"fillfactor": 10}}
 
     service: str = Field(sa_type=Text, primary_key=True)
     sent_at: datetime = Field(sa_column=instant())
@@ -155,26 +243,42 @@ class Canary(SQLModel, table=True):
 
 
 class Epoch(SQLModel, table=True):
+    """A server on which the log was written, with the offset that is added to its transaction ids (es.log_offset).
+
+    ``first_xid``: every value recorded in this epoch is at least this, every one of an earlier epoch is below it.
+    ``closed_at``: no event may be appended (``placewire close-log``). ``sequences``: their values then, which no
+    replication copies.
+    """
+
     __tablename__ = "epoch"
     __table_args__ = {"schema": "es"}
 
-    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(sa_column=number())
     xid_offset: int = Field(sa_type=BigInteger)
     first_xid: str = Field(sa_type=Xid8)
     system_identifier: int = Field(sa_type=BigInteger)
-    opened_at: datetime = Field(sa_column=instant())
+    opened_at: datetime = Field(sa_column=written_at())
     closed_at: datetime | None = Field(sa_column=instant(nullable=True))
     sequences: dict[str, int] | None = Field(sa_type=JSONB)
 
 
 class Checkpoint(SQLModel, table=True):
+    """``tx`` and ``position``: of the last event that the subscription has handled.
+
+    ``fence`` grows with every new active replica and every reset; a transaction with an older one changes nothing.
+    ``failed_at`` and ``error``: the subscription has stopped before an event, until an operator resets or retries it.
+    """
+
     __tablename__ = "subscription"
-    __table_args__ = {"schema": "es"}
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="subscription_name_check"),
+        {"schema": "es", "postgresql_with": {"fillfactor": 50}},
+    )
 
     name: str = Field(sa_type=Text, primary_key=True)
-    tx: str = Field(sa_type=Xid8)
-    position: int = Field(sa_type=BigInteger)
-    fence: int = Field(sa_type=BigInteger)
-    updated_at: datetime = Field(sa_column=instant())
+    tx: str = Field(sa_column=preset(Xid8, "'0'"))
+    position: int = Field(sa_column=preset(BigInteger, "0"))
+    fence: int = Field(sa_column=preset(BigInteger, "0"))
+    updated_at: datetime = Field(sa_column=written_at())
     failed_at: datetime | None = Field(sa_column=instant(nullable=True))
     error: str | None = Field(sa_type=Text)

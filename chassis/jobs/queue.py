@@ -59,7 +59,7 @@ UPDATE es.job SET attempts = attempts - 1
  WHERE id = $1 AND fence IS DISTINCT FROM $2 AND finished_at IS NULL AND attempts > $3
 RETURNING es.log_xid()::text
 """
-# Null: ended so long ago, or on another server, that the status is gone (migrations/sql/0026_log_epochs.sql).
+# Null: ended so long ago, or on another server, that the status is gone (es.log_xid_status).
 STATUS_OF_TRANSACTION = "SELECT es.log_xid_status($1::text::xid8)"
 # A claim that finds no attempts left does not count as one.
 LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"

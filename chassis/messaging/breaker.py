@@ -27,7 +27,7 @@ SELECT s.service,
                AND NOT EXISTS (SELECT FROM es.outbox q
                                 WHERE q.key = o.key AND q.topic = o.topic AND q.quarantined_at IS NOT NULL)
              ORDER BY id LIMIT 1)) AS outbox_age_s
-  FROM unnest($1::text[]) AS s (service) LEFT JOIN es.canary c ON c.service = s.service
+  FROM unnest($1::text[]) AS s (service) LEFT JOIN es.probe c ON c.service = s.service
 """
 
 log = structlog.get_logger()

@@ -39,13 +39,13 @@ HEALTHY_PROBE_AGE_S = 3.0
 SILENT_CHECK_S = 2.0
 SILENT_CHECKS = 3
 CANARY_IS_FRESH = """
-SELECT coalesce((SELECT es.age_s(seen_at) < 8 FROM es.canary WHERE service = $1), false)
+SELECT coalesce((SELECT es.age_s(seen_at) < 8 FROM es.probe WHERE service = $1), false)
 """
 # Whether the relay sends probes: the outbox is nearly empty, or another service has received one (rows of a quarantined
 # key stay in the outbox).
 RELAY_SENDS = """
 SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND es.age_s(queued_at) > 5)
-    OR EXISTS (SELECT FROM es.canary WHERE service <> $1 AND es.age_s(sent_at) < 5)
+    OR EXISTS (SELECT FROM es.probe WHERE service <> $1 AND es.age_s(sent_at) < 5)
 """
 
 log = structlog.get_logger()

@@ -13,7 +13,7 @@ from contracts.jobs import Service
 
 # Keep the newest, unless it lies in the future: then the clock was ahead when it was sent.
 STAMP = """
-INSERT INTO es.canary AS c (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
+INSERT INTO es.probe AS c (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
 ON CONFLICT (service) DO UPDATE
    SET sent_at = CASE WHEN es.age_s(c.sent_at) < 'infinity' THEN greatest(c.sent_at, excluded.sent_at)
                       ELSE excluded.sent_at END,

@@ -11,6 +11,7 @@ from chassis.postgres.database import Connection, connect_alone
 from cli.deployment.roles import ROLES
 from cli.doctor.finding import Finding, ok, wrong
 from cli.failures import one_line
+from migrations.applying import unapplied
 from migrations.runner import newest_revision
 
 MIN_VERSION = 18
@@ -18,12 +19,12 @@ MIN_VERSION = 18
 MAX_SKEW_S = 5.0
 
 REVISION = "SELECT version_num FROM public.alembic_version"
-# The least that shows a role's work is possible; all of it: migrations/sql.
+# The least that shows a role's work is possible; all of it: migrations/grants.sql.
 NEEDED = {
     "placewire_api": (("es.event", "INSERT"), ("es.job", "INSERT"), ("drives", "UPDATE"), ("students", "SELECT")),
-    "placewire_eligibility": (("es.job", "UPDATE"), ("selections", "INSERT"), ("es.canary", "UPDATE")),
-    "placewire_exporter": (("es.job", "UPDATE"), ("registrations", "SELECT"), ("es.canary", "UPDATE")),
-    "placewire_maintenance": (("es.job", "UPDATE"), ("branch_counts", "MAINTAIN"), ("es.canary", "UPDATE")),
+    "placewire_eligibility": (("es.job", "UPDATE"), ("selections", "INSERT"), ("es.probe", "UPDATE")),
+    "placewire_exporter": (("es.job", "UPDATE"), ("registrations", "SELECT"), ("es.probe", "UPDATE")),
+    "placewire_maintenance": (("es.job", "UPDATE"), ("branch_counts", "MAINTAIN"), ("es.probe", "UPDATE")),
     "placewire_relay": (("es.outbox", "DELETE"), ("es.event", "SELECT")),
 }
 LACKING = """
@@ -104,11 +105,18 @@ async def _revision(connection: Connection) -> Finding:
         if known:
             return ok("migrations", "there are tables (set MIGRATION_DATABASE_URL to see which revision)")
         return wrong("migrations", "there are no tables yet", "run `placewire migrate`")
-    if found == newest:
-        return ok("migrations", f"at the newest revision, {newest}")
+    if str(found) > newest:
+        return wrong("migrations", f"at revision {found}, newer than this release ({newest})", "use the newer release")
     if str(found) < newest:
         return wrong("migrations", f"at revision {found}, this release needs {newest}", "run `placewire migrate`")
-    return wrong("migrations", f"at revision {found}, newer than this release ({newest})", "use the newer release")
+    return await _functions(connection, newest)
+
+
+async def _functions(connection: Connection, newest: str) -> Finding:
+    if missing := await unapplied(connection):
+        says = f"at revision {newest}, but these functions are to be applied: {', '.join(missing)}"
+        return wrong("migrations", says, "run `placewire migrate`")
+    return ok("migrations", f"at the newest revision, {newest}")
 
 
 async def _log(connection: Connection) -> Finding:
@@ -138,10 +146,9 @@ async def _roles(connection: Connection) -> AsyncIterator[Finding]:
     needed = [(role, *what) for role in present for what in NEEDED[role]]
     for row in await connection.fetch(LACKING, *(list(column) for column in zip(*needed, strict=True))):
         says = f"{row['role']} lacks {row['what']}"
-        found.append(wrong("grants", says, f"grant it, as migrations/sql does: GRANT {row['what']} TO {row['role']}"))
+        found.append(wrong("grants", says, "run `placewire migrate`, which applies migrations/grants.sql"))
     for row in await connection.fetch(WITHOUT_LIMITS, list(present)):
         says = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
-        fix = f"as migrations/sql does: ALTER ROLE {row['rolname']} IN DATABASE ... SET transaction_timeout = ..."
-        found.append(wrong("roles", says, fix))
+        found.append(wrong("roles", says, "run `placewire migrate`, which applies migrations/roles.sql"))
     for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need and no more power than that")]:
         yield finding

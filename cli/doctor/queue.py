@@ -22,7 +22,7 @@ POLL_S = 0.05
 
 CANARIES = """
 SELECT s.service, es.age_s(c.sent_at) AS age_s
-  FROM unnest($1::text[]) AS s (service) LEFT JOIN es.canary c USING (service)
+  FROM unnest($1::text[]) AS s (service) LEFT JOIN es.probe c USING (service)
 """
 OUTBOX = """
 SELECT count(*) AS rows, count(*) FILTER (WHERE quarantined_at IS NOT NULL) AS quarantined,

@@ -80,10 +80,13 @@ SELECT s.student_id
        jsonb_to_record(s.record) AS r(branch text, batch_year integer, tenth_percent numeric, twelfth_percent numeric,
            diploma_percent numeric, cgpa numeric, active_backlogs integer),
        jsonb_to_record($3::jsonb) AS c(min_cgpa numeric, min_10th numeric, min_12th numeric, max_backlogs integer,
-           branches text[], batch_years integer[])
- WHERE meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
-           branch_key(r.branch), r.batch_year, c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs,
-           branch_keys(c.branches), c.batch_years)
+           branches text[], batch_years integer[]),
+       LATERAL (SELECT branch_key(r.branch) AS branch OFFSET 0) key_of,
+       LATERAL (SELECT branch_keys(c.branches) AS branches OFFSET 0) keys_of
+ WHERE meets_criteria(
+           ROW(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs, key_of.branch,
+               r.batch_year)::marks,
+           ROW(c.min_cgpa, c.min_10th, c.min_12th, c.max_backlogs, keys_of.branches, c.batch_years)::criteria)
    AND s.student_id NOT IN (
        SELECT user_id
          FROM (SELECT DISTINCT ON (e.stream_id) (e.data ->> 'user_id')::integer AS user_id, e.type FROM es.event e
@@ -158,7 +161,7 @@ SELECT {key} FROM (SELECT * FROM pg_temp."{name}" WHERE {scope}) r
 """
 OF_DRIVE = "drive_id = $1"
 OF_LIST = "drive_id = $1 AND drive_version = $2"
-LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
+LOCK_EVALUATION = "SELECT lock_exclusive('evaluation', $1)"
 FORGET_SUSPECTS = "DELETE FROM pg_temp.suspect_selections WHERE drive_id = $1"
 
 

@@ -18,6 +18,7 @@ WITHOUT_EVENTS = (
     "notification_read_marks",
     "notification_reads",
     "password_links",
+    "schema_object",
     "view_refresh",
     "withdrawn_exports",
 )

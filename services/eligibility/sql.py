@@ -17,14 +17,16 @@ from contracts.message import MAX_INTEGER
 from contracts.students import StudentRange
 
 # Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
-LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
+LOCK = "SELECT lock_exclusive('evaluation', $1)"
 
-# Takes the same lock, and looks: migrations/sql/0015_first_evaluation.sql.
+# Takes the same lock, and looks.
 BEGIN = "SELECT newest, replaces, first FROM start_evaluation($1, $2)"
 
-MEETS = """(s.active AND meets_criteria(
-                      s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
-                      s.batch_year, $3, $4, $5, $6, $7, $8))"""
+CRITERIA = "ROW($3, $4, $5, $6, $7, $8)::criteria"
+# marks_of needs every column of students, and this service may not read roll numbers.
+MEETS = f"""(s.active AND meets_criteria(
+                      ROW(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                          s.branch_key, s.batch_year)::marks, {CRITERIA}))"""
 REQUESTED = """($9::bigint IS NULL OR EXISTS (
            SELECT FROM requested_selection r
             WHERE r.drive_id = $1 AND r.drive_version = $9 AND r.student_id = s.student_id))"""
@@ -79,8 +81,8 @@ SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
 
 PRESENT = f"SELECT {SEAL} FROM selections WHERE drive_id = $1 AND revoked_version IS NULL"  # noqa: S608
 
-# Waits for who is registering, too: migrations/sql/0013_plans_and_round_trips.sql.
-REGISTERED = "SELECT count_registered_no_longer_eligible($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+# Also waits for registrations in progress.
+REGISTERED = f"SELECT count_registered_no_longer_eligible($1, $2, {CRITERIA}, $9, $10, $11)"
 
 
 EVERYONE = StudentRange(first=1, last=MAX_INTEGER)

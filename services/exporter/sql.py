@@ -26,7 +26,7 @@ SNAPSHOT = "SELECT es.log_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
 # Erasures that the snapshot sees. They are never deleted.
 ERASURES = "SELECT count(*) FROM vault.erasure"
 # The same at this moment; until the transaction ends no other erasure is committed.
-SHARE_ERASURES = "SELECT vault.share_erasures()"
+SHARE_ERASURES = "SELECT vault.lock_erasures_shared()"
 # Whether an erasure concerns the file: the same definition decides which files it withdraws.
 SHOWS_PEOPLE = "SELECT vault.shows_people($1, $2)"
 # The server counts what it has copied; the reader would have to look for line ends outside quotes.
@@ -60,9 +60,11 @@ _WAS_ACTIVE = f"""coalesce((
           AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
           AND e.recorded_at <= (SELECT f.finished_date FROM finished_drives f WHERE f.drive_id = {{drive_id}})
         ORDER BY e.version DESC LIMIT 1), true) AS active"""  # noqa: S608
+# The key is computed once (OFFSET 0), else meets_criteria is not inlined.
 ALL_STUDENTS_THEN = f"""(
-       SELECT one.student_id, {_WAS_ACTIVE}, branch_key(found.branch) AS branch_key, found.*
-         FROM students one CROSS JOIN LATERAL {_OF_EACH} found)"""  # noqa: S608
+       SELECT one.student_id, {_WAS_ACTIVE}, key_of.branch_key, found.*
+         FROM students one CROSS JOIN LATERAL {_OF_EACH} found
+        CROSS JOIN LATERAL (SELECT branch_key(found.branch) AS branch_key OFFSET 0) key_of)"""  # noqa: S608
 
 FROM: dict[ExportKind, str] = {
     ExportKind.REGISTRATIONS: """
@@ -75,9 +77,8 @@ FROM: dict[ExportKind, str] = {
   FROM drives d
   JOIN {all students} s
     ON s.active
-   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                      s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys,
-                      d.batch_years)
+   AND meets_criteria(ROW(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
+                          s.branch_key, s.batch_year)::marks, criteria_of(d))
   LEFT JOIN users u ON u.user_id = s.student_id
  WHERE d.drive_id = {drive_id} ORDER BY s.student_id""",
     ExportKind.ATTENDANCE: """

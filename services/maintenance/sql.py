@@ -1,4 +1,4 @@
-"""Every statement about the materialized views and their refreshes. Definitions: migrations/sql/0004_analytics.sql.
+"""Every statement about the materialized views and their refreshes. Definitions: migrations/functions.
 
 All views are refreshed in one repeatable-read transaction, so that they show one moment: a dashboard's total is the sum
 of its series. 1,000,000 students and registrations, 500,000 marks, 1,000 drives (8 incomparable criteria), 2 cores:

@@ -3,12 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Double, Text
+from sqlalchemy import BigInteger, Column, Double, Text
 from sqlmodel import Field, SQLModel
 
-
-def _instant() -> Column[datetime]:
-    return Column(DateTime(timezone=True), nullable=False)
+from chassis.eventstore.tables import instant
 
 
 class ViewRefresh(SQLModel, table=True):
@@ -19,9 +17,9 @@ class ViewRefresh(SQLModel, table=True):
     __tablename__ = "view_refresh"
 
     view_name: str = Field(sa_column=Column(Text, primary_key=True))
-    refreshed_at: datetime = Field(sa_column=_instant())
-    began_at: datetime = Field(sa_column=_instant())
-    finished_at: datetime = Field(sa_column=_instant())
+    refreshed_at: datetime = Field(sa_column=instant())
+    began_at: datetime = Field(sa_column=instant())
+    finished_at: datetime = Field(sa_column=instant())
     duration_s: float = Field(sa_type=Double)
     rows: int = Field(sa_type=BigInteger)
     run_id: UUID | None
@@ -34,4 +32,4 @@ class Expiry(SQLModel, table=True):
     __tablename__ = "expiry"
 
     what: str = Field(sa_column=Column(Text, primary_key=True))
-    until: datetime = Field(sa_column=_instant())
+    until: datetime = Field(sa_column=instant())

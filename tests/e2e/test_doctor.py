@@ -69,7 +69,7 @@ async def probed(database_url: str) -> bool:
     """Return whether maintenance has seen a probe, which is sent once a second."""
     connection = await asyncpg.connect(database_url)
     try:
-        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM es.canary WHERE service = 'maintenance')"))
+        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM es.probe WHERE service = 'maintenance')"))
     finally:
         await connection.close()
 
@@ -99,7 +99,8 @@ async def test_for_programs_there_is_json_and_an_exit_code(bus: System) -> None:
     ("damage", "complaint"),
     [
         ("REVOKE INSERT ON es.event FROM placewire_api", "grants: placewire_api lacks INSERT on es.event"),
-        ("UPDATE alembic_version SET version_num = '0001'", "migrations: at revision 0001"),
+        ("UPDATE alembic_version SET version_num = '0000'", "migrations: at revision 0000"),
+        ("DELETE FROM schema_object WHERE name = 'es.append'", "migrations: at revision 0001, but these functions are"),
         ("UPDATE alembic_version SET version_num = '9999'", "migrations: at revision 9999, newer than this release"),
         ("DROP TABLE alembic_version", "migrations: there are no tables yet"),
         (

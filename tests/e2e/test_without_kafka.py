@@ -26,8 +26,8 @@ from tests.support.tcp_proxy import TcpProxy
 Owner = asyncpg.Connection
 # A consumer joins this soon where tests run one at a time.
 JOINS_WITHIN_S = 10 if FULL else 30
-SEEN_SINCE = "SELECT count(*) FROM es.canary WHERE seen_at > clock_timestamp() - make_interval(secs => $1)"
-CONSUMERS = "SELECT count(*) FROM es.canary"
+SEEN_SINCE = "SELECT count(*) FROM es.probe WHERE seen_at > clock_timestamp() - make_interval(secs => $1)"
+CONSUMERS = "SELECT count(*) FROM es.probe"
 # Within this time after it was queued a job is done by a worker that only polls (docs/reliability.md).
 DONE_WITHIN_S = 1.2
 ROUNDS = 8

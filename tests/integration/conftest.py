@@ -1,12 +1,15 @@
-"""A database with every kind of event: verify must find it sound, and rebuild must repair damage done to it."""
+"""A database with every kind of event, which verify must find sound and rebuild must repair; and an empty one."""
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest_asyncio
 
+from cli.local.settings import named
 from cli.sample import seeding
+from devstack.stack import Addresses
 from tests.conftest import Api
 from tests.support.bulk_students import DRIVE, enrol
 from tests.support.job_worker import done, working
@@ -57,3 +60,14 @@ async def sound(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> 
     assert (await api.post("/api/drives/1/stop-registrations", "COORDINATOR", COORDINATOR)).status_code == 200
     assert (await api.delete("/api/drives/3", "HEAD", HEAD)).status_code == 200
     yield database_url
+
+
+@pytest_asyncio.fixture
+async def empty_url(servers: Addresses) -> AsyncIterator[str]:
+    """The superuser's address of an empty database."""
+    name = f"empty_{uuid4().hex}"
+    admin = await asyncpg.connect(servers.database_url)
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    yield named(servers.database_url, name)
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()

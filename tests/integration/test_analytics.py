@@ -184,9 +184,7 @@ ELIGIBLE_FOR_ANY = """
 SELECT count(*) FROM students s WHERE EXISTS (
     SELECT FROM drives d
      WHERE d.status <> 'pending'
-       AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                          s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys,
-                          d.batch_years))
+       AND meets_criteria(marks_of(s), criteria_of(d)))
 """
 
 

@@ -17,7 +17,7 @@ INSERT INTO es.outbox (lane, topic, key, queued_at, quarantined_at)
 VALUES (0, 'placewire.drive', $1, clock_timestamp() - interval '1 h', CASE WHEN $2 THEN clock_timestamp() END)
 """
 SEEN = """
-INSERT INTO es.canary (service, sent_at, seen_at) SELECT unnest($1::text[]), clock_timestamp(), clock_timestamp()
+INSERT INTO es.probe (service, sent_at, seen_at) SELECT unnest($1::text[]), clock_timestamp(), clock_timestamp()
 ON CONFLICT (service) DO UPDATE SET sent_at = excluded.sent_at, seen_at = excluded.seen_at
 """
 

@@ -210,7 +210,7 @@ async def test_a_consumer_that_fetches_no_more_is_replaced(owner: Owner, databas
             sent_at = datetime.now(UTC)
             await producer.send_and_wait(topics.CANARY.name, sent_at.isoformat().encode())
             await asyncio.sleep(1)
-            return bool(await owner.fetchval("SELECT sent_at >= $1 FROM es.canary", sent_at))
+            return bool(await owner.fetchval("SELECT sent_at >= $1 FROM es.probe", sent_at))
 
         assert not await a_new_probe_arrives()
         await eventually(a_new_probe_arrives, within_s=45)

@@ -76,7 +76,7 @@ async def test_the_breaker_opens_for_an_outbox_row_queued_in_the_future(
     api: Api, owner: "Owner[asyncpg.Record]", database: Database
 ) -> None:
     await asked(api)
-    await owner.execute("INSERT INTO es.canary VALUES ('eligibility', now(), now())")
+    await owner.execute("INSERT INTO es.probe VALUES ('eligibility', now(), now())")
     assert (await sampled(database)).good
     await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
     assert not (await sampled(database)).good
@@ -85,7 +85,7 @@ async def test_the_breaker_opens_for_an_outbox_row_queued_in_the_future(
 async def test_a_probe_from_the_future_does_not_hide_that_the_bus_is_away(
     owner: "Owner[asyncpg.Record]", database: Database, database_url: str
 ) -> None:
-    await owner.execute(f"INSERT INTO es.canary VALUES ('eligibility', {AHEAD}, {AHEAD})")
+    await owner.execute(f"INSERT INTO es.probe VALUES ('eligibility', {AHEAD}, {AHEAD})")
     watch = CircuitBreakers(database)
     await watch.look()
     assert not watch.is_closed(Service.ELIGIBILITY)
@@ -99,9 +99,9 @@ async def test_a_probe_from_the_future_does_not_hide_that_the_bus_is_away(
     assert (await sampled(database)).good
     # A late one from before does not count again.
     async with database.connection() as connection:
-        newest = await connection.fetchval("SELECT sent_at FROM es.canary")
+        newest = await connection.fetchval("SELECT sent_at FROM es.probe")
     await owner.execute(probe.STAMP, "eligibility", newest.replace(year=newest.year - 1))
-    assert await owner.fetchval("SELECT sent_at FROM es.canary") == newest
+    assert await owner.fetchval("SELECT sent_at FROM es.probe") == newest
 
 
 async def test_a_consumer_that_hears_nothing_sees_whether_the_relay_sends(
@@ -112,9 +112,9 @@ async def test_a_consumer_that_hears_nothing_sees_whether_the_relay_sends(
         f"INSERT INTO es.outbox (lane, topic, key, queued_at) VALUES (0, $1, 'canary', {AHEAD})", topics.CANARY.name
     )
     assert not await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
-    await owner.execute(f"INSERT INTO es.canary VALUES ('exporter', {AHEAD}, now())")
+    await owner.execute(f"INSERT INTO es.probe VALUES ('exporter', {AHEAD}, now())")
     assert not await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
-    await owner.execute("UPDATE es.canary SET sent_at = now()")
+    await owner.execute("UPDATE es.probe SET sent_at = now()")
     assert await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
 
 
@@ -124,7 +124,7 @@ async def test_gauges_and_doctor_do_not_take_the_future_for_young(
     await asked(api)
     await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
     await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
-    await owner.execute(f"INSERT INTO es.canary VALUES ('exporter', {AHEAD}, {AHEAD})")
+    await owner.execute(f"INSERT INTO es.probe VALUES ('exporter', {AHEAD}, {AHEAD})")
     await owner.execute(f"UPDATE view_refresh SET refreshed_at = {AHEAD}")
     [jobs] = await owner.fetch(sql.UNFINISHED_JOBS)
     assert jobs["oldest_s"] == float("inf")

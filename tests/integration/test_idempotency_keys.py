@@ -20,7 +20,7 @@ Owner = asyncpg.Connection
 # Every row with the transaction that wrote it, so that an update to the same values counts, too.
 TABLES = """
 SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables
- WHERE schemaname IN ('public', 'es') AND relname NOT IN ('idempotency_keys', 'canary', 'alembic_version') ORDER BY 1
+ WHERE schemaname IN ('public', 'es') AND relname NOT IN ('idempotency_keys', 'probe', 'alembic_version') ORDER BY 1
 """
 DIGEST = "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text || t.xmin, '' ORDER BY t::text)), '') FROM {} t"
 

@@ -14,12 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 from chassis.settings import load
+from cli import schema_file
 from cli.deployment import secret_files
 from cli.deployment.roles import PASSWORD_OF, ROLES, scram_verifier, set_passwords
 from cli.failures import Failure
 from cli.main import app
-from devstack.stack import Addresses
 from devstack.unprivileged import programs
+from migrations import runner
 from migrations.waiting import wait
 from services.api.settings import ApiSettings
 from tests.support.system import as_role
@@ -35,28 +36,70 @@ def placewire(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.timeout(300)
-async def test_the_printed_sql_makes_the_database_that_migrate_makes(servers: Addresses) -> None:
-    name = f"by_hand_{secrets.token_hex(4)}"
-    url = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
-    admin = await asyncpg.connect(servers.database_url)
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    try:
-        printed = placewire("migrate", "--sql")
-        assert printed.returncode == 0, printed.stderr
-        psql = [str(programs() / "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", url]
-        done = await asyncio.to_thread(
-            subprocess.run, psql, input=printed.stdout, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        checked = placewire("migrate", "--check", MIGRATION_DATABASE_URL=url)
-        assert checked.returncode == 0, checked.stderr
-        assert checked.stdout.endswith("The tables are as declared.\n")
-        again = placewire("migrate", MIGRATION_DATABASE_URL=url)
-        assert again.returncode == 0, again.stderr
-    finally:
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        await admin.close()
+def printed(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["migrate", "--sql", *words])
+    return (0 if done.exception is None else 1), done.stdout
+
+
+async def by_hand(url: str, sql: str) -> None:
+    """Run what was printed, as docs/deployment.md says."""
+    psql = [str(programs() / "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", url]
+    done = await asyncio.to_thread(subprocess.run, psql, input=sql, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+async def is_as_migrated(url: str) -> bool:
+    assert await runner.check(url.replace("postgresql://", "postgresql+asyncpg://")) == []
+    return await asyncio.to_thread(schema_file.dump, url) == schema_file.FILE.read_text()
+
+
+@pytest.fixture
+def without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "so that nothing is read from a checkout's own file")
+
+
+@pytest.mark.usefixtures("without_settings")
+async def test_the_printed_sql_makes_the_database_that_migrate_makes(empty_url: str) -> None:
+    code, sql = printed()
+    assert code == 0
+    await by_hand(empty_url, sql)
+    assert await is_as_migrated(empty_url)
+    await wait(as_role(empty_url, "placewire_relay"), within_s=10)
+    await runner.migrate(empty_url.replace("postgresql://", "postgresql+asyncpg://"))
+    assert await is_as_migrated(empty_url)
+
+
+@pytest.mark.usefixtures("without_settings")
+async def test_only_what_is_new_is_printed_and_applied(database_url: str, owner: "Owner[asyncpg.Record]") -> None:
+    (_, whole), (_, rest) = printed(), printed("--since", "0001")
+    assert "CREATE TABLE es.stream" in whole
+    assert "CREATE TABLE es.stream" not in rest
+    assert rest.startswith("BEGIN;\n")
+    # Not a line of it, or psql would carry that out.
+    assert printed("--since", "9999") == (1, "")
+    view = "SELECT 'drive_funnel'::regclass::oid"
+    before = await owner.fetchval(view)
+    await owner.execute("DROP FUNCTION es.age_s")
+    await owner.execute(
+        "CREATE OR REPLACE FUNCTION vault.shown_name(p_name text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE"
+        " RETURN coalesce(p_name, 'as the release before had it')"
+    )
+    await owner.execute("UPDATE schema_object SET checksum = 'x', release = '0.0.1' WHERE name = 'vault.shown_name'")
+    await owner.execute("DELETE FROM schema_object WHERE name = 'es.age_s'")
+    await by_hand(database_url, rest)
+    assert await is_as_migrated(database_url)
+    assert await owner.fetchval(view) == before, "the text of the views is the same"
+
+
+@pytest.mark.usefixtures("without_settings")
+def test_the_schema_is_checked_from_the_command_line(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", database_url)
+    checked = CliRunner().invoke(app, ["migrate", "--check"])
+    assert (checked.exception, checked.stdout) == (None, "Tables and functions are as declared.\n")
+    changed = "UPDATE schema_object SET checksum = 'x' WHERE name IN ('es.append', 'branch_counts')"
+    subprocess.run([programs() / "psql", "--quiet", "--dbname", database_url, "--command", changed], check=True)
+    differs = CliRunner().invoke(app, ["migrate", "--check"])
+    assert str(differs.exception) == "these functions, views or triggers differ: branch_counts, es.append"
 
 
 def test_secrets_are_for_their_owner_and_not_for_git(tmp_path: Path) -> None:
@@ -73,22 +116,6 @@ def test_secrets_are_for_their_owner_and_not_for_git(tmp_path: Path) -> None:
     assert modes.pop("api") == 0o755
     assert set(modes.values()) == {0o700}
     assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
-
-
-def test_only_what_is_new_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "so that nothing is read from a checkout's own file")
-
-    def printed(*words: str) -> tuple[int, str]:
-        done = CliRunner().invoke(app, ["migrate", "--sql", *words])
-        return (0 if done.exception is None else 1), done.stdout
-
-    (_, whole), (_, rest) = printed(), printed("--since", "0001")
-    assert "CREATE TABLE es.stream" in whole
-    assert "CREATE TABLE es.stream" not in rest
-    assert rest.startswith("BEGIN;\n")
-    assert whole.endswith(rest.removeprefix("BEGIN;\n"))
-    # Not a line of it, or psql would carry that out.
-    assert printed("--since", "9999") == (1, "")
 
 
 async def test_the_server_itself_would_have_made_this_verifier(owner: "Owner[asyncpg.Record]") -> None:
@@ -199,11 +226,11 @@ def test_each_process_sees_that_the_database_is_ready_for_it(database_url: str, 
 
 async def test_a_process_waits_for_the_migration(database_url: str, owner: "Owner[asyncpg.Record]") -> None:
     newest = await owner.fetchval("SELECT version_num FROM alembic_version")
-    await owner.execute("UPDATE alembic_version SET version_num = '0001'")
+    await owner.execute("UPDATE alembic_version SET version_num = '0000'")
     url = as_role(database_url, "placewire_relay")
     refused = placewire("migrate", "--wait", "--within", "1", DATABASE_URL=url)
     assert refused.returncode == 1
-    assert f"not at revision {newest} after 1 s: it is at revision 0001" in " ".join(refused.stderr.split())
+    assert f"not at revision {newest} after 1 s: it is at revision 0000" in " ".join(refused.stderr.split())
     waiting = asyncio.create_task(wait(url, within_s=30))
     await asyncio.sleep(0.2)
     assert not waiting.done()

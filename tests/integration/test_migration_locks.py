@@ -1,53 +1,68 @@
 """A migration of a database in use: it waits for earlier sessions, and later ones do not wait long for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
-import pytest_asyncio
+import pytest
 
-from devstack.stack import Addresses
+from migrations import runner
 from tests.support.eventually import eventually
-from tests.support.older_database import database_at, migrate
 
-BEFORE = "0013"
 LOCKS = """
 SELECT granted FROM pg_locks
- WHERE relation = 'es.job'::regclass AND pid <> ALL ($1)
+ WHERE relation = $2::text::regclass AND pid <> ALL ($1)
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 
-@pytest_asyncio.fixture
-async def old_database_url(servers: Addresses) -> AsyncIterator[str]:
-    """A database at the revision before."""
-    async with database_at(servers.database_url, BEFORE) as url:
-        yield url
-
-
-async def test_a_worker_in_the_middle_of_a_claim_goes_on_and_readers_do_not_wait_behind(old_database_url: str) -> None:
-    worker, reader = await asyncpg.connect(old_database_url), await asyncpg.connect(old_database_url)
+@pytest.mark.parametrize(
+    ("changed", "table", "held", "next_statement", "read"),
+    [
+        # Triggers are replaced: that waits for writers, and writers would wait for it.
+        (
+            "es.event_triggers",
+            "es.event",
+            "INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)"
+            " VALUES (es.log_tx(), es.log_xid(), 'user-1', 1, gen_random_uuid(), 'x', '{}', '{}')",
+            "DELETE FROM es.stream",
+            "SELECT count(*) FROM es.event",
+        ),
+        # A view is made anew: that waits for readers, too.
+        (
+            "drive_funnel",
+            "drive_funnel",
+            "SELECT FROM drive_funnel",
+            "SELECT FROM drive_funnel",
+            "SELECT count(*) FROM drive_funnel",
+        ),
+    ],
+)
+@pytest.mark.damages
+async def test_a_session_in_the_middle_of_its_work_goes_on_and_readers_do_not_wait_behind(
+    database_url: str, changed: str, table: str, held: str, next_statement: str, read: str
+) -> None:
+    worker, reader = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
     pids = [worker.get_server_pid(), reader.get_server_pid()]
+    await worker.execute("UPDATE schema_object SET checksum = 'another text' WHERE name = $1", changed)
 
     async def waits() -> bool:
-        return any(not row["granted"] for row in await reader.fetch(LOCKS, pids))
+        return any(not row["granted"] for row in await reader.fetch(LOCKS, pids, table))
 
     async def has_given_up() -> bool:
-        return not await reader.fetch(LOCKS, pids)
+        return not await reader.fetch(LOCKS, pids, table)
 
-    claim = worker.transaction()
-    await claim.start()
-    await worker.execute("SELECT FROM es.job FOR UPDATE")
-    migration = asyncio.create_task(migrate(old_database_url))
+    work = worker.transaction()
+    await work.start()
+    await worker.execute(held)
+    migration = asyncio.create_task(runner.migrate(database_url.replace("postgresql://", "postgresql+asyncpg://")))
     try:
         await eventually(waits)
-        assert not any(row["granted"] for row in await reader.fetch(LOCKS, pids)), "it would wait with a lock in hand"
         async with asyncio.timeout(0.5):
-            await worker.execute("UPDATE es.job SET state = 'queued'")
+            await worker.execute(next_statement)
         await eventually(has_given_up)
-        assert await reader.fetchval("SELECT count(*) FROM es.job", timeout=0.5) == 0
+        assert await reader.fetchval(read, timeout=0.5) == 0
         assert not migration.done(), "it tries again"
-        await claim.commit()
+        await work.commit()
         await migration
     finally:
         migration.cancel()

@@ -191,7 +191,7 @@ async def test_the_tables_that_change_most_are_kept_lean(owner: "Owner[asyncpg.R
         found.setdefault(row["name"], {})[row["option"]] = row["value"]
     fill_factors = {name: options["fillfactor"] for name, options in found.items() if "fillfactor" in options}
     assert fill_factors == {
-        "es.canary": "10", "es.job": "50", "es.outbox": "70", "es.subscription": "50", "idempotency_keys": "80",
+        "es.probe": "10", "es.job": "50", "es.outbox": "70", "es.subscription": "50", "idempotency_keys": "80",
         "drives": "70", "evaluations": "70", "exports": "70", "notification_read_marks": "70", "es.stream": "90",
         "students": "90", "users": "90", "attendance": "90",
     }  # fmt: skip

@@ -34,9 +34,7 @@ FROM_SCRATCH = """
 WITH wanted AS (
     SELECT d.drive_id, s.student_id
       FROM drives d JOIN students s
-        ON meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                          s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys,
-                          d.batch_years)
+        ON meets_criteria(marks_of(s), criteria_of(d))
      CROSS JOIN LATERAL (
            SELECT version, coalesce(data -> 'requested', 'null') <> 'null' AS listed FROM es.event
             WHERE stream_id = 'drive-' || d.drive_id AND type = 'placewire.drive.published.v1'

@@ -12,8 +12,8 @@ from contracts.drives import Criteria
 from services.api.eligibility.rules import Record, reasons_against
 
 JUDGE = """
-SELECT meets_criteria($1::numeric, $2::numeric, $3::numeric, $4::numeric, $5::integer, branch_key($6), $7::integer,
-                      $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_keys($12), $13::integer[])
+SELECT meets_criteria(ROW($1, $2, $3, $4, $5, branch_key($6), $7)::marks,
+                      ROW($8, $9, $10, $11, branch_keys($12), $13)::criteria)
 """
 BRANCHES = ("CSE", "ECE", "ME", "AI, ML", "Génie civil", "विद्युत", "ΟΔΟΣ", "電気", "İnşaat", "ﬁnance")
 YEARS = (2025, 2026, 2027)

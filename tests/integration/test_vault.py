@@ -8,9 +8,7 @@ import pytest
 from chassis.eventstore import event_store
 from cli.replay.verification import Watching, verify
 from contracts.users import UserDetailsRevised
-from devstack.stack import Addresses
 from tests.conftest import Api
-from tests.support.older_database import database_at, migrate
 from tests.support.system import as_role
 
 Owner = asyncpg.Connection
@@ -126,27 +124,6 @@ async def test_an_imports_report_is_kept_without_what_it_quotes_of_the_file(
     kept = await owner.fetchrow("SELECT person_ids, body::text AS body FROM vault.kept_answer")
     assert kept is not None
     assert (kept["person_ids"], "Asha R." in kept["body"], "Motto" in kept["body"]) == ([id_], True, False)
-
-
-@pytest.mark.parametrize(
-    ("stream", "type_", "data"),
-    [
-        ("user-1", "placewire.user.created.v1", '{"user_id": 1, "name": "Asha", "email": "a@x.edu", "role": "HEAD"}'),
-        ("student-1", "placewire.student.record-revised.v1", '{"student_id": 1, "record": {"roll_number": "R1"}}'),
-    ],
-)
-async def test_a_log_with_names_in_it_is_not_migrated(servers: Addresses, stream: str, type_: str, data: str) -> None:
-    async with database_at(servers.database_url, "0024") as url:
-        session = await asyncpg.connect(url)
-        await session.execute(
-            "INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)"
-            " VALUES ('9', '9', $1, 1, gen_random_uuid(), $2, $3, '{}')",
-            stream, type_, data,
-        )  # fmt: skip
-        with pytest.raises(asyncpg.RaiseError, match="the log of this database holds names"):
-            await migrate(url)
-        assert await session.fetchval("SELECT version_num FROM alembic_version") == "0024"
-        await session.close()
 
 
 async def enrolled(api: Api) -> int:

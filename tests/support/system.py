@@ -43,6 +43,11 @@ def bearer(role: Role = Role.HEAD, user_id: int = HEAD_ID) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(role, user_id)}"}
 
 
+def kind_of(name: str) -> str:
+    """Return ``api`` for ``api2``."""
+    return name.rstrip("0123456789")
+
+
 @dataclass
 class System:
     """Which processes run is the test's business: ``start("api")``, ``start("relay")``, ``start("eligibility")``."""
@@ -56,16 +61,26 @@ class System:
 
     def start(self, name: str, *, wait: bool = True, **settings: str) -> Process:
         """Start one of ``MODULES``; ``api2`` and so on are further replicas, with other ports."""
-        kind = name.rstrip("0123456789")
+        env = self.environment(name, **settings)
+        process = fork_server().start(
+            name, MODULES[kind_of(name)], log=self.folder / f"{name}.log", env=env, url=self.ready_url(name)
+        )
+        self.processes[name] = process
+        if wait:
+            self.wait_ready(name)
+        return process
+
+    def environment(self, name: str, **settings: str) -> dict[str, str]:
+        """Return the settings of the process."""
         port = self.ports.setdefault(name, free_port())
         for service in ("eligibility", "exporter", "maintenance"):
             self.ports.setdefault(service, free_port())
-        env = {
+        return {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
             "PYTHONPATH": str(ROOT),
             "ENVIRONMENT": "development",
             "PORT": str(port),
-            "DATABASE_URL": as_role(self.database_url, f"placewire_{kind}"),
+            "DATABASE_URL": as_role(self.database_url, f"placewire_{kind_of(name)}"),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
             "JWT_SECRET": SECRET,
             "INTERNAL_SECRET": SECRET,
@@ -77,13 +92,9 @@ class System:
             **self.settings,
             **settings,
         }
-        process = fork_server().start(
-            name, MODULES[kind], log=self.folder / f"{name}.log", env=env, url=f"http://{LOOPBACK}:{port}/readyz"
-        )
-        self.processes[name] = process
-        if wait:
-            self.wait_ready(name)
-        return process
+
+    def ready_url(self, name: str) -> str:
+        return f"http://{LOOPBACK}:{self.ports[name]}/readyz"
 
     def wait_ready(self, name: str) -> None:
         """Return once the process is ready, and an API also admits people who are in no database.
@@ -91,7 +102,7 @@ class System:
         It refuses them while it asks the database about every caller: until it hears of changed accounts.
         """
         self.processes[name].wait_ready()
-        if name.rstrip("0123456789") != "api":
+        if kind_of(name) != "api":
             return
         url = f"http://{LOOPBACK}:{self.ports[name]}/api/job-domains"
         deadline = time.monotonic() + ADMITS_WITHIN_S

@@ -17,6 +17,8 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 VAGUE_MODULES = {"utils", "util", "helpers", "common", "misc", "base", "manager", "core", "models"}
 VAGUE_CLASSES = ("Manager", "Helper", "Util", "Processor", "Impl")
 MAX_MODULE_LINES = 300
+# One function for each table, made from the declarations.
+GENERATED = {"migrations/versions/0001_baseline.py"}
 MAX_FUNCTION_LINES = 45
 
 # Private words of earlier releases, and pronouns for users. Plain words: fix, report, notify, process, channel, they.
@@ -32,7 +34,6 @@ WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 KEPT = {
     "CHANGELOG.md": "history",
     "contracts/released/*": "history",
-    "migrations/sql/*": "applied history",
     "migrations/versions/*": "applied history",
     "tests/cases/*": "files of other systems",
     "cli/api_client.py": "`tell` is a method of Python's file objects",
@@ -45,7 +46,7 @@ def breaches(path: Path) -> Iterator[str]:
     tree = ast.parse(source)
     if path.stem in VAGUE_MODULES:
         yield "vague module name"
-    if source.count("\n") > MAX_MODULE_LINES:
+    if source.count("\n") > MAX_MODULE_LINES and path.relative_to(ROOT).as_posix() not in GENERATED:
         yield f"over {MAX_MODULE_LINES} lines: split by what changes together"
     if source and not ast.get_docstring(tree):
         yield "no module docstring"

@@ -15,7 +15,7 @@ from services.api.drives.decider import Status
 from services.api.http.long_lists import rows_as_json
 
 # Two marks of one student follow one another.
-LOCK_SHEET = "SELECT pg_advisory_xact_lock(hashtextextended(format('attendance:%s-%s', $1::integer, $2::integer), 0))"
+LOCK_SHEET = "SELECT lock_exclusive('attendance', $1, $2)"
 
 SHEET = """
 SELECT d.status AS drive, s.student_id IS NOT NULL AS known, r.registration_id IS NOT NULL AS registered,

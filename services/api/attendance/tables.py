@@ -1,18 +1,32 @@
-"""The read tables of attendance and of the drives it finished. Projections: migrations/sql/0002_registrations.sql."""
+"""The read tables of attendance and of the drives it finished. Projections:
+migrations/functions/project_attendance.sql, project_drive.sql."""
 
 from datetime import date, datetime
 
-from sqlalchemy import Column, DateTime, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import Index, Integer, Sequence, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel, desc
+
+from chassis.eventstore.tables import instant, number
 
 
 class Mark(SQLModel, table=True):
     """Only students whose attendance was marked; ``status`` is PRESENT or ABSENT."""
 
     __tablename__ = "attendance"
-    __table_args__ = (UniqueConstraint("drive_id", "student_id", name="attendance_drive_student_unique"),)
+    __table_args__ = (
+        UniqueConstraint("drive_id", "student_id", name="attendance_drive_student_unique"),
+        # As registrations; and a mark may be corrected.
+        {
+            "postgresql_with": {
+                "fillfactor": 90,
+                "autovacuum_vacuum_scale_factor": 0.05,
+                "autovacuum_vacuum_insert_scale_factor": 0.02,
+                "autovacuum_analyze_scale_factor": 0.02,
+            }
+        },
+    )
 
-    attendance_id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    attendance_id: int = Field(sa_column=number())
     drive_id: int
     student_id: int
     status: str = Field(sa_type=Text)
@@ -23,8 +37,8 @@ class FinishedDrive(SQLModel, table=True):
 
     __tablename__ = "finished_drives"
 
-    drive_id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-    finished_date: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    drive_id: int = Field(sa_column=number())
+    finished_date: datetime = Field(sa_column=instant())
     total_registered: int
     total_present: int
     total_absent: int
@@ -34,5 +48,7 @@ class FinishedDrive(SQLModel, table=True):
     pdf_path: str | None = Field(sa_type=Text)
     domain_id: int | None
 
+
+ATTENDANCE_IDS = Sequence("attendance_id_seq", data_type=Integer, metadata=SQLModel.metadata)
 
 Index("finished_drives_newest", desc(FinishedDrive.finished_date), desc(FinishedDrive.drive_id))

@@ -20,16 +20,16 @@ SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id)
 GET = f"SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id) WHERE d.drive_id = $1"  # noqa: S608
 
 # Evaluations take the same lock, so a drive is not deleted during one.
-LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' || $1::integer, 0))"
+LOCK_EVALUATION = "SELECT lock_exclusive('evaluation', $1)"
 
 # Registrations and attendance marks take this lock in shared mode, and read the drive's status in their next statement.
-LOCK_REGISTRATIONS = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
-LOCK_REGISTRATIONS_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
+LOCK_REGISTRATIONS = "SELECT lock_exclusive('registration', $1)"
+LOCK_REGISTRATIONS_SHARED = "SELECT lock_shared('registration', $1)"
 
 # Commands on drives hold this lock, changes of marks hold it in shared mode. So a change of marks either sees a changed
 # drive, and requests its evaluation, or that drive is evaluated later with the new marks.
-LOCK_CRITERIA = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
-LOCK_CRITERIA_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
+LOCK_CRITERIA = "SELECT lock_exclusive('criteria')"
+LOCK_CRITERIA_SHARED = "SELECT lock_shared('criteria')"
 
 # Index-only scan of registrations_drive_student_unique.
 COUNT_REGISTERED = "SELECT count(*) FROM registrations WHERE drive_id = $1"
@@ -49,10 +49,7 @@ WITH wrong AS MATERIALIZED (
      WHERE NOT EXISTS (
          SELECT FROM students s, drives d
           WHERE s.student_id = asked.id AND d.drive_id = $1
-            AND s.active
-             AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                                s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs,
-                                d.branch_keys, d.batch_years))
+            AND s.active AND meets_criteria(marks_of(s), criteria_of(d)))
 )
 SELECT (SELECT count(*) FROM wrong) AS count, ARRAY (SELECT id FROM wrong ORDER BY id LIMIT $3) AS first
 """

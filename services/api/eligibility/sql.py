@@ -6,10 +6,7 @@ from chassis.postgres.database import Connection
 from contracts.drives import Criteria
 from services.api.http.long_lists import Write, copy_array, instant, rows_as_json
 
-MEETS_DRIVE = """(s.active AND meets_criteria(
-                          s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs,
-                          s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs,
-                          d.branch_keys, d.batch_years))"""
+MEETS_DRIVE = "(s.active AND meets_criteria(marks_of(s), criteria_of(d)))"
 
 # One scan of students for one drive, joined to users by primary key. `id` is the student's id: list rows are not stored
 # and have no id of their own.
@@ -38,8 +35,7 @@ SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_bac
 FILTER = """
 SELECT ',' || s.student_id FROM students s
  WHERE s.active
-   AND meets_criteria(s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key,
-                      s.batch_year, $2, $3, $4, $5, NULL, NULL)
+   AND meets_criteria(marks_of(s), ROW($2, $3, $4, $5, NULL, NULL)::criteria)
    AND EXISTS (SELECT FROM drives WHERE drive_id = $1)
  ORDER BY s.student_id
 """

@@ -1,20 +1,19 @@
-"""The read table of exports. Projection: migrations/sql/0005_exports.sql."""
+"""The read table of exports. Projection: migrations/functions/project_export.sql."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Index, Text, text
+from sqlalchemy import ARRAY, BigInteger, Column, Index, Text, text
 from sqlmodel import Field, SQLModel, col, desc
 
-
-def _instant(*, nullable: bool = False) -> Column[datetime]:
-    return Column(DateTime(timezone=True), nullable=nullable)
+from chassis.eventstore.tables import instant
 
 
 class Export(SQLModel, table=True):
     """``export_id`` is also the id of its job."""
 
     __tablename__ = "exports"
+    __table_args__ = {"postgresql_with": {"fillfactor": 70}}
 
     export_id: UUID = Field(primary_key=True)
     kind: str = Field(sa_type=Text)
@@ -24,15 +23,15 @@ class Export(SQLModel, table=True):
     byte_order_mark: bool
     delimiter: str = Field(sa_type=Text)
     requested_by: int | None
-    requested_at: datetime = Field(sa_column=_instant())
+    requested_at: datetime = Field(sa_column=instant())
     state: str = Field(sa_type=Text)
     path: str | None = Field(sa_type=Text)
     rows: int | None = Field(sa_type=BigInteger)
     size_bytes: int | None = Field(sa_type=BigInteger)
     sha256: str | None = Field(sa_type=Text)
     snapshot: str | None = Field(sa_type=Text)
-    ended_at: datetime | None = Field(sa_column=_instant(nullable=True))
-    expires_at: datetime | None = Field(sa_column=_instant(nullable=True))
+    ended_at: datetime | None = Field(sa_column=instant(nullable=True))
+    expires_at: datetime | None = Field(sa_column=instant(nullable=True))
     reason: str | None = Field(sa_type=Text)
 
 

@@ -44,6 +44,7 @@ WAS_ACTIVE = f"""coalesce((
               AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
             ORDER BY e.version DESC LIMIT 1), true)"""  # noqa: S608
 
+# Each branch key is computed once (OFFSET 0), else meets_criteria is not inlined.
 # Of the next $11 students; `looked_at` is the last of them, null when there are no more.
 ELIGIBLE = f"""
 WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALIZED (
@@ -58,9 +59,10 @@ WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALI
      CROSS JOIN LATERAL jsonb_to_record(e.record) AS r(branch text, batch_year integer, tenth_percent numeric,
            twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
            active_backlogs integer)
+     CROSS JOIN LATERAL (SELECT branch_key(r.branch) AS branch_key OFFSET 0) k
      WHERE {WAS_ACTIVE.format(student="s.student_id", then="e.recorded_at <= $2")}
-       AND meets_criteria(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
-                          branch_key(r.branch), r.batch_year, $3, $4, $5, $6, $7, $8)
+       AND meets_criteria(ROW(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
+                              k.branch_key, r.batch_year)::marks, ROW($3, $4, $5, $6, $7, $8)::criteria)
      ORDER BY s.student_id LIMIT $10
 )
 SELECT looked.at AS looked_at, p.*, u.name, u.email,

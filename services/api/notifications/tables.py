@@ -1,14 +1,16 @@
-"""Notifications, which events project to, and the read marks kept beside them. Projection: migrations/sql."""
+"""Notifications, which events project to, and the read marks kept beside them. Projection:
+migrations/functions/project_notifications.sql.
+"""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import base
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field, SQLModel
 
-from chassis.eventstore.tables import Xid8
+from chassis.eventstore.tables import Xid8, instant, number
 
 
 class PgSnapshot(UserDefinedType[str]):
@@ -23,16 +25,13 @@ class PgSnapshot(UserDefinedType[str]):
 base.ischema_names["pg_snapshot"] = PgSnapshot  # so that reflection knows it
 
 
-def _id(type_: type[Integer] | type[BigInteger] = Integer) -> Column[int]:
-    return Column(type_, primary_key=True, autoincrement=False)
-
-
-def _instant() -> Column[datetime]:
-    return Column(DateTime(timezone=True), nullable=False)
-
-
 class Notification(SQLModel, table=True):
-    """Written once for an audience: a role, ``SELECTED``, ``DESELECTED``, ``REGISTERED`` or ``USER``."""
+    """Written once for an audience.
+
+    ``audience``: a role; ``SELECTED`` or ``DESELECTED``, the students whom version ``drive_version`` of drive
+    ``entity_id`` selected or revoked; ``REGISTERED``, those registered for it; or ``USER``, ``user_id`` alone.
+    ``notification_id`` is computed from the event's position, so a replay gives the same ids; ``xid`` is the event's.
+    """
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -43,7 +42,7 @@ class Notification(SQLModel, table=True):
         Index("notifications_of_entity", "entity_type", "entity_id"),
     )
 
-    notification_id: int = Field(sa_column=_id(BigInteger))
+    notification_id: int = Field(sa_column=number(BigInteger))
     event_id: UUID
     xid: str = Field(sa_type=Xid8)
     audience: str = Field(sa_type=Text)
@@ -54,22 +53,30 @@ class Notification(SQLModel, table=True):
     type: str = Field(sa_type=Text)
     entity_type: str = Field(sa_type=Text)
     entity_id: int
-    created_at: datetime = Field(sa_column=_instant())
+    created_at: datetime = Field(sa_column=instant())
 
 
 class NotificationRead(SQLModel, table=True):
     __tablename__ = "notification_reads"
+    # Written once; deleted in pages when the drive has gone.
+    __table_args__ = {"postgresql_with": {"autovacuum_vacuum_scale_factor": 0.05}}
 
-    user_id: int = Field(sa_column=_id())
-    notification_id: int = Field(sa_column=_id(BigInteger))
-    read_at: datetime = Field(sa_column=_instant())
+    user_id: int = Field(sa_column=number())
+    notification_id: int = Field(sa_column=number(BigInteger))
+    read_at: datetime = Field(sa_column=instant())
 
 
 class NotificationReadMark(SQLModel, table=True):
-    """Marks every notification as read that the snapshot ``seen`` could see."""
+    """Marks every notification as read that the snapshot ``seen`` could see.
+
+    Neither a time nor an id would do: a notification may commit after younger ones, and would count as read although it
+    was never shown.
+    """
 
     __tablename__ = "notification_read_marks"
+    # One row for each user, rewritten whenever they have read everything.
+    __table_args__ = {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.05}}
 
-    user_id: int = Field(sa_column=_id())
+    user_id: int = Field(sa_column=number())
     seen: str = Field(sa_type=PgSnapshot)
-    read_at: datetime = Field(sa_column=_instant())
+    read_at: datetime = Field(sa_column=instant())

@@ -1,24 +1,35 @@
-"""Who has looked at students' records, and who was erased. Functions: migrations/sql/0027_*.sql."""
+"""Who has looked at students' records, and who was erased.
+
+Functions: migrations/functions/maintain_access_log.sql, vault.erase_person.sql.
+"""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, Text, text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text, text
 from sqlmodel import Field, SQLModel
+
+from chassis.eventstore.tables import number, written_at
 
 
 class AccessRecord(SQLModel, table=True):
-    """One read of one student's record, or of many students' (``student_id`` null). Partitioned by month of ``at``."""
+    """One read of one student's record, or of many students' (``student_id`` null). Partitioned by month of ``at``.
+
+    Partitions: migrations/functions/maintain_access_log.sql.
+    """
 
     __tablename__ = "access_log"
     __table_args__ = (
         Index("access_log_of_student", "student_id", "at", postgresql_where=text("student_id IS NOT NULL")),
         Index("access_log_of_lists", "at", postgresql_where=text("student_id IS NULL")),
         Index("access_log_of_reader", "reader_id", "at"),
+        {"postgresql_partition_by": "RANGE (at)"},
     )
 
     id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), primary_key=True, server_default=text("clock_timestamp()"))
+    )
     reader_id: int
     reader_role: str = Field(sa_type=Text)
     operation: str = Field(sa_type=Text)
@@ -32,8 +43,8 @@ class Erasure(SQLModel, table=True):
     __tablename__ = "erasure"
     __table_args__ = {"schema": "vault"}
 
-    person_id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-    erased_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    person_id: int = Field(sa_column=number())
+    erased_at: datetime = Field(sa_column=written_at())
 
 
 class WithdrawnExport(SQLModel, table=True):
@@ -43,4 +54,4 @@ class WithdrawnExport(SQLModel, table=True):
 
     export_id: UUID = Field(primary_key=True)
     path: str = Field(sa_type=Text)
-    withdrawn_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    withdrawn_at: datetime = Field(sa_column=written_at())

@@ -11,12 +11,12 @@ from chassis.postgres.database import Connection
 from services.api.registrations import sql
 
 REFUSALS: dict[str, tuple[type[DomainError], str]] = {
-    "no drive": (NotFound, "Drive not found"),
-    "not posted": (Forbidden, "Drive is not posted yet"),
-    "closed": (Forbidden, "Registration for this drive is closed."),
-    "not eligible": (Forbidden, "You are not eligible for this drive"),
-    "not selected": (Forbidden, "You are not selected for this drive"),
-    "registered already": (RuleViolation, "You are already registered for this drive"),
+    "NO_DRIVE": (NotFound, "Drive not found"),
+    "NOT_POSTED": (Forbidden, "Drive is not posted yet"),
+    "CLOSED": (Forbidden, "Registration for this drive is closed."),
+    "NOT_ELIGIBLE": (Forbidden, "You are not eligible for this drive"),
+    "NOT_SELECTED": (Forbidden, "You are not selected for this drive"),
+    "ALREADY_REGISTERED": (RuleViolation, "You are already registered for this drive"),
 }
 
 
@@ -26,7 +26,7 @@ async def register(
     """``registration_id`` and ``registered_at``. Raises ``RuleViolation`` of some kind; nothing is then written."""
     metadata = orjson.dumps(cause.metadata()).decode()
     row = await sql.register(connection, drive_id, student_id, event_id, metadata)
-    if row["outcome"] != "registered":
+    if row["outcome"] != "REGISTERED":
         refusal, message = REFUSALS[row["outcome"]]
         raise refusal(message)
     return row

@@ -59,7 +59,7 @@ SELECT (r.data ->> 'registration_id')::integer AS registration_id, (d.data ->> '
 async def register(
     connection: Connection, drive_id: int, student_id: int, event_id: UUID, metadata: str
 ) -> asyncpg.Record:
-    """``outcome`` says what came of it; the others are null unless that is ``registered``.
+    """``outcome``: a code of migrations/functions/register.sql. The others are null unless it is ``REGISTERED``.
 
     One round trip. In no transaction it is one of its own; in one it holds the drive's gate until that ends.
     """

@@ -30,7 +30,7 @@ from services.api.eligibility.rules import Record
 
 KIND = KIND_OF[ReevaluationRequested.TYPE]
 
-STUDENT = "s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch_key, s.batch_year"
+MEETS = "meets_criteria(marks_of(s), criteria_of(d))"
 CRITERIA = "d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branch_keys, d.batch_years"
 
 # $1 to $5: topic, lane, the event's data without drive and students, metadata, job. In the order of the ids.
@@ -45,14 +45,12 @@ WITH asked AS MATERIALIZED (
 SELECT es.append_each($1, $2, events) FROM asked WHERE events IS NOT NULL
 """
 
-# $6: the student; $7 to $13: the marks before, in the order of STUDENT.
+# $6: the student; $7 to $13: the marks before, in the order of type marks. The key is computed once (OFFSET 0).
 REVISED = f"""
     SELECT d.drive_id, jsonb_build_object('first', s.student_id, 'last', s.student_id) AS students
       FROM drives d JOIN students s ON s.student_id = $6
-     WHERE d.status = 'posted' AND s.active
-       AND meets_criteria({STUDENT}, {CRITERIA})
-           <> meets_criteria($7::numeric, $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_key($12),
-                             $13::integer, {CRITERIA})
+     CROSS JOIN (SELECT ROW($7, $8, $9, $10, $11, branch_key($12), $13)::marks AS before OFFSET 0) was
+     WHERE d.status = 'posted' AND s.active AND {MEETS} <> meets_criteria(was.before, criteria_of(d))
        AND (d.list_version IS NULL OR EXISTS (
             SELECT FROM requested_selection r
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
@@ -62,7 +60,7 @@ REVISED = f"""
 ACTIVITY = f"""
     SELECT d.drive_id, jsonb_build_object('first', s.student_id, 'last', s.student_id) AS students
       FROM drives d JOIN students s ON s.student_id = $6
-     WHERE d.status = 'posted' AND s.active <> $7 AND meets_criteria({STUDENT}, {CRITERIA})
+     WHERE d.status = 'posted' AND s.active <> $7 AND {MEETS}
        AND (d.list_version IS NULL OR EXISTS (
             SELECT FROM requested_selection r
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
@@ -74,13 +72,16 @@ SELECT array_agg(d.drive_id) AS ids, array_agg(d.version) AS versions FROM drive
  WHERE d.status = 'posted' AND d.list_version IS NULL
  GROUP BY {CRITERIA}
 HAVING NOT EXISTS (SELECT FROM students s
-                    WHERE s.student_id BETWEEN $1 AND $2 AND meets_criteria({STUDENT}, {CRITERIA}))
+                    WHERE s.student_id BETWEEN $1 AND $2
+                      AND meets_criteria(marks_of(s), ROW({CRITERIA})::criteria))
 """  # noqa: S608
 # The marks of known students before and after an import (import_updates), of those whom it changes.
 MARKS = """
-SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth_percent AS was_twelfth,
-       b.diploma_percent AS was_diploma, b.active_backlogs AS was_backlogs,
-       branch_key(b.branch) AS was_branch_key, b.batch_year AS was_batch_year, a.*, branch_key(a.branch) AS branch_key
+SELECT k.student_id,
+       ROW(b.cgpa, b.tenth_percent, b.twelfth_percent, b.diploma_percent, b.active_backlogs, branch_key(b.branch),
+           b.batch_year)::marks AS before,
+       ROW(a.cgpa, a.tenth_percent, a.twelfth_percent, a.diploma_percent, a.active_backlogs, branch_key(a.branch),
+           a.batch_year)::marks AS after
   FROM import_known k,
        jsonb_to_record(k.before) AS b (cgpa numeric, tenth_percent numeric, twelfth_percent numeric,
            diploma_percent numeric, active_backlogs integer, branch text, batch_year integer),
@@ -89,8 +90,7 @@ SELECT k.student_id, b.cgpa AS was_cgpa, b.tenth_percent AS was_tenth, b.twelfth
  WHERE k.changed && $1::text[]
 """
 VERDICT_CHANGES = f"""
-meets_criteria(s.was_cgpa, s.was_tenth, s.was_twelfth, s.was_diploma, s.was_backlogs, s.was_branch_key,
-               s.was_batch_year, {CRITERIA}) <> meets_criteria({STUDENT}, {CRITERIA})
+meets_criteria(s.before, ROW({CRITERIA})::criteria) <> meets_criteria(s.after, ROW({CRITERIA})::criteria)
 """
 # Like UNCONCERNED, for the students whose marks the import changes; `first` and `last` are their first and last id.
 # A drive published to a list is checked on its own, because each list is different.

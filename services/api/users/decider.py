@@ -19,7 +19,7 @@ from contracts.users import (
 # What only the vault holds; an event refers to it by its version.
 PERSONAL = ("name", "email", "roll_number")
 DETAILS = (*PERSONAL, "department")
-# What an erased person is shown with (migrations/sql/0025_vault.sql). Such values are refused for everyone else.
+# What an erased person is shown with (SQL: vault.shown_*). Such values are refused for everyone else.
 RESERVED_ADDRESS = "@erased.invalid"
 RESERVED_ROLL_NUMBER = "erased-"
 ERASED = "The personal data of this person was erased. The account stays closed."

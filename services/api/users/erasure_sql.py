@@ -1,4 +1,4 @@
-"""Statements about erased people. What is deleted: migrations/sql/0027_erasure.sql."""
+"""Statements about erased people. What is deleted: migrations/functions/vault.erase_person.sql."""
 
 import asyncpg
 

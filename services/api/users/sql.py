@@ -33,7 +33,7 @@ SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_ve
 LOCK = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
 LOCK_ERASED = "SELECT erased_at IS NOT NULL FROM users WHERE user_id = $1 FOR UPDATE"
 # A transaction that demotes or deactivates a head holds this lock until it ends, and counts the heads after taking it.
-LOCK_HEADS = "SELECT pg_advisory_xact_lock(hashtextextended('heads', 0))"
+LOCK_HEADS = "SELECT lock_exclusive('heads')"
 OTHER_HEADS = "SELECT count(*) FROM users WHERE role = 'HEAD' AND active AND user_id <> $1"
 KEEP_HASH = """
 INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2)

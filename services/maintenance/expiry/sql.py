@@ -19,8 +19,8 @@ from contracts.drives import DriveCreated, DriveDeleted, DriveRevised
 from contracts.exports import ExportCompleted, ExportExpired
 from contracts.files import SERVED_BELOW
 
-# Only keys of committed commands; those of commands in progress are not visible yet. A key without an event in the
-# log keeps its row, emptied: migrations/sql/0020_expired_keys.sql.
+# Only keys of committed commands; those of commands in progress are not visible yet. A key whose event is in the log
+# needs no row: the event's id is derived from the key, so a repetition is refused. Any other keeps its row, emptied.
 EXPIRE_KEYS = """
 WITH due AS MATERIALIZED (
     SELECT user_id, route, key, EXISTS (SELECT FROM es.event e WHERE e.event_id = k.event_id) AS in_log

@@ -1,0 +1,12 @@
+-- End a running job. p_channel is recorded unless an earlier worker was woken for the job already.
+-- Raises ES002 when p_fence is not the job's token any more: another worker runs it, or it has ended. Plan: job_pkey.
+CREATE OR REPLACE FUNCTION es.finish(p_id uuid, p_fence uuid, p_channel text, p_state text, p_result jsonb, p_error text, p_dead boolean)
+RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    UPDATE es.job SET state = p_state, result = p_result, error = p_error, dead = p_dead,
+           channel = coalesce(channel, p_channel), finished_at = clock_timestamp(), lease_until = '-infinity'
+     WHERE id = p_id AND fence = p_fence AND finished_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'job % is no longer held with fence %', p_id, p_fence USING ERRCODE = 'ES002';
+    END IF;
+END $$;

@@ -1,0 +1,6 @@
+-- The upper end of what a reader of the log may read: every transaction below it has ended, so no event can appear there.
+--
+-- requires: es.log_offset
+CREATE OR REPLACE FUNCTION es.log_horizon() RETURNS xid8 LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + es.log_offset())::text::xid8
+$$;

@@ -1,0 +1,16 @@
+-- The current snapshot. With pg_visible_in_snapshot(event.xid, …) it answers for the events of every epoch, in any later one.
+--
+-- requires: es.log_offset
+CREATE OR REPLACE FUNCTION es.log_snapshot() RETURNS pg_snapshot LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    own CONSTANT pg_snapshot := pg_current_snapshot();
+    xid_offset CONSTANT bigint := es.log_offset();
+BEGIN
+    IF xid_offset = 0 THEN
+        RETURN own;
+    END IF;
+    RETURN (SELECT format('%s:%s:%s', pg_snapshot_xmin(own)::text::bigint + xid_offset,
+                          pg_snapshot_xmax(own)::text::bigint + xid_offset,
+                          string_agg((xid::text::bigint + xid_offset)::text, ',' ORDER BY xid))::pg_snapshot
+              FROM pg_snapshot_xip(own) AS xid);
+END $$;

@@ -1,0 +1,13 @@
+-- Type: what of a student's record eligibility is decided on. A change of it is a revision (ALTER TYPE).
+--
+-- applied: before the tables
+-- applied: once
+CREATE TYPE marks AS (
+    cgpa numeric,
+    tenth_percent numeric,
+    twelfth_percent numeric,
+    diploma_percent numeric,
+    active_backlogs integer,
+    branch_key text,
+    batch_year integer
+);

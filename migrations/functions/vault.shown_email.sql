@@ -1,0 +1,3 @@
+-- The e-mail address that every projection shows; for an erased version one that can receive no mail (RFC 2606).
+CREATE OR REPLACE FUNCTION vault.shown_email(p_email text, p_person integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(p_email, 'erased-' || p_person || '@erased.invalid');
