@@ -166,7 +166,7 @@ def config_for(token: str, others: set[str], briefly: set[str]) -> schemathesis.
             ]
             + [{"include-name": name, "enabled": False} for name in sorted(others)]
             + [
-                {"include-name": name, "phases": dict.fromkeys(WRONG_VALUES, {"enabled": False})}
+                {"include-name": name, "phases": {phase: {"enabled": False} for phase in WRONG_VALUES}}
                 for name in sorted(briefly)
             ],
         }

@@ -98,9 +98,8 @@ class Template:
             await _digests(copy, POSITION, made.sequences),
         )
 
-    async def restore(self, copy: Connection, found: State) -> bool:
+    async def restore(self, copy: Connection, found: State, made: State) -> bool:
         """Bring rows back to those of the template, and return whether the copy is then as it was made."""
-        made = self.state
         if found.catalog != made.catalog or found.tables.keys() != made.tables.keys():
             return False
         async with copy.transaction():

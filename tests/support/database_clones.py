@@ -13,7 +13,7 @@ import asyncpg
 from cli.replay.projection import BEGINNING
 from cli.replay.verification import Findings, Replay, Watching, replaying
 from migrations import runner
-from tests.support.as_made import Connection, Template
+from tests.support.as_made import Connection, State, Template
 
 T = TypeVar("T")
 APPLICATION = "placewire-tests"
@@ -40,9 +40,11 @@ def named(url: str, database: str) -> str:
 class _Copy:
     """One copy and the sessions that are kept for it."""
 
-    def __init__(self, url: str, session: Connection) -> None:
+    def __init__(self, url: str, session: Connection, made: State) -> None:
         self.url = url
         self.session = session
+        # Its own: the server may have analysed the template since it was read.
+        self.made = made
         self.uses = 0
         self._kept = AsyncExitStack()
         self._replay: Replay | None = None
@@ -82,7 +84,7 @@ class Copies:
     async def is_as_made(self, url: str) -> bool:
         """Return whether the copy holds exactly what the template holds."""
         copy = self._taken[url]
-        return await self._there(self._made.state_of(copy.session)) == self._made.state
+        return await self._there(self._content.state_of(copy.session)) == copy.made
 
     async def take(self) -> str:
         """The superuser's address of a copy that nobody else has."""
@@ -117,7 +119,7 @@ class Copies:
             findings = await replay.compared(SILENT, most=3)
             assert not findings.differences, findings
         session = await asyncpg.connect(url)
-        self._made = await Template.read(session)
+        self._content = await Template.read(session)
         await session.close()
 
     async def _take(self) -> str:
@@ -138,18 +140,22 @@ class Copies:
                 )
         url = named(self._url, name)
         session = await asyncpg.connect(url, server_settings={"application_name": APPLICATION, "jit": "off"})
-        return _Copy(url, session)
+        made = await self._content.state_of(session)
+        assert made is not None
+        return _Copy(url, session, made)
 
     async def _give_back(self, copy: _Copy, *, verified: bool) -> Findings | None:
         await copy.session.execute("RESET ALL")
         await copy.session.fetch(END_OTHERS, APPLICATION)
-        found = await self._made.state_of(copy.session)
-        if found == self._made.state:
+        found = await self._content.state_of(copy.session)
+        if found == copy.made:
             self._free.append(copy)
             return None
         findings = await copy.verify() if verified else None
         sound = findings is not None and not findings.differences
-        if sound and found and copy.uses < MOST_USES and await self._made.restore(copy.session, found):
+        if not sound or found is None or copy.uses >= MOST_USES:
+            await self._drop(copy)
+        elif await self._content.restore(copy.session, found, copy.made):
             self._free.append(copy)
         else:
             await self._drop(copy)
