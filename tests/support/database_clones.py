@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -76,6 +77,8 @@ class Copies:
         self._url = url
         self._template = f"placewire_template_{os.getpid()}"
         self._loop = asyncio.new_event_loop()
+        # Its threads by a name that is no test's.
+        self._loop.set_default_executor(ThreadPoolExecutor(2, thread_name_prefix="database-clones"))
         self._thread = threading.Thread(target=self._loop.run_forever, name="database-clones", daemon=True)
         self._thread.start()
         self._free: list[_Copy] = []
@@ -103,6 +106,7 @@ class Copies:
     async def close(self) -> None:
         """Drop the copies and the template."""
         await self._there(self._close())
+        await self._there(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
