@@ -33,4 +33,4 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if _shortened:
-        terminalreporter.write_sep("-", f"{len(_shortened)} long forms run in `make test-full` only")
+        terminalreporter.write_sep("-", f"long forms left to `make test-full`: {len(_shortened)}")
