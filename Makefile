@@ -62,7 +62,8 @@ format: ## Lay the code out as `make lint` wants it
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-# Three at a time, each with servers of its own: most of a test is waiting.
+# Three at a time, since most of a test is waiting: each with a Postgres of its own, and one Kafka, started for the first
+# test that asks for it. The last line of a run says how many long forms are left to `make test-full`.
 PYTEST ?= pytest -n 3 --dist worksteal
 
 # Byte code is kept, whatever the image sets: without it each of the processes compiles every library (20 s of CPU).
