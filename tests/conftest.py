@@ -20,7 +20,6 @@ from chassis.postgres.database import Database
 from cli.replay.verification import Watching, verify
 from contracts.users import Role
 from devstack.choice import chosen
-from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from devstack.stack import Addresses, data_folder
 from migrations import runner
@@ -29,7 +28,8 @@ from services.api.settings import ApiSettings
 from tests.support.database_clones import TEMPLATE, Copies, contents, named
 from tests.support.eventually import eventually
 from tests.support.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
-from tests.support.system import SECRET, System, as_role, bearer, running
+from tests.support.sizes import FULL
+from tests.support.system import SECRET, as_role, bearer
 
 # Fixtures of every test.
 __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
@@ -39,6 +39,13 @@ def pytest_collection_finish() -> None:
     """Keep what was imported and collected from the garbage collector: it would go through all that again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave long tests to `make test-full`. One line of the summary counts them."""
+    if not FULL and item.get_closest_marker("full") is not None:
+        pytest.skip("long forms: `make test-full` runs them")
 
 
 @pytest.fixture(scope="session")
@@ -170,18 +177,6 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
             yield api
 
 
-@pytest.fixture
-def own_kafka() -> Iterator[Kafka]:
-    """A broker of this test's own, to be killed and brought back. Not started yet."""
-    kafka = Kafka(data_folder() / f"test-{os.getpid()}" / f"kafka-{os.urandom(4).hex()}")
-    try:
-        yield kafka
-    finally:
-        kafka.resume()
-        kafka.kill()
-        shutil.rmtree(kafka.home, ignore_errors=True)
-
-
 @pytest_asyncio.fixture
 async def own_postgres() -> AsyncIterator[Postgres]:
     """A server of this test's own, with a migrated database; verified and gone afterwards."""
@@ -194,17 +189,3 @@ async def own_postgres() -> AsyncIterator[Postgres]:
     finally:
         server.kill()
         shutil.rmtree(server.home, ignore_errors=True)
-
-
-@pytest.fixture
-def isolated(database_url: str, own_kafka: Kafka, tmp_path: Path) -> Iterator[System]:
-    """The real processes against ``own_kafka``."""
-    with running(database_url, own_kafka.bootstrap_servers, tmp_path, JOB_LEASE_S="2") as started:
-        yield started
-
-
-@pytest.fixture
-def system(database_url: str, servers: Addresses, tmp_path: Path) -> Iterator[System]:
-    """The real processes against the shared servers; the test starts those it needs."""
-    with running(database_url, servers.kafka_bootstrap_servers, tmp_path) as started:
-        yield started

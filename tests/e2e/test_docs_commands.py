@@ -86,10 +86,11 @@ async def test_the_commands_that_can_be_tried_work(
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="NOT TESTED: there is no curl, or no jq")
-async def test_the_calls_of_the_api_work(system: System, tmp_path: Path) -> None:
+async def test_the_calls_of_the_api_work(kafka_system: System, tmp_path: Path) -> None:
     """In their order, with the people of `make up`, who can sign in."""
     (document,) = (each for each in DOCUMENTS if any(mark == "needs-api" for mark, _ in blocks(each)))
     script = "".join(body for mark, body in blocks(document) if mark == "needs-api")
+    system = kafka_system
     database = Database(as_role(system.database_url, "placewire_api"), pool_size=1, application_name="test")
     await seeding.seed(database)
     await database.close()

@@ -31,9 +31,9 @@ JOB = (
 
 
 @pytest_asyncio.fixture
-async def drive_id(isolated: System, owner: "Owner[asyncpg.Record]") -> int:
+async def drive_id(system: System, owner: "Owner[asyncpg.Record]") -> int:
     """A drive for which ``ROWS`` students are registered; the API runs, and no bus."""
-    return await crowded_drive(isolated, owner, ROWS)
+    return await crowded_drive(system, owner, ROWS)
 
 
 async def export(client: httpx.AsyncClient, drive_id: int, **body: Any) -> dict[str, Any]:
@@ -71,9 +71,9 @@ async def file_of(client: httpx.AsyncClient, export_id: str) -> bytes:
     return answer.content
 
 
-async def test_without_the_bus_the_answer_has_the_finished_export(isolated: System, drive_id: int) -> None:
-    isolated.start("exporter")
-    async with isolated.client() as client:
+async def test_without_the_bus_the_answer_has_the_finished_export(system: System, drive_id: int) -> None:
+    system.start("exporter")
+    async with system.client() as client:
         answer = await client.post(f"/api/registrations/{drive_id}/export", json={"columns": ["name", "email"]})
         assert answer.status_code == 200
         done = answer.json()
@@ -81,48 +81,40 @@ async def test_without_the_bus_the_answer_has_the_finished_export(isolated: Syst
         assert (await client.get(done["file"])).content.count(b"\n") == ROWS + 1
 
 
-async def test_over_kafka(system: System, owner: "Owner[asyncpg.Record]") -> None:
-    for name in ("exporter", "relay", "api"):
-        system.start(name)
-
-    async def trusted() -> bool:
-        async with system.client() as client:
-            return bool((await client.get("/readyz")).json()["bus"]["exporter"] == "closed")
-
-    await eventually(trusted, within_s=30)
-    async with system.client() as client:
+async def test_over_kafka(live: System) -> None:
+    async with live.client() as client:
         answer = await client.post("/api/exports", json={"kind": "finished_drives"}, headers={"Prefer": "wait=10"})
     assert (answer.status_code, answer.json()["job"]["delivery"]) == (200, "kafka")
     assert answer.json()["state"] == "completed"
 
 
 async def test_killed_midway_it_starts_over_and_leaves_one_whole_file(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    worker = isolated.start("exporter")
-    async with isolated.client() as client:
+    worker = system.start("exporter")
+    async with system.client() as client:
         asking = asyncio.create_task(export(client, drive_id))
-        await caught_midway(worker, isolated.folder)
+        await caught_midway(worker, system.folder)
         worker.kill()
-        assert stored(isolated.folder) != []
-        isolated.start("exporter")
+        assert stored(system.folder) != []
+        system.start("exporter")
         job = await settled(owner)
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         done = await asking
         content = await file_of(client, done["export_id"])
-    assert stored(isolated.folder) == [await recorded(owner, done["export_id"])]
+    assert stored(system.folder) == [await recorded(owner, done["export_id"])]
     assert content.count(b"\n") == ROWS + 1
     assert await owner.fetchval(COMPLETED) == 1
 
 
 async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    worker = isolated.start("exporter")
-    async with isolated.client() as client:
+    worker = system.start("exporter")
+    async with system.client() as client:
         asking = asyncio.create_task(export(client, drive_id))
-        await caught_midway(worker, isolated.folder)
-        isolated.start("exporter2")
+        await caught_midway(worker, system.folder)
+        system.start("exporter2")
         job = await settled(owner)
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         worker.resume()
@@ -133,23 +125,21 @@ async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
         await eventually(logged)
         done = await asking
         await file_of(client, done["export_id"])
-    assert stored(isolated.folder) == [await recorded(owner, done["export_id"])]
+    assert stored(system.folder) == [await recorded(owner, done["export_id"])]
     assert await owner.fetchval(COMPLETED) == 1
 
 
-async def test_cancelled_midway_there_is_no_file(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
-) -> None:
-    worker = isolated.start("exporter")
-    async with isolated.client() as client:
+async def test_cancelled_midway_there_is_no_file(system: System, drive_id: int, owner: "Owner[asyncpg.Record]") -> None:
+    worker = system.start("exporter")
+    async with system.client() as client:
         asking = asyncio.create_task(export(client, drive_id))
-        await caught_midway(worker, isolated.folder)
+        await caught_midway(worker, system.folder)
         job_id = await owner.fetchval("SELECT id FROM es.job WHERE kind = 'export'")
         assert (await client.post(f"/api/jobs/{job_id}/cancel")).json()["state"] == "cancelled"
         worker.resume()
 
         async def nothing_left() -> bool:
-            return stored(isolated.folder) == []
+            return stored(system.folder) == []
 
         await eventually(nothing_left)
         answered = await asking
@@ -158,26 +148,26 @@ async def test_cancelled_midway_there_is_no_file(
 
 
 async def test_a_full_disk_is_reported_and_leaves_no_file(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    worker = isolated.start("exporter", STORAGE_TRIES="2")
+    worker = system.start("exporter", STORAGE_TRIES="2")
     _, most = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, most))  # no file of it may be larger
-    async with isolated.client() as client:
+    async with system.client() as client:
         answered = await export(client, drive_id)
         assert answered["reason"] == "The storage has no space left for this file. Tried 2 times."
         assert (answered["state"], answered["job"]["state"]) == ("failed", "failed")
         job = await settled(owner)
         assert (job["dead"], job["error"]) == (True, answered["reason"])
-        assert stored(isolated.folder) == []
+        assert stored(system.folder) == []
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (most, most))
         assert (await export(client, drive_id))["state"] == "completed"
 
 
-async def test_it_does_not_start_where_it_cannot_write(isolated: System, tmp_path: Path) -> None:
+async def test_it_does_not_start_where_it_cannot_write(system: System, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for url, said in (((tmp_path / "file").as_uri(), "STORAGE_URL is wrong"), ("ftp://x/y", "STORAGE_URL is wrong")):
-        process = isolated.start("exporter", wait=False, STORAGE_URL=url)
+        process = system.start("exporter", wait=False, STORAGE_URL=url)
 
         async def ended(process: Process = process) -> bool:
             return not process.running
@@ -188,11 +178,11 @@ async def test_it_does_not_start_where_it_cannot_write(isolated: System, tmp_pat
 
 
 async def test_ten_at_once_starve_neither_the_api_nor_each_other(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    isolated.start("exporter")
+    system.start("exporter")
     ended: list[float] = []
-    async with isolated.client() as client, polling(isolated) as latencies:
+    async with system.client() as client, polling(system) as latencies:
         began = time.perf_counter()
 
         async def one(role: Role) -> None:
@@ -203,7 +193,7 @@ async def test_ten_at_once_starve_neither_the_api_nor_each_other(
 
         await asyncio.gather(*(one(Role.HEAD) for _ in range(10)))
     assert await owner.fetchval(COMPLETED) == 10
-    assert len(stored(isolated.folder)) == 10
+    assert len(stored(system.folder)) == 10
     polls = sorted(latencies)
     p99 = polls[int(len(polls) * 0.99)]
     log.info("ten exports: the first after %.2f s, the last after %.2f s", ended[0], ended[-1])
