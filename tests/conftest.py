@@ -17,17 +17,17 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from chassis.postgres.database import Database
-from cli.replay.verification import Watching, verify
+from cli.replay.verification import verify
 from contracts.users import Role
-from devstack.choice import chosen
 from devstack.postgres import Postgres
-from devstack.stack import Addresses, data_folder
+from devstack.stack import Addresses
 from migrations import runner
 from services.api.main import create_app
 from services.api.settings import ApiSettings
-from tests.support.database_clones import TEMPLATE, Copies, contents, named
+from tests.support.database_clones import SILENT, Copies
 from tests.support.eventually import eventually
 from tests.support.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
+from tests.support.servers import end_of_run, run_folder, running_kafka, running_postgres, turn_at_kafka
 from tests.support.sizes import FULL
 from tests.support.system import SECRET, as_role, bearer
 
@@ -48,52 +48,57 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("long forms: `make test-full` runs them")
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Addresses]:
-    """Postgres and Kafka, one pair for each process that runs tests.
+def pytest_unconfigure() -> None:
+    """In the run's own process: stop the servers that were started for it."""
+    end_of_run()
 
-    Tests of two processes share none: a reader of the log waits for every older transaction of its server, whatever the
-    database. Postgres does not wait for the disk: tests that crash a server have one of their own, which does.
-    """
-    home = data_folder() / f"test-{os.getpid()}"
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The superuser's address of this process's Postgres."""
     with ExitStack() as stack:
         with for_the_session():
-            addresses = stack.enter_context(chosen(home, durable=False))
-        yield addresses
-    shutil.rmtree(home, ignore_errors=True)
-
-
-async def _make_template(url: str) -> dict[str, str | None]:
-    """Return the contents of its tables, which verify."""
-    admin = await asyncpg.connect(url)
-    try:
-        await admin.execute(f'DROP DATABASE IF EXISTS "{TEMPLATE}" WITH (FORCE)')
-        await admin.execute(f'CREATE DATABASE "{TEMPLATE}"')
-    finally:
-        await admin.close()
-    await runner.migrate(named(url, TEMPLATE).replace("postgresql://", "postgresql+asyncpg://"))
-    await must_verify(named(url, TEMPLATE))
-    return await contents(named(url, TEMPLATE))
+            url = stack.enter_context(running_postgres())
+        yield url
 
 
 @pytest.fixture(scope="session")
-def template(servers: Addresses) -> Copies:
+def kafka_started() -> Iterator[str]:
+    """The address of the run's Kafka, which is started when the first test asks for it."""
+    with ExitStack() as stack:
+        with for_the_session():
+            address = stack.enter_context(running_kafka())
+        yield address
+
+
+@pytest.fixture
+def servers(postgres_url: str, kafka_started: str) -> Iterator[Addresses]:
+    """Postgres and Kafka, for a test that uses the bus; while it runs, no other test of the run uses this Kafka."""
+    with turn_at_kafka():
+        yield Addresses(postgres_url, kafka_started)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def template(postgres_url: str) -> AsyncIterator[Copies]:
     """Copies of a migrated database."""
-    return Copies(servers.database_url, asyncio.run(_make_template(servers.database_url)))
+    copies = Copies(postgres_url)
+    await copies.prepare()
+    yield copies
+    await copies.close()
 
 
 @asynccontextmanager
 async def migrated_copy(template: Copies, *, verified: bool = True) -> AsyncIterator[str]:
-    """The superuser's address of a migrated database, dropped when the block has ended well.
+    """The superuser's address of a migrated database, given back when the block has ended well.
 
     Whatever was done in it, the log must then say what the tables say, unless ``verified`` is false.
     """
-    url = await template.take()
+    with for_the_session():
+        url = await template.take()
     yield url
-    # A copy that holds what the template holds is as sound as the template.
-    if verified and not await template.is_as_made(url):
-        await must_verify(url)
-    await template.drop(url)
+    with for_the_session():
+        findings = await template.give_back(url, verified=verified)
+    assert findings is None or not findings.differences, findings
 
 
 @pytest_asyncio.fixture
@@ -104,7 +109,7 @@ async def database_url(template: Copies, request: pytest.FixtureRequest) -> Asyn
 
 
 async def must_verify(url: str) -> None:
-    findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), most=3)
+    findings = await verify(url, SILENT, most=3)
     assert not findings.differences, findings
 
 
@@ -180,7 +185,7 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
 @pytest_asyncio.fixture
 async def own_postgres() -> AsyncIterator[Postgres]:
     """A server of this test's own, with a migrated database; verified and gone afterwards."""
-    server = Postgres(data_folder() / f"test-{os.getpid()}" / f"postgres-{os.urandom(4).hex()}")
+    server = Postgres(run_folder() / f"postgres-{os.urandom(4).hex()}")
     try:
         await asyncio.to_thread(server.start)
         await runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://"))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -11,11 +12,10 @@ import pytest
 import pytest_asyncio
 
 from devstack.kafka import Kafka
-from devstack.stack import Addresses, data_folder
-from tests.conftest import must_verify
 from tests.support.bulk_students import enrol
 from tests.support.database_clones import Copies
 from tests.support.leftovers import for_the_session, keep_for_the_session
+from tests.support.servers import embedded_kafka, run_folder, turn_at_kafka
 from tests.support.system import CONSUMERS, NO_KAFKA, QUIET_CLOCK, System, running
 
 LIVE_STUDENTS = 300
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         needed = getattr(item, "fixturenames", ())
-        if "broker" in needed:
+        if {"broker", "kafka_started"} & set(needed):
             item.add_marker(pytest.mark.xdist_group("kafka"))
         elif "module_system" in needed:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
@@ -39,22 +39,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def broker(servers: Addresses) -> Iterator[Kafka]:
-    """The broker of ``servers`` where that is embedded, else one beside it."""
-    kafka = Kafka(data_folder() / f"test-{os.getpid()}" / "kafka")
+def broker() -> Kafka:
+    """The embedded broker of the run."""
     with for_the_session():
-        kafka.start()
-    yield kafka
-    kafka.kill()
-    shutil.rmtree(kafka.home, ignore_errors=True)
+        return embedded_kafka()
 
 
 @pytest.fixture
 def own_kafka(broker: Kafka) -> Iterator[Kafka]:
     """A running broker that the test may suspend, kill, and start again. It runs when the test has ended."""
-    yield broker
-    broker.resume()
-    broker.start()
+    with turn_at_kafka():
+        yield broker
+        broker.resume()
+        broker.start()
     assert broker.pid is not None
     keep_for_the_session(broker.pid)
 
@@ -69,7 +66,7 @@ def kafka_alone(own_kafka: Kafka, shared_system: System) -> Kafka:
 @pytest.fixture
 def separate_kafka() -> Iterator[Kafka]:
     """Another broker, whose data is this test's own. Not started yet."""
-    kafka = Kafka(data_folder() / f"test-{os.getpid()}" / f"kafka-{os.urandom(4).hex()}")
+    kafka = Kafka(run_folder() / f"kafka-{os.urandom(4).hex()}")
     try:
         yield kafka
     finally:
@@ -88,11 +85,9 @@ def system(database_url: str, tmp_path: Path) -> Iterator[System]:
 @pytest.fixture(scope="module")
 def module_system(template: Copies, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Like ``system``, but for all tests of a module, one after the other."""
-    url = asyncio.run(template.take())
-    with running(url, NO_KAFKA, tmp_path_factory.mktemp("system"), JOB_LEASE_S="2") as started:
+    folder = tmp_path_factory.mktemp("system")
+    with own_database(template) as url, running(url, NO_KAFKA, folder, JOB_LEASE_S="2") as started:
         yield started
-    asyncio.run(must_verify(url))
-    asyncio.run(template.drop(url))
 
 
 @pytest.fixture
@@ -105,20 +100,27 @@ def kafka_system(database_url: str, kafka_alone: Kafka, tmp_path: Path) -> Itera
 @pytest.fixture(scope="session")
 def shared_system(template: Copies, broker: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system with ``LIVE_STUDENTS`` that tests use one after the other; verified in the end."""
-    url = asyncio.run(_with_students(template))
     settings = {"JOB_LEASE_S": "2", **QUIET_CLOCK}
-    with running(url, broker.bootstrap_servers, tmp_path_factory.mktemp("live"), **settings) as system:
-        yield system
-    asyncio.run(must_verify(url))
-    asyncio.run(template.drop(url))
+    with own_database(template) as url:
+        asyncio.run(_enrolled(url))
+        with running(url, broker.bootstrap_servers, tmp_path_factory.mktemp("live"), **settings) as system:
+            yield system
 
 
-async def _with_students(template: Copies) -> str:
-    url = await template.take()
+@contextmanager
+def own_database(template: Copies) -> Iterator[str]:
+    """A migrated database for several tests, verified in the end."""
+    with for_the_session():
+        url = asyncio.run(template.take())
+    yield url
+    findings = asyncio.run(template.give_back(url, verified=True))
+    assert findings is None or not findings.differences, findings
+
+
+async def _enrolled(url: str) -> None:
     owner = await asyncpg.connect(url)
     await enrol(owner, LIVE_STUDENTS)
     await owner.close()
-    return url
 
 
 @pytest_asyncio.fixture

@@ -18,7 +18,6 @@ import pytest
 from cli.moving import adoption
 from contracts.users import Role
 from devstack.postgres import Postgres
-from devstack.stack import data_folder
 from devstack.unprivileged import make_folder, user
 from migrations import runner
 from migrations.waiting import wait
@@ -26,6 +25,7 @@ from tests.conftest import must_verify
 from tests.support import log_moves
 from tests.support.bulk_students import DRIVE, enrol
 from tests.support.eventually import eventually
+from tests.support.servers import run_folder
 from tests.support.sizes import sized
 from tests.support.system import HEAD_ID, System, as_role, bearer, running
 
@@ -43,7 +43,7 @@ EVENTS = "SELECT substr(stream_id, 9)::integer FROM es.event WHERE type = 'place
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder that the server's user owns, with one for the WAL in it."""
-    folder = make_folder(data_folder() / f"test-{os.getpid()}" / f"backup-{os.urandom(4).hex()}")
+    folder = make_folder(run_folder() / f"backup-{os.urandom(4).hex()}")
     _give(make_folder(folder / "archive"))
     yield folder
     for name in ("first", "second"):

@@ -1,24 +1,35 @@
-"""Copies of the migrated database, one for each test that wants one."""
+"""Copies of the migrated database, one for each test that wants one. A copy that is as made serves the next test."""
 
+import asyncio
 import os
+import threading
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-TEMPLATE = "placewire_template"
+from cli.replay.projection import BEGINNING
+from cli.replay.verification import Findings, Replay, Watching, replaying
+from migrations import runner
+from tests.support.as_made import Connection, Template
+
+T = TypeVar("T")
+APPLICATION = "placewire-tests"
+SILENT = Watching(began=lambda _: None, projected=lambda _: None)
+# A copy that has served often has bloated catalogs: each verification makes and drops temporary tables.
+MOST_USES = 60
 # What a migration sets per role and database is not copied with a template.
 SETTINGS = """
 SELECT r.rolname, unnest(s.setconfig) AS setting FROM pg_db_role_setting s
   JOIN pg_database d ON d.oid = s.setdatabase JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = $1
 """
-
-
-TABLES = """
-SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1
+# Waits until they have ended: what they hold is free, and what they did is counted.
+END_OTHERS = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name <> $1 AND backend_type = 'client backend'
 """
-ROWS = "SELECT '{table}' AS name, md5(string_agg(t::text, chr(10) ORDER BY t::text)) AS rows FROM {table} t"
 
 
 def named(url: str, database: str) -> str:
@@ -26,56 +37,130 @@ def named(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
-class Copies:
-    """Of ``TEMPLATE`` on the server at ``url``. Not made beside a test: meanwhile no reader of a log gets further."""
+class _Copy:
+    """One copy and the sessions that are kept for it."""
 
-    def __init__(self, url: str, contents: dict[str, str | None]) -> None:
-        """``contents``: of the template."""
+    def __init__(self, url: str, session: Connection) -> None:
+        self.url = url
+        self.session = session
+        self.uses = 0
+        self._kept = AsyncExitStack()
+        self._replay: Replay | None = None
+
+    async def verify(self) -> Findings:
+        """As ``cli.replay.verification.verify`` does, with sessions and temporary tables kept for the next time."""
+        if self._replay is None:
+            self._replay = await self._kept.enter_async_context(replaying(self.url, APPLICATION))
+        replay = self._replay
+        replay.at = BEGINNING
+        for table in replay.tables:
+            await replay.projector.execute(f"DELETE FROM pg_temp.{table.name}")
+        return await replay.compared(SILENT, most=3)
+
+    async def close(self) -> None:
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test may have ended them
+            await self._kept.aclose()
+        await self.session.close(timeout=5)
+
+
+class Copies:
+    """Of the migrated template on the server at ``url``.
+
+    Their sessions live in a thread with an event loop of its own: the loop of a test ends with it. A template of its
+    own for each process: several may have been given one server.
+    """
+
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._contents = contents
+        self._template = f"placewire_template_{os.getpid()}"
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="database-clones", daemon=True)
+        self._thread.start()
+        self._free: list[_Copy] = []
+        self._taken: dict[str, _Copy] = {}
 
     async def is_as_made(self, url: str) -> bool:
-        """Return whether each table of a copy holds exactly the rows that the template holds."""
-        return await contents(url) == self._contents
+        """Return whether the copy holds exactly what the template holds."""
+        copy = self._taken[url]
+        return await self._there(self._made.state_of(copy.session)) == self._made.state
 
     async def take(self) -> str:
         """The superuser's address of a copy that nobody else has."""
-        return named(self._url, await _make(self._url))
+        return await self._there(self._take())
 
-    async def drop(self, url: str) -> None:
-        """Drop the database, even with open connections."""
-        await _drop(self._url, urlsplit(url).path[1:])
+    async def give_back(self, url: str, *, verified: bool) -> Findings | None:
+        """Keep the copy for the next test if it is as made, or can be made so; else drop it.
 
+        Returns what ``verify`` found in one that is ``verified`` and was changed.
+        """
+        return await self._there(self._give_back(self._taken.pop(url), verified=verified))
 
-async def contents(url: str) -> dict[str, str | None]:
-    """Return a digest of the rows of each table, ``None`` for an empty one."""
-    connection = await asyncpg.connect(url)
-    try:
-        tables = [row[0] for row in await connection.fetch(TABLES)]
-        found = await connection.fetch(" UNION ALL ".join(ROWS.format(table=table) for table in tables))
-    finally:
-        await connection.close()
-    return {row["name"]: row["rows"] for row in found}
+    async def prepare(self) -> None:
+        await self._there(self._prepare())
 
+    async def close(self) -> None:
+        """Drop the copies and the template."""
+        await self._there(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        self._loop.close()
 
-async def _make(url: str) -> str:
-    name = "t_" + os.urandom(6).hex()
-    admin = await asyncpg.connect(url)
-    try:
+    async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def _prepare(self) -> None:
+        self._admin = await asyncpg.connect(self._url)
+        await self._admin.execute(f'CREATE DATABASE "{self._template}"')
+        url = named(self._url, self._template)
+        await runner.migrate(url.replace("postgresql://", "postgresql+asyncpg://"))
+        async with replaying(url, APPLICATION) as replay:
+            findings = await replay.compared(SILENT, most=3)
+            assert not findings.differences, findings
+        session = await asyncpg.connect(url)
+        self._made = await Template.read(session)
+        await session.close()
+
+    async def _take(self) -> str:
+        copy = self._free.pop() if self._free else await self._new()
+        copy.uses += 1
+        self._taken[copy.url] = copy
+        return copy.url
+
+    async def _new(self) -> _Copy:
+        name = "t_" + os.urandom(6).hex()
         # The files are copied: the default writes each page to the WAL as well, ten times the work (measured).
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
-        async with admin.transaction():
-            for row in await admin.fetch(SETTINGS, TEMPLATE):
+        await self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}" STRATEGY FILE_COPY')
+        async with self._admin.transaction():
+            for row in await self._admin.fetch(SETTINGS, self._template):
                 setting, _, value = row["setting"].partition("=")
-                await admin.execute(f'ALTER ROLE "{row["rolname"]}" IN DATABASE "{name}" SET {setting} = \'{value}\'')
-    finally:
-        await admin.close()
-    return name
+                await self._admin.execute(
+                    f'ALTER ROLE "{row["rolname"]}" IN DATABASE "{name}" SET {setting} = \'{value}\''
+                )
+        url = named(self._url, name)
+        session = await asyncpg.connect(url, server_settings={"application_name": APPLICATION, "jit": "off"})
+        return _Copy(url, session)
 
+    async def _give_back(self, copy: _Copy, *, verified: bool) -> Findings | None:
+        await copy.session.execute("RESET ALL")
+        await copy.session.fetch(END_OTHERS, APPLICATION)
+        found = await self._made.state_of(copy.session)
+        if found == self._made.state:
+            self._free.append(copy)
+            return None
+        findings = await copy.verify() if verified else None
+        sound = findings is not None and not findings.differences
+        if sound and found and copy.uses < MOST_USES and await self._made.restore(copy.session, found):
+            self._free.append(copy)
+        else:
+            await self._drop(copy)
+        return findings
 
-async def _drop(url: str, name: str) -> None:
-    admin = await asyncpg.connect(url)
-    try:
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await admin.close()
+    async def _drop(self, copy: _Copy) -> None:
+        await copy.close()
+        await self._admin.execute(f'DROP DATABASE "{urlsplit(copy.url).path[1:]}" WITH (FORCE)')
+
+    async def _close(self) -> None:
+        for copy in [*self._free, *self._taken.values()]:
+            await self._drop(copy)
+        await self._admin.execute(f'DROP DATABASE "{self._template}" WITH (FORCE)')
+        await self._admin.close()

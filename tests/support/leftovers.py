@@ -21,8 +21,8 @@ import pytest_asyncio
 # What was ended a moment ago may still be going: on a busy machine for long.
 GRACE_S = 10.0
 OWN_FILES = Path("/proc/self/fd")
-# The thread that hashes passwords serves the whole process.
-THREADS_OF_THE_PROCESS = ("argon2",)
+# That which hashes passwords, and that which keeps the copies of the template.
+THREADS_OF_THE_PROCESS = ("argon2", "database-clones")
 T = TypeVar("T")
 
 
@@ -48,6 +48,7 @@ class Running:
 
 
 _of_the_session: set[psutil.Process] = set()
+_sockets_of_the_session: set[str] = set()
 _forking: set[psutil.Process] = set()
 
 
@@ -64,10 +65,11 @@ def keep_for_the_session(*pids: int) -> None:
 
 @contextmanager
 def for_the_session() -> Iterator[None]:
-    """Child processes that are started in the block are no test's: the servers that tests share."""
-    before = set(_children())
+    """What is started in the block is no test's: the servers that tests share, and connections to them."""
+    before = Running.now()
     yield
-    _of_the_session.update(set(_children()) - before)
+    _of_the_session.update(set(_children()) - before.children)
+    _sockets_of_the_session.update(set(_sockets()) - before.connections)
 
 
 def left_since(before: Running, *, processes: bool) -> list[str]:
@@ -81,9 +83,10 @@ def left_since(before: Running, *, processes: bool) -> list[str]:
     for child in children:
         found.append(f"the process {_command(child)}")
         child.kill()
-    if set(_sockets()) - before.connections:
+    known = before.connections | _sockets_of_the_session
+    if set(_sockets()) - known:
         gc.collect()  # what only garbage holds is no connection any more, but warns here and not in another test
-        sockets = _those_that_stay(lambda: set(_connections()) - before.connections)
+        sockets = _those_that_stay(lambda: set(_connections()) - known)
         found += [f"a connection: {_connections().get(inode, inode)}" for inode in sockets]
     return found
 

@@ -22,11 +22,11 @@ from chassis.eventstore.subscriptions import Subscription
 from chassis.postgres.database import Connection, Database
 from contracts.users import Role
 from devstack.postgres import Postgres
-from devstack.stack import data_folder
 from devstack.unprivileged import user
 from migrations import runner
 from tests.support.database_clones import named
 from tests.support.eventually import eventually
+from tests.support.servers import run_folder
 from tests.support.system import HEAD_ID, ROOT, System, bearer
 
 DATABASE = "placewire"
@@ -51,7 +51,7 @@ def url_of(server: Postgres) -> str:
 @contextmanager
 def servers(*, old_home: Path | None = None, new_home: Path | None = None) -> Iterator[tuple[Postgres, Postgres]]:
     """Two servers with data of their own; the old one can be replicated from. Both are gone when the block ends."""
-    folder = data_folder() / f"test-{os.getpid()}" / f"moves-{os.urandom(4).hex()}"
+    folder = run_folder() / f"moves-{os.urandom(4).hex()}"
     old = Postgres(old_home or folder / "old", durable=False)
     new = Postgres(new_home or folder / "new", durable=False)
     try:

@@ -1,0 +1,114 @@
+"""The servers that tests share: one Postgres for each process that runs tests, one Kafka for the whole run.
+
+Tests of two processes share no Postgres: a reader of the log waits for every older transaction of its server, whatever
+the database. They take turns at the one Kafka: its topics and consumer groups have the same names for every database.
+
+Addresses that are given, or containers, are used in the way of ``devstack.choice``: containers belong to the process
+that started them, so each process then has a Kafka of its own.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from devstack import choice
+from devstack.artifacts import ensure_jars
+from devstack.exclusive import exclusive
+from devstack.interruption import interruptible
+from devstack.kafka import Kafka
+from devstack.postgres import Postgres
+from devstack.processes import Process
+from devstack.record import Record
+from devstack.stack import Stack, data_folder, make_folder, remove_abandoned
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
+def run_process() -> psutil.Process:
+    """Return the process that lives as long as the run: this one, or the one that started it to share the tests."""
+    own = psutil.Process()
+    return psutil.Process(own.ppid()) if WORKER else own
+
+
+@cache
+def run_folder() -> Path:
+    """Return the folder of the run's data, on record for the run's process: should that die, the next run deletes it.
+
+    ``end_of_run`` deletes it otherwise.
+    """
+    process = run_process()
+    folder = data_folder() / f"test-{process.pid}"
+    with exclusive(data_folder() / "test-runs.lock"):
+        remove_abandoned(folder.parent)
+        record = Record.load(folder)
+        if record.starter is None:
+            make_folder(folder)
+            record.starter = Process("tests", process.pid, process.create_time(), log="")
+            record.save()
+    return folder
+
+
+def end_of_run() -> None:
+    """Stop whatever the run has started and delete its data. Only in the run's process; harmless when there is none."""
+    folder = data_folder() / f"test-{os.getpid()}"
+    if (folder / Record.FILE).exists():
+        Stack(folder, disposable=True).stop()
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """Yield the superuser's address of this process's server.
+
+    It does not wait for the disk: tests that crash a server have one of their own, which does.
+    """
+    match choice.kind():
+        case "given":
+            yield os.environ["TEST_DATABASE_URL"]
+        case "containers":
+            from devstack.containers import TrustingPostgresContainer
+
+            with TrustingPostgresContainer(durable=False) as container:
+                yield container.dsn
+        case _:
+            server = Postgres(run_folder() / f"postgres{WORKER}", durable=False)
+            with interruptible():
+                try:
+                    server.start()
+                    yield server.dsn
+                finally:
+                    server.kill()
+
+
+@contextmanager
+def running_kafka() -> Iterator[str]:
+    """Start the run's broker unless it runs, and yield its address. It runs until the run ends."""
+    match choice.kind():
+        case "given":
+            yield os.environ["TEST_KAFKA_BOOTSTRAP_SERVERS"]
+        case "containers":
+            from devstack.containers import KafkaContainer
+
+            with KafkaContainer() as container:
+                yield container.bootstrap_servers
+        case _:
+            yield embedded_kafka().bootstrap_servers
+
+
+def embedded_kafka() -> Kafka:
+    """Return the run's embedded broker, started unless it runs. It runs until the run ends."""
+    ensure_jars()
+    with exclusive(run_folder() / "kafka.lock"):
+        broker = Kafka(run_folder() / "kafka")
+        broker.start()
+    return broker
+
+
+@contextmanager
+def turn_at_kafka() -> Iterator[None]:
+    """Wait until no other process of the run uses the shared Kafka, and keep it to this one until the block ends."""
+    with exclusive(run_folder() / "kafka-turn.lock"):
+        yield
