@@ -21,13 +21,19 @@ from cli.replay.verification import verify
 from contracts.users import Role
 from devstack.postgres import Postgres
 from devstack.stack import Addresses
-from migrations import runner
 from services.api.main import create_app
 from services.api.settings import ApiSettings
 from tests.support.database_clones import SILENT, Copies
 from tests.support.eventually import eventually
 from tests.support.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
-from tests.support.servers import end_of_run, run_folder, running_kafka, running_postgres, turn_at_kafka
+from tests.support.servers import (
+    end_of_run,
+    migrated_postgres,
+    run_folder,
+    running_kafka,
+    running_postgres,
+    turn_at_kafka,
+)
 from tests.support.sizes import FULL
 from tests.support.system import SECRET, as_role, bearer
 
@@ -185,12 +191,11 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
 @pytest_asyncio.fixture
 async def own_postgres() -> AsyncIterator[Postgres]:
     """A server of this test's own, with a migrated database; verified and gone afterwards."""
-    server = Postgres(run_folder() / f"postgres-{os.urandom(4).hex()}")
+    home = run_folder() / f"postgres-{os.urandom(4).hex()}"
     try:
-        await asyncio.to_thread(server.start)
-        await runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://"))
+        server = await asyncio.to_thread(migrated_postgres, home)
         yield server
         await must_verify(server.dsn)
     finally:
-        server.kill()
-        shutil.rmtree(server.home, ignore_errors=True)
+        Postgres(home).kill()
+        shutil.rmtree(home, ignore_errors=True)

@@ -26,7 +26,7 @@ from tests.support.system import System
 
 Owner = asyncpg.Connection
 log = logging.getLogger(__name__)
-ROWS = sized(small=20_000, full=1_000_000)
+ROWS = sized(small=5_000, full=1_000_000)
 ROUNDS = sized(small=1, full=5)
 MOST_MEMORY = 64 * 1024 * 1024
 MOST_TIME = 1.25

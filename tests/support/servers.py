@@ -7,7 +7,9 @@ Addresses that are given, or containers, are used in the way of ``devstack.choic
 that started them, so each process then has a Kafka of its own.
 """
 
+import asyncio
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +26,7 @@ from devstack.postgres import Postgres
 from devstack.processes import Process
 from devstack.record import Record
 from devstack.stack import Stack, data_folder, make_folder, remove_abandoned
+from migrations import runner
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
@@ -81,6 +84,28 @@ def running_postgres() -> Iterator[str]:
                     yield server.dsn
                 finally:
                     server.kill()
+
+
+def migrated_cluster() -> Path:
+    """Return the home of a server with a migrated database that has stopped. Made once for the run."""
+    home = run_folder() / "migrated"
+    with exclusive(run_folder() / "migrated.lock"):
+        server = Postgres(home)
+        if not (home / "ready").exists():
+            server.start()
+            asyncio.run(runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://")))
+            server.stop()
+            (home / "ready").touch()
+    return home
+
+
+def migrated_postgres(home: Path) -> Postgres:
+    """Start another server with such a database, its data in ``home``."""
+    subprocess.run(["cp", "-a", str(migrated_cluster()), str(home)], check=True)
+    (home / "ready").unlink()
+    server = Postgres(home)
+    server.start()
+    return server
 
 
 @contextmanager
