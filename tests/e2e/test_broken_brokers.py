@@ -83,7 +83,7 @@ async def work_goes_on(system: System, client: httpx.AsyncClient, owner: "Owner[
 
 
 async def by_kafka_again(system: System, client: httpx.AsyncClient) -> None:
-    await system.until_bus_is("closed", within_s=30)
+    await system.until_bus_is("closed")
     await until_kafka_wakes(client)
 
 

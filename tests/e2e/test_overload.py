@@ -14,8 +14,8 @@ from tests.support.sizes import sized
 from tests.support.system import System, bearer
 
 Owner = asyncpg.Connection
-PER_SECOND = sized(small=300, full=1000)
-SECONDS = sized(small=3, full=60)
+PER_SECOND = sized(small=150, full=1000)
+SECONDS = sized(small=2, full=60)
 USERS = 200
 # Resident memory moves by itself: the allocator's arenas, connections of the pool, the last garbage collection.
 FLAT_BYTES = 48 * 1024 * 1024

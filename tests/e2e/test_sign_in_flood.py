@@ -47,7 +47,7 @@ async def measured(port: int, asked: Flood) -> tuple[float, float, str]:
     """Sign in from 127.0.0.3 during a flood. Return the time of 95 % of the sign-ins, its limit, and all figures."""
     own = httpx.AsyncHTTPTransport(local_address="127.0.0.3")
     async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}", transport=own, timeout=30) as user:
-        quiet = [await sign_in(user) for _ in range(20)]
+        quiet = [await sign_in(user) for _ in range(sized(small=10, full=20))]
         took = []
         async with flooding(asked) as flood:
             reading = asyncio.create_task(outcome_of(flood))

@@ -91,9 +91,10 @@ async def channels(owner: "Owner[asyncpg.Record]", jobs: dict[Service, str]) -> 
 async def test_every_service_serves_without_kafka_and_joins_when_it_comes(
     live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]", at_start: bool
 ) -> None:
-    own_kafka.kill()
     if at_start:
         await asyncio.to_thread(live.stop_all)
+    own_kafka.kill()
+    if at_start:
         await asyncio.to_thread(live.start_together, *live.processes)
     await live.until_bus_is("open", *CONSUMERS)
     pids = {name: process.pid for name, process in live.processes.items()}

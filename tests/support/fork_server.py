@@ -5,6 +5,7 @@ input, and ends with its input.
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -85,6 +86,8 @@ def fork_server() -> ForkServer:
 def main() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # else each fork copies these objects when it collects garbage
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: nobody asks how one of them ended
     while request := os.read(0, 1 << 20):
         while not request.endswith(b"\n"):

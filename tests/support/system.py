@@ -146,7 +146,7 @@ class System:
         async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=60, **options) as client:
             yield client
 
-    async def until_bus_is(self, state: str, *services: str, within_s: float = 30) -> None:
+    async def until_bus_is(self, state: str, *services: str, within_s: float = 60) -> None:
         """Wait until the API's breakers for ``services`` are ``closed`` (it relies on Kafka) or ``open``.
 
         By default for eligibility.
