@@ -6,6 +6,7 @@ from time import monotonic
 
 import asyncpg
 
+from devstack.processes import Process
 from tests.support.bulk_students import DRIVE, PLAIN_COUNT, enrol
 from tests.support.eventually import eventually
 from tests.support.system import System
@@ -47,11 +48,16 @@ async def test_sigterm_ends_every_process_and_streams_with_it(live: System) -> N
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=5"})
         assert answer.status_code in (200, 202)
     for process in live.processes.values():
-        log = Path(process.log)
-        so_far = log.stat().st_size
-        process.stop(grace_s=10)
-        assert not process.running
-        assert b"Traceback" not in log.read_bytes()[so_far:]
+        assert b"Traceback" not in await asyncio.to_thread(last_words, process)
+
+
+def last_words(process: Process) -> bytes:
+    """Stop the process, and return what it logs from then on."""
+    log = Path(process.log)
+    so_far = log.stat().st_size
+    process.stop(grace_s=10)
+    assert not process.running
+    return log.read_bytes()[so_far:]
 
 
 async def test_sigterm_in_the_middle_of_a_job_gives_it_back_in_time(
