@@ -27,6 +27,8 @@ from devstack.processes import Process, alive
 from devstack.record import Record
 from devstack.stack import CHECKOUT, Stack, data_folder, remove_abandoned
 
+pytestmark = pytest.mark.xdist_group("devstack")
+
 TOPIC = "kept"
 # Of the fixture `stack`.
 restarts_servers = pytest.mark.restarts_servers
