@@ -102,7 +102,8 @@ def migrated_cluster() -> Path:
 def migrated_postgres(home: Path) -> Postgres:
     """Start another server with such a database, its data in ``home``."""
     subprocess.run(["cp", "-a", str(migrated_cluster()), str(home)], check=True)
-    (home / "ready").unlink()
+    for name in ("ready", "port"):
+        (home / name).unlink()
     server = Postgres(home)
     server.start()
     return server
