@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from chassis.postgres.database import Database
@@ -23,6 +24,7 @@ from devstack.postgres import Postgres
 from devstack.stack import Addresses
 from services.api.main import create_app
 from services.api.settings import ApiSettings
+from services.api.users import passwords
 from tests.support.database_clones import SILENT, Copies
 from tests.support.eventually import eventually
 from tests.support.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
@@ -37,14 +39,26 @@ from tests.support.servers import (
 from tests.support.sizes import FULL
 from tests.support.system import SECRET, as_role, bearer
 
+pytest_plugins = ["tests.support.run_report"]
 # Fixtures of every test.
 __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
+
+
+# A hash that costs 20 ms proves no more than one that costs 0.1 ms. Processes of their own have the real one.
+passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+passwords._nobody = passwords._hasher.hash("nobody has this password")
+
+
+def pytest_configure() -> None:
+    """Collect no garbage while tests are imported and collected: nearly all of it stays."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
     """Keep what was imported and collected from the garbage collector: it would go through all that again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

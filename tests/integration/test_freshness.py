@@ -15,12 +15,13 @@ from tests.conftest import Api
 from tests.support.bulk_students import enrol
 from tests.support.drive_scenarios import mark, posted, register, stop
 from tests.support.eventually import eventually
+from tests.support.sizes import sized
 from tests.support.system import System, running
 
 Owner = asyncpg.Connection
 NO_KAFKA = "127.0.0.1:9"
 SEEN_WITHIN_S = 2.0
-ROUNDS = 3
+ROUNDS = sized(small=1, full=3)
 MAX_PAUSE_S = 5.0
 SETTINGS = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "0 0 29 2 *", "REFRESH_AFTER_CHANGE_S": str(MAX_PAUSE_S)}
 REQUESTED = "SELECT count(*) FROM es.event WHERE type = 'placewire.refresh.requested.v1'"

@@ -31,7 +31,7 @@ from tests.support.system import bearer
 pytestmark = [pytest.mark.damages, pytest.mark.timeout(900 if FULL else 240)]
 
 BLOCKED_S = 0.05
-MANY = sized(small=100_000, full=1_000_000)
+MANY = sized(small=30_000, full=1_000_000)
 # Straight into the read tables: what is measured is reading. A name of every kind that JSON or COPY could get wrong.
 FILL = """
 WITH u AS (
@@ -211,7 +211,7 @@ async def read_slowly(api: Api, owner: "Owner[asyncpg.Record]", readers: list[so
 async def test_a_client_that_goes_away_gives_everything_back(
     api: Api, owner: "Owner[asyncpg.Record]", port: int
 ) -> None:
-    await fill(api, owner, 20_000)
+    await fill(api, owner, sized(small=8_000, full=20_000))
     lists = api.app.state.context.long_lists
     for round_ in range(40):
         reader = asking(port, "/api/eligibility/1/list", "COORDINATOR")

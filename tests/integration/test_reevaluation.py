@@ -356,7 +356,7 @@ async def test_marks_and_criteria_that_change_at_once_never_miss_each_other(
     posted = [(await drive(api, min_cgpa="7"))["drive_id"] for _ in range(3)]
     async with working(database_url) as runner:
         await done(runner, *await queued(owner))
-        for round_ in range(sized(small=3, full=20)):
+        for round_ in range(sized(small=2, full=20)):
             marks = [revised(api, id_, cgpa=f"{5 + (round_ + n) % 4}.00") for n, id_ in enumerate(students)]
             bars = [api.patch(f"/api/drives/{id_}", json={"min_cgpa": f"{6 + round_ % 2}.50"}) for id_ in posted]
             answers = await asyncio.gather(*marks, *bars)
@@ -385,7 +385,7 @@ async def test_after_whatever_happened_the_selections_are_those_of_an_evaluation
     sequences: list[list[tuple[str, int, int]]] = []
 
     @settings(
-        max_examples=sized(small=8, full=40), deadline=None, database=None, derandomize=True,
+        max_examples=sized(small=5, full=40), deadline=None, database=None, derandomize=True,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(STEPS)

@@ -14,7 +14,7 @@ from tests.support.drive_scenarios import posted, stop
 from tests.support.sizes import sized
 
 Owner = asyncpg.Connection
-STUDENTS = int(os.environ.get("STUDENTS") or sized(small=600, full=10_000))
+STUDENTS = int(os.environ.get("STUDENTS") or sized(small=250, full=10_000))
 AT_ONCE = 64
 
 STOPPED = "SELECT position, recorded_at FROM es.event WHERE type = 'placewire.drive.registrations-stopped.v1'"

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from contracts.branches import branch_key
 from contracts.drives import Criteria
 from services.api.eligibility.rules import Record, reasons_against
+from tests.support.sizes import sized
 
 JUDGE = """
 SELECT meets_criteria($1::numeric, $2::numeric, $3::numeric, $4::numeric, $5::integer, branch_key($6), $7::integer,
                       $8::numeric, $9::numeric, $10::numeric, $11::integer, branch_keys($12), $13::integer[])
 """
+EXAMPLES = sized(small=300, full=1_500)
 BRANCHES = ("CSE", "ECE", "ME", "AI, ML", "Génie civil", "विद्युत", "ΟΔΟΣ", "電気", "İnşaat", "ﬁnance")
 YEARS = (2025, 2026, 2027)
 
@@ -64,7 +66,7 @@ criteria = st.builds(
 async def test_the_key_of_a_branch_is_the_same_in_sql_and_python(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
     texts: set[str] = set()
 
-    @settings(max_examples=1500, deadline=None, database=None)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None)
     @given(branches)
     def collect(branch: str) -> None:
         texts.add(branch)
@@ -81,7 +83,7 @@ async def test_sql_and_python_agree(owner: "asyncpg.Connection[asyncpg.Record]")
     disagreements: list[tuple[Record, Criteria]] = []
     pairs: list[tuple[Record, Criteria]] = []
 
-    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(records, criteria)
     def collect(record: Record, asked: Criteria) -> None:
         pairs.append((record, asked))
@@ -91,7 +93,7 @@ async def test_sql_and_python_agree(owner: "asyncpg.Connection[asyncpg.Record]")
         in_sql = await owner.fetchval(JUDGE, *record, *asked.model_dump().values())
         if in_sql is not (not reasons_against(record, asked)):
             disagreements.append((record, asked))
-    assert len(pairs) >= 1000
+    assert len(pairs) >= EXAMPLES * 2 // 3
     diplomas = [1 for record, asked in pairs if record.twelfth_percent is None and record.diploma_percent is not None]
-    assert len(diplomas) > 50, "a diploma decides often enough"
+    assert len(diplomas) > EXAMPLES // 30, "a diploma decides often enough"
     assert disagreements == []

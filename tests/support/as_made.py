@@ -27,13 +27,13 @@ SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON 
 ROWS = "SELECT '{name}' AS name, md5(string_agg(t::text, chr(10) ORDER BY t::text)) AS digest FROM {name} t"
 POSITION = "SELECT '{name}' AS name, last_value || ' ' || is_called AS digest FROM {name}"
 
-# Everything but rows that a test can change: definitions, settings, and the statistics that plans are made from. The
-# temporary tables of `verify` are not among them.
+# Everything but rows that a test can change: definitions, settings, and the statistics of tables, which plans are made
+# from. The temporary tables of `verify` are not among them.
 CATALOG = f"""
 WITH ours AS MATERIALIZED (
     SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE {OURS}
 )
-SELECT (SELECT hash_array(array_agg((oid, relname, relkind, reltuples, relhasindex, relhastriggers, relowner, relacl,
+SELECT (SELECT hash_array(array_agg((oid, relname, relkind, relhasindex, relhastriggers, relowner, relacl,
                                      reloptions, relrowsecurity, relpersistence)::text ORDER BY oid)) FROM ours),
        (SELECT (count(*), max(a.xmin::text::bigint)) FROM pg_attribute a JOIN ours ON ours.oid = attrelid),
        (SELECT (count(*), max(i.xmin::text::bigint)) FROM pg_index i JOIN ours ON ours.oid = indrelid),
@@ -43,6 +43,7 @@ SELECT (SELECT hash_array(array_agg((oid, relname, relkind, reltuples, relhasind
        (SELECT (count(*), max(xmin::text::bigint)) FROM pg_proc),
        (SELECT (count(*), max(xmin::text::bigint)) FROM pg_policy),
        (SELECT (count(*), max(xmin::text::bigint)) FROM pg_extension),
+       (SELECT array_agg(reltuples ORDER BY oid) FROM ours WHERE relkind IN ('r', 'p')),
        (SELECT count(*) FROM pg_namespace WHERE {OURS}),
        (SELECT array_agg((rolname, setconfig)::text ORDER BY 1) FROM pg_db_role_setting
           LEFT JOIN pg_roles r ON r.oid = setrole

@@ -16,6 +16,7 @@ from contracts.catalogue import EVENTS, UPCASTERS, read_event
 from contracts.compatibility import REFUSED, UNREADABLE, breaks
 from contracts.publish import release, released, schemas
 from tests.support.from_schema import written
+from tests.support.sizes import sized
 
 RELEASED = {name: json.loads(text) for name, text in released().items()}
 CURRENT = {name: json.loads(text) for name, text in schemas().items()}
@@ -47,7 +48,9 @@ def test_a_released_type_can_still_be_read(type_: str) -> None:
 def test_events_of_the_release_are_read(type_: str) -> None:
     """Not by comparing schemas: by reading what they allow."""
 
-    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=sized(small=5, full=50), deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(written(RELEASED[f"{type_}.json"]))
     def read(data: dict[str, Any]) -> None:
         assert read_event(type_, data)

@@ -23,6 +23,7 @@ from services.api.http.issuer_keys import IssuerKeys, usable_keys
 from services.api.http.links import Links
 from services.api.http.sign_in_tokens import Issuer, Tokens
 from tests.support.issuer import CLAIMS, JwksServer, described, private_key, serving, signed
+from tests.support.sizes import sized
 
 SECRET = "a secret of at least thirty-two characters"
 BEFORE = "the secret that was there before this one"
@@ -182,7 +183,7 @@ def parts_of(token: bytes) -> tuple[bytes, bytes]:
     return content, base64.urlsafe_b64decode(signature + b"==")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sized(small=50, full=200), deadline=None)
 @given(where=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_one_bit_more_or_less_is_another_token(where: int, bit: int) -> None:
     changed = bytearray(one_token())
