@@ -36,7 +36,6 @@ from tests.support.servers import (
     running_postgres,
     turn_at_kafka,
 )
-from tests.support.sizes import FULL
 from tests.support.system import SECRET, as_role, bearer
 
 pytest_plugins = ["tests.support.run_report"]
@@ -59,13 +58,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave long tests to `make test-full`. One line of the summary counts them."""
-    if not FULL and item.get_closest_marker("full") is not None:
-        pytest.skip("long forms: `make test-full` runs them")
 
 
 def pytest_unconfigure() -> None:

@@ -20,7 +20,7 @@ SECONDS = 60
 EPOCH = "SELECT max(number) FROM es.epoch"
 
 
-@pytest.mark.full
+@pytest.mark.full_only
 @pytest.mark.timeout(SECONDS + 3 * DRAINED_WITHIN_S + START_AND_REVIVE_S)
 @pytest.mark.parametrize("heading", ["By dump and restore", "By logical replication"])
 def test_nothing_is_lost_on_the_new_server_and_nothing_happens_twice(heading: str, tmp_path: Path) -> None:

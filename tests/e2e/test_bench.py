@@ -30,7 +30,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
 
 
-@pytest.mark.full
+@pytest.mark.full_only
 def test_one_bench_leaves_valid_results_and_a_picture(tmp_path: Path) -> None:
     file, picture = tmp_path / "results.json", tmp_path / "benchmarks.svg"
     done = bench("--only", "poll_check", "--size", "tiny", "--results", str(file), "--picture", str(picture))
@@ -75,7 +75,7 @@ IN_THE_FOREGROUND = ("sh", "-c", 'exec "$@"', "sh")
 IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 
 
-@pytest.mark.full
+@pytest.mark.full_only
 @pytest.mark.parametrize("launcher", [IN_THE_FOREGROUND, IN_THE_BACKGROUND], ids=["foreground", "background"])
 async def test_a_bench_that_is_ended_leaves_nothing_running(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     """SIGTERM ends it. Its processes are its children; its servers' folder is deleted last."""

@@ -51,7 +51,7 @@ async def test_a_broker_that_is_silent_counts_as_down(
         assert await live_owner.fetchval(RESULT_EVENTS, job_id) == 1
 
 
-@pytest.mark.full
+@pytest.mark.full_only
 @pytest.mark.timeout(240)
 async def test_a_broker_that_is_silent_slow_or_cut_off_counts_as_down(
     proxy: TcpProxy, database_url: str, tmp_path: Path, owner: "Owner[asyncpg.Record]"
@@ -106,7 +106,7 @@ def small_disk(folder: Path, mib: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.full
+@pytest.mark.full_only
 @pytest.mark.timeout(240)
 async def test_a_broker_out_of_disk_counts_as_down(
     separate_kafka: Kafka, database_url: str, tmp_path: Path, owner: "Owner[asyncpg.Record]"

@@ -52,7 +52,7 @@ SHEET = ROOT / "tests" / "cases" / "x26_title_rows.xlsx"
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "relay" else pytest.param(name, marks=pytest.mark.full) for name in SERVICES]
+    "name", [name if name == "relay" else pytest.param(name, marks=pytest.mark.full_only) for name in SERVICES]
 )
 def test_a_service_needs_only_its_own_extra_and_folders(name: str, tmp_path: Path) -> None:
     module, folders = SERVICES[name]

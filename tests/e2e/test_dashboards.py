@@ -151,7 +151,7 @@ def everything_that_is_asked() -> dict[str, str]:
 
 
 @needs_prometheus
-@pytest.mark.full
+@pytest.mark.full_only
 @pytest.mark.timeout(300)
 async def test_everything_that_dashboards_and_alerts_ask_has_an_answer(
     kafka_system: System, owner: "Owner[asyncpg.Record]"

@@ -76,7 +76,7 @@ async def stream(client: httpx.AsyncClient, answered: list[Answered], stop: asyn
     await asyncio.gather(*sent)
 
 
-@pytest.mark.full
+@pytest.mark.full_only
 async def test_kafka_is_killed_under_a_stream_of_publications(
     separate_kafka: Kafka, database_url: str, tmp_path: Path, owner: "Owner[asyncpg.Record]"
 ) -> None:

@@ -61,7 +61,7 @@ async def measured(port: int, asked: Flood) -> tuple[float, float, str]:
     return slow, max(LIMIT_S, SLOWDOWN * usual), seen
 
 
-@pytest.mark.parametrize("kind", ["sign_in", pytest.param("token", marks=pytest.mark.full)])
+@pytest.mark.parametrize("kind", ["sign_in", pytest.param("token", marks=pytest.mark.full_only)])
 async def test_500_bad_requests_a_second_from_one_source_delay_no_other(system: System, kind: str) -> None:
     """Made-up accounts, tokens with a wrong signature, and X-Forwarded-For, straight at the API."""
     system.start("api")
@@ -71,7 +71,7 @@ async def test_500_bad_requests_a_second_from_one_source_delay_no_other(system: 
 
 
 @needs_nginx
-@pytest.mark.parametrize("kind", [pytest.param("sign_in", marks=pytest.mark.full), "token"])
+@pytest.mark.parametrize("kind", [pytest.param("sign_in", marks=pytest.mark.full_only), "token"])
 async def test_the_gateway_keeps_such_a_flood_from_the_api(system: System, tmp_path: Path, kind: str) -> None:
     system.start("api", TRUSTED_PROXIES=LOOPBACK)
     async with system.client() as head:

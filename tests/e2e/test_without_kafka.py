@@ -86,7 +86,7 @@ async def channels(owner: "Owner[asyncpg.Record]", jobs: dict[Service, str]) -> 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
-    "at_start", [True, pytest.param(False, marks=pytest.mark.full)], ids=["absent at start", "killed"]
+    "at_start", [True, pytest.param(False, marks=pytest.mark.full_only)], ids=["absent at start", "killed"]
 )
 async def test_every_service_serves_without_kafka_and_joins_when_it_comes(
     live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]", at_start: bool
