@@ -194,6 +194,8 @@ async def reader(port: int) -> AsyncIterator[list[float]]:
         sys.executable, "-m", "tests.support.dashboard_reader", str(port), token(Role.HEAD), *SERIES,
         stdin=PIPE, stdout=PIPE, cwd=ROOT,
     )  # fmt: skip
+    assert process.stdout is not None
+    await process.stdout.readline()
     yield took_s
     output, _ = await process.communicate(b"")
     assert process.returncode == 0
