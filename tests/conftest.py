@@ -20,18 +20,23 @@ from fastapi import FastAPI
 from chassis.postgres.database import Database
 from cli.replay.verification import verify
 from contracts.users import Role
-from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from devstack.stack import Addresses
-from migrations import runner
 from services.api.main import create_app
 from services.api.users import passwords
 from tests.support.database_clones import SILENT, Copies
 from tests.support.eventually import eventually
 from tests.support.leftovers import for_the_session, in_the_loop, no_tasks_left, nothing_left
-from tests.support.servers import end_of_run, run_folder, running_kafka, running_postgres, turn_at_kafka
+from tests.support.servers import (
+    end_of_run,
+    migrated_postgres,
+    run_folder,
+    running_kafka,
+    running_postgres,
+    turn_at_kafka,
+)
 from tests.support.service_settings import api_settings
-from tests.support.system import System, bearer, running
+from tests.support.system import bearer
 
 pytest_plugins = ["tests.support.run_report"]
 # Fixtures of every test.
@@ -178,41 +183,14 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
             yield api
 
 
-@pytest.fixture
-def own_kafka() -> Iterator[Kafka]:
-    """A broker of this test's own, to be killed and brought back. Not started yet."""
-    kafka = Kafka(run_folder() / f"kafka-{os.urandom(4).hex()}")
-    try:
-        yield kafka
-    finally:
-        kafka.resume()
-        kafka.kill()
-        shutil.rmtree(kafka.home, ignore_errors=True)
-
-
 @pytest_asyncio.fixture
 async def own_postgres() -> AsyncIterator[Postgres]:
     """A server of this test's own, with a migrated database; verified and gone afterwards."""
-    server = Postgres(run_folder() / f"postgres-{os.urandom(4).hex()}")
+    home = run_folder() / f"postgres-{os.urandom(4).hex()}"
     try:
-        await asyncio.to_thread(server.start)
-        await runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://"))
+        server = await asyncio.to_thread(migrated_postgres, home)
         yield server
         await must_verify(server.dsn)
     finally:
-        server.kill()
-        shutil.rmtree(server.home, ignore_errors=True)
-
-
-@pytest.fixture
-def isolated(database_url: str, own_kafka: Kafka, tmp_path: Path) -> Iterator[System]:
-    """The real processes against ``own_kafka``."""
-    with running(database_url, own_kafka.bootstrap_servers, tmp_path, JOB_LEASE_S="2") as started:
-        yield started
-
-
-@pytest.fixture
-def system(database_url: str, servers: Addresses, tmp_path: Path) -> Iterator[System]:
-    """The real processes against the shared servers; the test starts those it needs."""
-    with running(database_url, servers.kafka_bootstrap_servers, tmp_path) as started:
-        yield started
+        Postgres(home).kill()
+        shutil.rmtree(home, ignore_errors=True)

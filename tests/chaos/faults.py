@@ -40,13 +40,14 @@ def plan(seed: int) -> Iterator[Fault]:
             yield _fault(chance, target)
 
 
-def one_of_each(seed: int) -> list[Fault]:
-    """Short ones: each process killed or frozen once, the networks cut, Kafka away together with a service once."""
+def one_of_each(seed: int, *, lasts_s: float) -> list[Fault]:
+    """Short ones: each process killed or frozen once, each network slow, cut or silent, Kafka away with a service."""
     chance = random.Random(seed)
-    faults = [Fault(chance.choice(("kill", "freeze")), target, 3.0, 0.5) for target in PROCESSES]
-    faults += [Fault("cut", network, 2.0, 0.5) for network in NETWORKS]
+    faults = [Fault(chance.choice(("kill", "freeze")), target, lasts_s, 0.2) for target in PROCESSES]
+    faults += [Fault(chance.choice(("slow", "cut", "silent")), network, lasts_s, 0.2) for network in NETWORKS]
     chance.shuffle(faults)
-    return [Fault("both away", "kafka and eligibility", 9.0, 0.5), *faults]
+    # Longer than the breakers need to open.
+    return [Fault("both away", "kafka and eligibility", 3 * lasts_s, 0.2), *faults]
 
 
 def _fault(chance: random.Random, target: str) -> Fault:

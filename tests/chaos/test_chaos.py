@@ -15,6 +15,7 @@ from tests.support.sizes import sized
 SEED = 20_261_124
 # A limit: the run goes on as soon as each fault is repaired. Alone on 2 cores that takes about a minute.
 SECONDS = sized(small=300, full=400)
+LASTS_S = sized(small=2, full=3)
 RATE = sized(small=12, full=24)
 START_AND_REVIVE_S = 240
 
@@ -24,11 +25,12 @@ START_AND_REVIVE_S = 240
 def test_nothing_is_lost_and_nothing_happens_twice() -> None:
     # Of this run only; what a failure leaves behind is kept.
     folder = data_folder() / f"chaos-{os.getpid()}"
-    report = run(folder, one_of_each(SEED), seconds=SECONDS, seed=SEED, rate=RATE, watch=lambda *_: None)
+    planned = one_of_each(SEED, lasts_s=LASTS_S)
+    report = run(folder, planned, seconds=SECONDS, seed=SEED, rate=RATE, watch=lambda *_: None)
     show(report, Console(width=120))
     found = report.findings
     assert (found.lost, found.doubled, found.wrong) == ([], [], [])
-    assert {done.fault.target for done in report.faults} == {fault.target for fault in one_of_each(SEED)}
+    assert {done.fault.target for done in report.faults} == {fault.target for fault in planned}
     assert {kind for kind, _ in found.channels} == {"eligibility", "export", "refresh"}
     assert {channel for _, channel in found.channels} >= {"kafka", "http", "poll"}
     shutil.rmtree(folder, ignore_errors=True)

@@ -151,10 +151,12 @@ def everything_that_is_asked() -> dict[str, str]:
 
 
 @needs_prometheus
+@pytest.mark.full_only
 @pytest.mark.timeout(300)
 async def test_everything_that_dashboards_and_alerts_ask_has_an_answer(
-    system: System, owner: "Owner[asyncpg.Record]"
+    kafka_system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
+    system = kafka_system
     await enrol(owner, 300)
     await owner.execute("INSERT INTO es.subscription (name) VALUES ('mailer')")
     for name in ("eligibility", "exporter", "maintenance", "relay", "api"):

@@ -32,9 +32,9 @@ def complaints(found: list[Finding]) -> set[str]:
 
 
 @pytest.fixture
-def bus(system: System, monkeypatch: pytest.MonkeyPatch) -> System:
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", system.kafka_bootstrap_servers)
-    return system
+def bus(kafka_system: System, monkeypatch: pytest.MonkeyPatch) -> System:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_system.kafka_bootstrap_servers)
+    return kafka_system
 
 
 async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System, tmp_path: Any) -> None:

@@ -22,7 +22,10 @@ from tests.support.bulk_students import enrol
 from tests.support.drive_scenarios import posted
 from tests.support.exporting import asked, exporting, register_many
 from tests.support.job_worker import dead, done
+from tests.support.leftovers import for_the_session
 from tests.support.replicas import replica
+
+pytestmark = pytest.mark.xdist_group("buckets")
 
 Owner = asyncpg.Connection
 URL = "s3://files-of-tests/placewire"
@@ -43,30 +46,39 @@ class Bucket:
         return len(self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    port, folder = free_port(), tmp_path_factory.mktemp("moto")
+    with for_the_session():
+        process = Process.start(
+            "moto",
+            [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
+            log=folder / "moto.log",
+            env={**os.environ, "NO_PROXY": LOOPBACK},
+            cwd=folder,
+            url=f"http://{LOOPBACK}:{port}/moto-api/",
+        )
+    try:
+        process.wait_ready()
+        yield process
+    finally:
+        process.kill()
+
+
 @pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    port = free_port()
-    endpoint = f"http://{LOOPBACK}:{port}"
+def bucket(server: Process, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, the only one there is."""
+    moto = str(server.url)
+    endpoint = moto.removesuffix("/moto-api/")
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "tests",
         "AWS_SECRET_ACCESS_KEY": "only-for-tests", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    server = Process.start(
-        "moto",
-        [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
-        log=tmp_path / "moto.log",
-        env={**os.environ, "NO_PROXY": LOOPBACK},
-        cwd=tmp_path,
-        url=f"{endpoint}/moto-api/",
-    )
-    try:
-        server.wait_ready()
-        found = Bucket(server, endpoint)
-        found.client.create_bucket(Bucket=BUCKET)
-        yield found
-    finally:
-        server.kill()
+    assert httpx.post(f"{moto}reset").is_success
+    found = Bucket(server, endpoint)
+    found.client.create_bucket(Bucket=BUCKET)
+    return found
 
 
 async def test_a_file_in_a_bucket_is_downloaded_by_a_signed_link(
@@ -140,16 +152,6 @@ async def test_a_large_file_comes_back_in_parts(bucket: Bucket) -> None:
     assert bucket.objects == []
 
 
-async def test_a_server_that_is_gone_fails_the_export(
-    bucket: Bucket, api: Api, database_url: str, tmp_path: Path
-) -> None:
-    export = await asked(api, kind="finished_drives")
-    async with exporting(database_url, tmp_path, url=URL) as worker:
-        bucket.server.kill()
-        job = await dead(worker, export["export_id"])
-    assert job.error == "The storage does not take this file. Tried 2 times."
-
-
 async def test_a_bucket_that_is_not_there_is_said_at_the_start(bucket: Bucket) -> None:
     with pytest.raises(SystemExit, match="STORAGE_URL cannot be written"):
         await Storage("s3://another-bucket").check()
@@ -165,3 +167,14 @@ async def test_a_bucket_is_listed_in_pages(bucket: Bucket) -> None:
     assert {file.path for page in pages for file in page} == names
     assert all(abs(datetime.now(UTC) - file.modified_at) < timedelta(minutes=1) for page in pages for file in page)
     assert [page async for page in storage.pages("nothing", limit=3)] == []
+
+
+async def test_a_server_that_is_gone_fails_the_export(
+    bucket: Bucket, api: Api, database_url: str, tmp_path: Path
+) -> None:
+    """The last test: it ends the server."""
+    export = await asked(api, kind="finished_drives")
+    async with exporting(database_url, tmp_path, url=URL) as worker:
+        bucket.server.kill()
+        job = await dead(worker, export["export_id"])
+    assert job.error == "The storage does not take this file. Tried 2 times."

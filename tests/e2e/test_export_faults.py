@@ -5,23 +5,26 @@ import hashlib
 import logging
 import resource
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 import pytest_asyncio
 
 from contracts.users import Role
 from devstack.processes import Process
 from tests.support.eventually import eventually
 from tests.support.exporting import crowded_drive, recorded, stored
+from tests.support.leftovers import for_the_session
 from tests.support.sizes import sized
 from tests.support.system import System, bearer
 
 Owner = asyncpg.Connection
+NewFiles = Callable[[], list[str]]
 log = logging.getLogger(__name__)
 ROWS = sized(small=20_000, full=100_000)
 COMPLETED = "SELECT count(*) FROM es.event WHERE type = 'placewire.export.completed.v1'"
@@ -30,10 +33,41 @@ JOB = (
 )
 
 
-@pytest_asyncio.fixture
-async def drive_id(isolated: System, owner: "Owner[asyncpg.Record]") -> int:
+@pytest.fixture(scope="module")
+def drive_id(module_system: System) -> int:
     """A drive for which ``ROWS`` students are registered; the API runs, and no bus."""
-    return await crowded_drive(isolated, owner, ROWS)
+
+    async def made() -> int:
+        owner = await asyncpg.connect(module_system.database_url)
+        drive_id = await crowded_drive(module_system, owner, ROWS)
+        await owner.close()
+        return drive_id
+
+    with for_the_session():
+        return asyncio.run(made())
+
+
+@pytest.fixture
+def system(module_system: System, drive_id: int) -> Iterator[System]:
+    """The system of ``drive_id``; exporters end with the test."""
+    yield module_system
+    for name, process in module_system.processes.items():
+        if name.startswith("exporter"):
+            process.kill()
+
+
+@pytest_asyncio.fixture
+async def owner(module_system: System) -> AsyncIterator["Owner[asyncpg.Record]"]:
+    connection = await asyncpg.connect(module_system.database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def new_files(system: System) -> NewFiles:
+    """Return the files that were stored since the beginning of the test."""
+    before = set(stored(system.folder))
+    return lambda: [name for name in stored(system.folder) if name not in before]
 
 
 async def export(client: httpx.AsyncClient, drive_id: int, **body: Any) -> dict[str, Any]:
@@ -53,14 +87,14 @@ async def settled(owner: "Owner[asyncpg.Record]", *, within_s: float = 60) -> as
     return row
 
 
-async def caught_midway(worker: Process, folder: Path) -> None:
+async def caught_midway(worker: Process, new_files: NewFiles) -> None:
     """Suspend ``worker`` while its file is half there."""
     deadline = time.monotonic() + 20
-    while not any("#" in name for name in stored(folder)):
+    while not any("#" in name for name in new_files()):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)
     worker.suspend()
-    assert all("#" in name for name in stored(folder)), "too late: the file is whole"
+    assert all("#" in name for name in new_files()), "too late: the file is whole"
 
 
 async def file_of(client: httpx.AsyncClient, export_id: str) -> bytes:
@@ -71,9 +105,9 @@ async def file_of(client: httpx.AsyncClient, export_id: str) -> bytes:
     return answer.content
 
 
-async def test_without_the_bus_the_answer_has_the_finished_export(isolated: System, drive_id: int) -> None:
-    isolated.start("exporter")
-    async with isolated.client() as client:
+async def test_without_the_bus_the_answer_has_the_finished_export(system: System, drive_id: int) -> None:
+    system.start("exporter")
+    async with system.client() as client:
         answer = await client.post(f"/api/registrations/{drive_id}/export", json={"columns": ["name", "email"]})
         assert answer.status_code == 200
         done = answer.json()
@@ -81,48 +115,42 @@ async def test_without_the_bus_the_answer_has_the_finished_export(isolated: Syst
         assert (await client.get(done["file"])).content.count(b"\n") == ROWS + 1
 
 
-async def test_over_kafka(system: System, owner: "Owner[asyncpg.Record]") -> None:
-    for name in ("exporter", "relay", "api"):
-        system.start(name)
-
-    async def trusted() -> bool:
-        async with system.client() as client:
-            return bool((await client.get("/readyz")).json()["bus"]["exporter"] == "closed")
-
-    await eventually(trusted, within_s=30)
-    async with system.client() as client:
+async def test_over_kafka(live: System) -> None:
+    async with live.client() as client:
         answer = await client.post("/api/exports", json={"kind": "finished_drives"}, headers={"Prefer": "wait=10"})
     assert (answer.status_code, answer.json()["job"]["delivery"]) == (200, "kafka")
     assert answer.json()["state"] == "completed"
 
 
 async def test_killed_midway_it_starts_over_and_leaves_one_whole_file(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
-    worker = isolated.start("exporter")
-    async with isolated.client() as client:
+    completed = await owner.fetchval(COMPLETED)
+    worker = system.start("exporter")
+    async with system.client() as client:
         asking = asyncio.create_task(export(client, drive_id))
-        await caught_midway(worker, isolated.folder)
+        await caught_midway(worker, new_files)
         worker.kill()
-        assert stored(isolated.folder) != []
-        isolated.start("exporter")
+        assert new_files() != []
+        system.start("exporter")
         job = await settled(owner)
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         done = await asking
         content = await file_of(client, done["export_id"])
-    assert stored(isolated.folder) == [await recorded(owner, done["export_id"])]
+    assert new_files() == [await recorded(owner, done["export_id"])]
     assert content.count(b"\n") == ROWS + 1
-    assert await owner.fetchval(COMPLETED) == 1
+    assert await owner.fetchval(COMPLETED) - completed == 1
 
 
 async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
-    worker = isolated.start("exporter")
-    async with isolated.client() as client:
+    completed = await owner.fetchval(COMPLETED)
+    worker = system.start("exporter")
+    async with system.client() as client:
         asking = asyncio.create_task(export(client, drive_id))
-        await caught_midway(worker, isolated.folder)
-        isolated.start("exporter2")
+        await caught_midway(worker, new_files)
+        system.start("exporter2")
         job = await settled(owner)
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         worker.resume()
@@ -133,51 +161,52 @@ async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
         await eventually(logged)
         done = await asking
         await file_of(client, done["export_id"])
-    assert stored(isolated.folder) == [await recorded(owner, done["export_id"])]
-    assert await owner.fetchval(COMPLETED) == 1
+    assert new_files() == [await recorded(owner, done["export_id"])]
+    assert await owner.fetchval(COMPLETED) - completed == 1
 
 
 async def test_cancelled_midway_there_is_no_file(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
-    worker = isolated.start("exporter")
-    async with isolated.client() as client:
+    completed = await owner.fetchval(COMPLETED)
+    worker = system.start("exporter")
+    async with system.client() as client:
         asking = asyncio.create_task(export(client, drive_id))
-        await caught_midway(worker, isolated.folder)
-        job_id = await owner.fetchval("SELECT id FROM es.job WHERE kind = 'export'")
+        await caught_midway(worker, new_files)
+        job_id = await owner.fetchval("SELECT id FROM es.job WHERE kind = 'export' AND state = 'running'")
         assert (await client.post(f"/api/jobs/{job_id}/cancel")).json()["state"] == "cancelled"
         worker.resume()
 
         async def nothing_left() -> bool:
-            return stored(isolated.folder) == []
+            return new_files() == []
 
         await eventually(nothing_left)
         answered = await asking
     assert (answered["state"], answered["job"]["state"]) == ("cancelled", "cancelled")
-    assert await owner.fetchval(COMPLETED) == 0
+    assert await owner.fetchval(COMPLETED) - completed == 0
 
 
 async def test_a_full_disk_is_reported_and_leaves_no_file(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
-    worker = isolated.start("exporter", STORAGE_TRIES="2")
+    worker = system.start("exporter", STORAGE_TRIES="2")
     _, most = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, most))  # no file of it may be larger
-    async with isolated.client() as client:
+    async with system.client() as client:
         answered = await export(client, drive_id)
         assert answered["reason"] == "The storage has no space left for this file. Tried 2 times."
         assert (answered["state"], answered["job"]["state"]) == ("failed", "failed")
         job = await settled(owner)
         assert (job["dead"], job["error"]) == (True, answered["reason"])
-        assert stored(isolated.folder) == []
+        assert new_files() == []
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (most, most))
         assert (await export(client, drive_id))["state"] == "completed"
 
 
-async def test_it_does_not_start_where_it_cannot_write(isolated: System, tmp_path: Path) -> None:
+async def test_it_does_not_start_where_it_cannot_write(system: System, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for url, said in (((tmp_path / "file").as_uri(), "STORAGE_URL is wrong"), ("ftp://x/y", "STORAGE_URL is wrong")):
-        process = isolated.start("exporter", wait=False, STORAGE_URL=url)
+        process = system.start("exporter", wait=False, STORAGE_URL=url)
 
         async def ended(process: Process = process) -> bool:
             return not process.running
@@ -188,11 +217,12 @@ async def test_it_does_not_start_where_it_cannot_write(isolated: System, tmp_pat
 
 
 async def test_ten_at_once_starve_neither_the_api_nor_each_other(
-    isolated: System, drive_id: int, owner: "Owner[asyncpg.Record]"
+    system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
-    isolated.start("exporter")
+    completed = await owner.fetchval(COMPLETED)
+    system.start("exporter")
     ended: list[float] = []
-    async with isolated.client() as client, polling(isolated) as latencies:
+    async with system.client() as client, polling(system) as latencies:
         began = time.perf_counter()
 
         async def one(role: Role) -> None:
@@ -202,8 +232,8 @@ async def test_ten_at_once_starve_neither_the_api_nor_each_other(
             ended.append(time.perf_counter() - began)
 
         await asyncio.gather(*(one(Role.HEAD) for _ in range(10)))
-    assert await owner.fetchval(COMPLETED) == 10
-    assert len(stored(isolated.folder)) == 10
+    assert await owner.fetchval(COMPLETED) - completed == 10
+    assert len(new_files()) == 10
     polls = sorted(latencies)
     p99 = polls[int(len(polls) * 0.99)]
     log.info("ten exports: the first after %.2f s, the last after %.2f s", ended[0], ended[-1])

@@ -5,7 +5,7 @@ import http.client
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,6 +14,7 @@ import pytest
 
 from contracts.users import Role
 from devstack.ports import LOOPBACK, free_port
+from tests.support.leftovers import for_the_session
 from tests.support.nginx import gateway, needs_nginx
 from tests.support.system import System, bearer
 
@@ -23,15 +24,23 @@ MIB = 1024 * 1024
 OTHER_ORIGIN = "https://frontend.example"
 
 
-@pytest.fixture
-def front(system: System, tmp_path: Path) -> Iterator[httpx.Client]:
-    """A client of the gateway, with one API behind it and no worker."""
-    system.start("api", CORS_ORIGINS=OTHER_ORIGIN)
-    with (
-        gateway(tmp_path / "gateway", f"{LOOPBACK}:{system.ports['api']}") as url,
-        httpx.Client(base_url=url, timeout=30) as client,
-    ):
-        yield client
+@pytest.fixture(scope="module")
+def upstream(module_system: System) -> str:
+    """The address of an API, behind which no worker runs."""
+    with for_the_session():
+        module_system.start(
+            "api", CORS_ORIGINS=OTHER_ORIGIN, TRUSTED_PROXIES=LOOPBACK, LOGIN_FAILURES_PER_SOURCE_PER_MINUTE="3"
+        )
+    return f"{LOOPBACK}:{module_system.ports['api']}"
+
+
+@pytest.fixture(scope="module")
+def front(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of the gateway with the API behind it."""
+    with ExitStack() as undo:
+        with for_the_session():
+            url = undo.enter_context(gateway(tmp_path_factory.mktemp("gateway"), upstream))
+        yield undo.enter_context(httpx.Client(base_url=url, timeout=30))
 
 
 @pytest.fixture
@@ -133,10 +142,8 @@ async def test_made_up_tokens_and_addresses_are_limited_by_source(alone: httpx.C
     assert counted(await burst(alone, 41, {}, path=login, source="127.0.0.8")) == {200: 0, 429: 0, 503: 41}
 
 
-def test_the_api_takes_the_clients_address_from_the_gateway_alone(system: System, tmp_path: Path) -> None:
+def test_the_api_takes_the_clients_address_from_the_gateway_alone(upstream: str, front: httpx.Client) -> None:
     """A client that writes X-Forwarded-For stays one source, through the gateway and past it."""
-    system.start("api", TRUSTED_PROXIES=LOOPBACK, LOGIN_FAILURES_PER_SOURCE_PER_MINUTE="3")
-    api = f"{LOOPBACK}:{system.ports['api']}"
 
     def codes(url: str, source: str) -> list[int]:
         transport = httpx.HTTPTransport(local_address=source)
@@ -150,10 +157,9 @@ def test_the_api_takes_the_clients_address_from_the_gateway_alone(system: System
                 for number in range(5)
             ]
 
-    with gateway(tmp_path / "gateway", api) as url:
-        assert codes(url, "127.0.0.21") == [401] * 3 + [429] * 2
-        assert codes(url, "127.0.0.22") == [401] * 3 + [429] * 2
-    assert codes(f"http://{api}", "127.0.0.23") == [401] * 3 + [429] * 2
+    for source in ("127.0.0.21", "127.0.0.22"):
+        assert codes(str(front.base_url), source) == [401] * 3 + [429] * 2
+    assert codes(f"http://{upstream}", "127.0.0.23") == [401] * 3 + [429] * 2
 
 
 def test_bodies_are_as_large_as_the_contract_needs_and_no_larger(front: httpx.Client) -> None:
@@ -215,11 +221,10 @@ async def breaking_replica(port: int) -> AsyncIterator[list[str]]:
         yield seen
 
 
-async def test_what_may_have_been_done_is_not_sent_again(system: System, tmp_path: Path) -> None:
+async def test_what_may_have_been_done_is_not_sent_again(upstream: str, tmp_path: Path) -> None:
     """A failed GET is repeated at another replica. A failed POST is not, and its sender gets the error."""
-    system.start("api")
     broken = free_port()
-    upstreams = f"{LOOPBACK}:{broken} weight=1000 max_fails=0", f"{LOOPBACK}:{system.ports['api']} max_fails=0"
+    upstreams = f"{LOOPBACK}:{broken} weight=1000 max_fails=0", f"{upstream} max_fails=0"
     async with breaking_replica(broken) as seen:
         with gateway(tmp_path / "gateway", *upstreams) as url:
             async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=30) as client:
@@ -232,10 +237,9 @@ async def test_what_may_have_been_done_is_not_sent_again(system: System, tmp_pat
     assert posted.json()["message"].startswith("The service cannot be reached")
 
 
-async def test_a_dead_replica_is_not_noticed(system: System, tmp_path: Path) -> None:
+async def test_a_dead_replica_is_not_noticed(upstream: str, tmp_path: Path) -> None:
     """Not by a POST either: nothing was sent to it."""
-    system.start("api")
-    with gateway(tmp_path / "gateway", f"{LOOPBACK}:{free_port()}", f"{LOOPBACK}:{system.ports['api']}") as url:
+    with gateway(tmp_path / "gateway", f"{LOOPBACK}:{free_port()}", upstream) as url:
         async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=30) as client:
             asked = {"kind": "finished_drives", "format": "csv"}
             answers = [await client.post("/api/exports", json=asked) for _ in range(4)]

@@ -4,7 +4,6 @@ from typing import Any
 
 import asyncpg
 import httpx
-import pytest
 
 from contracts.users import Role
 from tests.support.bulk_students import DRIVE
@@ -29,13 +28,22 @@ async def titles(client: httpx.AsyncClient, student: int) -> list[str]:
     return [item["title"] for item in answer.json()["items"]]
 
 
-@pytest.mark.parametrize("channel", ["kafka", "poll"])
-async def test_a_corrected_mark_selects_and_deselects(
-    system: System, owner: "asyncpg.Connection[asyncpg.Record]", channel: str
+async def test_a_corrected_mark_selects_and_deselects_with_kafka(
+    kafka_system: System, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    for name in ("api", "eligibility", "relay")[: 3 if channel == "kafka" else 2]:
-        system.start(name)
-    await system.until_bus_is("closed" if channel == "kafka" else "open")
+    kafka_system.start_all()
+    await kafka_system.until_bus_is_trusted()
+    await selects_and_deselects(kafka_system, owner, "kafka")
+
+
+async def test_a_corrected_mark_selects_and_deselects_without_kafka(
+    system: System, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    system.start_together("eligibility", "api")
+    await selects_and_deselects(system, owner, "poll")
+
+
+async def selects_and_deselects(system: System, owner: "asyncpg.Connection[asyncpg.Record]", channel: str) -> None:
     async with system.client() as client:
         student = await enrolled(client, "8.00")
         answer = await client.post("/api/drives", json=CRITERIA, headers={"Prefer": "wait=20"})

@@ -28,9 +28,9 @@ from tests.support.tcp_proxy import TcpProxy
 
 NO_BUS = "127.0.0.1:9"
 STUDENTS = 60
-DECISIONS = sized(small=60, full=1_000)
+DECISIONS = sized(small=20, full=1_000)
 DRIVES = sized(small=5, full=25)
-COMMANDS = sized(small=40, full=200)
+COMMANDS = sized(small=10, full=200)
 TIMEOUT_S = sized(small=600, full=1_800)
 PROCESSES = ("eligibility", "api")
 RECORDED = """
@@ -152,6 +152,7 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
         await must_go_on(system, url, ledger, remembered)
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(TIMEOUT_S)
 async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_old_one_is_closed(
     servers: tuple[Postgres, Postgres], tmp_path: Path
@@ -211,6 +212,7 @@ async def must_be_closed(old: Postgres) -> None:
         await owner.close()
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(TIMEOUT_S)
 async def test_an_upgrade_of_the_server_needs_an_adoption_that_changes_no_offset(
     servers: tuple[Postgres, Postgres], tmp_path: Path

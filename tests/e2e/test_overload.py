@@ -14,8 +14,8 @@ from tests.support.sizes import sized
 from tests.support.system import System, bearer
 
 Owner = asyncpg.Connection
-PER_SECOND = sized(small=300, full=1000)
-SECONDS = sized(small=5, full=60)
+PER_SECOND = sized(small=150, full=1000)
+SECONDS = sized(small=2, full=60)
 USERS = 200
 # Resident memory moves by itself: the allocator's arenas, connections of the pool, the last garbage collection.
 FLAT_BYTES = 48 * 1024 * 1024
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 @pytest.mark.timeout(400)
 async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
-    isolated: System, owner: "Owner[asyncpg.Record]"
+    system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    api = isolated.start("api")
-    isolated.start("exporter")
+    api = system.start("api")
+    system.start("exporter")
     callers = [bearer(Role.HEAD, 1_000_000 + number) for number in range(USERS)]
     body = {"kind": "finished_drives"}
     requests = [post("/api/exports", body, callers[number % USERS]) for number in range(PER_SECOND * SECONDS)]
-    port = isolated.ports["api"]
+    port = system.ports["api"]
     await offered(port, requests[: PER_SECOND * 2], per_second=PER_SECOND)  # pools and caches are full after it
     before, highest = api.rss_bytes(), 0
     counted = await owner.fetchval("SELECT count(*) FROM exports")
@@ -57,7 +57,7 @@ async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
     done = await owner.fetchval("SELECT count(*) FROM exports") - counted
     assert len(outcomes.accepted) <= done <= len(outcomes.accepted) + outcomes.statuses[0]
     assert highest - before < FLAT_BYTES
-    async with isolated.client() as client:
+    async with system.client() as client:
 
         async def answers() -> bool:
             return (await client.get("/api/drives")).status_code == 200
@@ -66,13 +66,13 @@ async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
 
 
 async def test_a_request_beyond_the_limit_is_refused_at_once_and_health_is_always_answered(
-    isolated: System, owner: "Owner[asyncpg.Record]"
+    system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    isolated.start("api", REQUESTS_AT_ONCE="3")
-    isolated.start("eligibility", JOBS_AT_ONCE="3")
+    system.start("api", REQUESTS_AT_ONCE="3")
+    system.start("eligibility", JOBS_AT_ONCE="3")
     await owner.execute("SELECT pg_advisory_lock(hashtextextended('evaluation:' || n, 0)) FROM generate_series(1, 9) n")
     drive = {"company_name": "Acme", "job_title": "SDE", "auto_calc": True}
-    async with isolated.client() as client:
+    async with system.client() as client:
         waiting = [asyncio.create_task(client.post("/api/drives", json=drive)) for _ in range(3)]
 
         async def all_running() -> bool:

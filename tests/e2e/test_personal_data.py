@@ -37,18 +37,17 @@ UNEXPECTED = "ALTER TABLE users ADD CONSTRAINT never CHECK (name NOT LIKE '%unex
 
 
 @pytest_asyncio.fixture
-async def everything(own_kafka: Kafka, own_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Running]:
-    """All processes at log level debug with traces, on servers whose files are this test's own."""
-    await asyncio.to_thread(own_kafka.start)
+async def everything(kafka_alone: Kafka, own_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Running]:
+    """All processes at log level debug with traces, on a Postgres whose files are this test's own."""
     with (
         collecting() as collector,
         running(
-            own_postgres.dsn, own_kafka.bootstrap_servers, tmp_path, LOG_LEVEL="debug",
+            own_postgres.dsn, kafka_alone.bootstrap_servers, tmp_path, LOG_LEVEL="debug",
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100",
         ) as system,
     ):  # fmt: skip
         await asyncio.to_thread(system.start_together, *PROCESSES)
-        yield Running(system, own_kafka, own_postgres, collector)
+        yield Running(system, kafka_alone, own_postgres, collector)
 
 
 @pytest_asyncio.fixture
@@ -198,10 +197,11 @@ async def placement(commands: Commands, ids: list[int]) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_personal_data_is_in_the_vault_and_two_read_tables_and_nowhere_else(
+async def test_personal_data_is_in_the_vault_and_two_read_tables_and_after_an_erasure_nowhere(
     everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Planted through every command that takes it; then everything that was written is searched."""
+    """Planted through every command that takes it; then everything that was written is searched. The same once all
+    who were planted are erased, with the stored files."""
     system = everything.system
     await own_database.execute(UNEXPECTED)
     async with system.client() as client:
@@ -210,13 +210,7 @@ async def test_personal_data_is_in_the_vault_and_two_read_tables_and_nowhere_els
         ids = await enrolment(commands)
         await imports(commands)
         await placement(commands, ids)
-    await eventually(
-        lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.canary'")
-    )
-    places = await metrics(system)
-    for process in system.processes.values():
-        await asyncio.to_thread(process.stop, 15)
-    places |= await written(everything, own_database)
+    places = await searched(everything, own_database)
     await own_database.execute("ALTER TABLE users DROP CONSTRAINT never")
 
     for place in (*(f"metrics of {name}" for name in PROCESSES), *(f"log of {name}" for name in PROCESSES),
@@ -232,44 +226,39 @@ async def test_personal_data_is_in_the_vault_and_two_read_tables_and_nowhere_els
     assert any(place.startswith("segment placewire.student") for place in holding(places, "person_version"))
     assert "CheckViolationError: SQLSTATE 23514" in places["log of api"]
     assert "violates check constraint" in places["log of Postgres"]
+    assert set(holding(files(system), PLANTED))
+    await all_erased(everything, own_database)
 
 
-async def taking_part(commands: Commands) -> list[int]:
-    """Have planted people do everything there is, and return the ids of all of them."""
-    ids = await enrolment(commands)
-    await imports(commands)
-    await placement(commands, ids)
-    staff = await commands.once("POST", "/api/users", 201, json=person(1, role="STAFF", password=PASSWORD))
-    students = await commands.send("GET", "/api/students?limit=1000", 200)
-    return [*(one["student_id"] for one in students), staff["user_id"]]
+PEOPLE = "SELECT user_id FROM users WHERE name ILIKE $1 OR email ILIKE $1"
 
 
-@pytest.mark.timeout(400)
-async def test_after_an_erasure_nothing_is_left_anywhere(
-    everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
-    """Everyone planted is erased. Then tables, stored files, Kafka's segments, logs and traces are searched."""
+async def all_erased(everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]") -> None:
     system = everything.system
+    people = [row["user_id"] for row in await own_database.fetch(PEOPLE, f"%{PLANTED}%")]
+    # Maintenance is away when it is asked: what it has to delete is in the database.
+    await asyncio.to_thread(system.start_together, *(name for name in PROCESSES if name != "maintenance"))
     async with system.client() as client:
         commands = Commands(client)
-        people = await taking_part(commands)
-        assert set(holding(files(system), PLANTED))
-        await asyncio.to_thread(system.processes["maintenance"].stop, 15)
         for id_ in people:
             erased = await commands.once("DELETE", f"/api/users/{id_}/personal-data", 200)
             assert erased["already_erased"] is False
         assert await commands.send("GET", f"/api/students?search={PLANTED}", 200) == []
-        # It was away: what it has to delete is in the database.
-        await asyncio.to_thread(system.start, "maintenance", EXPIRY_EVERY_S="1")
-        await eventually(lambda: own_database.fetchval("SELECT count(*) = 0 FROM withdrawn_exports"))
-        await eventually(
-            lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.canary'")
-        )
-    places = await metrics(system)
-    for process in system.processes.values():
-        await asyncio.to_thread(process.stop, 15)
-    places |= await written(everything, own_database) | files(system)
+    await asyncio.to_thread(system.start, "maintenance", EXPIRY_EVERY_S="1")
+    await eventually(lambda: own_database.fetchval("SELECT count(*) = 0 FROM withdrawn_exports"))
+    places = await searched(everything, own_database) | files(system)
     assert holding(places, PLANTED) == {}
     assert {"table public.users", "table public.students"} <= holding(places, "erased-").keys()
     assert any(place.startswith("segment placewire") for place in holding(places, "person-erased"))
     await must_verify(everything.postgres.dsn)
+
+
+async def searched(everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]") -> dict[str, str]:
+    """Return everything that was written, by place, once all is sent and every process has stopped."""
+    await eventually(
+        lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.canary'")
+    )
+    places = await metrics(everything.system)
+    for process in everything.system.processes.values():
+        await asyncio.to_thread(process.stop, 15)
+    return places | await written(everything, own_database)

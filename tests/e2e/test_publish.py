@@ -1,34 +1,32 @@
 """From HTTP to selections, through every process."""
 
 import asyncio
+from pathlib import Path
 from time import monotonic
 
 import asyncpg
 
+from devstack.processes import Process
 from tests.support.bulk_students import DRIVE, PLAIN_COUNT, enrol
 from tests.support.eventually import eventually
 from tests.support.system import System
 
 
 async def test_a_drive_published_over_kafka_selects_everyone_eligible(
-    system: System, owner: "asyncpg.Connection[asyncpg.Record]"
+    live: System, live_owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    await enrol(owner, 1000)
-    system.start_all()
-    await system.until_bus_is_trusted()
-    async with system.client() as client:
+    async with live.client() as client:
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=10"})
         assert answer.status_code == 200, answer.text
         job = answer.json()["job"]
         assert (job["state"], job["delivery"]) == ("succeeded", "kafka")
         assert answer.headers["Location"] == f"/api/jobs/{job['id']}"
-        assert job["result"]["selected"] == await owner.fetchval(PLAIN_COUNT) > 0
+        assert job["result"]["selected"] == await live_owner.fetchval(PLAIN_COUNT) > 0
 
 
 async def test_a_job_is_followed_live(system: System, owner: "asyncpg.Connection[asyncpg.Record]") -> None:
     await enrol(owner, 200)
     system.start("api")
-    system.start("relay")
     async with system.client() as client:
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True})
         job = answer.json()["job"]
@@ -45,15 +43,21 @@ async def test_a_job_is_followed_live(system: System, owner: "asyncpg.Connection
         assert states[-1] == "succeeded"
 
 
-async def test_sigterm_ends_every_process_and_streams_with_it(system: System) -> None:
-    system.start_all()
-    async with system.client() as client:
+async def test_sigterm_ends_every_process_and_streams_with_it(live: System) -> None:
+    async with live.client() as client:
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=5"})
         assert answer.status_code in (200, 202)
-    for process in system.processes.values():
-        process.stop(grace_s=10)
-        assert not process.running
-        assert "Traceback" not in process.log_tail()
+    for process in live.processes.values():
+        assert b"Traceback" not in await asyncio.to_thread(last_words, process)
+
+
+def last_words(process: Process) -> bytes:
+    """Stop the process, and return what it logs from then on."""
+    log = Path(process.log)
+    so_far = log.stat().st_size
+    process.stop(grace_s=10)
+    assert not process.running
+    return log.read_bytes()[so_far:]
 
 
 async def test_sigterm_in_the_middle_of_a_job_gives_it_back_in_time(
@@ -86,9 +90,7 @@ async def test_sigterm_in_the_middle_of_a_job_gives_it_back_in_time(
 
 async def test_sigterm_of_the_api_answers_who_waits(system: System) -> None:
     api = system.start("api")
-    system.start("relay")
     async with system.client() as client:
-        await system.until_bus_is("open")
         waiting = asyncio.create_task(
             client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=30"})
         )

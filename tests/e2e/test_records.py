@@ -8,12 +8,12 @@ from contracts import topics
 from contracts.drives import DrivePublished
 from devstack.kafka import Kafka
 from tests.e2e.test_failure_limit import NEWER
-from tests.support.bulk_students import enrol
 from tests.support.eventually import eventually
 from tests.support.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
 from tests.support.system import System
 
 Owner = asyncpg.Connection
+JOBS = "SELECT count(*) FROM es.job"
 TYPE = ("ce_type", DrivePublished.TYPE.encode())
 ID = ("ce_id", b"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10")
 UNREADABLE: list[tuple[list[tuple[str, bytes]], bytes]] = [
@@ -52,7 +52,7 @@ async def records_of(kafka: Kafka, event_ids: list[str]) -> "list[ConsumerRecord
 
         async def all_there() -> bool:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                found.update({dict(record.headers)["ce_id"].decode(): record for record in reversed(records)})
+                found.update({dict(record.headers).get("ce_id", b"").decode(): record for record in reversed(records)})
             return found.keys() >= set(event_ids)
 
         await eventually(all_there)
@@ -70,41 +70,36 @@ async def counted(url: str) -> int:
 
 
 async def test_unreadable_records_are_counted_and_logged_and_block_no_partition(
-    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
+    live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]"
 ) -> None:
-    await enrol(owner, 50)
-    own_kafka.start()
-    isolated.start_all()
-    await isolated.until_bus_is_trusted()
+    jobs = await live_owner.fetchval(JOBS)
     partitions = range(topics.DRIVE.partitions)
+    worker = live.processes["eligibility"]
+    before = await counted(str(worker.url))
     await send(own_kafka, [(part, headers, None, value) for part in partitions for headers, value in UNREADABLE])
-    worker = isolated.processes["eligibility"]
 
     async def all_counted() -> bool:
-        return await counted(str(worker.url)) == len(UNREADABLE) * len(partitions)
+        return await counted(str(worker.url)) - before == len(UNREADABLE) * len(partitions)
 
     await eventually(all_counted)
     log = worker.log_tail()
     assert all(word in log for word in ("record.unreadable", "placewire.drive", "partition", "offset"))
     assert "no JSON" not in log
-    async with isolated.client() as client:
+    async with live.client() as client:
         drives = await until_kafka_wakes(client)
     for drive in drives:
-        job = await settled(owner, drive["job"]["id"])
+        job = await settled(live_owner, drive["job"]["id"])
         assert (job["state"], job["attempts"]) == ("succeeded", 1)
-    assert await owner.fetchval("SELECT count(*) FROM es.job") == len(drives)
+    assert await live_owner.fetchval(JOBS) - jobs == len(drives)
     assert worker.running
 
 
 async def test_repeated_and_reordered_records_run_each_job_once(
-    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
+    live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]"
 ) -> None:
-    await enrol(owner, 50)
-    own_kafka.start()
-    isolated.start_all()
-    await isolated.until_bus_is_trusted()
-    worker = isolated.processes["eligibility"]
-    async with isolated.client() as client:
+    jobs = await live_owner.fetchval(JOBS)
+    worker = live.processes["eligibility"]
+    async with live.client() as client:
         worker.suspend()
         drive = await publish(client)
         again = f"/api/drives/{drive['drive_id']}/trigger-eligibility"
@@ -113,7 +108,7 @@ async def test_repeated_and_reordered_records_run_each_job_once(
         repeated = [*reversed(records), *records, *reversed(records)]
         await send(own_kafka, [(one.partition, list(one.headers), one.key, one.value) for one in repeated])
         worker.resume()
-        await isolated.until_bus_is_trusted()
+        await live.until_bus_is_trusted()
 
         async def later_record_is_handled() -> bool:
             # Of the same drive, so from the same partition. A poll may come first by chance.
@@ -123,32 +118,29 @@ async def test_repeated_and_reordered_records_run_each_job_once(
 
         await eventually(later_record_is_handled)
     for job_id in ids:
-        job = await settled(owner, job_id)
+        job = await settled(live_owner, job_id)
         assert (job["state"], job["attempts"] <= 1) == ("succeeded", True)
-        assert await owner.fetchval(RESULT_EVENTS, job_id) <= 1
-    assert await owner.fetchval(RESULT_EVENTS, ids[-1]) == 1
-    assert await owner.fetchval("SELECT count(*) FROM es.job") == len(ids)
+        assert await live_owner.fetchval(RESULT_EVENTS, job_id) <= 1
+    assert await live_owner.fetchval(RESULT_EVENTS, ids[-1]) == 1
+    assert await live_owner.fetchval(JOBS) - jobs == len(ids)
 
 
 async def test_a_job_that_cannot_be_done_fails_with_its_reason_and_blocks_no_other(
-    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
+    live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]"
 ) -> None:
-    await enrol(owner, 50)
-    isolated.start("api")
-    async with isolated.client() as client:
+    live.processes["eligibility"].stop()
+    async with live.client() as client:
         poison = await publish(client)
-        await owner.execute(NEWER.format(old="v1", new="v9"))
-        own_kafka.start()
-        isolated.start("relay", wait=False)
-        isolated.start("eligibility")
-        dead = await settled(owner, poison["job"]["id"])
-        await owner.execute(NEWER.format(old="v9", new="v1"))
+        await live_owner.execute(NEWER.format(old="v1", new="v9"))
+        live.start("eligibility")
+        dead = await settled(live_owner, poison["job"]["id"])
+        await live_owner.execute(NEWER.format(old="v9", new="v1"))
         seen = (await client.get(f"/api/jobs/{poison['job']['id']}")).json()
         assert (dead["state"], seen["dead"]) == ("failed", True)
         assert seen["error"] == "this release cannot read the event: it was written by a newer one"
         same = f"/api/drives/{poison['drive_id']}/trigger-eligibility"
         assert (await client.post(same, headers={"Prefer": "wait=10"})).json()["job"]["state"] == "succeeded"
-        await isolated.until_bus_is_trusted()
+        await live.until_bus_is_trusted()
         others = await until_kafka_wakes(client)
     for drive in others:
-        assert (await settled(owner, drive["job"]["id"]))["state"] == "succeeded"
+        assert (await settled(live_owner, drive["job"]["id"]))["state"] == "succeeded"

@@ -1,5 +1,9 @@
 """Replicas of a service share its jobs, however few partitions its topic has."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -14,33 +18,41 @@ REPLICAS = ("eligibility", "eligibility2", "eligibility3")
 OWNERS = "SELECT DISTINCT split_part(owner, ':', 2)::integer AS port FROM es.job WHERE state = 'running'"
 
 
-async def one_partition(kafka: Kafka) -> None:
+@asynccontextmanager
+async def one_partition(kafka: Kafka) -> AsyncIterator[None]:
+    """Let the topic of drives have one partition in the block. The next relay makes the usual topic."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     await admin.start()
     try:
+        await admin.delete_topics([topics.DRIVE.name])
         await admin.create_topics([NewTopic(topics.DRIVE.name, num_partitions=1, replication_factor=1)])
+        yield
+        await admin.delete_topics([topics.DRIVE.name])
     finally:
         await admin.close()
 
 
 async def test_replicas_share_the_jobs_of_a_topic_with_one_partition(
-    isolated: System, own_kafka: Kafka, owner: "asyncpg.Connection[asyncpg.Record]"
+    kafka_system: System, kafka_alone: Kafka, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     """Each replica has one slot, and no job can end: all run at once only if each replica has one."""
     await enrol(owner, 50)
-    own_kafka.start()
-    await one_partition(own_kafka)
-    isolated.settings["JOBS_AT_ONCE"] = "1"
-    isolated.start_together("relay", "api", *REPLICAS)
-    await isolated.until_bus_is_trusted()
+    kafka_system.settings["JOBS_AT_ONCE"] = "1"
+    async with one_partition(kafka_alone):
+        await asyncio.to_thread(kafka_system.start_together, "relay", "api", *REPLICAS)
+        await kafka_system.until_bus_is_trusted()
+        await share(kafka_system, owner)
+
+
+async def share(system: System, owner: "asyncpg.Connection[asyncpg.Record]") -> None:
     first = await owner.fetchval(NEXT_DRIVE)
     for number in range(len(REPLICAS)):
         await owner.execute(HOLD_EVALUATION, first + number)
-    async with isolated.client() as client:
+    async with system.client() as client:
         job_ids = [(await publish(client))["job"]["id"] for _ in REPLICAS]
 
         async def all_busy() -> bool:
-            return {row["port"] for row in await owner.fetch(OWNERS)} == {isolated.ports[name] for name in REPLICAS}
+            return {row["port"] for row in await owner.fetch(OWNERS)} == {system.ports[name] for name in REPLICAS}
 
         await eventually(all_busy)
         await owner.execute(LET_GO)

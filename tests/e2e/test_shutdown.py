@@ -8,13 +8,13 @@ import asyncpg
 import pytest
 
 from contracts.users import Role
-from tests.e2e.test_without_kafka import QUIET_CLOCK, asked_for_all, until_clock_is_quiet
+from tests.e2e.test_without_kafka import asked_for_all, until_clock_is_quiet
 from tests.support.bulk_students import enrol
 from tests.support.eventually import eventually
 from tests.support.publications import settled
 from tests.support.retrying_client import FILE, PUBLICATION, REFRESH, Ledger, head_of_its_own, insisting
 from tests.support.sizes import sized
-from tests.support.system import System, bearer
+from tests.support.system import QUIET_CLOCK, System, bearer
 
 Owner = asyncpg.Connection
 ROUNDS = sized(small=1, full=3)
@@ -37,29 +37,29 @@ EXPORTS = "SELECT export_id::text, path FROM exports WHERE state = 'completed'"
 
 @pytest.mark.timeout(180)
 async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
-    isolated: System, owner: "Owner[asyncpg.Record]", database_url: str
+    system: System, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 50)
-    isolated.start_together(*WORKERS, "api", SHUTDOWN_GRACE_S="1", JOB_LEASE_S="60", **QUIET_CLOCK)
+    system.start_together(*WORKERS, "api", SHUTDOWN_GRACE_S="1", JOB_LEASE_S="60", **QUIET_CLOCK)
     await until_clock_is_quiet(owner)
     holder = await asyncpg.connect(database_url)
     held = holder.transaction()
     await held.start()
     await holder.execute(HOLD)
-    async with isolated.client() as client:
-        asking = asyncio.create_task(asked_for_all(isolated, client))
+    async with system.client() as client:
+        asking = asyncio.create_task(asked_for_all(system, client))
 
         async def states(state: str) -> bool:
             rows = await owner.fetch(STATES)
             return len(rows) == 3 and all(row["state"] == state for row in rows)
 
         await eventually(lambda: states("running"), within_s=25)
-        await asyncio.gather(*(asyncio.to_thread(isolated.processes[name].stop) for name in WORKERS))
+        await asyncio.gather(*(asyncio.to_thread(system.processes[name].stop) for name in WORKERS))
         assert {tuple(row)[1:] for row in await owner.fetch(STATES)} == {("queued", 0)}
         await held.rollback()
         await holder.close()
         for name in WORKERS:
-            isolated.start(name, wait=True, **QUIET_CLOCK)
+            system.start(name, wait=True, **QUIET_CLOCK)
         for job_id in (await asking).values():
             job = await settled(owner, job_id)
             assert (job["state"], job["attempts"]) == ("succeeded", 1)
@@ -67,8 +67,9 @@ async def test_sigterm_in_the_middle_of_each_kind_of_job_costs_no_attempt(
 
 @pytest.mark.timeout(240)
 async def test_a_rolling_restart_of_every_service_under_load_loses_and_repeats_nothing(
-    system: System, owner: "Owner[asyncpg.Record]"
+    kafka_system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
+    system = kafka_system
     await enrol(owner, 50)
     system.start_together(*WORKERS, "relay", "api", "api2")
     await system.until_bus_is_trusted()

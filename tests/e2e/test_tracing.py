@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 import asyncpg
@@ -17,13 +18,20 @@ from tests.support.eventually import eventually
 from tests.support.system import ROOT, SECRET, System, bearer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+UNREADABLE_TRACE = "1bf7651916cd43dd8448eb211c80319d"
 CALLER = "b7ad6b7169203331"
+
+
+@contextmanager
+def collecting_from(system: System) -> Iterator[Collector]:
+    with collecting() as found:
+        system.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": found.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        yield found
 
 
 @pytest.fixture
 def collector(system: System) -> Iterator[Collector]:
-    with collecting() as found:
-        system.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": found.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    with collecting_from(system) as found:
         yield found
 
 
@@ -32,12 +40,21 @@ def named(spans: list[Span], name: str) -> Span:
     return found
 
 
-async def test_one_trace_from_request_to_the_consumers_statements(
-    system: System, collector: Collector, owner: "asyncpg.Connection[asyncpg.Record]"
+async def test_traces_of_requests_jobs_records_and_polls(
+    kafka_system: System, kafka_alone: Kafka, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 50)
-    system.start_all()
-    await system.until_bus_is_trusted()
+    with collecting_from(kafka_system) as collector:
+        kafka_system.start_all()
+        await kafka_system.until_bus_is_trusted()
+        await one_trace_from_request_to_the_consumers_statements(kafka_system, collector, owner)
+        await no_span_holds_the_content_of_an_unreadable_record(kafka_system, collector, kafka_alone)
+        await polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(kafka_system, collector)
+
+
+async def one_trace_from_request_to_the_consumers_statements(
+    system: System, collector: Collector, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     async with system.client() as client:
         headers = {"Prefer": "wait=10", "traceparent": f"00-{TRACE}-{CALLER}-01"}
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers=headers)
@@ -92,12 +109,35 @@ async def test_a_worker_woken_by_http_stays_in_the_trace(system: System, collect
     await eventually(complete)
 
 
-async def test_polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(
-    system: System, collector: Collector
-) -> None:
+async def no_span_holds_the_content_of_an_unreadable_record(system: System, collector: Collector, kafka: Kafka) -> None:
+    """Its header names a trace, so it has a span; the errors of reading it quote its content."""
+    event = [
+        ("ce_id", b"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10"),
+        ("ce_type", DrivePublished.TYPE.encode()),
+        ("ce_traceparent", f"00-{UNREADABLE_TRACE}-{CALLER}-01".encode()),
+    ]
+    contents = (b'{"drive_id": "secretvalue", "secretname": "secretvalue"}', b"secretvalue", b"")
+    nameless = (event[1:], b'"secretvalue"')
+    worker = system.processes["eligibility"]
+    before = await counted(str(worker.url))
+    await send(kafka, [(0, headers, None, value) for headers, value in [*((event, c) for c in contents), nameless]])
+
+    async def all_counted() -> bool:
+        return await counted(str(worker.url)) - before == len(contents) + 1
+
+    await eventually(all_counted)
+
+    async def all_traced() -> bool:
+        spans = [span for span in collector.of(UNREADABLE_TRACE) if span.name == "placewire.drive process"]
+        return len(spans) >= len(contents)
+
+    await eventually(all_traced)
+    assert b"secret" not in b"".join(collector.received).lower()
+    assert "secret" not in worker.log_tail()
+
+
+async def polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(system: System, collector: Collector) -> None:
     """The breaker, the relay and the worker query Postgres all the time, and a probe goes through Kafka each second."""
-    system.start_all()
-    await system.until_bus_is_trusted()
     async with system.client() as client:
         assert (await client.get("/api/drives", params={"q": "asha@college.edu"})).status_code == 400
         assert (await client.get("/api/drives/77")).status_code == 404
@@ -134,38 +174,6 @@ async def test_no_span_holds_a_secret_a_mark_or_a_value_of_a_statement(system: S
     own = bearer()["Authorization"].removeprefix("Bearer ")
     for hidden in ("secret", "7.31", token, own.rpartition(".")[2], SECRET):
         assert hidden.lower().encode() not in wire, hidden
-
-
-async def test_no_span_holds_the_content_of_an_unreadable_record(
-    isolated: System, own_kafka: Kafka, owner: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
-    """Its header names a trace, so it has a span; the errors of reading it quote its content."""
-    own_kafka.start()
-    with collecting() as collector:
-        isolated.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-        isolated.start_all()
-        await isolated.until_bus_is_trusted()
-        event = [
-            ("ce_id", b"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10"),
-            ("ce_type", DrivePublished.TYPE.encode()),
-            ("ce_traceparent", f"00-{TRACE}-{CALLER}-01".encode()),
-        ]
-        contents = (b'{"drive_id": "secretvalue", "secretname": "secretvalue"}', b"secretvalue", b"")
-        nameless = (event[1:], b'"secretvalue"')
-        await send(
-            own_kafka, [(0, headers, None, value) for headers, value in [*((event, c) for c in contents), nameless]]
-        )
-        worker = isolated.processes["eligibility"]
-
-        async def all_counted() -> bool:
-            return await counted(str(worker.url)) == len(contents) + 1
-
-        await eventually(all_counted)
-        worker.stop(grace_s=10)
-        spans = [span for span in collector.of(TRACE) if span.name == "placewire.drive process"]
-        assert len(spans) >= len(contents)
-        assert b"secret" not in b"".join(collector.received).lower()
-        assert "secret" not in worker.log_tail()
 
 
 async def test_a_collector_that_is_away_costs_no_answer_and_no_time_at_the_end(system: System) -> None:

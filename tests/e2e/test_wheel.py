@@ -82,6 +82,7 @@ def installed(tmp_path: Path) -> Installed:
     return environment
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(300)
 async def test_everything_runs_from_the_wheel(empty_database: str, servers: Addresses, installed: Installed) -> None:
     bare = installed.run("placewire", "doctor")

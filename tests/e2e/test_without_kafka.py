@@ -1,4 +1,4 @@
-"""Every service starts and serves without Kafka, and its consumer joins when that starts, and when it comes back."""
+"""Every service starts and serves without Kafka, and its consumer joins when that starts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,26 +18,23 @@ from devstack.kafka import Kafka
 from devstack.ports import free_port
 from tests.support.bulk_students import enrol
 from tests.support.eventually import eventually
-from tests.support.publications import AUTO, publish, settled
-from tests.support.sizes import FULL
-from tests.support.system import System, as_role
+from tests.support.publications import AUTO, RESULT_EVENTS, on_topic, publish, settled
+from tests.support.sizes import FULL, sized
+from tests.support.system import CONSUMERS, QUIET_CLOCK, System, as_role
 from tests.support.tcp_proxy import TcpProxy
 
 Owner = asyncpg.Connection
 # A consumer joins this soon where tests run one at a time.
 JOINS_WITHIN_S = 10 if FULL else 30
 SEEN_SINCE = "SELECT count(*) FROM es.probe WHERE seen_at > clock_timestamp() - make_interval(secs => $1)"
-CONSUMERS = "SELECT count(*) FROM es.probe"
 # Within this time after it was queued a job is done by a worker that only polls (docs/reliability.md).
 DONE_WITHIN_S = 1.2
-ROUNDS = 8
+ROUNDS = sized(small=4, full=8)
 # At full size tests run one at a time, and each round must be in time. Else other tests may take the cores meanwhile.
 COUNTED = ROUNDS - 1 if FULL else ROUNDS // 4
 SLOWEST = """
 SELECT extract(epoch FROM max(finished_at - queued_at))::float FROM es.job WHERE id = ANY ($1::text[]::uuid[])
 """
-# Nobody but the test asks for a refresh, once the clock has caught up with its last slot.
-QUIET_CLOCK = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "0 0 1 1 *", "REFRESH_AFTER_CHANGE_S": "0"}
 CAUGHT_UP = "SELECT count(*) = count(finished_at) AND count(*) > 0 FROM es.job WHERE kind = 'refresh'"
 
 
@@ -87,49 +84,42 @@ async def channels(owner: "Owner[asyncpg.Record]", jobs: dict[Service, str]) -> 
     return found
 
 
-async def until_bus_is_everywhere(state: str, client: httpx.AsyncClient, *, within_s: float = 30) -> None:
-    async def seen() -> bool:
-        bus: dict[str, str] = (await client.get("/readyz")).json()["bus"]
-        return set(bus.values()) == {state}
-
-    await eventually(seen, within_s=within_s)
-
-
 @pytest.mark.timeout(180)
-async def test_every_service_serves_without_kafka_and_joins_when_it_comes_and_comes_back(
-    isolated: System, own_kafka: Kafka, owner: "Owner[asyncpg.Record]"
+@pytest.mark.parametrize(
+    "at_start", [True, pytest.param(False, marks=pytest.mark.full_only)], ids=["absent at start", "killed"]
+)
+async def test_every_service_serves_without_kafka_and_joins_when_it_comes(
+    live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]", at_start: bool
 ) -> None:
-    await enrol(owner, 100)
-    isolated.start_together("eligibility", "exporter", "maintenance", "relay", "api", **QUIET_CLOCK)
-    pids = {name: process.pid for name, process in isolated.processes.items()}
-    await until_clock_is_quiet(owner)
-    async with isolated.client() as client:
-        without = await channels(owner, await asked_for_all(isolated, client))
+    if at_start:
+        await asyncio.to_thread(live.stop_all)
+    own_kafka.kill()
+    if at_start:
+        await asyncio.to_thread(live.start_together, *live.processes)
+    await live.until_bus_is("open", *CONSUMERS)
+    pids = {name: process.pid for name, process in live.processes.items()}
+    await until_clock_is_quiet(live_owner)
+    async with live.client() as client:
+        jobs = await asked_for_all(live, client)
+        without = await channels(live_owner, jobs)
         assert set(without.values()) <= {"http", "poll"}
         assert without[Service.MAINTENANCE] == "poll"  # the test asks in the name of the clock, and calls nobody
-
-        own_kafka.start()
-
-        async def all_seen() -> bool:
-            return bool(await owner.fetchval(CONSUMERS) == len(Service))
-
-        await eventually(all_seen, within_s=JOINS_WITHIN_S)
-        await until_bus_is_everywhere("closed", client)
-        await until_kafka_wakes_all(isolated, client, owner)
-
-        own_kafka.kill()
-        await until_bus_is_everywhere("open", client)
-        assert "kafka" not in (await channels(owner, await asked_for_all(isolated, client))).values()
+        drive = await publish(client)
+        assert (drive["job"]["state"], drive["job"]["delivery"]) == ("succeeded", "http")
         own_kafka.start()
         back = monotonic()
 
         async def all_fresh() -> bool:
-            return bool(await owner.fetchval(SEEN_SINCE, monotonic() - back) == len(Service))
+            return bool(await live_owner.fetchval(SEEN_SINCE, monotonic() - back) == len(Service))
 
         await eventually(all_fresh, within_s=JOINS_WITHIN_S)
-        await until_bus_is_everywhere("closed", client)
-        await until_kafka_wakes_all(isolated, client, owner)
-    assert {name: process.pid for name, process in isolated.processes.items() if process.running} == pids
+        await live.until_bus_is("closed", *CONSUMERS)
+        await until_kafka_wakes_all(live, client, live_owner)
+    for job_id in (drive["job"]["id"], jobs[Service.ELIGIBILITY]):
+        sent = await on_topic(own_kafka.bootstrap_servers, job_id)
+        assert sent == 1 or (sent and not at_start), "the event reaches Kafka later"
+        assert await live_owner.fetchval(RESULT_EVENTS, job_id) == 1
+    assert {name: process.pid for name, process in live.processes.items() if process.running} == pids
 
 
 async def until_kafka_wakes_all(system: System, client: httpx.AsyncClient, owner: "Owner[asyncpg.Record]") -> None:
@@ -153,27 +143,26 @@ def unreachable_services() -> Iterator[TcpProxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("is_silent", [False, True], ids=["cut", "silent"])
 async def test_without_kafka_and_http_the_poll_does_each_job_in_time(
-    isolated: System, unreachable_services: TcpProxy, owner: "Owner[asyncpg.Record]", is_silent: bool
+    system: System, unreachable_services: TcpProxy, owner: "Owner[asyncpg.Record]"
 ) -> None:
     """Kafka is never started, and the API's requests to the services are reset, or never answered."""
     await enrol(owner, 100)
-    if is_silent:
-        unreachable_services.silence()
     url = f"http://{unreachable_services.address}"
-    isolated.start_together("eligibility", "exporter", "maintenance", **QUIET_CLOCK)
-    isolated.start("api", ELIGIBILITY_URL=url, EXPORTER_URL=url, MAINTENANCE_URL=url)
+    system.start_together("eligibility", "exporter", "maintenance", **QUIET_CLOCK)
+    system.start("api", ELIGIBILITY_URL=url, EXPORTER_URL=url, MAINTENANCE_URL=url)
     await until_clock_is_quiet(owner)
-    took_s: list[float] = []
-    async with isolated.client() as client:
-        for _ in range(ROUNDS):
-            job_ids = await queued_of_each_kind(client)
-            for job_id in job_ids:
-                job = await settled(owner, job_id)
-                assert (job["state"], job["channel"]) == ("succeeded", "poll")
-            took_s.append(await owner.fetchval(SLOWEST, job_ids))
-    assert sorted(took_s)[COUNTED] <= DONE_WITHIN_S, took_s
+    for break_ in (unreachable_services.cut, unreachable_services.silence):
+        break_()
+        took_s: list[float] = []
+        async with system.client() as client:
+            for _ in range(ROUNDS):
+                job_ids = await queued_of_each_kind(client)
+                for job_id in job_ids:
+                    job = await settled(owner, job_id)
+                    assert (job["state"], job["channel"]) == ("succeeded", "poll")
+                took_s.append(await owner.fetchval(SLOWEST, job_ids))
+        assert sorted(took_s)[COUNTED] <= DONE_WITHIN_S, took_s
 
 
 async def queued_of_each_kind(client: httpx.AsyncClient) -> list[str]:

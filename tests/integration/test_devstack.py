@@ -27,6 +27,8 @@ from devstack.processes import Process, alive
 from devstack.record import Record
 from devstack.stack import CHECKOUT, Stack, data_folder, remove_abandoned
 
+pytestmark = pytest.mark.xdist_group("devstack")
+
 TOPIC = "kept"
 # Of the fixture `stack`.
 restarts_servers = pytest.mark.restarts_servers
@@ -175,20 +177,18 @@ def test_what_a_killed_starter_left_is_removed_by_the_next_one(stack: Stack, fol
     assert stack.running
 
 
-def test_start_and_stop_may_be_repeated_and_leave_no_process(folder: Path) -> None:
-    stack, late = Stack(folder / "four"), Stack(folder / "four")
-    stack.start()
-    try:
-        assert late.start() == stack.addresses
-        sleeper = stack.launch("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
-        processes = [*family(stack), psutil.Process(sleeper.pid)]
-        stack.postgres.suspend()
-        stack.kafka.suspend()
-    finally:
-        stopped = Stack(folder / "four").stop()  # as `python -m devstack stop` does: by record
+@restarts_servers
+def test_start_and_stop_may_be_repeated_and_leave_no_process(stack: Stack) -> None:
+    """The last test of ``stack``."""
+    assert Stack(stack.home).start() == stack.addresses
+    sleeper = stack.launch("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
+    processes = [*family(stack), psutil.Process(sleeper.pid)]
+    stack.postgres.suspend()
+    stack.kafka.suspend()
+    stopped = Stack(stack.home).stop()  # as `python -m devstack stop` does: by record
     assert stopped == ["sleeper", "kafka", "postgres"]
     assert not survivors(processes)
-    assert Stack(folder / "four").stop() == []
+    assert Stack(stack.home).stop() == []
 
 
 def test_a_process_that_only_has_the_pid_of_ours_is_not_touched() -> None:

@@ -1,5 +1,7 @@
 """Reads dashboards until its input ends, then prints the seconds of each read: ``python -m … PORT TOKEN SERIES…``
 
+It prints a line once it has read each for the first time.
+
 In a process of its own: beside a thousand requests in one loop it would be the client's turn that is measured.
 """
 
@@ -24,6 +26,8 @@ def main(port: str, token: str, *series: str) -> None:
             took_s.append(monotonic() - began)
             if answer.status != 200:
                 raise SystemExit(f"{answer.status}: {body!r}")
+        if len(took_s) == len(series):
+            print("reading", flush=True)  # noqa: T201
     sys.stdout.write(json.dumps(took_s))
 
 

@@ -58,6 +58,11 @@ def forks_for_tests(server: psutil.Process) -> None:
     _forking.add(server)
 
 
+def keep_for_the_session(*pids: int) -> None:
+    """The processes ``pids`` run on after the test that started them: later tests use them."""
+    _of_the_session.update(psutil.Process(pid) for pid in pids)
+
+
 @contextmanager
 def for_the_session() -> Iterator[None]:
     """What is started in the block is no test's: the servers that tests share, and connections to them."""

@@ -7,7 +7,9 @@ Addresses that are given, or containers, are used in the way of ``devstack.choic
 that started them, so each process then has a Kafka of its own.
 """
 
+import asyncio
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +27,7 @@ from devstack.processes import Process
 from devstack.record import Record
 from devstack.stack import Stack, data_folder, remove_abandoned
 from devstack.unprivileged import make_folder
+from migrations import runner
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
@@ -84,6 +87,29 @@ def running_postgres() -> Iterator[str]:
                     server.kill()
 
 
+def migrated_cluster() -> Path:
+    """Return the home of a server with a migrated database that has stopped. Made once for the run."""
+    home = run_folder() / "migrated"
+    with exclusive(run_folder() / "migrated.lock"):
+        server = Postgres(home)
+        if not (home / "ready").exists():
+            server.start()
+            asyncio.run(runner.migrate(server.dsn.replace("postgresql://", "postgresql+asyncpg://")))
+            server.stop()
+            (home / "ready").touch()
+    return home
+
+
+def migrated_postgres(home: Path) -> Postgres:
+    """Start another server with such a database, its data in ``home``."""
+    subprocess.run(["cp", "-a", str(migrated_cluster()), str(home)], check=True)
+    for name in ("ready", "port"):
+        (home / name).unlink()
+    server = Postgres(home)
+    server.start()
+    return server
+
+
 @contextmanager
 def running_kafka() -> Iterator[str]:
     """Start the run's broker unless it runs, and yield its address. It runs until the run ends."""
@@ -96,11 +122,16 @@ def running_kafka() -> Iterator[str]:
             with KafkaContainer() as container:
                 yield container.bootstrap_servers
         case _:
-            ensure_jars()
-            with exclusive(run_folder() / "kafka.lock"):
-                broker = Kafka(run_folder() / "kafka")
-                broker.start()
-            yield broker.bootstrap_servers
+            yield embedded_kafka().bootstrap_servers
+
+
+def embedded_kafka() -> Kafka:
+    """Return the run's embedded broker, started unless it runs. It runs until the run ends."""
+    ensure_jars()
+    with exclusive(run_folder() / "kafka.lock"):
+        broker = Kafka(run_folder() / "kafka")
+        broker.start()
+    return broker
 
 
 @contextmanager

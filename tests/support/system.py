@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 
 from chassis.tokens import Principal, issue_user_token
 from contracts.users import Role
+from devstack.answers import kafka_answers
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process
 from tests.support.eventually import eventually
@@ -21,6 +23,11 @@ SECRET = "only-for-tests-only-for-tests-only-for-tests"
 ROOT = Path(__file__).resolve().parents[2]
 HEAD_ID = 900_001
 ADMITS_WITHIN_S = 20
+NO_KAFKA = f"{LOOPBACK}:9"
+CONSUMERS = ("eligibility", "exporter", "maintenance")
+LEAVES_WITHIN_S = 3
+# Nobody but a test asks for a refresh, once the clock has caught up with its last slot.
+QUIET_CLOCK = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "0 0 1 1 *", "REFRESH_AFTER_CHANGE_S": "0"}
 MODULES = {
     "api": "services.api",
     "eligibility": "services.eligibility",
@@ -58,6 +65,8 @@ class System:
     settings: dict[str, str] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    # Names of processes that were started with settings of their own.
+    special: set[str] = field(default_factory=set)
 
     def start(self, name: str, *, wait: bool = True, **settings: str) -> Process:
         """Start one of ``MODULES``; ``api2`` and so on are further replicas, with other ports."""
@@ -66,6 +75,7 @@ class System:
             name, MODULES[kind_of(name)], log=self.folder / f"{name}.log", env=env, url=self.ready_url(name)
         )
         self.processes[name] = process
+        (self.special.add if settings else self.special.discard)(name)
         if wait:
             self.wait_ready(name)
         return process
@@ -120,9 +130,24 @@ class System:
     def start_all(self) -> None:
         self.start_together("eligibility", "relay", "api")
 
+    def revive(self, *names: str) -> None:
+        """Let exactly the processes ``names`` run, each with the settings of the system. Those that do are kept."""
+        for name, process in self.processes.items():
+            process.resume()
+            if name not in names or name in self.special:
+                process.stop(LEAVES_WITHIN_S)
+        stopped = [name for name in names if name not in self.processes or not self.processes[name].running]
+        self.start_together(*stopped)
+
     def stop_all(self) -> None:
+        """End every process. With Kafka, consumers leave their group first: else the next ones wait 10 s to join it."""
         for process in self.processes.values():
             process.resume()
+        consumers = [one for name, one in self.processes.items() if name.rstrip("0123456789") in CONSUMERS]
+        if any(one.running for one in consumers) and kafka_answers(self.kafka_bootstrap_servers):
+            with ThreadPoolExecutor(len(consumers)) as threads:
+                list(threads.map(lambda one: one.stop(LEAVES_WITHIN_S), consumers))
+        for process in self.processes.values():
             process.kill()
 
     @asynccontextmanager
@@ -132,13 +157,16 @@ class System:
         async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=60, **options) as client:
             yield client
 
-    async def until_bus_is(self, state: str, *, within_s: float = 30) -> None:
-        """Wait until the API's breaker for eligibility is ``closed`` (the bus is trusted) or ``open``."""
+    async def until_bus_is(self, state: str, *services: str, within_s: float = 60) -> None:
+        """Wait until the API's breakers for ``services`` are ``closed`` (it relies on Kafka) or ``open``.
+
+        By default for eligibility.
+        """
 
         async def seen() -> bool:
             async with self.client() as client:
-                found: str = (await client.get("/readyz")).json()["bus"]["eligibility"]
-                return found == state
+                bus: dict[str, str] = (await client.get("/readyz")).json()["bus"]
+                return {bus[service] for service in services or ("eligibility",)} == {state}
 
         await eventually(seen, within_s=within_s)
 

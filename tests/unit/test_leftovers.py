@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import leftovers
-
 pytest_plugins = ["pytester"]
 
 LEAVES = """
@@ -61,32 +59,27 @@ CONFTEST = """
 from tests.support import leftovers
 from tests.support.leftovers import in_the_loop, no_tasks_left, nothing_left
 
-leftovers.GRACE_S = {grace_s}
+GRACE_S = leftovers.GRACE_S
+
+def pytest_runtest_setup(item):
+    # What a test leaves here does not end, however long one waits.
+    leftovers.GRACE_S = 0.5 if item.path.stem == "test_leaves" else GRACE_S
 """
 
 
-@pytest.fixture
-def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Another session of pytest, with the guards of this one."""
+def test_a_test_that_leaves_something_fails_and_one_that_leaves_nothing_passes(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another session of pytest, with the guards of this one."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    pytester.makeconftest(CONFTEST.format(grace_s=leftovers.GRACE_S))
+    pytester.makeconftest(CONFTEST)
     pytester.makeini("[pytest]\nasyncio_mode = auto\nmarkers = restarts_servers\n")
-    return pytester
-
-
-def test_a_test_that_leaves_something_fails(suite: pytest.Pytester) -> None:
-    suite.makeconftest(CONFTEST.format(grace_s=0.5))  # nothing ends here, however long one waits
-    suite.makepyfile(LEAVES)
-    done = suite.runpytest_subprocess(*PLAIN)
-    done.assert_outcomes(passed=4, errors=4)
+    pytester.makepyfile(test_leaves=LEAVES, test_leaves_nothing=LEAVES_NOTHING)
+    done = pytester.runpytest_subprocess(*PLAIN)
+    done.assert_outcomes(passed=9, errors=4)
     done.stdout.fnmatch_lines_random([
         "*Failed: this test leaves behind *the thread forgotten*",
         "*Failed: this test leaves behind *the process *input()*",
         "*Failed: this test leaves behind *a connection: *ESTABLISHED*",
         "*Failed: this test leaves behind *the task forgotten*",
     ])  # fmt: skip
-
-
-def test_a_test_that_leaves_nothing_passes(suite: pytest.Pytester) -> None:
-    suite.makepyfile(LEAVES_NOTHING)
-    suite.runpytest_subprocess(*PLAIN).assert_outcomes(passed=5)
