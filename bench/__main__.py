@@ -11,7 +11,7 @@ import uvloop
 
 from bench import documents
 from bench.catalogue import BENCHES
-from bench.picture import drawn
+from bench.picture import draw
 from bench.results import Results
 from bench.sizes import SIZES, Size
 from bench.stage import Bench, Servers
@@ -84,7 +84,7 @@ def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: b
     if file is not None:
         results.write(file)
     if picture is not None:
-        picture.write_text(drawn(results))
+        picture.write_text(draw(results))
     if kept:
         documents.put_into(ROOT / "docs" / "scaling.md", results)
 

@@ -23,20 +23,20 @@ SELECT sum(pg_total_relation_size(c))::float8
 
 
 @dataclass(slots=True)
-class Spent:
+class CpuTimes:
     """Processor seconds of each part, user and system."""
 
     cpu_s: dict[str, float]
 
 
 @contextmanager
-def spent(stack: Stack, processes: Sequence[Process]) -> Iterator[Spent]:
+def cpu_times_of(stack: Stack, processes: Sequence[Process]) -> Iterator[CpuTimes]:
     """What ``processes`` and both servers spend until the block ends."""
     pids = {process.name: process.pid for process in processes}
     servers = {"postgres": stack.postgres.pid, "kafka": stack.kafka.pid}
     pids |= {name: pid for name, pid in servers.items() if pid is not None}
     before = {name: cpu_s(pid) for name, pid in pids.items()}
-    found = Spent({})
+    found = CpuTimes({})
     yield found
     found.cpu_s = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
 

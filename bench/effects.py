@@ -47,12 +47,12 @@ class JobSystem:
 async def ready(ground: Ground, *systems: JobSystem) -> None:
     """Return when each of ``systems`` has had an effect: whatever must be started has been."""
     for one in systems:
-        await cleared(ground)
+        await clear_effects(ground)
         await one.send(uuid4())
         await effects(ground, 1)
 
 
-async def cleared(ground: Ground) -> None:
+async def clear_effects(ground: Ground) -> None:
     await ground.owner.execute("TRUNCATE bench.effect")
     await ground.settle()
 
@@ -67,7 +67,7 @@ async def effects(ground: Ground, count: int) -> None:
 
 async def drained_s(ground: Ground, system: JobSystem, count: int) -> float:
     """Queue ``count`` jobs in one transaction: nobody sees one before all are there. The seconds until all are done."""
-    await cleared(ground)
+    await clear_effects(ground)
     await system.queue(count)
     began = time.time()
     await effects(ground, count)

@@ -10,7 +10,7 @@ from bench.pairs import paired, spread
 from bench.results import Memory
 from bench.sizes import Size
 from bench.stage import Bench, Ground
-from cli.demo.memory import watched
+from cli.demo.memory import watch_memory
 from contracts.jobs import Service
 from services.eligibility import sql
 
@@ -50,13 +50,13 @@ async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int) ->
         took_s: float = await ground.owner.fetchval(TOOK_S, drives[-1])
         return took_s
 
-    with watched(process.rss_bytes) as memory:
+    with watch_memory(process.rss_bytes) as memory:
         found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
     bench.results.lines.setdefault("eligibility", []).append((rows, spread(found.ours).middle))
     if name is not None:
         bench.results.compare(name, found, "s")
     bench.results.memory.append(
-        Memory("eligibility", f"{rows:,} students judged", memory.before / MIB, memory.most / MIB)
+        Memory("eligibility", f"{rows:,} students judged", memory.before / MIB, memory.maximum / MIB)
     )
     await ground.owner.execute("DELETE FROM selections WHERE drive_id = ANY ($1)", drives)
 

@@ -37,7 +37,7 @@ class Answers:
     def p99_s(self) -> float:
         return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[98]
 
-    def must_be(self, *statuses: int) -> "Answers":
+    def require_statuses(self, *statuses: int) -> "Answers":
         """Raises ``AssertionError`` when an answer has another status: then nothing was measured."""
         assert set(self.statuses) <= set(statuses), f"answers that were not asked for: {dict(self.statuses)}"
         return self

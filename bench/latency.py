@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from bench import pgqueuer_jobs, placewire_jobs, procrastinate_jobs
-from bench.effects import COMMITTED, JobSystem, cleared, effects, ready
+from bench.effects import COMMITTED, JobSystem, clear_effects, effects, ready
 from bench.pairs import Pairs, alternated, spread
 from bench.round_trip import round_trips_ms
 from bench.sizes import Size
@@ -80,7 +80,7 @@ def _p99(took: Sequence[float]) -> float:
 
 async def latencies_ms(ground: Ground, system: JobSystem, count: int) -> list[float]:
     """Of each of ``count`` jobs, queued one every 1/100 s whatever becomes of those before."""
-    await cleared(ground)
+    await clear_effects(ground)
     accepted: dict[UUID, float] = {}
 
     async def send(id_: UUID) -> None:

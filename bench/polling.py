@@ -83,7 +83,7 @@ async def _compare(
         return answers.took_s
 
     async def theirs() -> float:
-        return (await load(bare_port, bare, at_once=AT_ONCE)).must_be(200).took_s
+        return (await load(bare_port, bare, at_once=AT_ONCE)).require_statuses(200).took_s
 
     found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
     bench.results.compare(name, found, "s")

@@ -22,7 +22,7 @@ RECONNECT_PAUSE_S = 0.5
 Job = dict[str, Any]
 
 
-class Refusal(Failure):
+class ApiError(Failure):
     """The API said no. ``errors`` is its list of what is wrong where, if it gave one."""
 
     def __init__(self, status: int, message: str, errors: list[dict[str, Any]]) -> None:
@@ -41,7 +41,7 @@ class Answer:
 
 
 class Api:
-    """One signed-in caller. Every method raises ``Refusal`` when the API says no."""
+    """One signed-in caller. Every method raises ``ApiError`` when the API says no."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
@@ -139,7 +139,7 @@ def _require_success(response: httpx.Response) -> None:
         problem = None
     found: Mapping[str, Any] = problem if isinstance(problem, dict) else {}
     message = str(found.get("message") or f"HTTP {response.status_code} from {response.request.url}")
-    raise Refusal(response.status_code, message, list(found.get("errors") or []))
+    raise ApiError(response.status_code, message, list(found.get("errors") or []))
 
 
 class _Watched:

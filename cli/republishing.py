@@ -24,7 +24,7 @@ from contracts.users import UserDetailsRevised
 
 BATCH = 1_000
 # More would only make the outbox slow to look through.
-MOST_WAITING = 3_000
+MAX_WAITING = 3_000
 # Positions looked through by one statement: it holds a transaction id, for which readers of the log wait.
 WINDOW = 50_000
 POLL_S = 0.1
@@ -63,7 +63,7 @@ NO_LIMITS = "SET statement_timeout = 0; SET transaction_timeout = 0"
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class EventRange:
     """The events of a topic between two positions, both included. ``imported``: also students of bulk imports."""
 
     topic: str
@@ -77,7 +77,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EventCount:
     """How many events a stretch has, and the positions of the first and the last."""
 
     count: int
@@ -102,15 +102,15 @@ def topic_named(name: str) -> str:
     return found[0]
 
 
-async def count(database: Database, stretch: Stretch) -> Found:
+async def count(database: Database, event_range: EventRange) -> EventCount:
     async with _unlimited(database) as connection:
-        row = await connection.fetchrow(COUNT, *await _bounds(connection, stretch))
+        row = await connection.fetchrow(COUNT, *await _bounds(connection, event_range))
     assert row is not None
-    return Found(**row)
+    return EventCount(**row)
 
 
 async def republish(
-    database: Database, stretch: Stretch, put: Callable[[int, int], None], *, batch: int = BATCH
+    database: Database, event_range: EventRange, put: Callable[[int, int], None], *, batch: int = BATCH
 ) -> Republished:
     """Put the stretch in the outbox, a batch at a time, as the relay takes it.
 
@@ -121,14 +121,16 @@ async def republish(
     done = 0
     async with _unlimited(database) as connection:
         before = await connection.fetchval(LAST_ROW)
-        first, last, snapshot, kinds, imported = await _bounds(connection, stretch)
+        first, last, snapshot, kinds, imported = await _bounds(connection, event_range)
         while first < last:
-            held = await _until_few_wait(connection, stretch.topic, MOST_WAITING - batch, since=before)
-            if held > MOST_WAITING:
-                raise Failure(f"Kafka refuses the topic: {held:,} events of {stretch.topic} are held back. {REMEDY}")
+            held = await _until_few_wait(connection, event_range.topic, MAX_WAITING - batch, since=before)
+            if held > MAX_WAITING:
+                raise Failure(
+                    f"Kafka refuses the topic: {held:,} events of {event_range.topic} are held back. {REMEDY}"
+                )
             end = min(first + WINDOW, last)
             row = await connection.fetchrow(
-                PUT, first, end, snapshot, kinds, imported, batch, int(Lane.BULK), stretch.topic, SENT_WITH
+                PUT, first, end, snapshot, kinds, imported, batch, int(Lane.BULK), event_range.topic, SENT_WITH
             )
             assert row is not None
             first = row["last"] if row["count"] == batch else end
@@ -136,7 +138,7 @@ async def republish(
                 await connection.execute("SELECT pg_notify($1, '')", notify.OUTBOX)
                 done += row["count"]
                 put(row["count"], row["last"])
-        held = await _until_few_wait(connection, stretch.topic, 0, since=before)
+        held = await _until_few_wait(connection, event_range.topic, 0, since=before)
     return Republished(done, held)
 
 
@@ -147,11 +149,11 @@ async def _unlimited(database: Database) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def _bounds(connection: Connection, stretch: Stretch) -> tuple[int, int, str, list[str], bool]:
+async def _bounds(connection: Connection, event_range: EventRange) -> tuple[int, int, str, list[str], bool]:
     row = await connection.fetchrow(END)
     assert row is not None
-    last = row["last"] if stretch.last is None else min(stretch.last, row["last"])
-    return stretch.first - 1, last, row["snapshot"], stretch.stream_types, stretch.imported
+    last = row["last"] if event_range.last is None else min(event_range.last, row["last"])
+    return event_range.first - 1, last, row["snapshot"], event_range.stream_types, event_range.imported
 
 
 async def _until_few_wait(connection: Connection, topic: str, few: int, *, since: int) -> int:

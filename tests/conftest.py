@@ -17,7 +17,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from chassis.postgres.database import Database
-from cli.replay.verification import Watching, verify
+from cli.replay.verification import ProgressCallbacks, verify
 from contracts.users import Role
 from devstack.choice import chosen
 from devstack.kafka import Kafka
@@ -97,7 +97,7 @@ async def database_url(template: Copies, request: pytest.FixtureRequest) -> Asyn
 
 
 async def must_verify(url: str) -> None:
-    findings = await verify(url, Watching(began=lambda _: None, projected=lambda _: None), limit=3)
+    findings = await verify(url, ProgressCallbacks(began=lambda _: None, projected=lambda _: None), limit=3)
     assert not findings.differences, findings
 
 

@@ -16,6 +16,6 @@ def demo(
 
     Exit 1 when any count or table differs from what it should be.
     """
-    from cli.demo.performance import perform
+    from cli.demo.runner import run_demo
 
-    perform(students, file)
+    run_demo(students, file)

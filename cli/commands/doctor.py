@@ -52,6 +52,6 @@ def doctor(
 
 def _show(finding: "Finding") -> None:
     console.print(f"{MARKS[finding.state]}  {finding.what}: ", end="")
-    console.print(finding.says, markup=False, highlight=False, soft_wrap=True)
+    console.print(finding.message, markup=False, highlight=False, soft_wrap=True)
     if finding.fix:
         console.print(f"    fix: {finding.fix}", markup=False, highlight=False, soft_wrap=True)

@@ -59,11 +59,11 @@ def rebuild(
 def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, limit: int = 20) -> "Rebuilt":
     """Rebuild, with a progress bar for each replay."""
     from cli.replay.rebuilding import rebuild
-    from cli.replay.verification import Watching
+    from cli.replay.verification import ProgressCallbacks
 
     with counted() as bar:
         task = bar.add_task("Replaying events", total=None)
-        watching = Watching(
+        watching = ProgressCallbacks(
             began=lambda events: bar.update(task, total=events), projected=lambda events: bar.advance(task, events)
         )
 

@@ -12,7 +12,7 @@ from cli.output import console, counted, errors, table
 
 if TYPE_CHECKING:
     from chassis.postgres.database import Database
-    from cli.republishing import Stretch
+    from cli.republishing import EventRange
 
 MEANING = "postgresql://role@host/database, the relay's role or the owner's"
 
@@ -45,23 +45,23 @@ def republish(
     from chassis.postgres.database import Database
     from cli import republishing
 
-    stretch = republishing.Stretch(republishing.topic_named(topic), first, last, imported)
+    event_range = republishing.EventRange(republishing.topic_named(topic), first, last, imported)
 
     async def work() -> None:
         database = Database(url, pool_size=1, application_name="placewire-republish")
         try:
-            found = await republishing.count(database, stretch)
-            row = (stretch.topic, found.count, found.first, found.last)
+            found = await republishing.count(database, event_range)
+            row = (event_range.topic, found.count, found.first, found.last)
             console.print(table(("Topic", "Events", "From", "To"), [row]))
             if found.count and not dry_run:
-                await _send(database, stretch, found.count)
+                await _send(database, event_range, found.count)
         finally:
             await database.close()
 
     asyncio.run(work())
 
 
-async def _send(database: "Database", stretch: "Stretch", events: int) -> None:
+async def _send(database: "Database", event_range: "EventRange", events: int) -> None:
     from cli import republishing
 
     began, reached = time.perf_counter(), None
@@ -74,7 +74,7 @@ async def _send(database: "Database", stretch: "Stretch", events: int) -> None:
             bar.advance(task, count)
 
         try:
-            done = await republishing.republish(database, stretch, put)
+            done = await republishing.republish(database, event_range, put)
         except BaseException:
             if reached is not None:
                 errors.print(f"Interrupted. The rest: --from {reached + 1}", highlight=False)

@@ -10,7 +10,7 @@ from cli.failures import NO, Failure
 from cli.output import console, errors, table
 
 if TYPE_CHECKING:
-    from cli.local.given import Given
+    from cli.local.overrides import Overrides
     from cli.local.settings import Place
     from devstack.stack import Stack
 
@@ -23,7 +23,7 @@ def up() -> None:
 
     Uses settings from the environment and `.env`, except addresses of servers and files: those are always its own.
     """
-    from cli.local.given import given_settings
+    from cli.local.overrides import read_overrides
     from cli.local.system import all_running
     from devstack.exclusive import exclusive
     from devstack.stack import Stack, data_folder
@@ -35,17 +35,17 @@ def up() -> None:
             _show_status(stack)
             return
         stack.stop()  # what is left of an earlier one
-        given = given_settings(os.environ)
-        _show_given(given)
+        overrides = read_overrides(os.environ)
+        _show_overrides(overrides)
         try:
-            place = _start(stack, given)
+            place = _start(stack, overrides)
         except BaseException:
             stack.stop()
             raise
     _show(place)
 
 
-def _start(stack: "Stack", given: "Given") -> "Place":
+def _start(stack: "Stack", overrides: "Overrides") -> "Place":
     from cli.local import settings, system
     from cli.sample import people
     from devstack.artifacts import ensure_jars
@@ -53,7 +53,7 @@ def _start(stack: "Stack", given: "Given") -> "Place":
     ensure_jars()  # with a bar of its own, the first time
     with errors.status("Starting Postgres and Kafka"):
         stack.start()
-    place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets(), given.values)
+    place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets(), overrides.values)
     with errors.status("Preparing the database"):
         system.prepare_database(place, stack.addresses.database_url)
     with errors.status("Starting API, relay and eligibility"):
@@ -62,11 +62,11 @@ def _start(stack: "Stack", given: "Given") -> "Place":
     return place
 
 
-def _show_given(given: "Given") -> None:
-    if given.values:
-        console.print(table(("Setting", "Value", "From"), given.lines()))
-    if given.unused:
-        console.print(f"Not used from .env, because `up` sets its own: {', '.join(given.unused)}.")
+def _show_overrides(overrides: "Overrides") -> None:
+    if overrides.values:
+        console.print(table(("Setting", "Value", "From"), overrides.lines()))
+    if overrides.unused:
+        console.print(f"Not used from .env, because `up` sets its own: {', '.join(overrides.unused)}.")
 
 
 def down() -> None:

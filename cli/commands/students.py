@@ -74,7 +74,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
 
 def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the API's report. For a file that cannot be used, print the errors."""
-    from cli.api_client import Refusal
+    from cli.api_client import ApiError
 
     what, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
     with sent() as bar:
@@ -85,7 +85,7 @@ def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] |
 
         try:
             report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=progress).body
-        except Refusal as refusal:
+        except ApiError as refusal:
             if refusal.errors and "line" in refusal.errors[0]:
                 show_errors({"errors": refusal.errors, "error_count": len(refusal.errors)})
             raise

@@ -38,11 +38,11 @@ def verify(
 
 def run(url: str, limit: int = 20) -> "Findings":
     """Verify, with a progress bar."""
-    from cli.replay.verification import Watching, verify
+    from cli.replay.verification import ProgressCallbacks, verify
 
     with counted() as bar:
         task = bar.add_task("Replaying events", total=None)
-        watching = Watching(
+        watching = ProgressCallbacks(
             began=lambda events: bar.update(task, total=events), projected=lambda events: bar.advance(task, events)
         )
         return asyncio.run(verify(url, watching, limit=limit))

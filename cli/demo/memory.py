@@ -13,18 +13,18 @@ class Peak:
     """Both in bytes."""
 
     before: int = 0
-    most: int = 0
+    maximum: int = 0
 
 
 @contextmanager
-def watched(rss_bytes: Callable[[], int]) -> Iterator[Peak]:
+def watch_memory(rss_bytes: Callable[[], int]) -> Iterator[Peak]:
     """Sample ``rss_bytes`` until the block ends."""
     before = rss_bytes()
     peak, ended = Peak(before, before), threading.Event()
 
     def sample() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
-            peak.most = max(peak.most, rss_bytes())
+            peak.maximum = max(peak.maximum, rss_bytes())
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
@@ -33,4 +33,4 @@ def watched(rss_bytes: Callable[[], int]) -> Iterator[Peak]:
     finally:
         ended.set()
         thread.join()
-        peak.most = max(peak.most, rss_bytes())
+        peak.maximum = max(peak.maximum, rss_bytes())

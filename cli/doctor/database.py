@@ -80,15 +80,15 @@ async def _clock(connection: Connection) -> Finding:
     theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
     skew_s = theirs - (before + time.time()) / 2
     if abs(skew_s) > MAX_SKEW_S:
-        says = f"this machine and the database are {abs(skew_s):.1f} s apart"
-        return wrong("clock", says, "run an NTP client on both: tokens would be refused as expired")
+        message = f"this machine and the database are {abs(skew_s):.1f} s apart"
+        return wrong("clock", message, "run an NTP client on both: tokens would be refused as expired")
     return ok("clock", f"{abs(skew_s) * 1000:.0f} ms from the database's")
 
 
 async def _server_log(connection: Connection) -> Finding:
     if await connection.fetchval("SHOW log_error_verbosity") != "terse":
-        says = "Postgres writes the DETAIL of errors to its log, which quotes names and e-mail addresses"
-        return wrong("server log", says, "ALTER SYSTEM SET log_error_verbosity = 'terse'; SELECT pg_reload_conf()")
+        message = "Postgres writes the DETAIL of errors to its log, which quotes names and e-mail addresses"
+        return wrong("server log", message, "ALTER SYSTEM SET log_error_verbosity = 'terse'; SELECT pg_reload_conf()")
     return ok("server log", "it quotes no values of rows")
 
 
@@ -114,14 +114,14 @@ async def _revision(connection: Connection) -> Finding:
 async def _log(connection: Connection) -> Finding:
     reason = await log_guard.adoption_reason(connection)
     if reason is not None:
-        says = f"it has moved to this server and is not adopted: {log_guard.REASONS[reason]}"
-        return wrong("log", says, "stop every process, then run `placewire adopt-log`: nothing may write before")
+        message = f"it has moved to this server and is not adopted: {log_guard.REASONS[reason]}"
+        return wrong("log", message, "stop every process, then run `placewire adopt-log`: nothing may write before")
     epoch = await connection.fetchrow(EPOCH)
     assert epoch is not None
     if epoch["closed_at"] is not None:
-        says = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
+        message = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
         fix = "use the server that it has moved to; or `placewire close-log --reopen`, if none has adopted it"
-        return wrong("closed log", says, fix)
+        return wrong("closed log", message, fix)
     return ok("log", f"epoch {epoch['number']}, of this server")
 
 
@@ -137,11 +137,13 @@ async def _roles(connection: Connection) -> AsyncIterator[Finding]:
             found.append(wrong("roles", f"{name} may do anything", f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS"))
     needed = [(role, *what) for role in present for what in NEEDED[role]]
     for row in await connection.fetch(LACKING, *(list(column) for column in zip(*needed, strict=True))):
-        says = f"{row['role']} lacks {row['what']}"
-        found.append(wrong("grants", says, f"grant it, as migrations/sql does: GRANT {row['what']} TO {row['role']}"))
+        message = f"{row['role']} lacks {row['what']}"
+        found.append(
+            wrong("grants", message, f"grant it, as migrations/sql does: GRANT {row['what']} TO {row['role']}")
+        )
     for row in await connection.fetch(WITHOUT_LIMITS, list(present)):
-        says = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
+        message = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
         fix = f"as migrations/sql does: ALTER ROLE {row['rolname']} IN DATABASE ... SET transaction_timeout = ..."
-        found.append(wrong("roles", says, fix))
+        found.append(wrong("roles", message, fix))
     for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need and no more power than that")]:
         yield finding

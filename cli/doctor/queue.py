@@ -58,18 +58,18 @@ def _consumer(row: asyncpg.Record) -> Finding:
     if age_s is None:
         return wrong("bus", f"{service} has never heard of the bus", f"start the relay, Kafka and {service}")
     if age_s > MAX_CANARY_AGE_S:
-        says = f"{service} last heard of the bus {age_s:,.0f} s ago"
-        return wrong("bus", says, f"one of relay, Kafka and {service} is away: its jobs go by HTTP meanwhile")
+        message = f"{service} last heard of the bus {age_s:,.0f} s ago"
+        return wrong("bus", message, f"one of relay, Kafka and {service} is away: its jobs go by HTTP meanwhile")
     return ok("bus", f"{service} heard of it {age_s:.1f} s ago")
 
 
 def _outbox(row: asyncpg.Record) -> Finding:
     if row["quarantined"]:
-        says = f"{row['quarantined']:,} rows were refused by Kafka for good, and hold their streams back"
-        return wrong("outbox", says, "see es.outbox.error; delete the row when the event may be missing on the bus")
+        message = f"{row['quarantined']:,} rows were refused by Kafka for good, and hold their streams back"
+        return wrong("outbox", message, "see es.outbox.error; delete the row when the event may be missing on the bus")
     if row["age_s"] > MAX_OUTBOX_AGE_S:
-        says = f"{row['rows']:,} rows, the oldest waits for {row['age_s']:,.0f} s"
-        return wrong("outbox", says, "start the relay, or Kafka: nothing is lost, it goes on where it stopped")
+        message = f"{row['rows']:,} rows, the oldest waits for {row['age_s']:,.0f} s"
+        return wrong("outbox", message, "start the relay, or Kafka: nothing is lost, it goes on where it stopped")
     return ok("outbox", f"{row['rows']:,} rows wait for Kafka")
 
 
@@ -114,8 +114,8 @@ async def _judged(connection: Connection, job: Job, took_ms: float, within_s: fl
     if job.state is State.SUCCEEDED and job.channel is Channel.KAFKA:
         return ok("a job", f"went by outbox, relay, Kafka and maintenance and was answered in {took_ms:,.0f} ms")
     if job.state is State.SUCCEEDED:
-        says = f"was answered in {took_ms:,.0f} ms, but its worker was woken by {job.channel}, not by Kafka"
-        return wrong("a job", says, "look at what is said of Kafka, the bus and the outbox above")
+        message = f"was answered in {took_ms:,.0f} ms, but its worker was woken by {job.channel}, not by Kafka"
+        return wrong("a job", message, "look at what is said of Kafka, the bus and the outbox above")
     if job.state.ended:
         return wrong("a job", f"{job.state}: {job.error}", "see the log of maintenance")
     if job.state is State.QUEUED and await connection.fetchval(IN_OUTBOX, job.id):

@@ -26,8 +26,8 @@ async def secrets(environment: Mapping[str, str]) -> AsyncIterator[Finding]:
     """Never says a secret, nor a part of one."""
     given = {name: environment[name] for name in ("JWT_SECRET", "INTERNAL_SECRET") if environment.get(name)}
     if not given:
-        says = "neither JWT_SECRET nor INTERNAL_SECRET is set here"
-        yield skipped("secrets", says, "run this with the API's settings to have them looked at")
+        message = "neither JWT_SECRET nor INTERNAL_SECRET is set here"
+        yield skipped("secrets", message, "run this with the API's settings to have them looked at")
         return
     found = [wrong("secrets", f"{name} {fault}", MAKE_ONE) for name, value in given.items() if (fault := _fault(value))]
     if len(set(given.values())) < len(given):

@@ -10,7 +10,7 @@ from cli.replay.pausing import Pause, without_appends
 from cli.replay.recomputation import Recomputed
 from cli.replay.repair import RepairedTable
 from cli.replay.tables import Table
-from cli.replay.verification import Findings, Replay, Watching, replaying
+from cli.replay.verification import Findings, ProgressCallbacks, Replay, replaying
 
 # How many events can be projected within a pause.
 FEW_EVENTS = 500
@@ -49,7 +49,7 @@ class Rebuilt:
 
 
 async def rebuild(
-    url: str, watching: Watching, agree: Callable[[Proposal], bool], *, limit: int, longest_pause_s: float
+    url: str, watching: ProgressCallbacks, agree: Callable[[Proposal], bool], *, limit: int, longest_pause_s: float
 ) -> Rebuilt:
     """Find every difference, ask ``agree``, and repair all differing rows in one transaction when it returns true.
 

@@ -46,7 +46,7 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class ProgressCallbacks:
     """Progress callbacks: ``began`` gets the number of events, ``projected`` that of each chunk."""
 
     began: Callable[[int], None]
@@ -62,7 +62,7 @@ class Replay:
     tables: list[Table]
     at: LogSnapshot = BEGINNING
 
-    async def compared(self, watching: Watching, *, limit: int, found: Found | None = None) -> Findings:
+    async def compared(self, watching: ProgressCallbacks, *, limit: int, found: Found | None = None) -> Findings:
         """Project up to this moment, compare every table, check every ledger. ``found``: see ``comparison.compare``."""
         while True:
             async with self.reader.transaction(isolation="repeatable_read", readonly=True):
@@ -87,7 +87,7 @@ class Replay:
         self.at = LogSnapshot(now.text, now.events + count)
         return count
 
-    async def _project(self, now: LogSnapshot, watching: Watching) -> None:
+    async def _project(self, now: LogSnapshot, watching: ProgressCallbacks) -> None:
         try:
             async for count in projection.project(self.projector, self.tables, now, since=self.at):
                 watching.projected(count)
@@ -98,7 +98,7 @@ class Replay:
         self.at = now
 
 
-async def verify(url: str, watching: Watching, *, limit: int) -> Findings:
+async def verify(url: str, watching: ProgressCallbacks, *, limit: int) -> Findings:
     """Replay the log, compare it with the tables, check every ledger. Returns the first ``limit`` differences of each.
 
     Needs a role that may read everything. Blocks no other session and leaves nothing behind.

@@ -1,4 +1,4 @@
-"""Builds the API. Run: ``placewire run api``."""
+"""Build the API. Run: ``placewire run api``."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,8 +60,8 @@ from services.api.users import routes as users
 from services.api.users.throttle import Throttle
 from services.api.workers import Workers
 
-# Routes are tried one after the other: first what every open screen polls, and what a window's opening brings.
-ASKED_MOST = (
+# Starlette tries routes in order. First are those that open screens poll, and registrations, which come in bursts.
+POLLED_ROUTERS = (
     "/api/drives",
     "/api/registrations/{drive_id}/register",
     "/api/registrations/{drive_id}/check",
@@ -94,7 +94,7 @@ ROUTERS = (
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
-    """Raises ``SystemExit`` with one line when a setting leads nowhere, ``RuntimeError`` for an unguarded route."""
+    """Return the API. Raises ``SystemExit`` for an unusable setting, ``RuntimeError`` for a route without roles."""
     metrics.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
     tracing.start("api", settings)
     context = _context(settings)
@@ -135,10 +135,10 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
 def _add_routes(app: FastAPI, settings: ApiSettings) -> None:
     for package in ROUTERS:
-        # Not included: every request would be looked up a second time in the router that has its route.
+        # Not `include_router`: Starlette would match every request a second time in the nested router.
         app.router.routes.extend(package.router.routes)
     app.router.routes.extend(import_routes.limited(settings.import_max_bytes).routes)
-    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in POLLED_ROUTERS)
     access.require_declared_access(app)
     strict_input.install(app, [route for _, route in access.published_routes(app)])
     methods.install(app)
@@ -183,9 +183,9 @@ def _context(settings: ApiSettings) -> Context:
 async def _running(context: Context, changes: AccessChanges, issuer: Issuer | None) -> AsyncIterator[None]:
     settings = context.settings
     await recorded_files.check(context.database, context.storage, ignore_missing=settings.storage_ignore_missing_files)
-    heard = listener(settings.database_url, [context.jobs, context.lists, changes])
+    notifications = listener(settings.database_url, [context.jobs, context.lists, changes])
     keys = [issuer.keys.run] if issuer else []
-    async with background(context.notifier.run, context.breakers.run, heard.run, changes.run, *keys):
+    async with background(context.notifier.run, context.breakers.run, notifications.run, changes.run, *keys):
         yield
         await context.notifier.flush()
     passwords.close()

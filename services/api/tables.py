@@ -1,4 +1,4 @@
-"""The read tables that the API's events project to, and what it keeps beside them. Projections: migrations/sql."""
+"""Read tables that are projected from the API's events, and the API's other tables. Projections: migrations/sql."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -140,7 +140,7 @@ Index("drives_newest", desc(Drive.created_at), desc(Drive.drive_id))
 
 
 class RequestedSelection(SQLModel, table=True):
-    """The list of a publication, sealed in DrivePublished; ``drive_version`` is the version of the drive's stream."""
+    """The list of a publication; DrivePublished has its checksum. ``drive_version``: of the drive's stream."""
 
     __tablename__ = "requested_selection"
 
@@ -150,7 +150,7 @@ class RequestedSelection(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """What a command committed under a key, and its first response. ``answer`` is null until then.
+    """The result that a command committed under a key, and its first response (``answer``, null until it is stored).
 
     ``event_id``: of its first event, if it has one. ``expired``: only the key remains, and its use is refused.
     """
@@ -184,7 +184,7 @@ class PersonVersion(SQLModel, table=True):
 
 
 class KeptAnswer(SQLModel, table=True):
-    """The body that is kept for an Idempotency-Key, if it shows personal data."""
+    """The response body stored for an Idempotency-Key, if it shows personal data."""
 
     __tablename__ = "kept_answer"
     __table_args__ = {"schema": "vault"}

@@ -1,4 +1,4 @@
-"""What eligibility owns: the ledger of selections, and the newest evaluation of each drive."""
+"""Tables of the eligibility service: the ledger of selections, and the newest evaluation of each drive."""
 
 from datetime import datetime
 from uuid import UUID

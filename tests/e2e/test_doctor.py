@@ -28,7 +28,7 @@ async def examined(url: str, environment: Mapping[str, str], queue_within_s: flo
 
 def complaints(found: list[Finding]) -> set[str]:
     assert all(finding.fix for finding in found if finding.state is State.WRONG)
-    return {f"{finding.what}: {finding.says}" for finding in found if finding.state is State.WRONG}
+    return {f"{finding.what}: {finding.message}" for finding in found if finding.state is State.WRONG}
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
         return found if found[0].state is State.OK else []
 
     [sent] = await eventually(through, within_s=60)
-    assert sent.says.startswith("went by outbox, relay, Kafka and maintenance")
+    assert sent.message.startswith("went by outbox, relay, Kafka and maintenance")
     await eventually(lambda: probed(bus.database_url), within_s=60)
     found = await examined(bus.database_url, environment, queue_within_s=20)
     assert complaints(found) == {
@@ -61,7 +61,7 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
         "bus", "outbox", "jobs", "a job",
     }  # fmt: skip
     assert not [finding for finding in found if finding.state is State.SKIPPED]
-    output = " ".join(f"{finding.says} {finding.fix}" for finding in found)
+    output = " ".join(f"{finding.message} {finding.fix}" for finding in found)
     assert not [secret for secret in GOOD.values() if secret in output]
 
 
@@ -137,8 +137,8 @@ async def test_damage_is_found(
 async def test_weak_secrets_are_named_and_never_shown(secrets: dict[str, str], complaint: str) -> None:
     [found] = [finding async for finding in settings.secrets({**GOOD, **secrets})]
     assert found.state is State.WRONG
-    assert complaint in found.says
-    assert not [value for value in secrets.values() if value in found.says]
+    assert complaint in found.message
+    assert not [value for value in secrets.values() if value in found.message]
 
 
 async def test_storage_that_cannot_be_written_is_found() -> None:
@@ -152,7 +152,7 @@ def test_topics_are_held_to_the_contracts() -> None:
 
     def compared(**changed: Any) -> list[str]:
         return [
-            finding.says
+            finding.message
             for finding in kafka.compared(
                 DRIVE,
                 changed.get("present", present),

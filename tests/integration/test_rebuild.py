@@ -25,7 +25,7 @@ from chassis.postgres.database import Database
 from cli.failures import NO
 from cli.replay.rebuilding import Proposal, Rebuilt
 from cli.replay.rebuilding import rebuild as rebuild_at
-from cli.replay.verification import Watching
+from cli.replay.verification import ProgressCallbacks
 from contracts.users import PasswordChanged, Role, RoleChanged
 from tests.conftest import Api
 from tests.integration.test_reevaluation import drive, enrolled, queued, revised
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 
 Owner = asyncpg.Connection
 EVENTS = sized(small=6_000, full=1_000_000)
-UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
+UNWATCHED = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
 CAUSE = Cause(source="test", correlation_id=uuid4())
 
 # Every row of every table that rebuild may touch, and of some that it must not.

@@ -70,7 +70,7 @@ async def test_a_new_key_is_asked_for_when_its_first_token_comes(
     assert await is_believed(tokens, old)
     jwks.names(described("first"), described("second"))
     assert not await is_believed(tokens, signed("second")), "asked a moment ago"
-    monkeypatch.setattr(issuer_keys, "ASK_AGAIN_S", 0)
+    monkeypatch.setattr(issuer_keys, "MIN_REFETCH_S", 0)
     assert await is_believed(tokens, signed("second"))
     assert await is_believed(tokens, old), "both count while both are named"
     assert jwks.asked == 2

@@ -1,4 +1,4 @@
-"""Marking attendance and publishing it. The caller owns the transaction; the drive's gate decides their race."""
+"""Mark and publish attendance. The caller owns the transaction. The registrations lock orders concurrent commands."""
 
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause, NewId
@@ -31,7 +31,7 @@ async def mark(
 
 
 async def publish(connection: Connection, drive_id: int, cause: Cause, new_id: NewId) -> None:
-    """Finish the drive with its present marks, which are final from now on. Raises what ``drives.handle`` raises."""
+    """Finish the drive with its current marks, which then cannot change. Raises what ``drives.handle`` raises."""
     await drives_sql.lock_registrations(connection, drive_id)
     totals = await sql.totals(connection, drive_id)
     command = PublishAttendance(drive_id, totals.registered, totals.present, totals.absent)

@@ -1,4 +1,4 @@
-"""The read tables of attendance and of the drives it finished. Projections: migrations/sql/0002_registrations.sql."""
+"""Read tables of attendance and of finished drives. Projections: migrations/sql/0002_registrations.sql."""
 
 from datetime import date, datetime
 
@@ -19,7 +19,7 @@ class Mark(SQLModel, table=True):
 
 
 class FinishedDrive(SQLModel, table=True):
-    """A drive as it was when its attendance was published. ``total_registered`` counts the unmarked too."""
+    """A drive as it was when its attendance was published. ``total_registered`` includes students without a mark."""
 
     __tablename__ = "finished_drives"
 

@@ -1,4 +1,4 @@
-"""Every statement that judges eligibility for a reader. They write nothing; verdicts are not stored."""
+"""Statements that evaluate eligibility for a response. They write nothing."""
 
 import asyncpg
 
@@ -11,8 +11,8 @@ MEETS_DRIVE = """(s.active AND meets_criteria(
                           s.branch_key, s.batch_year, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs,
                           d.branch_keys, d.batch_years))"""
 
-# One scan of students for one drive, joined to users by primary key. `id` is the student's id: list rows are not stored
-# and have no id of their own.
+# One scan of students for one drive, joined to users by primary key. `id` is the student's id, because list rows are
+# not stored and have no own id.
 LIST = rows_as_json(
     f"""
 SELECT s.student_id AS id, d.drive_id, s.student_id, true AS is_eligible, NULL::integer AS filtered_by,
@@ -68,5 +68,5 @@ async def write_matching(connection: Connection, write: Write, drive_id: int, cr
 
 
 async def open_to(connection: Connection, student_id: int) -> list[asyncpg.Record]:
-    """Posted drives this student may register for, newest first."""
+    """Return the posted drives that this student may register for, newest first."""
     return await connection.fetch(MINE, student_id)

@@ -1,4 +1,4 @@
-"""The read table of exports. Projection: migrations/sql/0005_exports.sql."""
+"""Read table of exports. Projection: migrations/sql/0005_exports.sql."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Finished drives over HTTP."""
+"""Routes for finished drives."""
 
 import asyncio
 import time
@@ -14,9 +14,9 @@ from chassis.http.responses import json_response
 from chassis.tokens import Principal
 from contracts.exports import MEDIA_TYPES, ExportFormat
 from contracts.users import Role
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.finished_drives import openapi, sql
-from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
+from services.api.finished_drives.period import LimitQuery, Period, PeriodQuery
 from services.api.finished_drives.xlsx_file import finished_xlsx
 from services.api.http.access import AccessFirstRoute, allow
 from services.api.http.links import Links
@@ -28,8 +28,8 @@ Reader = Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR)]
 
 
 @router.get("", **openapi.LIST)
-async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Reader) -> Response:
-    """Finished drives, newest first. 400 for a period or limit that makes no sense."""
+async def list_finished(period: PeriodQuery, limit: LimitQuery, ctx: ContextDep, _caller: Reader) -> Response:
+    """Return finished drives, newest first. 400 for an invalid period or limit."""
     rows = await _finished(ctx, period, limit)
     # In a thread: the drives of several seasons would block the event loop too long.
     return await asyncio.to_thread(lambda: json_response([_finished_object(row, ctx.links) for row in rows]))
@@ -37,17 +37,17 @@ async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: 
 
 @router.get("/download-excel", **openapi.EXCEL)
 async def download_excel(
-    period: AskedPeriod, ctx: Ctx, _who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)]
+    period: PeriodQuery, ctx: ContextDep, _caller: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)]
 ) -> Response:
-    """The finished drives of a period as an XLSX file. Staff have a button for it."""
+    """Return the finished drives of a period as an XLSX file. Staff may download it too."""
     async with ctx.database.connection() as connection:
         content = await finished_xlsx(connection, period, ctx.settings.zone)
     return _file(content, "xlsx", MEDIA_TYPES[ExportFormat.XLSX])
 
 
 @router.get("/download-pdf", **openapi.PDF)
-async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Reader) -> Response:
-    """The finished drives of a period as a PDF report. 503 when many reports are asked for at once."""
+async def download_pdf(period: PeriodQuery, ctx: ContextDep, _caller: Reader) -> Response:
+    """Return the finished drives of a period as a PDF report. 503 when too many reports are requested at once."""
     rows = await _finished(ctx, period)
     content = await ctx.reports.write(rows, now=datetime.now(UTC), zone=ctx.settings.zone)
     return _file(content, "pdf", "application/pdf")
@@ -65,7 +65,7 @@ def _file(content: bytes, extension: str, media_type: str) -> Response:
 
 
 def _finished_object(row: asyncpg.Record, links: Links) -> dict[str, Any]:
-    """A drive finishes once, so its id is the entry's too, and the entry was made when it finished."""
+    """Return the object of a finished drive. A drive finishes once, so its id also identifies this object."""
     return {
         "id": row["drive_id"],
         "drive_id": row["drive_id"],

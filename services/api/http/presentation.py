@@ -1,4 +1,4 @@
-"""How values look in the public API: decimals as text with two places, instants in UTC with milliseconds."""
+"""Format values for the API: decimals as text with two places, instants in UTC with milliseconds."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,5 +18,5 @@ def instant_text(value: datetime | None) -> str | None:
 
 
 def day_text(value: date | None) -> str | None:
-    """A day as the instant at which it begins in UTC, as the frontend has always been sent it."""
+    """Return a day as the instant at which it begins in UTC, which is the format that the frontend expects."""
     return None if value is None else f"{value.isoformat()}T00:00:00.000Z"

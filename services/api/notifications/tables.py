@@ -1,4 +1,4 @@
-"""Notifications, which events project to, and the read marks kept beside them. Projection: migrations/sql."""
+"""Tables of notifications, which are projected from events, and of read marks. Projection: migrations/sql."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from chassis.eventstore.tables import Xid8
 
 
 class PgSnapshot(UserDefinedType[str]):
-    """Which transactions had committed at a moment."""
+    """The type ``pg_snapshot``: which transactions had committed at a moment."""
 
     cache_ok = True
 

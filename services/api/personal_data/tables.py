@@ -1,4 +1,4 @@
-"""Who has looked at students' records, and who was erased. Functions: migrations/sql/0027_*.sql."""
+"""Tables of accesses to students' records and of erased people. Functions: migrations/sql/0027_*.sql."""
 
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,7 @@ from sqlmodel import Field, SQLModel
 
 
 class AccessRecord(SQLModel, table=True):
-    """One read of one student's record, or of many students' (``student_id`` null). Partitioned by month of ``at``."""
+    """One access to a student's record, or to a list (``student_id`` null). Partitioned by month of ``at``."""
 
     __tablename__ = "access_log"
     __table_args__ = (

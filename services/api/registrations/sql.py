@@ -1,4 +1,4 @@
-"""Every statement about registrations.
+"""Statements about registrations.
 
 Plans (EXPLAIN, 100,000 students): REGISTER is three primary-key look-ups (drive, student, selection) and the
 inserts, whatever the size of the tables; CHECK is an index-only scan of
@@ -59,9 +59,10 @@ SELECT (r.data ->> 'registration_id')::integer AS registration_id, (d.data ->> '
 async def register(
     connection: Connection, drive_id: int, student_id: int, event_id: UUID, metadata: str
 ) -> asyncpg.Record:
-    """``outcome`` says what came of it; the others are null unless that is ``registered``.
+    """Register a student. The other columns are null unless ``outcome`` is ``registered``.
 
-    One round trip. In no transaction it is one of its own; in one it holds the drive's gate until that ends.
+    One round trip. Outside a transaction it is its own transaction. Inside one, it holds the drive's registrations lock
+    until the transaction ends.
     """
     row = await connection.fetchrow(REGISTER, drive_id, student_id, event_id, metadata)
     assert row is not None
@@ -73,7 +74,7 @@ async def is_registered(connection: Connection, drive_id: int, student_id: int) 
 
 
 async def of_student(connection: Connection, student_id: int) -> list[asyncpg.Record]:
-    """Newest first, each with its drive."""
+    """Return the student's registrations, newest first, each with its drive."""
     return await connection.fetch(MINE, student_id)
 
 

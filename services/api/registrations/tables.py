@@ -1,4 +1,4 @@
-"""The read table of registrations. Projection and ``register``: migrations/sql/0002_registrations.sql."""
+"""Read table of registrations. Projection and ``register``: migrations/sql/0002_registrations.sql."""
 
 from datetime import datetime
 

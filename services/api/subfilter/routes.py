@@ -1,4 +1,4 @@
-"""The sub-filter over HTTP."""
+"""The route of the sub-filter."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from chassis.errors import NotFound
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.drives import sql as drives
 from services.api.http.access import AccessFirstRoute, allow
 from services.api.http.fields import NO_NUL, Cgpa
@@ -25,9 +25,9 @@ MAX_INTEGER = 2**31 - 1
 @router.get("/{drive_id}/apply", **openapi.APPLY)
 async def apply(
     drive_id: Annotated[int, Path(ge=1, le=MAX_INTEGER)],
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: Annotated[Principal, allow(Role.COORDINATOR)],
+    caller: Annotated[Principal, allow(Role.COORDINATOR)],
     cgpa_min: Annotated[Cgpa | None, Query()] = None,
     cgpa_max: Annotated[Cgpa | None, Query()] = None,
     branch: Annotated[str | None, Query(min_length=1, max_length=100, pattern=NO_NUL)] = None,
@@ -35,7 +35,7 @@ async def apply(
         int | None, Query(ge=0, le=MAX_INTEGER, description="keep those with fewer active backlogs than this")
     ] = None,
 ) -> Response:
-    """The eligible students of the drive who pass these as well, the best first; an absent limit is none."""
+    """Return the eligible students of the drive who also pass these limits, highest CGPA first."""
     kept = sql.StudentFilter(cgpa_min, cgpa_max, branch, exclude_backlogs)
 
     async def produce(connection: Connection, write: Write) -> None:
@@ -43,5 +43,5 @@ async def apply(
             raise NotFound("Drive not found")
         await sql.write_filtered(connection, write, drive_id, kept)
 
-    await accesses.of_many(who, Reading.ELIGIBLE_FILTERED)
+    await accesses.of_many(caller, Reading.ELIGIBLE_FILTERED)
     return await ctx.long_lists.answer(produce)

@@ -13,7 +13,7 @@ from cli.output import console, errors, table
 
 
 @dataclass(slots=True)
-class Scene:
+class DemoRun:
     """``database_url`` is the owner's."""
 
     database_url: str = ""
