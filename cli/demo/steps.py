@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.api_client import Api, Job
-from cli.commands.jobs import watch_memory as watched_job
+from cli.commands.jobs import watched as watched_job
 from cli.commands.students import show_errors, upload
 from cli.demo import drives
 from cli.demo.demo import DemoRun

@@ -137,7 +137,7 @@ class Run:
 async def refresh_all(database: Database) -> tuple[datetime, list[Refreshed]]:
     """Refresh all views without a job. Return the moment that they show, and the duration of each.
 
-    Waits for a running refresh; readers do not wait. Needs a role with MAINTAIN on the views. It completes waiting jobs.
+    Waits for a running refresh; readers do not wait. Needs a role with MAINTAIN on the views. Completes waiting jobs.
     Raises ``Contended`` when it waited too long, or when a view was refreshed manually in the meantime.
     """
     async with _alone(database, LOCK_TIMEOUT) as connection:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from services.api.drives.decider import Status
-from services.api.http.openapi import ASKED, Count, Document, Instant, TwoPlaces, documented
+from services.api.http.openapi import COMMAND_HEADERS, Count, Document, Instant, TwoPlaces, documented
 
 
 class Registration(Document):
@@ -46,7 +46,7 @@ REGISTER = documented(
     },
     description="The registration.",
     status_code=201,
-    **ASKED,
+    **COMMAND_HEADERS,
 )
 MINE = documented(list[MyRegistration], description="The caller's registrations, newest first.")
 CHECK = documented(IsRegistered, description="Whether the caller is registered.")
