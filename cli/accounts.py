@@ -1,4 +1,4 @@
-"""Accounts made straight in the database, because a system's first one must come from somewhere."""
+"""Create accounts directly in the database, which a new system needs for its first account."""
 
 from chassis.eventstore.event_store import Cause, fresh_ids
 from chassis.postgres.database import Connection
@@ -10,5 +10,5 @@ from services.api.users.decider import CreateUser
 async def create_user(
     connection: Connection, email: str, name: str, role: Role, password_hash: str, cause: Cause
 ) -> int:
-    """The new user's id. Raises ``RuleViolation`` when the e-mail address is taken."""
+    """Create the account and return the user's id. Raises ``RuleViolation`` when the e-mail address is taken."""
     return await handlers.create(connection, CreateUser(name, email, role), password_hash, cause, fresh_ids)

@@ -1,12 +1,11 @@
-"""History into the outbox again: for a topic that was wiped, or for a reader that came late.
+"""Put old events in the outbox again: for a topic that was wiped, or for a new reader.
 
-An event that Kafka refuses for good stays in the outbox, as do later events with its key. These are reported and not
-waited for.
+An event that Kafka refuses for good stays in the outbox, as do later events with its key. They are reported, and the
+command does not wait for them.
 
-An outbox row only names its event, so this copies nothing but ids. The rows go in the bulk lane, whatever the topic's
-own is, and few wait at a time: jobs are never delayed, and new students and registrations never by more than those. So
-a new event of a stream can overtake older ones that are being sent again: ``docs/republish.md`` says what a reader does
-about that.
+An outbox row only names its event, so only ids are copied. The rows go in the bulk lane for every topic, and few wait
+at a time. So jobs are never delayed, and new students and registrations only by these few. A new event of a stream can
+therefore overtake older ones that are sent again: ``docs/republish.md`` explains what a reader does about that.
 """
 
 import asyncio
@@ -23,17 +22,17 @@ from contracts.topics import Lane
 from contracts.users import UserDetailsRevised
 
 BATCH = 1_000
-# More would only make the outbox slow to look through.
+# More rows would only make scans of the outbox slower.
 MAX_WAITING = 3_000
-# Positions looked through by one statement: it holds a transaction id, for which readers of the log wait.
+# Positions that one statement scans. It holds a transaction id, for which readers of the log wait.
 WINDOW = 50_000
 POLL_S = 0.1
 REMEDY = "What to do: docs/runbooks.md, PlacewireQuarantinedKeys"
 SENT_WITH = '{"republished": true}'
 
-# With a cause, these come from an import. The import's own event represents them.
+# Events of these types with a cause come from an import. The import's own event represents them.
 OF_IMPORTS = (StudentEnrolled.TYPE, StudentRecordRevised.TYPE, UserDetailsRevised.TYPE)
-# What $3 can see: what cannot be seen yet has outbox rows of its own, which come after the wipe.
+# Only events that $3 can see. Later ones have their own outbox rows, which are sent after the wipe.
 # Plan: index scan on event_pkey. Within a stream positions rise with versions, so each stream keeps its order.
 MATCHING = f"""
   FROM es.event
@@ -51,14 +50,14 @@ WITH chosen AS MATERIALIZED (SELECT position, stream_id, event_id {MATCHING} ORD
 SELECT count(*) AS count, max(position) AS last FROM chosen
 """  # noqa: S608
 LAST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
-# ``held``: what the relay will not take (es.relay_turn), of the rows after $3. Index scan on outbox_quarantine.
+# ``held``: rows after $3 that the relay does not send (es.relay_turn). Index scan on outbox_quarantine.
 WAITING = """
 SELECT count(*) FILTER (WHERE NOT held) AS waiting, count(*) FILTER (WHERE held AND id > $3) AS held
   FROM (SELECT o.id, EXISTS (SELECT FROM es.outbox q WHERE q.key = o.key AND q.topic = o.topic
                                 AND q.quarantined_at IS NOT NULL) AS held
           FROM es.outbox o WHERE o.lane = $1 AND o.topic = $2 AND o.extra ? 'republished') AS ours
 """
-# A role's own limits are for services: this reads the whole log, and few rows at a time wait for what it writes.
+# The limits of roles are for services. This session reads the whole log and writes few rows at a time.
 NO_LIMITS = "SET statement_timeout = 0; SET transaction_timeout = 0"
 
 
@@ -78,7 +77,7 @@ class EventRange:
 
 @dataclass(frozen=True, slots=True)
 class EventCount:
-    """How many events a stretch has, and the positions of the first and the last."""
+    """The number of events in a range, and the positions of the first and the last."""
 
     count: int
     first: int | None
@@ -87,14 +86,14 @@ class EventCount:
 
 @dataclass(frozen=True, slots=True)
 class Republished:
-    """``events`` were put in the outbox; Kafka took all but ``held``: those that it refuses, and what follows them."""
+    """``events``: put in the outbox. ``held``: not sent, because Kafka refuses them or earlier events of their key."""
 
     events: int
     held: int
 
 
 def topic_named(name: str) -> str:
-    """The full name of ``student`` or ``placewire.student``. Raises ``Failure`` naming those there are."""
+    """Return the full name of ``student`` or ``placewire.student``. Raises ``Failure`` listing the valid names."""
     names = sorted({topic.name for topic in topics.BY_STREAM_TYPE.values()})
     found = [full for full in names if name in (full, full.rpartition(".")[2])]
     if not found:
@@ -157,7 +156,7 @@ async def _bounds(connection: Connection, event_range: EventRange) -> tuple[int,
 
 
 async def _until_few_wait(connection: Connection, topic: str, few: int, *, since: int) -> int:
-    """How many of the rows after ``since`` are held by then."""
+    """Wait until at most ``few`` rows wait. Return how many of the rows after ``since`` are held."""
     while True:
         row = await connection.fetchrow(WAITING, int(Lane.BULK), topic, since)
         assert row is not None

@@ -1,4 +1,4 @@
-"""The sample people, as a table."""
+"""Print the sample accounts as a table."""
 
 from cli.output import console, table
 from cli.sample import people

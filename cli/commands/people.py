@@ -1,4 +1,4 @@
-"""``placewire people``: what is stored about a person, and its erasure, straight in the database."""
+"""``placewire people``: print and erase what is stored about a person, directly in the database."""
 
 import asyncio
 import sys
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 PersonId = Annotated[int, typer.Argument(min=1, metavar="ID", help="The user id; a student's is the student id.")]
 
-app = typer.Typer(help="Personal data, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Personal data, directly in the database.", no_args_is_help=True)
 
 
 @app.callback()
 def people() -> None:
-    """Personal data, straight in the database."""
+    """Personal data, directly in the database."""
 
 
 @app.command("data")

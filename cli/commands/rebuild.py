@@ -36,9 +36,9 @@ def rebuild(
     repairs the rows that differ: all of them or none. Afterwards everything is compared again. Without a difference
     nothing pauses and nothing is written.
 
-    Data that no event holds is left alone: credentials, idempotency keys, job domains, jobs, read marks, files.
+    Data that is not in events is not changed: credentials, idempotency keys, job domains, jobs, read marks, files.
 
-    Exit 0: nothing differs any more. Exit 1: something still differs, and why. Database: MIGRATION_DATABASE_URL.
+    Exit 0: no differences are left. Exit 1: differences are left, with the reasons. Database: MIGRATION_DATABASE_URL.
     """
     url = environment.require("MIGRATION_DATABASE_URL", meaning=MEANING)
 
@@ -68,7 +68,7 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, l
         )
 
         def agreed(proposal: "Proposal") -> bool:
-            bar.stop()  # it would be drawn over the question
+            bar.stop()  # the bar would overwrite the question
             agrees = agree(proposal)
             bar.reset(task, description="Replaying newer events")
             bar.start()
@@ -79,7 +79,7 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, l
 
 def _asked(rows: int) -> bool:
     if not sys.stdin.isatty():
-        console.print("Nothing was changed: this is no terminal to ask at. `--yes` repairs without asking.")
+        console.print("Nothing was changed: without a terminal there is no confirmation. Use `--yes` to repair.")
         return False
     return typer.confirm(f"Repair {rows:,} rows? Appends pause meanwhile")
 

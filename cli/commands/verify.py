@@ -1,4 +1,4 @@
-"""``placewire verify``: prints what the replay found."""
+"""``placewire verify``: compare the tables with the log and print the differences."""
 
 import asyncio
 import time
@@ -88,9 +88,9 @@ def _lines(found: "TableFindings") -> Iterator[tuple[str | None, ...]]:
     for difference in found.differences:
         key = ", ".join(difference.key)
         if difference.only == "live":
-            yield key, "(row)", "is there", None
+            yield key, "(row)", "present", None
         elif difference.only == "replayed":
-            yield key, "(row)", None, "is there"
+            yield key, "(row)", None, "present"
         for cell in difference.cells:
             if cell.column in PERSONAL:
                 yield key, cell.column, "(not shown)", "(not shown)"

@@ -1,4 +1,4 @@
-"""The most memory that a process held while something went on."""
+"""Measure the peak memory of a process."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ SAMPLE_EVERY_S = 0.02
 
 @dataclass(slots=True)
 class Peak:
-    """Both in bytes."""
+    """Memory before the measurement and at its peak, in bytes."""
 
     before: int = 0
     maximum: int = 0

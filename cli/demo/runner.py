@@ -1,4 +1,4 @@
-"""Runs the demo and cleans up after it, even if it fails."""
+"""Run the demo and clean up after it, even if it fails."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 from cli.api_client import Api
 from cli.commands import verify
 from cli.demo import steps
-from cli.demo.demo import DemoRun
+from cli.demo.demo_run import DemoRun
 from cli.failures import NO, Failure
 from cli.local.settings import Place, fresh_secrets
 from cli.local.system import launch, place_of, prepare_database
@@ -21,8 +21,8 @@ DATABASE = "demo"
 
 
 def run_demo(students: int, file: Path | None) -> None:
-    """Everything, in a system of its own. Raises ``Failure`` when something differs from what it should be."""
-    ensure_jars()  # with a bar of its own, the first time
+    """Run the demo in a temporary system. Raises ``Failure`` when a check fails."""
+    ensure_jars()  # shows its own progress bar the first time
     folder = data_folder() / "demo"
     remove_abandoned(folder)
     demo = DemoRun()
@@ -40,12 +40,12 @@ def run_demo(students: int, file: Path | None) -> None:
             stack.stop()
     demo.show_times()
     if demo.wrong:
-        raise Failure(f"{len(demo.wrong)} things are not as they should be: {'; '.join(demo.wrong)}", NO)
-    console.print("[green]Everything is as it should be.[/green]")
+        raise Failure(f"{len(demo.wrong)} checks failed: {'; '.join(demo.wrong)}", NO)
+    console.print("[green]All checks passed.[/green]")
 
 
 def set_up(demo: DemoRun, stack: Stack) -> Place:
-    """Migrated, with the sample people, all processes ready."""
+    """Migrate and seed the database, and start all processes."""
     place = place_of(stack, DATABASE, {}, fresh_secrets())
     demo.database_url = place.database_url
     with demo.step("Prepare the database: migrate, seed"):
@@ -65,7 +65,7 @@ def make_file(path: Path, students: int) -> Path:
 
 
 def run_steps(demo: DemoRun, stack: Stack, place: Place, file: Path) -> None:
-    """Every act, in order."""
+    """Run every step, in order."""
     api = next(process for process in stack.record.processes if process.name == "api")
     head = Api(place.api_url).signed_in("head@college.edu", people.PASSWORD)
     steps.import_students(demo, head, file, api.rss_bytes)

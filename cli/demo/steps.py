@@ -1,4 +1,4 @@
-"""What the demo does once the system is up: import, publish over the bus, ask as students, publish without the bus."""
+"""The steps of the demo: import, publish with Kafka, check eligibility as students, publish without Kafka."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from cli.api_client import Api, Job
 from cli.commands.jobs import watched as watched_job
 from cli.commands.students import show_errors, upload
 from cli.demo import drives
-from cli.demo.demo import DemoRun
+from cli.demo.demo_run import DemoRun
 from cli.demo.drives import DemoDrive
 from cli.demo.memory import Peak, watch_memory
 from cli.failures import Failure
@@ -24,7 +24,7 @@ STUDENT_PASSWORD = "a-password-for-the-demo"  # noqa: S105 - of a system that is
 
 
 def import_students(demo: DemoRun, head: Api, file: Path, rss_bytes: Callable[[], int]) -> Peak:
-    """Check the file, then import it; how much memory the API took for both."""
+    """Check the file, then import it. Return the API's memory before and at its peak."""
     with watch_memory(rss_bytes) as peak:
         with demo.step("Check the students (dry run)", waiting=False):
             checked = upload(head, file, dry_run=True)
@@ -43,7 +43,7 @@ def import_students(demo: DemoRun, head: Api, file: Path, rss_bytes: Callable[[]
 
 
 def publish_over_the_bus(demo: DemoRun, head: Api) -> int:
-    """Create the first drive with ``auto_calc`` and a PDF, and follow its job. Returns the drive's id."""
+    """Create the first drive with ``auto_calc`` and a PDF, and follow its job. Return the drive's id."""
     with demo.step("Wait until the bus is trusted"):
         wait_for_breaker(head, "closed")
     pdf = one_page(f"{drives.FIRST.form['company_name']}: {drives.FIRST.form['job_title']}", "Salary: 12 LPA")
@@ -63,10 +63,10 @@ def publish_over_the_bus(demo: DemoRun, head: Api) -> int:
 
 
 def check_as_students(demo: DemoRun, head: Api, drive_id: int) -> None:
-    """Sign in as a student who was selected and as one who was not, and ask each one's own question."""
+    """Sign in as a selected and as an unselected student, and check the eligibility of each."""
     for name, query, expected in (
-        ("Ask as a selected student", drives.A_SELECTED, True),
-        ("Ask as an unselected student", drives.AN_UNSELECTED, False),
+        ("Check as a selected student", drives.A_SELECTED, True),
+        ("Check as an unselected student", drives.AN_UNSELECTED, False),
     ):
         found = demo.query(query, drive_id, [person.email for person, _ in people.students()])
         if not found:
@@ -77,7 +77,7 @@ def check_as_students(demo: DemoRun, head: Api, drive_id: int) -> None:
 
 
 def refresh_dashboards(demo: DemoRun, head: Api) -> None:
-    """Ask for the dashboards' figures to be brought up to date, follow the job, read them."""
+    """Refresh the dashboards' figures, follow the job, and read the figures."""
     with demo.step("Refresh the dashboards", waiting=False):
         job = watched_job(head, head.post("/api/analytics/refresh").body["job"]["id"])
         shown = head.get("/api/analytics/summary")
@@ -86,7 +86,7 @@ def refresh_dashboards(demo: DemoRun, head: Api) -> None:
 
 
 def publish_without_the_bus(demo: DemoRun, head: Api, stop_kafka: Callable[[], None]) -> None:
-    """Stop Kafka and publish the second drive: the same answer, in the same request."""
+    """Stop Kafka and publish the second drive. The response is the same, in the same request."""
     with demo.step("Stop Kafka, wait until it is noticed"):
         stop_kafka()
         wait_for_breaker(head, "open")
@@ -114,7 +114,7 @@ def check_selected(demo: DemoRun, drive: DemoDrive, drive_id: int, job: Job) -> 
 
 
 def wait_for_breaker(api: Api, state: str) -> None:
-    """Return when the API's breaker for the eligibility service is ``open`` or ``closed``. Raises ``TimeoutError``."""
+    """Wait until the API's breaker for the eligibility service is ``state``. Raises ``TimeoutError``."""
     deadline = time.monotonic() + BREAKER_TIMEOUT_S
     while api.get("/readyz")["bus"]["eligibility"] != state:
         if time.monotonic() > deadline:

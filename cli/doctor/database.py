@@ -1,4 +1,4 @@
-"""Postgres: can it be reached, is it new enough, its clock; tables, roles and grants as the migrations leave them."""
+"""Check Postgres: connection, version, clock, migrations, log, roles and grants."""
 
 import time
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ MIN_VERSION = 18
 MAX_SKEW_S = 5.0
 
 REVISION = "SELECT version_num FROM public.alembic_version"
-# The least that shows a role's work is possible; all of it: migrations/sql.
+# The minimum of privileges that each role needs for its work. All privileges: migrations/sql.
 NEEDED = {
     "placewire_api": (("es.event", "INSERT"), ("es.job", "INSERT"), ("drives", "UPDATE"), ("students", "SELECT")),
     "placewire_eligibility": (("es.job", "UPDATE"), ("selections", "INSERT"), ("es.canary", "UPDATE")),
@@ -31,7 +31,7 @@ SELECT role, string_agg(privilege || ' on ' || relation, ', ') AS what
   FROM unnest($1::text[], $2::text[], $3::text[]) AS needed (role, relation, privilege)
  WHERE NOT has_table_privilege(role, relation, privilege) GROUP BY role ORDER BY role
 """
-# Set by the migrations. A dump restored without --create has lost them.
+# Settings from the migrations. A dump that is restored without --create loses them.
 WITHOUT_LIMITS = """
 SELECT r.rolname FROM pg_roles r
  WHERE r.rolname = ANY ($1) AND NOT EXISTS (
@@ -45,7 +45,7 @@ PRESENT = "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls AS almighty FRO
 
 
 async def look(url: str) -> AsyncIterator[Finding]:
-    """All findings about the database at ``url``; only the first when it cannot be reached."""
+    """Yield all findings about the database at ``url``; only the first when it cannot be reached."""
     try:
         connection = await connect_alone(url, application_name="placewire-doctor", adopted=False)
     except (Unavailable, OSError, asyncpg.PostgresError, ValueError) as error:
@@ -99,7 +99,7 @@ async def _revision(connection: Connection) -> Finding:
     except asyncpg.UndefinedTableError:
         return wrong("migrations", "there are no tables yet", "run `placewire migrate`")
     except asyncpg.InsufficientPrivilegeError:
-        # Only the owner reads that table; what it has brought about can be seen by all.
+        # Only the owner can read that table. Any role can see whether the tables exist.
         known = await connection.fetchval("SELECT to_regclass('es.job') IS NOT NULL")
         if known:
             return ok("migrations", "there are tables (set MIGRATION_DATABASE_URL to see which revision)")
@@ -120,7 +120,7 @@ async def _log(connection: Connection) -> Finding:
     assert epoch is not None
     if epoch["closed_at"] is not None:
         message = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
-        fix = "use the server that it has moved to; or `placewire close-log --reopen`, if none has adopted it"
+        fix = "use the server to which it has moved; or run `placewire close-log --reopen`, if no server has adopted it"
         return wrong("closed log", message, fix)
     return ok("log", f"epoch {epoch['number']}, of this server")
 

@@ -8,13 +8,13 @@ from enum import StrEnum
 class State(StrEnum):
     OK = "ok"
     WRONG = "wrong"
-    # Could not be checked from here: neither good nor bad.
+    # Could not be checked with the given settings.
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``what`` was checked, what the check ``message``, and how to ``fix`` it when it is not ok."""
+    """``what`` was checked, the ``message`` of the check, and how to ``fix`` it when it is not ok."""
 
     what: str
     state: State

@@ -1,4 +1,4 @@
-"""Settings that a developer gives to ``placewire up``: from the environment, else from the checkout's ``.env``."""
+"""Settings for ``placewire up`` that a developer overrides in the environment, or else in the checkout's ``.env``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

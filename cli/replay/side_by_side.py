@@ -1,4 +1,4 @@
-"""Two statements at once, on two connections, and neither left running when the other fails."""
+"""Run two statements at once, on two connections. If one fails, the other is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,7 +9,7 @@ B = TypeVar("B")
 
 
 async def side_by_side(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tuple[A, B]:
-    """Both results. Raises the first failure, once the other has been cancelled: its connection can be used again."""
+    """Return both results. Raises the first failure after cancelling the other, so its connection can be used again."""
     try:
         async with asyncio.TaskGroup() as group:
             first, second = group.create_task(one), group.create_task(other)

@@ -53,8 +53,8 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
     await eventually(lambda: probed(bus.database_url), within_s=60)
     found = await examined(bus.database_url, environment, queue_within_s=20)
     assert complaints(found) == {
-        "bus: eligibility has never heard of the bus",
-        "bus: exporter has never heard of the bus",
+        "bus: eligibility has never received a record",
+        "bus: exporter has never received a record",
     }
     assert {finding.what for finding in found if finding.state is State.OK} >= {
         "versions", "secrets", "storage", "database", "clock", "server log", "migrations", "roles", "Kafka", "topics",
@@ -163,7 +163,7 @@ def test_topics_are_held_to_the_contracts() -> None:
 
     assert compared() == []
     assert compared(present={}) == ["placewire.drive is missing"]
-    assert "has 1 partitions, expected were 6" in compared(present={DRIVE.name: {"partitions": [{"replicas": [1]}]}})[0]
+    assert "has 1 partitions instead of 6" in compared(present={DRIVE.name: {"partitions": [{"replicas": [1]}]}})[0]
     assert "keeps messages for 1000 ms" in compared(kept={DRIVE.name: "1000"})[0]
     assert "has 1 replicas" in compared(replicas=3)[0]
 

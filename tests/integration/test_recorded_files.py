@@ -85,7 +85,7 @@ async def test_the_doctor_names_another_storage_and_a_lost_file(
         assert bool(found.fix) == (found.state is State.WRONG)
         return found.state, found.message
 
-    assert await seen("uploads") == (State.OK, "the 2 newest files that the database names are there")
+    assert await seen("uploads") == (State.OK, "the 2 newest files that the database names exist")
     state, message = await seen("other")
     assert (state, message.startswith("STORAGE_URL is not where the files are")) == (State.WRONG, True)
     (tmp_path / "uploads" / lost).unlink()
