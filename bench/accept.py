@@ -1,7 +1,7 @@
-"""Registering at concurrency 32: the real API process against a bare route that does one durable INSERT.
+"""Registrations at concurrency 32: the real API process against a bare route that does one durable INSERT.
 
-Ours writes stream head, event, registration and outbox row, after judging the student; the relay does not run here
-(it does in ``stampede``).
+The API checks the student and writes stream head, event, registration and outbox row. The relay runs only in
+``stampede``.
 """
 
 from bench.drives import posted

@@ -18,7 +18,7 @@ from devstack.stack import Stack
 MIB = 1 << 20
 EVERY_S = 0.25
 NEWEST = "SELECT coalesce(max(id), 0) FROM es.outbox"
-# Of what was there when it began: canaries and the results of the jobs come and go.
+# Only rows from the start of the measurement: heartbeat records and job results are added later.
 WAITING = "SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL AND id <= $1"
 UNDONE = "SELECT count(*) FROM es.job WHERE service = 'maintenance' AND finished_at IS NULL"
 
@@ -60,7 +60,7 @@ async def run(bench: Bench) -> None:
 
 
 async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSystem) -> None:
-    """What sending costs, without the worker beside it: it pauses for less time than its group would miss it."""
+    """Measure the cost of sending alone. The worker is suspended, for less time than its consumer group tolerates."""
     count = bench.size.burst // 10
     relay, worker = system.processes
     await clear_effects(ground)
@@ -85,7 +85,7 @@ async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSy
 
 
 async def _watched_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]:
-    """What was not sent, and what was not done, at each moment; both end with 0."""
+    """Return the numbers of unsent events and of unfinished jobs over time. Both end with 0."""
     began = time.perf_counter()
     newest = await ground.owner.fetchval(NEWEST)
     unsent, undone = [(0.0, count)], [(0.0, count)]

@@ -1,8 +1,8 @@
 """Who is selected for a drive: the running service against the same INSERT … SELECT in psql.
 
-Ours is from the receipt of the event to the commit of its effect: selections, their seal, the result event, the job.
-psql's is from the statement's arrival to its commit. Both by the database's clock, which dates a commit before the disk
-has it.
+Our time is from the receipt of the event to the commit of its effect: selections, checksum, result event, job. psql's
+time is from the statement's arrival to its commit. Both use the database's clock, which dates a commit before it is on
+disk.
 """
 
 from bench.drives import CRITERIA, done_s, posted
@@ -62,7 +62,7 @@ async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int) ->
 
 
 def insert(drive_id: int) -> str:
-    """The statement of the service, without its seal."""
+    """Return the statement of the service, without the checksum."""
     values = (drive_id, 1, CRITERIA.min_cgpa, CRITERIA.min_10th, CRITERIA.min_12th, CRITERIA.max_backlogs)
     meets = sql.MEETS.replace("$7", "NULL::text[]").replace("$8", "NULL::integer[]")
     for number, value in enumerate(values, 1):

@@ -1,6 +1,6 @@
 """A drive's registrations as CSV: the running exporter into storage, against the same COPY by psql into a file.
 
-Ours is from the receipt of the event to the commit that makes the file known; psql's is its COPY alone.
+Our time is from the receipt of the event to the commit that records the file; psql's time is its COPY alone.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ async def run(bench: Bench) -> None:
 
 
 async def drive_with_all_registered(ground: Ground, rows: int) -> int:
-    """A drive for which every student is registered."""
+    """Create a drive for which every student is registered, and return its id."""
     drive_id, _ = await posted(ground, Criteria(), auto_published=True)
     await register_many(ground.owner, drive_id, rows)
     await ground.owner.execute("VACUUM registrations")
@@ -65,7 +65,7 @@ async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int, dr
 
 
 def asked(drive_id: int) -> tuple[str, ExportRequested]:
-    """The stream and the event of a new export."""
+    """Return the stream and the event of a new export."""
     export_id = uuid4()
     event = ExportRequested(
         export_id=export_id,
@@ -78,6 +78,6 @@ def asked(drive_id: int) -> tuple[str, ExportRequested]:
 
 
 def copy(drive_id: int, into: Path) -> str:
-    """psql's command for the file that the service writes."""
+    """Return psql's command that writes the same file as the service."""
     query = " ".join(csv_query(asked(drive_id)[1]).split())
     return f"\\copy ({query}) TO '{into}' CSV HEADER"

@@ -1,6 +1,6 @@
-"""A window opens: every student registers for one drive, 64 at a time, as fast as it goes.
+"""Registrations open: every student registers for one drive, 64 at a time, as fast as possible.
 
-The relay sends what comes of it meanwhile, and eligibility reads it.
+Meanwhile the relay sends the events, and eligibility reads them.
 """
 
 from bench.drives import posted
@@ -59,6 +59,6 @@ async def run(bench: Bench) -> None:
 
 
 def _note(bench: Bench, side: str, rounds: list[Answers]) -> None:
-    """The slowest round: a stampede is only as good as that."""
+    """Record the slowest round."""
     bench.results.note("stampede", f"{side}, least", min(answers.per_second for answers in rounds), "requests/s")
     bench.results.note("stampede", f"{side}, largest p99", max(answers.p99_s for answers in rounds) * 1000, "ms")

@@ -1,4 +1,4 @@
-"""Runs a coroutine to its end from plain code, also where the calling thread has an event loop of its own."""
+"""Run a coroutine from synchronous code, even if the calling thread has a running event loop."""
 
 import asyncio
 from collections.abc import Coroutine

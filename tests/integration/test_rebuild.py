@@ -418,7 +418,7 @@ async def test_nothing_is_changed_unless_somebody_says_so(sound: str, owner: "Ow
     for arguments in (("--dry-run", "--yes"), ()):
         code, said = await ran(sound, *arguments)
         assert (code, "1 differences" in said) == (NO, True), said
-    assert "this is no terminal" in said
+    assert "without a terminal" in said
     assert await content(owner) == damaged
     code, said = await ran(sound, "--yes")
     assert (code, "Compared again: no difference" in said, "Appends were paused for" in said) == (0, True, True), said
