@@ -93,7 +93,7 @@ async def test_keys_are_kept_while_the_issuer_gives_no_answer(jwks: JwksServer, 
     remembered = signed("first")
     assert await is_believed(tokens, remembered)
     jwks.answer = answer
-    assert not await keys_of(tokens)._ask()
+    assert not await keys_of(tokens)._fetch()
     assert await is_believed(tokens, remembered)
     assert await is_believed(tokens, signed("first", user_id=8))
 
@@ -102,7 +102,7 @@ async def test_keys_are_kept_while_the_issuer_is_gone() -> None:
     with serving("first") as jwks:
         tokens = reader(jwks)
         assert await is_believed(tokens, signed("first"))
-    assert not await keys_of(tokens)._ask()
+    assert not await keys_of(tokens)._fetch()
     assert await is_believed(tokens, signed("first", user_id=8))
 
 
@@ -113,7 +113,7 @@ async def test_a_key_that_is_gone_ends_its_tokens_remembered_or_not(jwks: JwksSe
     assert await is_believed(tokens, ended)
     assert await is_believed(tokens, lives)
     jwks.names(described("second"))
-    assert await keys_of(tokens)._ask()
+    assert await keys_of(tokens)._fetch()
     assert not await is_believed(tokens, ended)
     assert not await is_believed(tokens, signed("first", user_id=8))
     assert await is_believed(tokens, lives)
@@ -124,7 +124,7 @@ async def test_another_key_under_the_same_name_ends_the_old_ones_tokens(jwks: Jw
     old = signed("first")
     assert await is_believed(tokens, old)
     jwks.names(described("second", kid="first"))
-    assert await keys_of(tokens)._ask()
+    assert await keys_of(tokens)._fetch()
     assert not await is_believed(tokens, old)
     assert await is_believed(tokens, signed("second", kid="first"))
 

@@ -99,7 +99,7 @@ class RequestScope:
             if holds:
                 self._admission.leave()
             route = self._route_of(scope)
-            self._gate.answered(scope, headers, status)
+            self._gate.count_response(scope, headers, status)
             _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
 

@@ -79,7 +79,7 @@ class Tokens:
         found: _CheckedToken
         if self._issuer is not None and header.get("alg") == issuer_keys.ALGORITHM:
             found = await self._theirs(self._issuer, token, header.get("kid"))
-        # Our own tokens name no key: one that does is another issuer's.
+        # Our own tokens have no key id, so a token with one is from another issuer.
         elif header.get("alg") == ALGORITHM and "kid" not in header:
             found = self._ours(token)
         else:
