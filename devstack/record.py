@@ -10,7 +10,7 @@ from devstack.processes import Process
 
 @dataclass(slots=True)
 class Record:
-    """``processes``: oldest first. ``starter``: the program with whose end the stack must end too, if there is one."""
+    """``processes``: oldest first. ``starter``: if set, the stack must not outlive this program."""
 
     FILE: ClassVar = "running.json"
 
@@ -39,7 +39,7 @@ class Record:
         self.save()
 
     def save(self) -> None:
-        """Replaces the file as a whole."""
+        """Replace the file atomically."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         starter = self.starter.as_dict() if self.starter else None
         content = {"starter": starter, "processes": [one.as_dict() for one in self.processes]}

@@ -61,7 +61,7 @@ from services.api.users.throttle import Throttle
 from services.api.workers import Workers
 
 # Starlette tries routes in order. First are those that open screens poll, and registrations, which come in bursts.
-POLLED_ROUTERS = (
+BUSIEST_PATHS = (
     "/api/drives",
     "/api/registrations/{drive_id}/register",
     "/api/registrations/{drive_id}/check",
@@ -138,7 +138,7 @@ def _add_routes(app: FastAPI, settings: ApiSettings) -> None:
         # Not `include_router`: Starlette would match every request a second time in the nested router.
         app.router.routes.extend(package.router.routes)
     app.router.routes.extend(import_routes.limited(settings.import_max_bytes).routes)
-    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in POLLED_ROUTERS)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in BUSIEST_PATHS)
     access.require_declared_access(app)
     strict_input.install(app, [route for _, route in access.published_routes(app)])
     methods.install(app)
@@ -183,9 +183,9 @@ def _context(settings: ApiSettings) -> Context:
 async def _running(context: Context, changes: AccessChanges, issuer: Issuer | None) -> AsyncIterator[None]:
     settings = context.settings
     await recorded_files.check(context.database, context.storage, ignore_missing=settings.storage_ignore_missing_files)
-    notifications = listener(settings.database_url, [context.jobs, context.lists, changes])
+    notify_listener = listener(settings.database_url, [context.jobs, context.lists, changes])
     keys = [issuer.keys.run] if issuer else []
-    async with background(context.notifier.run, context.breakers.run, notifications.run, changes.run, *keys):
+    async with background(context.notifier.run, context.breakers.run, notify_listener.run, changes.run, *keys):
         yield
         await context.notifier.flush()
     passwords.close()

@@ -24,7 +24,7 @@ async def mark(
     attendance_id = sheet.attendance_id or await sql.next_id(connection)
     events = decide(sheet, MarkAttendance(drive_id, student_id, status, attendance_id))
     if events:
-        # Without an expected version: the locked sheet keeps other writers from this stream.
+        # No expected version is needed, because the lock on the sheet excludes other writers.
         stream = f"attendance-{drive_id}-{student_id}"
         await event_store.append(connection, stream, events, cause, expected_version=None, new_id=new_id)
     return attendance_id

@@ -26,8 +26,8 @@ LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' |
 LOCK_REGISTRATIONS = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
 LOCK_REGISTRATIONS_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
 
-# Commands on drives hold this lock, changes of marks hold it in shared mode. So a change of marks either sees a changed
-# drive, and requests its evaluation, or that drive is evaluated later with the new marks.
+# Commands on drives hold this lock; changes of marks hold it in shared mode. So a change of marks either sees the changed
+# drive and requests its evaluation, or the drive is evaluated later with the new marks.
 LOCK_CRITERIA = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
 LOCK_CRITERIA_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
 
@@ -41,7 +41,7 @@ SELECT data #>> '{{posting,pdf_name}}' FROM es.event
  ORDER BY position DESC LIMIT 1
 """  # noqa: S608
 
-# The requested ids that are not a student who meets the drive's criteria: their number, and the first $3. The
+# The number of requested ids that do not belong to an eligible student, and the first $3 of these ids. The
 # array is passed as text, because encoding a million Python integers would block the event loop.
 NOT_ELIGIBLE = """
 WITH wrong AS MATERIALIZED (

@@ -111,7 +111,7 @@ def _refuse_any_field(body: bytes) -> None:
 
 
 async def _refuse_costly(body: bytes) -> None:
-    """Raise ``Invalid`` for repeated fields, and for what would take long to parse and to answer."""
+    """Raise ``Invalid`` for repeated fields, and for bodies that would take long to parse or validate."""
     if len(body) <= QUICK_BYTES:
         _refuse_repeated_fields(body)
         return
