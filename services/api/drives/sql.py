@@ -26,8 +26,8 @@ LOCK_EVALUATION = "SELECT pg_advisory_xact_lock(hashtextextended('evaluation:' |
 LOCK_REGISTRATIONS = "SELECT pg_advisory_xact_lock(hashtextextended('registration:' || $1::integer, 0))"
 LOCK_REGISTRATIONS_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('registration:' || $1::integer, 0))"
 
-# Commands on drives hold this lock; changes of marks hold it in shared mode. So a change of marks either sees the changed
-# drive and requests its evaluation, or the drive is evaluated later with the new marks.
+# Commands on drives hold this lock; changes of marks hold it in shared mode. So a change of marks either sees the new
+# criteria and requests an evaluation, or the drive is evaluated later with the new marks.
 LOCK_CRITERIA = "SELECT pg_advisory_xact_lock(hashtextextended('criteria and marks', 0))"
 LOCK_CRITERIA_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('criteria and marks', 0))"
 
