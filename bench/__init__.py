@@ -1,1 +1,1 @@
-"""How fast it is, each time against a limit or a peer in the same run: ``make bench``."""
+"""Benchmarks that compare Placewire with a limit or another system in the same run: ``make bench``."""

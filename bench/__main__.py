@@ -1,4 +1,4 @@
-"""``make bench``: run the benches, show what came of it, keep it. ``--list`` names them."""
+"""``make bench``: run the benches, print and store the results. ``--list`` names them."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ import uvloop
 
 from bench import documents
 from bench.catalogue import BENCHES
-from bench.picture import drawn
+from bench.picture import draw
 from bench.results import Results
 from bench.sizes import SIZES, Size
 from bench.stage import Bench, Servers
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every bench ran, whatever the ratios; 1 when one failed."""
+    """Run the benches. Return 0 when all of them ran, whatever their ratios, and 1 when one failed."""
     given = _parser().parse_args(arguments)
     if given.list:
         for name, entry in BENCHES.items():
@@ -47,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the benches, run none")
     parser.add_argument("--only", action="append", choices=BENCHES, metavar="NAME", help="run this one; repeatable")
     parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
-    parser.add_argument("--results", type=Path, help="where to write what came of it (a whole run: bench/results.json)")
-    parser.add_argument("--picture", type=Path, help="where to draw it (a whole run: docs/benchmarks.svg)")
+    parser.add_argument("--results", type=Path, help="file for the results (whole run: bench/results.json)")
+    parser.add_argument("--picture", type=Path, help="file for the diagram (whole run: docs/benchmarks.svg)")
     return parser
 
 
@@ -84,7 +84,7 @@ def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: b
     if file is not None:
         results.write(file)
     if picture is not None:
-        picture.write_text(drawn(results))
+        picture.write_text(draw(results))
     if kept:
         documents.put_into(ROOT / "docs" / "scaling.md", results)
 

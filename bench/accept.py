@@ -1,7 +1,7 @@
-"""Registering at concurrency 32: the real API process against a bare route that does one durable INSERT.
+"""Registrations at concurrency 32: the real API process against a bare route that does one durable INSERT.
 
-Ours writes stream head, event, registration and outbox row, after judging the student; the relay does not run here
-(it does in ``stampede``).
+The API checks the student and writes stream head, event, registration and outbox row. The relay runs only in
+``stampede``.
 """
 
 from bench.drives import posted
@@ -26,19 +26,19 @@ async def run(bench: Bench) -> None:
         ground.system.start("api")
         _, bare_port = ground.start("bare", "bench.bare_server")
         rows = await ground.owner.fetch("SELECT student_id FROM students ORDER BY student_id LIMIT $1", count)
-        who = {row["student_id"]: bearer(Role.STUDENT, row["student_id"]) for row in rows}
+        headers_of_student = {row["student_id"]: bearer(Role.STUDENT, row["student_id"]) for row in rows}
 
         async def ours() -> float:
             drive_id, _ = await posted(ground, Criteria(), auto_published=True)
             path = f"/api/registrations/{drive_id}/register"
-            asked = [request("POST", path, headers) for headers in who.values()]
+            requests = [request("POST", path, headers) for headers in headers_of_student.values()]
             await ground.settle()
-            return (await load(ground.system.ports["api"], asked, at_once=AT_ONCE)).must_be(201).took_s
+            return (await load(ground.system.ports["api"], requests, at_once=AT_ONCE)).require_statuses(201).took_s
 
         async def theirs() -> float:
-            asked = [request("POST", f"/insert/1/{id_}", headers) for id_, headers in who.items()]
+            requests = [request("POST", f"/insert/1/{id_}", headers) for id_, headers in headers_of_student.items()]
             await ground.settle()
-            return (await load(bare_port, asked, at_once=AT_ONCE)).must_be(201).took_s
+            return (await load(bare_port, requests, at_once=AT_ONCE)).require_statuses(201).took_s
 
         found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
     bench.results.compare("accept_32", found, "s")

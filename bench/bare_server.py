@@ -1,7 +1,7 @@
-"""What a route costs that does nothing else: the limit of our HTTP. Run by the benches, on its own port.
+"""Bare routes, whose cost is the lower limit for our HTTP layer. The benches run this server on a separate port.
 
-The same server, set as the services' is (uvicorn, uvloop, what was imported is frozen), and a pool of the same size
-that, as ours, asks for no reset of a connection when it is given back. FastAPI and asyncpg are otherwise as they come.
+It has the settings of the services (uvicorn, uvloop, frozen garbage) and a pool of the same size, which also does not
+reset returned connections. FastAPI and asyncpg are used with their defaults otherwise.
 """
 
 import gc

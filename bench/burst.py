@@ -8,17 +8,17 @@ import asyncio
 import time
 
 from bench import placewire_jobs
-from bench.costs import bytes_below, bytes_kept, connections, spent
-from bench.effects import WITHIN_S, JobSystem, cleared, effects, ready
+from bench.costs import bytes_below, bytes_kept, connections, cpu_times_of
+from bench.effects import WITHIN_S, JobSystem, clear_effects, effects, ready
 from bench.results import Memory
 from bench.stage import Bench, Ground
-from cli.demo.memory import watched
+from cli.demo.memory import watch_memory
 from devstack.stack import Stack
 
 MIB = 1 << 20
 EVERY_S = 0.25
 NEWEST = "SELECT coalesce(max(id), 0) FROM es.outbox"
-# Of what was there when it began: canaries and the results of the jobs come and go.
+# Only rows from the start of the measurement: heartbeat records and job results are added later.
 WAITING = "SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL AND id <= $1"
 UNDONE = "SELECT count(*) FROM es.job WHERE service = 'maintenance' AND finished_at IS NULL"
 
@@ -31,15 +31,15 @@ async def run(bench: Bench) -> None:
         await ready(ground, system)
         stack = await bench.servers.started()
         await _relay_alone(bench, ground, stack, system)
-        await cleared(ground)
+        await clear_effects(ground)
         kept, logged = await bytes_kept(ground), bytes_below(stack.kafka.data)
         relay, worker = system.processes
-        with spent(stack, ()) as appending:
+        with cpu_times_of(stack, ()) as appending:
             await system.queue(count)
         with (
-            watched(relay.rss_bytes) as of_relay,
-            watched(worker.rss_bytes) as of_worker,
-            spent(stack, system.processes) as doing,
+            watch_memory(relay.rss_bytes) as of_relay,
+            watch_memory(worker.rss_bytes) as of_worker,
+            cpu_times_of(stack, system.processes) as doing,
         ):
             unsent, undone = await _watched_until_done(ground, count)
         await effects(ground, count)
@@ -56,20 +56,20 @@ async def run(bench: Bench) -> None:
     results.note("burst", "commit to Kafka", count / _ended_s(unsent), "events/s")
     results.note("burst", "commit to effect", count / _ended_s(undone), "effects/s")
     for name, memory in (("relay", of_relay), ("a worker", of_worker)):
-        results.memory.append(Memory(name, f"a burst of {count:,}", memory.before / MIB, memory.most / MIB))
+        results.memory.append(Memory(name, f"a burst of {count:,}", memory.before / MIB, memory.maximum / MIB))
 
 
 async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSystem) -> None:
-    """What sending costs, without the worker beside it: it pauses for less time than its group would miss it."""
+    """Measure the cost of sending alone. The worker is suspended, for less time than its consumer group tolerates."""
     count = bench.size.burst // 10
     relay, worker = system.processes
-    await cleared(ground)
+    await clear_effects(ground)
     relay.suspend()
     await system.queue(count)
     newest = await ground.owner.fetchval(NEWEST)
     worker.suspend()
     try:
-        with spent(stack, [relay]) as sending:
+        with cpu_times_of(stack, [relay]) as sending:
             began = time.perf_counter()
             relay.resume()
             async with asyncio.timeout(WITHIN_S):
@@ -85,7 +85,7 @@ async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSy
 
 
 async def _watched_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]:
-    """What was not sent, and what was not done, at each moment; both end with 0."""
+    """Return the numbers of unsent events and of unfinished jobs over time. Both end with 0."""
     began = time.perf_counter()
     newest = await ground.owner.fetchval(NEWEST)
     unsent, undone = [(0.0, count)], [(0.0, count)]

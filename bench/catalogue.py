@@ -10,7 +10,7 @@ from bench.stage import Bench
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``ratios``: the rows of DESIGN's table that it fills. ``steps``: how many measurements it makes."""
+    """``ratios``: the bounded ratios that it measures. ``steps``: how many measurements it makes."""
 
     about: str
     ratios: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What each part spends on something that happens many times: processor time, bytes kept, connections held."""
+"""Measure the cost of repeated operations for each process: processor time, stored bytes, connections."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,26 +23,26 @@ SELECT sum(pg_total_relation_size(c))::float8
 
 
 @dataclass(slots=True)
-class Spent:
+class CpuTimes:
     """Processor seconds of each part, user and system."""
 
     cpu_s: dict[str, float]
 
 
 @contextmanager
-def spent(stack: Stack, processes: Sequence[Process]) -> Iterator[Spent]:
-    """What ``processes`` and both servers spend until the block ends."""
+def cpu_times_of(stack: Stack, processes: Sequence[Process]) -> Iterator[CpuTimes]:
+    """Measure the processor time of ``processes`` and both servers until the block ends."""
     pids = {process.name: process.pid for process in processes}
     servers = {"postgres": stack.postgres.pid, "kafka": stack.kafka.pid}
     pids |= {name: pid for name, pid in servers.items() if pid is not None}
     before = {name: cpu_s(pid) for name, pid in pids.items()}
-    found = Spent({})
+    found = CpuTimes({})
     yield found
     found.cpu_s = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
 
 
 def cpu_s(pid: int) -> float:
-    """Of the process, its living children and the dead ones that it has waited for. Raises ``NoSuchProcess``."""
+    """Return the processor seconds of a process with its running and reaped children. Raises ``NoSuchProcess``."""
     process = psutil.Process(pid)
     total = 0.0
     for one in (process, *process.children(recursive=True)):
@@ -72,5 +72,5 @@ async def bytes_kept(ground: Ground) -> float:
 
 
 async def connections(ground: Ground) -> dict[str, int]:
-    """How many each of our processes holds now, by the name it gives itself."""
+    """Return the number of connections of each process, by application name."""
     return {row["application_name"]: row["count"] for row in await ground.owner.fetch(CONNECTIONS)}

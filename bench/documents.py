@@ -1,4 +1,4 @@
-"""Puts what was measured into docs/scaling.md, between two marks, so that nobody copies figures by hand."""
+"""Write the results into docs/scaling.md, between two markers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,14 +12,14 @@ SHOWN = ("cost", "burst", "stampede", "effect_latency", "effect_drain", "import"
 
 
 def put_into(document: Path, results: Results) -> None:
-    """Replace what stands between the marks. Raises ``ValueError`` when a mark is missing."""
+    """Replace the text between the markers. Raises ``ValueError`` when a marker is missing."""
     text = document.read_text()
     before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
     document.write_text(f"{text[:before]}\n\n{markdown(results)}\n{text[after:]}")
 
 
 def markdown(results: Results) -> str:
-    """Tables: the ratios, what things cost, the memory of each process, and what is predicted from these."""
+    """Return Markdown tables of the ratios, the costs, the memory of each process, and the predictions."""
     lines = [f"Measured by `make bench`, size {results.size}, {results.machine['cpus']} cores that everything shared."]
     lines += [
         f"{name} failed; what it had measured before is below: {' '.join(reason.split())}"

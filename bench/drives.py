@@ -23,13 +23,13 @@ LOOK_EVERY_S = 0.02
 
 
 async def record(ground: Ground, stream: str, *events: Event) -> tuple[UUID, ...]:
-    """The ids of ``events``, now in a new ``stream``."""
+    """Append ``events`` to a new ``stream``, and return their ids."""
     async with ground.owner.transaction():
         return (await event_store.append(ground.owner, stream, events, CAUSE, expected_version=0)).ids
 
 
 async def posted(ground: Ground, criteria: Criteria, *, auto_published: bool = False) -> tuple[int, UUID]:
-    """A new drive that is posted, and the job that shall work out its selections."""
+    """Create a posted drive. Return its id, and the id of the job that selects its students."""
     drive_id: int = await ground.owner.fetchval("SELECT nextval('drive_id_seq')::integer")
     posting = Posting(company_name="Acme", job_title="SDE", job_description="Write programs. " * 20, criteria=criteria)
     events = (
@@ -40,9 +40,9 @@ async def posted(ground: Ground, criteria: Criteria, *, auto_published: bool = F
 
 
 async def done_s(ground: Ground, service: Service, job_id: UUID) -> float:
-    """Wake the running ``service`` for the job; the seconds from its claim to the commit of its effect.
+    """Wake the running ``service`` for the job. Return the seconds from its claim to the commit of its effect.
 
-    By the database's clock, which dates a commit before the disk has it.
+    Times are of the database's clock, which dates a commit before it is on disk.
     """
     workers = Workers({service: f"http://{LOOPBACK}:{ground.system.ports[service]}"}, SECRET)
     try:

@@ -33,9 +33,9 @@ Send = Callable[[UUID], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class JobSystem:
-    """``send`` queues one job; ``queue`` many, in one transaction.
+    """``send`` queues one job; ``queue`` queues many in one transaction.
 
-    ``processes``: all that stands between a queued job and its effect.
+    ``processes``: the processes between a queued job and its effect.
     """
 
     name: str
@@ -45,20 +45,20 @@ class JobSystem:
 
 
 async def ready(ground: Ground, *systems: JobSystem) -> None:
-    """Return when each of ``systems`` has had an effect: whatever must be started has been."""
+    """Wait until each of ``systems`` has had one effect, so that everything has started."""
     for one in systems:
-        await cleared(ground)
+        await clear_effects(ground)
         await one.send(uuid4())
         await effects(ground, 1)
 
 
-async def cleared(ground: Ground) -> None:
+async def clear_effects(ground: Ground) -> None:
     await ground.owner.execute("TRUNCATE bench.effect")
     await ground.settle()
 
 
 async def effects(ground: Ground, count: int) -> None:
-    """Return when there are ``count``. Raises ``TimeoutError`` after ``WITHIN_S``, ``AssertionError`` at too many."""
+    """Wait for ``count`` effects. Raises ``TimeoutError`` after ``WITHIN_S``, ``AssertionError`` for too many."""
     async with asyncio.timeout(WITHIN_S):
         while (found := await ground.owner.fetchval("SELECT count(*) FROM bench.effect")) < count:
             await asyncio.sleep(0.1)
@@ -66,8 +66,8 @@ async def effects(ground: Ground, count: int) -> None:
 
 
 async def drained_s(ground: Ground, system: JobSystem, count: int) -> float:
-    """Queue ``count`` jobs in one transaction: nobody sees one before all are there. The seconds until all are done."""
-    await cleared(ground)
+    """Queue ``count`` jobs in one transaction. Return the seconds until all are done."""
+    await clear_effects(ground)
     await system.queue(count)
     began = time.time()
     await effects(ground, count)

@@ -1,8 +1,8 @@
 """Who is selected for a drive: the running service against the same INSERT … SELECT in psql.
 
-Ours is from the receipt of the event to the commit of its effect: selections, their seal, the result event, the job.
-psql's is from the statement's arrival to its commit. Both by the database's clock, which dates a commit before the disk
-has it.
+Our time is from the receipt of the event to the commit of its effect: selections, checksum, result event, job. psql's
+time is from the statement's arrival to its commit. Both use the database's clock, which dates a commit before it is on
+disk.
 """
 
 from bench.drives import CRITERIA, done_s, posted
@@ -10,7 +10,7 @@ from bench.pairs import paired, spread
 from bench.results import Memory
 from bench.sizes import Size
 from bench.stage import Bench, Ground
-from cli.demo.memory import watched
+from cli.demo.memory import watch_memory
 from contracts.jobs import Service
 from services.eligibility import sql
 
@@ -50,19 +50,19 @@ async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int) ->
         took_s: float = await ground.owner.fetchval(TOOK_S, drives[-1])
         return took_s
 
-    with watched(process.rss_bytes) as memory:
+    with watch_memory(process.rss_bytes) as memory:
         found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
     bench.results.lines.setdefault("eligibility", []).append((rows, spread(found.ours).middle))
     if name is not None:
         bench.results.compare(name, found, "s")
     bench.results.memory.append(
-        Memory("eligibility", f"{rows:,} students judged", memory.before / MIB, memory.most / MIB)
+        Memory("eligibility", f"{rows:,} students judged", memory.before / MIB, memory.maximum / MIB)
     )
     await ground.owner.execute("DELETE FROM selections WHERE drive_id = ANY ($1)", drives)
 
 
 def insert(drive_id: int) -> str:
-    """The statement of the service, without its seal."""
+    """Return the statement of the service, without the checksum."""
     values = (drive_id, 1, CRITERIA.min_cgpa, CRITERIA.min_10th, CRITERIA.min_12th, CRITERIA.max_backlogs)
     meets = sql.MEETS.replace("$7", "NULL::text[]").replace("$8", "NULL::integer[]")
     for number, value in enumerate(values, 1):

@@ -1,6 +1,6 @@
 """A drive's registrations as CSV: the running exporter into storage, against the same COPY by psql into a file.
 
-Ours is from the receipt of the event to the commit that makes the file known; psql's is its COPY alone.
+Our time is from the receipt of the event to the commit that records the file; psql's time is its COPY alone.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from bench.pairs import paired, spread
 from bench.results import Memory
 from bench.sizes import Size
 from bench.stage import Bench, Ground
-from cli.demo.memory import watched
+from cli.demo.memory import watch_memory
 from contracts.drives import Criteria
 from contracts.exports import COLUMNS, ExportFormat, ExportKind, ExportRequested
 from contracts.jobs import Service
@@ -29,12 +29,12 @@ def steps(size: Size) -> int:
 async def run(bench: Bench) -> None:
     for name, rows in zip((None, None, "export_csv_1m"), bench.size.rows, strict=True):
         async with bench.students(rows) as ground:
-            drive_id = await crowded(ground, rows)
+            drive_id = await drive_with_all_registered(ground, rows)
             await _measure(bench, ground, name, rows, drive_id)
 
 
-async def crowded(ground: Ground, rows: int) -> int:
-    """A drive for which every student is registered."""
+async def drive_with_all_registered(ground: Ground, rows: int) -> int:
+    """Create a drive for which every student is registered, and return its id."""
     drive_id, _ = await posted(ground, Criteria(), auto_published=True)
     await register_many(ground.owner, drive_id, rows)
     await ground.owner.execute("VACUUM registrations")
@@ -54,18 +54,18 @@ async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int, dr
         await ground.settle()
         return await ground.psql_s(copy(drive_id, copied))
 
-    with watched(process.rss_bytes) as memory:
+    with watch_memory(process.rss_bytes) as memory:
         found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
     bench.results.lines.setdefault("export", []).append((rows, spread(found.ours).middle))
     if name is not None:
         bench.results.compare(name, found, "s")
     bench.results.memory.append(
-        Memory("exporter", f"{rows:,} rows as CSV", memory.before / MIB, memory.most / MIB, MAY_GROW_MIB)
+        Memory("exporter", f"{rows:,} rows as CSV", memory.before / MIB, memory.maximum / MIB, MAY_GROW_MIB)
     )
 
 
 def asked(drive_id: int) -> tuple[str, ExportRequested]:
-    """The stream and the event of a new export."""
+    """Return the stream and the event of a new export."""
     export_id = uuid4()
     event = ExportRequested(
         export_id=export_id,
@@ -78,6 +78,6 @@ def asked(drive_id: int) -> tuple[str, ExportRequested]:
 
 
 def copy(drive_id: int, into: Path) -> str:
-    """psql's command for the file that the service writes."""
+    """Return psql's command that writes the same file as the service."""
     query = " ".join(csv_query(asked(drive_id)[1]).split())
     return f"\\copy ({query}) TO '{into}' CSV HEADER"

@@ -1,4 +1,4 @@
-"""A client that costs little: keep-alive HTTP/1.1 on plain sockets, so that a bench measures the server."""
+"""A cheap HTTP client: keep-alive HTTP/1.1 on plain sockets, so that a bench measures the server and not the client."""
 
 import asyncio
 import statistics
@@ -14,7 +14,7 @@ WITHIN_S = 300
 
 
 def request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
-    """A request without a body, as it is sent."""
+    """Return the bytes of a request without a body."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {LOOPBACK}", *(f"{name}: {value}" for name, value in headers.items())]
     if method != "GET":
         lines.append("Content-Length: 0")
@@ -37,14 +37,14 @@ class Answers:
     def p99_s(self) -> float:
         return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[98]
 
-    def must_be(self, *statuses: int) -> "Answers":
-        """Raises ``AssertionError`` when an answer has another status: then nothing was measured."""
+    def require_statuses(self, *statuses: int) -> "Answers":
+        """Return ``self``. Raises ``AssertionError`` for a response with another status, which voids the result."""
         assert set(self.statuses) <= set(statuses), f"answers that were not asked for: {dict(self.statuses)}"
         return self
 
 
 async def load(port: int, requests: Sequence[bytes], *, at_once: int) -> Answers:
-    """Ask ``requests`` over ``at_once`` connections, each as soon as the one before is answered.
+    """Send ``requests`` over ``at_once`` connections, each as soon as the previous one on it is answered.
 
     Raises ``TimeoutError`` after ``WITHIN_S``: then the server hangs.
     """
@@ -64,7 +64,7 @@ async def load(port: int, requests: Sequence[bytes], *, at_once: int) -> Answers
 
 
 async def ask(port: int, one: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers by their small names, and body of one answer."""
+    """Send one request. Return status, headers by lower-case name, and body of the response."""
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
         writer.write(one)

@@ -14,7 +14,7 @@ from bench.pairs import paired, spread
 from bench.results import Memory
 from bench.sizes import Size
 from bench.stage import Bench, Ground
-from cli.demo.memory import watched
+from cli.demo.memory import watch_memory
 from cli.sample import student_file
 from devstack.ports import LOOPBACK
 from tests.support.system import bearer
@@ -53,12 +53,12 @@ async def run(bench: Bench) -> None:
             await _emptied(ground)
             return sum([await ground.psql_s(rf"\copy {table} FROM '{copy}'") for table, copy in copies.items()])
 
-        with watched(process.rss_bytes) as memory:
+        with watch_memory(process.rss_bytes) as memory:
             found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
         await ground.owner.execute(EMPTY)
     bench.results.compare("import_1m", found, "s")
     bench.results.note("import", f"{rows:,} students, request to answer", spread(found.ours).middle, "s")
-    bench.results.memory.append(Memory("api", f"{rows:,} students imported", memory.before / MIB, memory.most / MIB))
+    bench.results.memory.append(Memory("api", f"{rows:,} students imported", memory.before / MIB, memory.maximum / MIB))
 
 
 async def _emptied(ground: Ground) -> None:

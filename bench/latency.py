@@ -1,4 +1,4 @@
-"""From accepted to committed effect at 100 jobs a second: over our outbox and Kafka, and with Procrastinate.
+"""Measure the time from acceptance to committed effect at 100 jobs a second, and the same with Procrastinate.
 
 PgQueuer does the same in the same rounds, for information.
 """
@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from bench import pgqueuer_jobs, placewire_jobs, procrastinate_jobs
-from bench.effects import COMMITTED, JobSystem, cleared, effects, ready
+from bench.effects import COMMITTED, JobSystem, clear_effects, effects, ready
 from bench.pairs import Pairs, alternated, spread
 from bench.round_trip import round_trips_ms
 from bench.sizes import Size
@@ -79,8 +79,8 @@ def _p99(took: Sequence[float]) -> float:
 
 
 async def latencies_ms(ground: Ground, system: JobSystem, count: int) -> list[float]:
-    """Of each of ``count`` jobs, queued one every 1/100 s whatever becomes of those before."""
-    await cleared(ground)
+    """Return the latency of each of ``count`` jobs. They are queued every 1/100 s, without waiting for earlier jobs."""
+    await clear_effects(ground)
     accepted: dict[UUID, float] = {}
 
     async def send(id_: UUID) -> None:

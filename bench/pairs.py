@@ -1,4 +1,4 @@
-"""Two sides measured in turn, so that what else the machine does meets both alike."""
+"""Measure two sides alternately, so that other load on the machine affects both equally."""
 
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +9,7 @@ Side = Callable[[], Awaitable[float]]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The quartiles of some measurements; of fewer than four, the least and the most."""
+    """The quartiles of some measurements; for fewer than four, minimum, median and maximum."""
 
     low: float
     middle: float
@@ -26,7 +26,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What each side took, in the order measured: ``ours[i]`` and ``theirs[i]`` one after the other."""
+    """The results of each side, in the order of measurement: ``ours[i]`` and ``theirs[i]`` follow each other."""
 
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
@@ -37,7 +37,7 @@ class Pairs:
 
 
 async def alternated(*sides: Side, rounds: int, step: Callable[[], None]) -> list[tuple[float, ...]]:
-    """What each of ``sides`` took in every round, A B A B; a round before that warms up and does not count."""
+    """Return the results of each of ``sides`` in every round (A B A B), after a warm-up round that does not count."""
     taken: list[tuple[float, ...]] = []
     for number in range(rounds + 1):
         one = []

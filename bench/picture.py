@@ -13,7 +13,7 @@ PLOT_HEIGHT = 180
 WITHIN, OVER, INK, FAINT = "#2a7f62", "#c0392b", "#222", "#bbb"
 COLOURS = ("#2a6f97", "#bc6c25")
 # Bars are drawn as a share of what is allowed; this much of the bound fits.
-MOST = 2.0
+MAX_SHARE = 2.0
 
 Points = Sequence[tuple[float, float]]
 
@@ -55,7 +55,7 @@ class Drawing:
         return "\n".join([head, f'<rect width="{WIDTH}" height="{height}" fill="white"/>', *self.parts, "</svg>", ""])
 
 
-def drawn(results: Results) -> str:
+def draw(results: Results) -> str:
     """The whole picture, as SVG."""
     drawing = Drawing()
     if results.ratios:
@@ -69,11 +69,11 @@ def drawn(results: Results) -> str:
 
 def _ratios(drawing: Drawing, ratios: Sequence[Ratio], size: str) -> None:
     drawing.title("Times the limit or the peer" + ("" if size == "full" else f" ({size})"))
-    scale = (WIDTH - LEFT - RIGHT) / MOST
+    scale = (WIDTH - LEFT - RIGHT) / MAX_SHARE
     top = drawing.y
     for one in ratios:
         low, here, high = (
-            LEFT + min(value / one.at_most, MOST) * scale for value in (one.spread[0], one.ratio, one.spread[1])
+            LEFT + min(value / one.at_most, MAX_SHARE) * scale for value in (one.spread[0], one.ratio, one.spread[1])
         )
         drawing.text(LEFT - 8, drawing.y + BAR - 4, one.name, anchor="end")
         drawing.bar(LEFT, drawing.y, here - LEFT, WITHIN if one.met else OVER)

@@ -1,4 +1,4 @@
-"""What every open screen asks for every few seconds, against bare routes of the same server and loop."""
+"""The requests that every open screen repeats, against bare routes of the same server and event loop."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from tests.support.system import bearer
 
 AT_ONCE = 32
 DRIVES = 20
-# Each stays far below what one user may ask.
+# With so many users, each stays far below the rate limit.
 USERS = 500
 
 
@@ -83,7 +83,7 @@ async def _compare(
         return answers.took_s
 
     async def theirs() -> float:
-        return (await load(bare_port, bare, at_once=AT_ONCE)).must_be(200).took_s
+        return (await load(bare_port, bare, at_once=AT_ONCE)).require_statuses(200).took_s
 
     found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
     bench.results.compare(name, found, "s")

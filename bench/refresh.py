@@ -5,7 +5,7 @@ from uuid import uuid4
 from bench.drives import done_s, record
 from bench.results import Memory
 from bench.stage import Bench
-from cli.demo.memory import watched
+from cli.demo.memory import watch_memory
 from contracts.jobs import Service
 from contracts.maintenance import RefreshCause, RefreshRequested
 
@@ -20,8 +20,8 @@ async def run(bench: Bench) -> None:
         refresh_id = uuid4()
         event = RefreshRequested(refresh_id=refresh_id, cause=RefreshCause.REQUEST)
         [job_id] = await record(ground, f"refresh-{refresh_id}", event)
-        with watched(process.rss_bytes) as memory:
+        with watch_memory(process.rss_bytes) as memory:
             took_s = await done_s(ground, Service.MAINTENANCE, job_id)
         bench.step()
     bench.results.note("refresh", f"every view, {rows:,} students", took_s, "s")
-    bench.results.memory.append(Memory("maintenance", "every view", memory.before / MIB, memory.most / MIB))
+    bench.results.memory.append(Memory("maintenance", "every view", memory.before / MIB, memory.maximum / MIB))

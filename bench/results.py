@@ -1,4 +1,4 @@
-"""What was measured, as it is kept (``bench/results.json``) and as it is shown."""
+"""The results of a run, and their file ``bench/results.json``."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.pairs import Pairs, spread
 
-# Times the limit or the peer, at most: DESIGN's table.
+# The bounds: at most so many times the limit or the other system.
 AT_MOST = {
     "eligibility_100k": 1.25,
     "eligibility_1m": 1.25,
@@ -83,7 +83,7 @@ class Results:
     machine: dict[str, str] = field(default_factory=_machine)
 
     def compare(self, name: str, pairs: Pairs, unit: str) -> None:
-        """Enter the bounded ratio ``name``. Raises ``KeyError`` for one that DESIGN does not have."""
+        """Add the bounded ratio ``name``. Raises ``KeyError`` for a ratio without a bound."""
         of_ratio = pairs.ratio
         ours, theirs = spread(pairs.ours).middle, spread(pairs.theirs).middle
         bounds = (of_ratio.low, of_ratio.high)

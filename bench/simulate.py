@@ -1,7 +1,7 @@
 """The path of a job as a simulation: ``uv run python -m bench.simulate [bench/results.json]``.
 
-With the costs that ``make bench`` measured it must give back the latencies that were measured beside them, at 100 jobs
-a second; only then are its predictions for 10 and 100 times as many worth reading. Both are printed. Assumptions:
+With the costs that ``make bench`` measured, it must reproduce the measured latencies at 100 jobs a second. Only then
+are its predictions for 10 and 100 times as many jobs meaningful. Both are printed. Assumptions:
 
 1. Jobs are all of the small kind of ``effect_latency``, each on a stream of its own. For the comparison they come as
    evenly as they did in the bench, else at random (Poisson).
@@ -107,7 +107,7 @@ class Costs:
 
     @property
     def slot(self) -> float:
-        """How long a job holds one of its worker's slots when nobody is in its way."""
+        """Return how long a job occupies one of its worker's slots when it does not wait."""
         return self.worker + self.doing + self.effect
 
 
@@ -189,7 +189,7 @@ class Simulation:
                 one.succeed()
 
     def _spend(self, cores: simpy.Resource | None, seconds: float) -> Step:
-        """Processor time: on ``cores`` that others want too, or on a core of one's own."""
+        """Spend processor time on shared ``cores``, or on a dedicated core."""
         if cores is None:
             yield self.world.timeout(seconds)
             return

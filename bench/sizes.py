@@ -1,4 +1,4 @@
-"""How much is measured: ``full`` is what the bounds are about, ``quick`` shows the way, ``tiny`` that it runs."""
+"""Sizes of a run: the bounds are for ``full``, ``quick`` gives an estimate, ``tiny`` shows that the benches run."""
 
 from dataclasses import dataclass
 

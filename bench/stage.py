@@ -1,4 +1,4 @@
-"""Servers, databases and processes that the benches share: started when one is asked for, gone when it is over."""
+"""Servers, databases and processes of the benches. They are started on first use and stopped at the end of a run."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ TIME = re.compile(r"^Time: ([\d.]+) ms", re.MULTILINE)
 
 
 class Servers:
-    """Postgres and Kafka of the bench's own, set as anywhere else (fsync on), started when first asked for."""
+    """Separate Postgres and Kafka servers with the usual settings (fsync on), started on first use."""
 
     def __init__(self) -> None:
         self._stack: Stack | None = None
@@ -87,7 +87,7 @@ class Bench:
             owner = await connect_alone(url, application_name="bench")
             try:
                 yield Ground(url, owner, system, stack.home)
-                # Not killed: a consumer group waits 10 s for a member that did not take its leave.
+                # Stopped, not killed: a consumer group waits 10 s for a member that did not leave it.
                 for process in reversed(system.processes.values()):
                     process.stop(10)
             finally:
@@ -96,7 +96,7 @@ class Bench:
 
 @dataclass
 class Ground:
-    """One database, whose superuser's session is ``owner``, and the processes that a bench starts on it."""
+    """One database and the processes that a bench starts on it. ``owner``: a session of the superuser."""
 
     url: str
     owner: Session
@@ -133,7 +133,7 @@ class Ground:
         return float(found[1]) / 1000
 
     async def settle(self) -> None:
-        """What was written before is on disk: it is not paid for in what is measured next."""
+        """Flush earlier writes to disk, so that they do not slow the next measurement."""
         await self.owner.execute("CHECKPOINT")
 
 

@@ -1,6 +1,6 @@
-"""A window opens: every student registers for one drive, 64 at a time, as fast as it goes.
+"""Registrations open: every student registers for one drive, 64 at a time, as fast as possible.
 
-The relay sends what comes of it meanwhile, and eligibility reads it.
+Meanwhile the relay sends the events, and eligibility reads them.
 """
 
 from bench.drives import posted
@@ -9,7 +9,7 @@ from bench.pairs import paired
 from bench.results import Memory
 from bench.sizes import Size
 from bench.stage import Bench
-from cli.demo.memory import watched
+from cli.demo.memory import watch_memory
 from contracts.drives import Criteria
 from contracts.users import Role
 from tests.support.system import bearer
@@ -29,28 +29,28 @@ async def run(bench: Bench) -> None:
         ground.system.start_all()
         _, bare_port = ground.start("bare", "bench.bare_server")
         rows = await ground.owner.fetch("SELECT student_id FROM students ORDER BY student_id LIMIT $1", count)
-        who = {row["student_id"]: bearer(Role.STUDENT, row["student_id"]) for row in rows}
+        headers_of_student = {row["student_id"]: bearer(Role.STUDENT, row["student_id"]) for row in rows}
         all_of_ours: list[Answers] = []
         all_of_theirs: list[Answers] = []
 
         async def ours() -> float:
             drive_id, _ = await posted(ground, Criteria(), auto_published=True)
             path = f"/api/registrations/{drive_id}/register"
-            asked = [request("POST", path, headers) for headers in who.values()]
+            requests = [request("POST", path, headers) for headers in headers_of_student.values()]
             await ground.settle()
-            all_of_ours.append(await load(ground.system.ports["api"], asked, at_once=AT_ONCE))
+            all_of_ours.append(await load(ground.system.ports["api"], requests, at_once=AT_ONCE))
             assert (taken := await ground.owner.fetchval(TAKEN, drive_id)) == all_of_ours[-1].statuses[201], taken
             return all_of_ours[-1].took_s
 
         async def theirs() -> float:
-            asked = [request("POST", f"/insert/1/{id_}", headers) for id_, headers in who.items()]
+            requests = [request("POST", f"/insert/1/{id_}", headers) for id_, headers in headers_of_student.items()]
             await ground.settle()
-            all_of_theirs.append((await load(bare_port, asked, at_once=AT_ONCE)).must_be(201))
+            all_of_theirs.append((await load(bare_port, requests, at_once=AT_ONCE)).require_statuses(201))
             return all_of_theirs[-1].took_s
 
-        with watched(ground.system.processes["api"].rss_bytes) as memory:
+        with watch_memory(ground.system.processes["api"].rss_bytes) as memory:
             found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
-    bench.results.memory.append(Memory("api", f"{count:,} register", memory.before / MIB, memory.most / MIB))
+    bench.results.memory.append(Memory("api", f"{count:,} register", memory.before / MIB, memory.maximum / MIB))
     _note(bench, "ours", all_of_ours[1:])
     _note(bench, "bare route", all_of_theirs[1:])
     bench.results.note("stampede", "time, of the bare route's", found.ratio.middle, "times")
@@ -59,6 +59,6 @@ async def run(bench: Bench) -> None:
 
 
 def _note(bench: Bench, side: str, rounds: list[Answers]) -> None:
-    """The slowest round: a stampede is only as good as that."""
+    """Record the slowest round."""
     bench.results.note("stampede", f"{side}, least", min(answers.per_second for answers in rounds), "requests/s")
     bench.results.note("stampede", f"{side}, largest p99", max(answers.p99_s for answers in rounds) * 1000, "ms")

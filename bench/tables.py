@@ -9,7 +9,7 @@ from cli.output import table
 
 
 def tables(results: Results) -> Iterator[Table]:
-    """One for each sort of figure there is."""
+    """Yield one table for each kind of figure."""
     marked = "" if results.size == "full" else f" ({results.size})"
     if results.ratios:
         columns = ("", "ratio", "most", "", "spread", "ours", "against")

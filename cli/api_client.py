@@ -1,4 +1,4 @@
-"""The public API as the command uses it."""
+"""The command's client for the public API."""
 
 import json
 import time
@@ -11,10 +11,10 @@ import httpx
 
 from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure
 
-# A million rows are checked, or written, before the first byte of the answer.
+# The API checks or writes up to a million rows before the first byte of the response.
 ANSWER_TIMEOUT_S = 3600.0
 CONNECT_TIMEOUT_S = 5.0
-# The API writes a comment at least every 15 s: a stream that is silent for longer is dead.
+# The API sends a comment at least every 15 s, so a stream that is silent for longer is lost.
 SILENT_FOR_S = 40.0
 RECONNECTS = 20
 RECONNECT_PAUSE_S = 0.5
@@ -22,8 +22,8 @@ RECONNECT_PAUSE_S = 0.5
 Job = dict[str, Any]
 
 
-class Refusal(Failure):
-    """The API said no. ``errors`` is its list of what is wrong where, if it gave one."""
+class ApiError(Failure):
+    """The API returned an error. ``errors``: the API's list of invalid fields or rows, if any."""
 
     def __init__(self, status: int, message: str, errors: list[dict[str, Any]]) -> None:
         super().__init__(message, {401: WRONG_USE, 503: UNREACHABLE}.get(status, NO))
@@ -33,7 +33,7 @@ class Refusal(Failure):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``took_s`` is the whole request's time."""
+    """A response. ``took_s``: the duration of the whole request."""
 
     body: Any
     status: int
@@ -41,7 +41,7 @@ class Answer:
 
 
 class Api:
-    """One signed-in caller. Every method raises ``Refusal`` when the API says no."""
+    """A client for one caller. Every method raises ``ApiError`` when the API returns an error."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
@@ -50,7 +50,7 @@ class Api:
         self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
 
     def signed_in(self, email: str, password: str) -> "Api":
-        """The same API, as another caller."""
+        """Return a client for the same API with the token of another caller."""
         answer = self.post("/api/auth/login", json={"email": email, "password": password})
         return Api(self.url, answer.body["token"])
 
@@ -86,7 +86,7 @@ class Api:
             )
 
     def follow(self, job_id: str) -> Iterator[Job]:
-        """The job each time it changes, until it has ended. A lost stream is taken up again."""
+        """Yield the job each time it changes, until it has ended. A lost stream is resumed."""
         lost = 0
         while True:
             try:
@@ -112,7 +112,7 @@ class Api:
 
 
 def server_sent(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The events of a stream as ``(name, data)``.
+    """Yield the events of a stream as ``(name, data)``.
 
     Source: HTML Living Standard, section 9.2.6 (id and retry are not used here).
     """
@@ -139,11 +139,11 @@ def _require_success(response: httpx.Response) -> None:
         problem = None
     found: Mapping[str, Any] = problem if isinstance(problem, dict) else {}
     message = str(found.get("message") or f"HTTP {response.status_code} from {response.request.url}")
-    raise Refusal(response.status_code, message, list(found.get("errors") or []))
+    raise ApiError(response.status_code, message, list(found.get("errors") or []))
 
 
 class _Watched:
-    """A file that reports how far it has been read."""
+    """A file that reports how many bytes have been read."""
 
     def __init__(self, content: BinaryIO, progress: Callable[[int], None]) -> None:
         self._content = content

@@ -1,4 +1,4 @@
-"""Lists, redrives and discards dead letters for the command line, each call in transactions of its own."""
+"""List, redrive and discard dead letters for the command line. Each call uses its own transactions."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Where settings come from when the environment is silent: the files that ``placewire up`` writes."""
+"""Load settings from files when the environment does not have them: SECRETS_DIR, and files of ``placewire up``."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,9 @@ FOLDER = CHECKOUT / ".devstack"
 
 
 def load(process: str | None = None, *, folder: Path | None = None) -> None:
-    """Set what the files in SECRETS_DIR say; then what ``.devstack/env`` says, unless DATABASE_URL is set by now.
+    """Set the values of the files in SECRETS_DIR. Unless DATABASE_URL is set then, set those of ``.devstack/env``.
 
-    ``process``: prefer that process's own file. What is set already stays.
+    ``process``: prefer that process's own file. Variables that are already set are not changed.
     """
     if secrets := os.environ.get("SECRETS_DIR"):
         _load_secrets(Path(secrets))
@@ -36,19 +36,19 @@ def _load_secrets(folder: Path) -> None:
 
 
 def parse(text: str) -> dict[str, str]:
-    """``KEY=VALUE`` lines, each value as it stands; blank lines and those that begin with # say nothing."""
+    """Parse ``KEY=VALUE`` lines without unquoting. Blank lines and lines that begin with # are ignored."""
     pairs = (line.partition("=") for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
     return {key.strip(): value.strip() for key, sign, value in pairs if sign}
 
 
 def render(values: dict[str, str]) -> str:
-    """The text that ``parse`` reads back."""
+    """Return the text from which ``parse`` returns ``values``."""
     return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
 def require(*names: str, meaning: str) -> str:
-    """The first of ``names`` that is set. Raises ``Failure`` naming them."""
+    """Return the value of the first of ``names`` that is set. Raises ``Failure`` naming them."""
     for name in names:
         if value := os.environ.get(name):
             return value
-    raise Failure(f"{' or '.join(names)} is not set ({meaning}); `make up` makes one for development", WRONG_USE)
+    raise Failure(f"{' or '.join(names)} is not set ({meaning}); `make up` sets it for development", WRONG_USE)

@@ -1,4 +1,4 @@
-"""Failures that a user can do something about: one line and an exit code, no traceback."""
+"""Failures that a user can fix. They are printed as one line with an exit code, without a traceback."""
 
 import sys
 from typing import Final
@@ -19,7 +19,7 @@ class Failure(Exception):
 
 def as_failure(error: Exception) -> Failure | None:
     """Return ``error`` as a ``Failure`` when its class is expected, ``None`` when it is a bug."""
-    # Imported here: every command pays for what is above, only a failing one for this.
+    # Imported here, because only a failing command needs it and imports take time.
     import httpx
 
     from chassis.errors import Conflict, Contended, DomainError, LogNotAdopted, Unavailable
@@ -49,7 +49,7 @@ def _database_failure(error: Exception) -> Failure | None:
         case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
             return Failure(f"the database refuses: {said}", UNREACHABLE)
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
-            return Failure(f"somebody else uses the tables for long, run it again later: {said}", UNREACHABLE)
+            return Failure(f"another session has locked the tables for too long, try again later: {said}", UNREACHABLE)
         case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
             return Failure(f"the database cannot be reached: {said}", UNREACHABLE)
         case _:

@@ -1,4 +1,4 @@
-"""The ``placewire`` command: assembles its subcommands, and prints an expected failure in one line."""
+"""Build the ``placewire`` command from its subcommands, and print an expected failure in one line."""
 
 import sys
 from importlib.metadata import version
@@ -32,12 +32,12 @@ from cli.commands import (
 from cli.failures import INTERRUPTED, Failure, as_failure
 from cli.output import errors
 
-HELP = """Runs and operates Placewire, the backend of a campus placement cell.
+HELP = """Run and operate Placewire, the backend of a campus placement cell.
 
-Settings come from the environment; where DATABASE_URL is not set, from .devstack/env, which `placewire up` writes.
+Settings come from the environment or, without DATABASE_URL, from .devstack/env, which `placewire up` writes.
 """
 EPILOG = (
-    "Exit codes: 0 done; 1 the answer is no; 2 wrong use or settings; 3 something cannot be reached; 130 interrupted."
+    "Exit codes: 0 success; 1 failure or negative result; 2 wrong usage or settings; 3 unreachable; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -75,7 +75,7 @@ def placewire(
 ) -> None:
     for extra in EXTRAS.get(ctx.invoked_subcommand or "", ()):
         require_extra(extra)
-    # `run` takes the settings of the one process; what makes a system of its own takes none.
+    # `run` loads the settings of its process. Commands that start their own system load none.
     if ctx.invoked_subcommand not in ("run", "up", "demo"):
         environment.load()
 
@@ -110,13 +110,13 @@ app.command("demo", rich_help_panel="On this machine")(demo.demo)
 
 
 def run() -> None:
-    """The console script."""
+    """Run the command line."""
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        # One that is to be expected becomes one line; any other passes.
+        # Expected errors are printed as one line; others are raised.
         failure = error if isinstance(error, Failure) else as_failure(error)
         if failure is None:
             raise

@@ -1,4 +1,4 @@
-"""What the command prints with: results on standard output, everything about the way there on standard error."""
+"""Output of the command: results go to standard output, progress and errors to standard error."""
 
 from collections.abc import Iterable, Sequence
 
@@ -39,7 +39,7 @@ def sent() -> Progress:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
-    """Right-aligned where every value is a number; ``None`` is shown as a dash."""
+    """Return a table. Columns with only numbers are right-aligned; ``None`` is shown as a dash."""
     found = [tuple(row) for row in rows]
     made = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):

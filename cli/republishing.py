@@ -1,12 +1,11 @@
-"""History into the outbox again: for a topic that was wiped, or for a reader that came late.
+"""Put old events in the outbox again: for a topic that was wiped, or for a new reader.
 
-An event that Kafka refuses for good stays in the outbox, as do later events with its key. These are reported and not
-waited for.
+An event that Kafka refuses for good stays in the outbox, as do later events with its key. They are reported, and the
+command does not wait for them.
 
-An outbox row only names its event, so this copies nothing but ids. The rows go in the bulk lane, whatever the topic's
-own is, and few wait at a time: jobs are never delayed, and new students and registrations never by more than those. So
-a new event of a stream can overtake older ones that are being sent again: ``docs/republish.md`` says what a reader does
-about that.
+An outbox row only names its event, so only ids are copied. The rows go in the bulk lane for every topic, and few wait
+at a time. So jobs are never delayed, and new students and registrations only by these few. A new event of a stream can
+therefore overtake older ones that are sent again: ``docs/republish.md`` explains what a reader does about that.
 """
 
 import asyncio
@@ -23,17 +22,17 @@ from contracts.topics import Lane
 from contracts.users import UserDetailsRevised
 
 BATCH = 1_000
-# More would only make the outbox slow to look through.
-MOST_WAITING = 3_000
-# Positions looked through by one statement: it holds a transaction id, for which readers of the log wait.
+# More rows would only make scans of the outbox slower.
+MAX_WAITING = 3_000
+# Positions that one statement scans. It holds a transaction id, for which readers of the log wait.
 WINDOW = 50_000
 POLL_S = 0.1
 REMEDY = "What to do: docs/runbooks.md, PlacewireQuarantinedKeys"
 SENT_WITH = '{"republished": true}'
 
-# With a cause, these come from an import. The import's own event represents them.
+# Events of these types with a cause come from an import. The import's own event represents them.
 OF_IMPORTS = (StudentEnrolled.TYPE, StudentRecordRevised.TYPE, UserDetailsRevised.TYPE)
-# What $3 can see: what cannot be seen yet has outbox rows of its own, which come after the wipe.
+# Only events that $3 can see. Later ones have their own outbox rows, which are sent after the wipe.
 # Plan: index scan on event_pkey. Within a stream positions rise with versions, so each stream keeps its order.
 MATCHING = f"""
   FROM es.event
@@ -51,19 +50,19 @@ WITH chosen AS MATERIALIZED (SELECT position, stream_id, event_id {MATCHING} ORD
 SELECT count(*) AS count, max(position) AS last FROM chosen
 """  # noqa: S608
 LAST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
-# ``held``: what the relay will not take (es.relay_turn), of the rows after $3. Index scan on outbox_quarantine.
+# ``held``: rows after $3 that the relay does not send (es.relay_turn). Index scan on outbox_quarantine.
 WAITING = """
 SELECT count(*) FILTER (WHERE NOT held) AS waiting, count(*) FILTER (WHERE held AND id > $3) AS held
   FROM (SELECT o.id, EXISTS (SELECT FROM es.outbox q WHERE q.key = o.key AND q.topic = o.topic
                                 AND q.quarantined_at IS NOT NULL) AS held
           FROM es.outbox o WHERE o.lane = $1 AND o.topic = $2 AND o.extra ? 'republished') AS ours
 """
-# A role's own limits are for services: this reads the whole log, and few rows at a time wait for what it writes.
+# The limits of roles are for services. This session reads the whole log and writes few rows at a time.
 NO_LIMITS = "SET statement_timeout = 0; SET transaction_timeout = 0"
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class EventRange:
     """The events of a topic between two positions, both included. ``imported``: also students of bulk imports."""
 
     topic: str
@@ -77,8 +76,8 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """How many events a stretch has, and the positions of the first and the last."""
+class EventCount:
+    """The number of events in a range, and the positions of the first and the last."""
 
     count: int
     first: int | None
@@ -87,14 +86,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Republished:
-    """``events`` were put in the outbox; Kafka took all but ``held``: those that it refuses, and what follows them."""
+    """``events``: put in the outbox. ``held``: not sent, because Kafka refuses them or earlier events of their key."""
 
     events: int
     held: int
 
 
 def topic_named(name: str) -> str:
-    """The full name of ``student`` or ``placewire.student``. Raises ``Failure`` naming those there are."""
+    """Return the full name of ``student`` or ``placewire.student``. Raises ``Failure`` listing the valid names."""
     names = sorted({topic.name for topic in topics.BY_STREAM_TYPE.values()})
     found = [full for full in names if name in (full, full.rpartition(".")[2])]
     if not found:
@@ -102,15 +101,15 @@ def topic_named(name: str) -> str:
     return found[0]
 
 
-async def count(database: Database, stretch: Stretch) -> Found:
+async def count(database: Database, event_range: EventRange) -> EventCount:
     async with _unlimited(database) as connection:
-        row = await connection.fetchrow(COUNT, *await _bounds(connection, stretch))
+        row = await connection.fetchrow(COUNT, *await _bounds(connection, event_range))
     assert row is not None
-    return Found(**row)
+    return EventCount(**row)
 
 
 async def republish(
-    database: Database, stretch: Stretch, put: Callable[[int, int], None], *, batch: int = BATCH
+    database: Database, event_range: EventRange, put: Callable[[int, int], None], *, batch: int = BATCH
 ) -> Republished:
     """Put the stretch in the outbox, a batch at a time, as the relay takes it.
 
@@ -121,14 +120,16 @@ async def republish(
     done = 0
     async with _unlimited(database) as connection:
         before = await connection.fetchval(LAST_ROW)
-        first, last, snapshot, kinds, imported = await _bounds(connection, stretch)
+        first, last, snapshot, kinds, imported = await _bounds(connection, event_range)
         while first < last:
-            held = await _until_few_wait(connection, stretch.topic, MOST_WAITING - batch, since=before)
-            if held > MOST_WAITING:
-                raise Failure(f"Kafka refuses the topic: {held:,} events of {stretch.topic} are held back. {REMEDY}")
+            held = await _until_few_wait(connection, event_range.topic, MAX_WAITING - batch, since=before)
+            if held > MAX_WAITING:
+                raise Failure(
+                    f"Kafka refuses the topic: {held:,} events of {event_range.topic} are held back. {REMEDY}"
+                )
             end = min(first + WINDOW, last)
             row = await connection.fetchrow(
-                PUT, first, end, snapshot, kinds, imported, batch, int(Lane.BULK), stretch.topic, SENT_WITH
+                PUT, first, end, snapshot, kinds, imported, batch, int(Lane.BULK), event_range.topic, SENT_WITH
             )
             assert row is not None
             first = row["last"] if row["count"] == batch else end
@@ -136,7 +137,7 @@ async def republish(
                 await connection.execute("SELECT pg_notify($1, '')", notify.OUTBOX)
                 done += row["count"]
                 put(row["count"], row["last"])
-        held = await _until_few_wait(connection, stretch.topic, 0, since=before)
+        held = await _until_few_wait(connection, event_range.topic, 0, since=before)
     return Republished(done, held)
 
 
@@ -147,15 +148,15 @@ async def _unlimited(database: Database) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def _bounds(connection: Connection, stretch: Stretch) -> tuple[int, int, str, list[str], bool]:
+async def _bounds(connection: Connection, event_range: EventRange) -> tuple[int, int, str, list[str], bool]:
     row = await connection.fetchrow(END)
     assert row is not None
-    last = row["last"] if stretch.last is None else min(stretch.last, row["last"])
-    return stretch.first - 1, last, row["snapshot"], stretch.stream_types, stretch.imported
+    last = row["last"] if event_range.last is None else min(event_range.last, row["last"])
+    return event_range.first - 1, last, row["snapshot"], event_range.stream_types, event_range.imported
 
 
 async def _until_few_wait(connection: Connection, topic: str, few: int, *, since: int) -> int:
-    """How many of the rows after ``since`` are held by then."""
+    """Wait until at most ``few`` rows wait. Return how many of the rows after ``since`` are held."""
     while True:
         row = await connection.fetchrow(WAITING, int(Lane.BULK), topic, since)
         assert row is not None

@@ -1,4 +1,4 @@
-"""Whether a server really answers: one question over the wire, not an open port or a living process."""
+"""Check whether a server answers a real request. An open port or a running process is not enough."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""The jars of Kafka: versions and checksums locked, downloaded once per user, checked, and kept."""
+"""Download the jars of Kafka once per user, with locked versions and checksums."""
 
 import hashlib
 import os
@@ -52,7 +52,7 @@ class Jar:
 
 
 def cache_folder() -> Path:
-    """What is kept for every checkout of this user."""
+    """Return the cache folder that all checkouts of this user share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "placewire"
 
 
@@ -64,7 +64,7 @@ def locked(lock_file: Path = LOCK_FILE) -> list[Jar]:
 def ensure_jars(
     folder: Path | None = None, jars: list[Jar] | None = None, repositories: dict[str, str] | None = None
 ) -> list[Path]:
-    """The paths of all locked jars, downloading what is missing with a progress bar. Waits for another download.
+    """Return the paths of all locked jars. Download missing ones with a progress bar. Wait for another download.
 
     ``repositories``: Maven repositories, name to URL; by default those of jgo.
     Raises ``DownloadFailed``; no partial or wrong jar is then left behind.

@@ -14,7 +14,7 @@ KINDS = ("given", "containers", "embedded")
 
 @contextmanager
 def chosen(home: Path, *, durable: bool = True) -> Iterator[Addresses]:
-    """The first that is there, running while the block lasts.
+    """Yield the addresses of the first available kind of servers, which run while the block lasts.
 
     ``TEST_DATABASE_URL`` with ``TEST_KAFKA_BOOTSTRAP_SERVERS`` give addresses; else containers are taken where Docker
     answers, else the embedded servers, with their data in ``home``, deleted afterwards. ``DEVSTACK=embedded`` or
@@ -36,7 +36,7 @@ def chosen(home: Path, *, durable: bool = True) -> Iterator[Addresses]:
 
 
 def kind() -> str:
-    """One of ``KINDS``. Raises ``StackFailure`` when the environment contradicts itself."""
+    """Return one of ``KINDS``. Raises ``StackFailure`` for contradictory environment variables."""
     if forced := os.environ.get("DEVSTACK"):
         if forced not in KINDS[1:]:
             raise StackFailure(f"DEVSTACK is {forced!r}: it can be {' or '.join(KINDS[1:])}")

@@ -1,4 +1,4 @@
-"""Whether Docker answers on this machine."""
+"""Check whether Docker answers on this machine."""
 
 import os
 import socket

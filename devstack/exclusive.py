@@ -1,4 +1,4 @@
-"""One at a time, across processes."""
+"""A lock between processes."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path`` while the block lasts, waiting for others. The death of its holder frees it."""
+    """Hold the lock file ``path`` while the block lasts. Waits for other holders. The lock ends with its process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

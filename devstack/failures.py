@@ -1,8 +1,8 @@
-"""What can go wrong here, for a person: the text says what to do, and a command prints it and exits 1."""
+"""Expected failures. Their text says what to do; a command prints it and exits with 1."""
 
 
 class StackFailure(RuntimeError):
-    """Something could not be started, stopped or had."""
+    """Something could not be started, stopped or obtained."""
 
 
 class NotReady(StackFailure):
@@ -10,4 +10,4 @@ class NotReady(StackFailure):
 
 
 class DownloadFailed(StackFailure):
-    """A jar could not be had, or is not the one that was locked. One line."""
+    """A jar could not be downloaded, or is not the locked one. The text is one line."""

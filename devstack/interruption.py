@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while servers run: the ``finally`` of their starter is reached, and is not cut short."""
+"""Handle SIGTERM and SIGINT while servers run, so that the starter's ``finally`` runs completely."""
 
 import signal
 import threading
@@ -10,14 +10,14 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """In the block SIGTERM raises ``KeyboardInterrupt``, as SIGINT does; by itself it would end the program at once."""
+    """Make SIGTERM raise ``KeyboardInterrupt`` in the block, like SIGINT. By default it ends the program at once."""
     with _handlers({signal.SIGTERM: _interrupt}):
         yield
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """In the block SIGTERM and SIGINT do nothing: for stopping what must not stay behind."""
+    """Ignore SIGTERM and SIGINT in the block, so that processes are stopped completely."""
     with _handlers({signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: signal.SIG_IGN}):
         yield
 

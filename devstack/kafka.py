@@ -20,12 +20,12 @@ from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.processes import POLL_S, Process
 
 START_TIMEOUT_S = 60
-# Of a formatted folder: which features of Kafka a new cluster begins with. The same for each cluster of a version.
+# A file of a formatted folder with the initial features of a cluster. It is equal for all clusters of a version.
 FEATURES = "bootstrap.checkpoint"
 
 
 class Kafka:
-    """A broker with its data below ``home``. ``port`` is a wish, else one is picked.
+    """A broker with its data below ``home``. ``port``: used if it is free, else another one is chosen.
 
     The same object keeps its port through ``kill`` and ``start``; so does another one for the same home while the port
     is free. Another object, or another process, that names the same home finds a running broker by its record.
@@ -73,17 +73,17 @@ class Kafka:
             self._until_it_answers()
 
     def stop(self) -> None:
-        """SIGTERM: a clean shutdown, as in a rolling restart. Harmless when it does not run."""
+        """Send SIGTERM for a clean shutdown, as in a rolling restart. Does nothing when the broker is not running."""
         if (found := self._found()) is not None:
             found.stop(grace_s=30)
 
     def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Send SIGKILL and wait until the broker has ended."""
         if (found := self._found()) is not None:
             found.kill()
 
     def suspend(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """Send SIGSTOP: connections stay open, and the broker does not answer."""
         if (found := self._found()) is not None:
             found.suspend()
 
@@ -107,7 +107,7 @@ class Kafka:
         return self.home / self.RECORD
 
     def _found(self) -> Process | None:
-        """The broker that runs here, if one does, whichever object or program started it."""
+        """Return the broker that runs with this home, if any, whichever object or program started it."""
         if self.process is None or not self.process.running:
             self.process, port = self._recall()
             if self.process is not None and self.process.running:
@@ -115,7 +115,7 @@ class Kafka:
         return self.process if self.process is not None and self.process.running else None
 
     def _end_unrecorded(self) -> None:
-        """Kill the broker of a starter that died before it could record it: it would hold the data."""
+        """Kill a broker whose starter died before recording it, because it would lock the data."""
         for process in psutil.process_iter():
             try:
                 names_our_settings = str(self._properties) in process.cmdline()
@@ -153,7 +153,7 @@ class Kafka:
             self._format()
 
     def _format(self) -> None:
-        """Format the storage. Kafka's tool takes seconds to do so: what it writes is kept for the next time."""
+        """Format the storage. Kafka's tool takes seconds, so its output is cached for later clusters."""
         self.wipe()
         kept = cache_folder() / f"kafka-{KAFKA_VERSION}" / FEATURES
         if not kept.exists():
@@ -198,5 +198,5 @@ def _new_id() -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing that tunes another Java on this machine."""
+    """Return the environment without variables that configure other Java programs on this machine."""
     return {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "PATH", "TMPDIR")}

@@ -1,4 +1,4 @@
-"""How the one broker is set, embedded or in a container, and how its Java is."""
+"""Settings of the broker, embedded or in a container, and of its Java runtime."""
 
 # C1 only: a development broker spends its life starting.
 JVM = (
@@ -24,7 +24,7 @@ PROPERTIES = {
     # A commit waits for this linger: 131 commits a second with the default, 1,642 without (measured).
     "group.coordinator.append.linger.ms": "0",
     "group.initial.rebalance.delay.ms": "0",
-    # After kill -9 the broker is let in again when its old session has run out: 12 s with the defaults (measured).
+    # After kill -9 the broker can register again when its old session has expired: 12 s with the defaults (measured).
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }

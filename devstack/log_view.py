@@ -1,4 +1,4 @@
-"""The logs of a stack, one after another, or all together as they grow."""
+"""Print the logs of a stack, one after another, or together as they grow."""
 
 import time
 from collections.abc import Mapping

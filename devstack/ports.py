@@ -12,7 +12,7 @@ _picked: set[int] = set()
 
 
 def free_port(*wishes: int | None) -> int:
-    """The first of ``wishes`` that is free, else one by chance, never the same twice in one process."""
+    """Return the first free port of ``wishes``, else a random one, never the same twice in one process."""
     for wish in wishes:
         if wish is not None and is_free(wish):
             return wish

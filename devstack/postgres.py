@@ -20,7 +20,7 @@ START_TIMEOUT_S = 60
 
 
 class Postgres:
-    """A server with its data below ``home``. ``port`` is a wish, else one is picked.
+    """A server with its data below ``home``. ``port``: used if it is free, else another one is chosen.
 
     ``durable=False`` turns ``fsync`` off: for data that is not needed after a crash of the machine.
 
@@ -50,7 +50,7 @@ class Postgres:
 
     @property
     def pid(self) -> int | None:
-        """The postmaster's pid, if it runs; a dead one's file does not count."""
+        """Return the postmaster's pid if it is running. The pid file of a dead server is ignored."""
         found = self._postmaster()
         return found.pid if found else None
 
@@ -59,7 +59,7 @@ class Postgres:
         return self.pid is not None
 
     def start(self) -> None:
-        """Make the data folder if there is none, start, and return once the server answers SELECT 1. Idempotent.
+        """Create the data folder if needed, start, and return once the server answers SELECT 1. Idempotent.
 
         Raises ``StackFailure`` with the end of the server's log when it does not come up.
         """
@@ -76,21 +76,21 @@ class Postgres:
         self._until_it_answers()
 
     def stop(self) -> None:
-        """Fast shutdown: connections are cut, everything committed is on disk. Harmless when it does not run."""
+        """Stop with a fast shutdown, which closes connections. Does nothing when the server is not running."""
         self._stop("fast")
 
     def immediate_stop(self) -> None:
-        """As after a power cut: nothing is flushed, the next start recovers from the log."""
+        """Stop without flushing, as in a power failure. The next start recovers from the WAL."""
         self._stop("immediate")
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and its children; returns when all are gone."""
+        """Send SIGKILL to the postmaster and its children, and wait until all have ended."""
         if (postmaster := self._postmaster()) is not None:
             signalled([postmaster], signal.SIGKILL)  # first: it would replace the others
         self._end_children()
 
     def suspend(self) -> None:
-        """SIGSTOP to the postmaster and its children: connections stay open and nothing answers."""
+        """Send SIGSTOP to the postmaster and its children: connections stay open, and nothing answers."""
         signalled(self._family(), signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -170,7 +170,7 @@ class Postgres:
         return found if ours else None
 
     def _family(self) -> list[psutil.Process]:
-        """The postmaster and its children, or the children it left: each works in the data folder."""
+        """Return the postmaster and its children, or remaining children: all processes that use the data folder."""
         postmaster = self._postmaster()
         if postmaster is not None:
             return [postmaster, *postmaster.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""How the one server is set, embedded or in a container."""
+"""Settings of the server, embedded or in a container."""
 
 from devstack.ports import LOOPBACK
 
@@ -19,7 +19,7 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
-# A server whose data nobody reads after a crash: nothing waits for the disk.
+# For data that is not needed after a crash: commits do not wait for the disk.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 # Loopback connections are trusted. Sorting and cases are those of Unicode's code points on every system.
 INITDB = (

@@ -1,4 +1,4 @@
-"""Child processes by handle: started, found again by a later command, stopped, killed, suspended. Never by name."""
+"""Start, find, stop, kill and suspend child processes by handle, never by name. Later commands can find them again."""
 
 import signal
 import subprocess
@@ -65,7 +65,7 @@ class Process:
         return cls("starter", own.pid, own.create_time(), log="")
 
     def as_dict(self) -> dict[str, object]:
-        """What ``Process(**...)`` makes the same handle of, in another program."""
+        """Return the arguments from which ``Process(**...)`` creates the same handle in another program."""
         return asdict(self)
 
     @property
@@ -73,7 +73,7 @@ class Process:
         return self._found() is not None
 
     def stop(self, grace_s: float = 30) -> None:
-        """SIGTERM, then SIGKILL after ``grace_s``. Returns when it is gone; harmless when it was."""
+        """Send SIGTERM, then SIGKILL after ``grace_s`` seconds. Wait for the end. Does nothing if it has ended."""
         if (found := self._found()) is not None:
             signalled([found], signal.SIGTERM)
             signalled([found], signal.SIGCONT)  # a suspended one would not see it
@@ -81,7 +81,7 @@ class Process:
                 self.kill()
 
     def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Send SIGKILL and wait until the process has ended."""
         if (found := self._found()) is not None:
             signalled([found], signal.SIGKILL)
             if not self._gone_within(DIES_WITHIN_S):
@@ -96,7 +96,7 @@ class Process:
             signalled([found], signal.SIGCONT)
 
     def rss_bytes(self) -> int:
-        """Resident memory; 0 when it is gone."""
+        """Return the resident memory in bytes; 0 when the process has ended."""
         found = self._found()
         return int(found.memory_info().rss) if found is not None else 0
 
@@ -152,7 +152,7 @@ def signalled(processes: Iterable[psutil.Process], number: signal.Signals) -> No
 
 
 def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The end of a log file; says so when there is none."""
+    """Return the last ``lines`` of a log file, or a sentence when there is no such file."""
     if not log.is_file():
         return f"(there is no {log.name})"
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,4 +1,4 @@
-"""What a stack has running beside its two servers, in a file, so that a later command finds and stops exactly that."""
+"""A file that lists the processes of a stack besides its two servers, so that a later command can stop exactly them."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from devstack.processes import Process
 
 @dataclass(slots=True)
 class Record:
-    """``processes``: oldest first. ``starter``: the program whose end is also the end of the stack, if there is one."""
+    """``processes``: oldest first. ``starter``: if set, the stack must not outlive this program."""
 
     FILE: ClassVar = "running.json"
 
@@ -20,7 +20,7 @@ class Record:
 
     @classmethod
     def load(cls, home: Path) -> "Record":
-        """What is on record for ``home``; an empty record when there is none."""
+        """Return the record of ``home``, which is empty if there is no file."""
         path = home / cls.FILE
         if not path.exists():
             return cls(path)
@@ -39,7 +39,7 @@ class Record:
         self.save()
 
     def save(self) -> None:
-        """Replaces the file as a whole."""
+        """Replace the file atomically."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         starter = self.starter.as_dict() if self.starter else None
         content = {"starter": starter, "processes": [one.as_dict() for one in self.processes]}

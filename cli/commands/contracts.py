@@ -1,4 +1,4 @@
-"""``placewire contracts``: the documents that others read."""
+"""``placewire contracts``: write the published documents."""
 
 from typing import Annotated
 
@@ -11,7 +11,8 @@ from cli.output import console
 def contracts(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if a document is outdated.")] = False,
     release: Annotated[
-        bool, typer.Option("--release", help="The schemas of now are what every later version must be able to read.")
+        bool,
+        typer.Option("--release", help="Also store the current schemas, which later versions must be able to read."),
     ] = False,
 ) -> None:
     """Write JSON Schemas, AsyncAPI and OpenAPI documents from the code, into the folder contracts/."""
@@ -21,11 +22,11 @@ def contracts(
     from contracts import publish
 
     if check and release:
-        raise Failure("--check changes nothing, --release does: give one", WRONG_USE)
+        raise Failure("give --check or --release, not both", WRONG_USE)
     if check:
         if outdated := files.outdated():
             raise Failure(f"outdated: {', '.join(path.name for path in outdated)}; run `placewire contracts`", NO)
-        console.print("Every document is as the code has it.")
+        console.print("Every document is up to date.")
         return
     console.print(f"{len(files.write())} documents written.")
     if release:

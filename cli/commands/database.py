@@ -23,7 +23,7 @@ def migrate(
         bool, typer.Option("--sql", help="Only print the SQL, for psql --set ON_ERROR_STOP=1; no database is needed.")
     ] = False,
     since: Annotated[
-        str | None, typer.Option(help="With --sql: the revision that the database is at; else an empty one.")
+        str | None, typer.Option(help="With --sql: the database's current revision. Default: an empty database.")
     ] = None,
     wait: Annotated[
         bool,
@@ -39,7 +39,7 @@ def migrate(
     from migrations import runner
 
     if sql:
-        # Whole or not at all: what is piped into psql is carried out as far as it came.
+        # Printed at once at the end, because psql would execute a part of the output.
         printed = io.StringIO()
         try:
             runner.print_sql(printed, since)
@@ -93,7 +93,7 @@ def seed() -> None:
     """Add sample people and job domains, with known passwords. Only where ENVIRONMENT is development."""
     url = environment.require("DATABASE_URL", meaning="postgresql://role@host/database, the API's role")
     if os.environ.get("ENVIRONMENT") != "development":
-        raise Failure("seed adds people whose password everybody knows: only with ENVIRONMENT=development", WRONG_USE)
+        raise Failure("seed adds accounts with a public password: set ENVIRONMENT=development", WRONG_USE)
     from chassis.postgres.database import Database
     from cli.sample import seeding
     from cli.sample.people import show_logins
@@ -134,7 +134,7 @@ def refresh() -> None:
 
 
 def _brief(differences: Sequence[Any]) -> str:
-    """What Alembic would have to do: operation and name. It nests changes of one column in a list."""
+    """Return the operations that Alembic would run, with their names. Alembic nests changes of one column in a list."""
     found = [difference[0] if isinstance(difference, list) else difference for difference in differences]
     return ", ".join(f"{one[0]} {' '.join(str(getattr(part, 'name', part)) for part in one[1:4])}" for one in found)
 

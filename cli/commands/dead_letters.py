@@ -1,4 +1,4 @@
-"""``placewire dead-letters``: lists, redrives and discards jobs that failed for good, in the database."""
+"""``placewire dead-letters``: list, redrive and discard jobs that failed for good, in the database."""
 
 import asyncio
 import getpass
@@ -27,8 +27,8 @@ OfService = Annotated[
 Name = Annotated[str, typer.Argument(help="A job's id.", metavar="ID")]
 NameOrNone = Annotated[str | None, typer.Argument(help="A job's id.", metavar="[ID]")]
 Everything = Annotated[bool, typer.Option("--all", help="All jobs that match, instead of one.")]
-Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before doing it to all.")]
-Reason = Annotated[str | None, typer.Option(help="Why; it is kept with the job.")]
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Reason = Annotated[str | None, typer.Option(help="The reason, which is stored with the job.")]
 
 
 @app.callback()
@@ -48,8 +48,8 @@ def list_(
     shown = [
         (str(r["id"]), r["kind"], r["subject"], r["attempts"], _moment(r["finished_at"]), r["error"]) for r in letters
     ]
-    console.print(table(("Job", "Kind", "Subject", "Attempts", "Given up", "Why"), shown))
-    console.print(f"{count:,} in all." if count else "Nothing was given up.")
+    console.print(table(("Job", "Kind", "Subject", "Attempts", "Failed", "Error"), shown))
+    console.print(f"{count:,} in all." if count else "There are no dead letters.")
 
 
 @app.command()
@@ -59,7 +59,7 @@ def show(name: Name) -> None:
     console.print_json(data={key: value for key, value in found.items() if value is not None}, default=_text)
     rows = [(_moment(a["at"]), a["action"], a["actor"], a["reason"], a["error"]) for a in history]
     if rows:
-        console.print(table(("At", "Action", "By", "Reason", "Had died of"), rows))
+        console.print(table(("At", "Action", "By", "Reason", "Error before"), rows))
 
 
 @app.command()
@@ -75,15 +75,15 @@ def redrive(
     _require_one_choice(name, everything=everything)
     if name is not None:
         asyncio.run(_dead_letters(reason).redrive(_id(name)))
-        console.print("Queued anew.")
+        console.print("Queued again.")
         return
     done = _all("redrive", _which(kind, service), reason, sure=yes)
-    console.print(f"Queued {done:,} anew.")
+    console.print(f"Queued {done:,} again.")
 
 
 @app.command()
 def discard(
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the job.", prompt="Why")],
+    reason: Annotated[str, typer.Option(help="The reason, which is stored with the job.", prompt="Reason")],
     name: NameOrNone = None,
     everything: Everything = False,
     kind: OfKind = None,
@@ -92,7 +92,7 @@ def discard(
 ) -> None:
     """Take a job off the list, or all that match; they stay failed. Exit 1 if the job is no longer dead."""
     if not reason.strip():
-        raise Failure("say why, with --reason", WRONG_USE)
+        raise Failure("give a reason with --reason", WRONG_USE)
     _require_one_choice(name, everything=everything)
     if name is not None:
         asyncio.run(_dead_letters(reason).discard(_id(name)))
@@ -121,12 +121,12 @@ def _which(kind: str | None, service: str | None) -> "Which":
     try:
         return Which(kind=Kind(kind) if kind else None, service=Service(service) if service else None)
     except ValueError as error:
-        raise Failure(f"{error}: see --help for those there are", WRONG_USE) from error
+        raise Failure(f"{error}: see --help for the valid values", WRONG_USE) from error
 
 
 def _require_one_choice(name: str | None, *, everything: bool) -> None:
     if (name is not None) == everything:
-        raise Failure("name one by its ID, or say --all", WRONG_USE)
+        raise Failure("give the ID of one job, or --all", WRONG_USE)
 
 
 def _dead_letters(reason: str | None = None) -> "DeadLetters":

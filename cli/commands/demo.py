@@ -7,15 +7,15 @@ import typer
 
 
 def demo(
-    students: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many students to make up.")] = 100_000,
+    students: Annotated[int, typer.Option(min=1, max=10_000_000, help="The number of students to generate.")] = 100_000,
     file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Your own CSV or XLSX instead.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Your own CSV or XLSX file instead.")
     ] = None,
 ) -> None:
-    """Show the whole product once, on its own servers: import, publish over Kafka and without, verify; stop it all.
+    """Show the whole product on temporary servers: import, publish with and without Kafka, verify, stop everything.
 
-    Exit 1 when any count or table differs from what it should be.
+    Exit 1 when a count or table is not as expected.
     """
-    from cli.demo.performance import perform
+    from cli.demo.runner import run_demo
 
-    perform(students, file)
+    run_demo(students, file)

@@ -1,4 +1,4 @@
-"""``placewire doctor``: reports what is wrong with an installation, and how to fix it."""
+"""``placewire doctor``: report what is wrong with an installation, and how to fix it."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ MARKS = {"ok": "[green]ok[/green]", "wrong": "[red]WRONG[/red]", "skipped": "[ye
 
 
 def doctor(
-    queue: Annotated[bool, typer.Option("--queue", help="Also send a job that does nothing, and wait for it.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Also send a test job and wait for it.")] = False,
     within: Annotated[float, typer.Option(min=1, help="With --queue: seconds to wait.")] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON array, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
-    """Check database, migrations, roles, Kafka, topics, storage, clock, secrets and versions; say what to fix.
+    """Check database, migrations, roles, Kafka, topics, storage, clock, secrets and versions, and print what to fix.
 
-    Exit 1 when something is wrong. Settings: as those of the API (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, STORAGE_URL
-    ...), and MIGRATION_DATABASE_URL to see the revision.
+    Exit 1 when something is wrong. Settings: those of the API (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, STORAGE_URL ...),
+    and MIGRATION_DATABASE_URL to read the revision.
     """
     url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning="postgresql://role@host/database")
     found: list[Finding] = []
@@ -52,6 +52,6 @@ def doctor(
 
 def _show(finding: "Finding") -> None:
     console.print(f"{MARKS[finding.state]}  {finding.what}: ", end="")
-    console.print(finding.says, markup=False, highlight=False, soft_wrap=True)
+    console.print(finding.message, markup=False, highlight=False, soft_wrap=True)
     if finding.fix:
         console.print(f"    fix: {finding.fix}", markup=False, highlight=False, soft_wrap=True)

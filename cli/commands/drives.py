@@ -21,9 +21,9 @@ def drives() -> None:
 def publish(
     drive_id: Annotated[int, typer.Argument(min=1)],
     students: Annotated[
-        str | None, typer.Option(help="Select only these: ids with commas between, or a file with an id on each line.")
+        str | None, typer.Option(help="Select only these: ids separated by commas, or a file with an id on each line.")
     ] = None,
-    follow: Annotated[bool, typer.Option(help="Wait for the job and show how it goes.")] = True,
+    follow: Annotated[bool, typer.Option(help="Wait for the job and show its progress.")] = True,
     api: ApiUrl = None,
     token: Token = None,
     email: Email = None,
@@ -43,7 +43,7 @@ def publish(
 
 
 def student_ids(given: str) -> list[int]:
-    """The ids in ``1,2,3``, or in the file of that name. Raises ``Failure`` naming what is no id."""
+    """Return the ids in ``1,2,3``, or in the file of that name. Raises ``Failure`` naming the first invalid id."""
     path = Path(given)
     text = path.read_text() if path.is_file() else given
     words = text.replace(",", " ").split()

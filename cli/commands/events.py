@@ -1,4 +1,4 @@
-"""``placewire events``: the log as it is written."""
+"""``placewire events``: print events of the log."""
 
 import asyncio
 import json
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 POLL_S = 0.3
 PAGE = 500
-# Marks: a terminal is not the place.
+# Fields with students' marks, which are not printed.
 HIDDEN = ("record",)
 MEANING = "postgresql://role@host/database, a role that may read the log"
 
-# The place in front of the newest $1 events that a gap-safe reader can see.
+# The cursor before the newest $1 events that a gap-safe reader can see.
 BEFORE_NEWEST = """
 SELECT tx::text::bigint AS tx, position FROM es.event
  WHERE tx < es.log_horizon() ORDER BY es.event.tx DESC, position DESC OFFSET $1 LIMIT 1
 """
 
-app = typer.Typer(help="The event log, straight from the database.", no_args_is_help=True)
+app = typer.Typer(help="The event log, read from the database.", no_args_is_help=True)
 
 
 @app.callback()
 def events() -> None:
-    """The event log, straight from the database."""
+    """The event log, read from the database."""
 
 
 @app.command()
 def tail(
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Begin so many events back.")] = 10,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Earlier events to print first.")] = 10,
     from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the first event.")] = False,
-    follow: Annotated[bool, typer.Option(help="Go on with what is recorded from now on.")] = True,
+    follow: Annotated[bool, typer.Option(help="Continue with new events.")] = True,
 ) -> None:
-    """Print events as they are recorded, in the log's order, missing none, until Ctrl-C."""
+    """Print events as they are recorded, in the log's order and without gaps, until Ctrl-C."""
     url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
     with suppress(KeyboardInterrupt):
         asyncio.run(_tail(url, None if from_start else lines, follow=follow))

@@ -1,4 +1,4 @@
-"""``placewire secrets`` and ``roles``: what is done once, before the first start."""
+"""``placewire secrets`` and ``roles``: run once, before the first start."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from cli.output import console
 
 
 def secrets(
-    folder: Annotated[Path, typer.Argument(help="A folder for each process is made below it.", file_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Each process gets a folder in this one.", file_okay=False)],
     database: Annotated[
         str, typer.Option(help="The owner's address of the database, without a password.")
     ] = "postgresql://postgres@postgres:5432/placewire",
@@ -25,7 +25,7 @@ def secrets(
         ),
     ] = None,
 ) -> None:
-    """Make the secrets of an installation, as files for SECRETS_DIR. What is there stays; safe to repeat.
+    """Create the secrets of an installation, as files for SECRETS_DIR. Existing secrets are kept; safe to repeat.
 
     Taken from the environment where set: JWT_SECRET, INTERNAL_SECRET, POSTGRES_PASSWORD, GRAFANA_PASSWORD, and
     PLACEWIRE_API_PASSWORD and those of the other database roles.
@@ -36,8 +36,8 @@ def secrets(
     before = secret_files.kept_storage(folder)
     made = secret_files.write(folder, database, storage, given)
     if before is not None and (now := secret_files.kept_storage(folder)) != before:
-        console.print(f"Files were stored at {before}, and from now on at {now}.", markup=False, soft_wrap=True)
-    console.print(f"Made {', '.join(made)}." if made else "Every secret is there.")
+        console.print(f"Files were stored at {before}. They are now stored at {now}.", markup=False, soft_wrap=True)
+    console.print(f"Created {', '.join(made)}." if made else "Every secret exists already.")
 
 
 def roles(
@@ -57,6 +57,6 @@ def roles(
     files = {role: folder / secret for role, secret in PASSWORD_OF.items()}
     found = {role: file.read_text().strip() for role, file in files.items() if file.is_file()}
     if not found:
-        raise Failure(f"in {folder} there is none of {', '.join(PASSWORD_OF.values())}", WRONG_USE)
+        raise Failure(f"{folder} has none of the files {', '.join(PASSWORD_OF.values())}", WRONG_USE)
     asyncio.run(set_passwords(url, found))
     console.print(f"Set the passwords of {', '.join(found)}.")

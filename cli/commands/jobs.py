@@ -35,7 +35,7 @@ def watch(
 
 
 def watched(api: "Api", job_id: str) -> "Job":
-    """The job when it has ended; every change on the way is printed."""
+    """Print every change of the job, and return it when it has ended."""
     job: Job = {}
     for job in api.follow(job_id):
         progress = f" {job['progress']}" if job["progress"] else ""
@@ -45,7 +45,7 @@ def watched(api: "Api", job_id: str) -> "Job":
 
 
 def show_end(job: "Job") -> None:
-    """Raises ``Failure`` with the reason when the job did not succeed."""
+    """Print the job's result. Raises ``Failure`` with the reason when the job did not succeed."""
     if job["state"] != "succeeded":
         raise Failure(f"the job {job['state']}: {job['error'] or 'no reason given'}")
     for name, value in (job["result"] or {}).items():
@@ -53,6 +53,6 @@ def show_end(job: "Job") -> None:
 
 
 def moment(job: "Job") -> str:
-    """The time of day at which the job got into its present state."""
+    """Return the time of day at which the job entered its current state."""
     at = job["finished_at"] or job["started_at"] or job["queued_at"]
     return str(at)[11:23]

@@ -1,4 +1,4 @@
-"""``placewire people``: what is stored about a person, and its erasure, straight in the database."""
+"""``placewire people``: print and erase what is stored about a person, directly in the database."""
 
 import asyncio
 import sys
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 PersonId = Annotated[int, typer.Argument(min=1, metavar="ID", help="The user id; a student's is the student id.")]
 
-app = typer.Typer(help="Personal data, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Personal data, directly in the database.", no_args_is_help=True)
 
 
 @app.callback()
 def people() -> None:
-    """Personal data, straight in the database."""
+    """Personal data, directly in the database."""
 
 
 @app.command("data")
@@ -52,7 +52,7 @@ def _url() -> str:
 async def _print_data(url: str, person_id: int, *, as_page: bool) -> None:
     from chassis.postgres.database import Database
     from chassis.settings import RetentionSettings, load
-    from services.api.personal_data.own_data import kept_by, write_json, write_page
+    from services.api.personal_data.own_data import retention_times, write_json, write_page
 
     async def write(block: bytes) -> None:
         sys.stdout.buffer.write(block)
@@ -61,7 +61,7 @@ async def _print_data(url: str, person_id: int, *, as_page: bool) -> None:
     try:
         async with database.transaction(isolation="repeatable_read", readonly=True) as connection:
             await (write_page if as_page else write_json)(
-                connection, write, person_id, kept_by(load(RetentionSettings))
+                connection, write, person_id, retention_times(load(RetentionSettings))
             )
     finally:
         await database.close()

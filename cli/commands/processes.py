@@ -24,7 +24,7 @@ def api() -> None:
 
 @app.command()
 def relay() -> None:
-    """Brings recorded events from the outbox to Kafka. Several may run: one leads."""
+    """Sends recorded events from the outbox to Kafka. Of several, one leads."""
     require_extra("relay")
     environment.load("relay")
     from chassis.http.service import serve
@@ -37,7 +37,7 @@ def relay() -> None:
 
 @app.command()
 def eligibility() -> None:
-    """Works out who is selected for a drive."""
+    """Selects the students of drives."""
     require_extra("eligibility")
     environment.load("eligibility")
     from chassis.http.service import serve
@@ -51,7 +51,7 @@ def eligibility() -> None:
 
 @app.command()
 def exporter() -> None:
-    """Writes files from the tables, into storage."""
+    """Writes export files to the storage."""
     require_extra("exporter")
     environment.load("exporter")
     from chassis.http.service import serve
@@ -65,7 +65,7 @@ def exporter() -> None:
 
 @app.command()
 def maintenance() -> None:
-    """Refreshes the views, and keeps the clock."""
+    """Refreshes the views on schedule, and deletes expired data."""
     require_extra("maintenance")
     environment.load("maintenance")
     from chassis.http.service import serve

@@ -36,9 +36,9 @@ def rebuild(
     repairs the rows that differ: all of them or none. Afterwards everything is compared again. Without a difference
     nothing pauses and nothing is written.
 
-    Data that no event holds is left alone: credentials, idempotency keys, job domains, jobs, read marks, files.
+    Data that is not in events is not changed: credentials, idempotency keys, job domains, jobs, read marks, files.
 
-    Exit 0: nothing differs any more. Exit 1: something still differs, and why. Database: MIGRATION_DATABASE_URL.
+    Exit 0: no differences are left. Exit 1: differences are left, with the reasons. Database: MIGRATION_DATABASE_URL.
     """
     url = environment.require("MIGRATION_DATABASE_URL", meaning=MEANING)
 
@@ -59,16 +59,16 @@ def rebuild(
 def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, limit: int = 20) -> "Rebuilt":
     """Rebuild, with a progress bar for each replay."""
     from cli.replay.rebuilding import rebuild
-    from cli.replay.verification import Watching
+    from cli.replay.verification import ProgressCallbacks
 
     with counted() as bar:
         task = bar.add_task("Replaying events", total=None)
-        watching = Watching(
+        watching = ProgressCallbacks(
             began=lambda events: bar.update(task, total=events), projected=lambda events: bar.advance(task, events)
         )
 
         def agreed(proposal: "Proposal") -> bool:
-            bar.stop()  # it would be drawn over the question
+            bar.stop()  # the bar would overwrite the question
             agrees = agree(proposal)
             bar.reset(task, description="Replaying newer events")
             bar.start()
@@ -79,7 +79,7 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, l
 
 def _asked(rows: int) -> bool:
     if not sys.stdin.isatty():
-        console.print("Nothing was changed: this is no terminal to ask at. `--yes` repairs without asking.")
+        console.print("Nothing was changed: without a terminal there is no confirmation. Use `--yes` to repair.")
         return False
     return typer.confirm(f"Repair {rows:,} rows? Appends pause meanwhile")
 

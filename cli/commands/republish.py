@@ -12,7 +12,7 @@ from cli.output import console, counted, errors, table
 
 if TYPE_CHECKING:
     from chassis.postgres.database import Database
-    from cli.republishing import Stretch
+    from cli.republishing import EventRange
 
 MEANING = "postgresql://role@host/database, the relay's role or the owner's"
 
@@ -21,12 +21,12 @@ def republish(
     topic: Annotated[str, typer.Argument(help="For instance placewire.student, or student.")],
     first: Annotated[int, typer.Option("--from", min=0, help="The first position of the log; 0: from its beginning.")],
     last: Annotated[
-        int | None, typer.Option("--to", min=0, help="The last position; absent: where the log ends now.")
+        int | None, typer.Option("--to", min=0, help="The last position. Default: the current end of the log.")
     ] = None,
     imported: Annotated[
-        bool, typer.Option("--imported/--without-imported", help="Also each student of the bulk imports.")
+        bool, typer.Option("--imported/--without-imported", help="Include each student of bulk imports.")
     ] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the events.")] = False,
 ) -> None:
     """Send the history of a topic to Kafka again: after it was wiped, or for a new reader.
 
@@ -34,10 +34,10 @@ def republish(
     Placewire's services recognise finished work, so no job runs twice. Other readers recognise events by their id and
     stream version (docs/republish.md). Messages carry the header `placewire_republished`.
 
-    A bulk import at first publishes only its own event. Here its students are published too, so that a new reader
-    gets all of them. When interrupted, it prints the position to continue from.
+    A bulk import originally publishes only its own event. This command also publishes its students, so that a new
+    reader gets all of them. When interrupted, it prints the position to continue from.
 
-    Exit 0: Kafka has accepted everything. Exit 1: it refuses some events for good; prints how many, and what to do.
+    Exit 0: Kafka has accepted everything. Exit 1: Kafka refuses some events for good; prints how many and what to do.
 
     Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
     """
@@ -45,23 +45,23 @@ def republish(
     from chassis.postgres.database import Database
     from cli import republishing
 
-    stretch = republishing.Stretch(republishing.topic_named(topic), first, last, imported)
+    event_range = republishing.EventRange(republishing.topic_named(topic), first, last, imported)
 
     async def work() -> None:
         database = Database(url, pool_size=1, application_name="placewire-republish")
         try:
-            found = await republishing.count(database, stretch)
-            row = (stretch.topic, found.count, found.first, found.last)
+            found = await republishing.count(database, event_range)
+            row = (event_range.topic, found.count, found.first, found.last)
             console.print(table(("Topic", "Events", "From", "To"), [row]))
             if found.count and not dry_run:
-                await _send(database, stretch, found.count)
+                await _send(database, event_range, found.count)
         finally:
             await database.close()
 
     asyncio.run(work())
 
 
-async def _send(database: "Database", stretch: "Stretch", events: int) -> None:
+async def _send(database: "Database", event_range: "EventRange", events: int) -> None:
     from cli import republishing
 
     began, reached = time.perf_counter(), None
@@ -74,10 +74,10 @@ async def _send(database: "Database", stretch: "Stretch", events: int) -> None:
             bar.advance(task, count)
 
         try:
-            done = await republishing.republish(database, stretch, put)
+            done = await republishing.republish(database, event_range, put)
         except BaseException:
             if reached is not None:
-                errors.print(f"Interrupted. The rest: --from {reached + 1}", highlight=False)
+                errors.print(f"Interrupted. To continue: --from {reached + 1}", highlight=False)
             raise
     took_s = time.perf_counter() - began
     sent = done.events - done.held

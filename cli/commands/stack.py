@@ -1,4 +1,4 @@
-"""``placewire up``, ``down``, ``status`` and ``logs``: a system that stays, for development."""
+"""``placewire up``, ``down``, ``status`` and ``logs``: a development system on this machine."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from cli.failures import NO, Failure
 from cli.output import console, errors, table
 
 if TYPE_CHECKING:
-    from cli.local.given import Given
+    from cli.local.overrides import Overrides
     from cli.local.settings import Place
     from devstack.stack import Stack
 
@@ -19,11 +19,11 @@ MEBIBYTE = 1024 * 1024
 
 
 def up() -> None:
-    """Start everything on this machine and leave it running: Postgres, Kafka, API, relay, eligibility; seeded.
+    """Start everything on this machine and leave it running: Postgres, Kafka and all processes, with sample data.
 
-    Uses settings from the environment and `.env`, except addresses of servers and files: those are always its own.
+    Uses settings from the environment and `.env`, except addresses of servers and files, which it always sets itself.
     """
-    from cli.local.given import given_settings
+    from cli.local.overrides import read_overrides
     from cli.local.system import all_running
     from devstack.exclusive import exclusive
     from devstack.stack import Stack, data_folder
@@ -34,26 +34,26 @@ def up() -> None:
             console.print("Everything is running already.")
             _show_status(stack)
             return
-        stack.stop()  # what is left of an earlier one
-        given = given_settings(os.environ)
-        _show_given(given)
+        stack.stop()  # stops remaining processes of an earlier start
+        overrides = read_overrides(os.environ)
+        _show_overrides(overrides)
         try:
-            place = _start(stack, given)
+            place = _start(stack, overrides)
         except BaseException:
             stack.stop()
             raise
     _show(place)
 
 
-def _start(stack: "Stack", given: "Given") -> "Place":
+def _start(stack: "Stack", overrides: "Overrides") -> "Place":
     from cli.local import settings, system
     from cli.sample import people
     from devstack.artifacts import ensure_jars
 
-    ensure_jars()  # with a bar of its own, the first time
+    ensure_jars()  # shows its own progress bar the first time
     with errors.status("Starting Postgres and Kafka"):
         stack.start()
-    place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets(), given.values)
+    place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets(), overrides.values)
     with errors.status("Preparing the database"):
         system.prepare_database(place, stack.addresses.database_url)
     with errors.status("Starting API, relay and eligibility"):
@@ -62,15 +62,15 @@ def _start(stack: "Stack", given: "Given") -> "Place":
     return place
 
 
-def _show_given(given: "Given") -> None:
-    if given.values:
-        console.print(table(("Setting", "Value", "From"), given.lines()))
-    if given.unused:
-        console.print(f"Not used from .env, because `up` sets its own: {', '.join(given.unused)}.")
+def _show_overrides(overrides: "Overrides") -> None:
+    if overrides.values:
+        console.print(table(("Setting", "Value", "From"), overrides.lines()))
+    if overrides.unused:
+        console.print(f"Not used from .env, because `up` sets its own: {', '.join(overrides.unused)}.")
 
 
 def down() -> None:
-    """Stop exactly what `up` started. Data stays."""
+    """Stop exactly what `up` started. Data is kept."""
     from cli.local import settings
     from devstack.exclusive import exclusive
     from devstack.stack import Stack, data_folder
@@ -82,7 +82,7 @@ def down() -> None:
 
 
 def status() -> None:
-    """Show what runs. Exit 1 unless everything does."""
+    """Show what is running. Exit 1 unless everything runs."""
     from cli.local.system import all_running
     from devstack.stack import Stack
 
@@ -93,10 +93,10 @@ def status() -> None:
 
 
 def logs(
-    names: Annotated[list[str] | None, typer.Argument(help="Only of these: api, relay, eligibility ...")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, until Ctrl-C.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these processes: api, relay, eligibility ...")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,
 ) -> None:
-    """Print the last lines that each process wrote."""
+    """Print the end of each process's log."""
     from devstack.log_view import show_logs
     from devstack.stack import Stack
 
@@ -127,7 +127,7 @@ def _show(place: "Place") -> None:
     from cli.sample.people import show_logins
 
     if place.ports["api"] != PORTS["api"]:
-        console.print(f"Port {PORTS['api']} is taken: the API is on {place.ports['api']} instead.")
+        console.print(f"Port {PORTS['api']} is in use. The API uses port {place.ports['api']} instead.")
     addresses = (
         ("API", place.api_url, "docs: /api/docs"),
         ("Postgres", place.database_url, "the owner's role"),
@@ -135,4 +135,4 @@ def _show(place: "Place") -> None:
     )
     console.print(table(("What", "Address", ""), addresses))
     show_logins()
-    console.print("Commands find all this in .devstack/env. Logs: `make logs`. Stop: `make down`.")
+    console.print("Commands read these addresses from .devstack/env. Logs: `make logs`. Stop: `make down`.")

@@ -1,4 +1,4 @@
-"""``placewire students``: many at once."""
+"""``placewire students``: import a file of students."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -18,7 +18,7 @@ SHOWN = 50
 
 
 class ImportMode(StrEnum):
-    """What an import does with a student who is on record already."""
+    """How an import handles students who are already on record."""
 
     INSERT = "insert"
     UPSERT = "upsert"
@@ -37,7 +37,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     file: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV (UTF-8), XLSX, XLS or ODS.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report errors; write nothing.")] = False,
     mapping: Annotated[
         str | None,
         typer.Option(help='Column → header in the file, as JSON: \'{"roll_number": "USN", "cgpa": null}\'.'),
@@ -54,7 +54,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     email: Email = None,
     password: Password = None,
 ) -> None:
-    """Import every student of FILE, or none: first a check of all rows, then, if all are good, the import."""
+    """Import every student of FILE, or none. All rows are checked first; the import starts only if all are valid."""
     from cli.commands.caller import signed_in
 
     caller = signed_in(api, token, email, password)
@@ -65,7 +65,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     if checked["error_count"]:
         show_errors(checked)
         raise Failure(f"{checked['rows'] - checked['valid']:,} of {checked['rows']:,} rows are wrong: nothing was done")
-    console.print(f"{checked['rows']:,} rows checked, none is wrong.")
+    console.print(f"{checked['rows']:,} rows checked, all are valid.")
     show_changes(checked)
     if not dry_run:
         done = upload(caller, file, dry_run=False, fields=fields)
@@ -74,7 +74,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
 
 def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the API's report. For a file that cannot be used, print the errors."""
-    from cli.api_client import Refusal
+    from cli.api_client import ApiError
 
     what, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
     with sent() as bar:
@@ -85,7 +85,7 @@ def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] |
 
         try:
             report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=progress).body
-        except Refusal as refusal:
+        except ApiError as refusal:
             if refusal.errors and "line" in refusal.errors[0]:
                 show_errors({"errors": refusal.errors, "error_count": len(refusal.errors)})
             raise
@@ -123,7 +123,7 @@ def outcome(report: dict[str, Any]) -> str:
 
 
 def show_errors(report: dict[str, Any]) -> None:
-    """The first bad rows, and how many more there are."""
+    """Print the first errors, and how many more there are."""
     rows = [(found.get("line"), found.get("column"), found["reason"]) for found in report["errors"][:SHOWN]]
     console.print(table(("Line", "Column", "Reason"), rows))
     if (more := report["error_count"] - len(rows)) > 0:

@@ -1,4 +1,4 @@
-"""``placewire subscriptions``: readers of the log and their checkpoints, straight in the database."""
+"""``placewire subscriptions``: readers of the log and their checkpoints, directly in the database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chassis.postgres.database import Connection
 
 MEANING = "postgresql://role@host/database, the API's role or the owner"
-HELP = "Readers that handle every event of the log once and in order, straight in the database."
+HELP = "Readers that handle every event of the log once and in order. Works on the database."
 COLUMNS = ("Name", "Position", "Behind", "Seconds", "Active", "Failed", "Why")
 
 app = typer.Typer(help=HELP, no_args_is_help=True)
@@ -26,12 +26,12 @@ Name = Annotated[str, typer.Argument(help="The subscription's name, as `list` sh
 
 @app.callback()
 def subscriptions() -> None:
-    """Readers that handle every event of the log once and in order, straight in the database."""
+    """Readers that handle every event of the log once and in order. Works on the database."""
 
 
 @app.command("list")
 def list_() -> None:
-    """List subscriptions: the position handled last, events and seconds behind, whether a replica reads, failures."""
+    """List subscriptions: last handled position, events and seconds behind, whether a replica is active, failures."""
     measured, active = asyncio.run(_listed())
     if not measured:
         console.print("There is no subscription.")
@@ -43,17 +43,17 @@ def list_() -> None:
 def reset(
     name: Name,
     to: Annotated[
-        str, typer.Option(help="beginning, now, or the position of an event: go on with what follows it in the log.")
+        str, typer.Option(help="beginning, now, or the position of an event, after which the subscription continues.")
     ],
 ) -> None:
-    """Move a checkpoint, also while the subscription runs. A failed subscription goes on from there.
+    """Move a checkpoint, also while the subscription runs. A failed subscription continues from there.
 
-    What the reader has already done stays: with an earlier place it handles events once more.
+    The effects of handled events stay. With an earlier position, the reader handles events again.
     """
     if to not in ("beginning", "now") and not (to.isascii() and to.isdigit()):
-        raise Failure(f"{to!r} is neither beginning, nor now, nor a position", WRONG_USE)
+        raise Failure(f"{to!r} is not valid: give beginning, now or a position", WRONG_USE)
     asyncio.run(_reset(name, to))
-    console.print(f"{name} goes on from {to if to.isalpha() else f'position {to}'}.")
+    console.print(f"{name} continues from {to if to.isalpha() else f'position {to}'}.")
 
 
 @app.command()

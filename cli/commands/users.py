@@ -1,4 +1,4 @@
-"""``placewire users``: the account that no other account can make."""
+"""``placewire users``: create the first account of a system."""
 
 import asyncio
 from typing import Annotated
@@ -11,12 +11,12 @@ from cli.output import console
 
 MIN_PASSWORD = 8
 
-app = typer.Typer(help="Accounts, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Accounts, directly in the database.", no_args_is_help=True)
 
 
 @app.callback()
 def users() -> None:
-    """Accounts, straight in the database."""
+    """Accounts, directly in the database."""
 
 
 @app.command("create-head")
@@ -27,16 +27,16 @@ def create_head(
         str,
         typer.Option(
             envvar="PLACEWIRE_NEW_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True, show_envvar=True,
-            help="Asked for when it is not in the environment.",
+            help="Prompts when it is not in the environment.",
         ),
     ],
     name: Annotated[str, typer.Option(help="The name to show.")] = "Head of the placement cell",
 ) -> None:  # fmt: skip
-    """Create a head of the placement cell: a new system's first account. Everyone else is made over HTTP."""
+    """Create a head of the placement cell: a new system's first account. Other accounts are created over HTTP."""
     if len(password) < MIN_PASSWORD:
         raise Failure(f"a password has at least {MIN_PASSWORD} characters", WRONG_USE)
     if email.count("@") != 1 or any(character.isspace() for character in email):
-        raise Failure(f"{email!r} is no e-mail address", WRONG_USE)
+        raise Failure(f"{email!r} is not an e-mail address", WRONG_USE)
     url = environment.require("DATABASE_URL", meaning="postgresql://role@host/database, the API's role")
     user_id = asyncio.run(_create(url, email, name, password))
     console.print(f"Created user {user_id}: {email}, HEAD.")

@@ -1,4 +1,4 @@
-"""``placewire verify``: prints what the replay found."""
+"""``placewire verify``: compare the tables with the log and print the differences."""
 
 import asyncio
 import time
@@ -38,11 +38,11 @@ def verify(
 
 def run(url: str, limit: int = 20) -> "Findings":
     """Verify, with a progress bar."""
-    from cli.replay.verification import Watching, verify
+    from cli.replay.verification import ProgressCallbacks, verify
 
     with counted() as bar:
         task = bar.add_task("Replaying events", total=None)
-        watching = Watching(
+        watching = ProgressCallbacks(
             began=lambda events: bar.update(task, total=events), projected=lambda events: bar.advance(task, events)
         )
         return asyncio.run(verify(url, watching, limit=limit))
@@ -88,9 +88,9 @@ def _lines(found: "TableFindings") -> Iterator[tuple[str | None, ...]]:
     for difference in found.differences:
         key = ", ".join(difference.key)
         if difference.only == "live":
-            yield key, "(row)", "is there", None
+            yield key, "(row)", "present", None
         elif difference.only == "replayed":
-            yield key, "(row)", None, "is there"
+            yield key, "(row)", None, "present"
         for cell in difference.cells:
             if cell.column in PERSONAL:
                 yield key, cell.column, "(not shown)", "(not shown)"

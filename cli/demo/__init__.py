@@ -1,1 +1,1 @@
-"""``placewire demo``: the whole product once, on a machine that has nothing."""
+"""``placewire demo``: show the whole product on a machine without any servers."""

@@ -1,4 +1,4 @@
-"""The two drives of the demo, and who should be selected for each: plain SQL by hand, independent of the product's."""
+"""The two drives of the demo, and the expected selections: plain SQL that is independent of the product's code."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""The most memory that a process held while something went on."""
+"""Measure the peak memory of a process."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,21 +10,21 @@ SAMPLE_EVERY_S = 0.02
 
 @dataclass(slots=True)
 class Peak:
-    """Both in bytes."""
+    """Memory before the measurement and at its peak, in bytes."""
 
     before: int = 0
-    most: int = 0
+    maximum: int = 0
 
 
 @contextmanager
-def watched(rss_bytes: Callable[[], int]) -> Iterator[Peak]:
+def watch_memory(rss_bytes: Callable[[], int]) -> Iterator[Peak]:
     """Sample ``rss_bytes`` until the block ends."""
     before = rss_bytes()
     peak, ended = Peak(before, before), threading.Event()
 
     def sample() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
-            peak.most = max(peak.most, rss_bytes())
+            peak.maximum = max(peak.maximum, rss_bytes())
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
@@ -33,4 +33,4 @@ def watched(rss_bytes: Callable[[], int]) -> Iterator[Peak]:
     finally:
         ended.set()
         thread.join()
-        peak.most = max(peak.most, rss_bytes())
+        peak.maximum = max(peak.maximum, rss_bytes())

@@ -1,1 +1,1 @@
-"""What a new installation needs once: secrets, and passwords of the database roles."""
+"""Set up a new installation: secrets, and passwords of the database roles."""

@@ -1,4 +1,4 @@
-"""Passwords of the database roles, as the server keeps them: it never hears the password, and no log can hold it."""
+"""Set passwords of database roles as SCRAM verifiers. The server never receives the password, so no log contains it."""
 
 import hashlib
 import hmac
@@ -12,19 +12,19 @@ from cli.failures import WRONG_USE, Failure
 ROLES = tuple(f"placewire_{name}" for name in ("api", "eligibility", "exporter", "maintenance", "relay"))
 # The secret that holds a role's password.
 PASSWORD_OF = {role: f"{role}_password" for role in ROLES}
-# What Postgres itself uses (scram_iterations).
+# The default of Postgres (scram_iterations).
 ITERATIONS = 4096
 SALT_BYTES = 16
 
 
 def scram_verifier(password: str, salt: bytes | None = None) -> str:
-    """What ``ALTER ROLE ... PASSWORD`` takes instead of ``password``: from it nobody gets the password back.
+    """Return the verifier that ``ALTER ROLE ... PASSWORD`` accepts. The password cannot be computed from it.
 
     Source: RFC 5802, section 3; the format is that of PostgreSQL 18, chapter 54.3 (pg_authid).
-    Raises ``Failure`` for letters outside ASCII: those would have to be normalised first (SASLprep).
+    Raises ``Failure`` for characters outside ASCII, which would need normalisation (SASLprep).
     """
     if not (password.isascii() and password.isprintable() and password):
-        raise Failure("a role's password has only printable ASCII letters", WRONG_USE)
+        raise Failure("a role's password may only have printable ASCII characters", WRONG_USE)
     salt = salt or os.urandom(SALT_BYTES)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ITERATIONS)
     client = hmac.digest(salted, b"Client Key", "sha256")
@@ -34,16 +34,16 @@ def scram_verifier(password: str, salt: bytes | None = None) -> str:
 
 
 async def set_passwords(owner_url: str, passwords: Mapping[str, str]) -> None:
-    """Give each role in ``passwords`` its password, all or none. Connections that are open stay.
+    """Set the password of each role in ``passwords``, all or none. Open connections are not closed.
 
-    Raises the driver's errors: there is no such role, or ``owner_url`` may not do that.
+    Raises the driver's errors, for an unknown role or missing privileges of ``owner_url``.
     """
     connection = await connect_alone(owner_url, application_name="placewire-cli", adopted=False)
     try:
         with translated(connection):
             async with connection.transaction():
                 for role, password in passwords.items():
-                    # No parameters in a utility statement; neither name nor verifier holds a quote.
+                    # A utility statement takes no parameters. Neither name nor verifier contains a quote.
                     await connection.execute(f"ALTER ROLE {role} PASSWORD '{scram_verifier(password)}'")
     finally:
         await connection.close()

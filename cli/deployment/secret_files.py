@@ -1,4 +1,4 @@
-"""The secrets of one installation, as files: a folder for each process, with what it needs and nothing else.
+"""Write the secrets of an installation as files: a folder for each process, with only the secrets that it needs.
 
 A process finds its folder by SECRETS_DIR. Missing secrets are generated once and kept.
 """
@@ -33,7 +33,7 @@ def kept_storage(folder: Path) -> str | None:
 
 
 def write(folder: Path, database_url: str, storage_url: str | None, given: Mapping[str, str]) -> list[str]:
-    """Make or complete the folders of all processes below ``folder``; the names of the secrets that were made up.
+    """Create or complete the folders of all processes below ``folder``. Return the names of the generated secrets.
 
     ``database_url``: the owner's address, without a password. ``storage_url``: empty keeps the stored one, at
     first ``DEFAULT_STORAGE``. ``given``: secrets by name, in lower case; empty ones are ignored. Raises ``Failure`` for
@@ -76,7 +76,7 @@ def _folders(values: Mapping[str, str], database_url: str, storage_url: str) -> 
 
 
 def with_login(url: str, role: str, password: str) -> str:
-    """``url`` with ``role`` and its ``password`` in it."""
+    """Return ``url`` with ``role`` and its ``password``."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"))
@@ -87,7 +87,7 @@ def _read(folder: Path) -> dict[str, str]:
 
 
 def _put(path: Path, value: str) -> None:
-    """Whole or not at all: a process may be reading it."""
+    """Write the file atomically, because a process may be reading it."""
     path.parent.mkdir(OWN_FOLDER, exist_ok=True)
     scratch = path.with_name(f".{path.name}.new")
     scratch.unlink(missing_ok=True)

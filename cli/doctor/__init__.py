@@ -1,1 +1,1 @@
-"""What may be wrong with an installation, looked at from outside: one module for each thing looked at."""
+"""Check an installation from outside, with one module for each area."""

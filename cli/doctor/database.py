@@ -1,4 +1,4 @@
-"""Postgres: can it be reached, is it new enough, its clock; tables, roles and grants as the migrations leave them."""
+"""Check Postgres: connection, version, clock, migrations, log, roles and grants."""
 
 import time
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ SELECT role, string_agg(privilege || ' on ' || relation, ', ') AS what
   FROM unnest($1::text[], $2::text[], $3::text[]) AS needed (role, relation, privilege)
  WHERE NOT has_table_privilege(role, relation, privilege) GROUP BY role ORDER BY role
 """
-# Set by the migrations. A dump restored without --create has lost them.
+# Settings from the migrations. A dump that is restored without --create loses them.
 WITHOUT_LIMITS = """
 SELECT r.rolname FROM pg_roles r
  WHERE r.rolname = ANY ($1) AND NOT EXISTS (
@@ -46,7 +46,7 @@ PRESENT = "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls AS almighty FRO
 
 
 async def look(url: str) -> AsyncIterator[Finding]:
-    """All findings about the database at ``url``; only the first when it cannot be reached."""
+    """Yield all findings about the database at ``url``; only the first when it cannot be reached."""
     try:
         connection = await connect_alone(url, application_name="placewire-doctor", adopted=False)
     except (Unavailable, OSError, asyncpg.PostgresError, ValueError) as error:
@@ -81,15 +81,15 @@ async def _clock(connection: Connection) -> Finding:
     theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
     skew_s = theirs - (before + time.time()) / 2
     if abs(skew_s) > MAX_SKEW_S:
-        says = f"this machine and the database are {abs(skew_s):.1f} s apart"
-        return wrong("clock", says, "run an NTP client on both: tokens would be refused as expired")
+        message = f"this machine and the database are {abs(skew_s):.1f} s apart"
+        return wrong("clock", message, "run an NTP client on both: tokens would be refused as expired")
     return ok("clock", f"{abs(skew_s) * 1000:.0f} ms from the database's")
 
 
 async def _server_log(connection: Connection) -> Finding:
     if await connection.fetchval("SHOW log_error_verbosity") != "terse":
-        says = "Postgres writes the DETAIL of errors to its log, which quotes names and e-mail addresses"
-        return wrong("server log", says, "ALTER SYSTEM SET log_error_verbosity = 'terse'; SELECT pg_reload_conf()")
+        message = "Postgres writes the DETAIL of errors to its log, which quotes names and e-mail addresses"
+        return wrong("server log", message, "ALTER SYSTEM SET log_error_verbosity = 'terse'; SELECT pg_reload_conf()")
     return ok("server log", "it quotes no values of rows")
 
 
@@ -100,7 +100,7 @@ async def _revision(connection: Connection) -> Finding:
     except asyncpg.UndefinedTableError:
         return wrong("migrations", "there are no tables yet", "run `placewire migrate`")
     except asyncpg.InsufficientPrivilegeError:
-        # Only the owner reads that table; what it has brought about can be seen by all.
+        # Only the owner can read that table. Any role can see whether the tables exist.
         known = await connection.fetchval("SELECT to_regclass('es.job') IS NOT NULL")
         if known:
             return ok("migrations", "there are tables (set MIGRATION_DATABASE_URL to see which revision)")
@@ -114,22 +114,22 @@ async def _revision(connection: Connection) -> Finding:
 
 async def _functions(connection: Connection, newest: str) -> Finding:
     if missing := await unapplied(connection):
-        says = f"at revision {newest}, but these functions are to be applied: {', '.join(missing)}"
-        return wrong("migrations", says, "run `placewire migrate`")
+        message = f"at revision {newest}, but these functions are to be applied: {', '.join(missing)}"
+        return wrong("migrations", message, "run `placewire migrate`")
     return ok("migrations", f"at the newest revision, {newest}")
 
 
 async def _log(connection: Connection) -> Finding:
     reason = await log_guard.adoption_reason(connection)
     if reason is not None:
-        says = f"it has moved to this server and is not adopted: {log_guard.REASONS[reason]}"
-        return wrong("log", says, "stop every process, then run `placewire adopt-log`: nothing may write before")
+        message = f"it has moved to this server and is not adopted: {log_guard.REASONS[reason]}"
+        return wrong("log", message, "stop every process, then run `placewire adopt-log`: nothing may write before")
     epoch = await connection.fetchrow(EPOCH)
     assert epoch is not None
     if epoch["closed_at"] is not None:
-        says = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
-        fix = "use the server that it has moved to; or `placewire close-log --reopen`, if none has adopted it"
-        return wrong("closed log", says, fix)
+        message = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
+        fix = "use the server to which it has moved; or run `placewire close-log --reopen`, if no server has adopted it"
+        return wrong("closed log", message, fix)
     return ok("log", f"epoch {epoch['number']}, of this server")
 
 
@@ -145,10 +145,10 @@ async def _roles(connection: Connection) -> AsyncIterator[Finding]:
             found.append(wrong("roles", f"{name} may do anything", f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS"))
     needed = [(role, *what) for role in present for what in NEEDED[role]]
     for row in await connection.fetch(LACKING, *(list(column) for column in zip(*needed, strict=True))):
-        says = f"{row['role']} lacks {row['what']}"
-        found.append(wrong("grants", says, "run `placewire migrate`, which applies migrations/grants.sql"))
+        message = f"{row['role']} lacks {row['what']}"
+        found.append(wrong("grants", message, "run `placewire migrate`, which applies migrations/grants.sql"))
     for row in await connection.fetch(WITHOUT_LIMITS, list(present)):
-        says = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
-        found.append(wrong("roles", says, "run `placewire migrate`, which applies migrations/roles.sql"))
+        message = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
+        found.append(wrong("roles", message, "run `placewire migrate`, which applies migrations/roles.sql"))
     for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need and no more power than that")]:
         yield finding

@@ -1,4 +1,4 @@
-"""The whole of ``doctor``, in the order in which one thing needs the other."""
+"""Run all checks of ``doctor``, in the order of their dependencies."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -10,7 +10,7 @@ from cli.doctor.finding import Finding, State, wrong
 
 
 async def examine(url: str, environment: Mapping[str, str], *, queue_within_s: float | None) -> AsyncIterator[Finding]:
-    """Everything that can be seen from here. ``queue_within_s``: also send a job, and wait for it so long."""
+    """Yield all findings. ``queue_within_s``: also send a test job, and wait for it for so many seconds."""
     async for finding in settings.versions():
         yield finding
     async for finding in settings.secrets(environment):
@@ -20,7 +20,7 @@ async def examine(url: str, environment: Mapping[str, str], *, queue_within_s: f
     tables = False
     async for finding in database.look(url):
         yield finding
-        # Only a log that must be adopted cannot be looked at further.
+        # A log that must be adopted cannot be checked further.
         tables = tables or finding.what == "closed log" or (finding.what == "log" and finding.state is State.OK)
     async for finding in _bus():
         yield finding

@@ -8,17 +8,17 @@ from enum import StrEnum
 class State(StrEnum):
     OK = "ok"
     WRONG = "wrong"
-    # Could not be checked from here: neither good nor bad.
+    # Could not be checked with the given settings.
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``what`` was checked, what the check ``says``, and how to ``fix`` it when it is not ok."""
+    """``what`` was checked, the ``message`` of the check, and how to ``fix`` it when it is not ok."""
 
     what: str
     state: State
-    says: str
+    message: str
     fix: str = ""
 
 
@@ -26,13 +26,13 @@ Look = Callable[[], AsyncIterator[Finding]]
 Probe = Callable[[], Awaitable[None]]
 
 
-def ok(what: str, says: str) -> Finding:
-    return Finding(what, State.OK, says)
+def ok(what: str, message: str) -> Finding:
+    return Finding(what, State.OK, message)
 
 
-def wrong(what: str, says: str, fix: str) -> Finding:
-    return Finding(what, State.WRONG, says, fix)
+def wrong(what: str, message: str, fix: str) -> Finding:
+    return Finding(what, State.WRONG, message, fix)
 
 
-def skipped(what: str, says: str, fix: str) -> Finding:
-    return Finding(what, State.SKIPPED, says, fix)
+def skipped(what: str, message: str, fix: str) -> Finding:
+    return Finding(what, State.SKIPPED, message, fix)

@@ -1,4 +1,4 @@
-"""Kafka: can it be reached, and are the topics there as the contracts describe them."""
+"""Check Kafka: connection, and topics as the contracts describe them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +20,7 @@ RETENTION = "retention.ms"
 
 
 async def look(settings: KafkaSettings) -> AsyncIterator[Finding]:
-    """All findings about the bus; only the first when it cannot be reached. Work is done without it, by HTTP."""
+    """Yield all findings about Kafka; only the first when it cannot be reached. Jobs then run by HTTP."""
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -29,9 +29,9 @@ async def look(settings: KafkaSettings) -> AsyncIterator[Finding]:
             brokers = len((await admin.describe_cluster())["brokers"])
             kept = await _retention(admin, [topic.name for topic in every_topic() if topic.name in topics])
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
-        says = f"{settings.kafka_bootstrap_servers} cannot be reached: {type(error).__name__} {one_line(error)}"
-        fix = "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ settings; jobs go by HTTP meanwhile"
-        yield wrong("Kafka", says, fix)
+        message = f"{settings.kafka_bootstrap_servers} cannot be reached: {type(error).__name__} {one_line(error)}"
+        fix = "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ settings; jobs use HTTP meanwhile"
+        yield wrong("Kafka", message, fix)
         return
     finally:
         await admin.close()
@@ -62,14 +62,16 @@ def compared(
     partitions = present[topic.name]["partitions"]
     command = f"kafka-configs.sh --alter --entity-type topics --entity-name {topic.name}"
     if len(partitions) != topic.partitions:
-        says = f"{topic.name} has {len(partitions)} partitions, expected were {topic.partitions}"
-        fix = "more are good for more consumers, once keys have found their new places; fewer cannot be fixed by hand"
-        found.append(wrong("topics", says, fix))
+        message = f"{topic.name} has {len(partitions)} partitions instead of {topic.partitions}"
+        fix = "more partitions are fine once old records have expired; fewer cannot be changed by a command"
+        found.append(wrong("topics", message, fix))
     if (retention := kept.get(topic.name)) != str(topic.retention_ms):
-        says = f"{topic.name} keeps messages for {retention} ms, expected was {topic.retention_ms}"
-        found.append(wrong("topics", says, f"{command} --add-config {RETENTION}={topic.retention_ms}"))
+        message = f"{topic.name} keeps messages for {retention} ms instead of {topic.retention_ms}"
+        found.append(wrong("topics", message, f"{command} --add-config {RETENTION}={topic.retention_ms}"))
     replicas = min((len(partition["replicas"]) for partition in partitions), default=0)
     if replicas < settings.kafka_replication_factor:
-        says = f"{topic.name} has {replicas} replicas, KAFKA_REPLICATION_FACTOR is {settings.kafka_replication_factor}"
-        found.append(wrong("topics", says, "kafka-reassign-partitions.sh gives a topic more replicas"))
+        message = (
+            f"{topic.name} has {replicas} replicas, KAFKA_REPLICATION_FACTOR is {settings.kafka_replication_factor}"
+        )
+        found.append(wrong("topics", message, "kafka-reassign-partitions.sh gives a topic more replicas"))
     return found

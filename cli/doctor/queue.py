@@ -1,4 +1,4 @@
-"""Checks of the queue: its state, and a job that passes through all of it, or shows where it stopped."""
+"""Check the queue: its state, and a test job that passes through all of it or shows where it stopped."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ IN_OUTBOX = "SELECT EXISTS (SELECT FROM es.outbox WHERE event_id = $1)"
 
 
 async def look(url: str) -> AsyncIterator[Finding]:
-    """Check what waits, and whether each consumer has received a record of late."""
+    """Check the jobs and outbox rows that wait, and whether each consumer has received a record recently."""
     connection = await connect_alone(url, application_name="placewire-doctor")
     try:
         for row in await connection.fetch(CANARIES, [service.value for service in Service]):
@@ -46,7 +46,7 @@ async def look(url: str) -> AsyncIterator[Finding]:
         dead = await connection.fetchval(DEAD)
         if dead:
             fix = "see why in the job's error; fix the cause; then send it again (`placewire dead-letters`)"
-            yield wrong("jobs", f"{dead:,} given up", fix)
+            yield wrong("jobs", f"{dead:,} failed for good", fix)
         counts = {row["state"]: row["count"] for row in await connection.fetch(COUNTS)}
         yield ok("jobs", ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "none yet")
     finally:
@@ -56,27 +56,27 @@ async def look(url: str) -> AsyncIterator[Finding]:
 def _consumer(row: asyncpg.Record) -> Finding:
     service, age_s = row["service"], row["age_s"]
     if age_s is None:
-        return wrong("bus", f"{service} has never heard of the bus", f"start the relay, Kafka and {service}")
+        return wrong("bus", f"{service} has never received a record", f"start the relay, Kafka and {service}")
     if age_s > MAX_CANARY_AGE_S:
-        says = f"{service} last heard of the bus {age_s:,.0f} s ago"
-        return wrong("bus", says, f"one of relay, Kafka and {service} is away: its jobs go by HTTP meanwhile")
-    return ok("bus", f"{service} heard of it {age_s:.1f} s ago")
+        message = f"{service} last received a record {age_s:,.0f} s ago"
+        return wrong("bus", message, f"relay, Kafka or {service} is down: its jobs use HTTP meanwhile")
+    return ok("bus", f"{service} received a record {age_s:.1f} s ago")
 
 
 def _outbox(row: asyncpg.Record) -> Finding:
     if row["quarantined"]:
-        says = f"{row['quarantined']:,} rows were refused by Kafka for good, and hold their streams back"
-        return wrong("outbox", says, "see es.outbox.error; delete the row when the event may be missing on the bus")
+        message = f"{row['quarantined']:,} rows were refused by Kafka for good, and block their streams"
+        return wrong("outbox", message, "see es.outbox.error; delete the row if the event may be missing in Kafka")
     if row["age_s"] > MAX_OUTBOX_AGE_S:
-        says = f"{row['rows']:,} rows, the oldest waits for {row['age_s']:,.0f} s"
-        return wrong("outbox", says, "start the relay, or Kafka: nothing is lost, it goes on where it stopped")
+        message = f"{row['rows']:,} rows, the oldest waits for {row['age_s']:,.0f} s"
+        return wrong("outbox", message, "start the relay, or Kafka: nothing is lost, sending continues then")
     return ok("outbox", f"{row['rows']:,} rows wait for Kafka")
 
 
 async def send(url: str, within_s: float) -> AsyncIterator[Finding]:
-    """Ask for a job that does nothing, and wait for its answer: outbox, relay, Kafka, consumer, runner, result.
+    """Send a test job, and wait for its result: outbox, relay, Kafka, consumer, worker, result.
 
-    Leaves a stream of two small events. ``url``: a role that may append (the API's, or the owner's).
+    It leaves a stream of two small events. ``url``: a role that may append (the API's, or the owner's).
     """
     connection = await connect_alone(url, application_name="placewire-doctor")
     try:
@@ -114,8 +114,8 @@ async def _judged(connection: Connection, job: Job, took_ms: float, within_s: fl
     if job.state is State.SUCCEEDED and job.channel is Channel.KAFKA:
         return ok("a job", f"went by outbox, relay, Kafka and maintenance and was answered in {took_ms:,.0f} ms")
     if job.state is State.SUCCEEDED:
-        says = f"was answered in {took_ms:,.0f} ms, but its worker was woken by {job.channel}, not by Kafka"
-        return wrong("a job", says, "look at what is said of Kafka, the bus and the outbox above")
+        message = f"was answered in {took_ms:,.0f} ms, but its worker was woken by {job.channel}, not by Kafka"
+        return wrong("a job", message, "see the findings about Kafka, the bus and the outbox above")
     if job.state.ended:
         return wrong("a job", f"{job.state}: {job.error}", "see the log of maintenance")
     if job.state is State.QUEUED and await connection.fetchval(IN_OUTBOX, job.id):

@@ -1,4 +1,4 @@
-"""What the environment says: secrets, storage, the version of Python."""
+"""Check the environment: secrets, storage, the version of Python."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -8,7 +8,7 @@ from cli.doctor.finding import Finding, ok, skipped, wrong
 
 MIN_PYTHON = (3, 11)
 MIN_SECRET = 32
-# Fewer different letters than this in 32 are typed, not drawn.
+# A random secret of 32 characters has at least this many different ones.
 MIN_LETTERS = 10
 SAMPLES = ("only-for-tests", "changeme", "change-me", "secret", "example", "password", "placewire")
 MAKE_ONE = "make one: python -c 'import secrets; print(secrets.token_urlsafe(36))'"
@@ -23,16 +23,16 @@ async def versions() -> AsyncIterator[Finding]:
 
 
 async def secrets(environment: Mapping[str, str]) -> AsyncIterator[Finding]:
-    """Never says a secret, nor a part of one."""
+    """Check the secrets. The messages contain no part of a secret."""
     given = {name: environment[name] for name in ("JWT_SECRET", "INTERNAL_SECRET") if environment.get(name)}
     if not given:
-        says = "neither JWT_SECRET nor INTERNAL_SECRET is set here"
-        yield skipped("secrets", says, "run this with the API's settings to have them looked at")
+        message = "neither JWT_SECRET nor INTERNAL_SECRET is set here"
+        yield skipped("secrets", message, "run this with the API's settings to check them")
         return
     found = [wrong("secrets", f"{name} {fault}", MAKE_ONE) for name, value in given.items() if (fault := _fault(value))]
     if len(set(given.values())) < len(given):
         found.append(wrong("secrets", "JWT_SECRET and INTERNAL_SECRET are the same", MAKE_ONE))
-    for finding in found or [ok("secrets", f"{' and '.join(given)}: long enough, drawn at random, not the same")]:
+    for finding in found or [ok("secrets", f"{' and '.join(given)}: long enough, random, different")]:
         yield finding
 
 
@@ -40,21 +40,19 @@ def _fault(value: str) -> str | None:
     if len(value) < MIN_SECRET:
         return f"is too short: {len(value)} characters of at least {MIN_SECRET}"
     if any(sample in value.lower() for sample in SAMPLES):
-        return "is a sample that everybody knows"
+        return "is a public sample"
     if len(set(value)) < MIN_LETTERS:
-        return "is no random text: it has few different letters"
+        return "is not random: it has few different characters"
     return None
 
 
 async def storage(environment: Mapping[str, str]) -> AsyncIterator[Finding]:
     if not (url := environment.get("STORAGE_URL")):
-        yield skipped("storage", "STORAGE_URL is not set here", "run this with the API's settings to have it tried")
+        yield skipped("storage", "STORAGE_URL is not set here", "run this with the API's settings to check it")
         return
     try:
         await Storage(url).check()
     except StorageUnusable as error:
-        yield wrong(
-            "storage", str(error), "give API, exporter and maintenance the same place, and the right to write there"
-        )
+        yield wrong("storage", str(error), "give API, exporter and maintenance the same storage, with write access")
     else:
         yield ok("storage", f"{url.partition('?')[0]} can be written to")

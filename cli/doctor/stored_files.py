@@ -29,4 +29,4 @@ async def look(url: str, environment: Mapping[str, str]) -> AsyncIterator[Findin
     elif found.missing:
         yield wrong(WHAT, f"{found}", "restore them from a backup of the storage")
     else:
-        yield ok(WHAT, f"the {len(found.named)} newest files that the database names are there")
+        yield ok(WHAT, f"the {len(found.named)} newest files that the database names exist")

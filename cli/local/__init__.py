@@ -1,1 +1,1 @@
-"""The whole system on this machine: servers from ``devstack``, our processes beside them."""
+"""Run the whole system on this machine: the servers of ``devstack`` and all Placewire processes."""

@@ -1,4 +1,4 @@
-"""The settings of each process of a system on this machine, and the files that keep them."""
+"""The settings of each process of a system on this machine, and the files in which they are stored."""
 
 import os
 import secrets
@@ -37,7 +37,7 @@ class Place:
         return f"http://{LOOPBACK}:{self.ports['api']}"
 
     def settings(self, process: str) -> dict[str, str]:
-        """The environment of ``process``, under its own database role."""
+        """Return the environment variables of ``process``, with its own database role."""
         return {
             "ENVIRONMENT": "development",
             "LOG_FORMAT": "text",
@@ -54,7 +54,7 @@ class Place:
 
 
 def as_role(url: str, role: str) -> str:
-    """``url`` with another role. Connections from this machine are trusted, so there is no password."""
+    """Return ``url`` with another role. Connections from this machine are trusted, so there is no password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}"))
 
@@ -68,7 +68,7 @@ def fresh_secrets() -> dict[str, str]:
 
 
 def kept_secrets(folder: Path = environment.FOLDER) -> dict[str, str]:
-    """The secrets of this checkout's last ``up``, so that sign-ins outlive a restart; else new ones."""
+    """Return the secrets of this checkout's last ``up``, so that tokens stay valid after a restart; else new ones."""
     path = folder / "env"
     found = environment.parse(path.read_text()) if path.is_file() else {}
     return fresh_secrets() | {name: found[name] for name in SECRETS if name in found}
@@ -90,7 +90,7 @@ def keep(place: Place, login: tuple[str, str], folder: Path = environment.FOLDER
 
 
 def forget(folder: Path = environment.FOLDER) -> None:
-    """After ``down`` commands must not look for servers that are gone; secrets stay."""
+    """Remove the addresses after ``down``, so that commands do not use stopped servers. Secrets are kept."""
     path = folder / "env"
     if path.is_file():
         found = environment.parse(path.read_text())

@@ -1,4 +1,4 @@
-"""Our processes beside the servers of a ``devstack``."""
+"""Run the Placewire processes with the servers of a ``devstack``."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def place_of(
     secrets: dict[str, str],
     given: Mapping[str, str] = MappingProxyType({}),
 ) -> Place:
-    """Where the system beside a started ``stack`` is to be; a port that is taken gives way to another one."""
+    """Return the addresses for a system on a started ``stack``. A port that is in use is replaced by another one."""
     return Place(
         database_url=named(stack.addresses.database_url, database),
         kafka_bootstrap_servers=stack.addresses.kafka_bootstrap_servers,
@@ -41,7 +41,7 @@ def place_of(
 
 
 def prepare_database(place: Place, server_url: str) -> None:
-    """A migrated database with the sample people in it. Idempotent."""
+    """Create, migrate and seed the database. Idempotent."""
     from chassis.postgres.database import Database
     from cli.sample import seeding
     from migrations import runner
@@ -59,7 +59,7 @@ def prepare_database(place: Place, server_url: str) -> None:
 
 
 def launch(stack: Stack, place: Place) -> None:
-    """Start all our processes together and return when all are ready. Raises ``NotReady``."""
+    """Start all Placewire processes together and return when all are ready. Raises ``NotReady``."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     started = [
         stack.launch(
@@ -75,7 +75,7 @@ def launch(stack: Stack, place: Place) -> None:
 
 
 def all_running(stack: Stack) -> bool:
-    """Whether both servers and all our processes run."""
+    """Return whether both servers and all Placewire processes run."""
     return stack.running and {one.name for one in stack.record.processes if one.running} >= set(PROCESSES)
 
 

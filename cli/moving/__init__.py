@@ -1,1 +1,1 @@
-"""A move of the log to another server: closed on the old one, adopted on the new one."""
+"""Move the log to another server: close it on the old server, adopt it on the new one."""

@@ -22,7 +22,7 @@ SET transaction_timeout = 0;
 SET lock_timeout = '{LOCK_TIMEOUT_S}s'
 """
 CURRENT = "SELECT number, xid_offset, closed_at, sequences FROM es.epoch ORDER BY number DESC LIMIT 1"
-# While one is enabled, rows arrive beside those that this log will write.
+# While one is enabled, replicated rows arrive in addition to those that this server writes.
 SUBSCRIPTIONS = """
 SELECT subname FROM pg_subscription
  WHERE subenabled AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1
@@ -35,7 +35,7 @@ SELECT $1, $2, ($3::bigint)::text::xid8, system_identifier FROM pg_control_syste
 SET_OFFSET = """
 CREATE OR REPLACE FUNCTION es.log_offset() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT {offset}::bigint'
 """
-# A dump made with --create carries what close-log set.
+# A dump made with --create includes the setting of close-log.
 IS_READ_ONLY = """
 SELECT EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
                 WHERE d.datname = current_database() AND s.setrole = 0
@@ -50,7 +50,7 @@ SELECT format('%I.%I', schemaname, matviewname) AS name FROM pg_matviews WHERE N
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The current epoch; ``number`` 0: there is none."""
+    """The current epoch. ``number`` 0: there is none."""
 
     number: int = 0
     xid_offset: int = 0
@@ -60,7 +60,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What was done, or must be. ``reason``: the code of es.adoption_reason; ``None``: no new epoch.
+    """The changes that were made, or are needed. ``reason``: the code of es.adoption_reason; ``None``: no new epoch.
 
     ``epoch``: the current one afterwards. ``sequences``: those that were behind, with their new values.
     ``views``: those without data. ``old_log_open``: the log comes from another server, where it had not been closed.
@@ -105,7 +105,7 @@ async def adopt(url: str, *, dry_run: bool = False) -> Adoption:
 
 @asynccontextmanager
 async def owner_session(url: str) -> AsyncIterator[Connection]:
-    """A session that may write although the log is closed, and look at one that is not adopted."""
+    """Yield an owner's session that may write to a closed log and read a log that is not adopted."""
     connection = await connect_alone(url, application_name="placewire-cli", adopted=False)
     try:
         with translated(connection):

@@ -1,4 +1,4 @@
-"""Stop every change on a server, until the log is opened again: ``placewire close-log``."""
+"""Block every change on a server until the log is opened again: ``placewire close-log``."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -43,7 +43,7 @@ SELECT slot_name, coalesce(confirmed_flush_lsn >= $1::text::pg_lsn, false) AS re
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """``lsn``: the end of what was written. ``received``: the logical replication slots that have confirmed it."""
+    """``lsn``: the end of the WAL. ``received``: the logical replication slots that have confirmed it."""
 
     at: datetime
     lsn: str
@@ -54,7 +54,7 @@ async def close(url: str, *, within_s: float) -> Closed:
     """Close the log, end every session, and wait until logical replication has received the rest.
 
     ``url``: a superuser's, or the owner's with the roles pg_signal_backend and pg_read_all_stats. Waits ``within_s``
-    seconds for each: running writers, the sessions, the replication slots. Safe to repeat: it goes on where it failed.
+    seconds for each: running writers, the sessions, the replication slots. Safe to repeat after a failure.
     """
     async with owner_session(url) as connection:
         await _require_current(connection)
@@ -68,7 +68,7 @@ async def close(url: str, *, within_s: float) -> Closed:
 
 
 async def reopen(url: str, *, within_s: float) -> None:
-    """Let a closed log go on, on the server on which it was closed. Not after another server has adopted it."""
+    """Open a closed log again, on the server on which it was closed. Never after another server has adopted it."""
     async with owner_session(url) as connection:
         await _require_current(connection)
         async with connection.transaction():
@@ -87,8 +87,8 @@ async def _require_current(connection: Connection) -> None:
 
 
 async def _close(connection: Connection, within_s: float) -> datetime:
-    # A closed log refuses events in every session. New sessions are read-only, so they refuse other writes too: a
-    # password, say. Every session that began before must end.
+    # A closed log refuses events in every session. New sessions are read-only, so they also refuse other writes, for
+    # example of passwords. Every session that began before must end.
     await connection.execute(f"SET lock_timeout = '{int(within_s * 1000)}ms'")
     async with connection.transaction():
         await connection.execute(ALONE)
@@ -99,7 +99,7 @@ async def _close(connection: Connection, within_s: float) -> datetime:
 
 
 async def _end_sessions(connection: Connection, within_s: float) -> None:
-    """End every session that began before now: it has the previous default.
+    """End every session that began before now, because it still has the previous default.
 
     Raise ``Failure`` when some have not ended after ``within_s`` seconds.
     """

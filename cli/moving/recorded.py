@@ -1,9 +1,9 @@
-"""The highest transaction id that a database has recorded, in any column or event."""
+"""Find the highest transaction id that a database has recorded, in any column or event."""
 
 from chassis.postgres.database import Connection
 
-# Found by type, so that a new column is among them. Snapshots are also text, in columns of that name. Partitions are
-# tables of their own. A snapshot's xmax is the first id that it could not see.
+# Columns are found by type, so that new columns are included. Snapshots are also stored as text, in columns of that
+# name. Partitions are separate tables. A snapshot's xmax is the first id that it could not see.
 COLUMNS = r"""
 SELECT format(CASE WHEN t.typname = 'xid8' THEN 'SELECT max(%1$I)::text::bigint FROM %2$s'
                    ELSE 'SELECT max(pg_snapshot_xmax(%1$I::pg_snapshot))::text::bigint - 1 FROM %2$s'

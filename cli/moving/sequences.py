@@ -1,4 +1,4 @@
-"""Sequences of a database that has moved: logical replication copies rows and leaves every sequence at its start."""
+"""Advance the sequences of a database that has moved, because logical replication copies rows but not sequences."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ SELECT s.oid::regclass::text AS name, s.oid AS oid, owner.table_name, owner.colu
  WHERE s.relkind = 'S' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
  ORDER BY 1
 """
-# Null: it has given no value yet.
+# Null: the sequence has returned no value yet.
 LAST = "SELECT pg_sequence_last_value($1::regclass)"
 SET = "SELECT setval($1::regclass, $2)"
 # The newest id of each sequence that belongs to no column. From the log: rows of read tables may be deleted.
@@ -33,14 +33,14 @@ IDS_IN_USE = {
 
 
 async def values(connection: Connection) -> dict[str, int]:
-    """Return the last value of each sequence that has given one."""
+    """Return the last value of each sequence that has returned one."""
     names = [row["name"] for row in await connection.fetch(ALL)]
     last = {name: await connection.fetchval(LAST, name) for name in names}
     return {name: value for name, value in last.items() if value is not None}
 
 
 async def behind(connection: Connection, recorded: Mapping[str, int]) -> dict[str, int]:
-    """Return the value that each sequence must be set to, for those that would give an id a second time.
+    """Return the new value of each sequence that would otherwise return an id that is in use.
 
     ``recorded``: their values when the log was closed. Raises ``KeyError`` for one whose use is not known.
     """
@@ -52,7 +52,7 @@ async def behind(connection: Connection, recorded: Mapping[str, int]) -> dict[st
         else:
             query = IDS_IN_USE[name]
         in_use = max(await connection.fetchval(query) or 0, recorded.get(name, 0))
-        # After the ids: beside a working system the sequence is ahead of them.
+        # Read after the ids, because in a running system the sequence is ahead of them.
         if in_use > (await connection.fetchval(LAST, name) or 0):
             needed[name] = in_use
     return needed

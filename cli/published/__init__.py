@@ -1,1 +1,1 @@
-"""The documents in ``contracts/`` that others read: JSON Schemas, AsyncAPI, OpenAPI. All made from the code."""
+"""Generate the documents in ``contracts/`` from the code: JSON Schemas, AsyncAPI, OpenAPI."""

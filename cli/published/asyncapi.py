@@ -1,8 +1,8 @@
-"""The AsyncAPI 3 document: every topic, what is on it, who writes and who reads.
+"""Generate the AsyncAPI 3 document: every topic with its messages, writers and readers.
 
-What a service reads comes from FastStream's generator, from the service's own broker, which is never started. Topics,
-messages and what the relay sends come from ``contracts``: the relay is no FastStream application, and the generator
-knows neither CloudEvents nor keys, partitions and group ids.
+What a service reads comes from FastStream's generator and the service's own broker, which is never started. Topics,
+messages and what the relay sends come from ``contracts``, because the relay is not a FastStream application, and the
+generator knows neither CloudEvents nor keys, partitions and group ids.
 """
 
 from collections import defaultdict
@@ -58,7 +58,7 @@ def document(version: str) -> dict[str, Any]:
 
 
 def _on_topics() -> dict[Topic, list[str]]:
-    """Every topic with the names of its messages."""
+    """Return every topic with the names of its messages."""
     found: dict[Topic, list[str]] = defaultdict(list)
     for type_ in EVENTS:
         found[topics.of_type(type_)].append(type_)
@@ -98,7 +98,7 @@ def _received(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str
 
 
 def broker_of(service: Service, wake: WakeWorker) -> KafkaBroker:
-    """Return the broker of ``service`` with its subscriber, which wakes by ``wake``. It connects to nothing."""
+    """Return the broker of ``service`` with its subscriber, which calls ``wake``. It connects to nothing."""
     settings = KafkaSettings(kafka_bootstrap_servers=ADDRESS, kafka_security_protocol="PLAINTEXT")
     database = Database("postgresql://nobody@127.0.0.1:9/nothing", pool_size=1, application_name="placewire-contracts")
     heard = list(dict.fromkeys(TOPIC_OF[kind] for kind, owner in OWNER.items() if owner is service))
@@ -161,7 +161,7 @@ def _operation(action: str, topic: Topic, names: Iterable[str]) -> dict[str, Any
 def _messages() -> dict[str, Any]:
     canary = {
         "name": CANARY,
-        "summary": "The moment it was sent, ISO 8601: proof that the bus is moving. Nobody else needs it.",
+        "summary": "The time of sending (ISO 8601). It shows that Kafka delivers. Other readers can ignore it.",
         "contentType": "text/plain",
         "payload": {"type": "string", "format": "date-time"},
     }
@@ -194,12 +194,12 @@ def _cloud_event() -> dict[str, Any]:
     needed = [f"ce_{name}" for name, field in Envelope.model_fields.items() if field.is_required() and name != "data"]
     return {
         "type": "object",
-        "description": "CloudEvents 1.0. ce_subject: the stream; ce_streamversion: the place in it, from 1.",
+        "description": "CloudEvents 1.0. ce_subject: the stream; ce_streamversion: the version in it, from 1.",
         "properties": {
             "content-type": {"const": JSON},
             "ce_specversion": {"const": "1.0"},
             **attributes,
-            "traceparent": {"type": "string", "description": "W3C Trace Context of this hop, where traces are on"},
+            "traceparent": {"type": "string", "description": "W3C Trace Context of this hop, if tracing is enabled"},
         },
         "required": ["content-type", "ce_specversion", *needed],
     }

@@ -1,4 +1,4 @@
-"""Which file holds what."""
+"""Compare and write the published documents."""
 
 import json
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from contracts.publish import FOLDER, schemas
 
 
 def wanted() -> dict[Path, str]:
-    """Every published document as the code has it now, and where it belongs."""
+    """Return the current text of every published document, by path."""
     documents = {
         FOLDER.parent / "asyncapi.json": asyncapi.document(version("placewire")),
         FOLDER.parent / "openapi.json": openapi.document(),
@@ -21,14 +21,14 @@ def wanted() -> dict[Path, str]:
 
 
 def outdated() -> list[Path]:
-    """Files that are missing, differ or are no longer wanted."""
+    """Return the files that are missing, differ or are no longer published."""
     texts = wanted()
     stale = [path for path in FOLDER.glob("*.json") if path not in texts]
     return sorted([path for path, text in texts.items() if not path.is_file() or path.read_text() != text] + stale)
 
 
 def write() -> list[Path]:
-    """Write what is outdated, and say which that was."""
+    """Write the outdated files and return them."""
     texts, changed = wanted(), outdated()
     for path in changed:
         if path in texts:

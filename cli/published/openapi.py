@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, as the API itself answers it at ``/api/openapi.json``."""
+"""The OpenAPI 3.1 document, which the API also serves at ``/api/openapi.json``."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from services.api.settings import ApiSettings
 
 
 def document() -> dict[str, Any]:
-    """JSON. Nothing is connected to: the app is made and never started."""
+    """Return the document as JSON values. The app is created but not started, so it connects to nothing."""
     nobody = SecretStr("no secret: nothing is signed with this")
     settings = ApiSettings(
         database_url="postgresql://nobody@127.0.0.1:9/nothing",

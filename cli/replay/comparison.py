@@ -1,4 +1,4 @@
-"""Compares each live table, as the snapshot sees it, with its projection: first by digests, then row by row."""
+"""Compare each live table, as the snapshot sees it, with its projection: first by digests, then row by row."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -16,13 +16,13 @@ B = TypeVar("B")
 BUCKETS = 4096
 PAGE = 2_000
 
-# One scan of the table on each side, and at most BUCKETS rows of answer.
+# One scan of the table on each side. Returns at most BUCKETS rows.
 DIGESTS = """
 SELECT hash_record_extended(ROW({key}), 0) & {mask} AS bucket, count(*) AS count,
        bit_xor(hash_record_extended(ROW({columns}), 1)) AS digest
   FROM {table} GROUP BY 1
 """
-# Only for buckets that differ: a second scan on each side, in one order.
+# Only for buckets that differ: a second scan on each side, both in the same order.
 ROWS = """
 SELECT hash_record_extended(ROW({key}), 0) & {mask} AS bucket, ARRAY[{key_texts}] AS key, ARRAY[{column_texts}] AS cells
   FROM {table} WHERE hash_record_extended(ROW({key}), 0) & {mask} = ANY ($1::bigint[])
@@ -34,7 +34,7 @@ Rows = dict[tuple[str, ...], Sequence[str | None]]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A column that differs; ``None`` is SQL's null."""
+    """A column that differs. ``None`` is SQL's null."""
 
     column: str
     live: str | None
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class RowDifference:
-    """``cells`` is empty for a row that only one side has: ``only`` says which (``live`` or ``replayed``)."""
+    """A row that differs. ``only``: the side (``live`` or ``replayed``) if the other lacks the row (no ``cells``)."""
 
     key: tuple[str, ...]
     only: str | None = None
@@ -52,7 +52,7 @@ class RowDifference:
 
 @dataclass(frozen=True, slots=True)
 class TableFindings:
-    """``differences`` holds the first ones, ``different`` counts all."""
+    """The result for a table. ``differences``: the first ones; ``different``: the number of all."""
 
     table: Table
     live_rows: int
@@ -70,7 +70,7 @@ async def compare(
     """Count every difference and return the first ``limit``. ``live`` is in the snapshot's transaction.
 
     ``found`` is called with all of them, bucket by bucket, and may use ``replayed``.
-    Memory does not grow with the number of rows, nor with that of the differences.
+    Memory does not grow with the number of rows or of differences.
     """
     left, right = await side_by_side(
         _digests(live, f"public.{table.name}", table), _digests(replayed, f"pg_temp.{table.name}", table)
@@ -135,7 +135,7 @@ async def _by_bucket(
 
 
 def differing(table: Table, live: Rows, replayed: Rows) -> list[RowDifference]:
-    """What differs between two sets of rows, by key."""
+    """Return the differences between two sets of rows, by key."""
     found = []
     for key in sorted(live.keys() | replayed.keys(), key=_in_order):
         if key not in replayed:
@@ -149,7 +149,7 @@ def differing(table: Table, live: Rows, replayed: Rows) -> list[RowDifference]:
 
 
 def _in_order(key: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
-    """Numbers in numeric order: longer ones later."""
+    """Return a sort key that orders numbers numerically, since longer ones come later."""
     return tuple((len(part), part) for part in key)
 
 

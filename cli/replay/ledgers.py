@@ -1,6 +1,6 @@
-"""What events seal or ask for, held against the ledgers, the stream heads and the jobs: one query each.
+"""Check ledgers, stream heads and jobs against the checksums and requests in events, with one query each.
 
-Every query answers rows of ``(subject, fault)``, ``fault`` null where all is well.
+Every query returns rows of ``(subject, fault)``. ``fault`` is null for a correct subject.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SELECT count(*) AS checked, count(fault) AS wrong,
   FROM ({query}) AS found
 """
 
-# `sealed` and `ledger` answer (subject, count, digest).
+# `sealed` and `ledger` return (subject, count, digest).
 SEALS = """
 WITH sealed AS ({sealed}), ledger AS ({ledger})
 SELECT subject, CASE
@@ -91,7 +91,7 @@ SELECT cause AS subject, count(*) AS count, bit_xor(hashint8extended(student_id,
  GROUP BY 1
 """  # noqa: S608
 
-# Every version of a person that an event refers to, and no other, is in the vault; of an erased person none is.
+# The vault must have every version of a person that an event refers to, and no other; of an erased person, none.
 PEOPLE = f"""
 SELECT format('version %s of person %s', version, person_id) AS subject, CASE
            WHEN gone.found AND kept.found THEN 'the person was erased, but the vault holds it'
@@ -139,7 +139,7 @@ _RESULT_TYPES = ", ".join(f"'{type_}'" for type_ in (*SUCCEEDED.values(), *FAILE
 _DONE_TYPES = ", ".join(f"'{type_}'" for type_ in SUCCEEDED.values())
 _JUDGED_KINDS = ", ".join(f"'{kind}'" for kind in SUCCEEDED)
 
-# Maintenance deletes jobs that ended long ago, and writes down until when: one asked for later must be there.
+# Maintenance deletes old jobs and records up to which time. Jobs that were requested later must exist.
 WORK = f"""
 WITH asked AS (
     SELECT e.event_id AS id, e.stream_id, e.recorded_at, k.kind, k.service

@@ -1,4 +1,4 @@
-"""Pauses all appends for a moment. Each append holds the log's lock in shared mode until its transaction ends.
+"""Pause all appends for a moment. Each append holds the log's lock in shared mode until its transaction ends.
 
 A session that waits for the exclusive lock makes all new appends wait behind it. So this module waits only briefly,
 gives up when a long transaction holds the lock, and tries again later. Appends run in between.
@@ -67,7 +67,7 @@ async def without_appends(
         try:
             async with _guarded(session, longest_s), session.transaction():
                 began = monotonic()
-                # Not around the commit: once that has begun, the server decides.
+                # The timeout does not cover the commit. Once the commit has begun, only the server decides.
                 async with asyncio.timeout(longest_s):
                     await session.execute(ALONE)
                     done = await work()

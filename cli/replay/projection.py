@@ -1,10 +1,9 @@
-"""Projects the log, as one snapshot saw it, into temporary tables, with the functions that appends use.
+"""Project the log, as one snapshot saw it, into temporary tables, with the functions that appends use.
 
-Temporary tables are a schema of the session's own: the search path finds them first, nobody else sees them, they cost
-no write-ahead log, and the server drops them however the session ends. Everything after their creation runs in
-read-only transactions, which may write to temporary tables and to nothing else: a projection that reached for a live
-table would fail, not damage it. Each chunk is a transaction of its own, so that no transaction id stays in use for
-long, which would hold up every gap-safe reader of the log.
+Temporary tables are in a schema of the session. The search path finds them first, other sessions do not see them, they
+write no WAL, and the server drops them when the session ends. After their creation everything runs in read-only
+transactions, which may write only to temporary tables, so a projection that writes to a live table fails. Each chunk is
+a separate transaction, because a long transaction would delay every gap-safe reader of the log.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -14,7 +13,7 @@ from chassis.postgres.database import Connection
 from cli.replay.tables import Table
 
 CHUNK = 5_000
-# A stream type whose projection needs rows of another's comes after it; unlisted ones come last.
+# A stream type comes after those whose rows its projection needs. Unlisted types come last.
 STREAM_TYPES = ("student", "user", "drive", "eligibility", "registration", "attendance")
 
 SESSION = """
@@ -28,19 +27,19 @@ SET statement_timeout = 0;
 SET transaction_timeout = 0;
 """
 MAKE_TABLE = "CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL)"
-# Within a chunk all enrolments come before all revisions, so that a number given up and taken again is held twice for a
-# moment. The live tables were never without these constraints; here they would only refuse what has happened.
+# Within a chunk all enrolments come before all revisions, so a roll number that was freed and reused exists twice for a
+# moment. The live tables always have these constraints; here they would only reject valid history.
 ALLOW_REUSE = """
 DROP INDEX pg_temp.students_identity_key_idx;
 DROP INDEX pg_temp.users_identity_key_idx;
 """
-# Plans are made once, for speed, so they must be made again when the tables have grown.
+# Plans are cached for speed, so they must be renewed when the tables have grown.
 REPLAN = "ANALYZE {names}"
 READ_ONLY_FROM_NOW_ON = "SET default_transaction_read_only = on"
 
-# Index scan on event_tx_position; a stream keeps its order in it. Visible to the snapshot, not below its xmin: the
-# live tables of that snapshot hold the effect of exactly these events, and nothing can appear behind a snapshot.
-# What $6 could not see has an xid, and so a tx, that is not below its xmin: catching up begins there.
+# Index scan on event_tx_position, which keeps the order of each stream. Events are selected by visibility and not by
+# the snapshot's xmin, because the live tables of that snapshot have the effects of exactly these events. Events that $6
+# could not see have an xid, and so a tx, that is not below its xmin: catching up begins there.
 PROJECT_CHUNK = """
 WITH chunk AS MATERIALIZED (
     SELECT e, e.tx, e.position, split_part(e.stream_id, '-', 1) AS stream_type
@@ -63,7 +62,7 @@ SELECT count, (SELECT tx FROM last) AS tx, (SELECT position FROM last) AS positi
 
 @dataclass(frozen=True, slots=True)
 class LogSnapshot:
-    """One moment of the database: ``text`` is its ``es.log_snapshot()``, ``events`` the length of the log then."""
+    """A moment of the database. ``text``: its ``es.log_snapshot()``; ``events``: the number of events by then."""
 
     text: str
     events: int
@@ -73,12 +72,12 @@ class LogSnapshot:
         return int(self.text.partition(":")[0])
 
 
-# Before the first transaction there can be: nothing is visible to it.
+# The snapshot before the first possible transaction, which sees nothing.
 BEGINNING = LogSnapshot("3:3:", 0)
 
 
 async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
-    """Empty temporary tables in the session of ``connection``, which may write nothing else from now on."""
+    """Create empty temporary tables in the session of ``connection``, which can write nothing else from then on."""
     await connection.execute(SESSION)
     for table in tables:
         await connection.execute(MAKE_TABLE.format(name=table.name))
@@ -94,7 +93,7 @@ async def project(
     since: LogSnapshot = BEGINNING,
     chunk: int = CHUNK,
 ) -> AsyncIterator[int]:
-    """Apply every event that ``snapshot`` sees and ``since`` did not, oldest first; yields how many each chunk had."""
+    """Apply every event that ``snapshot`` sees and ``since`` did not, oldest first. Yield the size of each chunk."""
     replan = REPLAN.format(names=", ".join(f"pg_temp.{table.name}" for table in tables))
     tx, position, chunks = since.xmin - 1, 2**63 - 1, 0
     seen = snapshot.text, chunk, list(STREAM_TYPES), since.text

@@ -1,4 +1,4 @@
-"""Runs ``rebuild``: finds differences as ``verify`` does, repairs them in a short pause of appends, compares again."""
+"""Run ``rebuild``: find differences as ``verify`` does, repair them in a short pause of appends, compare again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from cli.replay.pausing import Pause, without_appends
 from cli.replay.recomputation import Recomputed
 from cli.replay.repair import RepairedTable
 from cli.replay.tables import Table
-from cli.replay.verification import Findings, Replay, Watching, replaying
+from cli.replay.verification import Findings, ProgressCallbacks, Replay, replaying
 
 # How many events can be projected within a pause.
 FEW_EVENTS = 500
@@ -19,7 +19,7 @@ ROUNDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What differs. ``rows``: how many differing rows can be repaired. ``impossible``: ledgers that cannot, and why."""
+    """The differences. ``rows``: how many rows can be repaired. ``impossible``: ledgers that cannot, with reasons."""
 
     findings: Findings
     rows: int
@@ -28,7 +28,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was repaired. ``after``: the findings of the comparison that followed."""
+    """The repaired tables. ``after``: the findings of the comparison after the repair."""
 
     tables: tuple[RepairedTable, ...]
     pause: Pause
@@ -44,12 +44,12 @@ class Rebuilt:
 
     @property
     def left(self) -> int:
-        """How many differences remain."""
+        """Return the number of remaining differences."""
         return (self.repair.after if self.repair else self.proposal.findings).differences
 
 
 async def rebuild(
-    url: str, watching: Watching, agree: Callable[[Proposal], bool], *, limit: int, longest_pause_s: float
+    url: str, watching: ProgressCallbacks, agree: Callable[[Proposal], bool], *, limit: int, longest_pause_s: float
 ) -> Rebuilt:
     """Find every difference, ask ``agree``, and repair all differing rows in one transaction when it returns true.
 

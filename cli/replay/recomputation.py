@@ -1,4 +1,4 @@
-"""Recomputes damaged ledgers. Events hold only a seal of each ledger (count and digest), so every result is checked.
+"""Recompute damaged ledgers. Events have only a checksum (seal) of each ledger, so every result is checked against it.
 
 The selections of a drive are recomputed evaluation by evaluation, in the order of their recording. Each evaluation
 depends on its criteria, the marks that its snapshot could see, and the range of students it covered. A coordinator's
@@ -67,8 +67,8 @@ SELECT e.version AS place, e.recorded_at, e.data, (e.data ->> 'drive_version')::
 NEWEST = "SELECT coalesce(max(version), 0) FROM es.event WHERE stream_id = 'eligibility-' || $1::integer"
 SEAL = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
 
-# One sort of the students' events: the last record of each that the snapshot could see. Of some students (AMONG): index
-# scans of event_stream_version, for there may be very many such evaluations.
+# One sort of the students' events finds the last record of each that the snapshot could see. For a range of students
+# (AMONG): index scans of event_stream_version, because there can be very many such evaluations.
 WANTED = f"""
 INSERT INTO pg_temp.wanted
 SELECT s.student_id
@@ -175,7 +175,7 @@ UNUSABLE = (Unsound, asyncpg.DataError)
 
 @dataclass(slots=True)
 class Recomputed:
-    """The result. ``drives``: each recomputed drive, with the newest version of its evaluations at that time.
+    """``drives``: each recomputed drive, with the newest version of its evaluations at that time.
 
     ``rows``: how many ledger rows differ and can be repaired. ``impossible``: why the others cannot.
     """

@@ -1,6 +1,6 @@
-"""Repairs live rows from the projected log: the rows that differ, and the rows that later events touched.
+"""Repair live rows from the projected log: the rows that differ, and the rows that later events changed.
 
-A row that was equal and has not been touched since is still equal. So the pause of appends does not grow with the
+A row that was equal and has not been changed since is still equal. So the pause of appends does not grow with the
 tables.
 """
 
@@ -39,7 +39,7 @@ DELETE FROM pg_temp."suspect_{table}" s USING public."{table}" l, pg_temp."{tabl
 """
 SUSPECTED = """SELECT '{table}' AS name WHERE EXISTS (SELECT FROM pg_temp."suspect_{table}")"""
 
-# All differing rows are deleted before any row is inserted, so a unique value that moves between rows never stands
+# All differing rows are deleted before any row is inserted, so a unique value that moves between rows never exists
 # twice. The stored bytes are compared, for every type. Plan: the suspects, then both tables by primary key.
 DELETE_DIFFERING = """
 DELETE FROM public."{table}" l USING (SELECT DISTINCT {key} FROM pg_temp."suspect_{table}") s

@@ -1,13 +1,13 @@
-"""The tables that events alone make, as the database describes them."""
+"""Describe the tables that are projected from events, from the database's catalog."""
 
 from dataclasses import dataclass
 
 from chassis.postgres.database import Connection
 from cli.failures import WRONG_USE, Failure
 
-# Sealed by events, not made from them: `ledgers` checks these.
+# Tables of which events have only checksums. `ledgers` checks these.
 LEDGERS = ("selections", "requested_selection")
-# No event holds the data of these. Every other table of the schema is compared, also a new one.
+# Tables whose data is not in events. Every other table of the schema is compared, including new ones.
 WITHOUT_EVENTS = (
     "access_log",
     "alembic_version",
@@ -44,7 +44,7 @@ class Table:
 
 
 async def describe(connection: Connection) -> list[Table]:
-    """The projected tables, by name. Raises ``Failure`` when there are none, or one cannot be compared."""
+    """Return the projected tables, by name. Raises ``Failure`` when there are none, or one cannot be compared."""
     rows = await connection.fetch(DESCRIBE, [*LEDGERS, *WITHOUT_EVENTS])
     if not rows:
         raise Failure("the database has no read tables: run `placewire migrate` first", WRONG_USE)

@@ -1,4 +1,4 @@
-"""The whole of ``verify``: two connections, one moment. The system goes on working meanwhile."""
+"""Run ``verify`` with two connections that see the same moment. The system keeps working meanwhile."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -45,7 +45,7 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class ProgressCallbacks:
     """Progress callbacks: ``began`` gets the number of events, ``projected`` that of each chunk."""
 
     began: Callable[[int], None]
@@ -54,22 +54,22 @@ class Watching:
 
 @dataclass(slots=True)
 class Replay:
-    """The log projected by ``projector`` up to the moment ``at``, beside the live tables that ``reader`` sees."""
+    """The log, projected by ``projector`` up to the moment ``at``, and the live tables that ``reader`` sees."""
 
     reader: "Session[asyncpg.Record]"
     projector: "Session[asyncpg.Record]"
     tables: list[Table]
     at: LogSnapshot = BEGINNING
 
-    async def compared(self, watching: Watching, *, limit: int, found: Found | None = None) -> Findings:
+    async def compared(self, watching: ProgressCallbacks, *, limit: int, found: Found | None = None) -> Findings:
         """Project up to this moment, compare every table, check every ledger. ``found``: see ``comparison.compare``."""
         while True:
             async with self.reader.transaction(isolation="repeatable_read", readonly=True):
                 now = await _snapshot(self.reader)
                 watching.began(now.events - self.at.events)
-                # Two servers' processes: the ledgers are checked while the log is projected.
+                # Runs on two server processes: the ledgers are checked while the log is projected.
                 _, checks = await side_by_side(self._project(now, watching), _check(self.reader, limit))
-                # The projection looks details up in the vault, where an erasure since `now` has deleted them.
+                # The projection reads details from the vault, where an erasure after `now` has deleted them.
                 if await self.projector.fetchval(ERASURES) != await self.reader.fetchval(ERASURES):
                     continue
                 compared = [
@@ -79,26 +79,24 @@ class Replay:
             return Findings(now.events, tuple(compared), tuple(checks))
 
     async def caught_up(self) -> int:
-        """Project what has been committed since ``at``, in the projector's own sight; how many events that were."""
+        """Project the events committed since ``at``, as the projector sees them. Return their number."""
         count, now = 0, LogSnapshot(await self.projector.fetchval(NOW), self.at.events)
         async for projected in projection.project(self.projector, self.tables, now, since=self.at):
             count += projected
         self.at = LogSnapshot(now.text, now.events + count)
         return count
 
-    async def _project(self, now: LogSnapshot, watching: Watching) -> None:
+    async def _project(self, now: LogSnapshot, watching: ProgressCallbacks) -> None:
         try:
             async for count in projection.project(self.projector, self.tables, now, since=self.at):
                 watching.projected(count)
         except asyncpg.ReadOnlySQLTransactionError as error:
-            raise Failure(
-                f"a projection reached for something that is not projected, and was stopped: {error}"
-            ) from error
+            raise Failure(f"a projection used a table that is not projected, and was stopped: {error}") from error
         self.at = now
 
 
-async def verify(url: str, watching: Watching, *, limit: int) -> Findings:
-    """Replay the log, compare it with the tables, check every ledger. Returns the first ``limit`` differences of each.
+async def verify(url: str, watching: ProgressCallbacks, *, limit: int) -> Findings:
+    """Replay the log, compare it with the tables, check every ledger. Return the first ``limit`` differences of each.
 
     Needs a role that may read everything. Blocks no other session and leaves nothing behind.
     Raises ``Unavailable``, and ``Failure`` when tables are missing.
@@ -109,7 +107,7 @@ async def verify(url: str, watching: Watching, *, limit: int) -> Findings:
 
 @asynccontextmanager
 async def replaying(url: str, application_name: str) -> AsyncIterator[Replay]:
-    """Two sessions at the beginning of the log, the projected tables empty. They end with the block."""
+    """Yield a replay at the beginning of the log, with empty projected tables. Its two sessions end with the block."""
     async with _session(url, application_name) as reader, _session(url, application_name) as projector:
         await reader.execute(READER)
         described = await tables.describe(reader)

@@ -1,1 +1,1 @@
-"""Made-up people and files, for development and demonstrations only."""
+"""Generated people and files, for development and demonstrations only."""

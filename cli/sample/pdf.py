@@ -1,8 +1,8 @@
-"""A small valid PDF, made by hand."""
+"""Write a small valid PDF without a library."""
 
 
 def one_page(*lines: str) -> bytes:
-    """One A4 page with ``lines`` of text, ASCII only.
+    """Return a PDF with one A4 page of ``lines``, ASCII only.
 
     Source: ISO 32000-1, 7.5 (file structure) and 9.4 (text).
     """

@@ -1,4 +1,4 @@
-"""Who is in a fresh development system. Everybody's password is ``password123``."""
+"""The accounts and job domains of a new development system. Every password is ``password123``."""
 
 from decimal import Decimal
 
@@ -31,7 +31,7 @@ DOMAINS = (
 )
 
 NUMBERS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
-# CGPA, 10th, 12th, backlogs. One to Five meet 6/60/60/0; each of the others fails another criterion.
+# CGPA, 10th, 12th, backlogs. Students One to Five meet 6/60/60/0; each of the others fails a different criterion.
 MARKS: tuple[tuple[str | None, str | None, str | None, int], ...] = (
     ("8.40", "91.00", "88.50", 0),
     ("7.25", "78.40", "81.00", 0),

@@ -1,4 +1,4 @@
-"""Writes the sample people into a development database."""
+"""Write the sample people into a development database."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -14,13 +14,13 @@ from services.api.users import sql as users
 from services.api.users.decider import CreateUser, Person
 from services.api.users.passwords import hash_password
 
-# Two seeds at once: the second waits, and finds everything done.
+# Of two concurrent runs, the second waits and finds nothing to do.
 LOCK = "SELECT pg_advisory_xact_lock(7461923010)"
 
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """How many of each were added; 0 when they were there."""
+    """The number of added rows by kind; 0 when they existed already."""
 
     users: int
     students: int

@@ -1,11 +1,11 @@
-"""A file of made-up students with marks as they are spread in a real college. The same numbers every time."""
+"""Generate a file of students with a realistic distribution of marks. The same seed gives the same file."""
 
 import csv
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# What a real file calls them; the import knows these names.
+# Typical headers of real files, which the import recognises.
 HEADER = (
     "Student Name", "Email", "Roll No", "Branch", "Batch", "10th %", "12th %", "CGPA", "Active Backlogs", "Department",
 )  # fmt: skip
@@ -25,14 +25,14 @@ FAMILY = (
     "Kulkarni", "Kumar", "Menon", "Mishra", "Nair", "Patel", "Pillai", "Rao", "Reddy", "Saxena", "Sen", "Shah",
     "Sharma", "Singh", "Thomas", "Verma",
 )  # fmt: skip
-# Diploma holders have no 12th; some marks have not come in.
+# Diploma holders have no 12th mark, and some marks are missing.
 NO_TWELFTH, NO_TENTH, NO_CGPA = 0.03, 0.004, 0.006
 
 Row = tuple[str | int, ...]
 
 
 def rows(count: int, *, seed: int = 2027) -> Iterator[Row]:
-    """``count`` students, the same for the same ``seed``; no e-mail address or roll number comes twice."""
+    """Yield ``count`` students, the same for the same ``seed``, with unique e-mail addresses and roll numbers."""
     chance = random.Random(seed)  # noqa: S311 - made-up marks
     branches, weights = tuple(BRANCHES), tuple(BRANCHES.values())
     for number in range(1, count + 1):
@@ -63,7 +63,7 @@ def write(path: Path, count: int, *, written: Callable[[int], None] = lambda _: 
 
 
 def _marks(chance: random.Random) -> tuple[str, str, str, int]:
-    """10th, 12th, CGPA, backlogs: one talent shows in all of them, and weak students carry backlogs."""
+    """Return 10th, 12th, CGPA and backlogs. They are correlated, and weak students have backlogs."""
     talent = chance.gauss(0, 1)
     tenth = _mark(chance, 77 + 8 * talent + chance.gauss(0, 7), NO_TENTH, at_most=100)
     twelfth = _mark(chance, 72 + 8 * talent + chance.gauss(0, 8), NO_TWELFTH, at_most=100)
@@ -75,6 +75,6 @@ def _marks(chance: random.Random) -> tuple[str, str, str, int]:
 
 
 def _mark(chance: random.Random, value: float, missing: float, *, at_most: int) -> str:
-    """With two decimals; empty when it has not come in. Who is here has passed: the lower tail is folded up."""
+    """Return a mark with two decimals, or empty text if it is missing. All have passed, so low values are mirrored."""
     least = 0.35 * at_most
     return "" if chance.random() < missing else f"{min(at_most, least + abs(value - least)):.2f}"

@@ -9,10 +9,10 @@ from chassis.postgres import notify
 from chassis.postgres.database import Database
 from contracts.jobs import Job
 
-# A notice can be lost with its connection, so each waiting request also reads the job this often.
+# A notification can be lost with its connection, so each waiting request also reads the job this often.
 LOOK_EVERY_S = 1.0
-# The limit of waiting requests, since each reads the job every second. Others get the current state at once.
-MOST_WAITING = 200
+# The limit on waiting requests, because each reads the job every second. Others get the current state at once.
+MAX_WAITING = 200
 
 
 class JobWatch:
@@ -38,7 +38,7 @@ class JobWatch:
             self.noticed(job_id)
 
     def lost(self) -> None:
-        """Does nothing: waiting requests do not depend on notices alone."""
+        """Do nothing: waiting requests do not depend on notifications alone."""
 
     async def read(self, job_id: UUID) -> Job | None:
         async with self._database.connection() as connection:
@@ -46,35 +46,35 @@ class JobWatch:
 
     async def after(self, job_id: UUID, seen: Job | None, *, within_s: float) -> Job | None:
         """Return the job once it differs from ``seen``, or as it is after ``within_s``; ``None``: no such job."""
-        moved = asyncio.Event()
-        self._waiting[str(job_id)].add(moved)
+        changed = asyncio.Event()
+        self._waiting[str(job_id)].add(changed)
         deadline = asyncio.get_running_loop().time() + within_s
         try:
             while True:
-                moved.clear()
+                changed.clear()
                 job = await self.read(job_id)
-                left = deadline - asyncio.get_running_loop().time()
-                if job is None or job != seen or left <= 0 or self._closing:
+                remaining_s = deadline - asyncio.get_running_loop().time()
+                if job is None or job != seen or remaining_s <= 0 or self._closing:
                     return job
                 try:
-                    async with asyncio.timeout(min(left, LOOK_EVERY_S)):
-                        await moved.wait()
+                    async with asyncio.timeout(min(remaining_s, LOOK_EVERY_S)):
+                        await changed.wait()
                 except TimeoutError:
                     continue
         finally:
             waiting = self._waiting[str(job_id)]
-            waiting.discard(moved)
+            waiting.discard(changed)
             if not waiting:
                 del self._waiting[str(job_id)]
 
     async def ended(self, job_id: UUID, *, within_s: float) -> Job | None:
         """Return the job once it has ended, or as it is after ``within_s``; ``None``: no such job.
 
-        Does not wait when ``MOST_WAITING`` requests already do.
+        Does not wait when ``MAX_WAITING`` requests already do.
         """
         self._waiting_for_an_end += 1
         try:
-            crowded = self._waiting_for_an_end > MOST_WAITING
+            crowded = self._waiting_for_an_end > MAX_WAITING
             return await self._ended(job_id, within_s=0 if crowded else within_s)
         finally:
             self._waiting_for_an_end -= 1
@@ -83,8 +83,8 @@ class JobWatch:
         deadline = asyncio.get_running_loop().time() + within_s
         job = await self.read(job_id)
         while job is not None and not job.state.ended:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or self._closing:
+            remaining_s = deadline - asyncio.get_running_loop().time()
+            if remaining_s <= 0 or self._closing:
                 break
-            job = await self.after(job_id, job, within_s=left)
+            job = await self.after(job_id, job, within_s=remaining_s)
         return job

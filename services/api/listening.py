@@ -9,7 +9,7 @@ APPLICATION_NAME = "placewire-api-listen"
 
 
 class NotifySubscriber(Protocol):
-    """Receives the notices of one channel. Its methods must not block or raise."""
+    """Receives the notifications of one channel. Its methods must not block or raise."""
 
     @property
     def channel(self) -> str: ...
@@ -17,14 +17,14 @@ class NotifySubscriber(Protocol):
     def noticed(self, payload: str) -> None: ...
 
     def connected(self) -> None:
-        """From now on every notice arrives; what was sent before may have been missed."""
+        """Called when the connection is up: later notifications arrive, earlier ones may have been missed."""
 
     def lost(self) -> None:
-        """From now on notices are missed."""
+        """Called when the connection is lost: notifications are missed from now on."""
 
 
 def listener(database_url: str, subscribers: Sequence[NotifySubscriber]) -> Listener:
-    """Return a listener, not yet running, that passes each notice to the subscriber of its channel."""
+    """Return a listener, not yet running, that passes each notification to the subscriber of its channel."""
 
     def noticed(channel: str, payload: str) -> None:
         for subscriber in subscribers:

@@ -1,4 +1,4 @@
-"""Builds the API. Run: ``placewire run api``."""
+"""Build the API. Run: ``placewire run api``."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ from services.api.workers import Workers
 
 # Routes are tried one after the other. These come first: without it a registration costs 7 % more processor time (bench
 # accept, 16 pairs).
-ASKED_MOST = (
+BUSIEST_PATHS = (
     "/api/drives",
     "/api/registrations/{drive_id}/register",
     "/api/registrations/{drive_id}/check",
@@ -95,7 +95,7 @@ ROUTERS = (
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
-    """Raises ``SystemExit`` with one line when a setting leads nowhere, ``RuntimeError`` for an unguarded route."""
+    """Return the API. Raises ``SystemExit`` for an unusable setting, ``RuntimeError`` for a route without roles."""
     logs.set_up_logs("api", format_=settings.log_format, level=settings.log_level)
     tracing.start("api", settings)
     context = _context(settings)
@@ -136,10 +136,10 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
 def _add_routes(app: FastAPI, settings: ApiSettings) -> None:
     for package in ROUTERS:
-        # Not included: every request would be looked up a second time in the router that has its route.
+        # Not `include_router`: Starlette would match every request a second time in the nested router.
         app.router.routes.extend(package.router.routes)
     app.router.routes.extend(import_routes.limited(settings.import_max_bytes).routes)
-    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in ASKED_MOST)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", None) not in BUSIEST_PATHS)
     access.require_declared_access(app)
     strict_input.install(app, [route for _, route in access.published_routes(app)])
     methods.install(app)
@@ -184,9 +184,9 @@ def _context(settings: ApiSettings) -> Context:
 async def _running(context: Context, changes: AccessChanges, issuer: Issuer | None) -> AsyncIterator[None]:
     settings = context.settings
     await recorded_files.check(context.database, context.storage, ignore_missing=settings.storage_ignore_missing_files)
-    heard = listener(settings.database_url, [context.jobs, context.lists, changes])
+    notify_listener = listener(settings.database_url, [context.jobs, context.lists, changes])
     keys = [issuer.keys.run] if issuer else []
-    async with background(context.notifier.run, context.breakers.run, heard.run, changes.run, *keys):
+    async with background(context.notifier.run, context.breakers.run, notify_listener.run, changes.run, *keys):
         yield
         await context.notifier.flush()
     passwords.close()

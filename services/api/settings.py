@@ -16,13 +16,13 @@ HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
 class ApiSettings(ProcessSettings, StorageSettings, TimeZoneSettings, RetentionSettings):
     port: int = Field(default=5000, ge=1, le=65535, description="port to listen on")
-    database_pool_size: int = Field(default=20, ge=1, le=200, description="connections this process may hold")
+    database_pool_size: int = Field(default=20, ge=1, le=200, description="largest number of database connections")
     jwt_secret: SecretStr = Field(min_length=32, description="signs sign-in tokens and links; at least 32 characters")
     jwt_secret_previous: SecretStr | None = Field(
-        default=None, min_length=32, description="what JWT_SECRET was before: tokens and links of it are still good"
+        default=None, min_length=32, description="the previous JWT_SECRET, whose tokens and links stay valid"
     )
     jwt_jwks_url: str | None = Field(
-        default=None, description="the public keys of another issuer of sign-in tokens (RS256), as a JWKS"
+        default=None, description="JWKS address of another issuer of sign-in tokens (RS256)"
     )
     jwt_issuer: str | None = Field(default=None, description="`iss` that the other issuer's tokens must have")
     jwt_audience: str | None = Field(default=None, description="`aud` that the other issuer's tokens must have")
@@ -70,30 +70,30 @@ class ApiSettings(ProcessSettings, StorageSettings, TimeZoneSettings, RetentionS
     )
     trusted_proxies: str = Field(
         default="",
-        description="addresses and networks whose X-Forwarded-For is trusted, separated by commas: the gateway's",
+        description="addresses and networks of the gateway, whose X-Forwarded-For is trusted, separated by commas",
     )
     public_url: str | None = Field(
         default=None,
-        description="https://host, the address at which people open the system: password links start with it."
-        " None: the address of the request that created the link",
+        description="https://host, the address at which users open the system; password links start with it."
+        " Default: the address of the request that creates the link",
     )
     requests_per_second: float = Field(
-        default=100.0, gt=0, description="requests that one user may send in the long run, to each process"
+        default=100.0, gt=0, description="average requests per second that one user may send to each process"
     )
     requests_burst: int = Field(default=400, ge=1, description="requests that one user may send at once")
     requests_at_once: int = Field(
         default=500,
         ge=1,
-        description="requests that this process works on at the same time; more are answered 503 with Retry-After",
+        description="concurrent requests of this process; further ones get 503 with Retry-After",
     )
     failpoint: Literal["", "after-commit"] = Field(
-        default="", description="where this process dies as by kill -9, for tests; refused in production"
+        default="", description="for tests: the point at which this process kills itself; refused in production"
     )
     cors_origins: str = Field(
-        default="", description="other origins whose pages may call the API: https://host, comma between several"
+        default="", description="other origins whose pages may call the API: https://host, separated by commas"
     )
     frontend_dist: Path | None = Field(
-        default=None, description="folder of the built frontend, if this process is to serve it"
+        default=None, description="folder of the built frontend, if this process serves it"
     )
 
     @field_validator("cors_origins")
@@ -124,7 +124,7 @@ class ApiSettings(ProcessSettings, StorageSettings, TimeZoneSettings, RetentionS
 
     @property
     def jwt_secrets(self) -> list[str]:
-        """The one that signs, and the one that did."""
+        """Return the current secret, and the previous one if it is set."""
         both = (self.jwt_secret, self.jwt_secret_previous)
         return [secret.get_secret_value() for secret in both if secret is not None]
 

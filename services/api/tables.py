@@ -158,7 +158,7 @@ Index("drives_newest", desc(Drive.created_at), desc(Drive.drive_id))
 
 
 class RequestedSelection(SQLModel, table=True):
-    """The list of a publication, sealed in DrivePublished; ``drive_version`` is the version of the drive's stream."""
+    """The list of a publication; DrivePublished has its checksum. ``drive_version``: of the drive's stream."""
 
     __tablename__ = "requested_selection"
 
@@ -168,7 +168,7 @@ class RequestedSelection(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """What a command committed under a key, and its first response. ``answer`` is null until then.
+    """The result that a command committed under a key, and its first response (``answer``, null until it is stored).
 
     ``event_id``: of its first event, if it has one. ``expired``: only the key remains, and its use is refused.
     """

@@ -1,4 +1,4 @@
-"""Uploaded files by signed link, outside ``/api``: they open in a new tab, which sends no token."""
+"""Serve uploaded files by signed link, outside ``/api``, because a new browser tab sends no token."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from chassis.errors import Forbidden
 from chassis.http.responses import content_disposition
 from contracts.files import JOB_DESCRIPTIONS, SERVED_BELOW
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.drives import sql as drives
 from services.api.http.access import PUBLIC
 from services.api.http.openapi import documented
@@ -18,7 +18,7 @@ router = APIRouter(tags=["uploads"])
 PDF = documented(
     {"schema": {"type": "string", "format": "binary"}},
     {403: "This link has expired. Reload the page to get a new one.", 404: "There is no such file."},
-    says="The file.",
+    description="The file.",
     media_type="application/pdf",
     response_class=Response,
 )
@@ -27,11 +27,11 @@ PDF = documented(
 @router.get("/uploads/job-descriptions/{name}", dependencies=[PUBLIC], **PDF)
 async def job_description(
     name: Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9._-]+\.pdf$")],
-    ctx: Ctx,
+    ctx: ContextDep,
     exp: Annotated[int, Query(ge=0)] = 0,
     sig: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
-    """A drive's PDF. 403 when the link has expired or was not made by us."""
+    """Return a drive's PDF. 403 when the link has expired or its signature is not valid."""
     path = f"{JOB_DESCRIPTIONS}/{name}"
     if not ctx.links.is_valid(SERVED_BELOW + path, exp, sig):
         raise Forbidden("This link has expired. Reload the page to get a new one.")

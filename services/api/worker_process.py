@@ -1,4 +1,4 @@
-"""Processes for work that would block the event loop for long: how the API starts them, and their limits."""
+"""Start and limit processes for work that would block the API's event loop for long."""
 
 import asyncio
 import os

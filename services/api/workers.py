@@ -1,4 +1,4 @@
-"""Wake the worker of a service by HTTP, when Kafka does not."""
+"""Wake the worker of a service by HTTP when Kafka is not available."""
 
 import ssl
 import time
@@ -14,9 +14,9 @@ from chassis.tokens import issue_service_token
 from contracts.jobs import RUN_PATH, Service
 
 CONNECT_TIMEOUT_S = 0.5
-# The endpoint does no work. A service that takes longer hangs.
+# The endpoint only wakes the worker. A service that takes longer hangs.
 ANSWER_TIMEOUT_S = 2.0
-# How long the API then waits for the job to end.
+# How long the API waits for the job to end after waking the worker.
 WAIT_S = 30.0
 FAILURES_TO_SKIP = 2
 SKIP_S = 2.0
@@ -39,7 +39,7 @@ class _Reach:
 
 
 class Workers:
-    """The workers of the services over HTTP. One that failed twice is not called for ``SKIP_S`` seconds."""
+    """Calls the services' workers over HTTP. A service that failed twice is not called for ``SKIP_S`` seconds."""
 
     def __init__(self, urls: Mapping[Service, str], secret: str) -> None:
         self._urls = urls
@@ -47,8 +47,8 @@ class Workers:
         self._client = httpx.AsyncClient(
             verify=_trusted_certificates(),
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
-            # The API limits its requests; a caller that queues for one of httpcore's connections is woken again and
-            # again for each that becomes free (seen under chaos).
+            # No limit here, because the API limits its requests. httpcore wakes every queued caller for each connection
+            # that becomes free, which was seen to waste time under load.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
         )
         self._reach = {service: _Reach() for service in urls}
@@ -75,5 +75,5 @@ class Workers:
 
 @cache
 def _trusted_certificates() -> ssl.SSLContext:
-    """Return the certificates that httpx trusts, read once: by itself it reads the file again for each of its parts."""
+    """Return the certificates that httpx trusts. Read once, because httpx would read the file for each transport."""
     return httpx.create_ssl_context()

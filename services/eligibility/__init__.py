@@ -1,1 +1,1 @@
-"""Decides who is selected for a drive (job kind *eligibility*)."""
+"""Select the students of a drive (job kind *eligibility*)."""

@@ -1,4 +1,4 @@
-"""Evaluate who is selected for a drive. The runner calls these handlers, whatever channel woke it."""
+"""Evaluate who is selected for a drive. The worker calls these handlers for every delivery channel."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ NOTHING_TO_DO = Outcome(SUPERSEDED)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an event requests. ``list_version``: the version with the coordinator's list, ``None`` without a list."""
+    """The evaluation that an event requests. ``list_version``: the version with the list, ``None`` without a list."""
 
     drive_id: int
     criteria: Criteria
@@ -33,14 +33,14 @@ def request_of(event: Event, version: int) -> Request:
         case EligibilityRequested():
             return Request(event.drive_id, event.criteria, event.posted, event.requested_version)
         case _:
-            raise TypeError(f"{event.TYPE} asks for no evaluation")
+            raise TypeError(f"{event.TYPE} requests no evaluation")
 
 
 async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
     """Apply the event to the drive's selections, in the caller's transaction.
 
-    An event that is older than the last evaluated one, or of a deleted drive, changes nothing: the newer one wins.
-    Evaluations of one drive wait for each other. Readers see the set before or the set after, never a part of it.
+    An event that is older than the last evaluated one, or of a deleted drive, changes nothing.
+    Evaluations of one drive wait for each other. Readers see the old set or the new set, never a mixture.
 
     The selections are always based on one version: that of the last evaluation of everyone
     (``evaluations.drive_version``). A reevaluation applies newer marks to that version and does not count as an

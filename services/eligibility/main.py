@@ -1,4 +1,4 @@
-"""Builds the eligibility service. Run: ``placewire run eligibility``."""
+"""Build the eligibility service. Run: ``placewire run eligibility``."""
 
 from fastapi import FastAPI
 

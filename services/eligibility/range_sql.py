@@ -1,4 +1,4 @@
-"""Reevaluates a range of students by their ids. The rows of other students are neither read nor changed.
+"""Reevaluate a range of students by their ids. The rows of other students are neither read nor changed.
 
 A reevaluation reads the current marks, so its order and repetition do not matter.
 
@@ -28,7 +28,7 @@ from services.eligibility.sql import (
     set_checksum,
 )
 
-# No row when no publication has been evaluated yet, or when one after $2 has been: it saw these marks.
+# No row when no publication has been evaluated yet, or when one after $2 has been, which saw these marks.
 BASIS = """
 SELECT v.drive_version AS version, e.type, e.data
   FROM evaluations v JOIN drives d USING (drive_id)
@@ -86,7 +86,7 @@ async def reevaluate_range(
     list_version: int | None,
     students: StudentRange,
 ) -> Evaluated:
-    """Apply ``criteria`` and the list to ``students``. Replaces their selections and returns the difference."""
+    """Apply ``criteria`` and the list to ``students``. Replace their selections and return the difference."""
     data: dict[str, Any] = await connection.fetchval(LAST, drive_id)
     before = EligibilityEvaluated.model_validate(data)
     arguments = arguments_of(drive_id, version, criteria)

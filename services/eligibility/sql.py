@@ -1,9 +1,9 @@
-"""Every statement eligibility runs: one for a whole set of students, never one for each.
+"""Statements of the eligibility service. Each handles a whole set of students, never one student at a time.
 
 Plans (EXPLAIN, 100,000 students): one sequential scan of ``students`` with ``meets_criteria`` inlined as its filter,
 straight into the insert; the anti-joins of REPLACE hash the drive's present selections, found by primary key prefix.
 Each statement returns its own snapshot: an earlier one might not include marks that it saw.
-Of some students alone: ``range_sql``.
+Ranges of students: ``range_sql``.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from contracts.eligibility import SetChecksum
 from contracts.message import MAX_INTEGER
 from contracts.students import StudentRange
 
-# Its own key space: registering holds the drive's other lock, and must not wait for an evaluation.
+# A separate lock from that of registrations, so that registering does not wait for an evaluation.
 LOCK = "SELECT lock_exclusive('evaluation', $1)"
 
 # Takes the same lock, and looks.
@@ -90,9 +90,9 @@ EVERYONE = StudentRange(first=1, last=MAX_INTEGER)
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """``eligible``: who meets the criteria, listed or not. ``snapshot``: what the marks were read with.
+    """``eligible``: how many students meet the criteria, listed or not. ``snapshot``: the one that read the marks.
 
-    ``registered``: how many lost with their marks what they had registered for.
+    ``registered``: how many registered students do not meet the criteria any more.
     """
 
     eligible: int
@@ -110,9 +110,9 @@ async def lock_evaluation(connection: Connection, drive_id: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationState:
-    """``newest``: the drive is there, and neither this version nor a later one has been answered.
+    """``newest``: the drive exists, and neither this version nor a later one has been evaluated.
 
-    ``replaces``: somebody is selected for it. ``first``: nobody ever was.
+    ``replaces``: the drive has selections now. ``first``: it never had any.
     """
 
     newest: bool
@@ -121,7 +121,7 @@ class EvaluationState:
 
 
 async def begin(connection: Connection, drive_id: int, version: int) -> EvaluationState:
-    """As ``lock_evaluation``, and what stands then."""
+    """Lock like ``lock_evaluation``, and return the drive's state."""
     row = await connection.fetchrow(BEGIN, drive_id, version)
     assert row is not None
     return EvaluationState(row["newest"], row["replaces"], row["first"])
@@ -135,7 +135,7 @@ async def replace_selections(
     list_version: int | None,
     state: EvaluationState,
 ) -> Evaluated:
-    """Apply ``criteria`` and the list to the drive. Replaces its selections and returns the difference."""
+    """Apply ``criteria`` and the list to the drive. Replace its selections and return the difference."""
     arguments = arguments_of(drive_id, version, criteria)
     revoked = SetChecksum(count=0)
     if state.replaces:
@@ -158,16 +158,16 @@ async def replace_selections(
 async def count_registered(
     connection: Connection, arguments: tuple[Any, ...], *, anyone: bool = False, students: StudentRange = EVERYONE
 ) -> int:
-    """How many of the registered do not meet the criteria, of those whom this version has revoked; or of ``anyone``.
+    """Count the registered students whom this version has revoked and who do not meet the criteria. ``anyone``: of all.
 
-    Waits for registrations by older marks or criteria, and counts them. Later registrations are checked against these
-    criteria. They do not wait: the registration lock is released at once, however long the evaluation takes.
+    Waits for registrations that used older marks or criteria, and counts them. Later registrations are checked against
+    these criteria. They do not wait: the registration lock is released at once, however long the evaluation takes.
     """
     return int(await connection.fetchval(REGISTERED, *arguments, anyone, students.first, students.last))
 
 
 async def count_only(connection: Connection, drive_id: int, version: int, criteria: Criteria) -> Evaluated:
-    """Who would be eligible; selections stay as they are."""
+    """Count the eligible students. Selections do not change."""
     counted = await connection.fetchrow(COUNT_ELIGIBLE, *arguments_of(drive_id, version, criteria))
     assert counted is not None
     selected = set_checksum(await connection.fetchrow(PRESENT, drive_id))
@@ -175,7 +175,7 @@ async def count_only(connection: Connection, drive_id: int, version: int, criter
 
 
 def arguments_of(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, ...]:
-    """``$1`` to ``$8`` of every statement that judges."""
+    """Return ``$1`` to ``$8`` of every statement that applies criteria."""
     return (
         drive_id, version, criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs,
         branch_keys(criteria.branches), criteria.batch_years,
@@ -183,5 +183,5 @@ def arguments_of(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, 
 
 
 def set_checksum(row: Any) -> SetChecksum:
-    """From a row of ``SEAL``."""
+    """Return the checksum of a row of ``SEAL``."""
     return SetChecksum(count=row["count"], digest=row["digest"])

@@ -10,15 +10,15 @@ def subscribe(subscriber: Any, wake: WakeForRecord) -> None:
     """Add a handler for each of these events to the service's FastStream subscriber."""
 
     async def drive_published(event: DrivePublished) -> None:
-        """Wake the worker: a drive was published, its students must be selected."""
+        """Wake the worker: a drive was published, and its students must be selected."""
         wake()
 
     async def eligibility_requested(event: EligibilityRequested) -> None:
-        """Wake the worker: a coordinator asked to evaluate a drive."""
+        """Wake the worker: an evaluation of a drive was requested."""
         wake()
 
     async def reevaluation_requested(event: ReevaluationRequested) -> None:
-        """Wake the worker: marks changed, some students of a drive must be judged again."""
+        """Wake the worker: marks changed, and some students of a drive must be evaluated again."""
         wake()
 
     subscriber(drive_published, filter=of(DrivePublished))

@@ -1,1 +1,1 @@
-"""Writes files from the tables (job kind *export*)."""
+"""Write files from the tables (job kind *export*)."""

@@ -59,6 +59,6 @@ _OF: dict[ExportKind, dict[str, tuple[str, CellType]]] = {
 
 
 def columns(kind: ExportKind, names: list[str]) -> list[Column]:
-    """``names`` of ``kind``, in that order. Raises ``KeyError`` for one that is not among ``COLUMNS``."""
+    """Return the columns ``names`` of ``kind``, in this order. Raises ``KeyError`` for a name not in ``COLUMNS``."""
     known = {name: _OF[kind][name] for name in COLUMNS[kind]}
     return [Column(name, *known[name]) for name in names]

@@ -1,4 +1,4 @@
-"""What becomes of an export, and the events that say so."""
+"""The result events of an export. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from contracts.exports import (
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A file that is whole, and what was read for it. ``erasures``: the erased people that its snapshot knew of."""
+    """A complete file. ``erasures``: the number of erased people that its snapshot could see."""
 
     path: str
     rows: int
@@ -36,7 +36,7 @@ def kind_of(asked: ExportRequested | InvitationsRequested) -> str:
 
 
 def save_as(asked: ExportRequested | InvitationsRequested) -> str:
-    """What the file is called where it is downloaded to."""
+    """Return the file name for downloads."""
     if isinstance(asked, InvitationsRequested):
         return f"{INVITATIONS}.{ExportFormat.CSV}"
     of_drive = "" if asked.drive_id is None else f"-drive-{asked.drive_id}"

@@ -1,4 +1,4 @@
-"""Write a file, and record that it is there. The runner calls these handlers, whatever channel woke it."""
+"""Write a file and record it. The worker calls these handlers for every delivery channel."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ from services.exporter import decider, invitations, sql
 from services.exporter.decider import Made
 from services.exporter.invitations import LinkTokens
 
-# Files at a time, when an export's folder is listed: there are rarely any.
+# Page size when an export's folder is listed. There are rarely other files.
 LISTED = 100
 
 log = structlog.get_logger()
@@ -50,16 +50,16 @@ async def stage(
     claimed: Claim,
     progress: Progress,
 ) -> AsyncIterator[Handle]:
-    """The whole file under a name that nobody knows yet; the handle makes it known.
+    """Write the whole file under a new name. The yielded handle records it.
 
-    When that does not come to pass the file is deleted. Raises ``RuleViolation`` when the storage will not have it.
+    Without that record the file is deleted. Raises ``RuleViolation`` when the storage refuses the file.
     """
     asked = request_of(claimed)
     links = LinkTokens(asked) if isinstance(asked, InvitationsRequested) else None
     making = partial(_make, storage, zone, database, claimed, asked, links, progress)
     made = await _while_storage_refuses(making, tries)
     try:
-        async with database.connection() as connection:  # by itself: the effect takes the stream before the job
+        async with database.connection() as connection:  # separate, because the effect locks the stream before the job
             await queue.update_progress(connection, claimed, {"rows": made.rows})
         yield partial(complete, made, kept, links)
     except BaseException:
@@ -84,15 +84,15 @@ async def complete(
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
-    """What is recorded when the export is given up."""
-    # Not from the event: that it cannot be read may be the reason.
+    """Return the stream and the failure event of an export."""
+    # The id comes from the subject, because the event may be unreadable.
     return claimed.subject, decider.failed(UUID(claimed.subject.removeprefix("export-")), reason)
 
 
 def request_of(claimed: Claim) -> ExportRequested | InvitationsRequested:
-    """Raises ``TypeError`` for an event that asks for no file."""
+    """Return the claimed event. Raises ``TypeError`` for an event that requests no file."""
     if not isinstance(claimed.event, ExportRequested | InvitationsRequested):
-        raise TypeError(f"{claimed.event.TYPE} asks for no file")
+        raise TypeError(f"{claimed.event.TYPE} requests no file")
     return claimed.event
 
 
@@ -118,7 +118,7 @@ async def _make(
         try:
             rows = await _write(connection, asked, links, file, zone)
         finally:
-            progress.measure = None  # the connection may be another export's next
+            progress.measure = None  # another export may use this connection next
     labels = decider.kind_of(asked), format_
     metrics.EXPORT_ROWS.labels(*labels).inc(rows)
     metrics.EXPORT_BYTES.labels(*labels).inc(file.size_bytes)
@@ -126,10 +126,10 @@ async def _make(
 
 
 async def _delete_leftovers(storage: Storage, database: Database, claimed: Claim, export_id: UUID, path: str) -> None:
-    """Delete what other claims have left in the export's folder; ``path`` is this claim's own.
+    """Delete files of other claims in the export's folder; ``path`` is the file of this claim.
 
-    Raises ``Fenced`` when the job is lost: then the files there are those of its next holder. The claim is made durable
-    first: were it forgotten in a crash, an earlier holder could still record its file, which would be gone.
+    Raises ``Fenced`` when the job is lost, because the files may then be its next holder's. The claim is made durable
+    first. If a crash lost the claim, an earlier holder could still record its file, which would be deleted.
     """
     left = [file.path async for page in storage.pages(export_folder(export_id), limit=LISTED) for file in page]
     left = [other for other in left if other != path]
@@ -137,7 +137,7 @@ async def _delete_leftovers(storage: Storage, database: Database, claimed: Claim
         return
     async with database.connection() as connection:
         if not await queue.confirm(connection, claimed):
-            raise Fenced("the job is somebody else's, or has ended")
+            raise Fenced("another worker has the job, or it has ended")
     for other in left:
         await storage.delete(other)
 
@@ -166,13 +166,13 @@ async def write_export(connection: Connection, asked: ExportRequested, file: Wri
 
 
 async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int) -> Made:
-    """Each try reads anew, from a snapshot of its own. Raises ``RuleViolation`` after the last."""
+    """Repeat ``make`` while the storage fails, each time with a new snapshot. Raises ``RuleViolation`` in the end."""
     try:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StorageFailed),
             stop=stop_after_attempt(tries),
             wait=wait_exponential_jitter(multiplier=0.25, max=5),
-            before_sleep=lambda state: log.warning("export.begun_anew", failures=state.attempt_number),
+            before_sleep=lambda state: log.warning("export.retried", failures=state.attempt_number),
             reraise=True,
         ):
             with attempt:
@@ -185,7 +185,7 @@ async def _while_storage_refuses(make: Callable[[], Awaitable[Made]], tries: int
 async def _forget_unless_recorded(
     storage: Storage, database: Database, asked: ExportRequested | InvitationsRequested, path: str
 ) -> None:
-    """The effect may have been committed by a connection that was lost in the commit itself: then the file stays."""
+    """Delete the file unless it is recorded. If the connection was lost during the commit, it may be recorded."""
     try:
         async with database.connection() as connection:
             recorded = await sql.recorded_path(connection, asked.export_id)

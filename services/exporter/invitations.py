@@ -80,7 +80,7 @@ async def write(connection: Connection, links: LinkTokens, file: Written) -> int
 async def keep(connection: Connection, links: LinkTokens) -> None:
     """Make the links valid, replacing earlier links of the same students.
 
-    A student who set a password since the file was written gets no link: their line in the file does not work.
+    A student who set a password since the file was written gets no link; the link in the file does not work then.
     """
     await connection.execute(sql.UNHURRIED)
     await _set(connection, links)

@@ -1,4 +1,4 @@
-"""Builds the exporter. Run: ``placewire run exporter``."""
+"""Build the exporter. Run: ``placewire run exporter``."""
 
 from functools import partial
 from itertools import product
@@ -16,7 +16,7 @@ from services.exporter.settings import ExporterSettings
 
 
 def create_app(settings: ExporterSettings) -> FastAPI:
-    """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
+    """Return the service. Raises ``SystemExit``, now or at startup, when files cannot be stored at ``STORAGE_URL``."""
     for kind, format_ in [*product(ExportKind, ExportFormat), (INVITATIONS, ExportFormat.CSV)]:
         metrics.EXPORT_ROWS.labels(kind, format_)
         metrics.EXPORT_BYTES.labels(kind, format_)

@@ -1,8 +1,8 @@
-"""Every statement the exporter runs: one COPY for a whole file, never one for each row.
+"""Statements of the exporter. One COPY writes a whole file.
 
-Formats and order are fixed, so that two files from one snapshot are the same byte for byte. Plans (EXPLAIN, 1,000,000
-registrations of one drive): hash joins on ``users`` and ``students``, which the planner leaves out when no column asks
-for them (that is why they are left joins), and one sort by the primary key.
+Formats and order are fixed, so that two files from one snapshot are equal byte for byte. Plans (EXPLAIN, 1,000,000
+registrations of one drive): hash joins on ``users`` and ``students``, and one sort by the primary key. They are left
+joins, so the planner omits them when no column needs them.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from contracts.users import AccountDeactivated, AccountReactivated
 from services.exporter import decider
 from services.exporter.columns import columns
 
-# Reads, and waits, as long as it takes. No transaction id is drawn, so nobody who reads the log waits for it.
+# No time limits for reading and waiting. The transaction draws no transaction id, so readers of the log do not wait.
 UNHURRIED = """
 SET LOCAL transaction_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
@@ -25,13 +25,13 @@ SET LOCAL lock_timeout = 0
 SNAPSHOT = "SELECT es.log_snapshot()::text AS snapshot, pg_backend_pid() AS pid"
 # Erasures that the snapshot sees. They are never deleted.
 ERASURES = "SELECT count(*) FROM vault.erasure"
-# The same at this moment; until the transaction ends no other erasure is committed.
+# The current number of erasures. No other erasure commits until the transaction ends.
 SHARE_ERASURES = "SELECT vault.lock_erasures_shared()"
 # Whether an erasure concerns the file: the same definition decides which files it withdraws.
 SHOWS_PEOPLE = "SELECT vault.shows_people($1, $2)"
-# The server counts what it has copied; the reader would have to look for line ends outside quotes.
+# The server counts the copied rows. The client would have to find line ends outside quotes.
 ROWS_COPIED = "SELECT tuples_processed FROM pg_stat_progress_copy WHERE pid = $1"
-# Waits for an effect that is being committed: its worker may have gone from the connection before it heard.
+# Waits for a commit in progress. Its worker may have lost the connection before it received the result.
 PATH = "SELECT path FROM exports WHERE export_id = $1 FOR SHARE"
 
 # Files of a finished drive show the marks at the moment it finished.
@@ -119,7 +119,7 @@ def csv_query(asked: ExportRequested) -> str:
 
 
 async def begin(connection: Connection) -> tuple[str, int]:
-    """At the beginning of a repeatable-read transaction: its snapshot, and the server process that copies."""
+    """Return the snapshot of a new repeatable-read transaction, and the pid of the server process that copies."""
     await connection.execute(UNHURRIED)
     row = await connection.fetchrow(SNAPSHOT)
     assert row is not None
@@ -132,7 +132,7 @@ async def is_finished(connection: Connection, asked: ExportRequested) -> bool:
 
 
 async def erasures(connection: Connection) -> int:
-    """Return the number of erased people that the snapshot knows of."""
+    """Return the number of erased people that the snapshot can see."""
     return int(await connection.fetchval(ERASURES))
 
 
@@ -148,12 +148,12 @@ async def share_erasures(connection: Connection) -> int:
 
 
 async def rows_copied(connection: Connection, *, pid: int) -> dict[str, Any] | None:
-    """How far the COPY of that server process is, as a job's progress; ``None`` when there is none."""
+    """Return the progress of the COPY of the server process ``pid``; ``None`` when it runs none."""
     rows = await connection.fetchval(ROWS_COPIED, pid)
     return None if rows is None else {"rows": rows}
 
 
 async def recorded_path(connection: Connection, export_id: UUID) -> str | None:
-    """The file that everyone knows of. Raises ``Contended`` when it takes too long to become certain."""
+    """Return the recorded file. Raises ``Contended`` when another transaction holds the export for too long."""
     path: str | None = await connection.fetchval(PATH, export_id)
     return path

@@ -10,11 +10,11 @@ def subscribe(subscriber: Any, wake: WakeForRecord) -> None:
     """Add a handler for each of these events to the service's FastStream subscriber."""
 
     async def export_requested(event: ExportRequested) -> None:
-        """Wake the worker: a file was asked for."""
+        """Wake the worker: a file was requested."""
         wake()
 
     async def invitations_requested(event: InvitationsRequested) -> None:
-        """Wake the worker: a file of invitation links was asked for."""
+        """Wake the worker: a file of invitation links was requested."""
         wake()
 
     subscriber(export_requested, filter=of(ExportRequested))

@@ -1,1 +1,1 @@
-"""Maintenance: refreshes the materialized views, and deletes data and files that are no longer needed."""
+"""Refresh the materialized views, and delete data and files that are no longer needed."""

@@ -1,6 +1,6 @@
 """Request a refresh of the views when their data has changed and the pause since the last refresh is over.
 
-The pause after a refresh grows with its duration. So refreshes take at most 2 % of the time on a large campus,
+The pause after a refresh grows with its duration. So refreshes take at most 2 % of the time for a large campus,
 and a small campus sees a change within about a second. Changes are found by queries, without Kafka or
 notifications, and the worker of this process starts the job at once.
 """
@@ -36,9 +36,9 @@ def pause_s(last_duration_s: float, max_pause_s: float) -> float:
 
 
 class ChangeWatch:
-    """Watches for changes. Every replica does; together they request one refresh.
+    """Watches for changes. Every replica does this; together they request one refresh.
 
-    ``max_pause_s``: the longest pause between two refreshes. ``wake``: of the worker in this process.
+    ``max_pause_s``: the longest pause between two refreshes. ``wake``: wakes the worker in this process.
     """
 
     def __init__(self, database: Database, notifier: Notifier, wake: WakeWorker, *, max_pause_s: float) -> None:
@@ -85,7 +85,7 @@ class ChangeWatch:
                     connection, RefreshRequested(refresh_id=id_, cause=RefreshCause.CHANGE)
                 )
         except Conflict:
-            return None  # another replica, at the same moment
+            return None  # another replica requested it at the same moment
         if appended.duplicate:
             return None
         log.info("refresh.requested", job_id=str(id_), cause=RefreshCause.CHANGE)

@@ -1,4 +1,4 @@
-"""Answers the job that does nothing. It went through outbox, bus and runner, and what it wrote is two small events."""
+"""Handle the test job, which does nothing. It shows that outbox, Kafka and worker work, and writes two small events."""
 
 from uuid import UUID
 
@@ -15,10 +15,10 @@ async def answer(_connection: Connection, claimed: Claim) -> Outcome:
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
-    """What is recorded when even this is given up."""
+    """Return the stream and the failure event of a test job."""
     return claimed.subject, CheckFailed(check_id=check_id_of(claimed), job_id=claimed.id, reason=reason)
 
 
 def check_id_of(claimed: Claim) -> UUID:
-    # Not from the event: that it cannot be read may be the reason.
+    # From the subject, because the event may be unreadable.
     return UUID(claimed.subject.removeprefix("check-"))

@@ -1,7 +1,7 @@
 """Record one RefreshRequested for each slot of the schedule, regardless of the number of replicas.
 
-The event's id is made from the slot, so that the second append of a slot changes nothing, long after its job has
-expired, too: events never do. The time is the database's, the same for all; nothing else has to be remembered.
+The event's id is computed from the slot, so a second append for a slot changes nothing. This holds even after the job
+was deleted, because events are never deleted. All replicas use the database's clock and keep no other state.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Clock:
-    """Requests a refresh in each of ``slots``. ``wake``: of the worker in this process."""
+    """Requests a refresh in each of ``slots``. ``wake``: wakes the worker in this process."""
 
     def __init__(self, database: Database, notifier: Notifier, slots: Slots, wake: WakeWorker) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class Clock:
             await asyncio.sleep(pause_s)
 
     async def once(self) -> float:
-        """Look after the slot that is due, if one is. Returns the seconds until there may be another."""
+        """Record the slot that is due, if any. Return the seconds until the next check."""
         async with self._database.connection() as connection:
             now = await sql.now(connection)
         if self._done is not None and schedule.is_ahead(self._done, now):
@@ -72,7 +72,7 @@ class Clock:
             async with self._database.transaction() as connection:
                 appended = await request_refresh(connection, event)
         except Conflict:
-            return  # another replica, at the same moment
+            return  # another replica recorded it at the same moment
         if not appended.duplicate:
             self._wake(id_, Channel.POLL)
             self._notifier.notify(notify.OUTBOX)

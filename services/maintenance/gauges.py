@@ -1,7 +1,7 @@
-"""Gauges of what should never wait for long: how old the views are, jobs that have not ended, subscriptions.
+"""Gauges of the age of the views, unfinished jobs and subscriptions.
 
-For dashboards and alerts only: workers find queued jobs, and running ones whose lease expired, by themselves. Every
-replica sets the same values, so a query takes the largest.
+For dashboards and alerts only: workers find queued jobs, and running jobs whose lease expired, without them. Every
+replica sets the same values, so queries use the maximum.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Gauges:
         self._placement = PlacementGauges()
 
     async def run(self) -> None:
-        """Set them every ``EVERY_S`` until cancelled."""
+        """Set the gauges every ``EVERY_S`` seconds until cancelled."""
         while True:
             try:
                 async with self._database.connection() as connection:
@@ -59,7 +59,7 @@ async def set_subscriptions_from(connection: Connection) -> None:
     """Set the gauges of every subscription, whether a replica of it runs or not."""
     measured = await checkpoints.measure(connection)
     for gauge in (metrics.SUBSCRIPTION_LAG, metrics.SUBSCRIPTION_BEHIND, metrics.SUBSCRIPTION_FAILED):
-        gauge.clear()  # of one that was deleted nothing is left
+        gauge.clear()  # removes the series of deleted subscriptions
     for one in measured:
         metrics.SUBSCRIPTION_LAG.labels(one.name).set(one.lag_s)
         metrics.SUBSCRIPTION_BEHIND.labels(one.name).set(one.events_behind)

@@ -1,7 +1,7 @@
-"""Refresh the views and record the refresh. The runner calls these handlers, whatever channel woke it.
+"""Refresh the views and record the refresh. The worker calls these handlers for every delivery channel.
 
-A refresh absorbs the requests that were recorded before it began, at once or when their turn comes. Whatever process
-dies, no request is answered by a refresh that could not see the changes before that request.
+A refresh also completes the requests that were recorded before it began, at once or when a worker claims them. Even if
+a process dies, no request is completed by a refresh that could not see the changes before that request.
 """
 
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from services.maintenance.sql import Run
 
 @asynccontextmanager
 async def refresh(database: Database, claimed: Claim, _progress: Progress) -> AsyncIterator[Handle]:
-    """Refresh every view in a transaction of its own, unless that has been done since; the handle records it.
+    """Refresh every view in a separate transaction, unless a later refresh exists. The yielded handle records it.
 
     Safe to repeat: after a worker died before recording its refresh, the next one finds that refresh and records it.
     Raises ``Contended``, which fails the attempt, when a manual refresh locks the views for too long.
@@ -32,9 +32,9 @@ async def refresh(database: Database, claimed: Claim, _progress: Progress) -> As
 
 
 async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
-    """Record the refresh ``run``, and end the other jobs that it has answered.
+    """Record the refresh ``run``, and end the other jobs that it completes.
 
-    ``absorbed_by`` in the result: the job whose refresh answered this one; null: a manual refresh, which has no job.
+    ``absorbed_by`` in the result: the job whose refresh completed this one; null: a manual refresh, which has no job.
     """
     shown: dict[str, Any] = {"began_at": run.began_at.isoformat()}
     absorbed = shown | {"absorbed_by": None if run.id is None else str(run.id)}
@@ -51,10 +51,10 @@ async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
 
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
-    """What is recorded when the refresh is given up."""
+    """Return the stream and the failure event of a refresh."""
     return claimed.subject, RefreshFailed(refresh_id=refresh_id_of(claimed), reason=reason)
 
 
 def refresh_id_of(claimed: Claim) -> UUID:
-    # Not from the event: that it cannot be read may be the reason.
+    # From the subject, because the event may be unreadable.
     return UUID(claimed.subject.removeprefix("refresh-"))

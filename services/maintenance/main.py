@@ -1,4 +1,4 @@
-"""Builds the maintenance service. Run: ``placewire run maintenance``."""
+"""Build the maintenance service. Run: ``placewire run maintenance``."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -25,7 +25,7 @@ from services.maintenance.settings import MaintenanceSettings
 
 
 def create_app(settings: MaintenanceSettings) -> FastAPI:
-    """Raises ``SystemExit`` with one line, here or when it starts, when files cannot be kept at ``STORAGE_URL``."""
+    """Return the service. Raises ``SystemExit``, now or at startup, when files cannot be stored at ``STORAGE_URL``."""
     storage = Storage(settings.storage_url)
     work: dict[Kind, JobHandler | StagedJobHandler] = {
         Kind.REFRESH: StagedJobHandler(stage=handlers.refresh, failed=handlers.failed),

@@ -1,7 +1,7 @@
 """Gauges for the people of the placement cell: drives, registrations and the funnel, as the views show them.
 
-These are gauges, and not queries of Grafana: gauges have a history, which the views do not, and Grafana needs no access
-to data of students. Only the newest unfinished drives have series of their own, so the number of series is limited.
+These are gauges and not queries from Grafana, because gauges have a history, and Grafana then needs no access to
+students' data. Only the newest unfinished drives have separate series, which limits the number of series.
 """
 
 from datetime import datetime
@@ -15,8 +15,8 @@ from services.maintenance import sql
 STATUSES = ("pending", "posted", "attending", "finished")
 STAGES = ("eligible", "selected", "registered", "present")
 BRANCH_STAGES = ("students", "eligible", "registered", "present")
-MOST_DRIVES = 50
-MOST_BRANCHES = 50
+MAX_DRIVES = 50
+MAX_BRANCHES = 50
 
 
 class PlacementGauges:
@@ -30,8 +30,8 @@ class PlacementGauges:
             return
         by_status = await sql.drives_by_status(connection)
         totals = await sql.funnel(connection)
-        newest = await sql.newest_drives(connection, MOST_DRIVES)
-        branches = await sql.largest_branches(connection, MOST_BRANCHES)
+        newest = await sql.newest_drives(connection, MAX_DRIVES)
+        branches = await sql.largest_branches(connection, MAX_BRANCHES)
         # No await from here on, so a scrape sees either the old or the new values.
         for status in STATUSES:
             metrics.DRIVES.labels(status).set(by_status.get(status, 0))

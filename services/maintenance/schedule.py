@@ -1,10 +1,10 @@
-"""When the views are to be refreshed: pure functions over moments, all aware, answers in UTC.
+"""Compute when the views are refreshed. Pure functions of time-zone-aware moments; results are in UTC.
 
-A cron expression has the five fields of Debian's cron, or six, of which the first is the second. Where clocks change,
-it does as Debian's cron does. A time that is skipped (``30 2 * * *`` where 02:00 becomes 03:00) is kept at the end of
-the gap; one that comes twice is kept the first time. An expression with ``*`` as its minute or hour counts real time:
-``0 * * * *`` is kept in each of the 23 or 25 hours of such a day. So is one with six fields, which is kept twice when
-its time comes twice, and not at all when it is skipped.
+A cron expression has the five fields of Debian's cron, or six with seconds first. When clocks change, it behaves like
+Debian's cron. A time that is skipped (``30 2 * * *`` where 02:00 becomes 03:00) runs at the end of the gap; a time that
+occurs twice runs the first time. An expression with ``*`` as minute or hour follows real time: ``0 * * * *`` runs in
+each of the 23 or 25 hours of such a day. So does an expression with six fields: it runs twice when its time occurs
+twice, and not at all when it is skipped.
 """
 
 from collections.abc import Iterator
@@ -31,23 +31,23 @@ FIELDS = {
     "month": "1-12 or JAN-DEC",
     "day-of-week": "0-7 or SUN-SAT",
 }
-# Looked back for the newest slot: from a slot each second to one on each 29 February that is a Monday.
+# How far back the newest slot is searched: from a slot each second to one on each 29 February that is a Monday.
 WINDOWS = [timedelta(seconds=2), timedelta(hours=2), timedelta(days=2)]
 WINDOWS += [timedelta(days=days) for days in (62, 800, 3_700, 18_300)]
 
 
 class Slots(Protocol):
-    """Moments that come again and again."""
+    """Recurring moments."""
 
     def newest(self, now: datetime) -> datetime:
-        """The last one that is not after ``now``."""
+        """Return the last slot that is not after ``now``."""
 
     def after(self, moment: datetime) -> datetime:
-        """The first one after ``moment``."""
+        """Return the first slot after ``moment``."""
 
 
 class Cron:
-    """The slots of a cron ``expression`` in ``zone``. Raises ``ValueError`` that says where it is wrong."""
+    """The slots of a cron ``expression`` in ``zone``. Raises ``ValueError`` naming the invalid field."""
 
     def __init__(self, expression: str, zone: ZoneInfo) -> None:
         self._expression = expression
@@ -57,10 +57,10 @@ class Cron:
         except CronSimError as error:
             raise ValueError(_where(expression, str(error))) from error
         except StopIteration:
-            raise ValueError(f"{expression!r} never comes") from None
+            raise ValueError(f"{expression!r} never occurs") from None
 
     def newest(self, now: datetime) -> datetime:
-        # Not backwards from now: within an hour that comes twice, cronsim's two directions disagree.
+        # Searched forwards, because cronsim's backward search differs within an hour that occurs twice.
         for window in WINDOWS:
             found = None
             for slot in self._from(now - window):

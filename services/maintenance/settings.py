@@ -11,22 +11,22 @@ from services.maintenance import schedule
 
 
 class ExpirySettings(RetentionSettings):
-    """How long what nobody needs any more is kept, and how often it is looked for."""
+    """How long expired data and orphaned files are kept, and how often they are deleted."""
 
     expiry_every_s: float = Field(
-        default=60.0, gt=0, description="how often expired exports, keys and jobs are looked for"
+        default=60.0, gt=0, description="seconds between two deletions of expired exports, keys and jobs"
     )
     orphans_every_s: float = Field(
-        default=3600.0, gt=0, description="how often files and read marks that nothing refers to are looked for"
+        default=3600.0, gt=0, description="seconds between two deletions of files and read marks without a reference"
     )
     expired_files_kept_s: float = Field(
-        default=600.0, ge=0, description="how long an expired file stays for downloads that have begun"
+        default=600.0, ge=0, description="seconds that an expired file is kept for downloads in progress"
     )
     # A PDF is stored a moment before its drive is committed.
     orphans_kept_s: float = Field(
-        default=86_400.0, ge=600, description="how long a file that nothing refers to is left alone"
+        default=86_400.0, ge=600, description="minimum age in seconds of a file without a reference to be deleted"
     )
-    jobs_kept_days: float = Field(default=30.0, ge=1, description="how long a job that has ended can be looked up")
+    jobs_kept_days: float = Field(default=30.0, ge=1, description="days that an ended job can be queried")
 
     @model_validator(mode="after")
     def _answers_name_jobs_that_are_there(self) -> Self:
@@ -51,13 +51,13 @@ class MaintenanceSettings(ServiceSettings, StorageSettings, ExpirySettings, Time
     port: int = Field(default=5003, ge=1, le=65535, description="port to listen on")
     materialized_view_refresh_interval: str = Field(
         default="0 * * * *",
-        description="when the views are refreshed: cron, minute hour day-of-month month day-of-week",
+        description="cron expression for refreshing the views: minute hour day-of-month month day-of-week",
     )
     refresh_after_change_s: float = Field(
         default=60.0,
         ge=0,
-        description="longest pause between two refreshes while data changes (else 50 times the last refresh's duration,"
-        " at least 1 s); 0: only the schedule",
+        description="longest pause in seconds between two refreshes while data changes (the pause is 50 times the last"
+        " refresh's duration, at least 1 s); 0: only the schedule",
     )
 
     @field_validator("materialized_view_refresh_interval")

@@ -2,11 +2,11 @@
 
 All views are refreshed in one repeatable-read transaction, so that they show one moment: a dashboard's total is the sum
 of its series. 1,000,000 students and registrations, 500,000 marks, 1,000 drives (8 incomparable criteria), 2 cores:
-2.5 s, of which branch_counts 2.2 s. For as long, its transaction id holds up who reads the log below the oldest one
-running (``event_store.read_log``: republishing, ``placewire events``). The relay, jobs and notices do not wait for it.
+2.5 s, of which branch_counts 2.2 s. During that time its transaction id delays gap-safe readers of the log
+(``event_store.read_log``: republishing, ``placewire events``). The relay, jobs and notifications do not wait for it.
 
-What a refresh has seen is kept as its snapshot. A request that this snapshot sees was committed before, whatever the
-clocks said and in whatever order they were committed: it is answered.
+The snapshot of a refresh is stored. A request that this snapshot can see was committed before the refresh, so the
+refresh completes it. Clocks and the order of commits do not matter.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,18 +22,19 @@ from chassis.postgres.database import Connection, Database
 from contracts.jobs import Kind, Service
 
 VIEWS = ("registrations_per_drive", "drives_over_time", "attendance_trend", "branch_counts", "drive_funnel")
-# Streams whose events change what the views show. A refresh's own are not among them.
+# Streams whose events change the views. Those of refreshes are not among them.
 SHOWN = ("student", "import", "drive", "eligibility", "registration", "attendance")
 
-# LOCK TABLE takes no snapshot: who waited here for another refresh sees what was committed meanwhile. Readers pass.
+# LOCK TABLE takes no snapshot: after waiting for another refresh, this one sees everything committed meanwhile. Readers
+# are not blocked.
 ONE_AT_A_TIME = "LOCK TABLE view_refresh IN SHARE ROW EXCLUSIVE MODE"
-# As the service's role has it: the owner has none, and would wait without end behind a hanging refresh. This takes no
-# snapshot either.
+# The same as for the service's role. The owner has no timeout and would wait without limit for a hanging refresh. SET
+# takes no snapshot either.
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '280s'"
 # Sets of a million students are sorted and hashed in memory.
 MEMORY = "SET LOCAL work_mem = '64MB'"
 NOW = "SELECT clock_timestamp()"
-# A view without data (restored, or emptied by hand) cannot be refreshed beside readers; it has none that could read it.
+# A view without data (restored, or emptied manually) cannot be refreshed concurrently, and nobody can read it anyway.
 IS_POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = to_regclass($1)"
 FIRST = "REFRESH MATERIALIZED VIEW {view}"
 BESIDE_READERS = "REFRESH MATERIALIZED VIEW CONCURRENTLY {view}"
@@ -51,7 +52,7 @@ LAST = """
 SELECT v.view_name, v.duration_s, v.rows, v.refreshed_at, v.run_id, j.id AS job_id
   FROM view_refresh v LEFT JOIN es.job j ON j.id = v.run_id ORDER BY v.began_at
 """
-# The rows of one refresh share snapshot and run. False also when the newest release has a view that none has filled.
+# The rows of one refresh share snapshot and run. Also false when this release has a view that was never filled.
 IS_ANSWERED = """
 SELECT count(*) = $2 AND bool_and(pg_visible_in_snapshot(e.xid, v.snapshot::pg_snapshot)) AND count(DISTINCT run_id) = 1
   FROM view_refresh v CROSS JOIN (SELECT xid FROM es.event WHERE event_id = $1) e
@@ -88,7 +89,7 @@ SELECT view_name, es.age_s(refreshed_at) AS staleness_s,
   FROM view_refresh
 """
 REFRESHED_AT = "SELECT max(refreshed_at) FROM view_refresh"
-# These read a view whole: a row for each drive, a row for each branch.
+# These read whole views, which have a row per drive or per branch.
 DRIVES_BY_STATUS = "SELECT status, count(*) AS drives FROM drive_funnel GROUP BY status"
 FUNNEL = """
 SELECT coalesce(sum(eligible), 0)::float8 AS eligible, coalesce(sum(selected), 0)::float8 AS selected,
@@ -102,9 +103,9 @@ SELECT drive_id, company_name, job_title, eligible, selected, registered, presen
 LARGEST_BRANCHES = """
 SELECT branch, students, eligible, registered, present FROM branch_counts ORDER BY students DESC, branch LIMIT $1
 """
-# Index scan on job_dead: as long as what nobody has dealt with.
+# Index scan on job_dead, which has only open dead letters.
 DEAD_JOBS = "SELECT service, count(*) AS jobs FROM es.job WHERE dead GROUP BY service"
-# Index scan on job_unfinished: as long as what has not ended.
+# Index scan on job_unfinished, which has only unfinished jobs.
 UNFINISHED_JOBS = """
 SELECT service, state, count(*) AS jobs,
        max(es.age_s(
@@ -123,9 +124,9 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A refresh that is committed. ``id``: the job that it was done for; ``None``: nobody's, it was done by hand.
-    ``began_at``: the moment that all views show. ``answers``: other jobs that have not ended, and were asked for before
-    it began."""
+    """A committed refresh. ``id``: the job that requested it; ``None`` for a manual refresh.
+    ``began_at``: the moment that all views show. ``answers``: other unfinished jobs that were requested before it
+    began."""
 
     id: UUID | None
     began_at: datetime
@@ -134,10 +135,10 @@ class Run:
 
 
 async def refresh_all(database: Database) -> tuple[datetime, list[Refreshed]]:
-    """The moment that all views show now, and what each took. Nobody's job: waiting ones find it done.
+    """Refresh all views without a job. Return the moment that they show, and the duration of each.
 
-    Waits for a refresh that is running; readers wait for neither. Any role with MAINTAIN on the views will do.
-    Raises ``Contended`` when it waited too long, or when somebody refreshed a view by hand meanwhile.
+    Waits for a running refresh; readers do not wait. Needs a role with MAINTAIN on the views. Completes waiting jobs.
+    Raises ``Contended`` when it waited too long, or when a view was refreshed manually in the meantime.
     """
     async with _alone(database, LOCK_TIMEOUT) as connection:
         moment = await now(connection)
@@ -145,7 +146,7 @@ async def refresh_all(database: Database) -> tuple[datetime, list[Refreshed]]:
 
 
 async def answer(database: Database, job_id: UUID) -> Run:
-    """The refresh that answers ``job_id``: the last one if that began after it was asked for, else a new one.
+    """Return the refresh that completes ``job_id``: the last one if it began after the request, else a new one.
 
     Raises as ``refresh_all``.
     """
@@ -193,22 +194,22 @@ async def changed_since(connection: Connection, snapshot: str) -> tuple[bool, st
 
 
 async def view_ages(connection: Connection) -> list[asyncpg.Record]:
-    """Of each view: seconds since the moment that it shows, seconds that its refresh took, rows."""
+    """Return, for each view, the seconds since the moment that it shows, the seconds of its refresh, and its rows."""
     return await connection.fetch(VIEW_AGES)
 
 
 async def unfinished_jobs(connection: Connection) -> list[asyncpg.Record]:
-    """By service and state: how many jobs, and for how many seconds the oldest has been in that state."""
+    """Return, by service and state, the number of jobs and the seconds that the oldest has been in that state."""
     return await connection.fetch(UNFINISHED_JOBS)
 
 
 async def dead_jobs(connection: Connection) -> dict[str, int]:
-    """By service: how many jobs were given up, and nobody has dealt with."""
+    """Return the number of open dead letters of each service."""
     return {row["service"]: row["jobs"] for row in await connection.fetch(DEAD_JOBS)}
 
 
 async def refreshed_at(connection: Connection) -> datetime | None:
-    """The moment that the views show."""
+    """Return the moment that the views show."""
     moment: datetime | None = await connection.fetchval(REFRESHED_AT)
     return moment
 
@@ -218,24 +219,24 @@ async def drives_by_status(connection: Connection) -> dict[str, int]:
 
 
 async def funnel(connection: Connection) -> asyncpg.Record:
-    """Students at each stage, summed over all drives."""
+    """Return the number of students at each stage, summed over all drives."""
     row = await connection.fetchrow(FUNNEL)
     assert row is not None
     return row
 
 
 async def newest_drives(connection: Connection, limit: int) -> list[asyncpg.Record]:
-    """The funnel of each drive that is published and not finished, newest first."""
+    """Return the funnel of each drive that is published and not finished, newest first."""
     return await connection.fetch(NEWEST_DRIVES, limit)
 
 
 async def largest_branches(connection: Connection, limit: int) -> list[asyncpg.Record]:
-    """By branch: its students, and how far they came."""
+    """Return, by branch, the number of students at each stage."""
     return await connection.fetch(LARGEST_BRANCHES, limit)
 
 
 async def now(connection: Connection) -> datetime:
-    """The database's clock: one for all replicas."""
+    """Return the time of the database's clock, which is the same for all replicas."""
     moment: datetime = await connection.fetchval(NOW)
     return moment
 

@@ -15,7 +15,7 @@ def subscribe(subscriber: Any, wake: WakeForRecord) -> None:
         wake()
 
     async def check_requested(event: CheckRequested) -> None:
-        """Wake the worker: somebody checks that events take effect."""
+        """Wake the worker: a test job was requested."""
         wake()
 
     subscriber(refresh_requested, filter=of(RefreshRequested))

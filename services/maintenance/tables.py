@@ -1,4 +1,4 @@
-"""What maintenance owns: when each view was refreshed, and what was deleted."""
+"""Tables of the maintenance service: when each view was refreshed, and what was deleted."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,9 +10,8 @@ from chassis.eventstore.tables import instant
 
 
 class ViewRefresh(SQLModel, table=True):
-    """The last refresh of a view. ``refreshed_at``: the moment that it shows; ``snapshot`` (Postgres'
-    ``es.log_snapshot()``) says it exactly; ``run_id``: the job it was done for. The same for all views of one
-    refresh."""
+    """The last refresh of a view. ``refreshed_at``: the moment that it shows; ``snapshot``: the exact transactions
+    (``es.log_snapshot()``); ``run_id``: the job that requested it. All views of one refresh have the same values."""
 
     __tablename__ = "view_refresh"
 
@@ -27,7 +26,7 @@ class ViewRefresh(SQLModel, table=True):
 
 
 class Expiry(SQLModel, table=True):
-    """Of ``what`` nothing that was asked for after ``until`` has been deleted."""
+    """The progress of deletions: nothing of ``what`` that was requested after ``until`` has been deleted."""
 
     __tablename__ = "expiry"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import asyncpg
 
-from cli.replay.verification import Watching, verify
+from cli.replay.verification import ProgressCallbacks, verify
 from tests.chaos.audit_files import audit_files
 from tests.chaos.audit_jobs import audit_jobs
 from tests.chaos.audit_topics import audit_topics
@@ -60,7 +60,7 @@ async def audit(
     await _notifications(ledger, model, owner, found)
     await audit_files(ledger, owner, storage, found)
     await audit_topics(owner, bootstrap_servers, found)
-    findings = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), limit=5)
+    findings = await verify(database_url, ProgressCallbacks(began=lambda _: None, projected=lambda _: None), limit=5)
     if findings.differences:
         found.wrong.append(f"verify: {findings}")
     return found

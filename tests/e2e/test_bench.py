@@ -15,7 +15,7 @@ from bench.__main__ import main
 from bench.catalogue import BENCHES
 from bench.documents import BEGIN, END, put_into
 from bench.pairs import Pairs
-from bench.picture import drawn
+from bench.picture import draw
 from bench.results import AT_MOST, Results
 from bench.sizes import SIZES
 from bench.stage import Bench, Servers
@@ -106,7 +106,7 @@ def test_the_picture_shows_every_sort_of_result() -> None:
     results = Results("full", lines={"eligibility": [(10_000, 0.05), (100_000, 0.4), (1_000_000, 4.2)]})
     results.compare("accept_32", Pairs((2.0, 2.2, 2.1), (1.0, 1.0, 1.0)), "s")
     results.curves["not yet done"] = [(0.0, 1000), (1.0, 400), (2.0, 0)]
-    picture = drawn(results)
+    picture = draw(results)
     assert all(words in picture for words in ("accept_32", "2.10 of 2", "1,000,000 rows", "not yet done"))
 
 

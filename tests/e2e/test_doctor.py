@@ -28,7 +28,7 @@ async def examined(url: str, environment: Mapping[str, str], queue_within_s: flo
 
 def complaints(found: list[Finding]) -> set[str]:
     assert all(finding.fix for finding in found if finding.state is State.WRONG)
-    return {f"{finding.what}: {finding.says}" for finding in found if finding.state is State.WRONG}
+    return {f"{finding.what}: {finding.message}" for finding in found if finding.state is State.WRONG}
 
 
 @pytest.fixture
@@ -49,19 +49,19 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
         return found if found[0].state is State.OK else []
 
     [sent] = await eventually(through, within_s=60)
-    assert sent.says.startswith("went by outbox, relay, Kafka and maintenance")
+    assert sent.message.startswith("went by outbox, relay, Kafka and maintenance")
     await eventually(lambda: probed(bus.database_url), within_s=60)
     found = await examined(bus.database_url, environment, queue_within_s=20)
     assert complaints(found) == {
-        "bus: eligibility has never heard of the bus",
-        "bus: exporter has never heard of the bus",
+        "bus: eligibility has never received a record",
+        "bus: exporter has never received a record",
     }
     assert {finding.what for finding in found if finding.state is State.OK} >= {
         "versions", "secrets", "storage", "database", "clock", "server log", "migrations", "roles", "Kafka", "topics",
         "bus", "outbox", "jobs", "a job",
     }  # fmt: skip
     assert not [finding for finding in found if finding.state is State.SKIPPED]
-    output = " ".join(f"{finding.says} {finding.fix}" for finding in found)
+    output = " ".join(f"{finding.message} {finding.fix}" for finding in found)
     assert not [secret for secret in GOOD.values() if secret in output]
 
 
@@ -138,8 +138,8 @@ async def test_damage_is_found(
 async def test_weak_secrets_are_named_and_never_shown(secrets: dict[str, str], complaint: str) -> None:
     [found] = [finding async for finding in settings.secrets({**GOOD, **secrets})]
     assert found.state is State.WRONG
-    assert complaint in found.says
-    assert not [value for value in secrets.values() if value in found.says]
+    assert complaint in found.message
+    assert not [value for value in secrets.values() if value in found.message]
 
 
 async def test_storage_that_cannot_be_written_is_found() -> None:
@@ -153,7 +153,7 @@ def test_topics_are_held_to_the_contracts() -> None:
 
     def compared(**changed: Any) -> list[str]:
         return [
-            finding.says
+            finding.message
             for finding in kafka.compared(
                 DRIVE,
                 changed.get("present", present),
@@ -164,7 +164,7 @@ def test_topics_are_held_to_the_contracts() -> None:
 
     assert compared() == []
     assert compared(present={}) == ["placewire.drive is missing"]
-    assert "has 1 partitions, expected were 6" in compared(present={DRIVE.name: {"partitions": [{"replicas": [1]}]}})[0]
+    assert "has 1 partitions instead of 6" in compared(present={DRIVE.name: {"partitions": [{"replicas": [1]}]}})[0]
     assert "keeps messages for 1000 ms" in compared(kept={DRIVE.name: "1000"})[0]
     assert "has 1 replicas" in compared(replicas=3)[0]
 

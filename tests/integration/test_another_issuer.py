@@ -82,7 +82,7 @@ async def test_a_deactivated_account_is_refused_with_their_tokens_too(database_u
 async def test_the_api_starts_without_the_issuer_and_finds_it_later(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(issuer_keys, "ASK_AGAIN_S", 0.3)
+    monkeypatch.setattr(issuer_keys, "MIN_REFETCH_S", 0.3)
     with serving() as jwks:
         jwks.answer = (503, b"")
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:

@@ -22,7 +22,7 @@ from chassis.postgres.database import Database
 from chassis.tokens import Principal, issue_user_token
 from cli.main import app
 from cli.replay.rebuilding import rebuild
-from cli.replay.verification import Watching, verify
+from cli.replay.verification import ProgressCallbacks, verify
 from contracts.users import Role
 from services.api.personal_data import erasure
 from tests.conftest import Api, must_verify
@@ -417,7 +417,7 @@ async def test_verify_finds_what_an_erasure_has_left(
     student = await enrolled(api)
     await erase(api, student)
     await owner.execute("INSERT INTO vault.person VALUES ($1, 1, 'Left over', 'left@college.edu', 'L')", student)
-    found = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), limit=3)
+    found = await verify(database_url, ProgressCallbacks(began=lambda _: None, projected=lambda _: None), limit=3)
     assert [fault for check in found.checks for fault in check.faults] == [
         f"version 1 of person {student}: the person was erased, but the vault holds it"
     ]
@@ -431,7 +431,7 @@ async def test_a_rebuild_shows_erased_people_as_erased(
     sound = await owner.fetch("SELECT * FROM users ORDER BY user_id")
     await owner.execute("UPDATE users SET name = 'Changed', erased_at = NULL WHERE user_id = $1", student)
     await owner.execute("DELETE FROM students WHERE student_id = ANY ($1)", [student, other])
-    watching = Watching(began=lambda _: None, projected=lambda _: None)
+    watching = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
     rebuilt = await rebuild(database_url, watching, lambda _: True, limit=3, longest_pause_s=10)
     assert rebuilt.left == 0
     assert await owner.fetch("SELECT * FROM users ORDER BY user_id") == sound
@@ -449,7 +449,7 @@ async def test_verify_finds_no_difference_when_a_person_is_erased_meanwhile(api:
             with ThreadPoolExecutor(1) as beside:
                 beside.submit(lambda: asyncio.run(erased_beside(database_url, student))).result(timeout=20)
 
-    findings = await verify(database_url, Watching(began=began, projected=lambda _: None), limit=3)
+    findings = await verify(database_url, ProgressCallbacks(began=began, projected=lambda _: None), limit=3)
     assert findings.differences == 0
     assert len(rounds) == 2
     assert rounds[1] >= 1, "the erasure itself"

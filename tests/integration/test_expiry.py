@@ -13,7 +13,7 @@ from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause
 from chassis.postgres.database import Database
 from chassis.storage import Storage
-from cli.replay.verification import Watching, verify
+from cli.replay.verification import ProgressCallbacks, verify
 from contracts.exports import ExportCompleted
 from contracts.files import export_path
 from services.maintenance.expiry import due
@@ -30,7 +30,7 @@ Owner = asyncpg.Connection
 HOUR = 3600.0
 GRACE = 600.0
 KEPT = {"days": 30.1}
-UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
+UNWATCHED = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
 
 
 async def exports(api: Api, database_url: str, folder: Path, count: int = 1) -> list[str]:

@@ -192,7 +192,7 @@ def test_where_files_are_kept_stays_unless_something_else_is_given(tmp_path: Pat
     assert "Files were stored at file:///var/lib/placewire/uploads" in said[1].stdout
     for later in ((), ("--storage", "")):
         done = placewire("secrets", folder, *later)
-        assert (done.returncode, done.stdout) == (0, "Every secret is there.\n")
+        assert (done.returncode, done.stdout) == (0, "Every secret exists already.\n")
         assert kept.read_text() == "s3://placewire"
 
 

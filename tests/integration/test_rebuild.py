@@ -25,7 +25,7 @@ from chassis.postgres.database import Database
 from cli.failures import NO
 from cli.replay.rebuilding import Proposal, Rebuilt
 from cli.replay.rebuilding import rebuild as rebuild_at
-from cli.replay.verification import Watching
+from cli.replay.verification import ProgressCallbacks
 from contracts.users import PasswordChanged, Role, RoleChanged
 from tests.conftest import Api
 from tests.integration.test_reevaluation import drive, enrolled, queued, revised
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 
 Owner = asyncpg.Connection
 EVENTS = sized(small=6_000, full=1_000_000)
-UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
+UNWATCHED = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
 CAUSE = Cause(source="test", correlation_id=uuid4())
 
 # Every row of every table that rebuild may touch, and of some that it must not.
@@ -418,7 +418,7 @@ async def test_nothing_is_changed_unless_somebody_says_so(sound: str, owner: "Ow
     for arguments in (("--dry-run", "--yes"), ()):
         code, said = await ran(sound, *arguments)
         assert (code, "1 differences" in said) == (NO, True), said
-    assert "this is no terminal" in said
+    assert "without a terminal" in said
     assert await content(owner) == damaged
     code, said = await ran(sound, "--yes")
     assert (code, "Compared again: no difference" in said, "Appends were paused for" in said) == (0, True, True), said

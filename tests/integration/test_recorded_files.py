@@ -83,14 +83,14 @@ async def test_the_doctor_names_another_storage_and_a_lost_file(
         environment = {"STORAGE_URL": (tmp_path / folder).as_uri()}
         [found] = [finding async for finding in stored_files.look(database_url, environment)]
         assert bool(found.fix) == (found.state is State.WRONG)
-        return found.state, found.says
+        return found.state, found.message
 
-    assert await seen("uploads") == (State.OK, "the 2 newest files that the database names are there")
-    state, says = await seen("other")
-    assert (state, says.startswith("STORAGE_URL is not where the files are")) == (State.WRONG, True)
+    assert await seen("uploads") == (State.OK, "the 2 newest files that the database names exist")
+    state, message = await seen("other")
+    assert (state, message.startswith("STORAGE_URL is not where the files are")) == (State.WRONG, True)
     (tmp_path / "uploads" / lost).unlink()
-    state, says = await seen("uploads")
-    assert (state, lost in says) == (State.WRONG, True)
+    state, message = await seen("uploads")
+    assert (state, lost in message) == (State.WRONG, True)
 
 
 async def test_a_database_that_is_away_is_no_reason_not_to_start(tmp_path: Path) -> None:

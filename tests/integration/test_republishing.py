@@ -13,7 +13,7 @@ from chassis.postgres.database import Database
 from cli import republishing
 from cli.commands import republish as command
 from cli.failures import NO, WRONG_USE, Failure
-from cli.republishing import Republished, Stretch
+from cli.republishing import EventRange, Republished
 from contracts.topics import Lane
 from tests.support.bulk_students import ENROL, enrol
 from tests.support.eventually import eventually
@@ -37,12 +37,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await found.close()
 
 
-async def sent(database: Database, owner: "Owner[asyncpg.Record]", stretch: Stretch) -> list[asyncpg.Record]:
+async def sent(database: Database, owner: "Owner[asyncpg.Record]", event_range: EventRange) -> list[asyncpg.Record]:
     """What a relay finds that takes 50 rows at a time."""
     rows: list[asyncpg.Record] = []
-    putting = asyncio.create_task(republishing.republish(database, stretch, lambda *_: None, batch=100))
+    putting = asyncio.create_task(republishing.republish(database, event_range, lambda *_: None, batch=100))
     while not putting.done():
-        assert await owner.fetchval("SELECT count(*) FROM es.outbox") <= republishing.MOST_WAITING
+        assert await owner.fetchval("SELECT count(*) FROM es.outbox") <= republishing.MAX_WAITING
         rows += await owner.fetch(TAKEN)
         await asyncio.sleep(0.01)
     assert await putting == Republished(len(rows), held=0)
@@ -52,10 +52,10 @@ async def sent(database: Database, owner: "Owner[asyncpg.Record]", stretch: Stre
 async def test_a_topics_history_comes_once_in_order_behind_everything_else(
     sound: str, database: Database, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(republishing, "MOST_WAITING", 200)
+    monkeypatch.setattr(republishing, "MAX_WAITING", 200)
     monkeypatch.setattr(republishing, "WINDOW", 37)
     await owner.execute("DELETE FROM es.outbox")
-    rows = await sent(database, owner, Stretch(STUDENT, 0))
+    rows = await sent(database, owner, EventRange(STUDENT, 0))
     expected = await owner.fetchval(
         "SELECT count(*) FROM es.event WHERE split_part(stream_id, '-', 1) IN ('student', 'user', 'import')"
     )
@@ -72,15 +72,15 @@ async def test_a_part_of_it_and_without_the_students_of_imports(
     sound: str, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await owner.execute("DELETE FROM es.outbox")
-    whole = await republishing.count(database, Stretch("placewire.drive", 0))
+    whole = await republishing.count(database, EventRange("placewire.drive", 0))
     assert whole.first is not None
     assert whole.last is not None
-    part = Stretch("placewire.drive", whole.first + 1, whole.last - 1)
+    part = EventRange("placewire.drive", whole.first + 1, whole.last - 1)
     found = await republishing.count(database, part)
     rows = await sent(database, owner, part)
     assert len(rows) == found.count == whole.count - 2
-    everyone = await republishing.count(database, Stretch(STUDENT, 0))
-    without = await republishing.count(database, Stretch(STUDENT, 0, imported=False))
+    everyone = await republishing.count(database, EventRange(STUDENT, 0))
+    without = await republishing.count(database, EventRange(STUDENT, 0, imported=False))
     assert everyone.count - without.count == 2
 
 
@@ -101,7 +101,7 @@ async def test_what_kafka_refuses_is_reported_and_not_waited_for(
     ) or ("", 0)
     assert events == 3
     for _ in range(2):  # the second time they are held by the row that the first has left
-        putting = asyncio.create_task(republishing.republish(database, Stretch(STUDENT, 0), lambda *_: None))
+        putting = asyncio.create_task(republishing.republish(database, EventRange(STUDENT, 0), lambda *_: None))
         waits = "SELECT EXISTS (SELECT FROM es.outbox WHERE key <> $1)"
         await eventually(partial(owner.fetchval, waits, key))
         await owner.execute(QUARANTINE, key)
@@ -132,10 +132,10 @@ async def test_the_command_says_so_and_fails(
 async def test_a_topic_that_kafka_refuses_does_not_fill_the_outbox(
     sound: str, database: Database, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(republishing, "MOST_WAITING", 50)
+    monkeypatch.setattr(republishing, "MAX_WAITING", 50)
     await owner.execute("DELETE FROM es.outbox")
     refuse = "UPDATE es.outbox SET quarantined_at = now() WHERE quarantined_at IS NULL"
-    putting = asyncio.create_task(republishing.republish(database, Stretch(STUDENT, 0), lambda *_: None, batch=20))
+    putting = asyncio.create_task(republishing.republish(database, EventRange(STUDENT, 0), lambda *_: None, batch=20))
     while not putting.done():
         await owner.execute(refuse)
         await asyncio.sleep(0.01)
@@ -152,16 +152,16 @@ async def test_a_long_statement_is_not_ended_by_the_limits_of_the_relays_role(
         await owner.execute(
             f"ALTER ROLE placewire_relay IN DATABASE {database_url.rpartition('/')[2]} SET {limit} = '200ms'"
         )
-    stretch = Stretch("placewire.drive", 0)
+    event_range = EventRange("placewire.drive", 0)
     async with owner.transaction():
         await owner.execute("LOCK TABLE es.outbox IN EXCLUSIVE MODE")
-        putting = asyncio.create_task(republishing.republish(database, stretch, lambda *_: None))
+        putting = asyncio.create_task(republishing.republish(database, event_range, lambda *_: None))
         await asyncio.sleep(0.6)
         assert not putting.done()
     while not putting.done():
         await owner.execute("DELETE FROM es.outbox")
         await asyncio.sleep(0.01)
-    assert (await putting).events == (await republishing.count(database, stretch)).count
+    assert (await putting).events == (await republishing.count(database, event_range)).count
 
 
 async def test_what_is_not_committed_yet_is_left_to_its_own_outbox_row(
@@ -172,7 +172,7 @@ async def test_what_is_not_committed_yet_is_left_to_its_own_outbox_row(
     async with other.transaction():
         await other.execute(ENROL, 5)
         await enrol(owner, 5)
-        assert (await republishing.count(database, Stretch(STUDENT, 0))).count == 10
+        assert (await republishing.count(database, EventRange(STUDENT, 0))).count == 10
     await other.close()
 
 

@@ -582,7 +582,7 @@ async def test_a_reset_counts_at_once_for_the_running_reader(
             await until_handled(handled, *before)
         second = await owner.fetchval("SELECT position FROM es.event WHERE stream_id = 'user-2'")
         again = {"beginning": before, "now": [], "position": ["user-3"]}[to]
-        assert "goes on from" in await command(
+        assert "continues from" in await command(
             database_url, "reset", "test", "--to", str(second) if to == "position" else to
         )
         await until_handled(handled, *before, *again)

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from chassis.eventstore import event_store
-from cli.replay.verification import Watching, verify
+from cli.replay.verification import ProgressCallbacks, verify
 from contracts.users import UserDetailsRevised
 from tests.conftest import Api
 from tests.support.system import as_role
@@ -75,7 +75,7 @@ async def test_a_coordinator_corrects_a_roll_number_and_no_name(api: Api) -> Non
 async def test_what_is_erased_is_shown_as_erased(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     id_ = await enrolled(api)
     await owner.execute("DELETE FROM vault.person")
-    findings = await verify(database_url, Watching(began=lambda _: None, projected=lambda _: None), limit=3)
+    findings = await verify(database_url, ProgressCallbacks(began=lambda _: None, projected=lambda _: None), limit=3)
     shown = {
         cell.column: cell.replayed
         for table in findings.tables

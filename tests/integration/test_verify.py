@@ -11,7 +11,7 @@ from chassis.eventstore.event_store import Cause
 from chassis.postgres.database import Database
 from cli.failures import Failure
 from cli.replay.comparison import Cell, RowDifference
-from cli.replay.verification import Findings, Watching
+from cli.replay.verification import Findings, ProgressCallbacks
 from cli.replay.verification import verify as verify_at
 from contracts.users import PasswordChanged, Role, RoleChanged
 from tests.conftest import Api
@@ -20,7 +20,7 @@ from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 pytestmark = pytest.mark.damages
-UNWATCHED = Watching(began=lambda _: None, projected=lambda _: None)
+UNWATCHED = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
 
 
 async def verify(database_url: str, *, limit: int = 20) -> Findings:

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from cli.replay.projection import BEGINNING
-from cli.replay.verification import Findings, Replay, Watching, replaying
+from cli.replay.verification import Findings, ProgressCallbacks, Replay, replaying
 from migrations import runner
 from tests.support.as_made import Connection, State, Template
 
 T = TypeVar("T")
 APPLICATION = "placewire-tests"
-SILENT = Watching(began=lambda _: None, projected=lambda _: None)
+SILENT = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
 # A copy that has served often has bloated catalogs: each verification makes and drops temporary tables.
 MOST_USES = 60
 # What a migration sets per role and database is not copied with a template.

@@ -11,7 +11,7 @@ import pytest
 from cli import environment
 from cli.failures import Failure
 from cli.local import settings
-from cli.local.given import given_settings, known_names
+from cli.local.overrides import known_names, read_overrides
 from cli.local.settings import Place, as_role, named
 
 URL = "postgresql://postgres@127.0.0.1:5432/placewire"
@@ -86,7 +86,7 @@ def test_up_takes_the_environment_before_the_file_and_names_the_source(tmp_path:
     (tmp_path / ".env").write_text(
         'FRONTEND_DIST="/srv/front end"\nTZ=Asia/Kolkata # the campus\nLOG_LEVEL=\nJWT_SECRET=' + "s" * 40 + "\n"
     )
-    given = given_settings({"TZ": "Europe/Berlin", "LOG_LEVEL": "debug", "EDITOR": "vi"}, tmp_path)
+    given = read_overrides({"TZ": "Europe/Berlin", "LOG_LEVEL": "debug", "EDITOR": "vi"}, tmp_path)
     assert given.lines() == [
         ("FRONTEND_DIST", "/srv/front end", ".env"),
         ("JWT_SECRET", "(set)", ".env"),
@@ -103,7 +103,7 @@ def test_up_keeps_its_own_servers_whatever_the_file_says(tmp_path: Path, place: 
         "DATABASE_URL=postgresql://x@production/placewire\nSTORAGE_URL=s3://production\nPORT=1\n"
         "KAFKA_BOOTSTRAP_SERVERS=production:9092\nKAFKA_SASL_PASSWORD=x\nENVIRONMENT=production\n"
     )
-    given = given_settings({"DATABASE_URL": "postgresql://x@y/z"}, tmp_path)
+    given = read_overrides({"DATABASE_URL": "postgresql://x@y/z"}, tmp_path)
     assert given.values == {}
     assert given.unused == [
         "DATABASE_URL", "ENVIRONMENT", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SASL_PASSWORD", "PORT", "STORAGE_URL",
@@ -112,7 +112,7 @@ def test_up_keeps_its_own_servers_whatever_the_file_says(tmp_path: Path, place: 
 
 
 def test_up_without_a_file_uses_what_it_makes(tmp_path: Path) -> None:
-    given = given_settings({}, tmp_path)
+    given = read_overrides({}, tmp_path)
     assert (given.values, given.unused) == ({}, [])
 
 
@@ -120,6 +120,6 @@ def test_every_setting_of_the_example_file_can_be_given_or_is_ups_own(tmp_path: 
     example = (environment.CHECKOUT / ".env.example").read_text()
     listed = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
     (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in listed))
-    given = given_settings({}, tmp_path)
+    given = read_overrides({}, tmp_path)
     assert given.values.keys() | set(given.unused) == listed
     assert known_names() <= listed

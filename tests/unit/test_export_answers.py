@@ -6,7 +6,7 @@ import pytest
 
 from chassis.http.responses import content_disposition
 from contracts.exports import COLUMNS, ExportKind
-from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
+from services.api.exports.file_answer import Span, Unsatisfiable, repr_digest, requested_span
 from services.exporter.columns import columns
 
 ETAG = '"abc"'
@@ -32,19 +32,19 @@ ETAG = '"abc"'
     ],
 )
 def test_one_range_of_bytes(asked: str | None, span: Span | None) -> None:
-    assert asked_span(asked, None, size=100, etag=ETAG) == span
+    assert requested_span(asked, None, size=100, etag=ETAG) == span
 
 
 @pytest.mark.parametrize("asked", ["bytes=100-", "bytes=100-200", "bytes=-0"])
 def test_a_range_behind_the_end(asked: str) -> None:
     with pytest.raises(Unsatisfiable):
-        asked_span(asked, None, size=100, etag=ETAG)
+        requested_span(asked, None, size=100, etag=ETAG)
 
 
 def test_a_range_of_another_file_is_the_whole() -> None:
-    assert asked_span("bytes=0-1", ETAG, size=100, etag=ETAG) == Span(0, 2)
-    assert asked_span("bytes=0-1", '"old"', size=100, etag=ETAG) is None
-    assert asked_span("bytes=0-1", f"W/{ETAG}", size=100, etag=ETAG) is None  # RFC 9110, 13.1.5: strong only
+    assert requested_span("bytes=0-1", ETAG, size=100, etag=ETAG) == Span(0, 2)
+    assert requested_span("bytes=0-1", '"old"', size=100, etag=ETAG) is None
+    assert requested_span("bytes=0-1", f"W/{ETAG}", size=100, etag=ETAG) is None  # RFC 9110, 13.1.5: strong only
 
 
 def test_names() -> None:

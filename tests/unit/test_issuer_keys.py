@@ -71,7 +71,7 @@ async def test_a_new_key_is_asked_for_when_its_first_token_comes(
     assert await is_believed(tokens, old)
     jwks.names(described("first"), described("second"))
     assert not await is_believed(tokens, signed("second")), "asked a moment ago"
-    monkeypatch.setattr(issuer_keys, "ASK_AGAIN_S", 0)
+    monkeypatch.setattr(issuer_keys, "MIN_REFETCH_S", 0)
     assert await is_believed(tokens, signed("second"))
     assert await is_believed(tokens, old), "both count while both are named"
     assert jwks.asked == 2
@@ -94,7 +94,7 @@ async def test_keys_are_kept_while_the_issuer_gives_no_answer(jwks: JwksServer, 
     remembered = signed("first")
     assert await is_believed(tokens, remembered)
     jwks.answer = answer
-    assert not await keys_of(tokens)._ask()
+    assert not await keys_of(tokens)._fetch()
     assert await is_believed(tokens, remembered)
     assert await is_believed(tokens, signed("first", user_id=8))
 
@@ -103,7 +103,7 @@ async def test_keys_are_kept_while_the_issuer_is_gone() -> None:
     with serving("first") as jwks:
         tokens = reader(jwks)
         assert await is_believed(tokens, signed("first"))
-    assert not await keys_of(tokens)._ask()
+    assert not await keys_of(tokens)._fetch()
     assert await is_believed(tokens, signed("first", user_id=8))
 
 
@@ -114,7 +114,7 @@ async def test_a_key_that_is_gone_ends_its_tokens_remembered_or_not(jwks: JwksSe
     assert await is_believed(tokens, ended)
     assert await is_believed(tokens, lives)
     jwks.names(described("second"))
-    assert await keys_of(tokens)._ask()
+    assert await keys_of(tokens)._fetch()
     assert not await is_believed(tokens, ended)
     assert not await is_believed(tokens, signed("first", user_id=8))
     assert await is_believed(tokens, lives)
@@ -125,7 +125,7 @@ async def test_another_key_under_the_same_name_ends_the_old_ones_tokens(jwks: Jw
     old = signed("first")
     assert await is_believed(tokens, old)
     jwks.names(described("second", kid="first"))
-    assert await keys_of(tokens)._ask()
+    assert await keys_of(tokens)._fetch()
     assert not await is_believed(tokens, old)
     assert await is_believed(tokens, signed("second", kid="first"))
 

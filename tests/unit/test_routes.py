@@ -9,14 +9,14 @@ import httpx
 from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import REGISTRY
 
-from services.api.main import ASKED_MOST, create_app
+from services.api.main import BUSIEST_PATHS, create_app
 from tests.support.service_settings import api_settings
 
 
 def test_what_is_asked_most_is_tried_first(tmp_path: Path) -> None:
     routes = create_app(api_settings("postgresql://postgres@127.0.0.1:9/x", tmp_path)).router.routes
-    first = takewhile(lambda route: isinstance(route, APIRoute) and route.path in ASKED_MOST, routes)
-    assert {route.path for route in first if isinstance(route, APIRoute)} == set(ASKED_MOST)
+    first = takewhile(lambda route: isinstance(route, APIRoute) and route.path in BUSIEST_PATHS, routes)
+    assert {route.path for route in first if isinstance(route, APIRoute)} == set(BUSIEST_PATHS)
 
 
 def requests_counted(method: str, route: str, status: int) -> float:

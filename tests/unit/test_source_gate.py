@@ -35,7 +35,7 @@ async def test_invalid_tokens_are_limited_by_source_and_valid_ones_always_pass(m
         flood, made_up = scope(FLOOD, "/api/drives", f"10.9.9.{number}"), headers(token_with_wrong_signature(number))
         if await gate.refusal(flood, made_up) is None:
             passed += 1
-            gate.answered(flood, made_up, 401)
+            gate.count_response(flood, made_up, 401)
     assert passed == 5
     refused = await gate.refusal(scope(FLOOD, "/api/drives"), {})
     assert refused is not None
@@ -53,11 +53,11 @@ async def test_requests_that_arrive_before_the_first_answer_are_counted(monkeypa
     gate = SourceGate(Throttle(10, 10), Tokens(SECRET), [])
     first = scope(FLOOD, "/api/drives")
     assert await gate.refusal(first, {}) is None
-    gate.answered(first, {}, 401)
+    gate.count_response(first, {}, 401)
     waiting = [scope(FLOOD, "/api/drives") for _ in range(20)]
     passed = [one for one in waiting if await gate.refusal(one, {}) is None]
     for one in passed:
-        gate.answered(one, {}, 401)
+        gate.count_response(one, {}, 401)
     assert len(passed) == 4
 
 

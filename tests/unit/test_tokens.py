@@ -51,7 +51,7 @@ async def test_a_remembered_token_ends_at_its_time(monkeypatch: pytest.MonkeyPat
 
 
 async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_in_tokens, "MOST", 10)
+    monkeypatch.setattr(sign_in_tokens, "MAX_REMEMBERED", 10)
     reader = Tokens(SECRET)
     for user_id in range(30):
         assert (await reader.read(f"Bearer {token(user_id)}")).user_id == user_id

@@ -1,5 +1,5 @@
-"""Writes the secrets of one overlay (OVERLAY, by default local): each NAME.env.example in its folder becomes NAME.env,
-with a random word for each replace-me-..., the same for the same. Only once.
+"""Write the secrets of one overlay (OVERLAY, by default local): each NAME.env.example in its folder becomes NAME.env,
+with a random word for each replace-me-... placeholder. Equal placeholders get the same word. Existing files are kept.
 """
 
 import os

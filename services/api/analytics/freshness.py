@@ -1,16 +1,16 @@
-"""Conditional answers for figures that change only when the views are refreshed (RFC 9110, section 13)."""
+"""Conditional responses for figures that change only when the views are refreshed (RFC 9110, section 13)."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from zoneinfo import ZoneInfo
 
-# A browser with Last-Modified alone would show old figures for a tenth of their age without asking; and the next person
-# at the same browser may not see them.
+# With Last-Modified alone, a browser would show cached figures for a tenth of their age without a request. It must also
+# not show them to another user of the same browser.
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 
 
 def headers(as_of: datetime, zone: ZoneInfo) -> dict[str, str]:
-    """The validators of an answer made of the views of ``as_of``: the tag is exact, the date holds whole seconds."""
+    """Return the validators of a response from the views of ``as_of``. The tag is exact; the date has whole seconds."""
     return {
         "ETag": _tag(as_of, zone),
         "Last-Modified": format_datetime(as_of.astimezone(UTC).replace(microsecond=0), usegmt=True),

@@ -1,4 +1,4 @@
-"""Asking for the views to be refreshed now. The caller owns the transaction."""
+"""Request a refresh of the views. The caller owns the transaction."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from contracts.maintenance import RefreshCause, RefreshRequested
 
 
 async def request_refresh(connection: Connection, cause: Cause, new_id: NewId) -> UUID:
-    """The refresh's id, which is its job's too."""
+    """Record the request. Return the id of the refresh, which is also the id of its job."""
     refresh_id = new_id(0)
     event = RefreshRequested(refresh_id=refresh_id, cause=RefreshCause.REQUEST)
     await event_store.append(

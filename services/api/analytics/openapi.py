@@ -1,4 +1,4 @@
-"""What the routes of analytics answer."""
+"""Response bodies of the analytics routes."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ Percent = Annotated[int, Field(ge=0, le=100, examples=[87])]
 
 
 class Summary(Document):
-    """``posted`` includes pending drives. ``as_of``: when the figures were worked out."""
+    """``posted`` includes pending drives. ``as_of``: when the figures were computed."""
 
     total_drives: Count = Field(examples=[12])
     posted: Count
@@ -35,14 +35,14 @@ class DriveRegistrations(Document):
 
 
 class AttendanceOfDay(Document):
-    """``percent``: present of those marked, of the drives created on that day."""
+    """``percent``: students marked present, as a share of all marked, for the drives created on that day."""
 
     day: Day
     percent: Percent
 
 
 class Refresh(Document):
-    """``as_of``: the moment that the figures show. Later than the request once ``job`` has succeeded.
+    """``as_of``: the moment that the figures show. It is later than the request once ``job`` has succeeded.
 
     If another refresh began after the request and before its turn, the result's ``absorbed_by`` names the job of that
     refresh. It is null for a manual refresh (``placewire refresh``), which has no job.
@@ -55,23 +55,23 @@ class Refresh(Document):
 
 WRONG = "days must be 3650 or less."
 VALIDATORS = {
-    "ETag": {"description": "Stands for the figures of one moment.", "schema": {"type": "string"}},
-    "Last-Modified": {"description": "That moment, in whole seconds.", "schema": {"type": "string"}},
+    "ETag": {"description": "Identifies the figures of one moment.", "schema": {"type": "string"}},
+    "Last-Modified": {"description": "The moment of the figures, in whole seconds.", "schema": {"type": "string"}},
 }
 
 
-def _figures(document: Any, says: str) -> dict[str, Any]:
-    """Known by tag or date. With ``4XX`` there, FastAPI adds no 422, which these routes never answer with."""
-    found = documented(document, {400: WRONG}, says=says, tagged=True)
+def _figures(document: Any, description: str) -> dict[str, Any]:
+    """Return the documentation of a route with validators. ``4XX`` keeps FastAPI from adding 422, which is not used."""
+    found = documented(document, {400: WRONG}, description=description, tagged=True)
     for status in (200, 304):
         found["responses"][status]["headers"] = VALIDATORS
-    found["responses"][304]["description"] = "You have it already (If-None-Match, If-Modified-Since)."
-    found["responses"]["4XX"] = refusal(400, WRONG) | {"description": "Any other refusal."}
+    found["responses"][304]["description"] = "The client's copy is current (If-None-Match, If-Modified-Since)."
+    found["responses"]["4XX"] = refusal(400, WRONG) | {"description": "Any other client error."}
     return found
 
 
-SUMMARY = _figures(Summary, "Totals of the window.")
+SUMMARY = _figures(Summary, "Totals of the period.")
 DRIVES_OVER_TIME = _figures(list[DrivesOfDay], "Days with drives, oldest first.")
 REGISTRATIONS_BY_DRIVE = _figures(list[DriveRegistrations], "Drives with the most registrations first.")
 ATTENDANCE_TREND = _figures(list[AttendanceOfDay], "Days on which drives with marks were created, oldest first.")
-REFRESH = documented(Refresh, says="Refreshed.", job=True)
+REFRESH = documented(Refresh, description="Refreshed.", job=True)

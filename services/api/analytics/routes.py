@@ -1,4 +1,4 @@
-"""The dashboards' figures over HTTP. All four are of drives created within ``days``, as of the views' last refresh."""
+"""Routes for the dashboards' figures. All four cover drives created within ``days``, as of the views' last refresh."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -16,7 +16,7 @@ from contracts.message import MAX_INTEGER
 from contracts.users import Role
 from services.api.analytics import freshness, openapi, sql
 from services.api.analytics.sql import Window
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.http.access import allow
 from services.api.http.presentation import instant_text
 
@@ -37,7 +37,7 @@ router = APIRouter(
     dependencies=[allow(Role.HEAD, Role.COORDINATOR)],
 )
 
-# A form that leaves the field empty asks for every drive.
+# A form with an empty field requests every drive.
 DriveId = Annotated[
     Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None,
     BeforeValidator(lambda given: given or None),
@@ -50,12 +50,12 @@ DriveId = Annotated[
 Force = Annotated[str | None, Query(max_length=10, description="accepted and ignored")]
 
 
-class Asked:
-    """What every series takes: the window, and what the caller has of it already."""
+class SeriesQuery:
+    """The query parameters and conditional headers of all series."""
 
     def __init__(
         self,
-        ctx: Ctx,
+        ctx: ContextDep,
         days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30,
         drive_id: DriveId = None,
         force: Force = None,
@@ -67,7 +67,7 @@ class Asked:
         self._validators = (if_none_match, if_modified_since)
 
     async def answer(self, read: Callable[[Connection, datetime, Window], Awaitable[Any]]) -> Response:
-        """What ``read`` makes of the views at one moment, or 304 when the caller has it."""
+        """Return the result of ``read`` for one moment of the views, or 304 when the caller's copy is current."""
         async with self._ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
             moment = await sql.as_of(connection)
             headers = freshness.headers(moment, self._window.zone)
@@ -76,39 +76,41 @@ class Asked:
             return json_response(await read(connection, moment, self._window), headers=headers)
 
 
-Ask = Annotated[Asked, Depends()]
+SeriesQueryDep = Annotated[SeriesQuery, Depends()]
 
 
 @router.get("/summary", **openapi.SUMMARY)
-async def summary(ask: Ask) -> Response:
-    """Totals of the window. ``posted`` includes pending drives; ``as_of`` is when the views were refreshed."""
+async def summary(query: SeriesQueryDep) -> Response:
+    """Return the totals of the period. ``posted`` includes pending drives; ``as_of``: when the views were refreshed."""
 
     async def read(connection: Connection, moment: datetime, window: Window) -> dict[str, Any]:
         return {**await sql.summary(connection, moment, window), "as_of": instant_text(moment)}
 
-    return await ask.answer(read)
+    return await query.answer(read)
 
 
 @router.get("/drives-over-time", **openapi.DRIVES_OVER_TIME)
-async def drives_over_time(ask: Ask) -> Response:
-    """``[{day, count}]``, ascending, only days with drives."""
-    return await ask.answer(_rows(sql.drives_over_time))
+async def drives_over_time(query: SeriesQueryDep) -> Response:
+    """Return ``[{day, count}]``, oldest first, for days with drives only."""
+    return await query.answer(_rows(sql.drives_over_time))
 
 
 @router.get("/registrations-by-drive", **openapi.REGISTRATIONS_BY_DRIVE)
-async def registrations_by_drive(ask: Ask, limit: Annotated[int, Query(ge=1, le=MAX_DRIVES)] = 10) -> Response:
-    """``[{drive_id, company_name, job_title, registrations}]``, most first, zeros included."""
+async def registrations_by_drive(
+    query: SeriesQueryDep, limit: Annotated[int, Query(ge=1, le=MAX_DRIVES)] = 10
+) -> Response:
+    """Return ``[{drive_id, company_name, job_title, registrations}]``, highest count first, with zeros."""
 
     async def most_first(connection: Connection, moment: datetime, window: Window) -> list[asyncpg.Record]:
-        return await sql.registrations(connection, moment, window, most=limit)
+        return await sql.registrations(connection, moment, window, limit=limit)
 
-    return await ask.answer(_rows(most_first))
+    return await query.answer(_rows(most_first))
 
 
 @router.get("/attendance-trend", **openapi.ATTENDANCE_TREND)
-async def attendance_trend(ask: Ask) -> Response:
-    """``[{day, percent}]``: present of those marked, by the day on which the drive was created."""
-    return await ask.answer(_rows(sql.attendance))
+async def attendance_trend(query: SeriesQueryDep) -> Response:
+    """Return ``[{day, percent}]``: present students as a share of all marked, by the day the drive was created."""
+    return await query.answer(_rows(sql.attendance))
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""Every statement about the dashboards' figures. They read materialized views only: a row for each drive at most.
+"""Statements for the dashboards' figures. They read materialized views only, which have at most one row per drive.
 
 ``$1``: start of the window's first day; ``$2``: one drive, or null; ``$3``: the campus's time zone.
 The window ends at the moment of the views' refresh, so a response depends on the views only and is cached with them.
@@ -18,7 +18,7 @@ AS_OF = "SELECT min(refreshed_at) FROM view_refresh"
 WITHIN = "created_at >= $1::timestamptz AND ($2::integer IS NULL OR drive_id = $2)"
 DAY = "(created_at AT TIME ZONE $3)::date"
 
-# The frontend's card of posted drives has always counted those that are pending, too.
+# The existing frontend's card of posted drives includes pending drives.
 SUMMARY = f"""
 SELECT count(*) AS total_drives, count(*) FILTER (WHERE status IN ('pending', 'posted')) AS posted,
        count(*) FILTER (WHERE status = 'attending') AS ongoing, count(*) FILTER (WHERE status = 'finished') AS finished,
@@ -58,7 +58,7 @@ class Window:
 
 
 async def as_of(connection: Connection) -> datetime:
-    """The moment that the views show."""
+    """Return the moment that the views show."""
     moment: datetime = await connection.fetchval(AS_OF)
     return moment
 
@@ -74,9 +74,11 @@ async def drives_over_time(connection: Connection, moment: datetime, window: Win
     return await connection.fetch(DRIVES_OVER_TIME, window.since(moment), window.drive_id, window.zone.key)
 
 
-async def registrations(connection: Connection, moment: datetime, window: Window, *, most: int) -> list[asyncpg.Record]:
-    """Drives with the most registrations first, those without any last."""
-    return await connection.fetch(REGISTRATIONS, window.since(moment), window.drive_id, most)
+async def registrations(
+    connection: Connection, moment: datetime, window: Window, *, limit: int
+) -> list[asyncpg.Record]:
+    """Return the drives with the most registrations first, and drives without registrations last."""
+    return await connection.fetch(REGISTRATIONS, window.since(moment), window.drive_id, limit)
 
 
 async def attendance(connection: Connection, moment: datetime, window: Window) -> list[asyncpg.Record]:

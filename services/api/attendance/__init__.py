@@ -1,1 +1,1 @@
-"""Who of the registered students came."""
+"""Attendance: which registered students were present."""

@@ -1,4 +1,4 @@
-"""Whose attendance may be marked, and when. Pure. Publishing it is the drive's: services/api/drives/decider.py."""
+"""Rules for marking attendance. Pure. Rules for publishing it: services/api/drives/decider.py."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from services.api.drives.decider import Status
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What stands about one student and one drive. ``drive``: its status, ``None`` when there is no such drive."""
+    """The current state of one student in one drive. ``drive``: its status, ``None`` when there is no such drive."""
 
     drive: Status | None = None
     known: bool = False
@@ -20,7 +20,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class MarkAttendance:
-    """``new_id``: what the mark is called if it is the student's first for this drive."""
+    """``new_id``: the id of the mark if it is the student's first for this drive."""
 
     drive_id: int
     student_id: int
@@ -29,9 +29,9 @@ class MarkAttendance:
 
 
 def decide(sheet: Sheet, command: MarkAttendance) -> list[AttendanceMarked]:
-    """The mark, or ``[]`` when it stands already.
+    """Return the mark, or ``[]`` when the same mark is already recorded.
 
-    Raises ``NotFound`` for a drive or a student that is not there, ``Invalid`` once attendance is published, and
+    Raises ``NotFound`` for an unknown drive or student, ``Invalid`` once attendance is published, and
     ``RuleViolation`` for a drive whose registrations are not stopped, or a student who is not registered.
     """
     match sheet.drive:

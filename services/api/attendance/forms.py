@@ -1,4 +1,4 @@
-"""What comes in about attendance, checked as the frontend knows it: 400 with a message of its own for each field."""
+"""Validate attendance requests. Each invalid field is a 400 with its own message, as the existing frontend expects."""
 
 import re
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ DriveNumber = Annotated[int, Depends(_drive_number)]
 
 
 def number(value: Any, otherwise: str) -> int:
-    """``value`` as an id, from JSON or from a path. Raises ``Invalid`` (400) saying ``otherwise``."""
+    """Return ``value``, from JSON or a path, as an id. Raises ``Invalid`` (400) with the message ``otherwise``."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # JSON has one kind of number
     if isinstance(value, bool) or not isinstance(value, int | str) or not NUMBER.fullmatch(str(value)):
@@ -33,7 +33,7 @@ def number(value: Any, otherwise: str) -> int:
 
 
 def mark_of(fields: dict[str, Any]) -> tuple[int, Presence]:
-    """Student and status, which may be written in lower case. Raises ``Invalid`` (400)."""
+    """Return the student's id and the status, which may be in lower case. Raises ``Invalid`` (400)."""
     refuse_unknown_fields(fields, ("student_id", "status"))
     student_id = number(fields.get("student_id"), "Invalid student id")
     try:

@@ -1,4 +1,4 @@
-"""Marking attendance and publishing it. The caller owns the transaction; the drive's gate decides their race."""
+"""Mark and publish attendance. The caller owns the transaction. The registrations lock orders concurrent commands."""
 
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause, NewId
@@ -24,14 +24,14 @@ async def mark(
     attendance_id = sheet.attendance_id or await sql.next_id(connection)
     events = decide(sheet, MarkAttendance(drive_id, student_id, status, attendance_id))
     if events:
-        # Without an expected version: the locked sheet keeps other writers from this stream.
+        # No expected version is needed, because the lock on the sheet excludes other writers.
         stream = f"attendance-{drive_id}-{student_id}"
         await event_store.append(connection, stream, events, cause, expected_version=None, new_id=new_id)
     return attendance_id
 
 
 async def publish(connection: Connection, drive_id: int, cause: Cause, new_id: NewId) -> None:
-    """Finish the drive with its present marks, which are final from now on. Raises what ``drives.handle`` raises."""
+    """Finish the drive with its current marks, which then cannot change. Raises what ``drives.handle`` raises."""
     await drives_sql.lock_registrations(connection, drive_id)
     totals = await sql.totals(connection, drive_id)
     command = PublishAttendance(drive_id, totals.registered, totals.present, totals.absent)

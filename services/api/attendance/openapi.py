@@ -1,4 +1,4 @@
-"""What the routes of attendance take and answer."""
+"""Request and response bodies of the attendance routes."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from contracts.attendance import Presence
 from services.api.attendance.forms import ID_SCHEMA
 from services.api.http.fields import RequestBody
-from services.api.http.openapi import Document, Said, bodies, documented
+from services.api.http.openapi import Document, MessageBody, bodies, documented
 
 CAME = [written for status in Presence for written in (status.value, status.value.lower())]
 
@@ -25,7 +25,7 @@ class MarkedStudent(Attendance):
 
 
 class Mark(RequestBody):
-    """Read by hand (forms.py): the id may be text."""
+    """Parsed by forms.py, because the id may be text."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"student_id": 1001, "status": "PRESENT"}]})
 
@@ -41,23 +41,25 @@ NO_DRIVE = {404: "Drive not found"}
 MARK = documented(
     Attendance,
     {400: "Attendance already published", **NO_DRIVE, 409: "This student is not registered for the drive."},
-    says="The mark as it stands.",
+    description="The current mark.",
     **bodies({"application/json": Mark}),
 )
-LIST = documented(list[MarkedStudent], NO_ID, says="The students who were marked, in the order of their first mark.")
+LIST = documented(
+    list[MarkedStudent], NO_ID, description="The students who were marked, in the order of their first mark."
+)
 PUBLISH = documented(
-    Said,
+    MessageBody,
     {
         400: "Mark attendance for at least one student before publishing.",
         **NO_DRIVE,
         409: "Attendance can only be published while it is attending; this drive is posted.",
     },
-    says="The drive is finished.",
+    description="The drive is finished.",
 )
 CSV = documented(
     {"schema": {"type": "string"}, "example": 'student_id,name,status\r\n1001,"Ravi Iyer",PRESENT\r\n'},
     {**NO_ID, **NO_DRIVE},
-    says="A line for each mark.",
+    description="A line for each mark.",
     media_type="text/csv",
     response_class=Response,
 )

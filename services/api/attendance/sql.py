@@ -1,4 +1,4 @@
-"""Every statement about attendance.
+"""Statements about attendance.
 
 Plans (EXPLAIN): SHEET is five primary-key or unique-key look-ups; TOTALS counts by index-only scan of
 ``registrations_drive_student_unique`` and by ``attendance_drive_student_unique``, as LIST reads.
@@ -14,7 +14,7 @@ from services.api.attendance.decider import Sheet
 from services.api.drives.decider import Status
 from services.api.http.long_lists import rows_as_json
 
-# Two marks of one student follow one another.
+# Serializes concurrent marks of one student.
 LOCK_SHEET = "SELECT lock_exclusive('attendance', $1, $2)"
 
 SHEET = """
@@ -49,7 +49,7 @@ class Totals:
 
 
 async def lock_sheet(connection: Connection, drive_id: int, student_id: int) -> None:
-    """Wait for another mark of this student, and keep others waiting until the transaction ends."""
+    """Wait for another mark of this student, and block others until the transaction ends."""
     await connection.execute(LOCK_SHEET, drive_id, student_id)
 
 
@@ -77,5 +77,5 @@ async def totals(connection: Connection, drive_id: int) -> Totals:
 
 
 async def marked(connection: Connection, drive_id: int) -> list[asyncpg.Record]:
-    """Only students who were marked, in the order of their first mark; empty for an unknown drive."""
+    """Return the students who were marked, in the order of their first mark; empty for an unknown drive."""
     return await connection.fetch(LIST, drive_id)

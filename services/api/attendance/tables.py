@@ -33,7 +33,7 @@ class Mark(SQLModel, table=True):
 
 
 class FinishedDrive(SQLModel, table=True):
-    """A drive as it was when its attendance was published. ``total_registered`` counts the unmarked too."""
+    """A drive as it was when its attendance was published. ``total_registered`` includes students without a mark."""
 
     __tablename__ = "finished_drives"
 

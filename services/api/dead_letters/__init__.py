@@ -1,1 +1,1 @@
-"""What was given up, as the head of the cell sees it and deals with it."""
+"""Dead letters: jobs that failed for good. Heads of the cell list, redrive and discard them."""

@@ -1,4 +1,4 @@
-"""What the routes of dead letters take and answer."""
+"""Request and response bodies of the dead letter routes."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,25 +9,25 @@ from services.api.http.fields import NO_NUL, NOT_BLANK, RequestBody
 from services.api.http.openapi import PAGE_GONE, Count, Document, Instant, JobBrief, documented
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
-Why = Annotated[str, Field(max_length=1000, pattern=NO_NUL, examples=["the storage is back"])]
+Reason = Annotated[str, Field(max_length=1000, pattern=NO_NUL, examples=["the storage is back"])]
 
 
-class Again(RequestBody):
-    reason: Why | None = None
+class RedriveRequest(RequestBody):
+    reason: Reason | None = None
 
 
-class AllAgain(Again):
-    """Left out: of every kind, of every service."""
+class RedriveAllRequest(RedriveRequest):
+    """Without ``kind`` or ``service``: jobs of every kind or service."""
 
     kind: Kind | None = None
     service: Service | None = None
 
 
-class Dropped(RequestBody):
+class DiscardRequest(RequestBody):
     reason: Annotated[str, Field(max_length=1000, pattern=NOT_BLANK, examples=["the drive was a test"])]
 
 
-class Letter(Document):
+class DeadLetter(Document):
     """A job that failed for good. ``reason``: its error, null once it is queued again."""
 
     id: Id
@@ -46,12 +46,12 @@ class Letter(Document):
     ended_at: Instant | None
 
 
-class LetterAndJob(Letter):
+class DeadLetterAndJob(DeadLetter):
     job: JobBrief
 
 
 class Action(Document):
-    """``died_of`` and ``attempts``: the job's error and attempts before the action. ``reason``: the reason for it."""
+    """``died_of`` and ``attempts``: the job's error and attempts before the action. ``reason``: why it was done."""
 
     action: Literal["redriven", "discarded"]
     actor: str = Field(examples=["user 17"])
@@ -68,19 +68,19 @@ class OriginalEvent(Document):
     data: dict[str, Any]
 
 
-class WholeLetter(Letter):
+class DeadLetterDetails(DeadLetter):
     event: OriginalEvent | None
     history: list[Action]
 
 
 class Redriven(Document):
-    """``left``: those that match and are still dead; ask again."""
+    """``left``: matching jobs that are still dead. Repeat the request to redrive them."""
 
     redriven: Count
     left: Count
 
 
-LETTER = {
+DEAD_LETTER = {
     "id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10",
     "service": "exporter",
     "kind": "export",
@@ -100,18 +100,26 @@ ACTION = {
     "action": "redriven",
     "actor": "user 17",
     "reason": "the storage is back",
-    "died_of": LETTER["reason"],
+    "died_of": DEAD_LETTER["reason"],
     "attempts": 1,
     "at": "2026-11-24T03:00:00.000Z",
 }
-EVENT = {"type": "placewire.export.requested.v1", "stream": LETTER["subject"], "version": 1, "data": {}}
-NO_LETTER = {404: "There is no such dead letter."}
+EVENT = {"type": "placewire.export.requested.v1", "stream": DEAD_LETTER["subject"], "version": 1, "data": {}}
+NO_DEAD_LETTER = {404: "There is no such dead letter."}
 NOT_DEAD = {409: "This job is not dead (any more): it is succeeded, and was redriven by user 17."}
 
-LIST = documented(list[Letter], PAGE_GONE, says="Newest first.", example=[LETTER])
-SHOW = documented(WholeLetter, NO_LETTER, says="With its event.", example=LETTER | {"event": EVENT, "history": []})
-REDRIVE = documented(LetterAndJob, NO_LETTER | NOT_DEAD, says="It has ended.", job=True)
-REDRIVE_ALL = documented(Redriven, says="Queued again.", example={"redriven": 12, "left": 0})
+LIST = documented(list[DeadLetter], PAGE_GONE, description="Newest first.", example=[DEAD_LETTER])
+SHOW = documented(
+    DeadLetterDetails,
+    NO_DEAD_LETTER,
+    description="With its event.",
+    example=DEAD_LETTER | {"event": EVENT, "history": []},
+)
+REDRIVE = documented(DeadLetterAndJob, NO_DEAD_LETTER | NOT_DEAD, description="It has ended.", job=True)
+REDRIVE_ALL = documented(Redriven, description="Queued again.", example={"redriven": 12, "left": 0})
 DISCARD = documented(
-    WholeLetter, NO_LETTER | NOT_DEAD, says="Listed no more.", example=LETTER | {"event": EVENT, "history": [ACTION]}
+    DeadLetterDetails,
+    NO_DEAD_LETTER | NOT_DEAD,
+    description="Listed no more.",
+    example=DEAD_LETTER | {"event": EVENT, "history": [ACTION]},
 )

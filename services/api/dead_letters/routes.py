@@ -1,4 +1,4 @@
-"""Dead letters over HTTP, for the head of the cell: jobs that were given up."""
+"""Routes for dead letters, which are jobs that failed for good. Only heads of the cell may use them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -12,94 +12,94 @@ from chassis.jobs import dead_letters
 from chassis.jobs.dead_letters import Which
 from chassis.postgres.database import Connection
 from contracts.jobs import Kind, Service
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.dead_letters import openapi
-from services.api.dead_letters.view import by, letter, whole_letter
+from services.api.dead_letters.view import by, dead_letter, dead_letter_details
 from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
 
-# One transaction: some seconds. Who has more asks again.
-MOST_AT_ONCE = 5_000
+# One transaction, which takes some seconds. Callers repeat the request for more.
+MAX_REDRIVEN_AT_ONCE = 5_000
 
 
 @router.get("", **openapi.LIST)
 async def list_dead_letters(
-    ctx: Ctx,
-    who: Head,
+    ctx: ContextDep,
+    caller: Head,
     kind: Kind | None = None,
     service: Service | None = None,
     before: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    """Jobs that were given up, newest first. ``before``: the last id of the page before."""
+    """List jobs that failed for good, newest first. ``before``: the last id of the previous page."""
     async with ctx.database.connection() as connection:
         rows = await dead_letters.newest(connection, Which(kind=kind, service=service), before=before, limit=limit)
-    return json_response([letter(row) for row in rows])
+    return json_response([dead_letter(row) for row in rows])
 
 
 @router.post("/redrive", **openapi.REDRIVE_ALL)
 async def redrive_all(
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: Head,
-    body: openapi.AllAgain,
+    caller: Head,
+    body: openapi.RedriveAllRequest,
 ) -> Response:
     """Queue all matching jobs again, oldest first, at most 5,000 in a request."""
 
     async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
         which = Which(kind=body.kind, service=body.service)
-        taken = await dead_letters.redrive(connection, which, by(who, body.reason), limit=MOST_AT_ONCE)
+        changed = await dead_letters.redrive(connection, which, by(caller, body.reason), limit=MAX_REDRIVEN_AT_ONCE)
         left, _ = await dead_letters.count(connection, which)
-        return CommandResult({"redriven": len(taken), "left": left})
+        return CommandResult({"redriven": len(changed), "left": left})
 
-    return await execute_command(ctx, who, command_context, body.model_dump(mode="json"), handle)
+    return await execute_command(ctx, caller, command_context, body.model_dump(mode="json"), handle)
 
 
 @router.get("/{job_id:uuid}", **openapi.SHOW)
-async def show_dead_letter(job_id: UUID, ctx: Ctx, who: Head) -> Response:
+async def show_dead_letter(job_id: UUID, ctx: ContextDep, caller: Head) -> Response:
     """Return the job with its event and its history, even if it is no longer dead."""
     async with ctx.database.connection() as connection:
-        return json_response(whole_letter(*await dead_letters.show(connection, job_id)))
+        return json_response(dead_letter_details(*await dead_letters.show(connection, job_id)))
 
 
 @router.post("/{job_id:uuid}/redrive", **openapi.REDRIVE)
 async def redrive(
     job_id: UUID,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: Head,
-    body: openapi.Again,
+    caller: Head,
+    body: openapi.RedriveRequest,
 ) -> Response:
     """Queue the job again. The response is like that of the command that first requested it."""
 
     async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
-        taken = await dead_letters.redrive(connection, Which(job_id), by(who, body.reason))
-        await dead_letters.require_taken(connection, job_id, taken)
+        changed = await dead_letters.redrive(connection, Which(job_id), by(caller, body.reason))
+        await dead_letters.require_taken(connection, job_id, changed)
         row, _ = await dead_letters.show(connection, job_id)
-        return CommandResult(letter(row), job_id, Kind(row["kind"]))
+        return CommandResult(dead_letter(row), job_id, Kind(row["kind"]))
 
     async def ended(connection: Connection, job_id: UUID) -> dict[str, object]:
         row, _ = await dead_letters.show(connection, job_id)
-        return letter(row)
+        return dead_letter(row)
 
-    return await execute_command(ctx, who, command_context, body.model_dump(mode="json"), handle, load_result=ended)
+    return await execute_command(ctx, caller, command_context, body.model_dump(mode="json"), handle, load_result=ended)
 
 
 @router.post("/{job_id:uuid}/discard", **openapi.DISCARD)
 async def discard(
     job_id: UUID,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: Head,
-    body: openapi.Dropped,
+    caller: Head,
+    body: openapi.DiscardRequest,
 ) -> Response:
-    """Let it rest: it stays failed, and is listed no more."""
+    """Remove the job from the list. It stays failed."""
 
     async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
-        taken = await dead_letters.discard(connection, Which(job_id), by(who, body.reason))
-        await dead_letters.require_taken(connection, job_id, taken)
-        return CommandResult(whole_letter(*await dead_letters.show(connection, job_id)))
+        changed = await dead_letters.discard(connection, Which(job_id), by(caller, body.reason))
+        await dead_letters.require_taken(connection, job_id, changed)
+        return CommandResult(dead_letter_details(*await dead_letters.show(connection, job_id)))
 
-    return await execute_command(ctx, who, command_context, body.model_dump(mode="json"), handle)
+    return await execute_command(ctx, caller, command_context, body.model_dump(mode="json"), handle)

@@ -1,4 +1,4 @@
-"""How dead letters look in the public API."""
+"""The API's representation of dead letters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from services.api.http.presentation import instant_text
 Row = asyncpg.Record
 
 
-def by(who: Principal, reason: str | None) -> By:
-    return By(f"user {who.user_id}", reason)
+def by(caller: Principal, reason: str | None) -> By:
+    return By(f"user {caller.user_id}", reason)
 
 
-def letter(row: Row) -> dict[str, Any]:
+def dead_letter(row: Row) -> dict[str, Any]:
     same = ("service", "kind", "subject", "state", "dead", "attempts", "asked_by", "correlation_id")
     return {
         "id": str(row["id"]),
@@ -29,9 +29,9 @@ def letter(row: Row) -> dict[str, Any]:
     }
 
 
-def whole_letter(row: Row, history: Sequence[Row]) -> dict[str, Any]:
+def dead_letter_details(row: Row, history: Sequence[Row]) -> dict[str, Any]:
     event = {"type": row["type"], "stream": row["subject"], "version": row["version"], "data": row["data"]}
-    return {**letter(row), "event": event if row["type"] else None, "history": _actions(history)}
+    return {**dead_letter(row), "event": event if row["type"] else None, "history": _actions(history)}
 
 
 def _actions(history: Sequence[Row]) -> list[dict[str, Any]]:

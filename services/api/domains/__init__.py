@@ -1,1 +1,1 @@
-"""Job domains: the list a drive is filed under."""
+"""Job domains, which classify drives."""

@@ -11,7 +11,7 @@ from services.api.http.polled_lists import notify_changed
 
 
 async def add(connection: Connection, name: str) -> dict[str, Any]:
-    """The new domain. Raises ``RuleViolation`` when the name is taken."""
+    """Add a domain and return it. Raises ``RuleViolation`` when the name is taken."""
     try:
         row = await sql.add(connection, name)
     except asyncpg.UniqueViolationError as error:
@@ -21,7 +21,7 @@ async def add(connection: Connection, name: str) -> dict[str, Any]:
 
 
 async def rename(connection: Connection, domain_id: int, name: str) -> dict[str, Any]:
-    """The domain as it stands. Raises ``NotFound``, and ``RuleViolation`` when the name is taken."""
+    """Rename the domain and return it. Raises ``NotFound``, and ``RuleViolation`` when the name is taken."""
     try:
         row = await sql.rename(connection, domain_id, name)
     except asyncpg.UniqueViolationError as error:

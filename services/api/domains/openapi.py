@@ -1,4 +1,4 @@
-"""What the routes of job domains answer."""
+"""Response bodies of the job domain routes."""
 
 from pydantic import Field
 
@@ -12,6 +12,6 @@ class JobDomain(Document):
 
 TAKEN = "There is a job domain 'Cloud Computing' already."
 
-LIST = documented(list[JobDomain], says="Every job domain, by name.", tagged=True)
-ADD = documented(JobDomain, {409: TAKEN}, says="The job domain.", status_code=201)
-RENAME = documented(JobDomain, {404: "There is no such job domain.", 409: TAKEN}, says="The job domain.")
+LIST = documented(list[JobDomain], description="Every job domain, by name.", tagged=True)
+ADD = documented(JobDomain, {409: TAKEN}, description="The job domain.", status_code=201)
+RENAME = documented(JobDomain, {404: "There is no such job domain.", 409: TAKEN}, description="The job domain.")

@@ -1,4 +1,4 @@
-"""Every statement about job domains: reference data, without events."""
+"""Statements about job domains, which are reference data without events."""
 
 import asyncpg
 
@@ -12,7 +12,7 @@ RENAME = "UPDATE job_domains SET domain_name = $2 WHERE domain_id = $1 RETURNING
 
 
 async def list_all(connection: Connection) -> list[asyncpg.Record]:
-    """By name."""
+    """Return every domain, by name."""
     return await connection.fetch(LIST)
 
 
@@ -21,12 +21,12 @@ async def exists(connection: Connection, domain_id: int) -> bool:
 
 
 async def add(connection: Connection, name: str) -> asyncpg.Record:
-    """Raises ``asyncpg.UniqueViolationError`` for a name that is taken."""
+    """Add a domain. Raises ``asyncpg.UniqueViolationError`` when the name is taken."""
     row = await connection.fetchrow(ADD, name)
     assert row is not None
     return row
 
 
 async def rename(connection: Connection, domain_id: int, name: str) -> asyncpg.Record | None:
-    """``None``: no such domain. Raises ``asyncpg.UniqueViolationError`` for a name that is taken."""
+    """Rename a domain. ``None``: no such domain. Raises ``asyncpg.UniqueViolationError`` when the name is taken."""
     return await connection.fetchrow(RENAME, domain_id, name)

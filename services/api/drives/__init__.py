@@ -1,1 +1,1 @@
-"""Drives: created, revised, published, stopped, deleted."""
+"""Drives: create, revise, publish, stop registrations, delete."""

@@ -1,4 +1,4 @@
-"""What may happen to a drive. Pure: the same past and the same command give the same events, or the same refusal."""
+"""Decide commands on drives. Pure: the same history and command always give the same events, or the same error."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """Only what the next decision needs. ``list_version``: the publication whose list is in force, if one is."""
+    """The state that decisions need. ``list_version``: the version of the publication whose list applies, if any."""
 
     version: int = 0
     posting: Posting | None = None
@@ -59,7 +59,7 @@ class ReviseDrive:
 
 @dataclass(frozen=True, slots=True)
 class PublishDrive:
-    """``requested``: the sealed list to select; ``None``: everyone eligible."""
+    """``requested``: the checksum of the list to select; ``None``: everyone eligible."""
 
     drive_id: int
     published_by: int
@@ -78,7 +78,7 @@ class StopRegistrations:
 
 @dataclass(frozen=True, slots=True)
 class PublishAttendance:
-    """How many registered, and how many of those were marked PRESENT and ABSENT."""
+    """The numbers of students who registered, and who were marked PRESENT and ABSENT."""
 
     drive_id: int
     registered: int
@@ -88,7 +88,7 @@ class PublishAttendance:
 
 @dataclass(frozen=True, slots=True)
 class DeleteDrive:
-    """``registered``: how many students have registered for it."""
+    """``registered``: the number of registered students."""
 
     drive_id: int
     registered: int = 0
@@ -123,10 +123,10 @@ def fold(events: Iterable[Event]) -> Drive:
 
 
 def decide(drive: Drive, command: Command) -> list[DriveEvent]:
-    """The events ``command`` causes; ``[]`` when it changes nothing.
+    """Return the events of ``command``; ``[]`` when it changes nothing.
 
-    Raises ``NotFound`` for a drive that is not there, ``RuleViolation`` when its status does not allow the command, and
-    ``Invalid`` for attendance that is published already, or marked for nobody.
+    Raises ``NotFound`` for an unknown drive, ``RuleViolation`` when its status does not allow the command, and
+    ``Invalid`` for attendance that is already published, or that has no marks.
     """
     if isinstance(command, CreateDrive):
         return _create(command)

@@ -71,7 +71,7 @@ async def json_object(request: Request) -> dict[str, Any]:
     if len(body) > MAX_BODY:  # the limit of the route is that of a form with a PDF
         raise Invalid(f"The JSON body is too large: at most {MAX_BODY // MIB} MiB are accepted.", status=413)
     try:
-        # Stricter than the standard library's: no NaN, no halves of characters, no nesting without end.
+        # Stricter than the standard library: refuses NaN, lone surrogates and unlimited nesting.
         found = orjson.loads(body) if body else {}
     except ValueError as error:
         raise Invalid("The body is not valid JSON.", status=400) from error
@@ -86,9 +86,9 @@ def posting_of(fields: dict[str, Any]) -> Posting:
 
 
 def changes_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """The given fields, checked, as ``ReviseDrive.changes``; an empty criterion lifts the limit.
+    """Return the validated fields as ``ReviseDrive.changes``. An empty criterion removes the limit.
 
-    Raises ``Invalid`` (400) for a wrong or unknown field, or when there is none.
+    Raises ``Invalid`` (400) for an invalid or unknown field, or without any field.
     """
     refuse_unknown_fields(fields, REVISABLE)
     if not fields:
@@ -109,7 +109,7 @@ def _split(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_guesses(fields: dict[str, Any]) -> None:
-    """Pydantic would take true for 1, a number for a day, and what prints nothing for a name."""
+    """Raise ``Invalid`` for values that Pydantic accepts: true as 1, a number as a day, invisible text as a name."""
     for name in NUMBERS:
         if isinstance(fields.get(name), bool):
             raise Invalid(field_sentence(name, NUMBER), status=400)

@@ -50,7 +50,7 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 
     Raises what ``decide`` raises, and ``Conflict`` when another command changed the drive first.
     """
-    # In the lock order of an evaluation. So no transaction waits for an evaluation while it blocks registrations.
+    # The same lock order as in an evaluation, so no transaction waits for an evaluation while it blocks registrations.
     if isinstance(command, DeleteDrive):
         await sql.lock_evaluation(connection, command.drive_id)
     if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
@@ -67,7 +67,7 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 async def publish_listed(
     connection: Connection, drive_id: int, published_by: int, selected: SelectedStudents, cause: Cause, new_id: NewId
 ) -> Done:
-    """Publish with exactly these students. Raises ``Invalid`` naming those who are not eligible."""
+    """Publish the drive to exactly these students. Raises ``Invalid`` naming those who are not eligible."""
     drive = await _load(connection, drive_id)
     decide(drive, PublishDrive(drive_id, published_by))  # refuse before looking at the list
     count, first = await sql.not_eligible(connection, drive_id, selected.array, shown=SHOWN_IDS)
@@ -115,7 +115,7 @@ async def warnings_about(connection: Connection, branches: list[str]) -> list[st
 
 
 def job_of(done: Done) -> UUID | None:
-    """The id of the job that was asked for: that of the event which asks."""
+    """Return the id of the requested job, which is the id of the requesting event; ``None`` without a job."""
     events, appended = done
     if appended is None:
         return None

@@ -1,4 +1,4 @@
-"""What the routes of drives take and answer."""
+"""Request and response bodies of the drive routes."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,17 @@ from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 from contracts.message import MAX_INTEGER
 from services.api.drives.decider import Status
 from services.api.http.fields import NO_NUL, NOT_BLANK, RequestBody, decimal_schema
-from services.api.http.openapi import NO_SPACE, Count, Document, Instant, JobBrief, Said, TwoPlaces, bodies, documented
+from services.api.http.openapi import (
+    NO_SPACE,
+    Count,
+    Document,
+    Instant,
+    JobBrief,
+    MessageBody,
+    TwoPlaces,
+    bodies,
+    documented,
+)
 
 Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-sde.pdf?exp=1795492800&sig=0f3c"])]
 
@@ -43,17 +53,17 @@ class Drive(Document):
 
 
 class DriveAndJob(Drive):
-    """``job``: the selection of students, if the command requested it. ``warnings``: if there are any."""
+    """``job``: selects the students, if the command requested it. ``warnings``: only if there are any."""
 
     job: JobBrief | None = None
     warnings: list[str] = Field(default=[], examples=[["No student has the branch CSEE: nobody is eligible by it."]])
 
 
-class SaidAndJob(Said):
+class MessageAndJob(MessageBody):
     job: JobBrief | None = None
 
 
-# --- What is asked. The bodies are read by hand (forms.py): text and numbers are both welcome.
+# --- Request bodies. forms.py parses them, because both text and numbers are accepted.
 
 
 def _or_null(schema: dict[str, Any], example: Any) -> WithJsonSchema:
@@ -99,12 +109,12 @@ class Posting(Criteria):
     interview_date: Day = None
 
 
-# Two names of one field: a request has one of them at most.
+# Two names of one field. A request may have only one of them.
 ONE_FLAG: JsonValue = {"required": ["auto_calc", "autoCalc"]}
 
 
 class NewDrive(Posting):
-    """``auto_calc``: publish at once to everyone eligible."""
+    """``auto_calc``: publish at once to every eligible student."""
 
     model_config = ConfigDict(json_schema_extra={"not": ONE_FLAG})
 
@@ -115,7 +125,7 @@ class NewDrive(Posting):
 
 
 class RevisedDrive(Posting):
-    """Only what is sent changes."""
+    """Only the fields that are sent change."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -143,7 +153,7 @@ FORMS: list[JsonValue] = [
 
 
 class UrlencodedDrive(RequestBody):
-    """What an HTML form sends: all text, empty for absent."""
+    """The fields as an HTML form sends them: all text, empty when absent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": FORMS, "not": ONE_FLAG})
 
@@ -173,14 +183,14 @@ class DriveForm(UrlencodedDrive):
 NO_DRIVE = {404: "Drive not found"}
 WRONG = {400: "min_cgpa must be 10 or less."}
 STATE = {409: "A drive can only be revised while it is pending or posted; this drive is attending."}
-ACCEPTED = "As committed; with `job` when work was asked for, and has ended."
+ACCEPTED = "The committed drive, with `job` if the command requested one. The job has ended."
 
-LIST = documented(list[Drive], says="Drives, newest first.", tagged=True)
-GET = documented(Drive, {404: "Not found"}, says="The drive.", tagged=True)
+LIST = documented(list[Drive], description="Drives, newest first.", tagged=True)
+GET = documented(Drive, {404: "Not found"}, description="The drive.", tagged=True)
 CREATE = documented(
     DriveAndJob,
     {**WRONG, **NO_SPACE},
-    says="The drive as committed.",
+    description="The committed drive.",
     status_code=201,
     job=True,
     **bodies(
@@ -193,7 +203,11 @@ CREATE = documented(
     ),
 )
 REVISE = documented(
-    DriveAndJob, {**WRONG, **NO_DRIVE, **STATE}, says=ACCEPTED, job=True, **bodies({"application/json": RevisedDrive})
+    DriveAndJob,
+    {**WRONG, **NO_DRIVE, **STATE},
+    description=ACCEPTED,
+    job=True,
+    **bodies({"application/json": RevisedDrive}),
 )
 PUBLISH = documented(
     DriveAndJob,
@@ -202,10 +216,10 @@ PUBLISH = documented(
         **STATE,
         422: "2 of the selected students are not eligible for this drive: 1004, 1010",
     },
-    says=ACCEPTED,
+    description=ACCEPTED,
     job=True,
     **bodies({"application/json": Publication}, required=False),
 )
-TRIGGER = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="Asked for.", job=True)
-STOP = documented(SaidAndJob, {**NO_DRIVE, **STATE}, says="The drive is in its attendance phase.")
-DELETE = documented(Said, STATE, says="There is no such drive any more.")
+TRIGGER = documented(MessageAndJob, {**NO_DRIVE, **STATE}, description="The evaluation was requested.", job=True)
+STOP = documented(MessageAndJob, {**NO_DRIVE, **STATE}, description="Registrations are closed.")
+DELETE = documented(MessageBody, STATE, description="The drive does not exist any more.")

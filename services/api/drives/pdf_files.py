@@ -42,7 +42,7 @@ def file_name(original: str) -> str:
 
 
 async def store(storage: Storage, pdf: Pdf) -> StoredPdf:
-    """Write ``pdf`` under a name of its own. Raises ``StorageFailed``; what is left then is deleted by maintenance."""
+    """Write ``pdf`` under a unique name. Raises ``StorageFailed``; maintenance then deletes a partial file."""
     name = file_name(pdf.name)
     stored = StoredPdf(new_path(name), name)
     await storage.write(stored.path.removeprefix(SERVED_BELOW), pdf.content)

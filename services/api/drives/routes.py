@@ -1,4 +1,4 @@
-"""Drives over HTTP."""
+"""Routes for drives."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from chassis.tokens import Principal
 from contracts.drives import DriveDeleted
 from contracts.jobs import Kind
 from contracts.users import ORGANIZERS
-from services.api.context import Context, Ctx, context_of
+from services.api.context import Context, ContextDep, context_of
 from services.api.drives import handlers, openapi, pdf_files, sql
 from services.api.drives.decider import (
     Command,
@@ -31,43 +31,43 @@ from services.api.drives.view import drive_object
 from services.api.http.access import AccessFirstRoute, Anyone, Coordinator, Head, Organizer
 from services.api.http.body_limits import MAX_DRIVE_FORM, MAX_PUBLICATION
 from services.api.http.commands import CommandContext, CommandContextDep, CommandHandler, CommandResult, execute_command
-from services.api.http.conditional import answered, tagged
+from services.api.http.conditional import conditional_response, tagged
 from services.api.http.fields import PathId
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["drives"])
 
 
 @router.get("", **openapi.LIST)
-async def list_drives(request: Request, who: Anyone) -> Response:
-    """Drives, newest first. Students and staff see those that are published."""
+async def list_drives(request: Request, caller: Anyone) -> Response:
+    """Return drives, newest first. Students and staff see published drives only."""
     lists = context_of(request).lists
-    seen = lists.all_drives if who.role in ORGANIZERS else lists.published_drives
-    return answered(request, await seen.get())
+    seen = lists.all_drives if caller.role in ORGANIZERS else lists.published_drives
+    return conditional_response(request, await seen.get())
 
 
 @router.get("/{drive_id}", **openapi.GET)
-async def get_drive(drive_id: PathId, request: Request, ctx: Ctx, who: Anyone) -> Response:
-    """One drive. 404 also for one that this caller may not see yet."""
+async def get_drive(drive_id: PathId, request: Request, ctx: ContextDep, caller: Anyone) -> Response:
+    """Return one drive. 404 also for a drive that this caller may not see yet."""
     async with ctx.database.connection() as connection:
         row = await sql.get(connection, drive_id)
-    if row is None or (row["status"] == "pending" and who.role not in ORGANIZERS):
+    if row is None or (row["status"] == "pending" and caller.role not in ORGANIZERS):
         raise NotFound("Not found")
-    return answered(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
+    return conditional_response(request, tagged(orjson.dumps(drive_object(row, ctx.links))))
 
 
 @router.post("", max_body_size=MAX_DRIVE_FORM, **openapi.CREATE)
-async def create_drive(request: Request, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
-    """Write a drive down (form or JSON); with ``auto_calc`` publish it at once to everyone eligible.
+async def create_drive(request: Request, ctx: ContextDep, command_context: CommandContextDep, caller: Head) -> Response:
+    """Create a drive from a form or JSON. With ``auto_calc``, publish it at once to every eligible student.
 
-    400 when a field or the PDF is wrong. The answer shows the drive as committed.
+    400 when a field or the PDF is invalid. The response shows the committed drive.
     """
-    asked = await new_drive(request)
-    fingerprint = asked.posting.model_dump(mode="json") | {
-        "auto_publish": asked.auto_publish,
-        "pdf": await asyncio.to_thread(_sha256, asked.pdf.content) if asked.pdf else None,
+    form = await new_drive(request)
+    fingerprint = form.posting.model_dump(mode="json") | {
+        "auto_publish": form.auto_publish,
+        "pdf": await asyncio.to_thread(_sha256, form.pdf.content) if form.pdf else None,
     }
-    pdf = await pdf_files.store(ctx.storage, asked.pdf) if asked.pdf else None
-    posting = asked.posting.model_copy(update={"pdf_path": pdf.path, "pdf_name": pdf.name}) if pdf else asked.posting
+    pdf = await pdf_files.store(ctx.storage, form.pdf) if form.pdf else None
+    posting = form.posting.model_copy(update={"pdf_path": pdf.path, "pdf_name": pdf.name}) if pdf else form.posting
 
     may_be_committed = False
 
@@ -76,9 +76,9 @@ async def create_drive(request: Request, ctx: Ctx, command_context: CommandConte
         drive_id, done = await handlers.create(
             connection,
             posting,
-            who.user_id,
-            auto_publish=asked.auto_publish,
-            cause=command_context.cause(who),
+            caller.user_id,
+            auto_publish=form.auto_publish,
+            cause=command_context.cause(caller),
             new_id=new_id,
         )
         committed = await _committed(ctx, connection, drive_id, done, status=201)
@@ -86,73 +86,77 @@ async def create_drive(request: Request, ctx: Ctx, command_context: CommandConte
         return committed
 
     try:
-        return await _changing(ctx, who, command_context, fingerprint, handle)
+        return await _changing(ctx, caller, command_context, fingerprint, handle)
     finally:
-        # Refused, or another request with this key made the drive: no event names this request's file. In other cases
-        # an event may name it, even if the commit failed. Maintenance deletes files without a drive.
+        # The command was refused, or another request with this key created the drive: no event names this file. In all
+        # other cases an event may name it, even if the commit failed. Maintenance deletes files without a drive.
         if pdf and not may_be_committed:
             await pdf_files.delete(ctx.storage, pdf.path)
 
 
 @router.patch("/{drive_id}", **openapi.REVISE)
 async def revise_drive(
-    drive_id: PathId, request: Request, ctx: Ctx, command_context: CommandContextDep, who: Head
+    drive_id: PathId, request: Request, ctx: ContextDep, command_context: CommandContextDep, caller: Head
 ) -> Response:
     """Change fields of a drive that is pending or posted. New criteria of a posted drive are applied by a job."""
     fields = await json_object(request)
-    return await _perform(ctx, who, command_context, ReviseDrive(drive_id, changes_of(fields)), fields)
+    return await _perform(ctx, caller, command_context, ReviseDrive(drive_id, changes_of(fields)), fields)
 
 
 @router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **openapi.PUBLISH)
 async def publish_drive(
     drive_id: PathId,
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: Organizer,
+    caller: Organizer,
 ) -> Response:
-    """Publish, or publish again. 422 when a selected student is not eligible; then nothing changes."""
+    """Publish a drive, or publish it again. 422 when a selected student is not eligible; nothing changes then."""
     selected = await selected_students(request)
     if selected is None:
-        return await _perform(ctx, who, command_context, PublishDrive(drive_id, who.user_id), {})
+        return await _perform(ctx, caller, command_context, PublishDrive(drive_id, caller.user_id), {})
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         done = await handlers.publish_listed(
-            connection, drive_id, who.user_id, selected, command_context.cause(who), new_id
+            connection, drive_id, caller.user_id, selected, command_context.cause(caller), new_id
         )
         return await _committed(ctx, connection, drive_id, done)
 
-    return await _changing(ctx, who, command_context, {"selected_students": selected.digest}, handle)
+    return await _changing(ctx, caller, command_context, {"selected_students": selected.digest}, handle)
 
 
 @router.post("/{drive_id}/trigger-eligibility", **openapi.TRIGGER)
-async def trigger_eligibility(drive_id: PathId, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
-    """Evaluate the students again: a pending drive is only counted, a posted drive gets new selections."""
-    said = {"message": "Eligibility filtering triggered successfully"}
-    return await _perform(ctx, who, command_context, RequestEligibility(drive_id), {}, said)
+async def trigger_eligibility(
+    drive_id: PathId, ctx: ContextDep, command_context: CommandContextDep, caller: Head
+) -> Response:
+    """Evaluate the students again. For a pending drive they are only counted; a posted drive gets new selections."""
+    message_body = {"message": "Eligibility filtering triggered successfully"}
+    return await _perform(ctx, caller, command_context, RequestEligibility(drive_id), {}, message_body)
 
 
 @router.post("/{drive_id}/stop-registrations", **openapi.STOP)
 async def stop_registrations(
-    drive_id: PathId, ctx: Ctx, command_context: CommandContextDep, who: Coordinator
+    drive_id: PathId, ctx: ContextDep, command_context: CommandContextDep, caller: Coordinator
 ) -> Response:
     """Change the status from posted to attending. Idempotent."""
-    said = {"message": "Registrations stopped. Drive moved to attendance phase."}
-    return await _perform(ctx, who, command_context, StopRegistrations(drive_id), {}, said)
+    message_body = {"message": "Registrations stopped. Drive moved to attendance phase."}
+    return await _perform(ctx, caller, command_context, StopRegistrations(drive_id), {}, message_body)
 
 
 @router.delete("/{drive_id}", **openapi.DELETE)
-async def delete_drive(drive_id: PathId, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
+async def delete_drive(drive_id: PathId, ctx: ContextDep, command_context: CommandContextDep, caller: Head) -> Response:
     """Delete the drive and its PDF. Also 200 when there is no such drive."""
     recorded: list[DriveDeleted] = []
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        events, appended = await handlers.handle(connection, DeleteDrive(drive_id), command_context.cause(who), new_id)
+        events, appended = await handlers.handle(
+            connection, DeleteDrive(drive_id), command_context.cause(caller), new_id
+        )
         recorded.extend(event for event in events if isinstance(event, DriveDeleted))
-        said = {"message": "Drive deleted successfully"}
-        return await _committed(ctx, connection, drive_id, (events, appended), said)
+        message_body = {"message": "Drive deleted successfully"}
+        return await _committed(ctx, connection, drive_id, (events, appended), message_body)
 
-    answer = await _changing(ctx, who, command_context, {}, handle)
+    answer = await _changing(ctx, caller, command_context, {}, handle)
     for event in recorded:  # committed by this request; a repeated response has no events
         await pdf_files.delete(ctx.storage, event.pdf_path)
     return answer
@@ -164,25 +168,25 @@ def _sha256(content: bytes) -> str:
 
 async def _perform(
     ctx: Context,
-    who: Principal,
+    caller: Principal,
     command_context: CommandContext,
     command: Command,
-    asked: Any,
-    said: dict[str, Any] | None = None,
+    request_content: Any,
+    message_body: dict[str, Any] | None = None,
 ) -> Response:
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        done = await handlers.handle(connection, command, command_context.cause(who), new_id)
-        return await _committed(ctx, connection, command.drive_id, done, said)
+        done = await handlers.handle(connection, command, command_context.cause(caller), new_id)
+        return await _committed(ctx, connection, command.drive_id, done, message_body)
 
-    return await _changing(ctx, who, command_context, asked, handle)
+    return await _changing(ctx, caller, command_context, request_content, handle)
 
 
 async def _changing(
-    ctx: Context, who: Principal, command_context: CommandContext, asked: Any, handle: CommandHandler
+    ctx: Context, caller: Principal, command_context: CommandContext, request_content: Any, handle: CommandHandler
 ) -> Response:
-    """Execute a command and drop the cached lists, so that no later request gets a list from before the change."""
+    """Execute a command and drop the cached lists, so that later requests do not get outdated lists."""
     try:
-        return await execute_command(ctx, who, command_context, asked, handle)
+        return await execute_command(ctx, caller, command_context, request_content, handle)
     finally:
         ctx.lists.drop()
 
@@ -192,11 +196,11 @@ async def _committed(
     connection: Connection,
     drive_id: int,
     done: handlers.Done,
-    said: dict[str, Any] | None = None,
+    message_body: dict[str, Any] | None = None,
     *,
     status: int = 200,
 ) -> CommandResult:
-    body = said
+    body = message_body
     if body is None:
         row = await sql.get(connection, drive_id)
         assert row is not None

@@ -1,4 +1,4 @@
-"""Every statement about drives."""
+"""Statements about drives."""
 
 import asyncpg
 
@@ -11,7 +11,7 @@ COLUMNS = """d.drive_id, d.company_name, d.job_title, d.job_description, d.domai
        d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years, d.posted_by, d.created_at,
        d.auto_published, d.pdf_path, d.status, d.published_at, d.published_by, d.attendance_published, d.version"""
 
-# Index scan on drives_newest. $1: also those that are not published yet.
+# Index scan on drives_newest. $1: include drives that are not published yet.
 LIST = f"""
 SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id)
  WHERE $1::boolean OR d.status IN ('posted', 'attending') OR d.attendance_published
@@ -26,8 +26,8 @@ LOCK_EVALUATION = "SELECT lock_exclusive('evaluation', $1)"
 LOCK_REGISTRATIONS = "SELECT lock_exclusive('registration', $1)"
 LOCK_REGISTRATIONS_SHARED = "SELECT lock_shared('registration', $1)"
 
-# Commands on drives hold this lock, changes of marks hold it in shared mode. So a change of marks either sees a changed
-# drive, and requests its evaluation, or that drive is evaluated later with the new marks.
+# Commands on drives hold this lock; changes of marks hold it in shared mode. So a change of marks either sees the
+# changed drive and requests its evaluation, or the drive is evaluated later with the new marks.
 LOCK_CRITERIA = "SELECT lock_exclusive('criteria')"
 LOCK_CRITERIA_SHARED = "SELECT lock_shared('criteria')"
 
@@ -41,7 +41,7 @@ SELECT data #>> '{{posting,pdf_name}}' FROM es.event
  ORDER BY position DESC LIMIT 1
 """  # noqa: S608
 
-# The requested ids that are not a student who meets the drive's criteria: their number, and the first $3. The
+# The number of requested ids that do not belong to an eligible student, and the first $3 of these ids. The
 # array is passed as text, because encoding a million Python integers would block the event loop.
 NOT_ELIGIBLE = """
 WITH wrong AS MATERIALIZED (
@@ -54,7 +54,7 @@ WITH wrong AS MATERIALIZED (
 SELECT (SELECT count(*) FROM wrong) AS count, ARRAY (SELECT id FROM wrong ORDER BY id LIMIT $3) AS first
 """
 
-# Stops at the first student of each branch. Only a branch that nobody has reads all of them.
+# Stops at the first student of each branch. Reads all students only for a branch that none of them has.
 WITHOUT_STUDENTS = """
 SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
  WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch_key = branch_key(one.branch)) ORDER BY one.place
@@ -78,7 +78,7 @@ async def next_id(connection: Connection) -> int:
 
 
 async def list_all(connection: Connection, *, with_pending: bool) -> list[asyncpg.Record]:
-    """Newest first; the columns of the contract's drive object."""
+    """Return drives, newest first, with the columns of the API's drive object."""
     return await connection.fetch(LIST, with_pending)
 
 
@@ -141,12 +141,12 @@ async def not_eligible(connection: Connection, drive_id: int, array: str, *, sho
 
 
 async def branches_without_students(connection: Connection, branches: list[str]) -> list[str]:
-    """Return those of ``branches`` that no student has, however it is written."""
+    """Return those of ``branches`` that no student has, ignoring case and spelling variants."""
     return [row["branch"] for row in await connection.fetch(WITHOUT_STUDENTS, branches)]
 
 
 async def keep_list(connection: Connection, drive_id: int, version: int, array: str) -> Requested:
-    """Write the list of the publication with the coming ``version``. Return its count and checksum."""
+    """Store the list of the publication that becomes ``version``. Return its count and checksum."""
     row = await connection.fetchrow(KEEP_LIST, drive_id, version, array)
     assert row is not None
     return Requested(count=row["count"], digest=row["digest"])

@@ -1,4 +1,4 @@
-"""The drive object of the public API."""
+"""The API's representation of a drive."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from services.api.http.presentation import day_text, decimal_text, instant_text
 
 
 def drive_object(row: asyncpg.Record, links: Links) -> dict[str, Any]:
-    """The contract's drive object, from a row of ``sql.LIST`` or ``sql.GET``.
+    """Return the drive object from a row of ``sql.LIST`` or ``sql.GET``.
 
-    ``job_domain`` repeats ``domain_name``: three screens show that name. An absent criterion is null: no limit.
+    ``job_domain`` repeats ``domain_name``, because three screens read that name. A null criterion is no limit.
     """
     return {
         "drive_id": row["drive_id"],

@@ -1,1 +1,1 @@
-"""Who is eligible for a drive, judged live."""
+"""Eligibility queries. They evaluate current marks and criteria and store nothing."""

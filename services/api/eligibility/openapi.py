@@ -1,4 +1,4 @@
-"""What the routes of eligibility answer."""
+"""Response bodies of the eligibility routes."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ class OpenDrive(Document):
 
 
 class EligibleStudent(Document):
-    """``filtered_at``: when the drive's selections were last worked out."""
+    """``filtered_at``: when the drive was last evaluated."""
 
     id: int = Field(examples=[1001])
     drive_id: int = Field(examples=[42])
@@ -40,7 +40,7 @@ class Filtered(Document):
 
 
 class EligibilityVerdict(Document):
-    """``reasons``: which criteria the student fails."""
+    """``reasons``: the criteria that the student fails."""
 
     eligible: bool
     reason: Literal[
@@ -54,8 +54,8 @@ class EligibilityVerdict(Document):
     reasons: list[Reason]
 
 
-MINE = documented(list[OpenDrive], says="Posted drives the caller may register for, newest first.")
-LIST = documented(list[EligibleStudent], says="Everyone who meets the drive's criteria now, by id.")
-FILTER = documented(Filtered, {404: "Drive not found"}, says="Who would meet these criteria.")
+MINE = documented(list[OpenDrive], description="Posted drives the caller may register for, newest first.")
+LIST = documented(list[EligibleStudent], description="Everyone who meets the drive's criteria now, by id.")
+FILTER = documented(Filtered, {404: "Drive not found"}, description="The students who would meet these criteria.")
 SELECTED = {"eligible": True, "reason": "Selected by coordinator", "reasons": []}
-CHECK = documented(EligibilityVerdict, says="May the caller register?", tagged=True, example=SELECTED)
+CHECK = documented(EligibilityVerdict, description="Whether the caller may register.", tagged=True, example=SELECTED)

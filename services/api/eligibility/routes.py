@@ -1,4 +1,4 @@
-"""Who is eligible, over HTTP."""
+"""Routes for eligibility."""
 
 from typing import Annotated
 
@@ -11,12 +11,12 @@ from chassis.errors import NotFound
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from contracts.drives import Criteria
-from services.api.context import Ctx, context_of
+from services.api.context import ContextDep, context_of
 from services.api.drives import sql as drives
 from services.api.eligibility import openapi, sql
 from services.api.eligibility.rules import Record, reasons_against
 from services.api.http.access import AccessFirstRoute, Coordinator, Organizer, Student
-from services.api.http.conditional import answered, tagged
+from services.api.http.conditional import conditional_response, tagged
 from services.api.http.fields import Backlogs, Cgpa, PathId, Percent, RequestBody
 from services.api.http.long_lists import Write
 from services.api.personal_data.access_log import Accesses, Reading
@@ -25,17 +25,17 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/eligibility", tags
 
 
 @router.get("/mine", **openapi.MINE)
-async def mine(ctx: Ctx, who: Student) -> Response:
-    """Posted drives the caller may register for."""
+async def mine(ctx: ContextDep, caller: Student) -> Response:
+    """Return the posted drives that the caller may register for."""
     async with ctx.database.connection() as connection:
-        rows = await sql.open_to(connection, who.user_id)
+        rows = await sql.open_to(connection, caller.user_id)
     return json_response([dict(row) for row in rows])
 
 
 @router.get("/{drive_id}/list", **openapi.LIST)
-async def list_eligible(drive_id: PathId, ctx: Ctx, accesses: Accesses, who: Organizer) -> Response:
-    """Everyone who meets the drive's criteria now. Empty for an unknown drive."""
-    await accesses.of_many(who, Reading.ELIGIBLE_LISTED)
+async def list_eligible(drive_id: PathId, ctx: ContextDep, accesses: Accesses, caller: Organizer) -> Response:
+    """Return every student who meets the drive's criteria now. Empty for an unknown drive."""
+    await accesses.of_many(caller, Reading.ELIGIBLE_LISTED)
     return await ctx.long_lists.array(sql.LIST, drive_id)
 
 
@@ -49,12 +49,12 @@ class Filter(RequestBody):
 @router.post("/{drive_id}/filter", **openapi.FILTER)
 async def filter_students(
     drive_id: PathId,
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: Coordinator,
+    caller: Coordinator,
     body: Annotated[Filter | None, Body()] = None,
 ) -> Response:
-    """Who would meet these criteria; an absent one is no limit. Writes nothing."""
+    """Return the students who would meet these criteria. An absent criterion is no limit. Nothing is stored."""
     criteria = Criteria.model_validate((body or Filter()).model_dump())
 
     async def produce(connection: Connection, write: Write) -> None:
@@ -62,21 +62,23 @@ async def filter_students(
             raise NotFound("Drive not found")
         await sql.write_matching(connection, write, drive_id, criteria)
 
-    await accesses.of_many(who, Reading.ELIGIBLE_FILTERED)
+    await accesses.of_many(caller, Reading.ELIGIBLE_FILTERED)
     return await ctx.long_lists.answer(produce)
 
 
 @router.get("/{drive_id}/check", **openapi.CHECK)
-async def check(drive_id: PathId, request: Request, who: Student) -> Response:
-    """``{eligible, reason, reasons}``: may the caller register? ``reasons``: which criteria they fail."""
+async def check(drive_id: PathId, request: Request, caller: Student) -> Response:
+    """Return ``{eligible, reason, reasons}``: whether the caller may register, and the criteria that they fail."""
     async with context_of(request).database.connection() as connection:
-        row = await sql.check(connection, drive_id, who.user_id)
+        row = await sql.check(connection, drive_id, caller.user_id)
     eligible, reason, reasons = verdict(row)
-    return answered(request, tagged(orjson.dumps({"eligible": eligible, "reason": reason, "reasons": reasons})))
+    return conditional_response(
+        request, tagged(orjson.dumps({"eligible": eligible, "reason": reason, "reasons": reasons}))
+    )
 
 
 def verdict(row: asyncpg.Record | None) -> tuple[bool, str, list[str]]:
-    """The contract's answer to a ``CHECK`` row: may the student register, why, and which criteria they fail."""
+    """Return, for a row of ``CHECK``, whether the student may register, the reason, and the criteria that they fail."""
     if row is None or row["student_id"] is None:
         return False, "No eligibility record found", []
     if row["status"] != "posted":

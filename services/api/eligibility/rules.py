@@ -1,4 +1,4 @@
-"""Why a student is not eligible, in words. The readable twin of SQL's ``meets_criteria``; a test holds them equal."""
+"""The reasons why a student is not eligible. Same rules as SQL's ``meets_criteria``; a test compares the two."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -20,7 +20,7 @@ class Reason(StrEnum):
 
 
 class Record(NamedTuple):
-    """CGPA on 0-10, the others in percent; ``None``: not on record."""
+    """The marks that eligibility checks. CGPA is from 0 to 10, other marks are percentages; ``None``: not on record."""
 
     cgpa: Decimal | None
     tenth_percent: Decimal | None
@@ -45,7 +45,7 @@ class CriterionVerdict(NamedTuple):
 
 
 def reasons_against(record: Record, criteria: Criteria, *, active: bool = True) -> list[Reason]:
-    """Return every reason once, in the order of the criteria. Empty: the student is eligible.
+    """Return each reason once, in the order of the criteria. Empty: the student is eligible.
 
     ``active`` false: the account is deactivated, and that is the only reason.
     """
@@ -55,7 +55,7 @@ def reasons_against(record: Record, criteria: Criteria, *, active: bool = True) 
 
 
 def judged(record: Record, criteria: Criteria) -> list[CriterionVerdict]:
-    """Every criterion that is set, in their order, each with its own verdict."""
+    """Return the verdict on each criterion that is set, in the order of the criteria."""
     fields = zip(Criteria.model_fields, _judged_on(record), _each(record, criteria), strict=True)
     return [
         CriterionVerdict(criterion, field, required, getattr(record, field), reason)
@@ -105,7 +105,7 @@ def _ceiling(limit: int | None, count: int | None) -> Reason | None:
 
 
 def _is_asked(branches: list[str] | None, branch: str | None) -> bool:
-    """Return whether ``branch`` is one of ``branches``, ignoring how they are written. ``None``: any branch."""
+    """Return whether ``branch`` is one of ``branches``, ignoring spelling variants. ``None``: any branch."""
     if branches is None:
         return True
     return branch is not None and branch_key(branch) in map(branch_key, branches)

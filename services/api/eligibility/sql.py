@@ -1,4 +1,4 @@
-"""Every statement that judges eligibility for a reader. They write nothing; verdicts are not stored."""
+"""Statements that evaluate eligibility for a response. They write nothing."""
 
 import asyncpg
 
@@ -8,8 +8,8 @@ from services.api.http.long_lists import Write, copy_array, instant, rows_as_jso
 
 MEETS_DRIVE = "(s.active AND meets_criteria(marks_of(s), criteria_of(d)))"
 
-# One scan of students for one drive, joined to users by primary key. `id` is the student's id: list rows are not stored
-# and have no id of their own.
+# One scan of students for one drive, joined to users by primary key. `id` is the student's id, because list rows are
+# not stored and have no own id.
 LIST = rows_as_json(
     f"""
 SELECT s.student_id AS id, d.drive_id, s.student_id, true AS is_eligible, NULL::integer AS filtered_by,
@@ -64,5 +64,5 @@ async def write_matching(connection: Connection, write: Write, drive_id: int, cr
 
 
 async def open_to(connection: Connection, student_id: int) -> list[asyncpg.Record]:
-    """Posted drives this student may register for, newest first."""
+    """Return the posted drives that this student may register for, newest first."""
     return await connection.fetch(MINE, student_id)

@@ -1,1 +1,1 @@
-"""Files made on request: asking for one, following it, downloading it."""
+"""Exports: request a file, follow its job, download it."""

@@ -1,4 +1,4 @@
-"""What may be asked of an export, and when."""
+"""Rules for requesting, cancelling and downloading exports. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +17,12 @@ from contracts.exports import (
 from contracts.jobs import Job, Kind
 from contracts.users import ORGANIZERS, Role
 
-# Who may see what others have asked for.
+# Roles that see exports of other users.
 
 
 @dataclass(frozen=True, slots=True)
 class RequestExport:
-    """``columns`` ``None``: all of the kind's."""
+    """``columns`` ``None``: all columns of the kind."""
 
     kind: ExportKind
     format: ExportFormat
@@ -34,13 +34,13 @@ class RequestExport:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """The drive that was named, as far as it matters here. ``known`` false: not there, or not for this caller."""
+    """The requested drive. ``known`` false: it does not exist, or this caller may not see it."""
 
     known: bool
 
 
 def request(export_id: UUID, command: RequestExport, drive: Drive) -> ExportRequested:
-    """Raises ``Invalid`` for columns or a drive that make no sense, ``NotFound`` for a drive that is not there."""
+    """Return the event. Raises ``Invalid`` if columns or drive do not fit the kind, ``NotFound`` without the drive."""
     known = COLUMNS[command.kind]
     columns = list(known) if command.columns is None else command.columns
     if unknown := [name for name in columns if name not in known]:
@@ -75,11 +75,11 @@ def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) ->
     if job is None or (role not in ORGANIZERS and job.asked_by != user_id):
         raise NotFound("There is no such job.")
     if role is not Role.HEAD and job.asked_by != user_id:
-        raise Forbidden("Only who asked for it, and the head, can cancel a job.")
+        raise Forbidden("Only the user who requested it and heads can cancel a job.")
     if job.kind != Kind.EXPORT or export_id is None:
         raise RuleViolation("Only exports can be cancelled.")
     if job.state.ended:
-        raise RuleViolation(f"This job has ended already: {job.state}.")
+        raise RuleViolation(f"This job has already ended: {job.state}.")
     return ExportCancelled(export_id=export_id)
 
 
@@ -94,11 +94,11 @@ def require_download(state: str, expires_at: datetime | None, *, now: datetime) 
 def require_reader(kind: str, requested_by: int | None, user_id: int, role: Role) -> None:
     """Raise ``Forbidden`` for a file of links, unless the caller requested it and is a head. Links are credentials."""
     if kind == INVITATIONS and (role is not Role.HEAD or requested_by != user_id):
-        raise Forbidden("Only the head of the cell who asked for these links can download them.")
+        raise Forbidden("Only the head of the cell who requested these links can download them.")
 
 
 def gone() -> Invalid:
-    """The refusal (410) of a file that was there once."""
+    """Return the error (410) for a file that has expired."""
     return Invalid("This file has expired. Ask for a new one.", status=410)
 
 

@@ -1,10 +1,10 @@
-"""A file over HTTP: its name, its digest, and parts of it."""
+"""HTTP range requests and digests for the files of exports."""
 
 import re
 from base64 import b64encode
 from dataclasses import dataclass
 
-# One range of bytes (RFC 9110, section 14.1.2). Several at once may be answered with the whole, and are.
+# A single range of bytes (RFC 9110, section 14.1.2). A request for several ranges gets the whole file.
 RANGE = re.compile(r"^bytes\s*=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})$", re.IGNORECASE)
 
 
@@ -21,13 +21,13 @@ class Span:
 
 
 class Unsatisfiable(Exception):
-    """The range begins behind the end of the file: HTTP 416."""
+    """The range begins after the end of the file (416)."""
 
 
-def asked_span(range_: str | None, if_range: str | None, *, size: int, etag: str) -> Span | None:
-    """The part that is asked for; ``None``: the whole. Raises ``Unsatisfiable``.
+def requested_span(range_: str | None, if_range: str | None, *, size: int, etag: str) -> Span | None:
+    """Return the requested part; ``None``: the whole file. Raises ``Unsatisfiable``.
 
-    What is no range of bytes is as if it were not there, and so is one of a file that has changed (If-Range).
+    A malformed range is ignored, and so is a range of a file that has changed since (If-Range).
     """
     found = RANGE.match(range_.strip()) if range_ else None
     if found is None or (if_range is not None and if_range.strip() != etag):
@@ -47,5 +47,5 @@ def asked_span(range_: str | None, if_range: str | None, *, size: int, etag: str
 
 
 def repr_digest(sha256_hex: str) -> str:
-    """Of the whole file, also beside a part of it (RFC 9530, section 3)."""
+    """Return the digest of the whole file, which is also sent with a part of it (RFC 9530, section 3)."""
     return f"sha-256=:{b64encode(bytes.fromhex(sha256_hex)).decode()}:"

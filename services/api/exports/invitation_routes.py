@@ -10,10 +10,10 @@ from chassis.eventstore.event_store import NewId
 from chassis.postgres.database import Connection
 from contracts.exports import InvitationsRequested
 from contracts.jobs import Kind
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.exports import handlers, openapi
 from services.api.exports.openapi import Delimiter
-from services.api.exports.routes import shown
+from services.api.exports.routes import load_export
 from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import NOT_BLANK, BatchYear, BodyId, RequestBody
@@ -43,9 +43,9 @@ class InvitedStudents(RequestBody):
 @router.post("/api/students/invitations", **openapi.INVITE)
 async def invite_students(
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: Head,
+    caller: Head,
     body: Annotated[InvitedStudents | None, Body()] = None,
 ) -> Response:
     """Create a CSV file with a link for each active student without a password. A link works once, for seven days.
@@ -57,8 +57,8 @@ async def invite_students(
     base = base_of(request, ctx.settings.public_url)
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        asked = InvitationsRequested(export_id=new_id(0), link_base=base, **wanted)
-        await handlers.request_invitations(connection, asked, command_context.cause(who))
-        return CommandResult(await shown(connection, asked.export_id), asked.export_id, Kind.EXPORT)
+        requested = InvitationsRequested(export_id=new_id(0), link_base=base, **wanted)
+        await handlers.request_invitations(connection, requested, command_context.cause(caller))
+        return CommandResult(await load_export(connection, requested.export_id), requested.export_id, Kind.EXPORT)
 
-    return await execute_command(ctx, who, command_context, wanted, handle, load_result=shown)
+    return await execute_command(ctx, caller, command_context, wanted, handle, load_result=load_export)

@@ -1,4 +1,4 @@
-"""What the routes of exports take and answer."""
+"""Request and response bodies of the export routes."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ Delimiter = Literal[",", ";", "\t", "|"]
 
 
 class FileWanted(RequestBody):
-    """``columns``: in this order; left out: all of the kind's. ``byte_order_mark`` and ``delimiter`` are for CSV."""
+    """``columns``: in this order; default: all of the kind. ``byte_order_mark`` and ``delimiter`` apply to CSV."""
 
     format: ExportFormat = ExportFormat.CSV
     columns: Columns | None = Field(default=None, examples=[["roll_number", "name"]])
@@ -25,14 +25,14 @@ class FileWanted(RequestBody):
 
 
 class NewExport(FileWanted):
-    """``drive_id`` names the drive; finished drives have none."""
+    """``drive_id``: required, except for the kind ``finished_drives``, which covers all drives."""
 
     kind: ExportKind
     drive_id: BodyId | None = Field(default=None, examples=[42])
 
 
 class Export(Document):
-    """``sha256`` and ``snapshot`` (``es.log_snapshot()``) identify the file and its moment."""
+    """``sha256`` identifies the content of the file, ``snapshot`` (``es.log_snapshot()``) the moment that it shows."""
 
     export_id: Id
     kind: ExportKind | Literal["invitations"]
@@ -67,9 +67,9 @@ COLUMNS = {422: "Unknown columns: salary. attendance has: attendance_id, student
 _HEADERS = {
     name: {"description": text, "schema": {"type": "string"}}
     for name, text in {
-        "Content-Disposition": "The name to save it under (RFC 6266).",
+        "Content-Disposition": "The file name for saving (RFC 6266).",
         "Repr-Digest": "SHA-256 of the whole file (RFC 9530).",
-        "ETag": "Stands for exactly these bytes.",
+        "ETag": "Identifies exactly these bytes.",
     }.items()
 }
 _FILE = {"schema": {"type": "string", "format": "binary"}}
@@ -77,29 +77,29 @@ _CONTENT = {
     "text/csv": _FILE,
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": _FILE,
 }
-_PART = {"Content-Range": {"description": "Which bytes, of how many.", "schema": {"type": "string"}}}
+_PART = {"Content-Range": {"description": "The range of bytes and the file size.", "schema": {"type": "string"}}}
 
-CREATE = documented(ExportAndJob, {**NO_DRIVE, **COLUMNS}, says="The finished export.", job=True)
-INVITE = documented(ExportAndJob, says="The finished export.", job=True)
-LIST = documented(list[Export], PAGE_GONE, says="Exports, newest first.")
-GET = documented(Export, NO_EXPORT, says="The export as it stands.")
+CREATE = documented(ExportAndJob, {**NO_DRIVE, **COLUMNS}, description="The finished export.", job=True)
+INVITE = documented(ExportAndJob, description="The finished export.", job=True)
+LIST = documented(list[Export], PAGE_GONE, description="Exports, newest first.")
+GET = documented(Export, NO_EXPORT, description="The current state of the export.")
 FILE: dict[str, Any] = {
     "response_class": StreamingResponse,
     "response_description": "The file.",
     "responses": {
         200: {"content": _CONTENT, "headers": _HEADERS},
         206: {
-            "description": "The part that was asked for (Range).",
+            "description": "The requested part (Range).",
             "content": _CONTENT,
             "headers": _HEADERS | _PART,
         },
-        304: {"description": "The caller has these bytes already (If-None-Match)."},
-        307: {"description": "The file is in a bucket: the link there is good for five minutes."},
+        304: {"description": "The client's copy is current (If-None-Match)."},
+        307: {"description": "Redirects to the file in the bucket. The link is valid for five minutes."},
         **documented(
             None,
             {
                 **NO_EXPORT,
-                403: "Only the head of the cell who asked for these links can download them.",
+                403: "Only the head of the cell who requested these links can download them.",
                 409: "This export is not finished yet.",
                 410: "This file has expired. Ask for a new one.",
                 416: "The file has only 1234 bytes.",

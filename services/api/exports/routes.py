@@ -1,4 +1,4 @@
-"""Exports over HTTP."""
+"""Routes for exports."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -17,10 +17,10 @@ from chassis.tokens import Principal
 from contracts.exports import MEDIA_TYPES, ExportFormat, ExportKind
 from contracts.jobs import Kind
 from contracts.users import ORGANIZERS
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.exports import decider, handlers, openapi, sql
 from services.api.exports.decider import RequestExport
-from services.api.exports.file_answer import Span, Unsatisfiable, asked_span, repr_digest
+from services.api.exports.file_answer import Span, Unsatisfiable, repr_digest, requested_span
 from services.api.exports.openapi import FileWanted, NewExport
 from services.api.exports.view import export_object, file_name
 from services.api.http.access import AccessFirstRoute, CellMember
@@ -31,61 +31,63 @@ from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 
 router = APIRouter(route_class=AccessFirstRoute, tags=["exports"])
 
-# Long enough to follow a redirect; what has begun by then goes on.
+# Long enough to follow a redirect. A download that has begun continues after that.
 LINK_LIFE = timedelta(minutes=5)
 
 
 @router.post("/api/exports", **openapi.CREATE)
-async def create_export(body: NewExport, ctx: Ctx, command_context: CommandContextDep, who: CellMember) -> Response:
-    """Ask for a file. 200 with the finished export, or 202 while it is being written."""
-    return await _request(ctx, command_context, who, body, body.kind, body.drive_id)
+async def create_export(
+    body: NewExport, ctx: ContextDep, command_context: CommandContextDep, caller: CellMember
+) -> Response:
+    """Request a file. 200 with the finished export, or 202 while it is being written."""
+    return await _request(ctx, command_context, caller, body, body.kind, body.drive_id)
 
 
 @router.post("/api/registrations/{drive_id}/export", **openapi.CREATE)
 async def export_registrations(
     drive_id: PathId,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: CellMember,
+    caller: CellMember,
     body: Annotated[FileWanted | None, Body()] = None,
 ) -> Response:
-    """Ask for a file of everyone registered for the drive."""
-    return await _request(ctx, command_context, who, body or FileWanted(), ExportKind.REGISTRATIONS, drive_id)
+    """Request a file of all students who are registered for the drive."""
+    return await _request(ctx, command_context, caller, body or FileWanted(), ExportKind.REGISTRATIONS, drive_id)
 
 
 @router.get("/api/exports", **openapi.LIST)
 async def list_exports(
-    ctx: Ctx, who: CellMember, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
+    ctx: ContextDep, caller: CellMember, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> Response:
-    """Newest first; one's own, for HEAD and COORDINATOR everyone's. ``before``: the last id of the page before."""
-    requested_by = None if who.role in ORGANIZERS else who.user_id
+    """List the caller's exports, newest first. HEAD and COORDINATOR see all. ``before``: last id of the page before."""
+    requested_by = None if caller.role in ORGANIZERS else caller.user_id
     async with ctx.database.connection() as connection:
-        rows = await sql.newest(connection, requested_by=requested_by, before=before, most=limit)
+        rows = await sql.newest(connection, requested_by=requested_by, before=before, limit=limit)
     return json_response([export_object(row) for row in rows])
 
 
 @router.get("/api/exports/{export_id}", **openapi.GET)
-async def get_export(export_id: UUID, ctx: Ctx, who: CellMember) -> Response:
-    """404 also for one that somebody else asked for."""
-    return json_response(export_object(await _visible(ctx, export_id, who)))
+async def get_export(export_id: UUID, ctx: ContextDep, caller: CellMember) -> Response:
+    """Return an export. 404 also for an export of another user."""
+    return json_response(export_object(await _visible(ctx, export_id, caller)))
 
 
 @router.get("/api/exports/{export_id}/file", **openapi.FILE)
 async def get_file(
     export_id: UUID,
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: CellMember,
+    caller: CellMember,
     range_: Annotated[str | None, Header(alias="Range")] = None,
     if_range: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The file, or the part that ``Range`` asks for."""
-    row = await _visible(ctx, export_id, who)
-    decider.require_reader(row["kind"], row["requested_by"], who.user_id, who.role)
+    """Return the file, or the part that ``Range`` names."""
+    row = await _visible(ctx, export_id, caller)
+    decider.require_reader(row["kind"], row["requested_by"], caller.user_id, caller.role)
     decider.require_download(row["state"], row["expires_at"], now=datetime.now(UTC))
     if (link := await ctx.storage.signed_link(row["path"], LINK_LIFE)) is not None:
-        await _record_download(accesses, who, row)
+        await _record_download(accesses, caller, row)
         return Response(status_code=307, headers={"Location": link, "Cache-Control": "no-store"})
     size, etag = row["size_bytes"], f'"{row["sha256"]}"'
     headers = {
@@ -98,10 +100,10 @@ async def get_file(
     if is_known(etag, request.headers.getlist("if-none-match")):
         return Response(status_code=304, headers=headers)
     try:
-        span = asked_span(range_, if_range, size=size, etag=etag)
+        span = requested_span(range_, if_range, size=size, etag=etag)
     except Unsatisfiable:
         return problems.problem(416, f"The file has only {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
-    await _record_download(accesses, who, row)
+    await _record_download(accesses, caller, row)
     if span is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
     try:
@@ -110,9 +112,9 @@ async def get_file(
         raise decider.gone() from error  # deleted since the row was read, or by hand
 
 
-async def _record_download(accesses: AccessLog, who: Principal, row: asyncpg.Record) -> None:
+async def _record_download(accesses: AccessLog, caller: Principal, row: asyncpg.Record) -> None:
     if row["kind"] != ExportKind.FINISHED_DRIVES:  # it shows counts only
-        await accesses.of_many(who, Reading.EXPORT_DOWNLOADED)
+        await accesses.of_many(caller, Reading.EXPORT_DOWNLOADED)
 
 
 async def _streamed(
@@ -126,7 +128,7 @@ async def _streamed(
 async def _request(
     ctx: Context,
     command_context: CommandContext,
-    who: Principal,
+    caller: Principal,
     wanted: FileWanted,
     kind: ExportKind,
     drive_id: int | None,
@@ -134,23 +136,23 @@ async def _request(
     command = RequestExport(kind, wanted.format, drive_id, wanted.columns, wanted.byte_order_mark, wanted.delimiter)
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        export_id = await handlers.request(connection, command, who, command_context.cause(who), new_id)
-        return CommandResult(await shown(connection, export_id), export_id, Kind.EXPORT)
+        export_id = await handlers.request(connection, command, caller, command_context.cause(caller), new_id)
+        return CommandResult(await load_export(connection, export_id), export_id, Kind.EXPORT)
 
     return await execute_command(
-        ctx, who, command_context, wanted.model_dump(mode="json") | {"kind": kind}, handle, load_result=shown
+        ctx, caller, command_context, wanted.model_dump(mode="json") | {"kind": kind}, handle, load_result=load_export
     )
 
 
-async def shown(connection: Connection, export_id: UUID) -> dict[str, Any]:
+async def load_export(connection: Connection, export_id: UUID) -> dict[str, Any]:
     row = await sql.get(connection, export_id)
     assert row is not None
     return export_object(row)
 
 
-async def _visible(ctx: Context, export_id: UUID, who: Principal) -> asyncpg.Record:
+async def _visible(ctx: Context, export_id: UUID, caller: Principal) -> asyncpg.Record:
     async with ctx.database.connection() as connection:
         row = await sql.get(connection, export_id)
-    if row is None or (who.role not in ORGANIZERS and row["requested_by"] != who.user_id):
+    if row is None or (caller.role not in ORGANIZERS and row["requested_by"] != caller.user_id):
         raise NotFound("There is no such export.")
     return row

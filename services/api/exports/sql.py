@@ -1,4 +1,4 @@
-"""Every statement about exports. Plans: primary key; exports_of_user and exports_newest backward for the list."""
+"""Statements about exports. Plans: primary key; backward scans of exports_of_user and exports_newest for the list."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ COLUMNS = """x.export_id, x.kind, x.format, x.drive_id, x.columns, x.byte_order_
 FROM = """exports x LEFT JOIN es.job j ON j.id = x.export_id
   LEFT JOIN withdrawn_exports w ON w.export_id = x.export_id AND w.path = x.path"""
 GET = f"SELECT {COLUMNS} FROM {FROM} WHERE x.export_id = $1"  # noqa: S608
-# Keyset: $2 is the last id seen.
+# Keyset pagination: $2 is the last id of the previous page.
 LIST = f"""
 SELECT {COLUMNS} FROM {FROM}
  WHERE ($1::integer IS NULL OR x.requested_by = $1)
@@ -31,10 +31,10 @@ async def get(connection: Connection, export_id: UUID) -> asyncpg.Record | None:
 
 
 async def newest(
-    connection: Connection, *, requested_by: int | None, before: UUID | None, most: int
+    connection: Connection, *, requested_by: int | None, before: UUID | None, limit: int
 ) -> list[asyncpg.Record]:
     """Return exports, newest first. ``requested_by`` ``None``: all. Raises ``PageGone`` if ``before`` was deleted."""
-    rows = await connection.fetch(LIST, requested_by, before, most)
+    rows = await connection.fetch(LIST, requested_by, before, limit)
     if before is not None and not rows and await get(connection, before) is None:
         raise PageGone
     return rows

@@ -1,4 +1,4 @@
-"""An export as the public API shows it."""
+"""The API's representation of an export."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ import asyncpg
 
 from services.api.http.presentation import instant_text
 
-# What an export's file is called when it is saved.
+# File names of downloads, by kind.
 NAMES = {
     "registrations": "registrations-drive-{drive_id}",
     "eligible_students": "eligible-students-drive-{drive_id}",
@@ -18,7 +18,7 @@ NAMES = {
 
 
 def export_object(row: asyncpg.Record) -> dict[str, Any]:
-    """``file``: where to download it, while it can be."""
+    """Return the export object. ``file``: the URL of the download, null while there is none."""
     downloadable = row["state"] == "completed" and row["expires_at"] > datetime.now(UTC)
     gone = row["state"] == "completed" and not downloadable
     return {
@@ -46,6 +46,6 @@ def export_object(row: asyncpg.Record) -> dict[str, Any]:
 
 
 def file_name(row: asyncpg.Record) -> str:
-    """``registrations-drive-42-20261124T023919Z.csv``: of the moment it was asked for, which two files do not share."""
+    """Return a name such as ``registrations-drive-42-20261124T023919Z.csv``, with the time of the request."""
     moment = row["requested_at"].astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     return f"{NAMES[row['kind']].format(drive_id=row['drive_id'])}-{moment}.{row['format']}"

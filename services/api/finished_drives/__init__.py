@@ -1,1 +1,1 @@
-"""Drives that are over: a list, and the same as a sheet and as a report."""
+"""Finished drives: as a list, as a spreadsheet and as a PDF report."""

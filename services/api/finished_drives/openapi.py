@@ -1,4 +1,4 @@
-"""What the routes of finished drives answer."""
+"""Response bodies of the routes for finished drives."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-s
 
 
 class FinishedDrive(Document):
-    """As it was when its attendance was published. ``total_registered`` counts the unmarked too."""
+    """A drive when its attendance was published. ``total_registered`` includes students without a mark."""
 
     id: int = Field(examples=[42])
     drive_id: int = Field(examples=[42])
@@ -33,12 +33,12 @@ FILE = {"schema": {"type": "string", "format": "binary"}}
 XLSX = MEDIA_TYPES[ExportFormat.XLSX]
 WRONG = {400: "start_date must be a day, written YYYY-MM-DD."}
 
-LIST = documented(list[FinishedDrive], WRONG, says="Finished drives, newest first.")
+LIST = documented(list[FinishedDrive], WRONG, description="Finished drives, newest first.")
 EXCEL = documented(
     FILE,
     WRONG,
-    says="A workbook with a row for each drive.",
+    description="A workbook with a row for each drive.",
     media_type=XLSX,
     response_class=Response,
 )
-PDF = documented(FILE, WRONG, says="A report.", media_type="application/pdf", response_class=Response)
+PDF = documented(FILE, WRONG, description="A report.", media_type="application/pdf", response_class=Response)

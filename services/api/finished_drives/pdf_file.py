@@ -40,7 +40,7 @@ class Report:
     """A document of lines. A font is loaded when it is first used."""
 
     def __init__(self, *, created_at: datetime) -> None:
-        from fpdf import FPDF  # takes half a second with its fonts, and most processes never use it
+        from fpdf import FPDF  # the import takes half a second, and most processes never need it
 
         self._pdf: FPDF = FPDF(format="A4")
         self._pdf.set_title(TITLE)
@@ -61,7 +61,7 @@ class Report:
         fits = sum(width for _, _, width in parts) < self._pdf.epw
         for font, part, width in parts:
             self._use(font, size)
-            if fits:  # nearly always; a search for places to break takes fpdf ten times as long
+            if fits:  # nearly always; searching for line breaks takes fpdf ten times as long
                 self._pdf.cell(width, height, part)
             else:
                 self._pdf.write(height, part)

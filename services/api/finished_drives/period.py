@@ -1,4 +1,4 @@
-"""Which finished drives are asked for: of the last months, from one day on, up to another."""
+"""Query parameters that select finished drives: the last months, a first day, a last day."""
 
 import re
 from calendar import monthrange
@@ -12,7 +12,7 @@ from pydantic import WithJsonSchema
 
 from chassis.days import day_of, start_of
 from chassis.errors import Invalid
-from services.api.context import Ctx
+from services.api.context import ContextDep
 
 MAX_MONTHS = 1200
 MAX_LIMIT = 10_000
@@ -27,7 +27,7 @@ class Period:
     ends: datetime | None = None
 
 
-# Text, so that what is wrong is a 400 here and no 422 of FastAPI's.
+# Declared as text, so that an invalid value is a 400 from here and not FastAPI's 422.
 Months = Annotated[
     str | None, Query(), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_MONTHS, "examples": [3]})
 ]
@@ -37,7 +37,7 @@ Limit = Annotated[
 Day = Annotated[str | None, Query(), WithJsonSchema({"type": "string", "format": "date", "examples": ["2030-03-05"]})]
 
 
-async def _period(ctx: Ctx, months: Months = None, start_date: Day = None, end_date: Day = None) -> Period:
+async def _period(ctx: ContextDep, months: Months = None, start_date: Day = None, end_date: Day = None) -> Period:
     """Return the period of the query. Raises ``Invalid`` (400). An empty period is allowed."""
     zone = ctx.settings.zone
     return period(
@@ -53,8 +53,8 @@ async def _limit(limit: Limit = None) -> int | None:
     return integer(limit, "limit", limit=MAX_LIMIT)
 
 
-AskedPeriod = Annotated[Period, Depends(_period)]
-AskedLimit = Annotated[int | None, Depends(_limit)]
+PeriodQuery = Annotated[Period, Depends(_period)]
+LimitQuery = Annotated[int | None, Depends(_limit)]
 
 
 def period(months: int | None, first: date | None, last: date | None, *, zone: ZoneInfo, today: date) -> Period:
@@ -79,7 +79,7 @@ def _start(day: date, zone: ZoneInfo) -> datetime | None:
 
 
 def integer(text: str | None, name: str, *, limit: int) -> int | None:
-    """Raises ``Invalid`` (400) for anything but a number from 1 to ``limit``."""
+    """Return ``text`` as a number. Raises ``Invalid`` (400) unless it is from 1 to ``limit``."""
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= limit:
@@ -88,7 +88,7 @@ def integer(text: str | None, name: str, *, limit: int) -> int | None:
 
 
 def day(text: str | None, name: str) -> date | None:
-    """Raises ``Invalid`` (400) for anything but YYYY-MM-DD."""
+    """Return ``text`` as a day. Raises ``Invalid`` (400) for anything but YYYY-MM-DD."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Write PDF reports one at a time, long ones in a process of their own, so that other requests are not delayed."""
+"""Write PDF reports one at a time. Long ones are written in a separate process, so that they do not delay requests."""
 
 import asyncio
 import signal
@@ -30,12 +30,12 @@ MAX_WAITING = 20
 # A short report takes less time than the start of a process: it is written in a thread.
 FEW_ROWS = 25
 Row: TypeAlias = Mapping[str, Any] | asyncpg.Record
-# Ends of a process that exceeded its limit on time or memory.
+# Exit codes of a process that exceeded its limit on time or memory.
 OVER_LIMIT = (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT)
 
 
 class Reports:
-    """The reports of this process. ``MAX_WAITING`` requests may wait for their turn."""
+    """Writes the reports of this process. At most ``MAX_WAITING`` requests may wait."""
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(1)

@@ -1,4 +1,4 @@
-"""Finished drives over HTTP."""
+"""Routes for finished drives."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from fastapi.responses import Response
 
 from chassis.http.responses import content_disposition, json_response
 from contracts.exports import MEDIA_TYPES, ExportFormat
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.finished_drives import openapi, sql
-from services.api.finished_drives.period import AskedLimit, AskedPeriod, Period
+from services.api.finished_drives.period import LimitQuery, Period, PeriodQuery
 from services.api.finished_drives.xlsx_file import finished_xlsx
 from services.api.http.access import AccessFirstRoute, CellMember, Organizer
 from services.api.http.links import Links
@@ -23,24 +23,24 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/finished-drives", 
 
 
 @router.get("", **openapi.LIST)
-async def list_finished(period: AskedPeriod, limit: AskedLimit, ctx: Ctx, _who: Organizer) -> Response:
-    """Finished drives, newest first. 400 for a period or limit that makes no sense."""
+async def list_finished(period: PeriodQuery, limit: LimitQuery, ctx: ContextDep, _caller: Organizer) -> Response:
+    """Return finished drives, newest first. 400 for an invalid period or limit."""
     rows = await _finished(ctx, period, limit)
     # In a thread: the drives of several seasons would block the event loop too long.
     return await asyncio.to_thread(lambda: json_response([_finished_object(row, ctx.links) for row in rows]))
 
 
 @router.get("/download-excel", **openapi.EXCEL)
-async def download_excel(period: AskedPeriod, ctx: Ctx, _who: CellMember) -> Response:
-    """The finished drives of a period as an XLSX file. Staff have a button for it."""
+async def download_excel(period: PeriodQuery, ctx: ContextDep, _caller: CellMember) -> Response:
+    """Return the finished drives of a period as an XLSX file. Staff may download it too."""
     async with ctx.database.connection() as connection:
         content = await finished_xlsx(connection, period, ctx.settings.zone)
     return _file(content, "xlsx", MEDIA_TYPES[ExportFormat.XLSX])
 
 
 @router.get("/download-pdf", **openapi.PDF)
-async def download_pdf(period: AskedPeriod, ctx: Ctx, _who: Organizer) -> Response:
-    """The finished drives of a period as a PDF report. 503 when many reports are asked for at once."""
+async def download_pdf(period: PeriodQuery, ctx: ContextDep, _caller: Organizer) -> Response:
+    """Return the finished drives of a period as a PDF report. 503 when too many reports are requested at once."""
     rows = await _finished(ctx, period)
     content = await ctx.reports.write(rows, now=datetime.now(UTC), zone=ctx.settings.zone)
     return _file(content, "pdf", "application/pdf")
@@ -58,7 +58,7 @@ def _file(content: bytes, extension: str, media_type: str) -> Response:
 
 
 def _finished_object(row: asyncpg.Record, links: Links) -> dict[str, Any]:
-    """A drive finishes once, so its id is the entry's too, and the entry was made when it finished."""
+    """Return the object of a finished drive. A drive finishes once, so its id also identifies this object."""
     return {
         "id": row["drive_id"],
         "drive_id": row["drive_id"],

@@ -1,4 +1,4 @@
-"""A drive as it was at a moment: its events up to then, folded. Pure."""
+"""Rebuild a drive's state at a moment from its events up to that moment. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

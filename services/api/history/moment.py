@@ -30,5 +30,5 @@ def _in_utc(moment: datetime) -> datetime:
 
 At = Annotated[
     Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_in_utc)] | None,
-    Query(description="RFC 3339, with its zone, to the end of its millisecond; now if left out"),
+    Query(description="RFC 3339 with a time zone, to the end of its millisecond; default: now"),
 ]

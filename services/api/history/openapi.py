@@ -29,7 +29,7 @@ class Students(Document):
 
 
 class Evaluation(Document):
-    """``students``: only these were judged, by their ids; null: everyone."""
+    """``students``: the range of ids that was evaluated; null: everyone."""
 
     drive_version: int = Field(examples=[3])
     students: Students | None
@@ -42,8 +42,8 @@ class Evaluation(Document):
     job_id: Uuid
 
 
-class EligibleThen(Document):
-    """With the marks of that moment. ``selected``: as the evaluations so far had decided."""
+class EligibleStudent(Document):
+    """A student with their marks at that moment. ``selected``: by the evaluations up to that moment."""
 
     student_id: int = Field(examples=[1001])
     name: str = Field(examples=["Ravi Iyer"])
@@ -71,7 +71,7 @@ class Eligibility(Document):
     drive_version: int = Field(examples=[3])
     criteria: Criteria
     evaluation: Evaluation | None
-    students: list[EligibleThen]
+    students: list[EligibleStudent]
     next: int | None = Field(examples=[1001])
 
 
@@ -109,7 +109,7 @@ class PastDecision(Document):
 
 
 class Explanation(Document):
-    """By the criteria and the marks of ``at``; beside it what had been decided by then, on what was known then."""
+    """The verdict by the criteria and marks of ``at``. ``decision``: what evaluations had decided by that moment."""
 
     drive_id: int = Field(examples=[42])
     student_id: int = Field(examples=[1001])
@@ -124,7 +124,7 @@ class Explanation(Document):
 
 
 class Actor(Document):
-    """Name and role as they are now."""
+    """The user who caused a change, with their current name and role."""
 
     user_id: int = Field(examples=[7])
     name: str | None = Field(examples=["Meera Nair"])
@@ -151,8 +151,8 @@ class Change(Document):
 
 
 NOT_THEN = {404: "This drive did not exist yet at that moment."}
-NOT_YOURS = {**NOT_THEN, 403: "You can ask about yourself only."}
+NOT_YOURS = {**NOT_THEN, 403: "You can only query your own data."}
 
-ELIGIBILITY = documented(Eligibility, NOT_THEN, says="Who was eligible at that moment, a page of them by id.")
-EXPLAIN = documented(Explanation, NOT_YOURS, says="Each criterion, and what was decided.")
-HISTORY = documented(list[Change], {404: "Drive not found"}, says="What happened to the drive, newest first.")
+ELIGIBILITY = documented(Eligibility, NOT_THEN, description="Students who were eligible at that moment, by id.")
+EXPLAIN = documented(Explanation, NOT_YOURS, description="The verdict on each criterion, and the decision.")
+HISTORY = documented(list[Change], {404: "Drive not found"}, description="What happened to the drive, newest first.")

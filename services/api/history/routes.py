@@ -1,4 +1,4 @@
-"""The past over HTTP."""
+"""Routes for time travel."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +15,12 @@ from chassis.tokens import Principal
 from contracts.drives import DrivePublished
 from contracts.message import MAX_INTEGER
 from contracts.users import ORGANIZERS, Role
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.history import openapi, sql
 from services.api.history.decision import decision_object
 from services.api.history.drive_as_of import DriveAsOf, drive_as_of
 from services.api.history.moment import WITHIN_A_MILLISECOND, At
-from services.api.history.view import change_object, criteria_object, evaluation_object, record_of, summed_up, verdicts
+from services.api.history.view import change_object, criteria_object, evaluation_object, record_of, summary_of, verdicts
 from services.api.http.access import AccessFirstRoute, Anyone, CellMember, Organizer
 from services.api.http.fields import PathId
 from services.api.http.presentation import decimal_text, instant_text
@@ -34,23 +34,23 @@ MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
 @router.get("/drives/{drive_id}/eligibility", **openapi.ELIGIBILITY)
 async def eligibility(
     drive_id: PathId,
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: Organizer,
+    caller: Organizer,
     at: At = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="`next` of the page before")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="`next` of the previous page")] = 0,
 ) -> Response:
-    """Who was eligible at a moment: by the criteria and the marks that had been recorded by then.
+    """Return who was eligible at a moment, by the criteria and marks recorded up to that moment.
 
-    Go on with ``next`` until it is null: a page that is not full may have a next page.
+    Continue with ``next`` until it is null. A page that is not full may have a next page.
     """
-    async with _then(ctx, at) as (connection, moment):
+    async with _snapshot_at(ctx, at) as (connection, moment):
         drive = drive_as_of(await sql.drive_events(connection, drive_id, moment))
         evaluation = await sql.newest_evaluation(connection, drive_id, moment)
         rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, limit=limit)
-    await accesses.of_page(who, Reading.ELIGIBLE_LISTED_AS_OF, [row["student_id"] for row in rows])
-    fields = openapi.EligibleThen.model_fields
+    await accesses.of_page(caller, Reading.ELIGIBLE_LISTED_AS_OF, [row["student_id"] for row in rows])
+    fields = openapi.EligibleStudent.model_fields
     students = [{name: decimal_text(row[name]) if name in MARKS else row[name] for name in fields} for row in rows]
     return json_response(
         {
@@ -66,24 +66,24 @@ async def eligibility(
 @router.get("/eligibility/{drive_id}/explain", **openapi.EXPLAIN)
 async def explain(
     drive_id: PathId,
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: Anyone,
+    caller: Anyone,
     student_id: Annotated[
-        int | None, Query(ge=1, le=MAX_INTEGER, description="students may leave it out: themselves")
+        int | None, Query(ge=1, le=MAX_INTEGER, description="optional for students, who see themselves")
     ] = None,
     at: At = None,
 ) -> Response:
-    """Why was this student eligible or not at a moment, and what had been decided? Students ask about themselves only.
+    """Explain why a student was eligible or not at a moment, and what had been decided. Students see only themselves.
 
-    404 also for a drive that this caller could not see at that moment, and before the student was enrolled.
+    404 also for a drive that this caller could not see at that moment, and for a moment before the enrolment.
     """
-    student_id = _asked_about(who, student_id)
-    async with _then(ctx, at) as (connection, moment):
+    student_id = _requested_student(caller, student_id)
+    async with _snapshot_at(ctx, at) as (connection, moment):
         events = await sql.drive_events(connection, drive_id, moment)
-        # Nor do they learn that it did not exist yet, or was deleted: that would reveal the drive.
+        # The same response as for a drive that did not exist yet or was deleted, so that the drive is not revealed.
         published = any(row["type"] == DrivePublished.TYPE and row["before_cutoff"] for row in events)
-        if not (published or who.role in ORGANIZERS):
+        if not (published or caller.role in ORGANIZERS):
             raise NotFound("Drive not found")
         drive = drive_as_of(events)
         found = await sql.record(connection, student_id, moment)
@@ -93,14 +93,14 @@ async def explain(
             )
         decision = await sql.decision(connection, drive_id, moment, student_id)
         known = await sql.record_seen(connection, student_id, decision["data"]["snapshot"]) if decision else None
-    await accesses.of_one(who, Reading.DECISION_EXPLAINED, student_id)
+    await accesses.of_one(caller, Reading.DECISION_EXPLAINED, student_id)
     criteria = verdicts(record_of(found["record"]), drive.criteria)
     return json_response(
         {
             **_drive(drive_id, moment, drive),
             "student_id": student_id,
             "record_version": found["version"],
-            **summed_up(criteria, active=found["active"]),
+            **summary_of(criteria, active=found["active"]),
             "decision": decision_object(decision, known),
         }
     )
@@ -109,27 +109,27 @@ async def explain(
 @router.get("/drives/{drive_id}/history", **openapi.HISTORY)
 async def history(
     drive_id: PathId,
-    ctx: Ctx,
-    who: CellMember,
+    ctx: ContextDep,
+    caller: CellMember,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[int, Query(ge=1, le=2**53 - 1, description="`position` of the last one seen")] = 2**53 - 1,
+    before: Annotated[int, Query(ge=1, le=2**53 - 1, description="`position` of the last change seen")] = 2**53 - 1,
 ) -> Response:
-    """What happened to a drive, newest first: who, when, what changed. Also of one that was deleted.
+    """Return the changes of a drive, newest first: who, when and what. Works for deleted drives too.
 
-    Staff: of those that were published once. Go on with ``before`` until a page is shorter than ``limit``.
+    Staff see drives that were published at some time. Continue with ``before`` until a page is shorter than ``limit``.
     """
-    async with _then(ctx, None) as (connection, moment):
+    async with _snapshot_at(ctx, None) as (connection, moment):
         events = await sql.drive_events(connection, drive_id, moment)
         published = any(row["type"] == DrivePublished.TYPE for row in events)
-        if not events or not (published or who.role in ORGANIZERS):
+        if not events or not (published or caller.role in ORGANIZERS):
             raise NotFound("Drive not found")
         rows = await sql.history(connection, drive_id, before=before, limit=limit)
     return json_response([change_object(row) for row in rows])
 
 
 @asynccontextmanager
-async def _then(ctx: Context, at: datetime | None) -> AsyncIterator[tuple[Connection, datetime]]:
-    """One snapshot to read everything with, and the moment asked for. Raises ``Invalid`` for one that is to come."""
+async def _snapshot_at(ctx: Context, at: datetime | None) -> AsyncIterator[tuple[Connection, datetime]]:
+    """Yield a connection in one snapshot, and the requested moment. Raises ``Invalid`` for a moment in the future."""
     async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         now = await sql.now(connection)
         if at is not None and at - WITHIN_A_MILLISECOND > now:
@@ -137,13 +137,13 @@ async def _then(ctx: Context, at: datetime | None) -> AsyncIterator[tuple[Connec
         yield connection, at or now
 
 
-def _asked_about(who: Principal, student_id: int | None) -> int:
-    if who.role is Role.STUDENT:
-        if student_id not in (None, who.user_id):
-            raise Forbidden("You can ask about yourself only.")
-        return who.user_id
+def _requested_student(caller: Principal, student_id: int | None) -> int:
+    if caller.role is Role.STUDENT:
+        if student_id not in (None, caller.user_id):
+            raise Forbidden("You can only query your own data.")
+        return caller.user_id
     if student_id is None:
-        raise Invalid("student_id: say whom you ask about.")
+        raise Invalid("student_id is missing: name a student.")
     return student_id
 
 

@@ -1,9 +1,9 @@
-"""Every statement about the past. It is read from the log; they write nothing.
+"""Statements for time travel. They read the log and write nothing.
 
-``$2`` is a moment: what had been recorded by then. Plans (EXPLAIN ANALYZE, 100,000 students, 2 busy cores): everything
-goes by ``event_stream_version``, and no other index is needed. ELIGIBLE walks ``students_pkey`` with one backward probe
-of the log for each student (14 us), so a page takes 0.3 s at most, for it looks at 20,000 of them and no more; all of
-them 1.3 s. An index by type and time would find a moment's events, but not the last of each stream. DECISION 0.1 ms.
+``$2`` is a moment: only events recorded by then count. Plans (EXPLAIN ANALYZE, 100,000 students, 2 busy cores): all
+use ``event_stream_version``, and no other index is needed. ELIGIBLE walks ``students_pkey`` with one backward probe
+of the log for each student (14 us). A page takes 0.3 s at most, because it reads at most 20,000 students. All 100,000
+take 1.3 s. An index by type and time would find a moment's events, but not the last of each stream. DECISION 0.1 ms.
 """
 
 from datetime import datetime
@@ -20,13 +20,13 @@ LOOKED_AT = 20_000
 
 NOW = "SELECT clock_timestamp()"
 
-# Reevaluations may be many, and change nothing of the drive.
+# Reevaluations are left out: they can be many and do not change the drive.
 DRIVE = f"""
 SELECT version, type, data, recorded_at <= $2 AS before_cutoff FROM es.event
  WHERE stream_id = 'drive-' || $1::integer AND type <> '{ReevaluationRequested.TYPE}' ORDER BY version
 """  # noqa: S608
 
-# The versions of drive $1 that had been answered by $2: what the ledger's rows hold, and when it was so.
+# The versions of drive $1 that had been evaluated by $2. Rows of the ledger refer to these versions.
 ANSWERED = f"""
 ARRAY (SELECT (data ->> 'drive_version')::bigint FROM es.event
         WHERE stream_id = 'eligibility-' || $1::integer AND type = '{EligibilityEvaluated.TYPE}' AND recorded_at <= $2)
@@ -37,7 +37,7 @@ EXISTS (SELECT FROM selections c
            AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (answered.versions)))
 """
 
-# The account's last change of activity until then; index scan on event_stream_version.
+# The account's last change of activity up to that moment. Index scan on event_stream_version.
 WAS_ACTIVE = f"""coalesce((
            SELECT e.type = '{AccountReactivated.TYPE}' FROM es.event e
             WHERE e.stream_id = 'user-' || {{student}} AND {{then}}
@@ -45,7 +45,7 @@ WAS_ACTIVE = f"""coalesce((
             ORDER BY e.version DESC LIMIT 1), true)"""  # noqa: S608
 
 # Each branch key is computed once (OFFSET 0), else meets_criteria is not inlined.
-# Of the next $11 students; `looked_at` is the last of them, null when there are no more.
+# Reads the next $11 students. `looked_at` is the last of them, null when there are no more.
 ELIGIBLE = f"""
 WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALIZED (
     SELECT student_id FROM students WHERE student_id > $9 ORDER BY student_id LIMIT $11
@@ -75,7 +75,7 @@ SELECT looked.at AS looked_at, p.*, u.name, u.email,
  ORDER BY p.student_id
 """  # noqa: S608
 
-# The newest record by then, and whether there is any at all.
+# The newest record up to that moment, and whether the student has any record.
 RECORD = f"""
 SELECT (SELECT EXISTS (SELECT FROM es.event WHERE stream_id = 'student-' || $1::integer)) AS known, r.*,
        {WAS_ACTIVE.format(student="$1::integer", then="e.recorded_at <= $2")} AS active
@@ -92,7 +92,7 @@ SELECT version, data -> 'record' AS record,
  ORDER BY version DESC LIMIT 1
 """  # noqa: S608
 
-# The last evaluation by $2 that judged student $3, with the event whose criteria it applied.
+# The last evaluation by $2 that covered student $3, with the event whose criteria it applied.
 DECISION = f"""
 WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions)
 SELECT e.data, e.recorded_at, asked.type, asked.version, asked.data AS asked,
@@ -116,7 +116,7 @@ SELECT data, recorded_at FROM es.event
  ORDER BY version DESC LIMIT 1
 """  # noqa: S608
 
-# Two streams, merged: sorted by position, from $2 on.
+# Merges two streams, sorted by position, before position $2.
 HISTORY = f"""
 SELECT e.position, e.version, e.type, e.data, e.metadata, e.recorded_at, u.name, u.role, before.posting
   FROM es.event e
@@ -131,22 +131,22 @@ SELECT e.position, e.version, e.type, e.data, e.metadata, e.recorded_at, u.name,
 
 
 async def now(connection: Connection) -> datetime:
-    """By the clock that the log is recorded by."""
+    """Return the time by the database's clock, which also dates events."""
     found: datetime = await connection.fetchval(NOW)
     return found
 
 
 async def drive_events(connection: Connection, drive_id: int, at: datetime) -> list[asyncpg.Record]:
-    """Oldest first, those after ``at`` too (``before_cutoff`` false); empty when there never was such a drive."""
+    """Return the drive's events, oldest first. ``before_cutoff`` false: after ``at``. Empty for an unknown drive."""
     return await connection.fetch(DRIVE, drive_id, at)
 
 
 async def eligible(
     connection: Connection, drive_id: int, at: datetime, criteria: Criteria, *, after: int, limit: int
 ) -> tuple[list[asyncpg.Record], int | None]:
-    """By student id, from ``after`` on: who met ``criteria`` with the marks recorded by ``at``; and where to go on.
+    """Return students after the id ``after`` who met ``criteria`` by their marks at ``at``, and where to continue.
 
-    At most ``LOOKED_AT`` students are looked at, so a page may hold fewer than ``limit``, even nobody, and go on.
+    Reads at most ``LOOKED_AT`` students, so a page may have fewer than ``limit`` students, or none, and still continue.
     """
     asked = {name: getattr(criteria, name) for name in Criteria.model_fields} | {
         "branches": branch_keys(criteria.branches)
@@ -159,19 +159,19 @@ async def eligible(
 
 
 async def record(connection: Connection, student_id: int, at: datetime) -> asyncpg.Record:
-    """``known`` false: there never was such a student; ``record`` null: not enrolled by ``at``."""
+    """Return the student's record at ``at``. ``known`` false: unknown student; ``record`` null: not enrolled yet."""
     row = await connection.fetchrow(RECORD, student_id, at)
     assert row is not None
     return row
 
 
 async def record_seen(connection: Connection, student_id: int, snapshot: str) -> asyncpg.Record | None:
-    """What a decision that read with ``snapshot`` knew of the student; ``None``: nothing."""
+    """Return the student's record that ``snapshot`` could see; ``None``: it saw none."""
     return await connection.fetchrow(RECORD_SEEN, student_id, snapshot)
 
 
 async def decision(connection: Connection, drive_id: int, at: datetime, student_id: int) -> asyncpg.Record | None:
-    """The last evaluation by ``at`` that judged this student, and the event whose criteria it applied."""
+    """Return the last evaluation by ``at`` that covered this student, and the event whose criteria it applied."""
     return await connection.fetchrow(DECISION, drive_id, at, student_id)
 
 
@@ -180,5 +180,5 @@ async def newest_evaluation(connection: Connection, drive_id: int, at: datetime)
 
 
 async def history(connection: Connection, drive_id: int, *, before: int, limit: int) -> list[asyncpg.Record]:
-    """Newest first, of positions below ``before``."""
+    """Return changes at positions below ``before``, newest first."""
     return await connection.fetch(HISTORY, drive_id, before, limit)

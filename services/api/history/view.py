@@ -1,4 +1,4 @@
-"""Answers about the past: verdicts, decisions, and the changes of a drive."""
+"""The API's representation of verdicts, evaluations and changes of a drive."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -22,7 +22,7 @@ from contracts.students import AcademicRecord
 from services.api.eligibility.rules import Reason, Record, judged
 from services.api.http.presentation import decimal_text, instant_text
 
-# Facts in events of each type besides the fields of the posting: name in the answer, path in the data.
+# Facts in events of each type besides the fields of the posting: name in the response, path in the event's data.
 FACTS: dict[str, dict[str, str]] = {
     DrivePublished.TYPE: {"auto_published": "auto_published", "listed": "requested.count"},
     EligibilityRequested.TYPE: {"posted": "posted"},
@@ -47,7 +47,7 @@ def criteria_object(criteria: Criteria) -> dict[str, Any]:
 
 
 def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
-    """One for each criterion that is set."""
+    """Return a verdict for each criterion that is set."""
     return [
         {
             "criterion": one.criterion,
@@ -61,7 +61,7 @@ def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
     ]
 
 
-def summed_up(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[str, Any]:
+def summary_of(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[str, Any]:
     """Return the overall verdict of ``verdicts``, with each reason once. A deactivated account is the only reason."""
     reasons = list(dict.fromkeys(one["reason"] for one in criteria if one["reason"]))
     if not active:
@@ -70,13 +70,13 @@ def summed_up(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[st
 
 
 def record_of(data: Mapping[str, Any]) -> Record:
-    """What eligibility is judged on, of a record as the log holds it."""
+    """Return the marks that eligibility checks, from a record in the log."""
     record = AcademicRecord.model_validate(data)
     return Record(**{name: getattr(record, name) for name in Record._fields})
 
 
 def evaluation_object(row: asyncpg.Record | None) -> dict[str, Any] | None:
-    """From a row of ``sql.NEWEST_EVALUATION``."""
+    """Return the evaluation of a row of ``sql.NEWEST_EVALUATION``."""
     if row is None:
         return None
     facts = _facts(EligibilityEvaluated.TYPE, row["data"])
@@ -99,7 +99,7 @@ def change_object(row: asyncpg.Record) -> dict[str, Any]:
 
 
 def _changes(type_: str, data: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Field by field; the criteria each by itself. Of a new drive, every field that says something."""
+    """Return the changes field by field, with one entry per criterion. For a new drive: every field that is set."""
     if type_ not in (DriveCreated.TYPE, DriveRevised.TYPE):
         return []
     then, now = _fields(before), _fields(data["posting"])

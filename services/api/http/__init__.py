@@ -1,1 +1,1 @@
-"""What every route of the API stands on: access, commands, caching, limits, input, OpenAPI."""
+"""The HTTP layer shared by all routes: access, commands, caching, limits, input checks, OpenAPI."""

@@ -1,4 +1,4 @@
-"""Who may call what. Every route declares its roles; the API does not start with one that does not."""
+"""Access control. Every route declares the roles that may call it; otherwise the API does not start."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,11 +26,11 @@ from services.api.http.sign_in_tokens import Tokens
 CHANNEL = "placewire_access"
 RELOAD_S = 5.0
 
-# Added to the life of a token: a change commits later than its recorded time, and clocks may be set back.
+# Added to the lifetime of a token, because a change commits after its recorded time and clocks may be set back.
 SLACK_S = 86_400
 
-# Index scans on users_access_changed and users_inactive. Tokens issued before this window have expired. Whether access
-# was ever changed is counted: two readings of a clock that was set back between them do not say it.
+# Index scans on users_access_changed and users_inactive. Tokens issued before this window have expired. A counter shows
+# whether access was ever changed, because times are not reliable when the clock was set back.
 CHANGED = """
 SELECT user_id, role, password_version, active FROM users
  WHERE access_changed_at > clock_timestamp() - make_interval(secs => $1) AND access_version > 0
@@ -56,7 +56,7 @@ class AccessState:
 class AccessChanges:
     """Accounts whose role, password or activity changed within the life of a token. Usually few.
 
-    ``listening`` false: a change may have been missed, so the database is asked for every request.
+    ``listening`` false: a change may have been missed, so every request reads the database.
     """
 
     channel = CHANNEL
@@ -85,7 +85,7 @@ class AccessChanges:
         async with self._database.connection() as connection:
             rows = await connection.fetch(self._statement, float(USER_TOKEN_S + SLACK_S))
         before, self._changed = self._changed, {row["user_id"]: _state(row) for row in rows}
-        # The tokens of closed accounts hold a name and an address. They are good for nothing any more.
+        # Tokens of closed accounts contain a name and an address, and are invalid from now on.
         closed = {id_ for id_, state in self._changed.items() if not state.active and before.get(id_) != state}
         self._tokens.forget(closed)
 
@@ -112,11 +112,11 @@ class AccessChanges:
         if state is None:
             return principal
         if not state.permits(principal):
-            # The token may be newer than what is known here: the change's notice is on its way.
+            # The token may be newer than the state in memory: the notification of the change has not arrived yet.
             state = await self._read(principal.user_id)
         if not state.permits(principal):
             if not state.active:
-                self._tokens.forget({principal.user_id})  # remembered again, because it was sent again
+                self._tokens.forget({principal.user_id})  # it was remembered again when it was sent again
             raise Unauthenticated("Invalid token")
         return replace(principal, role=state.role)
 
@@ -134,18 +134,18 @@ def _state(row: asyncpg.Record) -> AccessState:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Find out who calls, how often, and whether their token is still valid: one look-up in each request."""
+    """Authenticates callers and limits their requests, with one look-up per request."""
 
     tokens: Tokens
     limits: RateLimits[int]
     changes: AccessChanges
 
-    async def admitted(self, authorization: str | None) -> Principal:
-        """Raises ``Unauthenticated`` or ``Throttled``."""
-        return await self.changes.confirm(await self.signed(authorization))
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """Return the caller with their current role. Raises ``Unauthenticated`` or ``Throttled``."""
+        return await self.changes.confirm(await self.authenticate_token(authorization))
 
-    async def signed(self, authorization: str | None) -> Principal:
-        """Return the user of a token, which may have ended since. Raises ``Unauthenticated`` or ``Throttled``."""
+    async def authenticate_token(self, authorization: str | None) -> Principal:
+        """Return the user of a token, which may be outdated. Raises ``Unauthenticated`` or ``Throttled``."""
         principal = await self.tokens.read(authorization)
         self.limits.take(principal.user_id)
         return principal
@@ -153,7 +153,7 @@ class Guard:
 
 @contextmanager
 def changing_access(request: Request) -> Iterator[None]:
-    """Apply in this process at once what the block commits, before its notice arrives."""
+    """Apply the changes that the block commits in this process at once, before the notification arrives."""
     try:
         yield
     finally:
@@ -162,7 +162,7 @@ def changing_access(request: Request) -> Iterator[None]:
 
 
 class Access:
-    """Who may call a route: ``roles``, or everyone, signed in or not."""
+    """The callers of a route: users with one of ``roles``, or everyone when it is public."""
 
     def __init__(self, *roles: Role, public: bool = False) -> None:
         self.roles = frozenset(roles)
@@ -170,7 +170,7 @@ class Access:
 
 
 class SignedIn(Access, HTTPBearer):
-    """A dependency that lets ``roles`` in. It is the security scheme itself: one dependency less in each request."""
+    """A dependency that requires one of ``roles``. It is also the security scheme, which saves one dependency."""
 
     def __init__(self, *roles: Role) -> None:
         Access.__init__(self, *roles)
@@ -188,18 +188,18 @@ class SignedIn(Access, HTTPBearer):
 
     async def _admitted(self, request: Request) -> Principal:
         guard: Guard = request.app.state.guard
-        return await guard.admitted(request.headers.get("authorization"))
+        return await guard.authenticate(request.headers.get("authorization"))
 
 
 class SignedInBefore(SignedIn):
-    """Like ``SignedIn`` for every role, but a repeated request may carry the token that its first execution ended.
+    """Like ``SignedIn`` for every role, but accepts a token that the first execution of this request made invalid.
 
     Only for a route that returns to such a caller nothing but the response stored under its Idempotency-Key.
     """
 
     async def _admitted(self, request: Request) -> Principal:
         guard: Guard = request.app.state.guard
-        principal = await guard.signed(request.headers.get("authorization"))
+        principal = await guard.authenticate_token(request.headers.get("authorization"))
         try:
             return await guard.changes.confirm(principal)
         except Unauthenticated:
@@ -253,7 +253,7 @@ CellMember = Annotated[Principal, allow(*PLACEMENT_CELL)]
 
 
 def declared_access(route: APIRoute) -> Access | None:
-    """What the route declares, ``None`` when it declares nothing."""
+    """Return the access that the route declares, ``None`` when it declares none."""
     return next(_accesses(route.dependant), None)
 
 
@@ -281,7 +281,7 @@ def _is_checked_before_its_body(route: APIRoute) -> bool:
 
 
 def published_routes(app: FastAPI) -> list[tuple[str, APIRoute]]:
-    """Path and route of everything in the OpenAPI document, included routers' too."""
+    """Return path and route of every operation in the OpenAPI document, including those of nested routers."""
     return [
         (str(context.path_format), context.original_route)
         for context in iter_route_contexts(app.routes)

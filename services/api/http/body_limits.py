@@ -1,4 +1,4 @@
-"""Limits on the size of request bodies, declared with FastAPI's ``max_body_size``. A refusal is a problem document."""
+"""Limits on the size of request bodies, declared with FastAPI's ``max_body_size``. Errors are problem documents."""
 
 from fastapi import Request
 from fastapi.responses import Response

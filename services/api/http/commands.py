@@ -1,7 +1,7 @@
-"""The path of every command: decide and append in one transaction, start its job, answer.
+"""Execute commands: decide and append events in one transaction, start the job, respond.
 
-With an Idempotency-Key the first answer is stored, and repeated requests get it. The command's own transaction stores
-its result under the key; the answer is stored afterwards, and the first one stored wins.
+With an Idempotency-Key the first response is stored, and repeated requests get it. The command's own transaction stores
+its result under the key; the response is stored afterwards, and the first stored response wins.
 """
 
 import os
@@ -30,8 +30,8 @@ from chassis.tokens import Principal
 from contracts.jobs import OWNER, Channel, Job, Kind, Service
 from services.api.context import Context
 from services.api.http import idempotency_keys
-from services.api.http.idempotency_keys import Kept, KeyName
-from services.api.http.openapi import KEY_SAYS, PREFER_SAYS
+from services.api.http.idempotency_keys import KeyName, StoredResult
+from services.api.http.openapi import IDEMPOTENCY_KEY_DESCRIPTION, PREFER_DESCRIPTION
 from services.api.workers import WAIT_S, NotAwake
 
 MAX_PREFERRED_WAIT_S = 30.0
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """How a command was requested: its route and Idempotency-Key, how long its caller waits, and its trace."""
+    """How a command was requested: route, Idempotency-Key, how long the caller waits in seconds, and the trace."""
 
     route: str
     key: str | None
@@ -52,11 +52,11 @@ class CommandContext:
     correlation_id: UUID
     traceparent: str | None
 
-    def cause(self, who: Principal) -> Cause:
+    def cause(self, caller: Principal) -> Cause:
         return Cause(
             source="api",
             correlation_id=self.correlation_id,
-            actor_id=who.user_id,
+            actor_id=caller.user_id,
             traceparent=self.traceparent,
         )
 
@@ -82,8 +82,8 @@ def read_command_context(request: Request) -> CommandContext:
 
 async def _command_context_of(
     request: Request,
-    idempotency_key: Annotated[Key | None, Header(description=KEY_SAYS)] = None,
-    prefer: Annotated[str, Header(description=PREFER_SAYS)] = "",
+    idempotency_key: Annotated[Key | None, Header(description=IDEMPOTENCY_KEY_DESCRIPTION)] = None,
+    prefer: Annotated[str, Header(description=PREFER_DESCRIPTION)] = "",
 ) -> CommandContext:
     return _command_context(request, idempotency_key, prefer)
 
@@ -103,10 +103,10 @@ CommandContextDep = Annotated[CommandContext, Depends(_command_context_of)]
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command did: the body to answer with, and the job it requested, if any.
+    """The result of a command: the response body, and the job that it requested, if any.
 
-    ``people``: the ids of the people whose personal data the body shows. The body is then stored in the vault. No such
-    command requests a job.
+    ``people``: the ids of the people whose personal data the body shows. Such a body is stored in the vault, and such a
+    command requests no job.
     """
 
     body: dict[str, Any]
@@ -117,7 +117,7 @@ class CommandResult:
 
 
 CommandHandler = Callable[[Connection, NewId], Awaitable[CommandResult]]
-# Loads the body to answer with once the job has ended: its effect does not exist when the command commits.
+# Loads the response body once the job has ended. Its effect does not exist yet when the command commits.
 ResultLoader = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
 # Builds the body to send from the stored body: adds a token, for example.
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
@@ -125,7 +125,7 @@ Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 async def execute_command(
     ctx: Context,
-    who: Principal,
+    caller: Principal,
     command_context: CommandContext,
     request_content: Any,
     handle: CommandHandler,
@@ -134,33 +134,33 @@ async def execute_command(
     load_result: ResultLoader | None = None,
     complete: Complete | None = None,
 ) -> Response:
-    """Run ``handle`` in one transaction, on ``connection`` if it is given, and answer.
+    """Run ``handle`` in one transaction, on ``connection`` if it is given, and return the response.
 
     ``request_content`` is everything the caller sent (JSON; bytes as digests): the same key with other content is 422.
-    With a job the answer is 200 with its result if it has ended (and the body that ``load_result`` returns), else 202;
+    With a job the response is 200 with its result if it has ended (and the body from ``load_result``), else 202.
     ``Location`` names the job. ``complete`` adds to the body what is not stored under the key.
-    Raises what ``handle`` raises; nothing is then written, and the key can be used again.
+    Raises what ``handle`` raises. Nothing is written then, and the key can be used again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
     if command_context.key is None:
         async with begin() as transaction:
             committed = await handle(transaction, fresh_ids)
         return _response(await _deliver(ctx, command_context, committed, load_result), complete)
-    name = (who.user_id, command_context.route, command_context.key)
+    name = (caller.user_id, command_context.route, command_context.key)
     fingerprints = idempotency_keys.fingerprints_of(request_content, ctx.settings.jwt_secrets)
     async with begin() as transaction:
         committed, kept = await _once(transaction, name, fingerprints, handle)
     if kept is not None:
         return _response(kept, complete)
     answer = await _deliver(ctx, command_context, committed, load_result)
-    if committed.people:  # without a job, the answer follows from what is committed
+    if committed.people:  # there is no job, so the response follows from the stored result
         return _response(answer, complete)
     try:
         async with ctx.database.connection() as another:
-            first = await idempotency_keys.keep_answer(another, name, answer)
+            first = await idempotency_keys.store_response(another, name, answer)
     except (Unavailable, Contended):
-        # The next request with this key answers, and stores that answer.
-        log.warning("answer.not_kept", route=command_context.route)
+        # The next request with this key creates and stores a response.
+        log.warning("response.not_stored", route=command_context.route)
         first = None
     return _response(first or answer, complete)
 
@@ -173,7 +173,7 @@ def ids_under(name: KeyName) -> NewId:
 async def _once(
     transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], handle: CommandHandler
 ) -> tuple[CommandResult, dict[str, Any] | None]:
-    """Return the result of ``handle`` under the key ``name``, from now or before, and the stored answer, if any."""
+    """Return the result under the key ``name``, from ``handle`` or stored before, and the stored response, if any."""
     new_id = ids_under(name)
     kept = await idempotency_keys.claim(transaction, name, fingerprints, new_id(0))
     if kept is not None:
@@ -183,9 +183,9 @@ async def _once(
         assert committed.job_id is None
         body = orjson.dumps(committed.body).decode()
         kept_json = _committed_json(replace(committed, body={}))
-        await idempotency_keys.keep_personal(transaction, name, kept_json, committed.people, body)
+        await idempotency_keys.store_personal_result(transaction, name, kept_json, committed.people, body)
     else:
-        await idempotency_keys.keep_committed(transaction, name, _committed_json(committed))
+        await idempotency_keys.store_result(transaction, name, _committed_json(committed))
     return committed, None
 
 
@@ -244,7 +244,7 @@ async def _job_on_its_way(
 
 
 async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
-    """Return the job once it has ended, or after ``wait_s``. NOTIFY announces the end, whichever worker did the job."""
+    """Return the job once it has ended, or after ``wait_s``. NOTIFY announces the end, whichever worker ran the job."""
     if not wait_s:
         return None
     try:
@@ -270,8 +270,8 @@ def _committed_json(committed: CommandResult) -> str:
     ).decode()
 
 
-def _committed_from(kept: Kept) -> CommandResult:
-    """Raises ``Invalid`` when the personal data of the body was erased."""
+def _committed_from(kept: StoredResult) -> CommandResult:
+    """Return the stored result. Raises ``Invalid`` when the personal data of its body was erased."""
     committed = kept.committed
     people = tuple(committed["people"])
     if people and kept.personal is None:
@@ -286,7 +286,7 @@ def _committed_from(kept: Kept) -> CommandResult:
 
 
 def preferred_wait_s(prefer: str, *, at_most: float) -> float:
-    """The seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), 0 without one, never more than ``at_most``."""
+    """Return the seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), 0 without it, and at most ``at_most``."""
     for preference in prefer.split(","):
         name, _, value = preference.strip().partition("=")
         seconds = value.strip().strip('"')

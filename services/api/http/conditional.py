@@ -1,4 +1,4 @@
-"""Answers with a strong ETag, and 304 for callers who have them already (RFC 9110, section 13.1.2)."""
+"""Responses with a strong ETag, and 304 for callers whose copy is current (RFC 9110, section 13.1.2)."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from hashlib import sha256
 from fastapi import Request
 from fastapi.responses import Response
 
-# Kept by the browser alone, and never shown without asking here first.
+# Only the browser may cache it, and it must revalidate before each use.
 CACHING = "private, no-cache"
 
 # An entity tag may hold commas. Weak ones compare equal to strong ones here (RFC 9110, section 8.8.3.2).
@@ -17,7 +17,7 @@ TAGS = re.compile(r'(?:W/)?("[^"]*")')
 
 @dataclass(frozen=True)
 class Tagged:
-    """JSON as it is sent, and the tag that stands for exactly these bytes. Its answers may be sent again and again."""
+    """JSON bytes and the tag that identifies them. The responses can be sent several times."""
 
     body: bytes
     etag: str
@@ -39,7 +39,7 @@ def tagged(body: bytes) -> Tagged:
     return Tagged(body, f'"{sha256(body).hexdigest()[:32]}"')
 
 
-def answered(request: Request, answer: Tagged) -> Response:
+def conditional_response(request: Request, answer: Tagged) -> Response:
     """Return ``answer``, or 304 when If-None-Match names its ETag."""
     return answer.not_modified if is_known(answer.etag, request.headers.getlist("if-none-match")) else answer.whole
 

@@ -10,9 +10,9 @@ from chassis.http.validation_messages import described
 from contracts import students
 from contracts.message import MAX_INTEGER
 
-# Postgres has no NUL in a text.
+# Postgres text cannot contain NUL.
 NO_NUL = described(r"^[^\x00]*$", "must not contain NUL characters")
-# What Unicode takes for space, written out: regular expressions do not agree on it. And what prints nothing.
+# Unicode spaces and invisible characters, listed because regular expression dialects differ on ``\s``.
 SPACE = r"\x00-\x20\x7f-\xa0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff"
 NOT_BLANK = described(rf"^[^\x00]*[^{SPACE}][^\x00]*$", "must not be blank, and must not contain NUL characters")
 EMAIL = described(rf"^[^@{SPACE}]+@[^@{SPACE}]+$", "must be an e-mail address, like asha@college.edu")
@@ -24,20 +24,20 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def decimal_schema(most: int, *, empty: bool = False) -> dict[str, Any]:
-    """A number with at most two decimals, or the same as text; ``empty``: also as no text."""
-    digits = len(str(most)) - 1
-    text = rf"{most}(\.0{{1,2}})?|[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?"
+def decimal_schema(maximum: int, *, empty: bool = False) -> dict[str, Any]:
+    """Return the schema of a number up to ``maximum`` with at most two decimals, or as text. ``empty``: also ""."""
+    digits = len(str(maximum)) - 1
+    text = rf"{maximum}(\.0{{1,2}})?|[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?"
     return {
         "anyOf": [
             {"type": "string", "pattern": rf"^({'|' if empty else ''}{text})$"},
-            {"type": "number", "minimum": 0, "maximum": most, "multipleOf": 0.01},
+            {"type": "number", "minimum": 0, "maximum": maximum, "multipleOf": 0.01},
         ]
     }
 
 
 def _whole(given: Any) -> Any:
-    """Python takes true for 1, and text for the number in it."""
+    """Refuse booleans and text, which Pydantic would convert to numbers."""
     if isinstance(given, bool | str):
         raise ValueError("must be a whole number")
     return given

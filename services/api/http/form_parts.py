@@ -12,7 +12,7 @@ from chassis.http.validation_messages import repeated_names, unknown_names
 from services.api.http.strict_input import media_type
 
 MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencoded"
-# More than the longest list of branches.
+# More than any list of branches needs.
 MAX_PARTS = 1_000
 IN_MEMORY_BYTES = 1024 * 1024
 

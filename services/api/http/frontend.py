@@ -1,4 +1,4 @@
-"""The built frontend, served from here so that one machine needs no gateway."""
+"""Serves the built frontend, so that a single machine needs no gateway."""
 
 import re
 
@@ -7,22 +7,22 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-OURS = ("/api", "/uploads", "/internal", "/livez", "/readyz", "/metrics")
+API_PREFIXES = ("/api", "/uploads", "/internal", "/livez", "/readyz", "/metrics")
 
-# ``index-DiwrgTda.js``, ``main.2a3b4c5d.css``: what bundlers write below these folders, named after its content.
+# Files that bundlers name after their content: ``index-DiwrgTda.js``, ``main.2a3b4c5d.css``.
 HASHED = re.compile(r"^/(?:assets|static)/(?:.*/)?[^/]*[-.](?=[^/.]*[0-9A-Z])[A-Za-z0-9_-]{8,}\.(?:[^/]+)$")
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
 
 class Frontend(StaticFiles):
-    """For what no route answers. ``/``, and every path that is no file's, is ``index.html``: the page routes itself.
+    """Serves paths that no route matches. ``/`` and paths without a file get ``index.html``, which routes by itself.
 
-    A path whose last part has a dot is taken for a file's. What lies below the API's own paths stays a 404.
+    A path whose last part has a dot must be a file. Unknown paths below the API's prefixes stay 404.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and any(_is_below(scope["path"], ours) for ours in OURS):
+        if scope["type"] == "http" and any(_is_below(scope["path"], ours) for ours in API_PREFIXES):
             raise HTTPException(404)
         await super().__call__(scope, receive, send)
 

@@ -1,7 +1,7 @@
-"""Statements for Idempotency-Key: claim a key, store what was committed under it, store the response.
+"""Statements for Idempotency-Key: claim a key, store the command's result under it, store the response.
 
-Bodies that show personal data are in the vault alone, with the ids of the people in them, so that they can be erased. A
-body goes with its key. Fingerprints are keyed digests: without the secret, the request cannot be guessed from them.
+Bodies that show personal data are only in the vault, with the ids of the people in them, so that they can be erased. A
+body is deleted with its key. Fingerprints are keyed digests, so a request cannot be guessed from them.
 """
 
 import hashlib
@@ -47,10 +47,10 @@ RETURNING answer
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What an earlier request with the same key committed, and its response if stored.
+class StoredResult:
+    """The result that an earlier request with the same key committed, and its response if stored.
 
-    ``personal``: the body that is in the vault, if the command's is there.
+    ``personal``: the body in the vault, if it is stored there.
     """
 
     committed: dict[str, Any]
@@ -58,16 +58,16 @@ class Kept:
     personal: dict[str, Any] | None
 
 
-def fingerprints_of(asked: Any, secrets: Sequence[str]) -> list[bytes]:
+def fingerprints_of(request_content: Any, secrets: Sequence[str]) -> list[bytes]:
     """Return the HMAC-SHA-256 of the complete request (JSON) by each secret: the current one, then earlier ones."""
-    request = orjson.dumps(asked, default=str, option=orjson.OPT_SORT_KEYS)
+    request = orjson.dumps(request_content, default=str, option=orjson.OPT_SORT_KEYS)
     keys = (hashlib.sha256(b"placewire requests " + secret.encode()).digest() for secret in secrets)
     return [hmac.digest(key, request, "sha256") for key in keys]
 
 
 async def claim(
     transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], first_event_id: UUID
-) -> Kept | None:
+) -> StoredResult | None:
     """Claim the key in the caller's transaction. Return what is stored under it; ``None`` when it is new.
 
     Waits for another request with the same key that has not committed yet. Raises ``Invalid`` when the key has expired,
@@ -84,28 +84,28 @@ async def claim(
         raise expired_key()
     if kept["fingerprint"] not in fingerprints:
         raise Invalid("This Idempotency-Key was used for another request. Use a new key.")
-    return Kept(kept["committed"], kept["answer"], kept["body"])
+    return StoredResult(kept["committed"], kept["answer"], kept["body"])
 
 
-async def keep_committed(transaction: Connection, name: KeyName, committed: str) -> None:
-    """Store what the command commits, as JSON text, in the command's transaction."""
+async def store_result(transaction: Connection, name: KeyName, committed: str) -> None:
+    """Store the command's result, as JSON text, in the command's transaction."""
     await transaction.execute(KEEP_COMMITTED, *name, committed)
 
 
-async def keep_personal(
+async def store_personal_result(
     transaction: Connection, name: KeyName, committed: str, people: Sequence[int], body: str
 ) -> None:
-    """Store ``committed`` with the key and ``body`` in the vault, as JSON text, in the command's transaction."""
+    """Store ``committed`` under the key and ``body`` in the vault, as JSON text, in the command's transaction."""
     await transaction.execute(KEEP_PERSONAL, *name, committed, people, body)
 
 
-async def keep_answer(connection: Connection, name: KeyName, answer: dict[str, Any]) -> dict[str, Any] | None:
-    """Store ``answer`` unless one is stored. Return the stored one; ``None`` when the key has expired."""
+async def store_response(connection: Connection, name: KeyName, answer: dict[str, Any]) -> dict[str, Any] | None:
+    """Store the response ``answer`` unless one is stored. Return the stored one; ``None`` when the key has expired."""
     first: dict[str, Any] | None = await connection.fetchval(KEEP_ANSWER, *name, orjson.dumps(answer).decode())
     return first
 
 
-async def kept_fingerprint(connection: Connection, name: KeyName, first_event_id: UUID) -> bytes | None:
+async def stored_fingerprint(connection: Connection, name: KeyName, first_event_id: UUID) -> bytes | None:
     """Return the fingerprint of the request that has committed under the key; ``None`` when there is none.
 
     Raises ``Invalid`` when the key has expired.
@@ -119,5 +119,5 @@ async def kept_fingerprint(connection: Connection, name: KeyName, first_event_id
 
 
 def expired_key() -> Invalid:
-    """Return the refusal (422) of a key whose stored response has expired."""
-    return Invalid("This Idempotency-Key was used long ago, and its answer has expired. Use a new key.")
+    """Return the error (422) for a key whose stored response has expired."""
+    return Invalid("This Idempotency-Key was used long ago, and its response has expired. Use a new key.")

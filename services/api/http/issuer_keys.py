@@ -1,7 +1,7 @@
 """The public keys of another issuer of sign-in tokens (RS256), from its JWKS address.
 
-Fetched at the start, every ``REFRESH_S``, and when a token names an unknown key, but for such tokens at most once in
-``ASK_AGAIN_S``. A key is trusted while the last response contains it; its tokens end when it is removed. Without a
+Fetched at the start, every ``REFRESH_S``, and when a token names an unknown key. Unknown keys cause at most one fetch
+in ``MIN_REFETCH_S``. A key is trusted while the last response contains it; its tokens end when it is removed. Without a
 response that is a JWKS (RFC 7517) the keys stay as they are.
 """
 
@@ -18,7 +18,7 @@ from jwt.algorithms import RSAAlgorithm
 
 ALGORITHM = "RS256"
 REFRESH_S = 300.0
-ASK_AGAIN_S = 10.0
+MIN_REFETCH_S = 10.0
 ANSWER_TIMEOUT_S = 5.0
 # Source: RFC 7518, section 3.3.
 MIN_BITS = 2048
@@ -47,18 +47,18 @@ class IssuerKeys:
         if (known := self._keys.get(kid)) is not None:
             return known
         async with self._asking:
-            if kid not in self._keys and time.monotonic() - self._asked_at >= ASK_AGAIN_S:
-                await self._ask()
+            if kid not in self._keys and time.monotonic() - self._asked_at >= MIN_REFETCH_S:
+                await self._fetch()
         return self._keys.get(kid)
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Fetch the keys regularly until cancelled."""
         while True:
             async with self._asking:
-                answered = await self._ask()
-            await asyncio.sleep(REFRESH_S if answered else ASK_AGAIN_S)
+                fetched = await self._fetch()
+            await asyncio.sleep(REFRESH_S if fetched else MIN_REFETCH_S)
 
-    async def _ask(self) -> bool:
+    async def _fetch(self) -> bool:
         self._asked_at = time.monotonic()
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S), httpx.AsyncClient() as client:
@@ -81,12 +81,12 @@ class IssuerKeys:
 
 
 def usable_keys(jwks: Any) -> dict[str, RSAPublicKey]:
-    """Those of a JWKS that can sign RS256: RSA, named, long enough, and for no other use. Others are passed over.
+    """Return the keys of a JWKS that can sign RS256: RSA, named, long enough, and for no other use. Skip the others.
 
-    Raises ``ValueError`` for what is no JWKS.
+    Raises ``ValueError`` when ``jwks`` is not a JWKS.
     """
     if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list):
-        raise ValueError("the answer is no JWKS")
+        raise ValueError("the response is not a JWKS")
     found: dict[str, RSAPublicKey] = {}
     for described in jwks["keys"]:
         if isinstance(described, dict) and _is_for_signing(described):

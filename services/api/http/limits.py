@@ -1,4 +1,4 @@
-"""How fast one user or source may ask, and how much is worked on at once."""
+"""Rate limits per user or source, and the limit on concurrent requests."""
 
 import math
 import time
@@ -10,20 +10,20 @@ from chassis.errors import Throttled
 
 K = TypeVar("K", bound=Hashable)
 
-# Keys whose bucket is full again are forgotten; this many can be in the middle of emptying theirs.
+# The limit on buckets that are not full. Keys with a full bucket are forgotten.
 MAX_KEYS = 100_000
 
 
 class Admission:
-    """At most ``most`` requests of this process are worked on at the same time. More are turned away before anything
-    is read of them: a queue without end answers no request in time, and fills the memory."""
+    """Allows ``limit`` concurrent requests in this process. Further requests are refused before their body is read:
+    an unlimited queue would answer no request in time and fill the memory."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._most = limit
         self.in_hand = 0
 
     def enter(self) -> bool:
-        """False when there are too many; else ``leave`` must follow."""
+        """Return whether the request may proceed. If true, call ``leave`` when it ends."""
         if self.in_hand >= self._most:
             return False
         self.in_hand += 1
@@ -34,9 +34,9 @@ class Admission:
 
 
 class RateLimits(Generic[K]):
-    """A token bucket per key and process: ``burst`` requests at once, ``per_second`` in the long run.
+    """A token bucket per key and process: ``burst`` requests at once, ``per_second`` on average.
 
-    Kept as the moment at which the bucket is full again (the generic cell rate algorithm): one number each.
+    A bucket is stored as the time at which it is full again (generic cell rate algorithm): one number per key.
     """
 
     def __init__(self, per_second: float, burst: int) -> None:
@@ -45,7 +45,7 @@ class RateLimits(Generic[K]):
         self._full_at: OrderedDict[K, float] = OrderedDict()
 
     def take(self, key: K, *, now: float | None = None) -> None:
-        """Raises ``Throttled`` when the bucket is empty; that takes nothing from it."""
+        """Take one token. Raises ``Throttled`` when the bucket is empty, and takes nothing then."""
         now = time.monotonic() if now is None else now
         if wait_s := self.wait_s(key, now=now):
             raise Throttled("Too many requests. Slow down a little.", retry_after_s=max(1, math.ceil(wait_s)))
@@ -57,11 +57,11 @@ class RateLimits(Generic[K]):
         return max(0.0, max(now, self._full_at.get(key, 0.0)) + self._each_s - now - self._burst_s)
 
     def is_full(self, key: K, *, now: float | None = None) -> bool:
-        """Return whether nothing is missing from the bucket of ``key``."""
+        """Return whether the bucket of ``key`` is full."""
         return self._full_at.get(key, 0.0) <= (time.monotonic() if now is None else now)
 
     def count(self, key: K, *, now: float | None = None) -> None:
-        """Take from the bucket of ``key`` what is in it, at most one; never raises."""
+        """Take one token from the bucket of ``key`` if it has one. Never raises."""
         now = time.monotonic() if now is None else now
         full_at = max(now, self._full_at.get(key, 0.0)) + self._each_s
         self._keep(key, min(full_at, now + self._burst_s), now)
@@ -72,7 +72,7 @@ class RateLimits(Generic[K]):
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Remove the keys that were silent longest, while their bucket is full or there are too many."""
+        """Remove the least recently used keys, while their bucket is full or there are too many."""
         while self._full_at:
             key, full_at = next(iter(self._full_at.items()))
             if full_at > now and len(self._full_at) <= MAX_KEYS:

@@ -1,11 +1,11 @@
-"""Signed links that open without a token for a limited time: uploaded files, and jobs in an ``EventSource``."""
+"""Signed links that work without a token for a limited time: for uploaded files, and for jobs in an ``EventSource``."""
 
 import hmac
 import time
 from hashlib import sha256
 
 HOUR_S = 3600
-# A link lives one to two hours: expiry on whole hours keeps answers, and so their ETags, the same in between.
+# A link is valid for one to two hours. Expiry on whole hours keeps responses, and so their ETags, equal in between.
 LIFE_HOURS = 2
 
 
@@ -13,13 +13,13 @@ class Links:
     """Signs and checks paths. Signatures have no characters that ``encodeURI`` would change."""
 
     def __init__(self, secret: str, *previous: str) -> None:
-        """``previous``: whose links are still good."""
+        """``previous``: earlier secrets whose links are still valid."""
         self._key, *self._previous = (
             sha256(b"placewire links " + each.encode()).digest() for each in (secret, *previous)
         )
 
     def sign(self, path: str, *, now: float | None = None) -> str:
-        """``path`` with ``exp`` (Unix time, seconds) and ``sig``."""
+        """Return ``path`` with ``exp`` (Unix time, seconds) and ``sig``."""
         hour = int(time.time() if now is None else now) // HOUR_S
         expires = (hour + LIFE_HOURS) * HOUR_S
         return f"{path}?exp={expires}&sig={_signature(self._key, path, expires)}"

@@ -20,7 +20,7 @@ def install(app: FastAPI) -> None:
 
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
-    """By name. A route for exactly this path hides those with parameters in their place."""
+    """Return the methods of ``path``, sorted. A route with this exact path hides routes with parameters."""
     found = [context for context in iter_route_contexts(app.routes) if context.methods and _matches(context, path)]
     exact = [context for context in found if context.path == path]
     known = {method for context in exact or found for method in context.methods or ()}

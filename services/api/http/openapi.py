@@ -1,4 +1,4 @@
-"""How a route says what it answers. It costs nothing at run time: FastAPI does not look at ready responses."""
+"""Document the responses of routes. This costs nothing per request: FastAPI does not validate finished responses."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,13 +22,13 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Document(BaseModel):
-    """Exactly these fields, always all of them unless they have a default."""
+    """A response body with exactly these fields. Fields with a default are optional."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Problem(Document):
-    """RFC 9457. ``message`` is for people, and says the same as ``detail``; ``errors``: what is wrong where."""
+    """A problem document (RFC 9457). ``message`` is the same text as ``detail``; ``errors``: invalid fields or rows."""
 
     type: str
     title: str
@@ -38,15 +38,15 @@ class Problem(Document):
     errors: list[dict[str, Any]] = Field(default=[])
 
 
-class Said(Document):
+class MessageBody(Document):
     message: str = Field(examples=["Drive deleted successfully"])
 
 
 class JobBrief(Document):
-    """The work that the command asked for. Follow it at ``/api/jobs/{id}``, or with its events.
+    """The job that the command requested. Follow it at ``/api/jobs/{id}``, or with its events.
 
-    ``channel``: what woke the worker. ``delivery``: what the API relied on when it answered: Kafka, its own request to
-    the service, or, when neither was to be had, the worker's poll.
+    ``channel``: what woke the worker. ``delivery``: the channel that the API relied on when it responded: ``kafka``,
+    ``http`` (a request to the service), or, if both failed, the worker's ``poll``.
     """
 
     id: str = Field(json_schema_extra={"format": "uuid"})
@@ -61,18 +61,18 @@ def documented(
     document: Any,
     refusals: Mapping[int, str] | None = None,
     *,
-    says: str = "Done.",
+    description: str = "Done.",
     job: bool = False,
     tagged: bool = False,
     media_type: str = "application/json",
     example: Any = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Arguments of a route's decorator: the answer's ``document``, and the route's own ``refusals`` (status, message).
+    """Return arguments of a route's decorator: the response's ``document``, and the ``refusals`` (message by status).
 
-    ``example``: of the whole answer, where its fields have none.
-    ``job``: the command may ask for work, then it is 202 until that has ended. ``tagged``: the answer has an ETag.
-    What any route may answer (401, 403, 422, 429, 503 and so on) is added by ``openapi``.
+    ``example``: of the whole response, where its fields have none.
+    ``job``: the command may request a job; the response is 202 until it has ended. ``tagged``: it has an ETag.
+    ``openapi_document`` adds the errors of all routes (401, 403, 422, 429, 503 and so on).
     """
     status = options.get("status_code", 200)
     responses: dict[int | str, dict[str, Any]] = {
@@ -84,15 +84,15 @@ def documented(
         responses[status] = {"content": {media_type: {"example": example}}}
     if tagged:
         responses[status] = {**responses.get(status, {}), "headers": ETAG}
-        responses[304] = {"description": "You have it already (If-None-Match).", "headers": ETAG}
+        responses[304] = {"description": "The client's copy is current (If-None-Match).", "headers": ETAG}
     if media_type != "application/json":
         responses[status] = {"content": {media_type: document}}
-        return {"response_description": says, "responses": responses, **options}
-    return {"response_model": document, "response_description": says, "responses": responses, **options}
+        return {"response_description": description, "responses": responses, **options}
+    return {"response_model": document, "response_description": description, "responses": responses, **options}
 
 
 def refusal(status: int, message: str) -> dict[str, Any]:
-    """A problem of an OpenAPI document."""
+    """Return an OpenAPI response with a problem document."""
     title = TITLES.get(status, HTTPStatus(status).phrase)
     example = {"type": "about:blank", "title": title, "status": status, "detail": message, "message": message}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}}
@@ -110,9 +110,9 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 def bodies(
     models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | None = None, *, required: bool = True
 ) -> dict[str, Any]:
-    """``openapi_extra`` of a route that reads its body by hand: a model for each media type, which only describes it.
+    """Return ``openapi_extra`` for a route that parses its own body. A model per media type describes the body.
 
-    ``parts``: media types of a form's files.
+    ``parts``: media types of the form's files.
     """
     content: dict[str, Any] = {type_: {"schema": model.model_json_schema()} for type_, model in models.items()}
     if parts:
@@ -120,22 +120,22 @@ def bodies(
     return {"openapi_extra": {"requestBody": {"required": required, "content": content}}}
 
 
-# Headers of a command. FastAPI documents them, except for the route that reads them by hand.
-KEY_SAYS = "The same key again: the first answer again."
-PREFER_SAYS = "`wait=5`: answer with the job's result if it ends in time."
-ASKED: dict[str, Any] = {
+# Headers of a command. FastAPI documents them, except for the route that reads them itself.
+IDEMPOTENCY_KEY_DESCRIPTION = "A repeated request with the same key gets the first response again."
+PREFER_DESCRIPTION = "`wait=5`: wait up to five seconds for the job's result."
+COMMAND_HEADERS: dict[str, Any] = {
     "openapi_extra": {
         "parameters": [
             _header(
                 "idempotency-key",
-                KEY_SAYS,
+                IDEMPOTENCY_KEY_DESCRIPTION,
                 {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "null"}]},
             ),
-            _header("prefer", PREFER_SAYS, {"type": "string", "default": ""}),
+            _header("prefer", PREFER_DESCRIPTION, {"type": "string", "default": ""}),
         ]
     }
 }
 PAGE_GONE = {410: "The entry that this page starts after has been deleted. Start again from the first page."}
 NO_SPACE = {507: "The server has no space left for this file. Nothing was saved; please inform your administrator."}
 LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
-ETAG = {"ETag": {"description": "Stands for exactly these bytes.", "schema": {"type": "string"}}}
+ETAG = {"ETag": {"description": "Identifies exactly these bytes.", "schema": {"type": "string"}}}

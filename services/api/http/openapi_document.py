@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the routes say, and what any of them may answer besides."""
+"""Complete the OpenAPI document: add the errors that every route may return."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,35 +14,35 @@ The backend of a campus placement cell: drives, the students who are eligible, r
 
 **Errors** are `application/problem+json` (RFC 9457) with a `message` for people.
 
-**Commands** take an `Idempotency-Key`: the same key again gives the first answer again, and one effect. What asks for
-work answers with a `job`; `Prefer: wait=5` waits for it up to so many seconds.
+**Commands** accept an `Idempotency-Key`: a repeated request gets the first response, and takes effect once. A command
+that starts a job returns a `job`; `Prefer: wait=5` waits up to five seconds for its result.
 """
 BEARER = (
-    "From `POST /api/auth/login`: valid for eight hours, or until the password changes. Or, where one is set up, from"
-    " another issuer (RS256)."
+    "From `POST /api/auth/login`: valid for eight hours, or until the password changes. Or from another issuer (RS256),"
+    " if one is configured."
 )
 
-OF_SIGNED_IN = {
+SIGNED_IN_PROBLEMS = {
     401: "Invalid token",
     403: "Forbidden: insufficient role",
     429: "Too many requests. Slow down a little.",
 }
-OF_BODIES = {
+BODY_PROBLEMS = {
     400: "The body is not valid JSON.",
     413: "The request is too large: at most 1 MiB are accepted here.",
     415: "This call does not take text/plain. Send it as application/json.",
 }
-OF_ALL = {
+COMMON_PROBLEMS = {
     400: "The Content-Length is not a number.",
     503: "The service cannot reach its database right now. Nothing was saved; please try again.",
 }
-NOT_VALID = "limit must be 200 or less."
+VALIDATION_EXAMPLE = "limit must be 200 or less."
 # FastAPI's own schemas, which no route returns.
 UNUSED = ("HTTPValidationError", "ValidationError")
 
 
 def install(app: FastAPI) -> None:
-    """Once all routes are there."""
+    """Complete the document of ``app``. Call it after all routes were added."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _complete(document: dict[str, Any]) -> None:
         for status, message in _common(operation).items():
             own.setdefault(str(status), refusal(status, message))
         if "422" in own and "HTTPValidationError" in str(own["422"]):
-            own["422"] = refusal(422, NOT_VALID)
+            own["422"] = refusal(422, VALIDATION_EXAMPLE)
         operation["responses"] = dict(sorted(own.items()))
 
 
@@ -77,7 +77,7 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _common(operation: dict[str, Any]) -> dict[int, str]:
     return {
-        **OF_ALL,
-        **(OF_SIGNED_IN if "security" in operation else {}),
-        **(OF_BODIES if "requestBody" in operation else {}),
+        **COMMON_PROBLEMS,
+        **(SIGNED_IN_PROBLEMS if "security" in operation else {}),
+        **(BODY_PROBLEMS if "requestBody" in operation else {}),
     }

@@ -1,4 +1,4 @@
-"""The lists that every open screen polls: drives and job domains."""
+"""Cached lists that every open screen polls: drives and job domains."""
 
 import asyncio
 

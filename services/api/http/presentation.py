@@ -22,7 +22,7 @@ def instant_text(value: datetime | None) -> str | None:
 
 
 def day_text(value: date | None) -> str | None:
-    """A day as the instant at which it begins in UTC, as the frontend has always been sent it."""
+    """Return a day as the instant at which it begins in UTC, which is the format that the frontend expects."""
     return None if value is None else f"{value.isoformat()}T00:00:00.000Z"
 
 

@@ -23,7 +23,7 @@ CORRELATION_HEADER = b"x-correlation-id"
 
 log = structlog.get_logger()
 
-# Health and metrics are answered under any load.
+# Health checks and metrics are served under any load.
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
 # A caller must not invent values of a metric label.
@@ -48,10 +48,10 @@ class ResponseAborted(Exception):
 
 
 class RequestScope:
-    """Pure ASGI: a middleware class of Starlette's would put a task and a queue between, and break streaming."""
+    """Pure ASGI middleware. Starlette's middleware class would add a task and a queue, and break streaming."""
 
     def __init__(self, app: ASGIApp, *, admission: Admission, route_paths: Mapping[int, str], gate: SourceGate) -> None:
-        """``route_paths``: of ``full_paths``."""
+        """``route_paths``: the result of ``full_paths``."""
         self._app = app
         self._route_paths = route_paths
         self._limited = BodyLimits(app)
@@ -66,7 +66,7 @@ class RequestScope:
         headers = dict(scope["headers"])
         correlation_id = _correlation_id(headers.get(CORRELATION_HEADER))
         scope.setdefault("state", {})["correlation_id"] = correlation_id
-        # Not unbound: the server runs each request in a task, and so a context, of its own.
+        # Not unbound afterwards: the server runs each request in its own task, and so in its own context.
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
         added = [(CORRELATION_HEADER, correlation_id.encode()), *SECURITY]
         method = scope["method"]
@@ -82,11 +82,11 @@ class RequestScope:
             nonlocal status, holds
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if holds:  # what streams from now on may do so for hours
+                if holds:  # released here, because a streamed response may last for hours
                     holds = False
                     self._admission.leave()
                 headers = message["headers"]
-                # Not added to in place: they may be those of an answer that is kept for others.
+                # Not changed in place: a cached response may share these headers.
                 message["headers"] = [*headers, *added, *PAGE_SECURITY] if _is_page(message) else [*headers, *added]
             await send(message)
 
@@ -99,7 +99,7 @@ class RequestScope:
             if holds:
                 self._admission.leave()
             route = self._route_of(scope)
-            self._gate.answered(scope, headers, status)
+            self._gate.count_response(scope, headers, status)
             _series(method if method in METHODS else "other", route, status).observe(time.perf_counter() - began)
             ANSWERS[status // 100].inc()
 
@@ -126,7 +126,7 @@ def full_paths(app: FastAPI) -> dict[int, str]:
 
 
 def _head(app: ASGIApp) -> ASGIApp:
-    """HEAD is GET without the body (RFC 9110, section 9.3.2)."""
+    """Answer HEAD as GET without the body (RFC 9110, section 9.3.2)."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def without_body(message: Message) -> None:
@@ -150,13 +150,13 @@ def _is_page(message: Message) -> bool:
 
 
 def _too_busy() -> ASGIApp:
-    message = "Too much is asked of the service right now. Nothing was done; please try again."
+    message = "The service has too many requests right now. Nothing was done; please try again."
     return problem(503, message, headers={"Retry-After": "1"})
 
 
 @cache
 def _series(method: str, route: str, status: int) -> Histogram:
-    """Looked up once each: as many as there are routes, methods and statuses."""
+    """Return the time series. Cached: there are as many as combinations of route, method and status."""
     return metrics.HTTP_REQUESTS.labels(method, route, status)
 
 

@@ -1,7 +1,7 @@
-"""The sign-in tokens that come with requests. Checking a signature costs more than most answers: each is done once.
+"""Check the sign-in tokens of requests. A signature check costs more than most responses, so its result is cached.
 
-Ours are signed with ``JWT_SECRET`` (HS256); tokens of ``JWT_SECRET_PREVIOUS`` are still valid. With ``JWT_JWKS_URL``
-those of another issuer are valid too (RS256), with the same claims. A key is only used with its own algorithm.
+Placewire's tokens are signed with ``JWT_SECRET`` (HS256); those of ``JWT_SECRET_PREVIOUS`` are still valid. With
+``JWT_JWKS_URL``, tokens of another issuer are valid too (RS256, same claims). A key only works with its own algorithm.
 """
 
 import time
@@ -17,12 +17,12 @@ from chassis.tokens import ALGORITHM, CLOCK_SKEW_S, USER_TOKEN_S, Principal, pri
 from services.api.http import issuer_keys
 from services.api.http.issuer_keys import IssuerKey, IssuerKeys
 
-# Valid tokens that are remembered; beyond that the oldest are removed, and checked again when they return.
-MOST = 20_000
+# The limit on remembered valid tokens. The oldest are removed first, and checked again when they are sent again.
+MAX_REMEMBERED = 20_000
 
 
 # User, expiry (Unix time, seconds), and the key that must still be trusted.
-_Known = tuple[Principal, float, IssuerKey | None]
+_CheckedToken = tuple[Principal, float, IssuerKey | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Tokens:
     def __init__(self, *secrets: str, issuer: Issuer | None = None) -> None:
         self._secrets = secrets
         self._issuer = issuer
-        self._valid: dict[str, _Known] = {}
+        self._valid: dict[str, _CheckedToken] = {}
 
     async def read(self, authorization: str | None) -> Principal:
         """Return the user whose token an Authorization header holds. Raises ``Unauthenticated``.
@@ -50,7 +50,7 @@ class Tokens:
             raise Unauthenticated("No token")
         known = self._valid.get(token)
         if known is None:
-            known = await self._look(token)
+            known = await self._check(token)
         principal, until, key = known
         if time.time() >= until or (key is not None and not key.trusted):
             self._valid.pop(token, None)
@@ -74,17 +74,17 @@ class Tokens:
             return False
         return True
 
-    async def _look(self, token: str) -> _Known:
+    async def _check(self, token: str) -> _CheckedToken:
         header = _header(token)
-        found: _Known
+        found: _CheckedToken
         if self._issuer is not None and header.get("alg") == issuer_keys.ALGORITHM:
             found = await self._theirs(self._issuer, token, header.get("kid"))
-        # Our own tokens name no key: one that does is another issuer's.
+        # Our own tokens have no key id, so a token with one is from another issuer.
         elif header.get("alg") == ALGORITHM and "kid" not in header:
             found = self._ours(token)
         else:
             raise Unauthenticated("Invalid token")
-        if len(self._valid) >= MOST:
+        if len(self._valid) >= MAX_REMEMBERED:
             del self._valid[next(iter(self._valid))]
         self._valid[token] = found
         return found
@@ -107,7 +107,7 @@ class Tokens:
             )  # fmt: skip
         except jwt.InvalidTokenError as error:
             raise Unauthenticated("Invalid token") from error
-        # What changed here is remembered for as long as our own tokens live: no token may outlive that.
+        # Access changes are remembered for the lifetime of our own tokens, so no token may live longer.
         until = min(float(claims["exp"]), float(claims["iat"]) + USER_TOKEN_S)
         return principal_of(claims), until, key
 

@@ -13,17 +13,17 @@ from services.api.http.sign_in_tokens import Tokens
 from services.api.users.throttle import Throttle
 
 SIGN_IN = "/api/auth/"
-# Answers 401 to one source: pages whose tokens have expired ask again for a moment.
+# 401 responses to one source. Pages with expired tokens repeat their requests for a moment.
 UNAUTHENTICATED_PER_SECOND = 50.0
 UNAUTHENTICATED_BURST = 200
-# In the state of a request that was counted before its answer.
+# Marks a request that was counted before its response.
 COUNTED = "counted_by_gate"
 
 Headers = Mapping[bytes, bytes]
 
 
 class SourceGate:
-    """Keep one source's bad requests from costing more than an answer 429.
+    """Makes a source's bad requests cost no more than a 429 response.
 
     A request with a valid token always passes, so that a campus behind one address is not locked out.
     """
@@ -35,7 +35,7 @@ class SourceGate:
         self._unauthenticated = RateLimits[str](UNAUTHENTICATED_PER_SECOND, UNAUTHENTICATED_BURST)
 
     async def refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        """Return the 429 to answer with, ``None`` when the request may pass."""
+        """Return the 429 response, or ``None`` when the request may proceed."""
         if not scope["path"].startswith("/api/"):
             return None
         address = self._source(scope, headers)
@@ -43,15 +43,15 @@ class SourceGate:
             if scope["path"].startswith(SIGN_IN):
                 self._throttle.check_place(address)
             elif not self._unauthenticated.is_full(address) and not await self._is_signed_in(headers):
-                # Counted now: a flood's requests pass here before the first of them is answered.
+                # Counted now, because many requests of a flood arrive before the first response.
                 self._unauthenticated.take(address)
                 scope["state"][COUNTED] = True
         except Throttled as error:
             return problem(429, str(error), headers={"Retry-After": str(error.retry_after_s)})
         return None
 
-    def answered(self, scope: Scope, headers: Headers, status: int) -> None:
-        """Count an answer 401 unless ``refusal`` has. Sign-ins are counted by the throttle."""
+    def count_response(self, scope: Scope, headers: Headers, status: int) -> None:
+        """Count a 401 response unless ``refusal`` has counted it. The throttle counts sign-ins."""
         if status != 401 or scope["state"].get(COUNTED):
             return
         if scope["path"].startswith("/api/") and not scope["path"].startswith(SIGN_IN):

@@ -21,12 +21,12 @@ from chassis.errors import Invalid
 from chassis.http.validation_messages import repeated_names, unknown_name_errors, unknown_names
 
 JSON = "application/json"
-# Fields of one object, and objects and lists in a body: far more than any call needs. Each wrong one costs a message.
+# Limits on fields per object, and on objects and lists per body. No call needs as many, and each error costs a message.
 MAX_FIELDS = 200
 MAX_NESTED = 5_000
 # A longer body is read in a thread first.
 QUICK_BYTES = 16 * 1024
-# Only lists of ids are longer than this; their reader takes nothing else.
+# Only lists of ids are longer than this, and their parser accepts nothing else.
 MAX_COMPARED_BYTES = 1024 * 1024
 
 
@@ -111,11 +111,11 @@ def _refuse_any_field(body: bytes) -> None:
 
 
 async def _refuse_costly(body: bytes) -> None:
-    """Raise ``Invalid`` for repeated fields, and for what would take long to parse and to answer."""
+    """Raise ``Invalid`` for repeated fields, and for bodies that would take long to parse or validate."""
     if len(body) <= QUICK_BYTES:
         _refuse_repeated_fields(body)
         return
-    # Counted before anything is parsed: braces inside texts count, too, and hardly any text has so many.
+    # Counted before parsing. Braces inside texts count too, but hardly any text has so many.
     if body.count(b"{") + body.count(b"[") > MAX_NESTED:
         raise Invalid("The body has too many objects and lists in it.", status=400)
     if len(body) <= MAX_COMPARED_BYTES:
@@ -158,6 +158,6 @@ def is_json(type_: str) -> bool:
 
 
 def unsupported_type(given: str, *taken: str) -> Invalid:
-    """Return the refusal (415) of a body of the type ``given``. It names the accepted types, ``taken``."""
+    """Return the error (415) for a body of the type ``given``. It names the accepted types, ``taken``."""
     sent = f"This call does not take {given[:100]}" if given else "The body has no Content-Type"
     return Invalid(f"{sent}. Send it as {' or '.join(taken)}.", status=415)

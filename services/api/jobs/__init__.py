@@ -1,1 +1,1 @@
-"""Jobs as anyone may follow them."""
+"""Jobs: list them and follow their progress."""

@@ -36,22 +36,22 @@ EXPIRY = re.compile(r"[0-9]{1,12}")
 EXPIRED = "This link has expired. Request the job again to get a new one."
 
 
-def events_url(links: Links, job_id: UUID, who: Principal) -> str:
-    """Return a link with which ``who`` can follow the job for ``LINK_LIFE_S`` seconds without a token.
+def events_url(links: Links, job_id: UUID, caller: Principal) -> str:
+    """Return a link with which ``caller`` can follow the job for ``LINK_LIFE_S`` seconds without a token.
 
-    It expires earlier when the password of ``who`` changes.
+    It expires earlier when the password of ``caller`` changes.
     """
-    version = "" if who.password_version is None else str(who.password_version)
-    return links.sign_briefly(_linked_path(job_id, str(who.user_id), who.role.value, version), life_s=LINK_LIFE_S)
+    version = "" if caller.password_version is None else str(caller.password_version)
+    return links.sign_briefly(_linked_path(job_id, str(caller.user_id), caller.role.value, version), life_s=LINK_LIFE_S)
 
 
 def _linked_path(job_id: object, user: str, role: str, version: str) -> str:
     return f"/api/jobs/{job_id}/events?user={user}&role={role}&version={version}"
 
 
-def visible(job: Job | None, who: Principal) -> Job:
-    """Return ``job`` if ``who`` may see it. Raises ``NotFound``."""
-    if job is None or (who.role not in ORGANIZERS and job.asked_by != who.user_id):
+def visible(job: Job | None, caller: Principal) -> Job:
+    """Return ``job`` if ``caller`` may see it. Raises ``NotFound``."""
+    if job is None or (caller.role not in ORGANIZERS and job.asked_by != caller.user_id):
         raise NotFound("There is no such job.")
     return job
 
@@ -131,9 +131,9 @@ def event_id(job: Job) -> str:
 
 
 async def events(
-    ctx: Context, guard: Guard, who: Principal, job: Job, last_seen: str | None, stopping: asyncio.Event
+    ctx: Context, guard: Guard, caller: Principal, job: Job, last_seen: str | None, stopping: asyncio.Event
 ) -> AsyncIterator[bytes]:
-    """Yield ``job`` each time it changes, and comments, until it ends, ``who`` loses access or the server stops.
+    """Yield ``job`` each time it changes, and comments, until it ends, ``caller`` loses access or the server stops.
 
     ``last_seen``: the id of the client's last event, which is not sent again. Unknown ids are ignored.
     """
@@ -143,7 +143,7 @@ async def events(
             latest = await _next(ctx, job, stopping)
             if latest is None:
                 return
-            visible(latest, await guard.changes.confirm(who))
+            visible(latest, await guard.changes.confirm(caller))
         except (NotFound, Unauthenticated, Unavailable, Contended):
             return  # the client reconnects and gets the response for its access at that time
         yield _event(latest) if latest != job else b": still here\n\n"

@@ -1,4 +1,4 @@
-"""What the routes of jobs answer."""
+"""Response bodies of the job routes."""
 
 from contracts.jobs import Job
 from services.api.http.openapi import PAGE_GONE, documented
@@ -21,7 +21,7 @@ JOB = {
 }
 NO_JOB = {404: "There is no such job."}
 
-LIST = documented(list[Job], PAGE_GONE, says="Jobs, newest first.", example=[JOB])
+LIST = documented(list[Job], PAGE_GONE, description="Jobs, newest first.", example=[JOB])
 
 
 class FollowableJob(Job):
@@ -34,16 +34,16 @@ FOLLOWABLE = JOB | {
     "events_url": "/api/jobs/01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10/events?user=17&role=STAFF&version=1"
     "&exp=1795489759&sig=5f0c9a3e3d0b4f5e9a530a6b1d6a7c115f0c9a3e3d0b4f5e9a530a6b1d6a7c11"
 }
-GET = documented(FollowableJob, NO_JOB, says="The current state of the job.", example=FOLLOWABLE)
+GET = documented(FollowableJob, NO_JOB, description="The current state of the job.", example=FOLLOWABLE)
 CANCEL = documented(
     Job,
-    {**NO_JOB, 403: "Only who asked for it, and the head, can cancel a job.", 409: "This job has ended already."},
-    says="The cancelled job.",
+    {**NO_JOB, 403: "Only the user who requested it and heads can cancel a job.", 409: "This job has already ended."},
+    description="The cancelled job.",
     example=JOB | {"state": "cancelled", "result": None},
 )
 FOLLOW = documented(
     {
-        # Of each event. OpenAPI 3.2 has `itemSchema` for that; 3.1 has nothing, and its readers take this one so.
+        # The schema of one event. OpenAPI 3.2 has `itemSchema` for this; in 3.1 this is the usual convention.
         "schema": {
             "description": "One event of the stream.",
             "type": "object",
@@ -64,7 +64,7 @@ FOLLOW = documented(
         403: "This link has expired. Request the job again to get a new one.",
         429: "You follow 10 jobs already. Close one of these streams first.",
     },
-    says="Events named `job`, each with the job as it then stood; `: still here` in between. Ends with the job.",
+    description="Events named `job`, each with the job's state; comments `: still here` in between. Ends with the job.",
     media_type="text/event-stream",
 )
 FOLLOW["responses"][204] = {

@@ -1,4 +1,4 @@
-"""Jobs over HTTP, one at a time as they move (server-sent events), or as a list."""
+"""Routes for jobs: list them, read one, follow one with server-sent events, cancel one."""
 
 from typing import Annotated
 from uuid import UUID
@@ -15,7 +15,7 @@ from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.jobs import State
 from contracts.users import ORGANIZERS
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.exports import handlers
 from services.api.http.access import AccessFirstRoute, Anyone, CellMember
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
@@ -38,43 +38,43 @@ class LinkQuery:
 
     def __init__(
         self,
-        user: Annotated[str, Query(description="of the link")] = "",
-        role: Annotated[str, Query(description="of the link")] = "",
-        version: Annotated[str, Query(description="of the link")] = "",
-        exp: Annotated[str, Query(description="of the link: its expiry (Unix time, seconds)")] = "",
-        sig: Annotated[str, Query(description="of the link: its signature", max_length=64)] = "",
+        user: Annotated[str, Query(description="part of the link")] = "",
+        role: Annotated[str, Query(description="part of the link")] = "",
+        version: Annotated[str, Query(description="part of the link")] = "",
+        exp: Annotated[str, Query(description="part of the link: its expiry (Unix time, seconds)")] = "",
+        sig: Annotated[str, Query(description="part of the link: its signature", max_length=64)] = "",
     ) -> None:
         pass
 
 
 @router.get("", **openapi.LIST)
 async def list_jobs(
-    ctx: Ctx,
-    who: Anyone,
+    ctx: ContextDep,
+    caller: Anyone,
     state: State | None = None,
     before: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    """Newest first; one's own, for HEAD and COORDINATOR everyone's. ``before``: the last id of the page before."""
-    asked_by = None if who.role in ORGANIZERS else who.user_id
+    """List the caller's jobs, newest first. HEAD and COORDINATOR see all. ``before``: last id of the page before."""
+    asked_by = None if caller.role in ORGANIZERS else caller.user_id
     async with ctx.database.connection() as connection:
         rows = await sql.newest(connection, asked_by=asked_by, state=state, before=before, limit=limit)
     return json_response([job_object(job_of(row)) for row in rows])
 
 
 @router.get("/{job_id}", **openapi.GET)
-async def get_job(job_id: UUID, ctx: Ctx, who: Anyone) -> Response:
+async def get_job(job_id: UUID, ctx: ContextDep, caller: Anyone) -> Response:
     """Return a job. 404 also for another user's job. ``events_url`` is a link for a browser's ``EventSource``."""
-    job = visible(await ctx.jobs.read(job_id), who)
-    return json_response(job_object(job) | {"events_url": events_url(ctx.links, job.id, who)})
+    job = visible(await ctx.jobs.read(job_id), caller)
+    return json_response(job_object(job) | {"events_url": events_url(ctx.links, job.id, caller)})
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse, **openapi.FOLLOW)
 async def follow_job(
     job_id: UUID,
     request: Request,
-    ctx: Ctx,
-    who: Annotated[Principal, Depends(FOLLOWER)],
+    ctx: ContextDep,
+    caller: Annotated[Principal, Depends(FOLLOWER)],
     link: Annotated[LinkQuery, Depends()],
     last_event_id: Annotated[str | None, Header(description="The id of the client's last event.")] = None,
 ) -> Response:
@@ -83,29 +83,29 @@ async def follow_job(
     Needs a token, or the job's ``events_url``. 204 when the client has received the last event already, which
     stops an ``EventSource`` from reconnecting.
     """
-    job = visible(await ctx.jobs.read(job_id), who)
+    job = visible(await ctx.jobs.read(job_id), caller)
     if job.state.ended and last_event_id == event_id(job):
         return Response(status_code=204)
     state = request.app.state
-    stream = events(ctx, state.guard, who, job, last_event_id, state.stopping)
-    return EventStream(stream, state.open_streams, who.user_id)
+    stream = events(ctx, state.guard, caller, job, last_event_id, state.stopping)
+    return EventStream(stream, state.open_streams, caller.user_id)
 
 
 @router.post("/{job_id}/cancel", **openapi.CANCEL)
 async def cancel_job(
     job_id: UUID,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: CellMember,
+    caller: CellMember,
 ) -> Response:
     """Cancel an export. Only its requester and a head may. A worker that writes it stops at once."""
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        await handlers.cancel(connection, job_id, who, command_context.cause(who), new_id)
+        await handlers.cancel(connection, job_id, caller, command_context.cause(caller), new_id)
         job = await queue.read(connection, job_id)
         assert job is not None
         return CommandResult(job_object(job))
 
-    answer = await execute_command(ctx, who, command_context, {}, handle)
+    answer = await execute_command(ctx, caller, command_context, {}, handle)
     ctx.notifier.notify(notify.JOB, str(job_id))
     return answer

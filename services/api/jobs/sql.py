@@ -1,4 +1,4 @@
-"""Every statement about jobs as people see them."""
+"""Statements that list jobs for users."""
 
 from uuid import UUID
 
@@ -9,7 +9,8 @@ from chassis.jobs import queue
 from chassis.jobs.queue import COLUMNS
 from chassis.postgres.database import Connection
 
-# Index scan on job_newest_asked_by, on job_newest for everyone's: their order is -seq. Keyset: $3 is the last id seen.
+# Index scan on job_newest_asked_by, or on job_newest for all users; both are ordered by -seq. $3: last id of the page
+# before.
 LIST = f"""
 SELECT {COLUMNS} FROM es.job
  WHERE ($1::integer IS NULL OR asked_by = $1)

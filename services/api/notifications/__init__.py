@@ -1,1 +1,1 @@
-"""Notifications of users, and which of them they have read."""
+"""Notifications of users, and their read marks."""

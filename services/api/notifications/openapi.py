@@ -1,4 +1,4 @@
-"""What the routes of notifications answer."""
+"""Response bodies of the notification routes."""
 
 from typing import Literal
 
@@ -7,8 +7,8 @@ from pydantic import Field
 from services.api.http.openapi import Count, Document, Instant, documented
 
 
-class Item(Document):
-    """``entity_type`` and ``entity_id``: what it is about. ``read_at`` null: not read."""
+class Notification(Document):
+    """``entity_type`` and ``entity_id``: the subject, for example a drive. ``read_at`` null: not read."""
 
     notification_id: int = Field(examples=[90210])
     title: str = Field(examples=["New drive: Acme"])
@@ -21,29 +21,29 @@ class Item(Document):
     read_at: Instant | None
 
 
-class OwnItem(Item):
+class OwnNotification(Notification):
     """``user_id``: the caller, who has read it."""
 
     user_id: int = Field(examples=[1001])
 
 
-class Mine(Document):
-    """``unread_count``: of everything, not only of ``items``."""
+class OwnNotifications(Document):
+    """``unread_count``: of all the caller's notifications, not only of ``items``."""
 
-    items: list[Item]
+    items: list[Notification]
     unread_count: Count = Field(examples=[3])
 
 
-class Read(Document):
-    item: OwnItem
+class ReadNotification(Document):
+    item: OwnNotification
     unread_count: Count = Field(examples=[2])
 
 
-class AllRead(Document):
+class AllNotificationsRead(Document):
     ok: Literal[True] = Field(examples=[True])
     unread_count: Literal[0] = Field(examples=[0])
 
 
-MINE = documented(Mine, says="What is addressed to the caller, newest first.")
-READ = documented(Read, {404: "Notification not found"}, says="The notification, which is read now.")
-READ_ALL = documented(AllRead, says="Everything is read.")
+MINE = documented(OwnNotifications, description="The caller's notifications, newest first.")
+READ = documented(ReadNotification, {404: "Notification not found"}, description="The notification, now read.")
+READ_ALL = documented(AllNotificationsRead, description="All notifications are marked as read.")

@@ -1,4 +1,4 @@
-"""Notifications over HTTP."""
+"""Routes for notifications."""
 
 from typing import Annotated, Any
 
@@ -8,42 +8,42 @@ from fastapi.responses import Response
 
 from chassis.errors import NotFound
 from chassis.http.responses import json_response
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.http.access import AccessFirstRoute, Anyone
 from services.api.http.presentation import instant_text
 from services.api.notifications import openapi, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/notifications", tags=["notifications"])
 
-# JavaScript counts exactly up to here.
+# JavaScript represents integers exactly up to this one.
 MAX_ID = 2**53 - 1
 
 
 @router.get("/mine", **openapi.MINE)
-async def mine(ctx: Ctx, who: Anyone, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Response:
-    """``{items, unread_count}``: the newest first; the count is of everything, not only of what is shown."""
+async def mine(ctx: ContextDep, caller: Anyone, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Response:
+    """Return ``{items, unread_count}``, newest first. The count covers all notifications, not only ``items``."""
     async with ctx.database.connection() as connection:
-        items = await sql.newest(connection, who.user_id, most=limit)
-        unread = await sql.unread(connection, who.user_id)
+        items = await sql.newest(connection, caller.user_id, limit=limit)
+        unread = await sql.unread(connection, caller.user_id)
     return json_response({"items": [_item(row) for row in items], "unread_count": unread})
 
 
 @router.patch("/{notification_id}/read", **openapi.READ)
-async def read(notification_id: Annotated[int, Path(ge=1, le=MAX_ID)], ctx: Ctx, who: Anyone) -> Response:
-    """``{item, unread_count}``. Repeating it is harmless. 404 also for one that is addressed to others."""
+async def read(notification_id: Annotated[int, Path(ge=1, le=MAX_ID)], ctx: ContextDep, caller: Anyone) -> Response:
+    """Mark a notification as read and return ``{item, unread_count}``. Idempotent. 404 also for other users' ones."""
     async with ctx.database.transaction() as connection:
-        row = await sql.read(connection, who.user_id, notification_id)
+        row = await sql.read(connection, caller.user_id, notification_id)
         if row is None:
             raise NotFound("Notification not found")
-        unread = await sql.unread(connection, who.user_id)
+        unread = await sql.unread(connection, caller.user_id)
     return json_response({"item": {"user_id": row["user_id"], **_item(row)}, "unread_count": unread})
 
 
 @router.post("/read-all", **openapi.READ_ALL)
-async def read_all(ctx: Ctx, who: Anyone) -> Response:
-    """Everything until now is read. Repeating it is harmless."""
+async def read_all(ctx: ContextDep, caller: Anyone) -> Response:
+    """Mark all notifications up to now as read. Idempotent."""
     async with ctx.database.transaction() as connection:
-        await sql.read_all(connection, who.user_id)
+        await sql.read_all(connection, caller.user_id)
     return json_response({"ok": True, "unread_count": 0})
 
 

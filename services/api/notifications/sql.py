@@ -1,4 +1,4 @@
-"""Every statement about notifications.
+"""Statements about notifications.
 
 Plans (EXPLAIN ANALYZE on 2 cores; 1,000 drives with notifications of students, 30 of them to 100,000 each, 2,000,000
 registrations): whatever the size of the ledgers, index scans of ``notifications`` by audience and one probe of
@@ -12,7 +12,7 @@ import asyncpg
 from chassis.postgres.database import Connection
 from services.api.http.long_lists import instant
 
-# The caller, and up to where they have read everything. No row for an unknown user.
+# The user, and the snapshot up to which they have read everything. No row for an unknown user.
 ME = """
 me AS MATERIALIZED (
     SELECT u.user_id, u.role, u.created_at, coalesce(m.seen, '1:1:'::pg_snapshot) AS seen, m.read_at,
@@ -24,9 +24,9 @@ me AS MATERIALIZED (
 )
 """
 
-# The ways in which n is addressed to me, each found by an index. A role's are for those who had it at the time.
-# Selections have no index by student (it would cost every evaluation), so each n asks for one key; a scalar subquery,
-# because the planner never turns it into a join that would read a drive's whole ledger. Registrations are one's own.
+# Conditions under which notification n is addressed to the user, each with an index. Those of a role are for users who
+# had it at the time. Selections have no index by student, which would slow every evaluation, so each n probes one key.
+# A scalar subquery, because the planner never turns it into a join that reads a drive's whole ledger.
 WAYS = (
     "n.audience = me.role AND n.created_at >= me.role_since",
     "n.user_id = me.user_id AND n.audience = 'USER'",
@@ -63,7 +63,7 @@ WITH {ME}
 {NEWEST_FIRST}
 """  # noqa: S608
 
-# Everything that is addressed to a user, oldest first.
+# All notifications addressed to a user, oldest first.
 ALL_OF_USER = f"""
 WITH {ME}
 SELECT n.notification_id, n.title, n.message, n.entity_type, n.entity_id, {instant("n.created_at")} AS created_at,
@@ -73,7 +73,7 @@ SELECT n.notification_id, n.title, n.message, n.entity_type, n.entity_id, {insta
  ORDER BY n.created_at, n.notification_id
 """  # noqa: S608
 
-# Only what was written since everything was read is looked at.
+# Reads only notifications written since the user last marked everything as read.
 SINCE = "AND n.xid >= pg_snapshot_xmin(me.seen) AND NOT pg_visible_in_snapshot(n.xid, me.seen)"
 UNREAD = f"""
 WITH {ME}
@@ -99,7 +99,7 @@ WITH {ME}
   LEFT JOIN {READ_BY_ME}
 """
 
-# Of two at once, the one that saw more stands.
+# Of two concurrent requests, the later snapshot wins.
 READ_ALL = """
 INSERT INTO notification_read_marks AS m (user_id, seen, read_at)
 VALUES ($1, es.log_snapshot(), clock_timestamp())
@@ -108,9 +108,9 @@ ON CONFLICT (user_id) DO UPDATE SET seen = excluded.seen, read_at = excluded.rea
 """
 
 
-async def newest(connection: Connection, user_id: int, *, most: int) -> list[asyncpg.Record]:
-    """Addressed to this user, newest first; ``read_at`` null: not read."""
-    return await connection.fetch(MINE, user_id, most)
+async def newest(connection: Connection, user_id: int, *, limit: int) -> list[asyncpg.Record]:
+    """Return the user's notifications, newest first. ``read_at`` null: not read."""
+    return await connection.fetch(MINE, user_id, limit)
 
 
 async def unread(connection: Connection, user_id: int) -> int:
@@ -118,11 +118,11 @@ async def unread(connection: Connection, user_id: int) -> int:
 
 
 async def read(connection: Connection, user_id: int, notification_id: int) -> asyncpg.Record | None:
-    """Mark as read; the first time stands. ``None`` when there is none of that id for this user."""
+    """Mark a notification as read, keeping the first time. ``None`` when the user has no notification with this id."""
     await connection.execute(READ_ONE, user_id, notification_id)
     return await connection.fetchrow(ONE, user_id, notification_id)
 
 
 async def read_all(connection: Connection, user_id: int) -> None:
-    """Everything that this user could be shown at this moment is read. One row, however many there are."""
+    """Mark everything that the user can see at this moment as read. Writes one row, however many there are."""
     await connection.execute(READ_ALL, user_id)

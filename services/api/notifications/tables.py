@@ -14,7 +14,7 @@ from chassis.eventstore.tables import Xid8, instant, number
 
 
 class PgSnapshot(UserDefinedType[str]):
-    """Which transactions had committed at a moment."""
+    """The type ``pg_snapshot``: which transactions had committed at a moment."""
 
     cache_ok = True
 

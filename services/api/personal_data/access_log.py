@@ -1,4 +1,4 @@
-"""Record who looks at students' records, before the response shows them. What is recorded: ``Reading``.
+"""Record who looks at students' records, before the response shows them. The recorded operations: ``Reading``.
 
 A person who reads their own record is not recorded. An entry holds ids, no names. It is written before the response is
 sent, in one statement that does not wait for the disk: if the database server crashes, it can lose the records of its
@@ -17,7 +17,7 @@ from chassis.postgres.database import Connection, Database
 from chassis.tokens import Principal
 from services.api.context import context_of
 
-# A page of a list with at most this many students is recorded for each of them. It was probably a search.
+# A page of a list with at most this many students is probably a search, and is recorded for each of them.
 FEW = 10
 
 RECORD = """
@@ -55,28 +55,28 @@ class AccessLog:
     database: Database
     correlation_id: UUID
 
-    async def of_one(self, who: Principal, reading: Reading, student_id: int) -> None:
-        """Record that ``who`` is shown the record of one student. Nothing for their own."""
-        if student_id != who.user_id:
-            await self._record(who, reading, [student_id])
+    async def of_one(self, caller: Principal, reading: Reading, student_id: int) -> None:
+        """Record that ``caller`` is shown the record of one student. Records nothing for their own."""
+        if student_id != caller.user_id:
+            await self._record(caller, reading, [student_id])
 
-    async def of_many(self, who: Principal, reading: Reading) -> None:
-        """Record that ``who`` is shown a list of students: one record, however many students."""
-        await self._record(who, reading, [None])
+    async def of_many(self, caller: Principal, reading: Reading) -> None:
+        """Record that ``caller`` is shown a list of students: one record, however many students."""
+        await self._record(caller, reading, [None])
 
-    async def of_page(self, who: Principal, reading: Reading, student_ids: Sequence[int]) -> None:
-        """Record a page of a list: for each student when they are ``FEW``, else as ``of_many``."""
+    async def of_page(self, caller: Principal, reading: Reading, student_ids: Sequence[int]) -> None:
+        """Record a page of a list: for each student if there are at most ``FEW``, else as ``of_many``."""
         if student_ids:
-            await self._record(who, reading, student_ids if len(student_ids) <= FEW else [None])
+            await self._record(caller, reading, student_ids if len(student_ids) <= FEW else [None])
 
-    async def in_command(self, transaction: Connection, who: Principal, reading: Reading, student_id: int) -> None:
+    async def in_command(self, transaction: Connection, caller: Principal, reading: Reading, student_id: int) -> None:
         """Record, in the command's transaction, that its response shows the record of one student."""
-        if student_id != who.user_id:
-            await transaction.execute(RECORD, who.user_id, who.role, reading, student_id, self.correlation_id)
+        if student_id != caller.user_id:
+            await transaction.execute(RECORD, caller.user_id, caller.role, reading, student_id, self.correlation_id)
 
-    async def _record(self, who: Principal, reading: Reading, shown: Sequence[int | None]) -> None:
+    async def _record(self, caller: Principal, reading: Reading, shown: Sequence[int | None]) -> None:
         async with self.database.connection() as connection:
-            await connection.execute(RECORD_EACH, who.user_id, who.role, reading, shown, self.correlation_id)
+            await connection.execute(RECORD_EACH, caller.user_id, caller.role, reading, shown, self.correlation_id)
 
 
 async def _access_log(request: Request) -> AccessLog:

@@ -55,7 +55,7 @@ async def erase(
 
 
 async def rehearse(connection: Connection, person_id: int, by: int, *, role: Role | None = None) -> Erasure:
-    """Return what ``erase`` would do now. Raises what it would raise. Locks the account, and writes nothing."""
+    """Return what ``erase`` would delete now. Raises what it would raise. Locks the account, and writes nothing."""
     row = await _locked(connection, person_id, role)
     await handlers.check_erasure(connection, person_id, ErasePerson(by=by))
     counts = await _counts(connection, person_id)

@@ -1,4 +1,4 @@
-"""What the routes of personal data answer."""
+"""Response bodies of the personal data routes."""
 
 from typing import Annotated, Any
 
@@ -67,7 +67,7 @@ class Record(Document):
 
 
 class RecordChange(Document):
-    """``record``: as it stood afterwards."""
+    """``record``: the record after the change."""
 
     at: Instant
     enrolled: bool
@@ -114,7 +114,7 @@ class AddressedNotification(Document):
 
 
 class KeptAnswer(Document):
-    """The first answer to a request with an Idempotency-Key. ``expires_at`` null: only the key is left."""
+    """The stored response to a request with an Idempotency-Key. ``expires_at`` null: only the key is left."""
 
     route: str = Field(examples=["POST /api/drives"])
     kept_since: Instant
@@ -179,7 +179,7 @@ class OwnAccess(Document):
 
 
 class OwnData(Document):
-    """Everything that is stored about a person. ``null`` and empty lists: nothing is."""
+    """Everything that is stored about a person. ``null`` and empty lists: nothing is stored."""
 
     person_id: Id
     generated_at: Instant
@@ -205,7 +205,7 @@ class OwnData(Document):
     own_accesses: list[OwnAccess]
 
 
-OWN_DATA = documented(OwnData, says="All that is stored about the caller.")
+OWN_DATA = documented(OwnData, description="Everything that is stored about the caller.")
 OWN_DATA["responses"][200] = {"content": {"text/html": {"schema": {"type": "string"}}}}
 
 
@@ -232,5 +232,5 @@ class Erased(Document):
 
 
 REFUSED = {409: "You cannot erase your own account: ask another head of the cell."}
-ERASE_STUDENT = documented(Erased, {404: "Student not found"}, says="What was erased.")
-ERASE_USER = documented(Erased, {404: "There is no such user.", **REFUSED}, says="What was erased.")
+ERASE_STUDENT = documented(Erased, {404: "Student not found"}, description="What was erased.")
+ERASE_USER = documented(Erased, {404: "There is no such user.", **REFUSED}, description="What was erased.")

@@ -1,4 +1,4 @@
-"""Write what is stored about a person, as JSON or as a page. It is streamed: nothing grows with its size."""
+"""Write what is stored about a person, as JSON or as a page. It is streamed, so memory does not grow with its size."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,18 +13,18 @@ from services.api.personal_data import page, sections
 from services.api.personal_data.sections import ACCESS_LOG_KEPT, KEYS_KEPT, Section
 
 NOW = f"SELECT {instant('clock_timestamp()')}"
-# Rows of a page between two looks at other requests.
+# Rows of a page that are written before other requests get a turn.
 ROWS_AT_ONCE = 200
 
 SECTIONS = (
     Section("account", "Account", "Who you are here.", sections.ACCOUNT, single=True),
     Section("details", "Name, e-mail address and roll number", "Every version. It can be erased.", sections.DETAILS),
     Section(
-        "password", "Password", "When your password was set last. What is stored is a hash that cannot be turned back.",
+        "password", "Password", "When your password was last set. Only a one-way hash is stored.",
         sections.PASSWORD, single=True,
     ),
     Section(
-        "password_link", "Password link", "The last link made to set your password. It is not stored itself.",
+        "password_link", "Password link", "The last link to set your password. Only its digest is stored.",
         sections.PASSWORD_LINK, single=True,
     ),
     Section("account_history", "History of the account", "By: the id of the user.", sections.ACCOUNT_HISTORY),
@@ -33,7 +33,7 @@ SECTIONS = (
         "record_history", "History of the record", "The record after each change. By: the id of the user.",
         sections.RECORD_HISTORY,
     ),
-    Section("registrations", "Registrations", "With your attendance, once it is marked.", sections.REGISTRATIONS),
+    Section("registrations", "Registrations", "With your attendance, if it is marked.", sections.REGISTRATIONS),
     Section(
         "deleted_registrations", "Registrations for deleted drives", "They stay in the log.",
         sections.DELETED_REGISTRATIONS,
@@ -45,11 +45,11 @@ SECTIONS = (
     Section("listed", "Lists", "Drives published to a list of students that names you.", sections.LISTED),
     Section("notifications", "Notifications", "Those addressed to you.", ALL_OF_USER),
     Section(
-        "kept_answers", "Answers kept for repeated requests", "Each may repeat what its request showed you, until it"
-        " expires.", sections.KEPT_ANSWERS, parameter=KEYS_KEPT,
+        "kept_answers", "Responses stored for repeated requests", "Each may contain what its request showed you, until"
+        " it expires.", sections.KEPT_ANSWERS, parameter=KEYS_KEPT,
     ),
-    Section("jobs", "Jobs", "Work that you asked for.", sections.JOBS),
-    Section("exports", "Exports", "Files that you asked for.", sections.EXPORTS),
+    Section("jobs", "Jobs", "Jobs that you requested.", sections.JOBS),
+    Section("exports", "Exports", "Files that you requested.", sections.EXPORTS),
     Section("drives", "Drives", "Drives that you created or published.", sections.DRIVES),
     Section(
         "accesses", "Who looked at your record",
@@ -69,20 +69,20 @@ SECTIONS = (
 )  # fmt: skip
 
 NOTES = (
-    "Marks, decisions and changes are facts in a log that is kept without end. They name people by id only.",
-    "Where you caused a change of something else, the log names your id beside it.",
-    "How long the rest is kept, and how to have your personal data erased: ask the placement cell.",
+    "Marks, decisions and changes are events in a log that is never deleted. They identify people by id only.",
+    "If you caused another change, the log stores your id with it.",
+    "Ask the placement cell how long other data is kept, and how to have your personal data erased.",
 )
 
-Kept = Mapping[str, timedelta]
+RetentionTimes = Mapping[str, timedelta]
 
 
-def kept_by(settings: RetentionSettings) -> Kept:
-    """Return the retention times that sections name as their parameter."""
+def retention_times(settings: RetentionSettings) -> RetentionTimes:
+    """Return the retention times by the names that sections use as ``parameter``."""
     return {KEYS_KEPT: settings.idempotency_keys_kept, ACCESS_LOG_KEPT: settings.access_log_kept}
 
 
-async def write_json(connection: Connection, write: Write, person_id: int, kept: Kept) -> None:
+async def write_json(connection: Connection, write: Write, person_id: int, kept: RetentionTimes) -> None:
     """Write one object: a list for each section, an object or null for a single one."""
     now = await connection.fetchval(NOW)
     await write(orjson.dumps({"person_id": person_id, "generated_at": now, "notes": NOTES})[:-1])
@@ -97,7 +97,7 @@ async def write_json(connection: Connection, write: Write, person_id: int, kept:
     await write(b"}")
 
 
-async def write_page(connection: Connection, write: Write, person_id: int, kept: Kept) -> None:
+async def write_page(connection: Connection, write: Write, person_id: int, kept: RetentionTimes) -> None:
     """Write the same as an HTML page."""
     await write(page.introduction(person_id, await connection.fetchval(NOW), NOTES).encode())
     for section in SECTIONS:
@@ -125,5 +125,5 @@ def _as_json(section: Section) -> str:
     return f"SELECT row_to_json(listed)::text FROM ({section.query}) listed"  # noqa: S608
 
 
-def _arguments(section: Section, person_id: int, kept: Kept) -> tuple[object, ...]:
+def _arguments(section: Section, person_id: int, kept: RetentionTimes) -> tuple[object, ...]:
     return (person_id,) if section.parameter is None else (person_id, kept[section.parameter])

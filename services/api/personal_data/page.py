@@ -1,4 +1,4 @@
-"""The readable page of what is stored about a person: plain HTML without scripts, in pieces."""
+"""Build the page of what is stored about a person: plain HTML without scripts, in pieces."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ th, td { border: 1px solid #999; padding: .25rem .5rem; text-align: left; vertic
 th { background: #eee; }
 """
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-# Nothing is loaded, run, framed or sent: the style above is all there is.
+# The page may load and run nothing except the style above, and may not be framed or send forms.
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 TITLE = "What is stored about you"

@@ -1,4 +1,4 @@
-"""Personal data over HTTP."""
+"""Routes for personal data."""
 
 from functools import partial
 from typing import Annotated
@@ -11,7 +11,7 @@ from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.http.access import AccessFirstRoute, Anyone, Head, changing_access
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import PathId
@@ -20,23 +20,23 @@ from services.api.http.presentation import instant_text
 from services.api.personal_data import openapi, page
 from services.api.personal_data.erasure import Erasure, erase, rehearse
 from services.api.personal_data.media_type import Format, preferred
-from services.api.personal_data.own_data import Kept, kept_by, write_json, write_page
+from services.api.personal_data.own_data import RetentionTimes, retention_times, write_json, write_page
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api", tags=["personal data"])
 
-DryRun = Annotated[bool, Query(description="answer what would be erased, and erase nothing")]
+DryRun = Annotated[bool, Query(description="return what would be erased, and erase nothing")]
 
 
 @router.get("/me/data", **openapi.OWN_DATA)
 async def own_data(
-    ctx: Ctx,
-    who: Anyone,
+    ctx: ContextDep,
+    caller: Anyone,
     accept: Annotated[str, Header(description="`text/html`: as a page")] = "*/*",
-    format_: Annotated[Format | None, Query(alias="format", description="comes before Accept")] = None,
+    format_: Annotated[Format | None, Query(alias="format", description="overrides Accept")] = None,
 ) -> Response:
-    """Everything that is stored about the caller, as JSON or as a page: also who looked at their record, and when."""
+    """Return everything stored about the caller, as JSON or a page, including who looked at their record and when."""
     as_page = (format_ or preferred(accept)) == "html"
-    produce = partial(_produce, who.user_id, kept_by(ctx.settings), as_page)
+    produce = partial(_produce, caller.user_id, retention_times(ctx.settings), as_page)
     answer = await ctx.long_lists.answer(produce, media_type="text/html" if as_page else "application/json")
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["Vary"] = "Accept"
@@ -45,7 +45,7 @@ async def own_data(
     return answer
 
 
-async def _produce(person_id: int, kept: Kept, as_page: bool, connection: Connection, write: Write) -> None:
+async def _produce(person_id: int, kept: RetentionTimes, as_page: bool, connection: Connection, write: Write) -> None:
     await (write_page if as_page else write_json)(connection, write, person_id, kept)
 
 
@@ -53,32 +53,37 @@ async def _produce(person_id: int, kept: Kept, as_page: bool, connection: Connec
 async def erase_student(
     student_id: PathId,
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: Head,
+    caller: Head,
     dry_run: DryRun = False,
 ) -> Response:
     """Erase a student's name, e-mail address and roll number, and close the account, for good.
 
     Marks, registrations and decisions stay under the student's id. Files of exports that may show the student are
-    deleted. Repeating it is harmless. With ``dry_run`` an Idempotency-Key is ignored.
+    deleted. Idempotent. With ``dry_run`` an Idempotency-Key is ignored.
     """
-    return await _erased(request, ctx, command_context, who, student_id, role=Role.STUDENT, dry_run=dry_run)
+    return await _erased(request, ctx, command_context, caller, student_id, role=Role.STUDENT, dry_run=dry_run)
 
 
 @router.delete("/users/{user_id}/personal-data", **openapi.ERASE_USER)
 async def erase_user(
-    user_id: PathId, request: Request, ctx: Ctx, command_context: CommandContextDep, who: Head, dry_run: DryRun = False
+    user_id: PathId,
+    request: Request,
+    ctx: ContextDep,
+    command_context: CommandContextDep,
+    caller: Head,
+    dry_run: DryRun = False,
 ) -> Response:
-    """Erase the personal data of any account, staff too, as that of a student. 409 for one's own and the last head."""
-    return await _erased(request, ctx, command_context, who, user_id, role=None, dry_run=dry_run)
+    """Erase the personal data of any account, like that of a student. 409 for the caller's own and the last head's."""
+    return await _erased(request, ctx, command_context, caller, user_id, role=None, dry_run=dry_run)
 
 
 async def _erased(
     request: Request,
     ctx: Context,
     command_context: CommandContextDep,
-    who: Principal,
+    caller: Principal,
     person_id: int,
     *,
     role: Role | None,
@@ -86,15 +91,15 @@ async def _erased(
 ) -> Response:
     if dry_run:
         async with ctx.database.transaction() as connection:
-            return json_response(_erasure_object(await rehearse(connection, person_id, who.user_id, role=role)))
+            return json_response(_erasure_object(await rehearse(connection, person_id, caller.user_id, role=role)))
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         return CommandResult(
-            _erasure_object(await erase(connection, person_id, command_context.cause(who), new_id, role=role))
+            _erasure_object(await erase(connection, person_id, command_context.cause(caller), new_id, role=role))
         )
 
     with changing_access(request):
-        return await execute_command(ctx, who, command_context, {}, handle)
+        return await execute_command(ctx, caller, command_context, {}, handle)
 
 
 def _erasure_object(erasure: Erasure) -> dict[str, object]:

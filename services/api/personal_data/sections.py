@@ -1,6 +1,6 @@
-"""What is stored about a person, section by section: a statement each. ``$1``: the person's id.
+"""Statements for what is stored about a person, one per section. ``$1``: the person's id.
 
-Only ids and times of tokens, links and keys: never a token, a key or a hash. Plans (EXPLAIN): every table is read by
+They return only ids and times of tokens, links and keys, never secrets or hashes. Plans (EXPLAIN): tables are read by
 an index that begins with the person, but for selections and lists (one probe of their primary key for each drive) and
 drives (read whole).
 """
@@ -19,7 +19,7 @@ KEYS_KEPT, ACCESS_LOG_KEPT = "keys_kept", "access_log_kept"
 class Section:
     """``name`` in the JSON; ``title`` and ``about`` for people. ``single``: at most one row, an object in the JSON.
 
-    ``parameter``: which of the two retention times is ``$2``.
+    ``parameter``: the name of the retention time that is ``$2``.
     """
 
     name: str
@@ -45,7 +45,7 @@ WITH RECURSIVE each (drive_id) AS (
      WHERE each.drive_id IS NOT NULL
 )
 """
-# Also of a drive that was deleted.
+# Works for deleted drives too.
 DRIVE_NAME = f"drive_name_at({{drive_id}}, {2**31 - 1})"
 READER = "l.reader_id, l.reader_role, (SELECT u.name FROM users u WHERE u.user_id = l.reader_id) AS reader_name"
 

@@ -1,1 +1,1 @@
-"""Students who register for a drive."""
+"""Registrations of students for drives."""

@@ -1,4 +1,4 @@
-"""Registering. It is decided by SQL's ``register``, in the one statement that also records it."""
+"""Register students. The SQL function ``register`` decides and records in one statement."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ REFUSALS: dict[str, tuple[type[DomainError], str]] = {
 async def register(
     connection: Connection, drive_id: int, student_id: int, cause: Cause, event_id: UUID
 ) -> asyncpg.Record:
-    """``registration_id`` and ``registered_at``. Raises ``RuleViolation`` of some kind; nothing is then written."""
+    """Register a student; return ``registration_id`` and ``registered_at``. Raises an error of ``REFUSALS``."""
     metadata = orjson.dumps(cause.metadata()).decode()
     row = await sql.register(connection, drive_id, student_id, event_id, metadata)
     if row["outcome"] != "REGISTERED":

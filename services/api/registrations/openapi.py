@@ -1,9 +1,9 @@
-"""What the routes of registrations answer."""
+"""Response bodies of the registration routes."""
 
 from pydantic import Field
 
 from services.api.drives.decider import Status
-from services.api.http.openapi import ASKED, Count, Document, Instant, TwoPlaces, documented
+from services.api.http.openapi import COMMAND_HEADERS, Count, Document, Instant, TwoPlaces, documented
 
 
 class Registration(Document):
@@ -14,7 +14,7 @@ class Registration(Document):
 
 
 class MyRegistration(Registration):
-    """With its drive. A criterion that is null is no limit."""
+    """A registration with its drive. A null criterion is no limit."""
 
     company_name: str = Field(examples=["Acme"])
     job_title: str = Field(examples=["SDE"])
@@ -25,7 +25,7 @@ class MyRegistration(Registration):
     min_12th: TwoPlaces | None
     max_backlogs: Count | None
     attendance_published: bool
-    deleted_at: Instant | None = Field(description="when the drive was deleted, if it was; asked for with deleted=true")
+    deleted_at: Instant | None = Field(description="when the drive was deleted, if it was; only with deleted=true")
 
 
 class RegisteredStudent(Registration):
@@ -44,10 +44,10 @@ REGISTER = documented(
         404: "Drive not found",
         409: "You are already registered for this drive",
     },
-    says="The registration.",
+    description="The registration.",
     status_code=201,
-    **ASKED,
+    **COMMAND_HEADERS,
 )
-MINE = documented(list[MyRegistration], says="The caller's registrations, newest first.")
-CHECK = documented(IsRegistered, says="Is the caller registered?")
-LIST = documented(list[RegisteredStudent], says="Everyone registered, in the order of registering.")
+MINE = documented(list[MyRegistration], description="The caller's registrations, newest first.")
+CHECK = documented(IsRegistered, description="Whether the caller is registered.")
+LIST = documented(list[RegisteredStudent], description="All registered students, in the order of their registration.")

@@ -1,4 +1,4 @@
-"""Registrations over HTTP."""
+"""Routes for registrations."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from chassis.http.responses import json_response
 from chassis.postgres import notify
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
-from services.api.context import Ctx, context_of
+from services.api.context import ContextDep, context_of
 from services.api.http.access import AccessFirstRoute, CellMember, Student
 from services.api.http.commands import CommandResult, execute_command, read_command_context
 from services.api.http.fields import PathId
@@ -23,28 +23,28 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/registrations", ta
 
 
 @router.post("/{drive_id}/register", **openapi.REGISTER)
-async def register(drive_id: PathId, request: Request, who: Student) -> Response:
+async def register(drive_id: PathId, request: Request, caller: Student) -> Response:
     """Register the caller. 403 while the drive is not posted, or not for the caller; 409 if already registered."""
     ctx, command_context = context_of(request), read_command_context(request)
-    cause = command_context.cause(who)
+    cause = command_context.cause(caller)
     if command_context.key is None:
-        # A window's opening is a stampede: one statement, which is its own transaction.
+        # Registrations come in bursts, so this is one statement, which is its own transaction.
         async with ctx.database.connection() as connection:
-            row = await handlers.register(connection, drive_id, who.user_id, cause, fresh_ids(0))
+            row = await handlers.register(connection, drive_id, caller.user_id, cause, fresh_ids(0))
         ctx.notifier.notify(notify.OUTBOX)
-        return json_response(_registered(row, drive_id, who), 201)
+        return json_response(_registered(row, drive_id, caller), 201)
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        row = await handlers.register(connection, drive_id, who.user_id, cause, new_id(0))
-        return CommandResult(_registered(row, drive_id, who), status=201)
+        row = await handlers.register(connection, drive_id, caller.user_id, cause, new_id(0))
+        return CommandResult(_registered(row, drive_id, caller), status=201)
 
-    return await execute_command(ctx, who, command_context, {}, handle)
+    return await execute_command(ctx, caller, command_context, {}, handle)
 
 
 @router.get("/mine", **openapi.MINE)
 async def mine(
-    ctx: Ctx,
-    who: Student,
+    ctx: ContextDep,
+    caller: Student,
     deleted: Annotated[bool, Query(description="also registrations for drives deleted since")] = False,
 ) -> Response:
     """Return the caller's registrations with their drives, newest first.
@@ -53,38 +53,38 @@ async def mine(
     drive's last state.
     """
     async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
-        rows = await sql.of_student(connection, who.user_id)
+        rows = await sql.of_student(connection, caller.user_id)
         if deleted:
-            rows += await sql.of_student_deleted(connection, who.user_id)
+            rows += await sql.of_student_deleted(connection, caller.user_id)
     rows.sort(key=lambda row: (row["registered_at"], row["registration_id"]), reverse=True)
     return json_response([_with_drive(row) for row in rows])
 
 
 @router.get("/{drive_id}/check", **openapi.CHECK)
-async def check(drive_id: PathId, request: Request, who: Student) -> Response:
-    """``{registered}``: is the caller registered for this drive?"""
+async def check(drive_id: PathId, request: Request, caller: Student) -> Response:
+    """Return ``{registered}``: whether the caller is registered for this drive."""
     async with context_of(request).database.connection() as connection:
-        registered = await sql.is_registered(connection, drive_id, who.user_id)
+        registered = await sql.is_registered(connection, drive_id, caller.user_id)
     return json_response({"registered": registered})
 
 
 @router.get("/{drive_id}/list", **openapi.LIST)
 async def list_registrations(
     drive_id: PathId,
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: CellMember,
+    caller: CellMember,
 ) -> Response:
-    """Everyone registered for the drive, in the order of registering. Empty for an unknown drive."""
-    await accesses.of_many(who, Reading.REGISTRATIONS_LISTED)
+    """Return all registered students, in the order of their registration. Empty for an unknown drive."""
+    await accesses.of_many(caller, Reading.REGISTRATIONS_LISTED)
     return await ctx.long_lists.array(sql.LIST, drive_id)
 
 
-def _registered(row: asyncpg.Record, drive_id: int, who: Principal) -> dict[str, Any]:
+def _registered(row: asyncpg.Record, drive_id: int, caller: Principal) -> dict[str, Any]:
     return {
         "registration_id": row["registration_id"],
         "drive_id": drive_id,
-        "student_id": who.user_id,
+        "student_id": caller.user_id,
         "registered_at": instant_text(row["registered_at"]),
     }
 

@@ -1,4 +1,4 @@
-"""Every statement about registrations.
+"""Statements about registrations.
 
 Plans (EXPLAIN, 100,000 students): REGISTER is three primary-key look-ups (drive, student, selection) and the
 inserts, whatever the size of the tables; CHECK is an index-only scan of
@@ -61,7 +61,8 @@ async def register(
 ) -> asyncpg.Record:
     """``outcome``: a code of migrations/functions/register.sql. The others are null unless it is ``REGISTERED``.
 
-    One round trip. In no transaction it is one of its own; in one it holds the drive's gate until that ends.
+    One round trip. Outside a transaction it is its own transaction. Inside one, it holds the drive's registrations lock
+    until the transaction ends.
     """
     row = await connection.fetchrow(REGISTER, drive_id, student_id, event_id, metadata)
     assert row is not None
@@ -73,7 +74,7 @@ async def is_registered(connection: Connection, drive_id: int, student_id: int) 
 
 
 async def of_student(connection: Connection, student_id: int) -> list[asyncpg.Record]:
-    """Newest first, each with its drive."""
+    """Return the student's registrations, newest first, each with its drive."""
     return await connection.fetch(MINE, student_id)
 
 

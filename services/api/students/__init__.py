@@ -1,1 +1,1 @@
-"""Students and their marks: one by one, and by the file."""
+"""Students and their marks: single students, and imports of files."""

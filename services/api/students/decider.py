@@ -1,4 +1,4 @@
-"""What may happen to a student's record. Pure."""
+"""Decide commands on a student's record. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ TWO_PLACES = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """Only what the next decision needs."""
+    """The state that decisions need."""
 
     version: int = 0
     record: AcademicRecord | None = None
@@ -25,7 +25,7 @@ class Student:
 
 @dataclass(frozen=True, slots=True)
 class EnrolStudent:
-    """``student_id``: under which ``person`` is in the vault."""
+    """``student_id``: the id of ``person`` in the vault."""
 
     student_id: int
     person: Person
@@ -35,7 +35,7 @@ class EnrolStudent:
 
 @dataclass(frozen=True, slots=True)
 class ReviseRecord:
-    """``changes``: fields of ``AcademicRecord`` with their new values; a mark of ``None`` is taken off the record."""
+    """``changes``: fields of ``AcademicRecord`` with their new values; ``None`` removes a mark."""
 
     student_id: int
     changes: dict[str, Any]
@@ -55,7 +55,7 @@ def fold(events: Iterable[Event]) -> Student:
 
 
 def decide(student: Student, command: EnrolStudent | ReviseRecord) -> list[StudentEnrolled | StudentRecordRevised]:
-    """The events ``command`` causes; ``[]`` when it changes nothing. Raises ``NotFound`` for an unknown student."""
+    """Return the events of ``command``; ``[]`` when it changes nothing. Raises ``NotFound`` for an unknown student."""
     if isinstance(command, EnrolStudent):
         return [
             StudentEnrolled(
@@ -75,7 +75,7 @@ def decide(student: Student, command: EnrolStudent | ReviseRecord) -> list[Stude
 
 
 def _with_two_places(record: AcademicRecord) -> AcademicRecord:
-    """The same marks, always written alike: ``7.5`` is recorded as ``7.50``, as an import does it."""
+    """Return the record with marks in one format: ``7.5`` becomes ``7.50``, as in an import."""
     marks = {name: getattr(record, name) for name in MARKS}
     return record.model_copy(
         update={name: mark.quantize(TWO_PLACES) for name, mark in marks.items() if mark is not None}

@@ -1,4 +1,4 @@
-"""What comes in about one student, checked."""
+"""Validate requests about one student."""
 
 import unicodedata
 from functools import partial
@@ -50,7 +50,7 @@ class RevisedRecord(RequestBody):
 
     model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
 
-    # Made, not declared: what is not sent has no default that anybody should read of.
+    # `default_factory` instead of `default`, so that OpenAPI shows no default for fields that are not sent.
     name: Name = Field(default_factory=str, examples=["Ravi Iyer"])
     email: Email = Field(default_factory=str)
     department: Department | None = None

@@ -21,13 +21,13 @@ DETAILS_AFTER = 10
 async def enrol(
     connection: Connection, command: EnrolStudent, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Raises ``RuleViolation`` when the e-mail address or the roll number is taken."""
+    """Enrol a student. Raises ``RuleViolation`` when the e-mail address or the roll number is taken."""
     stream = f"student-{command.student_id}"
     events = decide(Student(), command)
     with accounts.unique_identity(command.person):
         done = await event_store.append(connection, stream, events, cause, expected_version=0, new_id=new_id)
     only = StudentRange(first=command.student_id, last=command.student_id)
-    await reevaluation.ask_for_newcomers(connection, only, replace(cause, causation_id=done.ids[0]))
+    await reevaluation.request_for_new_students(connection, only, replace(cause, causation_id=done.ids[0]))
     if password_hash is not None:
         await users.put_password(connection, command.student_id, password_hash)
 
@@ -45,13 +45,13 @@ async def revise(
     Raises ``NotFound``, ``RuleViolation`` for an erased student and for a taken roll number or e-mail address, and
     ``Conflict`` when another request changed the account or record first.
     """
-    # Locked before the record is read, so that no answer shows an erased person.
+    # Locked before the record is read, so that no response shows an erased person.
     if await users.lock_erased(connection, command.student_id):
         raise RuleViolation(ERASED)
     stream = f"student-{command.student_id}"
     student = fold(recorded.event for recorded in await event_store.read(connection, stream))
     events = decide(student, command)
-    # The record first, as an import locks them: account, record, details.
+    # The same lock order as in an import: account, record, details.
     if events:
         done = await event_store.append(
             connection, stream, events, cause, expected_version=student.version, new_id=new_id
@@ -63,7 +63,7 @@ async def revise(
         return
     if student.record is not None and reevaluation.concerns_eligibility(_changed(events)):
         caused = replace(cause, causation_id=done.ids[-1])
-        await reevaluation.ask_for_revised(connection, command.student_id, student.record, caused)
+        await reevaluation.request_for_revision(connection, command.student_id, student.record, caused)
 
 
 def _changed(events: list[StudentEnrolled | StudentRecordRevised]) -> list[str]:

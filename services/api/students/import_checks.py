@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a file, as SQL over ``import_row``: sets, not loops."""
+"""SQL that finds errors in the rows of a file. It checks the whole table ``import_row`` at once."""
 
 from enum import StrEnum
 
@@ -12,13 +12,13 @@ class ImportMode(StrEnum):
     UPSERT = "upsert"
 
 
-# Trailing zeros are how some programs write 7.5 and 2026.
+# Some programs write 7.5 and 2026 with trailing zeros.
 MARK = r"^[0-9]{1,3}(\.[0-9]{1,2}0*)?$"
 WHOLE = r"^[0-9]{1,4}(\.0*)?$"
 EMAIL = r"^[^@\s]+@[^@\s]+$"
 SHOWN_CHARACTERS = 40
 
-# Column, what makes it wrong, and how to say so.
+# Column, SQL condition of the error, SQL expression of the message.
 Check = tuple[str, str, str]
 
 

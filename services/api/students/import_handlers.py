@@ -38,7 +38,7 @@ class Written:
 
 @asynccontextmanager
 async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> AsyncIterator[ValidationReport]:
-    """The file's rows in ``import_row``, for as long as the block lasts, and what is wrong with them.
+    """Stage the file's rows in ``import_row`` until the block ends, and yield the result of their validation.
 
     No transaction is open while the file is read. Raises ``Invalid`` when the file as a whole cannot be used.
     """
@@ -51,7 +51,7 @@ async def staged(connection: Connection, file: StagedFile, mode: ImportMode) -> 
         judged = await import_sql.validate_rows(connection, mode, listed=LISTED_ERRORS, shown=SHOWN_CHANGES)
         yield replace(judged, errors=file.located(judged.errors), changes=file.located_changes(judged.changes))
     finally:
-        # A lost connection has taken the table with it, and must not hide why it was lost.
+        # If the connection is lost, the table is gone too, and this error must not hide the cause.
         if not connection.is_closed():
             await import_sql.drop_staging(connection)
 
@@ -73,12 +73,12 @@ async def write_staged(
     metadata = orjson.dumps(caused.metadata()).decode()
     await import_sql.take_time(connection)
     revised = import_updates.Revised(0, 0)
-    newcomers, digest = None, 0
+    new_students, digest = None, 0
     try:
         if judged.mode is ImportMode.UPSERT:
             revised = await _revise(connection, file, metadata)
         if judged.new:
-            newcomers, digest = await _enrol(connection, metadata)
+            new_students, digest = await _enrol(connection, metadata)
     except asyncpg.UniqueViolationError as error:
         raise RuleViolation(
             "A student of this file was enrolled while it was being imported. Nothing was changed; "
@@ -93,8 +93,8 @@ async def write_staged(
     await event_store.append(
         connection, f"import-{import_id}", [event], cause, expected_version=0, new_id=lambda _: event_id
     )
-    await reevaluation.ask_for_import(
-        connection, newcomers, caused, import_id, known_too=judged.mode is ImportMode.UPSERT
+    await reevaluation.request_for_import(
+        connection, new_students, caused, import_id, includes_known=judged.mode is ImportMode.UPSERT
     )
     return report(judged, Written(import_id, judged.new, revised.count))
 

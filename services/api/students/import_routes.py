@@ -1,4 +1,4 @@
-"""A file of students over HTTP."""
+"""The route that imports a file of students."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from chassis.eventstore.event_store import NewId
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.personal_data.access_log import Accesses, Reading
@@ -38,10 +38,10 @@ def limited(max_body_size: int) -> APIRouter:
 @router.post("/import", **openapi.IMPORT)
 async def import_students(
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Head,
+    caller: Head,
     query: QueryOptions,
     dry_run: Annotated[bool, Query(description="check the file and write nothing; true by default")] = True,
 ) -> Response:
@@ -53,14 +53,14 @@ async def import_students(
     try:
         async with import_request(request, query) as asked, _while_connected(request):
             if asked.mode is ImportMode.UPSERT:  # the report shows what is on record of students in the file
-                await accesses.of_many(who, Reading.STUDENTS_IMPORTED)
-            return await _imported(asked, ctx, command_context, who, dry_run=dry_run)
+                await accesses.of_many(caller, Reading.STUDENTS_IMPORTED)
+            return await _imported(asked, ctx, command_context, caller, dry_run=dry_run)
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _imported(
-    asked: ImportRequest, ctx: Ctx, command_context: CommandContextDep, who: Principal, *, dry_run: bool
+    asked: ImportRequest, ctx: ContextDep, command_context: CommandContextDep, caller: Principal, *, dry_run: bool
 ) -> Response:
     # The columns are reported before a connection is taken: a file that is slow to read holds no connection.
     async with (
@@ -72,7 +72,7 @@ async def _imported(
             return json_response(import_handlers.report(judged) | import_handlers.of_file(file))
 
         async def handle(transaction: Connection, new_id: NewId) -> CommandResult:
-            done = await import_handlers.write_staged(transaction, file, judged, command_context.cause(who), new_id)
+            done = await import_handlers.write_staged(transaction, file, judged, command_context.cause(caller), new_id)
             return CommandResult(done, people=tuple(change["student_id"] for change in judged.changes))
 
         def with_columns(kept: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ async def _imported(
             "header_row": options.header_row, "sheet": options.sheet, "mode": asked.mode,
         }  # fmt: skip
         return await execute_command(
-            ctx, who, command_context, fingerprint, handle, connection=connection, complete=with_columns
+            ctx, caller, command_context, fingerprint, handle, connection=connection, complete=with_columns
         )
 
 

@@ -10,19 +10,19 @@ from services.api.students import import_updates
 from services.api.students.import_checks import ENROLLED, JUDGE, WHOLE_NUMBERS, ImportMode
 from services.api.students.import_files.vocabulary import COLUMNS
 
-# A table of this session only: two imports at once do not see each other's, and none is left behind by a crash.
+# A temporary table: concurrent imports do not see each other's rows, and a crash leaves nothing behind.
 DROP = "DROP TABLE IF EXISTS pg_temp.import_row"
 CREATE = f"""
 CREATE TEMPORARY TABLE import_row (
     line integer NOT NULL, fault_column text, fault text, {", ".join(f"{column} text" for column in COLUMNS)}
 )
 """
-# An import goes through its rows in the order of the file, some thousands at a time.
+# An import processes its rows in the order of the file, some thousands at a time.
 INDEX = "CREATE UNIQUE INDEX import_row_line ON import_row (line)"
 # Statistics for the joins and the search for duplicates.
 ANALYZE = "ANALYZE import_row (line, roll_number, email)"
 
-# Set-based, however many rows there are: no limit of time, and enough memory for the hash tables.
+# The statements process all rows at once, so they need no time limit and enough memory for the hash tables.
 UNHURRIED = """
 SELECT set_config('transaction_timeout', '0', true), set_config('work_mem', '64MB', true),
        set_config('jit', 'off', true)
@@ -83,7 +83,7 @@ class ValidationReport:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """``line``: the last one done; ``first_id`` to ``last_id``: the students, and perhaps others enrolled meanwhile."""
+    """``line``: the last line done. Students enrolled by others may also lie between ``first_id`` and ``last_id``."""
 
     count: int
     line: int
@@ -104,7 +104,7 @@ async def drop_staging(connection: Connection) -> None:
 
 
 async def copy(connection: Connection, chunk: bytes) -> None:
-    """One short statement for one chunk that is there already: no transaction waits for the file."""
+    """Copy one chunk in one short statement, so that no transaction waits for the file."""
     await connection.copy_to_table("import_row", source=io.BytesIO(chunk), schema_name="pg_temp", format="csv")
 
 
@@ -129,7 +129,7 @@ async def validate_rows(connection: Connection, mode: ImportMode, *, listed: int
 
 
 async def take_time(connection: Connection) -> None:
-    """For the transaction that is open."""
+    """Remove the time limits of the open transaction."""
     await connection.execute(UNHURRIED)
 
 

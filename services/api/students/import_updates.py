@@ -151,7 +151,7 @@ SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, 1)), 0) 
 
 @dataclass(frozen=True, slots=True)
 class Revised:
-    """Return the number of changed students on record, and the digest of their ids."""
+    """The number of changed students on record, and the digest of their ids."""
 
     count: int
     digest: int
@@ -176,7 +176,7 @@ async def forget_known_rows(connection: Connection) -> None:
 async def lock(connection: Connection) -> int | None:
     """Lock the students that change, until the transaction ends.
 
-    Return the line of one who was changed since the file was judged, ``None`` when there is none.
+    Return the line of a student who was changed since the file was validated, ``None`` when there is none.
     """
     await connection.execute(LOCK_ACCOUNTS, list(DETAILS))
     await connection.execute(LOCK_RECORDS)

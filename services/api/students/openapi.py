@@ -1,4 +1,4 @@
-"""What the routes of students answer."""
+"""Response bodies of the student routes."""
 
 from typing import Annotated, Any, Literal
 
@@ -26,7 +26,7 @@ class Student(Document):
 
 
 class RowError(Document):
-    """``column`` null: the row as a whole."""
+    """``column`` null: the error concerns the whole row."""
 
     line: Annotated[int, Field(ge=1, examples=[17])]
     column: str | None = Field(examples=["cgpa"])
@@ -87,9 +87,9 @@ class ImportReport(Document):
 TAKEN = "There is a student with the roll number 21CS042 already."
 UNUSABLE = "The file has no column for roll_number. Its headers are: Name, Mail, CGPA."
 
-ENROL = documented(Student, {409: TAKEN}, says="The student.", status_code=201)
-LIST = documented(list[Student], says="A page of students, by id.")
-REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, says="The record as it stands.")
+ENROL = documented(Student, {409: TAKEN}, description="The student.", status_code=201)
+LIST = documented(list[Student], description="A page of students, by id.")
+REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, description="The current record.")
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "mapping": {
@@ -125,7 +125,7 @@ IMPORT = documented(
         422: UNUSABLE,
         **NO_SPACE,
     },
-    says="What is in the file, and what was done with it.",
+    description="The content of the file, and the changes that were made.",
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -1,4 +1,4 @@
-"""Requests new evaluations from posted drives after marks have changed: one statement finds the drives and asks.
+"""Request new evaluations of posted drives after marks have changed. One statement finds the drives and requests them.
 
 The caller's transaction has written the marks. Until its end no drive changes (``drives.sql.lock_criteria_shared``): a
 change of criteria or status either committed before this statement, or is evaluated after these marks are committed.
@@ -7,9 +7,9 @@ range may include students whom this change did not touch.
 
 Plans (EXPLAIN ANALYZE, 1,000 posted drives with 50 sets of criteria, 100,000 students, 2 busy cores): REVISED is one
 scan of ``drives``, 0.5 ms; the whole revision 8 ms when 20 drives are concerned, 0.2 s when all 1,000 are.
-UNCONCERNED tries each set of criteria once and stops at the first student who meets it: checking new students takes
+UNCONCERNED checks each set of criteria once and stops at the first student who meets it: checking new students takes
 0.2 s when all drives are concerned, 2.2 s when none is. UNCONCERNED_BY_CHANGES does the same for students whom an
-import updates, so an import costs as many tries as there are sets of criteria, not as there are drives.
+import updates. So the cost of an import depends on the number of sets of criteria, not on the number of drives.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ ACTIVITY = f"""
              WHERE r.drive_id = d.drive_id AND r.drive_version = d.list_version AND r.student_id = $6))
 """  # noqa: S608
 
-# Drives that none of the students from $1 to $2 can be selected for, and the versions of which that is true.
+# Drives for which none of the students from $1 to $2 can be selected, and the versions for which this is true.
 UNCONCERNED = f"""
 SELECT array_agg(d.drive_id) AS ids, array_agg(d.version) AS versions FROM drives d
  WHERE d.status = 'posted' AND d.list_version IS NULL
@@ -75,7 +75,7 @@ HAVING NOT EXISTS (SELECT FROM students s
                     WHERE s.student_id BETWEEN $1 AND $2
                       AND meets_criteria(marks_of(s), ROW({CRITERIA})::criteria))
 """  # noqa: S608
-# The marks of known students before and after an import (import_updates), of those whom it changes.
+# The marks before and after an import (import_updates), for the known students whom it changes.
 MARKS = """
 SELECT k.student_id,
        ROW(b.cgpa, b.tenth_percent, b.twelfth_percent, b.diploma_percent, b.active_backlogs, branch_key(b.branch),
@@ -110,7 +110,7 @@ SELECT min(m.student_id) AS first, max(m.student_id) AS last, (SELECT jsonb_agg(
   FROM marks m
 """  # noqa: S608
 # $6 and $7: the range of the new students, or nulls; $8 and $9: the drives that they do not concern. $10 to $13: the
-# same for students whose marks changed. New students are on no list.
+# same for students whose marks changed. No list contains new students.
 IMPORTED = """
     SELECT d.drive_id,
            jsonb_build_object('first', least(n.first, c.first), 'last', greatest(n.last, c.last)) AS students
@@ -128,15 +128,15 @@ ASK_ACTIVITY = ASK.format(affected=ACTIVITY, type=ReevaluationRequested.TYPE)
 ASK_IMPORTED = ASK.format(affected=IMPORTED, type=ReevaluationRequested.TYPE)
 
 
-async def ask_for_revised(connection: Connection, student_id: int, before: AcademicRecord, cause: Cause) -> int:
-    """Request an evaluation from each posted drive for which the student's verdict changes. Returns how many."""
+async def request_for_revision(connection: Connection, student_id: int, before: AcademicRecord, cause: Cause) -> int:
+    """Request an evaluation of each posted drive for which the student's verdict changes. Return how many."""
     await drives.lock_criteria_shared(connection)
     marks = [getattr(before, name) for name in Record._fields]
     return int(await connection.fetchval(ASK_REVISED, *_common(cause), student_id, *marks) or 0)
 
 
-async def ask_for_activity(connection: Connection, student_id: int, cause: Cause, *, was_active: bool) -> int:
-    """Request a new evaluation from each posted drive whose criteria the student meets. Return how many.
+async def request_for_activity(connection: Connection, student_id: int, cause: Cause, *, was_active: bool) -> int:
+    """Request a new evaluation of each posted drive whose criteria the student meets. Return how many.
 
     The account was deactivated or reactivated in this transaction.
     """
@@ -144,21 +144,21 @@ async def ask_for_activity(connection: Connection, student_id: int, cause: Cause
     return int(await connection.fetchval(ASK_ACTIVITY, *_common(cause), student_id, was_active) or 0)
 
 
-async def ask_for_newcomers(connection: Connection, students: StudentRange, cause: Cause) -> int:
-    """Request an evaluation from each posted drive without a list that one of ``students`` meets. Returns how many."""
-    return await _ask_imported(connection, await _newcomers(connection, students), NO_STUDENTS, _common(cause))
+async def request_for_new_students(connection: Connection, students: StudentRange, cause: Cause) -> int:
+    """Request an evaluation of each posted drive without a list that one of ``students`` meets. Return how many."""
+    return await _request_imported(connection, await _new_students(connection, students), NO_STUDENTS, _common(cause))
 
 
-async def ask_for_import(
-    connection: Connection, newcomers: StudentRange | None, cause: Cause, import_id: UUID, *, known_too: bool
+async def request_for_import(
+    connection: Connection, new_students: StudentRange | None, cause: Cause, import_id: UUID, *, includes_known: bool
 ) -> int:
-    """Request one new evaluation from each posted drive that the import concerns. Return how many drives.
+    """Request one new evaluation of each posted drive that the import concerns. Return how many drives.
 
-    ``known_too``: the import may have changed marks of students on record; they are in ``import_known``.
+    ``includes_known``: the import may have changed marks of students on record; they are in ``import_known``.
     """
-    new = await _newcomers(connection, newcomers) if newcomers else NO_STUDENTS
-    changed = await _changed_marks(connection) if known_too else NO_STUDENTS
-    return await _ask_imported(connection, new, changed, _common(cause, import_id))
+    new = await _new_students(connection, new_students) if new_students else NO_STUDENTS
+    changed = await _changed_marks(connection) if includes_known else NO_STUDENTS
+    return await _request_imported(connection, new, changed, _common(cause, import_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +174,8 @@ class _Concerned:
 NO_STUDENTS = _Concerned()
 
 
-# The long part runs before the lock. Drives that change meanwhile evaluate in any case.
-async def _newcomers(connection: Connection, students: StudentRange) -> _Concerned:
+# The long part runs before the lock. Drives that change meanwhile are evaluated in any case.
+async def _new_students(connection: Connection, students: StudentRange) -> _Concerned:
     rows = await connection.fetch(UNCONCERNED, students.first, students.last)
     return _concerned(students.first, students.last, rows)
 
@@ -191,7 +191,9 @@ def _concerned(first: int | None, last: int | None, unconcerned: Sequence[Any]) 
     return _Concerned(first, last, ids, versions)
 
 
-async def _ask_imported(connection: Connection, new: _Concerned, changed: _Concerned, common: tuple[Any, ...]) -> int:
+async def _request_imported(
+    connection: Connection, new: _Concerned, changed: _Concerned, common: tuple[Any, ...]
+) -> int:
     if new.first is None and changed.first is None:
         return 0
     await drives.lock_criteria_shared(connection)
@@ -200,7 +202,7 @@ async def _ask_imported(connection: Connection, new: _Concerned, changed: _Conce
 
 
 def concerns_eligibility(changed: list[str]) -> bool:
-    """Is one of these fields of a record what eligibility is judged on?"""
+    """Return whether eligibility depends on one of these fields of a record."""
     return not set(Record._fields).isdisjoint(changed)
 
 

@@ -1,4 +1,4 @@
-"""Students over HTTP."""
+"""Routes for students."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from contracts.message import MAX_INTEGER
 from contracts.users import Role
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.http.access import AccessFirstRoute, CellMember, Head, Organizer
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import NO_NUL, PathId
@@ -23,7 +23,7 @@ from services.api.students.view import student_object
 from services.api.users import sql as users
 from services.api.users.decider import Person
 from services.api.users.passwords import hash_password
-from services.api.users.routes import asked_by
+from services.api.users.routes import request_content
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/students", tags=["students"])
 
@@ -34,7 +34,9 @@ Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NU
 
 
 @router.post("", **openapi.ENROL)
-async def enrol_student(body: NewStudent, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
+async def enrol_student(
+    body: NewStudent, ctx: ContextDep, command_context: CommandContextDep, caller: Head
+) -> Response:
     """Enrol one student. 409 when the e-mail address or the roll number is taken."""
     password_hash = await hash_password(body.password.get_secret_value()) if body.password else None
 
@@ -42,26 +44,26 @@ async def enrol_student(body: NewStudent, ctx: Ctx, command_context: CommandCont
         person = Person(1, body.name, body.email, body.roll_number)
         student_id = await users.add_person(connection, person)
         command = EnrolStudent(student_id, person, body.department, body.record())
-        await handlers.enrol(connection, command, password_hash, command_context.cause(who), new_id)
-        return CommandResult(await _shown(connection, student_id), status=201, people=(student_id,))
+        await handlers.enrol(connection, command, password_hash, command_context.cause(caller), new_id)
+        return CommandResult(await _student_object(connection, student_id), status=201, people=(student_id,))
 
-    return await execute_command(ctx, who, command_context, asked_by(body), handle)
+    return await execute_command(ctx, caller, command_context, request_content(body), handle)
 
 
 @router.get("", **openapi.LIST)
 async def list_students(
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: CellMember,
+    caller: CellMember,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last student_id of the page before")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last student_id of the previous page")] = 0,
     search: Sought = None,
     branch: Sought = None,
 ) -> Response:
-    """Students by id, a page at a time: go on with ``after`` until a page is shorter than ``limit``."""
+    """Return a page of students by id. Continue with ``after`` until a page is shorter than ``limit``."""
     async with ctx.database.connection() as connection:
         rows = await sql.list_page(connection, after=after, limit=limit, branch=branch, search=search)
-    await accesses.of_page(who, Reading.STUDENTS_LISTED, [row["student_id"] for row in rows])
+    await accesses.of_page(caller, Reading.STUDENTS_LISTED, [row["student_id"] for row in rows])
     return json_response([student_object(row) for row in rows])
 
 
@@ -69,30 +71,30 @@ async def list_students(
 async def revise_record(
     student_id: PathId,
     body: RevisedRecord,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Organizer,
+    caller: Organizer,
 ) -> Response:
-    """Correct a record; a head also name, e-mail address and department.
+    """Correct a record. A head may also correct name, e-mail address and department.
 
     409 when the roll number or address is taken, or another request changed the record at the same moment.
     """
     changes, details = body.changes()
-    if details.keys() - FOR_COORDINATORS and who.role is not Role.HEAD:
+    if details.keys() - FOR_COORDINATORS and caller.role is not Role.HEAD:
         raise Forbidden("Only a head of the cell can correct names, e-mail addresses and departments.")
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         await handlers.revise(
-            connection, ReviseRecord(student_id, changes), command_context.cause(who), new_id, details=details
+            connection, ReviseRecord(student_id, changes), command_context.cause(caller), new_id, details=details
         )
-        await accesses.in_command(connection, who, Reading.STUDENT_CORRECTED, student_id)
-        return CommandResult(await _shown(connection, student_id), people=(student_id,))
+        await accesses.in_command(connection, caller, Reading.STUDENT_CORRECTED, student_id)
+        return CommandResult(await _student_object(connection, student_id), people=(student_id,))
 
-    return await execute_command(ctx, who, command_context, body.model_dump(mode="json", exclude_unset=True), handle)
+    return await execute_command(ctx, caller, command_context, body.model_dump(mode="json", exclude_unset=True), handle)
 
 
-async def _shown(connection: Connection, student_id: int) -> dict[str, Any]:
+async def _student_object(connection: Connection, student_id: int) -> dict[str, Any]:
     row = await sql.get(connection, student_id)
     assert row is not None
     return student_object(row)

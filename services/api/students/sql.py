@@ -1,4 +1,4 @@
-"""Every statement about single students and lists of them. The import's: ``import_sql``."""
+"""Statements about single students and lists of students. Imports: ``import_sql``."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ from contracts.branches import branch_key
 COLUMNS = """s.student_id, u.name, u.email, u.department, s.roll_number, s.branch, s.batch_year, s.tenth_percent,
        s.twelfth_percent, s.diploma_percent, s.cgpa, s.active_backlogs, s.active"""
 
-# In the order of the primary keys, from $1 on, until $2 are found; a search for what is rare reads to the end.
+# Reads students by primary key after $1 until $2 are found. A search with few matches reads to the end.
 LIST = f"""
 SELECT {COLUMNS} FROM students s JOIN users u ON u.user_id = s.student_id
  WHERE s.student_id > $1

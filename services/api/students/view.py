@@ -1,4 +1,4 @@
-"""The student object of the public API."""
+"""The API's representation of a student."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from services.api.http.presentation import decimal_text
 
 
 def student_object(row: asyncpg.Record) -> dict[str, Any]:
-    """From a row of ``sql.LIST`` or ``sql.GET``. A mark that is not on record is null."""
+    """Return the student object from a row of ``sql.LIST`` or ``sql.GET``. A mark that is not on record is null."""
     return {
         "student_id": row["student_id"],
         "name": row["name"],

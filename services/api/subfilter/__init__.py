@@ -1,1 +1,1 @@
-"""A closer look at the students who are eligible for a drive."""
+"""The sub-filter: narrow down the students who are eligible for a drive."""

@@ -25,4 +25,6 @@ class FilteredStudents(Document):
     unique_branches: list[str] = Field(examples=[["CSE", "ECE"]])
 
 
-APPLY = documented(FilteredStudents, {404: "Drive not found"}, says="The students who pass the filter, the best first.")
+APPLY = documented(
+    FilteredStudents, {404: "Drive not found"}, description="The students who pass the filter, highest CGPA first."
+)

@@ -1,4 +1,4 @@
-"""The sub-filter over HTTP."""
+"""The route of the sub-filter."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from chassis.errors import NotFound
 from chassis.postgres.database import Connection
 from contracts.message import MAX_INTEGER
-from services.api.context import Ctx
+from services.api.context import ContextDep
 from services.api.drives import sql as drives
 from services.api.http.access import AccessFirstRoute, Coordinator
 from services.api.http.fields import NO_NUL, Cgpa, PathId
@@ -22,9 +22,9 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/subfilter", tags=[
 @router.get("/{drive_id}/apply", **openapi.APPLY)
 async def apply(
     drive_id: PathId,
-    ctx: Ctx,
+    ctx: ContextDep,
     accesses: Accesses,
-    who: Coordinator,
+    caller: Coordinator,
     cgpa_min: Annotated[Cgpa | None, Query()] = None,
     cgpa_max: Annotated[Cgpa | None, Query()] = None,
     branch: Annotated[str | None, Query(min_length=1, max_length=100, pattern=NO_NUL)] = None,
@@ -32,7 +32,7 @@ async def apply(
         int | None, Query(ge=0, le=MAX_INTEGER, description="keep those with fewer active backlogs than this")
     ] = None,
 ) -> Response:
-    """The eligible students of the drive who pass these as well, the best first; an absent limit is none."""
+    """Return the eligible students of the drive who also pass these limits, highest CGPA first."""
     kept = sql.StudentFilter(cgpa_min, cgpa_max, branch, exclude_backlogs)
 
     async def produce(connection: Connection, write: Write) -> None:
@@ -40,5 +40,5 @@ async def apply(
             raise NotFound("Drive not found")
         await sql.write_filtered(connection, write, drive_id, kept)
 
-    await accesses.of_many(who, Reading.ELIGIBLE_FILTERED)
+    await accesses.of_many(caller, Reading.ELIGIBLE_FILTERED)
     return await ctx.long_lists.answer(produce)

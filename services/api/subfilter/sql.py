@@ -1,4 +1,4 @@
-"""The statements of the sub-filter.
+"""Statements of the sub-filter.
 
 Plan (EXPLAIN, 100,000 students): each is one sequential scan of ``students`` with ``meets_criteria`` inlined; users are
 hashed for those who are left.
@@ -17,7 +17,7 @@ from services.api.http.long_lists import Write, copy_array, rows_as_json
 KEPT = """($2::numeric IS NULL OR s.cgpa >= $2) AND ($3::numeric IS NULL OR s.cgpa <= $3)
    AND ($4::text IS NULL OR s.branch_key = $4)
    AND ($5::integer IS NULL OR s.active_backlogs < $5)"""
-# Branches that are written differently are one, shown as most of these students have it.
+# Spelling variants of a branch are one branch, shown in the spelling that most of these students have.
 SUMMARY = f"""
 WITH counted AS (
     SELECT s.branch_key, s.branch, count(*) AS students, count(*) FILTER (WHERE {KEPT}) AS kept

@@ -15,13 +15,13 @@ from chassis.observability import metrics
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal, issue_user_token
 from contracts.users import Role
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.http.access import ENDED, PUBLIC, SIGNED_IN_BEFORE, AccessFirstRoute, changing_access
 from services.api.http.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.http.client_address import source_of
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command, ids_under
 from services.api.http.fields import Password, RequestBody, trimmed
-from services.api.http.idempotency_keys import fingerprints_of, kept_fingerprint
+from services.api.http.idempotency_keys import fingerprints_of, stored_fingerprint
 from services.api.users import handlers, links, openapi, sql
 from services.api.users.passwords import encoded, hash_password, is_password
 from services.api.users.throttle import Throttle
@@ -37,7 +37,7 @@ class Login(RequestBody):
 
 
 @router.post("/login", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **openapi.LOGIN)
-async def login(request: Request, ctx: Ctx, body: Annotated[Login | None, Body()] = None) -> Response:
+async def login(request: Request, ctx: ContextDep, body: Annotated[Login | None, Body()] = None) -> Response:
     """Return ``{token, user}``. 401 for an unknown address, a wrong or missing password; 429 after too many failures.
 
     A deactivated account gets the same response as a wrong password.
@@ -66,35 +66,35 @@ class NewPassword(RequestBody):
 async def change_password(
     request: Request,
     body: NewPassword,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
-    who: Annotated[Principal, SIGNED_IN_BEFORE],
+    caller: Annotated[Principal, SIGNED_IN_BEFORE],
 ) -> Response:
-    """Change one's own password. Earlier tokens stop working; the response has a new one, as for a sign-in.
+    """Change the caller's password. Earlier tokens stop working; the response has a new one, as for a sign-in.
 
     409 when another request changed the password at the same moment. With the Idempotency-Key of a completed change,
     the earlier token is accepted for a repeated request.
     """
-    asked = {name: encoded(getattr(body, name)) for name in NewPassword.model_fields}
+    content = {name: encoded(getattr(body, name)) for name in NewPassword.model_fields}
     checked, hashed = None, ""
-    if not await _is_repeated(ctx, command_context, who, asked):
-        checked = await _checked(request, ctx, body, who)
+    if not await _is_repeated(ctx, command_context, caller, content):
+        checked = await _checked(request, ctx, body, caller)
         hashed = await hash_password(body.new_password.get_secret_value(), source_of(request))
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         if checked is None:  # the stored response has just expired
             raise Unauthenticated("Invalid token")
         await handlers.set_password(
-            connection, who.user_id, hashed, command_context.cause(who), new_id, checked=checked
+            connection, caller.user_id, hashed, command_context.cause(caller), new_id, checked=checked
         )
-        row = await sql.get(connection, who.user_id)
+        row = await sql.get(connection, caller.user_id)
         assert row is not None
         kept = {name: row[name] for name in ("user_id", "name", "email", "role", "password_version")}
-        return CommandResult(kept, people=(who.user_id,))
+        return CommandResult(kept, people=(caller.user_id,))
 
     with changing_access(request):
         return await execute_command(
-            ctx, who, command_context, asked, handle, complete=lambda kept: _signed_in(ctx, kept)
+            ctx, caller, command_context, content, handle, complete=lambda kept: _signed_in(ctx, kept)
         )
 
 
@@ -104,7 +104,7 @@ class AcceptedInvitation(RequestBody):
 
 
 @router.post("/accept-invitation", dependencies=[PUBLIC], max_body_size=MAX_UNAUTHENTICATED_BODY, **openapi.ACCEPT)
-async def accept_invitation(request: Request, ctx: Ctx, body: AcceptedInvitation) -> Response:
+async def accept_invitation(request: Request, ctx: ContextDep, body: AcceptedInvitation) -> Response:
     """Set the password of an account with the token of a link, and sign in.
 
     A link works once, for seven days. 404 for an unknown token, 410 for one that was used or has expired.
@@ -137,27 +137,29 @@ async def _is_right(throttle: Throttle, source: str, row: asyncpg.Record, passwo
         )
 
 
-async def _is_repeated(ctx: Context, command_context: CommandContextDep, who: Principal, asked: dict[str, str]) -> bool:
+async def _is_repeated(
+    ctx: Context, command_context: CommandContextDep, caller: Principal, content: dict[str, str]
+) -> bool:
     """Return whether this change was made under the caller's key. Raises ``Unauthenticated`` for other ended tokens."""
     kept = None
     if command_context.key is not None:
-        name = (who.user_id, command_context.route, command_context.key)
+        name = (caller.user_id, command_context.route, command_context.key)
         async with ctx.database.connection() as connection:
-            kept = await kept_fingerprint(connection, name, ids_under(name)(0))
-    if kept in fingerprints_of(asked, ctx.settings.jwt_secrets):
+            kept = await stored_fingerprint(connection, name, ids_under(name)(0))
+    if kept in fingerprints_of(content, ctx.settings.jwt_secrets):
         return True
-    if who.password_version == ENDED:
+    if caller.password_version == ENDED:
         raise Unauthenticated("Invalid token")
     return False
 
 
-async def _checked(request: Request, ctx: Context, body: NewPassword, who: Principal) -> str:
+async def _checked(request: Request, ctx: Context, body: NewPassword, caller: Principal) -> str:
     """Check the current password, and return the hash it was compared with. Raises ``Forbidden`` when it is wrong."""
     throttle: Throttle = request.app.state.throttle
     source = source_of(request)
     with throttle.place(source):
         async with ctx.database.connection() as connection:
-            row = await sql.get(connection, who.user_id)
+            row = await sql.get(connection, caller.user_id)
         if row is None:
             raise NotFound(handlers.NO_USER)
         if not await _is_right(throttle, source, row, body.current_password):

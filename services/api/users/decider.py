@@ -1,4 +1,4 @@
-"""What may happen to a user. Pure."""
+"""Decide commands on user accounts. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from contracts.users import (
     UserDetailsRevised,
 )
 
-# What only the vault holds; an event refers to it by its version.
+# Details that are stored only in the vault. Events refer to them by version.
 PERSONAL = ("name", "email", "roll_number")
 DETAILS = (*PERSONAL, "department")
 # What an erased person is shown with (SQL: vault.shown_*). Such values are refused for everyone else.
@@ -28,7 +28,7 @@ LAST_HEAD = "This is the last active head of the cell: make another user a head 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The personal details of an account, as version ``version`` of them. ``roll_number``: of students only."""
+    """A version of an account's personal details. ``roll_number``: for students only."""
 
     version: int
     name: str
@@ -162,7 +162,7 @@ def _erasure(user: User, command: ErasePerson) -> list[Event]:
 
 
 def is_reserved(person: Person) -> bool:
-    """Return whether the address or roll number is one that only erased people are shown with."""
+    """Return whether the address or roll number is reserved for erased people."""
     return person.email.strip().lower().endswith(RESERVED_ADDRESS) or (
         person.roll_number or ""
     ).strip().lower().startswith(RESERVED_ROLL_NUMBER)

@@ -16,7 +16,7 @@ async def counts(connection: Connection, person_id: int) -> asyncpg.Record:
 
 
 async def erase(connection: Connection, person_id: int) -> bool:
-    """Delete what is stored of a person outside the log. False when that was done before.
+    """Delete a person's data outside the log. Return false when that was done before.
 
     The caller has locked the account, and appends ``PersonErased`` in the same transaction.
     """

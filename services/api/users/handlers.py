@@ -73,7 +73,7 @@ async def set_activity(connection: Connection, user_id: int, command: SetActivit
         await link_sql.end(connection, user_id)
     if user.role is Role.STUDENT:
         caused = replace(cause, causation_id=done.ids[0])
-        await reevaluation.ask_for_activity(connection, user_id, caused, was_active=user.active)
+        await reevaluation.request_for_activity(connection, user_id, caused, was_active=user.active)
 
 
 async def erase(connection: Connection, user_id: int, command: ErasePerson, cause: Cause, new_id: NewId) -> bool:
@@ -90,7 +90,7 @@ async def erase(connection: Connection, user_id: int, command: ErasePerson, caus
     done = await _append(connection, user_id, events, cause, new_id)
     if user.role is Role.STUDENT and user.active:
         caused = replace(cause, causation_id=done.ids[0])
-        await reevaluation.ask_for_activity(connection, user_id, caused, was_active=True)
+        await reevaluation.request_for_activity(connection, user_id, caused, was_active=True)
     return True
 
 

@@ -1,4 +1,4 @@
-"""What the routes of users answer."""
+"""Response bodies of the user routes."""
 
 from typing import Annotated
 
@@ -48,7 +48,7 @@ class PasswordLink(Document):
 LOGIN = documented(
     SignedIn,
     {401: "Invalid credentials", 429: "Too many wrong passwords. Try again in 40 s."},
-    says="The token to send from now on, and its user.",
+    description="The token for later requests, and its user.",
 )
 PASSWORD = documented(
     SignedIn,
@@ -57,7 +57,7 @@ PASSWORD = documented(
         404: NO_USER,
         409: "Somebody else changed this at the same moment. Reload and try again.",
     },
-    says="A new token.",
+    description="A new token.",
 )
 ACCEPT = documented(
     SignedIn,
@@ -65,14 +65,16 @@ ACCEPT = documented(
         404: "This link is not valid. Ask the placement cell for a new one.",
         410: "This link has expired. Ask the placement cell for a new one.",
     },
-    says="The token to send from now on, and its user.",
+    description="The token for later requests, and its user.",
 )
-CREATE = documented(User, {409: TAKEN}, says="The account.", status_code=201)
+CREATE = documented(User, {409: TAKEN}, description="The account.", status_code=201)
 REVISE = documented(
-    User, {404: NO_USER, 409: "You cannot change your own role: ask another head of the cell."}, says="The account."
+    User,
+    {404: NO_USER, 409: "You cannot change your own role: ask another head of the cell."},
+    description="The account.",
 )
-DEACTIVATE = documented(User, {404: NO_USER, 409: LAST_HEAD}, says="The account.")
-REACTIVATE = documented(User, {404: NO_USER, 409: ERASED}, says="The account.")
+DEACTIVATE = documented(User, {404: NO_USER, 409: LAST_HEAD}, description="The account.")
+REACTIVATE = documented(User, {404: NO_USER, 409: ERASED}, description="The account.")
 LINK = documented(
     PasswordLink,
     {
@@ -80,6 +82,6 @@ LINK = documented(
         404: NO_USER,
         409: "This account is deactivated: reactivate it first.",
     },
-    says="The link.",
+    description="The link.",
     status_code=201,
 )

@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 # Source: OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-# Checked when there is no such user, so that the answer takes as long.
+# Checked when the user does not exist, so that the response takes as long as for an existing user.
 _nobody = _hasher.hash("nobody has this password")
 
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """The thread of one event loop: a wave of sign-ins waits for it, and leaves a core to everything else."""
+    """The hashing thread of one event loop. Bursts of sign-ins wait for it, so other work keeps a core."""
 
     turns: FairTurns = field(default_factory=FairTurns)
     thread: ThreadPoolExecutor = field(
@@ -81,7 +81,7 @@ def _hash(password: str) -> str:
     try:
         return _hasher.hash(password)
     except UnicodeEncodeError as error:
-        raise Invalid("The password holds a half of a character.") from error
+        raise Invalid("The password is not valid Unicode text.") from error
 
 
 async def _in_thread(source: str, before: Callable[[], None], work: Callable[..., T], *arguments: str) -> T:

@@ -13,7 +13,7 @@ from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
 from contracts.users import Role
-from services.api.context import Context, Ctx
+from services.api.context import Context, ContextDep
 from services.api.http.access import AccessFirstRoute, Head, Organizer, changing_access
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
 from services.api.http.fields import Department, Email, Name, Password, PathId, RequestBody
@@ -40,21 +40,21 @@ class NewUser(RequestBody):
 
 
 @router.post("", **openapi.CREATE)
-async def create_user(body: NewUser, ctx: Ctx, command_context: CommandContextDep, who: Head) -> Response:
-    """An account for staff, a coordinator or a head. 409 when the address is taken."""
+async def create_user(body: NewUser, ctx: ContextDep, command_context: CommandContextDep, caller: Head) -> Response:
+    """Create an account for staff, a coordinator or a head. 409 when the address is taken."""
     if body.role is Role.STUDENT:
         raise Invalid("Students are enrolled with POST /api/students, because they need a roll number.")
     hashed = await hash_password(body.password.get_secret_value())
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         command = CreateUser(**body.model_dump(exclude={"password"}))
-        user_id = await handlers.create(connection, command, hashed, command_context.cause(who), new_id)
-        return CommandResult(await _shown(connection, user_id), status=201, people=(user_id,))
+        user_id = await handlers.create(connection, command, hashed, command_context.cause(caller), new_id)
+        return CommandResult(await _user_object(connection, user_id), status=201, people=(user_id,))
 
-    return await execute_command(ctx, who, command_context, asked_by(body), handle)
+    return await execute_command(ctx, caller, command_context, request_content(body), handle)
 
 
-# At least one field that changes something. Null is no role and no password.
+# Requires at least one field that changes something. Null changes neither role nor password.
 ONE_CHANGE: list[JsonValue] = [
     {"required": ["role"], "properties": {"role": {"type": "string"}}},
     {"required": ["password"], "properties": {"password": {"type": "string"}}},
@@ -84,94 +84,102 @@ async def revise_user(
     user_id: PathId,
     body: RevisedUser,
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Head,
+    caller: Head,
 ) -> Response:
     """Correct the name, e-mail address or department, change the role, or set a new password."""
     details = body.details()
     if body.role is None and body.password is None and not details:
         raise Invalid("Nothing to change: send a role, a password, a name, an e-mail address or a department.")
     hashed = await hash_password(body.password.get_secret_value()) if body.password else None
-    command = ReviseUser(by=who.user_id, role=body.role, new_password=hashed is not None, details=details)
+    command = ReviseUser(by=caller.user_id, role=body.role, new_password=hashed is not None, details=details)
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        await handlers.revise(connection, user_id, command, hashed, command_context.cause(who), new_id)
-        return CommandResult(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
+        await handlers.revise(connection, user_id, command, hashed, command_context.cause(caller), new_id)
+        return CommandResult(await _recorded_user_object(connection, user_id, caller, accesses), people=(user_id,))
 
     with changing_access(request):
-        return await execute_command(ctx, who, command_context, asked_by(body), handle)
+        return await execute_command(ctx, caller, command_context, request_content(body), handle)
 
 
 @router.post("/{user_id}/deactivate", **openapi.DEACTIVATE)
 async def deactivate(
     user_id: PathId,
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Head,
+    caller: Head,
 ) -> Response:
     """End an account's access: it cannot sign in, and a student is no longer selected. Nothing is deleted."""
     with changing_access(request):
-        return await _set_activity(ctx, command_context, who, accesses, user_id, active=False)
+        return await _set_activity(ctx, command_context, caller, accesses, user_id, active=False)
 
 
 @router.post("/{user_id}/reactivate", **openapi.REACTIVATE)
 async def reactivate(
     user_id: PathId,
     request: Request,
-    ctx: Ctx,
+    ctx: ContextDep,
     command_context: CommandContextDep,
     accesses: Accesses,
-    who: Head,
+    caller: Head,
 ) -> Response:
     """Let a deactivated account sign in again, with its previous password. Earlier tokens stay invalid."""
     with changing_access(request):
-        return await _set_activity(ctx, command_context, who, accesses, user_id, active=True)
+        return await _set_activity(ctx, command_context, caller, accesses, user_id, active=True)
 
 
 async def _set_activity(
-    ctx: Context, command_context: CommandContextDep, who: Principal, accesses: AccessLog, user_id: int, *, active: bool
+    ctx: Context,
+    command_context: CommandContextDep,
+    caller: Principal,
+    accesses: AccessLog,
+    user_id: int,
+    *,
+    active: bool,
 ) -> Response:
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        command = SetActivity(by=who.user_id, active=active)
-        await handlers.set_activity(connection, user_id, command, command_context.cause(who), new_id)
-        return CommandResult(await _shown_to(connection, user_id, who, accesses), people=(user_id,))
+        command = SetActivity(by=caller.user_id, active=active)
+        await handlers.set_activity(connection, user_id, command, command_context.cause(caller), new_id)
+        return CommandResult(await _recorded_user_object(connection, user_id, caller, accesses), people=(user_id,))
 
-    return await execute_command(ctx, who, command_context, {"active": active}, handle)
+    return await execute_command(ctx, caller, command_context, {"active": active}, handle)
 
 
 @router.post("/{user_id}/password-link", **openapi.LINK)
-async def issue_password_link(user_id: PathId, request: Request, ctx: Ctx, who: Organizer) -> Response:
+async def issue_password_link(user_id: PathId, request: Request, ctx: ContextDep, caller: Organizer) -> Response:
     """Create a link that sets a new password, once, within seven days. Coordinators: for students only.
 
     Only this response shows the link. It replaces the previous one, and a repeated request creates another.
     """
     async with ctx.database.transaction() as connection:
-        link = await links.issue(connection, user_id, who.role)
-    log.info("password_link.issued", user_id=user_id, by=who.user_id)
+        link = await links.issue(connection, user_id, caller.role)
+    log.info("password_link.issued", user_id=user_id, by=caller.user_id)
     url = links.base_of(request, ctx.settings.public_url) + link.token
     return json_response({"user_id": user_id, "url": url, "expires_at": instant_text(link.expires_at)}, 201)
 
 
-def asked_by(body: BaseModel) -> dict[str, Any]:
+def request_content(body: BaseModel) -> dict[str, Any]:
     """Return the complete request for its fingerprint, which is a keyed digest."""
     password: SecretStr | None = getattr(body, "password", None)
-    asked = body.model_dump(mode="json", exclude={"password"}, exclude_unset=True)
-    return asked | {"password": encoded(password) if password else ""}
+    content = body.model_dump(mode="json", exclude={"password"}, exclude_unset=True)
+    return content | {"password": encoded(password) if password else ""}
 
 
-async def _shown_to(connection: Connection, user_id: int, who: Principal, accesses: AccessLog) -> dict[str, Any]:
-    """Return the account, and record that ``who`` is shown it if it is a student's."""
-    account = await _shown(connection, user_id)
+async def _recorded_user_object(
+    connection: Connection, user_id: int, caller: Principal, accesses: AccessLog
+) -> dict[str, Any]:
+    """Return the account, and record that ``caller`` is shown it if it is a student's."""
+    account = await _user_object(connection, user_id)
     if account["role"] == Role.STUDENT:
-        await accesses.in_command(connection, who, Reading.ACCOUNT_CHANGED, user_id)
+        await accesses.in_command(connection, caller, Reading.ACCOUNT_CHANGED, user_id)
     return account
 
 
-async def _shown(connection: Connection, user_id: int) -> dict[str, Any]:
+async def _user_object(connection: Connection, user_id: int) -> dict[str, Any]:
     row = await sql.get(connection, user_id)
     assert row is not None
     return {

@@ -1,4 +1,4 @@
-"""Every statement about people who sign in."""
+"""Statements about user accounts."""
 
 import asyncpg
 

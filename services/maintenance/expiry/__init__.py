@@ -1,4 +1,4 @@
-"""Deletes files, keys, jobs and read marks that are no longer needed. Never deletes events, nor what is in use.
+"""Delete files, keys, jobs and read marks that are no longer needed. Never delete events or data in use.
 
-The log decides whether a file may go, not a read table: `placewire rebuild` repairs a table; nothing restores a file.
+The log decides whether a file may be deleted, not a read table. `placewire rebuild` can repair a table, not a file.
 """

@@ -1,4 +1,4 @@
-"""When it is looked for, and by whom: every replica would, a session's advisory lock chooses the one that does."""
+"""Run the clean-up tasks regularly. A session's advisory lock chooses the one replica that runs them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,11 +20,11 @@ from services.maintenance.settings import ExpirySettings
 
 DUE_LOCK = 7_461_923_011
 ORPHANS_LOCK = 7_461_923_012
-# An expired link is recognised for this long, so that its user is informed that it expired.
+# For this long after its expiry, users of a link still get the message that it has expired.
 LINKS_KEPT = timedelta(days=7)
-# No later does another replica take the place of one that died.
+# Another replica takes over within this time when the leading one dies.
 TRY_LOCK_EVERY_S = 5.0
-# Days are long, but a process's own clock may be years off.
+# The database's clock, because the clock of this process may be wrong.
 NOW = "SELECT clock_timestamp()"
 
 CleanupTask = Callable[[datetime], Awaitable[int]]
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class CleanupLoop:
-    """Does its ``tasks``, one after the other, every ``every_s``."""
+    """Runs ``tasks`` one after the other, every ``every_s`` seconds, in one replica."""
 
     def __init__(self, database_url: str, lock: int, every_s: float, tasks: Mapping[str, CleanupTask]) -> None:
         self._url = database_url
@@ -46,7 +46,7 @@ class CleanupLoop:
             metrics.EXPIRY_DURATION.labels(what)
 
     async def run(self) -> None:
-        """Go round until cancelled, whenever this is the replica that holds the lock."""
+        """Run the tasks regularly while this replica holds the lock, until cancelled."""
         while True:
             try:
                 await self._lead()
@@ -64,7 +64,7 @@ class CleanupLoop:
                 await asyncio.sleep(self._every_s)
 
     async def once(self, now: datetime) -> dict[str, int]:
-        """Run each duty. Returns how much each has deleted. A failure is logged, and the other duties still run."""
+        """Run each task. Return how much each has deleted. A failure is logged, and the other tasks still run."""
         return {what: await self._done(what, task, now) for what, task in self._tasks.items()}
 
     async def _done(self, what: str, task: CleanupTask, now: datetime) -> int:
@@ -74,7 +74,7 @@ class CleanupLoop:
             deleted = await task(now)
         except (Unavailable, Contended, StorageFailed) as error:
             metrics.EXPIRY_FAILURES.labels(what).inc()
-            log.warning("expiry.put_off", what=what, reason=str(error))
+            log.warning("expiry.postponed", what=what, reason=str(error))
         except Exception as error:
             metrics.EXPIRY_FAILURES.labels(what).inc()
             log.error("expiry.failed", what=what, exc_info=error)
@@ -86,7 +86,7 @@ class CleanupLoop:
 
 
 def due_cleanup(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> CleanupLoop:
-    """For what an index finds."""
+    """Return the loop for data that has expired, which an index finds."""
     exports = Exports(database, storage, notifier)
     tasks: dict[str, CleanupTask] = {
         "idempotency_keys": lambda now: due.expire_keys(database, now - settings.idempotency_keys_kept),
@@ -100,7 +100,7 @@ def due_cleanup(settings: ExpirySettings, storage: Storage, database: Database, 
 
 
 def orphan_cleanup(settings: ExpirySettings, storage: Storage, database: Database) -> CleanupLoop:
-    """For what everything must be looked through."""
+    """Return the loop for files and marks without an owner, which need a search through all of them."""
     tasks: dict[str, CleanupTask] = {
         "pdfs": lambda now: orphans.delete_pdfs(database, storage, now - settings.orphans_kept),
         "export_files": lambda now: orphans.delete_export_files(database, storage, now - settings.orphans_kept),
@@ -110,7 +110,7 @@ def orphan_cleanup(settings: ExpirySettings, storage: Storage, database: Databas
 
 
 def tasks(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> Sequence[Background]:
-    """What runs beside the jobs of the maintenance service."""
+    """Return the background tasks of the maintenance service."""
     return [
         due_cleanup(settings, storage, database, notifier).run,
         orphan_cleanup(settings, storage, database).run,

@@ -21,7 +21,7 @@ from contracts.jobs import Service
 from services.maintenance.expiry import rules, sql
 
 BATCH = 1_000
-# Between two batches, so that others have the database to themselves most of the time.
+# Pause between two batches, so that other sessions are not slowed down.
 PAUSE_S = 0.1
 EXPORTS_AT_ONCE = 4
 ANY_TIME = datetime.max.replace(tzinfo=UTC)
@@ -38,7 +38,7 @@ async def expire_keys(database: Database, before: datetime) -> int:
 
 
 async def delete_jobs(database: Database, before: datetime) -> int:
-    """Delete jobs that ended before ``before``, but for dead ones. How many."""
+    """Delete jobs that ended before ``before``, except dead ones. Return how many."""
     return await _in_batches(database, "jobs", sql.delete_jobs, before)
 
 
@@ -58,7 +58,7 @@ async def maintain_access_log(database: Database, now: datetime, kept: timedelta
 async def _in_batches(database: Database, what: str, delete: Delete, before: datetime) -> int:
     total = 0
     while True:
-        async with database.transaction(durable=False) as connection:  # what a crash forgets is deleted again
+        async with database.transaction(durable=False) as connection:  # if a crash loses the commit, it is repeated
             deleted = await delete(connection, before, BATCH)
         metrics.EXPIRED.labels(what).inc(deleted)
         total += deleted
@@ -68,7 +68,7 @@ async def _in_batches(database: Database, what: str, delete: Delete, before: dat
 
 
 class Exports:
-    """Deletes the files of expired exports, and records it, in this order: what a crash leaves is done again."""
+    """Deletes the files of expired exports, then records the expiry. After a crash in between, both are repeated."""
 
     def __init__(self, database: Database, storage: Storage, notifier: Notifier) -> None:
         self._database = database
@@ -76,9 +76,9 @@ class Exports:
         self._notifier = notifier
 
     async def expire(self, before: datetime) -> int:
-        """Every export whose file was to be had until ``before``. How many. One that fails holds up no other.
+        """Expire every export whose file could be downloaded until ``before``. Return how many. Failures are skipped.
 
-        Raises ``Unavailable``; what was done by then is done.
+        Raises ``Unavailable``; exports that were expired before stay expired.
         """
         total, last = 0, BEGINNING
         while True:
@@ -137,7 +137,7 @@ class Exports:
             completed, _ = await _expired(connection, stream, before)
         if completed is None:
             return False
-        # Of this completion alone: another one's file has another name.
+        # The id is specific to this completion; the file of another completion has another name.
         await self._storage.delete(completed.path)
         async with self._database.transaction() as connection:
             if not await sql.lock_stream(connection, stream):

@@ -1,4 +1,4 @@
-"""What nothing refers to any more: files that were left behind, and marks on notifications that are gone."""
+"""Delete orphans: files that nothing refers to, and read marks of deleted notifications."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 async def delete_pdfs(database: Database, storage: Storage, before: datetime) -> int:
-    """Delete PDFs from before ``before`` that no drive refers to. Returns how many.
+    """Delete PDFs from before ``before`` that no drive refers to. Return how many.
 
     Their drives were deleted or never committed, and the API could not delete the file itself.
     """
@@ -28,7 +28,7 @@ async def delete_pdfs(database: Database, storage: Storage, before: datetime) ->
 
 
 async def delete_export_files(database: Database, storage: Storage, before: datetime) -> int:
-    """Delete files from before ``before`` that no export refers to and no worker writes. Returns how many.
+    """Delete files from before ``before`` that no export refers to and no worker writes. Return how many.
 
     Killed workers leave them. Files with other names are kept.
     """
@@ -45,7 +45,7 @@ async def _delete_files(
 ) -> int:
     total = 0
     async for page in storage.pages(folder, limit=BATCH):
-        # Listed first, judged afterwards: who refers to a file as old as that has committed long ago.
+        # Files are listed before the database is read. Any transaction that refers to such old files has committed.
         if old := [file.path for file in page if file.modified_at < before]:
             async with database.connection() as connection:
                 orphaned = await unneeded(connection, old)
@@ -67,7 +67,7 @@ async def _deleted(storage: Storage, what: str, path: str) -> bool:
 
 
 async def delete_read_marks(database: Database) -> int:
-    """Delete the read marks of notifications that went with their drive. How many. Looks at every mark, in pages."""
+    """Delete the read marks of notifications of deleted drives. Return how many. Reads every mark, in pages."""
     total = 0
     last = (-1, -1)
     while True:

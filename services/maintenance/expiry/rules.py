@@ -1,4 +1,4 @@
-"""Whose time is up. Pure: the moment comes in."""
+"""Decide whether an export has expired. Pure: the moment is an argument."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,9 +8,9 @@ from contracts.message import Event
 
 
 def expired(events: Iterable[Event], *, before: datetime) -> ExportCompleted | None:
-    """Of an export's whole stream: the completion whose file was to be had until ``before`` or less.
+    """Return the completion, from an export's whole stream, whose file could be downloaded until ``before`` at most.
 
-    ``None`` when the export has no file (yet, any more, or at all), or one that is still to be had.
+    ``None`` when the export has no file, or one that can still be downloaded.
     """
     completed: ExportCompleted | None = None
     for event in events:

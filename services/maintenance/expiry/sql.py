@@ -1,6 +1,6 @@
-"""Every statement that looks for what can be deleted, and deletes it, in batches.
+"""Statements that find and delete expired data, in batches.
 
-Whatever two replicas do at once, each row is deleted by one of them: the other skips what is locked.
+Two replicas can run them at once: rows that one has locked are skipped by the other.
 
 Plans (EXPLAIN ANALYZE, 500,000 keys, 500,000 jobs, 100,000 exports, 1,100,000 events, 500,000 read marks; 1,000 rows a
 batch, no sequential scan of any of these): keys along idempotency_keys_oldest, a probe of job_pkey each, 105 ms from a
@@ -39,7 +39,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied)
 """
-# A dead job is kept until it is redriven or discarded. Verify reads `expiry` to know which jobs are missing rightly.
+# A dead job is kept until it is redriven or discarded. `placewire verify` reads from `expiry` which jobs were deleted.
 DELETE_JOBS = """
 WITH due AS MATERIALIZED (
     SELECT id FROM es.job WHERE finished_at < $1 AND NOT dead ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -61,16 +61,16 @@ WITH due AS MATERIALIZED (
 SELECT count(*) FROM gone
 """
 
-# Whole months, by the owner's function: a role that only deletes could neither create nor drop a partition.
+# Whole months. A function of the owner, because the service's role cannot create or drop partitions.
 MAINTAIN_ACCESS_LOG = "SELECT maintain_access_log($1, $2)"
 
-# Pages: behind the last one seen.
+# Keyset pagination: entries after the last one of the previous page.
 EXPIRED_EXPORTS = """
 SELECT export_id, expires_at FROM exports
  WHERE state = 'completed' AND expires_at <= $1 AND (expires_at, export_id) > ($2, $3)
  ORDER BY expires_at, export_id LIMIT $4
 """
-# Files that may show an erased person: due at once.
+# Files that may show an erased person. They expire at once.
 WITHDRAWN_EXPORTS = "SELECT export_id FROM withdrawn_exports WHERE export_id > $1 ORDER BY export_id LIMIT $2"
 FORGET_WITHDRAWN = """
 DELETE FROM withdrawn_exports w
@@ -79,7 +79,7 @@ DELETE FROM withdrawn_exports w
 """
 LOCK_STREAM = "SELECT true FROM es.stream WHERE stream_id = $1 FOR UPDATE SKIP LOCKED"
 
-# Files that the newest completion of an export does not name, or that have expired; of exports that nobody works on.
+# Files that the newest completion of an export does not name, or that have expired, if no worker has the export's job.
 ORPHANED_EXPORTS = f"""
 SELECT f.path FROM unnest($1::text[], $2::uuid[]) AS f (path, export_id)
  WHERE NOT EXISTS (SELECT FROM es.job j WHERE j.id = f.export_id AND j.finished_at IS NULL)
@@ -90,7 +90,7 @@ SELECT f.path FROM unnest($1::text[], $2::uuid[]) AS f (path, export_id)
             SELECT FROM es.event later WHERE later.stream_id = c.stream_id AND later.version > c.version
                AND later.type IN ('{ExportCompleted.TYPE}', '{ExportExpired.TYPE}')))
 """  # noqa: S608
-# PDFs that the newest posting of no drive names, but for drives that were deleted.
+# PDFs that are not named by the newest posting of any drive that exists.
 ORPHANED_PDFS = f"""
 SELECT f.path FROM unnest($1::text[]) AS f (path)
  WHERE NOT EXISTS (
@@ -103,8 +103,8 @@ SELECT f.path FROM unnest($1::text[]) AS f (path)
                AND later.data #>> '{{posting,pdf_path}}' IS DISTINCT FROM c.data #>> '{{posting,pdf_path}}'))
 """  # noqa: S608
 
-# A notification's id is made of its event's position. Its drive must have been deleted: of a table that has lost rows
-# the marks stay, and mean something again when it is rebuilt.
+# A notification's id is computed from its event's position. Marks are deleted only if the drive was deleted. If the
+# table has lost rows, their marks stay and are valid again after a rebuild.
 DELETE_READ_MARKS = f"""
 WITH page AS MATERIALIZED (
     SELECT user_id, notification_id FROM notification_reads
@@ -126,7 +126,7 @@ SELECT user_id, notification_id, (SELECT count(*) FROM gone) AS gone
 
 @dataclass(frozen=True, slots=True)
 class MarksPage:
-    """The last mark looked at, and how many of the page were deleted."""
+    """The last mark read, and how many of the page were deleted."""
 
     last: tuple[int, int]
     deleted: int
@@ -138,7 +138,7 @@ async def expire_keys(connection: Connection, before: datetime, limit: int) -> i
 
 
 async def delete_jobs(connection: Connection, before: datetime, limit: int) -> int:
-    """How many jobs that ended before ``before`` were deleted; fewer than ``limit``: there are no more."""
+    """Delete up to ``limit`` jobs that ended before ``before``. Return how many; fewer than ``limit``: done."""
     return int(await connection.fetchval(DELETE_JOBS, before, limit))
 
 
@@ -158,13 +158,13 @@ async def maintain_access_log(connection: Connection, now: datetime, kept: timed
 async def expired_exports(
     connection: Connection, before: datetime, after: tuple[datetime, UUID], limit: int
 ) -> list[tuple[datetime, UUID]]:
-    """When they expired, and their ids, oldest first, behind ``after``."""
+    """Return expiry and id of expired exports after ``after``, oldest first."""
     rows = await connection.fetch(EXPIRED_EXPORTS, before, *after, limit)
     return [(row["expires_at"], row["export_id"]) for row in rows]
 
 
 async def withdrawn_exports(connection: Connection, after: UUID, limit: int) -> list[UUID]:
-    """Return the ids of exports whose files are withdrawn, behind ``after``."""
+    """Return the ids of exports whose files are withdrawn, after the id ``after``."""
     return [row["export_id"] for row in await connection.fetch(WITHDRAWN_EXPORTS, after, limit)]
 
 
@@ -174,22 +174,22 @@ async def forget_withdrawn(connection: Connection, export_id: UUID) -> None:
 
 
 async def lock_stream(connection: Connection, stream: str) -> bool:
-    """Nobody else appends to ``stream`` until the transaction ends; false when somebody does just now."""
+    """Lock ``stream`` against appends until the transaction ends. Return false when another session appends to it."""
     return bool(await connection.fetchval(LOCK_STREAM, stream))
 
 
 async def orphaned_exports(connection: Connection, files: Sequence[tuple[str, UUID]]) -> list[str]:
-    """Of ``files`` (path, and the export it was written for) those that nobody needs."""
+    """Return those of ``files`` (path, and the export it was written for) that are not needed."""
     rows = await connection.fetch(ORPHANED_EXPORTS, [path for path, _ in files], [id_ for _, id_ in files])
     return [row["path"] for row in rows]
 
 
 async def orphaned_pdfs(connection: Connection, paths: Sequence[str]) -> list[str]:
-    """Of ``paths`` those that no drive refers to."""
+    """Return those of ``paths`` that no drive refers to."""
     return [row["path"] for row in await connection.fetch(ORPHANED_PDFS, list(paths))]
 
 
 async def delete_read_marks(connection: Connection, after: tuple[int, int], limit: int) -> MarksPage | None:
-    """Look at the next ``limit`` marks behind ``after`` (user, notification); ``None``: there are no more."""
+    """Check the next ``limit`` marks after ``after`` (user, notification). ``None``: there are no more."""
     row = await connection.fetchrow(DELETE_READ_MARKS, *after, limit)
     return MarksPage((row["user_id"], row["notification_id"]), row["gone"]) if row else None

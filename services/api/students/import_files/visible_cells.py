@@ -1,4 +1,4 @@
-"""What of a sheet a user sees: hidden rows and columns are left out, merged cells repeat their value on every line."""
+"""Return the cells that a user sees. Hidden rows and columns are left out; merged cells repeat their value."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class MergedCells:
                 self._starting.setdefault(top, []).append((left, bottom))
 
     def fill(self, row: int, cells: list[str]) -> None:
-        """Write into ``cells`` of ``row`` what the ranges that began above show there."""
+        """Write the values of merged ranges that began in earlier rows into ``cells`` of ``row``."""
         if not self._starting and not self._open:
             return
         self._open = [found for found in self._open if found.last_row >= row]
@@ -40,7 +40,7 @@ class MergedCells:
 
 
 class HiddenCells:
-    """Notes which hidden rows and columns with values are left out."""
+    """Records which hidden rows and columns with values are left out."""
 
     def __init__(self, details: SheetDetails) -> None:
         self._details = details
@@ -56,7 +56,7 @@ class HiddenCells:
         return True
 
     def hides_column(self, column: int, value: object) -> bool:
-        """Return whether ``column`` is hidden, where ``value`` stands in it."""
+        """Return whether ``column`` is hidden. If so, record it with its ``value``."""
         if column not in self._details.hidden_columns:
             return False
         if value != "":

@@ -1,4 +1,4 @@
-"""What every act of the demo shares: the time each step took, what was checked, and a look into the database."""
+"""Shared state of the demo's steps: their durations, the failed checks, and access to the database."""
 
 import asyncio
 import time
@@ -13,8 +13,8 @@ from cli.output import console, errors, table
 
 
 @dataclass(slots=True)
-class Scene:
-    """``database_url`` is the owner's."""
+class DemoRun:
+    """One run of the demo. ``database_url``: the owner's. ``wrong``: the failed checks."""
 
     database_url: str = ""
     times: list[tuple[str, float]] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Scene:
 
     @contextmanager
     def step(self, name: str, *, waiting: bool = True) -> Iterator[None]:
-        """Name the step, time it. ``waiting``: with a spinner; not where the step shows a bar or prints of its own."""
+        """Print the step's name and time it. ``waiting``: show a spinner; false when the step prints its own output."""
         console.print(f"[bold]{name}[/bold]")
         began = time.perf_counter()
         if waiting:
@@ -33,7 +33,7 @@ class Scene:
         self.times.append((name, time.perf_counter() - began))
 
     def check(self, what: str, holds: bool) -> None:
-        """Say whether ``what`` holds; what does not fails the demo at its end."""
+        """Print whether the check ``what`` passed. A failed check fails the demo at its end."""
         console.print(f"  {'[green]holds[/green]' if holds else '[red]DOES NOT HOLD[/red]'}: {what}", highlight=False)
         if not holds:
             self.wrong.append(what)
@@ -43,7 +43,7 @@ class Scene:
 
     def show_times(self) -> None:
         total = sum(seconds for _, seconds in self.times)
-        console.print(table(("Step", "Seconds"), [*self.times, ("all of it", total)]))
+        console.print(table(("Step", "Seconds"), [*self.times, ("total", total)]))
 
 
 async def _fetch(url: str, sql: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:

@@ -1,4 +1,4 @@
-"""Settings that a developer gives to ``placewire up``: from the environment, else from the checkout's ``.env``."""
+"""Settings for ``placewire up`` that a developer overrides in the environment, or else in the checkout's ``.env``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ SECRET_SIGNS = ("SECRET", "PASSWORD", "TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Overrides:
     """``values``: settings in use. ``sources``: where each comes from. ``unused``: names that ``up`` sets itself."""
 
     values: dict[str, str] = field(default_factory=dict)
@@ -30,14 +30,14 @@ class Given:
         return [(name, _shown(name, value), self.sources[name]) for name, value in sorted(self.values.items())]
 
 
-def given_settings(environment: Mapping[str, str], folder: Path = CHECKOUT) -> Given:
+def read_overrides(environment: Mapping[str, str], folder: Path = CHECKOUT) -> Overrides:
     """Return the settings that ``environment`` or ``.env`` in ``folder`` gives. Empty ones count as unset.
 
     The environment takes precedence over the file. Settings in the file that ``up`` sets itself are listed as unused.
     """
     path = folder / ".env"
     in_file = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-    given = Given(unused=sorted(name for name in in_file if _is_own(name)))
+    given = Overrides(unused=sorted(name for name in in_file if _is_own(name)))
     for name in sorted(known_names()):
         for source, values in (("environment", environment), (".env", in_file)):
             if values.get(name):

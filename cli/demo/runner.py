@@ -1,4 +1,4 @@
-"""Runs the demo and cleans up after it, even if it fails."""
+"""Run the demo and clean up after it, even if it fails."""
 
 import os
 import time
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cli.api_client import Api
 from cli.commands import verify
-from cli.demo import acts
-from cli.demo.scene import Scene
+from cli.demo import steps
+from cli.demo.demo_run import DemoRun
 from cli.failures import NO, Failure
 from cli.local.settings import Place, fresh_secrets
 from cli.local.system import launch, place_of, prepare_database
@@ -20,37 +20,37 @@ from devstack.stack import Stack, data_folder, remove_abandoned
 DATABASE = "demo"
 
 
-def perform(students: int, file: Path | None) -> None:
-    """Everything, in a system of its own. Raises ``Failure`` when something differs from what it should be."""
-    ensure_jars()  # with a bar of its own, the first time
+def run_demo(students: int, file: Path | None) -> None:
+    """Run the demo in a temporary system. Raises ``Failure`` when a check fails."""
+    ensure_jars()  # shows its own progress bar the first time
     folder = data_folder() / "demo"
     remove_abandoned(folder)
-    scene = Scene()
+    demo = DemoRun()
     stack = Stack(folder / str(os.getpid()), disposable=True)
     with ExitStack() as cleared_up:
         cleared_up.callback(console.print, "Everything is stopped.")
-        with scene.step("Start Postgres and Kafka"):
+        with demo.step("Start Postgres and Kafka"):
             cleared_up.enter_context(stack)
-        place = set_up(scene, stack)
-        with scene.step("Make the file of students", waiting=False):
+        place = set_up(demo, stack)
+        with demo.step("Make the file of students", waiting=False):
             file = file or make_file(stack.home / "students.csv", students)
             console.print(f"  {file}: {file.stat().st_size / 1e6:.1f} MB", highlight=False)
-        play(scene, stack, place, file)
-        with scene.step("Stop everything"):
+        run_steps(demo, stack, place, file)
+        with demo.step("Stop everything"):
             stack.stop()
-    scene.show_times()
-    if scene.wrong:
-        raise Failure(f"{len(scene.wrong)} things are not as they should be: {'; '.join(scene.wrong)}", NO)
-    console.print("[green]Everything is as it should be.[/green]")
+    demo.show_times()
+    if demo.wrong:
+        raise Failure(f"{len(demo.wrong)} checks failed: {'; '.join(demo.wrong)}", NO)
+    console.print("[green]All checks passed.[/green]")
 
 
-def set_up(scene: Scene, stack: Stack) -> Place:
-    """Migrated, with the sample people, all processes ready."""
+def set_up(demo: DemoRun, stack: Stack) -> Place:
+    """Migrate and seed the database, and start all processes."""
     place = place_of(stack, DATABASE, {}, fresh_secrets())
-    scene.database_url = place.database_url
-    with scene.step("Prepare the database: migrate, seed"):
+    demo.database_url = place.database_url
+    with demo.step("Prepare the database: migrate, seed"):
         prepare_database(place, stack.addresses.database_url)
-    with scene.step("Start API, relay and eligibility"):
+    with demo.step("Start API, relay and eligibility"):
         launch(stack, place)
     for process in stack.record.processes:
         console.print(f"  {process.name}: pid {process.pid}, {(process.url or '').removesuffix('/readyz')}")
@@ -64,17 +64,17 @@ def make_file(path: Path, students: int) -> Path:
     return path
 
 
-def play(scene: Scene, stack: Stack, place: Place, file: Path) -> None:
-    """Every act, in order."""
+def run_steps(demo: DemoRun, stack: Stack, place: Place, file: Path) -> None:
+    """Run every step, in order."""
     api = next(process for process in stack.record.processes if process.name == "api")
     head = Api(place.api_url).signed_in("head@college.edu", people.PASSWORD)
-    acts.import_students(scene, head, file, api.rss_bytes)
-    drive_id = acts.publish_over_the_bus(scene, head)
-    acts.ask_as_students(scene, head, drive_id)
-    acts.refresh_dashboards(scene, head)
-    acts.publish_without_the_bus(scene, head, stack.kafka.stop)
-    with scene.step("Verify: replay the log and compare", waiting=False):
+    steps.import_students(demo, head, file, api.rss_bytes)
+    drive_id = steps.publish_over_the_bus(demo, head)
+    steps.check_as_students(demo, head, drive_id)
+    steps.refresh_dashboards(demo, head)
+    steps.publish_without_the_bus(demo, head, stack.kafka.stop)
+    with demo.step("Verify: replay the log and compare", waiting=False):
         began = time.perf_counter()
         findings = verify.run(place.database_url)
         verify.show(findings, took_s=time.perf_counter() - began)
-    scene.check("the tables are what the log says", findings.differences == 0)
+    demo.check("the tables are what the log says", findings.differences == 0)

@@ -1,4 +1,4 @@
-"""What the demo does once the system is up: import, publish over the bus, ask as students, publish without the bus."""
+"""The steps of the demo: import, publish with Kafka, check eligibility as students, publish without Kafka."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from cli.api_client import Api, Job
 from cli.commands.jobs import watched as watched_job
 from cli.commands.students import show_errors, upload
 from cli.demo import drives
+from cli.demo.demo_run import DemoRun
 from cli.demo.drives import DemoDrive
-from cli.demo.memory import Peak, watched
-from cli.demo.scene import Scene
+from cli.demo.memory import Peak, watch_memory
 from cli.failures import Failure
 from cli.output import console
 from cli.sample import people
@@ -23,10 +23,10 @@ POLL_S = 0.1
 STUDENT_PASSWORD = "a-password-for-the-demo"  # noqa: S105 - of a system that is thrown away
 
 
-def import_students(scene: Scene, head: Api, file: Path, rss_bytes: Callable[[], int]) -> Peak:
-    """Check the file, then import it; how much memory the API took for both."""
-    with watched(rss_bytes) as peak:
-        with scene.step("Check the students (dry run)", waiting=False):
+def import_students(demo: DemoRun, head: Api, file: Path, rss_bytes: Callable[[], int]) -> Peak:
+    """Check the file, then import it. Return the API's memory before and at its peak."""
+    with watch_memory(rss_bytes) as peak:
+        with demo.step("Check the students (dry run)", waiting=False):
             checked = upload(head, file, dry_run=True)
             console.print(f"  {checked['rows']:,} rows, {checked['error_count']:,} errors", highlight=False)
         if checked["error_count"]:
@@ -34,20 +34,20 @@ def import_students(scene: Scene, head: Api, file: Path, rss_bytes: Callable[[],
             raise Failure(
                 f"{checked['rows'] - checked['valid']:,} rows of {file} are wrong: fix them, or leave them out"
             )
-        with scene.step("Import the students", waiting=False):
+        with demo.step("Import the students", waiting=False):
             done = upload(head, file, dry_run=False)
             console.print(f"  {done['imported']:,} students imported", highlight=False)
-    console.print(f"  API memory: {_mib(peak.before)} before, {_mib(peak.most)} at most", highlight=False)
-    scene.check("every row of the file became a student", done["imported"] == checked["rows"])
+    console.print(f"  API memory: {_mib(peak.before)} before, {_mib(peak.maximum)} at most", highlight=False)
+    demo.check("every row of the file became a student", done["imported"] == checked["rows"])
     return peak
 
 
-def publish_over_the_bus(scene: Scene, head: Api) -> int:
-    """Create the first drive with ``auto_calc`` and a PDF, and follow its job. Returns the drive's id."""
-    with scene.step("Wait until the bus is trusted"):
+def publish_over_the_bus(demo: DemoRun, head: Api) -> int:
+    """Create the first drive with ``auto_calc`` and a PDF, and follow its job. Return the drive's id."""
+    with demo.step("Wait until the bus is trusted"):
         wait_for_breaker(head, "closed")
     pdf = one_page(f"{drives.FIRST.form['company_name']}: {drives.FIRST.form['job_title']}", "Salary: 12 LPA")
-    with scene.step("Publish a drive, with Kafka", waiting=False):
+    with demo.step("Publish a drive, with Kafka", waiting=False):
         answer = head.post(
             "/api/drives", data=_with_domain(head, drives.FIRST), files={"pdf": ("work.pdf", pdf, "application/pdf")}
         )
@@ -56,65 +56,65 @@ def publish_over_the_bus(scene: Scene, head: Api) -> int:
         console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {asked['delivery']}")
         job = watched_job(head, asked["id"])
     console.print(f"  channel: [bold]{job['channel']}[/bold]")
-    scene.check("Kafka woke the worker", job["channel"] == "kafka")
-    scene.check("the PDF can be read back", head.raw(drive["pdf_path"]) == pdf)
-    check_selected(scene, drives.FIRST, drive["drive_id"], job)
+    demo.check("Kafka woke the worker", job["channel"] == "kafka")
+    demo.check("the PDF can be read back", head.raw(drive["pdf_path"]) == pdf)
+    check_selected(demo, drives.FIRST, drive["drive_id"], job)
     return int(drive["drive_id"])
 
 
-def ask_as_students(scene: Scene, head: Api, drive_id: int) -> None:
-    """Sign in as a student who was selected and as one who was not, and ask each one's own question."""
+def check_as_students(demo: DemoRun, head: Api, drive_id: int) -> None:
+    """Sign in as a selected and as an unselected student, and check the eligibility of each."""
     for name, query, expected in (
-        ("Ask as a selected student", drives.A_SELECTED, True),
-        ("Ask as an unselected student", drives.AN_UNSELECTED, False),
+        ("Check as a selected student", drives.A_SELECTED, True),
+        ("Check as an unselected student", drives.AN_UNSELECTED, False),
     ):
-        found = scene.query(query, drive_id, [person.email for person, _ in people.students()])
+        found = demo.query(query, drive_id, [person.email for person, _ in people.students()])
         if not found:
             console.print(f"{name}: there is none in this file")
             continue
-        with scene.step(name, waiting=False):
-            _ask_as(scene, head, drive_id, found[0]["student_id"], expected=expected)
+        with demo.step(name, waiting=False):
+            _check_as(demo, head, drive_id, found[0]["student_id"], expected=expected)
 
 
-def refresh_dashboards(scene: Scene, head: Api) -> None:
-    """Ask for the dashboards' figures to be brought up to date, follow the job, read them."""
-    with scene.step("Refresh the dashboards", waiting=False):
+def refresh_dashboards(demo: DemoRun, head: Api) -> None:
+    """Refresh the dashboards' figures, follow the job, and read the figures."""
+    with demo.step("Refresh the dashboards", waiting=False):
         job = watched_job(head, head.post("/api/analytics/refresh").body["job"]["id"])
         shown = head.get("/api/analytics/summary")
     console.print(f"  {shown['total_drives']} drive, as of {shown['as_of']}", highlight=False)
-    scene.check("the dashboards count the drive", (job["state"], shown["total_drives"]) == ("succeeded", 1))
+    demo.check("the dashboards count the drive", (job["state"], shown["total_drives"]) == ("succeeded", 1))
 
 
-def publish_without_the_bus(scene: Scene, head: Api, stop_kafka: Callable[[], None]) -> None:
-    """Stop Kafka and publish the second drive: the same answer, in the same request."""
-    with scene.step("Stop Kafka, wait until it is noticed"):
+def publish_without_the_bus(demo: DemoRun, head: Api, stop_kafka: Callable[[], None]) -> None:
+    """Stop Kafka and publish the second drive. The response is the same, in the same request."""
+    with demo.step("Stop Kafka, wait until it is noticed"):
         stop_kafka()
         wait_for_breaker(head, "open")
     coordinator = head.signed_in("coord@college.edu", people.PASSWORD)
-    with scene.step("Publish a drive, without Kafka", waiting=False):
+    with demo.step("Publish a drive, without Kafka", waiting=False):
         drive_id = head.post("/api/drives", json=_with_domain(head, drives.SECOND)).body["drive_id"]
         answer = coordinator.post(f"/api/drives/{drive_id}/publish")
     job = answer.body["job"]
     console.print(f"  {drives.SECOND.description}", highlight=False)
     console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {job['delivery']}")
     console.print(f"  channel: [bold]{job['channel']}[/bold]")
-    scene.check("the API woke the worker, and waited for it", (job["channel"], answer.status) == ("http", 200))
-    check_selected(scene, drives.SECOND, drive_id, job)
+    demo.check("the API woke the worker, and waited for it", (job["channel"], answer.status) == ("http", 200))
+    check_selected(demo, drives.SECOND, drive_id, job)
 
 
-def check_selected(scene: Scene, drive: DemoDrive, drive_id: int, job: Job) -> None:
+def check_selected(demo: DemoRun, drive: DemoDrive, drive_id: int, job: Job) -> None:
     """Compare the counts of the job and of the ledger with a count in plain SQL."""
     reported = (job["result"] or {}).get("selected")
-    by_hand = scene.query(drive.count)[0]["count"]
-    in_force = scene.query(drives.IN_FORCE, drive_id)[0]["count"]
-    scene.check(
+    by_hand = demo.query(drive.count)[0]["count"]
+    in_force = demo.query(drives.IN_FORCE, drive_id)[0]["count"]
+    demo.check(
         f"{by_hand:,} by SQL = {reported if reported is None else f'{reported:,}'} of the job = {in_force:,} stored",
         job["state"] == "succeeded" and by_hand == reported == in_force,
     )
 
 
 def wait_for_breaker(api: Api, state: str) -> None:
-    """Return when the API's breaker for the eligibility service is ``open`` or ``closed``. Raises ``TimeoutError``."""
+    """Wait until the API's breaker for the eligibility service is ``state``. Raises ``TimeoutError``."""
     deadline = time.monotonic() + BREAKER_TIMEOUT_S
     while api.get("/readyz")["bus"]["eligibility"] != state:
         if time.monotonic() > deadline:
@@ -122,8 +122,8 @@ def wait_for_breaker(api: Api, state: str) -> None:
         time.sleep(POLL_S)
 
 
-def _ask_as(scene: Scene, head: Api, drive_id: int, student_id: int, *, expected: bool) -> None:
-    record = scene.query(drives.RECORD, student_id)[0]
+def _check_as(demo: DemoRun, head: Api, drive_id: int, student_id: int, *, expected: bool) -> None:
+    record = demo.query(drives.RECORD, student_id)[0]
     head.patch(f"/api/users/{student_id}", json={"password": STUDENT_PASSWORD})
     student = head.signed_in(record["email"], STUDENT_PASSWORD)
     answer = student.get(f"/api/eligibility/{drive_id}/check")
@@ -131,7 +131,7 @@ def _ask_as(scene: Scene, head: Api, drive_id: int, student_id: int, *, expected
     console.print(f"  {record['name']} ({record['roll_number']}): {marks}, {record['active_backlogs']} backlogs")
     reasons = f" ({', '.join(answer['reasons'])})" if answer["reasons"] else ""
     console.print(f"  eligible: [bold]{answer['eligible']}[/bold], {answer['reason']}{reasons}", highlight=False)
-    scene.check(f"the answer is {'yes' if expected else 'no'}", answer["eligible"] is expected)
+    demo.check(f"the answer is {'yes' if expected else 'no'}", answer["eligible"] is expected)
 
 
 def _with_domain(head: Api, drive: DemoDrive) -> dict[str, Any]:
