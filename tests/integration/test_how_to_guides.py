@@ -75,6 +75,7 @@ def another_postgres() -> Iterator[str]:
         shutil.rmtree(server.home, ignore_errors=True)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
 def test_a_guide_works(guide: Path, another_postgres: str, tmp_path: Path) -> None:
     checkout = copy_of_checkout(tmp_path / "checkout")
