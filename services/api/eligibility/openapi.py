@@ -39,7 +39,7 @@ class Filtered(Document):
     studentIds: list[int] = Field(examples=[[1001, 1004]])  # noqa: N815 - the frontend's name
 
 
-class Verdict(Document):
+class EligibilityVerdict(Document):
     """``reasons``: which criteria the student fails."""
 
     eligible: bool
@@ -58,4 +58,4 @@ MINE = documented(list[OpenDrive], says="Posted drives the caller may register f
 LIST = documented(list[EligibleStudent], says="Everyone who meets the drive's criteria now, by id.")
 FILTER = documented(Filtered, {404: "Drive not found"}, says="Who would meet these criteria.")
 SELECTED = {"eligible": True, "reason": "Selected by coordinator", "reasons": []}
-CHECK = documented(Verdict, says="May the caller register?", tagged=True, example=SELECTED)
+CHECK = documented(EligibilityVerdict, says="May the caller register?", tagged=True, example=SELECTED)

@@ -75,7 +75,7 @@ class Eligibility(Document):
     next: int | None = Field(examples=[1001])
 
 
-class Verdict(Document):
+class CriterionVerdict(Document):
     """The result of one criterion: what the drive required, what was on record, and the reason if it failed.
 
     ``judged_on``: the field of the record. For ``min_12th`` of a student without a 12th mark it is ``diploma_percent``.
@@ -89,7 +89,7 @@ class Verdict(Document):
     reason: Reason | None
 
 
-class Decision(Document):
+class PastDecision(Document):
     """The decision on this student by the last evaluation before that moment, and its basis.
 
     ``judged_by``: the version of the drive whose criteria it applied; ``listed``: whether the student was on the
@@ -104,7 +104,7 @@ class Decision(Document):
     eligible: bool
     listed: bool | None
     selected: bool
-    criteria: list[Verdict]
+    criteria: list[CriterionVerdict]
     reasons: list[Reason]
 
 
@@ -118,9 +118,9 @@ class Explanation(Document):
     drive_version: int = Field(examples=[3])
     record_version: int = Field(examples=[1])
     eligible: bool
-    criteria: list[Verdict]
+    criteria: list[CriterionVerdict]
     reasons: list[Reason]
-    decision: Decision | None
+    decision: PastDecision | None
 
 
 class Actor(Document):
@@ -131,7 +131,7 @@ class Actor(Document):
     role: str | None = Field(examples=["HEAD"])
 
 
-class FieldChange(Document):
+class DriveFieldChange(Document):
     field: str = Field(examples=["min_cgpa"])
     before: Value
     after: Value
@@ -146,7 +146,7 @@ class Change(Document):
     at: Instant
     source: str = Field(examples=["api"])
     actor: Actor | None
-    changes: list[FieldChange]
+    changes: list[DriveFieldChange]
     facts: dict[str, Any]
 
 

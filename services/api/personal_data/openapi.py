@@ -76,7 +76,7 @@ class RecordChange(Document):
     by: By
 
 
-class Registration(Document):
+class OwnRegistration(Document):
     registration_id: Id
     drive_id: Id
     drive: DriveName
@@ -84,11 +84,11 @@ class Registration(Document):
     attendance: str | None = Field(examples=["PRESENT"])
 
 
-class DeletedRegistration(Registration):
+class DeletedRegistration(OwnRegistration):
     drive_deleted_at: Instant
 
 
-class Decision(Document):
+class OwnSelection(Document):
     """``revoked_at`` null: still selected, or selected when the drive was deleted."""
 
     drive_id: Id
@@ -191,9 +191,9 @@ class OwnData(Document):
     account_history: list[AccountChange]
     record: Record | None
     record_history: list[RecordChange]
-    registrations: list[Registration]
+    registrations: list[OwnRegistration]
     deleted_registrations: list[DeletedRegistration]
-    decisions: list[Decision]
+    decisions: list[OwnSelection]
     listed: list[Listed]
     notifications: list[AddressedNotification]
     kept_answers: list[KeptAnswer]

@@ -43,7 +43,7 @@ class ImportedColumn(Document):
     reason: str = Field(examples=["recognised by its header"])
 
 
-class FieldChange(Document):
+class RecordFieldChange(Document):
     from_: Any = Field(alias="from", examples=["8.10"])
     to: Any = Field(examples=["9.00"])
 
@@ -53,7 +53,7 @@ class StudentChange(Document):
 
     line: Annotated[int, Field(ge=1, examples=[17])]
     student_id: int = Field(examples=[1001])
-    changes: dict[str, FieldChange]
+    changes: dict[str, RecordFieldChange]
     sheet: str | None = None
 
 
