@@ -1,4 +1,4 @@
-"""The tables of schema ``es``, as Alembic compares them. Statements: ``event_store``, ``jobs``, ``relay``."""
+"""The tables of the schema ``es``. Statements: ``event_store``, ``chassis.jobs``, ``chassis.messaging.relay``."""
 
 from datetime import datetime
 from typing import Any
