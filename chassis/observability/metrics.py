@@ -1,4 +1,4 @@
-"""Every metric of the product in one list, and the logs."""
+"""Every metric in one list, and the set-up of logs."""
 
 import logging
 import sys
@@ -66,7 +66,7 @@ SUBSCRIPTION_FAILED = Gauge(
 POOL_CONNECTIONS = Gauge("placewire_database_connections", "Connections of this process's pool", ["state"])
 POOL_SIZE = Gauge("placewire_database_pool_size", "Connections that this process's pool may hold")
 LOGINS = Counter("placewire_logins_total", "Sign-ins tried", ["outcome"])
-# What the placement cell watches, as the views show it. Names are public ones; students are only counted.
+# For the placement cell, from the materialized views. They name companies and branches; students are only counted.
 DRIVES = Gauge("placewire_drives", "Drives", ["status"])
 FUNNEL = Gauge("placewire_funnel_students", "Students who came as far as the stage, summed over all drives", ["stage"])
 DRIVE_FUNNEL = Gauge(
@@ -74,14 +74,14 @@ DRIVE_FUNNEL = Gauge(
 )
 BRANCH_STUDENTS = Gauge("placewire_branch_students", "Students who came as far, by branch", ["branch", "stage"])
 
-# What must never be in a log line, whatever the depth.
+# Fields whose values never appear in a log line.
 SECRET_FIELDS = frozenset(
     {"password", "token", "authorization", "secret", "password_hash", "cgpa", "marks", "record", "email", "roll_number"}
 )
 
 
 def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -> None:
-    """Structured lines on stderr, from our code and from libraries alike, each with ``service``."""
+    """Write structured log lines to stderr, also those of libraries, each with ``service``."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -156,7 +156,7 @@ class AtMost(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not super().filter(record):
-            return True  # somebody else's
+            return True  # of another logger
         if record.created - self._window >= self._per_s:
             self._window, self._seen = record.created, 0
         self._seen += 1
