@@ -90,6 +90,6 @@ def test_a_guide_works(guide: Path, another_postgres: str, tmp_path: Path) -> No
     style = f"ruff format --check {' '.join(written)}\nruff check {' '.join(written)}\n"
     done = subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", commands + style],
-        cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=170,
+        cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
