@@ -73,7 +73,7 @@ def test_the_storage_knows_its_settings(name: str) -> None:
     """obstore raises for a name that it does not know."""
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "x"}
     value = "true" if "ALLOW" in name or "STYLE" in name else "https://storage.example"
-    assert S3Store("bucket", config={**keys, name: value})  # type: ignore[typeddict-item]
+    assert S3Store("bucket", config={**keys, name: value})  # type: ignore[arg-type]
 
 
 def test_the_example_shows_the_defaults() -> None:
