@@ -64,7 +64,7 @@ format: ## Lay the code out as `make lint` wants it
 
 # Three at a time, since most of a test is waiting: each with a Postgres of its own, and one Kafka, started for the first
 # test that asks for it. The last line of a run says how many long forms are left to `make test-full`.
-PYTEST ?= pytest -n 3 --dist worksteal
+PYTEST ?= pytest -n 3 --dist loadgroup
 
 # Byte code is kept, whatever the image sets: without it each of the processes compiles every library (20 s of CPU).
 test: ## Every test, at small sizes

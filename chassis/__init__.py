@@ -1,1 +1,1 @@
-"""What every service stands on: database, event store, jobs, bus, tokens, telemetry. No business word."""
+"""What every service is built on: database, event store, jobs, Kafka, HTTP, metrics. No business rules."""

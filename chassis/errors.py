@@ -1,16 +1,16 @@
-"""The ways work can fail. The class is the reaction; nothing reads messages."""
+"""Errors. The class decides the reaction; nothing inspects messages."""
 
 
 class DomainError(Exception):
-    """A request or job that cannot be carried out, however often it is tried. The text is for people."""
+    """A request or job that fails however often it is tried. The text is shown to people."""
 
 
 class RuleViolation(DomainError):
-    """The rules forbid it at this moment: HTTP 409, never retried."""
+    """A rule forbids it at this moment: HTTP 409, never retried."""
 
 
 class NotFound(DomainError):
-    """No such thing, or not for this caller to see: HTTP 404."""
+    """It does not exist, or this caller may not see it: HTTP 404."""
 
 
 class Invalid(DomainError):
@@ -38,7 +38,7 @@ class Unauthenticated(DomainError):
 
 
 class Throttled(DomainError):
-    """Too many tries: HTTP 429 with Retry-After ``retry_after_s``."""
+    """Too many attempts: HTTP 429 with Retry-After ``retry_after_s``."""
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
@@ -50,15 +50,15 @@ class Conflict(Exception):
 
 
 class Contended(Exception):
-    """The database undid the transaction in favour of another (serialization, deadlock, lock timeout). Try again."""
+    """Rolled back because of a conflict with another transaction (serialization, deadlock, lock timeout). Try again."""
 
 
 class Outdated(Exception):
-    """What a long job has prepared is out of date. It is prepared again; no attempt is spent."""
+    """What a job has staged is out of date. It is staged again; no attempt is spent."""
 
 
 class Unavailable(Exception):
-    """Postgres does not answer: HTTP 503 with Retry-After; a job waits without an attempt spent."""
+    """Postgres does not answer: HTTP 503 with Retry-After; a job waits without spending an attempt."""
 
 
 class Overloaded(Exception):
@@ -66,7 +66,7 @@ class Overloaded(Exception):
 
 
 class StorageFailed(Exception):
-    """Where files are kept does not answer, or refuses: HTTP 503; a job tries again a few times. For people."""
+    """The storage does not answer, or refuses: HTTP 503; a job tries a few times. The text is shown to people."""
 
 
 class StorageFull(StorageFailed):
@@ -74,7 +74,7 @@ class StorageFull(StorageFailed):
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection was lost on the way: what was asked for may have been committed, or not."""
+    """The connection was lost midway. The transaction may have been committed."""
 
 
 class ReadOnly(Unavailable):
@@ -86,8 +86,8 @@ class LogNotAdopted(Unavailable):
 
 
 class Exhausted(Unavailable):
-    """Postgres ran out of memory, disk or a limit midway: everybody's trouble, or the doing of what was asked for."""
+    """Postgres ran out of memory or disk, or reached a limit. This transaction may be the cause, or not."""
 
 
 class Fenced(Exception):
-    """Another process runs this job, or reads this subscription, now: what was done for it is rolled back."""
+    """Another process holds this job or subscription now. The transaction is rolled back."""

@@ -11,7 +11,7 @@ from chassis.postgres.database import Connection, Database
 from chassis.storage import Storage, StorageUnusable
 from contracts.files import SERVED_BELOW
 
-# The newest of each kind: enough to distinguish the wrong storage from one that lost a file.
+# The newest of each kind. This is enough to distinguish a wrong storage from one that lost a file.
 LOOKED_AT = 10
 
 # Expired exports may have been deleted already.

@@ -1,4 +1,4 @@
-"""Settings shared by every process, read once from the environment. A service subclasses and adds its own."""
+"""Settings of every process, read once from the environment. Each service adds its own in a subclass."""
 
 import os
 from datetime import timedelta
@@ -13,22 +13,22 @@ from chassis.days import zone_of
 
 
 class ProcessSettings(BaseSettings):
-    """Names are those of the environment, in capitals. Durations are seconds and say so (``_s``)."""
+    """Settings of every process. A variable of the environment has the name in capitals. ``_s``: seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     environment: Literal["development", "production"] = Field(
-        default="production", description="development allows sample data and texts made for reading"
+        default="production", description="production, or development: allows sample data and sample passwords"
     )
     database_url: str = Field(description="postgresql://role@host/database, the process's own role")
     database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(ge=1, le=65535, description="port to listen on")
     log_format: Literal["json", "text"] = Field(default="json", description="json for machines, text for a terminal")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level written")
-    shutdown_grace_s: float = Field(default=25.0, gt=0, description="how long work in hand may take after SIGTERM")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level written")
+    shutdown_grace_s: float = Field(default=25.0, gt=0, description="how long running work may take after SIGTERM")
     otel_exporter_otlp_endpoint: str | None = Field(
-        default=None, description="http://host:4318, where traces go as OTLP over HTTP; none: there are no traces"
+        default=None, description="http://host:4318, where traces are sent as OTLP over HTTP; empty: no traces"
     )
 
     @field_validator("database_url")
@@ -66,7 +66,7 @@ class StorageSettings(BaseSettings):
     """Where files are stored. A mixin for the settings of processes that store files."""
 
     storage_url: str = Field(
-        description="where files are kept: file:///folder, s3://bucket, gs://bucket, az://container"
+        description="where files are stored: file:///folder, s3://bucket, gs://bucket, az://container"
     )
     storage_ignore_missing_files: bool = Field(
         default=False, description="start although the storage has none of the files that the database names"
@@ -74,7 +74,7 @@ class StorageSettings(BaseSettings):
 
 
 class RetentionSettings(BaseSettings):
-    """How long what concerns a person is kept. A mixin for the process that deletes it and the one that shows it."""
+    """How long personal records are kept. A mixin for the process that deletes them and the one that shows the time."""
 
     idempotency_keys_kept_days: float = Field(
         default=7.0, ge=1, description="how long the same Idempotency-Key gets the same answer"
@@ -93,7 +93,7 @@ class RetentionSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
-    """How to reach Kafka. Mixed into the settings of a process that does."""
+    """How to connect to Kafka. A mixin for the settings of processes that do."""
 
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma between several")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -106,26 +106,30 @@ class KafkaSettings(BaseSettings):
     kafka_sasl_password: SecretStr | None = Field(default=None, description="used with the SASL protocols")
     kafka_ssl_ca_file: str | None = Field(default=None, description="PEM of the authority that signed the brokers")
     kafka_ssl_cert_file: str | None = Field(default=None, description="PEM of this client's certificate")
-    kafka_replication_factor: int = Field(default=1, ge=1, le=10, description="of topics that the relay creates")
+    kafka_replication_factor: int = Field(
+        default=1, ge=1, le=10, description="replication factor of topics that the relay creates"
+    )
     kafka_ssl_key_file: str | None = Field(default=None, description="PEM of this client's key")
 
 
 class ServiceSettings(ProcessSettings, KafkaSettings):
-    """A service that owns a job kind."""
+    """Settings of a service that owns a job kind."""
 
     internal_secret: SecretStr = Field(
         min_length=32, description="signs the tokens with which services call each other; at least 32 characters"
     )
     database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
-    job_lease_s: float = Field(default=60.0, ge=1, description="a job whose worker is silent so long is taken over")
+    job_lease_s: float = Field(
+        default=60.0, ge=1, description="after so many seconds without a sign of its worker, another claims a job"
+    )
     paused_retry_s: float = Field(
         default=60.0, gt=0, description="seconds between two tries of a worker paused after 20 failed jobs in a row"
     )
 
     @model_validator(mode="after")
     def _leases_can_be_renewed(self) -> Self:
-        # Each job holds a connection; without one to spare no lease is renewed, and healthy jobs look dead.
+        # Each job holds a connection. Without a spare one no lease is renewed, and running jobs are claimed again.
         if self.database_pool_size < self.jobs_at_once + 2:
             raise ValueError("DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2")
         return self
@@ -135,9 +139,9 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def load(settings: type[Settings], **given: Any) -> Settings:
-    """``settings`` from the environment. Exits with one line for each setting that is missing or wrong.
+    """Return ``settings`` from the environment. Exits with one line for each setting that is missing or wrong.
 
-    What the environment does not say is looked for in the folder SECRETS_DIR: a file for each setting, named as it is.
+    Settings that are not in the environment are read from the folder SECRETS_DIR, one file each with the same name.
     """
     folder = os.environ.get("SECRETS_DIR") or None
     if folder is not None and not Path(folder).is_dir():
@@ -147,7 +151,7 @@ def load(settings: type[Settings], **given: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            if not problem["loc"]:  # about several settings together, and its text says which
+            if not problem["loc"]:  # concerns several settings; its text names them
                 lines.append(str(problem["ctx"]["error"]))
                 continue
             name = str(problem["loc"][0])

@@ -32,7 +32,7 @@ class Spool:
 
     async def write(self, block: bytes | bytearray) -> None:
         """Append a copy of ``block``. Raises ``OSError`` when the disk is full."""
-        block = bytes(block)  # asyncpg hands out bytearrays
+        block = bytes(block)  # asyncpg passes bytearrays
         if self._read == self._written and self._in_memory + len(block) <= IN_MEMORY_BYTES:
             self._blocks.append(block)
             self._in_memory += len(block)

@@ -1,4 +1,4 @@
-"""Tokens: what a signed-in person carries, and what services show each other."""
+"""Tokens of users who signed in, and tokens with which services call each other."""
 
 import time
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ CLOCK_SKEW_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. ``password_version`` counts the password's changes when the token was issued.
+    """The caller. ``password_version``: the number of password changes when the token was issued.
 
-    ``None``: another issuer signed them in, and their password here does not count.
+    ``None``: another issuer issued the token, so the password here does not matter.
     """
 
     user_id: int
@@ -32,7 +32,7 @@ class Principal:
 
 
 def issue_user_token(principal: Principal, secret: str) -> str:
-    """A token of ``USER_TOKEN_S`` seconds with the claims the frontend's backend has always had."""
+    """Return a token that is valid for ``USER_TOKEN_S`` seconds, with the claims that the frontend expects."""
     now = int(time.time())
     claims = {
         "user_id": principal.user_id,
@@ -47,7 +47,7 @@ def issue_user_token(principal: Principal, secret: str) -> str:
 
 
 def read_user_token(token: str, secret: str) -> tuple[Principal, float]:
-    """Whose it is, and until when (Unix time, seconds).
+    """Return the token's user and its expiry (Unix time, seconds).
 
     Raises ``Unauthenticated`` when the token is not ours, malformed or expired.
     """
@@ -61,7 +61,7 @@ def read_user_token(token: str, secret: str) -> tuple[Principal, float]:
 
 
 def principal_of(claims: Mapping[str, Any]) -> Principal:
-    """Who is in the claims of a verified token. Raises ``Unauthenticated`` when something is missing or wrong."""
+    """Return the user in the claims of a verified token. Raises ``Unauthenticated`` for missing or wrong claims."""
     try:
         return Principal(
             user_id=int(claims["user_id"]),
@@ -75,7 +75,7 @@ def principal_of(claims: Mapping[str, Any]) -> Principal:
 
 
 def issue_service_token(issuer: str, audience: Service, secret: str) -> str:
-    """A token with which ``issuer`` may hand ``audience`` a job during the next ``SERVICE_TOKEN_S`` seconds."""
+    """Return a token with which ``issuer`` may wake ``audience`` during the next ``SERVICE_TOKEN_S`` seconds."""
     now = int(time.time())
     return jwt.encode(
         {"iss": issuer, "aud": f"placewire-{audience}", "iat": now, "exp": now + SERVICE_TOKEN_S}, secret, ALGORITHM
@@ -83,7 +83,7 @@ def issue_service_token(issuer: str, audience: Service, secret: str) -> str:
 
 
 def check_service_token(token: str, audience: Service, secret: str) -> None:
-    """Raises ``Unauthenticated`` unless ``token`` was made for ``audience`` with the shared secret, not long ago."""
+    """Raise ``Unauthenticated`` unless ``token`` is for ``audience``, signed with the shared secret, and valid."""
     try:
         jwt.decode(
             token,

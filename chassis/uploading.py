@@ -1,4 +1,4 @@
-"""One file on its way into a store: pushed by its writer, pulled by the store."""
+"""The upload of one file. The writer pushes parts; the store pulls them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,19 +9,19 @@ from obstore.store import ObjectStore
 # A part of a multipart upload. At most PARTS_AT_ONCE wait for the store, and the file may have 10,000 (S3): 80 GB.
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
-# What the writer hands on at a time: less costs a turn of the loop for each row or two.
+# The writer passes on so many bytes at a time. With less, the event loop would switch after every row or two.
 BLOCK_BYTES = 1024 * 1024
 
 
 class Abandoned(Exception):
-    """The writer gave up: the store forgets what it has."""
+    """The writer stopped: the store discards what it has."""
 
 
 class Upload:
-    """``finish`` makes the file visible; ``abandon`` instead leaves nothing, unless it was about to be finished.
+    """An upload. ``finish`` makes the file visible; ``abandon`` discards it, unless it was just being finished.
 
-    The store pulls: of obstore's two ways in, only this one ends an upload that failed; its ``open_writer_async`` can
-    be closed, which makes the file visible, and nothing else (0.12.1, tried with a bucket).
+    The store pulls, because only this way obstore can end a failed upload. A writer of ``open_writer_async`` can only
+    be closed, which makes the file visible (0.12.1, tried with a bucket).
     """
 
     def __init__(self, store: ObjectStore, path: str, attributes: dict[str, str]) -> None:
@@ -35,21 +35,21 @@ class Upload:
         )  # fmt: skip
 
     async def put(self, content: bytes) -> None:
-        """Waits while the store is behind. Raises what the store raised."""
+        """Pass on ``content``. Waits while the store is slower. Raises what the store raised."""
         self._block += content
         if len(self._block) >= BLOCK_BYTES:
             await self._hand_on(bytes(self._block))
             self._block.clear()
 
     async def finish(self) -> None:
-        """The file is visible when this returns."""
+        """Finish the upload. The file is visible when this returns."""
         if self._block:
             await self._hand_on(bytes(self._block))
         await self._hand_on(None)
         await asyncio.shield(self._storing)
 
     async def abandon(self) -> None:
-        """After ``finish``: nothing."""
+        """Discard the upload. Does nothing after ``finish``."""
         if not self._storing.done():
             while not self._blocks.empty():
                 self._blocks.get_nowait()

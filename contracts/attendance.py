@@ -1,4 +1,4 @@
-"""Who came. Producer: services/api."""
+"""Attendance of students at drives. Producer: services/api."""
 
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ class Presence(StrEnum):
 
 
 class AttendanceMarked(Event):
-    """The mark as it stands afterwards; marking again replaces it."""
+    """A student was marked present or absent. A later mark replaces this one."""
 
     TYPE = "placewire.registration.attendance-marked.v1"
 

@@ -1,4 +1,4 @@
-"""Type name to class. The only place that knows every event."""
+"""The class of each event type. Lists every event."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -48,16 +48,17 @@ EVENTS: dict[str, type[Event]] = {
 
 Upcaster = Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]
 
-# Old type -> its data as the next version, with that version's type. Stored events never change; reading does this.
+# From an old type: convert its data to the next version, and return that version's type and data. Stored events do not
+# change; they are converted when they are read.
 UPCASTERS: dict[str, Upcaster] = {}
 
 
 class UnknownEvent(LookupError):
-    """A type this build does not know: the producer is newer, or it is not ours."""
+    """This build does not know the event type: the producer is newer, or it is not ours."""
 
 
 def read_event(type_: str, data: Mapping[str, Any], upcasters: Mapping[str, Upcaster] = UPCASTERS) -> Event:
-    """The event of ``type_`` as its newest version.
+    """Return the event of ``type_``, converted to its newest version.
 
     Raises ``UnknownEvent``, or ``pydantic.ValidationError`` when ``data`` does not fit.
     """

@@ -14,7 +14,7 @@ class CheckRequested(Event):
 
 
 class CheckAnswered(Event):
-    """It got through. Producer: services/maintenance."""
+    """The job was run. Producer: services/maintenance."""
 
     TYPE = "placewire.check.answered.v1"
 

@@ -1,4 +1,4 @@
-"""Finds incompatible changes of a JSON Schema, in both directions.
+"""Find incompatible changes of a JSON Schema, in both directions.
 
 New code reads old events, since the log keeps every event. Old code reads new events, since services are not all
 replaced at the same moment and other systems read them too. So a type keeps its fields and their values, and may gain
@@ -11,7 +11,7 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-# Keywords for which more, or less, is narrower. Any other change of them is wider.
+# Keywords whose larger (or smaller) value accepts less. The opposite change accepts more.
 NARROWER_WHEN_MORE = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 NARROWER_WHEN_LESS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 SAME = ("type", "const", "format", "pattern", "multipleOf", "uniqueItems", "contentMediaType", "contentEncoding")
@@ -28,9 +28,9 @@ class _Pair:
 
 
 def breaks(released: Schema, current: Schema) -> list[str]:
-    """What in ``current`` breaks readers of ``released``, or cannot read what they wrote; each with its place.
+    """Return each change in ``current`` that breaks readers of ``released`` or cannot read its events, with its place.
 
-    Titles, descriptions and the order of things mean nothing.
+    Titles, descriptions and the order of fields are ignored.
     """
     return list(_compared("", released, current, _Pair(released, current), frozenset()))
 
@@ -135,7 +135,7 @@ def _inner(
 ) -> Iterator[str]:
     if name not in old and name not in new:
         return
-    # `true`, `{}` and nothing say the same: anything. `false`: nothing at all.
+    # `true`, `{}` and an absent keyword accept anything. `false` accepts nothing.
     before, now = ({} if each.get(name, True) is True else each[name] for each in (old, new))
     if before is False or now is False:
         if before != now:

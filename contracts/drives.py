@@ -1,4 +1,4 @@
-"""A recruitment drive: one company's visit, from draft to finish. Producer: services/api."""
+"""Recruitment drives, from creation to end. Producer: services/api."""
 
 from datetime import date
 from typing import Annotated
@@ -11,7 +11,7 @@ from contracts.students import Backlogs, BatchYear, Cgpa, Digest, Percent, Stude
 
 
 class Criteria(Message):
-    """The bar a student must clear. ``None`` is no limit, never zero."""
+    """The criteria that a student must meet. ``None``: no limit (not zero)."""
 
     min_cgpa: Cgpa | None = None
     min_10th: Percent | None = None
@@ -22,7 +22,7 @@ class Criteria(Message):
 
 
 class Posting(Message):
-    """What the company offers and asks for."""
+    """The text of a drive: what the company offers and requires."""
 
     company_name: str = Field(min_length=1, max_length=200)
     job_title: str = Field(min_length=1, max_length=200)
@@ -35,14 +35,14 @@ class Posting(Message):
 
 
 class Requested(Message):
-    """A coordinator's own list: the ledger ``requested_selection`` of this event's stream version, sealed."""
+    """Count and checksum of a list of students: rows of ``requested_selection`` with this event's stream version."""
 
     count: int = Field(ge=1)
     digest: Digest
 
 
 class DriveCreated(Event):
-    """The head of the cell wrote a drive down; only staff who may review it see it."""
+    """A head created a drive. Only heads and coordinators see it."""
 
     TYPE = "placewire.drive.created.v1"
 
@@ -52,7 +52,7 @@ class DriveCreated(Event):
 
 
 class DriveRevised(Event):
-    """The posting as it stands afterwards; ``changed`` names the fields that differ from before."""
+    """A head changed the posting. ``posting``: after the change; ``changed``: the names of the fields that differ."""
 
     TYPE = "placewire.drive.revised.v1"
 
@@ -62,7 +62,7 @@ class DriveRevised(Event):
 
 
 class DrivePublished(Event):
-    """Students can see the drive; who is selected must now be worked out (job kind *eligibility*).
+    """Students can see the drive. Requests the evaluation of who is selected (job kind *eligibility*).
 
     ``requested``: select exactly that list; ``None``: select everyone who meets ``criteria``.
     """
@@ -77,10 +77,10 @@ class DrivePublished(Event):
 
 
 class EligibilityRequested(Event):
-    """Somebody asked to judge the students again (job kind *eligibility*).
+    """Requests another evaluation of all students (job kind *eligibility*).
 
-    ``posted``: selections are worked out anew; otherwise only counted. ``requested_version``: the stream version
-    of the publication whose list is in force, ``None`` when everyone eligible is selected.
+    ``posted``: selections are replaced; otherwise students are only counted. ``requested_version``: the stream version
+    of the publication whose list applies, ``None`` when everyone eligible is selected.
     """
 
     TYPE = "placewire.drive.eligibility-requested.v1"
@@ -92,10 +92,10 @@ class EligibilityRequested(Event):
 
 
 class ReevaluationRequested(Event):
-    """Marks that this posted drive asks for are new: judge these students again (job kind *eligibility*).
+    """Marks changed: requests another evaluation of these students for a posted drive (job kind *eligibility*).
 
-    Not by criteria of its own: by those that the drive's selections stand by when the job runs. ``import_id``: of the
-    import that brought them, if one did.
+    It has no criteria: the job applies those of the drive's last evaluation of everyone. ``import_id``: the import
+    that changed the marks, if any.
     """
 
     TYPE = "placewire.drive.reevaluation-requested.v1"
@@ -106,7 +106,7 @@ class ReevaluationRequested(Event):
 
 
 class RegistrationsStopped(Event):
-    """Nobody can register any more; attendance may be marked."""
+    """Students can no longer register; attendance can be marked."""
 
     TYPE = "placewire.drive.registrations-stopped.v1"
 
@@ -114,7 +114,7 @@ class RegistrationsStopped(Event):
 
 
 class AttendancePublished(Event):
-    """The drive is finished. ``registered`` includes those whose attendance was never marked."""
+    """The drive is finished. ``registered`` includes students without an attendance mark."""
 
     TYPE = "placewire.drive.attendance-published.v1"
 

@@ -9,20 +9,20 @@ from contracts.students import Digest, StudentRange
 
 
 class SetChecksum(Message):
-    """A set in the ledger ``selections``: how many, and ``bit_xor(hashint8extended(student_id, drive_id))``."""
+    """A set of students in ``selections``: its count, and ``bit_xor(hashint8extended(student_id, drive_id))``."""
 
     count: int = Field(ge=0)
     digest: Digest = "0"
 
 
 class EligibilityEvaluated(Event):
-    """The answer to version ``drive_version`` of the drive's stream.
+    """The result of the evaluation that version ``drive_version`` of the drive's stream requested.
 
     ``selected`` is the whole set afterwards, ``added`` and ``revoked`` the difference to before. When the drive
     was not posted (``applied`` false) nothing was selected and only ``eligible`` is new.
     ``snapshot`` is the ``es.log_snapshot()`` the marks were read with, so the decision can be explained later.
 
-    ``students``: only these were judged (a ReevaluationRequested), by the criteria and the list of version
+    ``students``: only these were evaluated (a ReevaluationRequested), by the criteria and the list of version
     ``judged_by``; ``None``: everyone, by those of ``drive_version``. ``registered_no_longer_eligible``: how many of the
     revoked had registered, and do not meet the criteria any more; they stay registered.
     """
@@ -45,7 +45,7 @@ class EligibilityEvaluated(Event):
 
 
 class EligibilityFailed(Event):
-    """The evaluation was given up and waits among the dead letters. ``reason`` is for people."""
+    """The evaluation failed for good: its job is a dead letter. ``reason`` is shown to people."""
 
     TYPE = "placewire.eligibility.failed.v1"
 

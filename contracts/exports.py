@@ -1,4 +1,4 @@
-"""Files made from the tables. What is asked and cancelled comes from services/api, the rest from services/exporter."""
+"""Exported files. Producers: services/api of requests and cancellations, services/exporter of the rest."""
 
 from enum import StrEnum
 from uuid import UUID

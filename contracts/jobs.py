@@ -1,4 +1,4 @@
-"""Work that an event asks for: kinds, who owns them, states, and the HTTP endpoint that wakes a worker."""
+"""Jobs: kinds, owners and states, and the HTTP endpoint that wakes a worker."""
 
 from enum import StrEnum
 from typing import Any
@@ -56,7 +56,7 @@ OWNER: dict[Kind, Service] = {
     Kind.CHECK: Service.MAINTENANCE,
 }
 
-# Every event that one of our consumers must act on. Each has a job row whose id is the event's.
+# Events that request a job, with the kind of the job. Its id is the id of the event.
 KIND_OF: dict[str, Kind] = {
     DrivePublished.TYPE: Kind.ELIGIBILITY,
     EligibilityRequested.TYPE: Kind.ELIGIBILITY,

@@ -1,4 +1,4 @@
-"""The materialized views and the clock. Producer: services/maintenance (a manual request: services/api)."""
+"""Refreshes of the materialized views. Producer: services/maintenance (a manual request: services/api)."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -15,7 +15,7 @@ class RefreshCause(StrEnum):
 
 
 class RefreshRequested(Event):
-    """The views should show what is in the tables now (job kind *refresh*). ``slot``: when it was due, if it was."""
+    """Requests a refresh of the views (job kind *refresh*). ``slot``: the time of the schedule, if it was scheduled."""
 
     TYPE = "placewire.refresh.requested.v1"
 
@@ -25,7 +25,7 @@ class RefreshRequested(Event):
 
 
 class ViewsRefreshed(Event):
-    """Every view was refreshed by a run that began at ``began_at``; earlier requests are answered by it too."""
+    """All views were refreshed by a run that began at ``began_at``. It also answers requests from before."""
 
     TYPE = "placewire.refresh.refreshed.v1"
 

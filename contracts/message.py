@@ -1,4 +1,4 @@
-"""The shape of every event, and its mapping to CloudEvents 1.0 on Kafka."""
+"""Base classes of events, and their mapping to CloudEvents 1.0 on Kafka."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ MAX_INTEGER = 2**31 - 1
 
 
 class Message(BaseModel):
-    """A frozen value. Unknown fields are ignored, so a producer may add and its readers do not break."""
+    """A frozen value. Unknown fields are ignored, so that a producer can add fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -29,10 +29,10 @@ class Event(Message):
 
 
 class Envelope(Message):
-    """One event with the facts about where it stands and why it happened.
+    """An event with its id, stream, version, time and cause.
 
-    ``id`` is the identity by which every reader recognises a second delivery; ``subject`` is the stream and
-    ``streamversion`` its place there, from 1, without gaps. Attribute names are those of CloudEvents 1.0, whose
+    Readers recognise a repeated delivery by ``id``. ``subject`` is the stream, and ``streamversion`` the number of the
+    event in it, from 1 without gaps. Attribute names are those of CloudEvents 1.0, whose
     extensions may hold only lower-case letters and digits.
     """
 
@@ -49,12 +49,12 @@ class Envelope(Message):
     data: dict[str, Any]
 
     def attributes(self) -> dict[str, str]:
-        """Every CloudEvents attribute but ``data``, as text; absent ones are left out."""
+        """Return every CloudEvents attribute except ``data``, as text, without absent ones."""
         fields = self.model_dump(mode="json", exclude={"data"}, exclude_none=True)
         return {"specversion": SPEC_VERSION} | {name: str(value) for name, value in fields.items()}
 
     def kafka_headers(self) -> list[tuple[str, bytes]]:
-        """Headers of the binary mode.
+        """Return the headers of the binary mode.
 
         Source: CloudEvents Kafka protocol binding 1.0.2, section 3.2.3.
         """
@@ -63,7 +63,7 @@ class Envelope(Message):
 
     @classmethod
     def from_kafka(cls, headers: Iterable[tuple[str, bytes]], data: dict[str, Any]) -> "Envelope":
-        """The envelope of a binary-mode record. Raises ``pydantic.ValidationError`` when attributes are missing."""
+        """Return the envelope of a binary-mode record. Raises ``pydantic.ValidationError`` for missing attributes."""
         return cls.model_validate(
             {name.removeprefix("ce_"): value.decode() for name, value in headers if name.startswith("ce_")}
             | {"data": data}

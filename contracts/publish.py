@@ -1,5 +1,5 @@
-"""The published JSON Schemas, and those of the last release: ``placewire contracts`` writes both. Tests hold them to
-the classes, and the classes to what was released."""
+"""The published JSON Schemas, and those of the last release: ``placewire contracts`` writes both. Tests compare
+them with the classes, and the classes with the last release."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ from contracts.jobs import Job
 from contracts.message import Envelope
 
 FOLDER = Path(__file__).parent / "schemas"
-# One folder in it, named by the version that was released last.
+# It has one folder, named by the version of the last release.
 RELEASED = Path(__file__).parent / "released"
 
 
 def schemas() -> dict[str, str]:
-    """File name to content, for every event, the envelope and the job. The same classes, the same text."""
+    """Return file names and contents for every event, the envelope and the job. The same classes give the same text."""
     documents = {f"{type_}.json": cls.model_json_schema() for type_, cls in EVENTS.items()}
     documents["envelope.json"] = Envelope.model_json_schema()
     documents["job.json"] = Job.model_json_schema()
@@ -22,7 +22,7 @@ def schemas() -> dict[str, str]:
 
 
 def released(folder: Path = RELEASED) -> dict[str, str]:
-    """File name to content of the last release; its events stand in logs."""
+    """Return file names and contents of the last release, whose events are in logs."""
     return {path.name: path.read_text() for path in folder.glob("*/*.json")}
 
 
@@ -31,7 +31,7 @@ def write(folder: Path = FOLDER) -> None:
 
 
 def release(version: str, folder: Path = RELEASED) -> None:
-    """Make the schemas of this moment those of the last release, beside those of types that were retired before."""
+    """Replace the schemas of the last release by the current ones; keep those of retired types."""
     wanted = released(folder) | schemas()
     for old in folder.glob("*"):
         if old.name != version:

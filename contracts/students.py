@@ -16,7 +16,7 @@ Digest = Annotated[str, Field(pattern=r"^-?\d{1,19}$")]
 
 
 class AcademicRecord(Message):
-    """The marks that decide eligibility. CGPA from 0 to 10, the others in percent; ``None``: not on record.
+    """The marks that decide eligibility. CGPA is from 0 to 10, the others in percent; ``None``: not on record.
 
     ``diploma_percent`` counts as the 12th mark of a student who has no 12th mark.
     """
@@ -31,14 +31,14 @@ class AcademicRecord(Message):
 
 
 class StudentRange(Message):
-    """Every student whose id is from ``first`` to ``last``, both included: one, or those of an import."""
+    """Students with ids from ``first`` to ``last``, both included."""
 
     first: int = Field(ge=1)
     last: int = Field(ge=1)
 
 
 class StudentEnrolled(Event):
-    """A student can be considered for drives; the account exists, perhaps without a password yet.
+    """A student was enrolled. The account may have no password yet.
 
     ``person_version``: of the name, e-mail address and roll number, as in ``contracts.users``.
     """
@@ -52,7 +52,7 @@ class StudentEnrolled(Event):
 
 
 class StudentRecordRevised(Event):
-    """The record as it stands afterwards; ``changed`` names the fields that differ from before."""
+    """A record was changed. ``record``: after the change; ``changed``: the names of the fields that differ."""
 
     TYPE = "placewire.student.record-revised.v1"
 

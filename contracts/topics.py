@@ -29,13 +29,13 @@ ELIGIBILITY = Topic("placewire.eligibility", partitions=6)
 REGISTRATION = Topic("placewire.registration", partitions=6, lane=Lane.BULK)
 EXPORT = Topic("placewire.export", partitions=6)
 MAINTENANCE = Topic("placewire.maintenance", partitions=1)
-# A user's events are few and nobody's job: they share the students' topic and lane.
+# Events of users are few and request no job, so they share the topic and lane of students.
 USER = STUDENT
 
-# One partition: the canary proves that a consumer group makes progress, not that each of its members does.
+# One partition: the probe shows that a consumer group makes progress, not that each of its members does.
 CANARY = Topic("placewire.canary", partitions=1, retention_ms=3_600_000)
 
-# Which topic a stream's events go to, by the word before the first dash.
+# The topic of each stream type, which is the part of the stream's name before the first dash.
 BY_STREAM_TYPE: dict[str, Topic] = {
     "student": STUDENT,
     "import": STUDENT,
@@ -51,15 +51,15 @@ BY_STREAM_TYPE: dict[str, Topic] = {
 
 
 def dead_letters(service: str) -> Topic:
-    """Where copies of the events go that ``service`` has given up on."""
+    """Return the topic for copies of events whose jobs in ``service`` became dead letters."""
     return Topic(f"placewire.{service}.dead-letter", partitions=1, retention_ms=90 * DAY_MS)
 
 
 def of_stream(stream: str) -> Topic:
-    """The topic of ``stream``. Raises ``KeyError`` for a stream type that nobody declared."""
+    """Return the topic of ``stream``. Raises ``KeyError`` for an unknown stream type."""
     return BY_STREAM_TYPE[stream.partition("-")[0]]
 
 
 def of_type(type_: str) -> Topic:
-    """The topic of every event of ``type_``, whose second word is a stream type. Raises ``KeyError`` for another."""
+    """Return the topic of events of ``type_``, whose second word is the stream type. Raises ``KeyError`` for others."""
     return BY_STREAM_TYPE[type_.split(".")[1]]

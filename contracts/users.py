@@ -1,7 +1,6 @@
-"""People who sign in. Producer: services/api. No event ever holds a password or a hash.
+"""Accounts. Producer: services/api. No event holds a password, a hash, a name, an e-mail address or a roll number.
 
-Nor a name, e-mail address or roll number: ``person_version`` refers to them, and only the database has them (the table
-``vault.person``, by user id and version), so that they can be erased.
+``person_version`` refers to the personal details, which are only in the table ``vault.person`` and can be erased.
 """
 
 from enum import StrEnum

@@ -8,7 +8,7 @@ from chassis.errors import Fenced, NotFound
 from chassis.eventstore.event_store import Cursor
 from chassis.postgres.database import Connection
 
-# A replica that stands still inside of a transaction holds the checkpoint's row no longer than the first of these.
+# Limit on how long a replica that stopped responding inside a transaction holds the checkpoint's row.
 # Between the parse of a statement and its execution Postgres does not count it as idle: the second limit ends it then.
 MAX_IDLE_IN_TRANSACTION_S = 10
 MAX_TRANSACTION_S = 60
@@ -32,7 +32,7 @@ SELECT tx::text::bigint AS tx, position, fence, failed_at,
        set_config('idle_in_transaction_session_timeout', $2, true), set_config('transaction_timeout', $3, true)
   FROM es.subscription WHERE name = $1
 """
-# The old place is compared, too: a commit of which the outcome is unknown may arrive only now.
+# Compares the old position too: a commit with an unknown outcome may take effect only now.
 MOVE = """
 UPDATE es.subscription SET tx = $3::bigint::text::xid8, position = $4, updated_at = clock_timestamp()
  WHERE name = $1 AND fence = $2 AND tx = $5::bigint::text::xid8 AND position = $6 AND failed_at IS NULL
@@ -73,7 +73,7 @@ SELECT (classid::bigint << 32) | objid::bigint AS lock FROM pg_locks
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The place of the last event that a subscription has handled. ``failed``: it has stopped there."""
+    """The position of the last event that a subscription has handled. ``failed``: it has stopped there."""
 
     cursor: Cursor
     failed: bool
@@ -81,7 +81,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How a subscription stands. ``events_behind``: at most ``MAX_COUNTED``; ``lag_s``: the age of the oldest one."""
+    """State of a subscription. ``events_behind``: at most ``MAX_COUNTED``; ``lag_s``: the age of the oldest of them."""
 
     name: str
     position: int
@@ -107,9 +107,9 @@ async def take_over(connection: Connection, name: str, *, from_now: bool) -> int
 
 
 async def read(connection: Connection, name: str, fence: int) -> Checkpoint:
-    """Return where the subscription stands. Raises ``Fenced`` if ``fence`` is not valid any more.
+    """Return the checkpoint of the subscription. Raises ``Fenced`` if ``fence`` is no longer valid.
 
-    Limits how long the caller's transaction may take, and stand still, from now on.
+    Limits how long the caller's transaction may take or be idle from now on.
     """
     row = await connection.fetchrow(READ, name, f"{MAX_IDLE_IN_TRANSACTION_S}s", f"{MAX_TRANSACTION_S}s")
     if row is None or row["fence"] != fence:
@@ -118,16 +118,16 @@ async def read(connection: Connection, name: str, fence: int) -> Checkpoint:
 
 
 async def move(connection: Connection, name: str, fence: int, *, old: Cursor, new: Cursor) -> None:
-    """Move the checkpoint in the caller's transaction, and keep others from it until that ends.
+    """Move the checkpoint in the caller's transaction, and lock it until that ends.
 
-    Raises ``Fenced`` if ``fence`` is not valid any more, or the checkpoint is not at ``old``.
+    Raises ``Fenced`` if ``fence`` is no longer valid, or the checkpoint is not at ``old``.
     """
     done = await connection.execute(MOVE, name, fence, new.tx, new.position, old.tx, old.position)
     _require_changed(done, name)
 
 
 async def fail(connection: Connection, name: str, fence: int, error: str) -> None:
-    """Record why the subscription has stopped. Raises ``Fenced`` if ``fence`` is not valid any more."""
+    """Record why the subscription has stopped. Raises ``Fenced`` if ``fence`` is no longer valid."""
     _require_changed(await connection.execute(FAIL, name, fence, error), name)
 
 
@@ -137,14 +137,14 @@ async def reset_to_beginning(connection: Connection, name: str) -> None:
 
 
 async def reset_to_now(connection: Connection, name: str) -> None:
-    """Let the subscription go on with what is recorded from now on. Raises ``NotFound`` for an unknown one."""
+    """Let the subscription skip everything recorded so far. Raises ``NotFound`` for an unknown one."""
     newest = await connection.fetchrow(NEWEST)
     tx, position = (newest["tx"], newest["position"]) if newest else (0, 0)
     _require_known(await connection.execute(RESET, name, tx, position), name)
 
 
 async def reset_to_position(connection: Connection, name: str, position: int) -> None:
-    """Let the subscription go on with what follows the event at ``position`` in the log.
+    """Let the subscription continue after the event at ``position``, in the order of the log.
 
     Raises ``NotFound`` for an unknown subscription, and where there is no event at ``position``.
     """
@@ -160,7 +160,7 @@ async def retry(connection: Connection, name: str) -> None:
 
 
 async def measure(connection: Connection) -> list[Measured]:
-    """Return how each subscription stands, by name."""
+    """Return the state of each subscription, by name."""
     return [Measured(**row) for row in await connection.fetch(MEASURE, MAX_COUNTED)]
 
 

@@ -17,7 +17,7 @@ from contracts.catalogue import read_event
 from contracts.jobs import KIND_OF, OWNER
 from contracts.message import Envelope, Event
 
-# A message stays under this on Kafka; what is larger stays in the database and the event names it.
+# Limit of a Kafka message. Larger data stays in the database, and the event refers to it.
 MAX_EVENT_BYTES = 256 * 1024
 
 APPEND = "SELECT stream_version, duplicate FROM es.append($1, $2, $3, $4, $5)"
@@ -54,18 +54,18 @@ NewId = Callable[[int], UUID]
 
 
 def fresh_ids(_ordinal: int) -> UUID:
-    """A new, time-ordered id (UUIDv7)."""
+    """Return a new, time-ordered id (UUIDv7)."""
     return uuid7()
 
 
 def keyed_ids(namespace: UUID, name: str) -> NewId:
-    """The same ids every time for the same ``name`` (UUIDv5), so that a repeated command is recognised."""
+    """Return a function that gives the same ids for the same ``name`` (UUIDv5). So a repeated command is recognised."""
     return lambda ordinal: uuid5(namespace, f"{name}/{ordinal}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who made it happen, and in which conversation. Copied onto every event that results."""
+    """Who caused an event, with correlation and trace. Every resulting event has a copy."""
 
     source: str
     correlation_id: UUID
@@ -86,7 +86,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event as it stands in the log. ``event`` is its newest version; ``data`` is what was stored."""
+    """An event of the log. ``event``: in its newest version; ``data``: as stored."""
 
     position: int
     stream: str
@@ -101,7 +101,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """``version`` is the stream's after the last event. ``duplicate``: these ids were there before, nothing changed."""
+    """``version``: of the stream afterwards. ``duplicate``: events with these ids existed, and nothing changed."""
 
     ids: tuple[UUID, ...]
     version: int
@@ -110,7 +110,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Events for ``stream``, wherever it stands."""
+    """Events to append to ``stream``, at any version."""
 
     stream: str
     events: Sequence[Event]
@@ -120,7 +120,7 @@ class Addition:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cursor:
-    """A place in the log; ``Cursor()`` is before its beginning."""
+    """A position in the log; ``Cursor()`` is before the first event."""
 
     tx: int = 0
     position: int = 0
@@ -128,17 +128,17 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A piece of the log, of which only some types may be wanted."""
+    """Some events of the log in order. Those of unwanted types have no data."""
 
     rows: Sequence[asyncpg.Record]
 
     @property
     def end(self) -> Cursor:
-        """The place of its last event, wanted or not. The page must not be empty."""
+        """Return the position of the last event, wanted or not. The page must not be empty."""
         return Cursor(self.rows[-1]["tx"], self.rows[-1]["position"])
 
     def events(self) -> list[Recorded]:
-        """Return the wanted ones. Raises as ``read_event``."""
+        """Return the events of wanted types. Raises as ``read_event``."""
         return [_recorded(row) for row in self.rows if row["wanted"]]
 
 
@@ -151,10 +151,10 @@ async def append(
     expected_version: int | None,
     new_id: NewId = fresh_ids,
 ) -> Appended:
-    """Add ``events`` to ``stream``, with outbox, jobs and read tables, in the caller's transaction (one round trip).
+    """Append ``events`` to ``stream``, with outbox, jobs and read tables, in the caller's transaction (one round trip).
 
-    ``expected_version``: 0 for a new stream, ``None`` for wherever it stands.
-    Raises ``Conflict`` if another writer got there first, ``Invalid`` (413) if an event is too large for the bus;
+    ``expected_version``: 0 for a new stream, ``None`` for any version.
+    Raises ``Conflict`` if the stream is at another version, ``Invalid`` (413) if an event is too large for Kafka;
     nothing is then written.
     """
     ids = tuple(new_id(ordinal) for ordinal in range(len(events)))
@@ -173,13 +173,13 @@ async def append(
 
 
 async def append_all(connection: Connection, additions: Sequence[Addition]) -> None:
-    """Each of ``additions`` in turn, in the caller's transaction and in one round trip. Raises as ``append``."""
+    """Append ``additions`` in their order, in the caller's transaction and in one round trip. Raises as ``append``."""
     if additions:
         await connection.fetch(APPEND_ALL, *arrays(additions))
 
 
 def arrays(additions: Sequence[Addition]) -> tuple[list[str], list[str], list[int], list[str]]:
-    """Streams, topics, lanes and events, as a statement takes them that appends."""
+    """Return the arguments of a statement that appends: streams, topics, lanes and events."""
     of = [topics.of_stream(one.stream) for one in additions]
     rows = [
         _rows([one.new_id(ordinal) for ordinal in range(len(one.events))], one.events, one.cause).decode()
@@ -208,12 +208,12 @@ def _rows(ids: Sequence[UUID], events: Sequence[Event], cause: Cause) -> bytes:
 
 
 async def read(connection: Connection, stream: str) -> list[Recorded]:
-    """Every event of ``stream``, oldest first; empty when there is no such stream."""
+    """Return every event of ``stream``, oldest first; empty when there is no such stream."""
     return [_recorded(row) for row in await connection.fetch(READ_STREAM, stream)]
 
 
 async def read_log(connection: Connection, after: Cursor, *, limit: int) -> list[tuple[Cursor, Recorded]]:
-    """Up to ``limit`` events of the whole log behind ``after``, each stream in its order, none ever skipped.
+    """Return up to ``limit`` events of the log after ``after``, each stream in order. No event is ever skipped.
 
     Empty when there is nothing new below the oldest transaction still running.
     """
@@ -241,7 +241,7 @@ def _recorded(row: asyncpg.Record) -> Recorded:
 
 
 def envelope(row: asyncpg.Record) -> Envelope:
-    """The CloudEvent of a row that has the columns of ``es.event``."""
+    """Return the CloudEvent of a row with the columns of ``es.event``."""
     metadata = row["metadata"]
     return Envelope(
         id=row["event_id"],

@@ -1,4 +1,4 @@
-"""Whether a process may use the log of a database: not after a move to another server, before `placewire adopt-log`."""
+"""Refuse a log that has moved to another server, until `placewire adopt-log` has been run."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Readers that handle every event of the log once and in order. The guide: docs/subscriptions.md.
+"""Consumers that handle every event of the log once and in order. Guide: docs/subscriptions.md.
 
 A subscription keeps a checkpoint in Postgres. Each batch is one transaction: check the fence, move the checkpoint,
 apply the handler's effect. So an effect in Postgres happens exactly once. A notice only wakes the reader.
@@ -29,17 +29,17 @@ Session = asyncpg.Connection
 
 BATCH_SIZE = 500
 TRY_LOCK_EVERY_S = 0.5
-# Postgres ends a session that stays silent for longer, and with it the lock of a replica that stands still.
+# Postgres ends a session that is idle for longer. So a replica that stopped responding loses its lock.
 LOCK_KEPT_S = 10
 HEARTBEAT_S = 2.0
-# After something happened the pause between two looks at the log grows from the first to the last of these.
+# The pause between two reads of the log. It starts again from the first value after each event.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.01, 1.0
 PAUSE_GROWTH = 3
 # However many notices arrive while a long transaction keeps new events from being read.
 LEAST_PAUSE_S = 0.005
 MAX_BACK_OFF_S = 5.0
 RECONNECT_S = 0.5
-# Tried again for as long as it takes. Any other error of a handler stops the subscription.
+# Retried without a limit. Any other error of a handler stops the subscription.
 TRANSIENT = (Contended, Unavailable, Overloaded, StorageFailed, ConnectionError, TimeoutError)
 
 log = structlog.get_logger()
@@ -49,9 +49,9 @@ class Subscription:
     """Calls ``handler`` with every event of ``types`` once, in the order of the log.
 
     ``handler(connection, events)`` runs in the transaction that moves the checkpoint. It writes over ``connection``
-    only, and may run again after a failure, which has undone what it wrote. An error that is not ``TRANSIENT`` stops
+    only, and may run again after a failure, which rolls back what it wrote. An error that is not ``TRANSIENT`` stops
     the subscription at the event that causes it; the reason is recorded, and `placewire subscriptions retry` or
-    ``reset`` lets it go on. Several replicas may run; one is active.
+    ``reset`` lets it continue. Several replicas may run; one is active.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Subscription:
         self._types = None if types is None else [one.TYPE for one in types]
         self._batch_size = self._limit = batch_size
         self._from_now = from_now
-        # Of the batch in hand.
+        # Of the current batch.
         self._first_position: int | None = None
         self._wake = asyncio.Event()
         self._log = log.bind(subscription=name)
         self.active = False
 
     async def run(self) -> None:
-        """Handle events until cancelled, or wait for the replica that does."""
+        """Handle events until cancelled. While another replica is active, wait."""
         while True:
             try:
                 await self._lead()
@@ -108,7 +108,7 @@ class Subscription:
                 await self._follow(session, fence)
 
     async def _follow(self, session: "Session[asyncpg.Record]", fence: int) -> None:
-        """Handle what there is, then wait for more. Ends with the session: another replica may hold the lock then."""
+        """Handle all events, then wait for more. Ends with the session: another replica may then hold the lock."""
         pause_s = FIRST_PAUSE_S
         while not session.is_closed():
             self._wake.clear()
@@ -123,7 +123,7 @@ class Subscription:
         raise Unavailable("the session that holds the subscription's lock was lost")
 
     async def _retried(self, fence: int) -> bool:
-        """``_advance``, again and again while its failure is transient."""
+        """Run ``_advance``; repeat it while its failure is transient."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TRANSIENT),
             stop=stop_never,
@@ -189,7 +189,7 @@ class Subscription:
 
 
 async def _keep(session: "Session[asyncpg.Record]") -> None:
-    """Keep the session that holds the lock from ``LOCK_KEPT_S``, for as long as this process is not standing still."""
+    """Keep the lock's session from being ended as idle, as long as this process responds."""
     with suppress(Unavailable):  # `_follow` sees that the session is closed
         while not session.is_closed():
             with translated(session):

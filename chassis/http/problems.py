@@ -54,7 +54,7 @@ NameOf = Callable[[tuple[int | str, ...]], str]
 def problem(
     status: int, message: str, *, headers: dict[str, str] | None = None, errors: list[dict[str, Any]] | None = None
 ) -> Response:
-    """The error's response; ``errors`` lists what is wrong where, when there is more than one thing."""
+    """Return the response for an error; ``errors`` lists faults, if there is more than one."""
     message = _printable(message)
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -77,7 +77,7 @@ def _printable(text: str) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem. Nothing of SQL, stacks or hosts gets out."""
+    """Answer every error of ``app`` with a problem document. It contains no SQL, stack traces or host names."""
     for error_class, answer in _ANSWERS.items():
         app.add_exception_handler(error_class, answer)
 

@@ -1,4 +1,4 @@
-"""What a process is outside its work: health, metrics, starting and stopping."""
+"""The HTTP server of every process: health, metrics, start and shutdown."""
 
 import asyncio
 import gc
@@ -33,7 +33,7 @@ Background = Callable[[], Awaitable[None]]
 
 @asynccontextmanager
 async def background(*tasks: Background) -> AsyncIterator[None]:
-    """Run ``tasks`` while the block lasts. Each is made never to end; one that does is logged as the bug it is."""
+    """Run ``tasks`` while the block lasts. They must never end; one that does is logged as an error."""
 
     async def guarded(task: Background) -> None:
         while True:
@@ -55,7 +55,7 @@ async def background(*tasks: Background) -> AsyncIterator[None]:
 
 
 def add_health(app: FastAPI, database: Database | None, details: Callable[[], Mapping[str, Any]]) -> None:
-    """``/livez``, ``/readyz`` and ``/metrics``. Ready means: the database answers. The bus is a detail."""
+    """Add ``/livez``, ``/readyz`` and ``/metrics``. Ready means that the database answers, also while Kafka is away."""
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> dict[str, str]:
@@ -84,9 +84,9 @@ def add_health(app: FastAPI, database: Database | None, details: Callable[[], Ma
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that calls the app's ``state.on_stopping`` at once when it is asked to stop.
+    """Uvicorn that calls the app's ``state.on_stopping`` as soon as it is asked to stop.
 
-    Its own shutdown comes after the requests in hand, and those may be waiting for something that must stop first.
+    Its own shutdown waits for running requests, which may wait for something that must stop first.
     """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -115,7 +115,7 @@ def refuse_unadopted_log(settings: ProcessSettings) -> None:
 
 
 def serve(app: FastAPI, settings: ProcessSettings) -> None:
-    """Serve ``app`` until SIGTERM or SIGINT; requests in hand have ``shutdown_grace_s`` to finish.
+    """Serve ``app`` until SIGTERM or SIGINT; running requests have ``shutdown_grace_s`` to finish.
 
     Exits at once when `placewire adopt-log` must be run first.
     """
@@ -135,7 +135,7 @@ def serve(app: FastAPI, settings: ProcessSettings) -> None:
     )
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     listening = config.bind_socket()
-    # What was imported and built stays: searching it for garbage would stop the loop for tens of milliseconds.
+    # Imported modules and the app are never garbage. Searching them would block the loop for tens of milliseconds.
     gc.collect()
     gc.freeze()
     Server(config).run([listening, *(listening.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])

@@ -292,7 +292,7 @@ def _traced(claimed: Claim) -> AbstractContextManager[object]:
 
 
 def _reason(error: Exception) -> str:
-    """For people, and without anything internal."""
+    """Return the reason as shown to people, without internal details."""
     if isinstance(error, DomainError):
         return str(error)
     if isinstance(error, UnknownEvent | ValidationError):

@@ -1,4 +1,4 @@
-"""Job rows: the visible side of an event that asks for work, and the queue from which its service claims."""
+"""The job queue in Postgres: claim, renew, finish and release jobs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ CANCEL = """
 UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
  WHERE id = $1 AND finished_at IS NULL
 """
-# Not what another worker holds, or another transaction has locked. So transactions never wait in a circle.
+# Not jobs that another worker holds, or another transaction has locked. So no deadlock can occur.
 ABSORB = """
 WITH waiting AS MATERIALIZED (
     SELECT id FROM es.job WHERE id = ANY ($1) AND finished_at IS NULL AND lease_until < clock_timestamp()
@@ -92,10 +92,10 @@ class Claim:
 
     @property
     def event(self) -> Event:
-        """What must be acted on, as this build knows it.
+        """Return the event that requested the job.
 
-        Raises ``UnknownEvent`` or ``pydantic.ValidationError`` for one that a newer release wrote: a reason to give
-        this job up, and none to stop claiming others.
+        Raises ``UnknownEvent`` or ``pydantic.ValidationError`` for an event of a newer release. Then this job fails;
+        other jobs are not affected.
         """
         return read_event(self.type, self.data)
 
@@ -128,8 +128,8 @@ class Claimer:
 async def claim(connection: Connection, claimer: Claimer, slots: int) -> list[Claim]:
     """Claim queued jobs, and running ones whose lease expired: one for each slot, and more of batchable ones.
 
-    Oldest first, but subjects that nobody works on before others. One round trip, in no transaction of the caller's:
-    its commit does not wait for the disk.
+    Oldest first, but subjects without a running job before others. One round trip, outside any transaction of the
+    caller: its commit does not wait for the disk.
     """
     how = (list(claimer.batchable), claimer.batch_size, list(claimer.newest_wins))
     rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *how)
@@ -154,7 +154,7 @@ def _claim(row: asyncpg.Record) -> Claim:
 
 
 async def renew(connection: Connection, claimed: Claim, lease: timedelta) -> bool:
-    """Hold ``claimed`` for another ``lease``; false when it is lost."""
+    """Renew the lease of ``claimed``. Returns false when the job is lost."""
     return (await connection.execute(RENEW, claimed.id, claimed.fence, lease)).endswith(" 1")
 
 
@@ -169,15 +169,15 @@ async def is_held(connection: Connection, claimed: Claim) -> bool:
 
 
 async def confirm(connection: Connection, claimed: Claim) -> bool:
-    """Make the claim durable: from now on no crash brings an earlier holder back. False when the job is lost.
+    """Make the claim durable, so that no crash can restore an earlier holder. Returns false when the job is lost.
 
-    Needed before anything outside the database is undone that an earlier holder did.
+    Needed before undoing anything outside the database that an earlier holder did.
     """
     return (await connection.execute(CONFIRM, claimed.id, claimed.fence)).endswith(" 1")
 
 
 async def cancel(connection: Connection, job_id: UUID) -> bool:
-    """End a job that nobody wants any more, in whatever state; false when it has ended already."""
+    """Cancel a job in any state. Returns false when it has ended already."""
     return (await connection.execute(CANCEL, job_id)).endswith(" 1")
 
 
@@ -191,7 +191,7 @@ async def finish(
     error: str | None = None,
     dead: bool = False,
 ) -> None:
-    """End ``claimed`` in the caller's transaction. Raises ``Fenced`` when it is not this caller's any more."""
+    """End ``claimed`` in the caller's transaction. Raises ``Fenced`` when another worker holds it."""
     body = orjson.dumps(result).decode() if result is not None else None
     with _fenced():
         await connection.execute(FINISH, claimed.id, claimed.fence, channel, state, body, error, dead)
@@ -200,9 +200,9 @@ async def finish(
 async def succeed(
     connection: Connection, results: Sequence[tuple[Claim, Channel, dict[str, Any]]], additions: Sequence[Addition]
 ) -> None:
-    """Append ``additions`` and end all of these jobs as done, each with its result, in one round trip.
+    """Append ``additions`` and end all of these jobs as succeeded, each with its result, in one round trip.
 
-    Raises ``Fenced`` when one is not this caller's any more, and as ``event_store.append``.
+    Raises ``Fenced`` when another worker holds one of them, and as ``event_store.append``.
     """
     ids, fences = [claimed.id for claimed, _, _ in results], [claimed.fence for claimed, _, _ in results]
     channels = [channel for _, channel, _ in results]
@@ -222,12 +222,12 @@ def _fenced() -> Iterator[None]:
 
 
 async def absorb(connection: Connection, ids: Sequence[UUID], result: dict[str, Any]) -> list[UUID]:
-    """End those of ``ids`` that no worker holds, because another job did what they ask for. Return which those were."""
+    """End those of ``ids`` that no worker holds, because another job replaces them. Return their ids."""
     return [row["id"] for row in await connection.fetch(ABSORB, list(ids), orjson.dumps(result).decode())]
 
 
 async def release(connection: Connection, claimed: Claim) -> None:
-    """Give ``claimed`` back without costing an attempt."""
+    """Return ``claimed`` to the queue without spending an attempt."""
     await connection.execute(RELEASE, claimed.id, claimed.fence)
 
 
@@ -238,7 +238,7 @@ async def begin_attempt(connection: Connection, claimed: Claim) -> int | None:
 
 
 async def return_attempt(connection: Connection, claimed: Claim) -> str | None:
-    """Take back the attempt that ``claimed`` was, if it was counted and another worker has claimed the job since.
+    """Take back the attempt of ``claimed``, if it was counted and another worker has claimed the job since.
 
     Not safe to repeat. Returns the id of the caller's transaction; ``None`` when nothing was taken back.
     """

@@ -8,7 +8,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_ex
 from chassis.errors import Contended, Exhausted, OutcomeUnknown, RuleViolation, Unavailable
 from chassis.postgres.database import Database
 
-# A database that takes longer than this to answer is not well.
+# A database that takes longer than this to answer counts as unhealthy.
 ANSWER_WITHIN_S = 1.0
 # More rows than fit into work_mem, so that Postgres writes a temporary file: it fails when the disk is full.
 WRITE_TEMPORARY_FILE = """
@@ -34,8 +34,8 @@ async def retry_while_unavailable(work: Work) -> None:
 async def retry_unless_job_is_the_cause(work: Work, database: Database, *, max_attempts: int) -> None:
     """Run ``work`` as ``retry_while_unavailable`` does, but limit the failures that ``work`` itself causes.
 
-    Raises ``RuleViolation`` when ``work`` has failed midway ``max_attempts`` times while the database was well.
-    Failures to get a connection, or of a database that is away, do not count.
+    Raises ``RuleViolation`` when ``work`` has failed midway ``max_attempts`` times while the database was healthy.
+    Failures to get a connection, or while the database is away, do not count.
     """
     failures = 0
 

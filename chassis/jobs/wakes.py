@@ -5,7 +5,7 @@ from uuid import UUID
 
 from contracts.jobs import Channel
 
-# About 5 MiB. Beyond that the oldest are forgotten: their jobs are claimed all the same, and count as polled.
+# About 5 MiB. Beyond that the oldest are forgotten: their jobs are still claimed, and count as polled.
 REMEMBERED = 50_000
 
 

@@ -1,4 +1,4 @@
-"""Claims the jobs of one service and starts them. ``wake`` is the only way to call for it; it also polls."""
+"""Claim the jobs of one service and run them. All channels call ``wake``; the worker also polls."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ from chassis.postgres import notify
 from chassis.postgres.database import Database
 from contracts.jobs import Channel, Kind, Service
 
-# So many batchable jobs share a transaction, and its wait for the disk. With 32, a queue drains half as fast again as
+# So many batchable jobs share a transaction, and its wait for the disk. With 32, a queue drains 1.5 times as fast as
 # with 8 (`make bench`, effect_drain).
 BATCH_SIZE = 32
 # The poll finds jobs without a wake-up: lost records, expired leases, jobs queued while this worker was away.
@@ -100,12 +100,12 @@ class Worker:
                 self._empty_polls = 0
 
     def stop_claiming(self) -> None:
-        """Begin nothing more. Queued jobs wait for another replica."""
+        """Claim no more jobs. Queued jobs wait for another replica."""
         self._claiming = False
         self._wakes.interrupt()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim no more; let what runs finish within ``grace_s``; roll back the rest and give it back unspent."""
+        """Claim no more jobs. Let running ones finish within ``grace_s``; release the others, no attempt spent."""
         self.stop_claiming()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=grace_s)
@@ -120,7 +120,7 @@ class Worker:
 
     @property
     def busy(self) -> int:
-        """Transactions running now."""
+        """Return the number of transactions that are running."""
         return len(self._running)
 
     def _pause_s(self) -> float:

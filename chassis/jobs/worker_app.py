@@ -24,7 +24,7 @@ from chassis.postgres.notify import Notifier
 from chassis.settings import ServiceSettings
 from contracts.jobs import RUN_PATH, TOPIC_OF, Channel, Kind, Service
 
-# Runs before a service starts; what it raises ends the process.
+# Runs before a service starts; an exception ends the process.
 Check = Callable[[Database], Awaitable[None]]
 # Returns a service's own background tasks. They get the app's database and notifier and its worker's ``wake``, and must
 # never end.
@@ -51,7 +51,7 @@ def worker_app(
     """Return the app of ``service``. It starts, and works, without Kafka; the consumer joins when the broker appears.
 
     ``subscribe`` adds the service's handlers to its FastStream subscriber.
-    ``check`` is awaited first; what it raises ends the process. ``background_tasks`` returns tasks that run until the
+    ``check`` is awaited first; an exception ends the process. ``background_tasks`` returns tasks that run until the
     service has stopped claiming and its jobs have ended.
     """
     logs.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
@@ -134,7 +134,7 @@ def _add_run(app: FastAPI, worker: Worker, settings: ServiceSettings) -> None:
 
     @app.post(RUN_PATH)
     async def run(job_id: UUID, authorization: Annotated[str, Header()] = "") -> Response:
-        """Wake the worker for the job. The caller sees its end in the database, as of any other job.
+        """Wake the worker for the job. The caller reads the end of the job in the database.
 
         503: the worker has paused after too many failures. It claims one job a minute, so the caller must not wait.
         """

@@ -17,8 +17,8 @@ GOOD_POLLS_TO_CLOSE = 8
 MAX_CANARY_AGE_S = 3.0
 MAX_OUTBOX_AGE_S = 2.0
 
-# Index scan: the first row that the relay would take (1.3 ms with 500 rows of a quarantined key before it, 100,000
-# behind). Only the jobs' lane counts: a flood in the other delays no job.
+# Index scan for the first row that the relay would send (1.3 ms with 500 rows of a quarantined key before it and
+# 100,000 after it). Only the jobs lane counts: many rows in the other delay no job.
 SAMPLE = """
 SELECT s.service,
        es.age_s(c.sent_at) AS canary_age_s,
@@ -53,9 +53,9 @@ class Sample:
 
 
 class Breaker:
-    """Closed: the bus is trusted. One bad sample opens it; ``GOOD_POLLS_TO_CLOSE`` good ones in a row close it.
+    """A circuit breaker. One bad sample opens it; ``GOOD_POLLS_TO_CLOSE`` good ones in a row close it.
 
-    The first sample decides alone, so that a restart beside a healthy bus does not begin with the slow path.
+    The first sample decides alone. So a restart with a healthy Kafka does not begin with the slow path.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Breaker:
 
 
 class CircuitBreakers:
-    """The breakers of all services, kept up to date from the database. No request ever asks the bus itself."""
+    """The breakers of all services, updated from the database. No request ever waits for Kafka."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -84,7 +84,7 @@ class CircuitBreakers:
         return {service.value: "open" if breaker.open else "closed" for service, breaker in self._breakers.items()}
 
     async def run(self) -> None:
-        """Watch until cancelled. While the database is away everything stays as it was: commands fail then anyway."""
+        """Sample until cancelled. While the database is away the states stay; commands fail then anyway."""
         while True:
             try:
                 await self.look()

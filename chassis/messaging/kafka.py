@@ -32,7 +32,7 @@ METADATA_MAX_AGE_MS = 5_000
 # stop() of aiokafka and FastStream can wait without end (aiokafka#1101). While Kafka is away it also waits to commit
 # offsets, which are not needed.
 STOP_TIMEOUT_S = 2.0
-# The bus counts as away when no probe arrived for so long.
+# Kafka counts as away when no probe arrived for so long.
 HEALTHY_PROBE_AGE_S = 3.0
 
 # A consumer is replaced 12 to 14 s after its last record, while the relay sends and the broker answers.
@@ -117,7 +117,7 @@ class Consumer:
         self._middlewares = [*tracing.broker_middlewares(), metrics, UnreadableRecords(service)]
 
     def is_healthy(self) -> bool:
-        """Return whether a probe came through Kafka within the last ``HEALTHY_PROBE_AGE_S`` seconds."""
+        """Return whether a probe arrived through Kafka within the last ``HEALTHY_PROBE_AGE_S`` seconds."""
         return self._canary.seen_within(HEALTHY_PROBE_AGE_S)
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Looks after the outbox beside the relay that leads: puts a canary in each second, and measures what waits."""
+"""Background task of the leading relay: add a probe to the outbox each second, and measure the outbox."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from contracts import topics
 from contracts.topics import Lane
 
 EVERY_S = 1.0
-# The next only when the last has left.
+# Adds a probe only when the last one has been sent.
 PUT_CANARY = """
 INSERT INTO es.outbox (lane, topic, key, extra)
 SELECT $1, $2, 'canary', jsonb_build_object('sent_at', clock_timestamp())
@@ -28,13 +28,13 @@ log = structlog.get_logger()
 
 
 class OutboxWatch:
-    """On a connection of its own: counting a long backlog takes a while, and no event shall wait for it."""
+    """Uses its own connection, because counting a long backlog takes time and must not delay events."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             try:
                 await self._watch()

@@ -1,4 +1,4 @@
-"""Stamps the canary that a consumer has seen, beside its work: no record waits for it."""
+"""Record the newest probe that a consumer received. A background task does it, so that no record waits."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ from chassis.errors import Contended, Unavailable
 from chassis.postgres.database import Database
 from contracts.jobs import Service
 
-# Keep the newest, unless it lies in the future: then the clock was ahead when it was sent.
+# Keep the newest one, unless it lies in the future: then the clock was ahead when it was sent.
 STAMP = """
 INSERT INTO es.probe AS c (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
 ON CONFLICT (service) DO UPDATE
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class Canary:
-    """The newest that came through Kafka to ``service``."""
+    """The newest probe that ``service`` received through Kafka."""
 
     def __init__(self, database: Database, service: Service) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class Canary:
         self._seen_at = -math.inf
 
     def seen(self, sent_at: datetime) -> None:
-        """It came through."""
+        """Remember a probe that arrived."""
         self._newest = sent_at
         self._seen_at = time.monotonic()
         self._wake.set()
@@ -44,7 +44,7 @@ class Canary:
         return time.monotonic() - self._seen_at <= seconds
 
     async def run(self) -> None:
-        """Stamp until cancelled. One that cannot be stamped is left: the next comes within a second."""
+        """Record probes until cancelled. One that cannot be recorded is skipped; the next comes within a second."""
         while True:
             await self._wake.wait()
             self._wake.clear()

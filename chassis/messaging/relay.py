@@ -1,7 +1,7 @@
-"""Outbox to Kafka, in order, by one leader. It never gives up, and never deletes what Kafka did not take.
+"""Send the outbox to Kafka in order. A row is deleted only after Kafka has received it.
 
-Several may run; a session's advisory lock chooses the one that sends. ``FOR UPDATE SKIP LOCKED`` by several would
-reorder a stream (measured: 457 inversions in 1,000 events).
+Several relays may run; an advisory lock chooses the leader, which sends. Several senders with ``FOR UPDATE SKIP
+LOCKED`` would reorder a stream (measured: 457 inversions in 1,000 events).
 """
 
 import asyncio
@@ -44,7 +44,7 @@ POLL_S = 0.1
 TRY_LOCK_EVERY_S = 0.5
 SEND_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 3.0
-# Kafka will never take these, however often they are sent.
+# Kafka always refuses these, however often they are sent.
 REFUSED_FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 
 TURN = "SELECT * FROM es.relay_turn($1, $2, $3)"
@@ -54,10 +54,10 @@ log = structlog.get_logger()
 
 
 class Relay:
-    """Sends while it leads; waits for the lead otherwise."""
+    """Sends while it is the leader; otherwise waits to become it."""
 
     def __init__(self, settings: KafkaSettings, database_url: str, *, poll_s: float = POLL_S) -> None:
-        """``poll_s``: how long a row may wait whose notice was lost."""
+        """``poll_s``: how long a row may wait if its notification was lost."""
         self._settings = settings
         self._poll_s = poll_s
         self._url = database_url
@@ -69,7 +69,7 @@ class Relay:
         self._ahead: list[asyncpg.Record] = []
 
     async def run(self) -> None:
-        """Relay until cancelled. Neither a dead broker nor a dead database ends it."""
+        """Relay until cancelled, also while the broker or the database is down."""
         pause_s = 0.25
         try:
             while True:
@@ -81,7 +81,7 @@ class Relay:
                 finally:
                     self.leading = False
                     metrics.RELAY_LEADER.set(0)
-                    # Another may lead by now: what this one last saw must not stand beside that.
+                    # Another relay may lead by now, so this one must not report old values.
                     metrics.OUTBOX_DEPTH.clear()
                     metrics.OUTBOX_AGE.clear()
                     metrics.OUTBOX_QUARANTINED.set(0)
@@ -96,8 +96,8 @@ class Relay:
         await self._drop_producer()
 
     async def _lead(self) -> None:
-        """Win the lead and send until something breaks. The lock goes with the session, so a broken one loses it."""
-        # A deletion lost in a crash means that a row is sent twice, as one lost with the relay itself does.
+        """Become the leader and send until an error occurs. The lock is released with the session."""
+        # A deletion lost in a crash means that a row is sent twice, as after the death of the relay.
         async with leading(
             self._url, LEADER_LOCK, application_name="placewire-relay", try_every_s=TRY_LOCK_EVERY_S, durable=False
         ) as session:
@@ -109,7 +109,7 @@ class Relay:
                 await self._send_while_broker_answers(session)
 
     async def _send_while_broker_answers(self, session: "Session[asyncpg.Record]") -> None:
-        """Only the database ends this: a broken broker costs a pause and a new producer, not the lead."""
+        """Send until the database fails. A broken broker costs a pause and a new producer, not the leadership."""
         pause_s, self._ahead = 0.25, []
         while True:
             try:
@@ -133,7 +133,7 @@ class Relay:
                         await self._wake.wait()
 
     async def turn(self, session: "Session[asyncpg.Record]") -> bool:
-        """One turn: the jobs' lane first, then a bounded part of the other. True when there is more to send."""
+        """Send the jobs lane, then a bounded part of the other lane. Return whether there is more to send."""
         rows, self._ahead = self._ahead or await self._next(session, []), []
         if not rows:
             return False
@@ -144,10 +144,10 @@ class Relay:
             except (KafkaError, TimeoutError) as error:
                 if lane is Lane.JOBS:
                     raise
-                # What fails in this lane must not hold up the other: it is tried again after a while.
+                # A failure in this lane must not delay the other: it is tried again later.
                 failure = error
             except Exception:
-                await session.execute(SENT, sent)  # else the jobs' lane would be sent again, and again
+                await session.execute(SENT, sent)  # otherwise the jobs lane would be sent again and again
                 raise
         if failure is None:
             self._bulk_failed, self._ahead = False, await self._next(session, sent)
@@ -156,7 +156,7 @@ class Relay:
         if not self._bulk_failed:
             log.warning("relay.bulk_lane_fails", reason=described(failure))
         self._bulk_failed = True
-        # A topic that was deleted is created again by connecting; without that nothing would ever be sent to it.
+        # Connecting creates a deleted topic again; otherwise nothing would ever be sent to it.
         await self._drop_producer()
         return False
 
@@ -164,13 +164,13 @@ class Relay:
         return await session.fetch(TURN, sent, JOBS_PER_TURN, BULK_PER_TURN)
 
     async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> list[int]:
-        """Which of ``rows`` Kafka has taken; when it fails midway, those are deleted and the failure is raised."""
+        """Send ``rows`` and return those that Kafka received. After a failure midway, delete these and raise."""
         if not rows:
             return []
         producer = await self._ready_producer()
         async with asyncio.timeout(SEND_TIMEOUT_S + 1):
             with tracing.sending(rows) as spans:
-                # One after the other, so that each key keeps its order; the answers come together.
+                # Sent one after the other, so that each key keeps its order; the answers arrive together.
                 sent = [await _handed_to(producer, row, spans.headers(row["id"])) for row in rows]
                 answers = await asyncio.gather(*sent, return_exceptions=True)
                 for row, answer in zip(rows, answers, strict=True):
@@ -200,8 +200,8 @@ class Relay:
     async def _ready_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             await create_topics(self._settings)
-            # Not idempotent, on purpose: an idempotent producer never times out (aiokafka#1101), and never recovers
-            # after a clean broker stop (aiokafka#1017). Readers recognise what is sent twice.
+            # Deliberately not idempotent: an idempotent producer never times out (aiokafka#1101), and never recovers
+            # after a clean broker stop (aiokafka#1017). Readers recognise repeated events.
             producer = AIOKafkaProducer(
                 **client_options(self._settings) | {"request_timeout_ms": int(SEND_TIMEOUT_S * 1000)},
                 acks="all",
@@ -241,7 +241,7 @@ def _message(row: asyncpg.Record) -> dict[str, Any]:
 async def _handed_to(
     producer: AIOKafkaProducer, row: asyncpg.Record, more: list[tuple[str, bytes]]
 ) -> Awaitable[object]:
-    """The answer to come; ``more``: headers beside its own. What the producer itself refuses is an answer too."""
+    """Return a future of the answer; ``more``: additional headers. A refusal of the producer is an answer too."""
     message = _message(row)
     message["headers"] += more
     try:
@@ -254,6 +254,6 @@ async def _handed_to(
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    with suppress(Exception):  # given up either way (aiokafka#759: a producer whose start failed cannot stop)
+    with suppress(Exception):  # discarded in any case (aiokafka#759: a producer whose start failed cannot stop)
         async with asyncio.timeout(2):
             await producer.stop()

@@ -1,4 +1,4 @@
-"""Builds the relay's process: nothing but the relay and its health. Run: ``placewire run relay``."""
+"""Build the relay's process: the relay and its health endpoints. Run: ``placewire run relay``."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -95,7 +95,7 @@ async def _is_probe(message: "StreamMessage[Any]") -> bool:
 
 
 class UnreadableRecords:
-    """FastStream middleware that counts and logs records that are no event of ours. Each is passed over.
+    """FastStream middleware that counts, logs and skips records that are no event of ours.
 
     No work is lost: a job is in the database before its record is in Kafka, and the worker polls.
     """

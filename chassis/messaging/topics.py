@@ -1,4 +1,4 @@
-"""The topics of the product in Kafka: which there must be, and making those that are missing."""
+"""The topics that must exist in Kafka. Creates missing ones."""
 
 import asyncio
 
@@ -18,13 +18,13 @@ log = structlog.get_logger()
 
 
 def every_topic() -> list[Topic]:
-    """All topics, dead letters and canary included, each once."""
+    """Return all topics, with those of dead letters and probes, each once."""
     named = {topic.name: topic for topic in topics.BY_STREAM_TYPE.values()}
     return [*named.values(), topics.CANARY, *(topics.dead_letters(service) for service in Service)]
 
 
 async def create_topics(settings: KafkaSettings) -> None:
-    """Create what is missing; what is there stays as it is.
+    """Create missing topics. Existing ones are not changed.
 
     Raises aiokafka's errors when the broker does not answer or refuses.
     """

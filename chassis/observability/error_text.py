@@ -1,4 +1,4 @@
-"""What may be written about an error where no personal data may stand: in logs, traces and tables of the log.
+"""Describe errors without personal data, for logs, traces and tables.
 
 The text of an error often quotes values: ``Key (email)=(…) already exists``, ``invalid literal for int(): '…'``, the
 input of a failed validation. So the class is written, and where the error is from; the text only where it quotes none.

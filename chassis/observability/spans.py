@@ -1,4 +1,4 @@
-"""The spans themselves, with OpenTelemetry's SDK; imported only where traces are on (``tracing``).
+"""Spans with OpenTelemetry's SDK. Imported only when tracing is on (``tracing``).
 
 FastAPI's own instrumentation makes the server spans, FastStream's those of consumed records. The ready-made one for
 asyncpg does not fit: it keeps the text of errors, which quotes values (``Key (email)=(…) already exists``), and makes a
@@ -45,7 +45,7 @@ class Spans:
     """
 
     def __init__(self, service: str, endpoint: str, *, processor: SpanProcessor | None = None) -> None:
-        """``processor``: where spans go instead."""
+        """``processor``: receives the spans instead of the collector."""
         resource = Resource.create({"service.name": f"placewire-{service}"})
         # Events of spans are errors with their text and stack; ours come without, a library's would not.
         self._provider = TracerProvider(resource=resource, span_limits=SpanLimits(max_events=0), shutdown_on_exit=False)
@@ -56,7 +56,7 @@ class Spans:
         self.connection_class = connection_class(self._tracer)
 
     def close(self) -> None:
-        """Send what is left; waits ``LAST_EXPORT_S`` at most."""
+        """Send the remaining spans; waits ``LAST_EXPORT_S`` at most."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(LAST_EXPORT_S)

@@ -1,8 +1,8 @@
-"""Traces: one from a request through outbox and Kafka to the statements of the job that it asked for.
+"""Traces: from a request through outbox and Kafka to the statements of the requested job.
 
 Off until ``start`` is given a collector's address. Until then nothing of the SDK or the exporter is imported (FastAPI
-itself imports OpenTelemetry's bare interface), no connection, request or record is wrapped, and what is called here
-gives back the same empty block every time.
+itself imports OpenTelemetry's API), no connection, request or record is wrapped, and the functions of this module
+return the same empty context manager every time.
 
 An event keeps the ``traceparent`` (W3C Trace Context) of what caused it, in its metadata and as ``ce_traceparent``, as
 the CloudEvents extension for distributed tracing has it. The relay names its own span in the Kafka header
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Kind = Literal["internal", "client", "consumer"]
 Attributes = Mapping[str, str | int]
 
-# A trace or span of zeros names nothing. What a later version may add behind is not ours to keep.
+# Ids of zeros are invalid. Fields that a later version may append are not kept.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _NOTHING = nullcontext()
@@ -35,13 +35,13 @@ _spans: "Spans | None" = None
 
 
 class Sending(Protocol):
-    """The spans of rows on their way to Kafka, by the row's id."""
+    """The spans of rows that are being sent to Kafka, by the row's id."""
 
     def headers(self, row_id: int) -> list[tuple[str, bytes]]:
-        """What to send beside the row's own headers."""
+        """Return additional headers for the row."""
 
     def refused(self, row_id: int, error: BaseException) -> None:
-        """Kafka did not take it."""
+        """Record that Kafka did not receive the row."""
 
 
 class _NotTraced:
@@ -56,7 +56,7 @@ _SENDING: AbstractContextManager[Sending] = nullcontext(_NotTraced())
 
 
 def start(service: str, settings: ProcessSettings) -> None:
-    """Trace from now on, if the settings name a collector. Before connections and apps are made: they are to know."""
+    """Start tracing, if the settings name a collector. Call it before connections and apps are created."""
     global _spans  # noqa: PLW0603 - one process, one collector
     if settings.otel_exporter_otlp_endpoint and _spans is None:
         from chassis.observability.spans import Spans
@@ -65,7 +65,7 @@ def start(service: str, settings: ProcessSettings) -> None:
 
 
 def stop() -> None:
-    """Send what is left, for at most a few seconds."""
+    """Send the remaining spans, for at most a few seconds."""
     global _spans
     spans, _spans = _spans, None
     if spans is not None:
@@ -73,18 +73,18 @@ def stop() -> None:
 
 
 def fastapi_options() -> "TelemetryConfig":
-    """What ``FastAPI(telemetry=…)`` is given: server spans named by route, and never its metrics and logs."""
+    """Return the argument of ``FastAPI(telemetry=…)``: server spans named by route, without its metrics and logs."""
     off: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     return off if _spans is None else {**off, **_spans.fastapi_options()}
 
 
 def connection_options() -> dict[str, Any]:
-    """What ``asyncpg.connect`` is given besides: connections that are watched, and whose statements are spans."""
+    """Return arguments of ``asyncpg.connect``: watched connections whose statements become spans."""
     return {"connection_class": WatchedConnection if _spans is None else _spans.connection_class}
 
 
 def traceparent(given: str | None = None) -> str | None:
-    """Of the span that is open now. Without one: ``given``, if it is well-formed."""
+    """Return the traceparent of the open span; without one ``given``, if it is well-formed."""
     if _spans is not None and (current := _spans.current()) is not None:
         return current
     return given if given is not None and TRACEPARENT.fullmatch(given) else None
@@ -93,18 +93,18 @@ def traceparent(given: str | None = None) -> str | None:
 def span(
     name: str, kind: Kind = "internal", *, parent: str | None, attributes: Attributes
 ) -> AbstractContextManager[object]:
-    """A span around the block, in the trace of ``parent`` or else one of its own. Errors count by their class alone."""
+    """Open a span around the block, in the trace of ``parent`` or in a new one. Errors are recorded by class only."""
     return _NOTHING if _spans is None else _spans.span(name, kind, parent=parent, attributes=attributes)
 
 
 def failed(error: BaseException) -> None:
-    """The span that is open now ends in failure, though nothing is raised out of it."""
+    """Mark the open span as failed, although the block raises nothing."""
     if _spans is not None:
         _spans.failed(error)
 
 
 def sending(rows: "Sequence[Record]") -> AbstractContextManager[Sending]:
-    """Spans around the sending of outbox rows, each in the trace of its event."""
+    """Open spans around the sending of outbox rows, each in the trace of its event."""
     return _SENDING if _spans is None else _spans.sending(rows)
 
 

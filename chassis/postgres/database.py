@@ -1,4 +1,4 @@
-"""One pool per process. Statements are SQL by hand on its asyncpg connections; this is the only commit."""
+"""The pool of connections to Postgres, one per process. Only its transactions commit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -46,20 +46,20 @@ _LOST_TO_ANOTHER = ("40001", "40P01", "55P03")
 
 
 class Database:
-    """The process's pool of connections. Closed with ``close``."""
+    """The process's pool of connections. Call ``close`` in the end."""
 
     def __init__(self, url: str, *, pool_size: int, application_name: str) -> None:
         self.url = url
         self._size = pool_size
         self._name = application_name
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        # The pool's own queue lets newcomers overtake who waits: in a stampede, for as long as it lasts.
+        # The pool's own queue lets new callers overtake waiting ones, in an overload without end.
         self._turns = asyncio.Semaphore(pool_size)
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection on which each statement is a transaction of its own.
+        """Yield a connection on which each statement is its own transaction.
 
-        Raises ``Unavailable`` when there is none to be had, or when it is lost on the way.
+        Raises ``Unavailable`` when no connection is available, or when it is lost.
         """
         return _Checkout(self)
 
@@ -71,9 +71,9 @@ class Database:
         isolation: Literal["read_committed", "repeatable_read"] = "read_committed",
         readonly: bool = False,
     ) -> AsyncIterator[Connection]:
-        """Commits when the block ends, rolls back when it raises.
+        """Yield a connection in a transaction. Commits when the block ends; rolls back when it raises.
 
-        ``durable`` false: the commit does not wait for the disk; only for what may be forgotten in a crash.
+        ``durable`` false: the commit does not wait for the disk, so a crash may lose it.
         Raises ``Contended`` or ``Unavailable`` as the database decides; nothing is then written, unless it is
         ``OutcomeUnknown``: the connection may have been lost in the commit itself.
         """
@@ -100,14 +100,14 @@ class Database:
             self._pool.terminate()
 
     def pool_use(self) -> tuple[int, int, int]:
-        """Connections in use, connections open, and how many may be."""
+        """Return the numbers of connections in use, of open ones, and of allowed ones."""
         if self._pool is None:
             return 0, 0, self._size
         opened = self._pool.get_size()
         return opened - self._pool.get_idle_size(), opened, self._size
 
     async def check_out(self) -> "PoolConnectionProxy[asyncpg.Record]":
-        """For ``connection`` alone: ``give_back`` must follow, whatever happens."""
+        """Take a connection, only for ``connection``. ``give_back`` must always follow."""
         if self._turns.locked():
             await self._waited_for_a_turn()
         else:
@@ -137,7 +137,7 @@ class Database:
             raise Unavailable("every connection to the database is in use") from error
 
     async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
-        """The pool, made in the loop that uses it; it connects to nothing before that is asked for."""
+        """Return the pool, created in the event loop that uses it. It connects on first use."""
         self._pool = asyncpg.create_pool(
             self.url,
             min_size=0,
@@ -154,7 +154,7 @@ class Database:
 
 
 class _Checkout:
-    """Not a generator: every request makes one, and nested generators cost it a tenth of its time."""
+    """A connection of the pool. Not a generator: nested generators cost a tenth of a request's time."""
 
     __slots__ = ("_database", "_driver")
 
@@ -191,7 +191,7 @@ def _is_over(driver: Connection) -> bool:
     try:
         return driver.is_closed()
     except asyncpg.InterfaceError:
-        return True  # so much that the pool has taken it back
+        return True  # the pool has taken it back
 
 
 async def _prepare(connection: Connection) -> None:
@@ -200,13 +200,13 @@ async def _prepare(connection: Connection) -> None:
 
 
 async def _set_codecs(connection: Connection) -> None:
-    # JSON text goes in, its value comes out.
+    # Parameters are JSON text; results are parsed values.
     for type_ in ("json", "jsonb"):
         await connection.set_type_codec(type_, schema="pg_catalog", encoder=str, decoder=orjson.loads)
 
 
 async def _nothing(_connection: Connection) -> None:
-    """Instead of asyncpg's reset, a round trip each time: what a transaction set ends with it, and nobody listens."""
+    """Do nothing. asyncpg's reset costs a round trip; settings end with their transaction, and nothing listens."""
 
 
 async def connect_alone(
@@ -214,8 +214,8 @@ async def connect_alone(
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``.
 
-    ``durable`` false: no commit on it waits for the disk; only for what may be done again after a crash.
-    ``adopted`` false: also to a log that must be adopted first, in order to look at it.
+    ``durable`` false: no commit on it waits for the disk, so a crash may lose it.
+    ``adopted`` false: also connects to a log that must be adopted first, to inspect it.
     """
     with translated():
         connection = await asyncpg.connect(
@@ -239,7 +239,7 @@ async def connect_alone(
 
 @contextmanager
 def translated(driver: Any = None) -> Iterator[None]:
-    """Turns the driver's errors into ours where their class is not yet the reaction; others pass."""
+    """Convert the driver's errors to our classes, which decide the reaction. Other errors pass."""
     try:
         yield
     except Exception as error:
@@ -250,7 +250,7 @@ def translated(driver: Any = None) -> Iterator[None]:
 
 
 def _in_our_terms(error: BaseException, driver: Any) -> BaseException:
-    """What ``error`` of the driver means for us; itself when that is nothing of its own."""
+    """Return our error for the driver's ``error``; the error itself when there is none."""
     match error:
         case asyncpg.PostgresError():
             state = error.sqlstate or ""
@@ -262,7 +262,7 @@ def _in_our_terms(error: BaseException, driver: Any) -> BaseException:
         case asyncpg.InterfaceError():
             return _lost(driver) if driver is not None and _is_over(driver) else error
         case ConnectionError() | TimeoutError() | asyncpg.InternalClientError():
-            # The last: the server has ended the connection, and the driver is in the middle of taking note.
+            # The last one: the server has ended the connection, and the driver is just processing that.
             return _lost(driver)
     return error
 
@@ -275,7 +275,7 @@ def _of_state(state: str, error: asyncpg.PostgresError) -> Exception:
 
 
 def _lost(driver: Any) -> Unavailable:
-    """A connection that was had and is gone may have taken a commit with it; one that never was has not."""
+    """Return the error for a lost connection: its last commit may have succeeded, if it was ever established."""
     if driver is not None and _is_over(driver):
         return OutcomeUnknown("the database connection was lost")
     return Unavailable("the database cannot be reached")

@@ -1,7 +1,7 @@
-"""Postgres NOTIFY and LISTEN, each on a connection of its own.
+"""NOTIFY and LISTEN of Postgres, each on its own connection.
 
-A NOTIFY inside an append's transaction takes a lock over the whole cluster at commit and halves the write rate
-(measured), so a process collects its notices and sends them together after the commit.
+A NOTIFY inside an append's transaction locks the whole cluster at commit and halves the write rate (measured). So a
+process collects its notifications and sends them together after the commit.
 """
 
 import asyncio
@@ -152,5 +152,5 @@ class Listener:
 
 
 async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    with suppress(Exception):  # it is given up either way
+    with suppress(Exception):  # the connection is discarded in any case
         await connection.close(timeout=2)

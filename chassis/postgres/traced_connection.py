@@ -1,4 +1,4 @@
-"""Connections to Postgres whose statements are spans, inside a span that is open; polls in no trace stay out."""
+"""Connections to Postgres whose statements become spans, if a span is open. Polls, which have no trace, do not."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ FUNCTION = re.compile(r"\bSELECT\s+([a-z_][\w.]*)\s*\(", re.IGNORECASE)
 
 
 class TracedConnection(WatchedConnection):
-    """Keeps the texts of statements, and never the values beside them."""
+    """Records the texts of statements, never their values."""
 
     tracer: ClassVar[Tracer]
 
@@ -32,7 +32,7 @@ class TracedConnection(WatchedConnection):
         try:
             yield
         except BaseException as error:
-            # The text of a database's error quotes values.
+            # The text of a database error quotes values.
             opened.set_status(StatusCode.ERROR, type(error).__name__)
             raise
         finally:

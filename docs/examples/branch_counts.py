@@ -1,4 +1,4 @@
-"""A reader of the topics: students of each branch, how many of them registered, how many were present. Keeps no state.
+"""Read the topics, and count by branch: students, those who registered, those who were present. Keeps no state.
 
 KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 python docs/examples/branch_counts.py
 """
@@ -20,8 +20,8 @@ from contracts.students import StudentEnrolled, StudentRecordRevised
 
 
 class BranchCounts:
-    """Every event says how things stand after it. So the newest version of each stream counts, in whichever order they
-    come, and the same event twice changes nothing."""
+    """Every event states the result of a change. So the newest version of each stream counts, in any order, and a
+    repeated event changes nothing."""
 
     def __init__(self) -> None:
         self._newest: dict[str, int] = {}

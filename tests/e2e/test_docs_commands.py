@@ -21,13 +21,13 @@ from devstack.unprivileged import programs
 from tests.support.system import System, as_role
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = {"bash", "sh", "shell", "console", "zsh"}
 # test: run here. needs-api: run here against a running system. ci: CI runs the very same. long: too long for either.
-# needs-two-servers: test_moves.py runs them. The others need what they name.
+# needs-two-servers: test_moves.py runs them. guide: test_how_to_guides.py runs them. The others need what they name.
 MARKS = {
-    "test", "needs-api", "ci", "long",
+    "test", "needs-api", "ci", "long", "guide",
     "needs-docker", "needs-cluster", "needs-systemd", "needs-root", "needs-two-servers",
 }  # fmt: skip
 
@@ -85,9 +85,10 @@ async def test_the_commands_that_can_be_tried_work(document: Path, servers: Addr
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="NOT TESTED: there is no curl, or no jq")
 async def test_the_calls_of_the_api_work(kafka_system: System, tmp_path: Path) -> None:
-    """In their order, with the people of `make up`, who can sign in."""
-    (document,) = (each for each in DOCUMENTS if any(mark == "needs-api" for mark, _ in blocks(each)))
-    script = "".join(body for mark, body in blocks(document) if mark == "needs-api")
+    """Those of each document in their order, with the people of `make up`, who can sign in."""
+    scripts = ["".join(body for mark, body in blocks(each) if mark == "needs-api") for each in DOCUMENTS]
+    scripts = [script for script in scripts if script]
+    assert len(scripts) >= 3  # README, the tutorial, the page about the API
     system = kafka_system
     database = Database(as_role(system.database_url, "placewire_api"), pool_size=1, application_name="test")
     await seeding.seed(database)
@@ -95,14 +96,18 @@ async def test_the_calls_of_the_api_work(kafka_system: System, tmp_path: Path) -
     system.start("exporter", wait=False)
     system.start_all()
     await system.until_bus_is_trusted()
-    folder = tmp_path / "calls"
-    folder.mkdir()
     async with system.client() as client:
         environment = {"PATH": os.environ["PATH"], "API": str(client.base_url).rstrip("/")}
-    done = await asyncio.to_thread(
-        subprocess.run, ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "event: job" in done.stdout
-    assert (folder / "registrations.csv").read_text().count("\n") == 2
+    said = ""
+    for number, script in enumerate(scripts):
+        folder = tmp_path / f"calls-{number}"
+        folder.mkdir()
+        done = await asyncio.to_thread(
+            subprocess.run, ["bash", "-euo", "pipefail", "-c", script],
+            cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+        assert done.returncode == 0, script + done.stdout + done.stderr
+        said += done.stdout
+    assert "event: job" in said
+    [number] = [number for number, script in enumerate(scripts) if "registrations.csv" in script]
+    assert (tmp_path / f"calls-{number}" / "registrations.csv").read_text().count("\n") == 2

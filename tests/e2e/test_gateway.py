@@ -35,12 +35,18 @@ def upstream(module_system: System) -> str:
 
 
 @pytest.fixture(scope="module")
-def front(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of the gateway with the API behind it."""
+def front_url(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a gateway with the API behind it."""
     with ExitStack() as undo:
         with for_the_session():
             url = undo.enter_context(gateway(tmp_path_factory.mktemp("gateway"), upstream))
-        yield undo.enter_context(httpx.Client(base_url=url, timeout=30))
+        yield url
+
+
+@pytest.fixture
+def front(front_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=front_url, timeout=30) as client:
+        yield client
 
 
 @pytest.fixture

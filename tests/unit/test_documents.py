@@ -1,4 +1,4 @@
-"""README and docs/ speak of what there is: each other, commands, ports, settings, metrics, folders."""
+"""What README and docs/ name exists: pages, anchors, files, commands, ports, settings, metrics."""
 
 import re
 import shlex
@@ -17,15 +17,18 @@ from tests.unit.test_settings import documented
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
-OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [README, *PAGES]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("*/README.md"))]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-EXPECTED = {
-    "architecture", "deployment", "operations", "api", "quick-reference", "runbooks", "reliability", "scaling",
-}  # fmt: skip
 QUICK = (ROOT / "docs" / "quick-reference.md").read_text()
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"`(?:uv run )?placewire ([^`…]+)`")
+# A file or folder of the checkout, perhaps with a pattern in it.
+PATH = re.compile(
+    r"`((?:contracts|chassis|services|migrations|cli|devstack|bench|deploy|docs|tests)/[\w./*{}-]*|\.env\.example|Makefile)`"
+)
+TITLE = re.compile(r'^```\w+ title="([^"]+)"$', re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
 
@@ -38,15 +41,40 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_document_is_there_and_the_readme_leads_to_it() -> None:
-    names = {path.stem for path in DOCUMENTS} - {"README"}
-    assert names >= EXPECTED
-    assert names <= set(re.findall(r"\]\(docs/([\w-]+)\.md\)", README.read_text()))
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize(
-    "document", [*DOCUMENTS, *OTHERS, *DECISIONS], ids=lambda path: path.relative_to(ROOT).as_posix()
-)
+def linked(document: Path) -> set[Path]:
+    return {(document.parent / path).resolve() for path, _ in LINK.findall(prose(document)) if path}
+
+
+def test_the_index_leads_to_every_page_and_the_readme_to_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    assert set(PAGES) - set(DECISIONS) - {index} <= linked(index)
+    assert DECISIONS[-1] in linked(index)
+    assert index in linked(README)
+    assert index in linked(ROOT / "CONTRIBUTING.md")
+
+
+def test_the_glossary_is_short_and_can_be_found() -> None:
+    glossary = ROOT / "docs" / "glossary.md"
+    terms = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", glossary.read_text(), re.MULTILINE)[2:]
+    assert 10 <= len(terms) <= 25
+    assert terms == sorted(terms)
+    assert [name for name, meaning in terms if len(re.findall(r"\.(?: |$)", meaning.strip())) > 2] == []
+    assert all(glossary in linked(page) for page in (ROOT / "docs" / "index.md", ROOT / "CONTRIBUTING.md", README))
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=named)
+def test_each_named_file_is_there(document: Path) -> None:
+    """Or the page itself creates it."""
+    created = set(TITLE.findall(document.read_text()))
+    gone = [path for path in PATH.findall(prose(document)) if path not in created and not list(ROOT.glob(path))]
+    assert gone == []
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=named)
 def test_links_lead_somewhere(document: Path) -> None:
     for path, anchor in LINK.findall(prose(document)):
         target = (document.parent / path).resolve() if path else document
@@ -71,12 +99,14 @@ def test_the_tests_that_reliability_names_exist() -> None:
     assert named > 20
 
 
-@pytest.mark.parametrize("said", sorted({said for path in DOCUMENTS for said in COMMAND.findall(prose(path))}))
+@pytest.mark.parametrize(
+    "said", sorted({said for path in [*DOCUMENTS, *OTHERS] for said in COMMAND.findall(prose(path))})
+)
 def test_each_command_in_the_text_is_one(said: str) -> None:
     """Its words and its options; the rest are names."""
     command: Any = get_command(app)
     words = shlex.split(said)
-    while isinstance(command, TyperGroup) and words:
+    while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         word = words.pop(0)
         assert word in command.commands, said
         command = command.commands[word]
@@ -84,10 +114,10 @@ def test_each_command_in_the_text_is_one(said: str) -> None:
     assert {word for word in words if word.startswith("-")} <= options
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=named)
 def test_each_target_of_make_is_one(document: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z0-9-]+)", prose(document))) <= targets
+    assert set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", document.read_text(), re.MULTILINE)) <= targets
 
 
 def test_the_quick_reference_has_the_ports() -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from obstore.store import S3Store
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
@@ -22,9 +23,31 @@ PROCESSES: list[type[BaseSettings]] = [
     ExporterSettings,
     MaintenanceSettings,
 ]
-OF_THE_COMMAND_LINE = {"MIGRATION_DATABASE_URL"}
+OF_THE_COMMAND_LINE = {
+    "MIGRATION_DATABASE_URL",
+    "PLACEWIRE_API",
+    "PLACEWIRE_EMAIL",
+    "PLACEWIRE_PASSWORD",
+    "PLACEWIRE_TOKEN",
+    "PLACEWIRE_NEW_PASSWORD",
+}
 # Says where settings are, and so is none.
 BEFORE_ALL = {"SECRETS_DIR"}
+# obstore reads these itself.
+OF_THE_STORAGE = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ALLOW_HTTP",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+}
+# Variables of other programs, which we only respect.
+OF_OTHER_PROGRAMS = {"DOCKER_HOST", "XDG_CACHE_HOME", "PYTHONPATH"}
+# Which servers tests use: devstack/choice.py.
+OF_TESTS = {"DEVSTACK"}
+READ = re.compile(r"""environ(?:\.get\(|\[)"([A-Z_]+)"|envvar="([A-Z_]+)\"""")
 
 
 def documented() -> dict[str, str]:
@@ -34,7 +57,23 @@ def documented() -> dict[str, str]:
 
 def test_every_setting_is_in_the_example_and_nothing_else() -> None:
     names = {name.upper() for settings in PROCESSES for name in settings.model_fields}
-    assert documented().keys() == names | OF_THE_COMMAND_LINE | BEFORE_ALL
+    assert documented().keys() == names | OF_THE_COMMAND_LINE | BEFORE_ALL | OF_THE_STORAGE
+
+
+def test_every_variable_that_code_reads_is_in_the_example() -> None:
+    root = EXAMPLE.parent
+    files = [path for folder in ("chassis", "services", "cli", "devstack") for path in (root / folder).rglob("*.py")]
+    read = {name for path in files for found in READ.findall(path.read_text()) for name in found if name}
+    assert read >= {"SECRETS_DIR", "PLACEWIRE_API"}
+    assert read - OF_OTHER_PROGRAMS - OF_TESTS <= documented().keys()
+
+
+@pytest.mark.parametrize("name", sorted(OF_THE_STORAGE))
+def test_the_storage_knows_its_settings(name: str) -> None:
+    """obstore raises for a name that it does not know."""
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "x"}
+    value = "true" if "ALLOW" in name or "STYLE" in name else "https://storage.example"
+    assert S3Store("bucket", config={**keys, name: value})  # type: ignore[arg-type]
 
 
 def test_the_example_shows_the_defaults() -> None:

@@ -42,7 +42,7 @@ class Evaluation(Document):
     job_id: Uuid
 
 
-class EligibleStudent(Document):
+class PastEligibleStudent(Document):
     """A student with their marks at that moment. ``selected``: by the evaluations up to that moment."""
 
     student_id: int = Field(examples=[1001])
@@ -71,7 +71,7 @@ class Eligibility(Document):
     drive_version: int = Field(examples=[3])
     criteria: Criteria
     evaluation: Evaluation | None
-    students: list[EligibleStudent]
+    students: list[PastEligibleStudent]
     next: int | None = Field(examples=[1001])
 
 
