@@ -14,14 +14,14 @@ from contracts.jobs import Service
 
 POLL_S = 0.25
 GOOD_POLLS_TO_CLOSE = 8
-MAX_CANARY_AGE_S = 3.0
+MAX_PROBE_AGE_S = 3.0
 MAX_OUTBOX_AGE_S = 2.0
 
 # Index scan for the first row that the relay would send (1.3 ms with 500 rows of a quarantined key before it and
 # 100,000 after it). Only the jobs lane counts: many rows in the other delay no job.
 SAMPLE = """
 SELECT s.service,
-       es.age_s(c.sent_at) AS canary_age_s,
+       es.age_s(c.sent_at) AS probe_age_s,
        es.age_s(
            (SELECT queued_at FROM es.outbox o WHERE lane = 0 AND quarantined_at IS NULL
                AND NOT EXISTS (SELECT FROM es.outbox q
@@ -40,14 +40,14 @@ class Sample:
     An age is infinite when its timestamp lies in the future, because the clock was ahead. That counts as old.
     """
 
-    canary_age_s: float | None
+    probe_age_s: float | None
     outbox_age_s: float | None
 
     @property
     def good(self) -> bool:
         return (
-            self.canary_age_s is not None
-            and self.canary_age_s <= MAX_CANARY_AGE_S
+            self.probe_age_s is not None
+            and self.probe_age_s <= MAX_PROBE_AGE_S
             and (self.outbox_age_s or 0) <= MAX_OUTBOX_AGE_S
         )
 
@@ -98,9 +98,9 @@ class CircuitBreakers:
         for row in rows:
             breaker = self._breakers[Service(row["service"])]
             before = breaker.open
-            breaker.observe(Sample(row["canary_age_s"], row["outbox_age_s"]))
+            breaker.observe(Sample(row["probe_age_s"], row["outbox_age_s"]))
             metrics.BREAKER_OPEN.labels(row["service"]).set(breaker.open)
-            canary_age_s = math.inf if row["canary_age_s"] is None else row["canary_age_s"]
-            metrics.CANARY_AGE.labels(row["service"]).set(canary_age_s)
+            probe_age_s = math.inf if row["probe_age_s"] is None else row["probe_age_s"]
+            metrics.PROBE_AGE.labels(row["service"]).set(probe_age_s)
             if breaker.open != before:
                 log.warning("breaker.opened" if breaker.open else "breaker.closed", of=row["service"])

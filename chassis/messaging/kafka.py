@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 
 from chassis.errors import Unavailable
 from chassis.http.service import background
-from chassis.messaging.probe import Canary
+from chassis.messaging.probe import ProbeRecorder
 from chassis.messaging.subscribers import Subscribe, UnreadableRecords, WakeWorker, subscribe_service
 from chassis.observability import tracing
 from chassis.postgres.database import Database
@@ -38,7 +38,7 @@ HEALTHY_PROBE_AGE_S = 3.0
 # A consumer is replaced 12 to 14 s after its last record, while the relay sends and the broker answers.
 SILENT_CHECK_S = 2.0
 SILENT_CHECKS = 3
-CANARY_IS_FRESH = """
+PROBE_IS_FRESH = """
 SELECT coalesce((SELECT es.age_s(seen_at) < 8 FROM es.probe WHERE service = $1), false)
 """
 # Whether the relay sends probes: the outbox is nearly empty, or another service has received one (rows of a quarantined
@@ -109,16 +109,16 @@ class Consumer:
         self._settings = settings
         self._database = database
         self._service = service
-        self._topics = [topic.name for topic in heard] + [topics.CANARY.name]
+        self._topics = [topic.name for topic in heard] + [topics.PROBE.name]
         self._subscribe = subscribe
         self._wake = wake
-        self._canary = Canary(database, service)
+        self._probe = ProbeRecorder(database, service)
         metrics = KafkaPrometheusMiddleware(registry=REGISTRY, app_name=service, metrics_prefix="placewire")
         self._middlewares = [*tracing.broker_middlewares(), metrics, UnreadableRecords(service)]
 
     def is_healthy(self) -> bool:
         """Return whether a probe arrived through Kafka within the last ``HEALTHY_PROBE_AGE_S`` seconds."""
-        return self._canary.seen_within(HEALTHY_PROBE_AGE_S)
+        return self._probe.seen_within(HEALTHY_PROBE_AGE_S)
 
     async def run(self) -> None:
         """Consume until cancelled. While the broker is away, try again after pauses that grow to about 3 s."""
@@ -131,7 +131,7 @@ class Consumer:
                     await broker.start()
                 log.info("consumer.joined", topics=self._topics)
                 pause_s = 0.5
-                async with background(self._canary.run):
+                async with background(self._probe.run):
                     await self._watch()
             except Exception as error:  # noqa: BLE001 - the bus may fail in any way; the service goes on
                 log.warning("consumer.bus_away", reason=f"{type(error).__name__}: {error}")
@@ -154,7 +154,7 @@ class Consumer:
             logger=None,
         )
         subscribe_service(
-            broker, self._service, self._topics, self._subscribe, wake=self._wake, probe_seen=self._canary.seen
+            broker, self._service, self._topics, self._subscribe, wake=self._wake, probe_seen=self._probe.seen
         )
         return broker
 
@@ -194,7 +194,7 @@ class Consumer:
             await asyncio.sleep(SILENT_CHECK_S)
             try:
                 async with self._database.connection() as connection:
-                    fresh = await connection.fetchval(CANARY_IS_FRESH, self._service)
+                    fresh = await connection.fetchval(PROBE_IS_FRESH, self._service)
                     sent = await connection.fetchval(RELAY_SENDS, self._service)
             except Unavailable:
                 continue

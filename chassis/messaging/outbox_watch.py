@@ -13,9 +13,9 @@ from contracts.topics import Lane
 
 EVERY_S = 1.0
 # Adds a probe only when the last one has been sent.
-PUT_CANARY = """
+PUT_PROBE = """
 INSERT INTO es.outbox (lane, topic, key, extra)
-SELECT $1, $2, 'canary', jsonb_build_object('sent_at', clock_timestamp())
+SELECT $1, $2, 'probe', jsonb_build_object('sent_at', clock_timestamp())
  WHERE NOT EXISTS (SELECT FROM es.outbox WHERE topic = $2)
 """
 BACKLOG = """
@@ -47,7 +47,7 @@ class OutboxWatch:
         try:
             with translated(session):
                 while True:
-                    await session.execute(PUT_CANARY, int(topics.CANARY.lane), topics.CANARY.name)
+                    await session.execute(PUT_PROBE, int(topics.PROBE.lane), topics.PROBE.name)
                     await _measure(session)
                     await asyncio.sleep(EVERY_S)
         finally:

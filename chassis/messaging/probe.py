@@ -23,7 +23,7 @@ ON CONFLICT (service) DO UPDATE
 log = structlog.get_logger()
 
 
-class Canary:
+class ProbeRecorder:
     """The newest probe that ``service`` received through Kafka."""
 
     def __init__(self, database: Database, service: Service) -> None:
@@ -52,4 +52,4 @@ class Canary:
                 async with self._database.transaction(durable=False) as connection:
                     await connection.execute(STAMP, self._service, self._newest)
             except (Unavailable, Contended) as error:
-                log.warning("canary.not_stamped", reason=str(error))
+                log.warning("probe.not_stamped", reason=str(error))

@@ -80,7 +80,7 @@ async def _cloud_event(
 ) -> "StreamMessage[Any]":
     """Parse a CloudEvent in binary mode (Kafka protocol binding 1.0.2, section 3.2). A probe is not one."""
     message = await parse(record)
-    if record.topic != topics.CANARY.name:
+    if record.topic != topics.PROBE.name:
         if "ce_type" not in message.headers:
             raise KeyError("ce_type")
         message.message_id = message.headers["ce_id"]
@@ -91,7 +91,7 @@ async def _cloud_event(
 
 
 async def _is_probe(message: "StreamMessage[Any]") -> bool:
-    return bool(message.raw_message.topic == topics.CANARY.name)
+    return bool(message.raw_message.topic == topics.PROBE.name)
 
 
 class UnreadableRecords:

@@ -38,8 +38,8 @@ OUTBOX_AGE = Gauge("placewire_outbox_age_seconds", "Age of the oldest row waitin
 OUTBOX_SENT = Counter("placewire_outbox_sent_total", "Rows that Kafka took", ["topic"])
 OUTBOX_QUARANTINED = Gauge("placewire_outbox_quarantined_keys", "Keys held back because Kafka refused a row for good")
 RELAY_LEADER = Gauge("placewire_relay_leader", "1 in the relay that sends, 0 in the one that waits")
-CANARY_AGE = Gauge(
-    "placewire_canary_age_seconds", "Age of the newest canary that a consumer has seen; +Inf: none", ["service"]
+PROBE_AGE = Gauge(
+    "placewire_probe_age_seconds", "Age of the newest probe that a consumer has seen; +Inf: none", ["service"]
 )
 BREAKER_OPEN = Gauge("placewire_breaker_open", "1 while the API wakes this service by HTTP", ["service"])
 EXPORT_ROWS = Counter("placewire_export_rows_total", "Rows written to files", ["kind", "format"])
@@ -77,13 +77,13 @@ DRIVE_FUNNEL = Gauge(
 )
 BRANCH_STUDENTS = Gauge("placewire_branch_students", "Students who came as far, by branch", ["branch", "stage"])
 
-SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics.CANARY.name}
+SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics.PROBE.name}
 
 
 def init_job_metrics(service: Service, kinds: Iterable[Kind]) -> None:
     """Create the series of a service that does jobs of ``kinds``."""
     CONSUMER_PAUSED.labels(service).set(0)
-    heard = {topics.CANARY.name}
+    heard = {topics.PROBE.name}
     for kind in kinds:
         heard.add(TOPIC_OF[kind].name)
         DEAD_LETTERS.labels(kind)

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from chassis.eventstore import event_store
 from chassis.eventstore.event_store import Cause
 from chassis.jobs import queue
-from chassis.messaging.breaker import MAX_CANARY_AGE_S, MAX_OUTBOX_AGE_S
+from chassis.messaging.breaker import MAX_OUTBOX_AGE_S, MAX_PROBE_AGE_S
 from chassis.postgres import notify
 from chassis.postgres.database import Connection, connect_alone, translated
 from cli.doctor.finding import Finding, ok, wrong
@@ -27,7 +27,7 @@ SELECT s.service, es.age_s(c.sent_at) AS age_s
 OUTBOX = """
 SELECT count(*) AS rows, count(*) FILTER (WHERE quarantined_at IS NOT NULL) AS quarantined,
        coalesce(max(es.age_s(queued_at)), 0) AS age_s
-  FROM es.outbox WHERE topic <> 'placewire.canary'
+  FROM es.outbox WHERE topic <> 'placewire.probe'
 """
 COUNTS = "SELECT state, count(*) AS count FROM es.job GROUP BY state ORDER BY state"
 DEAD = "SELECT count(*) FROM es.job WHERE dead"
@@ -57,7 +57,7 @@ def _consumer(row: asyncpg.Record) -> Finding:
     service, age_s = row["service"], row["age_s"]
     if age_s is None:
         return wrong("bus", f"{service} has never received a record", f"start the relay, Kafka and {service}")
-    if age_s > MAX_CANARY_AGE_S:
+    if age_s > MAX_PROBE_AGE_S:
         message = f"{service} last received a record {age_s:,.0f} s ago"
         return wrong("bus", message, f"relay, Kafka or {service} is down: its jobs use HTTP meanwhile")
     return ok("bus", f"{service} received a record {age_s:.1f} s ago")

@@ -13,7 +13,7 @@ OWN = frozenset(
     {"DATABASE_URL", "MIGRATION_DATABASE_URL", "HOST", "PORT", "STORAGE_URL", "ENVIRONMENT", "SECRETS_DIR",
      "ELIGIBILITY_URL", "EXPORTER_URL", "MAINTENANCE_URL", "FAILPOINT"}
 )  # fmt: skip
-OWN_PREFIX = "KAFKA_"
+OWN_PREFIXES = ("KAFKA_", "AWS_")
 SECRET_SIGNS = ("SECRET", "PASSWORD", "TOKEN")
 
 
@@ -60,7 +60,7 @@ def known_names() -> set[str]:
 
 
 def _is_own(name: str) -> bool:
-    return name in OWN or name.startswith(OWN_PREFIX)
+    return name in OWN or name.startswith(OWN_PREFIXES)
 
 
 def _shown(name: str, value: str) -> str:

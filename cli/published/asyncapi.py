@@ -33,7 +33,7 @@ the record's value is the event's data. The key is the stream, so one stream sta
 with the same `ce_id`. Ignore unknown types and fields: types gain optional fields, and nothing else about them changes.
 """.strip()
 BINDING = "0.5.0"
-CANARY = "canary"
+PROBE = "probe"
 ADDRESS = "127.0.0.1:9092"
 SUBSCRIBE: dict[Service, Subscribe] = {
     Service.ELIGIBILITY: eligibility.subscribe,
@@ -64,7 +64,7 @@ def _on_topics() -> dict[Topic, list[str]]:
         found[topics.of_type(type_)].append(type_)
     for service in Service:
         found[topics.dead_letters(service)] = list(_acted_on(service))
-    found[topics.CANARY] = [CANARY]
+    found[topics.PROBE] = [PROBE]
     return found
 
 
@@ -86,7 +86,7 @@ def _received(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str
         for channel in made["channels"].values():
             topic = by_address[channel["address"]]
             read = _payloads(made, channel)
-            names = [name for name in on_topics[topic] if name == CANARY or EVENTS[name].__name__ in read]
+            names = [name for name in on_topics[topic] if name == PROBE or EVENTS[name].__name__ in read]
             group = {"type": "string", "enum": [f"placewire-{service}"]}
             yield (
                 f"receive.{service}.{_short(topic)}",
@@ -159,13 +159,13 @@ def _operation(action: str, topic: Topic, names: Iterable[str]) -> dict[str, Any
 
 
 def _messages() -> dict[str, Any]:
-    canary = {
-        "name": CANARY,
+    probe = {
+        "name": PROBE,
         "summary": "The time of sending (ISO 8601). It shows that Kafka delivers. Other readers can ignore it.",
         "contentType": "text/plain",
         "payload": {"type": "string", "format": "date-time"},
     }
-    return {type_: _message(type_, cls) for type_, cls in EVENTS.items()} | {CANARY: canary}
+    return {type_: _message(type_, cls) for type_, cls in EVENTS.items()} | {PROBE: probe}
 
 
 def _message(type_: str, cls: type[Event]) -> dict[str, Any]:

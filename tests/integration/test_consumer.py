@@ -65,7 +65,7 @@ async def consuming(
             )
 
             async def joined() -> bool:
-                await producer.send_and_wait(topics.CANARY.name, datetime.now(UTC).isoformat().encode())
+                await producer.send_and_wait(topics.PROBE.name, datetime.now(UTC).isoformat().encode())
                 return consumer.is_healthy()
 
             async with background(consumer.run):
@@ -147,7 +147,7 @@ async def test_an_unreadable_record_is_counted_and_delays_nobody(
     async with consuming(database_url, servers) as (worker, producer):
         for each in headers:
             await producer.send_and_wait(topics.DRIVE.name, b"secret-" + os.urandom(8), key=KEY, headers=each)
-        await producer.send_and_wait(topics.CANARY.name, b"not a time")
+        await producer.send_and_wait(topics.PROBE.name, b"not a time")
         job_id = await asked(api)
         await send(database_url, producer, job_id)
         job = await ended(worker, job_id)
@@ -208,7 +208,7 @@ async def test_a_consumer_that_fetches_no_more_is_replaced(owner: Owner, databas
 
         async def a_new_probe_arrives() -> bool:
             sent_at = datetime.now(UTC)
-            await producer.send_and_wait(topics.CANARY.name, sent_at.isoformat().encode())
+            await producer.send_and_wait(topics.PROBE.name, sent_at.isoformat().encode())
             await asyncio.sleep(1)
             return bool(await owner.fetchval("SELECT sent_at >= $1 FROM es.probe", sent_at))
 

@@ -37,7 +37,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def sampled(database: Database) -> breaker.Sample:
     async with database.connection() as connection:
         [row] = await connection.fetch(breaker.SAMPLE, [Service.ELIGIBILITY])
-    return breaker.Sample(row["canary_age_s"], row["outbox_age_s"])
+    return breaker.Sample(row["probe_age_s"], row["outbox_age_s"])
 
 
 @pytest.mark.parametrize("attempts", [0, 1], ids=["never-tried", "tried"])
@@ -91,10 +91,10 @@ async def test_a_probe_from_the_future_does_not_hide_that_the_bus_is_away(
     assert not watch.is_closed(Service.ELIGIBILITY)
     worker = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
     async with worker.connection() as connection:
-        assert not await connection.fetchval(kafka.CANARY_IS_FRESH, Service.ELIGIBILITY)
+        assert not await connection.fetchval(kafka.PROBE_IS_FRESH, Service.ELIGIBILITY)
         # The next probe that comes through Kafka counts, though its time is earlier.
         await connection.execute(probe.STAMP, Service.ELIGIBILITY, await owner.fetchval("SELECT clock_timestamp()"))
-        assert await connection.fetchval(kafka.CANARY_IS_FRESH, Service.ELIGIBILITY)
+        assert await connection.fetchval(kafka.PROBE_IS_FRESH, Service.ELIGIBILITY)
     await worker.close()
     assert (await sampled(database)).good
     # A late one from before does not count again.
@@ -109,7 +109,7 @@ async def test_a_consumer_that_hears_nothing_sees_whether_the_relay_sends(
 ) -> None:
     assert await owner.fetchval(kafka.RELAY_SENDS, "eligibility"), "an empty outbox"
     await owner.execute(
-        f"INSERT INTO es.outbox (lane, topic, key, queued_at) VALUES (0, $1, 'canary', {AHEAD})", topics.CANARY.name
+        f"INSERT INTO es.outbox (lane, topic, key, queued_at) VALUES (0, $1, 'probe', {AHEAD})", topics.PROBE.name
     )
     assert not await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
     await owner.execute(f"INSERT INTO es.probe VALUES ('exporter', {AHEAD}, now())")

@@ -179,5 +179,5 @@ async def test_what_is_not_committed_yet_is_left_to_its_own_outbox_row(
 def test_a_topic_is_named_in_full_or_in_short() -> None:
     assert republishing.topic_named("student") == republishing.topic_named(STUDENT) == STUDENT
     with pytest.raises(Failure, match=r"placewire\.registration") as refused:
-        republishing.topic_named("canary")
+        republishing.topic_named("probe")
     assert refused.value.code == WRONG_USE

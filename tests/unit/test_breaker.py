@@ -4,7 +4,7 @@ import pytest
 
 from chassis.messaging.breaker import GOOD_POLLS_TO_CLOSE, Breaker, Sample
 
-GOOD = Sample(canary_age_s=0.5, outbox_age_s=None)
+GOOD = Sample(probe_age_s=0.5, outbox_age_s=None)
 
 
 def closed() -> Breaker:
@@ -24,9 +24,9 @@ def test_the_first_sample_decides_alone() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        Sample(canary_age_s=3.1, outbox_age_s=None),
-        Sample(canary_age_s=None, outbox_age_s=None),
-        Sample(canary_age_s=0.5, outbox_age_s=2.1),
+        Sample(probe_age_s=3.1, outbox_age_s=None),
+        Sample(probe_age_s=None, outbox_age_s=None),
+        Sample(probe_age_s=0.5, outbox_age_s=2.1),
     ],
 )
 def test_any_bad_sign_opens_at_once(bad: Sample) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from chassis.messaging.topics import every_topic
 from contracts.jobs import OWNER, TOPIC_OF, Service, State
-from contracts.topics import CANARY
+from contracts.topics import PROBE
 from services.api.http.client_address import networks
 from tests.manifests import rules, schemas
 from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, one, title
@@ -154,7 +154,7 @@ def test_topics_are_those_of_the_contracts(built: Built) -> None:
 def test_kafka_users_may_do_what_their_process_does_and_nothing_else(built: Built) -> None:
     for service in set(OWNER.values()):
         acls = one(built["production"], "KafkaUser", f"placewire-{service}")["spec"]["authorization"]["acls"]
-        heard = {TOPIC_OF[kind].name for kind, owner in OWNER.items() if owner == service} | {CANARY.name}
+        heard = {TOPIC_OF[kind].name for kind, owner in OWNER.items() if owner == service} | {PROBE.name}
         found = {(each["resource"]["type"], each["resource"]["name"], tuple(each["operations"])) for each in acls}
         reads = ("Read", "Describe")
         assert found == {("topic", name, reads) for name in heard} | {("group", f"placewire-{service}", reads)}

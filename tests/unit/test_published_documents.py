@@ -83,7 +83,7 @@ def test_every_topic_and_every_event_is_there() -> None:
     channels = {channel["address"]: channel for channel in ASYNCAPI["channels"].values()}
     assert len(channels) == len(ASYNCAPI["channels"])
     written = {topic.name for topic in topics.BY_STREAM_TYPE.values()}
-    assert channels.keys() == written | {topics.CANARY.name} | {topics.dead_letters(each).name for each in Service}
+    assert channels.keys() == written | {topics.PROBE.name} | {topics.dead_letters(each).name for each in Service}
     for type_, cls in EVENTS.items():
         assert type_ in channels[topics.of_type(type_).name]["messages"]
         message = ASYNCAPI["components"]["messages"][type_]
@@ -116,9 +116,9 @@ def test_a_service_reads_the_event_of_each_job_that_it_owns(service: Service) ->
         for operation in receive_operations(service).values()
         for message in operation["messages"]
     }
-    assert read - {"canary"} == {type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service}
-    [probe] = receive_operations(service)[topics.CANARY.name]["messages"]
-    assert probe["$ref"].endswith("/canary")
+    assert read - {"probe"} == {type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service}
+    [probe] = receive_operations(service)[topics.PROBE.name]["messages"]
+    assert probe["$ref"].endswith("/probe")
 
 
 def test_a_record_is_as_its_message_says() -> None:

@@ -64,14 +64,14 @@ def test_each_event_that_asks_for_a_job_wakes_its_owner(type_: str) -> None:
 
 @pytest.mark.parametrize("service", Service)
 def test_other_events_and_probes_wake_nobody_and_are_no_error(service: Service) -> None:
-    before = [unreadable(service, topic) for topic in (TOPICS[service], topics.CANARY.name)]
+    before = [unreadable(service, topic) for topic in (TOPICS[service], topics.PROBE.name)]
     ours = {type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service}
     others = [
         (TOPICS[service], {**HEADERS, "ce_type": type_}, b"{}")
         for type_ in (*sorted(EVENTS.keys() - ours), "placewire.thing.of-a-newer-release.v1")
     ]
-    assert woken_by(service, *others, (topics.CANARY.name, {}, b"2026-08-03T09:00:00+00:00")) == []
-    assert [unreadable(service, topic) for topic in (TOPICS[service], topics.CANARY.name)] == before
+    assert woken_by(service, *others, (topics.PROBE.name, {}, b"2026-08-03T09:00:00+00:00")) == []
+    assert [unreadable(service, topic) for topic in (TOPICS[service], topics.PROBE.name)] == before
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_other_events_and_probes_wake_nobody_and_are_no_error(service: Service) 
         (topics.DRIVE.name, PUBLISHED, b""),
         (topics.DRIVE.name, {**PUBLISHED, "ce_id": "not-a-uuid"}, GOOD),
         (topics.DRIVE.name, {name: value for name, value in PUBLISHED.items() if name != "ce_type"}, b"{}"),
-        (topics.CANARY.name, {}, b"not a time"),
+        (topics.PROBE.name, {}, b"not a time"),
     ],
     ids=str,
 )

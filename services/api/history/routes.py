@@ -50,7 +50,7 @@ async def eligibility(
         evaluation = await sql.newest_evaluation(connection, drive_id, moment)
         rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, limit=limit)
     await accesses.of_page(caller, Reading.ELIGIBLE_LISTED_AS_OF, [row["student_id"] for row in rows])
-    fields = openapi.EligibleStudent.model_fields
+    fields = openapi.PastEligibleStudent.model_fields
     students = [{name: decimal_text(row[name]) if name in MARKS else row[name] for name in fields} for row in rows]
     return json_response(
         {
