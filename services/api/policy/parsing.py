@@ -1,7 +1,8 @@
 """Reads a policy document, or a file of facts, and reports each error with its line."""
 
+import copy
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -31,10 +32,9 @@ def parse_policy(content: bytes) -> tuple[Policy, Located]:
     document = read_document(content)
     questions = [document.problem(path, text) for path, text in open_questions(document.value)]
     try:
-        policy = Policy.model_validate(document.value)
-    except ValidationError as error:
-        problems = [*_problems(error, document), *questions]
-        raise InvalidDocument(_ordered(problems)) from error
+        policy = parse_as(Policy, document)
+    except InvalidDocument as error:
+        raise InvalidDocument(_ordered([*error.problems, *questions])) from error
     if questions:
         raise InvalidDocument(_ordered(questions))
     return policy, document
@@ -45,10 +45,38 @@ def parse_as(model: type[Model], document: Located) -> Model:
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
-        raise InvalidDocument(_ordered(_problems(error, document))) from error
+        raise InvalidDocument(_ordered(_all_problems(model, document, error))) from error
 
 
-def _ordered(problems: list[Problem]) -> list[Problem]:
+def _all_problems(model: type[Model], document: Located, error: ValidationError) -> list[Problem]:
+    """Return the problems of ``error``, and those that show once the unknown keys are away."""
+    problems: list[Problem] = []
+    rest = copy.deepcopy(document)
+    for _ in range(MAX_PROBLEMS):
+        problems += _problems(error, rest)
+        if not _remove_unknown_keys(error, rest.value):
+            break
+        try:
+            model.model_validate(rest.value)
+            break
+        except ValidationError as next_error:
+            error = next_error
+    return problems
+
+
+def _remove_unknown_keys(error: ValidationError, value: Any) -> bool:
+    removed = False
+    for each in error.errors(include_url=False):
+        if each["type"] == "unknown_key":
+            holder = value
+            for part in _path_in(value, each["loc"]):
+                holder = holder[part]
+            for key in each["ctx"]["unknown"]:
+                removed = holder.pop(key, None) is not None or removed
+    return removed
+
+
+def _ordered(problems: Iterable[Problem]) -> list[Problem]:
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda problem: (problem.line, problem.column))[:MAX_PROBLEMS]
 
