@@ -68,7 +68,7 @@ def name_of(value: Any) -> str:
     """Return the condition's name of a condition that is read already, or of its mapping."""
     if isinstance(value, PolicyModel):
         return type(value).keys()[0]
-    return next(key for key in value if key in NAMED)
+    return next(name for name in NAMED if name in value)
 
 
 Condition = Annotated[

@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from json.decoder import JSONDecodeError, scanstring
+from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn
 
 from services.api.policy.located import MAX_DEPTH, MAX_DIGITS, InvalidDocument, Located, Path, Problem, path_text
@@ -64,10 +64,10 @@ class _Reader:
 
     def _string(self, at: int, path: Path) -> tuple[str, int]:
         try:
-            text, end = scanstring(self.text, at + 1, True)
+            text, end = JSONDecoder().raw_decode(self.text, at)
         except JSONDecodeError as error:
             self.refuse(error.pos, path, f"is not valid JSON: {error.msg}")
-        return text, end
+        return str(text), end
 
     def _list(self, at: int, path: Path) -> tuple[list[Any], int]:
         found: list[Any] = []

@@ -46,8 +46,8 @@ def _refuse_references(text: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             _refuse(event, (), "anchors and aliases (& and *) are not allowed: write the value out")
-        if getattr(event, "tag", None) is not None and getattr(event, "tag", None) != "!":
-            _refuse(event, (), f"the tag {event.tag} is not allowed")
+        if (tag := getattr(event, "tag", None)) not in (None, "!"):
+            _refuse(event, (), f"the tag {tag} is not allowed")
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
             _refuse(event, (), "holds several documents: one file is one document")
