@@ -131,7 +131,9 @@ class DriveFilter(PolicyModel):
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.model_fields_set:
-            raise PydanticCustomError("empty", "must have at least one of {allowed}", {"allowed": ", ".join(self.keys())})
+            raise PydanticCustomError(
+                "empty", "must have at least one of {allowed}", {"allowed": ", ".join(self.keys())}
+            )
         return self
 
 

@@ -107,7 +107,9 @@ T = TypeVar("T")
 
 def _rupees(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise PydanticCustomError("rupees", "must be whole rupees a year, such as 600000 (no decimals, commas or units)")
+        raise PydanticCustomError(
+            "rupees", "must be whole rupees a year, such as 600000 (no decimals, commas or units)"
+        )
     return value
 
 

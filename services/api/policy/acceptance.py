@@ -87,7 +87,9 @@ def announcement_consequences(
     policy: Policy, season: SeasonFacts, student: StudentFacts, offer: OfferFacts
 ) -> Consequences:
     """Return what announcing ``offer`` withdraws (``on_announce``)."""
-    if OfferState.ANNOUNCED not in policy.counts.of(offer.source) and OfferState.OPEN not in policy.counts.of(offer.source):
+    if OfferState.ANNOUNCED not in policy.counts.of(offer.source) and OfferState.OPEN not in policy.counts.of(
+        offer.source
+    ):
         return Consequences()
     known = student.offers or []
     added = student.model_copy(update={"offers": [*[each for each in known if each.id != offer.id], offer]})
@@ -110,7 +112,9 @@ def _not_acceptable(policy: Policy, season: SeasonFacts, offer: OfferFacts, vers
         return Acceptance(Verdict.UNDETERMINED, Code.FACTS_MISSING, message, version, missing=deadline.missing)
     if deadline.at is not None and season.now > deadline.at:
         closed = deadline.at.astimezone(season.timezone)
-        return Acceptance(Verdict.REFUSED, "DECIDED_TOO_LATE", f"This offer closed at {closed:%Y-%m-%d %H:%M}.", version)
+        return Acceptance(
+            Verdict.REFUSED, "DECIDED_TOO_LATE", f"This offer closed at {closed:%Y-%m-%d %H:%M}.", version
+        )
     return None
 
 
@@ -185,7 +189,12 @@ def _consequences(
 
 
 def _ends(
-    policy: Policy, season: SeasonFacts, after: StudentFacts, offer: OfferFacts, application: ApplicationFacts, rule: str
+    policy: Policy,
+    season: SeasonFacts,
+    after: StudentFacts,
+    offer: OfferFacts,
+    application: ApplicationFacts,
+    rule: str,
 ) -> tuple[Tri, str]:
     """Return whether the application ends by ``rule``, and because of what."""
     drive = application.drive

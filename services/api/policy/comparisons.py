@@ -119,7 +119,9 @@ def held(condition: grammar.Held, seen: Situation) -> Outcome:
     results = [result for result, _ in matches]
     holds = any_of(results) if condition.held.any else bool(pool) and all_of(results)
     shown = ", ".join(named(offer) for offer in pool) or "none held"
-    missing = tuple(f"offers[{offer.id}].{field}" for offer, (_, lacks) in zip(pool, matches, strict=True) for field in lacks)
+    missing = tuple(
+        f"offers[{offer.id}].{field}" for offer, (_, lacks) in zip(pool, matches, strict=True) for field in lacks
+    )
     return Outcome(holds, required, shown, missing if holds is None else ())
 
 
@@ -155,7 +157,9 @@ def drive_tests(wanted: DriveFilter, drive: DriveFacts, seen: Situation) -> dict
     tests["company"] = wanted.company is None or (
         None if drive.company is None else any(same_text(drive.company, name) for name in wanted.company)
     )
-    return {name: result for name, result in tests.items() if name in wanted.model_dump(by_alias=True, exclude_none=True)}
+    return {
+        name: result for name, result in tests.items() if name in wanted.model_dump(by_alias=True, exclude_none=True)
+    }
 
 
 def _shared_tests(wanted: OfferFilter | DriveFilter, item: Classified, seen: Situation) -> dict[str, Tri]:

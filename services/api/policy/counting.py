@@ -195,4 +195,3 @@ def _bounds(items: Iterable[Item], counts: Callable[[Item], Tri], place: Callabl
 def _below(bounds: Bounds, limit: int, what: str) -> Outcome:
     holds = bounds.below(limit)
     return Outcome(holds, f"fewer than {limit} {what}", str(bounds), bounds.missing if holds is None else ())
-

@@ -127,20 +127,28 @@ def _decide(policy: Policy, facts: Facts, version: int | None, *, caps: bool) ->
         first = next(result for result in results if result.permits is None)
         message = messages.undetermined(missing)
         return Decision(
-            Verdict.UNDETERMINED, Code.FACTS_MISSING, first.rule, message, tuple(results), counted, version, missing, used
+            Verdict.UNDETERMINED,
+            Code.FACTS_MISSING,
+            first.rule,
+            message,
+            tuple(results),
+            counted,
+            version,
+            missing,
+            used,
         )
     deciding = _deciding(results, permits)
     verdict = Verdict.ALLOWED if permits else Verdict.REFUSED
-    return Decision(
-        verdict, deciding.code, deciding.rule, deciding.message, tuple(results), counted, version, (), used
-    )
+    return Decision(verdict, deciding.code, deciding.rule, deciding.message, tuple(results), counted, version, (), used)
 
 
 def _deciding(results: list[RuleResult], permits: bool) -> RuleResult:
     """Return the rule to name: the first that refuses, or the one that permits after an offer."""
     if not permits:
         return next(result for result in results if result.permits is False)
-    return next(result for result in results if result.rule == "after_offer" or result.rule.startswith(("allow", "policy")))
+    return next(
+        result for result in results if result.rule == "after_offer" or result.rule.startswith(("allow", "policy"))
+    )
 
 
 def _with_penalties_lifted(facts: Facts) -> Facts:
@@ -228,13 +236,20 @@ def _alternatives(seen: Situation, has_offer: Tri, offers: tuple[Judged, ...]) -
     if True in results:
         number = results.index(True)
         return RuleResult(
-            f"allow[{number}]", Code.ALTERNATIVE_HOLDS, True, "an alternative holds", alternatives[number], messages.ALLOWED
+            f"allow[{number}]",
+            Code.ALTERNATIVE_HOLDS,
+            True,
+            "an alternative holds",
+            alternatives[number],
+            messages.ALLOWED,
         )
     if permits is False:
         text = "none of the alternatives holds"
         return RuleResult("allow", Code.NO_ALTERNATIVE_HOLDS, False, text, flat, messages.no_alternative(seen))
     # Only alternatives that may still hold can change the result.
-    open_ones = tuple(one for alternative, result in zip(alternatives, results, strict=True) if result is None for one in alternative)
+    open_ones = tuple(
+        one for alternative, result in zip(alternatives, results, strict=True) if result is None for one in alternative
+    )
     missing = (*(offers if has_offer is None else ()), *open_ones)
     return RuleResult("allow", Code.FACTS_MISSING, None, "an alternative may hold", missing)
 
@@ -257,7 +272,9 @@ def _cap(number: int, cap: Cap, seen: Situation, facts: Facts) -> RuleResult | N
     if covers is None:
         missing = (*missing, *(["drive.phase"] if in_phase is None else ["drive.level, drive.category or the student"]))
     code = Code.WITHIN_LIMIT if permits else Code.FACTS_MISSING if permits is None else Code.CAP_REACHED
-    outcome = Outcome(permits, f"fewer than {cap.applications}", "not on record" if counted is None else str(counted), missing)
+    outcome = Outcome(
+        permits, f"fewer than {cap.applications}", "not on record" if counted is None else str(counted), missing
+    )
     text = f"at most {cap.applications} applications"
     message = "" if permits else messages.cap(cap, outcome.yours)
     return RuleResult(rule, code, permits, text, (Judged(text, outcome),), message)

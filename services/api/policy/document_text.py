@@ -108,7 +108,11 @@ def _hold(hold: Hold) -> str:
             parts.append(f"{limits} in each {group}")
         elif limits is not None:
             parts += [f"{limit} of {group} {name}" for name, limit in limits.items()]
-    beyond = "a further one cannot be accepted" if hold.beyond == "refuse" else "for a further one they choose what to give up"
+    beyond = (
+        "a further one cannot be accepted"
+        if hold.beyond == "refuse"
+        else "for a further one they choose what to give up"
+    )
     when = f"When {conditions_text(hold.when)}, a student" if hold.when else "A student"
     return f"{when} may hold {listed(parts, 'and')}; {beyond}."
 
@@ -146,7 +150,9 @@ def _cap(cap: Cap) -> str:
 def _penalty(rule: Penalty) -> str:
     acts = listed([each.replace("_", " ") for each in rule.on])
     row = " in a row" if rule.consecutive else ""
-    notice = f" (a withdrawal less than {plural(rule.notice.hours, 'hour')} before the drive is late)" if rule.notice else ""
+    notice = (
+        f" (a withdrawal less than {plural(rule.notice.hours, 'hour')} before the drive is late)" if rule.notice else ""
+    )
     match rule.scope:
         case NextDrives(next_drives=drives):
             scope = f"for the next {plural(drives, 'drive')}"

@@ -168,5 +168,3 @@ class Facts(PolicyModel):
     season: SeasonFacts
     student: StudentFacts
     drive: DriveFacts
-
-

@@ -54,7 +54,13 @@ def _limits(rule: str, hold: Hold, applies: Tri, seen: Situation, held: Sequence
     for name, code, limit, members, missing in (
         ("total", "HOLD_TOTAL_REACHED", hold.total, in_all, ()),
         ("per_level", "HOLD_LEVEL_REACHED", _limit_for(hold.per_level, level), in_level, level_missing),
-        ("per_category", "HOLD_CATEGORY_REACHED", _limit_for(hold.per_category, category), in_category, category_missing),
+        (
+            "per_category",
+            "HOLD_CATEGORY_REACHED",
+            _limit_for(hold.per_category, category),
+            in_category,
+            category_missing,
+        ),
     ):
         if limit is not None:
             certain = [offer.id for offer, same in zip(held, members, strict=True) if same is True]

@@ -18,9 +18,14 @@ QUESTIONS: dict[Path, str] = {
         "Does a pre-placement offer count, and so end the process as an accepted campus offer does? "
         "List the states, such as [accepted]; [] means that it never counts"
     ),
-    ("counts", "OFF_CAMPUS"): "Do off-campus jobs count? List the states, such as [accepted]; [] means that they never do",
+    (
+        "counts",
+        "OFF_CAMPUS",
+    ): "Do off-campus jobs count? List the states, such as [accepted]; [] means that they never do",
     ("after_offer",): "May a student with an offer that counts apply again? Answer open, closed or rules",
-    ("decide_in",): "What does silence at the deadline mean? Answer with decide_in: {silence: decline} (expire or accept)",
+    (
+        "decide_in",
+    ): "What does silence at the deadline mean? Answer with decide_in: {silence: decline} (expire or accept)",
     ("decide_in", "silence"): "What does silence at the deadline mean? Answer decline, expire or accept",
 }
 COHORT = {
@@ -65,7 +70,10 @@ def _refunds_of_conditions(value: Any, path: Path) -> Iterator[tuple[Path, str]]
     elif isinstance(value, dict):
         counting = value.keys() & {"applications_since_below", "shortlists_below"}
         if counting and not _has_refund(value):
-            yield (*path, "of", "refund"), REFUND.replace("with refund", "with of: {refund").replace("cancelled],", "cancelled]},")
+            yield (
+                (*path, "of", "refund"),
+                REFUND.replace("with refund", "with of: {refund").replace("cancelled],", "cancelled]},"),
+            )
         for key, item in value.items():
             yield from _refunds_of_conditions(item, (*path, key))
 

@@ -73,7 +73,9 @@ def within(condition: grammar.Within, seen: Situation) -> Outcome:
     if window.days is not None and not isinstance(moment, datetime):
         return Outcome(abs(day - seen.season.day_of(seen.now)).days <= window.days, required, str(day))
     length = timedelta(days=window.days or 0, hours=window.hours or 0)
-    start = moment if isinstance(moment, datetime) else datetime.combine(moment, datetime.min.time(), seen.season.timezone)
+    start = (
+        moment if isinstance(moment, datetime) else datetime.combine(moment, datetime.min.time(), seen.season.timezone)
+    )
     return Outcome(abs(seen.now - start) <= length, required, f"{start:%Y-%m-%d %H:%M}")
 
 

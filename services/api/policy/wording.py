@@ -124,7 +124,9 @@ def block_text(block: OfferBlock | ApplicationBlock) -> str:
         text += f" in the state {listed([state.value for state in block.states])}"
     if block.refund:
         text += f", not counting {listed([_state(state.value) for state in block.refund])} ones"
-    return text.replace("level of the drive", "the drive's level").replace("category of the drive", "the drive's category")
+    return text.replace("level of the drive", "the drive's level").replace(
+        "category of the drive", "the drive's category"
+    )
 
 
 def _state(state: str) -> str:

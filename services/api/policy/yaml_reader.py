@@ -91,7 +91,9 @@ def _scalar(node: Any, path: Path) -> Any:
     if fraction:
         return Decimal(text)
     if OTHER_NUMBER.fullmatch(text):
-        _refuse(node, path, f"{text} is not a plain number: write digits as in 600000 or 1.5, or quote it if it is text")
+        _refuse(
+            node, path, f"{text} is not a plain number: write digits as in 600000 or 1.5, or quote it if it is text"
+        )
     return text
 
 
