@@ -1,1 +1,1 @@
-"""The policy document: which students may apply and accept, as data. The grammar is closed; docs/policy.md explains it."""
+"""The policy document: which students may apply and accept, as data. docs/policy.md explains the grammar."""

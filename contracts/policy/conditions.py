@@ -132,7 +132,7 @@ class DriveFilter(PolicyModel):
     def _not_empty(self) -> Self:
         if not self.model_fields_set:
             raise PydanticCustomError(
-                "empty", "must have at least one of {allowed}", {"allowed": ", ".join(self.keys())}
+                "empty", "must have at least one of {allowed}", {"allowed": ", ".join(self.key_names())}
             )
         return self
 

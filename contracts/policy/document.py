@@ -173,21 +173,21 @@ class Policy(PolicyModel):
     """Who may apply and accept in a season. docs/policy.md explains each key."""
 
     title: Text | None = None
-    levels: Annotated[list[Level], Field(max_length=50)] = []
+    levels: Annotated[list[Level], Field(max_length=50)] = Field(default=[])
     level_pay: Pay = Pay.TOTAL
-    categories: Annotated[list[Name], Field(max_length=100)] = []
-    tracks: dict[Name, Annotated[list[OfferType], Field(min_length=1)]] = {}
+    categories: Annotated[list[Name], Field(max_length=100)] = Field(default=[])
+    tracks: dict[Name, Annotated[list[OfferType], Field(min_length=1)]] = Field(default={})
     counts: Counts
-    hold: Annotated[list[Hold], BeforeValidator(_list), Field(max_length=50)] = []
+    hold: Annotated[list[Hold], BeforeValidator(_list), Field(max_length=50)] = Field(default=[])
     after_offer: Literal["open", "closed", "rules"]
-    allow: Annotated[list[Conditions], Field(max_length=100)] = []
-    deny: Annotated[list[Deny], Field(max_length=100)] = []
+    allow: Annotated[list[Conditions], Field(max_length=100)] = Field(default=[])
+    deny: Annotated[list[Deny], Field(max_length=100)] = Field(default=[])
     on_announce: OnAnnounce = OnAnnounce()
     on_accept: OnAccept = OnAccept()
     decide_in: DecideIn
-    caps: Annotated[list[Cap], Field(max_length=100)] = []
-    penalties: Annotated[list[Penalty], Field(max_length=50)] = []
-    cohorts: dict[Name, Cohort] = {}
+    caps: Annotated[list[Cap], Field(max_length=100)] = Field(default=[])
+    penalties: Annotated[list[Penalty], Field(max_length=50)] = Field(default=[])
+    cohorts: dict[Name, Cohort] = Field(default={})
 
     def level_ids(self) -> list[str]:
         """Return the names of the levels, from the lowest to the highest."""

@@ -67,7 +67,7 @@ def _mapping(value: Any) -> Any:
 def name_of(value: Any) -> str:
     """Return the condition's name of a condition that is read already, or of its mapping."""
     if isinstance(value, PolicyModel):
-        return type(value).keys()[0]
+        return type(value).key_names()[0]
     return next(name for name in NAMED if name in value)
 
 
@@ -99,7 +99,7 @@ Condition = Annotated[
 Conditions = Annotated[list[Condition], Field(min_length=1, max_length=MAX_CONDITIONS)]
 
 NAMED: dict[str, type[PolicyModel]] = {
-    each.keys()[0]: each
+    each.key_names()[0]: each
     for each in (
         LevelAbove, SameLevel, CategoryIn, CtcRatioAtLeast, CtcDeltaAtLeast, CtcAtLeast, Held,
         Drive, OffersTotalBelow, OffersInBelow, UpgradesUsedBelow, DreamChoiceLeft, ApplicationsSinceBelow,

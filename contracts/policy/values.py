@@ -34,16 +34,18 @@ class PolicyModel(BaseModel):
         if isinstance(value, BaseModel):
             return value
         if not isinstance(value, Mapping):
-            allowed = ", ".join(cls.keys())
+            allowed = ", ".join(cls.key_names())
             raise PydanticCustomError("mapping", "must be a mapping with the keys {allowed}", {"allowed": allowed})
-        if unknown := [key for key in value if key not in cls.keys()]:
+        if unknown := [key for key in value if key not in cls.key_names()]:
             raise PydanticCustomError(
-                "unknown_key", "unknown key", {"unknown": [str(key) for key in unknown], "allowed": list(cls.keys())}
+                "unknown_key",
+                "unknown key",
+                {"unknown": [str(key) for key in unknown], "allowed": list(cls.key_names())},
             )
         return value
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def key_names(cls) -> tuple[str, ...]:
         """Return the keys as they are written in a document."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
 

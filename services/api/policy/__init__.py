@@ -1,1 +1,1 @@
-"""The campus's policy: reading a document, judging students by it, explaining and comparing. Pure: no database, no clock."""
+"""The campus's policy: read a document, judge students by it, explain and compare. No database, no clock."""

@@ -1,5 +1,6 @@
 """What keeps a valid document from being adopted, and what its author should look at."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -67,7 +68,7 @@ def _levels(policy: Policy) -> Found:
     limits = [(number, level.to_ctc) for number, level in by_pay if level.to_ctc is not None]
     if not limits:
         return
-    for (_, below), (number, above) in zip(limits, limits[1:], strict=False):
+    for (_, below), (number, above) in itertools.pairwise(limits):
         if above <= below:
             yield ("levels", number, "to_ctc"), f"overlaps the level before: {above} must be more than {below}"
     for number, level in by_pay[:-1]:

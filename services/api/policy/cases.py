@@ -25,7 +25,7 @@ class Case(PolicyModel):
     drive: DriveFacts | Text | None = None
     apply: list[DriveFacts | Text] | None = None
     accept: Text | None = None
-    give_up: list[Text] = []
+    give_up: list[Text] = Field(default=[])
     now: Moment | None = None
     expect: Expected | list[Expected]
     reason: Text | list[Text] | None = None
@@ -49,7 +49,7 @@ class CaseFile(PolicyModel):
 
     source: Text | None = None
     season: SeasonFacts
-    drives: dict[str, DriveFacts] = {}
+    drives: dict[str, DriveFacts] = Field(default={})
     cases: list[Case] = Field(min_length=1)
 
 
@@ -77,18 +77,19 @@ def run_case(policy: Policy, file: CaseFile, case: Case, judge: Judge = judge_ap
     if case.accept is not None:
         answer = judge_acceptance(policy, season, case.student, case.accept, give_up=case.give_up)
         return CaseResult(case.name, answer.verdict, answer.code, _acceptance_differences(case, answer))
-    drives = [_drive(file, each) for each in (case.apply or [case.drive])]
+    wanted = case.apply or ([case.drive] if case.drive is not None else [])
+    drives = [_drive(file, each) for each in wanted]
     decisions = _decide_in_order(policy, season, case.student, drives, judge)
     verdicts, codes = [one.verdict.value for one in decisions], [one.code.value for one in decisions]
     return CaseResult(case.name, ", ".join(verdicts), ", ".join(codes), _differences(case, decisions, verdicts, codes))
 
 
-def _drive(file: CaseFile, drive: DriveFacts | str | None) -> DriveFacts:
+def _drive(file: CaseFile, drive: DriveFacts | str) -> DriveFacts:
     """Return the drive. Raise ``KeyError`` for a name that the file does not have."""
     if isinstance(drive, DriveFacts):
         return drive
-    found = file.drives[str(drive)]
-    return found if found.id != "drive" else found.model_copy(update={"id": str(drive)})
+    found = file.drives[drive]
+    return found if found.id != "drive" else found.model_copy(update={"id": drive})
 
 
 def _decide_in_order(

@@ -140,7 +140,7 @@ def offer_matches(wanted: OfferFilter, offer: OfferFacts, seen: Situation) -> tu
 
 def drive(condition: grammar.Drive, seen: Situation) -> Outcome:
     tests = drive_tests(condition.drive, seen.drive, seen)
-    asked = [name for name in DriveFilter.keys() if name in tests]
+    asked = [name for name in DriveFilter.key_names() if name in tests]
     values = condition.drive.model_dump(mode="json", by_alias=True, exclude_none=True)
     required = "; ".join(f"{name} {_listed(values[name])}" for name in asked)
     actual = {**seen.drive.model_dump(mode="json", by_alias=True), "level": seen.level(seen.drive)}

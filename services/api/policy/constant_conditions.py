@@ -21,9 +21,11 @@ def constant_conditions(
 ) -> Iterator[tuple[Path, str]]:
     """Yield place and text of each constant condition. With ``drives``, also those constant for all of them."""
     for path, condition in all_conditions(policy):
-        if reason := _by_itself(condition, policy, season, in_allow=path[0] == "allow" and "not" not in path):
-            yield path, reason
-        elif season and drives and (reason := _for_drives(condition, policy, season, drives)):
+        in_allow = path[0] == "allow" and "not" not in path
+        reason = _by_itself(condition, policy, season, in_allow=in_allow)
+        if reason is None and season and drives:
+            reason = _for_drives(condition, policy, season, drives)
+        if reason:
             yield path, reason
     for path, conditions in condition_lists(policy):
         yield from _contradictions(path, conditions)
@@ -32,26 +34,26 @@ def constant_conditions(
 
 
 def _by_itself(condition: Condition, policy: Policy, season: SeasonFacts | None, *, in_allow: bool) -> str | None:
+    reason: str | None = None
     match condition:
         case grammar.LevelAbove(level_above=rule):
-            return _level_above(rule, policy)
+            reason = _level_above(rule, policy)
         case grammar.CategoryIn(category_in=names) if set(names) >= set(policy.categories) > set():
-            return f"{NEVER_FALSE}: it lists every category"
+            reason = f"{NEVER_FALSE}: it lists every category"
         case grammar.Drive(drive=wanted):
-            return _drive(wanted, policy)
+            reason = _drive(wanted, policy)
         case grammar.CtcAtLeast(ctc_at_least=0):
-            return f"{NEVER_FALSE}: pay is never below 0"
-        case grammar.StudentNumber(student_number=rule):
-            crossed = rule.at_least is not None and rule.at_most is not None and rule.at_least > rule.at_most
-            return f"{NEVER_TRUE}: at_least is more than at_most" if crossed else None
+            reason = f"{NEVER_FALSE}: pay is never below 0"
+        case grammar.StudentNumber(student_number=bounds):
+            if bounds.at_least is not None and bounds.at_most is not None and bounds.at_least > bounds.at_most:
+                reason = f"{NEVER_TRUE}: at_least is more than at_most"
         case grammar.Within(within=window):
-            return _window(window, season)
+            reason = _window(window, season)
         case grammar.OffersTotalBelow(offers_total_below=1, of=block) if in_allow and not block.model_fields_set:
-            return f"{NEVER_TRUE}: `allow` is only judged when at least one offer counts"
+            reason = f"{NEVER_TRUE}: `allow` is only judged when at least one offer counts"
         case grammar.Held(held=held):
-            return _held(held.any or held.every, in_allow and held.any is not None)
-        case _:
-            return None
+            reason = _held(held.any or held.every, in_allow and held.any is not None)
+    return reason
 
 
 def _level_above(rule: grammar.LevelComparison, policy: Policy) -> str | None:

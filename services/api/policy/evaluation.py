@@ -57,7 +57,7 @@ def judge_condition(condition: Condition, seen: Situation) -> Judged:
             tuple(fact for one in inner if one.holds is None for fact in one.outcome.missing),
         )
     else:
-        outcome = EVALUATORS[type(condition).keys()[0]](condition, seen)
+        outcome = EVALUATORS[type(condition).key_names()[0]](condition, seen)
     return Judged(text, outcome if outcome.holds is None else replace(outcome, missing=()))
 
 

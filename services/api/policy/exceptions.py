@@ -14,9 +14,12 @@ SPECIFICITY = {"both": 3, "student": 2, "drive": 2, "company": 1, "season": 0}
 def exception_for(kind: Kind, facts: Facts) -> ExceptionFacts | None:
     """Return the exception that decides. The most specific wins; of two that are equally specific, the denial."""
     in_force = [
-        one for one in facts.student.exceptions
-        if one.of == kind and _covers(one, facts.drive) and (one.expires_at is None or facts.season.now < one.expires_at)
-    ]  # fmt: skip
+        one
+        for one in facts.student.exceptions
+        if one.of == kind
+        and _covers(one, facts.drive)
+        and (one.expires_at is None or facts.season.now < one.expires_at)
+    ]
     return max(in_force, key=lambda one: (SPECIFICITY[one.scope], one.effect == "deny"), default=None)
 
 

@@ -137,16 +137,16 @@ class StudentFacts(PolicyModel):
     """Everything about one student in one season. ``upgrades_used`` ``None``: derived from the offers."""
 
     id: Text = "student"
-    attributes: dict[str, Attribute] = {}
-    offers: list[OfferFacts] | None = []
-    applications: list[ApplicationFacts] | None = []
-    conduct: list[ConductFacts] | None = []
-    penalties: list[PenaltyFacts] = []
-    exceptions: list[ExceptionFacts] = []
+    attributes: dict[str, Attribute] = Field(default={})
+    offers: list[OfferFacts] | None = Field(default=[])
+    applications: list[ApplicationFacts] | None = Field(default=[])
+    conduct: list[ConductFacts] | None = Field(default=[])
+    penalties: list[PenaltyFacts] = Field(default=[])
+    exceptions: list[ExceptionFacts] = Field(default=[])
     dream_company: Text | None = None
     dream_used: bool | None = None
     upgrades_used: int | None = None
-    cohorts: dict[str, CohortFacts] = {}
+    cohorts: dict[str, CohortFacts] = Field(default={})
 
 
 class SeasonFacts(PolicyModel):

@@ -37,7 +37,7 @@ def penalty_active(condition: PenaltyActive, seen: Situation) -> Outcome:
         return Outcome(holds, required, _shown(active[0], seen) if active else "none")
     missing = [_missing(one) for one, result in zip(found, results, strict=False) if result is None]
     lacks_conduct = seen.student.conduct is None and bool(seen.policy.penalties)
-    return Outcome(None, required, "not on record", tuple([*missing, *(["student.conduct"] if lacks_conduct else [])]))
+    return Outcome(None, required, "not on record", (*missing, *(["student.conduct"] if lacks_conduct else [])))
 
 
 def active_until(seen: Situation) -> str | None:

@@ -31,7 +31,7 @@ def condition_text(condition: Condition) -> str:
     """Return ``condition`` as a clause, such as "the drive's category is core"."""
     if isinstance(condition, Not):
         return f"not so that {conditions_text(condition.not_)}"
-    return TEXTS[type(condition).keys()[0]](condition)
+    return TEXTS[type(condition).key_names()[0]](condition)
 
 
 def conditions_text(conditions: Sequence[Condition]) -> str:
