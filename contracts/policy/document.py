@@ -15,6 +15,7 @@ from contracts.policy.values import (
     Name,
     OfferState,
     OfferType,
+    OneOrList,
     Pay,
     PolicyModel,
     Rupees,
@@ -178,7 +179,7 @@ class Policy(PolicyModel):
     categories: Annotated[list[Name], Field(max_length=100)] = Field(default=[])
     tracks: dict[Name, Annotated[list[OfferType], Field(min_length=1)]] = Field(default={})
     counts: Counts
-    hold: Annotated[list[Hold], BeforeValidator(_list), Field(max_length=50)] = Field(default=[])
+    hold: Annotated[list[Hold], BeforeValidator(_list), Field(max_length=50), OneOrList()] = Field(default=[])
     after_offer: Literal["open", "closed", "rules"]
     allow: Annotated[list[Conditions], Field(max_length=100)] = Field(default=[])
     deny: Annotated[list[Deny], Field(max_length=100)] = Field(default=[])

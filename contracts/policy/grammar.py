@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from contracts.policy.conditions import (
     ApplicationsSinceBelow,
@@ -26,7 +27,7 @@ from contracts.policy.conditions import (
     UpgradesUsedBelow,
     Within,
 )
-from contracts.policy.values import PolicyModel
+from contracts.policy.values import OneOrList, PolicyModel
 
 # Begins the part of an error's place that names the condition and is no key of the document.
 TAG = "condition:"
@@ -38,7 +39,9 @@ MAX_CONDITIONS = 30
 class Not(PolicyModel):
     """True when not all of these conditions hold."""
 
-    not_: Annotated[list["Condition"], Field(min_length=1, max_length=MAX_CONDITIONS)] = Field(alias="not")
+    not_: Annotated[list["Condition"], Field(min_length=1, max_length=MAX_CONDITIONS), OneOrList()] = Field(
+        alias="not"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -62,6 +65,13 @@ def _mapping(value: Any) -> Any:
     if found:
         raise PydanticCustomError("several_conditions", "holds several conditions", context)
     raise PydanticCustomError("no_condition", "must be a condition", context)
+
+
+class _OrBareName:
+    """States in the JSON Schema that some conditions may be written as their name alone."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"enum": sorted(BARE)}, handler(schema)]}
 
 
 def name_of(value: Any) -> str:
@@ -94,6 +104,7 @@ Condition = Annotated[
     | Annotated[Not, Tag(TAG + "not")],
     Discriminator(lambda value: TAG + name_of(value)),
     BeforeValidator(_mapping),
+    _OrBareName(),
 ]
 # Conditions that must all hold.
 Conditions = Annotated[list[Condition], Field(min_length=1, max_length=MAX_CONDITIONS)]

@@ -11,12 +11,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StrictInt,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 MAX_RUPEES = 10**12
 MAX_COUNT = 100_000
@@ -152,6 +154,14 @@ def _several(value: Any) -> Any:
     return items
 
 
+class OneOrList:
+    """States in the JSON Schema that one value alone may stand for a list of one."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = handler(schema)
+        return {"anyOf": [found["items"], found]}
+
+
 def _count(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
         raise PydanticCustomError("count", "must be a whole number")
@@ -172,5 +182,5 @@ Exact = Annotated[
 Ratio = Annotated[Exact, Field(gt=0, le=1000)]
 Percent = Annotated[Exact, Field(ge=0, le=100)]
 # One value, or a list of values.
-Several = Annotated[list[T], BeforeValidator(_several), Field(min_length=1, max_length=100)]
+Several = Annotated[list[T], BeforeValidator(_several), Field(min_length=1, max_length=100), OneOrList()]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=500)]
