@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.failures import NO, Failure
 from cli.output import console, errors, table
@@ -84,7 +85,13 @@ def try_cases(
     results = run_cases(document, wanted)
     shown = [result for result in results if not (failed_only and result.passed)]
     rows = [
-        ("ok" if each.passed else "FAILED", each.name, each.verdict, each.reason, "; ".join(each.differences))
+        (
+            "ok" if each.passed else "FAILED",
+            escape(each.name),
+            each.verdict,
+            each.reason,
+            escape("; ".join(each.differences)),
+        )
         for each in shown
     ]
     console.print(table(("", "case", "verdict", "reason", "difference"), rows))
@@ -113,7 +120,7 @@ def simulate(
     _print_changes("gains", gaining)
     _print_changes("loses", losing)
     if result.changes:
-        rows = [(drive, gains, losses) for drive, (gains, losses) in by_drive(result.changes).items()]
+        rows = [(escape(drive), gains, losses) for drive, (gains, losses) in by_drive(result.changes).items()]
         console.print(table(("drive", "students who gain it", "students who lose it"), rows))
     console.print(
         f"{result.students} students and {len(population.drives)} drives: {len(gaining)} gained, {len(losing)} lost, "
@@ -127,8 +134,8 @@ def _print_changes(heading: str, changes: "Sequence[Change]") -> None:
         return
     rows = [
         (
-            each.student,
-            each.drive,
+            escape(each.student),
+            escape(each.drive),
             f"{each.before.verdict} ({each.before.code})",
             f"{each.after.verdict} ({each.after.code})",
         )
@@ -175,7 +182,9 @@ def _print_problems(file: Path, problems: "Sequence[Problem]", kind: str) -> Non
 def _explain(document: "Policy") -> None:
     from services.api.policy.document_text import policy_text
 
-    console.print(table(("rule", "in plain language"), [(line.rule, line.text) for line in policy_text(document)]))
+    console.print(
+        table(("rule", "in plain language"), [(escape(line.rule), escape(line.text)) for line in policy_text(document)])
+    )
 
 
 def _counted(items: Sequence[object], noun: str) -> str:

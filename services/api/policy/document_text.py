@@ -97,7 +97,7 @@ def _after_offer(policy: Policy) -> Iterator[Line]:
     for number, conditions in enumerate(policy.allow):
         yield Line(f"allow[{number}]", f"They may apply when {conditions_text(conditions)}.")
     for number, rule in enumerate(policy.deny):
-        text = f'Nobody may apply when {conditions_text(rule.when)}. They read: "{rule.message}"'
+        text = f'A student may not apply when {conditions_text(rule.when)}. They read: "{rule.message}"'
         yield Line(f"deny[{number}]", text)
 
 

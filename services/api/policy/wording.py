@@ -30,7 +30,7 @@ EVENTS = {
 def condition_text(condition: Condition) -> str:
     """Return ``condition`` as a clause, such as "the drive's category is core"."""
     if isinstance(condition, Not):
-        return f"not so that {conditions_text(condition.not_)}"
+        return f"it is not so that {conditions_text(condition.not_)}"
     return TEXTS[type(condition).key_names()[0]](condition)
 
 
@@ -142,7 +142,8 @@ def _offers_in(condition: grammar.OffersInBelow) -> str:
 
 
 def _upgrades(condition: grammar.UpgradesUsedBelow) -> str:
-    return f"fewer than {plural(condition.upgrades_used_below, 'upgrade')} were used"
+    limit = condition.upgrades_used_below
+    return "no upgrade was used" if limit == 1 else f"fewer than {limit} upgrades were used"
 
 
 def _dream(_condition: grammar.DreamChoiceLeft) -> str:
