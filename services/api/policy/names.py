@@ -42,7 +42,7 @@ def unknown_attribute(path: Path, field: str, recorded: Collection[str] | None) 
     known = ATTRIBUTES if recorded is None else recorded
     if field in known:
         return
-    near = difflib.get_close_matches(field, known, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(field, known, n=1, cutoff=0.75)
     if recorded is not None or near:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         yield path, f"no attribute of students is named {field!r}.{hint} Recorded: {', '.join(sorted(known))}"
