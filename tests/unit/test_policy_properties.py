@@ -109,6 +109,7 @@ CONDITION = st.recursive(
 )
 CONDITIONS = st.lists(CONDITION, min_size=1, max_size=3)
 STATES = st.lists(st.sampled_from([each.value for each in OfferState]), unique=True)
+DENY = st.fixed_dictionaries({"when": CONDITIONS, "message": st.just("No: {until} {level}")})
 PENALTY = st.fixed_dictionaries(
     {
         "on": some(["absent", "late_withdrawal", "reneged"]),
@@ -125,7 +126,7 @@ DOCUMENT = st.fixed_dictionaries(
         "counts": st.fixed_dictionaries({source.value: STATES for source in Source}),
         "after_offer": st.sampled_from(["open", "closed", "rules", "rules"]),
         "allow": st.lists(CONDITIONS, max_size=3),
-        "deny": st.lists(st.fixed_dictionaries({"when": CONDITIONS, "message": st.just("No: {until} {level}")}), max_size=2),
+        "deny": st.lists(DENY, max_size=2),
         "decide_in": st.just({"CAMPUS": {"days": 3}, "silence": "decline"}),
         "cohorts": st.just({"mates": {"same": ["branch"], "of": "registered", "counts": ["accepted"]}}),
     },
@@ -146,7 +147,8 @@ DOCUMENT = st.fixed_dictionaries(
 )  # fmt: skip
 SHARED = {
     "company": st.sampled_from(COMPANIES), "type": st.sampled_from([each.value for each in OfferType]), "ctc": PAY,
-    "class": st.sampled_from([each.value for each in DriveClass]), "category": st.sampled_from(CATEGORIES), "fixed": PAY,
+    "class": st.sampled_from([each.value for each in DriveClass]), "category": st.sampled_from(CATEGORIES),
+    "fixed": PAY,
     "level": st.sampled_from(LEVELS), "joining": DAYS, "day": DAYS,
 }  # fmt: skip
 DRIVE = optional(**SHARED, opened_at=MOMENTS)

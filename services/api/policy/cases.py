@@ -52,6 +52,13 @@ class CaseFile(PolicyModel):
     drives: dict[str, DriveFacts] = Field(default={})
     cases: list[Case] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _drives_exist(self) -> Self:
+        wanted = [name for case in self.cases for name in (case.drive, *(case.apply or [])) if isinstance(name, str)]
+        if unknown := [name for name in wanted if name not in self.drives]:
+            raise PydanticCustomError("no_drive", "there is no drive {name}", {"name": repr(unknown[0])})
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
@@ -85,7 +92,6 @@ def run_case(policy: Policy, file: CaseFile, case: Case, judge: Judge = judge_ap
 
 
 def _drive(file: CaseFile, drive: DriveFacts | str) -> DriveFacts:
-    """Return the drive. Raise ``KeyError`` for a name that the file does not have."""
     if isinstance(drive, DriveFacts):
         return drive
     found = file.drives[drive]

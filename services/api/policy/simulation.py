@@ -82,7 +82,7 @@ def _judged(policy: Policy, season: SeasonFacts, student: StudentFacts, drive: D
 
 def by_drive(changes: Sequence[Change]) -> dict[str, tuple[int, int]]:
     """Return how many students gain and how many lose each drive."""
-    counted: dict[str, tuple[int, int]] = Field(default={})
+    counted: dict[str, tuple[int, int]] = {}
     for change in changes:
         gains, losses = counted.get(change.drive, (0, 0))
         counted[change.drive] = (gains + change.gains, losses + change.loses)
