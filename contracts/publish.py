@@ -17,7 +17,7 @@ POLICY = "placement-policy.json"
 
 
 def schemas() -> dict[str, str]:
-    """File name to content, for every event, the envelope, the job and the policy document. The same classes, the same text."""
+    """File name to content, for every event, the envelope, the job and the policy. The same classes, the same text."""
     documents = {f"{type_}.json": cls.model_json_schema() for type_, cls in EVENTS.items()}
     documents["envelope.json"] = Envelope.model_json_schema()
     documents["job.json"] = Job.model_json_schema()
