@@ -145,7 +145,7 @@ DOCUMENT = st.fixed_dictionaries(
         "penalties": st.lists(PENALTY, max_size=2),
     },
 )  # fmt: skip
-SHARED = {
+SHARED: dict[str, st.SearchStrategy[Any]] = {
     "company": st.sampled_from(COMPANIES), "type": st.sampled_from([each.value for each in OfferType]), "ctc": PAY,
     "class": st.sampled_from([each.value for each in DriveClass]), "category": st.sampled_from(CATEGORIES),
     "fixed": PAY,
