@@ -39,9 +39,7 @@ MAX_CONDITIONS = 30
 class Not(PolicyModel):
     """True when not all of these conditions hold."""
 
-    not_: Annotated[list["Condition"], Field(min_length=1, max_length=MAX_CONDITIONS), OneOrList()] = Field(
-        alias="not"
-    )
+    not_: Annotated[list["Condition"], Field(min_length=1, max_length=MAX_CONDITIONS), OneOrList()] = Field(alias="not")
 
     @model_validator(mode="before")
     @classmethod

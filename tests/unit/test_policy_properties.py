@@ -162,13 +162,19 @@ OFFERS = st.lists(
     ),
     max_size=3,
 ).map(lambda offers: [{**offer, "id": f"o{number}"} for number, offer in enumerate(offers)])
+
+
+def _numbered(application: dict[str, Any], number: int) -> dict[str, Any]:
+    return {**application, "drive": {**application["drive"], "id": f"d{number}"}}
+
+
 APPLICATIONS = st.lists(
     st.fixed_dictionaries(
         {"drive": DRIVE, "state": st.sampled_from([each.value for each in ApplicationState])},
         optional={"at": MOMENTS, "shortlisted": st.booleans()},
     ),
     max_size=3,
-).map(lambda made: [{**each, "drive": {**each["drive"], "id": f"d{number}"}} for number, each in enumerate(made)])
+).map(lambda made: [_numbered(each, number) for number, each in enumerate(made)])
 CONDUCT = st.lists(
     st.fixed_dictionaries(
         {"kind": st.sampled_from(["present", "absent", "withdrawn", "reneged"]), "at": MOMENTS},
