@@ -20,6 +20,7 @@ from cli.commands import (
     jobs,
     moving,
     people,
+    policy,
     processes,
     rebuild,
     republish,
@@ -99,6 +100,7 @@ app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel="Database
 app.add_typer(students.app, name="students", rich_help_panel="Work, over HTTP")
 app.add_typer(drives.app, name="drives", rich_help_panel="Work, over HTTP")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Work, over HTTP")
+app.add_typer(policy.app, name="policy", rich_help_panel="Policy, on files")
 app.add_typer(processes.app, name="run", rich_help_panel="Processes")
 app.command("contracts", rich_help_panel="Development")(contracts.contracts)
 app.command("schema", rich_help_panel="Development")(database.schema)

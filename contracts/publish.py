@@ -7,17 +7,21 @@ from pathlib import Path
 from contracts.catalogue import EVENTS
 from contracts.jobs import Job
 from contracts.message import Envelope
+from contracts.policy.document import Policy
 
 FOLDER = Path(__file__).parent / "schemas"
 # It has one folder, named by the version of the last release.
 RELEASED = Path(__file__).parent / "released"
+# The one schema of a document that people write. Editors check it while they type.
+POLICY = "placement-policy.json"
 
 
 def schemas() -> dict[str, str]:
-    """Return file names and contents for every event, the envelope and the job. The same classes give the same text."""
+    """Return file names and contents for every event, the envelope, the job and the policy, always the same."""
     documents = {f"{type_}.json": cls.model_json_schema() for type_, cls in EVENTS.items()}
     documents["envelope.json"] = Envelope.model_json_schema()
     documents["job.json"] = Job.model_json_schema()
+    documents[POLICY] = Policy.model_json_schema()
     return {name: json.dumps(schema, indent=2, sort_keys=True) + "\n" for name, schema in documents.items()}
 
 

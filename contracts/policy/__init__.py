@@ -1,0 +1,1 @@
+"""The policy document: which students may apply and accept, as data. docs/policy.md explains the grammar."""

@@ -1,0 +1,59 @@
+"""What the student reads."""
+
+import re
+from typing import Any
+
+from contracts.policy.document import Cap
+from services.api.policy.penalties import active_until
+from services.api.policy.situation import Situation, named
+
+# What the message of a `deny` rule may hold in braces.
+PLACEHOLDERS = ("until", "company", "level", "category", "held")
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+ALLOWED = "You may apply."
+EXCEPTION_ALLOWS = "You may apply: an exception was granted."
+EXCEPTION_DENIES = "You may not apply: an exception of the placement cell rules it out."
+
+
+def filled(message: str, seen: Situation) -> str:
+    """Return ``message`` with its placeholders filled in. What is not on record becomes "not known"."""
+    values = {
+        "until": active_until(seen),
+        "company": seen.drive.company,
+        "level": seen.level(seen.drive),
+        "category": seen.drive.category,
+        "held": held(seen),
+    }
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]) or "not known", message)
+
+
+def held(seen: Situation) -> str:
+    """Return the offers that count, with their levels."""
+    shown = []
+    for offer in seen.counting:
+        level = seen.level(offer)
+        shown.append(f"{named(offer)} ({level})" if level else named(offer))
+    return ", ".join(shown) or "none"
+
+
+def closed(seen: Situation) -> str:
+    return f"You have an offer that counts ({held(seen)}), and the policy closes the process then."
+
+
+def no_alternative(seen: Situation) -> str:
+    return f"You have an offer that counts ({held(seen)}), and this drive meets no rule that lets you apply again."
+
+
+def cap(rule: Cap, yours: str) -> str:
+    phase = f" in phase {rule.phase}" if rule.phase is not None else ""
+    return f"You may have {rule.applications} applications{phase}, and you have {yours}."
+
+
+def criteria(criterion: str, required: Any, actual: Any) -> str:
+    yours = "not on record" if actual is None else actual
+    return f"The drive asks for {criterion.replace('_', ' ')} {required}; yours: {yours}."
+
+
+def undetermined(missing: tuple[str, ...]) -> str:
+    return f"This cannot be decided yet. Not on record: {', '.join(missing) or 'facts of the drive'}."

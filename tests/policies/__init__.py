@@ -1,0 +1,1 @@
+"""Published policies as documents, each with cases written from the published text."""
