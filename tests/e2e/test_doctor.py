@@ -111,7 +111,7 @@ async def test_for_programs_there_is_json_and_an_exit_code(bus: System) -> None:
         (
             "INSERT INTO es.job (id, service, kind, subject, dead)"
             " VALUES (gen_random_uuid(), 'exporter', 'export', 'x', true)",
-            "jobs: 1 given up",
+            "jobs: 1 failed for good",
         ),
     ],
 )
@@ -130,8 +130,8 @@ async def test_damage_is_found(
     ("secrets", "complaint"),
     [
         ({"JWT_SECRET": "Xy7-Xy8"}, "JWT_SECRET is too short"),
-        ({"JWT_SECRET": SECRET}, "JWT_SECRET is a sample"),
-        ({"INTERNAL_SECRET": "ab" * 20}, "INTERNAL_SECRET is no random text"),
+        ({"JWT_SECRET": SECRET}, "JWT_SECRET is a public sample"),
+        ({"INTERNAL_SECRET": "ab" * 20}, "INTERNAL_SECRET is not random"),
         ({"JWT_SECRET": GOOD["JWT_SECRET"], "INTERNAL_SECRET": GOOD["JWT_SECRET"]}, "are the same"),
     ],
 )

@@ -228,9 +228,9 @@ async def test_by_the_command_all_are_redriven_after_a_question(
     refused = await command("redrive", "--all", input_="n\n")
     assert refused.exit_code == 1
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 3
-    assert "Queued 0 anew" in (await command("redrive", "--all", "--kind", "export")).output
+    assert "Queued 0 again" in (await command("redrive", "--all", "--kind", "export")).output
     done_ = await command("redrive", "--all", "--yes")
-    assert (done_.exit_code, "Queued 3 anew" in done_.output) == (0, True)
+    assert (done_.exit_code, "Queued 3 again" in done_.output) == (0, True)
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 0
 
 

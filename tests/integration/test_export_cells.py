@@ -85,7 +85,7 @@ def texts() -> list[str]:
         found.append(text)
 
     collect()
-    assert len(found) >= 1000
+    assert len(found) >= sized(small=300, full=1_000)
     assert sum(text.startswith(FORMULA_STARTS) for text in found) > 100
     return found
 

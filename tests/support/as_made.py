@@ -87,16 +87,19 @@ class Template:
         return cls(state, await connection.fetchval(SIZE), columns, rows)
 
     async def state_of(self, copy: Connection) -> State | None:
-        """Return what ``copy`` holds now; ``None`` when it has grown too much to be worth reading."""
+        """Return what ``copy`` holds now; ``None`` when it has grown too much to be worth reading, or lacks a table."""
         if await copy.fetchval(SIZE) > self.size + MOST_GROWTH:
             return None
         made = self.state
-        return State(
-            await _catalog(copy),
-            await _digests(copy, ROWS, made.tables),
-            await _digests(copy, ROWS, made.views),
-            await _digests(copy, POSITION, made.sequences),
-        )
+        try:
+            return State(
+                await _catalog(copy),
+                await _digests(copy, ROWS, made.tables),
+                await _digests(copy, ROWS, made.views),
+                await _digests(copy, POSITION, made.sequences),
+            )
+        except asyncpg.UndefinedTableError:
+            return None
 
     async def restore(self, copy: Connection, found: State, made: State) -> bool:
         """Bring rows back to those of the template, and return whether the copy is then as it was made."""
