@@ -36,7 +36,7 @@ from tests.support.servers import (
     turn_at_kafka,
 )
 from tests.support.service_settings import api_settings
-from tests.support.system import bearer
+from tests.support.system import NO_KAFKA, System, bearer, running
 
 pytest_plugins = ["tests.support.run_report"]
 # Fixtures of every test.
@@ -194,3 +194,10 @@ async def own_postgres() -> AsyncIterator[Postgres]:
     finally:
         Postgres(home).kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def system(database_url: str, tmp_path: Path) -> Iterator[System]:
+    """Processes and a database of this test's own, without Kafka; the test starts the processes that it needs."""
+    with running(database_url, NO_KAFKA, tmp_path, JOB_LEASE_S="2") as started:
+        yield started

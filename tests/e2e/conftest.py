@@ -75,13 +75,6 @@ def separate_kafka() -> Iterator[Kafka]:
         shutil.rmtree(kafka.home, ignore_errors=True)
 
 
-@pytest.fixture
-def system(database_url: str, tmp_path: Path) -> Iterator[System]:
-    """Processes and a database of this test's own, without Kafka; the test starts the processes that it needs."""
-    with running(database_url, NO_KAFKA, tmp_path, JOB_LEASE_S="2") as started:
-        yield started
-
-
 @pytest.fixture(scope="module")
 def module_system(template: Copies, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Like ``system``, but for all tests of a module, one after the other."""

@@ -143,12 +143,14 @@ class Copies:
                     f'ALTER ROLE "{row["rolname"]}" IN DATABASE "{name}" SET {setting} = \'{value}\''
                 )
         url = named(self._url, name)
-        session = await asyncpg.connect(url, server_settings={"application_name": APPLICATION, "jit": "off"})
+        session = await _session(url)
         made = await self._content.state_of(session)
         assert made is not None
         return _Copy(url, session, made)
 
     async def _give_back(self, copy: _Copy, *, verified: bool) -> Findings | None:
+        if copy.session.is_closed():  # a test may have ended it
+            copy.session = await _session(copy.url)
         await copy.session.execute("RESET ALL")
         await copy.session.fetch(END_OTHERS, APPLICATION)
         found = await self._content.state_of(copy.session)
@@ -174,3 +176,7 @@ class Copies:
             await self._drop(copy)
         await self._admin.execute(f'DROP DATABASE "{self._template}" WITH (FORCE)')
         await self._admin.close()
+
+
+async def _session(url: str) -> Connection:
+    return await asyncpg.connect(url, server_settings={"application_name": APPLICATION, "jit": "off"})
