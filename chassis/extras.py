@@ -1,4 +1,4 @@
-"""Extras of the package: the dependencies of one service, or of the `placewire` command."""
+"""Check that an extra of the package is installed: the dependencies of one service, or of the `placewire` command."""
 
 import re
 from importlib.metadata import PackageNotFoundError, distribution, requires
@@ -14,7 +14,7 @@ class MissingExtra(SystemExit):
 def require_extra(extra: str) -> None:
     """Raise ``MissingExtra`` unless every package of ``extra`` is installed. Call it before importing them.
 
-    Container images have no metadata of this package; there it does nothing.
+    Does nothing where this package has no metadata, as in the container images.
     """
     try:
         declared = requires(PACKAGE) or []

@@ -1,4 +1,4 @@
-"""Check that the storage holds the files that the database names. After a wrong change of STORAGE_URL it holds none."""
+"""Check that the storage holds the files recorded in the database. If STORAGE_URL is wrong, it holds none of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from chassis.postgres.database import Connection, Database
 from chassis.storage import Storage, StorageUnusable
 from contracts.files import SERVED_BELOW
 
-# The newest of each kind. This is enough to distinguish a wrong storage from one that lost a file.
+# How many of the newest files of each kind are checked: enough to tell a wrong storage from one that lost a file.
 LOOKED_AT = 10
 
-# Expired exports may have been deleted already.
+# Only unexpired exports: the files of expired ones may already have been deleted.
 NEWEST_EXPORTS = """
 SELECT path FROM exports
  WHERE state = 'completed' AND expires_at > now() ORDER BY expires_at DESC, export_id DESC LIMIT $1
@@ -46,7 +46,7 @@ class RecordedFiles:
 
 
 async def look(connection: Connection, storage: Storage) -> RecordedFiles:
-    """Compare ``storage`` with the database. A role that may not read drives checks exports only."""
+    """Compare ``storage`` with the database. If the database role may not read drives, compare exports only."""
     named = [row["path"] for row in await connection.fetch(NEWEST_EXPORTS, LOOKED_AT)]
     if await connection.fetchval(MAY_SEE_DRIVES):
         found = await connection.fetch(NEWEST_PDFS, LOOKED_AT, SERVED_BELOW)
@@ -57,7 +57,7 @@ async def look(connection: Connection, storage: Storage) -> RecordedFiles:
 async def check(database: Database, storage: Storage, *, ignore_missing: bool) -> None:
     """Raise ``StorageUnusable`` when ``storage`` cannot be written, or has none of the recorded files.
 
-    While the database is unavailable or has no tables yet, files cannot be compared. That is logged and accepted.
+    If the database is unavailable or has no tables yet, log a warning and skip the comparison.
     """
     await storage.check()
     if ignore_missing:

@@ -1,4 +1,4 @@
-"""Tokens of users who signed in, and tokens with which services call each other."""
+"""Issue and verify JWTs: those of signed-in users, and those with which services call each other."""
 
 import time
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ CLOCK_SKEW_S = 10
 class Principal:
     """The caller. ``password_version``: the number of password changes when the token was issued.
 
-    ``None``: another issuer issued the token, so the password here does not matter.
+    ``None``: an external issuer issued the token, so a change of the password here does not invalidate it.
     """
 
     user_id: int

@@ -8,14 +8,14 @@ from chassis.errors import Fenced, NotFound
 from chassis.eventstore.event_store import Cursor
 from chassis.postgres.database import Connection
 
-# Limit on how long a replica that stopped responding inside a transaction holds the checkpoint's row.
-# Between the parse of a statement and its execution Postgres does not count it as idle: the second limit ends it then.
+# Limits on how long a replica that stopped responding inside a transaction can keep the checkpoint's row locked.
+# Between the parse and the execution of a statement Postgres does not count it as idle: there the second applies.
 MAX_IDLE_IN_TRANSACTION_S = 10
 MAX_TRANSACTION_S = 60
 # Counting stops here, so that measuring a subscription that is far behind stays cheap.
 MAX_COUNTED = 10_000
 
-# The newest event that a reader which skips nothing can see; no row for an empty log.
+# The newest event before which no other can still commit. No row for an empty log.
 NEWEST = """
 SELECT tx, position FROM es.event WHERE tx < es.log_horizon()
  ORDER BY es.event.tx DESC, position DESC LIMIT 1
@@ -32,7 +32,7 @@ SELECT tx::text::bigint AS tx, position, fence, failed_at,
        set_config('idle_in_transaction_session_timeout', $2, true), set_config('transaction_timeout', $3, true)
   FROM es.subscription WHERE name = $1
 """
-# Compares the old position too: a commit with an unknown outcome may take effect only now.
+# Compares the old position too: an earlier commit of unknown outcome may have moved the checkpoint since the read.
 MOVE = """
 UPDATE es.subscription SET tx = $3::bigint::text::xid8, position = $4, updated_at = clock_timestamp()
  WHERE name = $1 AND fence = $2 AND tx = $5::bigint::text::xid8 AND position = $6 AND failed_at IS NULL
@@ -98,7 +98,7 @@ def lock_of(name: str) -> int:
 
 
 async def take_over(connection: Connection, name: str, *, from_now: bool) -> int:
-    """Make every other reader's fence of the subscription ``name`` invalid, and return the new one.
+    """Invalidate the fences of all other readers of the subscription ``name``, and return a new one.
 
     Creates the checkpoint where there is none: at the newest event with ``from_now``, else before the first.
     """

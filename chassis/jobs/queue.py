@@ -25,14 +25,14 @@ CLAIM = "SELECT * FROM es.claim($1, $2, $3, $4, $5, $6, $7)"
 RENEW = "UPDATE es.job SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 UPDATE_PROGRESS = "UPDATE es.job SET progress = $3 WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 IS_HELD = "SELECT EXISTS (SELECT FROM es.job WHERE id = $1 AND fence = $2 AND finished_at IS NULL)"
-# Changes nothing, but the commit waits for the disk, and with it that of the claim.
+# Changes no value. Its commit waits for the disk, which makes the earlier commit of the claim durable too.
 CONFIRM = "UPDATE es.job SET owner = owner WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
-# The worker that holds the job notices, and can no longer finish it.
+# The worker that runs the job notices at its next renewal or progress update, and can no longer finish it.
 CANCEL = """
 UPDATE es.job SET state = 'cancelled', finished_at = clock_timestamp(), lease_until = '-infinity'
  WHERE id = $1 AND finished_at IS NULL
 """
-# Not jobs that another worker holds, or another transaction has locked. So no deadlock can occur.
+# Skips jobs that another worker holds and rows that another transaction has locked, so no deadlock can occur.
 ABSORB = """
 WITH waiting AS MATERIALIZED (
     SELECT id FROM es.job WHERE id = ANY ($1) AND finished_at IS NULL AND lease_until < clock_timestamp()
@@ -43,7 +43,7 @@ UPDATE es.job j SET state = 'succeeded', result = $2, finished_at = clock_timest
 """
 FINISH = "SELECT es.finish($1, $2, $3, $4, $5, $6, $7)"
 SUCCEED = "SELECT es.succeed($1, $2, $3, $4, $5, $6, $7, $8)"
-# Released by a worker that shuts down: no attempt is spent. Safe to repeat: a released job is not running.
+# A worker that shuts down releases its jobs; no attempt is spent. Safe to repeat: only a running job is changed.
 RELEASE = """
 UPDATE es.job SET state = 'queued', attempts = attempts - 1, lease_until = '-infinity', owner = NULL,
        fence = NULL
@@ -52,16 +52,16 @@ UPDATE es.job SET state = 'queued', attempts = attempts - 1, lease_until = '-inf
 BEGIN_ATTEMPT = """
 UPDATE es.job SET attempts = attempts + 1 WHERE id = $1 AND fence = $2 AND finished_at IS NULL RETURNING attempts
 """
-# Of a job that another worker has claimed since: the claim counted an attempt that had not failed. A claim that was
-# forgotten when the server crashed was never counted: then there are no more attempts than this one's number.
+# Takes back the attempt of a claim that was lost without failing, once another worker has claimed the job. If a
+# server crash erased the lost claim, its attempt was never counted: then attempts is at most $3.
 RETURN_ATTEMPT = """
 UPDATE es.job SET attempts = attempts - 1
  WHERE id = $1 AND fence IS DISTINCT FROM $2 AND finished_at IS NULL AND attempts > $3
 RETURNING es.log_xid()::text
 """
-# Null: ended so long ago, or on another server, that the status is gone (es.log_xid_status).
+# Null: the status is gone, because the transaction ended long ago or on another server (es.log_xid_status).
 STATUS_OF_TRANSACTION = "SELECT es.log_xid_status($1::text::xid8)"
-# A claim that finds no attempts left does not count as one.
+# Claiming a job that has no attempts left does not count as an attempt.
 LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 END_OF = """
 SELECT state, error FROM es.job
@@ -73,7 +73,7 @@ SELECT state, error FROM es.job
 class Claim:
     """The right to do a job, until the lease runs out.
 
-    ``fence``: a random token that no other claim has, not even when Postgres crashes and forgets this one.
+    ``fence``: a random token. No other claim ever gets it, even if Postgres crashes and forgets this claim.
     ``older_ids``: queued jobs of the same subject that this one replaces. They end with it.
     """
 
@@ -111,9 +111,9 @@ def job_of(row: asyncpg.Record) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class Claimer:
-    """Who claims jobs, and how.
+    """The worker that claims jobs, and its settings for claims.
 
-    ``lease``: for how long. ``batchable``: event types of which up to ``batch_size`` jobs share a slot.
+    ``lease``: how long a claim lasts. ``batchable``: event types of which up to ``batch_size`` jobs share a slot.
     ``newest_wins``: event types of which only the newest queued job of a subject is claimed.
     """
 
@@ -128,8 +128,8 @@ class Claimer:
 async def claim(connection: Connection, claimer: Claimer, slots: int) -> list[Claim]:
     """Claim queued jobs, and running ones whose lease expired: one for each slot, and more of batchable ones.
 
-    Oldest first, but subjects without a running job before others. One round trip, outside any transaction of the
-    caller: its commit does not wait for the disk.
+    Oldest first, but jobs whose subject has another running job come last. One round trip. Call it outside a
+    transaction: its commit does not wait for the disk.
     """
     how = (list(claimer.batchable), claimer.batch_size, list(claimer.newest_wins))
     rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *how)
@@ -177,7 +177,7 @@ async def confirm(connection: Connection, claimed: Claim) -> bool:
 
 
 async def cancel(connection: Connection, job_id: UUID) -> bool:
-    """Cancel a job in any state. Returns false when it has ended already."""
+    """Cancel a job that is queued or running. Returns false when it has ended already."""
     return (await connection.execute(CANCEL, job_id)).endswith(" 1")
 
 
@@ -247,7 +247,7 @@ async def return_attempt(connection: Connection, claimed: Claim) -> str | None:
 
 
 async def has_committed(connection: Connection, transaction_id: str) -> bool:
-    """Return whether a transaction committed. Raises ``Unavailable`` while it has not ended."""
+    """Return whether a transaction committed; true also if its status is gone. Raises ``Unavailable`` until it ends."""
     status = await connection.fetchval(STATUS_OF_TRANSACTION, transaction_id)
     if status == "in progress":
         raise Unavailable("an earlier transaction has not ended")

@@ -20,13 +20,13 @@ from chassis.postgres import notify
 from chassis.postgres.database import Database
 from contracts.jobs import Channel, Kind, Service
 
-# So many batchable jobs share a transaction, and its wait for the disk. With 32, a queue drains 1.5 times as fast as
+# Up to this many batchable jobs share one transaction and its commit. With 32, a queue drains 1.5 times as fast as
 # with 8 (`make bench`, effect_drain).
 BATCH_SIZE = 32
-# The poll finds jobs without a wake-up: lost records, expired leases, jobs queued while this worker was away.
+# Polling finds jobs for which no wake-up came: a lost record, an expired lease, a job queued while no worker ran.
 POLL_S = 1.0
 IDLE_POLL_S = 5.0
-# So many polls in a row that found nothing make a worker idle.
+# A worker is idle after this many consecutive polls that found no job.
 EMPTY_POLLS_TO_IDLE = 100
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ class Worker:
     def wake(self, job_id: UUID, channel: Channel) -> None:
         """Claim as soon as a slot is free: ``job_id`` is probably queued. Never blocks, never raises.
 
-        A wake-up too many, for a job that has ended or that another replica runs, costs one claim that finds nothing.
+        A superfluous wake-up (the job has ended, or another replica runs it) costs one claim that finds nothing.
         """
         self._wakes.wake(job_id, channel)
 
@@ -105,7 +105,7 @@ class Worker:
         self._wakes.interrupt()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim no more jobs. Let running ones finish within ``grace_s``; release the others, no attempt spent."""
+        """Claim no more jobs. Wait ``grace_s`` for running ones; release the rest without spending an attempt."""
         self.stop_claiming()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=grace_s)
@@ -115,7 +115,7 @@ class Worker:
 
     @property
     def paused(self) -> bool:
-        """Return whether too many jobs failed in a row. Another replica can run those that are queued."""
+        """Return whether too many jobs failed in a row. Other replicas can still run the queued jobs."""
         return self._failure_limit.paused
 
     @property
@@ -129,7 +129,7 @@ class Worker:
         return (IDLE_POLL_S if idle else POLL_S) * random.uniform(0.7, 1.0)  # noqa: S311
 
     async def _claim(self, slots: int, claimer: Claimer | None = None) -> bool:
-        """Claim and start jobs in ``slots`` free slots. Return whether there were any."""
+        """Claim and start jobs for ``slots`` free slots. Return whether any job was claimed."""
         self._free -= slots
         self._wakes.pending = False
         try:
@@ -140,7 +140,7 @@ class Worker:
             self._wakes.pending = True
             raise
         if len(claims) >= slots:
-            self._wakes.pending = True  # there may be more than this process has slots for
+            self._wakes.pending = True  # more jobs may be queued than this process has slots for
         self._start(claims, slots)
         return bool(claims)
 
@@ -154,7 +154,7 @@ class Worker:
         return found
 
     def _shares(self, claimed: Claim) -> bool:
-        # A job that failed before, or killed its worker, does not take others with it again.
+        # A job that failed before, or whose worker died, runs alone: in a batch it could cost other jobs an attempt.
         return claimed.type in self._claimer.batchable and claimed.attempts == 1
 
     def _start(self, claims: Sequence[Claim], slots: int) -> None:
@@ -179,7 +179,7 @@ class Worker:
 def _spread(claims: Sequence[Claim], limit: int) -> list[list[Claim]]:
     """Divide ``claims`` into at most ``limit`` parts of similar size. Jobs of one subject stay together.
 
-    In two transactions the second would wait for the first one's lock on the subject.
+    If jobs of one subject ran in two transactions, the second would wait for the first one's lock on the subject.
     """
     by_subject: dict[str, list[Claim]] = {}
     for claimed in claims:

@@ -30,19 +30,19 @@ REQUEST_TIMEOUT_MS = 5_000
 # How soon a consumer notices a topic that was created.
 METADATA_MAX_AGE_MS = 5_000
 # stop() of aiokafka and FastStream can wait without end (aiokafka#1101). While Kafka is away it also waits to commit
-# offsets, which are not needed.
+# offsets. Losing those is harmless, because a record only wakes the worker.
 STOP_TIMEOUT_S = 2.0
-# Kafka counts as away when no probe arrived for so long.
+# Kafka counts as unavailable when no probe has arrived for this long.
 HEALTHY_PROBE_AGE_S = 3.0
 
-# A consumer is replaced 12 to 14 s after its last record, while the relay sends and the broker answers.
+# A silent consumer is replaced 12 to 14 s after its last record, if the relay sends probes and the broker answers.
 SILENT_CHECK_S = 2.0
 SILENT_CHECKS = 3
 PROBE_IS_FRESH = """
 SELECT coalesce((SELECT es.age_s(seen_at) < 8 FROM es.probe WHERE service = $1), false)
 """
-# Whether the relay sends probes: the outbox is nearly empty, or another service has received one (rows of a quarantined
-# key stay in the outbox).
+# Whether the relay sends: no row of the jobs lane is older than 5 s, or another service got a probe (a quarantined
+# key's rows stay in the outbox).
 RELAY_SENDS = """
 SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND es.age_s(queued_at) > 5)
     OR EXISTS (SELECT FROM es.probe WHERE service <> $1 AND es.age_s(sent_at) < 5)
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 
 def security_of(settings: KafkaSettings) -> BaseSecurity | None:
-    """Return FastStream's security settings; ``None`` for plain text."""
+    """Return FastStream's security settings; ``None`` when the connection uses neither TLS nor SASL."""
     tls = settings.kafka_security_protocol.endswith("SSL")
     context = (
         create_ssl_context(
@@ -133,7 +133,7 @@ class Consumer:
                 pause_s = 0.5
                 async with background(self._probe.run):
                     await self._watch()
-            except Exception as error:  # noqa: BLE001 - the bus may fail in any way; the service goes on
+            except Exception as error:  # noqa: BLE001 - Kafka may fail in any way; the service keeps running
                 log.warning("consumer.bus_away", reason=f"{type(error).__name__}: {error}")
             finally:
                 await _stop(broker)
@@ -184,7 +184,7 @@ class Consumer:
         return True
 
     async def _watch(self) -> None:
-        """Return when the group makes no progress though the broker answers.
+        """Return when no replica receives probes, although the relay sends them and the broker answers.
 
         A task of aiokafka's consumer can end without notice, for example when it writes to a connection that the
         broker has just closed (aiokafka#1038, #983, #625).
@@ -206,5 +206,5 @@ async def _stop(broker: KafkaBroker) -> None:
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await broker.stop()
-    except Exception as error:  # noqa: BLE001 - given up; the process or a new broker object goes on
+    except Exception as error:  # noqa: BLE001 - best effort; the caller exits or creates a new broker
         log.warning("consumer.stop_failed", reason=f"{type(error).__name__}: {error}")

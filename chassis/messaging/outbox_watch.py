@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class OutboxWatch:
-    """Uses its own connection, because counting a long backlog takes time and must not delay events."""
+    """Adds probes and measures the outbox. Has its own connection: counting a long backlog must not delay events."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url

@@ -13,9 +13,9 @@ from chassis.postgres.database import connect_alone, translated
 async def leading(
     url: str, lock: int, *, application_name: str, try_every_s: float, durable: bool = True
 ) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """Wait until no other session holds ``lock``, then yield a session that does. Tries every ``try_every_s`` seconds.
+    """Acquire advisory lock ``lock``, trying every ``try_every_s`` seconds, then yield the session that holds it.
 
-    Raises ``Unavailable``, also out of the block, when the session is lost. The server then releases the lock.
+    Raises ``Unavailable`` if the session is lost, also during the block. The server then releases the lock.
     """
     session = await connect_alone(url, application_name=application_name, durable=durable)
     try:
@@ -24,5 +24,5 @@ async def leading(
                 await asyncio.sleep(try_every_s)
             yield session
     finally:
-        with suppress(Exception):  # the server releases the lock with the session in any case
+        with suppress(Exception):  # if this fails, the server still releases the lock when the session ends
             await session.close(timeout=2)

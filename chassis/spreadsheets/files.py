@@ -1,6 +1,6 @@
 """Write the rows of a statement as CSV or XLSX: one COPY for a whole file, in constant memory.
 
-``source`` is the SQL after the SELECT list, from FROM on; ``arguments`` are its parameters.
+``source`` is the SQL that follows the SELECT list, starting with FROM; ``arguments`` are its parameters.
 """
 
 import asyncio
@@ -85,9 +85,9 @@ async def in_memory(write: Callable[[Output], Awaitable[int]]) -> bytes:
 
 
 async def copy(connection: Connection, query: str, output: Output, *arguments: Any, **options: Any) -> int:
-    """Return the number of rows that COPY wrote to ``output``. An exception there also ends the connection.
+    """COPY the result of ``query`` to ``output``. Return the number of rows. If ``output`` raises, end the connection.
 
-    Otherwise the driver would wait for a server that has already sent everything (seen with asyncpg 0.32).
+    On an open connection the driver would wait for data that the server has already sent (seen with asyncpg 0.32).
     """
     refused = False
 
@@ -109,7 +109,7 @@ async def copy(connection: Connection, query: str, output: Output, *arguments: A
 
 
 async def _in_thread(work: Callable[[], bytes]) -> bytes:
-    """Run in a thread. Returns, or raises the cancellation, only when the thread is done."""
+    """Run ``work`` in a thread and return its result. When cancelled, wait for the thread to end before raising."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(working)

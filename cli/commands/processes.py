@@ -24,7 +24,7 @@ def api() -> None:
 
 @app.command()
 def relay() -> None:
-    """Sends recorded events from the outbox to Kafka. Of several, one leads."""
+    """Sends recorded events from the outbox to Kafka. If several run, one of them leads."""
     require_extra("relay")
     environment.load("relay")
     from chassis.http.service import serve
@@ -37,7 +37,7 @@ def relay() -> None:
 
 @app.command()
 def eligibility() -> None:
-    """Selects the students of drives."""
+    """Runs the jobs that select students for drives."""
     require_extra("eligibility")
     environment.load("eligibility")
     from chassis.http.service import serve

@@ -1,4 +1,4 @@
-"""The one type that every condition of a policy document is read as."""
+"""The union type ``Condition``: every kind of condition that a policy document may contain."""
 
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ from contracts.policy.conditions import (
 )
 from contracts.policy.values import OneOrList, PolicyModel
 
-# Begins the part of an error's place that names the condition and is no key of the document.
+# Prefix of the union tag in the ``loc`` of a Pydantic error. Such a part names a condition and is no document key.
 TAG = "condition:"
 # Conditions that need no argument may be written as their name alone.
 BARE: dict[str, Any] = {"same_level": {}, "level_above": {}, "dream_choice_left": True}
@@ -50,7 +50,7 @@ class Not(PolicyModel):
 
 
 def _mapping(value: Any) -> Any:
-    """Return ``value`` as a mapping. Raise ``PydanticCustomError`` when it is no condition, or several."""
+    """Return ``value``, a bare name as a mapping. Raise ``PydanticCustomError`` unless it is exactly one condition."""
     if isinstance(value, PolicyModel):
         return value
     if isinstance(value, str) and value in BARE:
@@ -73,7 +73,7 @@ class _OrBareName:
 
 
 def name_of(value: Any) -> str:
-    """Return the condition's name of a condition that is read already, or of its mapping."""
+    """Return the name of a condition, given as a parsed model or as the mapping from the document."""
     if isinstance(value, PolicyModel):
         return type(value).key_names()[0]
     return next(name for name in NAMED if name in value)

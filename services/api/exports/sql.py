@@ -1,4 +1,4 @@
-"""Statements about exports. Plans: primary key; backward scans of exports_of_user and exports_newest for the list."""
+"""Statements about exports. Plans: the primary key for one export; exports_of_user or exports_newest for the list."""
 
 from uuid import UUID
 
@@ -33,7 +33,7 @@ async def get(connection: Connection, export_id: UUID) -> asyncpg.Record | None:
 async def newest(
     connection: Connection, *, requested_by: int | None, before: UUID | None, limit: int
 ) -> list[asyncpg.Record]:
-    """Return exports, newest first. ``requested_by`` ``None``: all. Raises ``PageGone`` if ``before`` was deleted."""
+    """Return exports, newest first. ``requested_by=None``: all. Raises ``PageGone`` if ``before`` was deleted."""
     rows = await connection.fetch(LIST, requested_by, before, limit)
     if before is not None and not rows and await get(connection, before) is None:
         raise PageGone

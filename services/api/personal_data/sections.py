@@ -1,7 +1,7 @@
-"""Statements for what is stored about a person, one per section. ``$1``: the person's id.
+"""SQL statements that read what is stored about a person, one per section. ``$1``: the person's id.
 
-They return only ids and times of tokens, links and keys, never secrets or hashes. Plans (EXPLAIN): tables are read by
-an index that begins with the person, but for selections and lists (one probe of their primary key for each drive) and
+Of tokens, links and keys they return only ids and times, no secrets or hashes. Plans (EXPLAIN): tables are read by
+an index that begins with the person, except selections and lists (one probe of their primary key per drive) and
 drives (read whole).
 """
 
@@ -19,7 +19,7 @@ KEYS_KEPT, ACCESS_LOG_KEPT = "keys_kept", "access_log_kept"
 class Section:
     """``name`` in the JSON; ``title`` and ``about`` for people. ``single``: at most one row, an object in the JSON.
 
-    ``parameter``: the name of the retention time that is ``$2``.
+    ``parameter``: the name of the retention time that is passed as ``$2``.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Section:
 
 
 def _texts(table: str, *columns: str) -> str:
-    """Return decimals as text, as everywhere in the API."""
+    """Return a SELECT list that casts decimals to text, as everywhere in the API. ``table``: a prefix (``r.``)."""
     return ", ".join(f"{table}{column}::text AS {column}" for column in columns)
 
 
 MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
-# One probe of the primary key for each drive: selections have no index by student.
+# The drive ids in a table, by one probe of the primary key for each: selections have no index by student.
 DRIVES_OF = """
 WITH RECURSIVE each (drive_id) AS (
     SELECT min(drive_id) FROM {table}
@@ -45,7 +45,7 @@ WITH RECURSIVE each (drive_id) AS (
      WHERE each.drive_id IS NOT NULL
 )
 """
-# Works for deleted drives too.
+# The newest recorded name of a drive. Works for deleted drives too.
 DRIVE_NAME = f"drive_name_at({{drive_id}}, {2**31 - 1})"
 READER = "l.reader_id, l.reader_role, (SELECT u.name FROM users u WHERE u.user_id = l.reader_id) AS reader_name"
 

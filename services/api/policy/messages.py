@@ -1,4 +1,4 @@
-"""What the student reads."""
+"""Messages to students: why they may or may not apply for a drive."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ from contracts.policy.document import Cap
 from services.api.policy.penalties import active_until
 from services.api.policy.situation import Situation, named
 
-# What the message of a `deny` rule may hold in braces.
+# The placeholders that the message of a `deny` rule may contain, in braces.
 PLACEHOLDERS = ("until", "company", "level", "category", "held")
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -17,7 +17,7 @@ EXCEPTION_DENIES = "You may not apply: an exception of the placement cell rules 
 
 
 def filled(message: str, seen: Situation) -> str:
-    """Return ``message`` with its placeholders filled in. What is not on record becomes "not known"."""
+    """Return ``message`` with its placeholders filled in. A value that is not on record becomes "not known"."""
     values = {
         "until": active_until(seen),
         "company": seen.drive.company,
@@ -29,7 +29,7 @@ def filled(message: str, seen: Situation) -> str:
 
 
 def held(seen: Situation) -> str:
-    """Return the offers that count, with their levels."""
+    """Return a text that lists the offers that count, with their levels."""
     shown = []
     for offer in seen.counting:
         level = seen.level(offer)

@@ -1,4 +1,4 @@
-"""Reads a policy document, or a file of facts, and reports each error with its line."""
+"""Read a policy document or a file of facts, and report each error with its line."""
 
 import copy
 import difflib
@@ -19,7 +19,7 @@ MAX_PROBLEMS = 50
 
 
 def read_document(content: bytes) -> Located:
-    """Return the values of a YAML or JSON file. JSON begins with a brace. Raise ``InvalidDocument``."""
+    """Return the values of a YAML or JSON file. JSON begins with { or [. Raise ``InvalidDocument`` if malformed."""
     text = decoded(content)
     return read_json(text) if text.lstrip(" \t\r\n").startswith(("{", "[")) else read_yaml(text)
 
@@ -49,7 +49,7 @@ def parse_as(model: type[Model], document: Located) -> Model:
 
 
 def _all_problems(model: type[Model], document: Located, error: ValidationError) -> list[Problem]:
-    """Return the problems of ``error``, and those that show once the unknown keys are away."""
+    """Return the problems of ``error``, and those that appear only after the unknown keys are removed."""
     problems: list[Problem] = []
     rest = copy.deepcopy(document)
     for _ in range(MAX_PROBLEMS):
@@ -103,7 +103,7 @@ def _problems(error: ValidationError, document: Located) -> Iterator[Problem]:
 
 
 def _path_in(value: Any, loc: tuple[int | str, ...]) -> Path:
-    """Return the part of ``loc`` that is written in the document. Names of union members are none of it."""
+    """Return ``loc`` without the parts that are not in the document, such as the names of union members."""
     path: Path = ()
     for part in loc:
         if isinstance(part, str) and (part.startswith(TAG) or part == "[key]"):

@@ -43,13 +43,13 @@ def words_of(header: str) -> list[str]:
 
 
 def _camel_parts(word: str) -> list[str]:
-    """Return the parts of ``liveBacklogs`` in lower case; ``YoP`` is one word."""
+    """Split camel case: ``liveBacklogs`` into ``live``, ``backlogs``. A known word such as ``YoP`` stays whole."""
     return [word.casefold()] if word.casefold() in KNOWN else _CAMEL.sub(" ", word).casefold().split()
 
 
 @cache
 def _divided(word: str) -> tuple[str, ...]:
-    """Return the known words that ``word`` consists of, or ``word`` alone."""
+    """Return the fewest known words that make up ``word``, or ``word`` itself if it cannot be divided."""
     if word in KNOWN or len(word) > 40:
         return (word,)
     best: list[tuple[str, ...] | None] = [(), *([None] * len(word))]
