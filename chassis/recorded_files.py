@@ -11,7 +11,7 @@ from chassis.postgres.database import Connection, Database
 from chassis.storage import Storage, StorageUnusable
 from contracts.files import SERVED_BELOW
 
-# How many of the newest files of each kind are checked: enough to show a wrong storage from one that lost a file.
+# How many of the newest files of each kind are checked: enough to distinguish a wrong storage and one that lost a file.
 LOOKED_AT = 10
 
 # Only unexpired exports: the files of expired ones may already have been deleted.
