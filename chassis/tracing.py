@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from chassis.settings import ProcessSettings
+from chassis.settings import ServerSettings
 from chassis.watched_connection import WatchedConnection
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _NotTraced:
 _SENDING: AbstractContextManager[Sending] = nullcontext(_NotTraced())
 
 
-def start(service: str, settings: ProcessSettings) -> None:
+def start(service: str, settings: ServerSettings) -> None:
     """Trace from now on, if the settings name a collector. Before connections and apps are made: they are to know."""
     global _spans  # noqa: PLW0603 - one process, one collector
     if settings.otel_exporter_otlp_endpoint and _spans is None:

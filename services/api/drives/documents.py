@@ -174,6 +174,20 @@ WRONG = {400: "min_cgpa must be 10 or less."}
 STATE = {409: "A drive can only be revised while it is pending or posted; this drive is attending."}
 ACCEPTED = "As committed; with `job` when work was asked for, and has ended."
 
+
+class EligibleCount(Document):
+    """``students``: all active ones."""
+
+    eligible: Count = Field(examples=[412])
+    students: Count = Field(examples=[2_140])
+
+
+ELIGIBLE_COUNT = documented(
+    EligibleCount,
+    {400: "min_cgpa must be a number with at most two decimals from 0 to 10."},
+    says="How many would be eligible.",
+    **bodies({"application/json": Criteria}, required=False),
+)
 LIST = documented(list[Drive], says="Drives, newest first.", tagged=True)
 GET = documented(Drive, {404: "Not found"}, says="The drive.", tagged=True)
 CREATE = documented(

@@ -89,6 +89,7 @@ UNUSABLE = "The file has no column for roll_number. Its headers are: Name, Mail,
 
 ENROL = documented(Student, {409: TAKEN}, says="The student.", status_code=201)
 LIST = documented(list[Student], says="A page of students, by id.")
+GET = documented(Student, {404: "Student not found"}, says="The record as it stands.")
 REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, says="The record as it stands.")
 
 OPTIONS: dict[str, dict[str, Any]] = {

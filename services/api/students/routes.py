@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from chassis.database import Connection
-from chassis.errors import Forbidden
+from chassis.errors import Forbidden, NotFound
 from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.responses import json_response
@@ -64,6 +64,22 @@ async def list_students(
         rows = await sql.list_page(connection, after=after, limit=limit, branch=branch, search=search)
     await accesses.of_page(who, Reading.STUDENTS_LISTED, [row["student_id"] for row in rows])
     return json_response([student_object(row) for row in rows])
+
+
+@router.get("/{student_id:int}", **documents.GET)
+async def get_student(
+    student_id: StudentId,
+    ctx: Ctx,
+    accesses: Accesses,
+    who: Annotated[Principal, allow(Role.HEAD, Role.COORDINATOR, Role.STAFF)],
+) -> Response:
+    """Return one student's record."""
+    async with ctx.database.connection() as connection:
+        row = await sql.get(connection, student_id)
+    if row is None:
+        raise NotFound("Student not found")
+    await accesses.of_one(who, Reading.STUDENTS_LISTED, student_id)
+    return json_response(student_object(row))
 
 
 @router.patch("/{student_id:int}", **documents.REVISE)

@@ -68,6 +68,7 @@ ACCEPT = documented(
     says="The token to send from now on, and its user.",
 )
 CREATE = documented(User, {409: TAKEN}, says="The account.", status_code=201)
+LIST = documented(list[User], says="A page of accounts.")
 REVISE = documented(
     User, {404: NO_USER, 409: "You cannot change your own role: ask another head of the cell."}, says="The account."
 )

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
+import asyncpg
 import structlog
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, WithJsonSchema
 
@@ -16,7 +17,7 @@ from contracts.users import Role
 from services.api.access import AccessFirstRoute, allow, changing_access
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Context, Ctx
-from services.api.fields import MAX_INTEGER, RequestBody
+from services.api.fields import MAX_INTEGER, NO_NUL, RequestBody
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 from services.api.presentation import instant_text
 from services.api.users import documents, handlers, links, sql
@@ -27,6 +28,7 @@ from services.api.users.passwords import encoded, hash_password
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/users", tags=["users"])
 
 UserId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
+Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
 
 log = structlog.get_logger()
 
@@ -54,6 +56,21 @@ async def create_user(body: NewUser, ctx: Ctx, ask: Ask, who: Annotated[Principa
         return Committed(await _shown(connection, user_id), status=201, people=(user_id,))
 
     return await perform(ctx, who, ask, asked_by(body), work)
+
+
+@router.get("", **documents.LIST)
+async def list_users(
+    ctx: Ctx,
+    _who: Annotated[Principal, allow(Role.HEAD)],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last user_id of the page before")] = 0,
+    search: Sought = None,
+    role: Role | None = None,
+) -> Response:
+    """Accounts of the placement cell by id, a page at a time; students have their own list."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.list_page(connection, after=after, limit=limit, role=role, search=search)
+    return json_response([_account(row) for row in rows])
 
 
 # At least one field that changes something. Null is no role and no password.
@@ -178,6 +195,10 @@ async def _shown_to(connection: Connection, user_id: int, who: Principal, access
 async def _shown(connection: Connection, user_id: int) -> dict[str, Any]:
     row = await sql.get(connection, user_id)
     assert row is not None
+    return _account(row)
+
+
+def _account(row: asyncpg.Record) -> dict[str, Any]:
     return {
         "user_id": row["user_id"],
         "name": row["name"],
