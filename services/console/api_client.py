@@ -1,13 +1,14 @@
 """The public API as one signed-in person sees it. The console reaches the system in no other way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import orjson
 
 # A command is sent again with the same Idempotency-Key while the API restarts.
 RETRY_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 2.0, 2.0)
@@ -83,7 +84,7 @@ class ApiClient:
         """Open a GET whose body is read piece by piece. Raises as ``get`` does."""
         try:
             request = self.http.build_request(
-                "GET", path, headers=dict(self.headers), params=query, timeout=httpx.Timeout(timeout_s)
+                "GET", path, headers=dict(self.headers), params=query or None, timeout=httpx.Timeout(timeout_s)
             )
             response = await self.http.send(request, stream=True)
         except httpx.TransportError as error:
@@ -95,6 +96,33 @@ class ApiClient:
             yield response
         finally:
             await response.aclose()
+
+    async def rows(
+        self, path: str, *, skip: int = 0, take: int = 0, matches: Callable[[dict[str, Any]], bool] | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return ``take`` rows of a long list after the first ``skip`` that match, and how many match.
+
+        The API writes one row per line. Rows that are not shown are not kept; without ``matches`` they are not parsed.
+        """
+        found: list[dict[str, Any]] = []
+        count = 0
+        async with self.stream(path) as response:
+            async for line in response.aiter_lines():
+                text = line.strip().lstrip("[,").removesuffix("]").rstrip(",")
+                if not text:
+                    continue
+                shown = skip <= count < skip + take
+                row = orjson.loads(text) if matches or shown else None
+                if matches and row is not None and not matches(row):
+                    continue
+                if shown and row is not None:
+                    found.append(row)
+                count += 1
+        return found, count
+
+    async def count_rows(self, path: str) -> int:
+        """Return how many rows a long list has."""
+        return (await self.rows(path))[1]
 
     async def _send(self, method: str, path: str, pauses_s: tuple[float, ...], **options: Any) -> httpx.Response:
         headers = {**self.headers, **options.pop("headers", {})}

@@ -72,6 +72,10 @@ class Sessions:
     def is_form_token(self, given: str, user: SignedInUser | None) -> bool:
         return hmac.compare_digest(given.encode(), self.form_token(user).encode())
 
+    def derived(self, text: str) -> str:
+        """Return a password that nobody can guess, the same for the same ``text``."""
+        return hmac.digest(self._form_key, b"derived " + text.encode(), "sha256").hex()
+
     def _set(self, request: Request, response: Response, value: str, life_s: int) -> None:
         secure = self.secure(request)
         response.set_cookie(

@@ -88,13 +88,21 @@ class Visit:
             raise ForgedForm
         return form
 
-    def page(self, template: str, status: int = 200, *, problem: Refused | None = None, **values: Any) -> Response:
+    def page(self, template: str, http_status: int = 200, *, problem: Refused | None = None, **values: Any) -> Response:
         """Return a page. ``problem``: what the API refused, shown above the form and beside its fields."""
         if problem is not None:
-            status = problem.status
+            http_status = problem.status
+        html = self.html(template, problem=problem, **values)
+        response = HTMLResponse(html, http_status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"})
+        if self.request.cookies.get(DONE_COOKIE):
+            response.delete_cookie(DONE_COOKIE, path="/")
+        return response
+
+    def html(self, template: str, *, problem: Refused | None = None, **values: Any) -> str:
+        """Return what a page or a part of one shows."""
         done = self.request.cookies.get(DONE_COOKIE, "")
         theme = self.request.cookies.get(THEME_COOKIE, "auto")
-        html = self.renderer.render(
+        return self.renderer.render(
             template,
             self.language,
             {
@@ -113,10 +121,6 @@ class Visit:
                 **values,
             },
         )
-        response = HTMLResponse(html, status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"})
-        if done:
-            response.delete_cookie(DONE_COOKIE, path="/")
-        return response
 
     def go(self, path: str, *, done: str | None = None) -> Response:
         """Return a redirect to a page, which shows ``DONE[done]`` once. A reload does not send the form again."""

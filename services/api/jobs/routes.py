@@ -12,12 +12,13 @@ from chassis.event_store import NewId
 from chassis.identity import Principal
 from chassis.jobs import job_of
 from chassis.responses import json_response
-from contracts.jobs import State
+from contracts.jobs import Kind, State
 from contracts.users import Role
 from services.api.access import ANYONE, AccessFirstRoute, allow
 from services.api.commands import Ask, Committed, perform
 from services.api.context import Ctx
 from services.api.exports import handlers
+from services.api.fields import NO_NUL
 from services.api.jobs import documents, sql
 from services.api.jobs.following import (
     FOLLOWER,
@@ -54,11 +55,15 @@ async def list_jobs(
     state: State | None = None,
     before: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    kind: Kind | None = None,
+    subject: Annotated[str | None, Query(max_length=200, pattern=NO_NUL, examples=["drive-42"])] = None,
 ) -> Response:
     """Newest first; one's own, for HEAD and COORDINATOR everyone's. ``before``: the last id of the page before."""
     asked_by = None if who.role in SEES_ALL else who.user_id
     async with ctx.database.connection() as connection:
-        rows = await sql.newest(connection, asked_by=asked_by, state=state, before=before, most=limit)
+        rows = await sql.newest(
+            connection, asked_by=asked_by, state=state, before=before, most=limit, kind=kind, subject=subject
+        )
     return json_response([job_object(job_of(row)) for row in rows])
 
 

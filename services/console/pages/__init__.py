@@ -1,5 +1,47 @@
 """The screens: one module each, with a ``router``. Listed here in the order in which their routes are tried."""
 
-from services.console.pages import account, drive_form, drives, sign_in, today
+from services.console.pages import (
+    account,
+    analytics,
+    attendance,
+    dead_letters,
+    domains,
+    drive,
+    drive_actions,
+    drive_form,
+    drives,
+    exports,
+    finished,
+    jobs,
+    my_data,
+    notifications,
+    registrations,
+    sign_in,
+    student_import,
+    students,
+    today,
+    users,
+)
 
-PAGES = (sign_in, account, today, drives, drive_form)
+PAGES = (
+    sign_in,
+    account,
+    today,
+    drives,
+    drive_form,
+    drive,
+    drive_actions,
+    registrations,
+    attendance,
+    exports,
+    student_import,
+    students,
+    users,
+    finished,
+    analytics,
+    notifications,
+    jobs,
+    dead_letters,
+    domains,
+    my_data,
+)
