@@ -1,7 +1,7 @@
 """The public API as one signed-in person sees it. The console reaches the system in no other way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,6 +153,20 @@ def _require_success(response: httpx.Response) -> None:
     if response.status_code in TRY_AGAIN:
         raise ApiAway(message)
     raise Refused(response.status_code, message, problem.get("errors") or [])
+
+
+async def few_at_a_time(calls: Iterable[Awaitable[Any]], *, at_once: int = 8) -> None:
+    """Await all ``calls``, at most ``at_once`` together. Then raise the first error, if one failed."""
+    turns = asyncio.Semaphore(at_once)
+
+    async def one(call: Awaitable[Any]) -> None:
+        async with turns:
+            await call
+
+    results = await asyncio.gather(*map(one, calls), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 def segment(text: object) -> str:

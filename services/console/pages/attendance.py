@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from contracts.users import Role
-from services.console.api_client import Refused
+from services.console.api_client import Refused, few_at_a_time
 from services.console.downloads import passed_on
 from services.console.pages.drive import Deciding
 from services.console.visit import Visit, allowed
@@ -18,7 +18,6 @@ router = APIRouter(prefix="/console/drives/{drive_id:int}/attendance")
 Coordinator = Annotated[Visit, allowed(Role.COORDINATOR)]
 STATUSES = ("PRESENT", "ABSENT")
 PAGE = 100
-MARKED_AT_ONCE = 8
 
 
 @router.get("")
@@ -33,19 +32,12 @@ async def save(visit: Coordinator, drive_id: int, start: int = 0, search: str = 
     form = await visit.form()
     chosen = {name.removeprefix("mark-"): values[0] for name, values in form.lists.items() if name.startswith("mark-")}
     changed = {one: mark for one, mark in chosen.items() if mark in STATUSES and form.text(f"was-{one}") != mark}
-    turns = asyncio.Semaphore(MARKED_AT_ONCE)
-
-    async def mark(student: str, status: str) -> None:
-        async with turns:
-            await _mark(visit, drive_id, student, status, f"{form.key}-{student}-{status}")
-
     try:
-        async with asyncio.TaskGroup() as tasks:
-            for student, status in changed.items():
-                tasks.create_task(mark(student, status))
-    except* Refused as refusals:
-        problem = refusals.exceptions[0]
-        assert isinstance(problem, Refused)
+        await few_at_a_time(
+            _mark(visit, drive_id, student, status, f"{form.key}-{student}-{status}")
+            for student, status in changed.items()
+        )
+    except Refused as problem:
         return await _desk(visit, drive_id, start=start, search=search, problem=problem, typed=chosen)
     query = f"?start={start}" if start else ""
     return visit.go(f"/console/drives/{drive_id}/attendance{query}", done="marked")

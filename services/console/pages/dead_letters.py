@@ -1,6 +1,5 @@
 """Dead letters: jobs that were given up, grouped by their error; queue them again or discard them."""
 
-import asyncio
 import re
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from contracts.users import Role
-from services.console.api_client import Refused
+from services.console.api_client import Refused, few_at_a_time, segment
 from services.console.visit import Visit, allowed
 
 router = APIRouter(prefix="/console/dead-letters")
@@ -18,7 +17,6 @@ Head = Annotated[Visit, allowed(Role.HEAD)]
 LIMIT = 200
 # What differs between two errors of one cause: numbers, ids, quoted names.
 VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+|'[^']*'|\"[^\"]*\"")
-REDRIVEN_AT_ONCE = 4
 
 
 @router.get("")
@@ -47,20 +45,12 @@ def grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 async def redrive(visit: Head) -> Response:
     """Queue the chosen jobs again, each once."""
     form = await visit.form()
-    turns = asyncio.Semaphore(REDRIVEN_AT_ONCE)
-
-    async def one(job_id: str) -> None:
-        async with turns:
-            path = f"/api/dead-letters/{UUID(job_id)}/redrive"
-            await visit.api.send("POST", path, key=f"{form.key}-{job_id}", json=_reason(form.text("reason")))
-
     try:
-        async with asyncio.TaskGroup() as tasks:
-            for job_id in form.lists.get("job", []):
-                tasks.create_task(one(job_id))
-    except* Refused as refusals:
-        problem = refusals.exceptions[0]
-        assert isinstance(problem, Refused)
+        await few_at_a_time(
+            visit.api.send("POST", f"/api/dead-letters/{segment(job_id)}/redrive", key=f"{form.key}-{job_id}", json={})
+            for job_id in form.lists.get("job", [])
+        )
+    except Refused as problem:
         return await _page(visit, problem)
     return visit.go("/console/dead-letters", done="redriven")
 
@@ -82,7 +72,3 @@ async def discard(visit: Head, job_id: UUID) -> Response:
         letter = await visit.api.get(f"/api/dead-letters/{job_id}")
         return visit.page("dead_letters/one.html", letter=letter, problem=refused)
     return visit.go("/console/dead-letters", done="discarded")
-
-
-def _reason(text: str) -> dict[str, str]:
-    return {"reason": text} if text else {}
