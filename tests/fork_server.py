@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMPORTED = (
     "chassis.relay",
     "services.api.main",
+    "services.console.main",
     "services.eligibility.main",
     "services.exporter.main",
     "services.maintenance.main",

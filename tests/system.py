@@ -27,6 +27,7 @@ MODULES = {
     "exporter": "services.exporter",
     "maintenance": "services.maintenance",
     "relay": "chassis.relay_process",
+    "console": "services.console",
 }
 
 
@@ -58,7 +59,7 @@ class System:
         """Start one of ``MODULES``; ``api2`` and so on are further replicas, with other ports."""
         kind = name.rstrip("0123456789")
         port = self.ports.setdefault(name, free_port())
-        for service in ("eligibility", "exporter", "maintenance"):
+        for service in ("api", "eligibility", "exporter", "maintenance"):
             self.ports.setdefault(service, free_port())
         env = {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
@@ -73,6 +74,8 @@ class System:
             "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
             "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
             "MAINTENANCE_URL": f"http://{LOOPBACK}:{self.ports['maintenance']}",
+            "API_URL": f"http://{LOOPBACK}:{self.ports['api']}",
+            "CONSOLE_SECRET": SECRET,
             "LOG_FORMAT": "text",
             **self.settings,
             **settings,

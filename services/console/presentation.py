@@ -62,6 +62,22 @@ REASONS = {
 }
 
 
+FIELDS = {
+    "company_name": "Company", "job_title": "Job title", "job_description": "Description", "domain_id": "Job domain",
+    "interview_date": "Interview day", "min_cgpa": "CGPA at least", "min_10th": "10th at least",
+    "min_12th": "12th at least", "max_backlogs": "Active backlogs at most", "branches": "Branches",
+    "batch_years": "Batch years", "pdf_path": "PDF", "pdf_name": "Name of the PDF", "name": "Name",
+    "email": "E-mail address", "roll_number": "Roll number", "branch": "Branch", "batch_year": "Batch year",
+    "tenth_percent": "10th", "twelfth_percent": "12th", "diploma_percent": "Diploma", "cgpa": "CGPA",
+    "active_backlogs": "Active backlogs", "department": "Department", "auto_published": "To everyone eligible",
+    "listed": "Students listed", "drive_version": "Version of the drive", "eligible": "Eligible",
+    "selected": "Selected", "newly_selected": "Newly selected", "no_longer_selected": "No longer selected",
+    "registered_no_longer_eligible": "Registered, no longer eligible", "registered": "Registered",
+    "present": "Present", "absent": "Absent", "reason": "Reason", "posted": "Open", "rows": "Rows",
+    "students": "Students", "drive_id": "Drive",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Formats:
     """Formats for one language and the campus's time zone."""
@@ -107,6 +123,10 @@ def shown_value(value: Any) -> Markup:
     """Return a value of an event: lists joined, nothing as a dash."""
     if value in (None, "", []):
         return escape(NOTHING)
+    if isinstance(value, dict):
+        return escape(", ".join(f"{name} {one}" for name, one in value.items()))
+    if isinstance(value, bool):
+        return escape("✓" if value else NOTHING)
     if isinstance(value, list):
         return escape(", ".join(map(str, value)))
     return escape(str(value))

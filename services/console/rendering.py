@@ -55,6 +55,7 @@ class Renderer:
             "states": presentation.STATES,
             "roles": presentation.ROLES,
             "reasons": presentation.REASONS,
+            "field_names": presentation.FIELDS,
             "seconds_between": presentation.seconds_between,
             "languages": LANGUAGES,
             "bar_chart": bar_chart,

@@ -9,7 +9,9 @@ from jinja2.ext import babel_extract
 
 from services.console.languages import ENGLISH, FOLDER, LANGUAGES
 from services.console.navigation import SECTIONS
-from services.console.presentation import REASONS, ROLES, STATES
+from services.console.pages.drive import EVENTS
+from services.console.pages.exports import KINDS
+from services.console.presentation import FIELDS, REASONS, ROLES, STATES
 from services.console.visit import DONE
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -22,7 +24,16 @@ Text = str | tuple[str, str]
 
 def texts() -> set[Text]:
     """Return every text, in English: of the templates, and those that Python names. Pairs are singular and plural."""
-    named = [*ROLES.values(), *REASONS.values(), *DONE.values(), *(word for _, word, _ in STATES.values()), *OTHERS]
+    named = [
+        *ROLES.values(),
+        *REASONS.values(),
+        *FIELDS.values(),
+        *EVENTS.values(),
+        *KINDS.values(),
+        *DONE.values(),
+        *(word for _, word, _ in STATES.values()),
+        *OTHERS,
+    ]
     titles = [section.title for section in SECTIONS] + [one.title for section in SECTIONS for one in section.screens]
     return {*_of_templates(), *named, *filter(None, titles)}
 
