@@ -57,7 +57,9 @@ def refuse_other_sites(request: Request) -> None:
             raise ForgedForm
         return
     origin = request.headers.get("origin")
-    if origin is None or urlsplit(origin).netloc != request.headers.get("host"):
+    # A gateway may have changed the host, and says what the browser sent.
+    hosts = (request.headers.get("host"), request.headers.get("x-forwarded-host"))
+    if origin is None or urlsplit(origin).netloc not in hosts:
         raise ForgedForm
 
 

@@ -11,7 +11,11 @@ from tests.browser.conftest import ARTEFACTS, Person, Visit
 from tests.browser.scene import Scene
 from tests.browser.screens import SCREENS, SIGNED_OUT
 
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], "preload": False, "resultTypes": ["violations"]}
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "preload": False,
+    "resultTypes": ["violations"],
+}
 # A first visit, compressed: the page, stylesheets and scripts.
 MOST_BYTES = 80 * 1024
 
