@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -11,18 +12,20 @@ from tests.browser.conftest import ARTEFACTS, Person, Visit
 from tests.browser.scene import Scene
 from tests.browser.screens import SCREENS, SIGNED_OUT
 
-RULES = {
+RULES: dict[str, Any] = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "preload": False,
     "resultTypes": ["violations"],
 }
+# What depends on colours and sizes.
+OF_LAYOUT: dict[str, Any] = {"runOnly": {"type": "rule", "values": ["color-contrast", "target-size"]}, "preload": False}
 # A first visit, compressed: the page, stylesheets and scripts.
 MOST_BYTES = 80 * 1024
 
 
-async def findings(person: Person) -> list[str]:
+async def findings(person: Person, options: dict[str, Any] = RULES) -> list[str]:
     """Return what axe finds on the page, and whether it is wider than the window."""
-    results = await Axe().run(person.page, options=RULES)
+    results = await Axe().run(person.page, options=options)
     found = [
         f"{violation['id']}: {node['html'][:160]}"
         for violation in results.response["violations"]
@@ -39,22 +42,32 @@ async def keep_picture(person: Person, name: str) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("role", list(Role))
-async def test_every_screen_of_a_role(role: Role, theme: str, visit: Visit, scene: Scene) -> None:
-    """Light ones 1,200 px wide, dark ones 320: each of both is found by axe and by the width."""
-    person = await visit(role, theme=theme, width=1200 if theme == "light" else 320)
+async def test_every_screen_of_a_role(role: Role, visit: Visit, scene: Scene) -> None:
+    """Each is opened once, and seen in two ways: light and 1,200 px wide, dark and 320 px wide."""
+    person = await visit(role)
     wrong = {}
     for screen in SCREENS:
         status = await person.open(scene.path(screen.path))
         expected = 404 if screen.path == "/no-such-page" else 200 if role in screen.roles else 403
         if status != expected:
             wrong[screen.path] = [f"status {status}, not {expected}: {await person.main_text()}"]
-        elif found := await findings(person):
-            wrong[screen.path] = found
-        if role in screen.roles:
-            await keep_picture(person, f"{role} {theme} {screen.path}")
-    assert wrong == {}
+        elif role in screen.roles:
+            wrong[screen.path] = await _light_and_dark(person, f"{role} {screen.path}")
+    assert {path: found for path, found in wrong.items() if found} == {}
+
+
+async def _light_and_dark(person: Person, name: str) -> list[str]:
+    """Return what is wrong with the page in both ways. What depends on neither is looked for once."""
+    found = await findings(person)
+    await keep_picture(person, f"{name} light")
+    await person.page.emulate_media(color_scheme="dark")
+    await person.page.set_viewport_size({"width": 320, "height": 800})
+    found += [f"dark: {one}" for one in await findings(person, OF_LAYOUT)]
+    await keep_picture(person, f"{name} dark")
+    await person.page.emulate_media(color_scheme="light")
+    await person.page.set_viewport_size({"width": 1200, "height": 900})
+    return found
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
