@@ -62,7 +62,7 @@ class Sessions:
 
     def secure(self, request: Request) -> bool:
         """Return whether the person's connection uses TLS, here or at the gateway."""
-        given = request.headers.get("x-forwarded-proto", request.url.scheme)
+        given = request.headers.get("x-forwarded-proto", request.scope["scheme"])
         return self._only_tls or given == "https"
 
     def form_token(self, user: SignedInUser | None) -> str:
