@@ -1,6 +1,8 @@
 """A crawler that follows every link of each role: no dead link, no error, nothing that the role may not open."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -16,11 +18,12 @@ LINK = re.compile(r'<(?:a|link|script|img)\b[^>]*?(?:href|src)="([^"#]+)')
 MOST_PAGES = 400
 
 
-def signed_in(url: str, role: Role) -> httpx.Client:
-    client = httpx.Client(base_url=url, timeout=60, headers={"Sec-Fetch-Site": "same-origin"})
+@contextmanager
+def signed_in(url: str, role: Role) -> Iterator[httpx.Client]:
     body = {"sign_in_email": EMAILS[role], "sign_in_password": PASSWORD}
-    assert client.post("/console/sign-in", data=body).status_code == 303
-    return client
+    with httpx.Client(base_url=url, timeout=60, headers={"Sec-Fetch-Site": "same-origin"}) as client:
+        assert client.post("/console/sign-in", data=body).status_code == 303
+        yield client
 
 
 @pytest.mark.timeout(300)

@@ -178,6 +178,8 @@ def trusting(manifests: Sequence[Manifest]) -> Iterator[str]:
         for container in containers(template):
             mounted = [one["mountPath"] for one in container.get("volumeMounts", [])]
             for name, value in environment(container, manifests).items():
+                if name == "PGSSLROOTCERT" and manifest["metadata"]["name"] in WITHOUT_DATABASE:
+                    continue
                 named = name in ("PGSSLROOTCERT", "SECRETS_DIR") or (
                     name == "KAFKA_SSL_CA_FILE" and "placewire.dev/needs-kafka" in labels_of(template)
                     and container["name"] in ("server", "command")
