@@ -25,7 +25,7 @@ async def drives(visit: SignedIn, status: str = "", search: str = "", start: int
     start = max(0, start)
     shown = found[start : start + PAGE]
     query = {"status": status, "search": search}
-    values = {
+    values: dict[str, Any] = {
         "drives": shown,
         "count": len(found),
         "status": status,
