@@ -51,7 +51,10 @@ def gateway(
     launcher: Sequence[str] = (),
     console: str = NOBODY,
 ) -> Iterator[str]:
-    """Its address; ``upstreams``: host:port of each replica of the API; ``console``: of the console; ``launcher``: a command that starts nginx."""
+    """Its address; ``upstreams``: host:port of each replica of the API; ``console``: of the console.
+
+    ``launcher``: a command that starts nginx.
+    """
     assert NGINX is not None
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
