@@ -94,14 +94,21 @@ class Visit:
         """Return a page. ``problem``: what the API refused, shown above the form and beside its fields."""
         if problem is not None:
             http_status = problem.status
-        html = self.html(template, problem=problem, **values)
-        response = HTMLResponse(html, http_status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"})
+        keys: list[str] = []
+        html = self.html(template, problem=problem, keys=keys, **values)
+        # Back returns to a form as it was: with what was typed, and with its Idempotency-Key. Another cookie, as after
+        # signing out, makes browsers ask again.
+        cache = "private, no-cache" if keys or values.get("key") else "no-store"
+        response = HTMLResponse(html, http_status, {"Cache-Control": cache, "Vary": "Cookie, Accept-Language"})
         if self.request.cookies.get(DONE_COOKIE):
             response.delete_cookie(DONE_COOKIE, path="/")
         return response
 
-    def html(self, template: str, *, problem: ApiProblem | None = None, **values: Any) -> str:
-        """Return what a page or a part of one shows."""
+    def html(
+        self, template: str, *, problem: ApiProblem | None = None, keys: list[str] | None = None, **values: Any
+    ) -> str:
+        """Return what a page or a part of one shows. Adds the Idempotency-Keys of its forms to ``keys``."""
+        keys = [] if keys is None else keys
         done = self.request.cookies.get(DONE_COOKIE, "")
         theme = self.request.cookies.get(THEME_COOKIE, "auto")
         return self.renderer.render(
@@ -116,7 +123,7 @@ class Visit:
                 "theme": theme if theme in THEMES else "auto",
                 "language": self.language,
                 "form_token": self.sessions.form_token(self.user),
-                "new_key": lambda: str(uuid4()),
+                "new_key": lambda: _new_key(keys),
                 "done": DONE.get(done),
                 "problem": problem,
                 "correlation_id": self.request.state.correlation_id,
@@ -131,6 +138,11 @@ class Visit:
             assert done in DONE
             response.set_cookie(DONE_COOKIE, done, max_age=60, path="/", httponly=True, samesite="lax")
         return response
+
+
+def _new_key(keys: list[str]) -> str:
+    keys.append(str(uuid4()))
+    return keys[-1]
 
 
 def visit_of(request: Request) -> Visit:

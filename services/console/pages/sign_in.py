@@ -78,6 +78,8 @@ async def sign_out(visit: Anyone, request: Request) -> Response:
     refuse_other_sites(request)
     response = visit.go("/console/sign-in", done="signed-out")
     visit.sessions.clear(request, response)
+    # Pages with forms are cached for the back button; nobody sees them after this.
+    response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 
