@@ -116,7 +116,7 @@ def seconds_between(begin: str | None, end: str | None) -> str:
     """Return a duration like ``0.25 s``; a dash when one end is not known."""
     if begin is None or end is None:
         return NOTHING
-    return f"{(_instant(end) - _instant(begin)).total_seconds():.2f} s"
+    return f"{(_instant(end) - _instant(begin)).total_seconds():.2f}\N{NO-BREAK SPACE}s"
 
 
 def shown_value(value: Any) -> Markup:
