@@ -3,10 +3,12 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
@@ -29,12 +31,17 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 VIOLATION = ("Content Security Policy", "TrustedHTML", "Refused to", "Permissions policy violation")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of this folder loudly where there is no Chromium."""
-    if CHROMIUM is None:
-        reason = "NOT TESTED: there is no Chromium here, so no page of the console; `make tools` installs it"
-        for item in items:
-            if Path(__file__).parent in item.path.parents:
+    """With ``--dist loadgroup``, let one process run the tests of this folder: it starts one campus.
+
+    Skip them loudly where there is no Chromium.
+    """
+    reason = "NOT TESTED: there is no Chromium here, so no page of the console; `make tools` installs it"
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
@@ -65,6 +72,20 @@ async def _seed(url: str) -> None:
 @pytest.fixture
 def scene(campus: tuple[System, Scene]) -> Scene:
     return campus[1]
+
+
+@pytest.fixture
+def console_url(campus: tuple[System, Scene]) -> str:
+    return f"http://{LOOPBACK}:{campus[0].ports['console']}"
+
+
+@contextmanager
+def signed_in(url: str, role: Role) -> Iterator[httpx.Client]:
+    """A client of the console with the cookie of a person of ``role``."""
+    body = {"sign_in_email": EMAILS[role], "sign_in_password": PASSWORD}
+    with httpx.Client(base_url=url, timeout=60, headers={"Sec-Fetch-Site": "same-origin"}) as client:
+        assert client.post("/console/sign-in", data=body).status_code == 303
+        yield client
 
 
 @pytest_asyncio.fixture
@@ -106,10 +127,9 @@ Visit = Callable[..., Awaitable[Person]]
 
 
 @pytest_asyncio.fixture
-async def visit(campus: tuple[System, Scene], browser: Browser) -> AsyncIterator[Visit]:
+async def visit(console_url: str, browser: Browser) -> AsyncIterator[Visit]:
     """Open windows: ``await visit(Role.HEAD, js=False, theme="dark", width=320)``. ``None`` signs nobody in."""
     people: list[Person] = []
-    url = f"http://{LOOPBACK}:{campus[0].ports['console']}"
 
     async def opened(
         role: Role | None,
@@ -125,7 +145,7 @@ async def visit(campus: tuple[System, Scene], browser: Browser) -> AsyncIterator
         )
         page = await context.new_page()
         page.set_default_timeout(15_000)
-        person = Person(page, context, url)
+        person = Person(page, context, console_url)
         page.on("console", person.noticed)
         page.on("pageerror", lambda error: person.violations.append(str(error)))
         people.append(person)

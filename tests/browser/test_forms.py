@@ -27,8 +27,8 @@ async def filled(visit: Visit, name: str, *, js: bool = True) -> Person:
     return head
 
 
-async def posted(url: str, **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=30) as client:
+async def posted(url: str, *, cookies: dict[str, str] | None = None, **options: Any) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=30, cookies=cookies) as client:
         return await client.post(url, **options)
 
 
@@ -43,8 +43,10 @@ async def test_a_double_click_and_the_back_button_are_one_drive(js: bool, visit:
     head = await filled(visit, name, js=js)
     await head.page.dblclick("text=Save the drive")
     await head.page.wait_for_url(re.compile(r"/console/drives/\d+$"))
-    await head.page.go_back()  # pages are not stored: this is a new, empty form
-    await head.page.go_forward()
+    await head.page.go_back()
+    assert await head.page.input_value("#job_description") == "Written with care."
+    await head.page.click("text=Save the drive")
+    await head.page.wait_for_url(re.compile(r"/console/drives/\d+$"))
     await head.page.reload()
     assert len(named(scene, name)) == 1
 
@@ -87,12 +89,11 @@ async def test_an_api_that_is_killed_while_a_form_is_sent_is_one_effect(
     head = await filled(visit, name)
     system.processes["api"].kill()
     try:
-        sending = asyncio.create_task(head.page.click("text=Save the drive"))
-        await sending
+        await head.page.click("text=Save the drive")
     finally:
         with for_the_session():
             await asyncio.to_thread(system.start, "api")
-    again = head.page.locator("text=Send it again")
+    again = head.page.get_by_role("button", name="Send it again")
     await head.page.wait_for_selector("text=/Send it again|The drive was created/", timeout=60_000)
     if await again.count():
         await again.click()
@@ -150,6 +151,8 @@ async def test_signing_out_ends_the_sign_in(visit: Visit) -> None:
     student = await visit(Role.STUDENT)
     await student.page.click(".popover-menu summary")
     await student.page.click("text=Sign out")
+    assert await student.heading() == "Sign in"
+    await student.page.go_back()
     assert await student.heading() == "Sign in"
     await student.open("/console/drives")
     assert "/console/sign-in?next=" in student.page.url
