@@ -1,4 +1,5 @@
-"""Routes that the console needs: the live count of eligible students, one student, the list of accounts."""
+"""Routes that the console needs: the live count of eligible students, one student, the list of accounts, jobs by
+kind and subject."""
 
 import asyncpg
 
@@ -66,3 +67,25 @@ async def test_accounts_are_listed_by_role_and_text_without_students(api: Api) -
     assert (await api.get("/api/users?search=%25")).json() == []
     page = (await api.get(f"/api/users?limit=1&after={listed[0]['user_id']}")).json()
     assert [one["name"] for one in page] == ["Asha 2"]
+
+
+async def test_jobs_are_listed_by_kind_subject_and_both(api: Api) -> None:
+    first, second = [(await api.post("/api/drives", json=DRIVE | {"auto_calc": True})).json() for _ in range(2)]
+    again = (await api.post(f"/api/drives/{first['drive_id']}/trigger-eligibility")).json()["job"]["id"]
+    export = (await api.post("/api/exports", json={"kind": "finished_drives", "format": "csv"})).json()["job"]
+    subject = f"drive-{first['drive_id']}"
+
+    async def listed(query: str, role: str = "HEAD") -> list[str]:
+        answer = await api.get(f"/api/jobs?{query}", role)
+        assert answer.status_code == 200, answer.text
+        return [job["id"] for job in answer.json()]
+
+    assert await listed(f"subject={subject}") == [again, first["job"]["id"]]
+    assert await listed(f"subject={subject}&limit=1&before={again}") == [first["job"]["id"]]
+    assert await listed(f"kind={export['kind']}") == [export["id"]]
+    assert await listed(f"kind={export['kind']}&subject={subject}") == []
+    assert await listed(f"kind={first['job']['kind']}&state=queued") == [again, second["job"]["id"], first["job"]["id"]]
+    assert await listed(f"subject={subject}", "STUDENT") == []
+    assert await listed("subject=drive-%25") == []
+    for wrong in ("kind=unheard-of", "subject=%00", "state=odd"):
+        assert (await api.get(f"/api/jobs?{wrong}")).status_code == 400
