@@ -13,6 +13,7 @@ if (window.trustedTypes) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  for (const button of document.querySelectorAll("[data-without-script]")) button.remove();
   const invitation = document.querySelector("[data-fills-from-link]");
   if (invitation && location.hash.startsWith("#token=")) {
     invitation.value = location.hash.slice("#token=".length);
