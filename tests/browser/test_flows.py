@@ -11,7 +11,7 @@ from tests.browser.scene import Caller, Scene, attending_drive, open_drive
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(300)
-javascript = pytest.mark.parametrize("js", [True, False], ids=["js", "no-js"])
+javascript = pytest.mark.parametrize("js", [True, pytest.param(False, marks=pytest.mark.full_only)], ids=["js", "no-js"])
 
 
 def company() -> str:
@@ -30,7 +30,7 @@ async def create_draft(head: Person, name: str) -> str:
     return head.page.url.removeprefix(head.url)
 
 
-@javascript
+@pytest.mark.parametrize("js", [pytest.param(True, marks=pytest.mark.full_only), False], ids=["js", "no-js"])
 async def test_a_drive_from_draft_to_finished(js: bool, visit: Visit, scene: Scene) -> None:
     name = company()
     head, coordinator, student = (
