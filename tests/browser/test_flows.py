@@ -11,7 +11,8 @@ from tests.browser.scene import Caller, Scene, attending_drive, open_drive
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(300)
-javascript = pytest.mark.parametrize("js", [True, pytest.param(False, marks=pytest.mark.full_only)], ids=["js", "no-js"])
+NO_JS_IN_FULL = pytest.param(False, marks=pytest.mark.full_only)
+javascript = pytest.mark.parametrize("js", [True, NO_JS_IN_FULL], ids=["js", "no-js"])
 
 
 def company() -> str:
