@@ -87,4 +87,4 @@ async def test_jobs_are_listed_by_kind_subject_and_both(api: Api) -> None:
     assert await listed("kind=eligibility&state=queued") == [again, second["job"]["id"], first["job"]["id"]]
     assert await listed("subject=drive-%25") == []
     for wrong in ("kind=unheard-of", "subject=%00", "state=odd"):
-        assert (await api.get(f"/api/jobs?{wrong}")).status_code == 400
+        assert (await api.get(f"/api/jobs?{wrong}")).status_code == 422
