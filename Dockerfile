@@ -1,5 +1,5 @@
 # One file, one image for each service: docker build --build-arg SERVICE=api --tag placewire-api .
-# SERVICE: api, eligibility, exporter, maintenance, relay, or cli (the `placewire` command: migrations and all).
+# SERVICE: api, console, eligibility, exporter, maintenance, relay, or cli (the `placewire` command: migrations and all).
 # Each has only its extra of the package and its folders (tests/e2e/test_closure.py).
 ARG PYTHON=3.12.11-slim-bookworm
 ARG UV=0.13.9
@@ -30,6 +30,19 @@ WORKDIR /usr/share/fonts/truetype/noto
 RUN mkdir /fonts && for script in Gujarati Gurmukhi Kannada Malayalam Oriya Sinhala Thai; do \
         cp "NotoSans${script}-Regular.ttf" /fonts/; done
 
+# What browsers load that is not ours, by locked coordinates and checksums.
+FROM python AS assets
+ARG UV
+RUN --mount=type=cache,target=/root/.cache/pip pip install --disable-pip-version-check "uv==${UV}"
+WORKDIR /app
+ENV UV_PROJECT_ENVIRONMENT=/opt/venv UV_PYTHON=/usr/local/bin/python UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+RUN --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=bind,source=pyproject.toml,target=pyproject.toml \
+    --mount=type=bind,source=uv.lock,target=uv.lock \
+    uv sync --frozen --no-default-groups --extra devstack --no-install-project
+COPY devstack devstack
+RUN /opt/venv/bin/python -m devstack assets /assets
+
 FROM python AS shared
 WORKDIR /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0
@@ -47,6 +60,8 @@ ENV PORT=5000
 COPY services/__init__.py services/
 COPY services/api services/api
 COPY --from=fonts /fonts /usr/share/fonts/truetype/noto
+COPY --from=assets /assets /opt/assets
+ENV ASSETS_FOLDER=/opt/assets
 CMD ["python", "-m", "services.api"]
 
 FROM server AS code-eligibility
@@ -66,6 +81,13 @@ ENV PORT=5003
 COPY services/__init__.py services/
 COPY services/maintenance services/maintenance
 CMD ["python", "-m", "services.maintenance"]
+
+FROM server AS code-console
+ENV PORT=5005 ASSETS_FOLDER=/opt/assets
+COPY services/__init__.py services/
+COPY services/console services/console
+COPY --from=assets /assets /opt/assets
+CMD ["python", "-m", "services.console"]
 
 FROM server AS code-relay
 ENV PORT=5004

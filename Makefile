@@ -33,9 +33,9 @@ migrate: ## Bring the database of MIGRATION_DATABASE_URL (or of `make up`) to th
 contracts: ## Write the documents that others read: JSON Schemas, AsyncAPI, OpenAPI
 	$(RUN) placewire contracts
 
-tools: ## Install what some tests need and pip has not: nginx, promtool (Debian or Ubuntu, as root)
+tools: ## Install what some tests need and pip has not: nginx, promtool, Chromium (Debian or Ubuntu, as root)
 	apt-get update --quiet=2
-	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends nginx-light prometheus
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends nginx-light prometheus chromium fonts-noto-core
 
 # Definitions of custom resources, to hold ours to: a folder of CustomResourceDefinitions.
 CRDS ?= ../shared/crds

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chassis.days import zone_of
 
 
-class ProcessSettings(BaseSettings):
+class ServerSettings(BaseSettings):
     """Settings of every process. A variable of the environment has the name in capitals. ``_s``: seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -20,8 +20,6 @@ class ProcessSettings(BaseSettings):
     environment: Literal["development", "production"] = Field(
         default="production", description="production, or development: allows sample data and sample passwords"
     )
-    database_url: str = Field(description="postgresql://role@host/database, the process's own role")
-    database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(ge=1, le=65535, description="port to listen on")
     log_format: Literal["json", "text"] = Field(default="json", description="json for machines, text for a terminal")
@@ -31,6 +29,20 @@ class ProcessSettings(BaseSettings):
         default=None, description="http://host:4318, where traces are sent as OTLP over HTTP; empty: no traces"
     )
 
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_a_collector(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url or None
+
+
+class ProcessSettings(ServerSettings):
+    """Settings of a process that uses the database."""
+
+    database_url: str = Field(description="postgresql://role@host/database, the process's own role")
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
+
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, url: str) -> str:
@@ -38,12 +50,25 @@ class ProcessSettings(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return url
 
-    @field_validator("otel_exporter_otlp_endpoint")
+
+class BrowserAssetsSettings(BaseSettings):
+    """Where the stylesheets and scripts of others are. A mixin for the settings of processes that serve pages."""
+
+    assets_folder: Path | None = Field(
+        default=None, description="folder with what `python -m devstack assets FOLDER` downloads for browsers"
+    )
+
+    @field_validator("assets_folder", mode="before")
     @classmethod
-    def _is_a_collector(cls, url: str | None) -> str | None:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return url or None
+    def _empty_is_none(cls, folder: object) -> object:
+        return folder or None
+
+    @field_validator("assets_folder")
+    @classmethod
+    def _is_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError("there is no such folder: fill it with `python -m devstack assets FOLDER`")
+        return folder
 
 
 class TimeZoneSettings(BaseSettings):

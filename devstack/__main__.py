@@ -4,7 +4,9 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from devstack import browser_assets
 from devstack.artifacts import LOCK_FILE, lock
 from devstack.failures import StackFailure
 from devstack.log_view import show_logs
@@ -16,7 +18,8 @@ COMMANDS = {
     "status": "what runs; exit code 1 unless both do",
     "addresses": "where they answer, as settings",
     "logs": "the end of the logs",
-    "lock": "resolve Kafka's jars again and lock their versions and checksums",
+    "lock": "resolve the jars of Kafka and of the browser assets again and lock their versions and checksums",
+    "assets": "download what browsers load (stylesheets, scripts) and put it into a folder",
 }
 
 
@@ -28,8 +31,14 @@ def main(arguments: Sequence[str]) -> int:
         command = commands.add_parser(name, help=meaning, description=meaning)
         if name == "logs":
             command.add_argument("-f", "--follow", action="store_true", help="go on as they grow, until Ctrl-C")
+        if name == "assets":
+            command.add_argument("folder", type=Path, nargs="?", help="by default one that this user's checkouts share")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "assets":
+            folder: Path | None = options.folder
+            print(browser_assets.copy_assets(folder) if folder else browser_assets.ensure_assets())
+            return 0
         return _run(options.command, follow=getattr(options, "follow", False))
     except StackFailure as failure:
         print(failure, file=sys.stderr)
@@ -41,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
 def _run(command: str, *, follow: bool) -> int:
     if command == "lock":
         print(f"{lock()} jars locked in {LOCK_FILE.name}")
+        lock_file = browser_assets.LOCK_FILE
+        print(f"{lock(lock_file, browser_assets.WEBJARS, transitive=False)} jars locked in {lock_file.name}")
         return 0
     stack = Stack()
     match command:

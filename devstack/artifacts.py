@@ -1,10 +1,10 @@
-"""Download the jars of Kafka once per user, with locked versions and checksums."""
+"""Download jars once per user, with locked versions and checksums. By default those of Kafka."""
 
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,11 +62,15 @@ def locked(lock_file: Path = LOCK_FILE) -> list[Jar]:
 
 
 def ensure_jars(
-    folder: Path | None = None, jars: list[Jar] | None = None, repositories: dict[str, str] | None = None
+    folder: Path | None = None,
+    jars: list[Jar] | None = None,
+    repositories: dict[str, str] | None = None,
+    *,
+    what: str = f"Kafka {KAFKA_VERSION}",
 ) -> list[Path]:
     """Return the paths of all locked jars. Download missing ones with a progress bar. Wait for another download.
 
-    ``repositories``: Maven repositories, name to URL; by default those of jgo.
+    ``repositories``: Maven repositories, name to URL; by default those of jgo. ``what``: named by the progress bar.
     Raises ``DownloadFailed``; no partial or wrong jar is then left behind.
     """
     folder = folder or cache_folder() / f"kafka-{KAFKA_VERSION}"
@@ -77,11 +81,11 @@ def ensure_jars(
                 shutil.rmtree(left)
             missing = [jar for jar in jars if not jar.lies_in(folder)]
             if missing:
-                _download_all(missing, folder, repositories)
+                _download_all(missing, folder, repositories, what)
     return [folder / jar.filename for jar in jars]
 
 
-def _download_all(jars: list[Jar], folder: Path, repositories: dict[str, str] | None) -> None:
+def _download_all(jars: list[Jar], folder: Path, repositories: dict[str, str] | None, what: str) -> None:
     columns = (
         TextColumn("Downloading {task.description}, once: {task.fields[done]} of {task.fields[count]} jars"),
         BarColumn(),
@@ -90,7 +94,7 @@ def _download_all(jars: list[Jar], folder: Path, repositories: dict[str, str] | 
     )
     with Progress(*columns, console=Console(stderr=True)) as progress, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as threads:
         total = sum(jar.size_bytes for jar in jars)
-        task = progress.add_task(f"Kafka {KAFKA_VERSION}", total=total, done=0, count=len(jars))
+        task = progress.add_task(what, total=total, done=0, count=len(jars))
         advance = partial(progress.advance, task)
         downloads = [threads.submit(_download, jar, folder, repositories, advance) for jar in jars]
         try:
@@ -136,15 +140,18 @@ def _fetch(jar: Jar, into: Path, repositories: dict[str, str] | None, advance: C
     return Path(context.project(group, artifact).at_version(version).artifact(*classifier).resolve())
 
 
-def lock(lock_file: Path = LOCK_FILE) -> int:
-    """Resolve ``ROOTS`` again, download everything and write the lock file. Returns the number of jars."""
+def lock(lock_file: Path = LOCK_FILE, roots: Sequence[str] = ROOTS, *, transitive: bool = True) -> int:
+    """Resolve ``roots`` again, download everything and write the lock file. Return the number of jars.
+
+    ``transitive``: also what they depend on.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         context = MavenContext(resolver=PythonResolver(), repo_cache=Path(scratch), timeout=TIMEOUT_S)
         # "!": log4j's own dependency management must not choose the version of Kafka's client.
-        inputs, transitive = context.resolver.resolve([context.create_dependency(f"{root}!") for root in ROOTS])
+        inputs, others = context.resolver.resolve([context.create_dependency(f"{root}!") for root in roots])
         jars = {
             _locked(dependency)
-            for dependency in (*inputs, *transitive)
+            for dependency in (*inputs, *(others if transitive else ()))
             if dependency.scope not in ("test", "provided") and dependency.type == "jar"
         }
     lines = sorted(f"{jar.coordinate} {jar.size_bytes} {jar.sha256}\n" for jar in jars)

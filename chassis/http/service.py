@@ -20,7 +20,7 @@ from chassis.http.responses import json_response
 from chassis.observability import metrics, tracing
 from chassis.observability.error_text import described
 from chassis.postgres.database import Database, connect_alone
-from chassis.settings import ProcessSettings
+from chassis.settings import ProcessSettings, ServerSettings
 
 # uvloop takes one new connection from a listening socket in each round of its loop (measured; asyncio takes all), so
 # that in an overload new callers would not even get a 503. Each duplicate of the socket takes one.
@@ -114,12 +114,13 @@ def refuse_unadopted_log(settings: ProcessSettings) -> None:
         log.warning("start.database_away", reason=described(error))
 
 
-def serve(app: FastAPI, settings: ProcessSettings) -> None:
+def serve(app: FastAPI, settings: ServerSettings) -> None:
     """Serve ``app`` until SIGTERM or SIGINT; running requests have ``shutdown_grace_s`` to finish.
 
-    Exits at once when `placewire adopt-log` must be run first.
+    A process that uses the database exits at once when `placewire adopt-log` must be run first.
     """
-    refuse_unadopted_log(settings)
+    if isinstance(settings, ProcessSettings):
+        refuse_unadopted_log(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from chassis.postgres.watched_connection import WatchedConnection
-from chassis.settings import ProcessSettings
+from chassis.settings import ServerSettings
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -55,7 +55,7 @@ class _NotTraced:
 _SENDING: AbstractContextManager[Sending] = nullcontext(_NotTraced())
 
 
-def start(service: str, settings: ProcessSettings) -> None:
+def start(service: str, settings: ServerSettings) -> None:
     """Start tracing, if the settings name a collector. Call it before connections and apps are created."""
     global _spans  # noqa: PLW0603 - one process, one collector
     if settings.otel_exporter_otlp_endpoint and _spans is None:

@@ -23,6 +23,20 @@ def api() -> None:
 
 
 @app.command()
+def console() -> None:
+    """The web console: HTML for people, over the API."""
+    require_extra("console")
+    environment.load("console")
+    from chassis.http.service import serve
+    from chassis.settings import load
+    from services.console.main import create_app
+    from services.console.settings import ConsoleSettings
+
+    settings = load(ConsoleSettings)
+    serve(create_app(settings), settings)
+
+
+@app.command()
 def relay() -> None:
     """Sends recorded events from the outbox to Kafka. If several run, one of them leads."""
     require_extra("relay")

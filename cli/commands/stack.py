@@ -19,7 +19,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def up() -> None:
-    """Start everything on this machine and leave it running: Postgres, Kafka and all processes, with sample data.
+    """Start everything on this machine and leave it running: Postgres, Kafka and all services, with sample data.
 
     Uses settings from the environment and `.env`, except addresses of servers and files, which it always sets itself.
     """
@@ -49,14 +49,16 @@ def _start(stack: "Stack", overrides: "Overrides") -> "Place":
     from cli.local import settings, system
     from cli.sample import people
     from devstack.artifacts import ensure_jars
+    from devstack.browser_assets import ensure_assets
 
-    ensure_jars()  # shows its own progress bar the first time
+    ensure_jars()  # shows its own progress bar the first time, as the next one does
+    ensure_assets()
     with errors.status("Starting Postgres and Kafka"):
         stack.start()
     place = system.place_of(stack, DATABASE, settings.PORTS, settings.kept_secrets(), overrides.values)
     with errors.status("Preparing the database"):
         system.prepare_database(place, stack.addresses.database_url)
-    with errors.status("Starting API, relay and eligibility"):
+    with errors.status("Starting API, console and workers"):
         system.launch(stack, place)
     settings.keep(place, (people.STAFF[0][0], people.PASSWORD))
     return place
@@ -129,6 +131,7 @@ def _show(place: "Place") -> None:
     if place.ports["api"] != PORTS["api"]:
         console.print(f"Port {PORTS['api']} is in use. The API uses port {place.ports['api']} instead.")
     addresses = (
+        ("Console", place.console_url, "open this in a browser"),
         ("API", place.api_url, "docs: /api/docs"),
         ("Postgres", place.database_url, "the owner's role"),
         ("Kafka", place.kafka_bootstrap_servers, ""),

@@ -14,7 +14,14 @@ from cli.failures import WRONG_USE, Failure
 
 OPERATOR = "operator"
 DEFAULT_STORAGE = "file:///var/lib/placewire/uploads"
-MADE = ("jwt_secret", "internal_secret", "postgres_password", "grafana_password", *PASSWORD_OF.values())
+MADE = (
+    "jwt_secret",
+    "internal_secret",
+    "console_secret",
+    "postgres_password",
+    "grafana_password",
+    *PASSWORD_OF.values(),
+)
 MIN_LENGTH = 32
 # The folder is the boundary: it is mounted only where its process runs, and every user there may read it.
 READABLE = 0o444
@@ -48,7 +55,7 @@ def write(folder: Path, database_url: str, storage_url: str | None, given: Mappi
         if value is None:
             made.append(name)
         values[name] = value or secrets.token_urlsafe(36)
-    for name in ("jwt_secret", "internal_secret"):
+    for name in ("jwt_secret", "internal_secret", "console_secret"):
         if len(values[name]) < MIN_LENGTH:
             raise Failure(f"{name.upper()} is too short: at least {MIN_LENGTH} characters", WRONG_USE)
     for process, files in _folders(values, database_url, storage_url).items():
@@ -70,6 +77,7 @@ def _folders(values: Mapping[str, str], database_url: str, storage_url: str) -> 
         "migration_database_url": with_login(database_url, owner, values["postgres_password"]),
         "storage_url": storage_url,
     }
+    folders["console"] = {"console_secret": values["console_secret"]}
     folders["postgres"] = {"postgres_password": values["postgres_password"]}
     folders["grafana"] = {"grafana_password": values["grafana_password"]}
     return folders

@@ -11,7 +11,7 @@ from cli.environment import CHECKOUT
 # `up` always sets its own servers, ports, addresses and files. It must never touch those of another system.
 OWN = frozenset(
     {"DATABASE_URL", "MIGRATION_DATABASE_URL", "HOST", "PORT", "STORAGE_URL", "ENVIRONMENT", "SECRETS_DIR",
-     "ELIGIBILITY_URL", "EXPORTER_URL", "MAINTENANCE_URL", "FAILPOINT"}
+     "ELIGIBILITY_URL", "EXPORTER_URL", "MAINTENANCE_URL", "API_URL", "ASSETS_FOLDER", "FAILPOINT"}
 )  # fmt: skip
 OWN_PREFIXES = ("KAFKA_", "AWS_")
 SECRET_SIGNS = ("SECRET", "PASSWORD", "TOKEN")
@@ -50,11 +50,19 @@ def known_names() -> set[str]:
     """Return the names of all settings that can be given."""
     from chassis.messaging.relay_process import RelaySettings
     from services.api.settings import ApiSettings
+    from services.console.settings import ConsoleSettings
     from services.eligibility.settings import EligibilitySettings
     from services.exporter.settings import ExporterSettings
     from services.maintenance.settings import MaintenanceSettings
 
-    processes = (ApiSettings, EligibilitySettings, ExporterSettings, MaintenanceSettings, RelaySettings)
+    processes = (
+        ApiSettings,
+        ConsoleSettings,
+        EligibilitySettings,
+        ExporterSettings,
+        MaintenanceSettings,
+        RelaySettings,
+    )
     names = {name.upper() for process in processes for name in process.model_fields}
     return {name for name in names if not _is_own(name)}
 

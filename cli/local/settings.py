@@ -10,10 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 from cli import environment
 
 LOOPBACK = "127.0.0.1"
-PORTS = {"api": 5000, "eligibility": 5001, "exporter": 5002, "maintenance": 5003, "relay": 5004}
-# The processes in the order they start; each has a database role of its name.
-PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
-SECRETS = ("JWT_SECRET", "INTERNAL_SECRET")
+PORTS = {"api": 5000, "eligibility": 5001, "exporter": 5002, "maintenance": 5003, "relay": 5004, "console": 5005}
+# The processes in the order they start. Each has a database role of its name, but for the console, which has none.
+PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api", "console")
+SECRETS = ("JWT_SECRET", "INTERNAL_SECRET", "CONSOLE_SECRET")
+OF_THE_CONSOLE = frozenset({"CONSOLE_SECRET", "CONSOLE_SECRET_PREVIOUS"})
+NOT_OF_THE_CONSOLE = frozenset({"JWT_SECRET", "JWT_SECRET_PREVIOUS", "INTERNAL_SECRET"})
 # Only the owner may read secrets.
 PRIVATE = 0o600
 
@@ -22,7 +24,7 @@ PRIVATE = 0o600
 class Place:
     """Where a system runs. ``database_url`` is the owner's; ``ports`` has every process's.
 
-    ``given``: settings that take precedence over those made here.
+    ``given``: settings that take precedence over those made here. ``assets``: what browsers load.
     """
 
     database_url: str
@@ -31,13 +33,21 @@ class Place:
     uploads: Path
     secrets: dict[str, str]
     given: Mapping[str, str] = field(default_factory=dict)
+    assets: Path | None = None
 
     @property
     def api_url(self) -> str:
         return f"http://{LOOPBACK}:{self.ports['api']}"
 
+    @property
+    def console_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports['console']}/console/"
+
     def settings(self, process: str) -> dict[str, str]:
         """Return the environment variables of ``process``, with its own database role."""
+        if process == "console":
+            return self._console_settings()
+        secrets = {name: value for name, value in self.secrets.items() if name not in OF_THE_CONSOLE}
         return {
             "ENVIRONMENT": "development",
             "LOG_FORMAT": "text",
@@ -48,9 +58,25 @@ class Place:
             "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
             "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
             "MAINTENANCE_URL": f"http://{LOOPBACK}:{self.ports['maintenance']}",
-            **self.secrets,
+            **self._assets(),
+            **secrets,
             **self.given,
         }
+
+    def _console_settings(self) -> dict[str, str]:
+        """Return settings without the database and without the secrets of others."""
+        return {
+            "ENVIRONMENT": "development",
+            "LOG_FORMAT": "text",
+            "PORT": str(self.ports["console"]),
+            "API_URL": self.api_url,
+            **self._assets(),
+            "CONSOLE_SECRET": self.secrets["CONSOLE_SECRET"],
+            **{name: value for name, value in self.given.items() if name not in NOT_OF_THE_CONSOLE},
+        }
+
+    def _assets(self) -> dict[str, str]:
+        return {} if self.assets is None else {"ASSETS_FOLDER": str(self.assets)}
 
 
 def as_role(url: str, role: str) -> str:
@@ -77,12 +103,16 @@ def kept_secrets(folder: Path = environment.FOLDER) -> dict[str, str]:
 def keep(place: Place, login: tuple[str, str], folder: Path = environment.FOLDER) -> list[Path]:
     """Write ``env`` for commands and the API, and ``env.<process>`` for the other processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for_commands = place.settings("api") | {
-        "MIGRATION_DATABASE_URL": place.database_url,
-        "PLACEWIRE_API": place.api_url,
-        "PLACEWIRE_EMAIL": login[0],
-        "PLACEWIRE_PASSWORD": login[1],
-    }
+    for_commands = (
+        place.settings("api")
+        | place.secrets
+        | {
+            "MIGRATION_DATABASE_URL": place.database_url,
+            "PLACEWIRE_API": place.api_url,
+            "PLACEWIRE_EMAIL": login[0],
+            "PLACEWIRE_PASSWORD": login[1],
+        }
+    )
     files = {"env": for_commands} | {f"env.{name}": place.settings(name) for name in PROCESSES if name != "api"}
     for name, values in files.items():
         _write_privately(folder / name, environment.render(values))

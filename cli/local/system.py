@@ -9,6 +9,7 @@ from types import MappingProxyType
 import asyncpg
 
 from cli.local.settings import LOOPBACK, PROCESSES, Place, named
+from devstack.browser_assets import ensure_assets
 from devstack.ports import free_port
 from devstack.stack import Stack
 
@@ -18,6 +19,7 @@ MODULES = {
     "exporter": "services.exporter",
     "maintenance": "services.maintenance",
     "relay": "chassis.messaging.relay_process",
+    "console": "services.console",
 }
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
@@ -37,6 +39,7 @@ def place_of(
         uploads=stack.home / "uploads",
         secrets=secrets,
         given=given,
+        assets=ensure_assets(),
     )
 
 

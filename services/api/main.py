@@ -16,13 +16,14 @@ from chassis.postgres.database import Database
 from chassis.postgres.notify import Notifier
 from chassis.storage import Storage
 from contracts.jobs import Service
-from services.api import uploads
+from services.api import docs_page, uploads
 from services.api.analytics import refresh_routes as analytics_refresh
 from services.api.analytics import routes as analytics
 from services.api.attendance import routes as attendance
 from services.api.context import Context
 from services.api.dead_letters import routes as dead_letters
 from services.api.domains import routes as domains
+from services.api.drives import eligible_count
 from services.api.drives import routes as drives
 from services.api.eligibility import routes as eligibility
 from services.api.exports import invitation_routes as invitations
@@ -72,6 +73,7 @@ BUSIEST_PATHS = (
 )
 ROUTERS = (
     drives,
+    eligible_count,
     eligibility,
     registrations,
     notifications,
@@ -106,7 +108,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         title="Placewire",
         description="The backend of a campus placement cell.",
         version="1",
-        docs_url="/api/docs",
+        docs_url=None if settings.assets_folder else docs_page.PATH,
         openapi_url="/api/openapi.json",
         redoc_url=None,
         lifespan=lambda _app: _running(context, changes, issuer),
@@ -124,6 +126,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.add_exception_handler(413, too_large)
     add_health(app, context.database, lambda: {"bus": context.breakers.states()})
     _add_routes(app, settings)
+    if settings.assets_folder is not None:
+        docs_page.install(app, settings.assets_folder)
     if settings.frontend_dist is not None:
         app.router.default = Frontend(directory=settings.frontend_dist)
     app.state.gate = SourceGate(app.state.throttle, tokens, app.state.trusted_proxies)

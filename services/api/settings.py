@@ -6,7 +6,13 @@ from typing import Literal, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
-from chassis.settings import ProcessSettings, RetentionSettings, StorageSettings, TimeZoneSettings
+from chassis.settings import (
+    BrowserAssetsSettings,
+    ProcessSettings,
+    RetentionSettings,
+    StorageSettings,
+    TimeZoneSettings,
+)
 from services.api.http.client_address import networks
 
 ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
@@ -14,7 +20,7 @@ ORIGIN = re.compile(r"^https?://[^/\s*?#@]+$")
 HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
 
-class ApiSettings(ProcessSettings, StorageSettings, TimeZoneSettings, RetentionSettings):
+class ApiSettings(ProcessSettings, BrowserAssetsSettings, StorageSettings, TimeZoneSettings, RetentionSettings):
     port: int = Field(default=5000, ge=1, le=65535, description="port to listen on")
     database_pool_size: int = Field(default=20, ge=1, le=200, description="largest number of database connections")
     jwt_secret: SecretStr = Field(min_length=32, description="signs sign-in tokens and links; at least 32 characters")

@@ -28,6 +28,7 @@ MOST_BYTES_OF = {"api": 165_000_000}
 # What an image of the service holds, and what it runs.
 SERVICES = {
     "api": ("services.api.main", ("services/__init__.py", "services/api")),
+    "console": ("services.console.main", ("services/__init__.py", "services/console")),
     "eligibility": ("services.eligibility.main", ("services/__init__.py", "services/eligibility")),
     "exporter": ("services.exporter.main", ("services/__init__.py", "services/exporter")),
     "maintenance": ("services.maintenance.main", ("services/__init__.py", "services/maintenance")),

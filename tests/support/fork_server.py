@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     "chassis.messaging.relay",
     "services.api.main",
+    "services.console.main",
     "services.eligibility.main",
     "services.exporter.main",
     "services.maintenance.main",

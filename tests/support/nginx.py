@@ -15,14 +15,18 @@ from devstack.processes import Process
 GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
+# Where nothing listens.
+NOBODY = f"{LOOPBACK}:9"
+
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="NOT TESTED: there is no nginx here; `make tools` installs it")
 
 
-def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path) -> Path:
+def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path, console: str = NOBODY) -> Path:
     """nginx.conf with the template filled in, as the official image does it, everything below ``folder``."""
     values = {
         "GATEWAY_PORT": f"{LOOPBACK}:{port}",
         "GATEWAY_API": " ".join(f"server {address};" for address in upstreams),
+        "GATEWAY_CONSOLE": f"server {console};",
         "GATEWAY_RESOLVER": "",
         "GATEWAY_REAL_IP": "",
         "GATEWAY_STORAGE": f"http://{LOOPBACK}:9",
@@ -41,13 +45,20 @@ def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path) -> P
 
 @contextmanager
 def gateway(
-    folder: Path, *upstreams: str, frontend: Path = GATEWAY / "html", launcher: Sequence[str] = ()
+    folder: Path,
+    *upstreams: str,
+    frontend: Path = GATEWAY / "html",
+    launcher: Sequence[str] = (),
+    console: str = NOBODY,
 ) -> Iterator[str]:
-    """Its address; ``upstreams``: host:port of each replica of the API; ``launcher``: a command that starts nginx."""
+    """Its address; ``upstreams``: host:port of each replica of the API; ``console``: of the console.
+
+    ``launcher``: a command that starts nginx.
+    """
     assert NGINX is not None
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    conf = rendered(folder, port, list(upstreams), frontend)
+    conf = rendered(folder, port, list(upstreams), frontend, console)
     # As root nginx gives its workers to somebody who may not enter a test's folder.
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     url = f"http://{LOOPBACK}:{port}"

@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from chassis.messaging.relay_process import RelaySettings
-from chassis.settings import ProcessSettings
+from chassis.settings import ServerSettings
 from devstack.ports import LOOPBACK
 from services.api.settings import ApiSettings
+from services.console.settings import ConsoleSettings
 from services.eligibility.settings import EligibilitySettings
 from services.exporter.settings import ExporterSettings
 from services.maintenance.settings import MaintenanceSettings
 from tests.support.system import SECRET, as_role
 
-OURS: dict[str, type[ProcessSettings]] = {
+OURS: dict[str, type[ServerSettings]] = {
     "api": ApiSettings,
+    "console": ConsoleSettings,
     "eligibility": EligibilitySettings,
     "exporter": ExporterSettings,
     "maintenance": MaintenanceSettings,

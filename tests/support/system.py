@@ -34,6 +34,7 @@ MODULES = {
     "exporter": "services.exporter",
     "maintenance": "services.maintenance",
     "relay": "chassis.messaging.relay_process",
+    "console": "services.console",
 }
 
 
@@ -83,7 +84,7 @@ class System:
     def environment(self, name: str, **settings: str) -> dict[str, str]:
         """Return the settings of the process."""
         port = self.ports.setdefault(name, free_port())
-        for service in ("eligibility", "exporter", "maintenance"):
+        for service in ("api", "eligibility", "exporter", "maintenance"):
             self.ports.setdefault(service, free_port())
         return {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")},
@@ -98,6 +99,8 @@ class System:
             "ELIGIBILITY_URL": f"http://{LOOPBACK}:{self.ports['eligibility']}",
             "EXPORTER_URL": f"http://{LOOPBACK}:{self.ports['exporter']}",
             "MAINTENANCE_URL": f"http://{LOOPBACK}:{self.ports['maintenance']}",
+            "API_URL": f"http://{LOOPBACK}:{self.ports['api']}",
+            "CONSOLE_SECRET": SECRET,
             "LOG_FORMAT": "text",
             **self.settings,
             **settings,

@@ -27,7 +27,7 @@ def _silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    ports = {"api": 5000, "eligibility": 5001, "exporter": 5002, "maintenance": 5003, "relay": 5004}
+    ports = {"api": 5000, "eligibility": 5001, "exporter": 5002, "maintenance": 5003, "relay": 5004, "console": 5005}
     return Place(URL, "127.0.0.1:9092", ports, tmp_path / "uploads", settings.fresh_secrets())
 
 

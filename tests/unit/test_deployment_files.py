@@ -146,6 +146,8 @@ def test_what_is_set_is_a_setting(name: str) -> None:
     assert container["build"]["args"]["SERVICE"] == name
     grace_s = int(container["stop_grace_period"].removesuffix("s"))
     assert grace_s > OURS[name].model_fields["shutdown_grace_s"].default
+    if "database_url" not in OURS[name].model_fields:
+        assert not {"DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"} & container["environment"].keys()
     mine = [volume for volume in container["volumes"] if volume.startswith("secrets-")]
     assert mine == [f"secrets-{name}:/run/secrets/placewire:ro"]
 
@@ -155,13 +157,16 @@ def test_addresses_between_containers_are_right() -> None:
     for name in ("eligibility", "exporter", "maintenance"):
         assert environment[f"{name.upper()}_URL"] == f"http://{name}:{port(name)}"
     assert CONTAINERS["gateway"]["environment"]["GATEWAY_API"] == f"server api:{port('api')} resolve;"
+    console = CONTAINERS["gateway"]["environment"]["GATEWAY_CONSOLE"]
+    assert console == f"server console:{port('console')} resolve;"
+    assert CONTAINERS["console"]["environment"]["API_URL"] == f"http://api:{port('api')}"
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     found = {(one["names"][0], one["port"]) for job in scraped for one in job.get("dns_sd_configs", [])}
     assert found == {(name, port(name)) for name in OURS}
 
 
 def test_the_time_zone_of_the_campus_is_a_setting_everywhere() -> None:
-    for name in ("api", "exporter", "maintenance"):
+    for name in ("api", "console", "exporter", "maintenance"):
         assert CONTAINERS[name]["environment"]["TZ"] == "${TZ:-UTC}"
     for folder in ("base", "overlays/production"):
         made = yaml.safe_load((ROOT / "deploy" / "k8s" / folder / "kustomization.yaml").read_text())
@@ -180,7 +185,7 @@ def test_what_can_be_set_is_documented() -> None:
 def test_an_image_holds_its_folders_and_nothing_else(name: str) -> None:
     """Those with which test_closure.py shows that the service starts."""
     stage = DOCKERFILE.split(f" AS code-{name}\n")[1].split("\nFROM ")[0]
-    copied = {line.split()[1] for line in stage.splitlines() if re.match("COPY (?!--from=fonts)", line)}
+    copied = {line.split()[1] for line in stage.splitlines() if re.match("COPY (?!--from=(?:fonts|assets))", line)}
     assert copied == set(SERVICES[name][1])
     shared = DOCKERFILE.split(" AS shared\n")[1].split("\nFROM ")[0]
     assert {line.split()[1] for line in shared.splitlines() if line.startswith("COPY ")} == set(SHARED)
@@ -250,6 +255,8 @@ def test_the_units_python_is_not_in_a_home() -> None:
 def test_each_service_has_a_unit_and_a_line_in_the_procfile(name: str) -> None:
     unit = (UNITS / f"placewire-{name}.service").read_text()
     assert f"ExecStart=/opt/placewire/.venv/bin/placewire run {name}\n" in unit
-    secrets = {"database_url", "jwt_secret", "internal_secret", "storage_url"} & OURS[name].model_fields.keys()
+    secrets = {"database_url", "jwt_secret", "internal_secret", "storage_url", "console_secret"} & OURS[
+        name
+    ].model_fields.keys()
     assert {line.partition(":")[0] for line in re.findall(r"^LoadCredential=(.*)$", unit, re.MULTILINE)} == secrets
     assert f"\n{name}: " in "\n" + (ROOT / "deploy" / "Procfile").read_text()

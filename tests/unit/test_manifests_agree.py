@@ -56,7 +56,7 @@ def test_processes_agree_with_their_settings(built: Built, overlay: str, name: s
     required = {field for field, about in fields.items() if about.is_required()}
     assert required <= set(files) | {each.lower() for each in names}
     keys = [item["key"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]]
-    assert f"{name}_database_url" in keys
+    assert (f"{name}_database_url" in keys) == ("database_url" in fields)
 
 
 @pytest.mark.parametrize("name", ["eligibility", "exporter", "maintenance"])
@@ -133,9 +133,13 @@ def test_secrets_are_made_once_and_each_is_another(overlays: Path, tmp_path: Pat
     lines = (overlays / "local" / "secrets.env").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines)
     assert "replace-me" not in "".join(lines)
-    words = [values[name] for name in values if name.endswith(("_password", "jwt_secret", "internal_secret"))]
-    assert len(set(words)) == len(words) == 8
-    for name in OURS:
+    words = [
+        values[name]
+        for name in values
+        if name.endswith(("_password", "jwt_secret", "internal_secret", "console_secret"))
+    ]
+    assert len(set(words)) == len(words) == 9
+    for name in OURS.keys() - {"console"}:
         assert f":{values[f'placewire_{name}_password']}@" in values[f"{name}_database_url"]
     again = subprocess.run(["python3", str(overlays / "make_secrets.py")], capture_output=True, text=True, check=False)
     assert again.returncode == 1
@@ -233,6 +237,8 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
         if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
     }
     for name, settings in OURS.items():
+        if "database_pool_size" not in settings.model_fields:
+            continue
         spec = one(manifests, "Deployment", name)["spec"]
         replicas = limit.get(name) or spec["replicas"]
         surge = spec["strategy"]["rollingUpdate"]["maxSurge"]
@@ -293,7 +299,7 @@ JOB = {"cnpg.io/cluster": "placewire-postgres", "cnpg.io/jobRole": "join"}
 INSTANCE = {"cnpg.io/cluster": "placewire-postgres", "placewire.dev/part": "postgres"}
 POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate", "operator")
 ARROWS = (
-    {("api", "eligibility", 5001), ("api", "exporter", 5002), ("api", "maintenance", 5003)}
+    {("console", "api", 5000), ("api", "eligibility", 5001), ("api", "exporter", 5002), ("api", "maintenance", 5003)}
     | {(name, "postgres", 5432) for name in POSTGRES}
     | {(name, "kafka", "bus") for name in ("eligibility", "exporter", "maintenance", "relay", "operator")}
 )

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 from chassis.messaging.relay_process import RelaySettings
 from chassis.settings import load
 from services.api.settings import ApiSettings
+from services.console.settings import ConsoleSettings
 from services.eligibility.settings import EligibilitySettings
 from services.exporter.settings import ExporterSettings
 from services.maintenance.settings import MaintenanceSettings
@@ -18,6 +19,7 @@ from services.maintenance.settings import MaintenanceSettings
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 PROCESSES: list[type[BaseSettings]] = [
     ApiSettings,
+    ConsoleSettings,
     RelaySettings,
     EligibilitySettings,
     ExporterSettings,

@@ -85,6 +85,12 @@ def posting_of(fields: dict[str, Any]) -> Posting:
     return _validated(lambda: Posting.model_validate(_split(fields)))
 
 
+def criteria_of(fields: dict[str, Any]) -> Criteria:
+    """Return the criteria alone. Raises ``Invalid`` (400) naming each field that is unknown or wrong."""
+    refuse_unknown_fields(fields, set(CRITERIA))
+    return _validated(lambda: Posting.model_validate(_split({"company_name": "-", "job_title": "-"} | fields))).criteria
+
+
 def changes_of(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the validated fields as ``ReviseDrive.changes``. An empty criterion removes the limit.
 

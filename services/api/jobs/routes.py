@@ -13,12 +13,13 @@ from chassis.jobs.queue import job_of
 from chassis.postgres import notify
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
-from contracts.jobs import State
+from contracts.jobs import Kind, State
 from contracts.users import ORGANIZERS
 from services.api.context import ContextDep
 from services.api.exports import handlers
 from services.api.http.access import AccessFirstRoute, Anyone, CellMember
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
+from services.api.http.fields import NO_NUL
 from services.api.http.presentation import job_object
 from services.api.jobs import openapi, sql
 from services.api.jobs.following import (
@@ -54,11 +55,15 @@ async def list_jobs(
     state: State | None = None,
     before: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    kind: Kind | None = None,
+    subject: Annotated[str | None, Query(max_length=200, pattern=NO_NUL, examples=["drive-42"])] = None,
 ) -> Response:
     """List the caller's jobs, newest first. HEAD and COORDINATOR see all. ``before``: last id of the page before."""
     asked_by = None if caller.role in ORGANIZERS else caller.user_id
     async with ctx.database.connection() as connection:
-        rows = await sql.newest(connection, asked_by=asked_by, state=state, before=before, limit=limit)
+        rows = await sql.newest(
+            connection, asked_by=asked_by, state=state, before=before, limit=limit, kind=kind, subject=subject
+        )
     return json_response([job_object(job_of(row)) for row in rows])
 
 

@@ -16,15 +16,24 @@ SELECT {COLUMNS} FROM es.job
  WHERE ($1::integer IS NULL OR asked_by = $1)
    AND ($2::text IS NULL OR state = $2)
    AND ($3::uuid IS NULL OR -seq > (SELECT -seq FROM es.job WHERE id = $3))
+   AND ($5::text IS NULL OR kind = $5)
+   AND ($6::text IS NULL OR subject = $6)
  ORDER BY -seq LIMIT $4
 """  # noqa: S608
 
 
 async def newest(
-    connection: Connection, *, asked_by: int | None, state: str | None, before: UUID | None, limit: int
+    connection: Connection,
+    *,
+    asked_by: int | None,
+    state: str | None,
+    before: UUID | None,
+    limit: int,
+    kind: str | None = None,
+    subject: str | None = None,
 ) -> list[asyncpg.Record]:
     """Return jobs, newest first. ``asked_by`` ``None``: all. Raises ``PageGone`` if the job ``before`` was deleted."""
-    rows = await connection.fetch(LIST, asked_by, state, before, limit)
+    rows = await connection.fetch(LIST, asked_by, state, before, limit, kind, subject)
     if before is not None and not rows and await queue.read(connection, before) is None:
         raise PageGone
     return rows

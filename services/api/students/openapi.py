@@ -89,6 +89,7 @@ UNUSABLE = "The file has no column for roll_number. Its headers are: Name, Mail,
 
 ENROL = documented(Student, {409: TAKEN}, description="The student.", status_code=201)
 LIST = documented(list[Student], description="A page of students, by id.")
+GET = documented(Student, {404: "Student not found"}, description="The current record.")
 REVISE = documented(Student, {404: "Student not found", 409: TAKEN}, description="The current record.")
 
 OPTIONS: dict[str, dict[str, Any]] = {

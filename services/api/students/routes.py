@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from chassis.errors import Forbidden
+from chassis.errors import Forbidden, NotFound
 from chassis.eventstore.event_store import NewId
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
@@ -65,6 +65,22 @@ async def list_students(
         rows = await sql.list_page(connection, after=after, limit=limit, branch=branch, search=search)
     await accesses.of_page(caller, Reading.STUDENTS_LISTED, [row["student_id"] for row in rows])
     return json_response([student_object(row) for row in rows])
+
+
+@router.get("/{student_id:int}", **openapi.GET)
+async def get_student(
+    student_id: PathId,
+    ctx: ContextDep,
+    accesses: Accesses,
+    caller: CellMember,
+) -> Response:
+    """Return one student's record."""
+    async with ctx.database.connection() as connection:
+        row = await sql.get(connection, student_id)
+    if row is None:
+        raise NotFound("Student not found")
+    await accesses.of_one(caller, Reading.STUDENTS_LISTED, student_id)
+    return json_response(student_object(row))
 
 
 @router.patch("/{student_id:int}", **openapi.REVISE)

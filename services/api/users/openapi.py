@@ -68,6 +68,7 @@ ACCEPT = documented(
     description="The token for later requests, and its user.",
 )
 CREATE = documented(User, {409: TAKEN}, description="The account.", status_code=201)
+LIST = documented(list[User], description="A page of accounts.")
 REVISE = documented(
     User,
     {404: NO_USER, 409: "You cannot change your own role: ask another head of the cell."},

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
+import asyncpg
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, WithJsonSchema
 
@@ -12,11 +13,12 @@ from chassis.eventstore.event_store import NewId
 from chassis.http.responses import json_response
 from chassis.postgres.database import Connection
 from chassis.tokens import Principal
+from contracts.message import MAX_INTEGER
 from contracts.users import Role
 from services.api.context import Context, ContextDep
 from services.api.http.access import AccessFirstRoute, Head, Organizer, changing_access
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
-from services.api.http.fields import Department, Email, Name, Password, PathId, RequestBody
+from services.api.http.fields import NO_NUL, Department, Email, Name, Password, PathId, RequestBody
 from services.api.http.presentation import instant_text
 from services.api.personal_data.access_log import Accesses, AccessLog, Reading
 from services.api.users import handlers, links, openapi, sql
@@ -25,6 +27,7 @@ from services.api.users.passwords import encoded, hash_password
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/users", tags=["users"])
 
+Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
 
 log = structlog.get_logger()
 
@@ -52,6 +55,21 @@ async def create_user(body: NewUser, ctx: ContextDep, command_context: CommandCo
         return CommandResult(await _user_object(connection, user_id), status=201, people=(user_id,))
 
     return await execute_command(ctx, caller, command_context, request_content(body), handle)
+
+
+@router.get("", **openapi.LIST)
+async def list_users(
+    ctx: ContextDep,
+    _caller: Head,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last user_id of the page before")] = 0,
+    search: Sought = None,
+    role: Role | None = None,
+) -> Response:
+    """List the accounts of the placement cell by id, a page at a time. Students have a list of their own."""
+    async with ctx.database.connection() as connection:
+        rows = await sql.list_page(connection, after=after, limit=limit, role=role, search=search)
+    return json_response([_account(row) for row in rows])
 
 
 # Requires at least one field that changes something. Null changes neither role nor password.
@@ -182,6 +200,10 @@ async def _recorded_user_object(
 async def _user_object(connection: Connection, user_id: int) -> dict[str, Any]:
     row = await sql.get(connection, user_id)
     assert row is not None
+    return _account(row)
+
+
+def _account(row: asyncpg.Record) -> dict[str, Any]:
     return {
         "user_id": row["user_id"],
         "name": row["name"],

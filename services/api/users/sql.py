@@ -1,5 +1,8 @@
 """Statements about user accounts."""
 
+import re
+import unicodedata
+
 import asyncpg
 
 from chassis.postgres.database import Connection
@@ -29,6 +32,13 @@ SELECT u.user_id, u.name, u.email, u.role, u.department, u.active, u.password_ve
        s.roll_number, c.password_hash, identity_key(u.email) AS account
   FROM users u LEFT JOIN credentials c USING (user_id) LEFT JOIN students s ON s.student_id = u.user_id
  WHERE u.user_id = $1
+"""
+# Accounts of the placement cell, in the order of the primary key; there are few.
+LIST = """
+SELECT user_id, name, email, role, department, active, created_at FROM users
+ WHERE role <> 'STUDENT' AND user_id > $1
+   AND ($3::text IS NULL OR role = $3) AND ($4::text IS NULL OR name ILIKE $4 OR email ILIKE $4)
+ ORDER BY user_id LIMIT $2
 """
 LOCK = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
 LOCK_ERASED = "SELECT erased_at IS NOT NULL FROM users WHERE user_id = $1 FOR UPDATE"
@@ -61,6 +71,19 @@ async def by_email(connection: Connection, email: str) -> asyncpg.Record:
 
 async def get(connection: Connection, user_id: int) -> asyncpg.Record | None:
     return await connection.fetchrow(GET, user_id)
+
+
+async def list_page(
+    connection: Connection, *, after: int, limit: int, role: str | None, search: str | None
+) -> list[asyncpg.Record]:
+    """Return accounts of the placement cell by id. ``search``: text in the name or e-mail address."""
+    pattern = None if search is None else f"%{literally(unicodedata.normalize('NFC', search.strip()))}%"
+    return await connection.fetch(LIST, after, limit, role, pattern)
+
+
+def literally(text: str) -> str:
+    """Return a pattern for LIKE that matches exactly ``text``."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 async def locked(connection: Connection, user_id: int) -> asyncpg.Record | None:

@@ -1,0 +1,41 @@
+"""Parts of a page that follow a job by server-sent events. The page also polls, for browsers that lose the stream."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi.responses import StreamingResponse
+
+from services.console.api_client import ApiAway, ApiProblem, SignInNeeded, segment
+from services.console.visit import Visit
+
+# The API sends a comment at least every 5 s.
+SILENT_FOR_S = 30
+ENDED = ("succeeded", "failed", "cancelled")
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+Draw = Callable[[dict[str, Any]], Awaitable[str]]
+
+
+def follow(visit: Visit, job_id: str, draw: Draw) -> StreamingResponse:
+    """Stream what ``draw`` makes of the job each time it changes, as events ``progress``; then one event ``end``."""
+    return StreamingResponse(_events(visit, job_id, draw), headers=HEADERS, media_type="text/event-stream")
+
+
+async def _events(visit: Visit, job_id: str, draw: Draw) -> AsyncIterator[bytes]:
+    try:
+        async with visit.api.stream(f"/api/jobs/{segment(job_id)}/events", timeout_s=SILENT_FOR_S) as response:
+            async for line in response.aiter_lines():
+                if not line.startswith("data:"):
+                    continue
+                job = orjson.loads(line.removeprefix("data:"))
+                yield _event("progress", await draw(job))
+                if job["state"] in ENDED:
+                    break
+    except (SignInNeeded, ApiProblem, ApiAway):
+        return  # the page polls
+    yield _event("end", "")
+
+
+def _event(name: str, text: str) -> bytes:
+    lines = "".join(f"data: {line}\n" for line in text.splitlines() or [""])
+    return f"event: {name}\n{lines}\n".encode()

@@ -1,0 +1,93 @@
+"""The gateway in front of the real console: its pages, its forms, and whose sign-ins are limited."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from devstack.browser_assets import ensure_assets
+from devstack.ports import LOOPBACK, free_port
+from tests.support.leftovers import for_the_session
+from tests.support.nginx import gateway, needs_nginx
+from tests.support.system import System, bearer
+
+pytestmark = needs_nginx
+
+MIB = 1024 * 1024
+OTHER_ORIGIN = "https://evil.example"
+
+
+@pytest.fixture(scope="module")
+def console_front(module_system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a gateway with an API and a console behind it."""
+    with ExitStack() as undo:
+        with for_the_session():
+            module_system.start("api", TRUSTED_PROXIES=LOOPBACK, LOGIN_FAILURES_PER_SOURCE_PER_MINUTE="3")
+            module_system.start("console", ASSETS_FOLDER=str(ensure_assets()))
+            upstream = f"{LOOPBACK}:{module_system.ports['api']}"
+            console = f"{LOOPBACK}:{module_system.ports['console']}"
+            folder = tmp_path_factory.mktemp("console-gateway")
+            url = undo.enter_context(gateway(folder, upstream, console=console))
+        yield url
+
+
+def test_the_console_is_behind_the_gateway(console_front: str) -> None:
+    with httpx.Client(base_url=console_front, timeout=30) as client:
+        assert (client.get("/console").status_code, client.get("/console").headers["Location"]) == (308, "/console/")
+        assert client.get("/console/").headers["Location"] == "/console/sign-in"
+        page = client.get("/console/sign-in")
+        assert (page.status_code, page.headers["X-Frame-Options"]) == (200, "DENY")
+        assert "trusted-types" in page.headers["Content-Security-Policy"]
+        (script,) = re.findall(r'src="(/console/assets/[^"]+/htmx\.min\.js)"', page.text)
+        assert client.get(script).headers["Cache-Control"].endswith("immutable")
+        mine = str(uuid4())
+        assert client.get("/console/sign-in", headers={"X-Correlation-Id": mine}).headers["X-Correlation-Id"] == mine
+        # What a browser without Fetch Metadata sends: the address that it uses.
+        body = {"sign_in_email": "nobody@college.edu", "sign_in_password": "wrong password"}
+        assert client.post("/console/sign-in", data=body, headers={"Origin": console_front}).status_code == 401
+        assert client.post("/console/sign-in", data=body, headers={"Origin": OTHER_ORIGIN}).status_code == 403
+
+
+def test_a_person_signs_in_by_their_own_address_through_the_console(console_front: str) -> None:
+    """The API limits failures by the address of the browser, neither the console's nor one that it made up."""
+
+    def codes(source: str) -> list[int]:
+        transport = httpx.HTTPTransport(local_address=source)
+        with httpx.Client(base_url=console_front, transport=transport, timeout=30) as client:
+            return [
+                client.post(
+                    "/console/sign-in",
+                    data={"sign_in_email": f"{number}@made.up", "sign_in_password": "x"},
+                    headers={"Origin": console_front, "X-Forwarded-For": f"198.51.100.{number}"},
+                ).status_code
+                for number in range(5)
+            ]
+
+    for source in ("127.0.0.31", "127.0.0.32"):
+        assert codes(source) == [401] * 3 + [429] * 2
+
+
+def test_forms_of_the_console_are_as_large_as_it_needs(console_front: str) -> None:
+    headers = {"Origin": console_front, "Content-Type": "multipart/form-data; boundary=x"}
+    with httpx.Client(base_url=console_front, timeout=30, headers=headers) as client:
+        # Nobody is signed in, so the console reads neither; the gateway refuses the second.
+        for path, size in (("/console/drives/new", 28 * MIB), ("/console/sign-in", 2 * MIB)):
+            refused = client.post(path, content=b"0" * size)
+            assert (refused.status_code, refused.headers["Content-Type"]) == (413, "application/problem+json")
+        assert (
+            client.post("/console/students/import", content=b"0" * (28 * MIB))
+            .headers["Content-Type"]
+            .startswith("text/html")
+        )
+
+
+def test_a_console_that_is_away_leaves_the_api_alone(console_front: str, module_system: System, tmp_path: Path) -> None:
+    upstream, nobody = f"{LOOPBACK}:{module_system.ports['api']}", f"{LOOPBACK}:{free_port()}"
+    with gateway(tmp_path / "gateway", upstream, console=nobody) as url:
+        away = httpx.get(f"{url}/console/today")
+        assert (away.status_code, away.headers["Content-Type"]) == (503, "application/problem+json")
+        assert httpx.get(f"{url}/api/drives", headers=bearer()).status_code == 200

@@ -1,0 +1,76 @@
+"""The browser assets: unpacked from locked jars, and served by the API for its page of documents."""
+
+import re
+from pathlib import Path
+from zipfile import ZipFile
+
+import httpx
+import pytest
+
+from devstack import artifacts, browser_assets
+from devstack.browser_assets import FILES, LICENCES, WEBJARS, copy_assets, ensure_assets
+from services.api.main import create_app
+from tests.support.service_settings import api_settings
+
+NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
+EVERY = {**FILES, **LICENCES}
+
+
+def jar_files(folder: Path) -> dict[str, Path]:
+    """Write a jar for each artifact, with the files that are taken and one that is not. Return them by coordinate."""
+    folder.mkdir()
+    jars = {}
+    for coordinate in WEBJARS:
+        _, artifact, version = coordinate.split(":")
+        jars[coordinate] = folder / f"{artifact}.jar"
+        with ZipFile(jars[coordinate], "w") as archive:
+            archive.writestr("META-INF/resources/webjars/../../outside.js", "not taken")
+            for name, (owner, inner) in EVERY.items():
+                if owner == artifact:
+                    archive.writestr(f"META-INF/resources/webjars/{artifact}/{version}/{inner}", f"content of {name}")
+    return jars
+
+
+def test_the_named_files_are_unpacked_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "assets"
+    browser_assets._unpack(jar_files(tmp_path / "jars"), folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {name: f"content of {name}" for name in EVERY}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
+
+
+def test_a_file_that_is_missing_is_unpacked_again_by_whoever_needs_it(tmp_path: Path) -> None:
+    folder = tmp_path / "assets"
+    assert ensure_assets(folder) == folder
+    (folder / "htmx.min.js").unlink()
+    assert (ensure_assets(folder) / "htmx.min.js").read_bytes().startswith(b"var htmx")
+    assert ensure_assets(folder, jars=[], repositories={}) == folder
+
+
+def test_a_copy_for_an_image_holds_files_and_licences_only(tmp_path: Path) -> None:
+    assert {path.name for path in copy_assets(tmp_path / "image").iterdir()} == EVERY.keys()
+
+
+def test_the_lock_names_the_jars_whose_files_are_taken() -> None:
+    locked = [jar.coordinate for jar in artifacts.locked(browser_assets.LOCK_FILE)]
+    assert sorted(locked) == sorted(WEBJARS)
+    assert {coordinate.split(":")[1] for coordinate in WEBJARS} == {artifact for artifact, _ in EVERY.values()}
+
+
+async def test_the_documents_of_the_api_come_from_this_server_alone(tmp_path: Path) -> None:
+    app = create_app(api_settings(NOWHERE, tmp_path, assets_folder=ensure_assets()))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+        page = await client.get("/api/docs")
+        assert page.status_code == 200
+        loaded = re.findall(r'<(?:script|link)\b[^>]*?(?:src|href)="([^"]+)"', page.text)
+        assert {path.rsplit("/")[-1] for path in loaded} == {"swagger-ui-bundle.js", "swagger-ui.css", "data:,"}
+        for path in (one for one in loaded if one != "data:,"):
+            asset = await client.get(path)
+            assert (asset.status_code, "immutable" in asset.headers["cache-control"]) == (200, True)
+        assert (await client.get("/api/docs/assets/0123456789abcdef/swagger-ui.css")).status_code == 404
+        assert "https://" not in page.text
+
+
+def test_an_api_with_a_folder_that_lacks_a_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"swagger-ui-bundle\.js is missing"):
+        create_app(api_settings(NOWHERE, tmp_path, assets_folder=tmp_path))
