@@ -35,12 +35,13 @@ VIOLATION = ("Content Security Policy", "TrustedHTML", "Refused to", "Permission
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With ``--dist loadgroup``, let one process run the tests of this folder: it starts one campus.
 
-    Skip them loudly where there is no Chromium.
+    They take minutes, and so belong to `make test-full`. Skip them loudly where there is no Chromium.
     """
     reason = "NOT TESTED: there is no Chromium here, so no page of the console; `make tools` installs it"
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("browser"))
+            item.add_marker(pytest.mark.full_only)
             if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
