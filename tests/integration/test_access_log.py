@@ -26,6 +26,7 @@ RECORDED = "SELECT reader_id, reader_role, operation, student_id, correlation_id
 
 # Each call shows data of students: the role that makes it, the arguments, and what is recorded.
 ONE: dict[str, tuple[str, str, dict[str, Any], Reading]] = {
+    "GET /api/students/{student_id}": ("STAFF", "", {}, Reading.STUDENT_VIEWED),
     "PATCH /api/students/{student_id}": ("HEAD", "", {"json": {"cgpa": "9.00"}}, Reading.STUDENT_CORRECTED),
     "PATCH /api/users/{user_id}": ("HEAD", "", {"json": {"department": "CS"}}, Reading.ACCOUNT_CHANGED),
     "POST /api/users/{user_id}/deactivate": ("HEAD", "", {}, Reading.ACCOUNT_CHANGED),
@@ -51,6 +52,7 @@ DOWNLOAD = "GET /api/exports/{export_id}/file"
 NOT_RECORDED = {
     "GET /api/me/data",
     "GET /api/drives/{drive_id}/history",  # names of staff
+    "GET /api/users",  # names of staff
     "POST /api/students",
     "POST /api/users",
     "POST /api/auth/login",

@@ -34,6 +34,7 @@ SELECT $1, $2, $3, shown.student_id, $5 FROM unhurried, unnest($4::integer[]) AS
 class Reading(StrEnum):
     """The operations that show personal data of students. The values are stored and shown to students."""
 
+    STUDENT_VIEWED = "student.viewed"
     STUDENT_CORRECTED = "student.corrected"
     ACCOUNT_CHANGED = "account.changed"
     DECISION_EXPLAINED = "decision.explained"

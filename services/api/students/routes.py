@@ -79,7 +79,7 @@ async def get_student(
         row = await sql.get(connection, student_id)
     if row is None:
         raise NotFound("Student not found")
-    await accesses.of_one(caller, Reading.STUDENTS_LISTED, student_id)
+    await accesses.of_one(caller, Reading.STUDENT_VIEWED, student_id)
     return json_response(student_object(row))
 
 
