@@ -116,7 +116,7 @@ async def test_repeated_and_reordered_records_run_each_job_once(
             ids.append(asked["job"]["id"])
             return bool(asked["job"]["channel"] == "kafka")
 
-        await eventually(later_record_is_handled)
+        await eventually(later_record_is_handled, within_s=60)
     for job_id in ids:
         job = await settled(live_owner, job_id)
         assert (job["state"], job["attempts"] <= 1) == ("succeeded", True)
