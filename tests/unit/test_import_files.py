@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import count
 
 import openpyxl
 import pytest
@@ -428,6 +429,7 @@ def test_a_formula_without_a_value_is_refused_and_one_with_an_empty_text_is_empt
         (b"PK\x05\x06", "a.zip", "ZIP archive"), (b"RIFF\0\0\0\0WEBP", "a.csv", "an image"),
         (b"\x1f\x8b\x08", "a.csv", "gzip"), (b"PK\x03\x04 and then nothing", "a.xlsx", "incomplete or damaged"),
     ],
+    ids=count(),
 )  # fmt: skip
 def test_a_file_that_cannot_be_used_says_what_it_really_is(content: bytes, name: str, said: str) -> None:
     with pytest.raises(Invalid, match=re.escape(said)):
