@@ -48,7 +48,7 @@ MATRIX: dict[str, set[Role] | None] = {
     "PATCH /api/job-domains/{domain_id}": {H},
     "GET /api/drives": ALL,
     "POST /api/drives": {H},
-    "POST /api/drives/eligible-count": {H, C},
+    "POST /api/eligibility/count": {H, C},
     "GET /api/drives/{drive_id}": ALL,
     "PATCH /api/drives/{drive_id}": {H},
     "DELETE /api/drives/{drive_id}": {H},

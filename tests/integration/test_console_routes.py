@@ -17,7 +17,7 @@ async def enrol(api: Api, number: int, **marks: object) -> int:
 
 
 async def counted(api: Api, **criteria: object) -> tuple[int, int]:
-    answer = await api.post("/api/drives/eligible-count", "COORDINATOR", json=criteria)
+    answer = await api.post("/api/eligibility/count", "COORDINATOR", json=criteria)
     assert answer.status_code == 200, answer.text
     return answer.json()["eligible"], answer.json()["students"]
 
@@ -40,10 +40,10 @@ async def test_the_count_is_that_of_a_drive_with_the_same_criteria(api: Api) -> 
 
 
 async def test_the_count_refuses_wrong_and_unknown_criteria_by_name(api: Api) -> None:
-    answer = await api.post("/api/drives/eligible-count", json={"min_cgpa": "eleven"})
+    answer = await api.post("/api/eligibility/count", json={"min_cgpa": "eleven"})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "min_cgpa"
-    answer = await api.post("/api/drives/eligible-count", json={"company_name": "Acme"})
+    answer = await api.post("/api/eligibility/count", json={"company_name": "Acme"})
     assert (answer.status_code, "company_name" in answer.json()["message"]) == (400, True)
 
 

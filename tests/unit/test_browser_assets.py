@@ -38,7 +38,7 @@ def test_the_named_files_are_unpacked_and_nothing_else(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
 
 
-def test_a_file_that_is_missing_is_unpacked_again_by_whoever_needs_it(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_is_unpacked_again_when_it_is_needed(tmp_path: Path) -> None:
     folder = tmp_path / "assets"
     assert ensure_assets(folder) == folder
     (folder / "htmx.min.js").unlink()

@@ -12,7 +12,7 @@ from services.api.drives import openapi
 from services.api.drives.forms import criteria_of, json_object
 from services.api.http.access import AccessFirstRoute, Organizer
 
-router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["drives"])
+router = APIRouter(route_class=AccessFirstRoute, prefix="/api/eligibility", tags=["drives"])
 
 # One scan of students. A million of them take about 0.3 s.
 COUNT = """
@@ -22,7 +22,7 @@ SELECT count(*) FILTER (WHERE meets_criteria(marks_of(s), ROW($1, $2, $3, $4, $5
 """
 
 
-@router.post("/eligible-count", **openapi.ELIGIBLE_COUNT)
+@router.post("/count", **openapi.ELIGIBLE_COUNT)
 async def eligible_count(request: Request, ctx: ContextDep, _caller: Organizer) -> Response:
     """Count the active students who meet these criteria now; an absent one is no limit. Writes nothing."""
     criteria = criteria_of(await json_object(request))

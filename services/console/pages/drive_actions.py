@@ -49,7 +49,7 @@ async def _preview(visit: Visit, drive_id: int, problem: ApiProblem | None) -> R
     names = ("min_cgpa", "min_10th", "min_12th", "max_backlogs", "branches", "batch_years")
     criteria = {name: drive[name] for name in names if drive[name] is not None}
     counted, found = await asyncio.gather(
-        visit.api.send("POST", "/api/drives/eligible-count", json=criteria),
+        visit.api.send("POST", "/api/eligibility/count", json=criteria),
         visit.api.get(f"/api/drives/{drive_id}/eligibility", limit=MOST_CHOSEN),
     )
     students = found["students"] if counted["eligible"] <= MOST_CHOSEN else []

@@ -82,7 +82,7 @@ async def _count(visit: Visit, form: Form) -> dict[str, Any]:
     """Return ``eligible`` and ``students``, or ``error`` with the API's words."""
     criteria = {name: form.text(name) for name in CRITERIA if form.text(name)}
     try:
-        counted: dict[str, Any] = await visit.api.send("POST", "/api/drives/eligible-count", json=criteria)
+        counted: dict[str, Any] = await visit.api.send("POST", "/api/eligibility/count", json=criteria)
     except ApiProblem as refused:
         return {"error": refused.message}
     except ApiAway:
