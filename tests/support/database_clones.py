@@ -84,11 +84,6 @@ class Copies:
         self._free: list[_Copy] = []
         self._taken: dict[str, _Copy] = {}
 
-    async def is_as_made(self, url: str) -> bool:
-        """Return whether the copy holds exactly what the template holds."""
-        copy = self._taken[url]
-        return await self._there(self._content.state_of(copy.session)) == copy.made
-
     async def take(self) -> str:
         """The superuser's address of a copy that nobody else has."""
         return await self._there(self._take())
