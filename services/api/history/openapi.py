@@ -7,6 +7,7 @@ from pydantic import Field
 from services.api.drives.decider import Status
 from services.api.eligibility.rules import Reason
 from services.api.http.openapi import Count, Document, Instant, TwoPlaces, documented
+from services.api.students.openapi import StudentRecord
 
 Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=["01a20f45-ed4d-75fd-b1d7-27e0d57b9952"])]
 Value = Annotated[Any, Field(examples=["7.50"])]
@@ -42,20 +43,9 @@ class Evaluation(Document):
     job_id: Uuid
 
 
-class PastEligibleStudent(Document):
+class PastEligibleStudent(StudentRecord):
     """A student with their marks at that moment. ``selected``: by the evaluations up to that moment."""
 
-    student_id: int = Field(examples=[1001])
-    name: str = Field(examples=["Ravi Iyer"])
-    email: str = Field(examples=["ravi@college.edu"])
-    roll_number: str = Field(examples=["21CS042"])
-    branch: str | None = Field(examples=["CSE"])
-    batch_year: int | None = Field(examples=[2027])
-    tenth_percent: TwoPlaces | None
-    twelfth_percent: TwoPlaces | None
-    diploma_percent: TwoPlaces | None
-    cgpa: TwoPlaces | None
-    active_backlogs: Count
     selected: bool
 
 

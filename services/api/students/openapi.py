@@ -7,13 +7,12 @@ from pydantic import Field
 from services.api.http.openapi import NO_SPACE, Count, Document, TwoPlaces, documented
 
 
-class Student(Document):
+class StudentRecord(Document):
     """A mark that is not on record is null."""
 
     student_id: int = Field(examples=[1001])
     name: str = Field(examples=["Ravi Iyer"])
     email: str = Field(examples=["ravi@college.edu"])
-    department: str | None
     roll_number: str = Field(examples=["21CS042"])
     branch: str | None = Field(examples=["CSE"])
     batch_year: int | None = Field(examples=[2027])
@@ -22,6 +21,10 @@ class Student(Document):
     diploma_percent: TwoPlaces | None
     cgpa: TwoPlaces | None
     active_backlogs: Count
+
+
+class Student(StudentRecord):
+    department: str | None
     active: bool = Field(description="false: the account is deactivated")
 
 
