@@ -186,19 +186,6 @@ STATE = {409: "A drive can only be revised while it is pending or posted; this d
 ACCEPTED = "The committed drive, with `job` if the command requested one. The job has ended."
 
 
-class EligibleCount(Document):
-    """``students``: all active ones."""
-
-    eligible: Count = Field(examples=[412])
-    students: Count = Field(examples=[2_140])
-
-
-ELIGIBLE_COUNT = documented(
-    EligibleCount,
-    {400: "min_cgpa must be a number with at most two decimals from 0 to 10."},
-    description="How many would be eligible.",
-    **bodies({"application/json": Criteria}, required=False),
-)
 LIST = documented(list[Drive], description="Drives, newest first.", tagged=True)
 GET = documented(Drive, {404: "Not found"}, description="The drive.", tagged=True)
 CREATE = documented(

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.api.drives.openapi import Criteria
 from services.api.eligibility.rules import Reason
-from services.api.http.openapi import Count, Document, Instant, TwoPlaces, documented
+from services.api.http.openapi import Count, Document, Instant, TwoPlaces, bodies, documented
 
 
 class OpenDrive(Document):
@@ -39,6 +40,13 @@ class Filtered(Document):
     studentIds: list[int] = Field(examples=[[1001, 1004]])  # noqa: N815 - the frontend's name
 
 
+class EligibleCount(Document):
+    """``students``: all active ones."""
+
+    eligible: Count = Field(examples=[412])
+    students: Count = Field(examples=[2_140])
+
+
 class EligibilityVerdict(Document):
     """``reasons``: the criteria that the student fails."""
 
@@ -57,5 +65,11 @@ class EligibilityVerdict(Document):
 MINE = documented(list[OpenDrive], description="Posted drives the caller may register for, newest first.")
 LIST = documented(list[EligibleStudent], description="Everyone who meets the drive's criteria now, by id.")
 FILTER = documented(Filtered, {404: "Drive not found"}, description="The students who would meet these criteria.")
+COUNT = documented(
+    EligibleCount,
+    {400: "min_cgpa must be a number with at most two decimals from 0 to 10."},
+    description="How many would be eligible.",
+    **bodies({"application/json": Criteria}, required=False),
+)
 SELECTED = {"eligible": True, "reason": "Selected by coordinator", "reasons": []}
 CHECK = documented(EligibilityVerdict, description="Whether the caller may register.", tagged=True, example=SELECTED)

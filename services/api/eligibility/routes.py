@@ -13,6 +13,7 @@ from chassis.postgres.database import Connection
 from contracts.drives import Criteria
 from services.api.context import ContextDep, context_of
 from services.api.drives import sql as drives
+from services.api.drives.forms import criteria_of, json_object
 from services.api.eligibility import openapi, sql
 from services.api.eligibility.rules import Record, reasons_against
 from services.api.http.access import AccessFirstRoute, Coordinator, Organizer, Student
@@ -37,6 +38,14 @@ async def list_eligible(drive_id: PathId, ctx: ContextDep, accesses: Accesses, c
     """Return every student who meets the drive's criteria now. Empty for an unknown drive."""
     await accesses.of_many(caller, Reading.ELIGIBLE_LISTED)
     return await ctx.long_lists.array(sql.LIST, drive_id)
+
+
+@router.post("/count", **openapi.COUNT)
+async def count_eligible(request: Request, ctx: ContextDep, _caller: Organizer) -> Response:
+    """Count the active students who meet these criteria now; an absent one is no limit. Writes nothing."""
+    criteria = criteria_of(await json_object(request))
+    async with ctx.database.connection() as connection:
+        return json_response(await sql.count(connection, criteria))
 
 
 class Filter(RequestBody):

@@ -3,6 +3,7 @@
 import asyncpg
 
 from chassis.postgres.database import Connection
+from contracts.branches import branch_keys
 from contracts.drives import Criteria
 from services.api.http.long_lists import Write, copy_array, instant, rows_as_json
 
@@ -40,6 +41,13 @@ SELECT ',' || s.student_id FROM students s
  ORDER BY s.student_id
 """
 
+# One scan of students. A million of them take about 0.3 s.
+COUNT = """
+SELECT count(*) FILTER (WHERE meets_criteria(marks_of(s), ROW($1, $2, $3, $4, $5, $6)::criteria)) AS eligible,
+       count(*) AS students
+  FROM students s WHERE s.active
+"""
+
 MINE = f"""
 SELECT d.drive_id, d.company_name, d.job_title
   FROM drives d JOIN students s ON s.student_id = $1
@@ -61,6 +69,21 @@ async def write_matching(connection: Connection, write: Write, drive_id: int, cr
     limits = (criteria.min_cgpa, criteria.min_10th, criteria.min_12th, criteria.max_backlogs)
     count = await copy_array(connection, write, FILTER, drive_id, *limits, head=b'{"studentIds":')
     await write(b',"filtered_count":%d}' % count)
+
+
+async def count(connection: Connection, criteria: Criteria) -> dict[str, int]:
+    """Return how many active students meet ``criteria`` (``eligible``), and how many there are (``students``)."""
+    row = await connection.fetchrow(
+        COUNT,
+        criteria.min_cgpa,
+        criteria.min_10th,
+        criteria.min_12th,
+        criteria.max_backlogs,
+        branch_keys(criteria.branches),
+        criteria.batch_years,
+    )
+    assert row is not None
+    return dict(row)
 
 
 async def open_to(connection: Connection, student_id: int) -> list[asyncpg.Record]:
