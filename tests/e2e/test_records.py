@@ -52,7 +52,9 @@ async def records_of(kafka: Kafka, event_ids: list[str]) -> "list[ConsumerRecord
 
         async def all_there() -> bool:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                found.update({dict(record.headers).get("ce_id", b"").decode(): record for record in reversed(records)})
+                found.update(
+                    {(dict(record.headers).get("ce_id") or b"").decode(): record for record in reversed(records)}
+                )
             return found.keys() >= set(event_ids)
 
         await eventually(all_there)
