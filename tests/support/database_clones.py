@@ -52,7 +52,8 @@ class _Copy:
 
     async def verify(self) -> Findings:
         """As ``cli.replay.verification.verify`` does, with sessions and temporary tables kept for the next time."""
-        if self._replay is None:
+        if self._replay is None or self._replay.reader.is_closed() or self._replay.projector.is_closed():
+            await self._end_replay()
             self._replay = await self._kept.enter_async_context(replaying(self.url, APPLICATION))
         replay = self._replay
         replay.at = BEGINNING
@@ -61,9 +62,12 @@ class _Copy:
         return await replay.compared(SILENT, limit=3)
 
     async def close(self) -> None:
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test may have ended them
-            await self._kept.aclose()
+        await self._end_replay()
         await self.session.close(timeout=5)
+
+    async def _end_replay(self) -> None:
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test may have ended its sessions
+            await self._kept.aclose()
 
 
 class Copies:
