@@ -137,14 +137,14 @@ BEGIN
     ), jobs AS (
         INSERT INTO es.job (id, service, kind, subject, asked_by)
         SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', stream_id, (e #>> '{job,asked_by}')::integer
-          FROM heads ORDER BY ord
+          FROM heads WHERE e ? 'job' ORDER BY ord
     )
     SELECT array_agg(w ORDER BY (w).position) INTO appended FROM written;
 
     PERFORM project(kind, appended);
 
     INSERT INTO es.outbox (lane, topic, key, event_id)
-    SELECT p_lane, p_topic, (e).stream_id, (e).event_id FROM unnest(appended) e;
+    SELECT p_lane, p_topic, (e).stream_id, (e).event_id FROM unnest(appended) e WHERE p_topic IS NOT NULL;
     RETURN cardinality(appended);
 END $$;
 

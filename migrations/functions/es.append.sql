@@ -3,11 +3,12 @@
 -- job?: {service, kind, asked_by}}]. The same event ids again change nothing and return duplicate. Raises ES001 when the stream
 -- is at another version.
 --
--- The writers of es.event are es.append*, register and the two imports (services/api/students/import_sql.py, import_updates.py).
--- All record the same tx = greatest(own xid, newest xid begun by now, the stream's last tx), under the stream's row lock: never
--- below the real xid, so a reader that stays below es.log_horizon() misses nothing; never falling within a stream, so each stays
--- in order; and not below that of any event on which this one can have been decided, whichever stream that is in, although
--- this transaction may have drawn its id before that event was written.
+-- The writers of es.event are es.append, es.append_each, register and ENROL (services/api/students/import_sql.py). All record
+-- tx = greatest(own xid, newest xid begun by now, the stream's last tx) while they hold the stream's row lock. So tx is
+-- 1. never below the real xid: a reader that stays below es.log_horizon() misses nothing;
+-- 2. never falling within a stream: events of a stream stay in order;
+-- 3. not below the tx of any event, of any stream, on which this one can have been decided, although this transaction may have
+--    drawn its xid before that event was written.
 --
 -- Plan: event_event_id for the ids, stream_pkey, then inserts.
 --

@@ -1,5 +1,6 @@
 -- Append one event to each of many streams of one type, at any version; all streams exist. Outbox, jobs and read tables as
--- es.append. p_events: [{stream, id, type, data, metadata, job}]. Returns the number of events.
+-- es.append; without a topic, no outbox rows. p_events: [{stream, id, type, data, metadata, job?: {service, kind, asked_by}}].
+-- Returns the number of events.
 -- Streams are locked in the order of the array, so callers with the same order never deadlock. Ids are new: a repetition is not
 -- recognised. Plan: a few statements for all streams together.
 --
@@ -30,13 +31,13 @@ BEGIN
     ), jobs AS (
         INSERT INTO es.job (id, service, kind, subject, asked_by)
         SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', stream_id, (e #>> '{job,asked_by}')::integer
-          FROM heads ORDER BY ord
+          FROM heads WHERE e ? 'job' ORDER BY ord
     )
     SELECT array_agg(w ORDER BY (w).position) INTO appended FROM written;
 
     PERFORM project(kind, appended);
 
     INSERT INTO es.outbox (lane, topic, key, event_id)
-    SELECT p_lane, p_topic, (e).stream_id, (e).event_id FROM unnest(appended) e;
+    SELECT p_lane, p_topic, (e).stream_id, (e).event_id FROM unnest(appended) e WHERE p_topic IS NOT NULL;
     RETURN cardinality(appended);
 END $$;

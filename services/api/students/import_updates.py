@@ -110,24 +110,19 @@ SELECT k.student_id, u.person_version + 1, k.after ->> 'name', k.after ->> 'emai
  WHERE k.changed && $1::text[]
 """
 
-# tx as in es.append. $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the fields that matter.
+# $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the fields that matter. The events go into no
+# outbox: one event about the whole import does.
 REVISE = """
-WITH batch AS MATERIALIZED (
+WITH batch AS (
     SELECT student_id, after, ARRAY (SELECT field FROM unnest(changed) AS field WHERE field = ANY ($4)) AS changed
       FROM import_known WHERE student_id > $1 AND changed && $4::text[] ORDER BY student_id LIMIT $2
-), heads AS (
-    UPDATE es.stream h
-       SET version = h.version + 1,
-           last_tx = greatest(h.last_tx, (SELECT es.log_tx()))
-      FROM batch b WHERE h.stream_id = '{stream}-' || b.student_id
-    RETURNING h.stream_id, h.version, h.last_tx, b.student_id, b.after, b.changed
-), written AS (
-    INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
-    SELECT last_tx, (SELECT es.log_xid()), stream_id, version, uuidv7(), '{type}', {data}, $3::jsonb
-      FROM heads ORDER BY student_id
-    RETURNING w
+), listed AS (
+    SELECT max(student_id) AS last,
+           jsonb_agg(jsonb_build_object('stream', '{stream}-' || student_id, 'id', uuidv7(), 'type', '{type}',
+                                        'data', {data}, 'metadata', $3::jsonb) ORDER BY student_id) AS events
+      FROM batch
 )
-SELECT (SELECT max(student_id) FROM batch) AS last, project('{stream}', array_agg(w)) FROM written
+SELECT last, es.append_each(NULL, NULL, events) FROM listed WHERE last IS NOT NULL
 """
 REVISE_RECORDS = REVISE.format(
     stream="student",
