@@ -1,1 +1,1 @@
-"""What crosses a process boundary: events, topics, job kinds, the HTTP job protocol. Imports nothing of ours."""
+"""What crosses a process boundary: events, topics, job kinds, the HTTP job protocol. Imports no other package."""

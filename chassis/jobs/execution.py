@@ -63,8 +63,8 @@ class Execution:
         with _bound(claimed):
             self._notifier.defer(notify.JOB, str(claimed.id))
             try:
-                long = isinstance(self._handlers.get(claimed.kind), StagedJobHandler)
-                progress = Progress(self._notifier) if long else None
+                staged = isinstance(self._handlers.get(claimed.kind), StagedJobHandler)
+                progress = Progress(self._notifier) if staged else None
                 async with holding(self._database, claimed, self._lease, progress) as lease:
                     with _traced(claimed):
                         await self._settle(claimed, attempts, progress)
@@ -79,7 +79,7 @@ class Execution:
                 self._notifier.defer(notify.OUTBOX)  # later, so that the relay sends the next request for work first
 
     async def run_together(self, claims: Sequence[Claim]) -> None:
-        """Run batchable jobs in one transaction. If it fails, nothing was done, and each job is run alone."""
+        """Run batchable jobs in one transaction. If it fails, it is rolled back, and each job runs alone."""
         left = list(claims)
         try:
             try:
@@ -96,7 +96,7 @@ class Execution:
         try:
             await self.run(claimed)
         except Exception as error:
-            log.error("job.interrupted", job_id=str(claimed.id), exc_info=error)  # its lease will run out
+            log.error("job.interrupted", job_id=str(claimed.id), exc_info=error)  # its lease expires
 
     async def _effects(self, claims: Sequence[Claim]) -> None:
         ended = [claimed.id for claimed in claims]
@@ -104,12 +104,14 @@ class Execution:
             async with self._database.transaction() as connection:
                 results: list[tuple[Claim, Channel, dict[str, Any]]] = []
                 additions: list[Addition] = []
-                # Their leases are not renewed, and finished jobs still hold locks: a job that would block runs alone.
+                # The leases are not renewed, and the jobs keep their locks. If one must wait, each job runs alone.
                 await connection.execute(LOCK_TIMEOUT)
                 # The same order in every worker avoids deadlocks between workers that need the same locks.
                 for claimed in sorted(claims, key=lambda claimed: claimed.subject):
                     if results and results[-1][0].subject == claimed.subject:
-                        await event_store.append_all(connection, additions)  # it may read what they changed
+                        await event_store.append_all(
+                            connection, additions
+                        )  # this job may read what these events changed
                         additions = []
                     handler = self._handlers[claimed.kind]
                     assert isinstance(handler, JobHandler)
@@ -120,7 +122,7 @@ class Execution:
                     ended += [*outcome.ended, *replaced]
                 await queue.succeed(connection, results, additions)
         except OutcomeUnknown:
-            if not await self._has_landed(claims[0]):  # one transaction: all committed, or none
+            if not await self._has_committed(claims[0]):  # one transaction: all committed, or none
                 raise
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
@@ -153,7 +155,7 @@ class Execution:
         while True:
             try:
                 async with handler.stage(self._database, claimed, progress) as handle:
-                    # Repeated without staging again: what is staged may be committed already.
+                    # Repeats do not stage again, because the staged part may be committed already.
                     await self._effect_with_retries(claimed, attempts, handle)
                 return
             except Outdated as error:
@@ -173,7 +175,7 @@ class Execution:
                 await queue.succeed(connection, [(claimed, channel, outcome.result)], additions)
                 ended = [*outcome.ended, *replaced]
         except OutcomeUnknown:
-            if not await self._has_landed(claimed):
+            if not await self._has_committed(claimed):
                 raise
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
@@ -188,19 +190,19 @@ class Execution:
             return outcome, ()
         return outcome, await queue.absorb(connection, claimed.older_ids, SUPERSEDED)
 
-    async def _has_landed(self, claimed: Claim) -> bool:
+    async def _has_committed(self, claimed: Claim) -> bool:
         """Return whether the transaction on the lost connection committed. Waits until the database answers."""
-        found: list[tuple[State, str | None] | None] = []
+        ends: list[tuple[State, str | None] | None] = []
 
-        async def look() -> None:
+        async def read_end() -> None:
             async with self._database.connection() as connection:
-                found.append(await queue.end_of(connection, claimed))
+                ends.append(await queue.end_of(connection, claimed))
 
-        await retry_while_unavailable(look)
-        return found[-1] is not None
+        await retry_while_unavailable(read_end)
+        return ends[-1] is not None
 
     async def _report_lost(self, claimed: Claim, attempts: Attempts, lease: Lease) -> None:
-        """Report the outcome of a job that this worker no longer holds. Its own commit may have ended it."""
+        """Report the outcome of a job that this worker no longer holds. The worker's own commit may have ended it."""
         if attempts.settled:
             return
         async with self._database.connection() as connection:
@@ -241,7 +243,7 @@ class Execution:
         log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
 
     def _failure_event(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
-        """Return the stream and the failure event of a job, or ``None`` when this build cannot create it."""
+        """Return the stream and the failure event of a job, or ``None`` when this release cannot create it."""
         try:
             return self._handlers[claimed.kind].failed(claimed, reason)
         except Exception as error:
@@ -267,7 +269,7 @@ class Execution:
 
 
 def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
-    # The same when this claim repeats its transaction, and never another claim's: a redriven job may fail again.
+    # The same id when this claim repeats its transaction. Another claim gets another id: a redriven job may fail again.
     return uuid5(claimed.id, f"{claimed.fence}/{ordinal}")
 
 
@@ -292,7 +294,7 @@ def _traced(claimed: Claim) -> AbstractContextManager[object]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason as shown to people, without internal details."""
+    """Return the reason as shown to users, without internal details."""
     if isinstance(error, DomainError):
         return str(error)
     if isinstance(error, UnknownEvent | ValidationError):

@@ -1,7 +1,7 @@
 """Describe errors without personal data, for logs, traces and tables.
 
 The text of an error often quotes values: ``Key (email)=(…) already exists``, ``invalid literal for int(): '…'``, the
-input of a failed validation. So the class is written, and where the error is from; the text only where it quotes none.
+input of a failed validation. So a description has the class of the error. It has the text only if that quotes no value.
 """
 
 import traceback
@@ -12,23 +12,23 @@ from pydantic import ValidationError
 
 from chassis.errors import DomainError
 
-# Texts of these name types, attributes and modules.
+# The texts of these classes name types, attributes and modules.
 WITHOUT_VALUES = (TypeError, AttributeError, NameError, ImportError, NotImplementedError)
-# Their errors are raised with fixed texts and addresses of servers, except for refusals, which quote the request.
+# The errors of these packages have fixed texts and server addresses. Only ``DomainError`` quotes the request.
 PACKAGES = ("chassis", "services", "contracts", "cli", "migrations", "aiokafka")
 CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
 DURING = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
 def described(error: BaseException) -> str:
-    """Return the error's class, with what is known of it besides values."""
+    """Return the error's class and the facts about it that contain no values."""
     name = type(error).__name__
     facts = _facts(error)
     return f"{name}: {facts}" if facts else name
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of the error and of those behind it, with ``described`` in place of each text."""
+    """Return the traceback of the error and its causes, with ``described`` in place of each error's text."""
     return "".join(_sections(error, set())).rstrip("\n")
 
 
