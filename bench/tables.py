@@ -29,8 +29,8 @@ def tables(results: Results) -> Iterator[Table]:
             )
             for each in results.memory
         )
-        columns = ("process", "under", "before", "peak", "grown by", "at most")
-        yield table(columns, memory, title=f"Resident memory, MiB{size}")
+        headings = ("process", "under", "before", "peak", "grown by", "at most")
+        yield table(headings, memory, title=f"Resident memory, MiB{size}")
 
 
 def _row(ratio: Ratio) -> tuple[object, ...]:

@@ -109,9 +109,7 @@ class Execution:
                 # The same order in every worker avoids deadlocks between workers that need the same locks.
                 for claimed in sorted(claims, key=lambda claimed: claimed.subject):
                     if results and results[-1][0].subject == claimed.subject:
-                        await event_store.append_all(
-                            connection, additions
-                        )  # this job may read what these events changed
+                        await event_store.append_all(connection, additions)  # this job may read their effect
                         additions = []
                     handler = self._handlers[claimed.kind]
                     assert isinstance(handler, JobHandler)
