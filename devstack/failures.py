@@ -1,4 +1,4 @@
-"""Expected failures. Their texts tell users what to do. A command prints the text and exits with 1."""
+"""Expected failures. Their texts say what to do. A command prints the text and exits with 1."""
 
 
 class StackFailure(RuntimeError):
