@@ -1,7 +1,7 @@
 """Bare routes, whose cost is the lower limit for our HTTP layer. The benches run this server on a separate port.
 
-The server has the settings of the services (uvicorn, uvloop, frozen garbage) and a pool of the same size, which also
-does not reset returned connections. Otherwise FastAPI and asyncpg have their defaults.
+The server has the settings of the services: uvicorn, uvloop, frozen garbage. Its pool has the same size, and does not
+reset returned connections either. Otherwise FastAPI and asyncpg have their defaults.
 """
 
 import gc

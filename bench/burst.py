@@ -61,7 +61,7 @@ async def run(bench: Bench) -> None:
 
 
 async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSystem) -> None:
-    """Measure the cost of sending without a worker, which is suspended for less than its consumer group tolerates."""
+    """Measure the cost of sending alone. Suspend the worker, but so briefly that its consumer group keeps it."""
     count = bench.size.burst // 10
     relay, worker = system.processes
     await clear_effects(ground)
@@ -100,4 +100,4 @@ async def _watch_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]:
 
 
 def _end_s(curve: Curve) -> float:
-    return next(at for at, left in curve if not left)
+    return next(at for at, remaining in curve if not remaining)

@@ -18,7 +18,7 @@ from tests.support.system import SECRET, as_role
 
 # Enough for 100 appends a second.
 POOL = 10
-# Queues $1 jobs in one statement. The rows are those that as many requests would write.
+# Queues $1 jobs in one statement, with the rows that $1 requests would write.
 QUEUE = """
 SELECT count(*)
   FROM (SELECT gen_random_uuid()::text AS id FROM generate_series(1, $1::integer) OFFSET 0) one,

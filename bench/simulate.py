@@ -10,11 +10,11 @@ are its predictions for 10 and 100 times as many jobs meaningful. It prints both
    A prediction with several relays assumes that each sends a group of streams. This is not built (docs/scaling.md).
 4. A worker is one process, which uses one core. It runs ``SLOTS`` small jobs at once, since several share a
    transaction.
-5. Postgres appends the event before the job is accepted. It spends on sending what it spent in the bench while only the
-   relay ran. It spends half of the rest on the claim of the job and half on the effect. The cost of the API is left
-   out.
-6. Processor times come from the burst, in which a job costs less than alone. Those of the relay and Kafka include the
-   small turns that send results one by one. In full turns the relay sends several times as many events
+5. Postgres appends the event before the job is accepted. Its cost of sending is the cost that the bench measured while
+   only the relay ran. Half of its remaining cost is for the claim of the job, half for the effect. The cost of the API
+   is left out.
+6. Processor times come from the burst, in which a job costs less than alone. The times of the relay and Kafka include
+   small turns, which send results one by one. In full turns the relay sends several times as many events
    (docs/scaling.md).
 7. The measured time beyond processor time is waiting (disk, network, other programs). It does not grow with the load.
    It is chosen so that the simulated median equals the measured one, and is divided between way and effect as measured.
@@ -169,7 +169,7 @@ class Simulation:
         self._queued(relay)
 
     def _queued(self, relay: int) -> simpy.Event:
-        """Add an event to the outbox. Return what is triggered when the event was sent."""
+        """Add an event to the outbox. Return a simulation event that is triggered when the relay has sent it."""
         sent = self.world.event()
         self.outboxes[relay].append(sent)
         if not self.more[relay].triggered:

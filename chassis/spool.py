@@ -92,8 +92,8 @@ class Spool:
         with self._lock:
             rest = memoryview(block)
             while rest and not file.closed:
-                done = os.pwrite(file.fileno(), rest, offset)
-                rest, offset = rest[done:], offset + done
+                written = os.pwrite(file.fileno(), rest, offset)
+                rest, offset = rest[written:], offset + written
 
     def _read_file(self, file: BinaryIO, size: int, offset: int) -> bytes:
         with self._lock:

@@ -133,7 +133,7 @@ class Storage:
         """Yield every file below ``folder``, up to ``limit`` at a time. Yield none when there is no such folder.
 
         A partial file of a killed writer is listed under its final path. Unfinished uploads to a bucket are not listed:
-        give the bucket a lifecycle rule that aborts those older than a day.
+        give the bucket a lifecycle rule that aborts uploads older than a day.
         """
         with _refusals():
             async for page in obstore.list(self._store, folder, chunk_size=limit):

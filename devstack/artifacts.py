@@ -70,7 +70,7 @@ def ensure_jars(
 ) -> list[Path]:
     """Return the paths of all locked jars. Download missing ones with a progress bar. Wait for another download.
 
-    ``repositories``: Maven repositories, name to URL; by default those of jgo. ``what``: the text of the progress bar.
+    ``repositories``: Maven repositories, name to URL; jgo's by default. ``what``: the text of the progress bar.
     Raises ``DownloadFailed``. Then no partial or wrong jar is left behind.
     """
     folder = folder or cache_folder() / f"kafka-{KAFKA_VERSION}"

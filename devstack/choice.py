@@ -43,10 +43,10 @@ def kind() -> str:
         if forced not in KINDS[1:]:
             raise StackFailure(f"DEVSTACK is {forced!r}: it can be {' or '.join(KINDS[1:])}")
         return forced
-    given = [name for name in GIVEN if os.environ.get(name)]
-    if len(given) == 1:
-        raise StackFailure(f"{given[0]} is set alone: set {' and '.join(GIVEN)}, or neither")
-    if given:
+    present = [name for name in GIVEN if os.environ.get(name)]
+    if len(present) == 1:
+        raise StackFailure(f"{present[0]} is set alone: set {' and '.join(GIVEN)}, or neither")
+    if present:
         return "given"
     from devstack.docker_engine import docker_answers
 

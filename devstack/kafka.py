@@ -172,9 +172,9 @@ class Kafka:
         command = self._java(
             "kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(self._properties)
         )
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
-        if done.returncode:
-            raise NotReady(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+        if result.returncode:
+            raise NotReady(f"Kafka's storage could not be formatted:\n{result.stdout}{result.stderr}")
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         jars = os.pathsep.join(str(path) for path in ensure_jars())

@@ -125,7 +125,7 @@ class Postgres:
         account = pwd.getpwnam(name) if (name := user()) else None
         # Output goes to a file, because the server inherits it and would keep a pipe open.
         with (self.home / "commands.log").open("wb") as output:
-            done = subprocess.run(
+            result = subprocess.run(
                 [str(programs() / program), "-D", str(self.data), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -137,7 +137,7 @@ class Postgres:
                 group=account and account.pw_gid,
                 extra_groups=account and [],
             )
-        if done.returncode:
+        if result.returncode:
             raise NotReady(f"{program} failed:\n{tail(self.home / 'commands.log')}\n{tail(self.log)}")
 
     def _wait_until_it_answers(self) -> None:

@@ -62,7 +62,7 @@ async def unapplied(session: Session) -> list[str]:
 
 
 async def outdated(session: Session, objects: Collection[SchemaObject]) -> list[SchemaObject]:
-    """Return those of ``objects`` that are missing, or differ from what this or an earlier release applied."""
+    """Return the ``objects`` that are missing, or whose text differs from the applied one. Ignore newer releases."""
     has_records = await session.fetchval(HAS_RECORDS)
     records = {row["name"]: row for row in await session.fetch(RECORDED)} if has_records else {}
     present = {row[0] for row in await session.fetch(PRESENT)}
@@ -80,7 +80,7 @@ def _is_applied(object_: SchemaObject, record: asyncpg.Record | None) -> bool:
 
 
 async def apply(session: Session, objects: Collection[SchemaObject]) -> None:
-    """Apply those of ``objects`` that are outdated. Raises ``SchemaObjectError`` for a changed signature."""
+    """Apply the outdated ones of ``objects``. Raises ``SchemaObjectError`` for a changed signature."""
     stale = await outdated(session, objects)
     for object_ in stale:
         await session.execute(object_.sql)

@@ -123,8 +123,8 @@ async def move(connection: Connection, name: str, fence: int, *, old: Cursor, ne
 
     Raises ``Fenced`` if ``fence`` is no longer valid, or the checkpoint is not at ``old``.
     """
-    done = await connection.execute(MOVE, name, fence, new.tx, new.position, old.tx, old.position)
-    _require_changed(done, name)
+    status = await connection.execute(MOVE, name, fence, new.tx, new.position, old.tx, old.position)
+    _require_changed(status, name)
 
 
 async def fail(connection: Connection, name: str, fence: int, error: str) -> None:
@@ -171,11 +171,11 @@ async def active(connection: Connection, names: list[str]) -> set[str]:
     return {name for name in names if lock_of(name) in held}
 
 
-def _require_changed(done: str, name: str) -> None:
-    if done != "UPDATE 1":
+def _require_changed(status: str, name: str) -> None:
+    if status != "UPDATE 1":
         raise Fenced(f"another reader has taken over the subscription {name}, or it was reset")
 
 
-def _require_known(done: str, name: str) -> None:
-    if done != "UPDATE 1":
+def _require_known(status: str, name: str) -> None:
+    if status != "UPDATE 1":
         raise NotFound(f"there is no subscription {name}: `placewire subscriptions list` lists all")

@@ -80,16 +80,16 @@ class Execution:
 
     async def run_together(self, claims: Sequence[Claim]) -> None:
         """Run batchable jobs in one transaction. If it fails, it is rolled back, and each job runs alone."""
-        left = list(claims)
+        remaining = list(claims)
         try:
             try:
                 await self._effects(claims)
             except Exception as error:  # noqa: BLE001 - run alone, each job ends as it would without the others
                 log.warning("batch.split", jobs=len(claims), reason=type(error).__name__)
-                while left:
-                    await self._run_alone(left.pop(0))
+                while remaining:
+                    await self._run_alone(remaining.pop(0))
         except asyncio.CancelledError:
-            await asyncio.gather(*(release(self._database, claimed) for claimed in left))
+            await asyncio.gather(*(release(self._database, claimed) for claimed in remaining))
             raise
 
     async def _run_alone(self, claimed: Claim) -> None:
@@ -145,7 +145,7 @@ class Execution:
                 )
         except Fenced:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
+        except Exception as error:  # noqa: BLE001 - after any error, the job ends with its reason
             tracing.failed(error)
             await retry_while_unavailable(partial(self._give_up, claimed, attempts, error))
 

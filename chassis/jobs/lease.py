@@ -87,8 +87,8 @@ async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress
 async def release(database: Database, claimed: Claim) -> None:
     """Return ``claimed`` to the queue without spending an attempt.
 
-    Repeats for ``RELEASE_WITHIN_S`` while the row is locked or Postgres does not answer. A release that does not
-    succeed by then is logged; the lease then expires.
+    Repeats while the row is locked or Postgres does not answer, for at most ``RELEASE_WITHIN_S``. Then it logs a
+    warning, and the lease expires.
     """
     try:
         async with asyncio.timeout(RELEASE_WITHIN_S):

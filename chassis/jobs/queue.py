@@ -171,7 +171,7 @@ async def is_held(connection: Connection, claimed: Claim) -> bool:
 async def confirm(connection: Connection, claimed: Claim) -> bool:
     """Make the claim durable, so that no crash can restore an earlier claim. Return false when the job is lost.
 
-    Call it before undoing what the holder of an earlier claim did outside the database.
+    Call it before undoing effects outside of the database that belong to an earlier claim.
     """
     return (await connection.execute(CONFIRM, claimed.id, claimed.fence)).endswith(" 1")
 
@@ -222,7 +222,7 @@ def _fenced() -> Iterator[None]:
 
 
 async def absorb(connection: Connection, ids: Sequence[UUID], result: dict[str, Any]) -> list[UUID]:
-    """End those of ``ids`` that no worker holds, because another job replaces them. Return their ids."""
+    """End the jobs of ``ids`` that no worker holds, because another job replaces them. Return their ids."""
     return [row["id"] for row in await connection.fetch(ABSORB, list(ids), orjson.dumps(result).decode())]
 
 

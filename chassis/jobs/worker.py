@@ -90,22 +90,22 @@ class Worker:
         while self._claiming:
             try:
                 if self.paused:
-                    found = await self._retry_one()
+                    claimed = await self._retry_one()
                 else:
-                    found = not self._free or await self._claim(self._free)
-                self._empty_polls = 0 if found else self._empty_polls + 1
+                    claimed = not self._free or await self._claim(self._free)
+                self._empty_polls = 0 if claimed else self._empty_polls + 1
             except (Unavailable, Contended) as error:
                 log.warning("worker.interrupted", reason=str(error))
             if await self._wakes.wait(self._pause_s()):
                 self._empty_polls = 0
 
     def stop_claiming(self) -> None:
-        """Claim no more jobs. Queued jobs wait for another replica."""
+        """Stop claiming jobs. Queued jobs wait for another replica."""
         self._claiming = False
         self._wakes.interrupt()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim no more jobs. Wait ``grace_s`` for running ones; release the rest without spending an attempt."""
+        """Stop claiming jobs. Wait ``grace_s`` for running jobs, then release the rest without spending an attempt."""
         self.stop_claiming()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=grace_s)
@@ -148,10 +148,10 @@ class Worker:
         """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
         if not self._free or not self._failure_limit.retry_is_due:
             return False
-        found = await self._claim(1, replace(self._claimer, batch_size=1))
-        if found:
+        claimed = await self._claim(1, replace(self._claimer, batch_size=1))
+        if claimed:
             self._failure_limit.retry_began()
-        return found
+        return claimed
 
     def _may_share(self, claimed: Claim) -> bool:
         # A job that failed before, or whose worker died, runs alone: in a batch it could cost other jobs an attempt.

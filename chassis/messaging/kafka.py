@@ -186,8 +186,8 @@ class Consumer:
     async def _watch(self) -> None:
         """Return when no replica receives probes, although the relay sends them and the broker answers.
 
-        A task of aiokafka's consumer can end without an error, for example when it writes to a connection that the
-        broker has just closed (aiokafka#1038, #983, #625).
+        A task of aiokafka's consumer can end without an error. An example: it writes to a connection that the broker
+        has just closed (aiokafka#1038, #983, #625).
         """
         silent = 0
         while silent < SILENT_CHECKS:

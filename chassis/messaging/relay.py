@@ -44,7 +44,7 @@ POLL_S = 0.1
 TRY_LOCK_EVERY_S = 0.5
 SEND_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 3.0
-# Kafka always refuses these, however often they are sent.
+# Kafka refuses these rows again on every retry.
 REFUSED_FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 
 TURN = "SELECT * FROM es.relay_turn($1, $2, $3)"
@@ -164,7 +164,7 @@ class Relay:
         return await session.fetch(TURN, sent, JOBS_PER_TURN, BULK_PER_TURN)
 
     async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> list[int]:
-        """Send ``rows``. Return the ids of those that Kafka received. If some failed, delete those rows and raise."""
+        """Send ``rows``. Return the ids of rows that Kafka received. After a failure, delete these rows and raise."""
         if not rows:
             return []
         producer = await self._ready_producer()

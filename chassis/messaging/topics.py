@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 def every_topic() -> list[Topic]:
-    """Return all topics, with those of dead letters and probes, each once."""
+    """Return all topics, also those of dead letters and probes. Each topic is returned once."""
     named = {topic.name: topic for topic in topics.BY_STREAM_TYPE.values()}
     return [*named.values(), topics.PROBE, *(topics.dead_letters(service) for service in Service)]
 

@@ -34,11 +34,11 @@ def traceback_of(error: BaseException) -> str:
 
 def _facts(error: BaseException) -> str:
     if isinstance(error, asyncpg.PostgresError):
-        names = {name: getattr(error, f"{name}_name", None) for name in ("constraint", "table", "column")}
-        return ", ".join([f"SQLSTATE {error.sqlstate}", *(f"{name} {found}" for name, found in names.items() if found)])
+        names = {kind: getattr(error, f"{kind}_name", None) for kind in ("constraint", "table", "column")}
+        return ", ".join([f"SQLSTATE {error.sqlstate}", *(f"{kind} {name}" for kind, name in names.items() if name)])
     if isinstance(error, ValidationError):
-        places = (f"{'.'.join(map(str, one['loc']))} {one['type']}" for one in error.errors(include_input=False))
-        return f"{error.title}: {', '.join(places)}"
+        faults = error.errors(include_input=False)
+        return f"{error.title}: {', '.join('.'.join(map(str, fault['loc'])) + ' ' + fault['type'] for fault in faults)}"
     if isinstance(error, OSError):
         return error.strerror or ""
     fixed = type(error).__module__.partition(".")[0] in PACKAGES and not isinstance(error, DomainError)
