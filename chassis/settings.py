@@ -13,7 +13,7 @@ from chassis.days import zone_of
 
 
 class ServerSettings(BaseSettings):
-    """Settings of every process. The environment variable of a setting is its name in capitals. ``_s``: in seconds."""
+    """Settings of every process. The environment variable is the name in capitals. Names with ``_s`` are in seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -99,7 +99,7 @@ class StorageSettings(BaseSettings):
 
 
 class RetentionSettings(BaseSettings):
-    """How long personal records are kept. A mixin for maintenance, which deletes them, and the API, which shows it."""
+    """How long personal records are kept. A mixin for the settings of maintenance and the API."""
 
     idempotency_keys_kept_days: float = Field(
         default=7.0, ge=1, description="how long a repeated Idempotency-Key gets the first response"

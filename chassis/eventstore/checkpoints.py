@@ -101,7 +101,7 @@ def lock_of(name: str) -> int:
 async def take_over(connection: Connection, name: str, *, from_now: bool) -> int:
     """Invalidate the fences of all other readers of the subscription ``name``, and return a new one.
 
-    Creates the checkpoint where there is none: at the newest event with ``from_now``, else before the first.
+    Creates a missing checkpoint: at the newest event if ``from_now`` is true, else before the first event.
     """
     fence: int = await connection.fetchval(TAKE_OVER, name, from_now)
     return fence

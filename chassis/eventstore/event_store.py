@@ -59,7 +59,7 @@ def fresh_ids(_ordinal: int) -> UUID:
 
 
 def keyed_ids(namespace: UUID, name: str) -> NewId:
-    """Return a function that makes the same ids for the same ``name`` (UUIDv5). Repeated commands are thus detected."""
+    """Return a function that makes the same ids for the same ``name`` (UUIDv5), so that repeats are detected."""
     return lambda ordinal: uuid5(namespace, f"{name}/{ordinal}")
 
 
@@ -101,7 +101,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """``version``: the stream's, after the append. ``duplicate``: the ids existed already, and nothing changed."""
+    """``version``: the stream's version now. ``duplicate``: the ids existed already, and nothing changed."""
 
     ids: tuple[UUID, ...]
     version: int

@@ -35,7 +35,7 @@ HEARTBEAT_S = 2.0
 # The pause between two reads of the log. It starts again from the first value after each event.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.01, 1.0
 PAUSE_GROWTH = 3
-# The shortest pause. While a long transaction hides new events, each notice would otherwise cause a useless read.
+# The shortest pause. Without it, each notice would cause a useless read while a long transaction hides new events.
 LEAST_PAUSE_S = 0.005
 MAX_BACK_OFF_S = 5.0
 RECONNECT_S = 0.5
@@ -192,7 +192,7 @@ class Subscription:
 
 
 async def _keep_alive(session: "Session[asyncpg.Record]") -> None:
-    """Query on the lock's session while this process responds, so that Postgres does not end it as idle."""
+    """Query the lock's session every few seconds, so that Postgres does not end it as idle."""
     with suppress(Unavailable):  # `_follow` sees that the session is closed
         while not session.is_closed():
             with translated(session):
