@@ -44,7 +44,7 @@ POLL_S = 0.1
 TRY_LOCK_EVERY_S = 0.5
 SEND_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 3.0
-# Kafka refuses these rows again on every retry.
+# With these errors, Kafka refuses a row on every retry.
 REFUSED_FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 
 TURN = "SELECT * FROM es.relay_turn($1, $2, $3)"
