@@ -79,7 +79,7 @@ def _first_line_of_asyncio(record: logging.LogRecord) -> bool:
 
 
 class AtMost(logging.Filter):
-    """Passes at most ``lines`` records of ``logger`` and its child loggers in ``per_s`` seconds, and all of others."""
+    """Passes at most ``lines`` records of ``logger`` and its child loggers in ``per_s`` seconds. Passes all others."""
 
     def __init__(self, logger: str, *, lines: int, per_s: float) -> None:
         super().__init__(logger)
