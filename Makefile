@@ -1,4 +1,4 @@
-# `uv run` makes the environment on first use. RUN="uv run --no-sync" leaves it as it is.
+# `uv run` creates or updates the environment. RUN="uv run --no-sync" does not change it.
 RUN ?= uv run
 STUDENTS ?= 100000
 SECONDS ?= 300
@@ -21,60 +21,60 @@ down: ## Stop exactly what `make up` started; data stays
 status: ## Show what `make up` has running
 	$(RUN) placewire status
 
-logs: ## Follow what the running processes write, until Ctrl-C
+logs: ## Follow the logs of the running processes, until Ctrl-C
 	$(RUN) placewire logs --follow
 
-demo: ## Show the whole product once, on servers of its own (STUDENTS=100000, or FILE=students.csv)
+demo: ## Show the whole product once, on separate servers (STUDENTS=100000, or FILE=students.csv)
 	$(RUN) placewire demo --students $(STUDENTS) $(if $(FILE),--file "$(FILE)")
 
 migrate: ## Bring the database of MIGRATION_DATABASE_URL (or of `make up`) to the newest revision
 	$(RUN) placewire migrate
 
-contracts: ## Write the documents that others read: JSON Schemas, AsyncAPI, OpenAPI
+contracts: ## Write the published documents: JSON Schemas, AsyncAPI, OpenAPI
 	$(RUN) placewire contracts
 
-tools: ## Install what some tests need and pip has not: nginx, promtool, Chromium (Debian or Ubuntu, as root)
+tools: ## Install programs for some tests: nginx, promtool, Chromium (Debian or Ubuntu, as root)
 	apt-get update --quiet=2
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends nginx-light prometheus chromium fonts-noto-core
 
-# Definitions of custom resources, to hold ours to: a folder of CustomResourceDefinitions.
+# A folder of CustomResourceDefinitions. `k8s-validate` checks custom resources against them.
 CRDS ?= ../shared/crds
 
 k8s-validate: ## Build every overlay of deploy/k8s and check it, without a cluster (CRDS=folder; STRICT=1)
 	CRDS="$(CRDS)" $(RUN) python -m tests.manifests
 
-k8s-rules: ## Make the PrometheusRule of deploy/prometheus/rules
+k8s-rules: ## Write the PrometheusRule with the rules of deploy/prometheus/rules
 	$(RUN) python -m tests.manifests.rules
 
 OVERLAY ?= local
 
-k8s-secrets: ## Make the secrets of an overlay of deploy/k8s, once (OVERLAY=local)
+k8s-secrets: ## Create the secrets of an overlay of deploy/k8s, once (OVERLAY=local)
 	OVERLAY="$(OVERLAY)" python3 deploy/k8s/overlays/make_secrets.py
 
-lint: ## Style, types, architecture, dependencies
+lint: ## Check style, types, import rules and dependencies
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) deptry .
 
-format: ## Lay the code out as `make lint` wants it
+format: ## Format the code as `make lint` requires it
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-# Three at a time, since most of a test is waiting: each with a Postgres of its own, and one Kafka, started for the first
-# test that asks for it. The last line of a run says how many long forms are left to `make test-full`.
+# Three tests at a time, because tests mostly wait. Each process has its own Postgres. All share one Kafka, which starts
+# for the first test that needs it. The last line of a run counts the long forms that only `make test-full` runs.
 PYTEST ?= pytest -n 3 --dist loadgroup
 
-# Byte code is kept, whatever the image sets: without it each of the processes compiles every library (20 s of CPU).
-test: ## Every test, at small sizes
+# PYTHONDONTWRITEBYTECODE is unset, because otherwise each process would compile every library (20 s of CPU).
+test: ## Run all tests at small sizes
 	PYTHONDONTWRITEBYTECODE= $(RUN) $(PYTEST)
 
-chaos: ## Hurt the whole system under load, then count (SECONDS=300, SEED= repeats a run)
+chaos: ## Inject faults into the whole system under load, then check its data (SECONDS=300, SEED= repeats a run)
 	$(RUN) python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-test-full: ## Every test, at the sizes that the issues name
+test-full: ## Run all tests at full sizes
 	PLACEWIRE_TEST_SIZE=full $(RUN) pytest --timeout 900
 
-bench: ## Measure every promise of speed against its limit or peer (QUICK=1: smaller, in under 3 minutes)
+bench: ## Compare the speed of each part with its limit or another system (QUICK=1: smaller, in under 3 minutes)
 	$(RUN) python -m bench $(if $(QUICK),--size quick)

@@ -24,17 +24,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benches. Return 0 when all of them ran, whatever their ratios, and 1 when one failed."""
-    given = _parser().parse_args(arguments)
-    if given.list:
+    options = _parser().parse_args(arguments)
+    if options.list:
         for name, entry in BENCHES.items():
             console.print(f"{name:<16} {entry.about} ({', '.join(entry.ratios) or 'no bound'})", highlight=False)
         return 0
-    chosen = [name for name in BENCHES if not given.only or name in given.only]
-    results = Results(given.size)
-    # SIGTERM ends it like Ctrl-C, so that its servers and workers are stopped.
+    chosen = [name for name in BENCHES if not options.only or name in options.only]
+    results = Results(options.size)
+    # SIGTERM ends the run like Ctrl-C, so that its servers and workers are stopped.
     with interruptible():
-        uvloop.run(_run(chosen, SIZES[given.size], results))
-    _keep(results, given.results, given.picture, whole=not given.only)
+        uvloop.run(_run(chosen, SIZES[options.size], results))
+    _write_results(results, options.results, options.picture, complete=not options.only)
     for table in tables(results):
         console.print(table)
     for name, reason in results.failed.items():
@@ -44,23 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--list", action="store_true", help="name the benches, run none")
-    parser.add_argument("--only", action="append", choices=BENCHES, metavar="NAME", help="run this one; repeatable")
+    parser.add_argument("--list", action="store_true", help="list the benches and exit")
+    parser.add_argument(
+        "--only", action="append", choices=BENCHES, metavar="NAME", help="run only this bench; repeatable"
+    )
     parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
-    parser.add_argument("--results", type=Path, help="file for the results (whole run: bench/results.json)")
-    parser.add_argument("--picture", type=Path, help="file for the diagram (whole run: docs/benchmarks.svg)")
+    parser.add_argument("--results", type=Path, help="file for the results (complete run: bench/results.json)")
+    parser.add_argument("--picture", type=Path, help="file for the diagram (complete run: docs/benchmarks.svg)")
     return parser
 
 
 async def _run(chosen: Sequence[str], size: Size, results: Results) -> None:
     async with Servers() as servers:
         with counted() as bar:
-            over_all = bar.add_task("Benches", total=len(chosen))
+            overall = bar.add_task("Benches", total=len(chosen))
             for name in chosen:
                 task = bar.add_task(name, total=BENCHES[name].steps(size))
                 await _run_one(name, Bench(size, results, servers, partial(bar.advance, task)))
                 bar.remove_task(task)
-                bar.advance(over_all)
+                bar.advance(overall)
 
 
 async def _run_one(name: str, bench: Bench) -> None:
@@ -73,19 +75,19 @@ async def _run_one(name: str, bench: Bench) -> None:
         bench.results.failed[name] = f"{type(error).__name__}: {error}"
 
 
-def _keep(results: Results, file: Path | None, picture: Path | None, *, whole: bool) -> None:
+def _write_results(results: Results, file: Path | None, picture: Path | None, *, complete: bool) -> None:
     """Write the results. A complete run at full or quick size replaces the results in the repository.
 
-    Any other run writes only the files that were given.
+    Any other run writes only the files that its arguments name.
     """
-    kept = whole and results.size != "tiny"
-    if kept:
+    in_repository = complete and results.size != "tiny"
+    if in_repository:
         file, picture = file or ROOT / "bench" / "results.json", picture or ROOT / "docs" / "benchmarks.svg"
     if file is not None:
         results.write(file)
     if picture is not None:
         picture.write_text(draw(results))
-    if kept:
+    if in_repository:
         documents.put_into(ROOT / "docs" / "scaling.md", results)
 
 

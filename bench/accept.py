@@ -1,7 +1,7 @@
-"""Registrations at concurrency 32: the real API process against a bare route that does one durable INSERT.
+"""Compare 32 concurrent registrations in the API with a bare route that does one durable INSERT.
 
-The API checks the student and writes stream head, event, registration and outbox row. The relay runs only in
-``stampede``.
+The API checks the student and writes stream head, event, registration and outbox row. The relay does not run here; it
+runs in ``stampede``.
 """
 
 from bench.drives import posted
@@ -40,5 +40,5 @@ async def run(bench: Bench) -> None:
             await ground.settle()
             return (await load(bare_port, requests, at_once=AT_ONCE)).require_statuses(201).took_s
 
-        found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
-    bench.results.compare("accept_32", found, "s")
+        pairs = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
+    bench.results.compare("accept_32", pairs, "s")

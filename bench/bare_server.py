@@ -1,7 +1,7 @@
 """Bare routes, whose cost is the lower limit for our HTTP layer. The benches run this server on a separate port.
 
-It has the settings of the services (uvicorn, uvloop, frozen garbage) and a pool of the same size, which also does not
-reset returned connections. FastAPI and asyncpg are used with their defaults otherwise.
+The server has the settings of the services: uvicorn, uvloop, frozen garbage. Its pool has the same size, and does not
+reset returned connections either. Otherwise FastAPI and asyncpg have their defaults.
 """
 
 import gc
@@ -16,7 +16,7 @@ from fastapi.responses import Response
 
 from devstack.ports import LOOPBACK
 
-POOL = 20  # as the API's
+POOL = 20  # the size of the API's pool
 TABLE = """
 CREATE SCHEMA IF NOT EXISTS bench;
 CREATE TABLE IF NOT EXISTS bench.registration (
@@ -30,14 +30,14 @@ INSERT = "INSERT INTO bench.registration (drive_id, student_id) VALUES ($1, $2) 
 SELECT = "SELECT cgpa FROM students WHERE student_id = $1"
 
 
-async def _nothing(_connection: object) -> None:
+async def _skip_reset(_connection: object) -> None:
     return None
 
 
 @asynccontextmanager
 async def _pooled(app: FastAPI) -> AsyncIterator[None]:
     url = os.environ["DATABASE_URL"]
-    async with asyncpg.create_pool(url, min_size=POOL, max_size=POOL, reset=_nothing) as pool:
+    async with asyncpg.create_pool(url, min_size=POOL, max_size=POOL, reset=_skip_reset) as pool:
         await pool.execute(TABLE)
         app.state.pool = pool
         yield

@@ -1,7 +1,7 @@
-"""A burst of events that each request a job: how fast the relay sends them and the workers finish them.
+"""Measure how fast the relay sends a burst of events, and how fast workers finish the jobs that the events request.
 
-The outbox rows and the unfinished jobs are counted four times a second and drawn. So the reported times from commit to
-Kafka and to effect may be up to a quarter of a second too long.
+The bench counts outbox rows and unfinished jobs four times a second, for a diagram. So the reported times from commit
+to Kafka and to effect may be up to a quarter of a second too long.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from devstack.stack import Stack
 MIB = 1 << 20
 EVERY_S = 0.25
 NEWEST = "SELECT coalesce(max(id), 0) FROM es.outbox"
-# Only rows from the start of the measurement: heartbeat records and job results are added later.
+# Counts only rows that existed when the measurement began. Probes and the results of jobs are added later.
 WAITING = "SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL AND id <= $1"
 UNDONE = "SELECT count(*) FROM es.job WHERE service = 'maintenance' AND finished_at IS NULL"
 
@@ -32,20 +32,21 @@ async def run(bench: Bench) -> None:
         stack = await bench.servers.started()
         await _relay_alone(bench, ground, stack, system)
         await clear_effects(ground)
-        kept, logged = await bytes_kept(ground), bytes_below(stack.kafka.data)
+        postgres_bytes, kafka_bytes = await bytes_kept(ground), bytes_below(stack.kafka.data)
         relay, worker = system.processes
         with cpu_times_of(stack, ()) as appending:
             await system.queue(count)
         with (
-            watch_memory(relay.rss_bytes) as of_relay,
-            watch_memory(worker.rss_bytes) as of_worker,
+            watch_memory(relay.rss_bytes) as relay_memory,
+            watch_memory(worker.rss_bytes) as worker_memory,
             cpu_times_of(stack, system.processes) as doing,
         ):
-            unsent, undone = await _watched_until_done(ground, count)
+            unsent, undone = await _watch_until_done(ground, count)
         await effects(ground, count)
         results = bench.results
-        results.note("cost", "postgres: kept", (await bytes_kept(ground) - kept) / count, "bytes an event")
-        results.note("cost", "kafka: kept", (bytes_below(stack.kafka.data) - logged) / count, "bytes an event")
+        postgres_added = await bytes_kept(ground) - postgres_bytes
+        results.note("cost", "postgres: kept", postgres_added / count, "bytes an event")
+        results.note("cost", "kafka: kept", (bytes_below(stack.kafka.data) - kafka_bytes) / count, "bytes an event")
         for name, number in (await connections(ground)).items():
             results.note("cost", f"{name}: connections", number, "")
     bench.step()
@@ -53,14 +54,14 @@ async def run(bench: Bench) -> None:
     for name, cpu_s in doing.cpu_s.items():
         results.note("cost", f"{name}: from commit to effect", cpu_s / count * 1e6, "us an event")
     results.curves |= {"not yet sent to Kafka": unsent, "not yet done": undone}
-    results.note("burst", "commit to Kafka", count / _ended_s(unsent), "events/s")
-    results.note("burst", "commit to effect", count / _ended_s(undone), "effects/s")
-    for name, memory in (("relay", of_relay), ("a worker", of_worker)):
+    results.note("burst", "commit to Kafka", count / _end_s(unsent), "events/s")
+    results.note("burst", "commit to effect", count / _end_s(undone), "effects/s")
+    for name, memory in (("relay", relay_memory), ("a worker", worker_memory)):
         results.memory.append(Memory(name, f"a burst of {count:,}", memory.before / MIB, memory.maximum / MIB))
 
 
 async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSystem) -> None:
-    """Measure the cost of sending alone. The worker is suspended, for less time than its consumer group tolerates."""
+    """Measure the cost of sending alone. Suspend the worker, but so briefly that its consumer group keeps it."""
     count = bench.size.burst // 10
     relay, worker = system.processes
     await clear_effects(ground)
@@ -84,7 +85,7 @@ async def _relay_alone(bench: Bench, ground: Ground, stack: Stack, system: JobSy
     await effects(ground, count)
 
 
-async def _watched_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]:
+async def _watch_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]:
     """Return the numbers of unsent events and of unfinished jobs over time. Both end with 0."""
     began = time.perf_counter()
     newest = await ground.owner.fetchval(NEWEST)
@@ -98,5 +99,5 @@ async def _watched_until_done(ground: Ground, count: int) -> tuple[Curve, Curve]
     return unsent, undone
 
 
-def _ended_s(curve: Curve) -> float:
-    return next(at for at, left in curve if not left)
+def _end_s(curve: Curve) -> float:
+    return next(at for at, remaining in curve if not remaining)

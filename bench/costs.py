@@ -15,7 +15,7 @@ CONNECTIONS = """
 SELECT application_name, count(*) FROM pg_stat_activity
  WHERE application_name LIKE 'placewire-%' AND datname = current_database() GROUP BY 1 ORDER BY 1
 """
-# What is kept for each event, whatever else the database holds. The outbox is emptied again.
+# The size of the tables that keep rows for each event. The outbox is no such table: its rows are deleted.
 KEPT = """
 SELECT sum(pg_total_relation_size(c))::float8
   FROM unnest(ARRAY['es.stream', 'es.event', 'es.job']::regclass[]) c
@@ -36,27 +36,27 @@ def cpu_times_of(stack: Stack, processes: Sequence[Process]) -> Iterator[CpuTime
     servers = {"postgres": stack.postgres.pid, "kafka": stack.kafka.pid}
     pids |= {name: pid for name, pid in servers.items() if pid is not None}
     before = {name: cpu_s(pid) for name, pid in pids.items()}
-    found = CpuTimes({})
-    yield found
-    found.cpu_s = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+    times = CpuTimes({})
+    yield times
+    times.cpu_s = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
 
 
 def cpu_s(pid: int) -> float:
     """Return the processor seconds of a process with its running and reaped children. Raises ``NoSuchProcess``."""
     process = psutil.Process(pid)
     total = 0.0
-    for one in (process, *process.children(recursive=True)):
+    for each in (process, *process.children(recursive=True)):
         try:
-            times = one.cpu_times()
+            times = each.cpu_times()
         except psutil.NoSuchProcess:
-            continue  # counted with its parent's children from now on
+            continue  # its parent's ``children_user`` and ``children_system`` include it now
         total += times.user + times.system
     times = process.cpu_times()
     return float(total + times.children_user + times.children_system)
 
 
 def bytes_below(folder: Path) -> int:
-    """On disk: Kafka writes its indexes as sparse files, and replaces others at any time."""
+    """Return the disk space of the files below ``folder``. Kafka's indexes are sparse, and files may disappear."""
     total = 0
     for path in folder.rglob("*"):
         try:

@@ -22,30 +22,30 @@ def markdown(results: Results) -> str:
     """Return Markdown tables of the ratios, the costs, the memory of each process, and the predictions."""
     lines = [f"Measured by `make bench`, size {results.size}, {results.machine['cpus']} cores that everything shared."]
     lines += [
-        f"{name} failed; what it had measured before is below: {' '.join(reason.split())}"
+        f"{name} failed; figures from before the failure are below: {' '.join(reason.split())}"
         for name, reason in results.failed.items()
     ]
     if results.ratios:
         ratios = (
             (
-                one.name,
-                f"{one.ratio:.2f}",
-                one.at_most,
-                "met" if one.met else "**over**",
-                f"{one.spread[0]:.2f} to {one.spread[1]:.2f}",
+                ratio.name,
+                f"{ratio.ratio:.2f}",
+                ratio.at_most,
+                "met" if ratio.met else "**over**",
+                f"{ratio.spread[0]:.2f} to {ratio.spread[1]:.2f}",
             )
-            for one in results.ratios
+            for ratio in results.ratios
         )
         lines += _table(("ratio", "measured", "at most", "", "spread"), ratios)
-    shown = ((one.of, one.name, _figure(one.value), one.unit) for one in results.measured if one.of in SHOWN)
+    shown = ((each.of, each.name, _figure(each.value), each.unit) for each in results.measured if each.of in SHOWN)
     lines += _table(("part of the bench", "what", "", "unit"), shown)
-    memory = ((one.process, one.work, _figure(one.before), _figure(one.peak)) for one in results.memory)
+    memory = ((each.process, each.work, _figure(each.before), _figure(each.peak)) for each in results.memory)
     lines += _table(("process", "under", "before, MiB", "peak, MiB"), memory)
-    # A bench that failed midway has left some of its figures: nothing is predicted from those.
-    if not results.failed and {"burst", "effect_latency"} <= {one.of for one in results.measured}:
+    # After a failed bench the figures are incomplete, so there are no predictions.
+    if not results.failed and {"burst", "effect_latency"} <= {each.of for each in results.measured}:
         lines += ["", "Simulated from these figures (*Ten and a hundred times as much*, below):"]
         rows = (
-            tuple(_figure(one) if isinstance(one, float) else one for one in row)
+            tuple(_figure(cell) if isinstance(cell, float) else cell for cell in row)
             for row in simulate.predicted(asdict(results))
         )
         lines += _table(simulate.COLUMNS, rows)
@@ -53,8 +53,8 @@ def markdown(results: Results) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterator[tuple[object, ...]]) -> list[str]:
-    listed = [" | ".join(map(str, row)) for row in (columns, ["---"] * len(columns), *rows)]
-    return ["", *(f"| {line} |" for line in listed)]
+    lines = [" | ".join(map(str, row)) for row in (columns, ["---"] * len(columns), *rows)]
+    return ["", *(f"| {line} |" for line in lines)]
 
 
 def _figure(value: float) -> str:

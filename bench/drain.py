@@ -1,4 +1,4 @@
-"""Many small jobs queued by one commit: the time until the last effect, ours against Procrastinate's and PgQueuer's."""
+"""Compare the time to finish many small jobs, queued in one transaction, with Procrastinate and PgQueuer."""
 
 from functools import partial
 
@@ -17,15 +17,15 @@ async def run(bench: Bench) -> None:
     count = bench.size.jobs
     async with (
         bench.students(bench.size.rows[0]) as ground,
-        placewire_jobs.system(ground) as mine,
-        procrastinate_jobs.system(ground) as peer,
-        pgqueuer_jobs.system(ground) as other,
+        placewire_jobs.system(ground) as placewire,
+        procrastinate_jobs.system(ground) as procrastinate,
+        pgqueuer_jobs.system(ground) as pgqueuer,
     ):
-        systems = (mine, peer, other)
+        systems = (placewire, procrastinate, pgqueuer)
         await ready(ground, *systems)
-        sides = [partial(drained_s, ground, one, count) for one in systems]
-        taken = await alternated(*sides, rounds=bench.size.pairs, step=bench.step)
-    bench.results.compare("effect_drain", Pairs(taken[0], taken[1]), "s")
-    bench.results.compare("effect_drain_pgqueuer", Pairs(taken[0], taken[2]), "s")
-    for system, took in zip(systems, taken, strict=True):
-        bench.results.note("effect_drain", f"{system.name}, {count:,} jobs", count / spread(took).middle, "effects/s")
+        sides = [partial(drained_s, ground, system, count) for system in systems]
+        times_s = await alternated(*sides, rounds=bench.size.pairs, step=bench.step)
+    bench.results.compare("effect_drain", Pairs(times_s[0], times_s[1]), "s")
+    bench.results.compare("effect_drain_pgqueuer", Pairs(times_s[0], times_s[2]), "s")
+    for system, time_s in zip(systems, times_s, strict=True):
+        bench.results.note("effect_drain", f"{system.name}, {count:,} jobs", count / spread(time_s).middle, "effects/s")

@@ -1,4 +1,4 @@
-"""Drives and jobs as the API would record them, without the API."""
+"""Record drives and jobs as the API does, without the API."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -42,7 +42,7 @@ async def posted(ground: Ground, criteria: Criteria, *, auto_published: bool = F
 async def done_s(ground: Ground, service: Service, job_id: UUID) -> float:
     """Wake the running ``service`` for the job. Return the seconds from its claim to the commit of its effect.
 
-    Times are of the database's clock, which dates a commit before it is on disk.
+    Both times come from the database's clock, which dates a commit before it is on disk.
     """
     workers = Workers({service: f"http://{LOOPBACK}:{ground.system.ports[service]}"}, SECRET)
     try:

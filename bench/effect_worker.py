@@ -1,6 +1,6 @@
 """A service for the benches: the whole ``chassis`` with one handler, which inserts a row.
 
-Like every job it also appends its result event in the same transaction.
+Like every handler, it also appends its result event in the same transaction.
 """
 
 from pydantic import Field

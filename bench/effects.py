@@ -1,7 +1,8 @@
-"""One small job in three job systems: an insert into the same table, whose commit the database dates.
+"""The same small job in three job systems: an insert into a table.
 
-Accepted is when the call that queues the job has returned; the effect is dated by ``pg_xact_commit_timestamp``. Both
-are the same machine's clock. The job systems: ``placewire_jobs``, ``procrastinate_jobs``, ``pgqueuer_jobs``.
+A job is accepted when the call that queues it returns. The time of its effect is ``pg_xact_commit_timestamp``. Both
+times come from the clock of the same machine. Job systems: ``placewire_jobs``, ``procrastinate_jobs``,
+``pgqueuer_jobs``.
 """
 
 import asyncio
@@ -13,11 +14,11 @@ from uuid import UUID, uuid4
 from bench.stage import Ground
 from devstack.processes import Process
 
-# Transactions of ours at the same time, each with up to ``BATCH_SIZE`` small jobs. Procrastinate may work on 32 at once
-# (it does a tenth more than with 4), PgQueuer on the least that its batches allow.
+# Concurrent transactions of Placewire, each with up to ``BATCH_SIZE`` small jobs. Procrastinate runs 32 jobs at once,
+# with which it is a tenth faster than with 4. PgQueuer runs the lowest number that its batches allow.
 AT_ONCE = 4
 WITHIN_S = 300
-# In a schema of its own: verify looks at every table of the public one.
+# The table has its own schema, because verify checks every table of the schema public.
 TABLE = """
 CREATE SCHEMA IF NOT EXISTS bench;
 CREATE TABLE IF NOT EXISTS bench.effect (id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());
@@ -46,9 +47,9 @@ class JobSystem:
 
 async def ready(ground: Ground, *systems: JobSystem) -> None:
     """Wait until each of ``systems`` has had one effect, so that everything has started."""
-    for one in systems:
+    for system in systems:
         await clear_effects(ground)
-        await one.send(uuid4())
+        await system.send(uuid4())
         await effects(ground, 1)
 
 
@@ -60,9 +61,9 @@ async def clear_effects(ground: Ground) -> None:
 async def effects(ground: Ground, count: int) -> None:
     """Wait for ``count`` effects. Raises ``TimeoutError`` after ``WITHIN_S``, ``AssertionError`` for too many."""
     async with asyncio.timeout(WITHIN_S):
-        while (found := await ground.owner.fetchval("SELECT count(*) FROM bench.effect")) < count:
+        while (rows := await ground.owner.fetchval("SELECT count(*) FROM bench.effect")) < count:
             await asyncio.sleep(0.1)
-    assert found == count, f"{found} effects of {count} jobs"
+    assert rows == count, f"{rows} effects of {count} jobs"
 
 
 async def drained_s(ground: Ground, system: JobSystem, count: int) -> float:

@@ -1,8 +1,8 @@
-"""Who is selected for a drive: the running service against the same INSERT … SELECT in psql.
+"""Compare the evaluation of a drive in the running service with the same INSERT … SELECT in psql.
 
-Our time is from the receipt of the event to the commit of its effect: selections, checksum, result event, job. psql's
-time is from the statement's arrival to its commit. Both use the database's clock, which dates a commit before it is on
-disk.
+The service's time is from the claim of the job to the commit of its effect: selections, checksum, result event, job.
+psql's time is from the arrival of the statement to its commit. Both use the database's clock, which dates a commit
+before it is on disk.
 """
 
 from bench.drives import CRITERIA, done_s, posted
@@ -16,7 +16,7 @@ from services.eligibility import sql
 
 MIB = 1 << 20
 
-# From the arrival of the statement that selected to its commit.
+# The seconds from the arrival of the INSERT to its commit.
 TOOK_S = """
 SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - selected_at)::float8 FROM selections
  WHERE drive_id = $1 LIMIT 1
@@ -44,17 +44,17 @@ async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int) ->
 
     async def theirs() -> float:
         await ground.settle()
-        # As ours is: the newest drive, at the end of the index.
+        # A new drive, like that of the service, so that its rows are at the end of the index.
         drives.append(await ground.owner.fetchval("SELECT nextval('drive_id_seq')::integer"))
         await ground.psql_s(insert(drives[-1]))
         took_s: float = await ground.owner.fetchval(TOOK_S, drives[-1])
         return took_s
 
     with watch_memory(process.rss_bytes) as memory:
-        found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
-    bench.results.lines.setdefault("eligibility", []).append((rows, spread(found.ours).middle))
+        pairs = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
+    bench.results.lines.setdefault("eligibility", []).append((rows, spread(pairs.ours).middle))
     if name is not None:
-        bench.results.compare(name, found, "s")
+        bench.results.compare(name, pairs, "s")
     bench.results.memory.append(
         Memory("eligibility", f"{rows:,} students judged", memory.before / MIB, memory.maximum / MIB)
     )
@@ -62,7 +62,7 @@ async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int) ->
 
 
 def insert(drive_id: int) -> str:
-    """Return the statement of the service, without the checksum."""
+    """Return the service's INSERT without the checksum."""
     values = (drive_id, 1, CRITERIA.min_cgpa, CRITERIA.min_10th, CRITERIA.min_12th, CRITERIA.max_backlogs)
     meets = sql.MEETS.replace("$7", "NULL::text[]").replace("$8", "NULL::integer[]")
     for number, value in enumerate(values, 1):

@@ -1,7 +1,7 @@
-"""How the event store behaves as it grows: ``uv run python -m bench.event_store_size [EVENTS ...]``.
+"""Measure the event store at several sizes: ``uv run python -m bench.event_store_size [EVENTS ...]``.
 
-On a server of its own, which is deleted afterwards. Prints the table of docs/scaling.md. Ten million events need
-12 GB of disk and some minutes.
+Starts a server and deletes it afterwards. Prints the table of docs/scaling.md. Ten million events need 12 GB of disk
+and some minutes.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ Session = asyncpg.Connection
 SIZES = (0, 1_000_000, 10_000_000)
 BATCH = 200_000
 EVENTS_OF_A_STREAM = 4
-BYTES_OF_AN_EVENT = 1_200  # with its indexes and the log of the server; generously
+BYTES_OF_AN_EVENT = 1_200  # a generous estimate, with indexes and WAL
 APPENDS, WRITERS = 2_000, 8
 READS = 300
 CAUSE = Cause(source="bench", correlation_id=uuid4())
 
-# Streams of four events with a student's record in each, as enrolling and three revisions would leave them.
+# Writes streams of four events with a student's record in each, as after an enrolment and three revisions.
 GROW = """
-WITH made AS MATERIALIZED (
+WITH numbered AS MATERIALIZED (
     SELECT i, 1 + (i - 1) / $3::bigint AS student, 1 + (i - 1) % $3 AS version FROM generate_series($1::bigint, $2) i
 ), heads AS (
     INSERT INTO es.stream (stream_id, stream_type, version, last_tx)
-    SELECT 'student-' || student, 'student', $3, es.log_xid() FROM made WHERE version = 1
+    SELECT 'student-' || student, 'student', $3, es.log_xid() FROM numbered WHERE version = 1
 )
 INSERT INTO es.event (tx, xid, stream_id, version, event_id, type, data, metadata)
 SELECT es.log_xid(), es.log_xid(), 'student-' || student, version, uuidv7(),
@@ -50,7 +50,7 @@ SELECT es.log_xid(), es.log_xid(), 'student-' || student, version, uuidv7(),
            'branch', 'CSE', 'batch_year', 2026, 'cgpa', '8.25', 'tenth_percent', '91.50',
            'twelfth_percent', '88.00', 'active_backlogs', 0)),
        '{"source": "bench", "correlation_id": "00000000-0000-7000-8000-000000000000", "actor_id": 1}'
-  FROM made ORDER BY i
+  FROM numbered ORDER BY i
 """
 RELATIONS = """
 SELECT c.relname, pg_relation_size(c.oid) AS bytes FROM pg_class c
@@ -61,7 +61,7 @@ MIDDLE = "SELECT tx::text::bigint AS tx, position FROM es.event WHERE position >
 
 
 async def append_rate(url: str) -> float:
-    """Appends a second of one event each, durable, to new streams, by ``WRITERS`` sessions."""
+    """Return the appends a second of ``WRITERS`` sessions. Each is durable and writes one event to a new stream."""
 
     async def write(count: int) -> None:
         session = await asyncpg.connect(url)
@@ -77,41 +77,41 @@ async def append_rate(url: str) -> float:
 
 
 async def median_ms(read: Callable[[], Awaitable[object]]) -> float:
-    took = []
+    times_ms = []
     for _ in range(READS):
         began = time.perf_counter()
         await read()
-        took.append((time.perf_counter() - began) * 1000)
-    return statistics.median(took)
+        times_ms.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times_ms)
 
 
 async def measured(session: "Session[asyncpg.Record]", url: str, events: int) -> dict[str, str]:
-    """One column of the table."""
-    found = {"appends/s, 8 writers": f"{await append_rate(url):,.0f}"}
+    """Return one column of the table: figures by name."""
+    figures = {"appends/s, 8 writers": f"{await append_rate(url):,.0f}"}
     if events:
-        chance = random.Random(events)  # noqa: S311 - places to read at
+        rng = random.Random(events)  # noqa: S311 - positions to read at
 
         async def read_stream() -> None:
-            assert len(await session.fetch(READ_STREAM, f"student-{chance.randint(1, events // 4)}")) == 4
+            assert len(await session.fetch(READ_STREAM, f"student-{rng.randint(1, events // 4)}")) == 4
 
         async def read_log() -> None:
-            place = await session.fetchrow(MIDDLE, chance.randint(1, events - 1_000))
-            assert place is not None
-            assert len(await session.fetch(READ_LOG, place["tx"], place["position"], 500)) == 500
+            event = await session.fetchrow(MIDDLE, rng.randint(1, events - 1_000))
+            assert event is not None
+            assert len(await session.fetch(READ_LOG, event["tx"], event["position"], 500)) == 500
 
-        found["one stream of 4 events, ms"] = f"{await median_ms(read_stream):.2f}"
-        found["500 events of the log, ms"] = f"{await median_ms(read_log):.2f}"
+        figures["one stream of 4 events, ms"] = f"{await median_ms(read_stream):.2f}"
+        figures["500 events of the log, ms"] = f"{await median_ms(read_log):.2f}"
     for row in await session.fetch(RELATIONS):
-        found[f"{row['relname']}, MB"] = f"{row['bytes'] / 1e6:,.0f}"
+        figures[f"{row['relname']}, MB"] = f"{row['bytes'] / 1e6:,.0f}"
     for command in ("VACUUM es.event", "VACUUM (FREEZE) es.event"):
         began = time.perf_counter()
         await session.execute(command)
-        found[f"{command}, s"] = f"{time.perf_counter() - began:.1f}"
-    return found
+        figures[f"{command}, s"] = f"{time.perf_counter() - began:.1f}"
+    return figures
 
 
 async def grow(session: "Session[asyncpg.Record]", have: int, want: int) -> float:
-    """Events a second, written in bulk."""
+    """Write events in bulk until the log has ``want``. Return the events written a second."""
     began = time.perf_counter()
     for first in range(have + 1, want + 1, BATCH):
         await session.execute(GROW, first, min(first + BATCH - 1, want), EVENTS_OF_A_STREAM)
@@ -136,7 +136,7 @@ async def measure(url: str, sizes: tuple[int, ...]) -> dict[int, dict[str, str]]
 
 
 def main(arguments: list[str]) -> None:
-    sizes = tuple(int(one.replace("_", "")) for one in arguments) or SIZES
+    sizes = tuple(int(argument.replace("_", "")) for argument in arguments) or SIZES
     home = make_folder(data_folder() / f"bench-{os.getpid()}")
     free = shutil.disk_usage(home).free
     if free < max(sizes) * BYTES_OF_AN_EVENT * 2:

@@ -1,6 +1,6 @@
-"""A drive's registrations as CSV: the running exporter into storage, against the same COPY by psql into a file.
+"""Compare an export of a drive's registrations as CSV in the running exporter with the same COPY by psql into a file.
 
-Our time is from the receipt of the event to the commit that records the file; psql's time is its COPY alone.
+The exporter's time is from the claim of the job to the commit that records the file; psql's time is that of its COPY.
 """
 
 from pathlib import Path
@@ -43,28 +43,28 @@ async def drive_with_all_registered(ground: Ground, rows: int) -> int:
 
 async def _measure(bench: Bench, ground: Ground, name: str | None, rows: int, drive_id: int) -> None:
     process = ground.system.start("exporter")
-    copied = ground.folder / "psql.csv"
+    psql_file = ground.folder / "psql.csv"
 
     async def ours() -> float:
         await ground.settle()
-        [job_id] = await record(ground, *asked(drive_id))
+        [job_id] = await record(ground, *requested_export(drive_id))
         return await done_s(ground, Service.EXPORTER, job_id)
 
     async def theirs() -> float:
         await ground.settle()
-        return await ground.psql_s(copy(drive_id, copied))
+        return await ground.psql_s(copy(drive_id, psql_file))
 
     with watch_memory(process.rss_bytes) as memory:
-        found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
-    bench.results.lines.setdefault("export", []).append((rows, spread(found.ours).middle))
+        pairs = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
+    bench.results.lines.setdefault("export", []).append((rows, spread(pairs.ours).middle))
     if name is not None:
-        bench.results.compare(name, found, "s")
+        bench.results.compare(name, pairs, "s")
     bench.results.memory.append(
         Memory("exporter", f"{rows:,} rows as CSV", memory.before / MIB, memory.maximum / MIB, MAY_GROW_MIB)
     )
 
 
-def asked(drive_id: int) -> tuple[str, ExportRequested]:
+def requested_export(drive_id: int) -> tuple[str, ExportRequested]:
     """Return the stream and the event of a new export."""
     export_id = uuid4()
     event = ExportRequested(
@@ -79,5 +79,5 @@ def asked(drive_id: int) -> tuple[str, ExportRequested]:
 
 def copy(drive_id: int, into: Path) -> str:
     """Return psql's command that writes the same file as the service."""
-    query = " ".join(csv_query(asked(drive_id)[1]).split())
+    query = " ".join(csv_query(requested_export(drive_id)[1]).split())
     return f"\\copy ({query}) TO '{into}' CSV HEADER"

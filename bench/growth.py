@@ -1,6 +1,6 @@
-"""How the time of each set grows with its rows: the largest table against one of a tenth. Measures nothing itself.
+"""Compare the time for the largest table with the time for a table of a tenth of its rows. Measures nothing itself.
 
-It needs the lines of ``eligibility`` and ``export``, which are run before it in the same run.
+It needs the lines of ``eligibility`` and ``export``, which the same run must measure before.
 """
 
 from bench.pairs import spread
@@ -14,17 +14,17 @@ def steps(_size: Size) -> int:
 
 
 async def run(bench: Bench) -> None:
-    """Raises ``LookupError`` when a line is missing, or ends before the largest table."""
+    """Add the worse ratio. Raises ``LookupError`` when a line is missing, or ends before the largest table."""
     lines = {name: dict(bench.results.lines.get(name, [])) for name in ("eligibility", "export")}
     _, fewer, most = bench.size.rows
     if not all({fewer, most} <= set(line) for line in lines.values()):
-        raise LookupError("growth needs the whole lines of eligibility and export: run them too")
+        raise LookupError("growth needs complete results of eligibility and export: run these too")
     grown = {name: line[most] / line[fewer] for name, line in lines.items()}
     worst = max(grown, key=lambda name: grown[name])
-    line, over_all = lines[worst], spread(list(grown.values()))
+    line, both = lines[worst], spread(list(grown.values()))
     bench.results.ratios.append(
         Ratio(
-            "growth", grown[worst], AT_MOST["growth"], (over_all.low, over_all.high), line[most], line[fewer], "s",
+            "growth", grown[worst], AT_MOST["growth"], (both.low, both.high), line[most], line[fewer], "s",
             bench.size.pairs,
         )
     )  # fmt: skip

@@ -23,7 +23,7 @@ def request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
 
 @dataclass(slots=True)
 class Answers:
-    """``took_s``: from first to last. ``latencies_s``: of each request, from sending it to the whole answer."""
+    """The responses. ``took_s``: first request to last response. ``latencies_s``: each request to its response."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
@@ -39,23 +39,23 @@ class Answers:
 
     def require_statuses(self, *statuses: int) -> "Answers":
         """Return ``self``. Raises ``AssertionError`` for a response with another status, which voids the result."""
-        assert set(self.statuses) <= set(statuses), f"answers that were not asked for: {dict(self.statuses)}"
+        assert set(self.statuses) <= set(statuses), f"unexpected statuses: {dict(self.statuses)}"
         return self
 
 
 async def load(port: int, requests: Sequence[bytes], *, at_once: int) -> Answers:
-    """Send ``requests`` over ``at_once`` connections, each as soon as the previous one on it is answered.
+    """Send ``requests`` over ``at_once`` connections. A connection sends the next one after the response to the last.
 
-    Raises ``TimeoutError`` after ``WITHIN_S``: then the server hangs.
+    Raises ``TimeoutError`` after ``WITHIN_S``, because the server hangs.
     """
     answers = Answers()
-    left = iter(requests)
+    remaining = iter(requests)
     connections = [await asyncio.open_connection(LOOPBACK, port) for _ in range(min(at_once, len(requests)))]
     began = perf_counter()
     try:
         async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as tasks:
             for reader, writer in connections:
-                tasks.create_task(_ask_in_turn(reader, writer, left, answers))
+                tasks.create_task(_send_in_turn(reader, writer, remaining, answers))
     finally:
         for _, writer in connections:
             writer.close()
@@ -63,22 +63,22 @@ async def load(port: int, requests: Sequence[bytes], *, at_once: int) -> Answers
     return answers
 
 
-async def ask(port: int, one: bytes) -> tuple[int, dict[str, str], bytes]:
+async def ask(port: int, request_: bytes) -> tuple[int, dict[str, str], bytes]:
     """Send one request. Return status, headers by lower-case name, and body of the response."""
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
-        writer.write(one)
-        return await _answer(reader)
+        writer.write(request_)
+        return await _response(reader)
     finally:
         writer.close()
 
 
-async def _ask_in_turn(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: Iterator[bytes], answers: Answers
+async def _send_in_turn(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Iterator[bytes], answers: Answers
 ) -> None:
-    for one in left:
+    for request_ in requests:
         began = perf_counter()
-        writer.write(one)
+        writer.write(request_)
         head = await reader.readuntil(b"\r\n\r\n")
         status = int(head[9:12])
         if status not in NO_BODY and (length := _length(head)):
@@ -88,13 +88,13 @@ async def _ask_in_turn(
 
 
 def _length(head: bytes) -> int:
-    """Raises ``ValueError`` for an answer that does not say how long it is."""
+    """Return the Content-Length. Raises ``ValueError`` for a response without one."""
     lower = head.lower()
     at = lower.index(b"content-length:") + 15
     return int(lower[at : lower.index(b"\r\n", at)])
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+async def _response(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head[9:12])
     lines = head.decode("latin-1").split("\r\n")[1:]

@@ -1,7 +1,7 @@
-"""A file of students into an empty database: the running API against psql's COPY of the rows that it wrote.
+"""Compare an import of students into an empty database by the API with psql's COPY of the rows that the import wrote.
 
-The import is measured from request to answer: upload, reading, checks, events, read tables in one transaction. psql's
-figure is the COPY of the same rows into the same tables with their indexes, one transaction for each table.
+The time of the import is from request to response: upload, reading, checks, events and read tables in one transaction.
+psql's time is that of COPY into the same tables with their indexes, in one transaction for each table.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tests.support.system import bearer
 MIB = 1 << 20
 # The tables that an import of new students writes.
 TABLES = ("es.stream", "es.event", "vault.person", "users", "students")
-# TRUNCATE needs the triggers that keep the log append-only to be off.
+# The triggers that keep the log append-only must be off for TRUNCATE.
 EMPTY = """
 SET session_replication_role = replica;
 TRUNCATE es.stream, es.event, es.outbox, es.job, vault.person, users, students;
@@ -43,40 +43,40 @@ async def run(bench: Bench) -> None:
         await asyncio.to_thread(student_file.write, file, rows)
 
         async def ours() -> float:
-            await _emptied(ground)
+            await _empty_tables(ground)
             return await _import_s(ground, file, rows)
 
         async def theirs() -> float:
             copies = {table: ground.folder / f"{table}.copy" for table in TABLES}
             for table, copy in copies.items():
                 await ground.psql_s(rf"\copy {table} TO '{copy}'")
-            await _emptied(ground)
+            await _empty_tables(ground)
             return sum([await ground.psql_s(rf"\copy {table} FROM '{copy}'") for table, copy in copies.items()])
 
         with watch_memory(process.rss_bytes) as memory:
-            found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
+            pairs = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
         await ground.owner.execute(EMPTY)
-    bench.results.compare("import_1m", found, "s")
-    bench.results.note("import", f"{rows:,} students, request to answer", spread(found.ours).middle, "s")
+    bench.results.compare("import_1m", pairs, "s")
+    bench.results.note("import", f"{rows:,} students, request to answer", spread(pairs.ours).middle, "s")
     bench.results.memory.append(Memory("api", f"{rows:,} students imported", memory.before / MIB, memory.maximum / MIB))
 
 
-async def _emptied(ground: Ground) -> None:
+async def _empty_tables(ground: Ground) -> None:
     await ground.owner.execute(EMPTY)
     await ground.settle()
 
 
 async def _import_s(ground: Ground, file: Path, rows: int) -> float:
-    """Import ``file`` and return the seconds it took. Raises ``AssertionError`` with the answer when it is refused."""
+    """Import ``file`` and return the seconds it took. Raises ``AssertionError`` with the response if it is refused."""
     url = f"http://{LOOPBACK}:{ground.system.ports['api']}/api/students/import?dry_run=false"
     began = time.perf_counter()
-    answer = await asyncio.to_thread(_sent, url, file)
+    response = await asyncio.to_thread(_post, url, file)
     took_s = time.perf_counter() - began
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["imported"] == rows, answer.text
+    assert response.status_code == 200, response.text
+    assert response.json()["imported"] == rows, response.text
     return took_s
 
 
-def _sent(url: str, file: Path) -> httpx.Response:
+def _post(url: str, file: Path) -> httpx.Response:
     with file.open("rb") as content:
         return httpx.post(url, files={"file": (file.name, content)}, headers=bearer(), timeout=TIMEOUT_S)

@@ -1,6 +1,6 @@
-"""Measure the time from acceptance to committed effect at 100 jobs a second, and the same with Procrastinate.
+"""Compare the time from acceptance to committed effect, at 100 jobs a second, with Procrastinate.
 
-PgQueuer does the same in the same rounds, for information.
+PgQueuer runs the same jobs in the same rounds, for information.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from bench.sizes import Size
 from bench.stage import Bench, Ground
 
 PER_SECOND = 100
-# Where the time goes, by the job rows: relay, Kafka, subscriber and claim; the effect.
+# The two phases of a job, from its row: first relay, Kafka, subscriber and claim; then the effect.
 PHASES = """
 WITH phase AS (
     SELECT extract(epoch FROM j.started_at - j.queued_at)::float8 * 1000 AS way,
@@ -40,42 +40,42 @@ def steps(size: Size) -> int:
 async def run(bench: Bench) -> None:
     async with (
         bench.students(bench.size.rows[0]) as ground,
-        placewire_jobs.system(ground) as mine,
-        procrastinate_jobs.system(ground) as peer,
-        pgqueuer_jobs.system(ground) as other,
+        placewire_jobs.system(ground) as placewire,
+        procrastinate_jobs.system(ground) as procrastinate,
+        pgqueuer_jobs.system(ground) as pgqueuer,
     ):
-        systems = (mine, peer, other)
+        systems = (placewire, procrastinate, pgqueuer)
         await ready(ground, *systems)
         phases: list[asyncpg.Record] = []
-        p99: dict[str, list[float]] = {one.name: [] for one in systems}
+        p99: dict[str, list[float]] = {system.name: [] for system in systems}
 
         async def p50_ms(system: JobSystem) -> float:
-            took = await latencies_ms(ground, system, round(bench.size.latency_s * PER_SECOND))
-            p99[system.name].append(_p99(took))
-            if system is mine:
+            latencies = await latencies_ms(ground, system, round(bench.size.latency_s * PER_SECOND))
+            p99[system.name].append(_p99(latencies))
+            if system is placewire:
                 phases.extend(await ground.owner.fetch(PHASES))
-            return statistics.median(took)
+            return statistics.median(latencies)
 
-        sides = [partial(p50_ms, one) for one in systems]
-        taken = await alternated(*sides, rounds=bench.size.latency_pairs, step=bench.step)
+        sides = [partial(p50_ms, system) for system in systems]
+        medians = await alternated(*sides, rounds=bench.size.latency_pairs, step=bench.step)
         bare = await round_trips_ms(
             ground.system.kafka_bootstrap_servers, round(bench.size.latency_s * PER_SECOND), PER_SECOND
         )
-    bench.results.compare("effect_latency_p50", Pairs(taken[0], taken[1]), "ms")
+    bench.results.compare("effect_latency_p50", Pairs(medians[0], medians[1]), "ms")
     bench.results.note("effect_latency", "a bare Kafka round trip, median", statistics.median(bare), "ms")
     bench.results.note("effect_latency", "a bare Kafka round trip, p99", _p99(bare), "ms")
     for phase in dict(phases[0]):
         median = statistics.median(row[phase] for row in phases[1:])
         bench.results.note("effect_latency", f"{phase}, median", median, "ms")
-    for name, medians in ((other.name, taken[2]), (f"{other.name}, p99", tuple(p99[other.name][1:]))):
-        bench.results.note("effect_latency", name, spread(medians).middle, "ms")
-    # The first round warms up.
-    tails = Pairs(tuple(p99[mine.name][1:]), tuple(p99[peer.name][1:]))
+    for name, figures in ((pgqueuer.name, medians[2]), (f"{pgqueuer.name}, p99", tuple(p99[pgqueuer.name][1:]))):
+        bench.results.note("effect_latency", name, spread(figures).middle, "ms")
+    # The first round is a warm-up and does not count.
+    tails = Pairs(tuple(p99[placewire.name][1:]), tuple(p99[procrastinate.name][1:]))
     bench.results.compare("effect_latency_p99", tails, "ms")
 
 
-def _p99(took: Sequence[float]) -> float:
-    return statistics.quantiles(took, n=100, method="inclusive")[98]
+def _p99(latencies: Sequence[float]) -> float:
+    return statistics.quantiles(latencies, n=100, method="inclusive")[98]
 
 
 async def latencies_ms(ground: Ground, system: JobSystem, count: int) -> list[float]:

@@ -9,7 +9,7 @@ Side = Callable[[], Awaitable[float]]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The quartiles of some measurements; for fewer than four, minimum, median and maximum."""
+    """The quartiles of measurements. For fewer than four: minimum, median and maximum."""
 
     low: float
     middle: float
@@ -17,7 +17,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Raises ``statistics.StatisticsError`` when there are none."""
+    """Return the spread of ``values``. Raises ``statistics.StatisticsError`` when there are none."""
     if len(values) < 4:
         return Spread(min(values), statistics.median(values), max(values))
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -26,7 +26,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The results of each side, in the order of measurement: ``ours[i]`` and ``theirs[i]`` follow each other."""
+    """The results of both sides, in the order of measurement: ``theirs[i]`` was measured right after ``ours[i]``."""
 
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
@@ -38,15 +38,15 @@ class Pairs:
 
 async def alternated(*sides: Side, rounds: int, step: Callable[[], None]) -> list[tuple[float, ...]]:
     """Return the results of each of ``sides`` in every round (A B A B), after a warm-up round that does not count."""
-    taken: list[tuple[float, ...]] = []
+    results: list[tuple[float, ...]] = []
     for number in range(rounds + 1):
-        one = []
+        round_ = []
         for side in sides:
-            one.append(await side())
+            round_.append(await side())
             step()
         if number:
-            taken.append(tuple(one))
-    return [tuple(of_one_side) for of_one_side in zip(*taken, strict=True)]
+            results.append(tuple(round_))
+    return [tuple(side_results) for side_results in zip(*results, strict=True)]
 
 
 async def paired(ours: Side, theirs: Side, *, rounds: int, step: Callable[[], None]) -> Pairs:

@@ -1,4 +1,4 @@
-"""The same small job for PgQueuer, and its worker's process. Run by the benches."""
+"""The small job of the benches in PgQueuer, and the process of its worker."""
 
 import os
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def work() -> None:
             assert job.payload is not None
             await pool.execute(INSERT, UUID(bytes=job.payload))
 
-        # The least that its own batches of 10 allow; a limit of the entry point's own slows it to a tenth (measured).
+        # The lowest limit that PgQueuer's batches of 10 allow. With a limit on the entry point it is ten times slower.
         await queuer.run(max_concurrent_tasks=20)
 
 

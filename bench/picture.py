@@ -1,4 +1,4 @@
-"""``docs/benchmarks.svg``: ratios as bars with their spread, growth as lines, the burst as curves. Drawn by hand."""
+"""Draw ``docs/benchmarks.svg``: ratios as bars with their spread, growth as lines, the burst as curves."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +12,14 @@ BAR, GAP = 16, 12
 PLOT_HEIGHT = 180
 WITHIN, OVER, INK, FAINT = "#2a7f62", "#c0392b", "#222", "#bbb"
 COLOURS = ("#2a6f97", "#bc6c25")
-# Bars are drawn as a share of what is allowed; this much of the bound fits.
+# A bar shows a ratio as a share of its bound. Longer bars are cut off at this share.
 MAX_SHARE = 2.0
 
 Points = Sequence[tuple[float, float]]
 
 
 class Drawing:
-    """SVG elements, one below the other; ``y`` is where the next begins."""
+    """SVG elements, one below the other. ``y``: where the next element begins."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
@@ -56,7 +56,7 @@ class Drawing:
 
 
 def draw(results: Results) -> str:
-    """The whole picture, as SVG."""
+    """Return the diagram as SVG."""
     drawing = Drawing()
     if results.ratios:
         _ratios(drawing, results.ratios, results.size)
@@ -71,17 +71,17 @@ def _ratios(drawing: Drawing, ratios: Sequence[Ratio], size: str) -> None:
     drawing.title("Times the limit or the peer" + ("" if size == "full" else f" ({size})"))
     scale = (WIDTH - LEFT - RIGHT) / MAX_SHARE
     top = drawing.y
-    for one in ratios:
-        low, here, high = (
-            LEFT + min(value / one.at_most, MAX_SHARE) * scale for value in (one.spread[0], one.ratio, one.spread[1])
-        )
-        drawing.text(LEFT - 8, drawing.y + BAR - 4, one.name, anchor="end")
-        drawing.bar(LEFT, drawing.y, here - LEFT, WITHIN if one.met else OVER)
+    for ratio in ratios:
+        values = (ratio.spread[0], ratio.ratio, ratio.spread[1])
+        low, end_of_bar, high = (LEFT + min(value / ratio.at_most, MAX_SHARE) * scale for value in values)
+        drawing.text(LEFT - 8, drawing.y + BAR - 4, ratio.name, anchor="end")
+        drawing.bar(LEFT, drawing.y, end_of_bar - LEFT, WITHIN if ratio.met else OVER)
         middle = drawing.y + BAR / 2
         drawing.line(low, middle, high, middle)
         for end in (low, high):
             drawing.line(end, middle - 4, end, middle + 4)
-        drawing.text(max(here, high) + 6, drawing.y + BAR - 4, f"{one.ratio:.2f} of {one.at_most:g}", size=11)
+        label = f"{ratio.ratio:.2f} of {ratio.at_most:g}"
+        drawing.text(max(end_of_bar, high) + 6, drawing.y + BAR - 4, label, size=11)
         drawing.y += BAR + GAP
     drawing.line(LEFT + scale, top - 6, LEFT + scale, drawing.y - 4, FAINT, dashed=True)
     drawing.text(LEFT + scale, drawing.y + 8, "at most", anchor="middle", size=11)

@@ -1,4 +1,4 @@
-"""Small jobs through Placewire: append, outbox, relay, Kafka, consumer and runner, each as in a service."""
+"""The small job of the benches in Placewire: append, outbox, relay, Kafka, consumer and worker, as in a service."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from tests.support.system import SECRET, as_role
 
 # Enough for 100 appends a second.
 POOL = 10
-# As appends by so many requests would leave them, without so many requests.
+# Queues $1 jobs in one statement, with the rows that $1 requests would write.
 QUEUE = """
 SELECT count(*)
   FROM (SELECT gen_random_uuid()::text AS id FROM generate_series(1, $1::integer) OFFSET 0) one,
@@ -31,7 +31,7 @@ SELECT count(*)
 
 @asynccontextmanager
 async def system(ground: Ground) -> AsyncIterator[JobSystem]:
-    """The relay and a worker run; jobs are queued as the API does it."""
+    """Start the relay and a worker. Yield a job system that queues jobs as the API does."""
     await ground.owner.execute(TABLE)
     relay = ground.system.start("relay")
     worker, _ = ground.start(

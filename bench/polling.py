@@ -1,4 +1,4 @@
-"""The requests that every open screen repeats, against bare routes of the same server and event loop."""
+"""Compare the requests that every open screen repeats with bare routes of the same server and event loop."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from tests.support.system import bearer
 
 AT_ONCE = 32
 DRIVES = 20
-# With so many users, each stays far below the rate limit.
+# With this many users, each stays far below the rate limit.
 USERS = 500
 
 
@@ -22,15 +22,15 @@ def steps(size: Size) -> int:
 
 
 async def run_drives(bench: Bench) -> None:
-    """``GET /api/drives`` of 20 drives, every second time with the tag of what is there, against a constant."""
+    """Compare ``GET /api/drives`` with 20 drives, every second request with the current ETag, with a constant."""
     async with bench.students(bench.size.rows[0]) as ground:
         for _ in range(DRIVES):
             await posted(ground, CRITERIA)
-        users = await _started(ground)
+        users = await _start_api(ground)
         port = ground.system.ports["api"]
 
-        async def asked() -> list[bytes]:
-            # The tag of this moment: it changes with the hour, as signed links do.
+        async def requests() -> list[bytes]:
+            # The current ETag. It changes every hour, because the signed links in the response do.
             _, headers, _ = await ask(port, request("GET", "/api/drives", users[0]))
             known = {"If-None-Match": headers["etag"]}
             return [
@@ -40,27 +40,27 @@ async def run_drives(bench: Bench) -> None:
 
         half = bench.size.requests // 2
         bare = [request("GET", "/constant", {})] * bench.size.requests
-        await _compare(bench, ground, "poll_drives", asked, bare, {200: bench.size.requests - half, 304: half})
+        await _compare(bench, ground, "poll_drives", requests, bare, {200: bench.size.requests - half, 304: half})
 
 
 async def run_check(bench: Bench) -> None:
-    """The two ``check`` calls in turn, against a route that reads one row by its primary key."""
+    """Compare the two ``check`` calls, in turn, with a route that reads one row by its primary key."""
     async with bench.students(bench.size.rows[0]) as ground:
         drive_id, _ = await posted(ground, Criteria(), auto_published=True)
-        users = await _started(ground)
+        users = await _start_api(ground)
         paths = (f"/api/eligibility/{drive_id}/check", f"/api/registrations/{drive_id}/check")
 
-        async def asked() -> list[bytes]:
+        async def requests() -> list[bytes]:
             each = range(bench.size.requests)
             return [request("GET", paths[number % 2], users[number // 2 % len(users)]) for number in each]
 
         ids = [row["student_id"] for row in await ground.owner.fetch("SELECT student_id FROM students LIMIT $1", USERS)]
         bare = [request("GET", f"/row/{ids[number % len(ids)]}", {}) for number in range(bench.size.requests)]
-        await _compare(bench, ground, "poll_check", asked, bare, {200: bench.size.requests})
+        await _compare(bench, ground, "poll_check", requests, bare, {200: bench.size.requests})
 
 
-async def _started(ground: Ground) -> list[dict[str, str]]:
-    """The headers of as many students as there are, up to ``USERS``; the API runs."""
+async def _start_api(ground: Ground) -> list[dict[str, str]]:
+    """Start the API. Return the request headers of up to ``USERS`` students."""
     ground.system.start("api")
     rows = await ground.owner.fetch("SELECT student_id FROM students ORDER BY student_id LIMIT $1", USERS)
     return [bearer(Role.STUDENT, row["student_id"]) for row in rows]
@@ -70,20 +70,20 @@ async def _compare(
     bench: Bench,
     ground: Ground,
     name: str,
-    asked: Callable[[], Awaitable[Sequence[bytes]]],
+    requests: Callable[[], Awaitable[Sequence[bytes]]],
     bare: Sequence[bytes],
     statuses: Mapping[int, int],
 ) -> None:
-    """``statuses``: how often ours must answer with which."""
+    """Compare the API with the bare route. ``statuses``: how many responses of each status the API must return."""
     _, bare_port = ground.start("bare", "bench.bare_server")
 
     async def ours() -> float:
-        answers = await load(ground.system.ports["api"], await asked(), at_once=AT_ONCE)
+        answers = await load(ground.system.ports["api"], await requests(), at_once=AT_ONCE)
         assert answers.statuses == statuses, answers.statuses
         return answers.took_s
 
     async def theirs() -> float:
         return (await load(bare_port, bare, at_once=AT_ONCE)).require_statuses(200).took_s
 
-    found = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
-    bench.results.compare(name, found, "s")
+    pairs = await paired(ours, theirs, rounds=bench.size.pairs, step=bench.step)
+    bench.results.compare(name, pairs, "s")

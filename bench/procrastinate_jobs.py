@@ -1,4 +1,4 @@
-"""The same small job for Procrastinate, and its worker's process. Run by the benches."""
+"""The small job of the benches in Procrastinate, and the process of its worker."""
 
 import os
 from collections.abc import AsyncIterator
@@ -13,14 +13,14 @@ from bench.effects import TABLE, JobSystem
 from bench.stage import Ground
 
 CONCURRENCY = 32
-# A connection for each job at once, beside those for fetching and finishing.
+# One connection for each concurrent job, and four to fetch and finish jobs.
 POOL = CONCURRENCY + 4
-# How psycopg names a parameter; else that of the others.
+# The INSERT of ``bench.effects``, with psycopg's parameter style.
 INSERT = "INSERT INTO bench.effect (id) VALUES (%(effect_id)s)"
 
 
 def app_of(url: str) -> App:
-    """Procrastinate as its documentation has it, with the one task ``effect``."""
+    """Return Procrastinate's app, set up as its documentation recommends, with one task: ``effect``."""
     connector = PsycopgConnector(conninfo=url, min_size=4, max_size=POOL)
     app = App(connector=connector)
 

@@ -1,4 +1,4 @@
-"""The analytics views over the largest tables: how long, and how much memory the service takes for it."""
+"""Measure how long a refresh of the analytics views over the largest tables takes, and how much memory."""
 
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ MIB = 1 << 20
 async def run(bench: Bench) -> None:
     rows = bench.size.rows[-1]
     async with bench.students(rows) as ground:
-        # The new students ask for no refresh of their own: it would answer the one that is measured.
+        # No refresh for changed data: a refresh for the new students would also answer the request that is measured.
         process = ground.system.start("maintenance", REFRESH_AFTER_CHANGE_S="0")
         refresh_id = uuid4()
         event = RefreshRequested(refresh_id=refresh_id, cause=RefreshCause.REQUEST)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.pairs import Pairs, spread
 
-# The bounds: at most so many times the limit or the other system.
+# The bound of each ratio: at most this many times the limit or the other system.
 AT_MOST = {
     "eligibility_100k": 1.25,
     "eligibility_1m": 1.25,
@@ -27,7 +27,7 @@ AT_MOST = {
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """``spread``: the quartiles of the ratio of each pair. ``ours``, ``theirs``: medians, in ``unit``."""
+    """A bounded ratio. ``spread``: the quartiles of the pairs' ratios. ``ours``, ``theirs``: medians, in ``unit``."""
 
     name: str
     ratio: float
@@ -45,7 +45,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A figure that has no bound. ``of``: what it belongs to."""
+    """A figure that has no bound. ``of``: the bench or the group that it belongs to."""
 
     of: str
     name: str
@@ -55,7 +55,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of a process under ``work``, in MiB. ``at_most``: how far it may grow, if that is bounded."""
+    """Resident memory of a process during ``work``, in MiB. ``at_most``: the bound on its growth, if any."""
 
     process: str
     work: str
@@ -65,13 +65,16 @@ class Memory:
 
 
 def _machine() -> dict[str, str]:
-    """Return what a reader needs to know of the machine, and nothing that identifies it."""
+    """Return the facts about the machine that a reader needs, and none that identifies it."""
     return {"cpus": str(os.cpu_count()), "system": platform.system(), "python": platform.python_version()}
 
 
 @dataclass(slots=True)
 class Results:
-    """``lines``: by name, seconds for each number of rows. ``curves``: by name, what was left at each second."""
+    """All results of a run. ``lines``: by name, seconds for each number of rows.
+
+    ``curves``: by name, the remaining number at each moment (seconds).
+    """
 
     size: str
     ratios: list[Ratio] = field(default_factory=list)
@@ -84,10 +87,10 @@ class Results:
 
     def compare(self, name: str, pairs: Pairs, unit: str) -> None:
         """Add the bounded ratio ``name``. Raises ``KeyError`` for a ratio without a bound."""
-        of_ratio = pairs.ratio
+        ratio = pairs.ratio
         ours, theirs = spread(pairs.ours).middle, spread(pairs.theirs).middle
-        bounds = (of_ratio.low, of_ratio.high)
-        self.ratios.append(Ratio(name, of_ratio.middle, AT_MOST[name], bounds, ours, theirs, unit, len(pairs.ours)))
+        quartiles = (ratio.low, ratio.high)
+        self.ratios.append(Ratio(name, ratio.middle, AT_MOST[name], quartiles, ours, theirs, unit, len(pairs.ours)))
 
     def note(self, of: str, name: str, value: float, unit: str) -> None:
         self.measured.append(Measured(of, name, value, unit))

@@ -1,4 +1,4 @@
-"""The limit of whatever goes over Kafka: one record to the broker and back, by aiokafka with nothing around it."""
+"""Measure the lower limit for work over Kafka: the time of one record to the broker and back, with plain aiokafka."""
 
 import asyncio
 import time
@@ -7,15 +7,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 TOPIC = "bench.round-trip"
-# As long as an event of the benches is.
+# As long as an event of the benches.
 VALUE = b"x" * 300
 WITHIN_S = 60
 
 
 async def round_trips_ms(bootstrap_servers: str, count: int, per_second: float) -> list[float]:
-    """Of each of ``count`` records, sent one every ``1 / per_second`` s whatever becomes of those before.
+    """Return the round trip of each of ``count`` records. One is sent every ``1 / per_second`` s, without waiting.
 
-    Raises ``TimeoutError`` when one has not come back ``WITHIN_S`` after the last was sent.
+    Raises ``TimeoutError`` when a record has not come back within ``WITHIN_S`` after the last one was sent.
     """
     await _make_topic(bootstrap_servers)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", linger_ms=0)
@@ -23,7 +23,7 @@ async def round_trips_ms(bootstrap_servers: str, count: int, per_second: float) 
     await producer.start()
     await consumer.start()
     try:
-        # "Latest" is only known when it was asked for: what was sent before that would never be read.
+        # The consumer looks up the latest offset on first use. It would never read records sent before that.
         await consumer.position(TopicPartition(TOPIC, 0))
         await producer.send_and_wait(TOPIC, VALUE, key=b"warm")
         async with asyncio.timeout(WITHIN_S):

@@ -1,29 +1,29 @@
 """The path of a job as a simulation: ``uv run python -m bench.simulate [bench/results.json]``.
 
 With the costs that ``make bench`` measured, it must reproduce the measured latencies at 100 jobs a second. Only then
-are its predictions for 10 and 100 times as many jobs meaningful. Both are printed. Assumptions:
+are its predictions for 10 and 100 times as many jobs meaningful. It prints both. Assumptions:
 
-1. Jobs are all of the small kind of ``effect_latency``, each on a stream of its own. For the comparison they come as
-   evenly as they did in the bench, else at random (Poisson).
-2. A job is two events: its own, and that of its result. Each is sent by the relay, at half of what both cost.
-3. A relay is one process: it takes what waits, up to ``TURN`` rows, and sends it in one turn. Today there is one; where
-   more are predicted, each leads a group of streams (docs/scaling.md), which is not built.
-4. A worker is one process: its own time runs on one core. It works on ``SLOTS`` small jobs at once, as several share a
+1. All jobs are small, like those of ``effect_latency``, and each has its own stream. In the comparison with the bench
+   they arrive at equal intervals, as in the bench. In predictions they arrive at random (Poisson).
+2. A job has two events: its request and its result. The relay sends both. Each costs half of the measured cost of both.
+3. A relay is one process. It takes the waiting rows, up to ``TURN``, and sends them in one turn. Today one relay sends.
+   A prediction with several relays assumes that each sends a group of streams. This is not built (docs/scaling.md).
+4. A worker is one process, which uses one core. It runs ``SLOTS`` small jobs at once, since several share a
    transaction.
-5. Postgres appends before a job is accepted; it spends on sending what it was measured to spend while only the relay
-   ran; of the rest, one half when the job is claimed, the other in its effect. What the API spends is not
-   here.
-6. Processor time is that of the burst: less than each job costs alone. The relay's and Kafka's hold the small turns in
-   which results trickle out of a worker; what the relay does alone, in full turns, is several times as much
+5. Postgres appends the event before the job is accepted. Its cost of sending is the cost that the bench measured while
+   only the relay ran. Half of its remaining cost is for the claim of the job, half for the effect. The cost of the API
+   is left out.
+6. Processor times come from the burst, in which a job costs less than alone. The times of the relay and Kafka include
+   small turns, which send results one by one. In full turns the relay sends several times as many events
    (docs/scaling.md).
-7. What was measured beyond processor time is waiting (disk, network, other programs), and grows with nothing else: so
-   much that the measured median comes out, some on the way and some in the effect as measured. Each is ``STEPS``
-   exponential waits, one after the other: notice, Kafka and claim; insert, end and commit. That the median is met is
-   therefore no finding, and that the p99 is near says only that so many steps have about the right shape: with one
-   step it would be nearly twice as long. A commit waits for the disk alone, however many do.
-8. At today's load everything shares ``CORES`` cores. A larger installation gives Postgres its own, each relay and
-   worker one; nothing else is another program's.
-9. Kafka is not what limits: its processor time is spent, and its partitions are at least as many as the workers.
+7. The measured time beyond processor time is waiting (disk, network, other programs). It does not grow with the load.
+   It is chosen so that the simulated median equals the measured one, and is divided between way and effect as measured.
+   Each part is ``STEPS`` exponential waits in sequence: notice, Kafka and claim; insert, end and commit. So the equal
+   median proves nothing. A similar p99 only shows that the number of steps is about right: with one step it would be
+   nearly twice as long. A commit waits for the disk independently of other commits.
+8. At today's load all parts share ``CORES`` cores. A larger installation gives Postgres its own cores, and each relay
+   and worker one core. No other program uses these cores.
+9. Kafka is not the limit. Its processor time is counted, and it has at least as many partitions as there are workers.
 """
 
 import json
@@ -47,12 +47,12 @@ TURN = 1_000
 SLOTS = AT_ONCE * BATCH_SIZE
 EVENTS_A_JOB = 2
 STEPS = 3
-# The median of six like exponential waits is so much of their mean (Erlang's distribution: 5.670 / 6).
+# The median of the sum of six equal exponential waits, as a share of its mean (Erlang's distribution: 5.670 / 6).
 MEDIAN = 0.945
 CORES = 2
 JOBS = 4_000
 TODAY = 100.0
-# Above this share of a part's time, waiting for it begins to rule.
+# The highest planned utilisation of a part. Above it, waiting for the part dominates the latency.
 BUSY = 0.6
 SEED = 20_261_124
 COLUMNS = ("", "jobs/s", "relays", "workers", "cores of Postgres", "p50, ms", "p99, ms", "busiest")
@@ -62,10 +62,10 @@ Step = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of one job with both its events, in seconds: processor time of each part, and what it waits on its way and in its
-    effect.
+    """The costs of one job with both its events, in seconds: processor time of each part, and waiting.
 
-    Postgres: ``append`` before it is accepted, ``sending`` for the relay, ``doing`` for the worker.
+    Postgres: ``append`` before the job is accepted, ``sending`` for the relay, ``doing`` for the worker. Waiting:
+    ``way`` to the worker, and ``effect``.
     """
 
     append: float
@@ -79,16 +79,16 @@ class Costs:
 
     @classmethod
     def measured(cls, results: dict[str, Any]) -> Self:
-        """Raises ``KeyError`` naming a figure that the results do not have."""
-        found = {(one["of"], one["name"]): one["value"] for one in results["measured"]}
+        """Return the costs in ``results``. Raises ``KeyError`` with the name of a missing figure."""
+        figures = {(figure["of"], figure["name"]): figure["value"] for figure in results["measured"]}
         relay, worker, postgres, kafka = (
-            found["cost", f"{part}: from commit to effect"] / 1e6 for part in ("relay", "worker", "postgres", "kafka")
+            figures["cost", f"{part}: from commit to effect"] / 1e6 for part in ("relay", "worker", "postgres", "kafka")
         )
-        append = found["cost", "postgres: append"] / 1e6
-        sending = EVENTS_A_JOB * found["cost", "postgres: from commit to Kafka"] / 1e6
+        append = figures["cost", "postgres: append"] / 1e6
+        sending = EVENTS_A_JOB * figures["cost", "postgres: from commit to Kafka"] / 1e6
         doing = max(postgres - sending, 0)
-        effect = found["effect_latency", "claimed to done, median"] / 1000
-        latency = next(one["ours"] for one in results["ratios"] if one["name"] == "effect_latency_p50") / 1000
+        effect = figures["effect_latency", "claimed to done, median"] / 1000
+        latency = next(ratio["ours"] for ratio in results["ratios"] if ratio["name"] == "effect_latency_p50") / 1000
         sent = (relay + sending + kafka) / EVENTS_A_JOB
         return cls(
             append, relay, worker, sending, doing, kafka,
@@ -98,7 +98,7 @@ class Costs:
 
     @property
     def turn(self) -> float:
-        """A relay's, for each job."""
+        """Return the time of a relay for each job."""
         return self.relay + self.sending + self.kafka
 
     @property
@@ -107,13 +107,13 @@ class Costs:
 
     @property
     def slot(self) -> float:
-        """Return how long a job occupies one of its worker's slots when it does not wait."""
+        """Return how long a job that never waits occupies one of its worker's slots."""
         return self.worker + self.doing + self.effect
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``postgres_cores`` 0: everything shares ``CORES``."""
+    """The number of processes and cores. ``postgres_cores`` 0: all parts share ``CORES``."""
 
     workers: int = 1
     postgres_cores: int = 0
@@ -122,13 +122,13 @@ class Layout:
 
 @dataclass
 class Simulation:
-    """One run. ``took``: the latency of each job in seconds, in the order in which they finished."""
+    """One run. ``latencies_s``: of each job, in the order in which the jobs finished."""
 
     costs: Costs
     layout: Layout
-    chance: random.Random
+    rng: random.Random
     world: simpy.Environment = field(default_factory=simpy.Environment)
-    took: list[float] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shared = None if self.layout.postgres_cores else simpy.Resource(self.world, CORES)
@@ -145,11 +145,11 @@ class Simulation:
         self.world.run(self.world.process(self._arrivals(per_second, jobs, evenly=evenly)))
 
     def _arrivals(self, per_second: float, jobs: int, *, evenly: bool) -> Step:
-        all_of_them = []
+        started = []
         for number in range(jobs):
-            yield self.world.timeout(1 / per_second if evenly else self.chance.expovariate(per_second))
-            all_of_them.append(self.world.process(self._job(number)))
-        yield self.world.all_of(all_of_them)
+            yield self.world.timeout(1 / per_second if evenly else self.rng.expovariate(per_second))
+            started.append(self.world.process(self._job(number)))
+        yield self.world.all_of(started)
 
     def _job(self, number: int) -> Step:
         relay, worker = number % self.layout.relays, number % self.layout.workers
@@ -165,11 +165,11 @@ class Simulation:
                 yield from self._spend(self.elsewhere, self.costs.worker)
             yield from self._spend(self.postgres, self.costs.doing / 2)
             yield self.world.timeout(self._waiting(self.costs.effect))
-        self.took.append(self.world.now - began)
+        self.latencies_s.append(self.world.now - began)
         self._queued(relay)
 
     def _queued(self, relay: int) -> simpy.Event:
-        """An event waits to be sent; triggered when it has been."""
+        """Add an event to the outbox. Return a simulation event that is triggered when the relay has sent it."""
         sent = self.world.event()
         self.outboxes[relay].append(sent)
         if not self.more[relay].triggered:
@@ -182,14 +182,14 @@ class Simulation:
             if not self.outboxes[number]:
                 self.more[number] = self.world.event()
                 yield self.more[number]
-            taken, self.outboxes[number] = self.outboxes[number][:TURN], self.outboxes[number][TURN:]
-            yield from self._spend(self.postgres, sending * len(taken))
-            yield from self._spend(self.elsewhere, own * len(taken))
-            for one in taken:
-                one.succeed()
+            events, self.outboxes[number] = self.outboxes[number][:TURN], self.outboxes[number][TURN:]
+            yield from self._spend(self.postgres, sending * len(events))
+            yield from self._spend(self.elsewhere, own * len(events))
+            for event in events:
+                event.succeed()
 
     def _spend(self, cores: simpy.Resource | None, seconds: float) -> Step:
-        """Spend processor time on shared ``cores``, or on a dedicated core."""
+        """Spend processor time on shared ``cores``; ``None``: on a dedicated core."""
         if cores is None:
             yield self.world.timeout(seconds)
             return
@@ -198,20 +198,20 @@ class Simulation:
             yield self.world.timeout(seconds)
 
     def _waiting(self, mean: float) -> float:
-        return self.chance.gammavariate(STEPS, mean / STEPS) if mean > 0 else 0.0
+        return self.rng.gammavariate(STEPS, mean / STEPS) if mean > 0 else 0.0
 
 
 def simulated(
     costs: Costs, layout: Layout, per_second: float, *, jobs: int = JOBS, evenly: bool = False, seed: int = SEED
 ) -> list[float]:
-    """Return latencies in seconds, without the first tenth of the jobs, which met empty queues."""
+    """Return latencies in seconds, without the first tenth of the jobs, which found empty queues."""
     simulation = Simulation(costs, layout, random.Random(seed))  # noqa: S311 - a simulation
     simulation.run(per_second, jobs, evenly=evenly)
-    return simulation.took[jobs // 10 :]
+    return simulation.latencies_s[jobs // 10 :]
 
 
 def enough(costs: Costs, per_second: float) -> Layout:
-    """Return the smallest layout in which no scalable part is busier than ``BUSY``."""
+    """Return the smallest layout in which the utilisation of relays, workers and Postgres is at most ``BUSY``."""
     workers = math.ceil(per_second * max(costs.worker, costs.slot / SLOTS) / BUSY)
     postgres = math.ceil(per_second * costs.postgres / BUSY)
     relays = math.ceil(per_second * costs.turn / BUSY)
@@ -228,8 +228,8 @@ def busiest(costs: Costs, layout: Layout, per_second: float) -> tuple[str, float
     }
     if not layout.postgres_cores:
         shares["the cores"] = per_second * (costs.relay + costs.worker + costs.postgres + costs.kafka) / CORES
-    first = max(shares, key=lambda name: shares[name])
-    return first, shares[first]
+    part = max(shares, key=lambda name: shares[name])
+    return part, shares[part]
 
 
 def main(arguments: list[str]) -> None:
@@ -241,9 +241,12 @@ def main(arguments: list[str]) -> None:
 
 
 def predicted(results: dict[str, Any]) -> list[tuple[object, ...]]:
-    """Rows of ``COLUMNS``: measured, simulated, and for 10 and 100 times as many jobs. Raises as ``Costs.measured``."""
+    """Return rows of ``COLUMNS``: measured, simulated, and predicted for 10 and 100 times as many jobs.
+
+    Raises ``KeyError`` with the name of a missing figure.
+    """
     costs = Costs.measured(results)
-    measured = {one["name"]: one["ours"] for one in results["ratios"]}
+    measured = {ratio["name"]: ratio["ours"] for ratio in results["ratios"]}
     rows: list[tuple[object, ...]] = [
         ("measured", TODAY, 1, 1, CORES, measured["effect_latency_p50"], measured["effect_latency_p99"], ""),
         _row("today", costs, Layout(), TODAY, evenly=True),
@@ -255,14 +258,14 @@ def predicted(results: dict[str, Any]) -> list[tuple[object, ...]]:
 
 
 def _row(name: str, costs: Costs, layout: Layout, per_second: float, *, evenly: bool = False) -> tuple[object, ...]:
-    first, share = busiest(costs, layout, per_second)
+    part, share = busiest(costs, layout, per_second)
     p50: object = "grows"
     p99: object = "without end"
     if share < 1:
-        took = sorted(simulated(costs, layout, per_second, evenly=evenly))
-        p50, p99 = statistics.median(took) * 1000, statistics.quantiles(took, n=100, method="inclusive")[98] * 1000
+        latencies_ms = [latency * 1000 for latency in simulated(costs, layout, per_second, evenly=evenly)]
+        p50, p99 = statistics.median(latencies_ms), statistics.quantiles(latencies_ms, n=100, method="inclusive")[98]
     cores = layout.postgres_cores or CORES
-    return name, per_second, layout.relays, layout.workers, cores, p50, p99, f"{first}, {share:.0%}"
+    return name, per_second, layout.relays, layout.workers, cores, p50, p99, f"{part}, {share:.0%}"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Sizes of a run: the bounds are for ``full``, ``quick`` gives an estimate, ``tiny`` shows that the benches run."""
+"""Sizes of a run. The bounds hold for ``full``. ``quick`` gives an estimate. ``tiny`` shows that the benches run."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """``rows``: the three table sizes that are called 10k, 100k and 1m. ``pairs``: how often each side is measured.
+    """A size. ``rows``: the three table sizes called 10k, 100k and 1m. ``pairs``: how often each side is measured.
 
-    ``latency_pairs``: the same of latencies, whose slowest hundredth differs more from one time to the next.
+    ``latency_pairs``: how often latencies are measured. Their p99 varies more, so the number is higher.
     """
 
     name: str

@@ -74,20 +74,20 @@ class Bench:
 
     @asynccontextmanager
     async def empty(self, name: str) -> AsyncIterator["Ground"]:
-        """Return the migrated database ``name``, created on first use, and processes for this bench."""
+        """Yield the migrated database ``name``, created on first use, and processes for this bench."""
         stack = await self.servers.started()
         server = stack.addresses.database_url
         if not await _execute(server, f"SELECT FROM pg_database WHERE datname = '{name}'"):
             await _execute(server, f'CREATE DATABASE "{name}"')
         url = named(server, name)
         await runner.migrate(url.replace("postgresql://", "postgresql+asyncpg://"))
-        # Logs as in production: their cost is the product's.
+        # JSON logs as in production, so that the measured cost includes them.
         kafka, folder = stack.addresses.kafka_bootstrap_servers, stack.home / "services"
         with running(url, kafka, folder, LOG_FORMAT="json") as system:
             owner = await connect_alone(url, application_name="bench")
             try:
                 yield Ground(url, owner, system, stack.home)
-                # Stopped, not killed: a consumer group waits 10 s for a member that did not leave it.
+                # Stopped, not killed: a consumer group waits 10 s for a member that has not left it.
                 for process in reversed(system.processes.values()):
                     process.stop(10)
             finally:
@@ -104,7 +104,7 @@ class Ground:
     folder: Path
 
     def start(self, name: str, module: str, *, ready: bool = True, **env: str) -> tuple[Process, int]:
-        """A process of the bench's own: ``python -m module``. It is stopped with the system's."""
+        """Start ``python -m module``. Return the process and its port. It is stopped with the system's processes."""
         port = free_port()
         inherited = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
         process = Process.start(
@@ -126,11 +126,11 @@ class Ground:
             str(programs() / "psql"), self.url, "-qX", "-v", "ON_ERROR_STOP=1", "-c", "\\timing on", "-c", command,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        said = (await process.communicate())[0].decode()
-        found = TIME.search(said)
-        assert process.returncode == 0, said
-        assert found, said
-        return float(found[1]) / 1000
+        output = (await process.communicate())[0].decode()
+        match = TIME.search(output)
+        assert process.returncode == 0, output
+        assert match, output
+        return float(match[1]) / 1000
 
     async def settle(self) -> None:
         """Flush earlier writes to disk, so that they do not slow the next measurement."""

@@ -1,1 +1,1 @@
-"""What every service is built on: database, event store, jobs, Kafka, HTTP, metrics. No business rules."""
+"""The basis of every service: database, event store, jobs, Kafka, HTTP, metrics. It has no business rules."""

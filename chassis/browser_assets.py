@@ -1,4 +1,4 @@
-"""Files that browsers load: held in memory, compressed once, under paths that hold the hash of their content."""
+"""Serve files to browsers from memory, compressed once, at addresses that contain the hash of the content."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ COMPRESSED = (".css", ".js", ".svg", ".txt")
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """``compressed``: by gzip; ``None`` for what is compressed already."""
+    """A file in memory. ``compressed``: the content after gzip; ``None`` if its format is already compressed."""
 
     content: bytes
     compressed: bytes | None
@@ -27,7 +27,7 @@ class Asset:
 
 
 class BrowserAssets:
-    """Serve ``files`` (name to path) at ``{prefix}/{hash}/{name}``. A changed file has another address."""
+    """Serve ``files`` (name to path) at ``{prefix}/{hash}/{name}``. A changed file gets a new address."""
 
     def __init__(self, prefix: str, files: Mapping[str, Path]) -> None:
         """Raise ``SystemExit`` with one line when a file is missing."""
@@ -35,12 +35,12 @@ class BrowserAssets:
         self._assets = {name: _read(path) for name, path in files.items()}
 
     def url(self, name: str) -> str:
-        """Return the address of a file. It may be cached for good."""
+        """Return the address of a file. Caches may keep the response without a time limit."""
         return f"{self._prefix}/{self._assets[name].digest}/{name}"
 
     @property
     def route(self) -> Route:
-        """The route that answers all addresses."""
+        """Return the route that answers all addresses."""
         return Route(f"{self._prefix}/{{digest}}/{{name}}", self._answer, include_in_schema=False)
 
     async def _answer(self, request: Request) -> Response:

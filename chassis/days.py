@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return the time zone ``name``. Raises ``ValueError`` when there is none."""
+    """Return the time zone ``name``. Raises ``ValueError`` for an unknown name."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -18,8 +18,8 @@ def day_of(moment: datetime, zone: ZoneInfo) -> date:
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """Return the first moment of ``day`` in ``zone``, in UTC. Correct also where clocks change at midnight.
+    """Return the first moment of ``day`` in ``zone``, in UTC. Also correct if clocks change at midnight.
 
-    Raises ``OverflowError`` at the ends of the calendar.
+    Raises ``OverflowError`` if the moment is outside the range of ``datetime``.
     """
     return datetime.combine(day, time.min, zone).astimezone(UTC)

@@ -1,20 +1,20 @@
-"""Errors. The class decides the reaction; nothing inspects messages."""
+"""The errors of all packages. The class of an error decides the reaction; no code inspects messages."""
 
 
 class DomainError(Exception):
-    """A request or job that fails however often it is tried. The text is shown to people."""
+    """A request or job that would fail again if it were repeated. The text is shown to users."""
 
 
 class RuleViolation(DomainError):
-    """A rule forbids it at this moment: HTTP 409, never retried."""
+    """A rule forbids the command in the current state: HTTP 409, never retried."""
 
 
 class NotFound(DomainError):
-    """It does not exist, or this caller may not see it: HTTP 404."""
+    """The requested object does not exist, or this caller may not see it: HTTP 404."""
 
 
 class Invalid(DomainError):
-    """The request is not valid: HTTP 422 (or ``status``). ``errors`` lists several faults."""
+    """The request is not valid: HTTP 422 (or ``status``). ``errors``: one entry for each fault."""
 
     def __init__(self, message: str, *, status: int = 422, errors: list[dict[str, object]] | None = None) -> None:
         super().__init__(message)
@@ -46,15 +46,15 @@ class Throttled(DomainError):
 
 
 class Conflict(Exception):
-    """The stream has changed since it was read: HTTP 409. The caller must read it again first."""
+    """The stream has changed since the caller read it: HTTP 409. The caller must read it again."""
 
 
 class Contended(Exception):
-    """Rolled back because of a conflict with another transaction (serialization, deadlock, lock timeout). Try again."""
+    """A conflict with another transaction (serialization, deadlock, lock timeout) caused a rollback. May be retried."""
 
 
 class Outdated(Exception):
-    """What a job has staged is out of date. It is staged again; no attempt is spent."""
+    """The staged part of a job is out of date. The job stages it again; no attempt is spent."""
 
 
 class Unavailable(Exception):
@@ -62,19 +62,19 @@ class Unavailable(Exception):
 
 
 class Overloaded(Exception):
-    """Too many requests at this moment: HTTP 503 with Retry-After. The text is shown to people."""
+    """Too many requests at this moment: HTTP 503 with Retry-After. The text is shown to users."""
 
 
 class StorageFailed(Exception):
-    """The storage does not answer, or refuses: HTTP 503; a job tries a few times. The text is shown to people."""
+    """The storage does not answer or refuses: HTTP 503; a job is retried a few times. The text is shown to users."""
 
 
 class StorageFull(StorageFailed):
-    """No space is left for a file: HTTP 507. The text is shown to people."""
+    """No space is left for a file: HTTP 507. The text is shown to users."""
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection was lost midway. The transaction may have been committed."""
+    """The connection was lost during a transaction, which may have been committed."""
 
 
 class ReadOnly(Unavailable):
@@ -86,7 +86,7 @@ class LogNotAdopted(Unavailable):
 
 
 class Exhausted(Unavailable):
-    """Postgres ran out of memory or disk, or reached a limit. This transaction may be the cause, or not."""
+    """Postgres ran out of memory or disk, or reached a limit. This transaction may be the cause."""
 
 
 class Fenced(Exception):

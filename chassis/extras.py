@@ -14,14 +14,14 @@ class MissingExtra(SystemExit):
 def require_extra(extra: str) -> None:
     """Raise ``MissingExtra`` unless every package of ``extra`` is installed. Call it before importing them.
 
-    Does nothing where this package has no metadata, as in the container images.
+    Does nothing if this package has no metadata, as in the container images.
     """
     try:
         declared = requires(PACKAGE) or []
     except PackageNotFoundError:
         return
-    found = [match for match in map(OPTIONAL.match, declared) if match and match["extra"] == extra]
-    if missing := sorted(match["name"] for match in found if not _is_installed(match["name"])):
+    matches = [match for match in map(OPTIONAL.match, declared) if match and match["extra"] == extra]
+    if missing := sorted(match["name"] for match in matches if not _is_installed(match["name"])):
         raise MissingExtra(
             f"{', '.join(missing)} not installed: this needs the extra {extra!r} (pip install '{PACKAGE}[{extra}]')"
         )

@@ -11,8 +11,8 @@ from chassis.postgres.database import Connection, Database
 from chassis.storage import Storage, StorageUnusable
 from contracts.files import SERVED_BELOW
 
-# How many of the newest files of each kind are checked: enough to distinguish a wrong storage and one that lost a file.
-LOOKED_AT = 10
+# How many of the newest files of each kind are checked. A wrong storage lacks all of them; a damaged one lacks a few.
+CHECKED_FILES = 10
 
 # Only unexpired exports: the files of expired ones may already have been deleted.
 NEWEST_EXPORTS = """
@@ -40,17 +40,17 @@ class RecordedFiles:
         return bool(self.named) and len(self.missing) == len(self.named)
 
     def __str__(self) -> str:
-        return f"of the {len(self.named)} newest files that the database names it lacks {len(self.missing)}" + (
-            f", among them {self.missing[0]}" if self.missing else ""
+        return f"it lacks {len(self.missing)} of the {len(self.named)} newest files that the database names" + (
+            f", such as {self.missing[0]}" if self.missing else ""
         )
 
 
 async def look(connection: Connection, storage: Storage) -> RecordedFiles:
     """Compare ``storage`` with the database. If the database role may not read drives, compare exports only."""
-    named = [row["path"] for row in await connection.fetch(NEWEST_EXPORTS, LOOKED_AT)]
+    named = [row["path"] for row in await connection.fetch(NEWEST_EXPORTS, CHECKED_FILES)]
     if await connection.fetchval(MAY_SEE_DRIVES):
-        found = await connection.fetch(NEWEST_PDFS, LOOKED_AT, SERVED_BELOW)
-        named += [row["pdf_path"].removeprefix(SERVED_BELOW) for row in found]
+        pdfs = await connection.fetch(NEWEST_PDFS, CHECKED_FILES, SERVED_BELOW)
+        named += [row["pdf_path"].removeprefix(SERVED_BELOW) for row in pdfs]
     return RecordedFiles(named, [path for path in named if not await storage.exists(path)])
 
 
@@ -64,14 +64,14 @@ async def check(database: Database, storage: Storage, *, ignore_missing: bool) -
         return
     try:
         async with database.connection() as connection:
-            found = await look(connection, storage)
+            files = await look(connection, storage)
     except (Unavailable, asyncpg.UndefinedTableError) as error:
         log.warning("storage.not_compared", reason=str(error))
         return
     except StorageFailed as error:
         raise StorageUnusable(f"STORAGE_URL cannot be read: {error}") from error
-    if found.is_another_storage:
+    if files.is_another_storage:
         raise StorageUnusable(
-            f"STORAGE_URL is not where the files are: {found}. Set it back, or copy the files there first"
+            f"STORAGE_URL is not where the files are: {files}. Set it back, or copy the files there first"
             " (STORAGE_IGNORE_MISSING_FILES=true starts without them)"
         )

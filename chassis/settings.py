@@ -13,7 +13,7 @@ from chassis.days import zone_of
 
 
 class ServerSettings(BaseSettings):
-    """Settings of every process. A variable of the environment has the name in capitals. ``_s``: seconds."""
+    """Settings of every process. The environment variable is the name in capitals. Names with ``_s`` are in seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -52,7 +52,7 @@ class ProcessSettings(ServerSettings):
 
 
 class BrowserAssetsSettings(BaseSettings):
-    """Where the stylesheets and scripts of others are. A mixin for the settings of processes that serve pages."""
+    """Where third-party stylesheets and scripts are. A mixin for the settings of processes that serve pages."""
 
     assets_folder: Path | None = Field(
         default=None, description="folder with what `python -m devstack assets FOLDER` downloads for browsers"
@@ -99,13 +99,13 @@ class StorageSettings(BaseSettings):
 
 
 class RetentionSettings(BaseSettings):
-    """How long personal records are kept. A mixin for the process that deletes them and the one that shows the time."""
+    """How long personal records are kept. A mixin for the settings of maintenance and the API."""
 
     idempotency_keys_kept_days: float = Field(
-        default=7.0, ge=1, description="how long the same Idempotency-Key gets the same answer"
+        default=7.0, ge=1, description="how long a repeated Idempotency-Key gets the first response"
     )
     access_log_kept_days: float = Field(
-        default=365.0, ge=1, description="how long it is recorded who looked at a student's record"
+        default=365.0, ge=1, description="how long the record of who viewed a student's record is kept"
     )
 
     @property
@@ -118,7 +118,7 @@ class RetentionSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
-    """How to connect to Kafka. A mixin for the settings of processes that do."""
+    """How to connect to Kafka. A mixin for the settings of processes that use Kafka."""
 
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma between several")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -146,7 +146,7 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
     database_pool_size: int = Field(default=10, ge=1, le=200, description="connections this process may hold")
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs this process works on at the same time")
     job_lease_s: float = Field(
-        default=60.0, ge=1, description="after so many seconds without a sign of its worker, another claims a job"
+        default=60.0, ge=1, description="another worker may claim a job whose lease was not renewed for this time"
     )
     paused_retry_s: float = Field(
         default=60.0, gt=0, description="seconds between two tries of a worker paused after 20 failed jobs in a row"
@@ -154,7 +154,7 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
 
     @model_validator(mode="after")
     def _leases_can_be_renewed(self) -> Self:
-        # Each job holds a connection. Without a spare one no lease is renewed, and running jobs are claimed again.
+        # Each running job holds a connection. Renewing leases needs one more: otherwise running jobs are claimed again.
         if self.database_pool_size < self.jobs_at_once + 2:
             raise ValueError("DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2")
         return self
@@ -163,16 +163,16 @@ class ServiceSettings(ProcessSettings, KafkaSettings):
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
-def load(settings: type[Settings], **given: Any) -> Settings:
-    """Return ``settings`` from the environment. Exits with one line for each setting that is missing or wrong.
+def load(settings: type[Settings], **overrides: Any) -> Settings:
+    """Return ``settings`` from the environment. Exit with one line for each setting that is missing or wrong.
 
-    Settings that are not in the environment are read from the folder SECRETS_DIR, one file each with the same name.
+    A setting that is not in the environment is read from the file of its name in the folder SECRETS_DIR.
     """
     folder = os.environ.get("SECRETS_DIR") or None
     if folder is not None and not Path(folder).is_dir():
         raise SystemExit(f"SECRETS_DIR is wrong: there is no folder {folder}")
     try:
-        return settings(_secrets_dir=folder, **given)
+        return settings(_secrets_dir=folder, **overrides)
     except ValidationError as error:
         lines = []
         for problem in error.errors():

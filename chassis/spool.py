@@ -15,11 +15,11 @@ BLOCK_BYTES = 256 * 1024
 class Spool:
     """One producer and one reader in the same event loop. The producer never waits for the reader.
 
-    The file has no name, so nothing remains of it when the process dies. Call ``close`` in the end.
+    The file has no name, so nothing remains of it when the process dies. Call ``close`` when done.
     """
 
     def __init__(self) -> None:
-        # The reader takes the blocks first. New blocks are added only while everything in the file has been read.
+        # The reader takes these blocks before the file. So a block is added here only if no byte of the file is unread.
         self._blocks: deque[bytes] = deque()
         self._in_memory = 0
         self._file: BinaryIO | None = None
@@ -27,7 +27,7 @@ class Spool:
         self._ended = False
         self._error: BaseException | None = None
         self._changed = asyncio.Event()
-        # A thread may still use the file after its task was cancelled. The descriptor stays open until it is done.
+        # A thread may still use the file after its task was cancelled. The lock delays closing the file until then.
         self._lock = threading.Lock()
 
     async def write(self, block: bytes | bytearray) -> None:
@@ -79,7 +79,7 @@ class Spool:
                 await self._change()
 
     def close(self) -> None:
-        """Free the memory and the disk, at any time. Ends a write or read that is still running."""
+        """Free the memory and the disk space. May be called at any time, also while a write or read is running."""
         self._blocks.clear()
         if self._file is not None:
             asyncio.get_running_loop().run_in_executor(None, self._close_file, self._file)
@@ -92,8 +92,8 @@ class Spool:
         with self._lock:
             rest = memoryview(block)
             while rest and not file.closed:
-                done = os.pwrite(file.fileno(), rest, offset)
-                rest, offset = rest[done:], offset + done
+                written = os.pwrite(file.fileno(), rest, offset)
+                rest, offset = rest[written:], offset + written
 
     def _read_file(self, file: BinaryIO, size: int, offset: int) -> bytes:
         with self._lock:

@@ -18,10 +18,10 @@ from chassis.errors import NotFound, StorageFailed, StorageFull
 from chassis.http.responses import content_disposition
 from chassis.uploading import Upload
 
-# Only for lost packets. Longer failures of a bucket are retried by the callers.
+# These retries only cover lost packets. Callers retry longer failures of a bucket.
 RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 STREAM_BYTES = 256 * 1024
-# Errors of the operating system (ENOSPC, EFBIG, EDQUOT), and HTTP 507 of S3-compatible servers.
+# Parts of error texts: of the operating system (ENOSPC, EFBIG, EDQUOT), and HTTP 507 of S3-compatible servers.
 FULL = ("os error 28", "os error 27", "os error 122", "507 ", "InsufficientStorage", "StorageFull")
 
 
@@ -41,7 +41,7 @@ class Storage:
     """Stores files. Paths are relative and use ``/``. A file becomes visible when it is complete, or not at all."""
 
     def __init__(self, url: str) -> None:
-        """Raises ``StorageUnusable`` when ``url`` is not valid or its folder cannot be created."""
+        """Raise ``StorageUnusable`` when ``url`` is not valid or its folder cannot be created."""
         try:
             parts = urlsplit(url)
             self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
@@ -54,11 +54,11 @@ class Storage:
             raise StorageUnusable(f"STORAGE_URL is wrong: {_first_line(error)}") from error
 
     async def check(self) -> None:
-        """Write, and delete, an empty file. Raises ``StorageUnusable``."""
+        """Write and delete an empty file. Raises ``StorageUnusable`` if that fails."""
         try:
-            # Not obstore's async calls: a process that exits right after one sometimes aborts (observed).
+            # No async calls of obstore: a process that exits right after such a call sometimes aborts (observed).
             await asyncio.to_thread(obstore.put, self._store, ".writable", b"")
-            with suppress(NotFoundError, FileNotFoundError):  # another process that starts now has deleted it
+            with suppress(NotFoundError, FileNotFoundError):  # another process that starts now may have deleted it
                 await asyncio.to_thread(obstore.delete, self._store, ".writable")
         except (BaseError, OSError) as error:
             raise StorageUnusable(f"STORAGE_URL cannot be written: {_first_line(error)}") from error
@@ -73,10 +73,10 @@ class Storage:
         return True
 
     async def write(self, path: str, content: bytes) -> None:
-        """Write a small file. Raises ``StorageFailed``, also when a file exists at ``path``.
+        """Write a small file. Raises ``StorageFailed``, also if ``path`` already exists.
 
-        Never deletes a file at ``path``, which may be another writer's. When the storage refuses a file, nothing of it
-        is left; when its answer is lost, or the write is cancelled, the file may be there.
+        An existing file stays, because another writer may own it. If the storage refuses the file, nothing of it is
+        left. If the storage's answer is lost, or the write is cancelled, the file may exist.
         """
         try:
             with _refusals():
@@ -93,8 +93,8 @@ class Storage:
         A bucket keeps ``media_type`` and ``save_as``, and sends them with downloads through a signed link.
         Raises ``StorageFailed`` from a write, or when the block ends.
         """
-        kept = {"Content-Type": media_type, "Content-Disposition": content_disposition(save_as)}
-        upload = Upload(self._store, path, {} if self._folder else kept)
+        headers = {"Content-Type": media_type, "Content-Disposition": content_disposition(save_as)}
+        upload = Upload(self._store, path, {} if self._folder else headers)
         try:
             yield Written(upload)
             with _refusals():
@@ -102,7 +102,7 @@ class Storage:
         except BaseException:
             await upload.abandon()
             with suppress(StorageFailed):
-                await self.delete(path)  # it may just have become visible
+                await self.delete(path)  # the file may have become visible despite the error
             raise
 
     async def read(self, path: str) -> bytes:
@@ -113,11 +113,11 @@ class Storage:
     async def stream(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Return bytes ``start`` to ``end`` (exclusive). Raises ``NotFound``; reading may raise ``StorageFailed``."""
         with _translated():
-            found = await obstore.get_async(self._store, path, options={"range": (start, end)})
+            response = await obstore.get_async(self._store, path, options={"range": (start, end)})
 
         async def chunks() -> AsyncIterator[bytes]:
             with _translated():
-                async for chunk in found.stream(min_chunk_size=STREAM_BYTES):
+                async for chunk in response.stream(min_chunk_size=STREAM_BYTES):
                     yield bytes(chunk)
 
         return chunks()
@@ -130,32 +130,32 @@ class Storage:
             return await obstore.sign_async(self._store, "GET", path, life)
 
     async def pages(self, folder: str, *, limit: int) -> AsyncIterator[list[Stored]]:
-        """Yield every file below ``folder``, up to ``limit`` at a time; none when there is no such folder.
+        """Yield every file below ``folder``, up to ``limit`` at a time. Yield none when there is no such folder.
 
         A partial file of a killed writer is listed under its final path. Unfinished uploads to a bucket are not listed:
-        give the bucket a lifecycle rule that aborts those older than a day.
+        give the bucket a lifecycle rule that aborts uploads older than a day.
         """
         with _refusals():
             async for page in obstore.list(self._store, folder, chunk_size=limit):
-                yield [Stored(found["path"], found["last_modified"]) for found in page]
-            left = await asyncio.to_thread(self._left_below, folder)
-        for first in range(0, len(left), limit):
-            yield left[first : first + limit]
+                yield [Stored(file["path"], file["last_modified"]) for file in page]
+            partial = await asyncio.to_thread(self._partial_files, folder)
+        for first in range(0, len(partial), limit):
+            yield partial[first : first + limit]
 
-    def _left_below(self, folder: str) -> list[Stored]:
+    def _partial_files(self, folder: str) -> list[Stored]:
         if self._folder is None:
             return []
-        left = []
+        partial = []
         for part in (self._folder / folder).rglob("*#*"):
-            whole = part.with_name(part.name.partition("#")[0])
+            final = part.with_name(part.name.partition("#")[0])
             with suppress(FileNotFoundError):  # its writer may have finished
                 modified_at = datetime.fromtimestamp(part.stat().st_mtime, UTC)
-                if not whole.exists():
-                    left.append(Stored(whole.relative_to(self._folder).as_posix(), modified_at))
-        return left
+                if not final.exists():
+                    partial.append(Stored(final.relative_to(self._folder).as_posix(), modified_at))
+        return partial
 
     async def delete(self, path: str) -> None:
-        """Delete a file. Idempotent. Also deletes partial files of a killed writer of ``path``, and empty folders.
+        """Delete a file, partial files that a killed writer of ``path`` left, and empty folders. Idempotent.
 
         Raises ``StorageFailed``.
         """
@@ -184,7 +184,7 @@ def _delete_empty_folders(root: Path, path: str) -> None:
 
 
 class Written:
-    """Writes to an upload, and keeps the ``size_bytes`` and ``sha256`` of what was written so far."""
+    """A file that is being written, with ``size_bytes`` and ``sha256`` of the content so far."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
@@ -200,7 +200,7 @@ class Written:
 
     @property
     def sha256(self) -> str:
-        """Return the digest in hexadecimal."""
+        """Return the digest of the content so far, in hexadecimal."""
         return self._digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Issue and verify JWTs: those of signed-in users, and those with which services call each other."""
+"""Issue and verify the JWTs of signed-in users and of services that call each other."""
 
 import time
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ CLOCK_SKEW_S = 10
 class Principal:
     """The caller. ``password_version``: the number of password changes when the token was issued.
 
-    ``None``: an external issuer issued the token, so a change of the password here does not invalidate it.
+    ``None``: an external issuer issued the token. A password change here does not invalidate it.
     """
 
     user_id: int
@@ -49,7 +49,7 @@ def issue_user_token(principal: Principal, secret: str) -> str:
 def read_user_token(token: str, secret: str) -> tuple[Principal, float]:
     """Return the token's user and its expiry (Unix time, seconds).
 
-    Raises ``Unauthenticated`` when the token is not ours, malformed or expired.
+    Raises ``Unauthenticated`` when the token was not issued here, is malformed or has expired.
     """
     try:
         claims = jwt.decode(token, secret, [ALGORITHM], options={"require": ["exp", "iat"]})

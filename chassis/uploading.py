@@ -6,22 +6,22 @@ from collections.abc import AsyncIterator
 import obstore
 from obstore.store import ObjectStore
 
-# A part of a multipart upload. At most PARTS_AT_ONCE wait for the store, and the file may have 10,000 (S3): 80 GB.
+# The size of a part of a multipart upload. S3 allows 10,000 parts, so a file may have 80 GB.
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
-# The writer passes on so many bytes at a time. With less, the event loop would switch after every row or two.
+# The writer passes this many bytes to the store at a time. With less, tasks would switch after every row or two.
 BLOCK_BYTES = 1024 * 1024
 
 
 class Abandoned(Exception):
-    """The writer stopped: the store discards what it has."""
+    """The writer stopped. The store must discard the upload."""
 
 
 class Upload:
-    """An upload. ``finish`` makes the file visible; ``abandon`` discards it, unless it was just being finished.
+    """An upload. ``finish`` makes the file visible; ``abandon`` discards it, unless the store is completing it already.
 
-    The store pulls, because only this way obstore can end a failed upload. A writer of ``open_writer_async`` can only
-    be closed, which makes the file visible (0.12.1, tried with a bucket).
+    The store pulls the content, because obstore can then abort a failed upload. A writer of ``open_writer_async`` can
+    only be closed, which makes the file visible (obstore 0.12.1, tried with a bucket).
     """
 
     def __init__(self, store: ObjectStore, path: str, attributes: dict[str, str]) -> None:
@@ -29,23 +29,23 @@ class Upload:
         self._block = bytearray()
         self._storing = asyncio.ensure_future(
             obstore.put_async(
-                store, path, self._pulled(), attributes=attributes or None, use_multipart=True, chunk_size=PART_BYTES,
+                store, path, self._content(), attributes=attributes or None, use_multipart=True, chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
         )  # fmt: skip
 
     async def put(self, content: bytes) -> None:
-        """Pass on ``content``. Waits while the store is slower. Raises what the store raised."""
+        """Pass ``content`` to the store. Wait while the store is slower. Raises the store's error."""
         self._block += content
         if len(self._block) >= BLOCK_BYTES:
-            await self._hand_on(bytes(self._block))
+            await self._pass_block(bytes(self._block))
             self._block.clear()
 
     async def finish(self) -> None:
         """Finish the upload. The file is visible when this returns."""
         if self._block:
-            await self._hand_on(bytes(self._block))
-        await self._hand_on(None)
+            await self._pass_block(bytes(self._block))
+        await self._pass_block(None)
         await asyncio.shield(self._storing)
 
     async def abandon(self) -> None:
@@ -57,17 +57,17 @@ class Upload:
             await asyncio.wait([self._storing])
         self._storing.cancelled() or self._storing.exception()
 
-    async def _hand_on(self, block: bytes | None) -> None:
-        handing = asyncio.ensure_future(self._blocks.put(block))
+    async def _pass_block(self, block: bytes | None) -> None:
+        passing = asyncio.ensure_future(self._blocks.put(block))
         try:
-            await asyncio.wait([handing, self._storing], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([passing, self._storing], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not handing.done():
-                handing.cancel()
+            if not passing.done():
+                passing.cancel()
         if self._storing.done():
             self._storing.result()
 
-    async def _pulled(self) -> AsyncIterator[bytes]:
+    async def _content(self) -> AsyncIterator[bytes]:
         while (block := await self._blocks.get()) is not None:
             if isinstance(block, Exception):
                 raise block

@@ -1,1 +1,1 @@
-"""What crosses a process boundary: events, topics, job kinds, the HTTP job protocol. Imports nothing of ours."""
+"""The data that crosses process boundaries: events, topics, job kinds, the job protocol. Imports no other package."""

@@ -1,4 +1,4 @@
-"""Compare names of branches, ignoring how they are written. The Python counterpart of SQL's ``branch_key``."""
+"""Compare names of branches, ignoring case, spacing and Unicode form. The SQL counterpart is ``branch_key``."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ SIGMA, FINAL_SIGMA = "\N{GREEK SMALL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINA
 def branch_key(branch: str) -> str:
     """Return the form for comparison: lower case (one sigma), NFC, trimmed, with single spaces."""
     composed = unicodedata.normalize("NFC", " ".join(branch.split()))
-    # Letter by letter, because str.lower() chooses the sigma by the whole word.
+    # Letter by letter, because str.lower() of a word chooses between the two sigmas.
     lowered = "".join("i" if letter == DOTTED_I else letter.lower() for letter in composed)
     return lowered.replace(FINAL_SIGMA, SIGMA)
 
 
 def branch_keys(branches: Iterable[str] | None) -> list[str] | None:
-    """Return the key of each of ``branches``; ``None`` for no criterion."""
-    return None if branches is None else [branch_key(one) for one in branches]
+    """Return the key of each of ``branches``; ``None`` (no criterion) for ``None``."""
+    return None if branches is None else [branch_key(branch) for branch in branches]

@@ -1,4 +1,4 @@
-"""The class of each event type. Lists every event."""
+"""Every event type with its class, and the conversion of old types."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -54,7 +54,7 @@ UPCASTERS: dict[str, Upcaster] = {}
 
 
 class UnknownEvent(LookupError):
-    """This build does not know the event type: the producer is newer, or it is not ours."""
+    """This release does not know the event type: a newer release, or another system, produced the event."""
 
 
 def read_event(type_: str, data: Mapping[str, Any], upcasters: Mapping[str, Upcaster] = UPCASTERS) -> Event:

@@ -1,7 +1,7 @@
 """Find incompatible changes of a JSON Schema, in both directions.
 
-New code reads old events, since the log keeps every event. Old code reads new events, since services are not all
-replaced at the same moment and other systems read them too. So a type keeps its fields and their values, and may gain
+New code reads old events, since the log keeps every event. Old code reads new events, since services are not replaced
+all at once and other systems read events too. So a type keeps its fields and their allowed values, and may gain
 optional fields. Any other change needs a new type (``….v2``) and an upcaster in ``catalogue``.
 """
 
@@ -15,8 +15,8 @@ Schema = Mapping[str, Any]
 NARROWER_WHEN_MORE = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 NARROWER_WHEN_LESS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 SAME = ("type", "const", "format", "pattern", "multipleOf", "uniqueItems", "contentMediaType", "contentEncoding")
-UNREADABLE = "events stored before can no longer be read"
-REFUSED = "readers of before refuse what is written now"
+UNREADABLE = "stored events can no longer be read"
+REFUSED = "older readers refuse new events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,10 @@ class _Pair:
 
 
 def breaks(released: Schema, current: Schema) -> list[str]:
-    """Return each change in ``current`` that breaks readers of ``released`` or cannot read its events, with its place.
+    """Return each incompatible change from ``released`` to ``current``, with its place.
 
-    Titles, descriptions and the order of fields are ignored.
+    With such a change, stored events cannot be read, or older readers refuse new events. Titles, descriptions and the
+    order of fields are ignored.
     """
     return list(_compared("", released, current, _Pair(released, current), frozenset()))
 
@@ -54,10 +55,10 @@ def _compared(place: str, old: Schema, new: Schema, root: _Pair, seen: frozenset
 
 def _resolved(schema: Schema, document: Schema) -> Schema:
     while (reference := schema.get("$ref")) is not None:
-        found: Any = document
+        target: Any = document
         for part in str(reference).removeprefix("#/").split("/"):
-            found = found[part]
-        schema = {**found, **{name: value for name, value in schema.items() if name != "$ref"}}
+            target = target[part]
+        schema = {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
     return schema
 
 
@@ -65,7 +66,7 @@ def _keywords(place: str, old: Schema, new: Schema) -> Iterator[str]:
     for keyword in (*SAME, *NARROWER_WHEN_MORE, *NARROWER_WHEN_LESS):
         before, now = old.get(keyword), new.get(keyword)
         if before != now:
-            change = f"{_at(place)}{keyword} was {_said(before)}, is {_said(now)}"
+            change = f"{_at(place)}{keyword} was {_shown(before)}, is {_shown(now)}"
             yield f"{change}: {_consequence(keyword, before, now)}"
 
 
@@ -107,7 +108,7 @@ def _fields(place: str, old: Schema, new: Schema, root: _Pair, seen: frozenset[t
         if name in needed - needed_now:
             yield f"{inside}: is no longer required: {REFUSED}"
         if name not in needed | needed_now and schema.get("default") != now[name].get("default"):
-            yield f"{inside}: is another value where it is missing: events stored before change their meaning"
+            yield f"{inside}: has another default: stored events change their meaning"
         yield from _compared(inside, schema, now[name], root, seen)
     for name in (now.keys() - before.keys()) & needed_now:
         yield f"{f'{place}.{name}' if place else name}: is new and required: {UNREADABLE}"
@@ -123,11 +124,11 @@ def _alternatives(place: str, old: Schema, new: Schema, root: _Pair, seen: froze
 
 
 def _kind(schema: Schema, document: Schema) -> str:
-    """Return what distinguishes an alternative: the name of an object, otherwise type and format."""
-    found = _resolved(schema, document)
-    if "properties" in found:
-        return f"{found.get('title', 'object')}"
-    return " ".join(str(found[name]) for name in ("type", "format", "const") if name in found) or "anything"
+    """Return a name that distinguishes an alternative: an object's title, otherwise type and format."""
+    resolved = _resolved(schema, document)
+    if "properties" in resolved:
+        return f"{resolved.get('title', 'object')}"
+    return " ".join(str(resolved[name]) for name in ("type", "format", "const") if name in resolved) or "anything"
 
 
 def _inner(
@@ -148,5 +149,5 @@ def _at(place: str) -> str:
     return f"{place}: " if place else ""
 
 
-def _said(value: Any) -> str:
-    return "not said" if value is None else repr(value)
+def _shown(value: Any) -> str:
+    return "absent" if value is None else repr(value)

@@ -22,7 +22,7 @@ class Criteria(Message):
 
 
 class Posting(Message):
-    """The text of a drive: what the company offers and requires."""
+    """The posting of a drive: what the company offers and requires."""
 
     company_name: str = Field(min_length=1, max_length=200)
     job_title: str = Field(min_length=1, max_length=200)
@@ -52,7 +52,7 @@ class DriveCreated(Event):
 
 
 class DriveRevised(Event):
-    """A head changed the posting. ``posting``: after the change; ``changed``: the names of the fields that differ."""
+    """A head changed the posting. ``posting`` is the new one; ``changed``: the names of the fields that differ."""
 
     TYPE = "placewire.drive.revised.v1"
 
@@ -62,7 +62,7 @@ class DriveRevised(Event):
 
 
 class DrivePublished(Event):
-    """Students can see the drive. Requests the evaluation of who is selected (job kind *eligibility*).
+    """Students can see the drive. Requests an evaluation, which selects students (job kind *eligibility*).
 
     ``requested``: select exactly that list; ``None``: select everyone who meets ``criteria``.
     """
@@ -80,7 +80,7 @@ class EligibilityRequested(Event):
     """Requests another evaluation of all students (job kind *eligibility*).
 
     ``posted``: selections are replaced; otherwise students are only counted. ``requested_version``: the stream version
-    of the publication whose list applies, ``None`` when everyone eligible is selected.
+    of the publication whose list applies; ``None``: every eligible student is selected.
     """
 
     TYPE = "placewire.drive.eligibility-requested.v1"
@@ -94,8 +94,8 @@ class EligibilityRequested(Event):
 class ReevaluationRequested(Event):
     """Marks changed: requests another evaluation of these students for a posted drive (job kind *eligibility*).
 
-    It has no criteria: the job applies those of the drive's last evaluation of everyone. ``import_id``: the import
-    that changed the marks, if any.
+    The event has no criteria, because the job applies those of the drive's last evaluation of all students.
+    ``import_id``: the import that changed the marks, if any.
     """
 
     TYPE = "placewire.drive.reevaluation-requested.v1"

@@ -18,13 +18,14 @@ class SetChecksum(Message):
 class EligibilityEvaluated(Event):
     """The result of the evaluation that version ``drive_version`` of the drive's stream requested.
 
-    ``selected`` is the whole set afterwards, ``added`` and ``revoked`` the difference to before. When the drive
-    was not posted (``applied`` false) nothing was selected and only ``eligible`` is new.
-    ``snapshot`` is the ``es.log_snapshot()`` the marks were read with, so the decision can be explained later.
+    ``selected`` is the whole set after the evaluation. ``added`` and ``revoked`` are the difference to the set before.
+    ``applied`` is false if the drive was not posted: then no student was selected, and only ``eligible`` is new.
+    ``snapshot`` is the ``es.log_snapshot()`` with which the marks were read. It allows to explain the decision later.
 
-    ``students``: only these were evaluated (a ReevaluationRequested), by the criteria and the list of version
-    ``judged_by``; ``None``: everyone, by those of ``drive_version``. ``registered_no_longer_eligible``: how many of the
-    revoked had registered, and do not meet the criteria any more; they stay registered.
+    ``students``: the students that a ReevaluationRequested named. They were evaluated by the criteria and the list of
+    version ``judged_by``. ``None``: all students were evaluated, by the criteria and the list of ``drive_version``.
+    ``registered_no_longer_eligible``: the number of revoked students who had registered and no longer meet the
+    criteria. They stay registered.
     """
 
     TYPE = "placewire.eligibility.evaluated.v1"
@@ -45,7 +46,7 @@ class EligibilityEvaluated(Event):
 
 
 class EligibilityFailed(Event):
-    """The evaluation failed for good: its job is a dead letter. ``reason`` is shown to people."""
+    """The evaluation failed for good: its job is a dead letter. ``reason`` is shown to users."""
 
     TYPE = "placewire.eligibility.failed.v1"
 

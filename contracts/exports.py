@@ -1,4 +1,4 @@
-"""Exported files. Producers: services/api of requests and cancellations, services/exporter of the rest."""
+"""Exported files. services/api produces requests and cancellations, services/exporter the other events."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -29,8 +29,8 @@ _PERSON = ("student_id", "roll_number", "name", "email", "branch", "batch_year")
 _MARKS = ("cgpa", "tenth_percent", "twelfth_percent", "diploma_percent", "active_backlogs")
 _DRIVE = ("drive_id", "company_name", "job_title")
 
-# The columns of each kind, in the order of a file that names none. The API validates requests against these names, and
-# the exporter writes them.
+# The columns of each kind, in their default order. The API validates requests against these names, and the exporter
+# writes the columns.
 COLUMNS: dict[ExportKind, tuple[str, ...]] = {
     ExportKind.REGISTRATIONS: ("registration_id", *_PERSON, "registered_at", *_MARKS, *_DRIVE),
     ExportKind.ELIGIBLE_STUDENTS: (*_PERSON, *_MARKS, "selected", *_DRIVE),
@@ -68,7 +68,7 @@ LINK_PATH = "/console/accept-invitation#token="
 class InvitationsRequested(Event):
     """A head requested a CSV file with a link for each active student without a password (job kind *export*).
 
-    ``None``: no limit. ``link_base``: the start of each link. The exporter creates the tokens.
+    A filter that is ``None`` limits nothing. ``link_base``: the start of each link. The exporter creates the tokens.
     """
 
     TYPE = "placewire.export.invitations-requested.v1"
@@ -83,7 +83,7 @@ class InvitationsRequested(Event):
 
 
 class ExportCompleted(Event):
-    """The complete file is stored at ``path``. ``sha256`` is hexadecimal; ``snapshot`` is what Postgres read."""
+    """The complete file is stored at ``path``. ``sha256`` is hexadecimal. ``snapshot``: that of the rows."""
 
     TYPE = "placewire.export.completed.v1"
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 EXPORTS = "temp"
 JOB_DESCRIPTIONS = "job-descriptions"
-# A drive stores the address of its PDF.
+# The prefix of a PDF's address. A drive stores this address, not the path.
 SERVED_BELOW = "/uploads/"
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -19,11 +19,11 @@ def export_folder(export_id: UUID) -> str:
 
 
 def export_path(export_id: UUID, format_: str, fence: UUID) -> str:
-    """Return the path that only the claim with the token ``fence`` writes to."""
+    """Return the path for the claim with the token ``fence``. No other claim writes to it."""
     return f"{export_folder(export_id)}/{fence}.{format_}"
 
 
 def export_of(path: str) -> UUID | None:
     """Return the export that ``path`` was written for; ``None`` for any other file."""
-    found = _EXPORT.fullmatch(path)
-    return UUID(found["id"]) if found else None
+    match = _EXPORT.fullmatch(path)
+    return UUID(match["id"]) if match else None

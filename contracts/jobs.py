@@ -56,7 +56,7 @@ OWNER: dict[Kind, Service] = {
     Kind.CHECK: Service.MAINTENANCE,
 }
 
-# Events that request a job, with the kind of the job. Its id is the id of the event.
+# Events that request a job, with the kind of the job. A job has the id of its event.
 KIND_OF: dict[str, Kind] = {
     DrivePublished.TYPE: Kind.ELIGIBILITY,
     EligibilityRequested.TYPE: Kind.ELIGIBILITY,
@@ -76,7 +76,7 @@ TOPIC_OF: dict[Kind, topics.Topic] = {
 
 
 class Job(Message):
-    """A job as users see it. ``progress`` and ``result`` have the form of the job's kind."""
+    """A job as users see it. The form of ``progress`` and ``result`` depends on ``kind``."""
 
     id: UUID
     kind: Kind
@@ -94,6 +94,6 @@ class Job(Message):
     finished_at: AwareDatetime | None = None
 
 
-# POST without a body wakes a worker of the owning service for the job. 202: it is awake, and claims the job if that is
-# queued. 503: it has paused, and claims only one job a minute.
+# POST without a body wakes a worker of the owning service for the job. 202: the worker claims the job if it is queued.
+# 503: the worker is paused and claims only one job a minute.
 RUN_PATH = "/internal/jobs/{job_id}/run"

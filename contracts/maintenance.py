@@ -15,7 +15,7 @@ class RefreshCause(StrEnum):
 
 
 class RefreshRequested(Event):
-    """Requests a refresh of the views (job kind *refresh*). ``slot``: the time of the schedule, if it was scheduled."""
+    """Requests a refresh of the views (job kind *refresh*). ``slot``: the planned time, if the schedule caused it."""
 
     TYPE = "placewire.refresh.requested.v1"
 
@@ -25,7 +25,7 @@ class RefreshRequested(Event):
 
 
 class ViewsRefreshed(Event):
-    """All views were refreshed by a run that began at ``began_at``. It also answers requests from before."""
+    """All views were refreshed by a run that began at ``began_at``. The run also answers earlier requests."""
 
     TYPE = "placewire.refresh.refreshed.v1"
 

@@ -22,7 +22,7 @@ class Event(Message):
     """A fact, in the past tense.
 
     ``TYPE`` names the schema and its major version (``placewire.drive.published.v1``). A new optional field
-    keeps the version; anything else is a new class and an upcaster in ``catalogue``.
+    keeps the version. Any other change needs a new class and an upcaster in ``catalogue``.
     """
 
     TYPE: ClassVar[str]
@@ -31,9 +31,9 @@ class Event(Message):
 class Envelope(Message):
     """An event with its id, stream, version, time and cause.
 
-    Readers recognise a repeated delivery by ``id``. ``subject`` is the stream, and ``streamversion`` the number of the
-    event in it, from 1 without gaps. Attribute names are those of CloudEvents 1.0, whose
-    extensions may hold only lower-case letters and digits.
+    Readers recognise a repeated delivery by ``id``. ``subject`` is the stream. ``streamversion`` counts the events of
+    the stream from 1, without gaps. Attribute names are those of CloudEvents 1.0. Names of extensions may have only
+    lower-case letters and digits.
     """
 
     id: UUID

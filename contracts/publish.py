@@ -1,5 +1,5 @@
-"""The published JSON Schemas, and those of the last release: ``placewire contracts`` writes both. Tests compare
-them with the classes, and the classes with the last release."""
+"""Write the published JSON Schemas, for ``placewire contracts``. Tests compare them with the classes and the last
+release."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,14 @@ from contracts.message import Envelope
 from contracts.policy.document import Policy
 
 FOLDER = Path(__file__).parent / "schemas"
-# It has one folder, named by the version of the last release.
+# This folder has one subfolder, named by the version of the last release.
 RELEASED = Path(__file__).parent / "released"
-# The one schema of a document that people write. Editors check it while they type.
+# The schema of the policy document. With it, editors check a policy while a user writes it.
 POLICY = "placement-policy.json"
 
 
 def schemas() -> dict[str, str]:
-    """Return file names and contents for every event, the envelope, the job and the policy, always the same."""
+    """Return file names and contents for every event, the envelope, the job and the policy. Deterministic."""
     documents = {f"{type_}.json": cls.model_json_schema() for type_, cls in EVENTS.items()}
     documents["envelope.json"] = Envelope.model_json_schema()
     documents["job.json"] = Job.model_json_schema()
@@ -26,7 +26,7 @@ def schemas() -> dict[str, str]:
 
 
 def released(folder: Path = RELEASED) -> dict[str, str]:
-    """Return file names and contents of the last release, whose events are in logs."""
+    """Return file names and contents of the last release. Stored events follow these schemas."""
     return {path.name: path.read_text() for path in folder.glob("*/*.json")}
 
 
@@ -35,20 +35,20 @@ def write(folder: Path = FOLDER) -> None:
 
 
 def release(version: str, folder: Path = RELEASED) -> None:
-    """Replace the schemas of the last release by the current ones; keep those of retired types."""
-    wanted = released(folder) | schemas()
+    """Replace the schemas of the last release by the current ones. Keep the schemas of retired types."""
+    documents = released(folder) | schemas()
     for old in folder.glob("*"):
         if old.name != version:
             _replace(old, {})
             old.rmdir()
-    _replace(folder / version, wanted)
+    _replace(folder / version, documents)
 
 
-def _replace(folder: Path, wanted: dict[str, str]) -> None:
+def _replace(folder: Path, documents: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in {path.name for path in folder.glob("*.json")} - wanted.keys():
+    for stale in {path.name for path in folder.glob("*.json")} - documents.keys():
         (folder / stale).unlink()
-    for name, content in wanted.items():
+    for name, content in documents.items():
         (folder / name).write_text(content)
 
 

@@ -40,7 +40,7 @@ class StudentRange(Message):
 class StudentEnrolled(Event):
     """A student was enrolled. The account may have no password yet.
 
-    ``person_version``: of the name, e-mail address and roll number, as in ``contracts.users``.
+    ``person_version``: the version of name, e-mail address and roll number, as in ``contracts.users``.
     """
 
     TYPE = "placewire.student.enrolled.v1"
@@ -52,7 +52,7 @@ class StudentEnrolled(Event):
 
 
 class StudentRecordRevised(Event):
-    """A record was changed. ``record``: after the change; ``changed``: the names of the fields that differ."""
+    """A student's record was changed. ``record`` is the new one; ``changed``: the names of the fields that differ."""
 
     TYPE = "placewire.student.record-revised.v1"
 
@@ -62,11 +62,11 @@ class StudentRecordRevised(Event):
 
 
 class StudentsImported(Event):
-    """``count`` students were enrolled or revised. Their events have this one as cause and are not published.
+    """An import enrolled or revised ``count`` students. Their events name this one as cause and are not sent to Kafka.
 
-    ``revised`` of them were on record before: StudentRecordRevised, UserDetailsRevised, or both. ``digest`` is
-    ``bit_xor(hashint8extended(student_id, seed))`` over all, as a decimal number; ``seed`` is 0 for those who were
-    enrolled and 1 for those who were revised.
+    ``revised``: how many of them existed before; their events are StudentRecordRevised, UserDetailsRevised, or both.
+    ``digest`` is ``bit_xor(hashint8extended(student_id, seed))`` over all students, as a decimal number. ``seed`` is 0
+    for enrolled students and 1 for revised ones.
     """
 
     TYPE = "placewire.student.imported.v1"

@@ -35,7 +35,7 @@ USER = STUDENT
 # One partition: the probe shows that a consumer group makes progress, not that each of its members does.
 PROBE = Topic("placewire.probe", partitions=1, retention_ms=3_600_000)
 
-# The topic of each stream type, which is the part of the stream's name before the first dash.
+# The topic of each stream type. The type is the part of the stream's name before the first dash.
 BY_STREAM_TYPE: dict[str, Topic] = {
     "student": STUDENT,
     "import": STUDENT,

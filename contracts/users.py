@@ -17,9 +17,9 @@ class Role(StrEnum):
     HEAD = "HEAD"
 
 
-# Those who run drives: they also see pending drives, and everyone's jobs and exports.
+# The roles that run drives. They also see pending drives, and the jobs and exports of all users.
 ORGANIZERS = frozenset({Role.COORDINATOR, Role.HEAD})
-# All who work in the placement cell.
+# The roles of the placement cell's employees.
 PLACEMENT_CELL = ORGANIZERS | {Role.STAFF}
 
 
@@ -33,10 +33,10 @@ class UserCreated(Event):
 
 
 class UserDetailsRevised(Event):
-    """The details after the change. Also for students.
+    """The details of an account, a student's included, after a change.
 
-    ``changed`` names the fields that differ: name, email, roll_number, department. ``person_version`` rises by one when
-    it is more than the department.
+    ``changed`` names the fields that differ: name, email, roll_number, department. ``person_version`` rises by one if
+    any of them but the department differs.
     """
 
     TYPE = "placewire.user.details-revised.v1"
@@ -48,7 +48,7 @@ class UserDetailsRevised(Event):
 
 
 class PasswordChanged(Event):
-    """Tokens issued before this event are no longer accepted. ``first``: the account had no password, so no tokens."""
+    """Tokens issued before this event are no longer accepted. ``first``: it is the account's first password."""
 
     TYPE = "placewire.user.password-changed.v1"
 
@@ -73,7 +73,7 @@ class AccountDeactivated(Event):
 
 
 class PersonErased(Event):
-    """The personal data of a user was erased, and the account is closed for good. The last event of an account.
+    """The personal data of a user was erased, and the account is closed. No later event of the account follows.
 
     ``by``: a user's id; 0: the command line.
     """

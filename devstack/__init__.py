@@ -1,4 +1,4 @@
-"""Postgres and Kafka for a machine that has nothing but uv. Development, demo and tests; never production."""
+"""Postgres and Kafka for a machine that has nothing but uv: for development, demo and tests, never for production."""
 
 from devstack.choice import chosen
 from devstack.failures import StackFailure

@@ -13,26 +13,28 @@ from devstack.log_view import show_logs
 from devstack.stack import CHECKOUT, Stack
 
 COMMANDS = {
-    "start": "start both, leave them running and print their addresses",
-    "stop": "stop exactly what was started",
-    "status": "what runs; exit code 1 unless both do",
-    "addresses": "where they answer, as settings",
-    "logs": "the end of the logs",
-    "lock": "resolve the jars of Kafka and of the browser assets again and lock their versions and checksums",
-    "assets": "download what browsers load (stylesheets, scripts) and put it into a folder",
+    "start": "start both servers, leave them running and print their addresses",
+    "stop": "stop the servers and processes that were started",
+    "status": "show what is running; exit with 1 unless both servers are",
+    "addresses": "print the addresses of the servers, as settings",
+    "logs": "print the end of the logs",
+    "lock": "resolve the jars of Kafka and of the browser assets again, and lock their versions and checksums",
+    "assets": "download the stylesheets and scripts for browsers into a folder",
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command. The exit code: 0, or 1 with one line on standard error."""
+    """Run one command. Return the exit code: 0, 1 after one line on standard error, or 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
         command = commands.add_parser(name, help=meaning, description=meaning)
         if name == "logs":
-            command.add_argument("-f", "--follow", action="store_true", help="go on as they grow, until Ctrl-C")
+            command.add_argument("-f", "--follow", action="store_true", help="keep printing new lines, until Ctrl-C")
         if name == "assets":
-            command.add_argument("folder", type=Path, nargs="?", help="by default one that this user's checkouts share")
+            command.add_argument(
+                "folder", type=Path, nargs="?", help="default: one that all checkouts of this user share"
+            )
     options = parser.parse_args(arguments)
     try:
         if options.command == "assets":
@@ -66,7 +68,7 @@ def _run(command: str, *, follow: bool) -> int:
         case "addresses":
             _print_addresses(stack)
         case "logs":
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where `| head` does
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when the reader of a pipe ends
             show_logs(stack.logs, follow=follow)
     return 0
 
@@ -83,7 +85,7 @@ def _print_status(stack: Stack) -> None:
         ("postgres", stack.postgres.pid, stack.addresses.database_url),
         ("kafka", stack.kafka.pid, stack.addresses.kafka_bootstrap_servers),
     ]
-    rows += [(one.name, one.pid if one.running else None, one.url or "") for one in stack.record.processes]
+    rows += [(each.name, each.pid if each.running else None, each.url or "") for each in stack.record.processes]
     for name, pid, address in rows:
         print(f"{name:<12} {f'pid {pid}' if pid else 'stopped':<12} {address if pid else ''}".rstrip())
 

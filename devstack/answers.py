@@ -25,7 +25,7 @@ def kafka_answers(bootstrap_servers: str) -> bool:
 
 
 def run_in_own_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` to its end, also where the calling thread runs an event loop."""
+    """Run ``work`` and return its result, even if the calling thread runs an event loop."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 

@@ -1,4 +1,4 @@
-"""Download jars once per user, with locked versions and checksums. By default those of Kafka."""
+"""Download jars once per user, with locked versions and checksums. By default these are Kafka's jars."""
 
 import hashlib
 import os
@@ -36,7 +36,7 @@ SCRATCH = ".download-"
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """``coordinate``: group:artifact:version, with a classifier as a fourth part where there is one."""
+    """A locked jar. ``coordinate``: group:artifact:version, or group:artifact:version:classifier."""
 
     coordinate: str
     size_bytes: int
@@ -46,7 +46,7 @@ class Jar:
     def filename(self) -> str:
         return "-".join(self.coordinate.split(":")[1:]) + ".jar"
 
-    def lies_in(self, folder: Path) -> bool:
+    def is_in(self, folder: Path) -> bool:
         path = folder / self.filename
         return path.is_file() and path.stat().st_size == self.size_bytes
 
@@ -70,16 +70,16 @@ def ensure_jars(
 ) -> list[Path]:
     """Return the paths of all locked jars. Download missing ones with a progress bar. Wait for another download.
 
-    ``repositories``: Maven repositories, name to URL; by default those of jgo. ``what``: named by the progress bar.
-    Raises ``DownloadFailed``; no partial or wrong jar is then left behind.
+    ``repositories``: Maven repositories, name to URL; jgo's by default. ``what``: the text of the progress bar.
+    Raises ``DownloadFailed``. Then no partial or wrong jar is left behind.
     """
     folder = folder or cache_folder() / f"kafka-{KAFKA_VERSION}"
     jars = locked() if jars is None else jars
-    if not all(jar.lies_in(folder) for jar in jars):
+    if not all(jar.is_in(folder) for jar in jars):
         with exclusive(folder / ".lock"):
-            for left in folder.glob(f"{SCRATCH}*"):  # by a download that was killed
-                shutil.rmtree(left)
-            missing = [jar for jar in jars if not jar.lies_in(folder)]
+            for leftover in folder.glob(f"{SCRATCH}*"):  # of a killed download
+                shutil.rmtree(leftover)
+            missing = [jar for jar in jars if not jar.is_in(folder)]
             if missing:
                 _download_all(missing, folder, repositories, what)
     return [folder / jar.filename for jar in jars]
@@ -114,15 +114,15 @@ def _download(jar: Jar, folder: Path, repositories: dict[str, str] | None, advan
             raise DownloadFailed(
                 f"could not download {jar.filename} ({type(error).__name__}): is there a network? Try again later"
             ) from error
-        found = hashlib.sha256(fetched.read_bytes()).hexdigest()
-        if found != jar.sha256:
-            raise DownloadFailed(f"{jar.filename} is not the locked one: SHA-256 is {found}, not {jar.sha256}")
-        # Atomic: another process sees all of it or nothing.
+        digest = hashlib.sha256(fetched.read_bytes()).hexdigest()
+        if digest != jar.sha256:
+            raise DownloadFailed(f"{jar.filename} is not the locked one: SHA-256 is {digest}, not {jar.sha256}")
+        # Atomic, so that another process sees the complete file or none.
         fetched.replace(folder / jar.filename)
 
 
 @retry(
-    retry=retry_if_exception_type(OSError),  # what requests raises when the network fails
+    retry=retry_if_exception_type(OSError),  # the errors of ``requests`` for a failed network
     stop=stop_after_attempt(3),
     wait=wait_random_exponential(multiplier=0.5, max=5),
     reraise=True,
@@ -133,7 +133,7 @@ def _fetch(jar: Jar, into: Path, repositories: dict[str, str] | None, advance: C
         yield advance
 
     if into.exists():
-        shutil.rmtree(into)  # half a file of the attempt before
+        shutil.rmtree(into)  # a partial file of the previous attempt
     resolver = PythonResolver(progress_callback=report)
     context = MavenContext(resolver, repo_cache=into, remote_repos=repositories, timeout=TIMEOUT_S)
     group, artifact, version, *classifier = jar.coordinate.split(":")
@@ -143,7 +143,7 @@ def _fetch(jar: Jar, into: Path, repositories: dict[str, str] | None, advance: C
 def lock(lock_file: Path = LOCK_FILE, roots: Sequence[str] = ROOTS, *, transitive: bool = True) -> int:
     """Resolve ``roots`` again, download everything and write the lock file. Return the number of jars.
 
-    ``transitive``: also what they depend on.
+    ``transitive``: also lock the dependencies of ``roots``.
     """
     with tempfile.TemporaryDirectory() as scratch:
         context = MavenContext(resolver=PythonResolver(), repo_cache=Path(scratch), timeout=TIMEOUT_S)

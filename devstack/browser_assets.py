@@ -1,4 +1,4 @@
-"""What browsers load that is not ours: stylesheets and scripts from WebJars, locked, downloaded once and unpacked."""
+"""Download third-party stylesheets and scripts for browsers: WebJars with locked versions, unpacked once per user."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ WEBJARS = (
     "org.webjars:swagger-ui:5.34.1",
 )
 LOCK_FILE = Path(__file__).with_name("browser.lock")
-# The file's name for us: artifact and path in its jar.
+# Our name of a file: the artifact, and the path in its jar.
 FILES = {
     "htmx.min.js": ("htmx.org", "dist/htmx.min.js"),
     "htmx-sse.js": ("htmx-ext-sse", "sse.js"),
@@ -27,7 +27,7 @@ FILES = {
     "swagger-ui.css": ("swagger-ui", "swagger-ui.css"),
     "swagger-ui-bundle.js": ("swagger-ui", "swagger-ui-bundle.js"),
 }
-# Each project's licence goes with its files.
+# The licences of these files, which must be shipped with them.
 LICENCES = {
     "LICENSE.htmx.txt": ("htmx.org", "LICENSE"),
     "LICENSE.htmx-sse.txt": ("htmx-ext-sse", "LICENSE"),
@@ -39,9 +39,9 @@ LICENCES = {
 def ensure_assets(
     folder: Path | None = None, jars: list[Jar] | None = None, repositories: dict[str, str] | None = None
 ) -> Path:
-    """Return the folder with every file of ``FILES`` and ``LICENCES``, downloading and unpacking what is missing.
+    """Return the folder with all files of ``FILES`` and ``LICENCES``. Download and unpack missing ones.
 
-    By default a folder that all checkouts of this user share. Raises ``DownloadFailed``.
+    All checkouts of this user share the default folder. Raises ``DownloadFailed``.
     """
     jars = locked(LOCK_FILE) if jars is None else jars
     folder = folder or cache_folder() / f"browser-{_digest(jars)}"
@@ -59,7 +59,7 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _unpack(jars: dict[str, Path], folder: Path) -> None:
-    """Unpack beside ``folder`` and move each file there, so that another process sees a whole file or none."""
+    """Unpack files into a scratch folder, then move each into ``folder``, so that it appears there complete."""
     folder.mkdir(parents=True, exist_ok=True)
     by_artifact = {coordinate.split(":")[1]: (coordinate, path) for coordinate, path in jars.items()}
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as scratch:
@@ -68,18 +68,18 @@ def _unpack(jars: dict[str, Path], folder: Path) -> None:
             version = coordinate.split(":")[2]
             with ZipFile(jar) as archive:
                 content = archive.read(f"META-INF/resources/webjars/{artifact}/{version}/{inner}")
-            written = Path(scratch) / name
-            written.write_bytes(content)
-            written.chmod(0o644)
-            os.replace(written, folder / name)
+            unpacked = Path(scratch) / name
+            unpacked.write_bytes(content)
+            unpacked.chmod(0o644)
+            os.replace(unpacked, folder / name)
 
 
 def copy_assets(folder: Path) -> Path:
-    """Put the assets into ``folder``, for an image or a server. Return it."""
+    """Copy the assets into ``folder``, for a container image or a server. Return ``folder``."""
     shutil.copytree(ensure_assets(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".unpack-*"))
     return folder
 
 
 def _digest(jars: list[Jar]) -> str:
-    described = repr((sorted(jar.sha256 for jar in jars), sorted((FILES | LICENCES).items())))
-    return hashlib.sha256(described.encode()).hexdigest()[:12]
+    content = repr((sorted(jar.sha256 for jar in jars), sorted((FILES | LICENCES).items())))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]

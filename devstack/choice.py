@@ -1,4 +1,4 @@
-"""Which servers tests use: given addresses, else containers, else the embedded ones."""
+"""Choose the servers of a test run: given addresses, else containers, else embedded servers."""
 
 import os
 from collections.abc import Iterator
@@ -16,10 +16,12 @@ KINDS = ("given", "containers", "embedded")
 def chosen(home: Path, *, durable: bool = True) -> Iterator[Addresses]:
     """Yield the addresses of the first available kind of servers, which run while the block lasts.
 
-    ``TEST_DATABASE_URL`` with ``TEST_KAFKA_BOOTSTRAP_SERVERS`` give addresses; else containers are taken where Docker
-    answers, else the embedded servers, with their data in ``home``, deleted afterwards. ``DEVSTACK=embedded`` or
-    ``DEVSTACK=containers`` forces one of these. With ``durable=False`` a Postgres that is not given does not wait for
-    the disk.
+    1. The addresses in ``TEST_DATABASE_URL`` and ``TEST_KAFKA_BOOTSTRAP_SERVERS``, if both are set.
+    2. Containers, if Docker answers.
+    3. Embedded servers, whose data is in ``home`` and is deleted afterwards.
+
+    ``DEVSTACK=embedded`` or ``DEVSTACK=containers`` forces one of the last two. ``durable`` false: the Postgres that is
+    started here does not wait for the disk.
     """
     match kind():
         case "given":
@@ -41,10 +43,10 @@ def kind() -> str:
         if forced not in KINDS[1:]:
             raise StackFailure(f"DEVSTACK is {forced!r}: it can be {' or '.join(KINDS[1:])}")
         return forced
-    given = [name for name in GIVEN if os.environ.get(name)]
-    if len(given) == 1:
-        raise StackFailure(f"{given[0]} is set alone: set {' and '.join(GIVEN)}, or neither")
-    if given:
+    present = [name for name in GIVEN if os.environ.get(name)]
+    if len(present) == 1:
+        raise StackFailure(f"{present[0]} is set alone: set {' and '.join(GIVEN)}, or neither")
+    if present:
         return "given"
     from devstack.docker_engine import docker_answers
 

@@ -1,4 +1,4 @@
-"""The same two servers in containers, for tests on a machine where Docker answers."""
+"""Run Postgres and Kafka in containers, for tests on a machine with Docker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +18,9 @@ KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 
 
 class KafkaContainer(DockerContainer):
-    """A broker of the official image, configured as the embedded one. testcontainers' own class refuses that image.
+    """A broker of the official image, configured like the embedded broker. testcontainers' class refuses that image.
 
-    The broker advertises its address to clients, so its port on this machine is chosen before it starts.
+    The broker advertises its address to clients. So its port on this machine is chosen before it starts.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class KafkaContainer(DockerContainer):
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
             "controller.quorum.voters": "1@localhost:9093",
         }
-        # The image's rule for the name of a variable.
+        # The image reads its settings from variables with these names.
         self.with_envs(
             **{f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in (PROPERTIES | own).items()}
         )
@@ -44,7 +44,7 @@ class KafkaContainer(DockerContainer):
 
 
 class TrustingPostgresContainer(PostgresContainer):
-    """A server set as the embedded one: the superuser is ``postgres``, and every role logs in without a password."""
+    """A server like the embedded one: the superuser is ``postgres``, and every role logs in without a password."""
 
     def __init__(self, *, durable: bool = True) -> None:
         super().__init__(POSTGRES_IMAGE, username="postgres", dbname="postgres", driver=None)
@@ -59,6 +59,6 @@ class TrustingPostgresContainer(PostgresContainer):
 
 @contextmanager
 def running(*, durable: bool = True) -> Iterator[Addresses]:
-    """Both containers, removed when the block ends."""
+    """Yield the addresses of both containers. They are removed when the block ends."""
     with TrustingPostgresContainer(durable=durable) as postgres, KafkaContainer() as kafka:
         yield Addresses(postgres.dsn, kafka.bootstrap_servers)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 TIMEOUT_S = 2
-# Never sent. Without a version the client would request it when created, and leave its socket open on an error.
+# Not sent to Docker. Without a version, the client would request it at once, and leave its socket open on an error.
 ANY_VERSION = "1.44"
 
 
@@ -27,7 +27,7 @@ def docker_answers() -> bool:
 
 
 def _accepts(path: str) -> bool:
-    """Return whether something listens on the Unix socket. If not, the Docker client would leave its own open."""
+    """Return whether a server listens on the Unix socket. Without one, Docker's client would leave its socket open."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(TIMEOUT_S)
         try:

@@ -1,4 +1,4 @@
-"""A lock between processes."""
+"""Hold a lock that other processes respect."""
 
 import fcntl
 from collections.abc import Iterator

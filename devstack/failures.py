@@ -1,4 +1,4 @@
-"""Expected failures. Their text says what to do; a command prints it and exits with 1."""
+"""Expected failures. Their texts say what to do. A command prints the text and exits with 1."""
 
 
 class StackFailure(RuntimeError):

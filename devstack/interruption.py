@@ -1,4 +1,4 @@
-"""Handle SIGTERM and SIGINT while servers run, so that the starter's ``finally`` runs completely."""
+"""Handle SIGTERM and SIGINT while servers run, so that the program that started them can stop them."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGTERM raise ``KeyboardInterrupt`` in the block, like SIGINT. By default it ends the program at once."""
+    """Make SIGTERM raise ``KeyboardInterrupt`` in the block, as SIGINT does. By default it ends the program at once."""
     with _handlers({signal.SIGTERM: _interrupt}):
         yield
 
@@ -23,12 +23,12 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _handlers(wanted: dict[signal.Signals, Any]) -> Iterator[None]:
-    # Only the main thread may set them; only there can they be raised.
+def _handlers(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+    # Only the main thread may set handlers, and only the main thread runs them.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

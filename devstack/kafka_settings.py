@@ -1,11 +1,11 @@
 """Settings of the broker, embedded or in a container, and of its Java runtime."""
 
-# C1 only: a development broker spends its life starting.
+# Only the C1 compiler: a development broker is started often and runs for a short time.
 JVM = (
     *("-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
-    # Each collection stops it for 5 to 10 ms, and all records with it: with the default's 40 MB, every other second.
+    # A garbage collection stops the broker for 5 to 10 ms. With the default of 40 MB there is one every two seconds.
     "-Xmn160m",
-    "--sun-misc-unsafe-memory-access=allow",  # which Kafka 4.1 does; Java 25 would warn
+    "--sun-misc-unsafe-memory-access=allow",  # without it, Java 25 warns about Kafka 4.1
 )
 PROPERTIES = {
     "process.roles": "broker,controller",
@@ -21,10 +21,10 @@ PROPERTIES = {
     "transaction.state.log.num.partitions": "3",
     "default.replication.factor": "1",
     "min.insync.replicas": "1",
-    # A commit waits for this linger: 131 commits a second with the default, 1,642 without (measured).
+    # A commit of offsets waits this long: 131 commits a second with the default, 1,642 with 0 (measured).
     "group.coordinator.append.linger.ms": "0",
     "group.initial.rebalance.delay.ms": "0",
-    # After kill -9 the broker can register again when its old session has expired: 12 s with the defaults (measured).
+    # A killed broker can only register again when its old session has expired: 12 s with the defaults (measured).
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }

@@ -1,4 +1,4 @@
-"""Print the logs of a stack, one after another, or together as they grow."""
+"""Print the logs of a stack: the end of each, then all new lines together."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ POLL_S = 0.2
 
 
 def show_logs(logs: Mapping[str, Path], *, follow: bool) -> None:
-    """Print the end of each; with ``follow``, then each new line with the name before it, until interrupted."""
+    """Print the end of each log. ``follow``: then print each new line after the log's name, until interrupted."""
     for name, log in logs.items():
         print(f"==> {name} ({log})\n{tail(log)}\n")
     if follow:
@@ -19,15 +19,15 @@ def show_logs(logs: Mapping[str, Path], *, follow: bool) -> None:
 
 
 def _follow(logs: Mapping[str, Path]) -> None:
-    opened = {name: _at_its_end(log) for name, log in logs.items() if log.is_file()}
+    files = {name: _open_at_end(log) for name, log in logs.items() if log.is_file()}
     while True:
-        grown = [f"{name} | {line}" for name, file in opened.items() for line in file.readlines()]
-        print("".join(grown), end="", flush=True)
-        if not grown:
+        new_lines = [f"{name} | {line}" for name, file in files.items() for line in file.readlines()]
+        print("".join(new_lines), end="", flush=True)
+        if not new_lines:
             time.sleep(POLL_S)
 
 
-def _at_its_end(log: Path) -> TextIO:
+def _open_at_end(log: Path) -> TextIO:
     file = log.open(errors="replace")
     file.seek(0, 2)
     return file

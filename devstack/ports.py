@@ -1,18 +1,18 @@
-"""Free ports on the loopback address."""
+"""Find free ports on the loopback address."""
 
 import random
 import socket
 
 LOOPBACK = "127.0.0.1"
-# Below the ports that systems give to outgoing connections (from 32768 on Linux): one of those may be taken by a client
-# while the server that had it restarts, even by a client that connects to itself there.
+# Below the ephemeral ports (from 32768 on Linux). While a server restarts, an outgoing connection could get its port if
+# it were ephemeral; a client could even connect to itself.
 PICKED_FROM = range(15_000, 32_000)
 
 _picked: set[int] = set()
 
 
 def free_port(*wishes: int | None) -> int:
-    """Return the first free port of ``wishes``, else a random one, never the same twice in one process."""
+    """Return the first free port of ``wishes``, else a random free port. A process gets each random port only once."""
     for wish in wishes:
         if wish is not None and is_free(wish):
             return wish

@@ -20,12 +20,12 @@ START_TIMEOUT_S = 60
 
 
 class Postgres:
-    """A server with its data below ``home``. ``port``: used if it is free, else another one is chosen.
+    """A server with its data below ``home``. ``port`` is used if it is free; otherwise a free port is chosen.
 
-    ``durable=False`` turns ``fsync`` off: for data that is not needed after a crash of the machine.
+    ``durable=False`` turns ``fsync`` off, for data that is not needed after a crash of the machine.
 
-    The same object keeps its port through ``kill`` and ``start``; so does another one for the same home while the port
-    is free. Another object, or another process, that names the same home finds a running server by its pid file.
+    An object keeps its port through ``kill`` and ``start``. Another object for the same home uses the port of the last
+    start if it is free. Any object or program finds a running server by the pid file in its home.
     """
 
     PID_FILE = "data/postmaster.pid"
@@ -36,44 +36,44 @@ class Postgres:
         self.log = self.home / "log"
         self._settings = SETTINGS if durable else SETTINGS | NOT_DURABLE
         self._keeps_port = False
-        self.port = self._port_in_use() or free_port(port, self._port_of_last_time())
+        self.port = self._port_in_use() or free_port(port, self._last_port())
 
     @property
     def dsn(self) -> str:
-        """The superuser's address, database ``postgres``. Final once started."""
+        """Return the superuser's address of the database ``postgres``. ``start`` may still change the port."""
         return f"postgresql://postgres@{LOOPBACK}:{self.port}/postgres"
 
     @property
     def programs(self) -> Path:
-        """The folder of ``psql``, ``pg_dump``, ``pg_basebackup`` and the others."""
+        """Return the folder of ``psql``, ``pg_dump``, ``pg_basebackup`` and other programs."""
         return programs()
 
     @property
     def pid(self) -> int | None:
         """Return the postmaster's pid if it is running. The pid file of a dead server is ignored."""
-        found = self._postmaster()
-        return found.pid if found else None
+        postmaster = self._postmaster()
+        return postmaster.pid if postmaster else None
 
     @property
     def running(self) -> bool:
         return self.pid is not None
 
     def start(self) -> None:
-        """Create the data folder if needed, start, and return once the server answers SELECT 1. Idempotent.
+        """Create the data folder if needed, start the server, and wait until it answers SELECT 1. Idempotent.
 
-        Raises ``StackFailure`` with the end of the server's log when it does not come up.
+        Raises ``StackFailure`` with the end of the server's log when the server does not start.
         """
         if not self.running:
             if not (self.data / "PG_VERSION").exists():
                 self._initialise()
-            self._forget_the_dead()
+            self._remove_stale_pid_file()
             if not self._keeps_port and not is_free(self.port):
                 self.port = free_port()
             (self.home / "port").write_text(str(self.port))
             self._run("pg_ctl", "-l", str(self.log), "-w", "-t", str(START_TIMEOUT_S), "-o", self._options(), "start")
         self.port = self._port_in_use() or self.port
         self._keeps_port = True
-        self._until_it_answers()
+        self._wait_until_it_answers()
 
     def stop(self) -> None:
         """Stop with a fast shutdown, which closes connections. Does nothing when the server is not running."""
@@ -86,15 +86,15 @@ class Postgres:
     def kill(self) -> None:
         """Send SIGKILL to the postmaster and its children, and wait until all have ended."""
         if (postmaster := self._postmaster()) is not None:
-            signalled([postmaster], signal.SIGKILL)  # first: it would replace the others
+            signalled([postmaster], signal.SIGKILL)  # first, because it would start new children
         self._end_children()
 
     def suspend(self) -> None:
-        """Send SIGSTOP to the postmaster and its children: connections stay open, and nothing answers."""
-        signalled(self._family(), signal.SIGSTOP)
+        """Send SIGSTOP to the postmaster and its children. Connections stay open, but the server does not answer."""
+        signalled(self._server_processes(), signal.SIGSTOP)
 
     def resume(self) -> None:
-        signalled(reversed(self._family()), signal.SIGCONT)
+        signalled(reversed(self._server_processes()), signal.SIGCONT)
 
     def _stop(self, mode: str) -> None:
         if self.running:
@@ -112,8 +112,8 @@ class Postgres:
             shutil.chown(self.home, owner)
         self._run("initdb", *INITDB, *(() if self._settings is SETTINGS else ("--no-sync",)))
 
-    def _forget_the_dead(self) -> None:
-        """Remove the pid file of a server that was killed, once none of its children works on the data any more."""
+    def _remove_stale_pid_file(self) -> None:
+        """Remove the pid file of a killed server, after its remaining children have ended."""
         if (self.home / self.PID_FILE).exists():
             self._end_children()
             (self.home / self.PID_FILE).unlink(missing_ok=True)
@@ -123,9 +123,9 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         account = pwd.getpwnam(name) if (name := user()) else None
-        # A file, not pipes: the server inherits them and would never close a pipe.
+        # Output goes to a file, because the server inherits it and would keep a pipe open.
         with (self.home / "commands.log").open("wb") as output:
-            done = subprocess.run(
+            result = subprocess.run(
                 [str(programs() / program), "-D", str(self.data), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -137,10 +137,10 @@ class Postgres:
                 group=account and account.pw_gid,
                 extra_groups=account and [],
             )
-        if done.returncode:
+        if result.returncode:
             raise NotReady(f"{program} failed:\n{tail(self.home / 'commands.log')}\n{tail(self.log)}")
 
-    def _until_it_answers(self) -> None:
+    def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not postgres_answers(self.dsn):
             if not self.running or time.monotonic() > deadline:
@@ -155,28 +155,28 @@ class Postgres:
         lines = self._pid_file()
         return int(lines[3]) if len(lines) > 3 and self._postmaster() else None
 
-    def _port_of_last_time(self) -> int | None:
+    def _last_port(self) -> int | None:
         path = self.home / "port"
         return int(path.read_text()) if path.exists() else None
 
     def _postmaster(self) -> psutil.Process | None:
         lines = self._pid_file()
         try:
-            found = psutil.Process(int(lines[0]))
-            # Its arguments name our data: no other process with that pid does.
-            ours = alive(found) and str(self.data) in found.cmdline()
+            process = psutil.Process(int(lines[0]))
+            # The arguments of a postmaster name its data folder. Those of another process with a reused pid do not.
+            is_ours = alive(process) and str(self.data) in process.cmdline()
         except (IndexError, ValueError, psutil.NoSuchProcess):
             return None
-        return found if ours else None
+        return process if is_ours else None
 
-    def _family(self) -> list[psutil.Process]:
-        """Return the postmaster and its children, or remaining children: all processes that use the data folder."""
+    def _server_processes(self) -> list[psutil.Process]:
+        """Return all processes that use the data folder: the postmaster and its children, or remaining children."""
         postmaster = self._postmaster()
         if postmaster is not None:
             return [postmaster, *postmaster.children(recursive=True)]
-        return [process for process in psutil.process_iter() if self._works_here(process)]
+        return [process for process in psutil.process_iter() if self._uses_data_folder(process)]
 
-    def _works_here(self, process: psutil.Process) -> bool:
+    def _uses_data_folder(self, process: psutil.Process) -> bool:
         try:
             return process.name() == "postgres" and process.cwd() == str(self.data) and alive(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -184,8 +184,8 @@ class Postgres:
 
     def _end_children(self) -> None:
         deadline = time.monotonic() + 10
-        while family := [process for process in self._family() if alive(process)]:
+        while running := [process for process in self._server_processes() if alive(process)]:
             if time.monotonic() > deadline:
-                raise NotReady(f"processes of Postgres do not die: {[process.pid for process in family]}")
-            signalled(family, signal.SIGKILL)
+                raise NotReady(f"processes of Postgres do not end: {[process.pid for process in running]}")
+            signalled(running, signal.SIGKILL)
             time.sleep(POLL_S)

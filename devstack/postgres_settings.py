@@ -1,4 +1,4 @@
-"""Settings of the server, embedded or in a container."""
+"""Settings of the Postgres server, embedded or in a container."""
 
 from devstack.ports import LOOPBACK
 
@@ -19,9 +19,9 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
-# For data that is not needed after a crash: commits do not wait for the disk.
+# For data that is not needed after a crash. Commits do not wait for the disk.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
-# Loopback connections are trusted. Sorting and cases are those of Unicode's code points on every system.
+# Loopback connections are trusted. Sort order and letter case follow Unicode's code points, on every system alike.
 INITDB = (
     *("-U", "postgres", "-A", "trust", "-E", "UTF8"),
     *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),

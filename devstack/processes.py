@@ -15,14 +15,14 @@ from devstack.failures import NotReady
 
 POLL_S = 0.05
 LOG_TAIL_LINES = 20
-# A creation time is counted from the time of boot, which moves a little when the clock is set.
+# psutil computes a creation time from the time of boot, which moves a little when the clock is set.
 SAME_START_WITHIN_S = 2.0
-DIES_WITHIN_S = 10.0
+KILL_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process started here or by an earlier command. ``created`` distinguishes it from a later one with its pid."""
+    """A process started by this or another program. ``created`` distinguishes it from a later process with its pid."""
 
     name: str
     pid: int
@@ -41,9 +41,9 @@ class Process:
         cwd: Path | None = None,
         url: str | None = None,
     ) -> "Process":
-        """Start ``command`` in a session of its own, so that it may outlive this program. Output goes to ``log``.
+        """Start ``command`` in its own session, so that it may outlive this program. Its output goes to ``log``.
 
-        Nothing stops it by itself: call ``stop`` in a ``finally``, or ``Stack.launch``, which keeps it on record.
+        The caller must stop it, with ``stop`` in a ``finally``. ``Stack.launch`` records it for a later ``Stack.stop``.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -70,38 +70,38 @@ class Process:
 
     @property
     def running(self) -> bool:
-        return self._found() is not None
+        return self._find() is not None
 
     def stop(self, grace_s: float = 30) -> None:
-        """Send SIGTERM, then SIGKILL after ``grace_s`` seconds. Wait for the end. Does nothing if it has ended."""
-        if (found := self._found()) is not None:
-            signalled([found], signal.SIGTERM)
-            signalled([found], signal.SIGCONT)  # a suspended one would not see it
-            if not self._gone_within(grace_s):
+        """Send SIGTERM, and SIGKILL after ``grace_s`` seconds. Wait for the end. Does nothing if it has ended."""
+        if (process := self._find()) is not None:
+            signalled([process], signal.SIGTERM)
+            signalled([process], signal.SIGCONT)  # a suspended process does not handle SIGTERM
+            if not self._ends_within(grace_s):
                 self.kill()
 
     def kill(self) -> None:
         """Send SIGKILL and wait until the process has ended."""
-        if (found := self._found()) is not None:
-            signalled([found], signal.SIGKILL)
-            if not self._gone_within(DIES_WITHIN_S):
-                raise NotReady(f"{self.name} (pid {self.pid}) does not die")
+        if (process := self._find()) is not None:
+            signalled([process], signal.SIGKILL)
+            if not self._ends_within(KILL_TIMEOUT_S):
+                raise NotReady(f"{self.name} (pid {self.pid}) does not end")
 
     def suspend(self) -> None:
-        if (found := self._found()) is not None:
-            signalled([found], signal.SIGSTOP)
+        if (process := self._find()) is not None:
+            signalled([process], signal.SIGSTOP)
 
     def resume(self) -> None:
-        if (found := self._found()) is not None:
-            signalled([found], signal.SIGCONT)
+        if (process := self._find()) is not None:
+            signalled([process], signal.SIGCONT)
 
     def rss_bytes(self) -> int:
         """Return the resident memory in bytes; 0 when the process has ended."""
-        found = self._found()
-        return int(found.memory_info().rss) if found is not None else 0
+        process = self._find()
+        return int(process.memory_info().rss) if process is not None else 0
 
     def wait_ready(self, url: str | None = None, *, timeout_s: float = 30) -> None:
-        """Return once ``url`` (by default its own) answers 2xx. Raises ``NotReady``."""
+        """Wait until ``url`` (by default the process's own) answers 2xx. Raises ``NotReady``."""
         target = url or self.url
         if target is None:
             raise ValueError(f"{self.name} has no address to wait for")
@@ -116,16 +116,16 @@ class Process:
     def log_tail(self) -> str:
         return tail(Path(self.log))
 
-    def _found(self) -> psutil.Process | None:
+    def _find(self) -> psutil.Process | None:
         _reap(self.pid)
         try:
-            found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.created) < SAME_START_WITHIN_S
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.created) < SAME_START_WITHIN_S
         except psutil.NoSuchProcess:
             return None
-        return found if same and alive(found) else None
+        return process if is_same and alive(process) else None
 
-    def _gone_within(self, timeout_s: float) -> bool:
+    def _ends_within(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while self.running:
             if time.monotonic() > deadline:
@@ -135,7 +135,7 @@ class Process:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Return whether ``process`` runs. A zombie does not: a container without an init process never reaps it."""
+    """Return whether ``process`` runs. A zombie does not run, although a container without init never reaps it."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -143,7 +143,7 @@ def alive(process: psutil.Process) -> bool:
 
 
 def signalled(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    """Send ``number`` to each that still lives."""
+    """Send the signal ``number`` to each process that still runs."""
     for process in processes:
         try:
             process.send_signal(number)
@@ -158,7 +158,7 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-# Handles of this program's own children, so that a dead one is not left a zombie.
+# The children of this program. They are polled, so that dead ones do not stay zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -170,7 +170,7 @@ def _reap(pid: int) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
-            return bool(200 <= answer.status < 300)
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own address
+            return bool(200 <= response.status < 300)
     except (OSError, HTTPException):
         return False

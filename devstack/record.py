@@ -1,4 +1,4 @@
-"""A file that lists the processes of a stack besides its two servers, so that a later command can stop exactly them."""
+"""Record the processes of a stack, except its two servers, in a file, so that a later command can stop them."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from devstack.processes import Process
 
 @dataclass(slots=True)
 class Record:
-    """``processes``: oldest first. ``starter``: if set, the stack must not outlive this program."""
+    """The record of a stack. ``processes``: oldest first. ``starter``: the program that the stack must not outlive."""
 
     FILE: ClassVar = "running.json"
 
@@ -24,25 +24,25 @@ class Record:
         path = home / cls.FILE
         if not path.exists():
             return cls(path)
-        found = json.loads(path.read_text())
-        starter = Process(**found["starter"]) if found["starter"] else None
-        return cls(path, starter, [Process(**one) for one in found["processes"]])
+        content = json.loads(path.read_text())
+        starter = Process(**content["starter"]) if content["starter"] else None
+        return cls(path, starter, [Process(**fields) for fields in content["processes"]])
 
     @property
     def abandoned(self) -> bool:
-        """Whether the stack's starter died without stopping it."""
+        """Return whether the stack's starter died without stopping the stack."""
         return self.starter is not None and not self.starter.running
 
     def add(self, process: Process) -> None:
-        """Put ``process`` on record at once, in place of an earlier one of that name."""
-        self.processes = [one for one in self.processes if one.name != process.name] + [process]
+        """Record ``process`` and save the file. It replaces an earlier process with its name."""
+        self.processes = [other for other in self.processes if other.name != process.name] + [process]
         self.save()
 
     def save(self) -> None:
         """Replace the file atomically."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         starter = self.starter.as_dict() if self.starter else None
-        content = {"starter": starter, "processes": [one.as_dict() for one in self.processes]}
+        content = {"starter": starter, "processes": [process.as_dict() for process in self.processes]}
         scratch = self.path.with_suffix(".new")
         scratch.write_text(json.dumps(content, indent=2) + "\n")
         scratch.replace(self.path)

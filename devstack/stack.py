@@ -25,7 +25,7 @@ KAFKA_PORT = 9092
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """``database_url`` is the superuser's."""
+    """The addresses of both servers. ``database_url`` is the superuser's."""
 
     database_url: str
     kafka_bootstrap_servers: str
@@ -34,8 +34,8 @@ class Addresses:
 def data_folder(checkout: Path = CHECKOUT) -> Path:
     """Return this checkout's data folder: ``.devstack``, or a separate folder in the system's temporary folder.
 
-    As root, the database server runs as another user, who must be able to enter every parent folder. The permissions of
-    a home directory are not changed for that.
+    If this program runs as root, the database server runs as another user, who must be able to enter every parent
+    folder. The permissions of a home directory are not changed for that.
     """
     if as_root() and not enterable(checkout):
         return own_folder(f"placewire-{hashlib.sha256(str(checkout).encode()).hexdigest()[:12]}")
@@ -43,10 +43,10 @@ def data_folder(checkout: Path = CHECKOUT) -> Path:
 
 
 class Stack:
-    """Both servers below ``home``, by default the checkout's. Any program finds by ``home`` what another one started.
+    """Both servers, with their data below ``home``; by default this checkout's folder. Any program finds them by it.
 
-    A ``disposable`` stack belongs to the program that started it: it has random ports, and its data is deleted with it.
-    Other stacks prefer the usual ports, then those of the last start, and run until they are stopped.
+    A ``disposable`` stack belongs to the program that started it: it has random ports, and ``stop`` deletes its data.
+    Other stacks use the usual ports if they are free, else those of the last start, and run until they are stopped.
     ``durable``: see ``Postgres``.
     """
 
@@ -59,7 +59,7 @@ class Stack:
 
     @property
     def addresses(self) -> Addresses:
-        """Final once started."""
+        """Return the addresses. ``start`` may still change the ports."""
         return Addresses(self.postgres.dsn, self.kafka.bootstrap_servers)
 
     @property
@@ -68,17 +68,17 @@ class Stack:
 
     @property
     def logs(self) -> dict[str, Path]:
-        """The log file of each server and process."""
-        ours = {one.name: Path(one.log) for one in self.record.processes}
-        return {"postgres": self.postgres.log, "kafka": self.kafka.log, **ours}
+        """Return the log file of each server and process, by name."""
+        processes = {process.name: Path(process.log) for process in self.record.processes}
+        return {"postgres": self.postgres.log, "kafka": self.kafka.log, **processes}
 
     def start(self) -> Addresses:
-        """Start both and return when both answer. Idempotent. If one fails, what did not run before is stopped again.
+        """Start both servers and wait until both answer. Idempotent.
 
-        Raises ``StackFailure``.
+        If one fails, stop those that did not run before, and raise ``StackFailure``.
         """
         ensure_jars()
-        with _alone():
+        with _one_at_a_time():
             make_folder(self.home)
             if self.disposable:
                 self.record.starter = Process.this_program()
@@ -95,8 +95,8 @@ class Stack:
 
     def _start(self) -> None:
         with ThreadPoolExecutor(2) as threads:
-            for started in [threads.submit(self.postgres.start), threads.submit(self.kafka.start)]:
-                started.result()
+            for start in [threads.submit(self.postgres.start), threads.submit(self.kafka.start)]:
+                start.result()
 
     def launch(
         self,
@@ -107,17 +107,17 @@ class Stack:
         cwd: Path | None = CHECKOUT,
         url: str | None = None,
     ) -> Process:
-        """Start a process of ours against this stack. ``stop`` ends it, also from another program."""
+        """Start a process of Placewire that uses this stack. ``stop`` ends it, also if another program calls it."""
         process = Process.start(name, command, log=self.home / f"{name}.log", env=env, cwd=cwd, url=url)
         self.record.add(process)
         return process
 
     def stop(self) -> list[str]:
-        """Stop everything, the newest first, the servers last. Returns the names of what ran. Not cut short by signals.
+        """Stop all processes, the newest first, then the servers. Return the names of those that were running.
 
-        The data of a disposable stack is deleted.
+        Deletes the data of a disposable stack. Signals do not interrupt it.
         """
-        with uninterrupted(), _alone():
+        with uninterrupted(), _one_at_a_time():
             self.record = Record.load(self.home)
             stopped = []
             for process in reversed(self.record.processes):
@@ -133,7 +133,7 @@ class Stack:
     def _stop_servers(self) -> list[str]:
         stopped = [name for name, server in (("kafka", self.kafka), ("postgres", self.postgres)) if server.running]
         if self.disposable:
-            # Also those that its owner started beside these, in folders of their own below.
+            # The owner of the stack may have started more servers in folders below its home.
             for broker in self.home.glob(f"*/{Kafka.RECORD}"):
                 Kafka(broker.parent).kill()
             for server in self.home.glob(f"*/{Postgres.PID_FILE}"):
@@ -144,7 +144,7 @@ class Stack:
         return stopped
 
     def __enter__(self) -> Self:
-        """Start; when the block ends, or SIGTERM or SIGINT ends it, everything is stopped."""
+        """Start the stack. It is stopped when the block ends, also by SIGTERM or SIGINT."""
         with ExitStack() as undo:
             undo.enter_context(interruptible())
             undo.callback(self.stop)
@@ -156,13 +156,13 @@ class Stack:
         self._undo.close()
 
 
-def _alone() -> AbstractContextManager[None]:
+def _one_at_a_time() -> AbstractContextManager[None]:
     """Allow one start or stop at a time per user, because a chosen port stays free until the server listens on it."""
     return exclusive(cache_folder() / "start.lock")
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Stop and delete the disposable stacks below ``folder`` whose starter died without doing so."""
+    """Stop and delete the disposable stacks below ``folder`` whose starter died without stopping them."""
     for record_file in folder.glob(f"*/{Record.FILE}"):
         home = record_file.parent
         if Record.load(home).abandoned:

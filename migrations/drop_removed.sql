@@ -1,5 +1,5 @@
--- Drop what an earlier release applied and this one no longer has. Applied by every migration, after everything else.
--- A later release's objects stay: `placewire migrate` of an earlier release changes nothing of them.
+-- Drop the objects that an earlier release applied and this release does not have. Applied by every migration, after the functions.
+-- Objects of a later release stay: an earlier release's `placewire migrate` does not change them.
 DO $$
 DECLARE
     removed CONSTANT text[] := ARRAY (
@@ -8,7 +8,7 @@ DECLARE
            AND string_to_array(release, '.')::integer[] <= string_to_array(:'release', '.')::integer[]);
     statement text;
 BEGIN
-    -- Of one kind all at once, because one may need another.
+    -- One statement drops all objects of a kind, because one object may depend on another.
     FOR statement IN
         SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass)
           FROM unnest(removed) AS name JOIN pg_trigger ON tgrelid = to_regclass(regexp_replace(name, '_triggers$', ''))

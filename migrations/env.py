@@ -1,9 +1,9 @@
-"""Alembic's entry point: runs on the connection that ``migrations.runner`` passes, or prints SQL offline."""
+"""Alembic's entry point. It runs on the connection that ``migrations.runner`` passes, or prints SQL offline."""
 
 from alembic import context
 
 if context.is_offline_mode():
-    # ``runner.print_sql`` prints the transaction, which also holds what Alembic does not know.
+    # ``runner.print_sql`` prints BEGIN and COMMIT, because its transaction has more than Alembic's statements.
     context.configure(dialect_name="postgresql", literal_binds=True, transactional_ddl=False)
 elif context.config.attributes["compares"]:
     from migrations.declared import METADATA, is_compared

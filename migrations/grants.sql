@@ -1,5 +1,5 @@
--- What each role may do: exactly this. Applied by every migration, in one transaction with the REVOKEs; idempotent.
--- A release keeps the grants that the processes of the previous one need; the next release removes them.
+-- All grants of each role. Applied by every migration, in one transaction with the REVOKEs; idempotent.
+-- A release keeps the grants that processes of the previous release need. The next release removes them.
 REVOKE ALL ON ALL TABLES IN SCHEMA es, public, vault
   FROM placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance, placewire_relay;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA es, public, vault
@@ -19,7 +19,7 @@ GRANT SELECT, INSERT ON es.event TO placewire_api, placewire_eligibility, placew
 GRANT INSERT ON es.outbox TO placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance;
 GRANT SELECT, UPDATE ON es.job TO placewire_api, placewire_eligibility, placewire_exporter, placewire_maintenance;
 GRANT SELECT, INSERT, UPDATE ON es.probe TO placewire_eligibility, placewire_exporter, placewire_maintenance;
--- A consumer that sees no probe asks whether the relay sends any (chassis/messaging/kafka.py).
+-- A consumer that receives no probe checks whether the relay sends any (chassis/messaging/kafka.py).
 GRANT SELECT (lane, queued_at) ON es.outbox TO placewire_eligibility, placewire_exporter;
 
 -- The relay.
@@ -41,11 +41,11 @@ GRANT SELECT, DELETE ON evaluations TO placewire_api;
 GRANT SELECT ON selections, view_refresh, expiry, withdrawn_exports TO placewire_api;
 GRANT SELECT ON registrations_per_drive, drives_over_time, attendance_trend, branch_counts, drive_funnel TO placewire_api;
 GRANT USAGE ON SEQUENCE user_id_seq, drive_id_seq, registration_id_seq, attendance_id_seq TO placewire_api;
--- It alone writes personal data and reads all of it.
+-- Only the API writes personal data and reads all of it.
 GRANT SELECT, INSERT ON vault.person, vault.kept_answer TO placewire_api;
 GRANT SELECT ON vault.erasure TO placewire_api;
 
--- Eligibility. Every column of students but the roll number, which an evaluation does not need.
+-- Eligibility. It may read every column of students except the roll number, which an evaluation does not need.
 GRANT SELECT (student_id, branch, branch_key, batch_year, tenth_percent, twelfth_percent, diploma_percent, cgpa,
               active_backlogs, active) ON students TO placewire_eligibility;
 GRANT SELECT ON drives, requested_selection, registrations TO placewire_eligibility;
@@ -53,8 +53,8 @@ GRANT SELECT, INSERT, UPDATE ON evaluations TO placewire_eligibility;
 GRANT SELECT, INSERT, UPDATE (revoked_version, revoked_at) ON selections TO placewire_eligibility;
 GRANT INSERT ON notifications TO placewire_eligibility;
 
--- The exporter reads current details in users and students, and earlier roll numbers: the file of a finished drive shows
--- those of its time. Of credentials: whether an account has a password, not what it is.
+-- The exporter reads current details in users and students. It reads earlier roll numbers in vault.person, because the file of a
+-- finished drive shows those of its time. In credentials it sees whether an account has a password, not the hash.
 GRANT SELECT ON students, drives, job_domains, selections, registrations, attendance, finished_drives TO placewire_exporter;
 GRANT SELECT (user_id, name, email, role, department, active) ON users TO placewire_exporter;
 GRANT SELECT (user_id) ON credentials TO placewire_exporter;
@@ -63,7 +63,7 @@ GRANT SELECT (person_id) ON vault.erasure TO placewire_exporter;
 GRANT SELECT, UPDATE ON exports TO placewire_exporter;
 GRANT SELECT, INSERT, UPDATE ON password_links TO placewire_exporter;
 
--- Maintenance. To lock a row before it is deleted a role must be allowed to change some column of it.
+-- Maintenance. It locks rows before it deletes them. FOR UPDATE needs the right to update at least one column.
 GRANT INSERT, DELETE ON es.job TO placewire_maintenance;
 GRANT SELECT ON es.outbox, es.subscription TO placewire_maintenance;
 GRANT SELECT, MAINTAIN ON registrations_per_drive, drives_over_time, attendance_trend, branch_counts, drive_funnel

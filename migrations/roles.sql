@@ -1,6 +1,6 @@
--- One role for each process, with the limits of its sessions in this database. Applied by every migration; it adds what is
--- missing and changes nothing else, so an owner who may not change roles can run it once they are there.
--- Roles belong to the server: another database may have created them, possibly at this moment. Passwords: `placewire roles`.
+-- One role for each process, with the limits of its sessions in this database. Applied by every migration. It only adds what is
+-- missing, so an owner without CREATEROLE can run it when the roles exist. Passwords: `placewire roles`.
+-- Roles belong to the server. A migration of another database may create them at the same moment.
 DO $$
 DECLARE
     wanted record;
@@ -9,9 +9,9 @@ BEGIN
         ('placewire_api', 'transaction_timeout', '60s'), ('placewire_api', 'lock_timeout', '20s'),
         -- An evaluation over a million students is one statement.
         ('placewire_eligibility', 'transaction_timeout', '300s'), ('placewire_eligibility', 'lock_timeout', '280s'),
-        -- A file is read in a transaction that lifts the limits for itself (services/exporter/sql.py); what it writes is short.
+        -- The transaction that reads a file lifts its own limits (services/exporter/sql.py). Writing transactions are short.
         ('placewire_exporter', 'transaction_timeout', '60s'), ('placewire_exporter', 'lock_timeout', '20s'),
-        -- A refresh of all views is one transaction, and waits for the one before it.
+        -- A refresh of all views is one transaction, and waits for a running refresh.
         ('placewire_maintenance', 'transaction_timeout', '900s'), ('placewire_maintenance', 'lock_timeout', '280s'),
         ('placewire_relay', 'transaction_timeout', '60s'), ('placewire_relay', 'lock_timeout', '20s'),
         ('placewire_api', 'idle_in_transaction_session_timeout', '10s'),

@@ -33,7 +33,7 @@ CREATE FUNCTION es.adoption_reason() RETURNS text
                WHEN e.number IS NULL THEN 'NO_EPOCH'
                WHEN e.system_identifier <> (SELECT c.system_identifier FROM pg_control_system() c) THEN 'OTHER_SERVER'
                WHEN e.xid_offset <> es.log_offset() THEN 'OFFSET_DIFFERS'
-               -- Normally an empty range of the index, so that it costs nothing while a large import runs.
+               -- Normally this range of the index is empty, so the check costs nothing, even while a large import runs.
                WHEN EXISTS (
                    SELECT FROM es.event v
                     WHERE v.tx > (greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1,
@@ -104,7 +104,7 @@ BEGIN
 
     PERFORM project(kind, appended);
 
-    -- The identity is drawn while the stream's row lock is held, so outbox order is stream order.
+    -- Rows get their id while the stream's row lock is held, so the order of the outbox is the order of the stream.
     INSERT INTO es.outbox (lane, topic, key, event_id)
     SELECT p_lane, p_topic, p_stream, id FROM unnest(ids) WITH ORDINALITY AS listed (id, ord) ORDER BY ord;
 END $_$;
@@ -123,11 +123,11 @@ BEGIN
             SELECT FROM es.stream s WHERE s.stream_id = listed.e ->> 'stream' FOR UPDATE) AS locked
       ORDER BY ord;
 
-    WITH asked AS MATERIALIZED (
+    WITH requested AS MATERIALIZED (
         SELECT e, ord FROM jsonb_array_elements(p_events) WITH ORDINALITY AS listed (e, ord)
     ), heads AS (
         UPDATE es.stream s SET version = s.version + 1, last_tx = greatest(s.last_tx, log_tx)
-          FROM asked a WHERE s.stream_id = a.e ->> 'stream'
+          FROM requested a WHERE s.stream_id = a.e ->> 'stream'
         RETURNING s.stream_id, s.version, s.last_tx, a.e, a.ord
     ), written AS (
         INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)
@@ -239,7 +239,7 @@ DECLARE
     older jsonb;
     batchable integer;
 BEGIN
-    -- The oldest unfinished jobs: often these are all, and then there is little or nothing to choose.
+    -- The oldest unfinished jobs. Often there are no others, and then there is little or nothing to choose.
     SELECT count(*), count(DISTINCT u.subject), array_agg(u.id) FILTER (WHERE es.lease_has_expired(u.lease_until, p_lease))
       INTO unfinished, subjects, chosen
       FROM (SELECT j.id, j.subject, j.lease_until FROM es.job j
@@ -252,7 +252,7 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
 
     IF unfinished < looked_at AND subjects = unfinished AND cardinality(chosen) <= p_slots THEN
-        -- All were looked at, and each has a slot and a subject of its own.
+        -- There are no other jobs. Each has its own slot and its own subject.
         chosen := ARRAY(SELECT j.id FROM es.job j
                          WHERE j.id = ANY (chosen) AND j.state IN ('queued', 'running') AND es.lease_has_expired(j.lease_until, p_lease)
                            FOR UPDATE SKIP LOCKED);
@@ -554,7 +554,7 @@ DECLARE
     deleted bigint;
     total bigint := 0;
 BEGIN
-    -- Before any lock is held: reads that must be recorded would wait for a scan.
+    -- Counted before a lock is held. Otherwise reads that must be recorded would wait for the scan.
     FOREACH old_month IN ARRAY old_months LOOP
         EXECUTE format('SELECT count(*) FROM public.%I', old_month) INTO deleted;
         total := total + deleted;
@@ -1112,8 +1112,8 @@ CREATE FUNCTION vault.roll_number_at(p_person integer, p_at timestamp with time 
                 SELECT (e.data ->> 'person_version')::integer FROM es.event e
                  WHERE e.stream_id = 'user-' || p_person AND e.recorded_at <= p_at
                    AND e.type = 'placewire.user.details-revised.v1'
-                 ORDER BY e.version DESC LIMIT 1), 1) AS version) then_
-      LEFT JOIN vault.person v ON v.person_id = p_person AND v.version = then_.version
+                 ORDER BY e.version DESC LIMIT 1), 1) AS version) past
+      LEFT JOIN vault.person v ON v.person_id = p_person AND v.version = past.version
 $$;
 
 CREATE FUNCTION vault.shown_email(p_email text, p_person integer) RETURNS text

@@ -1,4 +1,4 @@
-"""The files of ``functions/``: what they hold, and the order in which they are applied."""
+"""Read the files of ``functions/``: their objects, and the order in which these are applied."""
 
 import hashlib
 import re
@@ -18,9 +18,9 @@ NUMBERS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class SchemaObject:
-    """A function, a type, a view, or the triggers of a table. ``name``: the file's, without ``.sql``.
+    """A function, a type, a view, or the triggers of a table. ``name``: the file's name without ``.sql``.
 
-    ``before_tables``: a table or an index uses it. ``once``: applied where it is missing, and never replaced.
+    ``before_tables``: a table or an index uses the object. ``once``: applied if it is missing, and never replaced.
     """
 
     name: str
@@ -42,9 +42,9 @@ class SchemaObject:
 @cache
 def load() -> tuple[SchemaObject, ...]:
     """Return every object in dependency order. Raises ``graphlib.CycleError`` and ``KeyError`` for wrong headers."""
-    found = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.sql"))}
-    graph = {name: sorted(one.requires) for name, one in found.items()}
-    return tuple(found[name] for name in TopologicalSorter(graph).static_order())
+    objects = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.sql"))}
+    graph = {name: sorted(object_.requires) for name, object_ in objects.items()}
+    return tuple(objects[name] for name in TopologicalSorter(graph).static_order())
 
 
 def _read(path: Path) -> SchemaObject:
@@ -54,7 +54,7 @@ def _read(path: Path) -> SchemaObject:
 
 
 def release() -> str:
-    """Return the three numbers of this release's version, with dots."""
+    """Return the version of this release as three numbers with dots."""
     return ".".join(NUMBERS.findall(version("placewire"))[:3])
 
 

@@ -1,4 +1,4 @@
-"""The record of what `migrations/functions` has put into a database."""
+"""The table that records which files of `migrations/functions` were applied to a database."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from chassis.eventstore.tables import written_at
 
 
 class AppliedObject(SQLModel, table=True):
-    """A function, view or set of triggers, as it was last applied. ``release``: the release that applied it."""
+    """The last application of a function, view or set of triggers. ``release``: the release that applied it."""
 
     __tablename__ = "schema_object"
 

@@ -1,4 +1,4 @@
-"""Waits until a database is as a release needs it: ``placewire migrate --wait``, the gate in front of each process."""
+"""Wait until a database has the schema of this release: ``placewire migrate --wait``. Processes start after that."""
 
 import asyncio
 
@@ -16,18 +16,18 @@ REVISION = "SELECT version_num FROM public.alembic_version"
 async def wait(url: str, *, within_s: float) -> str:
     """Return the revision of the database at ``url`` once it has the tables and functions that this release needs.
 
-    Newer ones are good: the previous release must be able to continue, and to start, during an upgrade.
-    ``url``: any role of ours. Raises ``TimeoutError`` with what was seen last.
+    A newer schema is accepted: during an upgrade, the previous release must be able to run and to start. ``url`` may
+    have any role of Placewire. Raises ``TimeoutError`` with the last state.
     """
-    newest, seen = newest_revision(), "it was not reached"
+    newest, seen = newest_revision(), "it could not be reached"
     try:
         async with asyncio.timeout(within_s):
             while True:
                 try:
-                    found, missing = await _state(url)
-                    if found is not None and found >= newest and not missing:
-                        return found
-                    seen = f"it is at revision {found}"
+                    revision, missing = await _state(url)
+                    if revision is not None and revision >= newest and not missing:
+                        return revision
+                    seen = f"it is at revision {revision}"
                     if missing:
                         seen += f", and {len(missing)} functions are to be applied: {', '.join(missing[:3])}"
                 except (Unavailable, OSError, asyncpg.PostgresError) as error:
@@ -41,7 +41,7 @@ async def _state(url: str) -> tuple[str | None, list[str]]:
     """Return the revision, and the names of functions, views and triggers that are still to be applied."""
     connection = await connect_alone(url, application_name="placewire-waits")
     try:
-        found = await connection.fetchval(REVISION)
-        return (None if found is None else str(found)), await unapplied(connection)
+        revision = await connection.fetchval(REVISION)
+        return (None if revision is None else str(revision)), await unapplied(connection)
     finally:
         await connection.close()

@@ -9,7 +9,8 @@ from chassis.eventstore.event_store import Cursor
 from chassis.postgres.database import Connection
 
 # Limits on how long a replica that stopped responding inside a transaction can keep the checkpoint's row locked.
-# Between the parse and the execution of a statement Postgres does not count it as idle: there the second applies.
+# Between the parse and the execution of a statement, Postgres does not count the session as idle. Then only the second
+# limit applies.
 MAX_IDLE_IN_TRANSACTION_S = 10
 MAX_TRANSACTION_S = 60
 # Counting stops here, so that measuring a subscription that is far behind stays cheap.
@@ -73,7 +74,7 @@ SELECT (classid::bigint << 32) | objid::bigint AS lock FROM pg_locks
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The position of the last event that a subscription has handled. ``failed``: it has stopped there."""
+    """The position of the last event that a subscription has handled. ``failed``: it cannot handle the next one."""
 
     cursor: Cursor
     failed: bool
@@ -100,7 +101,7 @@ def lock_of(name: str) -> int:
 async def take_over(connection: Connection, name: str, *, from_now: bool) -> int:
     """Invalidate the fences of all other readers of the subscription ``name``, and return a new one.
 
-    Creates the checkpoint where there is none: at the newest event with ``from_now``, else before the first.
+    Creates a missing checkpoint: at the newest event if ``from_now`` is true, else before the first event.
     """
     fence: int = await connection.fetchval(TAKE_OVER, name, from_now)
     return fence
@@ -118,12 +119,12 @@ async def read(connection: Connection, name: str, fence: int) -> Checkpoint:
 
 
 async def move(connection: Connection, name: str, fence: int, *, old: Cursor, new: Cursor) -> None:
-    """Move the checkpoint in the caller's transaction, and lock it until that ends.
+    """Move the checkpoint in the caller's transaction, and lock it until the transaction ends.
 
     Raises ``Fenced`` if ``fence`` is no longer valid, or the checkpoint is not at ``old``.
     """
-    done = await connection.execute(MOVE, name, fence, new.tx, new.position, old.tx, old.position)
-    _require_changed(done, name)
+    status = await connection.execute(MOVE, name, fence, new.tx, new.position, old.tx, old.position)
+    _require_changed(status, name)
 
 
 async def fail(connection: Connection, name: str, fence: int, error: str) -> None:
@@ -132,21 +133,21 @@ async def fail(connection: Connection, name: str, fence: int, error: str) -> Non
 
 
 async def reset_to_beginning(connection: Connection, name: str) -> None:
-    """Let the subscription handle every event once more. Raises ``NotFound`` for an unknown one."""
+    """Make the subscription handle every event once more. Raises ``NotFound`` for an unknown name."""
     _require_known(await connection.execute(RESET, name, 0, 0), name)
 
 
 async def reset_to_now(connection: Connection, name: str) -> None:
-    """Let the subscription skip everything recorded so far. Raises ``NotFound`` for an unknown one."""
+    """Make the subscription skip all events recorded so far. Raises ``NotFound`` for an unknown name."""
     newest = await connection.fetchrow(NEWEST)
     tx, position = (newest["tx"], newest["position"]) if newest else (0, 0)
     _require_known(await connection.execute(RESET, name, tx, position), name)
 
 
 async def reset_to_position(connection: Connection, name: str, position: int) -> None:
-    """Let the subscription continue after the event at ``position``, in the order of the log.
+    """Make the subscription continue after the event at ``position``, in the order of the log.
 
-    Raises ``NotFound`` for an unknown subscription, and where there is no event at ``position``.
+    Raises ``NotFound`` for an unknown subscription, and if there is no event at ``position``.
     """
     event = await connection.fetchrow(EVENT_AT, position)
     if event is None:
@@ -155,7 +156,7 @@ async def reset_to_position(connection: Connection, name: str, position: int) ->
 
 
 async def retry(connection: Connection, name: str) -> None:
-    """Let a subscription that has failed try the same event again. Raises ``NotFound`` for an unknown one."""
+    """Make a failed subscription try the same event again. Raises ``NotFound`` for an unknown name."""
     _require_known(await connection.execute(RETRY, name), name)
 
 
@@ -170,11 +171,11 @@ async def active(connection: Connection, names: list[str]) -> set[str]:
     return {name for name in names if lock_of(name) in held}
 
 
-def _require_changed(done: str, name: str) -> None:
-    if done != "UPDATE 1":
+def _require_changed(status: str, name: str) -> None:
+    if status != "UPDATE 1":
         raise Fenced(f"another reader has taken over the subscription {name}, or it was reset")
 
 
-def _require_known(done: str, name: str) -> None:
-    if done != "UPDATE 1":
-        raise NotFound(f"there is no subscription {name}: `placewire subscriptions list` names those there are")
+def _require_known(status: str, name: str) -> None:
+    if status != "UPDATE 1":
+        raise NotFound(f"there is no subscription {name}: `placewire subscriptions list` lists all")

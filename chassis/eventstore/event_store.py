@@ -22,7 +22,7 @@ MAX_EVENT_BYTES = 256 * 1024
 
 APPEND = "SELECT stream_version, duplicate FROM es.append($1, $2, $3, $4, $5)"
 
-# In the order of the arrays.
+# Appends in the order of the arrays.
 APPEND_ALL = """
 SELECT es.append(one.stream, -1, one.topic, one.lane, one.events)
   FROM unnest($1::text[], $2::text[], $3::smallint[], $4::jsonb[]) AS one (stream, topic, lane, events)
@@ -34,7 +34,7 @@ SELECT position, stream_id, version, event_id, type, data, metadata, recorded_at
 """
 
 # Index scan on event_tx_position. Below xmin every transaction has ended, so nothing can appear behind the cursor.
-# Ordered by the column, not by what is selected under its name: that would sort the whole rest of the log.
+# ORDER BY uses the column event.tx. Ordering by the selected bigint of the same name would sort the rest of the log.
 READ_LOG = """
 SELECT tx::text::bigint AS tx, position, stream_id, version, event_id, type, data, metadata, recorded_at
   FROM es.event
@@ -42,7 +42,7 @@ SELECT tx::text::bigint AS tx, position, stream_id, version, event_id, type, dat
  ORDER BY event.tx, position LIMIT $3
 """
 
-# The same rows; data and metadata only of the types $4 (NULL: of all).
+# The same rows. Only events of the types $4 have data and metadata (NULL: events of all types).
 READ_PAGE = f"""
 SELECT tx, position, stream_id, version, event_id, type, recorded_at,
        CASE WHEN wanted THEN data END AS data, CASE WHEN wanted THEN metadata END AS metadata, wanted
@@ -59,13 +59,13 @@ def fresh_ids(_ordinal: int) -> UUID:
 
 
 def keyed_ids(namespace: UUID, name: str) -> NewId:
-    """Return a function that gives the same ids for the same ``name`` (UUIDv5). So a repeated command is recognised."""
+    """Return a function that makes the same ids for the same ``name`` (UUIDv5), so that repeats are detected."""
     return lambda ordinal: uuid5(namespace, f"{name}/{ordinal}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who caused an event, with correlation and trace. Every resulting event has a copy."""
+    """Who or what caused an event, with correlation and trace. Each event stores a copy in its metadata."""
 
     source: str
     correlation_id: UUID
@@ -101,7 +101,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """``version``: of the stream afterwards. ``duplicate``: events with these ids existed, and nothing changed."""
+    """``version``: the stream's version now. ``duplicate``: the ids existed already, and nothing changed."""
 
     ids: tuple[UUID, ...]
     version: int
@@ -138,7 +138,7 @@ class Page:
         return Cursor(self.rows[-1]["tx"], self.rows[-1]["position"])
 
     def events(self) -> list[Recorded]:
-        """Return the events of wanted types. Raises as ``read_event``."""
+        """Return the events of wanted types. Raises the errors of ``read_event``."""
         return [_recorded(row) for row in self.rows if row["wanted"]]
 
 
@@ -151,11 +151,12 @@ async def append(
     expected_version: int | None,
     new_id: NewId = fresh_ids,
 ) -> Appended:
-    """Append ``events`` to ``stream``, with outbox, jobs and read tables, in the caller's transaction (one round trip).
+    """Append ``events`` to ``stream``, and write outbox, jobs and read tables, in the caller's transaction.
 
+    Takes one round trip.
     ``expected_version``: 0 for a new stream, ``None`` for any version.
-    Raises ``Conflict`` if the stream is at another version, ``Invalid`` (413) if an event is too large for Kafka;
-    nothing is then written.
+    Raises ``Conflict`` if the stream is at another version, and ``Invalid`` (413) if the events are too large for
+    Kafka. Nothing is written then.
     """
     ids = tuple(new_id(ordinal) for ordinal in range(len(events)))
     topic = topics.of_stream(stream)
@@ -173,19 +174,20 @@ async def append(
 
 
 async def append_all(connection: Connection, additions: Sequence[Addition]) -> None:
-    """Append ``additions`` in their order, in the caller's transaction and in one round trip. Raises as ``append``."""
+    """Append ``additions`` in order, in the caller's transaction, in one round trip. Raises as ``append`` does."""
     if additions:
         await connection.fetch(APPEND_ALL, *arrays(additions))
 
 
 def arrays(additions: Sequence[Addition]) -> tuple[list[str], list[str], list[int], list[str]]:
     """Return the arguments of a statement that appends: streams, topics, lanes and events."""
-    of = [topics.of_stream(one.stream) for one in additions]
+    streams = [addition.stream for addition in additions]
+    topics_ = [topics.of_stream(stream) for stream in streams]
     rows = [
-        _rows([one.new_id(ordinal) for ordinal in range(len(one.events))], one.events, one.cause).decode()
-        for one in additions
+        _rows([added.new_id(ordinal) for ordinal in range(len(added.events))], added.events, added.cause).decode()
+        for added in additions
     ]
-    return [one.stream for one in additions], [topic.name for topic in of], [int(topic.lane) for topic in of], rows
+    return streams, [topic.name for topic in topics_], [int(topic.lane) for topic in topics_], rows
 
 
 def _rows(ids: Sequence[UUID], events: Sequence[Event], cause: Cause) -> bytes:
@@ -203,7 +205,7 @@ def _rows(ids: Sequence[UUID], events: Sequence[Event], cause: Cause) -> bytes:
         rows.append(row)
     body = orjson.dumps(rows)
     if len(body) > MAX_EVENT_BYTES:
-        raise Invalid(f"This is too much for one message of the bus: {len(body) // 1024} KiB.", status=413)
+        raise Invalid(f"The data is too large for one Kafka message: {len(body) // 1024} KiB.", status=413)
     return body
 
 
@@ -215,14 +217,14 @@ async def read(connection: Connection, stream: str) -> list[Recorded]:
 async def read_log(connection: Connection, after: Cursor, *, limit: int) -> list[tuple[Cursor, Recorded]]:
     """Return up to ``limit`` events of the log after ``after``, each stream in order. No event is ever skipped.
 
-    Empty when there is nothing new below the oldest transaction still running.
+    Empty when there is no new event below the oldest transaction that still runs.
     """
     rows = await connection.fetch(READ_LOG, after.tx, after.position, limit)
     return [(Cursor(row["tx"], row["position"]), _recorded(row)) for row in rows]
 
 
 async def read_page(connection: Connection, after: Cursor, *, limit: int, types: Sequence[str] | None) -> Page:
-    """Return the next ``limit`` events as ``read_log`` does; only those of ``types`` (``None``: all) are wanted."""
+    """Return the next ``limit`` events as ``read_log`` does. Those of ``types`` (``None``: all) are marked wanted."""
     return Page(await connection.fetch(READ_PAGE, after.tx, after.position, limit, types))
 
 

@@ -20,9 +20,9 @@ REASONS = {
 
 
 async def adoption_reason(connection: "Connection") -> str | None:
-    """Return the code of the reason for which the log must be adopted; ``None`` when it need not be.
+    """Return the code of the reason why the log must be adopted. Return ``None`` when it need not be adopted.
 
-    A database that has not been migrated so far has no log to protect: ``None``.
+    Returns ``None`` also for a database that was never migrated: it has no log to protect.
     """
     try:
         reason: str | None = await connection.fetchval(REASON)

@@ -35,7 +35,7 @@ HEARTBEAT_S = 2.0
 # The pause between two reads of the log. It starts again from the first value after each event.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.01, 1.0
 PAUSE_GROWTH = 3
-# However many notices arrive while a long transaction keeps new events from being read.
+# The shortest pause. Without it, each notice would cause a useless read while a long transaction hides new events.
 LEAST_PAUSE_S = 0.005
 MAX_BACK_OFF_S = 5.0
 RECONNECT_S = 0.5
@@ -48,10 +48,10 @@ log = structlog.get_logger()
 class Subscription:
     """Calls ``handler`` with every event of ``types`` once, in the order of the log.
 
-    ``handler(connection, events)`` runs in the transaction that moves the checkpoint. It writes over ``connection``
-    only, and may run again after a failure, which rolls back what it wrote. An error that is not ``TRANSIENT`` stops
-    the subscription at the event that causes it; the reason is recorded, and `placewire subscriptions retry` or
-    ``reset`` lets it continue. Several replicas may run; one is active.
+    ``handler(connection, events)`` runs in the transaction that moves the checkpoint. It must write only over
+    ``connection``. A failure rolls back its writes, and it may run again. An error that is not ``TRANSIENT`` stops the
+    subscription at the event that causes it, and the reason is recorded. `placewire subscriptions retry` or ``reset``
+    makes it continue. Several replicas may run; one is active.
     """
 
     def __init__(
@@ -64,17 +64,17 @@ class Subscription:
         batch_size: int = BATCH_SIZE,
         from_now: bool = False,
     ) -> None:
-        """``types``: ``None`` for all. ``from_now``: a new subscription leaves out what was recorded before.
+        """``types``: ``None`` for all. ``from_now``: a new subscription skips the events recorded before.
 
-        ``batch_size``: events that one transaction reads, of whichever type.
+        ``batch_size``: how many events, of any type, one transaction reads.
         """
         self._database = database
         self._name = name
         self._handler = handler
-        self._types = None if types is None else [one.TYPE for one in types]
+        self._types = None if types is None else [event_class.TYPE for event_class in types]
         self._batch_size = self._limit = batch_size
         self._from_now = from_now
-        # Of the current batch.
+        # The first position of the current batch.
         self._first_position: int | None = None
         self._wake = asyncio.Event()
         self._log = log.bind(subscription=name)
@@ -100,7 +100,7 @@ class Subscription:
             with translated(session):
                 await session.execute(f"SET idle_session_timeout = '{LOCK_KEPT_S}s'")
                 await session.add_listener(notify.OUTBOX, lambda *_: self._wake.set())
-            async with background(partial(_keep, session)):
+            async with background(partial(_keep_alive, session)):
                 async with self._database.transaction() as connection:
                     fence = await checkpoints.take_over(connection, self._name, from_now=self._from_now)
                 self.active = True
@@ -108,11 +108,14 @@ class Subscription:
                 await self._follow(session, fence)
 
     async def _follow(self, session: "Session[asyncpg.Record]", fence: int) -> None:
-        """Handle all events, then wait for more. Ends with the session: another replica may then hold the lock."""
+        """Handle all events, then wait for more.
+
+        Raises ``Unavailable`` when the session has ended, because another replica may then hold the lock.
+        """
         pause_s = FIRST_PAUSE_S
         while not session.is_closed():
             self._wake.clear()
-            if await self._retried(fence):
+            if await self._advance_with_retries(fence):
                 pause_s = FIRST_PAUSE_S
                 continue
             await asyncio.sleep(LEAST_PAUSE_S)
@@ -122,7 +125,7 @@ class Subscription:
             pause_s = FIRST_PAUSE_S if self._wake.is_set() else min(pause_s * PAUSE_GROWTH, LAST_PAUSE_S)
         raise Unavailable("the session that holds the subscription's lock was lost")
 
-    async def _retried(self, fence: int) -> bool:
+    async def _advance_with_retries(self, fence: int) -> bool:
         """Run ``_advance``; repeat it while its failure is transient."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TRANSIENT),
@@ -138,8 +141,8 @@ class Subscription:
     async def _advance(self, fence: int) -> bool:
         """Handle one batch. Return whether there may be more to handle at once.
 
-        A failed batch is followed by a single event, then by batches that double in size: so the events before the one
-        at fault are handled, and a batch that takes too long becomes smaller. Raises ``Fenced`` and ``TRANSIENT``.
+        After a failed batch, the next ones have one event, two, four and so on. So the events before a faulty one are
+        handled, and a batch that takes too long becomes smaller. Raises ``Fenced`` and ``TRANSIENT``.
         """
         try:
             handled = await self._handle_batch(fence)
@@ -176,7 +179,7 @@ class Subscription:
     async def _record_failure(self, fence: int, error: Exception) -> None:
         place = "reading the log" if self._first_position is None else f"event at position {self._first_position}"
         text = f"{place}: {described(error)}"
-        # Postgres takes neither lone surrogates nor NUL.
+        # Text in Postgres cannot hold lone surrogates or NUL.
         reason = text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
         async with self._database.transaction() as connection:
             await checkpoints.fail(connection, self._name, fence, reason)
@@ -188,8 +191,8 @@ class Subscription:
         )
 
 
-async def _keep(session: "Session[asyncpg.Record]") -> None:
-    """Keep the lock's session from being ended as idle, as long as this process responds."""
+async def _keep_alive(session: "Session[asyncpg.Record]") -> None:
+    """Query the lock's session every few seconds, so that Postgres does not end it as idle."""
     with suppress(Unavailable):  # `_follow` sees that the session is closed
         while not session.is_closed():
             with translated(session):

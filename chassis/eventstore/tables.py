@@ -1,8 +1,8 @@
-"""The tables of schema ``es``. Alembic creates and compares them; functions: migrations/functions/es.*.sql.
+"""The tables of schema ``es``. Alembic creates and compares them. Functions: migrations/functions/es.*.sql.
 
-``postgresql_with``: fillfactor leaves room on a page for the next versions of its rows. An update that changes no
-indexed column then writes no index entry, and the next reader of the page removes the old version. The scale factors of
-autovacuum are shares of the table. By their default of 0.2 a table of ten million rows collects two million dead ones.
+``postgresql_with``: fillfactor leaves space on a page for new versions of its rows. An update that changes no indexed
+column then writes no index entry, and the next reader of the page removes the old version. The scale factors of
+autovacuum are shares of the table. With the default of 0.2, a table of ten million rows collects two million dead rows.
 """
 
 from datetime import datetime
@@ -41,12 +41,12 @@ base.ischema_names["xid8"] = Xid8  # so that reflection knows it
 
 
 def identity() -> Column[int]:
-    """Return a primary key that Postgres numbers."""
+    """Return a primary key column whose numbers Postgres generates."""
     return Column(BigInteger, Identity(always=True), primary_key=True)
 
 
 def number(type_: type[Integer] = Integer) -> Column[int]:
-    """Return a column of the primary key that the writer numbers."""
+    """Return a primary key column whose numbers the writer chooses."""
     return Column(type_, primary_key=True, autoincrement=False)
 
 
@@ -60,17 +60,17 @@ def written_at() -> Column[datetime]:
 
 
 def preset(type_: TypeEngine[Any] | type[TypeEngine[Any]], value: str) -> Column[Any]:
-    """Return a column that is never null and holds ``value``, an SQL expression, unless the writer gives another."""
+    """Return a column that is never null. Its default is ``value``, an SQL expression."""
     return Column(type_, nullable=False, server_default=text(value))
 
 
 class Stream(SQLModel, table=True):
-    """``version`` and ``last_tx``: those of the stream's last event."""
+    """A stream. ``version`` and ``last_tx`` are those of its last event."""
 
     __tablename__ = "stream"
-    # Every append to an existing stream is an update, but most streams are written once: a tenth of room is enough. Of
-    # 8,799 updates spread over 100,000 streams 99.9 % wrote no index entry; without room 49 %. The table was 6 %
-    # larger.
+    # An append to an existing stream is an update. Most streams are written once, so a tenth of free space is enough.
+    # With it, 99.9 % of 8,799 updates spread over 100,000 streams wrote no index entry; without it, 49 %. The table
+    # was 6 % larger.
     __table_args__ = {
         "schema": "es",
         "postgresql_with": {
@@ -87,24 +87,24 @@ class Stream(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """``tx`` orders the whole log without gaps (es.append); ``xid`` is the transaction that wrote the row."""
+    """An event. ``tx`` orders the whole log (es.append); ``xid`` is the transaction that wrote the row."""
 
     __tablename__ = "event"
     __table_args__ = (
         UniqueConstraint("stream_id", "version", name="event_stream_version"),
         UniqueConstraint("event_id", name="event_event_id"),
         Index("event_tx_position", "tx", "position"),
-        # The drives that have ever named a PDF. For every other event the index checks only the type: 30,000 of them
-        # were inserted in 0.54 to 0.81 s, without this index in 0.54 to 1.07 s.
+        # Finds the drives that have ever named a PDF. Inserts of other events are not measurably slower: 30,000 took
+        # 0.54 to 0.81 s, without this index 0.54 to 1.07 s.
         Index(
             "event_pdf_path",
             text("(data #>> '{posting,pdf_path}')"),
             postgresql_where=text("type IN ('placewire.drive.created.v1', 'placewire.drive.revised.v1')"),
         ),
-        # Deleted drives are few. Each registration for one is found by its stream (GET /api/registrations/mine).
+        # Finds the few deleted drives, by stream (GET /api/registrations/mine).
         Index("event_drive_deleted", "stream_id", postgresql_where=text("type = 'placewire.drive.deleted.v1'")),
-        # Never updated: full pages. Vacuumed as it grows, so that old rows are frozen in small portions, and analyzed,
-        # so that the planner knows the newest drives and students.
+        # Rows are never updated, so pages are filled. Vacuum runs as the table grows, to freeze rows in small portions.
+        # Analyze runs too, so that the planner knows the newest drives and students.
         {
             "schema": "es",
             "postgresql_with": {
@@ -127,10 +127,7 @@ class Event(SQLModel, table=True):
 
 
 class Outbox(SQLModel, table=True):
-    """A row without ``event_id`` carries its own body in ``extra`` (a probe).
-
-    With an ``event_id``, ``extra`` is added to the event's headers.
-    """
+    """A message for Kafka: the event ``event_id`` with the headers ``extra``, or a probe, whose body is ``extra``."""
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -161,8 +158,8 @@ class Job(SQLModel, table=True):
     """The visible side of an event that asks one service for work: ``id`` is the event's id.
 
     ``channel``: what woke the worker first (kafka, http, poll); null until the job ends. ``fence``: the token of the
-    worker that holds the job; null: nobody. No index starts with ``seq``: the planner could take the oldest waiting
-    job, or count from the oldest, along all jobs that ever were. ``job_unfinished`` holds only what has not ended.
+    newest claim; null after a release. No index of all jobs ascends by ``seq``: to find the oldest queued job, the
+    planner could scan it past all ended jobs. ``job_unfinished`` holds only jobs that have not ended.
     """
 
     __tablename__ = "job"
@@ -171,7 +168,7 @@ class Job(SQLModel, table=True):
         Index("job_dead", "seq", postgresql_where=text("dead")),
         Index("job_newest_asked_by", "asked_by", text("(-seq)")),
         Index("job_newest", text("(-seq)")),
-        # A job enters it when it ends: an update that moves the row in job_unfinished anyway.
+        # A job enters this index when it ends. That update also removes it from job_unfinished, so it is no HOT update.
         Index("job_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT dead")),
         {
             "schema": "es",
@@ -207,9 +204,8 @@ class Job(SQLModel, table=True):
 class DeadLetterAction(SQLModel, table=True):
     """What an operator did about a dead letter.
 
-    ``error`` and ``attempts``: of the job, which forgets them when it is redriven.
-
-    No foreign keys: jobs expire, this stays.
+    ``error`` and ``attempts`` are copied from the job, because a redrive resets them there. There is no foreign key to
+    the job: jobs expire, and this row stays.
     """
 
     __tablename__ = "dead_letter_action"
@@ -245,9 +241,9 @@ class Probe(SQLModel, table=True):
 class Epoch(SQLModel, table=True):
     """A server on which the log was written, with the offset that is added to its transaction ids (es.log_offset).
 
-    ``first_xid``: every value recorded in this epoch is at least this, every one of an earlier epoch is below it.
-    ``closed_at``: no event may be appended (``placewire close-log``). ``sequences``: their values then, which no
-    replication copies.
+    ``first_xid``: the lowest value that this epoch may record; all values of earlier epochs are below it.
+    ``closed_at``: when `placewire close-log` closed the log; no event may be appended since. ``sequences``: the values
+    of all sequences when the log was closed, because replication does not copy them.
     """
 
     __tablename__ = "epoch"
@@ -263,10 +259,10 @@ class Epoch(SQLModel, table=True):
 
 
 class Checkpoint(SQLModel, table=True):
-    """``tx`` and ``position``: of the last event that the subscription has handled.
+    """A checkpoint. ``tx`` and ``position`` are those of the last event that the subscription has handled.
 
-    ``fence`` grows with every new active replica and every reset; a transaction with an older one changes nothing.
-    ``failed_at`` and ``error``: the subscription has stopped before an event, until an operator resets or retries it.
+    ``fence`` grows with every new active replica and every reset. A transaction with an older fence changes nothing.
+    ``failed_at`` and ``error`` are set while the subscription is stopped before an event that it cannot handle.
     """
 
     __tablename__ = "subscription"

@@ -1,4 +1,4 @@
-"""Errors over HTTP: ``application/problem+json`` (RFC 9457) with a ``message``, because the frontend shows that."""
+"""Errors over HTTP: ``application/problem+json`` (RFC 9457) with a ``message``, which the frontend shows."""
 
 import errno
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -54,7 +54,7 @@ NameOf = Callable[[tuple[int | str, ...]], str]
 def problem(
     status: int, message: str, *, headers: dict[str, str] | None = None, errors: list[dict[str, Any]] | None = None
 ) -> Response:
-    """Return the response for an error; ``errors`` lists faults, if there is more than one."""
+    """Return the response for an error. ``errors``: one entry for each fault."""
     message = _printable(message)
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -65,14 +65,14 @@ def problem(
     }
     if errors:
         body["errors"] = [
-            {name: _printable(value) if isinstance(value, str) else value for name, value in one.items()}
-            for one in errors
+            {name: _printable(value) if isinstance(value, str) else value for name, value in fault.items()}
+            for fault in errors
         ]
     return json_response(body, status, headers, media_type=PROBLEM)
 
 
 def _printable(text: str) -> str:
-    """Replace half surrogates: the text may quote the caller's JSON, which can hold them."""
+    """Replace lone surrogates, which the text may quote from the caller's JSON."""
     return text.encode(errors="replace").decode()
 
 
@@ -116,8 +116,8 @@ def _read_only(_request: Request, error: Exception) -> Response:
 def _outcome_unknown(_request: Request, error: Exception) -> Response:
     log.warning("request.outcome_unknown", reason=str(error))
     message = (
-        "The connection to the database was lost on the way. It may have been saved: look, or repeat the request"
-        " with the same Idempotency-Key."
+        "The connection to the database was lost during the request. It may have been saved: check, or repeat the"
+        " request with the same Idempotency-Key."
     )
     return problem(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
@@ -146,7 +146,7 @@ def _storage_full(_request: Request, error: Exception) -> Response:
 
 
 def _system_error(request: Request, error: Exception) -> Response:
-    """Handle, for example, a temporary file for a large body that does not fit on the disk."""
+    """Answer an ``OSError``, for example when the temporary file of a large body does not fit on the disk."""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         return _storage_full(request, error)
     return _bug(request, error)
@@ -154,26 +154,26 @@ def _system_error(request: Request, error: Exception) -> Response:
 
 def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    if any(one["type"] == "json_invalid" for one in found):
+    faults = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
         return problem(400, "The body is not valid JSON.")
-    message, errors = explained(found, known_fields(request))
+    message, errors = explained(faults, known_fields(request))
     return problem(getattr(request.scope.get("route"), "invalid_status", 422), message, errors=errors)
 
 
 def explained(
-    found: Sequence[Mapping[str, Any]], known: Collection[str] = (), name_of: NameOf | None = None
+    faults: Sequence[Mapping[str, Any]], known: Collection[str] = (), name_of: NameOf | None = None
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Return the message and the ``errors`` for validation errors in a body with ``known`` fields.
+    """Return the message and the ``errors`` for validation errors ``faults`` in a body with ``known`` fields.
 
-    ``name_of``: the field's name from its location; by default the locations are FastAPI's.
+    ``name_of`` returns the name of the field at a location. The default expects the locations that FastAPI reports.
     """
-    unknown = [str(one["loc"][-1]) for one in found if one["type"] == "extra_forbidden"]
-    rest = [one for one in found if one["type"] != "extra_forbidden"]
+    unknown = [str(fault["loc"][-1]) for fault in faults if fault["type"] == "extra_forbidden"]
+    rest = [fault for fault in faults if fault["type"] != "extra_forbidden"]
     errors = unknown_name_errors("field", unknown)
     named = field_errors(rest, name_of or _without_source)
     sentences = [unknown_names("field", unknown, known)] if unknown else []
-    return " ".join([*sentences, *(one["message"] for one in named[:SHOWN_ERRORS])]), [*errors, *named]
+    return " ".join([*sentences, *(fault["message"] for fault in named[:SHOWN_ERRORS])]), [*errors, *named]
 
 
 def _without_source(location: tuple[int | str, ...]) -> str:
@@ -185,9 +185,8 @@ def known_fields(request: Request) -> list[str]:
     """Return the body fields that the request's route declares in its model."""
     body = getattr(request.scope.get("route"), "body_field", None)
     annotation = body.field_info.annotation if body is not None else None
-    models = [
-        one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)
-    ]
+    types = (annotation, *get_args(annotation))
+    models = [type_ for type_ in types if isinstance(type_, type) and issubclass(type_, BaseModel)]
     return [info.alias or name for model in models for name, info in model.model_fields.items()]
 
 
@@ -201,7 +200,7 @@ def _http(_request: Request, error: Exception) -> Response:
 
 
 def _bug(request: Request, error: Exception) -> Response:
-    # Not the path: a caller may have written anything into it.
+    # The route's template, not the path: a path may hold personal data.
     log.error("request.failed", route=getattr(request.scope.get("route"), "path", None), exc_info=error)
     return problem(500, "Something went wrong on our side. It has been logged.")
 
@@ -222,7 +221,7 @@ _ANSWERS = {
     StorageFailed: _storage_failed,
     OSError: _system_error,
     RequestValidationError: _malformed,
-    # Postgres keeps no NUL in text (22021) nor in JSON (22P05); every other character is welcome.
+    # NUL is the only character that Postgres refuses, in text (22021) and in JSON (22P05).
     asyncpg.CharacterNotInRepertoireError: _nul,
     asyncpg.UntranslatableCharacterError: _nul,
     HTTPException: _http,

@@ -22,8 +22,8 @@ from chassis.observability.error_text import described
 from chassis.postgres.database import Database, connect_alone
 from chassis.settings import ProcessSettings, ServerSettings
 
-# uvloop takes one new connection from a listening socket in each round of its loop (measured; asyncio takes all), so
-# that in an overload new callers would not even get a 503. Each duplicate of the socket takes one.
+# uvloop accepts one connection for each listening socket in a round of its loop (measured; asyncio accepts all). In an
+# overload, new callers would not even get a 503. With duplicates of the socket, uvloop accepts one for each of them.
 ACCEPTED_AT_ONCE = 16
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ Background = Callable[[], Awaitable[None]]
 
 @asynccontextmanager
 async def background(*tasks: Background) -> AsyncIterator[None]:
-    """Run ``tasks`` while the block lasts. They must never end; one that does is logged as an error."""
+    """Run ``tasks`` while the block lasts. Log a task that raises, and start it again after a second."""
 
     async def guarded(task: Background) -> None:
         while True:
@@ -55,7 +55,7 @@ async def background(*tasks: Background) -> AsyncIterator[None]:
 
 
 def add_health(app: FastAPI, database: Database | None, details: Callable[[], Mapping[str, Any]]) -> None:
-    """Add ``/livez``, ``/readyz`` and ``/metrics``. Ready means that the database answers, also while Kafka is away."""
+    """Add ``/livez``, ``/readyz`` and ``/metrics``. Ready means that the database answers. Kafka is not checked."""
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> dict[str, str]:
@@ -76,17 +76,17 @@ def add_health(app: FastAPI, database: Database | None, details: Callable[[], Ma
     @app.get("/metrics", include_in_schema=False)
     async def exposition() -> Response:
         if database is not None:
-            used, opened, most = database.pool_use()
-            metrics.POOL_SIZE.set(most)
+            used, opened, allowed = database.pool_use()
+            metrics.POOL_SIZE.set(allowed)
             metrics.POOL_CONNECTIONS.labels("used").set(used)
             metrics.POOL_CONNECTIONS.labels("open").set(opened)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that calls the app's ``state.on_stopping`` as soon as it is asked to stop.
+    """Uvicorn that calls the app's ``state.on_stopping`` as soon as a signal arrives.
 
-    Its own shutdown waits for running requests, which may wait for something that must stop first.
+    Uvicorn's shutdown first waits for running requests. These may wait for tasks that ``on_stopping`` ends.
     """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
 def refuse_unadopted_log(settings: ProcessSettings) -> None:
     """Exit when the log must be adopted first.
 
-    If the database cannot be reached now, the process starts: each new connection checks it again.
+    If the database cannot be reached, the process starts anyway: each new connection checks the log again.
     """
 
     async def check() -> None:
@@ -136,7 +136,7 @@ def serve(app: FastAPI, settings: ServerSettings) -> None:
     )
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     listening = config.bind_socket()
-    # Imported modules and the app are never garbage. Searching them would block the loop for tens of milliseconds.
+    # Imported modules and the app are never garbage. To scan them would block the event loop for tens of milliseconds.
     gc.collect()
     gc.freeze()
     Server(config).run([listening, *(listening.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])

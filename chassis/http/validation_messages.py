@@ -1,4 +1,4 @@
-"""Turn pydantic's validation errors into sentences: the field as the caller wrote it, then its rule."""
+"""Turn pydantic's validation errors into sentences: the name of the field, then the rule that it broke."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
@@ -23,7 +23,7 @@ _FIXED = {
     "timezone_naive": INSTANT,
     "timezone_aware": INSTANT,
 }
-# By the prefix of the error's type.
+# Texts by the prefix of the error's type.
 _BY_PREFIX = (
     ("bool_", "must be true or false"),
     ("int_", WHOLE),
@@ -49,7 +49,7 @@ _BY_PREFIX = (
 )
 
 
-def _some(count: int, what: str) -> str:
+def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
@@ -59,22 +59,22 @@ _WITH_LIMIT: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than": lambda ctx: f"must be less than {ctx['lt']}",
     "less_than_equal": lambda ctx: f"must be {ctx['le']} or less",
     "multiple_of": lambda ctx: f"must be a multiple of {ctx['multiple_of']}",
-    "decimal_max_digits": lambda ctx: f"must have at most {_some(ctx['max_digits'], 'digit')}",
-    "decimal_max_places": lambda ctx: f"must have at most {_some(ctx['decimal_places'], 'decimal')}",
-    "decimal_whole_digits": lambda ctx: f"must have at most {_some(ctx['whole_digits'], 'digit')} before the point",
-    "string_too_long": lambda ctx: f"must have at most {_some(ctx['max_length'], 'character')}",
+    "decimal_max_digits": lambda ctx: f"must have at most {_counted(ctx['max_digits'], 'digit')}",
+    "decimal_max_places": lambda ctx: f"must have at most {_counted(ctx['decimal_places'], 'decimal')}",
+    "decimal_whole_digits": lambda ctx: f"must have at most {_counted(ctx['whole_digits'], 'digit')} before the point",
+    "string_too_long": lambda ctx: f"must have at most {_counted(ctx['max_length'], 'character')}",
     "string_too_short": lambda ctx: (
         "must not be empty" if ctx["min_length"] == 1 else f"must have at least {ctx['min_length']} characters"
     ),
     "too_short": lambda ctx: f"must have at least {'one entry' if ctx['min_length'] == 1 else ctx['min_length']}",
     "too_long": lambda ctx: f"must have at most {ctx['max_length']} entries",
-    "string_pattern_mismatch": lambda ctx: _PATTERNS.get(ctx["pattern"], "is not written as it must be"),
+    "string_pattern_mismatch": lambda ctx: _PATTERNS.get(ctx["pattern"], "does not have the required form"),
     "value_error": lambda ctx: str(ctx["error"]).rstrip("."),
     "assertion_error": lambda ctx: str(ctx["error"]).rstrip("."),
 }
 
 
-# Pydantic reports the length of a ``SecretStr`` as that of a list.
+# Pydantic reports a wrong length of a ``SecretStr`` with the error types of a list.
 _OF_A_SECRET = {"too_short": "string_too_short", "too_long": "string_too_long"}
 
 
@@ -85,7 +85,7 @@ def described(pattern: str, requirement: str) -> str:
 
 
 def requirement(error: Mapping[str, Any]) -> str:
-    """Return the requirement of one of ``ValidationError.errors()``, without its field: "must be 10 or less"."""
+    """Return the requirement that an entry of ``ValidationError.errors()`` violates: "must be 10 or less"."""
     type_: str = error["type"]
     if type_ in _OF_A_SECRET and isinstance(error.get("input"), str):
         type_ = _OF_A_SECRET[type_]
@@ -93,8 +93,8 @@ def requirement(error: Mapping[str, Any]) -> str:
         return limited(error["ctx"])
     if (fixed := _FIXED.get(type_)) is not None:
         return fixed
-    found = next((text for prefix, text in _BY_PREFIX if type_.startswith(prefix)), OTHERWISE)
-    return found.format_map(error.get("ctx", {})).replace(r"'\t'", "a tab")
+    text = next((text for prefix, text in _BY_PREFIX if type_.startswith(prefix)), OTHERWISE)
+    return text.format_map(error.get("ctx", {})).replace(r"'\t'", "a tab")
 
 
 def field_name(location: Iterable[int | str]) -> str:
@@ -128,8 +128,8 @@ def unknown_names(what: str, names: Collection[str], known: Collection[str]) -> 
     several = "s" if len(names) > 1 else ""
     listed = ", ".join(_with_likely(name, known) for name in list(names)[:SHOWN_NAMES])
     more = " and more" if len(names) > SHOWN_NAMES else ""
-    taken = f"Known {what}s: {', '.join(sorted(known))}." if known else f"This call takes no {what}s."
-    return f"Unknown {what}{several}: {listed}{more}. {taken}"
+    accepted = f"Known {what}s: {', '.join(sorted(known))}." if known else f"This call takes no {what}s."
+    return f"Unknown {what}{several}: {listed}{more}. {accepted}"
 
 
 def unknown_name_errors(what: str, names: Iterable[str]) -> list[dict[str, Any]]:

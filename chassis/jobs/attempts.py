@@ -1,7 +1,7 @@
 """Count the attempts of a job across all workers that claimed it.
 
-An attempt is spent when it fails: the transaction lost to another one, or the lease expired because the worker died.
-No attempt is spent by a worker that shuts down, nor while Postgres does not answer. Rules: docs/reliability.md.
+An attempt is spent when it fails: its transaction conflicted with another one, or its lease expired because the worker
+died. No attempt is spent when a worker shuts down or Postgres does not answer. Rules: docs/reliability.md.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,17 +26,17 @@ class Attempts:
     def __init__(self, database: Database, claimed: Claim) -> None:
         self._database = database
         self._claimed = claimed
-        # The claim counts the attempt that it begins; all earlier ones failed.
+        # ``claimed.attempts`` includes the attempt that begins now. All earlier ones failed.
         self._failed = claimed.attempts - 1
         self.settled = False
 
     def require_left(self) -> None:
-        """Raise ``RuleViolation`` when earlier workers spent all attempts of the job."""
+        """Raise ``RuleViolation`` if earlier claims spent all attempts of the job."""
         if self._failed >= MAX_ATTEMPTS:
-            raise RuleViolation(f"given up: {self._failed} attempts failed, in the last one the worker died")
+            raise RuleViolation(f"given up: {self._failed} attempts failed; in the last one the worker died")
 
     async def retry(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work``; repeat it while it raises ``Contended``, with pauses of up to 3 s. Record each failed attempt.
+        """Run ``work``. Repeat it while it raises ``Contended``, with pauses of up to 3 s. Record each failed attempt.
 
         Raises ``RuleViolation`` at the job's ``MAX_ATTEMPTS``-th failure. Other exceptions of ``work`` pass through.
         """
@@ -57,13 +57,13 @@ class Attempts:
         self._failed += 1
         if self._failed >= MAX_ATTEMPTS:
             raise RuleViolation(
-                f"given up: {MAX_ATTEMPTS} attempts failed, in the last one another transaction was in the way"
+                f"given up: {MAX_ATTEMPTS} attempts failed, the last one in a conflict with another transaction"
             ) from error
         try:
             async with self._database.connection() as connection:
                 begun = await queue.begin_attempt(connection, self._claimed)
         except (Unavailable, Contended) as problem:
-            # This process still counts it.
+            # The database does not count this attempt, but this process does.
             log.warning("job.attempt_not_recorded", job_id=str(self._claimed.id), reason=str(problem))
             return
         if begun is None:

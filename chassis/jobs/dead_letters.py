@@ -1,8 +1,8 @@
-"""Dead letters: jobs that failed for good, their copies on the dead-letter topic, and the actions redrive and discard.
+"""Dead letters: list failed jobs, copy them to the dead-letter topic, redrive or discard them.
 
-A redriven job is queued like a new one, with a new outbox row and no fencing token, so that its earlier holder cannot
-finish it. ``es.dead_letter_action`` keeps its error, and who redrove or discarded it. Plans: the list reads the index
-``job_dead`` backward, a redrive reads it forward.
+A redriven job is queued like a new one, with a new outbox row. It loses its fencing token, so that its earlier worker
+cannot finish it. ``es.dead_letter_action`` records who redrove or discarded a job, and the job's error. Plans: the list
+reads the index ``job_dead`` backward, a redrive reads it forward.
 """
 
 from collections.abc import Sequence
@@ -45,37 +45,37 @@ SELECT count(*) FROM es.job
 """
 NOW = "SELECT clock_timestamp()"
 
-# Rows are locked in one order, so that two concurrent redrives wait for each other; the second finds nothing dead.
-_TAKEN = """
+# All callers lock rows in the same order, so two redrives never deadlock. The second one finds no dead job any more.
+_CHANGE = """
 WITH chosen AS MATERIALIZED (
     SELECT id FROM es.job
      WHERE dead AND ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR kind = $2)
        AND ($3::text IS NULL OR service = $3) AND ($4::timestamptz IS NULL OR finished_at <= $4)
      ORDER BY seq LIMIT $5 FOR UPDATE
-), taken AS (
+), changed AS (
     UPDATE es.job j SET {change} FROM chosen c WHERE j.id = c.id
     RETURNING j.id, j.seq, j.kind, j.subject, old.error AS error, old.attempts AS attempts
-), noted AS (
+), recorded AS (
     INSERT INTO es.dead_letter_action (job_id, action, actor, reason, error, attempts)
-    SELECT id, '{action}', $6, $7, coalesce(error, ''), attempts FROM taken ORDER BY seq
+    SELECT id, '{action}', $6, $7, coalesce(error, ''), attempts FROM changed ORDER BY seq
 )"""
-DONE = " SELECT id, kind FROM taken ORDER BY seq"
+CHANGED = " SELECT id, kind FROM changed ORDER BY seq"
 REDRIVE = (
-    _TAKEN.format(  # noqa: S608
+    _CHANGE.format(  # noqa: S608
         action="redriven",
         change="""state = 'queued', channel = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
            dead = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
            started_at = NULL, finished_at = NULL""",
     )
-    + """, rung AS (
+    + """, queued AS (
     INSERT INTO es.outbox (lane, topic, key, event_id)
     SELECT t.lane, t.topic, d.subject, d.id
-      FROM taken d JOIN unnest($8::text[], $9::text[], $10::smallint[]) AS t (kind, topic, lane) USING (kind)
+      FROM changed d JOIN unnest($8::text[], $9::text[], $10::smallint[]) AS t (kind, topic, lane) USING (kind)
      ORDER BY d.seq
 )"""
-    + DONE
+    + CHANGED
 )
-DISCARD = _TAKEN.format(action="discarded", change="dead = false") + DONE
+DISCARD = _CHANGE.format(action="discarded", change="dead = false") + CHANGED
 
 TOPICS = (
     [kind.value for kind in TOPIC_OF],
@@ -86,7 +86,7 @@ TOPICS = (
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who redrives or discards (such as ``user 42``), and why."""
+    """Who redrives or discards a job (such as ``user 42``), and why."""
 
     actor: str
     reason: str | None = None
@@ -94,7 +94,7 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Selects dead jobs: one by its id, or all of a kind or a service. ``until``: only those that failed by then."""
+    """Selects dead jobs: one by its id, or all of a kind or service. ``until``: only jobs that failed until then."""
 
     id: UUID | None = None
     kind: Kind | None = None
@@ -129,27 +129,27 @@ async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, li
 
 
 async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
-    """Return how many there are, and the moment of counting: as ``until`` it excludes jobs that fail later."""
+    """Return the number of selected dead jobs and the time of counting, for use as ``until`` in a later call."""
     moment = which.until or await connection.fetchval(NOW)
     return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
 
 
 async def redrive(connection: Connection, which: Which, by: By, *, limit: int = 1) -> list[tuple[UUID, str]]:
-    """Queue up to ``limit`` of ``which`` again, oldest first, in the caller's transaction. Returns ids and kinds.
+    """Queue up to ``limit`` selected jobs again, oldest first, in the caller's transaction. Return ids and kinds.
 
-    Jobs that another caller has redriven or discarded meanwhile are left out. Kafka wakes the workers; without Kafka
+    Jobs that another caller has redriven or discarded meanwhile are left out. Kafka wakes the workers. Without Kafka,
     they find the jobs at their next poll.
     """
-    return _taken(await connection.fetch(REDRIVE, *_arguments(which, by, limit), *TOPICS))
+    return _ids_and_kinds(await connection.fetch(REDRIVE, *_arguments(which, by, limit), *TOPICS))
 
 
 async def discard(connection: Connection, which: Which, by: By, *, limit: int = 1) -> list[tuple[UUID, str]]:
-    """Discard up to ``limit`` of ``which``: they stay failed and are listed no more. Returns ids and kinds."""
-    return _taken(await connection.fetch(DISCARD, *_arguments(which, by, limit)))
+    """Discard up to ``limit`` selected jobs. They stay failed and are not listed any more. Return ids and kinds."""
+    return _ids_and_kinds(await connection.fetch(DISCARD, *_arguments(which, by, limit)))
 
 
 async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[object]) -> None:
-    """Raise ``NotFound`` or ``RuleViolation`` when the job ``job_id`` is not among ``taken``."""
+    """Raise ``NotFound`` or ``RuleViolation`` if ``taken`` is empty: then the job ``job_id`` was not changed."""
     if taken:
         return
     row, history = await show(connection, job_id)
@@ -164,5 +164,5 @@ def _arguments(which: Which, by: By, limit: int) -> tuple[Any, ...]:
     return which.id, which.kind, which.service, which.until, limit, by.actor, by.reason
 
 
-def _taken(rows: Sequence[asyncpg.Record]) -> list[tuple[UUID, str]]:
+def _ids_and_kinds(rows: Sequence[asyncpg.Record]) -> list[tuple[UUID, str]]:
     return [(row["id"], row["kind"]) for row in rows]

@@ -63,8 +63,8 @@ class Execution:
         with _bound(claimed):
             self._notifier.defer(notify.JOB, str(claimed.id))
             try:
-                long = isinstance(self._handlers.get(claimed.kind), StagedJobHandler)
-                progress = Progress(self._notifier) if long else None
+                staged = isinstance(self._handlers.get(claimed.kind), StagedJobHandler)
+                progress = Progress(self._notifier) if staged else None
                 async with holding(self._database, claimed, self._lease, progress) as lease:
                     with _traced(claimed):
                         await self._settle(claimed, attempts, progress)
@@ -79,24 +79,24 @@ class Execution:
                 self._notifier.defer(notify.OUTBOX)  # later, so that the relay sends the next request for work first
 
     async def run_together(self, claims: Sequence[Claim]) -> None:
-        """Run batchable jobs in one transaction. If it fails, nothing was done, and each job is run alone."""
-        left = list(claims)
+        """Run batchable jobs in one transaction. If it fails, it is rolled back, and each job runs alone."""
+        remaining = list(claims)
         try:
             try:
                 await self._effects(claims)
             except Exception as error:  # noqa: BLE001 - run alone, each job ends as it would without the others
                 log.warning("batch.split", jobs=len(claims), reason=type(error).__name__)
-                while left:
-                    await self._run_alone(left.pop(0))
+                while remaining:
+                    await self._run_alone(remaining.pop(0))
         except asyncio.CancelledError:
-            await asyncio.gather(*(release(self._database, claimed) for claimed in left))
+            await asyncio.gather(*(release(self._database, claimed) for claimed in remaining))
             raise
 
     async def _run_alone(self, claimed: Claim) -> None:
         try:
             await self.run(claimed)
         except Exception as error:
-            log.error("job.interrupted", job_id=str(claimed.id), exc_info=error)  # its lease will run out
+            log.error("job.interrupted", job_id=str(claimed.id), exc_info=error)  # its lease expires
 
     async def _effects(self, claims: Sequence[Claim]) -> None:
         ended = [claimed.id for claimed in claims]
@@ -104,12 +104,12 @@ class Execution:
             async with self._database.transaction() as connection:
                 results: list[tuple[Claim, Channel, dict[str, Any]]] = []
                 additions: list[Addition] = []
-                # Their leases are not renewed, and finished jobs still hold locks: a job that would block runs alone.
+                # The leases are not renewed, and the jobs keep their locks. If one must wait, each job runs alone.
                 await connection.execute(LOCK_TIMEOUT)
                 # The same order in every worker avoids deadlocks between workers that need the same locks.
                 for claimed in sorted(claims, key=lambda claimed: claimed.subject):
                     if results and results[-1][0].subject == claimed.subject:
-                        await event_store.append_all(connection, additions)  # it may read what they changed
+                        await event_store.append_all(connection, additions)  # this job may read their effect
                         additions = []
                     handler = self._handlers[claimed.kind]
                     assert isinstance(handler, JobHandler)
@@ -120,7 +120,7 @@ class Execution:
                     ended += [*outcome.ended, *replaced]
                 await queue.succeed(connection, results, additions)
         except OutcomeUnknown:
-            if not await self._has_landed(claims[0]):  # one transaction: all committed, or none
+            if not await self._has_committed(claims[0]):  # one transaction: all committed, or none
                 raise
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
@@ -145,7 +145,7 @@ class Execution:
                 )
         except Fenced:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the job ends with its reason
+        except Exception as error:  # noqa: BLE001 - after any error, the job ends with its reason
             tracing.failed(error)
             await retry_while_unavailable(partial(self._give_up, claimed, attempts, error))
 
@@ -153,7 +153,7 @@ class Execution:
         while True:
             try:
                 async with handler.stage(self._database, claimed, progress) as handle:
-                    # Repeated without staging again: what is staged may be committed already.
+                    # Repeats do not stage again, because the staged part may be committed already.
                     await self._effect_with_retries(claimed, attempts, handle)
                 return
             except Outdated as error:
@@ -173,7 +173,7 @@ class Execution:
                 await queue.succeed(connection, [(claimed, channel, outcome.result)], additions)
                 ended = [*outcome.ended, *replaced]
         except OutcomeUnknown:
-            if not await self._has_landed(claimed):
+            if not await self._has_committed(claimed):
                 raise
         for id_ in ended:
             self._notifier.notify(notify.JOB, str(id_))
@@ -188,19 +188,19 @@ class Execution:
             return outcome, ()
         return outcome, await queue.absorb(connection, claimed.older_ids, SUPERSEDED)
 
-    async def _has_landed(self, claimed: Claim) -> bool:
+    async def _has_committed(self, claimed: Claim) -> bool:
         """Return whether the transaction on the lost connection committed. Waits until the database answers."""
-        found: list[tuple[State, str | None] | None] = []
+        ends: list[tuple[State, str | None] | None] = []
 
-        async def look() -> None:
+        async def read_end() -> None:
             async with self._database.connection() as connection:
-                found.append(await queue.end_of(connection, claimed))
+                ends.append(await queue.end_of(connection, claimed))
 
-        await retry_while_unavailable(look)
-        return found[-1] is not None
+        await retry_while_unavailable(read_end)
+        return ends[-1] is not None
 
     async def _report_lost(self, claimed: Claim, attempts: Attempts, lease: Lease) -> None:
-        """Report the outcome of a job that this worker no longer holds. Its own commit may have ended it."""
+        """Report the outcome of a job that this worker no longer holds. The worker's own commit may have ended it."""
         if attempts.settled:
             return
         async with self._database.connection() as connection:
@@ -241,7 +241,7 @@ class Execution:
         log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
 
     def _failure_event(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
-        """Return the stream and the failure event of a job, or ``None`` when this build cannot create it."""
+        """Return the stream and the failure event of a job, or ``None`` when this release cannot create it."""
         try:
             return self._handlers[claimed.kind].failed(claimed, reason)
         except Exception as error:
@@ -267,7 +267,7 @@ class Execution:
 
 
 def _id_of_result(claimed: Claim, ordinal: int) -> UUID:
-    # The same when this claim repeats its transaction, and never another claim's: a redriven job may fail again.
+    # The same id when this claim repeats its transaction. Another claim gets another id: a redriven job may fail again.
     return uuid5(claimed.id, f"{claimed.fence}/{ordinal}")
 
 
@@ -292,7 +292,7 @@ def _traced(claimed: Claim) -> AbstractContextManager[object]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason as shown to people, without internal details."""
+    """Return the reason as shown to users, without internal details."""
     if isinstance(error, DomainError):
         return str(error)
     if isinstance(error, UnknownEvent | ValidationError):

@@ -1,4 +1,4 @@
-"""Pause a worker after too many failed jobs in a row. So a bad release does not fail the whole queue."""
+"""Pause a worker after too many failed jobs in a row, so that a bad release does not fail the whole queue."""
 
 import time
 

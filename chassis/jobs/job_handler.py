@@ -11,7 +11,7 @@ from chassis.jobs.queue import Claim
 from chassis.postgres.database import Connection, Database
 from contracts.message import Event
 
-# The result of a job whose effect a newer one has, or will have.
+# The result of a job that a newer job of the same subject replaces.
 SUPERSEDED = {"superseded": True}
 
 
@@ -19,7 +19,8 @@ SUPERSEDED = {"superseded": True}
 class Outcome:
     """What a handler did: the job's ``result``, and the events to append to ``stream`` in its transaction.
 
-    ``ended``: other jobs that it ended in its transaction. Clients that wait for them are notified after the commit.
+    ``ended``: other jobs that the handler ended in the same transaction. Clients that wait for them are notified after
+    the commit.
     """
 
     result: dict[str, Any]
@@ -38,8 +39,8 @@ class JobHandler:
 
     ``handle`` runs in the transaction of the effect and may run again after a failure.
     ``failed`` returns the stream and the event that record the failure.
-    ``batchable``: types of events whose jobs take a few milliseconds; several of those that wait share a transaction.
-    ``newest_wins``: types of events of which only the newest queued job of a subject runs; older ones end with it,
+    ``batchable``: event types whose jobs take a few milliseconds. Several queued jobs share a transaction.
+    ``newest_wins``: event types of which only the newest queued job of a subject runs. It ends the older ones as
     superseded.
     """
 
@@ -53,9 +54,9 @@ class JobHandler:
 class StagedJobHandler:
     """A job kind with a part that must not run inside a writing transaction: a file, or a call to another system.
 
-    ``stage`` does that part, under names that contain the claim's fencing number, and yields the ``handle`` that
-    makes it effective. It must clean up when an exception leaves the block: the handler failed, or the job was taken
-    over or cancelled. If the connection was lost during the commit, the effect may have been committed nevertheless.
+    ``stage`` does that part and yields the ``handle`` that makes it effective. Names of what it creates contain the
+    claim's fencing token. It must clean up when an exception leaves the block: the handler failed, or the job was taken
+    over or cancelled. If the connection was lost during the commit, the effect may still have been committed.
     """
 
     stage: Callable[[Database, Claim, Progress], AbstractAsyncContextManager[Handle]]

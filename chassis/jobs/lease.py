@@ -17,7 +17,7 @@ from chassis.jobs.retry import retry_while_unavailable
 from chassis.observability.error_text import described
 from chassis.postgres.database import Database
 
-# Shorter than the time between the end of SHUTDOWN_GRACE_S and the orchestrator's kill.
+# Shorter than the time between the end of SHUTDOWN_GRACE_S and the SIGKILL of the orchestrator.
 RELEASE_WITHIN_S = 5.0
 RELEASE_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
@@ -38,7 +38,7 @@ async def holding(
 ) -> AsyncIterator[Lease]:
     """Renew the lease of ``claimed`` three times per ``length`` while the block runs, and report ``progress``.
 
-    When another worker has taken the job over or ended it, cancels the block and raises ``Fenced``.
+    If another worker takes the job over, or the job is ended, cancel the block and raise ``Fenced``.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -80,15 +80,15 @@ async def _until_lost(database: Database, claimed: Claim, lease: Lease, progress
         except Unavailable as error:
             lease.cut_off = True
             log.warning("lease.not_renewed", reason=str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the next third of the lease is another chance
+        except Exception as error:  # noqa: BLE001 - after any error, the next renewal may succeed
             log.warning("lease.not_renewed", reason=described(error))
 
 
 async def release(database: Database, claimed: Claim) -> None:
     """Return ``claimed`` to the queue without spending an attempt.
 
-    Repeats for ``RELEASE_WITHIN_S`` while the row is locked or Postgres does not answer. A release that does not
-    succeed by then is logged; the lease then expires.
+    Repeats while the row is locked or Postgres does not answer, for at most ``RELEASE_WITHIN_S``. Then it logs a
+    warning, and the lease expires.
     """
     try:
         async with asyncio.timeout(RELEASE_WITHIN_S):
@@ -108,14 +108,14 @@ async def release(database: Database, claimed: Claim) -> None:
 async def return_attempt(database: Database, claimed: Claim) -> None:
     """Take back the attempt of a claim that was lost because Postgres did not answer.
 
-    Exactly once, even if the answer to the commit is lost. Waits until the database answers.
+    Takes it back exactly once, even if the answer to the commit is lost. Waits until the database answers.
     """
     transaction_id: str | None = None
 
-    async def once() -> None:
+    async def take_back() -> None:
         nonlocal transaction_id
         async with database.transaction() as connection:
             if transaction_id is None or not await queue.has_committed(connection, transaction_id):
                 transaction_id = await queue.return_attempt(connection, claimed)
 
-    await retry_while_unavailable(once)
+    await retry_while_unavailable(take_back)

@@ -1,4 +1,4 @@
-"""Publishes the progress of a long job a few times a second."""
+"""Publish the progress of a long job a few times a second."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +17,7 @@ Measure = Callable[[Connection], Awaitable[dict[str, Any] | None]]
 class Progress:
     """The progress of one job, updated while its handler runs.
 
-    The handler sets ``measure``, which runs on a connection of its own and returns ``None`` when nothing is known.
+    The handler sets ``measure``, which runs on another connection. It returns ``None`` when the progress is unknown.
     """
 
     def __init__(self, notifier: notify.Notifier) -> None:
@@ -26,11 +26,11 @@ class Progress:
         self.measure: Measure | None = None
 
     async def update(self, connection: Connection, claimed: Claim) -> bool:
-        """Store the progress if it has changed. Returns false when the worker no longer holds the job."""
-        found = await self.measure(connection) if self.measure else None
-        if found is None or found == self._published:
+        """Store the progress if it has changed. Return false when the worker no longer holds the job."""
+        measured = await self.measure(connection) if self.measure else None
+        if measured is None or measured == self._published:
             return await queue.is_held(connection, claimed)
-        held = await queue.update_progress(connection, claimed, found)
-        self._published = found
+        held = await queue.update_progress(connection, claimed, measured)
+        self._published = measured
         self._notifier.notify(notify.JOB, str(claimed.id))
         return held

@@ -61,7 +61,7 @@ RETURNING es.log_xid()::text
 """
 # Null: the status is gone, because the transaction ended long ago or on another server (es.log_xid_status).
 STATUS_OF_TRANSACTION = "SELECT es.log_xid_status($1::text::xid8)"
-# Claiming a job that has no attempts left does not count as an attempt.
+# A claim counts an attempt. For a job without attempts left this takes it back, because the job was not run.
 LIMIT_ATTEMPTS = "UPDATE es.job SET attempts = least(attempts, $3) WHERE id = $1 AND fence = $2 AND finished_at IS NULL"
 END_OF = """
 SELECT state, error FROM es.job
@@ -74,7 +74,7 @@ class Claim:
     """The right to do a job, until the lease runs out.
 
     ``fence``: a random token. No other claim ever gets it, even if Postgres crashes and forgets this claim.
-    ``older_ids``: queued jobs of the same subject that this one replaces. They end with it.
+    ``older_ids``: queued jobs of the same subject that this job replaces. They end when it ends.
     """
 
     id: UUID
@@ -113,7 +113,7 @@ def job_of(row: asyncpg.Record) -> Job:
 class Claimer:
     """The worker that claims jobs, and its settings for claims.
 
-    ``lease``: how long a claim lasts. ``batchable``: event types of which up to ``batch_size`` jobs share a slot.
+    ``lease``: how long a claim lasts. ``batchable``: event types whose jobs share a slot, up to ``batch_size`` of them.
     ``newest_wins``: event types of which only the newest queued job of a subject is claimed.
     """
 
@@ -126,13 +126,13 @@ class Claimer:
 
 
 async def claim(connection: Connection, claimer: Claimer, slots: int) -> list[Claim]:
-    """Claim queued jobs, and running ones whose lease expired: one for each slot, and more of batchable ones.
+    """Claim queued jobs, and running ones whose lease expired: one for each slot, or several batchable ones.
 
-    Oldest first, but jobs whose subject has another running job come last. One round trip. Call it outside a
-    transaction: its commit does not wait for the disk.
+    The oldest come first, but jobs whose subject has another running job come last. Takes one round trip. Call it
+    outside a transaction, so that it can commit without waiting for the disk.
     """
-    how = (list(claimer.batchable), claimer.batch_size, list(claimer.newest_wins))
-    rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *how)
+    policy = (list(claimer.batchable), claimer.batch_size, list(claimer.newest_wins))
+    rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *policy)
     return [_claim(row) for row in rows]
 
 
@@ -154,12 +154,12 @@ def _claim(row: asyncpg.Record) -> Claim:
 
 
 async def renew(connection: Connection, claimed: Claim, lease: timedelta) -> bool:
-    """Renew the lease of ``claimed``. Returns false when the job is lost."""
+    """Renew the lease of ``claimed``. Return false when the worker no longer holds the job."""
     return (await connection.execute(RENEW, claimed.id, claimed.fence, lease)).endswith(" 1")
 
 
 async def update_progress(connection: Connection, claimed: Claim, progress: dict[str, Any]) -> bool:
-    """Store ``progress``. Returns false when ``claimed`` no longer holds the job."""
+    """Store ``progress``. Return false when the worker no longer holds the job."""
     body = orjson.dumps(progress).decode()
     return (await connection.execute(UPDATE_PROGRESS, claimed.id, claimed.fence, body)).endswith(" 1")
 
@@ -169,15 +169,15 @@ async def is_held(connection: Connection, claimed: Claim) -> bool:
 
 
 async def confirm(connection: Connection, claimed: Claim) -> bool:
-    """Make the claim durable, so that no crash can restore an earlier holder. Returns false when the job is lost.
+    """Make the claim durable, so that no crash can restore an earlier claim. Return false when the job is lost.
 
-    Needed before undoing anything outside the database that an earlier holder did.
+    Call it before undoing effects outside of the database that belong to an earlier claim.
     """
     return (await connection.execute(CONFIRM, claimed.id, claimed.fence)).endswith(" 1")
 
 
 async def cancel(connection: Connection, job_id: UUID) -> bool:
-    """Cancel a job that is queued or running. Returns false when it has ended already."""
+    """Cancel a job that is queued or running. Return false when it has ended already."""
     return (await connection.execute(CANCEL, job_id)).endswith(" 1")
 
 
@@ -202,7 +202,7 @@ async def succeed(
 ) -> None:
     """Append ``additions`` and end all of these jobs as succeeded, each with its result, in one round trip.
 
-    Raises ``Fenced`` when another worker holds one of them, and as ``event_store.append``.
+    Raises ``Fenced`` when another worker holds one of them, and the errors of ``event_store.append``.
     """
     ids, fences = [claimed.id for claimed, _, _ in results], [claimed.fence for claimed, _, _ in results]
     channels = [channel for _, channel, _ in results]
@@ -222,7 +222,7 @@ def _fenced() -> Iterator[None]:
 
 
 async def absorb(connection: Connection, ids: Sequence[UUID], result: dict[str, Any]) -> list[UUID]:
-    """End those of ``ids`` that no worker holds, because another job replaces them. Return their ids."""
+    """End the jobs of ``ids`` that no worker holds, because another job replaces them. Return their ids."""
     return [row["id"] for row in await connection.fetch(ABSORB, list(ids), orjson.dumps(result).decode())]
 
 
@@ -232,7 +232,7 @@ async def release(connection: Connection, claimed: Claim) -> None:
 
 
 async def begin_attempt(connection: Connection, claimed: Claim) -> int | None:
-    """Count one more attempt of ``claimed``. Returns the number of attempts; ``None`` when the job is lost."""
+    """Count one more attempt of ``claimed``. Return the number of attempts; ``None`` when the job is lost."""
     begun: int | None = await connection.fetchval(BEGIN_ATTEMPT, claimed.id, claimed.fence)
     return begun
 
@@ -240,7 +240,7 @@ async def begin_attempt(connection: Connection, claimed: Claim) -> int | None:
 async def return_attempt(connection: Connection, claimed: Claim) -> str | None:
     """Take back the attempt of ``claimed``, if it was counted and another worker has claimed the job since.
 
-    Not safe to repeat. Returns the id of the caller's transaction; ``None`` when nothing was taken back.
+    Not safe to repeat. Return the id of the caller's transaction; ``None`` when nothing was taken back.
     """
     transaction_id: str | None = await connection.fetchval(RETURN_ATTEMPT, claimed.id, claimed.fence, claimed.attempts)
     return transaction_id

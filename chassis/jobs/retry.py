@@ -1,4 +1,4 @@
-"""Retries while the database does not answer, with a limit for jobs that make it fail."""
+"""Retry work while the database does not answer, with a limit for jobs that make the database fail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 async def retry_while_unavailable(work: Work) -> None:
-    """Run ``work``. Repeat it while it raises ``Unavailable``, with pauses of up to about 3 s and without a limit."""
+    """Run ``work``. Repeat it without a limit while it raises ``Unavailable``, with pauses of up to about 3 s."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(Unavailable),
         stop=stop_never,
@@ -34,8 +34,8 @@ async def retry_while_unavailable(work: Work) -> None:
 async def retry_unless_job_is_the_cause(work: Work, database: Database, *, max_attempts: int) -> None:
     """Run ``work`` as ``retry_while_unavailable`` does, but limit the failures that ``work`` itself causes.
 
-    Raises ``RuleViolation`` when ``work`` has failed midway ``max_attempts`` times while the database was healthy.
-    Failures to get a connection, or while the database is away, do not count.
+    Raises ``RuleViolation`` when the database ended ``work`` ``max_attempts`` times although it was healthy. Failures
+    to get a connection do not count, nor failures while the database is away.
     """
     failures = 0
 
@@ -47,7 +47,7 @@ async def retry_unless_job_is_the_cause(work: Work, database: Database, *, max_a
             failures += await _is_healthy(database)
             if failures >= max_attempts:
                 raise RuleViolation(
-                    f"given up: the database broke it off {max_attempts} times, and was well each time"
+                    f"given up: the database ended the transaction {max_attempts} times, but was healthy each time"
                 ) from error
             raise
 

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from contracts.jobs import Channel
 
-# About 5 MiB. Beyond that the oldest are forgotten: their jobs are still claimed, and count as polled.
+# About 5 MiB. Older wake-ups are forgotten: their jobs are still claimed, but count as found by a poll.
 REMEMBERED = 50_000
 
 
 class Wakes:
-    """The wake-ups of one worker. A wake-up is only a hint: the claim decides which jobs run, and where."""
+    """The wake-ups of one worker. A wake-up is only a hint. The claim decides which worker runs which job."""
 
     def __init__(self) -> None:
         self._channels: dict[UUID, Channel] = {}
@@ -26,7 +26,7 @@ class Wakes:
         self._event.set()
 
     def slot_is_free(self) -> None:
-        """Make the worker claim now if it was woken, or found more jobs than slots, while it was busy."""
+        """Make the worker claim now, if a wake-up came while it was busy, or if more jobs may be queued."""
         if self.pending:
             self._event.set()
 
@@ -43,7 +43,7 @@ class Wakes:
         self._channels.pop(job_id, None)
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for a wake-up or a free slot, at most ``timeout_s``. Return whether there was one."""
+        """Wait for a wake-up or a free slot, at most ``timeout_s``. Return false after the timeout."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()

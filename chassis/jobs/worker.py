@@ -35,7 +35,7 @@ log = structlog.get_logger()
 class Worker:
     """Runs up to ``at_once`` transactions of ``service`` at a time: each does one job, or several batchable ones.
 
-    ``bus_is_healthy``: whether probes reach this process through Kafka. While they do, an idle worker polls less often.
+    ``bus_is_healthy`` returns whether probes reach this process through Kafka. If so, an idle worker polls less often.
     """
 
     def __init__(
@@ -79,33 +79,33 @@ class Worker:
         )
 
     def wake(self, job_id: UUID, channel: Channel) -> None:
-        """Claim as soon as a slot is free: ``job_id`` is probably queued. Never blocks, never raises.
+        """Claim as soon as a slot is free, because ``job_id`` is probably queued. Never blocks, never raises.
 
-        A superfluous wake-up (the job has ended, or another replica runs it) costs one claim that finds nothing.
+        If the job has ended, or another replica runs it, the wake-up costs one claim that finds nothing.
         """
         self._wakes.wake(job_id, channel)
 
     async def run(self) -> None:
-        """Claim and run jobs until cancelled or stopped. While paused: one job each time a retry is due."""
+        """Claim and run jobs until cancelled or stopped. While paused, claim one job each time a retry is due."""
         while self._claiming:
             try:
                 if self.paused:
-                    found = await self._retry_one()
+                    claimed = await self._retry_one()
                 else:
-                    found = not self._free or await self._claim(self._free)
-                self._empty_polls = 0 if found else self._empty_polls + 1
+                    claimed = not self._free or await self._claim(self._free)
+                self._empty_polls = 0 if claimed else self._empty_polls + 1
             except (Unavailable, Contended) as error:
                 log.warning("worker.interrupted", reason=str(error))
             if await self._wakes.wait(self._pause_s()):
                 self._empty_polls = 0
 
     def stop_claiming(self) -> None:
-        """Claim no more jobs. Queued jobs wait for another replica."""
+        """Stop claiming jobs. Queued jobs wait for another replica."""
         self._claiming = False
         self._wakes.interrupt()
 
     async def stop(self, grace_s: float) -> None:
-        """Claim no more jobs. Wait ``grace_s`` for running ones; release the rest without spending an attempt."""
+        """Stop claiming jobs. Wait ``grace_s`` for running jobs, then release the rest without spending an attempt."""
         self.stop_claiming()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=grace_s)
@@ -148,23 +148,23 @@ class Worker:
         """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
         if not self._free or not self._failure_limit.retry_is_due:
             return False
-        found = await self._claim(1, replace(self._claimer, batch_size=1))
-        if found:
+        claimed = await self._claim(1, replace(self._claimer, batch_size=1))
+        if claimed:
             self._failure_limit.retry_began()
-        return found
+        return claimed
 
-    def _shares(self, claimed: Claim) -> bool:
+    def _may_share(self, claimed: Claim) -> bool:
         # A job that failed before, or whose worker died, runs alone: in a batch it could cost other jobs an attempt.
         return claimed.type in self._claimer.batchable and claimed.attempts == 1
 
     def _start(self, claims: Sequence[Claim], slots: int) -> None:
-        parts = [[claimed] for claimed in claims if not self._shares(claimed)]
-        batchable = [claimed for claimed in claims if self._shares(claimed)]
+        parts = [[claimed] for claimed in claims if not self._may_share(claimed)]
+        batchable = [claimed for claimed in claims if self._may_share(claimed)]
         parts += _spread(batchable, min(len(batchable), slots - len(parts)))
         self._free += slots - len(parts)
         for part in parts:
-            doing = self._execution.run(part[0]) if len(part) == 1 else self._execution.run_together(part)
-            task = asyncio.create_task(doing, name=f"job-{part[0].id}")
+            execution = self._execution.run(part[0]) if len(part) == 1 else self._execution.run_together(part)
+            task = asyncio.create_task(execution, name=f"job-{part[0].id}")
             self._running.add(task)
             task.add_done_callback(self._done)
 
@@ -185,6 +185,6 @@ def _spread(claims: Sequence[Claim], limit: int) -> list[list[Claim]]:
     for claimed in claims:
         by_subject.setdefault(claimed.subject, []).append(claimed)
     parts: list[list[Claim]] = [[] for _ in range(limit)]
-    for same in sorted(by_subject.values(), key=len, reverse=True):
-        min(parts, key=len).extend(same)
+    for jobs in sorted(by_subject.values(), key=len, reverse=True):
+        min(parts, key=len).extend(jobs)
     return [part for part in parts if part]

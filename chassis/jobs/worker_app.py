@@ -1,4 +1,4 @@
-"""The process of a service that owns job kinds: a worker that polls, and that Kafka and an internal endpoint wake."""
+"""Build the process of a service that owns job kinds. Its worker polls; Kafka and an internal endpoint wake it."""
 
 import asyncio
 import socket
@@ -26,8 +26,8 @@ from contracts.jobs import RUN_PATH, TOPIC_OF, Channel, Kind, Service
 
 # Runs before a service starts; an exception ends the process.
 Check = Callable[[Database], Awaitable[None]]
-# Returns a service's own background tasks. They get the app's database and notifier and its worker's ``wake``, and must
-# never end.
+# Returns a service's own background tasks, which must never end. Gets the app's database and notifier, and the worker's
+# ``wake``.
 BackgroundTaskFactory = Callable[[Database, Notifier, WakeWorker], Sequence[Background]]
 
 
@@ -48,11 +48,10 @@ def worker_app(
     check: Check = _nothing,
     background_tasks: BackgroundTaskFactory = _no_background_tasks,
 ) -> FastAPI:
-    """Return the app of ``service``. It starts, and works, without Kafka; the consumer joins when the broker appears.
+    """Return the app of ``service``. It starts and works without Kafka; its consumer connects when Kafka is available.
 
-    ``subscribe`` adds the service's handlers to its FastStream subscriber.
-    ``check`` is awaited first; an exception ends the process. ``background_tasks`` returns tasks that run until the
-    service has stopped claiming and its jobs have ended.
+    ``subscribe`` adds the service's handlers to its FastStream subscriber. ``check`` is awaited first; an exception
+    ends the process. The tasks of ``background_tasks`` run until the worker has stopped.
     """
     logs.set_up_logs(service, format_=settings.log_format, level=settings.log_level)
     tracing.start(service, settings)
@@ -60,9 +59,9 @@ def worker_app(
         settings.database_url, pool_size=settings.database_pool_size, application_name=f"placewire-{service}"
     )
     notifier = Notifier(settings.database_url, application_name=f"placewire-{service}-notify")
-    worker = _runner(settings, database, notifier, service, work)
-    heard = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
-    consumer = Consumer(settings, database, service, heard, subscribe, worker.wake)
+    worker = _worker(settings, database, notifier, service, work)
+    consumed = list(dict.fromkeys(TOPIC_OF[kind] for kind in work))
+    consumer = Consumer(settings, database, service, consumed, subscribe, worker.wake)
     worker.bus_is_healthy = consumer.is_healthy
     metrics.init_job_metrics(service, work)
     app = FastAPI(
@@ -85,7 +84,7 @@ def worker_app(
     return app
 
 
-def _runner(
+def _worker(
     settings: ServiceSettings,
     database: Database,
     notifier: Notifier,
@@ -120,7 +119,7 @@ def _lifespan(
         own_tasks = background_tasks(database, notifier, worker.wake)
         async with background(notifier.run), background(*own_tasks), background(consumer.run), background(worker.run):
             yield
-            # Requests in progress have used a part of the grace time.
+            # Running requests have already used a part of the grace time.
             began: float = getattr(app.state, "stopping_since", clock())
             await worker.stop(max(settings.shutdown_grace_s - (clock() - began), 0))
             await notifier.flush()
@@ -134,9 +133,9 @@ def _add_run(app: FastAPI, worker: Worker, settings: ServiceSettings) -> None:
 
     @app.post(RUN_PATH)
     async def run(job_id: UUID, authorization: Annotated[str, Header()] = "") -> Response:
-        """Wake the worker for the job. The caller reads the end of the job in the database.
+        """Wake the worker for the job. The caller finds the job's end in the database.
 
-        503: the worker has paused after too many failures. It claims one job a minute, so the caller must not wait.
+        503: the worker is paused after too many failures. It claims one job a minute, so the caller must not wait.
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":

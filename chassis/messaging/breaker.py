@@ -18,7 +18,7 @@ MAX_PROBE_AGE_S = 3.0
 MAX_OUTBOX_AGE_S = 2.0
 
 # Index scan for the first row that the relay would send (1.3 ms with 500 rows of a quarantined key before it and
-# 100,000 after it). Only the jobs lane counts: many rows in the other delay no job.
+# 100,000 after it). Only the jobs lane counts, because rows of the bulk lane delay no job.
 SAMPLE = """
 SELECT s.service,
        es.age_s(c.sent_at) AS probe_age_s,
@@ -35,9 +35,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """State of one consumer in the database. ``None``: nothing is waiting (or no probe was ever received).
+    """The state of Kafka for one consumer. ``None``: no probe was ever received; no row is waiting in the outbox.
 
-    An age is infinite when its timestamp lies in the future, because the clock was ahead. That counts as old.
+    An age is infinite when its timestamp is in the future, because the clock was ahead. It counts as old.
     """
 
     probe_age_s: float | None
@@ -55,7 +55,7 @@ class Sample:
 class Breaker:
     """A circuit breaker. One bad sample opens it; ``GOOD_POLLS_TO_CLOSE`` good ones in a row close it.
 
-    The first sample decides alone. So a restart with a healthy Kafka does not begin with the slow path.
+    The first sample alone decides. So a process that starts while Kafka is healthy uses Kafka at once.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class CircuitBreakers:
         return {service.value: "open" if breaker.open else "closed" for service, breaker in self._breakers.items()}
 
     async def run(self) -> None:
-        """Sample until cancelled. While the database is away the states stay; commands fail then anyway."""
+        """Sample until cancelled. While the database is away, the states stay; commands fail then in any case."""
         while True:
             try:
                 await self.look()

@@ -1,4 +1,4 @@
-"""Connect a service to Kafka, whose records wake its worker."""
+"""Consume the Kafka records that wake the worker of a service."""
 
 import asyncio
 import random
@@ -29,8 +29,8 @@ from contracts.topics import Topic
 REQUEST_TIMEOUT_MS = 5_000
 # How soon a consumer notices a topic that was created.
 METADATA_MAX_AGE_MS = 5_000
-# stop() of aiokafka and FastStream can wait without end (aiokafka#1101). While Kafka is away it also waits to commit
-# offsets. Losing those is harmless, because a record only wakes the worker.
+# stop() of aiokafka and FastStream can wait without end (aiokafka#1101). While Kafka is away, it also waits to commit
+# offsets. Lost offsets are harmless, because a record only wakes the worker.
 STOP_TIMEOUT_S = 2.0
 # Kafka counts as unavailable when no probe has arrived for this long.
 HEALTHY_PROBE_AGE_S = 3.0
@@ -41,8 +41,8 @@ SILENT_CHECKS = 3
 PROBE_IS_FRESH = """
 SELECT coalesce((SELECT es.age_s(seen_at) < 8 FROM es.probe WHERE service = $1), false)
 """
-# Whether the relay sends: no row of the jobs lane is older than 5 s, or another service got a probe (a quarantined
-# key's rows stay in the outbox).
+# True if the relay sends: no row of the jobs lane is older than 5 s, or another service received a probe. The second
+# condition is needed because rows of a quarantined key stay in the outbox.
 RELAY_SENDS = """
 SELECT NOT EXISTS (SELECT FROM es.outbox WHERE lane = 0 AND es.age_s(queued_at) > 5)
     OR EXISTS (SELECT FROM es.probe WHERE service <> $1 AND es.age_s(sent_at) < 5)
@@ -64,9 +64,9 @@ def security_of(settings: KafkaSettings) -> BaseSecurity | None:
         else None
     )
     if settings.kafka_security_protocol.startswith("SASL"):
-        kind = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+        classes = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
         password = settings.kafka_sasl_password.get_secret_value() if settings.kafka_sasl_password else ""
-        return kind[settings.kafka_sasl_mechanism](
+        return classes[settings.kafka_sasl_mechanism](
             username=settings.kafka_sasl_username or "", password=password, use_ssl=tls, ssl_context=context
         )
     return BaseSecurity(ssl_context=context, use_ssl=True) if tls else None
@@ -92,9 +92,9 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 class Consumer:
-    """The FastStream subscriber of ``service``, in the consumer group of its replicas.
+    """The FastStream subscriber of ``service``. All replicas of the service are one consumer group.
 
-    It only wakes the worker: a record that is lost, repeated or late costs at most one poll interval.
+    A record only wakes the worker. If it is lost, repeated or late, that costs at most one poll interval.
     """
 
     def __init__(
@@ -102,14 +102,14 @@ class Consumer:
         settings: KafkaSettings,
         database: Database,
         service: Service,
-        heard: list[Topic],
+        consumed: list[Topic],
         subscribe: Subscribe,
         wake: WakeWorker,
     ) -> None:
         self._settings = settings
         self._database = database
         self._service = service
-        self._topics = [topic.name for topic in heard] + [topics.PROBE.name]
+        self._topics = [topic.name for topic in consumed] + [topics.PROBE.name]
         self._subscribe = subscribe
         self._wake = wake
         self._probe = ProbeRecorder(database, service)
@@ -126,7 +126,7 @@ class Consumer:
         while True:
             broker = self.broker()
             try:
-                await self._until_topics_exist()
+                await self._wait_for_topics()
                 async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000 * 3):
                     await broker.start()
                 log.info("consumer.joined", topics=self._topics)
@@ -158,7 +158,7 @@ class Consumer:
         )
         return broker
 
-    async def _until_topics_exist(self) -> None:
+    async def _wait_for_topics(self) -> None:
         async with self._admin() as admin:
             if missing := set(self._topics) - set(await admin.list_topics()):
                 log.info("consumer.waits_for_topics", missing=sorted(missing))
@@ -186,8 +186,8 @@ class Consumer:
     async def _watch(self) -> None:
         """Return when no replica receives probes, although the relay sends them and the broker answers.
 
-        A task of aiokafka's consumer can end without notice, for example when it writes to a connection that the
-        broker has just closed (aiokafka#1038, #983, #625).
+        A task of aiokafka's consumer can end without an error. An example: it writes to a connection that the broker
+        has just closed (aiokafka#1038, #983, #625).
         """
         silent = 0
         while silent < SILENT_CHECKS:

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class OutboxWatch:
-    """Adds probes and measures the outbox. Has its own connection: counting a long backlog must not delay events."""
+    """Adds probes and measures the outbox. It has its own connection, so that counting many rows delays no event."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url

@@ -1,4 +1,4 @@
-"""Record the newest probe that a consumer received. A background task does it, so that no record waits."""
+"""Record the newest probe that a consumer received, in a background task, so that no record waits for the database."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ from chassis.errors import Contended, Unavailable
 from chassis.postgres.database import Database
 from contracts.jobs import Service
 
-# Keep the newest one, unless it lies in the future: then the clock was ahead when it was sent.
+# Keeps the newest probe. A stored time in the future is replaced, because the clock was ahead when that probe was sent.
 STAMP = """
 INSERT INTO es.probe AS c (service, sent_at, seen_at) VALUES ($1, $2, clock_timestamp())
 ON CONFLICT (service) DO UPDATE
@@ -34,17 +34,17 @@ class ProbeRecorder:
         self._seen_at = -math.inf
 
     def seen(self, sent_at: datetime) -> None:
-        """Remember a probe that arrived."""
+        """Note a probe that arrived. ``run`` records it."""
         self._newest = sent_at
         self._seen_at = time.monotonic()
         self._wake.set()
 
     def seen_within(self, seconds: float) -> bool:
-        """Return whether a probe reached this process in the last ``seconds``, or another replica of it may have."""
+        """Return whether a probe reached this process within the last ``seconds``. Only one replica receives them."""
         return time.monotonic() - self._seen_at <= seconds
 
     async def run(self) -> None:
-        """Record probes until cancelled. One that cannot be recorded is skipped; the next comes within a second."""
+        """Record probes until cancelled. A probe that cannot be recorded is skipped; the next comes within a second."""
         while True:
             await self._wake.wait()
             self._wake.clear()

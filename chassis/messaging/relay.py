@@ -1,7 +1,7 @@
 """Send the outbox to Kafka in order. A row is deleted only after Kafka has received it.
 
-Several relays may run; an advisory lock chooses the leader, which sends. Several senders with ``FOR UPDATE SKIP
-LOCKED`` would reorder a stream (measured: 457 inversions in 1,000 events).
+Several relays may run. Only the leader sends; it holds an advisory lock. If all of them sent, with ``FOR UPDATE SKIP
+LOCKED``, they would reorder streams (measured: 457 inversions in 1,000 events).
 """
 
 import asyncio
@@ -44,7 +44,7 @@ POLL_S = 0.1
 TRY_LOCK_EVERY_S = 0.5
 SEND_TIMEOUT_S = 5.0
 MAX_PAUSE_S = 3.0
-# Kafka always refuses these, however often they are sent.
+# With these errors, Kafka refuses a row on every retry.
 REFUSED_FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 
 TURN = "SELECT * FROM es.relay_turn($1, $2, $3)"
@@ -97,7 +97,7 @@ class Relay:
 
     async def _lead(self) -> None:
         """Become the leader and send until an error occurs. The lock is released with the session."""
-        # A deletion lost in a crash means that a row is sent twice, as after the death of the relay.
+        # Not durable: if a crash loses the deletion of a row, the row is only sent twice.
         async with leading(
             self._url, LEADER_LOCK, application_name="placewire-relay", try_every_s=TRY_LOCK_EVERY_S, durable=False
         ) as session:
@@ -109,7 +109,7 @@ class Relay:
                 await self._send_while_broker_answers(session)
 
     async def _send_while_broker_answers(self, session: "Session[asyncpg.Record]") -> None:
-        """Send until the database fails. A broken broker costs a pause and a new producer, not the leadership."""
+        """Send until the database fails. After an error of Kafka, pause and reconnect, but stay the leader."""
         pause_s, self._ahead = 0.25, []
         while True:
             try:
@@ -121,7 +121,7 @@ class Relay:
             except ConnectionError:
                 await self._drop_producer()
                 raise
-            except Exception as error:  # noqa: BLE001 - see above
+            except Exception as error:  # noqa: BLE001 - Kafka may fail in any way; the rows stay where they are
                 log.warning("relay.bus_away", reason=described(error))
                 await self._drop_producer()
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
@@ -144,7 +144,7 @@ class Relay:
             except (KafkaError, TimeoutError) as error:
                 if lane is Lane.JOBS:
                     raise
-                # A failure in this lane must not delay the other: it is tried again later.
+                # A failure of the bulk lane must not delay the jobs lane. The rows stay, and a later turn sends them.
                 failure = error
             except Exception:
                 await session.execute(SENT, sent)  # otherwise the jobs lane would be sent again and again
@@ -156,7 +156,7 @@ class Relay:
         if not self._bulk_failed:
             log.warning("relay.bulk_lane_fails", reason=described(failure))
         self._bulk_failed = True
-        # Connecting creates a deleted topic again; otherwise nothing would ever be sent to it.
+        # Connecting again creates missing topics. Otherwise nothing would ever be sent to a deleted topic.
         await self._drop_producer()
         return False
 
@@ -164,34 +164,34 @@ class Relay:
         return await session.fetch(TURN, sent, JOBS_PER_TURN, BULK_PER_TURN)
 
     async def _send(self, session: "Session[asyncpg.Record]", rows: Sequence[asyncpg.Record]) -> list[int]:
-        """Send ``rows`` and return those that Kafka received. After a failure midway, delete these and raise."""
+        """Send ``rows``. Return the ids of rows that Kafka received. After a failure, delete these rows and raise."""
         if not rows:
             return []
         producer = await self._ready_producer()
         async with asyncio.timeout(SEND_TIMEOUT_S + 1):
             with tracing.sending(rows) as spans:
-                # Sent one after the other, so that each key keeps its order; the answers arrive together.
-                sent = [await _handed_to(producer, row, spans.headers(row["id"])) for row in rows]
-                answers = await asyncio.gather(*sent, return_exceptions=True)
+                # Rows are given to the producer one after the other, so that each key keeps its order.
+                pending = [await _start_sending(producer, row, spans.headers(row["id"])) for row in rows]
+                answers = await asyncio.gather(*pending, return_exceptions=True)
                 for row, answer in zip(rows, answers, strict=True):
                     if isinstance(answer, BaseException):
                         spans.refused(row["id"], answer)
-        taken, held, failure = [], set(), None
+        received, blocked, failure = [], set(), None
         for row, answer in zip(rows, answers, strict=True):
             stream = row["topic"], row["key"]
             if isinstance(answer, BaseException):
-                held.add(stream)
+                blocked.add(stream)
                 if isinstance(answer, REFUSED_FOR_GOOD):
                     await self._quarantine(session, row, answer)
                 else:
                     failure = answer
-            elif stream not in held:
-                taken.append(row["id"])
+            elif stream not in blocked:
+                received.append(row["id"])
                 metrics.OUTBOX_SENT.labels(row["topic"]).inc()
         if failure is not None:
-            await session.execute(SENT, taken)
+            await session.execute(SENT, received)
             raise failure
-        return taken
+        return received
 
     async def _quarantine(self, session: "Session[asyncpg.Record]", row: asyncpg.Record, error: BaseException) -> None:
         log.error("relay.quarantined", key=row["key"], topic=row["topic"], reason=type(error).__name__)
@@ -200,8 +200,8 @@ class Relay:
     async def _ready_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             await create_topics(self._settings)
-            # Deliberately not idempotent: an idempotent producer never times out (aiokafka#1101), and never recovers
-            # after a clean broker stop (aiokafka#1017). Readers recognise repeated events.
+            # Not idempotent: an idempotent producer never times out (aiokafka#1101), and never recovers after a clean
+            # stop of the broker (aiokafka#1017). Readers recognise repeated events by their ids.
             producer = AIOKafkaProducer(
                 **client_options(self._settings) | {"request_timeout_ms": int(SEND_TIMEOUT_S * 1000)},
                 acks="all",
@@ -238,12 +238,12 @@ def _message(row: asyncpg.Record) -> dict[str, Any]:
     return {"value": orjson.dumps(event.data), "key": key, "headers": headers}
 
 
-async def _handed_to(
-    producer: AIOKafkaProducer, row: asyncpg.Record, more: list[tuple[str, bytes]]
+async def _start_sending(
+    producer: AIOKafkaProducer, row: asyncpg.Record, headers: list[tuple[str, bytes]]
 ) -> Awaitable[object]:
-    """Return a future of the answer; ``more``: additional headers. A refusal of the producer is an answer too."""
+    """Give ``row`` with additional ``headers`` to the producer. Return a future with the answer or the refusal."""
     message = _message(row)
-    message["headers"] += more
+    message["headers"] += headers
     try:
         answer: Awaitable[object] = await producer.send(row["topic"], **message)
     except REFUSED_FOR_GOOD as error:

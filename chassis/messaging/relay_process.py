@@ -15,7 +15,9 @@ from chassis.settings import KafkaSettings, ProcessSettings, load
 
 class RelaySettings(ProcessSettings, KafkaSettings):
     port: int = Field(default=5004, ge=1, le=65535, description="port to listen on")
-    database_pool_size: int = Field(default=2, ge=1, description="connections this process may hold, beside its own")
+    database_pool_size: int = Field(
+        default=2, ge=1, description="connections for health checks; the relay opens two more"
+    )
 
 
 def create_app(settings: RelaySettings) -> FastAPI:

@@ -1,6 +1,6 @@
-"""The FastStream subscriber of a service: CloudEvents in, wake-ups of its worker out.
+"""The FastStream subscriber of a service: it reads CloudEvents and wakes the worker.
 
-Each service lists the events it acts on in its module ``subscribers``, one typed handler for each.
+The module ``subscribers`` of each service has one typed handler for each event that the service acts on.
 """
 
 from collections.abc import Awaitable, Callable
@@ -45,20 +45,20 @@ def of(event_class: type[Event]) -> "Callable[[StreamMessage[Any]], Awaitable[bo
 def subscribe_service(
     broker: KafkaBroker,
     service: Service,
-    heard: list[str],
+    topic_names: list[str],
     subscribe: Subscribe,
     *,
     wake: WakeWorker,
     probe_seen: Callable[[datetime], None],
 ) -> None:
-    """Add the subscriber of ``service`` to ``broker``: the handlers that ``subscribe`` adds, and that of the probe.
+    """Add the subscriber of ``service`` to ``broker``. ``subscribe`` adds the service's handlers to the subscriber.
 
-    It acknowledges a record before it handles it, because a wake-up may be lost.
+    The subscriber acknowledges a record before it handles it: a lost wake-up does no harm.
     """
 
     def wake_for_record() -> None:
-        # The job of an event has the event's id. No Context() parameters: FastStream resolves each in a thread (0.7.8).
-        # With two of them, and filters in threads, a service read only 200 records a second.
+        # A job has the id of its event. Handlers have no Context() parameters: FastStream 0.7.8 resolves each in a
+        # thread. With two such parameters, and filters in threads, a service read only 200 records a second.
         wake(UUID(broker.context.get_local("message").message_id), Channel.KAFKA)
 
     async def probe(sent_at: datetime) -> None:
@@ -68,7 +68,7 @@ def subscribe_service(
     async def other_events() -> None:
         """Ignore an event that this service does not act on."""
 
-    subscriber = broker.subscriber(*heard, group_id=f"placewire-{service}", parser=_cloud_event)
+    subscriber = broker.subscriber(*topic_names, group_id=f"placewire-{service}", parser=_cloud_event)
     subscribe(subscriber, wake_for_record)
     subscriber(probe, filter=_is_probe)
     subscriber(other_events)
@@ -78,13 +78,13 @@ async def _cloud_event(
     record: "ConsumerRecord[bytes, bytes]",
     parse: "Callable[[ConsumerRecord[bytes, bytes]], Awaitable[StreamMessage[Any]]]",
 ) -> "StreamMessage[Any]":
-    """Parse a CloudEvent in binary mode (Kafka protocol binding 1.0.2, section 3.2). A probe is not one."""
+    """Parse a CloudEvent in binary mode (Kafka protocol binding 1.0.2, section 3.2). A probe is no CloudEvent."""
     message = await parse(record)
     if record.topic != topics.PROBE.name:
         if "ce_type" not in message.headers:
             raise KeyError("ce_type")
         message.message_id = message.headers["ce_id"]
-        # The header of this hop is absent where the relay does not trace.
+        # A relay without tracing sends no ``traceparent`` header.
         if (traceparent := message.headers.get("ce_traceparent")) is not None:
             message.headers.setdefault("traceparent", traceparent)
     return message
@@ -95,7 +95,7 @@ async def _is_probe(message: "StreamMessage[Any]") -> bool:
 
 
 class UnreadableRecords:
-    """FastStream middleware that counts, logs and skips records that are no event of ours.
+    """FastStream middleware that counts, logs and skips records that are not events of Placewire.
 
     No work is lost: a job is in the database before its record is in Kafka, and the worker polls.
     """
@@ -115,7 +115,7 @@ class _Reading(BaseMiddleware[Any, Any]):
     async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: "StreamMessage[Any]") -> Any:
         try:
             return await call_next(msg)
-        except Exception as error:  # noqa: BLE001 - a handler only wakes: what fails is reading the record
+        except Exception as error:  # noqa: BLE001 - handlers only wake the worker, so the error is in the record
             self._report(error)
 
     async def after_processed(
@@ -130,7 +130,7 @@ class _Reading(BaseMiddleware[Any, Any]):
     def _report(self, error: Exception) -> None:
         record = self.msg
         metrics.UNREADABLE.labels(self._service, record.topic).inc()
-        # Never the error's text: it may quote the record.
+        # Without the error's text, which may quote the record.
         log.error(
             "record.unreadable",
             topic=record.topic,

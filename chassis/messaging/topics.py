@@ -1,4 +1,4 @@
-"""The topics that must exist in Kafka. Creates missing ones."""
+"""Create the Kafka topics that do not exist yet."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 def every_topic() -> list[Topic]:
-    """Return all topics, with those of dead letters and probes, each once."""
+    """Return all topics, also those of dead letters and probes. Each topic is returned once."""
     named = {topic.name: topic for topic in topics.BY_STREAM_TYPE.values()}
     return [*named.values(), topics.PROBE, *(topics.dead_letters(service) for service in Service)]
 
@@ -44,8 +44,8 @@ async def create_topics(settings: KafkaSettings) -> None:
             if topic.name not in present
         ]
         if missing:
-            answer = await admin.create_topics(missing)
-            for name, code, *text in answer.topic_errors:
+            response = await admin.create_topics(missing)
+            for name, code, *text in response.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise for_code(code)(f"{name}: {text}")
             log.info("topics.created", topics=[topic.name for topic in missing])

@@ -1,7 +1,7 @@
 """Describe errors without personal data, for logs, traces and tables.
 
 The text of an error often quotes values: ``Key (email)=(…) already exists``, ``invalid literal for int(): '…'``, the
-input of a failed validation. So the class is written, and where the error is from; the text only where it quotes none.
+input of a failed validation. So a description has the class of the error. It has the text only if that quotes no value.
 """
 
 import traceback
@@ -12,33 +12,33 @@ from pydantic import ValidationError
 
 from chassis.errors import DomainError
 
-# Texts of these name types, attributes and modules.
+# The texts of these classes name types, attributes and modules.
 WITHOUT_VALUES = (TypeError, AttributeError, NameError, ImportError, NotImplementedError)
-# Their errors are raised with fixed texts and addresses of servers, except for refusals, which quote the request.
+# The errors of these packages have fixed texts and server addresses. Only ``DomainError`` quotes the request.
 PACKAGES = ("chassis", "services", "contracts", "cli", "migrations", "aiokafka")
 CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
 DURING = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
 def described(error: BaseException) -> str:
-    """Return the error's class, with what is known of it besides values."""
+    """Return the error's class and the facts about it that contain no values."""
     name = type(error).__name__
     facts = _facts(error)
     return f"{name}: {facts}" if facts else name
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of the error and of those behind it, with ``described`` in place of each text."""
+    """Return the traceback of the error and its causes, with ``described`` in place of each error's text."""
     return "".join(_sections(error, set())).rstrip("\n")
 
 
 def _facts(error: BaseException) -> str:
     if isinstance(error, asyncpg.PostgresError):
-        names = {name: getattr(error, f"{name}_name", None) for name in ("constraint", "table", "column")}
-        return ", ".join([f"SQLSTATE {error.sqlstate}", *(f"{name} {found}" for name, found in names.items() if found)])
+        names = {kind: getattr(error, f"{kind}_name", None) for kind in ("constraint", "table", "column")}
+        return ", ".join([f"SQLSTATE {error.sqlstate}", *(f"{kind} {name}" for kind, name in names.items() if name)])
     if isinstance(error, ValidationError):
-        places = (f"{'.'.join(map(str, one['loc']))} {one['type']}" for one in error.errors(include_input=False))
-        return f"{error.title}: {', '.join(places)}"
+        faults = error.errors(include_input=False)
+        return f"{error.title}: {', '.join('.'.join(map(str, fault['loc'])) + ' ' + fault['type'] for fault in faults)}"
     if isinstance(error, OSError):
         return error.strerror or ""
     fixed = type(error).__module__.partition(".")[0] in PACKAGES and not isinstance(error, DomainError)

@@ -8,14 +8,14 @@ import structlog
 
 from chassis.observability.error_text import traceback_of
 
-# What must never be in a log line, whatever the depth.
+# Fields whose values must never be in a log line.
 SECRET_FIELDS = frozenset(
     {"password", "token", "authorization", "secret", "password_hash", "cgpa", "marks", "record", "email", "roll_number"}
 )
 
 
 def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -> None:
-    """Structured lines on stderr, from our code and from libraries alike, each with ``service``."""
+    """Write logs of our code and of libraries to stderr, as structured lines with ``service``."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -42,8 +42,8 @@ def set_up_logs(service: str, *, format_: Literal["json", "text"], level: str) -
         )
     )
     handler.addFilter(_first_line_of_asyncio)
-    # While the broker is away aiokafka writes tens of lines a second, thousands in its worst loop (measured). Not on
-    # their loggers: a logger's filter does not see what the loggers below it write.
+    # While the broker is away, aiokafka writes tens of lines a second, and thousands in its worst loop (measured). The
+    # filters are on the handler, because a filter on a logger does not see the records of child loggers.
     for noisy in ("aiokafka", "faststream", "opentelemetry"):
         handler.addFilter(AtMost(noisy, lines=5, per_s=10.0))
     root = logging.getLogger()
@@ -62,9 +62,9 @@ def _blank_secrets(_logger: object, _method: str, line: structlog.typing.EventDi
 
 def _traceback(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Write exceptions without their texts, which quote values."""
-    given = line.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else given if isinstance(given, BaseException) else None
-    if given is True:
+    exc_info = line.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info if isinstance(exc_info, BaseException) else None
+    if exc_info is True:
         error = sys.exc_info()[1]
     if error is not None:
         line["exception"] = traceback_of(error)
@@ -72,17 +72,17 @@ def _traceback(_logger: object, _method: str, line: structlog.typing.EventDict) 
 
 
 def _first_line_of_asyncio(record: logging.LogRecord) -> bool:
-    """Cut off what asyncio's own handler adds to its message: tasks and callbacks, with their errors' texts."""
+    """Cut off the lines that asyncio adds to a message: tasks and callbacks with the texts of their errors."""
     if record.name == "asyncio":
         record.msg, record.args = record.getMessage().partition("\n")[0], ()
     return True
 
 
 class AtMost(logging.Filter):
-    """Lets ``lines`` records of the logger ``of``, and those below it, through in any ``per_s`` seconds."""
+    """Passes at most ``lines`` records of ``logger`` and its child loggers in ``per_s`` seconds. Passes all others."""
 
-    def __init__(self, of: str, *, lines: int, per_s: float) -> None:
-        super().__init__(of)
+    def __init__(self, logger: str, *, lines: int, per_s: float) -> None:
+        super().__init__(logger)
         self._lines = lines
         self._per_s = per_s
         self._window = 0.0
@@ -90,7 +90,7 @@ class AtMost(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not super().filter(record):
-            return True  # somebody else's
+            return True  # a record of another logger
         if record.created - self._window >= self._per_s:
             self._window, self._seen = record.created, 0
         self._seen += 1

@@ -1,7 +1,7 @@
 """Every metric of the product in one list.
 
-A process creates its series with the value zero when it starts. Otherwise ``rate`` misses the first increase. Series of
-a single service are created where they are counted.
+A process creates its series with the value zero when it starts. Otherwise ``rate`` would miss the first increase.
+Series that only one service has are created by that service.
 """
 
 from collections.abc import Iterable
@@ -16,46 +16,53 @@ LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 
 HTTP_REQUESTS = Histogram(
     "placewire_http_request_duration_seconds",
-    "Requests answered, by route template",
+    "Time to answer a request, by route template",
     ["method", "route", "status"],
     buckets=LATENCY_S,
 )
-HTTP_IN_HAND = Gauge("placewire_http_requests_in_hand", "Requests that this process works on at the moment")
-HTTP_ANSWERS = Counter("placewire_http_answers_total", "Requests answered, by the first digit of status", ["class"])
+HTTP_IN_HAND = Gauge("placewire_http_requests_in_hand", "Requests that this process is handling")
+HTTP_ANSWERS = Counter("placewire_http_answers_total", "Answered requests, by the first digit of the status", ["class"])
 JOB_DURATION = Histogram(
     "placewire_job_duration_seconds",
-    "Jobs from queued to ended",
+    "Time from queuing a job to its end",
     ["kind", "channel", "outcome"],
     buckets=LATENCY_S,
 )
 JOBS = Gauge("placewire_jobs", "Jobs that have not ended", ["service", "state"])
-JOBS_OLDEST = Gauge("placewire_jobs_oldest_seconds", "How long the oldest has been in its state", ["service", "state"])
-VIEW_STALENESS = Gauge("placewire_view_staleness_seconds", "Since the moment that a view shows", ["view"])
-VIEW_REFRESH_DURATION = Gauge("placewire_view_refresh_duration_seconds", "Of a view's last refresh", ["view"])
+JOBS_OLDEST = Gauge(
+    "placewire_jobs_oldest_seconds", "How long the oldest job has been in its state", ["service", "state"]
+)
+VIEW_STALENESS = Gauge("placewire_view_staleness_seconds", "Age of the data that a view shows", ["view"])
+VIEW_REFRESH_DURATION = Gauge("placewire_view_refresh_duration_seconds", "Duration of a view's last refresh", ["view"])
 VIEW_ROWS = Gauge("placewire_view_rows", "Rows of a view after its last refresh", ["view"])
 OUTBOX_DEPTH = Gauge("placewire_outbox_depth", "Rows waiting for Kafka", ["lane"])
 OUTBOX_AGE = Gauge("placewire_outbox_age_seconds", "Age of the oldest row waiting for Kafka", ["lane"])
-OUTBOX_SENT = Counter("placewire_outbox_sent_total", "Rows that Kafka took", ["topic"])
+OUTBOX_SENT = Counter("placewire_outbox_sent_total", "Rows that Kafka received", ["topic"])
 OUTBOX_QUARANTINED = Gauge("placewire_outbox_quarantined_keys", "Keys held back because Kafka refused a row for good")
-RELAY_LEADER = Gauge("placewire_relay_leader", "1 in the relay that sends, 0 in the one that waits")
+RELAY_LEADER = Gauge("placewire_relay_leader", "1 in the relay that sends, 0 in others")
 PROBE_AGE = Gauge(
     "placewire_probe_age_seconds", "Age of the newest probe that a consumer has seen; +Inf: none", ["service"]
 )
 BREAKER_OPEN = Gauge("placewire_breaker_open", "1 while the API wakes this service by HTTP", ["service"])
 EXPORT_ROWS = Counter("placewire_export_rows_total", "Rows written to files", ["kind", "format"])
 EXPORT_BYTES = Counter("placewire_export_bytes_total", "Bytes written to files", ["kind", "format"])
-EXPIRED = Counter("placewire_expired_total", "What was deleted because its time was up or nothing needs it", ["what"])
+EXPIRED = Counter("placewire_expired_total", "Items deleted because they expired or nothing needs them", ["what"])
 EXPIRY_DURATION = Histogram(
-    "placewire_expiry_duration_seconds", "One search for what can be deleted", ["what"], buckets=LATENCY_S
+    "placewire_expiry_duration_seconds",
+    "Duration of a search for items that can be deleted",
+    ["what"],
+    buckets=LATENCY_S,
 )
-EXPIRY_FAILURES = Counter("placewire_expiry_failures_total", "What could not be deleted, and is tried again", ["what"])
-DEAD_LETTERS = Counter("placewire_dead_letters_total", "Jobs given up", ["kind"])
-DEAD_LETTERS_OPEN = Gauge("placewire_dead_letters_open", "Jobs given up that wait for a decision", ["service"])
+EXPIRY_FAILURES = Counter(
+    "placewire_expiry_failures_total", "Items that could not be deleted and will be retried", ["what"]
+)
+DEAD_LETTERS = Counter("placewire_dead_letters_total", "Jobs that became dead letters", ["kind"])
+DEAD_LETTERS_OPEN = Gauge("placewire_dead_letters_open", "Dead letters that wait for a decision", ["service"])
 CONSUMER_PAUSED = Gauge(
     "placewire_consumer_paused", "1 while a worker is paused after too many failed jobs in a row", ["service"]
 )
 UNREADABLE = Counter(
-    "placewire_unreadable_records_total", "Records of Kafka that are no event of ours", ["service", "topic"]
+    "placewire_unreadable_records_total", "Kafka records that are not events of Placewire", ["service", "topic"]
 )
 SUBSCRIPTION_LAG = Gauge(
     "placewire_subscription_lag_seconds", "Age of the oldest event that is not handled yet; 0: none", ["subscription"]
@@ -68,14 +75,16 @@ SUBSCRIPTION_FAILED = Gauge(
 )
 POOL_CONNECTIONS = Gauge("placewire_database_connections", "Connections of this process's pool", ["state"])
 POOL_SIZE = Gauge("placewire_database_pool_size", "Connections that this process's pool may hold")
-LOGINS = Counter("placewire_logins_total", "Sign-ins tried", ["outcome"])
-# What the placement cell watches, as the views show it. Names are public ones; students are only counted.
+LOGINS = Counter("placewire_logins_total", "Sign-in attempts", ["outcome"])
+# Figures for the placement cell, taken from the views. Labels name drives, companies and branches, never students.
 DRIVES = Gauge("placewire_drives", "Drives", ["status"])
-FUNNEL = Gauge("placewire_funnel_students", "Students who came as far as the stage, summed over all drives", ["stage"])
+FUNNEL = Gauge("placewire_funnel_students", "Students who reached the stage, summed over all drives", ["stage"])
 DRIVE_FUNNEL = Gauge(
-    "placewire_drive_students", "FUNNEL of the newest drives not finished", ["drive", "company", "title", "stage"]
+    "placewire_drive_students",
+    "Students who reached the stage, for the newest unfinished drives",
+    ["drive", "company", "title", "stage"],
 )
-BRANCH_STUDENTS = Gauge("placewire_branch_students", "Students who came as far, by branch", ["branch", "stage"])
+BRANCH_STUDENTS = Gauge("placewire_branch_students", "Students who reached the stage, by branch", ["branch", "stage"])
 
 SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics.PROBE.name}
 
@@ -83,18 +92,18 @@ SENT_TOPICS = {topic.name for topic in topics.BY_STREAM_TYPE.values()} | {topics
 def init_job_metrics(service: Service, kinds: Iterable[Kind]) -> None:
     """Create the series of a service that does jobs of ``kinds``."""
     CONSUMER_PAUSED.labels(service).set(0)
-    heard = {topics.PROBE.name}
+    consumed = {topics.PROBE.name}
     for kind in kinds:
-        heard.add(TOPIC_OF[kind].name)
+        consumed.add(TOPIC_OF[kind].name)
         DEAD_LETTERS.labels(kind)
         for channel, outcome in product(Channel, (State.SUCCEEDED, State.FAILED)):
             JOB_DURATION.labels(kind, channel, outcome)
-    for topic in heard:
+    for topic in consumed:
         UNREADABLE.labels(service, topic)
 
 
 def init_relay_metrics() -> None:
-    """Create the series of a relay, leader or not."""
+    """Create the series of a relay, whether it leads or not."""
     RELAY_LEADER.set(0)
     for topic in SENT_TOPICS | {topics.dead_letters(service).name for service in Service}:
         OUTBOX_SENT.labels(topic)

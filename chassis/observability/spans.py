@@ -1,8 +1,8 @@
 """Spans with OpenTelemetry's SDK. Imported only when tracing is on (``tracing``).
 
-FastAPI's own instrumentation makes the server spans, FastStream's those of consumed records. The ready-made one for
-asyncpg does not fit: it keeps the text of errors, which quotes values (``Key (email)=(…) already exists``), and makes a
-trace of each poll of relay and breaker. Here no span holds an error's text, a value of a statement or a URL.
+FastAPI's instrumentation makes the server spans, FastStream's makes those of consumed records. OpenTelemetry's
+instrumentation for asyncpg does not fit. It stores the text of errors, which quotes values (``Key (email)=(…) already
+exists``), and makes a trace of each poll of relay and breaker. Spans here hold no error text, parameter or URL.
 """
 
 import threading
@@ -39,15 +39,15 @@ _w3c = TraceContextTextMapPropagator()
 
 
 class Spans:
-    """The process's spans, sent to ``endpoint`` in batches by a thread of their own.
+    """The process's spans. A background thread sends them to ``endpoint`` in batches.
 
-    The standard variables of the SDK count as well: sampler, headers, time-outs, resource attributes.
+    The standard variables of the SDK apply too: sampler, headers, time-outs, resource attributes.
     """
 
     def __init__(self, service: str, endpoint: str, *, processor: SpanProcessor | None = None) -> None:
         """``processor``: receives the spans instead of the collector."""
         resource = Resource.create({"service.name": f"placewire-{service}"})
-        # Events of spans are errors with their text and stack; ours come without, a library's would not.
+        # Libraries record errors as events of spans, with text and stack. So spans hold no events.
         self._provider = TracerProvider(resource=resource, span_limits=SpanLimits(max_events=0), shutdown_on_exit=False)
         self._provider.add_span_processor(_WithoutAddress())
         exporter = processor or BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces"))
@@ -105,7 +105,7 @@ class Spans:
             yield _Sending(opened)
 
     def broker_middlewares(self) -> "BrokerMiddleware[Any, Any]":
-        """FastStream's middleware, for records that belong to a trace. It would begin one with each probe otherwise."""
+        """Return FastStream's middleware, limited to records with a trace. It would begin a trace for each probe."""
         from faststream import BaseMiddleware
         from faststream.kafka.opentelemetry import KafkaTelemetryMiddleware
         from opentelemetry.metrics import NoOpMeterProvider
@@ -136,7 +136,7 @@ class _Sending:
 
 
 class _WithoutAddress(SpanProcessor):
-    """Removes what the caller wrote into the URL: a signature, a name, an e-mail address. ``http.route`` stays."""
+    """Removes path and query, which may hold a signature, a name or an e-mail address. ``http.route`` stays."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         for name in ("url.path", "url.query"):
@@ -145,7 +145,7 @@ class _WithoutAddress(SpanProcessor):
 
 
 def _context(parent: str | None) -> Context:
-    """Return the context of ``parent``. Never the task's own, which may belong to another trace."""
+    """Return the context of ``parent``. The context of the task is not used: it may belong to another trace."""
     return _w3c.extract({"traceparent": parent} if parent else {}, Context())
 
 
@@ -159,9 +159,9 @@ def _ended(*opened: trace.Span) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        for each in opened:
-            each.set_status(StatusCode.ERROR, type(error).__name__)
+        for span in opened:
+            span.set_status(StatusCode.ERROR, type(error).__name__)
         raise
     finally:
-        for each in opened:
-            each.end()
+        for span in opened:
+            span.end()

@@ -1,12 +1,11 @@
 """Traces: from a request through outbox and Kafka to the statements of the requested job.
 
-Off until ``start`` is given a collector's address. Until then nothing of the SDK or the exporter is imported (FastAPI
-itself imports OpenTelemetry's API), no connection, request or record is wrapped, and the functions of this module
-return the same empty context manager every time.
+Tracing is off until ``start`` gets a collector's address. While it is off, the SDK and the exporter are not imported,
+and no connection, request or record is wrapped. The functions of this module then return an empty context manager.
 
-An event keeps the ``traceparent`` (W3C Trace Context) of what caused it, in its metadata and as ``ce_traceparent``, as
-the CloudEvents extension for distributed tracing has it. The relay names its own span in the Kafka header
-``traceparent``, which belongs to that one hop.
+An event stores the ``traceparent`` (W3C Trace Context) of its cause in its metadata. Kafka carries it as
+``ce_traceparent``, the CloudEvents extension for distributed tracing. The Kafka header ``traceparent`` names the
+relay's span, for this one hop.
 """
 
 import re
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 Kind = Literal["internal", "client", "consumer"]
 Attributes = Mapping[str, str | int]
 
-# Ids of zeros are invalid. Fields that a later version may append are not kept.
+# Ids of zeros are invalid. A traceparent with more fields, as a later version may have, is refused.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _NOTHING = nullcontext()
@@ -83,11 +82,11 @@ def connection_options() -> dict[str, Any]:
     return {"connection_class": WatchedConnection if _spans is None else _spans.connection_class}
 
 
-def traceparent(given: str | None = None) -> str | None:
-    """Return the traceparent of the open span; without one ``given``, if it is well-formed."""
+def traceparent(fallback: str | None = None) -> str | None:
+    """Return the traceparent of the open span. Without an open span, return ``fallback`` if it is well-formed."""
     if _spans is not None and (current := _spans.current()) is not None:
         return current
-    return given if given is not None and TRACEPARENT.fullmatch(given) else None
+    return fallback if fallback is not None and TRACEPARENT.fullmatch(fallback) else None
 
 
 def span(
@@ -98,7 +97,7 @@ def span(
 
 
 def failed(error: BaseException) -> None:
-    """Mark the open span as failed, although the block raises nothing."""
+    """Mark the open span as failed, for an error that the block handles itself."""
     if _spans is not None:
         _spans.failed(error)
 

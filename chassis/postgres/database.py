@@ -32,28 +32,28 @@ RELEASE_TIMEOUT_S = 2.0
 # SQLSTATE classes and codes: connection (08), resources (53), shutting down or starting (57P0x). Source: PostgreSQL 18,
 # appendix A.
 _AWAY = ("08", "53", "57P01", "57P02", "57P03")
-# 25006: a standby, or a session of a closed log. ES003, ES004: an append (es.enter_log).
+# 25006: a standby, or a session of a closed log. ES003, ES004: raised by an append (es.enter_log).
 _CLOSED = ReadOnly, "the database accepts no changes: its log is closed, or it is a standby"
-_OF_LOG: dict[str, tuple[type[Unavailable], str]] = {
+_LOG_ERRORS: dict[str, tuple[type[Unavailable], str]] = {
     "25006": _CLOSED,
     "ES003": _CLOSED,
     "ES004": (LogNotAdopted, "the log must be adopted first: run `placewire adopt-log`"),
 }
 _EXHAUSTED = ("53100", "53200", "53400")
-# The interface error: the connection was closed while it was being set up.
+# InterfaceError: the connection was closed while it was being set up.
 _NOT_CONNECTED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-_LOST_TO_ANOTHER = ("40001", "40P01", "55P03")
+_CONFLICTS = ("40001", "40P01", "55P03")
 
 
 class Database:
-    """The process's pool of connections. Call ``close`` in the end."""
+    """The process's pool of connections. Call ``close`` when done."""
 
     def __init__(self, url: str, *, pool_size: int, application_name: str) -> None:
         self.url = url
         self._size = pool_size
         self._name = application_name
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        # The pool's own queue lets new callers overtake waiting ones, in an overload without end.
+        # asyncpg's pool lets new callers overtake waiting ones, so in an overload some would wait without end.
         self._turns = asyncio.Semaphore(pool_size)
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
@@ -74,8 +74,8 @@ class Database:
         """Yield a connection in a transaction. Commits when the block ends; rolls back when it raises.
 
         ``durable`` false: the commit does not wait for the disk, so a crash may lose it.
-        Raises ``Contended`` or ``Unavailable`` as the database decides; nothing is then written, unless it is
-        ``OutcomeUnknown``: the connection may have been lost in the commit itself.
+        Raises ``Contended`` or ``Unavailable``. Nothing is written then, except perhaps with ``OutcomeUnknown``: the
+        connection may have been lost during the commit.
         """
         async with self.connection() as driver:
             failure: BaseException | None = None
@@ -89,9 +89,9 @@ class Database:
                         failure = error
                         raise
             except (asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError, OSError):
-                # On a closed connection it is rolled back already: that it cannot be must not hide why. Nor must
-                # anything hide that the task was cancelled: it would go on.
-                if failure is None or (isinstance(failure, Exception) and not _is_over(driver)):
+                # On a closed connection the rollback fails too. Its error must not hide the first error. Nor may any
+                # error hide a cancellation, because the task would continue.
+                if failure is None or (isinstance(failure, Exception) and not _is_closed(driver)):
                     raise
                 raise failure  # noqa: B904
 
@@ -107,13 +107,13 @@ class Database:
         return opened - self._pool.get_idle_size(), opened, self._size
 
     async def check_out(self) -> "PoolConnectionProxy[asyncpg.Record]":
-        """Take a connection, only for ``connection``. ``give_back`` must always follow."""
+        """Take a connection from the pool. Only ``connection`` calls this. ``give_back`` must always follow."""
         if self._turns.locked():
-            await self._waited_for_a_turn()
+            await self._wait_for_turn()
         else:
             await self._turns.acquire()
         try:
-            return await _acquired(self._pool or await self._opened())
+            return await _acquire(self._pool or await self._open_pool())
         except BaseException:
             self._turns.release()
             raise
@@ -123,28 +123,28 @@ class Database:
         try:
             await self._pool.release(driver, timeout=RELEASE_TIMEOUT_S)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
-            # While a cancelled statement ended; the pool has closed the connection. Why it was cancelled matters more.
+            # A cancelled statement did not end in time, and the pool closed the connection. The caller's error stays.
             log.warning("database.connection_lost", reason=type(error).__name__)
         finally:
             self._turns.release()
 
-    async def _waited_for_a_turn(self) -> None:
+    async def _wait_for_turn(self) -> None:
         try:
-            # Not wait_for: that of Python 3.11 can forget a cancellation, and the task would never end.
+            # Not asyncio.wait_for: in Python 3.11 it can lose a cancellation, and the task would never end.
             async with asyncio.timeout(CHECKOUT_TIMEOUT_S):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise Unavailable("every connection to the database is in use") from error
 
-    async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
-        """Return the pool, created in the event loop that uses it. It connects on first use."""
+    async def _open_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """Create the pool in the event loop that uses it. The pool connects on first use."""
         self._pool = asyncpg.create_pool(
             self.url,
             min_size=0,
             max_size=self._size,
             max_inactive_connection_lifetime=0,
             init=_prepare,
-            reset=_nothing,
+            reset=_skip_reset,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={"application_name": self._name, "timezone": "UTC"},
             **tracing.connection_options(),
@@ -154,7 +154,7 @@ class Database:
 
 
 class _Checkout:
-    """A connection of the pool. Not a generator: nested generators cost a tenth of a request's time."""
+    """Takes a connection from the pool for a block. Not a generator: generators cost a tenth of a request's time."""
 
     __slots__ = ("_database", "_driver")
 
@@ -166,28 +166,28 @@ class _Checkout:
         return self._driver
 
     async def __aexit__(self, _: object, error: BaseException | None, _traceback: object) -> None:
-        driver, ours = self._driver, None
+        driver, converted = self._driver, None
         try:
             if error is not None:
-                ours = _in_our_terms(error, driver)
-                # A statement cut off midway (a cancelled request) leaves the connection in an unknown state; after a
-                # failover an old one leads to a server that is read-only for good.
-                if not _is_over(driver) and (isinstance(ours, Unavailable) or driver.is_in_transaction()):
+                converted = _converted(error, driver)
+                # A cancelled request leaves the connection in an unknown state. After a failover, an old connection may
+                # lead to a server that stays read-only.
+                if not _is_closed(driver) and (isinstance(converted, Unavailable) or driver.is_in_transaction()):
                     driver.terminate()
         finally:
             await self._database.give_back(driver)
-        if ours is not None and ours is not error:
-            raise ours from error
+        if converted is not None and converted is not error:
+            raise converted from error
 
 
-async def _acquired(pool: "asyncpg.Pool[asyncpg.Record]") -> "PoolConnectionProxy[asyncpg.Record]":
+async def _acquire(pool: "asyncpg.Pool[asyncpg.Record]") -> "PoolConnectionProxy[asyncpg.Record]":
     try:
         return await pool.acquire()
     except _NOT_CONNECTED as error:
         raise Unavailable("the database cannot be reached") from error
 
 
-def _is_over(driver: Connection) -> bool:
+def _is_closed(driver: Connection) -> bool:
     try:
         return driver.is_closed()
     except asyncpg.InterfaceError:
@@ -205,16 +205,16 @@ async def _set_codecs(connection: Connection) -> None:
         await connection.set_type_codec(type_, schema="pg_catalog", encoder=str, decoder=orjson.loads)
 
 
-async def _nothing(_connection: Connection) -> None:
-    """Do nothing. asyncpg's reset costs a round trip; settings end with their transaction, and nothing listens."""
+async def _skip_reset(_connection: Connection) -> None:
+    """Replace asyncpg's reset, which costs a round trip. Settings end with their transaction; nothing here listens."""
 
 
 async def connect_alone(
     url: str, *, application_name: str, durable: bool = True, adopted: bool = True
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``.
+    """Open a connection outside the pool, for LISTEN, NOTIFY and session locks. Raises ``Unavailable``.
 
-    ``durable`` false: no commit on it waits for the disk, so a crash may lose it.
+    ``durable`` false: its commits do not wait for the disk, so a crash may lose them.
     ``adopted`` false: also connects to a log that must be adopted first, to inspect it.
     """
     with translated():
@@ -239,43 +239,43 @@ async def connect_alone(
 
 @contextmanager
 def translated(driver: Any = None) -> Iterator[None]:
-    """Convert the driver's errors to our classes, which decide the reaction. Other errors pass."""
+    """Convert the driver's errors to the classes of ``chassis.errors``. Other errors pass unchanged."""
     try:
         yield
     except Exception as error:
-        ours = _in_our_terms(error, driver)
-        if ours is error:
+        converted = _converted(error, driver)
+        if converted is error:
             raise
-        raise ours from error
+        raise converted from error
 
 
-def _in_our_terms(error: BaseException, driver: Any) -> BaseException:
-    """Return our error for the driver's ``error``; the error itself when there is none."""
+def _converted(error: BaseException, driver: Any) -> BaseException:
+    """Return the error of ``chassis.errors`` for the driver's ``error``. Return other errors unchanged."""
     match error:
         case asyncpg.PostgresError():
             state = error.sqlstate or ""
             if state in _EXHAUSTED and driver is not None:
-                return Exhausted("the database has run out of something")
+                return Exhausted("the database is out of memory or disk space, or reached a limit")
             if state.startswith(_AWAY):
                 return _lost(driver)
-            return _of_state(state, error)
+            return _from_sqlstate(state, error)
         case asyncpg.InterfaceError():
-            return _lost(driver) if driver is not None and _is_over(driver) else error
+            return _lost(driver) if driver is not None and _is_closed(driver) else error
         case ConnectionError() | TimeoutError() | asyncpg.InternalClientError():
-            # The last one: the server has ended the connection, and the driver is just processing that.
+            # InternalClientError: the server has ended the connection, and the driver is still processing that.
             return _lost(driver)
     return error
 
 
-def _of_state(state: str, error: asyncpg.PostgresError) -> Exception:
-    if state in _OF_LOG:
-        class_, text = _OF_LOG[state]
+def _from_sqlstate(state: str, error: asyncpg.PostgresError) -> Exception:
+    if state in _LOG_ERRORS:
+        class_, text = _LOG_ERRORS[state]
         return class_(text)
-    return Contended(described(error)) if state in _LOST_TO_ANOTHER else error
+    return Contended(described(error)) if state in _CONFLICTS else error
 
 
 def _lost(driver: Any) -> Unavailable:
-    """Return the error for a lost connection: its last commit may have succeeded, if it was ever established."""
-    if driver is not None and _is_over(driver):
+    """Return the error for a lost connection. If it was ever established, its last commit may have succeeded."""
+    if driver is not None and _is_closed(driver):
         return OutcomeUnknown("the database connection was lost")
     return Unavailable("the database cannot be reached")

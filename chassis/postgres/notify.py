@@ -20,7 +20,7 @@ OUTBOX = "placewire_outbox"
 JOB = "placewire_job"
 
 RECONNECT_S = 0.5
-# A deferred notice is sent once, this much later, even if it was deferred several times.
+# The delay of a deferred notice. A notice that is deferred several times is sent once.
 DEFERRED_S = 0.02
 SEND = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS notice (channel, payload)"
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Notifier:
-    """Collects notices and sends them together. A notice may be lost with its connection: listeners also poll."""
+    """Collects notices and sends them together. A lost connection may lose notices, so listeners also poll."""
 
     def __init__(self, url: str, *, application_name: str) -> None:
         self._url = url
@@ -46,12 +46,12 @@ class Notifier:
         self._wake.set()
 
     def defer(self, channel: str, payload: str = "") -> None:
-        """As ``notify``, but ``DEFERRED_S`` later, unless the same notice is sent before.
+        """Notify the listeners of ``channel`` in ``DEFERRED_S``, unless the same notice is sent before.
 
-        For notices that no client waits for. Sent at once, they would compete with the work that caused them.
+        For notices that no client waits for. If sent at once, they would compete with the work that caused them.
         """
         if not self._deferred:
-            if self._timer is not None:  # set for a notice that has been sent since
+            if self._timer is not None:  # its notice was sent before the timer ran out
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(DEFERRED_S, self._send_deferred)
         self._deferred.add((channel, payload))
@@ -73,7 +73,7 @@ class Notifier:
         """Send notices until cancelled."""
         while True:
             try:
-                # Not durable: otherwise the commit of a notice would wait for the disk before listeners receive it.
+                # Not durable: otherwise a notice would reach its listeners only after the commit is on disk.
                 connection = await connect_alone(self._url, application_name=self._name, durable=False)
                 try:
                     await self._send_forever(connection)
@@ -101,7 +101,7 @@ class Notifier:
 class Listener:
     """Calls ``on_notice(channel, payload)`` for each notice, and ``on_connected`` after each connection.
 
-    Notices sent while it is not connected are lost. ``connected`` is false during that time.
+    Notices that are sent while ``connected`` is false are lost.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Listener:
         try:
             with translated(connection):
                 for channel in self._channels:
-                    await connection.add_listener(channel, self._heard)
+                    await connection.add_listener(channel, self._receive)
             self.connected = True
             self._on_connected()
             await lost.wait()
@@ -147,7 +147,7 @@ class Listener:
             self._on_lost()
             await _close(connection)
 
-    def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+    def _receive(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         self._on_notice(channel, str(payload))
 
 

@@ -1,4 +1,4 @@
-"""Connections to Postgres whose statements become spans, if a span is open. Polls, which have no trace, do not."""
+"""Connections to Postgres that record a span for each statement inside a trace. Polls run outside of traces."""
 
 import re
 from collections.abc import Iterator
@@ -28,15 +28,15 @@ class TracedConnection(WatchedConnection):
             yield
             return
         attributes = {"db.system.name": "postgresql", "db.query.text": text.strip(), "db.query.summary": summary(text)}
-        opened = self.tracer.start_span(summary(text), kind=SpanKind.CLIENT, attributes=attributes)
+        span = self.tracer.start_span(summary(text), kind=SpanKind.CLIENT, attributes=attributes)
         try:
             yield
         except BaseException as error:
             # The text of a database error quotes values.
-            opened.set_status(StatusCode.ERROR, type(error).__name__)
+            span.set_status(StatusCode.ERROR, type(error).__name__)
             raise
         finally:
-            opened.end()
+            span.end()
 
     async def execute(self, query: str, *args: Any, **options: Any) -> Any:
         with self._spanned(query):
@@ -68,13 +68,13 @@ class TracedConnection(WatchedConnection):
 
 
 def connection_class(tracer: Tracer) -> type[TracedConnection]:
-    """For ``asyncpg.connect(connection_class=…)``."""
+    """Return a class for ``asyncpg.connect(connection_class=…)`` whose spans ``tracer`` makes."""
     return type("TracedByThisProcess", (TracedConnection,), {"tracer": tracer})
 
 
 @lru_cache(maxsize=1000)
 def summary(text: str) -> str:
-    """What it does and to what: ``INSERT selections``, ``SELECT es.append``, ``COMMIT``."""
+    """Return the verb and object of a statement: ``INSERT selections``, ``SELECT es.append``, ``COMMIT``."""
     verb = VERB.search(text)
     if verb is None:
         return "statement"
@@ -83,5 +83,5 @@ def summary(text: str) -> str:
         written = WRITES.search(text)
         name, start = (written.group().upper(), written.start()) if written else ("SELECT", 0)
         text = text[start:]
-    found = TABLE.search(text) or FUNCTION.search(text)
-    return f"{name} {found.group(1)}" if found else name
+    target = TABLE.search(text) or FUNCTION.search(text)
+    return f"{name} {target.group(1)}" if target else name

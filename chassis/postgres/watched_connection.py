@@ -22,7 +22,7 @@ KEEP_ALIVE = {
 
 
 class WatchedConnection(asyncpg.Connection):
-    """A connection with these options, for ``asyncpg.connect(connection_class=…)``."""
+    """A connection with the options ``KEEP_ALIVE``, for ``asyncpg.connect(connection_class=…)``."""
 
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:
         super().__init__(protocol, transport, *rest)
@@ -30,12 +30,12 @@ class WatchedConnection(asyncpg.Connection):
 
 
 def end_when_silent(transport: Any) -> None:
-    """Set the options of ``transport``'s socket, as far as this system has them. A Unix socket needs none."""
-    given = transport.get_extra_info("socket")
-    if given is None or given.family not in (socket.AF_INET, socket.AF_INET6):
+    """Set the ``KEEP_ALIVE`` options that this system supports on a TCP socket of ``transport``."""
+    original = transport.get_extra_info("socket")
+    if original is None or original.family not in (socket.AF_INET, socket.AF_INET6):
         return
     # uvloop returns a wrapper without setsockopt(). Options belong to the open file, so a duplicate can set them.
-    with socket.socket(fileno=os.dup(given.fileno())) as one:
+    with socket.socket(fileno=os.dup(original.fileno())) as duplicate:
         for (level, name), value in KEEP_ALIVE.items():
             if (option := getattr(socket, name, None)) is not None:
-                one.setsockopt(level, option, value)
+                duplicate.setsockopt(level, option, value)

@@ -1,4 +1,4 @@
-"""The SQL that writes each type of cell. No text becomes a formula; the SQL function ``looks_like_formula`` decides.
+"""The SQL that writes each type of cell. Text that the SQL function ``looks_like_formula`` finds is escaped.
 
 Formats are fixed, so two files from one snapshot are identical byte for byte.
 """
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 
 class CellType(Enum):
-    """How a value is written. ``SHORT_DAY``: in XLSX, in the date format of the reader's computer."""
+    """How a value is written. ``SHORT_DAY``: an XLSX file shows it in the date format of the reader's computer."""
 
     TEXT = auto()
     WHOLE = auto()
@@ -30,7 +30,7 @@ class Column:
     type: CellType
 
 
-# The one rule against formulas: a leading apostrophe marks the cell as text. Source: OWASP, CSV Injection.
+# A leading apostrophe marks the cell as text, so that no text becomes a formula. Source: OWASP, CSV Injection.
 ESCAPE_FORMULA = "CASE WHEN looks_like_formula({text}) THEN '''' || {value} ELSE {value} END"
 
 _CSV_DAY = "to_char({0}, 'YYYY-MM-DD')"
@@ -61,7 +61,7 @@ def _xml(text: str) -> str:
 
 
 def _xlsx_text(text: str) -> str:
-    # The rule ignores characters that XML leaves out, so they cannot hide a formula.
+    # looks_like_formula ignores the characters that XML cannot hold, so they cannot hide a formula.
     value = ESCAPE_FORMULA.format(text=text, value=_xml(text))
     return f"coalesce('<c t=\"inlineStr\"><is><t xml:space=\"preserve\">' || {value} || '</t></is></c>', '<c/>')"
 
@@ -71,7 +71,7 @@ def _cell(value: str, style: int = 0) -> str:
 
 
 _SERIAL_DAY = "extract(epoch FROM {0}) / 86400 + 25569"
-# Styles: workbook.STYLES. A moment is shown by the clocks of the campus: a cell has no time zone.
+# Styles: workbook.STYLES. Moments are shown in the campus's time zone, because a cell has no time zone.
 AS_XLSX: dict[CellType, str] = {
     CellType.WHOLE: _cell("{0}"),
     CellType.DECIMAL: _cell("round({0}, 2)", 2),
@@ -83,13 +83,13 @@ AS_XLSX: dict[CellType, str] = {
 
 
 def csv_select(columns: Iterable[Column]) -> str:
-    """Return a SELECT without FROM that returns one named text for each column."""
+    """Return a SELECT list with one named text for each column, without FROM."""
     cells = [f'{AS_CSV[column.type].format(column.expression)} AS "{column.name}"' for column in columns]
     return "SELECT " + ",\n       ".join(cells)
 
 
 def xlsx_select(columns: Iterable[Column], zone: ZoneInfo) -> str:
-    """Return a SELECT without FROM that returns the ``<row>`` of a sheet.
+    """Return a SELECT list with the ``<row>`` of a sheet, without FROM.
 
     The row is one text without line ends or characters that COPY would escape. Moments are shown in ``zone``.
     """

@@ -23,7 +23,7 @@ Output = Callable[[bytes], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
-    """Format of a CSV file. ``byte_order_mark``: makes Excel read UTF-8. ``quoted``: columns always in quotes."""
+    """Format of a CSV file. ``byte_order_mark`` makes Excel read UTF-8. ``quoted``: columns always in quotes."""
 
     byte_order_mark: bool = False
     delimiter: str = ","
@@ -56,19 +56,19 @@ async def write_xlsx(
     block = bytearray()
     with closing(Workbook([column.name for column in columns], title=title, widths=widths)) as book:
 
-        async def hand_on() -> None:
-            made = await _in_thread(partial(book.add_rows, bytes(block)))
+        async def write_block() -> None:
+            compressed = await _in_thread(partial(book.add_rows, bytes(block)))
             block.clear()
-            if made:
-                await output(made)
+            if compressed:
+                await output(compressed)
 
-        async def take(chunk: bytes) -> None:
+        async def add(chunk: bytes) -> None:
             block.extend(chunk)
             if len(block) >= BLOCK_BYTES:
-                await hand_on()
+                await write_block()
 
-        rows = await copy(connection, xlsx_select(columns, zone) + source, take, *arguments, format="text")
-        await hand_on()
+        rows = await copy(connection, xlsx_select(columns, zone) + source, add, *arguments, format="text")
+        await write_block()
         await output(await _in_thread(book.finish))
     return rows
 
@@ -87,22 +87,22 @@ async def in_memory(write: Callable[[Output], Awaitable[int]]) -> bytes:
 async def copy(connection: Connection, query: str, output: Output, *arguments: Any, **options: Any) -> int:
     """COPY the result of ``query`` to ``output``. Return the number of rows. If ``output`` raises, end the connection.
 
-    On an open connection the driver would wait for data that the server has already sent (seen with asyncpg 0.32).
+    Otherwise the driver would wait for data that the server has already sent (seen with asyncpg 0.32).
     """
-    refused = False
+    output_failed = False
 
-    async def taken(chunk: bytes) -> None:
-        nonlocal refused
+    async def write(chunk: bytes) -> None:
+        nonlocal output_failed
         try:
             await output(chunk)
         except BaseException:
-            refused = True
+            output_failed = True
             raise
 
     try:
-        status = await connection.copy_from_query(query, *arguments, output=taken, encoding="utf-8", **options)
+        status = await connection.copy_from_query(query, *arguments, output=write, encoding="utf-8", **options)
     except BaseException:
-        if refused:
+        if output_failed:
             connection.terminate()
         raise
     return int(status.rpartition(" ")[2])  # COPY 42

@@ -1,8 +1,8 @@
-"""The package of an XLSX file. COPY writes the rows of the sheets; this module adds them as they arrive.
+"""Write the package of an XLSX file. COPY makes the rows of the sheets; this module adds them as they arrive.
 
-A library would hold all rows, or a second copy of the file on a local disk, and take a minute of Python for a million
-rows. This module compresses a chunk, passes it on and keeps nothing. The package contains no time stamps, so the same
-rows give the same bytes. Source: ECMA-376 parts 1 and 2; zipfile's default time stamp is 1980-01-01.
+A library would hold all rows, or a second copy of the file on a local disk. It would also take a minute of Python for a
+million rows. This module compresses one chunk at a time and holds none. The package contains no time stamps, so the
+same rows give the same bytes. Source: ECMA-376 parts 1 and 2; zipfile's default time stamp is 1980-01-01.
 """
 
 import zipfile
@@ -21,7 +21,7 @@ _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 
-# Every part is a sheet that is not said to be something else: how many there will be is not known when this is written.
+# By default a part is a sheet, because the number of sheets is not known when this part is written.
 CONTENT_TYPES = f"""{_HEAD}<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">\
 <Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>\
 <Default Extension="xml" ContentType="{_TYPE}.worksheet+xml"/>\
@@ -48,7 +48,7 @@ STYLES = f"""{_HEAD}<styleSheet xmlns="{_MAIN}"><numFmts count="2"><numFmt numFm
 
 
 class Workbook:
-    """Lines, each a ``<row>``, become a package with as many sheets as they need. Each call gives what is ready."""
+    """Turns ``<row>`` lines into a package with as many sheets as they need. Each call returns the bytes so far."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Workbook:
         rows_a_sheet: int = ROWS_A_SHEET,
         bytes_a_sheet: int = BYTES_A_SHEET,
     ) -> None:
-        """A workbook. ``title``: name of the first sheet. ``widths``: of the columns, in characters."""
+        """``title``: the name of the first sheet. ``widths``: of the columns, in characters."""
         self._sink = _Sink()
         self._package = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)  # type: ignore[call-overload]
         self._title = title
@@ -73,18 +73,19 @@ class Workbook:
         self._sheet = self._next_sheet()
 
     def add_rows(self, lines: bytes) -> bytes:
-        """``lines`` are whole."""
+        """Add complete lines. Return the bytes of the package that are ready."""
         while lines:
             if self._left == 0 or self._bytes_left <= 0:
                 self._end_sheet()
                 self._sheet = self._next_sheet()
-            here, lines = _first(lines, self._left, self._bytes_left)
-            self._left -= here.count(b"\n")
-            self._bytes_left -= len(here)
-            self._sheet.write(here)
-        return self._sink.taken()
+            part, lines = _split(lines, self._left, self._bytes_left)
+            self._left -= part.count(b"\n")
+            self._bytes_left -= len(part)
+            self._sheet.write(part)
+        return self._sink.take()
 
     def finish(self) -> bytes:
+        """Return the remaining bytes of the package."""
         self._end_sheet()
         numbers = range(1, self._sheets + 1)
         sheets = "".join(f'<sheet name="{self._name(n)}" sheetId="{n}" r:id="rId{n}"/>' for n in numbers)
@@ -99,7 +100,7 @@ class Workbook:
             f'{_HEAD}<Relationships xmlns="{_RELATIONS}">{relations}{styles}</Relationships>',
         )
         self._package.close()
-        return self._sink.taken()
+        return self._sink.take()
 
     def close(self) -> None:
         """Close an unfinished workbook. Does nothing after ``finish``."""
@@ -141,10 +142,10 @@ class _Sink:
     def flush(self) -> None:
         """Does nothing: writes are not buffered."""
 
-    def taken(self) -> bytes:
-        found = bytes(self._written)
+    def take(self) -> bytes:
+        content = bytes(self._written)
         self._written.clear()
-        return found
+        return content
 
 
 def _columns(widths: Sequence[int]) -> str:
@@ -159,14 +160,14 @@ def _header(columns: Sequence[str]) -> str:
     return f"<row>{cells}</row>"
 
 
-def _first(lines: bytes, most: int, most_bytes: int) -> tuple[bytes, bytes]:
-    """Split after ``most`` lines, or after the last line that begins within ``most_bytes``.
+def _split(lines: bytes, max_lines: int, max_bytes: int) -> tuple[bytes, bytes]:
+    """Split after ``max_lines`` lines, or after the last line that begins within ``max_bytes``.
 
-    Sheets of two files with the same rows end at the same row, however the lines were chunked.
+    So the same rows give the same sheets, however COPY divided them into chunks.
     """
-    end = lines.find(b"\n", most_bytes - 1) + 1 or len(lines)
-    if lines.count(b"\n", 0, end) > most:
+    end = lines.find(b"\n", max_bytes - 1) + 1 or len(lines)
+    if lines.count(b"\n", 0, end) > max_lines:
         end = 0
-        for _ in range(most):
+        for _ in range(max_lines):
             end = lines.index(b"\n", end) + 1
     return lines[:end], lines[end:]

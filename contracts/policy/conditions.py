@@ -28,7 +28,7 @@ from contracts.policy.values import (
 
 
 class OfferBlock(PolicyModel):
-    """Which offers are counted. ``level`` or ``category`` ``drive`` means that of the drive in question."""
+    """Which offers are counted. The value ``drive`` of ``level`` or ``category`` stands for that of the drive."""
 
     level: Several[Name] | None = None
     category: Several[Name] | None = None
@@ -37,7 +37,7 @@ class OfferBlock(PolicyModel):
 
 
 class ApplicationBlock(PolicyModel):
-    """Which applications are counted. ``refund``: states in which an application is given back."""
+    """Which applications are counted. ``refund``: states in which an application does not use up the limit."""
 
     level: Several[Name] | None = None
     category: Several[Name] | None = None
@@ -46,7 +46,7 @@ class ApplicationBlock(PolicyModel):
 
 
 class LevelComparison(PolicyModel):
-    """``of``: best_held, every_held, any_held or a level. ``at_most``: so many levels above, or up to that level."""
+    """``of``: best_held, every_held, any_held or a level. ``at_most``: a number of levels, or the highest level."""
 
     of: Name = Against.BEST.value
     at_most: Count | Name | None = None
@@ -86,7 +86,7 @@ class CtcAtLeast(PolicyModel):
 
 
 class OfferFilter(PolicyModel):
-    """What an offer must have. Every key that is given must match; an empty filter matches every offer."""
+    """The properties that an offer must have. All keys must match; an empty filter matches every offer."""
 
     level: Several[Name] | None = None
     category: Several[Name] | None = None
@@ -101,7 +101,7 @@ class OfferFilter(PolicyModel):
 
 
 class HeldOffers(PolicyModel):
-    """``any``: at least one counting offer matches. ``every``: there is a counting offer, and all of them match."""
+    """``any``: at least one offer that counts matches. ``every``: at least one offer counts, and all of these match."""
 
     any: OfferFilter | None = None
     every: OfferFilter | None = None
@@ -118,7 +118,7 @@ class Held(PolicyModel):
 
 
 class DriveFilter(PolicyModel):
-    """What the drive must have. Every key that is given must match."""
+    """The properties that the drive must have. All keys must match."""
 
     level: Several[Name] | None = None
     type: Several[OfferType] | None = None
@@ -233,11 +233,11 @@ class Window(PolicyModel):
     @model_validator(mode="after")
     def _one_kind_of_window(self) -> Self:
         dates, lengths = (self.from_, self.to), (self.days, self.hours)
-        given = [any(part is not None for part in kind) for kind in (dates, lengths)]
-        if given[0] == given[1] or None not in lengths:
+        has_dates, has_length = (any(part is not None for part in parts) for parts in (dates, lengths))
+        if has_dates == has_length or None not in lengths:
             raise PydanticCustomError("window", "must have from, to or both; or days; or hours")
-        if self.of == "now" and given[1]:
-            raise PydanticCustomError("window", "of: now needs from, to or both: now is never away from now")
+        if self.of == "now" and has_length:
+            raise PydanticCustomError("window", "of: now needs from, to or both; days and hours are measured from now")
         return self
 
 

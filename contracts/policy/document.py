@@ -26,7 +26,7 @@ from contracts.policy.values import (
 
 
 class Level(PolicyModel):
-    """One level, from the lowest to the highest. ``assigned``: no pay leads here, staff assign it with a reason."""
+    """A level. ``to_ctc``: its upper limit of pay. ``assigned``: not set by pay; staff assign it with a reason."""
 
     id: Name
     to_ctc: Rupees | None = None
@@ -46,7 +46,7 @@ class Counts(PolicyModel):
 
 
 class Hold(PolicyModel):
-    """How many accepted offers a student may hold. ``beyond``: refuse, or let them choose which to give up."""
+    """How many accepted offers a student may hold. ``beyond`` this: refuse, or let the student choose which to keep."""
 
     when: Conditions | None = None
     total: CountOrZero | None = None
@@ -136,7 +136,7 @@ class DaysLater(PolicyModel):
 
 
 class Notice(PolicyModel):
-    """A withdrawal with less notice than this, before the drive begins, is late."""
+    """A withdrawal is late if it comes less than ``hours`` before the drive begins."""
 
     hours: Count
 
@@ -159,7 +159,7 @@ class Penalty(PolicyModel):
 
 
 class Cohort(PolicyModel):
-    """Students who are alike in ``same``. ``counts``: the offer states in which one of them is placed."""
+    """Students with equal values of ``same``. ``counts``: the offer states in which a student counts as placed."""
 
     same: Annotated[list[Name], Field(min_length=1, max_length=10)]
     of: Literal["registered", "eligible", "all"]
@@ -195,5 +195,5 @@ class Policy(PolicyModel):
         return [level.id for level in self.levels]
 
     def track_of(self, offer_type: OfferType) -> str | None:
-        """Return the track that ``offer_type`` is judged in. ``None``: the document has no tracks."""
+        """Return the track of ``offer_type``; ``None`` if the document has no tracks."""
         return next((name for name, types in self.tracks.items() if offer_type in types), None)

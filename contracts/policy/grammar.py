@@ -50,7 +50,7 @@ class Not(PolicyModel):
 
 
 def _mapping(value: Any) -> Any:
-    """Return ``value``, a bare name as a mapping. Raise ``PydanticCustomError`` unless it is exactly one condition."""
+    """Return ``value`` as a mapping, also a bare name. Raise ``PydanticCustomError`` unless it is one condition."""
     if isinstance(value, PolicyModel):
         return value
     if isinstance(value, str) and value in BARE:

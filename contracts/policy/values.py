@@ -26,7 +26,7 @@ MAX_DECIMALS = 6
 
 
 class PolicyModel(BaseModel):
-    """A frozen part of a policy document. A key that the grammar does not have is an error, never ignored."""
+    """A frozen part of a policy document. A key that the grammar does not have is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
@@ -118,7 +118,7 @@ def _rupees(value: Any) -> Any:
 
 
 def _ratio(value: Any) -> Any:
-    """Return ``value`` as an exact decimal. Text is how a ratio is stored in JSON."""
+    """Return ``value`` as an exact decimal. Accepts text, because JSON stores ratios as text."""
     number = value
     if isinstance(value, str):
         try:
@@ -147,7 +147,7 @@ def _not_a_day() -> Any:
 
 
 def _several(value: Any) -> Any:
-    """Return a list: one value alone means a list of one. Values must differ."""
+    """Return ``value`` as a list, also a single value. Raise ``PydanticCustomError`` for a repeated value."""
     items = list(value) if isinstance(value, list | tuple) else [value]
     if len({str(item) for item in items}) < len(items):
         raise PydanticCustomError("repeated", "must not repeat a value")
@@ -155,11 +155,11 @@ def _several(value: Any) -> Any:
 
 
 class OneOrList:
-    """States in the JSON Schema that one value alone may stand for a list of one."""
+    """States in the JSON Schema that a single value may stand for a list of one."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        found = handler(schema)
-        return {"anyOf": [found["items"], found]}
+        list_schema = handler(schema)
+        return {"anyOf": [list_schema["items"], list_schema]}
 
 
 def _count(value: Any) -> Any:
@@ -174,7 +174,7 @@ Rupees = Annotated[StrictInt, BeforeValidator(_rupees), Field(ge=0, le=MAX_RUPEE
 Count = Annotated[StrictInt, BeforeValidator(_count), Field(ge=1, le=MAX_COUNT)]
 CountOrZero = Annotated[StrictInt, BeforeValidator(_count), Field(ge=0, le=MAX_COUNT)]
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
-# Exact, and stored as text so that no reader rounds it.
+# Exact decimals are stored as text, so that no reader rounds them.
 _DECIMAL = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,6})?$"}]}
 Exact = Annotated[
     Decimal, BeforeValidator(_ratio), PlainSerializer(str, return_type=str, when_used="json"), WithJsonSchema(_DECIMAL)

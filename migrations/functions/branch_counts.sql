@@ -1,7 +1,7 @@
--- Materialized view: students of each branch ('': none on record), shown as most of them write it: all, those who meet the
--- criteria of a published drive, those who registered for one, those who were present at one.
--- Plan: a student who meets a set of criteria meets every looser one, so only the loosest sets are tried: 1,000 drives have a
--- handful, and a refresh takes a tenth of the time.
+-- Materialized view: the students of each branch ('': no branch on record), under its most frequent spelling. It counts all
+-- students, those who meet the criteria of a published drive, those who registered for a drive, and those who attended one.
+-- Plan: a student who meets a set of criteria meets every looser set. So only the loosest sets are tried. 1,000 drives have a
+-- handful of these, and a refresh takes a tenth of the time.
 --
 -- requires: criteria, marks_of, meets_criteria
 DROP MATERIALIZED VIEW IF EXISTS branch_counts;
@@ -20,7 +20,7 @@ WITH required AS MATERIALIZED (
        AND (l.branch_keys IS NULL OR s.branch_keys <@ l.branch_keys)
        AND (l.batch_years IS NULL OR s.batch_years <@ l.batch_years)
 ), criteria AS MATERIALIZED (
-    -- Two sets that are looser than each other are equal: the first is kept.
+    -- Two sets that are looser than each other are equal. Of these, the first stays.
     SELECT * FROM required a
      WHERE NOT EXISTS (
          SELECT FROM looser l

@@ -1,7 +1,7 @@
--- The key by which branches are compared: people write "CSE" and " cse " for one branch. Lower case (one Greek sigma), NFC,
--- trimmed, with single spaces inside. The Python twin is contracts/branches.py; a property test compares the two.
--- Nearly every branch is ASCII without spaces to remove, which costs a fifth of the others.
--- RETURN, not a string body: a refresh of a view that calls it has a search path without public.
+-- Return the key by which branches are compared: users write "CSE" and " cse " for the same branch. The key is lower case (one
+-- Greek sigma), NFC, trimmed, with single spaces inside. contracts/branches.py does the same; a property test compares both.
+-- Plan: nearly every branch is ASCII without spaces to remove; the first case costs a fifth of the second.
+-- RETURN, not a string body: a refresh of a view that calls this function has a search path without public.
 --
 -- applied: before the tables
 CREATE OR REPLACE FUNCTION branch_key(branch text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,4 +1,4 @@
--- The keys of several branches (branch_key). Null for null.
+-- Return the keys of several branches (branch_key). Null for null.
 --
 -- requires: branch_key
 -- applied: before the tables

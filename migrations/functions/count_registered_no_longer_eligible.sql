@@ -1,7 +1,7 @@
--- Count the drive's registrations whose students do not meet the criteria: those whom p_version revoked or, with p_anyone (nobody
--- had been selected before), all. Of the students from p_first to p_last.
--- First it waits for registrations in progress, and holds no lock afterwards: a block's locks are released when the block is
--- rolled back. The count has a snapshot of its own, taken after that.
+-- Count the registered students from p_first to p_last who do not meet p_criteria: only those whom p_version revoked, or all with
+-- p_anyone (no student had been selected before).
+-- The function first waits for registrations in progress. It keeps no lock: the block that takes it is rolled back, which releases
+-- it. The count then uses a new snapshot, which sees these registrations.
 -- Plan: an index of registrations (30,000 students, 10,000 registered: one student takes 0.04 ms, all 12 ms).
 --
 -- requires: criteria, lock_exclusive, marks, meets_criteria

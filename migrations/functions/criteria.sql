@@ -1,4 +1,4 @@
--- Type: what a drive requires. Null: no limit. Branches are given by their keys. A change of it is a revision (ALTER TYPE).
+-- Type: the criteria of a drive. Null: no limit. Branches are given by their keys. A revision changes the type (ALTER TYPE).
 --
 -- applied: before the tables
 -- applied: once

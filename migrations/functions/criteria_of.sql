@@ -1,4 +1,4 @@
--- The criteria of a drive. Inlined.
+-- Return the criteria of a drive. Inlined.
 --
 -- requires: criteria
 CREATE OR REPLACE FUNCTION criteria_of(d drives) RETURNS criteria LANGUAGE sql IMMUTABLE PARALLEL SAFE

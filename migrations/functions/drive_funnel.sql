@@ -1,4 +1,5 @@
--- Materialized view: each drive's students from eligible to present. Eligible and selected: as the newest evaluation found them.
+-- Materialized view: how many students of each drive are eligible, selected, registered and present. The first two come from the
+-- newest evaluation.
 DROP MATERIALIZED VIEW IF EXISTS drive_funnel;
 CREATE MATERIALIZED VIEW drive_funnel AS
 SELECT d.drive_id, d.company_name, d.job_title, d.status, d.created_at, coalesce(e.eligible, 0) AS eligible,

@@ -1,5 +1,5 @@
--- "Company - Job" as version p_version of the drive's stream had it. From the log: a replay may have projected the drive's later
--- events already. Plan: index scan backward on event_stream_version.
+-- Return "Company - Job" at version p_version of the drive's stream. Reads the log, because a replay may have projected later events
+-- of the drive already. Plan: index scan backward on event_stream_version.
 CREATE OR REPLACE FUNCTION drive_name_at(p_drive_id integer, p_version bigint) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT (data #>> '{posting,company_name}') || ' - ' || (data #>> '{posting,job_title}')
       FROM es.event

@@ -1,5 +1,5 @@
--- Materialized view: a row for each drive, with its creation. Days depend on the campus's time zone (setting TZ), so the API
--- computes them.
+-- Materialized view: the time of creation and the status of each drive. The API computes days, which depend on the campus's time
+-- zone (setting TZ).
 DROP MATERIALIZED VIEW IF EXISTS drives_over_time;
 CREATE MATERIALIZED VIEW drives_over_time AS
 SELECT drive_id, created_at, status FROM drives;

@@ -1,14 +1,14 @@
--- Append events to one stream, with their outbox rows, jobs and read tables (inline projections), in one round trip.
+-- Append events to one stream, and write their outbox rows, jobs and read tables (inline projections), in one round trip.
 -- p_expected: the stream's version; 0: the stream must be new; -1: any version. p_events: [{id, type, data, metadata,
--- job?: {service, kind, asked_by}}]. The same event ids again change nothing and return duplicate. Raises ES001 when the stream
--- is at another version.
+-- job?: {service, kind, asked_by}}]. If the event ids exist already, nothing changes and duplicate is true. Raises ES001 if the
+-- stream is at another version.
 --
 -- The writers of es.event are es.append, es.append_each, register and ENROL (services/api/students/import_sql.py). All record
--- tx = greatest(own xid, newest xid begun by now, the stream's last tx) while they hold the stream's row lock. So tx is
--- 1. never below the real xid: a reader that stays below es.log_horizon() misses nothing;
--- 2. never falling within a stream: events of a stream stay in order;
--- 3. not below the tx of any event, of any stream, on which this one can have been decided, although this transaction may have
---    drawn its xid before that event was written.
+-- tx = greatest(own xid, newest xid begun by now, the stream's last tx), under the stream's row lock. So:
+--   - tx is never below the real xid: a reader that stays below es.log_horizon() misses no event.
+--   - tx never falls within a stream: each stream stays in order.
+--   - tx is not below that of an event, in any stream, on which this command was decided. Without the second number it could be
+--     below: this transaction may have got its xid before that event was written.
 --
 -- Plan: event_event_id for the ids, stream_pkey, then inserts.
 --
@@ -68,7 +68,7 @@ BEGIN
 
     PERFORM project(kind, appended);
 
-    -- The identity is drawn while the stream's row lock is held, so outbox order is stream order.
+    -- Rows get their id while the stream's row lock is held, so the order of the outbox is the order of the stream.
     INSERT INTO es.outbox (lane, topic, key, event_id)
     SELECT p_lane, p_topic, p_stream, id FROM unnest(ids) WITH ORDINALITY AS listed (id, ord) ORDER BY ord;
 END $$;

@@ -1,8 +1,8 @@
--- Append one event to each of many streams of one type, at any version; all streams exist. Outbox, jobs and read tables as
--- es.append; without a topic, no outbox rows. p_events: [{stream, id, type, data, metadata, job?: {service, kind, asked_by}}].
--- Returns the number of events.
--- Streams are locked in the order of the array, so callers with the same order never deadlock. Ids are new: a repetition is not
--- recognised. Plan: a few statements for all streams together.
+-- Append one event to each of many existing streams of one type, at any version. Write outbox, jobs and read tables as es.append
+-- does; without a topic, no outbox rows. p_events: [{stream, id, type, data, metadata, job?: {service, kind, asked_by}}].
+-- Return the number of events.
+-- Streams are locked in the order of the array, so callers with the same order never deadlock. The ids must be new: repeated events
+-- are not recognised. Plan: a few statements for all streams together.
 --
 -- requires: es.log_tx, es.log_xid, project
 CREATE OR REPLACE FUNCTION es.append_each(p_topic text, p_lane smallint, p_events jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
@@ -17,11 +17,11 @@ BEGIN
             SELECT FROM es.stream s WHERE s.stream_id = listed.e ->> 'stream' FOR UPDATE) AS locked
       ORDER BY ord;
 
-    WITH asked AS MATERIALIZED (
+    WITH requested AS MATERIALIZED (
         SELECT e, ord FROM jsonb_array_elements(p_events) WITH ORDINALITY AS listed (e, ord)
     ), heads AS (
         UPDATE es.stream s SET version = s.version + 1, last_tx = greatest(s.last_tx, log_tx)
-          FROM asked a WHERE s.stream_id = a.e ->> 'stream'
+          FROM requested a WHERE s.stream_id = a.e ->> 'stream'
         RETURNING s.stream_id, s.version, s.last_tx, a.e, a.ord
     ), written AS (
         INSERT INTO es.event AS w (tx, xid, stream_id, version, event_id, type, data, metadata)

@@ -1,6 +1,6 @@
--- Lock up to p_more waiting jobs that were never tried and whose events are of p_batchable, those of the subjects of p_chosen first.
--- They share transactions with jobs of p_chosen, so none is of a subject that another worker has a job of: it would make the
--- others wait. Plan: two scans of job_unfinished, and event_event_id and the primary key for each job.
+-- Lock up to p_more waiting jobs that were never tried and whose event type is in p_batchable. Jobs with a subject of p_chosen come
+-- first. The jobs will share transactions with those of p_chosen. So no job is taken if another worker runs a job of its subject: it
+-- would make the others wait. Plan: two scans of job_unfinished, and event_event_id and the primary key for each job.
 --
 -- requires: es.lease_has_expired
 CREATE OR REPLACE FUNCTION es.choose_batchable(p_service text, p_chosen uuid[], p_more integer, p_lease interval, p_batchable text[],

@@ -1,13 +1,13 @@
--- Lock up to p_slots waiting jobs: oldest first, among the oldest p_window; but a job whose subject (a drive, for example) has
--- another job running or chosen comes after those of other subjects, because it would wait for that job's lock. Of several jobs
--- of one subject whose events are of p_newest_wins only the newest is chosen, and none while a newer one runs. Its older_ids are
--- the others: they end with it. (A newer one beyond the window is not seen. Then an older job runs, and finds itself superseded
--- or is followed by it.)
+-- Lock up to p_slots of the p_window oldest waiting jobs, oldest first. A job comes last if another job of its subject (a drive, for
+-- example) is running or chosen, because it would wait for that job's lock.
+-- Of the jobs of a subject whose event type is in p_newest_wins, only the newest is chosen, and none while a newer one runs. The
+-- others are its older_ids: they end when it ends. A newer job outside of the window is not seen. Then an older job runs, and either
+-- ends as superseded or is followed by the newer one.
 --
--- Plan: two scans of job_unfinished from its oldest entry, one of p_window waiting jobs, one of twice as many unfinished ones;
--- event_event_id for jobs that run, and for those of subjects that have several; the primary key for each candidate. The last
--- step tests state: with finished_at the planner may scan the whole partial index for each candidate. The settings leave one
--- plan: kept plans do not know how many jobs a claim takes.
+-- Plan: two scans of job_unfinished from its oldest entry, one over p_window waiting jobs, one over twice as many unfinished jobs.
+-- event_event_id for running jobs, and for jobs of subjects that have several. The primary key for each candidate.
+-- The last step tests state: with finished_at, the planner may scan the whole partial index for each candidate. The settings leave
+-- only this plan: a cached plan does not know how many jobs a claim takes.
 --
 -- requires: es.lease_has_expired
 CREATE OR REPLACE FUNCTION es.choose_jobs(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer)

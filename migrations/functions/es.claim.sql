@@ -1,6 +1,6 @@
--- Claim queued jobs, and running ones whose lease has expired: one for each of p_slots (es.choose_jobs), and for each of these whose
--- event is of p_batchable and that was never tried, up to p_batch_size - 1 more like it (es.choose_batchable). Does not wait for the disk:
--- a claim that a crash forgets leaves the job queued, and its token is random, so it is never given again.
+-- Claim queued jobs, and running ones whose lease has expired: one for each of p_slots (es.choose_jobs). For each of these that was
+-- never tried and whose event type is in p_batchable, claim up to p_batch_size - 1 further batchable jobs (es.choose_batchable).
+-- Does not wait for the disk. If a crash loses the claim, the job is queued again. The token is random, so no later claim has it.
 --
 -- requires: es.choose_batchable, es.choose_jobs, es.lease_has_expired
 CREATE OR REPLACE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_batchable text[], p_batch_size integer,
@@ -18,7 +18,7 @@ DECLARE
     older jsonb;
     batchable integer;
 BEGIN
-    -- The oldest unfinished jobs: often these are all, and then there is little or nothing to choose.
+    -- The oldest unfinished jobs. Often there are no others, and then there is little or nothing to choose.
     SELECT count(*), count(DISTINCT u.subject), array_agg(u.id) FILTER (WHERE es.lease_has_expired(u.lease_until, p_lease))
       INTO unfinished, subjects, chosen
       FROM (SELECT j.id, j.subject, j.lease_until FROM es.job j
@@ -31,7 +31,7 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
 
     IF unfinished < looked_at AND subjects = unfinished AND cardinality(chosen) <= p_slots THEN
-        -- All were looked at, and each has a slot and a subject of its own.
+        -- There are no other jobs. Each has its own slot and its own subject.
         chosen := ARRAY(SELECT j.id FROM es.job j
                          WHERE j.id = ANY (chosen) AND j.state IN ('queued', 'running') AND es.lease_has_expired(j.lease_until, p_lease)
                            FOR UPDATE SKIP LOCKED);

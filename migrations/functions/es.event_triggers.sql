@@ -1,4 +1,4 @@
--- Triggers: es.event is append-only, and every writer checks that the log is open.
+-- Triggers: es.event is append-only, and accepts rows only while the log is open.
 --
 -- requires: es.enter_log, es.reject_change
 CREATE OR REPLACE TRIGGER event_is_append_only BEFORE UPDATE OR DELETE ON es.event

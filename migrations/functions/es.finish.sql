@@ -1,5 +1,5 @@
--- End a running job. p_channel is recorded unless an earlier worker was woken for the job already.
--- Raises ES002 when p_fence is not the job's token any more: another worker runs it, or it has ended. Plan: job_pkey.
+-- End a running job. p_channel is recorded unless the job has a channel already.
+-- Raises ES002 if p_fence is no longer the job's token: another worker runs the job, or it has ended. Plan: job_pkey.
 CREATE OR REPLACE FUNCTION es.finish(p_id uuid, p_fence uuid, p_channel text, p_state text, p_result jsonb, p_error text, p_dead boolean)
 RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN

@@ -1,4 +1,4 @@
--- The upper end of what a reader of the log may read: every transaction below it has ended, so no event can appear there.
+-- Return the limit up to which readers may read the log. All transactions below it have ended, so no new event can appear there.
 --
 -- requires: es.log_offset
 CREATE OR REPLACE FUNCTION es.log_horizon() RETURNS xid8 LANGUAGE sql STABLE PARALLEL SAFE AS $$

@@ -1,4 +1,4 @@
--- The current snapshot. With pg_visible_in_snapshot(event.xid, …) it answers for the events of every epoch, in any later one.
+-- Return the current snapshot in recorded ids. pg_visible_in_snapshot(event.xid, …) works with it for events of all epochs.
 --
 -- requires: es.log_offset
 CREATE OR REPLACE FUNCTION es.log_snapshot() RETURNS pg_snapshot LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$

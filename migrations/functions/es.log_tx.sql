@@ -1,4 +1,4 @@
--- The newest id begun by now, this transaction's own included: what es.event.tx is at least (es.append).
+-- Return the newest transaction id begun by now, this transaction's own included. es.event.tx is never lower (es.append).
 --
 -- requires: es.log_offset
 CREATE OR REPLACE FUNCTION es.log_tx() RETURNS xid8 LANGUAGE sql STABLE AS $$

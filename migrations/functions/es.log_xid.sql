@@ -1,4 +1,4 @@
--- This transaction's own id, as es.event.xid holds it. In a statement about many rows: (SELECT es.log_xid()), computed once.
+-- Return this transaction's id, as es.event.xid records it. Statements for many rows use (SELECT es.log_xid()), computed once.
 --
 -- requires: es.log_offset
 CREATE OR REPLACE FUNCTION es.log_xid() RETURNS xid8 LANGUAGE sql STABLE AS $$

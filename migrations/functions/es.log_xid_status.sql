@@ -1,5 +1,5 @@
--- 'committed', 'aborted' or 'in progress', for a result of es.log_xid(). Null: ended so long ago that the status is gone, or on
--- another server. An id above the current snapshot is used again only after a failover.
+-- Return 'committed', 'aborted' or 'in progress' for a result of es.log_xid(). Null: the transaction ended on another server, or so
+-- long ago that the status is gone. An id above the current snapshot counts as in progress.
 --
 -- requires: es.log_offset
 CREATE OR REPLACE FUNCTION es.log_xid_status(p_xid xid8) RETURNS text LANGUAGE plpgsql STABLE AS $$

@@ -1,5 +1,5 @@
--- The next rows of one lane of the outbox, with their events. Rows behind a quarantined one of the same topic and key stay.
--- Plan: index scan on outbox_lane, for each row its event by event_event_id and a look into outbox_quarantine.
+-- Return the next rows of one lane of the outbox, with their events. Rows whose topic and key have a quarantined row are skipped.
+-- Plan: index scan on outbox_lane; for each row, event_event_id and outbox_quarantine.
 CREATE OR REPLACE FUNCTION es.next_outbox_rows(p_lane smallint, p_limit integer)
 RETURNS TABLE (lane smallint, id bigint, topic text, key text, extra jsonb, event_id uuid, type text, data jsonb,
                metadata jsonb, stream_id text, version bigint, recorded_at timestamptz)

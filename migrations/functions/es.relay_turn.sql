@@ -1,7 +1,7 @@
--- Delete the rows that Kafka took, and return the next ones: the jobs' lane (0) first, then a bounded part of the other (1).
--- Plan: es.next_outbox_rows, and the primary key. The settings: a kept plan made while the table fits on a page is a sequential
--- scan, which reads every dead row until a vacuum (10,000 sent rows: some milliseconds a call). A bitmap of the index does not
--- mark the entries of dead rows, and passes them all every time.
+-- Delete the rows that Kafka received. Return the next ones: first of the jobs lane (0), then a limited number of the bulk lane (1).
+-- Plan: es.next_outbox_rows, and the primary key. The settings exclude two plans. A plan cached while the table fits on a page is a
+-- sequential scan, which reads every dead row until a vacuum (10,000 sent rows: some milliseconds a call). A bitmap scan does not
+-- mark index entries of dead rows as dead, so each call reads all of them again.
 --
 -- requires: es.next_outbox_rows
 CREATE OR REPLACE FUNCTION es.relay_turn(p_sent bigint[], p_jobs integer, p_bulk integer)

@@ -1,5 +1,5 @@
--- End jobs as succeeded, each with its result, after appending the events: event i of the last four arrays goes to a stream at
--- any version, in their order. Raises as es.append and es.finish.
+-- Append events, then end jobs as succeeded, each with its result. Entry i of the last four arrays has the events for one stream, at
+-- any version. Streams are written in the order of the arrays. Raises the errors of es.append and es.finish.
 --
 -- requires: es.append, es.finish
 CREATE OR REPLACE FUNCTION es.succeed(p_ids uuid[], p_fences uuid[], p_channels text[], p_results jsonb[],

@@ -1,4 +1,4 @@
--- Triggers: the kept body of a key is deleted when the key is deleted or expires.
+-- Triggers: delete the stored response of a key when the key is deleted or expires.
 --
 -- requires: vault.delete_kept_answer
 CREATE OR REPLACE TRIGGER answer_is_forgotten AFTER DELETE ON idempotency_keys

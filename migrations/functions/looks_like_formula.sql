@@ -1,7 +1,7 @@
--- Whether a spreadsheet program could read the text of a cell as a formula. It starts with = + - @ or one of their wide, small or
--- typographic forms, after any number of spaces, quotes, control characters and invisible characters; or with a tab or line end.
--- Every CSV and XLSX file prefixes such text with an apostrophe. All services use this one rule. Source: OWASP, CSV Injection.
--- Inlined by the planner. Most text starts with an ASCII letter or digit, which one look-up in a hashed list decides.
+-- Return whether a spreadsheet program could read the text of a cell as a formula. Such text starts with a tab or line end; or, after
+-- any spaces, quotes, control and invisible characters, with = + - @ or one of their wide, small or typographic forms.
+-- All CSV and XLSX files prefix such text with an apostrophe. All services use this function. Source: OWASP, CSV Injection.
+-- Plan: inlined. Most text starts with an ASCII letter or digit; one look-up in a hashed list decides these cases.
 CREATE OR REPLACE FUNCTION looks_like_formula(cell text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN ascii(cell) IN (
                     48,49,50,51,52,53,54,55,56,57,65,66,67,68,69,70,71,72,73,74,75,76,77,78,79,80,81,82,83,84,85,86,87,88,89,90,

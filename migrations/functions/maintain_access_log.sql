@@ -1,6 +1,6 @@
--- Create the partitions of p_now's month and the two after it, and drop those whose rows are all older than p_kept. Return the
--- number of rows deleted. With the owner's rights: the caller needs none on the table. It waits 250 ms for a lock at most, because
--- reads would wait behind it. Rows of a month without a partition go to access_log_rest, so a missing one loses no record.
+-- Create the partitions for p_now's month and the next two. Drop the partitions whose rows are all older than p_kept. Return the
+-- number of deleted rows. Runs with the owner's rights, so the caller needs no rights on the table. Waits at most 250 ms for a lock,
+-- because recorded reads wait behind it. Rows of a month without a partition go to access_log_rest, so none is lost.
 CREATE OR REPLACE FUNCTION maintain_access_log(p_now timestamptz, p_kept interval) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
 DECLARE
@@ -15,7 +15,7 @@ DECLARE
     deleted bigint;
     total bigint := 0;
 BEGIN
-    -- Before any lock is held: reads that must be recorded would wait for a scan.
+    -- Counted before a lock is held. Otherwise reads that must be recorded would wait for the scan.
     FOREACH old_month IN ARRAY old_months LOOP
         EXECUTE format('SELECT count(*) FROM public.%I', old_month) INTO deleted;
         total := total + deleted;

@@ -1,4 +1,4 @@
--- Type: what of a student's record eligibility is decided on. A change of it is a revision (ALTER TYPE).
+-- Type: the part of a student's record that decides eligibility. A revision changes the type (ALTER TYPE).
 --
 -- applied: before the tables
 -- applied: once

@@ -1,5 +1,5 @@
--- The current marks of a student. Inlined. The caller needs SELECT on every column of students; the eligibility service, which
--- has less, writes the row out (services/eligibility/sql.py).
+-- Return the current marks of a student. Inlined. The caller needs SELECT on every column of students. The eligibility service has
+-- fewer rights, so it writes the row out (services/eligibility/sql.py).
 --
 -- requires: marks
 CREATE OR REPLACE FUNCTION marks_of(s students) RETURNS marks LANGUAGE sql IMMUTABLE PARALLEL SAFE

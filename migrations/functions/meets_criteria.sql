@@ -1,7 +1,7 @@
--- Whether a student with these marks meets the criteria. A diploma counts as the 12th mark of a student who has no 12th mark.
--- The Python twin is services/api/eligibility/rules.py; tests/integration/test_rules_agree.py compares the two.
+-- Return whether a student with these marks meets the criteria. A diploma counts as the 12th mark of a student who has none.
+-- services/api/eligibility/rules.py has the same rule in Python; tests/integration/test_rules_agree.py compares both.
 -- Plan: inlined with marks_of and criteria_of, so a set of students costs one scan.
--- RETURN, not a string body: a refresh of a view that calls it has a search path without public.
+-- RETURN, not a string body: a refresh of a view that calls this function has a search path without public.
 --
 -- requires: criteria, marks
 CREATE OR REPLACE FUNCTION meets_criteria(m marks, c criteria) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE

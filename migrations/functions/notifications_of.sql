@@ -1,4 +1,4 @@
--- The notifications of one event; wording has a place for the drive's name. Ordinals are stable: they are part of the ids.
+-- Return the notifications of one event. %s in wording stands for the drive's name. Ids contain the ordinals, which never change.
 --
 -- requires: audience_of, registrations_stopped_before
 CREATE OR REPLACE FUNCTION notifications_of(e es.event)

@@ -1,5 +1,5 @@
--- Apply events of one stream type, in stream order, to the read tables that the search path finds first. Called by es.append in
--- its transaction, and by verify and rebuild with temporary tables first in the path.
+-- Apply events of one stream type, in stream order, to the read tables. es.append calls this in its transaction. verify and rebuild
+-- call it with temporary tables first in the search path.
 --
 -- requires: project_attendance, project_drive, project_eligibility, project_erasure, project_export, project_notifications, project_registration, project_student, project_user
 CREATE OR REPLACE FUNCTION project(stream_type text, events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

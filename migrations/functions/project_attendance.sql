@@ -1,5 +1,5 @@
--- Projection: attendance. The last mark wins; the id is that of the first, and every later mark repeats it.
--- A row needs its drive: see project_registration.
+-- Projection: attendance. The last mark of a student wins. All marks of one registration have the same id.
+-- A row is only written while its drive exists: see project_registration.
 CREATE OR REPLACE FUNCTION project_attendance(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO attendance (attendance_id, drive_id, student_id, status)

@@ -1,4 +1,4 @@
--- Projection: users and students, from the last revision of each account's details. One chunk of events may have several.
+-- Projection: users and students, from revised account details. If events has several revisions of an account, the last one counts.
 --
 -- requires: vault.shown_email, vault.shown_name, vault.shown_roll_number
 CREATE OR REPLACE FUNCTION project_details(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

@@ -1,4 +1,5 @@
--- Projection: drives, finished_drives, and what is deleted with a drive. One statement an event: drives are few and change rarely.
+-- Projection: drives, finished_drives, and the rows that are deleted with a drive. Events are applied one by one, because drives are
+-- few and change rarely.
 --
 -- requires: project_drive_event
 CREATE OR REPLACE FUNCTION project_drive(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
--- Projection of one event of a drive (project_drive).
+-- Apply one event of a drive (project_drive).
 CREATE OR REPLACE FUNCTION project_drive_event(e es.event) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     id CONSTANT integer := (e.data ->> 'drive_id')::integer;

@@ -1,6 +1,6 @@
--- Projection: evaluations. An evaluation of some students alone (`students`) updates the figures, and answers no version of the
--- drive. Of a listed drive `eligible` stays as the last evaluation of everyone counted it. A late evaluation of a deleted drive
--- leaves no row: the drive's own stream and this one may be read in any order.
+-- Projection: evaluations. An evaluation of only some students (`students`) updates the figures, but does not count as an evaluation
+-- of a version of the drive. A late evaluation of a deleted drive writes no row, because the drive's stream and this one may be
+-- read in any order.
 CREATE OR REPLACE FUNCTION project_eligibility(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO evaluations (drive_id, drive_version, job_id, applied, eligible, selected, evaluated_at)

@@ -1,5 +1,5 @@
--- Projection: users and students, of erased people. After the other events of the same accounts: an erasure is the last one that
--- concerns personal details.
+-- Projection: users and students whose personal data was erased. Runs after the other events of the same accounts, because an erasure
+-- is the last event about personal details.
 --
 -- requires: vault.shown_email, vault.shown_name, vault.shown_roll_number
 CREATE OR REPLACE FUNCTION project_erasure(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

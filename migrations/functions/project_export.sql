@@ -1,4 +1,4 @@
--- Projection: exports. One statement an event: exports are few.
+-- Projection: exports. Events are applied one by one, because exports are few.
 --
 -- requires: project_export_event
 CREATE OR REPLACE FUNCTION project_export(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

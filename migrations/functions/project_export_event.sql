@@ -1,4 +1,4 @@
--- Projection of one event of an export (project_export). A failed export may be completed later, when it is redriven.
+-- Apply one event of an export (project_export). A failed export may be completed later, if its job is redriven.
 CREATE OR REPLACE FUNCTION project_export_event(e es.event) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     id CONSTANT uuid := (e.data ->> 'export_id')::uuid;

@@ -1,5 +1,5 @@
--- Projection: notifications. After the drives have been projected. A deleted drive's notifications are deleted with it, and later
--- ones of it are not written: as with evaluations, streams may be read in any order.
+-- Projection: notifications. Runs after the drives are projected. Notifications are deleted with their drive, and later ones about it
+-- are not written: streams may be read in any order (project_eligibility).
 --
 -- requires: drive_name_at, notifications_of
 CREATE OR REPLACE FUNCTION project_notifications(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

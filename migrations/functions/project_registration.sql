@@ -1,6 +1,6 @@
--- Projection: registrations. A drive's own stream and those of its registrations and marks may be read in either order (verify
--- and rebuild project a chunk of the log one stream type after the other). So a row needs its drive: of a drive deleted later, in
--- this chunk or the next, nothing is left, whichever was projected first.
+-- Projection: registrations. verify and rebuild project a chunk of the log one stream type after the other. So events of a drive and
+-- of its registrations may come in either order. A registration is only written while its drive exists, and it is deleted with the
+-- drive. So a deleted drive has no registrations, in whichever order its events come.
 CREATE OR REPLACE FUNCTION project_registration(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO registrations (registration_id, drive_id, student_id, registered_at)

@@ -1,5 +1,5 @@
--- Projection: users and students, of enrolments and revised records, with the personal details from the vault. One chunk of
--- events may have several revisions of a student: the last one counts.
+-- Projection: users and students, from enrolments and revised records, with personal details from the vault. If events has several
+-- revisions of a student's record, the last one counts.
 --
 -- requires: vault.shown_email, vault.shown_name, vault.shown_roll_number
 CREATE OR REPLACE FUNCTION project_student(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
--- Projection: users and students.active, of accounts, with the personal details from the vault.
+-- Projection: users and students.active, from events of accounts, with personal details from the vault.
 --
 -- requires: project_details, vault.shown_email, vault.shown_name
 CREATE OR REPLACE FUNCTION project_user(events es.event[]) RETURNS void LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
--- Materialized view: registrations of each drive. Nothing is counted of a deleted drive.
+-- Materialized view: the number of registrations of each drive. Deleted drives are left out.
 DROP MATERIALIZED VIEW IF EXISTS registrations_per_drive;
 CREATE MATERIALIZED VIEW registrations_per_drive AS
 SELECT d.drive_id, d.company_name, d.job_title, d.created_at, coalesce(r.registrations, 0) AS registrations

@@ -1,9 +1,9 @@
--- Begin an evaluation in one round trip: wait for the drive's others, until its transaction ends, and then look. Each statement
--- has a snapshot of its own, so it sees what they have committed.
--- newest: the drive is there, and neither this version nor a later one was evaluated. replaces: students are selected for it.
--- first: nobody ever was. A first evaluation notifies staff of any registered student who is not eligible, not only of those
--- whom it revoked.
--- Plan: primary keys; selections by the prefix of its own. The setting: a kept plan made for a small table reads all of it.
+-- Begin an evaluation in one round trip: wait for other evaluations of the drive, then return what it must do. Later statements have
+-- a new snapshot, so they see what those evaluations committed. The lock is held until the transaction ends.
+-- newest: the drive exists, and neither this version nor a later one was evaluated. replaces: students are selected for the drive.
+-- first: no student was ever selected for it. A first evaluation reports all registered students who are not eligible to staff, not
+-- only the revoked ones.
+-- Plan: primary keys, for selections a prefix of its key. The setting: a plan cached for a small table would read the whole table.
 --
 -- requires: lock_exclusive
 CREATE OR REPLACE FUNCTION start_evaluation(

@@ -1,5 +1,6 @@
--- Delete what is stored of a person outside the log, and withdraw the files that may show them. The caller appends PersonErased in
--- the same transaction. With the owner's rights: no service may delete from the vault otherwise. False if it was done before.
+-- Delete a person's data outside of the log, and withdraw the export files that may show it. The caller appends PersonErased in the
+-- same transaction. Runs with the owner's rights, because no service may delete from the vault. Return false if the person was
+-- erased before.
 --
 -- requires: lock_exclusive, vault.shows_people
 CREATE OR REPLACE FUNCTION vault.erase_person(p_person integer) RETURNS boolean

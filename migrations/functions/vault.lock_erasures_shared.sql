@@ -1,5 +1,5 @@
--- Share the lock of erasures until the transaction ends, and return their number. An erasure takes it alone
--- (vault.erase_person). So an export that ends first is among the withdrawn ones, and one that ends later sees the erasure.
+-- Take the lock of erasures in shared mode until the transaction ends. Return the number of erasures. An erasure takes the lock
+-- exclusively (vault.erase_person). So an erasure withdraws each export that ended before it, and each later export sees the erasure.
 --
 -- requires: lock_shared
 CREATE OR REPLACE FUNCTION vault.lock_erasures_shared() RETURNS bigint LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
--- Triggers: a version in vault.person is never changed, and the table is never truncated.
+-- Triggers: refuse to change a version in vault.person, or to truncate the table.
 --
 -- requires: vault.reject_change
 CREATE OR REPLACE TRIGGER person_is_never_changed BEFORE UPDATE ON vault.person

@@ -1,4 +1,4 @@
--- What an erasure would delete: the number of rows of each kind, for a dry run.
+-- Return the number of rows of each kind that an erasure would delete, for a dry run.
 --
 -- requires: vault.shows_people
 CREATE OR REPLACE FUNCTION vault.personal_data_of(

@@ -25,7 +25,7 @@ class PgSnapshot(sa.types.UserDefinedType[str]):
 
 
 SEQUENCES = ("attendance_id_seq", "drive_id_seq", "registration_id_seq", "user_id_seq")
-# One row for each materialized view: when it was refreshed, and what it has seen ("1:1:": nothing).
+# The materialized views. Each gets a row in view_refresh, with the snapshot "1:1:", which sees no event.
 VIEWS = ("attendance_trend", "branch_counts", "drive_funnel", "drives_over_time", "registrations_per_drive")
 
 

@@ -60,7 +60,7 @@ def test_a_bench_that_fails_is_reported_as_failed(tmp_path: Path, capsys: pytest
 def test_growth_is_of_whole_lines() -> None:
     results = Results("full", lines={name: [(10_000, 0.05), (100_000, 0.4)] for name in ("eligibility", "export")})
     bench = Bench(SIZES["full"], results, Servers(), lambda: None)
-    with pytest.raises(LookupError, match="whole lines"):
+    with pytest.raises(LookupError, match="complete results"):
         asyncio.run(growth.run(bench))
     assert results.ratios == []
     for name, took_s in (("eligibility", 4.0), ("export", 3.2)):
@@ -135,4 +135,4 @@ def test_a_bench_that_failed_midway_does_not_lose_the_figures_of_the_others(tmp_
     put_into(document, results)
     text = document.read_text()
     assert "| burst | relay alone, commit to Kafka | 23,810 | events/s |" in text
-    assert "burst failed; what it had measured before is below: TimeoutError: of two lines" in text
+    assert "burst failed; figures from before the failure are below: TimeoutError: of two lines" in text

@@ -106,7 +106,7 @@ async def test_the_sixth_transient_failure_is_a_dead_letter(
     async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, MAX_ATTEMPTS)
-    assert job.error == "given up: 6 attempts failed, in the last one another transaction was in the way"
+    assert job.error == "given up: 6 attempts failed, the last one in a conflict with another transaction"
     assert await owner.fetchval("SELECT count(*) FROM selections") == 0
 
 
@@ -134,7 +134,7 @@ async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_lett
     assert job is not None
     assert (job.state, job.attempts) == (state, MAX_ATTEMPTS)
     if state is State.FAILED:
-        assert job.error == "given up: 6 attempts failed, in the last one the worker died"
+        assert job.error == "given up: 6 attempts failed; in the last one the worker died"
 
 
 async def test_failures_of_every_sort_are_counted_together(

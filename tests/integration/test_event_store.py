@@ -70,7 +70,7 @@ async def test_a_refused_append_leaves_nothing(database: Database, owner: "async
 
 async def test_too_large_an_event_is_refused_before_it_is_written(database: Database) -> None:
     async with database.transaction() as connection:
-        with pytest.raises(Invalid, match="too much for one message"):
+        with pytest.raises(Invalid, match="too large for one Kafka message"):
             await event_store.append(
                 connection, "drive-1", [DriveDeleted(drive_id=1)] * 3000, CAUSE, expected_version=0
             )

@@ -176,7 +176,7 @@ async def test_a_job_that_makes_the_database_break_off_is_given_up(api: Api, dat
     async with working(database_url, work=breaking_off(statement, times=MAX_ATTEMPTS), at_once=1) as worker:
         first, second = await done(worker, killer, good)
     assert (first.state, first.dead, first.attempts) == (State.FAILED, True, 1)
-    assert first.error == "given up: the database broke it off 6 times, and was well each time"
+    assert first.error == "given up: the database ended the transaction 6 times, but was healthy each time"
     assert second.state is State.SUCCEEDED
 
 
