@@ -1,4 +1,4 @@
-"""Conditions in plain language. The same condition always reads the same."""
+"""Express conditions in plain language. Equal conditions give equal text."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -115,7 +115,7 @@ def filter_text(wanted: OfferFilter | DriveFilter) -> str:
 
 
 def block_text(block: OfferBlock | ApplicationBlock) -> str:
-    """Return which of the counted things a block keeps, such as " of level dream, not counting withdrawn"."""
+    """Return the restrictions of a block as text, such as " of level dream, not counting withdrawn ones"."""
     text = ""
     for name, values in (("level", block.level), ("category", block.category)):
         if values:
