@@ -52,7 +52,7 @@ PUBLISH = documented(
     {
         400: "Mark attendance for at least one student before publishing.",
         **NO_DRIVE,
-        409: "Attendance can only be published while the drive is attending. This drive is posted.",
+        409: "Attendance can only be published while the drive is attending; this drive is posted.",
     },
     description="The drive is finished.",
 )

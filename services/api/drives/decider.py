@@ -229,4 +229,4 @@ def _evaluation(drive: Drive, drive_id: int, criteria: Criteria) -> EligibilityR
 
 def _require(drive: Drive, rule: str, *allowed: Status) -> None:
     if drive.status not in allowed:
-        raise RuleViolation(f"{rule} while the drive is {' or '.join(allowed)}. This drive is {drive.status}.")
+        raise RuleViolation(f"{rule} while the drive is {' or '.join(allowed)}; this drive is {drive.status}.")

@@ -184,7 +184,7 @@ class DriveForm(UrlencodedDrive):
 
 NO_DRIVE = {404: "Drive not found"}
 INVALID_FIELD = {400: "min_cgpa must be 10 or less."}
-WRONG_STATUS = {409: "A drive can only be revised while the drive is pending or posted. This drive is attending."}
+WRONG_STATUS = {409: "A drive can only be revised while the drive is pending or posted; this drive is attending."}
 ACCEPTED = "The committed drive. If the command requested a job, `job` shows it, and it has ended."
 
 
