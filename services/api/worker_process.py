@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# For work that no user waits for.
+# The scheduling priority (nice value) of work that no user waits for.
 NICENESS = 10
 
 

@@ -11,7 +11,7 @@ from services.api.drives.decider import Status
 class Sheet:
     """The current state of one student in one drive. ``drive``: the drive's status, or ``None`` for no such drive.
 
-    ``known``: the student exists. ``attendance_id`` and ``mark``: of the current mark, if there is one.
+    ``known``: the student exists. ``attendance_id`` and ``mark``: the id and the value of the current mark.
     """
 
     drive: Status | None = None

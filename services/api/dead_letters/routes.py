@@ -20,7 +20,7 @@ from services.api.http.commands import CommandContextDep, CommandResult, execute
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
 
-# One transaction redrives them, in some seconds. To redrive more, a caller repeats the request.
+# One transaction redrives all jobs of a request, in some seconds. To redrive more, a caller repeats the request.
 MAX_REDRIVEN_AT_ONCE = 5_000
 
 

@@ -67,7 +67,7 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 async def publish_listed(
     connection: Connection, drive_id: int, published_by: int, selected: SelectedStudents, cause: Cause, new_id: NewId
 ) -> RecordedEvents:
-    """Publish the drive to exactly these students. Raises ``Invalid`` naming those who are not eligible."""
+    """Publish the drive to exactly these students. Raises ``Invalid`` that names ineligible students."""
     drive = await _load(connection, drive_id)
     decide(drive, PublishDrive(drive_id, published_by))  # refuse an impossible command before checking the list
     count, first = await sql.not_eligible(connection, drive_id, selected.array, shown=SHOWN_IDS)

@@ -109,7 +109,7 @@ async def get_file(
     try:
         return await _streamed(ctx, row, span or Span(0, size), headers, 206 if span else 200)
     except NotFound as error:
-        raise decider.gone() from error  # deleted since the row was read, or by hand
+        raise decider.gone() from error  # the file was deleted since the row was read, or by hand
 
 
 async def _record_download(accesses: AccessLog, caller: Principal, row: asyncpg.Record) -> None:

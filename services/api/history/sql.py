@@ -44,7 +44,7 @@ WAS_ACTIVE = f"""coalesce((
               AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
             ORDER BY e.version DESC LIMIT 1), true)"""  # noqa: S608
 
-# Each branch key is computed once (OFFSET 0), else meets_criteria is not inlined.
+# With OFFSET 0, each branch key is computed once. Without it, meets_criteria would not be inlined.
 # Reads the next $11 students. `looked_at`: the last student read, or null if no more students follow.
 ELIGIBLE = f"""
 WITH evaluated AS MATERIALIZED (SELECT {EVALUATED_VERSIONS} AS versions), next AS MATERIALIZED (

@@ -170,7 +170,7 @@ class Access:
 
 
 class SignedIn(Access, HTTPBearer):
-    """A dependency that requires one of ``roles``. It is also the security scheme, so a route needs no second one."""
+    """A dependency that requires one of ``roles``. As it is also the security scheme, one dependency is enough."""
 
     def __init__(self, *roles: Role) -> None:
         Access.__init__(self, *roles)
@@ -194,7 +194,7 @@ class SignedIn(Access, HTTPBearer):
 class SignedInBefore(SignedIn):
     """Like ``SignedIn`` for every role, but accepts a token that the first execution of this request made invalid.
 
-    Use it only for a route that returns such a caller nothing but the response stored under their Idempotency-Key.
+    Use it only for a route that returns to such a caller only the response stored under their Idempotency-Key.
     """
 
     async def _admitted(self, request: Request) -> Principal:
@@ -265,7 +265,7 @@ def require_declared_access(app: FastAPI) -> None:
     """
     routes = [(f"{sorted(route.methods or ())} {path}", route) for path, route in published_routes(app)]
     for _, route in routes:
-        # FastAPI resolves dependencies in order. Without the sort, another one may refuse the request first.
+        # FastAPI resolves dependencies in order. Without the sort, another dependency may refuse first.
         route.dependant.dependencies.sort(key=lambda dependency: not isinstance(dependency.call, Access))
     if undeclared := [name for name, route in routes if declared_access(route) is None]:
         raise RuntimeError(f"routes without declared roles: {', '.join(undeclared)}")

@@ -19,7 +19,7 @@ from chassis.postgres.database import Connection
 # User, route and key.
 KeyName: TypeAlias = tuple[int, str, str]
 
-# used: the log has an event with the id $5, the first one under this key. If the key is free too, it has expired.
+# used: the log has the first event under this key ($5). If the key could be claimed too, it has expired before.
 CLAIM_KEY = """
 WITH claimed AS (
     INSERT INTO idempotency_keys (user_id, route, key, fingerprint, committed, event_id)

@@ -28,7 +28,7 @@ class OwnNotification(Notification):
 
 
 class OwnNotifications(Document):
-    """``unread_count``: the number of the caller's unread notifications, also of those that ``items`` lacks."""
+    """``unread_count``: the number of all unread notifications of the caller, not only of those in ``items``."""
 
     items: list[Notification]
     unread_count: Count = Field(examples=[3])

@@ -158,7 +158,7 @@ class Access(Document):
 
 
 class ListAccess(Document):
-    """Accesses to lists of many students, ``times`` in number. It is not recorded which students a list showed."""
+    """Accesses to lists of many students. ``times``: how many. It is not recorded which students a list showed."""
 
     operation: Reading
     reader_id: Id

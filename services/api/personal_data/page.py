@@ -1,4 +1,4 @@
-"""Build the page of what is stored about a person: plain HTML without scripts, in pieces."""
+"""Build the page with the stored data of a person: plain HTML without scripts, in pieces."""
 
 import base64
 import hashlib

@@ -75,7 +75,7 @@ async def erase_student(student_id: PathId, erasure_request: ErasureRequestDep, 
 
 @router.delete("/users/{user_id}/personal-data", **openapi.ERASE_USER)
 async def erase_user(user_id: PathId, erasure_request: ErasureRequestDep, caller: Head) -> Response:
-    """Erase the personal data of any account, like that of a student. 409 for the caller's own and the last head's."""
+    """Erase the personal data of any account, like that of a student. 409 for the caller and the last active head."""
     return await _erase(erasure_request, caller, user_id, role=None)
 
 

@@ -12,13 +12,13 @@ from services.api.policy.outcome import Outcome, Tri, all_of, any_of
 from services.api.policy.situation import Situation, agreed, named, pay_of
 from services.api.policy.text_values import same_text
 
-# Takes the pay of the drive and that of a held offer.
+# A test of the drive's pay against the pay of a held offer.
 PayTest = Callable[[int, int], bool]
 
 
 def level_above(condition: grammar.LevelAbove, situation: Situation) -> Outcome:
     """Return whether the drive's level is above another level. Without a counting offer, the condition holds."""
-    of, at_most = condition.level_above.of, condition.level_above.at_most
+    against, at_most = condition.level_above.of, condition.level_above.at_most
     drive_rank = situation.rank(situation.level(situation.drive))
     missing = () if drive_rank is not None else (missing_level("drive", situation.drive, situation),)
 
@@ -28,35 +28,44 @@ def level_above(condition: grammar.LevelAbove, situation: Situation) -> Outcome:
         limit = situation.rank(at_most) if isinstance(at_most, str) else None if at_most is None else rank + at_most
         return drive_rank > rank and (limit is None or drive_rank <= limit)
 
-    if of not in ("best_held", "every_held", "any_held"):
+    if against not in ("best_held", "every_held", "any_held"):
         return Outcome(
-            compare(situation.rank(of)), f"a level above {of}", _level_shown(situation.drive, situation), missing
+            compare(situation.rank(against)),
+            f"a level above {against}",
+            _level_shown(situation.drive, situation),
+            missing,
         )
-    offers = situation.compared_with(of, situation.policy.level_pay)
+    offers = situation.compared_with(against, situation.policy.level_pay)
     results = [compare(situation.rank(situation.level(offer))) for offer in offers]
     if not offers:
         return _with_none_held(True, "a level above the offers you hold", situation)
-    holds = agreed(results) if of == Against.BEST.value else any_of(results) if of == "any_held" else all_of(results)
+    holds = _combined(results, against)
     held = ", ".join(f"{named(offer)} ({_level_shown(offer, situation)})" for offer in offers)
     yours = f"drive: {_level_shown(situation.drive, situation)}; held: {held}"
-    return Outcome(holds, f"a level above {of}", yours, (*missing, *_unlevelled(offers, situation)))
+    return Outcome(holds, f"a level above {against}", yours, (*missing, *_unlevelled(offers, situation)))
 
 
 def same_level(condition: grammar.SameLevel, situation: Situation) -> Outcome:
     """Return whether the drive has the level of held offers. Without a counting offer, the condition does not hold."""
-    of = condition.same_level.of
-    offers = situation.compared_with(of, situation.policy.level_pay)
+    against = condition.same_level.of
+    offers = situation.compared_with(against, situation.policy.level_pay)
     if not offers:
         return _with_none_held(False, "the level of an offer you hold", situation)
     level = situation.level(situation.drive)
     results: list[Tri] = [
         None if level is None or situation.level(offer) is None else level == situation.level(offer) for offer in offers
     ]
-    holds = agreed(results) if of == Against.BEST.value else any_of(results) if of == "any_held" else all_of(results)
+    holds = _combined(results, against)
     missing = () if level else (missing_level("drive", situation.drive, situation),)
     held = ", ".join(_level_shown(offer, situation) for offer in offers)
     yours = f"drive: {_level_shown(situation.drive, situation)}; held: {held}"
-    return Outcome(holds, f"the same level as {of}", yours, (*missing, *_unlevelled(offers, situation)))
+    return Outcome(holds, f"the same level as {against}", yours, (*missing, *_unlevelled(offers, situation)))
+
+
+def _combined(results: list[Tri], against: str) -> Tri:
+    if against == Against.BEST.value:
+        return agreed(results)
+    return any_of(results) if against == "any_held" else all_of(results)
 
 
 def category_in(condition: grammar.CategoryIn, situation: Situation) -> Outcome:

@@ -1,4 +1,4 @@
-"""Compute the deadline for a decision on an offer, and the state of an offer that nobody decided on by then."""
+"""Compute the deadline for a decision on an offer, and the state of an undecided offer after the deadline."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -74,8 +74,8 @@ def _limits(
             yield LimitResult(f"{rule}.{name}", code, limit, bounds, permits, hold.beyond, (*certain, *possible))
 
 
-def _same(one: str | None, other: str | None) -> Tri:
-    return None if one is None or other is None else one == other
+def _same(first: str | None, second: str | None) -> Tri:
+    return None if first is None or second is None else first == second
 
 
 def _limit_for(limits: int | dict[str, int] | None, group: str | None) -> int | None:

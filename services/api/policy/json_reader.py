@@ -14,7 +14,7 @@ CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 def read_json(text: str) -> Located:
-    """Return the document in ``text``. Raise ``InvalidDocument`` with line and column of what is wrong."""
+    """Return the document in ``text``. Raise ``InvalidDocument`` with the line and column of the problem."""
     reader = _Reader(text)
     value, end = reader.value(reader.skip(0), ())
     if reader.skip(end) != len(text):

@@ -48,11 +48,11 @@ def plural(count: int, noun: str) -> str:
 
 
 def _level_above(condition: grammar.LevelAbove) -> str:
-    of, at_most = condition.level_above.of, condition.level_above.at_most
+    against, at_most = condition.level_above.of, condition.level_above.at_most
     limit = "" if at_most is None else f", up to {at_most}"
     if isinstance(at_most, int):
         limit = f", by at most {plural(at_most, 'level')}"
-    return f"the drive's level is above {f'that of {HELD[of]}' if of in HELD else of}{limit}"
+    return f"the drive's level is above {f'that of {HELD[against]}' if against in HELD else against}{limit}"
 
 
 def _same_level(condition: grammar.SameLevel) -> str:

@@ -25,7 +25,7 @@ CONSTANTS: dict[str, bool | None] = {
 
 
 def read_yaml(text: str) -> Located:
-    """Return the document in ``text``. Raise ``InvalidDocument`` with line and column of what is wrong."""
+    """Return the document in ``text``. Raise ``InvalidDocument`` with the line and column of the problem."""
     try:
         _refuse_references(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)

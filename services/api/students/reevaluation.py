@@ -77,7 +77,7 @@ HAVING NOT EXISTS (SELECT FROM students s
                     WHERE s.student_id BETWEEN $1 AND $2
                       AND meets_criteria(marks_of(s), ROW({CRITERIA})::criteria))
 """  # noqa: S608
-# The marks before and after an import (import_updates), for the known students whom it changes.
+# The marks before and after an import (import_updates), for the students on record whom it changes.
 MARKS = """
 SELECT k.student_id,
        ROW(b.cgpa, b.tenth_percent, b.twelfth_percent, b.diploma_percent, b.active_backlogs, branch_key(b.branch),

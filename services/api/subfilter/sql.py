@@ -42,7 +42,7 @@ SELECT u.user_id, u.name, u.email, u.department, s.roll_number, s.branch, s.cgpa
 
 @dataclass(frozen=True, slots=True)
 class StudentFilter:
-    """Limits that select among eligible students; ``None`` is no limit. ``backlogs_below``: exclusive."""
+    """Limits that select among eligible students. ``None`` sets no limit. ``backlogs_below`` is exclusive."""
 
     cgpa_min: Decimal | None = None
     cgpa_max: Decimal | None = None

@@ -84,7 +84,7 @@ def is_empty_marker(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` trimmed, in NFC and with single spaces. Raises ``Unusable``."""
+    """Return ``text`` trimmed and in NFC. Raises ``Unusable`` for a formula, an error of a formula or a long text."""
     if len(text) > MAX_CELL:
         raise Unusable(f"is longer than {MAX_CELL:,} characters")
     if not text.isascii() or not text.isprintable():

@@ -73,7 +73,7 @@ class ColumnChoice:
         self._ask_or_leave_out(column, candidates, is_known=len(chosen) == 1, is_plain=bool(plain))
 
     def _fitting(self, column: str, candidates: Sequence[tuple[int, Meaning]]) -> list[tuple[int, Meaning]]:
-        """Return the candidates that fit. Ask about a header that fits if its values do not."""
+        """Return the candidates whose values fit too. Ask about, or leave out, headers whose values do not fit."""
         fits, doubtful = [], []
         weak_of = {index: meaning.certainty is Certainty.WEAK for index, meaning in candidates}
         for index, meaning in candidates:

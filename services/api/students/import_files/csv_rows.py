@@ -24,8 +24,8 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
 def csv_table(file: BinaryIO) -> Table:
     """Return the rows of ``file`` that are not blank, each with the number of its first line.
 
-    The first line may declare the delimiter (``sep=;``). Otherwise it is the one of comma, semicolon, tab and bar that
-    gives the most regular table. A row that cannot be read gets a fault, and reading continues with the next row.
+    The first line may declare the delimiter (``sep=;``). Otherwise comma, semicolon, tab and bar are tried, and the
+    most regular table decides. A row that cannot be read gets a fault, and reading continues with the next row.
     Reading raises ``Invalid`` unless the encoding is UTF-8, or UTF-16 with a byte order mark.
     """
     encoding = encoding_of(file)

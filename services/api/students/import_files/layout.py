@@ -45,9 +45,9 @@ def layout_of(
     missing = [column for column in REQUIRED if column not in layout.places]
     if updates and layout.places.keys() & IDENTIFYING:
         missing = []
-    asked = {question.column for question in questions}
+    asked_columns = {question.column for question in questions}
     if questions or missing:
-        refuse(headers, questions, [column for column in missing if column not in asked])
+        refuse(headers, questions, [column for column in missing if column not in asked_columns])
     return layout
 
 

@@ -26,7 +26,7 @@ class ReadLimits:
 
 
 def limits_for(size: int) -> ReadLimits:
-    """Return the limits for a file of ``size`` bytes. They allow half of the container's memory, at most 1 GiB."""
+    """Return the limits for a file of ``size`` bytes. Memory is limited to half of the container's, at most 1 GiB."""
     memory = MAX_MEMORY
     if MEMORY_OF_CONTAINER.exists() and (text := MEMORY_OF_CONTAINER.read_text().strip()).isdigit():
         memory = max(128 * MIB, min(MAX_MEMORY, int(text) // 2))

@@ -67,15 +67,16 @@ def joined_with_previous(previous: Row | None, headers: Sequence[str]) -> list[s
 
 def _refuse_uncertain_groups(previous: Row, headers: Sequence[str], joined: Sequence[str]) -> None:
     """Raise ``Invalid`` if a header without an upper cell, such as CGPA, may or may not belong to the last group."""
-    for index, (header, both) in enumerate(zip(headers, joined, strict=False)):
-        if header == both or (index < len(previous.cells) and previous.cells[index].strip()):
+    for index, (header, joined_header) in enumerate(zip(headers, joined, strict=False)):
+        if header == joined_header or (index < len(previous.cells) and previous.cells[index].strip()):
             continue
-        alone, grouped = meaning_of(header), meaning_of(both)
+        alone, grouped = meaning_of(header), meaning_of(joined_header)
         certain = alone is not None and alone.certainty is Certainty.SURE and headers.count(header) == 1
         if certain and alone != grouped:
             raise Invalid(
                 f"It is not certain whether {header!r} (column {index + 1}) belongs to a group of line "
-                f"{previous.line}, as in {both!r}. Write every header on one line, and remove line {previous.line}."
+                f"{previous.line}, as in {joined_header!r}. "
+                f"Write every header on one line, and remove line {previous.line}."
             )
 
 
