@@ -133,7 +133,7 @@ async def _snapshot_at(ctx: Context, at: datetime | None) -> AsyncIterator[tuple
     async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         now = await sql.now(connection)
         if at is not None and at - WITHIN_A_MILLISECOND > now:
-            raise Invalid("at must not be in the future.")
+            raise Invalid("at must be a moment in the past.")
         yield connection, at or now
 
 
