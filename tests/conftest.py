@@ -45,7 +45,7 @@ __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
 
 # A hash that costs 20 ms proves no more than one that costs 0.1 ms. Processes of their own have the real one.
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-passwords._nobody = passwords._hasher.hash("nobody has this password")
+passwords._unknown_user_hash = passwords._hasher.hash("nobody has this password")
 
 
 def pytest_configure() -> None:

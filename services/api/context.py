@@ -34,9 +34,12 @@ class Context:
 
 
 def context_of(request: Request) -> Context:
-    """Return the context. For the busiest routes, where one FastAPI dependency costs a twentieth of the time."""
-    found: Context = request.app.state.context
-    return found
+    """Return the context of this process.
+
+    The busiest routes call this function. ``ContextDep`` would cost them 5 % of their time.
+    """
+    context: Context = request.app.state.context
+    return context
 
 
 async def _context(request: Request) -> Context:

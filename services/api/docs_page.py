@@ -1,4 +1,4 @@
-"""The page ``/api/docs``: Swagger UI from this server, so that it also works without the internet."""
+"""Serve Swagger UI at ``/api/docs``, with assets of this server, so that it works without internet access."""
 
 from pathlib import Path
 

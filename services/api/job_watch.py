@@ -1,4 +1,4 @@
-"""Wakes requests of this process that wait for a job, when any replica or service has changed it."""
+"""Wake the requests of this process that wait for a job whenever any process changes that job."""
 
 import asyncio
 from collections import defaultdict
@@ -9,9 +9,9 @@ from chassis.postgres import notify
 from chassis.postgres.database import Database
 from contracts.jobs import Job
 
-# A notification can be lost with its connection, so each waiting request also reads the job this often.
+# A lost connection loses notifications, so each waiting request also reads its job at this interval.
 LOOK_EVERY_S = 1.0
-# The limit on waiting requests, because each reads the job every second. Others get the current state at once.
+# Limit on requests that wait, because each reads its job every second. Further requests get the current state at once.
 MAX_WAITING = 200
 
 
@@ -22,7 +22,7 @@ class JobWatch:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._closing = False
-        self._waiting_for_an_end = 0
+        self._waiting_for_end = 0
 
     def close(self) -> None:
         """End all waiting: waiting requests return the current state of their jobs."""
@@ -45,7 +45,7 @@ class JobWatch:
             return await queue.read(connection, job_id)
 
     async def after(self, job_id: UUID, seen: Job | None, *, within_s: float) -> Job | None:
-        """Return the job once it differs from ``seen``, or as it is after ``within_s``; ``None``: no such job."""
+        """Return the job once it differs from ``seen``, at the latest after ``within_s``. ``None``: no such job."""
         changed = asyncio.Event()
         self._waiting[str(job_id)].add(changed)
         deadline = asyncio.get_running_loop().time() + within_s
@@ -68,16 +68,16 @@ class JobWatch:
                 del self._waiting[str(job_id)]
 
     async def ended(self, job_id: UUID, *, within_s: float) -> Job | None:
-        """Return the job once it has ended, or as it is after ``within_s``; ``None``: no such job.
+        """Return the job once it has ended, at the latest after ``within_s``. ``None``: no such job.
 
-        Does not wait when ``MAX_WAITING`` requests already do.
+        If ``MAX_WAITING`` requests wait already, return the job at once.
         """
-        self._waiting_for_an_end += 1
+        self._waiting_for_end += 1
         try:
-            crowded = self._waiting_for_an_end > MAX_WAITING
-            return await self._ended(job_id, within_s=0 if crowded else within_s)
+            too_many = self._waiting_for_end > MAX_WAITING
+            return await self._ended(job_id, within_s=0 if too_many else within_s)
         finally:
-            self._waiting_for_an_end -= 1
+            self._waiting_for_end -= 1
 
     async def _ended(self, job_id: UUID, *, within_s: float) -> Job | None:
         deadline = asyncio.get_running_loop().time() + within_s

@@ -17,10 +17,10 @@ class NotifySubscriber(Protocol):
     def noticed(self, payload: str) -> None: ...
 
     def connected(self) -> None:
-        """Called when the connection is up: later notifications arrive, earlier ones may have been missed."""
+        """React to a new connection. Notifications sent before it may be lost."""
 
     def lost(self) -> None:
-        """Called when the connection is lost: notifications are missed from now on."""
+        """React to the loss of the connection. No notification arrives until ``connected`` is called."""
 
 
 def listener(database_url: str, subscribers: Sequence[NotifySubscriber]) -> Listener:

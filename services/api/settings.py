@@ -105,9 +105,9 @@ class ApiSettings(ProcessSettings, BrowserAssetsSettings, StorageSettings, TimeZ
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, origins: str) -> str:
-        for origin in _listed(origins):
+        for origin in _split_list(origins):
             if not ORIGIN.match(origin):
-                raise ValueError(f"{origin} is no origin: write https://host or http://host:port, nothing after it")
+                raise ValueError(f"{origin} is not an origin. Write https://host or http://host:port, without a path")
         return origins
 
     @field_validator("frontend_dist", mode="before")
@@ -119,11 +119,11 @@ class ApiSettings(ProcessSettings, BrowserAssetsSettings, StorageSettings, TimeZ
     @classmethod
     def _is_built(cls, folder: Path | None) -> Path | None:
         if folder is not None and not (folder / "index.html").is_file():
-            raise ValueError("there is no index.html in it; build the frontend first")
+            raise ValueError("the folder has no index.html; build the frontend first")
         return folder
 
     @model_validator(mode="after")
-    def _does_not_die_in_production(self) -> Self:
+    def _has_no_failpoint_in_production(self) -> Self:
         if self.failpoint and self.environment == "production":
             raise ValueError("FAILPOINT is for tests: it must not be set with ENVIRONMENT=production")
         return self
@@ -131,13 +131,13 @@ class ApiSettings(ProcessSettings, BrowserAssetsSettings, StorageSettings, TimeZ
     @property
     def jwt_secrets(self) -> list[str]:
         """Return the current secret, and the previous one if it is set."""
-        both = (self.jwt_secret, self.jwt_secret_previous)
-        return [secret.get_secret_value() for secret in both if secret is not None]
+        secrets = (self.jwt_secret, self.jwt_secret_previous)
+        return [secret.get_secret_value() for secret in secrets if secret is not None]
 
     @property
     def allowed_origins(self) -> list[str]:
-        return _listed(self.cors_origins)
+        return _split_list(self.cors_origins)
 
 
-def _listed(text: str) -> list[str]:
+def _split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,5 +1,6 @@
-"""The read tables that the API's events project to, and what it keeps beside them. Projections:
-migrations/functions/project_student.sql, project_user.sql, project_drive.sql.
+"""Tables of the API: read tables that follow from its events, and tables that it writes directly.
+
+Projections: migrations/functions/project_student.sql, project_user.sql, project_drive.sql.
 """
 
 from datetime import date, datetime
@@ -35,10 +36,10 @@ def _generated(type_: Any, expression: str) -> Column[Any]:
 
 
 class User(SQLModel, table=True):
-    """``access_version`` counts changes of the account's access; zero: no token can be out of date.
+    """An account. ``access_version`` counts the changes of its access. At zero, no token can be out of date.
 
-    ``person_version``: the version in ``vault.person`` that the row shows. ``erased_at``: the account is closed for
-    good.
+    ``person_version``: the version in ``vault.person`` that the row shows. ``erased_at``: when the person's data was
+    erased. An erased account stays closed.
     """
 
     __tablename__ = "users"
@@ -46,7 +47,7 @@ class User(SQLModel, table=True):
         Index("users_identity_unique", text("identity_key(email)"), unique=True),
         Index("users_access_changed", "access_changed_at"),
         Index("users_inactive", "user_id", postgresql_where=text("NOT active")),
-        # Passwords and roles change, names do not.
+        # Leaves free space in each page for updates, such as a change of the password.
         {"postgresql_with": {"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05}},
     )
 
@@ -73,12 +74,12 @@ class Credential(SQLModel, table=True):
 
 
 class Student(SQLModel, table=True):
-    """``active`` is a copy of the account's, so that an evaluation reads one table."""
+    """A student's record. ``active`` is a copy of ``users.active``, so that an evaluation reads one table."""
 
     __tablename__ = "students"
     __table_args__ = (
         Index("students_roll_number_identity", text("identity_key(roll_number)"), unique=True),
-        # Marks are revised one by one, and for all of a batch at once by an import.
+        # Marks are revised for single students, and by an import for a whole batch at once.
         {"postgresql_with": {"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05}},
     )
 
@@ -120,10 +121,13 @@ class JobDomain(SQLModel, table=True):
 
 
 class Drive(SQLModel, table=True):
-    """``list_version``: the version of the publication whose list is in force; null: everyone eligible is selected."""
+    """A drive. ``list_version``: the version of the publication whose list applies.
+
+    If ``list_version`` is null, every eligible student is selected.
+    """
 
     __tablename__ = "drives"
-    # A small table that each step of a drive's life updates.
+    # A small table with many updates: each command on a drive updates its row.
     __table_args__ = {"postgresql_with": {"fillfactor": 70}}
 
     drive_id: int = Field(sa_column=number())
@@ -158,7 +162,10 @@ Index("drives_newest", desc(Drive.created_at), desc(Drive.drive_id))
 
 
 class RequestedSelection(SQLModel, table=True):
-    """The list of a publication; DrivePublished has its checksum. ``drive_version``: of the drive's stream."""
+    """A student on the list of a publication. The event DrivePublished has the checksum of the list.
+
+    ``drive_version``: the version of the drive's stream that the publication created.
+    """
 
     __tablename__ = "requested_selection"
 
@@ -170,12 +177,14 @@ class RequestedSelection(SQLModel, table=True):
 class IdempotencyKey(SQLModel, table=True):
     """The result that a command committed under a key, and its first response (``answer``, null until it is stored).
 
-    ``event_id``: of its first event, if it has one. ``expired``: only the key remains, and its use is refused.
+    ``event_id``: the id of the command's first event, if any. ``expired``: the row keeps only the key, and requests
+    with it are refused.
     """
 
     __tablename__ = "idempotency_keys"
-    # Written three times within seconds: claimed, committed, answered. Of 6,000 updates none wrote an index entry; at
-    # 90 6 %, at 100 10 %; at 50 the table was half as large again.
+    # Each row is written three times within seconds: to claim the key, with the result, and with the response. Measured
+    # over 6,000 updates: at fillfactor 80 none wrote an index entry, at 90 6 % did, and at 100 10 %. At 50 the table
+    # was 50 % larger.
     __table_args__ = (
         Index("idempotency_keys_oldest", "created_at", postgresql_where=text("NOT expired")),
         {
@@ -199,13 +208,13 @@ class IdempotencyKey(SQLModel, table=True):
 
 
 class PersonVersion(SQLModel, table=True):
-    """A version of a person's details. Deleted by erasure only; never changed.
+    """A version of a person's details. A row never changes; only an erasure deletes it.
 
-    Version 1 is the first; a student's ``person_id`` is the ``student_id``. ``roll_number``: null for other people.
+    Versions count from 1. A student's ``person_id`` is the ``student_id``. ``roll_number``: null for other people.
     """
 
     __tablename__ = "person"
-    # As es.event.
+    # The same settings as es.event.
     __table_args__ = {
         "schema": "vault",
         "postgresql_with": {
@@ -223,9 +232,9 @@ class PersonVersion(SQLModel, table=True):
 
 
 class KeptAnswer(SQLModel, table=True):
-    """The body that is kept for an Idempotency-Key, if it shows personal data.
+    """The response body that is stored for an Idempotency-Key, if it shows personal data.
 
-    json, not jsonb: the response is given again byte for byte.
+    The type is json, because jsonb would not return the body byte for byte.
     """
 
     __tablename__ = "kept_answer"

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# For work that no user waits for.
+# The scheduling priority (nice value) of work that no user waits for.
 NICENESS = 10
 
 
 async def start(module: str, *arguments: str, stdin: Any) -> asyncio.subprocess.Process:
-    """Start ``python -m module``. ``stdin``: as for a subprocess. Its output is a pipe; its log is discarded."""
+    """Start ``python -m module`` and return its process. Standard output is a pipe; standard error is discarded.
+
+    ``stdin``: as for ``asyncio.create_subprocess_exec``.
+    """
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments,
@@ -30,17 +33,17 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 def limit_process(*, cpu_seconds: int, memory: int, niceness: int = NICENESS) -> None:
-    """Limit this process to ``cpu_seconds`` and ``memory`` bytes, forbid files, and lower its priority."""
-    for what, limit in (
+    """Limit this process to ``cpu_seconds`` and ``memory`` bytes, forbid it to write files, and lower its priority."""
+    for limited, limit in (
         (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
     ):
-        hard = resource.getrlimit(what)[1]
+        hard = resource.getrlimit(limited)[1]
         allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(what, (allowed, hard if what == resource.RLIMIT_CPU else allowed))
+        resource.setrlimit(limited, (allowed, hard if limited == resource.RLIMIT_CPU else allowed))
     os.nice(niceness)
     adjust = Path("/proc/self/oom_score_adj")
     if adjust.exists() and os.access(adjust, os.W_OK):
-        adjust.write_text("1000")  # when memory runs out, the kernel ends this process and not the API
+        adjust.write_text("1000")  # if memory runs out, the kernel kills this process instead of the API

@@ -14,7 +14,7 @@ from chassis.tokens import issue_service_token
 from contracts.jobs import RUN_PATH, Service
 
 CONNECT_TIMEOUT_S = 0.5
-# The endpoint only wakes the worker. A service that takes longer hangs.
+# The endpoint only wakes the worker, so a service that takes longer counts as failed.
 ANSWER_TIMEOUT_S = 2.0
 # How long the API waits for the job to end after waking the worker.
 WAIT_S = 30.0
@@ -27,7 +27,7 @@ class NotAwake(Exception):
 
 
 @dataclass(slots=True)
-class _Reach:
+class _Endpoint:
     failures: int = 0
     skip_until: float = 0.0
 
@@ -47,30 +47,30 @@ class Workers:
         self._client = httpx.AsyncClient(
             verify=_trusted_certificates(),
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
-            # No limit here, because the API limits its requests. httpcore wakes every queued caller for each connection
-            # that becomes free, which was seen to waste time under load.
+            # No limit here, because the API limits its requests. With a limit, httpcore wakes every queued caller for
+            # each connection that becomes free. Under load that wastes time.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
         )
-        self._reach = {service: _Reach() for service in urls}
+        self._endpoints = {service: _Endpoint() for service in urls}
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def wake(self, service: Service, job_id: UUID) -> None:
         """Wake a worker of ``service`` for the job. Safe to repeat. Raises ``NotAwake``."""
-        reach = self._reach[service]
-        if time.monotonic() < reach.skip_until:
+        endpoint = self._endpoints[service]
+        if time.monotonic() < endpoint.skip_until:
             raise NotAwake(f"{service} failed a moment ago")
         headers = {"Authorization": f"Bearer {issue_service_token('api', service, self._secret)}"}
         if (traceparent := tracing.traceparent()) is not None:
             headers["traceparent"] = traceparent
         try:
-            answer = await self._client.post(self._urls[service] + RUN_PATH.format(job_id=job_id), headers=headers)
+            response = await self._client.post(self._urls[service] + RUN_PATH.format(job_id=job_id), headers=headers)
         except httpx.HTTPError as error:
-            raise reach.failed(f"{service}: {type(error).__name__}") from error
-        if answer.status_code != 202:
-            raise reach.failed(f"{service} answered {answer.status_code}")
-        reach.failures = 0
+            raise endpoint.failed(f"{service}: {type(error).__name__}") from error
+        if response.status_code != 202:
+            raise endpoint.failed(f"{service} answered {response.status_code}")
+        endpoint.failures = 0
 
 
 @cache

@@ -76,12 +76,12 @@ async def test_a_search_ignores_spaces_around_it_and_the_unicode_form(api: Api) 
 async def test_a_branch_that_no_student_has_is_a_warning(api: Api) -> None:
     await enrolled(api, 1, "CSE")
     drive = await made(api, ["cse", "CSEE"])
-    warning = ["No student has the branch CSEE: nobody is eligible by it."]
+    warning = ["No student has the branch CSEE, so it makes no student eligible."]
     assert drive["warnings"] == warning
     path = f"/api/drives/{drive['drive_id']}"
     assert (await api.post(f"{path}/publish")).json()["warnings"] == warning
     revised = await api.patch(path, json={"branches": ["ECE", "Cse"]})
-    assert revised.json()["warnings"] == ["No student has the branch ECE: nobody is eligible by it."]
+    assert revised.json()["warnings"] == ["No student has the branch ECE, so it makes no student eligible."]
     assert "warnings" not in (await api.patch(path, json={"branches": ["Cse"]})).json()
 
 

@@ -224,7 +224,7 @@ async def test_byte_order_mark_and_delimiter(
         ({"kind": "attendance", "columns": ["name", "salary"]}, 422, "Unknown columns: salary. attendance has: att"),
         ({"kind": "attendance", "columns": ["name", "name"]}, 422, "name each column once"),
         ({"kind": "attendance", "columns": []}, 422, "columns"),
-        ({"kind": "attendance", "drive_id": None}, 422, "needed"),
+        ({"kind": "attendance", "drive_id": None}, 422, "is required"),
         ({"kind": "finished_drives"}, 422, "has no meaning"),
         ({"kind": "registrations", "drive_id": 2**31 - 1}, 404, "Drive not found"),
         ({"kind": "registrations", "delimiter": "\n"}, 422, "delimiter"),

@@ -44,8 +44,9 @@ class AttendanceOfDay(Document):
 class Refresh(Document):
     """``as_of``: the moment that the figures show. It is later than the request once ``job`` has succeeded.
 
-    If another refresh began after the request and before its turn, the result's ``absorbed_by`` names the job of that
-    refresh. It is null for a manual refresh (``placewire refresh``), which has no job.
+    Another refresh that began after the request may run first. It then also serves this request, and ``absorbed_by``
+    in the job's result is the id of the job of that refresh. A manual refresh (``placewire refresh``) has no job; for
+    it ``absorbed_by`` is null.
     """
 
     refresh_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
@@ -53,7 +54,7 @@ class Refresh(Document):
     job: JobBrief | None = None
 
 
-WRONG = "days must be 3650 or less."
+INVALID_DAYS = "days must be 3650 or less."
 VALIDATORS = {
     "ETag": {"description": "Identifies the figures of one moment.", "schema": {"type": "string"}},
     "Last-Modified": {"description": "The moment of the figures, in whole seconds.", "schema": {"type": "string"}},
@@ -61,13 +62,16 @@ VALIDATORS = {
 
 
 def _figures(document: Any, description: str) -> dict[str, Any]:
-    """Return the documentation of a route with validators. ``4XX`` keeps FastAPI from adding 422, which is not used."""
-    found = documented(document, {400: WRONG}, description=description, tagged=True)
+    """Return the documentation of a route with validators.
+
+    These routes answer 400 for invalid parameters. The entry ``4XX`` keeps FastAPI from documenting 422.
+    """
+    arguments = documented(document, {400: INVALID_DAYS}, description=description, tagged=True)
     for status in (200, 304):
-        found["responses"][status]["headers"] = VALIDATORS
-    found["responses"][304]["description"] = "The client's copy is current (If-None-Match, If-Modified-Since)."
-    found["responses"]["4XX"] = refusal(400, WRONG) | {"description": "Any other client error."}
-    return found
+        arguments["responses"][status]["headers"] = VALIDATORS
+    arguments["responses"][304]["description"] = "The client's copy is current (If-None-Match, If-Modified-Since)."
+    arguments["responses"]["4XX"] = refusal(400, INVALID_DAYS) | {"description": "Any other client error."}
+    return arguments
 
 
 SUMMARY = _figures(Summary, "Totals of the period.")

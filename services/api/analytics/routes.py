@@ -25,7 +25,7 @@ MAX_DRIVES = 1000
 
 
 class LegacyRoute(APIRoute):
-    """A route that answers 400, as it always has, where others answer 422 for invalid parameters."""
+    """A route that answers 400 for invalid parameters, as the existing frontend expects. Other routes answer 422."""
 
     invalid_status = 400
 
@@ -37,16 +37,16 @@ router = APIRouter(
     dependencies=[allow(Role.HEAD, Role.COORDINATOR)],
 )
 
-# A form with an empty field requests every drive.
+# An empty value, as an empty form field sends it, means every drive.
 DriveId = Annotated[
     Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None,
-    BeforeValidator(lambda given: given or None),
+    BeforeValidator(lambda value: value or None),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}, {"const": ""}]}),
     Query(),
 ]
 
 
-# The existing frontend sends it. The figures always come from the views' last refresh.
+# The existing frontend sends this parameter. It has no effect: the figures always come from the last refresh.
 Force = Annotated[str | None, Query(max_length=10, description="accepted and ignored")]
 
 

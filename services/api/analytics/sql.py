@@ -1,7 +1,8 @@
 """Statements for the dashboards' figures. They read materialized views only, which have at most one row per drive.
 
 ``$1``: start of the window's first day; ``$2``: one drive, or null; ``$3``: the campus's time zone.
-The window ends at the moment of the views' refresh, so a response depends on the views only and is cached with them.
+The window ends at the moment of the views' refresh. So a response depends only on the views, and can be cached until
+their next refresh.
 """
 
 from dataclasses import dataclass

@@ -16,6 +16,6 @@ MARKED = """
 
 
 async def attendance_csv(connection: Connection, drive_id: int, *, byte_order_mark: bool) -> bytes:
-    """Return one line for each mark, ordered by the time of the first mark. The name is always in quotes."""
+    """Return a CSV line per marked student, in the order of their first marks. The name is always in quotes."""
     format_ = CsvFormat(byte_order_mark, quoted=("name",))
     return await in_memory(lambda output: write_csv(connection, COLUMNS, MARKED, output, format_, drive_id))

@@ -9,7 +9,10 @@ from services.api.drives.decider import Status
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The current state of one student in one drive. ``drive``: its status, ``None`` when there is no such drive."""
+    """The current state of one student in one drive. ``drive``: the drive's status, or ``None`` for no such drive.
+
+    ``known``: the student exists. ``attendance_id`` and ``mark``: the id and the value of the current mark.
+    """
 
     drive: Status | None = None
     known: bool = False

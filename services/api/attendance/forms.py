@@ -21,15 +21,15 @@ async def _drive_number(drive_id: Annotated[str, Path(json_schema_extra=ID_SCHEM
 DriveNumber = Annotated[int, Depends(_drive_number)]
 
 
-def number(value: Any, otherwise: str) -> int:
-    """Return ``value``, from JSON or a path, as an id. Raises ``Invalid`` (400) with the message ``otherwise``."""
+def number(value: Any, message: str) -> int:
+    """Return ``value``, from JSON or a path, as an id. Raise ``Invalid`` (400) with ``message`` if it is not an id."""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # JSON has one kind of number
+        value = int(value)  # in JSON, 5.0 and 5 are the same number
     if isinstance(value, bool) or not isinstance(value, int | str) or not NUMBER.fullmatch(str(value)):
-        raise Invalid(otherwise, status=400)
-    if (found := int(value)) > MAX_INTEGER:
-        raise Invalid(otherwise, status=400)
-    return found
+        raise Invalid(message, status=400)
+    if (id_ := int(value)) > MAX_INTEGER:
+        raise Invalid(message, status=400)
+    return id_
 
 
 def mark_of(fields: dict[str, Any]) -> tuple[int, Presence]:

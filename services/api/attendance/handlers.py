@@ -16,7 +16,7 @@ async def mark(
 ) -> int:
     """Mark a student's attendance and return the mark's id. Raises what ``decide`` raises, before anything is written.
 
-    Until the transaction ends the attendance cannot be published, nor the drive deleted.
+    Until the transaction ends, no other transaction can publish the attendance or delete the drive.
     """
     await drives_sql.lock_registrations_shared(connection, drive_id)
     await sql.lock_sheet(connection, drive_id, student_id)
@@ -31,7 +31,7 @@ async def mark(
 
 
 async def publish(connection: Connection, drive_id: int, cause: Cause, new_id: NewId) -> None:
-    """Finish the drive with its current marks, which then cannot change. Raises what ``drives.handle`` raises."""
+    """Finish the drive. From then on its marks cannot change. Raises what ``drives.handle`` raises."""
     await drives_sql.lock_registrations(connection, drive_id)
     totals = await sql.totals(connection, drive_id)
     command = PublishAttendance(drive_id, totals.registered, totals.present, totals.absent)

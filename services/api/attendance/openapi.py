@@ -10,7 +10,7 @@ from services.api.attendance.forms import ID_SCHEMA
 from services.api.http.fields import RequestBody
 from services.api.http.openapi import Document, MessageBody, bodies, documented
 
-CAME = [written for status in Presence for written in (status.value, status.value.lower())]
+ACCEPTED_STATUSES = [text for status in Presence for text in (status.value, status.value.lower())]
 
 
 class Attendance(Document):
@@ -25,17 +25,17 @@ class MarkedStudent(Attendance):
 
 
 class Mark(RequestBody):
-    """Parsed by forms.py, because the id may be text."""
+    """A mark. ``student_id`` may be a number or text. ``status`` may be in upper or lower case."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"student_id": 1001, "status": "PRESENT"}]})
 
     student_id: Annotated[
         Any, WithJsonSchema({"anyOf": [ID_SCHEMA, {"type": "string", "pattern": "^([1-9][0-9]{0,8}|1[0-9]{9})$"}]})
     ]
-    status: Annotated[Any, WithJsonSchema({"type": "string", "enum": CAME})]
+    status: Annotated[Any, WithJsonSchema({"type": "string", "enum": ACCEPTED_STATUSES})]
 
 
-NO_ID = {400: "Invalid drive id"}
+INVALID_ID = {400: "Invalid drive id"}
 NO_DRIVE = {404: "Drive not found"}
 
 MARK = documented(
@@ -45,20 +45,20 @@ MARK = documented(
     **bodies({"application/json": Mark}),
 )
 LIST = documented(
-    list[MarkedStudent], NO_ID, description="The students who were marked, in the order of their first mark."
+    list[MarkedStudent], INVALID_ID, description="The students who were marked, in the order of their first mark."
 )
 PUBLISH = documented(
     MessageBody,
     {
         400: "Mark attendance for at least one student before publishing.",
         **NO_DRIVE,
-        409: "Attendance can only be published while it is attending; this drive is posted.",
+        409: "Attendance can only be published while the drive is attending; this drive is posted.",
     },
     description="The drive is finished.",
 )
 CSV = documented(
     {"schema": {"type": "string"}, "example": 'student_id,name,status\r\n1001,"Ravi Iyer",PRESENT\r\n'},
-    {**NO_ID, **NO_DRIVE},
+    {**INVALID_ID, **NO_DRIVE},
     description="A line for each mark.",
     media_type="text/csv",
     response_class=Response,

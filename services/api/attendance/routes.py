@@ -29,8 +29,8 @@ async def mark(
 ) -> Response:
     """Mark a registered student PRESENT or ABSENT, or change the mark, until attendance is published.
 
-    400 for a wrong field, or when it is published; 409 while registrations are open, or for a student who did not
-    register.
+    400 for an invalid field, or once attendance is published. 409 while registrations are open, or for a student who
+    did not register.
     """
     student_id, status = mark_of(await json_object(request))
 

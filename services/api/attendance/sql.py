@@ -1,7 +1,7 @@
 """Statements about attendance.
 
-Plans (EXPLAIN): SHEET is five primary-key or unique-key look-ups; TOTALS counts by index-only scan of
-``registrations_drive_student_unique`` and by ``attendance_drive_student_unique``, as LIST reads.
+Plans (EXPLAIN): SHEET does look-ups by primary key or unique key only. TOTALS counts registrations with an index-only
+scan of ``registrations_drive_student_unique``. TOTALS and LIST read marks by ``attendance_drive_student_unique``.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Totals:
 
 
 async def lock_sheet(connection: Connection, drive_id: int, student_id: int) -> None:
-    """Wait for another mark of this student, and block others until the transaction ends."""
+    """Wait for other transactions that mark this student in this drive. Block new ones until this transaction ends."""
     await connection.execute(LOCK_SHEET, drive_id, student_id)
 
 

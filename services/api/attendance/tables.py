@@ -1,5 +1,7 @@
-"""The read tables of attendance and of the drives it finished. Projections:
-migrations/functions/project_attendance.sql, project_drive.sql."""
+"""The read tables of attendance and of finished drives.
+
+Projections: migrations/functions/project_attendance.sql, project_drive.sql.
+"""
 
 from datetime import date, datetime
 
@@ -10,12 +12,12 @@ from chassis.eventstore.tables import instant, number
 
 
 class Mark(SQLModel, table=True):
-    """Only students whose attendance was marked; ``status`` is PRESENT or ABSENT."""
+    """The mark of a student in a drive: ``status`` is PRESENT or ABSENT. Students without a mark have no row."""
 
     __tablename__ = "attendance"
     __table_args__ = (
         UniqueConstraint("drive_id", "student_id", name="attendance_drive_student_unique"),
-        # As registrations; and a mark may be corrected.
+        # The settings of the table registrations, plus a fillfactor, because marks may be corrected.
         {
             "postgresql_with": {
                 "fillfactor": 90,

@@ -51,7 +51,10 @@ class DeadLetterAndJob(DeadLetter):
 
 
 class Action(Document):
-    """``died_of`` and ``attempts``: the job's error and attempts before the action. ``reason``: why it was done."""
+    """A redrive or a discard. ``died_of`` and ``attempts``: the job's error and attempts before the action.
+
+    ``reason``: the reason that the actor gave.
+    """
 
     action: Literal["redriven", "discarded"]
     actor: str = Field(examples=["user 17"])
@@ -112,14 +115,14 @@ LIST = documented(list[DeadLetter], PAGE_GONE, description="Newest first.", exam
 SHOW = documented(
     DeadLetterDetails,
     NO_DEAD_LETTER,
-    description="With its event.",
+    description="The job, its event and its history.",
     example=DEAD_LETTER | {"event": EVENT, "history": []},
 )
-REDRIVE = documented(DeadLetterAndJob, NO_DEAD_LETTER | NOT_DEAD, description="It has ended.", job=True)
-REDRIVE_ALL = documented(Redriven, description="Queued again.", example={"redriven": 12, "left": 0})
+REDRIVE = documented(DeadLetterAndJob, NO_DEAD_LETTER | NOT_DEAD, description="The job has ended.", job=True)
+REDRIVE_ALL = documented(Redriven, description="The jobs are queued again.", example={"redriven": 12, "left": 0})
 DISCARD = documented(
     DeadLetterDetails,
     NO_DEAD_LETTER | NOT_DEAD,
-    description="Listed no more.",
+    description="The job is no longer listed.",
     example=DEAD_LETTER | {"event": EVENT, "history": [ACTION]},
 )

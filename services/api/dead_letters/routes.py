@@ -20,7 +20,7 @@ from services.api.http.commands import CommandContextDep, CommandResult, execute
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
 
-# One transaction, which takes some seconds. Callers repeat the request for more.
+# One transaction redrives all jobs of a request, in some seconds. To redrive more, a caller repeats the request.
 MAX_REDRIVEN_AT_ONCE = 5_000
 
 
@@ -80,11 +80,13 @@ async def redrive(
         row, _ = await dead_letters.show(connection, job_id)
         return CommandResult(dead_letter(row), job_id, Kind(row["kind"]))
 
-    async def ended(connection: Connection, job_id: UUID) -> dict[str, object]:
+    async def load_result(connection: Connection, job_id: UUID) -> dict[str, object]:
         row, _ = await dead_letters.show(connection, job_id)
         return dead_letter(row)
 
-    return await execute_command(ctx, caller, command_context, body.model_dump(mode="json"), handle, load_result=ended)
+    return await execute_command(
+        ctx, caller, command_context, body.model_dump(mode="json"), handle, load_result=load_result
+    )
 
 
 @router.post("/{job_id:uuid}/discard", **openapi.DISCARD)

@@ -17,10 +17,10 @@ def by(caller: Principal, reason: str | None) -> By:
 
 
 def dead_letter(row: Row) -> dict[str, Any]:
-    same = ("service", "kind", "subject", "state", "dead", "attempts", "asked_by", "correlation_id")
+    copied = ("service", "kind", "subject", "state", "dead", "attempts", "asked_by", "correlation_id")
     return {
         "id": str(row["id"]),
-        **{name: row[name] for name in same},
+        **{name: row[name] for name in copied},
         "reason": row["error"],
         "asked_at": instant_text(row["recorded_at"]),
         "queued_at": instant_text(row["queued_at"]),

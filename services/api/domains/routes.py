@@ -36,7 +36,7 @@ async def add_domain(body: NamedDomain, ctx: ContextDep, command_context: Comman
     async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
         return CommandResult(await handlers.add(connection, body.domain_name), status=201)
 
-    return await _changing(ctx, caller, command_context, body, handle)
+    return await _execute_and_drop_lists(ctx, caller, command_context, body, handle)
 
 
 @router.patch("/{domain_id}", **openapi.RENAME)
@@ -48,10 +48,10 @@ async def rename_domain(
     async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
         return CommandResult(await handlers.rename(connection, domain_id, body.domain_name))
 
-    return await _changing(ctx, caller, command_context, body, handle)
+    return await _execute_and_drop_lists(ctx, caller, command_context, body, handle)
 
 
-async def _changing(
+async def _execute_and_drop_lists(
     ctx: Context, caller: Principal, command_context: CommandContext, body: NamedDomain, handle: CommandHandler
 ) -> Response:
     try:

@@ -28,5 +28,5 @@ async def add(connection: Connection, name: str) -> asyncpg.Record:
 
 
 async def rename(connection: Connection, domain_id: int, name: str) -> asyncpg.Record | None:
-    """Rename a domain. ``None``: no such domain. Raises ``asyncpg.UniqueViolationError`` when the name is taken."""
+    """Rename a domain. ``None``: there is none. Raises ``asyncpg.UniqueViolationError`` when the name is taken."""
     return await connection.fetchrow(RENAME, domain_id, name)

@@ -59,7 +59,7 @@ class ReviseDrive:
 
 @dataclass(frozen=True, slots=True)
 class PublishDrive:
-    """``requested``: the checksum of the list to select; ``None``: everyone eligible."""
+    """``requested``: the checksum of the list of students to select. ``None``: select every eligible student."""
 
     drive_id: int
     published_by: int
@@ -140,10 +140,10 @@ def decide(drive: Drive, command: Command) -> list[DriveEvent]:
         case PublishDrive():
             return _publish(drive, drive.posting.criteria, command)
         case RequestEligibility():
-            _require(drive, "Eligibility is only worked out", Status.PENDING, Status.POSTED)
+            _require(drive, "Eligibility can only be evaluated", Status.PENDING, Status.POSTED)
             return [_evaluation(drive, command.drive_id, drive.posting.criteria)]
         case StopRegistrations() | PublishAttendance():
-            return _move_on(drive, command)
+            return _stop_or_finish(drive, command)
 
 
 def _delete(drive: Drive, command: DeleteDrive) -> list[DriveEvent]:
@@ -191,7 +191,7 @@ def _publish(drive: Drive, criteria: Criteria, command: PublishDrive) -> list[Dr
     ]
 
 
-def _move_on(drive: Drive, command: StopRegistrations | PublishAttendance) -> list[DriveEvent]:
+def _stop_or_finish(drive: Drive, command: StopRegistrations | PublishAttendance) -> list[DriveEvent]:
     return _stop(drive, command) if isinstance(command, StopRegistrations) else _finish(drive, command)
 
 
@@ -227,6 +227,6 @@ def _evaluation(drive: Drive, drive_id: int, criteria: Criteria) -> EligibilityR
     )
 
 
-def _require(drive: Drive, what: str, *allowed: Status) -> None:
+def _require(drive: Drive, rule: str, *allowed: Status) -> None:
     if drive.status not in allowed:
-        raise RuleViolation(f"{what} while it is {' or '.join(allowed)}; this drive is {drive.status}.")
+        raise RuleViolation(f"{rule} while the drive is {' or '.join(allowed)}; this drive is {drive.status}.")

@@ -1,4 +1,4 @@
-"""Read drives from a form or from JSON. Errors name each wrong field."""
+"""Read drives from a form or from JSON. Errors name each invalid field."""
 
 import csv
 import re
@@ -51,12 +51,12 @@ class NewDrive:
 async def new_drive(request: Request) -> NewDrive:
     """Return the drive in the request's form or JSON body.
 
-    Raises ``Invalid``: 415 for another type of body, 400 naming each field that is unknown or wrong.
+    Raises ``Invalid``: 415 for another type of body, 400 that names each unknown or invalid field.
     """
     if is_form(request):
         fields, pdf = await _form(request)
-    elif (given := media_type(request)) and not is_json(given):
-        raise unsupported_type(given, JSON, MULTIPART, URLENCODED)
+    elif (body_type := media_type(request)) and not is_json(body_type):
+        raise unsupported_type(body_type, JSON, MULTIPART, URLENCODED)
     else:
         fields, pdf = await json_object(request), None
         refuse_unknown_fields(fields, CREATABLE)
@@ -66,27 +66,27 @@ async def new_drive(request: Request) -> NewDrive:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """Return the body as a JSON object; ``{}`` for no body. Raises ``Invalid``: 400, or 413 for a long one."""
+    """Return the body as a JSON object; ``{}`` for no body. Raises ``Invalid``: 413 for a large body, otherwise 400."""
     body = await request.body()
-    if len(body) > MAX_BODY:  # the limit of the route is that of a form with a PDF
+    if len(body) > MAX_BODY:  # a route that also accepts a form with a PDF has a higher limit
         raise Invalid(f"The JSON body is too large: at most {MAX_BODY // MIB} MiB are accepted.", status=413)
     try:
-        # Stricter than the standard library: refuses NaN, lone surrogates and unlimited nesting.
-        found = orjson.loads(body) if body else {}
+        # orjson is stricter than the standard library: it refuses NaN, lone surrogates and unlimited nesting.
+        fields = orjson.loads(body) if body else {}
     except ValueError as error:
         raise Invalid("The body is not valid JSON.", status=400) from error
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise Invalid("The body must be a JSON object.", status=400)
-    return found
+    return fields
 
 
 def posting_of(fields: dict[str, Any]) -> Posting:
-    """Return the posting. Raises ``Invalid`` (400) naming each wrong field."""
+    """Return the posting. Raises ``Invalid`` (400) that names each invalid field."""
     return _validated(lambda: Posting.model_validate(_split(fields)))
 
 
 def criteria_of(fields: dict[str, Any]) -> Criteria:
-    """Return the criteria alone. Raises ``Invalid`` (400) naming each field that is unknown or wrong."""
+    """Return the criteria alone. Raises ``Invalid`` (400) that names each unknown or invalid field."""
     refuse_unknown_fields(fields, set(CRITERIA))
     return _validated(lambda: Posting.model_validate(_split({"company_name": "-", "job_title": "-"} | fields))).criteria
 
@@ -94,28 +94,28 @@ def criteria_of(fields: dict[str, Any]) -> Criteria:
 def changes_of(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the validated fields as ``ReviseDrive.changes``. An empty criterion removes the limit.
 
-    Raises ``Invalid`` (400) for an invalid or unknown field, or without any field.
+    Raises ``Invalid`` (400) for an invalid or unknown field, and for no field at all.
     """
     refuse_unknown_fields(fields, REVISABLE)
     if not fields:
         raise Invalid("Nothing to change: name at least one field.", status=400)
-    needed = {"company_name": "-", "job_title": "-"}
-    checked = _validated(lambda: Posting.model_validate(_split(needed | fields)))
-    given = {name: getattr(checked, name) for name in fields if name in Posting.model_fields}
-    criteria = {name: getattr(checked.criteria, name) for name in fields if name in CRITERIA}
-    return {**given, **({"criteria": criteria} if criteria else {})}
+    required = {"company_name": "-", "job_title": "-"}
+    validated = _validated(lambda: Posting.model_validate(_split(required | fields)))
+    changes = {name: getattr(validated, name) for name in fields if name in Posting.model_fields}
+    criteria = {name: getattr(validated.criteria, name) for name in fields if name in CRITERIA}
+    return {**changes, **({"criteria": criteria} if criteria else {})}
 
 
 def _split(fields: dict[str, Any]) -> dict[str, Any]:
-    _refuse_guesses(fields)
+    _refuse_lenient_values(fields)
     listed = {name: _entries(value) if name in LISTS else _stripped(value) for name, value in fields.items()}
     present = {name: value for name, value in listed.items() if _present(value) and name not in FLAGS}
     criteria = {name: present.pop(name) for name in CRITERIA if name in present}
     return {**present, "criteria": criteria}
 
 
-def _refuse_guesses(fields: dict[str, Any]) -> None:
-    """Raise ``Invalid`` for values that Pydantic accepts: true as 1, a number as a day, invisible text as a name."""
+def _refuse_lenient_values(fields: dict[str, Any]) -> None:
+    """Raise ``Invalid`` for what Pydantic would accept: true as 1, a number as a day, invisible text as a name."""
     for name in NUMBERS:
         if isinstance(fields.get(name), bool):
             raise Invalid(field_sentence(name, NUMBER), status=400)
@@ -128,7 +128,7 @@ def _refuse_guesses(fields: dict[str, Any]) -> None:
         *(branches if isinstance(branches, list) else ()),
     ):
         if isinstance(name, str) and not VISIBLE.search(name):
-            raise Invalid("Company name, job title and branches need something to read in them.", status=400)
+            raise Invalid("Company name, job title and branches must contain visible characters.", status=400)
 
 
 def _entries(value: Any) -> Any:
@@ -153,10 +153,10 @@ def _json_list(text: str) -> list[Any] | None:
     if not text.strip().startswith("["):
         return None
     try:
-        found = orjson.loads(text)
+        entries = orjson.loads(text)
     except ValueError:
         return None
-    return found if isinstance(found, list) else None
+    return entries if isinstance(entries, list) else None
 
 
 def _present(value: Any) -> bool:
@@ -170,10 +170,10 @@ def _stripped(value: Any) -> Any:
 def _flag(fields: dict[str, Any]) -> bool:
     if all(name in fields for name in FLAGS):
         raise Invalid("auto_calc and autoCalc are two names of one field: send one of them.", status=400)
-    given = {str(fields[name]).strip().lower() for name in FLAGS if _present(fields.get(name))}
-    if given - {"true", "false"}:
+    values = {str(fields[name]).strip().lower() for name in FLAGS if _present(fields.get(name))}
+    if values - {"true", "false"}:
         raise Invalid("auto_calc must be true or false.", status=400)
-    return "true" in given
+    return "true" in values
 
 
 def _validated(make: Callable[[], Posting]) -> Posting:
@@ -192,18 +192,18 @@ async def _form(request: Request) -> tuple[dict[str, Any], Pdf | None]:
     async with form_parts(request, FORM, status=400) as parts:
         fields: dict[str, Any] = {}
         for name, values in parts.texts.items():
-            # Repeated: each value is one entry. Sent once: the value may hold several.
+            # Each value of a repeated field is one entry. A field that is sent once may hold several entries.
             fields[name] = [value for value in values if VISIBLE.search(value)] if len(values) > 1 else values[0]
         upload = parts.files.get("pdf")
         return fields, await _pdf(upload) if upload is not None and _is_sent(upload) else None
 
 
 def _is_sent(upload: UploadFile) -> bool:
-    """Return whether a file was chosen; if not, browsers send an empty part. Raises ``Invalid`` for an unnamed file."""
+    """Return whether a file was chosen. Without one, browsers send an empty part. Raises ``Invalid`` for no name."""
     if upload.filename:
         return True
     if upload.size:
-        raise Invalid("The PDF has no file name: send it with one.", status=400)
+        raise Invalid("The PDF has no file name. Send it with a file name.", status=400)
     return False
 
 
@@ -220,5 +220,5 @@ async def _pdf(upload: UploadFile) -> Pdf:
 def is_pdf(content: bytes) -> bool:
     """Return whether ``content`` starts as a PDF. Content that a browser would show as a web page is not a PDF."""
     start = content[:MAGIC_WITHIN_BYTES]
-    at = start.find(PDF_MAGIC)
-    return at >= 0 and b"<" not in start[:at]
+    magic_at = start.find(PDF_MAGIC)
+    return magic_at >= 0 and b"<" not in start[:magic_at]

@@ -30,13 +30,13 @@ from services.api.http.polled_lists import notify_changed
 
 SHOWN_IDS = 10
 
-Done = tuple[Sequence[DriveEvent], Appended | None]
+RecordedEvents = tuple[Sequence[DriveEvent], Appended | None]
 
 
 async def create(
     connection: Connection, posting: Posting, posted_by: int, *, auto_publish: bool, cause: Cause, new_id: NewId
-) -> tuple[int, Done]:
-    """Create a drive. Returns its id and what was recorded. Raises ``Invalid`` for an unknown job domain."""
+) -> tuple[int, RecordedEvents]:
+    """Create a drive. Return its id and its events. Raises ``Invalid`` for an unknown job domain."""
     await _require_domain(connection, posting.domain_id)
     drive_id = await sql.next_id(connection)
     if auto_publish:
@@ -45,12 +45,12 @@ async def create(
     return drive_id, (events, await _append(connection, drive_id, 0, events, cause, new_id))
 
 
-async def handle(connection: Connection, command: Command, cause: Cause, new_id: NewId) -> Done:
-    """Execute ``command`` and return what was recorded: nothing when it changes nothing.
+async def handle(connection: Connection, command: Command, cause: Cause, new_id: NewId) -> RecordedEvents:
+    """Execute ``command`` and return its events. There are none if the command changes nothing.
 
     Raises what ``decide`` raises, and ``Conflict`` when another command changed the drive first.
     """
-    # The same lock order as in an evaluation, so no transaction waits for an evaluation while it blocks registrations.
+    # The lock order is that of an evaluation. So no transaction blocks registrations while it waits for an evaluation.
     if isinstance(command, DeleteDrive):
         await sql.lock_evaluation(connection, command.drive_id)
     if isinstance(command, StopRegistrations | PublishAttendance | DeleteDrive):
@@ -66,10 +66,10 @@ async def handle(connection: Connection, command: Command, cause: Cause, new_id:
 
 async def publish_listed(
     connection: Connection, drive_id: int, published_by: int, selected: SelectedStudents, cause: Cause, new_id: NewId
-) -> Done:
-    """Publish the drive to exactly these students. Raises ``Invalid`` naming those who are not eligible."""
+) -> RecordedEvents:
+    """Publish the drive to exactly these students. Raises ``Invalid`` that names ineligible students."""
     drive = await _load(connection, drive_id)
-    decide(drive, PublishDrive(drive_id, published_by))  # refuse before looking at the list
+    decide(drive, PublishDrive(drive_id, published_by))  # refuse an impossible command before checking the list
     count, first = await sql.not_eligible(connection, drive_id, selected.array, shown=SHOWN_IDS)
     if count:
         shown = ", ".join(str(id_) for id_ in first)
@@ -81,7 +81,7 @@ async def publish_listed(
     try:
         requested = await sql.keep_list(connection, drive_id, drive.version + 1, selected.array)
     except asyncpg.UniqueViolationError as error:
-        raise Conflict(f"another list is version {drive.version + 1} of drive {drive_id} already") from error
+        raise Conflict(f"drive {drive_id} already has a list of version {drive.version + 1}") from error
     events = decide(drive, PublishDrive(drive_id, published_by, requested))
     return events, await _append(connection, drive_id, drive.version, events, cause, new_id)
 
@@ -111,12 +111,12 @@ async def _require_domain(connection: Connection, domain_id: int | None) -> None
 async def warnings_about(connection: Connection, branches: list[str]) -> list[str]:
     """Return a sentence for each of a drive's ``branches`` that no student has."""
     missing = await sql.branches_without_students(connection, branches) if branches else []
-    return [f"No student has the branch {branch}: nobody is eligible by it." for branch in missing]
+    return [f"No student has the branch {branch}, so it makes no student eligible." for branch in missing]
 
 
-def job_of(done: Done) -> UUID | None:
-    """Return the id of the requested job, which is the id of the requesting event; ``None`` without a job."""
-    events, appended = done
+def job_of(recorded: RecordedEvents) -> UUID | None:
+    """Return the id of the job, which is also the id of the event that requests it. ``None``: no job was requested."""
+    events, appended = recorded
     if appended is None:
         return None
     for event, id_ in zip(events, appended.ids, strict=True):

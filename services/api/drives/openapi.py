@@ -26,7 +26,7 @@ DAY = "2030-03-05"
 
 
 class Drive(Document):
-    """``job_domain`` repeats ``domain_name``. A criterion that is null is no limit."""
+    """``job_domain`` repeats ``domain_name``. A null criterion sets no limit."""
 
     drive_id: int = Field(examples=[42])
     company_name: str = Field(examples=["Acme"])
@@ -53,10 +53,12 @@ class Drive(Document):
 
 
 class DriveAndJob(Drive):
-    """``job``: selects the students, if the command requested it. ``warnings``: only if there are any."""
+    """``job``: the job that selects the students, if one was requested. ``warnings``: absent if there are none."""
 
     job: JobBrief | None = None
-    warnings: list[str] = Field(default=[], examples=[["No student has the branch CSEE: nobody is eligible by it."]])
+    warnings: list[str] = Field(
+        default=[], examples=[["No student has the branch CSEE, so it makes no student eligible."]]
+    )
 
 
 class MessageAndJob(MessageBody):
@@ -89,7 +91,7 @@ Day = Annotated[
 
 
 class Criteria(RequestBody):
-    """An absent, empty or null criterion is no limit."""
+    """An absent, empty or null criterion sets no limit."""
 
     min_cgpa: Cgpa = None
     min_10th: Percent = None
@@ -114,7 +116,7 @@ ONE_FLAG: JsonValue = {"required": ["auto_calc", "autoCalc"]}
 
 
 class NewDrive(Posting):
-    """``auto_calc``: publish at once to every eligible student."""
+    """``auto_calc``: publish the drive at once to every eligible student."""
 
     model_config = ConfigDict(json_schema_extra={"not": ONE_FLAG})
 
@@ -133,7 +135,7 @@ class RevisedDrive(Posting):
     job_title: Title = Field(default="", examples=["SDE"])
 
 
-LISTED = (
+LIST_FORMAT = (
     "Repeat the field for each entry. Sent once, it holds entries separated by commas, or a JSON list. An entry with a"
     " comma must be in double quotes."
 )
@@ -166,8 +168,8 @@ class UrlencodedDrive(RequestBody):
     min_10th: str = Field(default="", pattern=TEXT_PERCENT)
     min_12th: str = Field(default="", pattern=TEXT_PERCENT)
     max_backlogs: str = Field(default="", pattern=r"^[0-9]{0,3}$")
-    branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"], description=LISTED)
-    batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"], description=LISTED)
+    branches: str = Field(default="", pattern=NO_NUL, examples=["CSE, ECE"], description=LIST_FORMAT)
+    batch_years: str = Field(default="", pattern=TEXT_YEARS, examples=["2027"], description=LIST_FORMAT)
     auto_calc: Literal["true", "false"] = "false"
     autoCalc: Literal["", "true", "false"] = Field(default="", description="same as auto_calc; send one of them")  # noqa: N815
 
@@ -181,16 +183,16 @@ class DriveForm(UrlencodedDrive):
 # --- The routes
 
 NO_DRIVE = {404: "Drive not found"}
-WRONG = {400: "min_cgpa must be 10 or less."}
-STATE = {409: "A drive can only be revised while it is pending or posted; this drive is attending."}
-ACCEPTED = "The committed drive, with `job` if the command requested one. The job has ended."
+INVALID_FIELD = {400: "min_cgpa must be 10 or less."}
+WRONG_STATUS = {409: "A drive can only be revised while the drive is pending or posted; this drive is attending."}
+ACCEPTED = "The committed drive. If the command requested a job, `job` shows it, and it has ended."
 
 
 LIST = documented(list[Drive], description="Drives, newest first.", tagged=True)
 GET = documented(Drive, {404: "Not found"}, description="The drive.", tagged=True)
 CREATE = documented(
     DriveAndJob,
-    {**WRONG, **NO_SPACE},
+    {**INVALID_FIELD, **NO_SPACE},
     description="The committed drive.",
     status_code=201,
     job=True,
@@ -205,7 +207,7 @@ CREATE = documented(
 )
 REVISE = documented(
     DriveAndJob,
-    {**WRONG, **NO_DRIVE, **STATE},
+    {**INVALID_FIELD, **NO_DRIVE, **WRONG_STATUS},
     description=ACCEPTED,
     job=True,
     **bodies({"application/json": RevisedDrive}),
@@ -214,13 +216,13 @@ PUBLISH = documented(
     DriveAndJob,
     {
         **NO_DRIVE,
-        **STATE,
+        **WRONG_STATUS,
         422: "2 of the selected students are not eligible for this drive: 1004, 1010",
     },
     description=ACCEPTED,
     job=True,
     **bodies({"application/json": Publication}, required=False),
 )
-TRIGGER = documented(MessageAndJob, {**NO_DRIVE, **STATE}, description="The evaluation was requested.", job=True)
-STOP = documented(MessageAndJob, {**NO_DRIVE, **STATE}, description="Registrations are closed.")
-DELETE = documented(MessageBody, STATE, description="The drive does not exist any more.")
+TRIGGER = documented(MessageAndJob, {**NO_DRIVE, **WRONG_STATUS}, description="The evaluation was requested.", job=True)
+STOP = documented(MessageAndJob, {**NO_DRIVE, **WRONG_STATUS}, description="Registrations are closed.")
+DELETE = documented(MessageBody, WRONG_STATUS, description="The drive no longer exists.")

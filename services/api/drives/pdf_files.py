@@ -34,11 +34,11 @@ def new_path(name: str) -> str:
 
 
 def file_name(original: str) -> str:
-    """Return the last part of ``original``, in any script, ending in ``.pdf``."""
+    """Return the last part of the path ``original``, ending in ``.pdf``. Letters of every script are kept."""
     last = unicodedata.normalize("NFC", re.split(r"[/\\]", original)[-1])
     # Joiners (Cf) are part of the spelling in some scripts; marks that change the text direction are not.
-    kept = "".join(letter for letter in last if letter.isprintable() or letter in "\u200c\u200d").strip()
-    return (PDF_SUFFIX.sub("", kept).strip()[:MAX_NAME] or "drive") + ".pdf"
+    printable = "".join(letter for letter in last if letter.isprintable() or letter in "\u200c\u200d").strip()
+    return (PDF_SUFFIX.sub("", printable).strip()[:MAX_NAME] or "drive") + ".pdf"
 
 
 async def store(storage: Storage, pdf: Pdf) -> StoredPdf:

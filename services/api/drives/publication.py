@@ -1,7 +1,7 @@
 """Read the body of a publication: the students to select. A list of a million ids must not block the event loop.
 
-A small body is parsed at once. A large one is parsed in pieces, in a thread, because a single call would hold the
-interpreter for its whole duration. For the same reason Postgres receives the ids as the text of an array.
+A small body is parsed at once. A large body is parsed in pieces, in a thread, because a single call would hold the
+interpreter lock until it returns. For the same reason Postgres receives the ids as the text of an array.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ EXPECTED = 'Send a JSON object with "selected_students": a list of students\' us
 
 @dataclass(frozen=True, slots=True)
 class SelectedStudents:
-    """The ids of students. ``array``: as the text of a Postgres array. ``digest``: SHA-256 of the ids in order."""
+    """The ids of students. ``array``: the text of a Postgres array. ``digest``: SHA-256 of the ids in their order."""
 
     array: str
     digest: str
@@ -43,14 +43,14 @@ async def selected_students(request: Request) -> SelectedStudents | None:
 
 def _parsed(body: bytes) -> SelectedStudents | None:
     try:
-        found = orjson.loads(body) if body else {}
+        fields = orjson.loads(body) if body else {}
     except ValueError as error:
         raise Invalid("The body is not valid JSON.", status=400) from error
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise Invalid(EXPECTED)
-    if unknown := sorted(set(found) - {"selected_students"}):
+    if unknown := sorted(set(fields) - {"selected_students"}):
         raise Invalid(f"Unknown fields: {', '.join(unknown)}. {EXPECTED}")
-    ids = found.get("selected_students")
+    ids = fields.get("selected_students")
     if ids is None:
         return None
     if not isinstance(ids, list):
@@ -74,12 +74,12 @@ def _pieces(body: bytes, start: int, end: int) -> Iterator[list[object]]:
         cut = body.find(b",", start + PIECE_BYTES, end)
         piece = body[start : end if cut < 0 else cut]
         try:
-            found = orjson.loads(b"[" + piece + b"]")
+            ids = orjson.loads(b"[" + piece + b"]")
         except ValueError as error:
             raise Invalid(EXPECTED) from error
-        if not found:  # nothing between two commas
+        if not ids:  # two commas with nothing between them
             raise Invalid(EXPECTED)
-        yield found
+        yield ids
         if cut < 0:
             return
         start = cut + 1
@@ -88,14 +88,12 @@ def _pieces(body: bytes, start: int, end: int) -> Iterator[list[object]]:
 def _joined(pieces: Iterator[list[object]]) -> SelectedStudents:
     digest = hashlib.sha256()
     texts = []
-    seen = 0
+    count = 0
     for piece in pieces:
-        for place, id_ in enumerate(piece, start=seen):
+        for number, id_ in enumerate(piece, start=count + 1):
             if type(id_) is not int or not 1 <= id_ <= MAX_INTEGER:
-                raise Invalid(
-                    f"selected_students: entry {place + 1} is not a user id. It must be a whole number from 1."
-                )
-        seen += len(piece)
+                raise Invalid(f"selected_students: entry {number} is not a user id. It must be a whole number from 1.")
+        count += len(piece)
         text = orjson.dumps(piece)[1:-1]
         digest.update(text + b",")
         texts.append(text)

@@ -41,13 +41,13 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/drives", tags=["dr
 async def list_drives(request: Request, caller: Anyone) -> Response:
     """Return drives, newest first. Students and staff see published drives only."""
     lists = context_of(request).lists
-    seen = lists.all_drives if caller.role in ORGANIZERS else lists.published_drives
-    return conditional_response(request, await seen.get())
+    visible = lists.all_drives if caller.role in ORGANIZERS else lists.published_drives
+    return conditional_response(request, await visible.get())
 
 
 @router.get("/{drive_id}", **openapi.GET)
 async def get_drive(drive_id: PathId, request: Request, ctx: ContextDep, caller: Anyone) -> Response:
-    """Return one drive. 404 also for a drive that this caller may not see yet."""
+    """Return one drive. 404 also for a pending drive, if the caller is not an organizer."""
     async with ctx.database.connection() as connection:
         row = await sql.get(connection, drive_id)
     if row is None or (row["status"] == "pending" and caller.role not in ORGANIZERS):
@@ -73,7 +73,7 @@ async def create_drive(request: Request, ctx: ContextDep, command_context: Comma
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         nonlocal may_be_committed
-        drive_id, done = await handlers.create(
+        drive_id, recorded = await handlers.create(
             connection,
             posting,
             caller.user_id,
@@ -81,15 +81,16 @@ async def create_drive(request: Request, ctx: ContextDep, command_context: Comma
             cause=command_context.cause(caller),
             new_id=new_id,
         )
-        committed = await _committed(ctx, connection, drive_id, done, status=201)
+        result = await _command_result(ctx, connection, drive_id, recorded, status=201)
         may_be_committed = True
-        return committed
+        return result
 
     try:
-        return await _changing(ctx, caller, command_context, fingerprint, handle)
+        return await _execute_and_drop_lists(ctx, caller, command_context, fingerprint, handle)
     finally:
-        # The command was refused, or another request with this key created the drive: no event names this file. In all
-        # other cases an event may name it, even if the commit failed. Maintenance deletes files without a drive.
+        # If ``handle`` did not finish, no event names this file: the command was refused, or another request with this
+        # key created the drive. Otherwise an event may name the file, even if the commit reported an error.
+        # Maintenance deletes files that no drive names.
         if pdf and not may_be_committed:
             await pdf_files.delete(ctx.storage, pdf.path)
 
@@ -100,7 +101,7 @@ async def revise_drive(
 ) -> Response:
     """Change fields of a drive that is pending or posted. New criteria of a posted drive are applied by a job."""
     fields = await json_object(request)
-    return await _perform(ctx, caller, command_context, ReviseDrive(drive_id, changes_of(fields)), fields)
+    return await _execute(ctx, caller, command_context, ReviseDrive(drive_id, changes_of(fields)), fields)
 
 
 @router.post("/{drive_id}/publish", max_body_size=MAX_PUBLICATION, **openapi.PUBLISH)
@@ -111,27 +112,27 @@ async def publish_drive(
     command_context: CommandContextDep,
     caller: Organizer,
 ) -> Response:
-    """Publish a drive, or publish it again. 422 when a selected student is not eligible; nothing changes then."""
+    """Publish a drive, or publish it again. 422 if a selected student is not eligible. Then nothing changes."""
     selected = await selected_students(request)
     if selected is None:
-        return await _perform(ctx, caller, command_context, PublishDrive(drive_id, caller.user_id), {})
+        return await _execute(ctx, caller, command_context, PublishDrive(drive_id, caller.user_id), {})
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        done = await handlers.publish_listed(
+        recorded = await handlers.publish_listed(
             connection, drive_id, caller.user_id, selected, command_context.cause(caller), new_id
         )
-        return await _committed(ctx, connection, drive_id, done)
+        return await _command_result(ctx, connection, drive_id, recorded)
 
-    return await _changing(ctx, caller, command_context, {"selected_students": selected.digest}, handle)
+    return await _execute_and_drop_lists(ctx, caller, command_context, {"selected_students": selected.digest}, handle)
 
 
 @router.post("/{drive_id}/trigger-eligibility", **openapi.TRIGGER)
 async def trigger_eligibility(
     drive_id: PathId, ctx: ContextDep, command_context: CommandContextDep, caller: Head
 ) -> Response:
-    """Evaluate the students again. For a pending drive they are only counted; a posted drive gets new selections."""
+    """Evaluate all students again. A pending drive only counts the eligible students. A posted drive selects them."""
     message_body = {"message": "Eligibility filtering triggered successfully"}
-    return await _perform(ctx, caller, command_context, RequestEligibility(drive_id), {}, message_body)
+    return await _execute(ctx, caller, command_context, RequestEligibility(drive_id), {}, message_body)
 
 
 @router.post("/{drive_id}/stop-registrations", **openapi.STOP)
@@ -140,33 +141,33 @@ async def stop_registrations(
 ) -> Response:
     """Change the status from posted to attending. Idempotent."""
     message_body = {"message": "Registrations stopped. Drive moved to attendance phase."}
-    return await _perform(ctx, caller, command_context, StopRegistrations(drive_id), {}, message_body)
+    return await _execute(ctx, caller, command_context, StopRegistrations(drive_id), {}, message_body)
 
 
 @router.delete("/{drive_id}", **openapi.DELETE)
 async def delete_drive(drive_id: PathId, ctx: ContextDep, command_context: CommandContextDep, caller: Head) -> Response:
     """Delete the drive and its PDF. Also 200 when there is no such drive."""
-    recorded: list[DriveDeleted] = []
+    deletions: list[DriveDeleted] = []
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         events, appended = await handlers.handle(
             connection, DeleteDrive(drive_id), command_context.cause(caller), new_id
         )
-        recorded.extend(event for event in events if isinstance(event, DriveDeleted))
+        deletions.extend(event for event in events if isinstance(event, DriveDeleted))
         message_body = {"message": "Drive deleted successfully"}
-        return await _committed(ctx, connection, drive_id, (events, appended), message_body)
+        return await _command_result(ctx, connection, drive_id, (events, appended), message_body)
 
-    answer = await _changing(ctx, caller, command_context, {}, handle)
-    for event in recorded:  # committed by this request; a repeated response has no events
+    response = await _execute_and_drop_lists(ctx, caller, command_context, {}, handle)
+    for event in deletions:  # committed by this request; a repeated response has no events
         await pdf_files.delete(ctx.storage, event.pdf_path)
-    return answer
+    return response
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-async def _perform(
+async def _execute(
     ctx: Context,
     caller: Principal,
     command_context: CommandContext,
@@ -175,13 +176,13 @@ async def _perform(
     message_body: dict[str, Any] | None = None,
 ) -> Response:
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        done = await handlers.handle(connection, command, command_context.cause(caller), new_id)
-        return await _committed(ctx, connection, command.drive_id, done, message_body)
+        recorded = await handlers.handle(connection, command, command_context.cause(caller), new_id)
+        return await _command_result(ctx, connection, command.drive_id, recorded, message_body)
 
-    return await _changing(ctx, caller, command_context, request_content, handle)
+    return await _execute_and_drop_lists(ctx, caller, command_context, request_content, handle)
 
 
-async def _changing(
+async def _execute_and_drop_lists(
     ctx: Context, caller: Principal, command_context: CommandContext, request_content: Any, handle: CommandHandler
 ) -> Response:
     """Execute a command and drop the cached lists, so that later requests do not get outdated lists."""
@@ -191,11 +192,11 @@ async def _changing(
         ctx.lists.drop()
 
 
-async def _committed(
+async def _command_result(
     ctx: Context,
     connection: Connection,
     drive_id: int,
-    done: handlers.Done,
+    recorded: handlers.RecordedEvents,
     message_body: dict[str, Any] | None = None,
     *,
     status: int = 200,
@@ -207,4 +208,4 @@ async def _committed(
         body = drive_object(row, ctx.links)
         if warnings := await handlers.warnings_about(connection, row["branches"] or []):
             body["warnings"] = warnings
-    return CommandResult(body, handlers.job_of(done), Kind.ELIGIBILITY, status)
+    return CommandResult(body, handlers.job_of(recorded), Kind.ELIGIBILITY, status)

@@ -19,15 +19,15 @@ SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id)
 """  # noqa: S608
 GET = f"SELECT {COLUMNS} FROM drives d LEFT JOIN job_domains j USING (domain_id) WHERE d.drive_id = $1"  # noqa: S608
 
-# Evaluations take the same lock, so a drive is not deleted during one.
+# An evaluation takes the same lock, so no drive is deleted during its evaluation.
 LOCK_EVALUATION = "SELECT lock_exclusive('evaluation', $1)"
 
 # Registrations and attendance marks take this lock in shared mode, and read the drive's status in their next statement.
 LOCK_REGISTRATIONS = "SELECT lock_exclusive('registration', $1)"
 LOCK_REGISTRATIONS_SHARED = "SELECT lock_shared('registration', $1)"
 
-# Commands on drives hold this lock; changes of marks hold it in shared mode. So a change of marks either sees the
-# changed drive and requests its evaluation, or the drive is evaluated later with the new marks.
+# Commands on drives hold this lock; changes of marks hold it in shared mode. If the command commits first, the change
+# of marks sees the changed drive and requests its evaluation. Otherwise the drive is evaluated with the new marks.
 LOCK_CRITERIA = "SELECT lock_exclusive('criteria')"
 LOCK_CRITERIA_SHARED = "SELECT lock_shared('criteria')"
 
@@ -44,32 +44,33 @@ SELECT data #>> '{{posting,pdf_name}}' FROM es.event
 # The number of requested ids that do not belong to an eligible student, and the first $3 of these ids. The
 # array is passed as text, because encoding a million Python integers would block the event loop.
 NOT_ELIGIBLE = """
-WITH wrong AS MATERIALIZED (
-    SELECT DISTINCT asked.id FROM unnest($2::text::integer[]) AS asked (id)
+WITH not_eligible AS MATERIALIZED (
+    SELECT DISTINCT requested.id FROM unnest($2::text::integer[]) AS requested (id)
      WHERE NOT EXISTS (
          SELECT FROM students s, drives d
-          WHERE s.student_id = asked.id AND d.drive_id = $1
+          WHERE s.student_id = requested.id AND d.drive_id = $1
             AND s.active AND meets_criteria(marks_of(s), criteria_of(d)))
 )
-SELECT (SELECT count(*) FROM wrong) AS count, ARRAY (SELECT id FROM wrong ORDER BY id LIMIT $3) AS first
+SELECT (SELECT count(*) FROM not_eligible) AS count, ARRAY (SELECT id FROM not_eligible ORDER BY id LIMIT $3) AS first
 """
 
 # Stops at the first student of each branch. Reads all students only for a branch that none of them has.
 WITHOUT_STUDENTS = """
-SELECT one.branch FROM unnest($1::text[]) WITH ORDINALITY AS one (branch, place)
- WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch_key = branch_key(one.branch)) ORDER BY one.place
+SELECT listed.branch FROM unnest($1::text[]) WITH ORDINALITY AS listed (branch, place)
+ WHERE NOT EXISTS (SELECT FROM students s WHERE s.branch_key = branch_key(listed.branch)) ORDER BY listed.place
 """
-# The planner cannot estimate the length of the array. For a long one it must hash instead of looking up each id.
+# The planner cannot estimate the length of the array. For a long array, a hash join is faster than a look-up per id.
 LONG_ARRAY = 64 * 1024
 HASH_ONLY, ANY_JOIN = "SET LOCAL enable_nestloop = off", "SET LOCAL enable_nestloop TO DEFAULT"
 
 KEEP_LIST = """
-WITH kept AS (
+WITH stored AS (
     INSERT INTO requested_selection (drive_id, drive_version, student_id)
-    SELECT DISTINCT $1::integer, $2::bigint, asked.id FROM unnest($3::text::integer[]) AS asked (id) ORDER BY asked.id
+    SELECT DISTINCT $1::integer, $2::bigint, requested.id
+      FROM unnest($3::text::integer[]) AS requested (id) ORDER BY requested.id
     RETURNING student_id
 )
-SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest FROM kept
+SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest FROM stored
 """
 
 
@@ -110,7 +111,7 @@ async def lock_registrations(connection: Connection, drive_id: int) -> None:
 async def lock_registrations_shared(connection: Connection, drive_id: int) -> None:
     """Block commands that stop registrations, publish attendance or delete the drive, until the transaction ends.
 
-    The drive's status is up to date in the next statement, not in this one.
+    Read the drive's status in the next statement: this statement's snapshot may be older than the lock.
     """
     await connection.execute(LOCK_REGISTRATIONS_SHARED, drive_id)
 
@@ -118,7 +119,7 @@ async def lock_registrations_shared(connection: Connection, drive_id: int) -> No
 async def lock_criteria(connection: Connection) -> None:
     """Block changes of marks until the transaction ends.
 
-    Always the last lock that a transaction takes, so its holder waits for no other lock.
+    A transaction takes this lock last, so the holder never waits for another of these locks.
     """
     await connection.execute(LOCK_CRITERIA)
 

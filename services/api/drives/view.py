@@ -11,7 +11,7 @@ from services.api.http.presentation import day_text, decimal_text, instant_text
 def drive_object(row: asyncpg.Record, links: Links) -> dict[str, Any]:
     """Return the drive object from a row of ``sql.LIST`` or ``sql.GET``.
 
-    ``job_domain`` repeats ``domain_name``, because three screens read that name. A null criterion is no limit.
+    ``job_domain`` repeats ``domain_name``, because three screens of the frontend read that name.
     """
     return {
         "drive_id": row["drive_id"],

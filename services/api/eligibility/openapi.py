@@ -41,7 +41,7 @@ class Filtered(Document):
 
 
 class EligibleCount(Document):
-    """``students``: all active ones."""
+    """``students``: the number of active students. ``eligible``: how many of them meet the criteria."""
 
     eligible: Count = Field(examples=[412])
     students: Count = Field(examples=[2_140])
@@ -63,12 +63,12 @@ class EligibilityVerdict(Document):
 
 
 MINE = documented(list[OpenDrive], description="Posted drives the caller may register for, newest first.")
-LIST = documented(list[EligibleStudent], description="Everyone who meets the drive's criteria now, by id.")
+LIST = documented(list[EligibleStudent], description="The students who meet the drive's criteria now, by id.")
 FILTER = documented(Filtered, {404: "Drive not found"}, description="The students who would meet these criteria.")
 COUNT = documented(
     EligibleCount,
     {400: "min_cgpa must be a number with at most two decimals from 0 to 10."},
-    description="How many would be eligible.",
+    description="The number of students who would be eligible.",
     **bodies({"application/json": Criteria}, required=False),
 )
 SELECTED = {"eligible": True, "reason": "Selected by coordinator", "reasons": []}

@@ -42,7 +42,7 @@ async def list_eligible(drive_id: PathId, ctx: ContextDep, accesses: Accesses, c
 
 @router.post("/count", **openapi.COUNT)
 async def count_eligible(request: Request, ctx: ContextDep, _caller: Organizer) -> Response:
-    """Count the active students who meet these criteria now; an absent one is no limit. Writes nothing."""
+    """Count the active students who meet these criteria now. An absent criterion sets no limit. Nothing is stored."""
     criteria = criteria_of(await json_object(request))
     async with ctx.database.connection() as connection:
         return json_response(await sql.count(connection, criteria))
@@ -63,7 +63,7 @@ async def filter_students(
     caller: Coordinator,
     body: Annotated[Filter | None, Body()] = None,
 ) -> Response:
-    """Return the students who would meet these criteria. An absent criterion is no limit. Nothing is stored."""
+    """Return the students who would meet these criteria. An absent criterion sets no limit. Nothing is stored."""
     criteria = Criteria.model_validate((body or Filter()).model_dump())
 
     async def produce(connection: Connection, write: Write) -> None:
@@ -87,7 +87,7 @@ async def check(drive_id: PathId, request: Request, caller: Student) -> Response
 
 
 def verdict(row: asyncpg.Record | None) -> tuple[bool, str, list[str]]:
-    """Return, for a row of ``CHECK``, whether the student may register, the reason, and the criteria that they fail."""
+    """Return whether the student may register, why, and the criteria that they fail. ``row``: of ``sql.CHECK``."""
     if row is None or row["student_id"] is None:
         return False, "No eligibility record found", []
     if row["status"] != "posted":

@@ -1,4 +1,4 @@
-"""The reasons why a student is not eligible. Same rules as SQL's ``meets_criteria``; a test compares the two."""
+"""The reasons why a student is not eligible. A test compares these rules with the SQL function ``meets_criteria``."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -47,16 +47,16 @@ class CriterionVerdict(NamedTuple):
 def reasons_against(record: Record, criteria: Criteria, *, active: bool = True) -> list[Reason]:
     """Return each reason once, in the order of the criteria. Empty: the student is eligible.
 
-    ``active`` false: the account is deactivated, and that is the only reason.
+    If ``active`` is false, the only reason is that the account is deactivated.
     """
     if not active:
         return [Reason.DEACTIVATED]
-    return list(dict.fromkeys(reason for reason in _each(record, criteria) if reason))
+    return list(dict.fromkeys(reason for reason in _reasons(record, criteria) if reason))
 
 
 def judged(record: Record, criteria: Criteria) -> list[CriterionVerdict]:
     """Return the verdict on each criterion that is set, in the order of the criteria."""
-    fields = zip(Criteria.model_fields, _judged_on(record), _each(record, criteria), strict=True)
+    fields = zip(Criteria.model_fields, _judged_on(record), _reasons(record, criteria), strict=True)
     return [
         CriterionVerdict(criterion, field, required, getattr(record, field), reason)
         for criterion, field, reason in fields
@@ -75,20 +75,20 @@ def _twelfth_field(record: Record) -> str:
     return "diploma_percent" if has_diploma_only else "twelfth_percent"
 
 
-def _each(record: Record, criteria: Criteria) -> tuple[Reason | None, ...]:
-    """Return the verdicts in the order of the criteria."""
+def _reasons(record: Record, criteria: Criteria) -> tuple[Reason | None, ...]:
+    """Return the reason for each criterion that the record fails, else ``None``, in the order of the criteria."""
     twelfth = getattr(record, _twelfth_field(record))
     return (
-        _floor(criteria.min_cgpa, record.cgpa, Reason.CGPA),
-        _floor(criteria.min_10th, record.tenth_percent, Reason.TENTH),
-        _floor(criteria.min_12th, twelfth, Reason.TWELFTH),
-        _ceiling(criteria.max_backlogs, record.active_backlogs),
-        None if _is_asked(criteria.branches, record.branch) else Reason.BRANCH,
+        _below(criteria.min_cgpa, record.cgpa, Reason.CGPA),
+        _below(criteria.min_10th, record.tenth_percent, Reason.TENTH),
+        _below(criteria.min_12th, twelfth, Reason.TWELFTH),
+        _above(criteria.max_backlogs, record.active_backlogs),
+        None if _is_accepted(criteria.branches, record.branch) else Reason.BRANCH,
         None if criteria.batch_years is None or record.batch_year in criteria.batch_years else Reason.BATCH,
     )
 
 
-def _floor(limit: Decimal | None, mark: Decimal | None, reason: Reason) -> Reason | None:
+def _below(limit: Decimal | None, mark: Decimal | None, reason: Reason) -> Reason | None:
     if limit is None:
         return None
     if mark is None:
@@ -96,7 +96,7 @@ def _floor(limit: Decimal | None, mark: Decimal | None, reason: Reason) -> Reaso
     return reason if mark < limit else None
 
 
-def _ceiling(limit: int | None, count: int | None) -> Reason | None:
+def _above(limit: int | None, count: int | None) -> Reason | None:
     if limit is None:
         return None
     if count is None:
@@ -104,7 +104,7 @@ def _ceiling(limit: int | None, count: int | None) -> Reason | None:
     return Reason.BACKLOGS if count > limit else None
 
 
-def _is_asked(branches: list[str] | None, branch: str | None) -> bool:
+def _is_accepted(branches: list[str] | None, branch: str | None) -> bool:
     """Return whether ``branch`` is one of ``branches``, ignoring spelling variants. ``None``: any branch."""
     if branches is None:
         return True

@@ -22,7 +22,7 @@ SELECT s.student_id AS id, d.drive_id, s.student_id, true AS is_eligible, NULL::
  WHERE d.drive_id = $1 ORDER BY s.student_id"""  # noqa: S608
 )
 
-# Four primary-key look-ups, whatever the size of the tables.
+# Look-ups by primary key only, so the size of the tables does not matter.
 CHECK = """
 SELECT d.status, d.auto_published, d.min_cgpa, d.min_10th, d.min_12th, d.max_backlogs, d.branches, d.batch_years,
        s.student_id, s.cgpa, s.tenth_percent, s.twelfth_percent, s.diploma_percent, s.active_backlogs, s.branch,
@@ -41,7 +41,7 @@ SELECT ',' || s.student_id FROM students s
  ORDER BY s.student_id
 """
 
-# One scan of students. A million of them take about 0.3 s.
+# One scan of students. A million students take about 0.3 s.
 COUNT = """
 SELECT count(*) FILTER (WHERE meets_criteria(marks_of(s), ROW($1, $2, $3, $4, $5, $6)::criteria)) AS eligible,
        count(*) AS students

@@ -17,12 +17,10 @@ from contracts.exports import (
 from contracts.jobs import Job, Kind
 from contracts.users import ORGANIZERS, Role
 
-# Roles that see exports of other users.
-
 
 @dataclass(frozen=True, slots=True)
 class RequestExport:
-    """``columns`` ``None``: all columns of the kind."""
+    """A request for a file. ``columns``: ``None`` stands for all columns of the kind."""
 
     kind: ExportKind
     format: ExportFormat
@@ -34,13 +32,13 @@ class RequestExport:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """The requested drive. ``known`` false: it does not exist, or this caller may not see it."""
+    """The requested drive. ``known`` is false if it does not exist or the caller may not see it."""
 
     known: bool
 
 
 def request(export_id: UUID, command: RequestExport, drive: Drive) -> ExportRequested:
-    """Return the event. Raises ``Invalid`` if columns or drive do not fit the kind, ``NotFound`` without the drive."""
+    """Return the event. Raises ``Invalid`` if columns or drive do not fit the kind, ``NotFound`` for no such drive."""
     known = COLUMNS[command.kind]
     columns = list(known) if command.columns is None else command.columns
     if unknown := [name for name in columns if name not in known]:
@@ -49,10 +47,10 @@ def request(export_id: UUID, command: RequestExport, drive: Drive) -> ExportRequ
             errors=[{"field": "columns", "message": f"unknown column: {name}"} for name in unknown[:10]],
         )
     if not columns or len(set(columns)) < len(columns):
-        raise Invalid("columns: name each column once, and at least one.")
+        raise Invalid("columns: name each column once, and at least one column.")
     needs_drive = command.kind in OF_ONE_DRIVE
     if needs_drive != (command.drive_id is not None):
-        raise Invalid(f"drive_id: {'needed' if needs_drive else 'has no meaning'} for {command.kind}.")
+        raise Invalid(f"drive_id {'is required' if needs_drive else 'has no meaning'} for {command.kind}.")
     if needs_drive and not drive.known:
         raise NotFound("Drive not found")
     return ExportRequested(
@@ -67,10 +65,10 @@ def request(export_id: UUID, command: RequestExport, drive: Drive) -> ExportRequ
 
 
 def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) -> ExportCancelled:
-    """Return the event that cancels the export ``export_id``; ``None`` stands for a job of another kind.
+    """Return the event that cancels the export. ``export_id``: ``None`` for a job of another kind.
 
-    Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` for one they may not cancel, and
-    ``RuleViolation`` for one that has ended or cannot be cancelled.
+    Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` for a job that they may not cancel, and
+    ``RuleViolation`` for a job that has ended or is not an export.
     """
     if job is None or (role not in ORGANIZERS and job.asked_by != user_id):
         raise NotFound("There is no such job.")
@@ -84,15 +82,15 @@ def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) ->
 
 
 def require_download(state: str, expires_at: datetime | None, *, now: datetime) -> None:
-    """Raise ``Invalid`` (410) for an expired file, ``RuleViolation`` for one that is not ready or will never be."""
+    """Raise ``Invalid`` (410) for an expired file, ``RuleViolation`` for an export that has no file."""
     if state == "expired" or (expires_at is not None and expires_at <= now):
         raise gone()
     if state != "completed":
-        raise RuleViolation(REASONS.get(state, "This export has no file."))
+        raise RuleViolation(WITHOUT_FILE.get(state, "This export has no file."))
 
 
 def require_reader(kind: str, requested_by: int | None, user_id: int, role: Role) -> None:
-    """Raise ``Forbidden`` for a file of links, unless the caller requested it and is a head. Links are credentials."""
+    """Raise ``Forbidden`` for a file of links (credentials), unless the caller is the head who requested it."""
     if kind == INVITATIONS and (role is not Role.HEAD or requested_by != user_id):
         raise Forbidden("Only the head of the cell who requested these links can download them.")
 
@@ -102,8 +100,8 @@ def gone() -> Invalid:
     return Invalid("This file has expired. Ask for a new one.", status=410)
 
 
-REASONS = {
+WITHOUT_FILE = {
     "requested": "This export is not finished yet.",
-    "failed": "This export failed: there is no file.",
-    "cancelled": "This export was cancelled: there is no file.",
+    "failed": "This export failed. There is no file.",
+    "cancelled": "This export was cancelled. There is no file.",
 }

@@ -29,10 +29,10 @@ def requested_span(range_: str | None, if_range: str | None, *, size: int, etag:
 
     A malformed range is ignored, and so is a range of a file that has changed since (If-Range).
     """
-    found = RANGE.match(range_.strip()) if range_ else None
-    if found is None or (if_range is not None and if_range.strip() != etag):
+    match = RANGE.match(range_.strip()) if range_ else None
+    if match is None or (if_range is not None and if_range.strip() != etag):
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     if first:
         start, end = int(first), min(int(last) + 1, size) if last else size
         if last and int(last) < start:
@@ -47,5 +47,5 @@ def requested_span(range_: str | None, if_range: str | None, *, size: int, etag:
 
 
 def repr_digest(sha256_hex: str) -> str:
-    """Return the digest of the whole file, which is also sent with a part of it (RFC 9530, section 3)."""
+    """Return the digest of the whole file for ``Repr-Digest``, also for a part of the file (RFC 9530, section 3)."""
     return f"sha-256=:{b64encode(bytes.fromhex(sha256_hex)).decode()}:"

@@ -35,11 +35,11 @@ async def request_invitations(connection: Connection, requested: InvitationsRequ
 async def cancel(connection: Connection, job_id: UUID, caller: Principal, cause: Cause, new_id: NewId) -> None:
     """Cancel an export. Raises what ``decider.cancel`` raises, also when the job ends in the meantime."""
     job = await queue.read(connection, job_id)
-    recorded = await event_store.read(connection, job.subject) if job else []
-    requested = recorded[0].event if recorded else None
+    events = await event_store.read(connection, job.subject) if job else []
+    requested = events[0].event if events else None
     export_id = requested.export_id if isinstance(requested, ExportRequested | InvitationsRequested) else None
     event = decider.cancel(job, export_id, caller.user_id, caller.role)
-    # The same lock order as the worker's, stream before job, so that they cannot deadlock.
+    # Like the worker, lock the stream before the job, so that the two cannot deadlock.
     await event_store.append(connection, f"export-{export_id}", [event], cause, expected_version=None, new_id=new_id)
     if not await queue.cancel(connection, job_id):
         raise RuleViolation("This job has already ended.")

@@ -29,7 +29,7 @@ StudentIds = Annotated[list[BodyId], Field(min_length=1, max_length=10_000)]
 
 
 class InvitedStudents(RequestBody):
-    """Which students without a password get a link; by default all. Several limits are combined with AND."""
+    """The students who get a link: those without a password who meet every condition. By default, all of them."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
@@ -53,12 +53,12 @@ async def invite_students(
     Only the head who requested this export can download it. A new link of a student replaces the previous one. 200 with
     the finished export, or 202 while it is being written.
     """
-    wanted = (body or InvitedStudents()).model_dump(mode="json")
+    options = (body or InvitedStudents()).model_dump(mode="json")
     base = base_of(request, ctx.settings.public_url)
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        requested = InvitationsRequested(export_id=new_id(0), link_base=base, **wanted)
+        requested = InvitationsRequested(export_id=new_id(0), link_base=base, **options)
         await handlers.request_invitations(connection, requested, command_context.cause(caller))
         return CommandResult(await load_export(connection, requested.export_id), requested.export_id, Kind.EXPORT)
 
-    return await execute_command(ctx, caller, command_context, wanted, handle, load_result=load_export)
+    return await execute_command(ctx, caller, command_context, options, handle, load_result=load_export)

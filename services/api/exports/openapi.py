@@ -16,7 +16,10 @@ Delimiter = Literal[",", ";", "\t", "|"]
 
 
 class FileWanted(RequestBody):
-    """``columns``: in this order; default: all of the kind. ``byte_order_mark`` and ``delimiter`` apply to CSV."""
+    """``columns``: the columns of the file, in order. By default, the file has all columns of the kind.
+
+    ``byte_order_mark`` and ``delimiter`` apply to CSV only.
+    """
 
     format: ExportFormat = ExportFormat.CSV
     columns: Columns | None = Field(default=None, examples=[["roll_number", "name"]])
@@ -32,7 +35,7 @@ class NewExport(FileWanted):
 
 
 class Export(Document):
-    """``sha256`` identifies the content of the file, ``snapshot`` (``es.log_snapshot()``) the moment that it shows."""
+    """``sha256``: the digest of the file. ``snapshot``: the state of the log that it shows (``es.log_snapshot()``)."""
 
     export_id: Id
     kind: ExportKind | Literal["invitations"]

@@ -59,7 +59,7 @@ async def export_registrations(
 async def list_exports(
     ctx: ContextDep, caller: CellMember, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> Response:
-    """List the caller's exports, newest first. HEAD and COORDINATOR see all. ``before``: last id of the page before."""
+    """List the caller's exports, newest first. HEAD and COORDINATOR see all. ``before``: the last id received."""
     requested_by = None if caller.role in ORGANIZERS else caller.user_id
     async with ctx.database.connection() as connection:
         rows = await sql.newest(connection, requested_by=requested_by, before=before, limit=limit)
@@ -109,11 +109,11 @@ async def get_file(
     try:
         return await _streamed(ctx, row, span or Span(0, size), headers, 206 if span else 200)
     except NotFound as error:
-        raise decider.gone() from error  # deleted since the row was read, or by hand
+        raise decider.gone() from error  # the file was deleted since the row was read, or by hand
 
 
 async def _record_download(accesses: AccessLog, caller: Principal, row: asyncpg.Record) -> None:
-    if row["kind"] != ExportKind.FINISHED_DRIVES:  # it shows counts only
+    if row["kind"] != ExportKind.FINISHED_DRIVES:  # this kind has counts, and no personal data
         await accesses.of_many(caller, Reading.EXPORT_DOWNLOADED)
 
 

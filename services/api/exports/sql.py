@@ -11,7 +11,7 @@ COLUMNS = """x.export_id, x.kind, x.format, x.drive_id, x.columns, x.byte_order_
        x.requested_at, x.state, x.path, x.rows, x.size_bytes, x.sha256, x.snapshot, x.ended_at,
        least(x.expires_at, w.withdrawn_at) AS expires_at, x.reason,
        j.state AS job_state, j.progress"""
-# A file that may show an erased person expires when it is withdrawn.
+# A withdrawn file, which may show an erased person, expires at its withdrawal.
 FROM = """exports x LEFT JOIN es.job j ON j.id = x.export_id
   LEFT JOIN withdrawn_exports w ON w.export_id = x.export_id AND w.path = x.path"""
 GET = f"SELECT {COLUMNS} FROM {FROM} WHERE x.export_id = $1"  # noqa: S608

@@ -18,9 +18,9 @@ NAMES = {
 
 
 def export_object(row: asyncpg.Record) -> dict[str, Any]:
-    """Return the export object. ``file``: the URL of the download, null while there is none."""
+    """Return the export object. ``file``: the URL of the download, or null if there is no file."""
     downloadable = row["state"] == "completed" and row["expires_at"] > datetime.now(UTC)
-    gone = row["state"] == "completed" and not downloadable
+    expired = row["state"] == "completed" and not downloadable
     return {
         "export_id": str(row["export_id"]),
         "kind": row["kind"],
@@ -29,7 +29,7 @@ def export_object(row: asyncpg.Record) -> dict[str, Any]:
         "columns": row["columns"],
         "byte_order_mark": row["byte_order_mark"],
         "delimiter": row["delimiter"],
-        "state": "expired" if gone else row["state"],
+        "state": "expired" if expired else row["state"],
         "progress": row["progress"],
         "rows": row["rows"],
         "size_bytes": row["size_bytes"],

@@ -16,7 +16,7 @@ _NOTO = Path(fontpkg_noto_sans.__file__).parent / "files"
 _ARABIC = Path(fontpkg_noto_sans_arabic.__file__).parent / "files"
 _SOUTH_ASIA = Path(justmytype_intl_south_asia.__file__).parent / "fonts" / "ofl"
 
-# Of Debian's package fonts-noto-core. PyPI has no package of these.
+# The Debian package fonts-noto-core installs these fonts. PyPI has no package with them.
 _SYSTEM = Path("/usr/share/fonts/truetype/noto")
 _INSTALLED = {
     script.lower(): path
@@ -35,7 +35,7 @@ FILES: dict[str, Path] = {
     **_INSTALLED,
 }
 
-# First and last code point, and the font; all others use LATIN. Source: Unicode Character Database, Blocks.txt.
+# First and last code point, and the font. Other code points use LATIN. Source: Unicode Character Database, Blocks.txt.
 _BLOCKS = (
     (0x0600, 0x06FF, "arabic"), (0x0750, 0x077F, "arabic"), (0x08A0, 0x08FF, "arabic"), (0x0900, 0x097F, "devanagari"),
     (0x0980, 0x09FF, "bengali"), (0x0A00, 0x0A7F, "gurmukhi"), (0x0A80, 0x0AFF, "gujarati"),
@@ -46,20 +46,21 @@ _BLOCKS = (
     (0xFE70, 0xFEFF, "arabic"), (0xFF00, 0xFFEF, "cjk"), (0x20000, 0x3FFFF, "cjk"),
 )  # fmt: skip
 _STARTS = [first for first, _, _ in _BLOCKS]
-# Dandas end sentences in every script of India. Joiners decide how the adjacent letters are joined.
+# Characters that take the font of the letter before: dandas, which end sentences in every script of India, joiners,
+# and the space.
 _SHARED = "\u0964\u0965\u200c\u200d "
 
 
 def runs(text: str) -> Iterator[tuple[str, str]]:
     """Yield the parts of ``text`` in order, each with the name of its font."""
-    found, current = [], LATIN
+    letters_with_font, current = [], LATIN
     for letter in text:
         if letter not in _SHARED and not unicodedata.combining(letter):
             current = font_of(letter)
-        elif letter not in _SHARED and (own := font_of(letter)) != LATIN:
-            current = own
-        found.append((current, letter))
-    for font, letters in groupby(found, key=lambda one: one[0]):
+        elif letter not in _SHARED and (mark_font := font_of(letter)) != LATIN:
+            current = mark_font
+        letters_with_font.append((current, letter))
+    for font, letters in groupby(letters_with_font, key=lambda pair: pair[0]):
         yield font, "".join(letter for _, letter in letters)
 
 

@@ -12,7 +12,7 @@ Link = Annotated[str, Field(examples=["/uploads/job-descriptions/1795487959357-s
 
 
 class FinishedDrive(Document):
-    """A drive when its attendance was published. ``total_registered`` includes students without a mark."""
+    """A drive as it was when its attendance was published. ``total_registered`` includes students without a mark."""
 
     id: int = Field(examples=[42])
     drive_id: int = Field(examples=[42])
@@ -31,14 +31,14 @@ class FinishedDrive(Document):
 
 FILE = {"schema": {"type": "string", "format": "binary"}}
 XLSX = MEDIA_TYPES[ExportFormat.XLSX]
-WRONG = {400: "start_date must be a day, written YYYY-MM-DD."}
+INVALID_PERIOD = {400: "start_date must be a day, written YYYY-MM-DD."}
 
-LIST = documented(list[FinishedDrive], WRONG, description="Finished drives, newest first.")
+LIST = documented(list[FinishedDrive], INVALID_PERIOD, description="Finished drives, newest first.")
 EXCEL = documented(
     FILE,
-    WRONG,
+    INVALID_PERIOD,
     description="A workbook with a row for each drive.",
     media_type=XLSX,
     response_class=Response,
 )
-PDF = documented(FILE, WRONG, description="A report.", media_type="application/pdf", response_class=Response)
+PDF = documented(FILE, INVALID_PERIOD, description="A report.", media_type="application/pdf", response_class=Response)

@@ -61,7 +61,7 @@ class Report:
         fits = sum(width for _, _, width in parts) < self._pdf.epw
         for font, part, width in parts:
             self._use(font, size)
-            if fits:  # nearly always; searching for line breaks takes fpdf ten times as long
+            if fits:  # the usual case: fpdf takes ten times as long if it searches for line breaks
                 self._pdf.cell(width, height, part)
             else:
                 self._pdf.write(height, part)

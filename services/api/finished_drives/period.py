@@ -21,13 +21,13 @@ DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A period from ``begins`` (inclusive) to ``ends`` (exclusive). ``None`` is no limit."""
+    """A period from ``begins`` (inclusive) to ``ends`` (exclusive). ``None``: no limit."""
 
     begins: datetime | None = None
     ends: datetime | None = None
 
 
-# Declared as text, so that an invalid value is a 400 from here and not FastAPI's 422.
+# Declared as text, so that this module answers an invalid value with 400. FastAPI would answer 422.
 Months = Annotated[
     str | None, Query(), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_MONTHS, "examples": [3]})
 ]
@@ -58,15 +58,15 @@ LimitQuery = Annotated[int | None, Depends(_limit)]
 
 
 def period(months: int | None, first: date | None, last: date | None, *, zone: ZoneInfo, today: date) -> Period:
-    """Return the period that meets all conditions. Days are whole campus days, ``last`` included."""
-    firsts = [found for found in (first, None if months is None else months_before(today, months)) if found]
+    """Return the period that meets all conditions. It covers whole days of the campus, including ``last``."""
+    firsts = [day for day in (first, None if months is None else months_before(today, months)) if day]
     begins = _start(max(firsts), zone) if firsts else None
     ends = None if last is None or last == date.max else _start(last + timedelta(days=1), zone)
     return Period(begins, ends)
 
 
 def months_before(day: date, months: int) -> date:
-    """Return the same day of the month ``months`` earlier, or that month's last."""
+    """Return the same day ``months`` earlier, or the last day of that month if it is shorter."""
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
@@ -74,7 +74,7 @@ def months_before(day: date, months: int) -> date:
 def _start(day: date, zone: ZoneInfo) -> datetime | None:
     try:
         return start_of(day, zone)
-    except OverflowError:  # within a day of the calendar's ends, where no drive can be
+    except OverflowError:  # the first or last day that Python knows: no limit
         return None
 
 
@@ -92,9 +92,9 @@ def day(text: str | None, name: str) -> date | None:
     if text is None:
         return None
     try:
-        found = date.fromisoformat(text) if DAY.fullmatch(text) else None
+        parsed = date.fromisoformat(text) if DAY.fullmatch(text) else None
     except ValueError:
-        found = None
-    if found is None:
+        parsed = None
+    if parsed is None:
         raise Invalid(f"{name} must be a day, written YYYY-MM-DD.", status=400)
-    return found
+    return parsed

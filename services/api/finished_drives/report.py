@@ -1,4 +1,4 @@
-"""Write PDF reports one at a time. Long ones are written in a separate process, so that they do not delay requests."""
+"""Write PDF reports one at a time. A separate process writes long reports, so that they do not delay requests."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ COLUMNS = (
     "domain_name",
 )
 MAX_WAITING = 20
-# A short report takes less time than the start of a process: it is written in a thread.
+# A short report takes less time than the start of a process, so a thread writes it.
 FEW_ROWS = 25
 Row: TypeAlias = Mapping[str, Any] | asyncpg.Record
 # Exit codes of a process that exceeded its limit on time or memory.
@@ -51,22 +51,22 @@ class Reports:
         self._waiting += 1
         try:
             async with self._turns:
-                wanted = [{name: row[name] for name in COLUMNS} for row in rows]
-                if len(wanted) <= FEW_ROWS:
-                    return await asyncio.to_thread(finished_pdf, wanted, now=now, zone=zone)
-                return await _written(wanted, now, zone)
+                drives = [{name: row[name] for name in COLUMNS} for row in rows]
+                if len(drives) <= FEW_ROWS:
+                    return await asyncio.to_thread(finished_pdf, drives, now=now, zone=zone)
+                return await _write_in_process(drives, now, zone)
         finally:
             self._waiting -= 1
 
 
-async def _written(rows: list[dict[str, Any]], now: datetime, zone: ZoneInfo) -> bytes:
+async def _write_in_process(rows: list[dict[str, Any]], now: datetime, zone: ZoneInfo) -> bytes:
     process = await worker_process.start(WORKER, stdin=PIPE)
     try:
         content, _ = await process.communicate(orjson.dumps({"rows": rows, "now": now, "zone": zone.key}))
     finally:
         await worker_process.end(process)
     if process.returncode in OVER_LIMIT:
-        raise Invalid("There are too many drives for one report: ask for a shorter period.")
+        raise Invalid("There are too many drives for one report. Choose a shorter period.")
     if process.returncode:
         raise RuntimeError(f"the report process ended with status {process.returncode}")
     return content

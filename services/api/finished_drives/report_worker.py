@@ -32,11 +32,11 @@ def main() -> None:
         output.write(content)
 
 
-def _row(given: dict[str, Any]) -> dict[str, Any]:
-    interview = given["interview_date"]
-    return given | {
+def _row(drive: dict[str, Any]) -> dict[str, Any]:
+    interview = drive["interview_date"]
+    return drive | {
         "interview_date": interview and date.fromisoformat(interview),
-        "finished_date": datetime.fromisoformat(given["finished_date"]),
+        "finished_date": datetime.fromisoformat(drive["finished_date"]),
     }
 
 

@@ -26,7 +26,7 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/finished-drives", 
 async def list_finished(period: PeriodQuery, limit: LimitQuery, ctx: ContextDep, _caller: Organizer) -> Response:
     """Return finished drives, newest first. 400 for an invalid period or limit."""
     rows = await _finished(ctx, period, limit)
-    # In a thread: the drives of several seasons would block the event loop too long.
+    # In a thread, because the drives of several seasons would block the event loop too long.
     return await asyncio.to_thread(lambda: json_response([_finished_object(row, ctx.links) for row in rows]))
 
 

@@ -9,23 +9,23 @@ from services.api.history.view import record_of, summary_of, verdicts
 from services.api.http.presentation import instant_text
 
 
-def decision_object(row: asyncpg.Record | None, known: asyncpg.Record | None) -> dict[str, Any] | None:
-    """Return the decision from rows of ``sql.DECISION`` and ``sql.RECORD_SEEN``. ``known`` null: not enrolled yet."""
+def decision_object(row: asyncpg.Record | None, record: asyncpg.Record | None) -> dict[str, Any] | None:
+    """Return the decision. ``row``: of ``sql.DECISION``. ``record``: of ``sql.RECORD_SEEN``, if the student had one."""
     if row is None:
         return None
-    asked = row["asked"]
-    listed = (asked.get("requested") or asked.get("requested_version")) is not None
-    criteria = Criteria.model_validate(asked["criteria"])
-    judged = verdicts(record_of(known["record"]), criteria) if known else []
-    found = summary_of(judged, active=known is None or known["active"])
+    request = row["request"]
+    has_list = (request.get("requested") or request.get("requested_version")) is not None
+    criteria = Criteria.model_validate(request["criteria"])
+    criterion_verdicts = verdicts(record_of(record["record"]), criteria) if record else []
+    summary = summary_of(criterion_verdicts, active=record is None or record["active"])
     return {
         "drive_version": row["data"]["drive_version"],
         "judged_by": row["version"],
         "job_id": row["data"]["job_id"],
         "evaluated_at": instant_text(row["recorded_at"]),
-        "record_version": known["version"] if known else None,
-        **found,
-        "eligible": found["eligible"] and known is not None,
-        "listed": row["on_list"] if listed else None,
+        "record_version": record["version"] if record else None,
+        **summary,
+        "eligible": summary["eligible"] and record is not None,
+        "listed": row["on_list"] if has_list else None,
         "selected": row["selected"],
     }

@@ -12,15 +12,18 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:
 WITHIN_A_MILLISECOND = timedelta(microseconds=999)
 
 
-def _instant(given: Any) -> Any:
-    """Require RFC 3339: Pydantic alone also accepts dates and seconds since 1970."""
-    if not isinstance(given, str) or not RFC_3339.fullmatch(given):
+def _instant(value: Any) -> Any:
+    """Return ``value`` if it is RFC 3339 text. Pydantic alone also accepts dates and seconds since 1970."""
+    if not isinstance(value, str) or not RFC_3339.fullmatch(value):
         raise ValueError("must be a moment with its zone (RFC 3339), like 2026-11-24T02:39:19Z; write %2B for +")
-    return given
+    return value
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """Return the end of the millisecond of a moment without microseconds: the API returns times cut to milliseconds."""
+    """Return ``moment`` in UTC. A moment without microseconds becomes the last microsecond of its millisecond.
+
+    The API cuts the times that it returns to milliseconds. So a returned time includes the event that it dates.
+    """
     try:
         moment = moment.astimezone(UTC)
     except OverflowError as error:
@@ -30,5 +33,5 @@ def _in_utc(moment: datetime) -> datetime:
 
 At = Annotated[
     Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_in_utc)] | None,
-    Query(description="RFC 3339 with a time zone, to the end of its millisecond; default: now"),
+    Query(description="a moment, as RFC 3339 with a time zone; it includes its whole millisecond; default: now"),
 ]

@@ -14,7 +14,7 @@ Value = Annotated[Any, Field(examples=["7.50"])]
 
 
 class Criteria(Document):
-    """Null is no limit."""
+    """A null criterion sets no limit."""
 
     min_cgpa: TwoPlaces | None
     min_10th: TwoPlaces | None
@@ -30,7 +30,7 @@ class Students(Document):
 
 
 class Evaluation(Document):
-    """``students``: the range of ids that was evaluated; null: everyone."""
+    """``students``: the range of ids that was evaluated; null: all students."""
 
     drive_version: int = Field(examples=[3])
     students: Students | None
@@ -44,13 +44,13 @@ class Evaluation(Document):
 
 
 class PastEligibleStudent(StudentRecord):
-    """A student with their marks at that moment. ``selected``: by the evaluations up to that moment."""
+    """A student with their marks at that moment. ``selected``: whether evaluations up to that moment selected them."""
 
     selected: bool
 
 
 class Eligibility(Document):
-    """``evaluation``: the newest at that moment. ``next``: the ``after`` of the next page; null: this is the last page.
+    """``evaluation``: the newest one at that moment. ``next``: ``after`` for the next page; null on the last page.
 
     A page that is not full may have a next page.
     """
@@ -82,8 +82,9 @@ class CriterionVerdict(Document):
 class PastDecision(Document):
     """The decision on this student by the last evaluation before that moment, and its basis.
 
-    ``judged_by``: the version of the drive whose criteria it applied; ``listed``: whether the student was on the
-    coordinator's list, null without a list. ``record_version`` null: the student had no record when it read the marks.
+    ``judged_by``: the version of the drive whose criteria the evaluation applied. ``listed``: whether the student was
+    on the coordinator's list; null if there was no list. ``record_version``: the record that the evaluation read; null
+    if the student had none.
     """
 
     drive_version: int = Field(examples=[3])
@@ -99,7 +100,7 @@ class PastDecision(Document):
 
 
 class Explanation(Document):
-    """The verdict by the criteria and marks of ``at``. ``decision``: what evaluations had decided by that moment."""
+    """The verdict by the criteria and marks at ``at``. ``decision``: the last decision before that moment, if any."""
 
     drive_id: int = Field(examples=[42])
     student_id: int = Field(examples=[1001])
@@ -140,9 +141,9 @@ class Change(Document):
     facts: dict[str, Any]
 
 
-NOT_THEN = {404: "This drive did not exist yet at that moment."}
-NOT_YOURS = {**NOT_THEN, 403: "You can only query your own data."}
+NOT_YET_CREATED = {404: "This drive did not exist yet at that moment."}
+EXPLAIN_REFUSALS = {**NOT_YET_CREATED, 403: "You can only query your own data."}
 
-ELIGIBILITY = documented(Eligibility, NOT_THEN, description="Students who were eligible at that moment, by id.")
-EXPLAIN = documented(Explanation, NOT_YOURS, description="The verdict on each criterion, and the decision.")
+ELIGIBILITY = documented(Eligibility, NOT_YET_CREATED, description="Students who were eligible at that moment, by id.")
+EXPLAIN = documented(Explanation, EXPLAIN_REFUSALS, description="The verdict on each criterion, and the decision.")
 HISTORY = documented(list[Change], {404: "Drive not found"}, description="What happened to the drive, newest first.")

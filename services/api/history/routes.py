@@ -48,7 +48,7 @@ async def eligibility(
     async with _snapshot_at(ctx, at) as (connection, moment):
         drive = drive_as_of(await sql.drive_events(connection, drive_id, moment))
         evaluation = await sql.newest_evaluation(connection, drive_id, moment)
-        rows, go_on = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, limit=limit)
+        rows, next_after = await sql.eligible(connection, drive_id, moment, drive.criteria, after=after, limit=limit)
     await accesses.of_page(caller, Reading.ELIGIBLE_LISTED_AS_OF, [row["student_id"] for row in rows])
     fields = openapi.PastEligibleStudent.model_fields
     students = [{name: decimal_text(row[name]) if name in MARKS else row[name] for name in fields} for row in rows]
@@ -58,7 +58,7 @@ async def eligibility(
             "criteria": criteria_object(drive.criteria),
             "evaluation": evaluation_object(evaluation),
             "students": students,
-            "next": go_on,
+            "next": next_after,
         }
     )
 
@@ -74,34 +74,34 @@ async def explain(
     ] = None,
     at: At = None,
 ) -> Response:
-    """Explain why a student was eligible or not at a moment, and what had been decided. Students see only themselves.
+    """Explain why a student was eligible or not at a moment, and the last decision. Students see only themselves.
 
     404 also for a drive that this caller could not see at that moment, and for a moment before the enrolment.
     """
     student_id = _requested_student(caller, student_id)
     async with _snapshot_at(ctx, at) as (connection, moment):
         events = await sql.drive_events(connection, drive_id, moment)
-        # The same response as for a drive that did not exist yet or was deleted, so that the drive is not revealed.
+        # Students and staff get the response for an unknown drive, so that an unpublished drive is not revealed.
         published = any(row["type"] == DrivePublished.TYPE and row["before_cutoff"] for row in events)
         if not (published or caller.role in ORGANIZERS):
             raise NotFound("Drive not found")
         drive = drive_as_of(events)
-        found = await sql.record(connection, student_id, moment)
-        if found["record"] is None:
+        record = await sql.record(connection, student_id, moment)
+        if record["record"] is None:
             raise NotFound(
-                "This student was not enrolled yet at that moment." if found["known"] else "Student not found"
+                "This student was not enrolled yet at that moment." if record["known"] else "Student not found"
             )
         decision = await sql.decision(connection, drive_id, moment, student_id)
-        known = await sql.record_seen(connection, student_id, decision["data"]["snapshot"]) if decision else None
+        seen = await sql.record_seen(connection, student_id, decision["data"]["snapshot"]) if decision else None
     await accesses.of_one(caller, Reading.DECISION_EXPLAINED, student_id)
-    criteria = verdicts(record_of(found["record"]), drive.criteria)
+    criteria = verdicts(record_of(record["record"]), drive.criteria)
     return json_response(
         {
             **_drive(drive_id, moment, drive),
             "student_id": student_id,
-            "record_version": found["version"],
-            **summary_of(criteria, active=found["active"]),
-            "decision": decision_object(decision, known),
+            "record_version": record["version"],
+            **summary_of(criteria, active=record["active"]),
+            "decision": decision_object(decision, seen),
         }
     )
 
@@ -133,7 +133,7 @@ async def _snapshot_at(ctx: Context, at: datetime | None) -> AsyncIterator[tuple
     async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         now = await sql.now(connection)
         if at is not None and at - WITHIN_A_MILLISECOND > now:
-            raise Invalid("at must be in the past: this moment has not come yet.")
+            raise Invalid("at must be a moment in the past.")
         yield connection, at or now
 
 

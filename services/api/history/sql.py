@@ -1,9 +1,9 @@
 """Statements for time travel. They read the log and write nothing.
 
-``$2`` is a moment: only events recorded by then count. Plans (EXPLAIN ANALYZE, 100,000 students, 2 busy cores): all
-use ``event_stream_version``, and no other index is needed. ELIGIBLE walks ``students_pkey`` with one backward probe
-of the log for each student (14 us). A page takes 0.3 s at most, because it reads at most 20,000 students. All 100,000
-take 1.3 s. An index by type and time would find a moment's events, but not the last of each stream. DECISION 0.1 ms.
+``$2`` is a moment: later events do not count. Plans (EXPLAIN ANALYZE, 100,000 students, 2 busy cores): all use
+``event_stream_version``, and no other index is needed. ELIGIBLE scans ``students_pkey`` and looks up the last event of
+each student (14 us). A page takes 0.3 s at most, because it reads at most 20,000 students. All 100,000 students take
+1.3 s. An index by type and time would not help: it does not find the last event of each stream. DECISION takes 0.1 ms.
 """
 
 from datetime import datetime
@@ -26,28 +26,28 @@ SELECT version, type, data, recorded_at <= $2 AS before_cutoff FROM es.event
  WHERE stream_id = 'drive-' || $1::integer AND type <> '{ReevaluationRequested.TYPE}' ORDER BY version
 """  # noqa: S608
 
-# The versions of drive $1 that had been evaluated by $2. Rows of the ledger refer to these versions.
-ANSWERED = f"""
+# The versions of drive $1 that had been evaluated by $2. Rows of ``selections`` refer to these versions.
+EVALUATED_VERSIONS = f"""
 ARRAY (SELECT (data ->> 'drive_version')::bigint FROM es.event
         WHERE stream_id = 'eligibility-' || $1::integer AND type = '{EligibilityEvaluated.TYPE}' AND recorded_at <= $2)
 """  # noqa: S608
 WAS_SELECTED = """
 EXISTS (SELECT FROM selections c
-         WHERE c.drive_id = $1 AND c.student_id = {student} AND c.selected_version = ANY (answered.versions)
-           AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (answered.versions)))
+         WHERE c.drive_id = $1 AND c.student_id = {student} AND c.selected_version = ANY (evaluated.versions)
+           AND (c.revoked_version IS NULL OR c.revoked_version <> ALL (evaluated.versions)))
 """
 
-# The account's last change of activity up to that moment. Index scan on event_stream_version.
+# Whether the account was active: its last deactivation or reactivation decides. Index scan on event_stream_version.
 WAS_ACTIVE = f"""coalesce((
            SELECT e.type = '{AccountReactivated.TYPE}' FROM es.event e
-            WHERE e.stream_id = 'user-' || {{student}} AND {{then}}
+            WHERE e.stream_id = 'user-' || {{student}} AND {{up_to}}
               AND e.type IN ('{AccountDeactivated.TYPE}', '{AccountReactivated.TYPE}')
             ORDER BY e.version DESC LIMIT 1), true)"""  # noqa: S608
 
-# Each branch key is computed once (OFFSET 0), else meets_criteria is not inlined.
-# Reads the next $11 students. `looked_at` is the last of them, null when there are no more.
+# With OFFSET 0, each branch key is computed once. Without it, meets_criteria would not be inlined.
+# Reads the next $11 students. `looked_at`: the last student read, or null if no more students follow.
 ELIGIBLE = f"""
-WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALIZED (
+WITH evaluated AS MATERIALIZED (SELECT {EVALUATED_VERSIONS} AS versions), next AS MATERIALIZED (
     SELECT student_id FROM students WHERE student_id > $9 ORDER BY student_id LIMIT $11
 ), page AS MATERIALIZED (
     SELECT s.student_id, r.*
@@ -60,7 +60,7 @@ WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions), next AS MATERIALI
            twelfth_percent numeric, diploma_percent numeric, cgpa numeric,
            active_backlogs integer)
      CROSS JOIN LATERAL (SELECT branch_key(r.branch) AS branch_key OFFSET 0) k
-     WHERE {WAS_ACTIVE.format(student="s.student_id", then="e.recorded_at <= $2")}
+     WHERE {WAS_ACTIVE.format(student="s.student_id", up_to="e.recorded_at <= $2")}
        AND meets_criteria(ROW(r.cgpa, r.tenth_percent, r.twelfth_percent, r.diploma_percent, r.active_backlogs,
                               k.branch_key, r.batch_year)::marks, ROW($3, $4, $5, $6, $7, $8)::criteria)
      ORDER BY s.student_id LIMIT $10
@@ -71,22 +71,23 @@ SELECT looked.at AS looked_at, p.*, u.name, u.email,
   FROM (SELECT CASE WHEN count(*) = $11 THEN max(student_id) END AS at FROM next) looked
   LEFT JOIN page p ON true
   LEFT JOIN LATERAL (SELECT name, email FROM users WHERE user_id = p.student_id LIMIT 1) u ON true
- CROSS JOIN answered
+ CROSS JOIN evaluated
  ORDER BY p.student_id
 """  # noqa: S608
 
 # The newest record up to that moment, and whether the student has any record.
 RECORD = f"""
 SELECT (SELECT EXISTS (SELECT FROM es.event WHERE stream_id = 'student-' || $1::integer)) AS known, r.*,
-       {WAS_ACTIVE.format(student="$1::integer", then="e.recorded_at <= $2")} AS active
+       {WAS_ACTIVE.format(student="$1::integer", up_to="e.recorded_at <= $2")} AS active
   FROM (SELECT) AS one
   LEFT JOIN LATERAL (
        SELECT version, data -> 'record' AS record FROM es.event
         WHERE stream_id = 'student-' || $1::integer AND recorded_at <= $2 ORDER BY version DESC LIMIT 1) r ON true
 """  # noqa: S608
+IN_SNAPSHOT = "pg_visible_in_snapshot(e.xid, $2::text::pg_snapshot)"
 RECORD_SEEN = f"""
 SELECT version, data -> 'record' AS record,
-       {WAS_ACTIVE.format(student="$1::integer", then="pg_visible_in_snapshot(e.xid, $2::text::pg_snapshot)")} AS active
+       {WAS_ACTIVE.format(student="$1::integer", up_to=IN_SNAPSHOT)} AS active
   FROM es.event
  WHERE stream_id = 'student-' || $1::integer AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
  ORDER BY version DESC LIMIT 1
@@ -94,15 +95,15 @@ SELECT version, data -> 'record' AS record,
 
 # The last evaluation by $2 that covered student $3, with the event whose criteria it applied.
 DECISION = f"""
-WITH answered AS MATERIALIZED (SELECT {ANSWERED} AS versions)
-SELECT e.data, e.recorded_at, asked.type, asked.version, asked.data AS asked,
+WITH evaluated AS MATERIALIZED (SELECT {EVALUATED_VERSIONS} AS versions)
+SELECT e.data, e.recorded_at, request.type, request.version, request.data AS request,
        {WAS_SELECTED.format(student="$3")} AS selected,
        EXISTS (SELECT FROM requested_selection r WHERE r.drive_id = $1 AND r.student_id = $3 AND r.drive_version =
-               CASE WHEN asked.data ? 'requested_version' THEN (asked.data ->> 'requested_version')::bigint
-                    ELSE asked.version END) AS on_list
-  FROM answered CROSS JOIN es.event e
-  JOIN es.event asked ON asked.stream_id = 'drive-' || $1::integer
-   AND asked.version = coalesce(e.data ->> 'judged_by', e.data ->> 'drive_version')::bigint
+               CASE WHEN request.data ? 'requested_version' THEN (request.data ->> 'requested_version')::bigint
+                    ELSE request.version END) AS on_list
+  FROM evaluated CROSS JOIN es.event e
+  JOIN es.event request ON request.stream_id = 'drive-' || $1::integer
+   AND request.version = coalesce(e.data ->> 'judged_by', e.data ->> 'drive_version')::bigint
  WHERE e.stream_id = 'eligibility-' || $1::integer AND e.type = '{EligibilityEvaluated.TYPE}' AND e.recorded_at <= $2
    AND (e.data ->> 'applied')::boolean
    AND (coalesce(e.data -> 'students', 'null') = 'null'
@@ -132,41 +133,42 @@ SELECT e.position, e.version, e.type, e.data, e.metadata, e.recorded_at, u.name,
 
 async def now(connection: Connection) -> datetime:
     """Return the time by the database's clock, which also dates events."""
-    found: datetime = await connection.fetchval(NOW)
-    return found
+    moment: datetime = await connection.fetchval(NOW)
+    return moment
 
 
 async def drive_events(connection: Connection, drive_id: int, at: datetime) -> list[asyncpg.Record]:
-    """Return the drive's events, oldest first. ``before_cutoff`` false: after ``at``. Empty for an unknown drive."""
+    """Return the drive's events, oldest first. ``before_cutoff``: not after ``at``. Empty for an unknown drive."""
     return await connection.fetch(DRIVE, drive_id, at)
 
 
 async def eligible(
     connection: Connection, drive_id: int, at: datetime, criteria: Criteria, *, after: int, limit: int
 ) -> tuple[list[asyncpg.Record], int | None]:
-    """Return students after the id ``after`` who met ``criteria`` by their marks at ``at``, and where to continue.
+    """Return students after the id ``after`` who met ``criteria`` by their marks at ``at``, and the next ``after``.
 
-    Reads at most ``LOOKED_AT`` students, so a page may have fewer than ``limit`` students, or none, and still continue.
+    Reads at most ``LOOKED_AT`` students. So a page may have fewer than ``limit`` students although more pages follow.
+    The next ``after`` is ``None`` on the last page.
     """
-    asked = {name: getattr(criteria, name) for name in Criteria.model_fields} | {
+    limits = {name: getattr(criteria, name) for name in Criteria.model_fields} | {
         "branches": branch_keys(criteria.branches)
     }
-    rows = await connection.fetch(ELIGIBLE, drive_id, at, *asked.values(), after, limit, LOOKED_AT)
-    found = [row for row in rows if row["student_id"] is not None]
-    if len(found) == limit:
-        return found, found[-1]["student_id"]
-    return found, rows[0]["looked_at"]
+    rows = await connection.fetch(ELIGIBLE, drive_id, at, *limits.values(), after, limit, LOOKED_AT)
+    students = [row for row in rows if row["student_id"] is not None]
+    if len(students) == limit:
+        return students, students[-1]["student_id"]
+    return students, rows[0]["looked_at"]
 
 
 async def record(connection: Connection, student_id: int, at: datetime) -> asyncpg.Record:
-    """Return the student's record at ``at``. ``known`` false: unknown student; ``record`` null: not enrolled yet."""
+    """Return the student's record at ``at``. ``record`` is null without one; ``known``: the student exists today."""
     row = await connection.fetchrow(RECORD, student_id, at)
     assert row is not None
     return row
 
 
 async def record_seen(connection: Connection, student_id: int, snapshot: str) -> asyncpg.Record | None:
-    """Return the student's record that ``snapshot`` could see; ``None``: it saw none."""
+    """Return the student's newest record that is visible in ``snapshot``. ``None``: there is none."""
     return await connection.fetchrow(RECORD_SEEN, student_id, snapshot)
 
 

@@ -22,7 +22,7 @@ from contracts.students import AcademicRecord
 from services.api.eligibility.rules import Reason, Record, judged
 from services.api.http.presentation import decimal_text, instant_text
 
-# Facts in events of each type besides the fields of the posting: name in the response, path in the event's data.
+# Facts of each event type, without the fields of the posting. Name in the response, and path in the event's data.
 FACTS: dict[str, dict[str, str]] = {
     DrivePublished.TYPE: {"auto_published": "auto_published", "listed": "requested.count"},
     EligibilityRequested.TYPE: {"posted": "posted"},
@@ -50,20 +50,23 @@ def verdicts(record: Record, criteria: Criteria) -> list[dict[str, Any]]:
     """Return a verdict for each criterion that is set."""
     return [
         {
-            "criterion": one.criterion,
-            "judged_on": one.judged_on,
-            "required": _value(one.required),
-            "actual": _value(one.actual),
-            "met": one.reason is None,
-            "reason": one.reason,
+            "criterion": verdict.criterion,
+            "judged_on": verdict.judged_on,
+            "required": _value(verdict.required),
+            "actual": _value(verdict.actual),
+            "met": verdict.reason is None,
+            "reason": verdict.reason,
         }
-        for one in judged(record, criteria)
+        for verdict in judged(record, criteria)
     ]
 
 
 def summary_of(criteria: list[dict[str, Any]], *, active: bool = True) -> dict[str, Any]:
-    """Return the overall verdict of ``verdicts``, with each reason once. A deactivated account is the only reason."""
-    reasons = list(dict.fromkeys(one["reason"] for one in criteria if one["reason"]))
+    """Return the overall verdict. ``criteria``: the result of ``verdicts``. Each reason is listed once.
+
+    If ``active`` is false, the only reason is that the account is deactivated.
+    """
+    reasons = list(dict.fromkeys(verdict["reason"] for verdict in criteria if verdict["reason"]))
     if not active:
         reasons = [Reason.DEACTIVATED]
     return {"eligible": not reasons, "criteria": criteria, "reasons": reasons}
@@ -76,7 +79,7 @@ def record_of(data: Mapping[str, Any]) -> Record:
 
 
 def evaluation_object(row: asyncpg.Record | None) -> dict[str, Any] | None:
-    """Return the evaluation of a row of ``sql.NEWEST_EVALUATION``."""
+    """Return the evaluation object for a row of ``sql.NEWEST_EVALUATION``."""
     if row is None:
         return None
     facts = _facts(EligibilityEvaluated.TYPE, row["data"])
@@ -84,7 +87,7 @@ def evaluation_object(row: asyncpg.Record | None) -> dict[str, Any] | None:
 
 
 def change_object(row: asyncpg.Record) -> dict[str, Any]:
-    """Return the change of a row of ``sql.HISTORY``. ``actor`` null: no user caused it; name null: the user is gone."""
+    """Return the change object for a row of ``sql.HISTORY``. ``actor`` is null if no user caused the change."""
     actor_id = row["metadata"].get("actor_id")
     return {
         "position": row["position"],
@@ -99,20 +102,20 @@ def change_object(row: asyncpg.Record) -> dict[str, Any]:
 
 
 def _changes(type_: str, data: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return the changes field by field, with one entry per criterion. For a new drive: every field that is set."""
+    """Return the changed fields, with an entry for each criterion. For a new drive, return every field that is set."""
     if type_ not in (DriveCreated.TYPE, DriveRevised.TYPE):
         return []
-    then, now = _fields(before), _fields(data["posting"])
-    return [{"field": name, "before": then[name], "after": now[name]} for name in now if then[name] != now[name]]
+    old, new = _fields(before), _fields(data["posting"])
+    return [{"field": name, "before": old[name], "after": new[name]} for name in new if old[name] != new[name]]
 
 
-def _fields(posting: Mapping[str, Any] | None) -> dict[str, Any]:
-    if posting is None:
+def _fields(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    if data is None:
         names = [name for name in Posting.model_fields if name != "criteria"]
         return dict.fromkeys([*names, *Criteria.model_fields])
-    found = Posting.model_validate(posting)
-    plain = {name: _value(getattr(found, name)) for name in Posting.model_fields if name != "criteria"}
-    return plain | criteria_object(found.criteria)
+    posting = Posting.model_validate(data)
+    plain = {name: _value(getattr(posting, name)) for name in Posting.model_fields if name != "criteria"}
+    return plain | criteria_object(posting.criteria)
 
 
 def _facts(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:

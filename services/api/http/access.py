@@ -22,15 +22,15 @@ from services.api.http.body_limits import MAX_UNAUTHENTICATED_BODY
 from services.api.http.limits import RateLimits
 from services.api.http.sign_in_tokens import Tokens
 
-# NOTIFY inside the changing transaction: roles and passwords change rarely.
+# The transaction that changes access also sends the notification. Roles and passwords change rarely.
 CHANNEL = "placewire_access"
 RELOAD_S = 5.0
 
 # Added to the lifetime of a token, because a change commits after its recorded time and clocks may be set back.
 SLACK_S = 86_400
 
-# Index scans on users_access_changed and users_inactive. Tokens issued before this window have expired. A counter shows
-# whether access was ever changed, because times are not reliable when the clock was set back.
+# Index scans on users_access_changed and users_inactive. Tokens issued before this window have expired. The counter
+# ``access_version`` shows whether access ever changed. A time would not show it, because clocks may be set back.
 CHANGED = """
 SELECT user_id, role, password_version, active FROM users
  WHERE access_changed_at > clock_timestamp() - make_interval(secs => $1) AND access_version > 0
@@ -42,7 +42,7 @@ NOW = "SELECT role, password_version, active FROM users WHERE user_id = $1"
 
 @dataclass(frozen=True, slots=True)
 class AccessState:
-    """Role, password version and activity of an account at this moment."""
+    """The current role, password version and activity of an account."""
 
     role: Role
     password_version: int
@@ -54,9 +54,9 @@ class AccessState:
 
 
 class AccessChanges:
-    """Accounts whose role, password or activity changed within the life of a token. Usually few.
+    """The accounts whose role, password or activity changed within the lifetime of a token. They are usually few.
 
-    ``listening`` false: a change may have been missed, so every request reads the database.
+    While ``listening`` is false, notifications may be lost, so every request reads the database.
     """
 
     channel = CHANNEL
@@ -85,12 +85,12 @@ class AccessChanges:
         async with self._database.connection() as connection:
             rows = await connection.fetch(self._statement, float(USER_TOKEN_S + SLACK_S))
         before, self._changed = self._changed, {row["user_id"]: _state(row) for row in rows}
-        # Tokens of closed accounts contain a name and an address, and are invalid from now on.
+        # The tokens of closed accounts are invalid, and they contain a name and an e-mail address.
         closed = {id_ for id_, state in self._changed.items() if not state.active and before.get(id_) != state}
         self._tokens.forget(closed)
 
     async def run(self) -> None:
-        """Read again after each notice of a change, and every ``RELOAD_S`` in any case, until cancelled."""
+        """Reload after each notification, and at least every ``RELOAD_S`` seconds, until cancelled."""
         while True:
             self._reload.clear()
             try:
@@ -106,7 +106,7 @@ class AccessChanges:
     async def confirm(self, principal: Principal) -> Principal:
         """Return ``principal`` with the current role.
 
-        Raises ``Unauthenticated`` when the password changed since, or the account is deactivated.
+        Raises ``Unauthenticated`` if the password changed after the sign-in, or the account is deactivated.
         """
         state = self._changed.get(principal.user_id) if self.listening else await self._read(principal.user_id)
         if state is None:
@@ -116,7 +116,7 @@ class AccessChanges:
             state = await self._read(principal.user_id)
         if not state.permits(principal):
             if not state.active:
-                self._tokens.forget({principal.user_id})  # it was remembered again when it was sent again
+                self._tokens.forget({principal.user_id})  # this request cached the token again
             raise Unauthenticated("Invalid token")
         return replace(principal, role=state.role)
 
@@ -153,7 +153,7 @@ class Guard:
 
 @contextmanager
 def changing_access(request: Request) -> Iterator[None]:
-    """Apply the changes that the block commits in this process at once, before the notification arrives."""
+    """Make this process reload access right after the block, without waiting for the block's notification."""
     try:
         yield
     finally:
@@ -162,7 +162,7 @@ def changing_access(request: Request) -> Iterator[None]:
 
 
 class Access:
-    """The callers of a route: users with one of ``roles``, or everyone when it is public."""
+    """The callers of a route: users with one of ``roles``, or everyone if the route is public."""
 
     def __init__(self, *roles: Role, public: bool = False) -> None:
         self.roles = frozenset(roles)
@@ -170,7 +170,7 @@ class Access:
 
 
 class SignedIn(Access, HTTPBearer):
-    """A dependency that requires one of ``roles``. It is also the security scheme, which saves one dependency."""
+    """A dependency that requires one of ``roles``. As it is also the security scheme, one dependency is enough."""
 
     def __init__(self, *roles: Role) -> None:
         Access.__init__(self, *roles)
@@ -178,7 +178,7 @@ class SignedIn(Access, HTTPBearer):
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
         checked: Principal | None = request.scope["state"].get("principal")
-        if checked is not None:  # by AccessFirstRoute, with this same object
+        if checked is not None:  # AccessFirstRoute has called this object before
             return checked
         principal = await self._admitted(request)
         if principal.role not in self.roles:
@@ -194,7 +194,7 @@ class SignedIn(Access, HTTPBearer):
 class SignedInBefore(SignedIn):
     """Like ``SignedIn`` for every role, but accepts a token that the first execution of this request made invalid.
 
-    Only for a route that returns to such a caller nothing but the response stored under its Idempotency-Key.
+    Use it only for a route that returns to such a caller only the response stored under their Idempotency-Key.
     """
 
     async def _admitted(self, request: Request) -> Principal:
@@ -238,12 +238,12 @@ def allow(*roles: Role) -> Any:
 
 
 ANYONE = tuple(Role)
-# Password version for a caller whose token has ended.
+# The password version of a caller whose token is no longer valid.
 ENDED = -1
 SIGNED_IN_BEFORE = Depends(SignedInBefore(*ANYONE))
 PUBLIC = Depends(Public())
 
-# The caller of a route, by who may call it.
+# The caller of a route. Each type is named after the roles that may call it.
 Anyone = Annotated[Principal, allow(*ANYONE)]
 Student = Annotated[Principal, allow(Role.STUDENT)]
 Coordinator = Annotated[Principal, allow(Role.COORDINATOR)]
@@ -253,20 +253,20 @@ CellMember = Annotated[Principal, allow(*PLACEMENT_CELL)]
 
 
 def declared_access(route: APIRoute) -> Access | None:
-    """Return the access that the route declares, ``None`` when it declares none."""
+    """Return the access that the route declares; ``None`` if it declares no access."""
     return next(_accesses(route.dependant), None)
 
 
 def require_declared_access(app: FastAPI) -> None:
-    """Make every published route of ``app`` check the caller first.
+    """Make every published route of ``app`` check the caller before anything else.
 
     Raises ``RuntimeError`` naming each route that does not declare its roles, or that reads more than
     ``MAX_UNAUTHENTICATED_BODY`` before it checks the caller.
     """
     routes = [(f"{sorted(route.methods or ())} {path}", route) for path, route in published_routes(app)]
     for _, route in routes:
-        # FastAPI resolves dependencies in order, and some of them refuse what the caller sent.
-        route.dependant.dependencies.sort(key=lambda one: not isinstance(one.call, Access))
+        # FastAPI resolves dependencies in order. Without the sort, another dependency may refuse first.
+        route.dependant.dependencies.sort(key=lambda dependency: not isinstance(dependency.call, Access))
     if undeclared := [name for name, route in routes if declared_access(route) is None]:
         raise RuntimeError(f"routes without declared roles: {', '.join(undeclared)}")
     if unchecked := [name for name, route in routes if not _is_checked_before_its_body(route)]:

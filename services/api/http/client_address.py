@@ -1,4 +1,4 @@
-"""The client's address: the key of limits on requests before sign-in."""
+"""Find the address of the client. Limits on requests before sign-in count by it."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -28,8 +28,8 @@ def source_of(request: Request) -> str:
 def source(peer: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """Return the key of the nearest address that is not a trusted proxy.
 
-    ``forwarded_for`` is read from its end, only while the proxy that wrote the entry is trusted. Earlier entries may
-    have been written by the client.
+    The entries of ``forwarded_for`` are read from last to first, as long as a trusted proxy wrote them. The client may
+    have written earlier entries.
     """
     address = _parsed(peer or "")
     hops = [hop for hop in forwarded_for.split(",") if hop.strip()]

@@ -1,7 +1,7 @@
 """Execute commands: decide and append events in one transaction, start the job, respond.
 
-With an Idempotency-Key the first response is stored, and repeated requests get it. The command's own transaction stores
-its result under the key; the response is stored afterwards, and the first stored response wins.
+With an Idempotency-Key, the first response is stored, and repeated requests get it. The command's transaction stores
+the result under the key. The response is stored after the commit. If two requests store one, the first wins.
 """
 
 import os
@@ -62,12 +62,10 @@ class CommandContext:
 
 
 def read_command_context(request: Request) -> CommandContext:
-    """Return what ``CommandContextDep`` gives, for the registration of a student.
+    """Return the same as ``CommandContextDep``, for the route that registers a student.
 
-    The bound of accept_32 needs this: with headers read by FastAPI, a registration costs 24 % more processor time
-    (16 pairs).
-
-    Raises ``RequestValidationError``, as FastAPI does, for a malformed key.
+    The bound of the benchmark accept_32 requires this. If FastAPI reads the headers, a registration takes 24 % more
+    processor time (16 pairs of runs). Raises ``RequestValidationError``, as FastAPI does, for a malformed key.
     """
     headers = request.headers
     key = headers.get("idempotency-key")
@@ -75,8 +73,8 @@ def read_command_context(request: Request) -> CommandContext:
         try:
             KEY.validate_python(key)
         except ValidationError as error:
-            found = [{**one, "loc": ("header", "idempotency-key")} for one in error.errors(include_url=False)]
-            raise RequestValidationError(found) from error
+            errors = [{**entry, "loc": ("header", "idempotency-key")} for entry in error.errors(include_url=False)]
+            raise RequestValidationError(errors) from error
     return _command_context(request, key, headers.get("prefer", ""))
 
 
@@ -117,9 +115,9 @@ class CommandResult:
 
 
 CommandHandler = Callable[[Connection, NewId], Awaitable[CommandResult]]
-# Loads the response body once the job has ended. Its effect does not exist yet when the command commits.
+# Loads the response body once the job has ended, because the body shows the effect of the job.
 ResultLoader = Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
-# Builds the body to send from the stored body: adds a token, for example.
+# Builds the body to send from the stored body. For example, it adds a token.
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -136,10 +134,10 @@ async def execute_command(
 ) -> Response:
     """Run ``handle`` in one transaction, on ``connection`` if it is given, and return the response.
 
-    ``request_content`` is everything the caller sent (JSON; bytes as digests): the same key with other content is 422.
-    With a job the response is 200 with its result if it has ended (and the body from ``load_result``), else 202.
-    ``Location`` names the job. ``complete`` adds to the body what is not stored under the key.
-    Raises what ``handle`` raises. Nothing is written then, and the key can be used again.
+    ``request_content``: everything that the caller sent, as JSON, with digests for bytes. The same key with other
+    content is 422. If the command requests a job, ``Location`` names it. The response is 200 once the job has ended,
+    with the body from ``load_result``, and 202 before. ``complete`` adds to the body what is not stored under the key.
+    Raises what ``handle`` raises. Then nothing is written, and the key can be used again.
     """
     begin = ctx.database.transaction if connection is None else partial(_transaction_on, connection)
     if command_context.key is None:
@@ -149,20 +147,20 @@ async def execute_command(
     name = (caller.user_id, command_context.route, command_context.key)
     fingerprints = idempotency_keys.fingerprints_of(request_content, ctx.settings.jwt_secrets)
     async with begin() as transaction:
-        committed, kept = await _once(transaction, name, fingerprints, handle)
-    if kept is not None:
-        return _response(kept, complete)
-    answer = await _deliver(ctx, command_context, committed, load_result)
-    if committed.people:  # there is no job, so the response follows from the stored result
-        return _response(answer, complete)
+        committed, stored_response = await _execute_once(transaction, name, fingerprints, handle)
+    if stored_response is not None:
+        return _response(stored_response, complete)
+    response = await _deliver(ctx, command_context, committed, load_result)
+    if committed.people:  # there is no job, so the stored result is enough to repeat the response
+        return _response(response, complete)
     try:
-        async with ctx.database.connection() as another:
-            first = await idempotency_keys.store_response(another, name, answer)
+        async with ctx.database.connection() as response_connection:
+            first_response = await idempotency_keys.store_response(response_connection, name, response)
     except (Unavailable, Contended):
         # The next request with this key creates and stores a response.
         log.warning("response.not_stored", route=command_context.route)
-        first = None
-    return _response(first or answer, complete)
+        first_response = None
+    return _response(first_response or response, complete)
 
 
 def ids_under(name: KeyName) -> NewId:
@@ -170,20 +168,20 @@ def ids_under(name: KeyName) -> NewId:
     return keyed_ids(KEY_NAMESPACE, orjson.dumps(name).decode())
 
 
-async def _once(
+async def _execute_once(
     transaction: Connection, name: KeyName, fingerprints: Sequence[bytes], handle: CommandHandler
 ) -> tuple[CommandResult, dict[str, Any] | None]:
-    """Return the result under the key ``name``, from ``handle`` or stored before, and the stored response, if any."""
+    """Return the result under the key ``name`` and the stored response, if any. Call ``handle`` if the key is new."""
     new_id = ids_under(name)
-    kept = await idempotency_keys.claim(transaction, name, fingerprints, new_id(0))
-    if kept is not None:
-        return _committed_from(kept), kept.answer
+    stored = await idempotency_keys.claim(transaction, name, fingerprints, new_id(0))
+    if stored is not None:
+        return _committed_from(stored), stored.answer
     committed = await handle(transaction, new_id)
     if committed.people:
         assert committed.job_id is None
         body = orjson.dumps(committed.body).decode()
-        kept_json = _committed_json(replace(committed, body={}))
-        await idempotency_keys.store_personal_result(transaction, name, kept_json, committed.people, body)
+        without_body = _committed_json(replace(committed, body={}))
+        await idempotency_keys.store_personal_result(transaction, name, without_body, committed.people, body)
     else:
         await idempotency_keys.store_result(transaction, name, _committed_json(committed))
     return committed, None
@@ -203,7 +201,7 @@ async def _deliver(
     ctx.notifier.notify(notify.OUTBOX)
     if committed.job_id is None or committed.kind is None:
         return {"status": committed.status, "body": committed.body, "location": None}
-    job, delivery = await _job_on_its_way(ctx, command_context, committed.job_id, OWNER[committed.kind])
+    job, delivery = await _deliver_job(ctx, command_context, committed.job_id, OWNER[committed.kind])
     brief = {
         "id": str(committed.job_id),
         "state": job.state if job else "queued",
@@ -214,11 +212,11 @@ async def _deliver(
     }
     body, status = committed.body, 202
     if job and job.state.ended:
-        body, status = await _refreshed(ctx, committed.body, job.id, load_result), 200
+        body, status = await _final_body(ctx, committed.body, job.id, load_result), 200
     return {"status": status, "body": {**body, "job": brief}, "location": f"/api/jobs/{committed.job_id}"}
 
 
-async def _refreshed(
+async def _final_body(
     ctx: Context, body: dict[str, Any], job_id: UUID, load_result: ResultLoader | None
 ) -> dict[str, Any]:
     if load_result is None:
@@ -230,21 +228,21 @@ async def _refreshed(
         return body
 
 
-async def _job_on_its_way(
+async def _deliver_job(
     ctx: Context, command_context: CommandContext, job_id: UUID, service: Service
 ) -> tuple[Job | None, Channel]:
     if ctx.breakers.is_closed(service):
-        return await _waited_for(ctx, job_id, command_context.wait_s), Channel.KAFKA
+        return await _wait_for_end(ctx, job_id, command_context.wait_s), Channel.KAFKA
     try:
         await ctx.workers.wake(service, job_id)
     except NotAwake as error:
         log.info("job.left_to_poll", job_id=str(job_id), reason=str(error))
-        return await _waited_for(ctx, job_id, command_context.wait_s), Channel.POLL
-    return await _waited_for(ctx, job_id, WAIT_S), Channel.HTTP
+        return await _wait_for_end(ctx, job_id, command_context.wait_s), Channel.POLL
+    return await _wait_for_end(ctx, job_id, WAIT_S), Channel.HTTP
 
 
-async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
-    """Return the job once it has ended, or after ``wait_s``. NOTIFY announces the end, whichever worker ran the job."""
+async def _wait_for_end(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
+    """Return the job once it has ended, at the latest after ``wait_s``. NOTIFY announces the end, from any worker."""
     if not wait_s:
         return None
     try:
@@ -253,9 +251,9 @@ async def _waited_for(ctx: Context, job_id: UUID, wait_s: float) -> Job | None:
         return None  # the command is committed, so this must not become an error
 
 
-def _response(answer: dict[str, Any], complete: Complete | None) -> Response:
-    headers = {"Location": answer["location"]} if answer["location"] else None
-    return json_response(complete(answer["body"]) if complete else answer["body"], answer["status"], headers)
+def _response(parts: dict[str, Any], complete: Complete | None) -> Response:
+    headers = {"Location": parts["location"]} if parts["location"] else None
+    return json_response(complete(parts["body"]) if complete else parts["body"], parts["status"], headers)
 
 
 def _committed_json(committed: CommandResult) -> str:
@@ -270,14 +268,14 @@ def _committed_json(committed: CommandResult) -> str:
     ).decode()
 
 
-def _committed_from(kept: StoredResult) -> CommandResult:
+def _committed_from(stored: StoredResult) -> CommandResult:
     """Return the stored result. Raises ``Invalid`` when the personal data of its body was erased."""
-    committed = kept.committed
+    committed = stored.committed
     people = tuple(committed["people"])
-    if people and kept.personal is None:
+    if people and stored.personal is None:
         raise idempotency_keys.expired_key()
     return CommandResult(
-        committed["body"] if kept.personal is None else kept.personal,
+        committed["body"] if stored.personal is None else stored.personal,
         UUID(committed["job_id"]) if committed["job_id"] else None,
         Kind(committed["kind"]) if committed["kind"] else None,
         committed["status"],
@@ -286,7 +284,7 @@ def _committed_from(kept: StoredResult) -> CommandResult:
 
 
 def preferred_wait_s(prefer: str, *, at_most: float) -> float:
-    """Return the seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), 0 without it, and at most ``at_most``."""
+    """Return the seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), at most ``at_most``; 0 if it is absent."""
     for preference in prefer.split(","):
         name, _, value = preference.strip().partition("=")
         seconds = value.strip().strip('"')

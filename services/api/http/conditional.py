@@ -8,16 +8,16 @@ from hashlib import sha256
 from fastapi import Request
 from fastapi.responses import Response
 
-# Only the browser may cache it, and it must revalidate before each use.
+# Only the browser may cache the response, and it must revalidate it before each use.
 CACHING = "private, no-cache"
 
-# An entity tag may hold commas. Weak ones compare equal to strong ones here (RFC 9110, section 8.8.3.2).
+# An entity tag may contain commas. A weak tag matches the strong one here (RFC 9110, section 8.8.3.2).
 TAGS = re.compile(r'(?:W/)?("[^"]*")')
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """JSON bytes and the tag that identifies them. The responses can be sent several times."""
+    """JSON bytes and the tag that identifies them. Its two responses can be sent many times."""
 
     body: bytes
     etag: str
@@ -39,11 +39,13 @@ def tagged(body: bytes) -> Tagged:
     return Tagged(body, f'"{sha256(body).hexdigest()[:32]}"')
 
 
-def conditional_response(request: Request, answer: Tagged) -> Response:
-    """Return ``answer``, or 304 when If-None-Match names its ETag."""
-    return answer.not_modified if is_known(answer.etag, request.headers.getlist("if-none-match")) else answer.whole
+def conditional_response(request: Request, response: Tagged) -> Response:
+    """Return ``response``, or 304 when If-None-Match names its ETag."""
+    return (
+        response.not_modified if is_known(response.etag, request.headers.getlist("if-none-match")) else response.whole
+    )
 
 
 def is_known(etag: str, if_none_match: list[str]) -> bool:
-    """Return whether a line of If-None-Match names ``etag`` or is ``*``; false without lines."""
-    return any(given == etag or given.strip() == "*" or etag in TAGS.findall(given) for given in if_none_match)
+    """Return whether a line of If-None-Match names ``etag`` or is ``*``. Without lines, return false."""
+    return any(line == etag or line.strip() == "*" or etag in TAGS.findall(line) for line in if_none_match)

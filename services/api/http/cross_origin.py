@@ -1,4 +1,4 @@
-"""CORS: other origins whose pages may call the API. By default none, because the gateway serves pages and API."""
+"""CORS: let pages of other origins call the API. By default none may, because the gateway serves pages and API."""
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -20,7 +20,7 @@ EXPOSED_HEADERS = (
 
 
 def install(app: FastAPI, origins: list[str]) -> None:
-    """Add CORS around all other middleware. Without cookies: callers authenticate with ``Authorization``."""
+    """Add CORS around all other middleware. Cookies are not allowed: callers authenticate with ``Authorization``."""
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,

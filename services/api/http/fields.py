@@ -25,7 +25,7 @@ class RequestBody(BaseModel):
 
 
 def decimal_schema(maximum: int, *, empty: bool = False) -> dict[str, Any]:
-    """Return the schema of a number up to ``maximum`` with at most two decimals, or as text. ``empty``: also ""."""
+    """Return the schema of a number up to ``maximum`` with at most two decimals. ``empty``: empty text is allowed."""
     digits = len(str(maximum)) - 1
     text = rf"{maximum}(\.0{{1,2}})?|[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?"
     return {
@@ -36,11 +36,11 @@ def decimal_schema(maximum: int, *, empty: bool = False) -> dict[str, Any]:
     }
 
 
-def _whole(given: Any) -> Any:
-    """Refuse booleans and text, which Pydantic would convert to numbers."""
-    if isinstance(given, bool | str):
+def _whole(value: Any) -> Any:
+    """Return ``value``. Raise ``ValueError`` for booleans and text, which Pydantic would convert to numbers."""
+    if isinstance(value, bool | str):
         raise ValueError("must be a whole number")
-    return given
+    return value
 
 
 WHOLE = BeforeValidator(_whole)
@@ -58,9 +58,9 @@ Email = Annotated[str, Field(max_length=320, pattern=EMAIL, examples=["asha@coll
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
 Department = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 
-_AROUND = re.compile(f"^[{SPACE}]+|[{SPACE}]+$")
+_OUTER_SPACE = re.compile(f"^[{SPACE}]+|[{SPACE}]+$")
 
 
 def trimmed(email: str) -> str:
-    """Return ``email`` without the spaces and invisible characters around it, which come with copied text."""
-    return _AROUND.sub("", email)
+    """Return ``email`` without leading and trailing spaces and invisible characters. Copied text often has them."""
+    return _OUTER_SPACE.sub("", email)

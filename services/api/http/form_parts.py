@@ -19,7 +19,7 @@ IN_MEMORY_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The names of a form's parts: ``texts`` and ``files`` at most once each, ``lists`` once for each value."""
+    """The names of a form's parts. Each text and file may occur once. A list occurs once for each of its values."""
 
     texts: Collection[str]
     lists: Collection[str] = ()
@@ -32,7 +32,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a form. ``texts``: every value of each text part, in order; never an empty list."""
+    """The parts of a form. ``texts``: the values of each text part, in order. A part that was not sent is absent."""
 
     texts: dict[str, list[str]]
     files: dict[str, UploadFile]
@@ -66,12 +66,12 @@ def _sorted(form: FormData, expected: Expected, status: int) -> Parts:
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             if name not in expected.files:
-                raise Invalid(f"{name} is a text: send it without a file name.", status=status)
+                raise Invalid(f"{name} is text. Send it without a file name.", status=status)
             files[name] = value
         elif name not in expected.files:
             texts.setdefault(name, []).append(value)
         elif value:
             raise Invalid(
-                f"{name} is a file: send its content, with its file name, as multipart/form-data.", status=status
+                f"{name} is a file. Send its content, with its file name, as multipart/form-data.", status=status
             )
     return Parts(texts, files)

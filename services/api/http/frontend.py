@@ -1,4 +1,4 @@
-"""Serves the built frontend, so that a single machine needs no gateway."""
+"""Serve the built frontend, so that a deployment on one machine needs no gateway."""
 
 import re
 
@@ -16,13 +16,13 @@ REVALIDATE = "no-cache"
 
 
 class Frontend(StaticFiles):
-    """Serves paths that no route matches. ``/`` and paths without a file get ``index.html``, which routes by itself.
+    """Serves paths that no route matches. ``/`` and paths without a file get ``index.html``, whose script routes them.
 
-    A path whose last part has a dot must be a file. Unknown paths below the API's prefixes stay 404.
+    A path whose last part has a dot must be a file. Unknown paths below the API's prefixes get 404.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and any(_is_below(scope["path"], ours) for ours in API_PREFIXES):
+        if scope["type"] == "http" and any(_is_below(scope["path"], prefix) for prefix in API_PREFIXES):
             raise HTTPException(404)
         await super().__call__(scope, receive, send)
 

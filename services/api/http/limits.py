@@ -15,16 +15,18 @@ MAX_KEYS = 100_000
 
 
 class Admission:
-    """Allows ``limit`` concurrent requests in this process. Further requests are refused before their body is read:
-    an unlimited queue would answer no request in time and fill the memory."""
+    """Allows ``limit`` concurrent requests in this process. Further requests are refused before their body is read.
+
+    An unlimited queue would fill the memory and answer no request in time.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._most = limit
+        self._limit = limit
         self.in_hand = 0
 
     def enter(self) -> bool:
         """Return whether the request may proceed. If true, call ``leave`` when it ends."""
-        if self.in_hand >= self._most:
+        if self.in_hand >= self._limit:
             return False
         self.in_hand += 1
         return True
@@ -45,14 +47,14 @@ class RateLimits(Generic[K]):
         self._full_at: OrderedDict[K, float] = OrderedDict()
 
     def take(self, key: K, *, now: float | None = None) -> None:
-        """Take one token. Raises ``Throttled`` when the bucket is empty, and takes nothing then."""
+        """Take one token. Raises ``Throttled`` if the bucket is empty."""
         now = time.monotonic() if now is None else now
         if wait_s := self.wait_s(key, now=now):
             raise Throttled("Too many requests. Slow down a little.", retry_after_s=max(1, math.ceil(wait_s)))
         self._keep(key, max(now, self._full_at.get(key, 0.0)) + self._each_s, now)
 
     def wait_s(self, key: K, *, now: float | None = None) -> float:
-        """Return the seconds until the bucket of ``key`` is not empty, 0 when it is not."""
+        """Return the seconds until the bucket of ``key`` has a token; 0 if it has one now."""
         now = time.monotonic() if now is None else now
         return max(0.0, max(now, self._full_at.get(key, 0.0)) + self._each_s - now - self._burst_s)
 
@@ -72,7 +74,7 @@ class RateLimits(Generic[K]):
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Remove the least recently used keys, while their bucket is full or there are too many."""
+        """Remove the least recently used keys, as long as their bucket is full or there are too many keys."""
         while self._full_at:
             key, full_at = next(iter(self._full_at.items()))
             if full_at > now and len(self._full_at) <= MAX_KEYS:

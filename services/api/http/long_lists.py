@@ -19,7 +19,7 @@ from chassis.postgres.database import CHECKOUT_TIMEOUT_S, Connection, Database
 from chassis.spool import Spool
 from services.api.http.request_scope import HeadAnswered, ResponseAborted
 
-# Lists that one process sends at the same time. Each may use disk space until its client has read it.
+# The number of lists that one process sends at the same time. A list may use disk space until its client has read it.
 MAX_OPEN = 32
 # A client that accepts no block for this long is disconnected.
 STALLED_S = 60.0
@@ -64,7 +64,7 @@ class LongLists:
     """Responds to requests for long lists, a few at a time."""
 
     def __init__(self, database: Database, *, at_once: int) -> None:
-        """``at_once``: connections of the pool that lists may use at the same time."""
+        """``at_once``: how many connections of the pool lists may use at the same time."""
         self._database = database
         self.at_once = at_once
         self.open = 0  # lists being sent
@@ -74,8 +74,8 @@ class LongLists:
     async def answer(self, produce: Produce, *, media_type: str = "application/json") -> StreamingResponse:
         """Return a response whose body ``produce`` writes, on a connection in a read-only snapshot.
 
-        Raises ``Overloaded`` when too many lists are being sent, and exceptions of ``produce`` before its first byte.
-        After that, an error aborts the connection to the client.
+        Raises ``Overloaded`` when too many lists are being sent, and what ``produce`` raises before its first byte.
+        A later error aborts the connection to the client.
         """
         if self.open >= MAX_OPEN:
             raise Overloaded("Too many long lists are being read right now. Please try again.")

@@ -1,4 +1,4 @@
-"""The methods of a path, for responses with 405 and to OPTIONS."""
+"""Answer requests with a method that a path does not have, and OPTIONS."""
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -8,7 +8,10 @@ from chassis.http.problems import problem
 
 
 def install(app: FastAPI) -> None:
-    """Answer 405 with all methods of a path in Allow (RFC 9110, section 15.5.6), since each has a route of its own."""
+    """Answer 405 with all methods of the path in Allow (RFC 9110, section 15.5.6).
+
+    Each method has its own route, and Starlette would name the methods of one route only.
+    """
 
     def not_allowed(request: Request, _error: Exception) -> Response:
         headers = {"Allow": ", ".join(methods_at(app, request.url.path))}
@@ -21,10 +24,10 @@ def install(app: FastAPI) -> None:
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """Return the methods of ``path``, sorted. A route with this exact path hides routes with parameters."""
-    found = [context for context in iter_route_contexts(app.routes) if context.methods and _matches(context, path)]
-    exact = [context for context in found if context.path == path]
-    known = {method for context in exact or found for method in context.methods or ()}
-    return sorted(known | {"OPTIONS"} | ({"HEAD"} if "GET" in known else set()))
+    matching = [context for context in iter_route_contexts(app.routes) if context.methods and _matches(context, path)]
+    exact = [context for context in matching if context.path == path]
+    methods = {method for context in exact or matching for method in context.methods or ()}
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
 
 def _matches(context: RouteContext, path: str) -> bool:

@@ -43,10 +43,10 @@ class MessageBody(Document):
 
 
 class JobBrief(Document):
-    """The job that the command requested. Follow it at ``/api/jobs/{id}``, or with its events.
+    """The job that the command requested. Read its current state at ``/api/jobs/{id}``.
 
-    ``channel``: what woke the worker. ``delivery``: the channel that the API relied on when it responded: ``kafka``,
-    ``http`` (a request to the service), or, if both failed, the worker's ``poll``.
+    ``channel``: what woke the worker. ``delivery``: the channel that the API relied on when it responded. It is
+    ``kafka``, ``http`` (a request to the service) or, if both failed, ``poll`` (the worker finds the job).
     """
 
     id: str = Field(json_schema_extra={"format": "uuid"})
@@ -68,10 +68,11 @@ def documented(
     example: Any = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Return arguments of a route's decorator: the response's ``document``, and the ``refusals`` (message by status).
+    """Return the arguments of a route's decorator that document its responses.
 
-    ``example``: of the whole response, where its fields have none.
-    ``job``: the command may request a job; the response is 202 until it has ended. ``tagged``: it has an ETag.
+    ``document``: the response body. ``refusals``: an error message by status. ``tagged``: the response has an ETag.
+    ``example``: an example of the whole response, if its fields have none.
+    ``job``: the command may request a job. The response is 202 if the job has not ended yet.
     ``openapi_document`` adds the errors of all routes (401, 403, 422, 429, 503 and so on).
     """
     status = options.get("status_code", 200)
@@ -96,10 +97,10 @@ def refusal(status: int, message: str) -> dict[str, Any]:
     title = TITLES.get(status, HTTPStatus(status).phrase)
     example = {"type": "about:blank", "title": title, "status": status, "detail": message, "message": message}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}}
-    found: dict[str, Any] = {"description": title, "content": content}
+    response: dict[str, Any] = {"description": title, "content": content}
     if status in (429, 503):
-        found["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    return found
+        response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    return response
 
 
 def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -110,9 +111,9 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 def bodies(
     models: Mapping[str, type[BaseModel]], parts: Mapping[str, str] | None = None, *, required: bool = True
 ) -> dict[str, Any]:
-    """Return ``openapi_extra`` for a route that parses its own body. A model per media type describes the body.
+    """Return ``openapi_extra`` for a route that parses its own body.
 
-    ``parts``: media types of the form's files.
+    ``models``: the model of the body by media type. ``parts``: the media type of each file of the form.
     """
     content: dict[str, Any] = {type_: {"schema": model.model_json_schema()} for type_, model in models.items()}
     if parts:
@@ -120,7 +121,7 @@ def bodies(
     return {"openapi_extra": {"requestBody": {"required": required, "content": content}}}
 
 
-# Headers of a command. FastAPI documents them, except for the route that reads them itself.
+# Headers of a command, for a route that reads them itself. For all other routes FastAPI documents them.
 IDEMPOTENCY_KEY_DESCRIPTION = "A repeated request with the same key gets the first response again."
 PREFER_DESCRIPTION = "`wait=5`: wait up to five seconds for the job's result."
 COMMAND_HEADERS: dict[str, Any] = {

@@ -18,8 +18,8 @@ The backend of a campus placement cell: drives, the students who are eligible, r
 that starts a job returns a `job`; `Prefer: wait=5` waits up to five seconds for its result.
 """
 BEARER = (
-    "From `POST /api/auth/login`: valid for eight hours, or until the password changes. Or from another issuer (RS256),"
-    " if one is configured."
+    "A token from `POST /api/auth/login`, which is valid for eight hours, or until the password changes. If another"
+    " issuer (RS256) is configured, its tokens are valid too."
 )
 
 SIGNED_IN_PROBLEMS = {
@@ -42,14 +42,14 @@ UNUSED = ("HTTPValidationError", "ValidationError")
 
 
 def install(app: FastAPI) -> None:
-    """Complete the document of ``app``. Call it after all routes were added."""
-    made = app.openapi
+    """Complete the OpenAPI document of ``app``. Call this after all routes were added."""
+    fastapi_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(made())
-        found: dict[str, Any] = made()
-        return found
+            _complete(fastapi_openapi())
+        document: dict[str, Any] = fastapi_openapi()
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign]
 
@@ -62,12 +62,12 @@ def _complete(document: dict[str, Any]) -> None:
         components["schemas"].pop(name, None)
     components["securitySchemes"]["HTTPBearer"] |= {"bearerFormat": "JWT", "description": BEARER}
     for operation in _operations(document):
-        own = operation["responses"]
+        responses = operation["responses"]
         for status, message in _common(operation).items():
-            own.setdefault(str(status), refusal(status, message))
-        if "422" in own and "HTTPValidationError" in str(own["422"]):
-            own["422"] = refusal(422, VALIDATION_EXAMPLE)
-        operation["responses"] = dict(sorted(own.items()))
+            responses.setdefault(str(status), refusal(status, message))
+        if "422" in responses and "HTTPValidationError" in str(responses["422"]):
+            responses["422"] = refusal(422, VALIDATION_EXAMPLE)
+        operation["responses"] = dict(sorted(responses.items()))
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

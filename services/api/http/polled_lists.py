@@ -1,4 +1,4 @@
-"""Cached lists that every open screen polls: drives and job domains."""
+"""Cache the lists that every open screen polls: drives and job domains."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from services.api.drives.view import drive_object
 from services.api.http.cached_response import CachedResponse
 from services.api.http.links import Links
 
-# NOTIFY inside the changing transaction: drives and domains change rarely, and are polled by everyone.
+# The transaction that changes a list also sends the notification. Lists change rarely, and all screens poll them.
 CHANNEL = "placewire_lists"
 NOTIFY = "SELECT pg_notify($1, '')"
 
@@ -22,7 +22,7 @@ async def notify_changed(connection: Connection) -> None:
 
 
 class PolledLists:
-    """Cached lists: job domains, drives with pending ones, and drives without."""
+    """The cached lists: job domains, all drives, and the drives that are not pending."""
 
     channel = CHANNEL
 
@@ -32,28 +32,28 @@ class PolledLists:
         self.all_drives = CachedResponse(lambda: self._drives(with_pending=True))
         self.published_drives = CachedResponse(lambda: self._drives(with_pending=False))
         self.domains = CachedResponse(self._domains)
-        self._snapshots = (self.all_drives, self.published_drives, self.domains)
+        self._lists = (self.all_drives, self.published_drives, self.domains)
 
     def drop(self) -> None:
-        """Drop the lists of this replica at once: the notification may arrive after the response to the change."""
-        for snapshot in self._snapshots:
-            snapshot.drop()
+        """Drop the lists of this replica at once. The notification may arrive later than the response to the change."""
+        for cached in self._lists:
+            cached.drop()
 
     def noticed(self, _payload: str) -> None:
         self.drop()
 
     def connected(self) -> None:
-        for snapshot in self._snapshots:
-            snapshot.keep(True)
+        for cached in self._lists:
+            cached.keep(True)
 
     def lost(self) -> None:
-        for snapshot in self._snapshots:
-            snapshot.keep(False)
+        for cached in self._lists:
+            cached.keep(False)
 
     async def _drives(self, *, with_pending: bool) -> bytes:
         async with self._database.connection() as connection:
             rows = await drives.list_all(connection, with_pending=with_pending)
-        # In a thread: the drives of several seasons would block the event loop too long.
+        # In a thread, because the drives of several seasons would block the event loop too long.
         return await asyncio.to_thread(lambda: orjson.dumps([drive_object(row, self._links) for row in rows]))
 
     async def _domains(self) -> bytes:

@@ -1,4 +1,4 @@
-"""How values look in the public API: decimals as text with two places, instants in UTC with milliseconds, jobs."""
+"""Format values for the public API: decimals as text with two places, instants in UTC with milliseconds, jobs."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ def decimal_text(value: Decimal | None) -> str | None:
 
 
 def instant_text(value: datetime | None) -> str | None:
-    """``2026-11-24T02:39:19.365Z``."""
+    """Return ``value`` like ``2026-11-24T02:39:19.365Z``."""
     if value is None:
         return None
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -28,11 +28,11 @@ HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
 # A caller must not invent values of a metric label.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Created at the start, so that an increase from zero counts.
+# Created at the start, so that the first increase is visible: a new series would begin at one.
 ANSWERS = {digit: metrics.HTTP_ANSWERS.labels(f"{digit}xx") for digit in range(1, 6)}
 
 SECURITY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
-# Pages may not be framed or contain plug-ins. They set the rules for their own scripts.
+# Pages may not be framed or contain plug-ins. Each page sets the policy for its own scripts.
 PAGE_SECURITY = [
     (b"content-security-policy", b"frame-ancestors 'none'; base-uri 'self'; object-src 'none'"),
     (b"x-frame-options", b"DENY"),
@@ -40,7 +40,7 @@ PAGE_SECURITY = [
 
 
 class HeadAnswered(Exception):
-    """The response to a HEAD request is complete. The body of the GET is not built."""
+    """The response to a HEAD request is complete, so the route need not write the rest of the body."""
 
 
 class ResponseAborted(Exception):
@@ -66,7 +66,7 @@ class RequestScope:
         headers = dict(scope["headers"])
         correlation_id = _correlation_id(headers.get(CORRELATION_HEADER))
         scope.setdefault("state", {})["correlation_id"] = correlation_id
-        # Not unbound afterwards: the server runs each request in its own task, and so in its own context.
+        # No unbind is needed, because the server runs each request in its own task with its own context.
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
         added = [(CORRELATION_HEADER, correlation_id.encode()), *SECURITY]
         method = scope["method"]
@@ -76,27 +76,27 @@ class RequestScope:
         began = time.perf_counter()
         refusal = await self._gate.refusal(scope, headers)
         admitted = refusal is None and (scope["path"] in HEALTH or self._admission.enter())
-        holds = admitted and scope["path"] not in HEALTH
+        holds_slot = admitted and scope["path"] not in HEALTH
 
-        async def answered(message: Message) -> None:
-            nonlocal status, holds
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, holds_slot
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if holds:  # released here, because a streamed response may last for hours
-                    holds = False
+                if holds_slot:  # released here, because a streamed response may last for hours
+                    holds_slot = False
                     self._admission.leave()
                 headers = message["headers"]
-                # Not changed in place: a cached response may share these headers.
+                # A new list, because a cached response may share the old one.
                 message["headers"] = [*headers, *added, *PAGE_SECURITY] if _is_page(message) else [*headers, *added]
             await send(message)
 
         try:
-            app = self._judged(headers) if admitted else refusal or _too_busy()
-            await (_head(app) if method == "HEAD" else app)(scope, receive, answered)
+            app = self._app_for(headers) if admitted else refusal or _too_busy()
+            await (_head(app) if method == "HEAD" else app)(scope, receive, send_with_headers)
         except ResponseAborted as error:
             log.warning("response.aborted", route=self._route_of(scope), reason=str(error))
         finally:
-            if holds:
+            if holds_slot:
                 self._admission.leave()
             route = self._route_of(scope)
             self._gate.count_response(scope, headers, status)
@@ -106,7 +106,7 @@ class RequestScope:
     def _route_of(self, scope: Scope) -> str:
         return self._route_paths.get(id(scope.get("route")), "unknown")
 
-    def _judged(self, headers: Mapping[bytes, bytes]) -> ASGIApp:
+    def _app_for(self, headers: Mapping[bytes, bytes]) -> ASGIApp:
         content_length = headers.get(b"content-length")
         # Without one of these fields, or with a length of 0, there is no body (RFC 9112, section 6.3).
         if b"transfer-encoding" not in headers and content_length in (None, b"0"):
@@ -117,7 +117,7 @@ class RequestScope:
 
 
 def full_paths(app: FastAPI) -> dict[int, str]:
-    """Return the full path template of each route, by identity. A route's own path lacks an outer router's prefix."""
+    """Return the full path template of each route, by identity. ``route.path`` lacks the prefix of an outer router."""
     return {
         id(context.original_route): context.path
         for context in iter_route_contexts(app.routes)
@@ -156,12 +156,12 @@ def _too_busy() -> ASGIApp:
 
 @cache
 def _series(method: str, route: str, status: int) -> Histogram:
-    """Return the time series. Cached: there are as many as combinations of route, method and status."""
+    """Return the time series of a route, method and status. The cache grows to one entry per combination."""
     return metrics.HTTP_REQUESTS.labels(method, route, status)
 
 
-def _correlation_id(given: bytes | None) -> str:
-    if given is not None:
+def _correlation_id(header: bytes | None) -> str:
+    if header is not None:
         with suppress(ValueError):
-            return str(UUID(given.decode()))
+            return str(UUID(header.decode()))
     return str(uuid7())

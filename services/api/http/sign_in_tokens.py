@@ -1,6 +1,6 @@
 """Check the sign-in tokens of requests. A signature check costs more than most responses, so its result is cached.
 
-Placewire's tokens are signed with ``JWT_SECRET`` (HS256); those of ``JWT_SECRET_PREVIOUS`` are still valid. With
+Placewire signs its tokens with ``JWT_SECRET`` (HS256). Tokens signed with ``JWT_SECRET_PREVIOUS`` are still valid. With
 ``JWT_JWKS_URL``, tokens of another issuer are valid too (RS256, same claims). A key only works with its own algorithm.
 """
 
@@ -17,7 +17,7 @@ from chassis.tokens import ALGORITHM, CLOCK_SKEW_S, USER_TOKEN_S, Principal, pri
 from services.api.http import issuer_keys
 from services.api.http.issuer_keys import IssuerKey, IssuerKeys
 
-# The limit on remembered valid tokens. The oldest are removed first, and checked again when they are sent again.
+# The limit on cached tokens. The oldest are removed first. A removed token is checked again when it is sent again.
 MAX_REMEMBERED = 20_000
 
 
@@ -27,7 +27,7 @@ _CheckedToken = tuple[Principal, float, IssuerKey | None]
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Another issuer of tokens. ``name`` ``None``: any ``iss``. ``audience`` ``None``: only tokens without ``aud``."""
+    """Another issuer of tokens. Without ``name``, any ``iss`` is valid. Without ``audience``, ``aud`` is refused."""
 
     keys: IssuerKeys
     name: str | None = None
@@ -41,9 +41,9 @@ class Tokens:
         self._valid: dict[str, _CheckedToken] = {}
 
     async def read(self, authorization: str | None) -> Principal:
-        """Return the user whose token an Authorization header holds. Raises ``Unauthenticated``.
+        """Return the user of the token in an Authorization header. Raises ``Unauthenticated`` if it is not valid.
 
-        Their role and password may have changed since the token was issued.
+        The user's role and password may have changed since the token was issued.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -58,7 +58,7 @@ class Tokens:
         return principal
 
     def forget(self, user_ids: Collection[int]) -> None:
-        """Forget these users' tokens, and all that have expired."""
+        """Remove these users' tokens and all expired tokens from the cache."""
         now = time.time()
         self._valid = {
             token: (principal, until, key)
@@ -67,7 +67,7 @@ class Tokens:
         }
 
     async def is_valid(self, authorization: bytes) -> bool:
-        """Return whether an Authorization header holds a valid token."""
+        """Return whether an Authorization header has a valid token."""
         try:
             await self.read(authorization.decode("latin-1"))
         except Unauthenticated:
@@ -76,26 +76,26 @@ class Tokens:
 
     async def _check(self, token: str) -> _CheckedToken:
         header = _header(token)
-        found: _CheckedToken
+        checked: _CheckedToken
         if self._issuer is not None and header.get("alg") == issuer_keys.ALGORITHM:
-            found = await self._theirs(self._issuer, token, header.get("kid"))
+            checked = await self._check_issuer_token(self._issuer, token, header.get("kid"))
         # Our own tokens have no key id, so a token with one is from another issuer.
         elif header.get("alg") == ALGORITHM and "kid" not in header:
-            found = self._ours(token)
+            checked = self._check_own_token(token)
         else:
             raise Unauthenticated("Invalid token")
         if len(self._valid) >= MAX_REMEMBERED:
             del self._valid[next(iter(self._valid))]
-        self._valid[token] = found
-        return found
+        self._valid[token] = checked
+        return checked
 
-    def _ours(self, token: str) -> tuple[Principal, float, None]:
+    def _check_own_token(self, token: str) -> tuple[Principal, float, None]:
         for secret in self._secrets:
             with suppress(Unauthenticated):
                 return (*read_user_token(token, secret), None)
         raise Unauthenticated("Invalid token")
 
-    async def _theirs(self, issuer: Issuer, token: str, kid: object) -> tuple[Principal, float, IssuerKey]:
+    async def _check_issuer_token(self, issuer: Issuer, token: str, kid: object) -> tuple[Principal, float, IssuerKey]:
         key = await issuer.keys.find(kid) if isinstance(kid, str) else None
         if key is None:
             raise Unauthenticated("Invalid token")
@@ -107,7 +107,7 @@ class Tokens:
             )  # fmt: skip
         except jwt.InvalidTokenError as error:
             raise Unauthenticated("Invalid token") from error
-        # Access changes are remembered for the lifetime of our own tokens, so no token may live longer.
+        # ``AccessChanges`` covers the lifetime of our own tokens, so no other token may be valid for longer.
         until = min(float(claims["exp"]), float(claims["iat"]) + USER_TOKEN_S)
         return principal_of(claims), until, key
 

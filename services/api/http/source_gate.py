@@ -13,17 +13,17 @@ from services.api.http.sign_in_tokens import Tokens
 from services.api.users.throttle import Throttle
 
 SIGN_IN = "/api/auth/"
-# 401 responses to one source. Pages with expired tokens repeat their requests for a moment.
+# Limits on 401 responses to one source. They tolerate pages that repeat requests with an expired token for a moment.
 UNAUTHENTICATED_PER_SECOND = 50.0
 UNAUTHENTICATED_BURST = 200
-# Marks a request that was counted before its response.
+# Marks a request that ``refusal`` has counted.
 COUNTED = "counted_by_gate"
 
 Headers = Mapping[bytes, bytes]
 
 
 class SourceGate:
-    """Makes a source's bad requests cost no more than a 429 response.
+    """Refuses sources with too many failures. Each refused request costs only a 429 response.
 
     A request with a valid token always passes, so that a campus behind one address is not locked out.
     """

@@ -1,8 +1,8 @@
 """Refuse what a route does not accept: unknown query parameters, another type of body, repeated names.
 
-The dependency that declares a route's roles (``access``) checks this for all routes, after the role. A request
-without query and body costs one pass over its headers. Fields of a body are refused by its model
-(``fields.RequestBody``), parts of a form by ``form_parts``.
+The dependency that declares a route's roles (``access``) calls ``refuse_unknown`` after it has checked the role. For a
+request without query and body this costs one pass over the headers. The model of a body (``fields.RequestBody``)
+refuses unknown fields, and ``form_parts`` refuses unknown parts of a form.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ from chassis.errors import Invalid
 from chassis.http.validation_messages import repeated_names, unknown_name_errors, unknown_names
 
 JSON = "application/json"
-# Limits on fields per object, and on objects and lists per body. No call needs as many, and each error costs a message.
+# Limits on fields per object, and on objects and lists per body. No call needs as many, and each error adds a message.
 MAX_FIELDS = 200
 MAX_NESTED = 5_000
-# A longer body is read in a thread first.
+# A longer body is checked in a thread.
 QUICK_BYTES = 16 * 1024
-# Only lists of ids are longer than this, and their parser accepts nothing else.
+# A longer body can only be a list of ids. Its parser accepts no repeated field.
 MAX_COMPARED_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a route accepts. ``query``: its parameters; true if repeatable. ``media_types``: of its body."""
+    """What a route accepts. ``query``: whether each parameter may repeat. ``media_types``: those of the body."""
 
     query: dict[str, bool]
     media_types: frozenset[str]
 
 
 def accepted_by(route: APIRoute) -> Accepted:
-    """Return what ``route`` declares: in its signature, or in OpenAPI for a body that it reads itself."""
+    """Return what the signature of ``route`` declares. For a body that it reads itself, use its OpenAPI document."""
     query = {
         str(field.field_info.alias or field.name): get_origin(field.field_info.annotation) is list
         for field in get_flat_params(route.dependant)
@@ -64,24 +64,24 @@ async def refuse_unknown(request: Request) -> None:
 
 
 def _accepted(request: Request) -> Accepted:
-    found: Accepted = request.app.state.accepted[id(request.scope["route"])]
-    return found
+    accepted: Accepted = request.app.state.accepted[id(request.scope["route"])]
+    return accepted
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Return whether there is a body, from the raw headers: cheap for bursts of registrations, which have none."""
+    """Return whether there is a body. Reads the raw headers, which costs little in bursts of registrations."""
     return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
 
 
 def _refuse_query(request: Request, known: dict[str, bool]) -> None:
-    given = Counter(name for name, _ in request.query_params.multi_items())
-    if unknown := [name for name in given if name not in known]:
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    if unknown := [name for name in counts if name not in known]:
         raise Invalid(
             unknown_names("query parameter", unknown, known),
             status=400,
             errors=unknown_name_errors("query parameter", unknown),
         )
-    if repeated := [name for name, count in given.items() if count > 1 and not known[name]]:
+    if repeated := [name for name, count in counts.items() if count > 1 and not known[name]]:
         raise Invalid(repeated_names("query parameter", repeated), status=400)
 
 
@@ -91,11 +91,11 @@ async def _refuse_body(request: Request, media_types: frozenset[str]) -> None:
         return
     if JSON not in media_types:
         return  # a file: its reader checks the type
-    given = media_type(request)
-    if is_json(given) or (not given and len(media_types) > 1):
+    sent_type = media_type(request)
+    if is_json(sent_type) or (not sent_type and len(media_types) > 1):
         await _refuse_costly(await request.body())
     elif media_types == {JSON}:
-        raise unsupported_type(given, JSON)
+        raise unsupported_type(sent_type, JSON)
 
 
 def _refuse_any_field(body: bytes) -> None:
@@ -115,9 +115,9 @@ async def _refuse_costly(body: bytes) -> None:
     if len(body) <= QUICK_BYTES:
         _refuse_repeated_fields(body)
         return
-    # Counted before parsing. Braces inside texts count too, but hardly any text has so many.
+    # This count also includes braces inside texts, but hardly any text has so many.
     if body.count(b"{") + body.count(b"[") > MAX_NESTED:
-        raise Invalid("The body has too many objects and lists in it.", status=400)
+        raise Invalid("The body has too many objects and lists.", status=400)
     if len(body) <= MAX_COMPARED_BYTES:
         await asyncio.to_thread(_refuse_repeated_fields, body)
 
@@ -125,24 +125,24 @@ async def _refuse_costly(body: bytes) -> None:
 def _refuse_repeated_fields(body: bytes) -> None:
     repeated: list[str] = []
 
-    def compared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(pairs) > MAX_FIELDS:
             raise Invalid(f"The body has more than {MAX_FIELDS} fields in one object.", status=400)
-        found = dict(pairs)
-        if len(found) < len(pairs):
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
             repeated.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        return found
+        return fields
 
     try:
-        json.loads(body, object_pairs_hook=compared)
+        json.loads(body, object_pairs_hook=checked)
     except (ValueError, RecursionError):
-        return  # refused, with its reason, by the reader of the body
+        return  # the reader of the body refuses it and states the reason
     if repeated:
         raise Invalid(repeated_names("field", repeated), status=400)
 
 
 def refuse_unknown_fields(fields: Collection[str], known: Collection[str]) -> None:
-    """Raise ``Invalid`` (400) unless all ``fields`` of a body are ``known``. For bodies read without a model."""
+    """Raise ``Invalid`` (400) unless all ``fields`` are ``known``. For bodies that are read without a model."""
     if unknown := [name for name in fields if name not in known]:
         raise Invalid(unknown_names("field", unknown, known), status=400, errors=unknown_name_errors("field", unknown))
 
@@ -157,7 +157,7 @@ def is_json(type_: str) -> bool:
     return type_ == JSON or (type_.startswith("application/") and type_.endswith("+json"))
 
 
-def unsupported_type(given: str, *taken: str) -> Invalid:
-    """Return the error (415) for a body of the type ``given``. It names the accepted types, ``taken``."""
-    sent = f"This call does not take {given[:100]}" if given else "The body has no Content-Type"
-    return Invalid(f"{sent}. Send it as {' or '.join(taken)}.", status=415)
+def unsupported_type(sent_type: str, *accepted: str) -> Invalid:
+    """Return the error (415) for a body of the type ``sent_type``. Its message names the ``accepted`` types."""
+    reason = f"This call does not take {sent_type[:100]}" if sent_type else "The body has no Content-Type"
+    return Invalid(f"{reason}. Send it as {' or '.join(accepted)}.", status=415)

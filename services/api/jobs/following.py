@@ -62,7 +62,7 @@ class SignedInOrLinked(SignedIn):
     async def _admitted(self, request: Request) -> Principal:
         if not request.query_params.get("sig"):
             return await super()._admitted(request)
-        # Before the signature is checked: with a repeated parameter it cannot be.
+        # Refuse repeated parameters first: they would make the check of the signature ambiguous.
         await strict_input.refuse_unknown(request)
         guard: Guard = request.app.state.guard
         context: Context = request.app.state.context
@@ -108,7 +108,7 @@ class OpenStreams:
 
 
 class EventStream(StreamingResponse):
-    """A response that calls ``leave`` of ``streams`` however it ends."""
+    """A stream of events that is counted in ``streams`` until it ends, for any reason."""
 
     media_type = "text/event-stream"
 
@@ -145,21 +145,21 @@ async def events(
                 return
             visible(latest, await guard.changes.confirm(caller))
         except (NotFound, Unauthenticated, Unavailable, Contended):
-            return  # the client reconnects and gets the response for its access at that time
+            return  # the client reconnects, and the response then reflects its access
         yield _event(latest) if latest != job else b": still here\n\n"
         job = latest
 
 
 async def _next(ctx: Context, job: Job, stopping: asyncio.Event) -> Job | None:
-    """Return the changed job, or the same after ``HEARTBEAT_S``; ``None`` when it is deleted or the server stops."""
-    moving = asyncio.create_task(ctx.jobs.after(job.id, job, within_s=HEARTBEAT_S))
-    ending = asyncio.create_task(stopping.wait())
+    """Return the changed job, or the same job after ``HEARTBEAT_S``. ``None``: it is deleted, or the server stops."""
+    change = asyncio.create_task(ctx.jobs.after(job.id, job, within_s=HEARTBEAT_S))
+    stop = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait({moving, ending}, return_when=asyncio.FIRST_COMPLETED)
-        return None if ending.done() else moving.result()
+        await asyncio.wait({change, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.done() else change.result()
     finally:
-        moving.cancel()
-        ending.cancel()
+        change.cancel()
+        stop.cancel()
 
 
 def _event(job: Job, *, first: bool = False) -> bytes:

@@ -43,7 +43,7 @@ CANCEL = documented(
 )
 FOLLOW = documented(
     {
-        # The schema of one event. OpenAPI 3.2 has `itemSchema` for this; in 3.1 this is the usual convention.
+        # The schema of one event. OpenAPI 3.2 has `itemSchema` for it. In 3.1 this is the usual convention.
         "schema": {
             "description": "One event of the stream.",
             "type": "object",
@@ -64,7 +64,7 @@ FOLLOW = documented(
         403: "This link has expired. Request the job again to get a new one.",
         429: "You follow 10 jobs already. Close one of these streams first.",
     },
-    description="Events named `job`, each with the job's state; comments `: still here` in between. Ends with the job.",
+    description="Events named `job` with the job's state, and comments `: still here`. The stream ends with the job.",
     media_type="text/event-stream",
 )
 FOLLOW["responses"][204] = {

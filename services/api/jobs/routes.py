@@ -58,7 +58,7 @@ async def list_jobs(
     kind: Kind | None = None,
     subject: Annotated[str | None, Query(max_length=200, pattern=NO_NUL, examples=["drive-42"])] = None,
 ) -> Response:
-    """List the caller's jobs, newest first. HEAD and COORDINATOR see all. ``before``: last id of the page before."""
+    """List the caller's jobs, newest first. HEAD and COORDINATOR see all. ``before``: the last id received."""
     asked_by = None if caller.role in ORGANIZERS else caller.user_id
     async with ctx.database.connection() as connection:
         rows = await sql.newest(
@@ -85,8 +85,8 @@ async def follow_job(
 ) -> Response:
     """Send the job each time it changes, as server-sent events named ``job``. The stream closes when the job ends.
 
-    Needs a token, or the job's ``events_url``. 204 when the client has received the last event already, which
-    stops an ``EventSource`` from reconnecting.
+    Needs a token, or the job's ``events_url``. 204 if the client has received the last event already. The 204 stops an
+    ``EventSource`` from reconnecting.
     """
     job = visible(await ctx.jobs.read(job_id), caller)
     if job.state.ended and last_event_id == event_id(job):
@@ -103,7 +103,7 @@ async def cancel_job(
     command_context: CommandContextDep,
     caller: CellMember,
 ) -> Response:
-    """Cancel an export. Only its requester and a head may. A worker that writes it stops at once."""
+    """Cancel an export. Only its requester and heads may cancel it. A worker that writes it stops at once."""
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
         await handlers.cancel(connection, job_id, caller, command_context.cause(caller), new_id)
@@ -111,6 +111,6 @@ async def cancel_job(
         assert job is not None
         return CommandResult(job_object(job))
 
-    answer = await execute_command(ctx, caller, command_context, {}, handle)
+    response = await execute_command(ctx, caller, command_context, {}, handle)
     ctx.notifier.notify(notify.JOB, str(job_id))
-    return answer
+    return response

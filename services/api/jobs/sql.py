@@ -9,8 +9,8 @@ from chassis.jobs import queue
 from chassis.jobs.queue import COLUMNS
 from chassis.postgres.database import Connection
 
-# Index scan on job_newest_asked_by, or on job_newest for all users; both are ordered by -seq. $3: last id of the page
-# before.
+# Index scan on job_newest_asked_by, or on job_newest for all users; both are ordered by -seq. $3: the last id of the
+# previous page.
 LIST = f"""
 SELECT {COLUMNS} FROM es.job
  WHERE ($1::integer IS NULL OR asked_by = $1)

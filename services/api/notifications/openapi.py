@@ -8,7 +8,7 @@ from services.api.http.openapi import Count, Document, Instant, documented
 
 
 class Notification(Document):
-    """``entity_type`` and ``entity_id``: the subject, for example a drive. ``read_at`` null: not read."""
+    """``entity_type`` and ``entity_id``: the subject, for example a drive. ``read_at``: null if unread."""
 
     notification_id: int = Field(examples=[90210])
     title: str = Field(examples=["New drive: Acme"])
@@ -22,13 +22,13 @@ class Notification(Document):
 
 
 class OwnNotification(Notification):
-    """``user_id``: the caller, who has read it."""
+    """``user_id``: the caller, who has read the notification."""
 
     user_id: int = Field(examples=[1001])
 
 
 class OwnNotifications(Document):
-    """``unread_count``: of all the caller's notifications, not only of ``items``."""
+    """``unread_count``: the number of all unread notifications of the caller, not only of those in ``items``."""
 
     items: list[Notification]
     unread_count: Count = Field(examples=[3])

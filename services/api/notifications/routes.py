@@ -15,7 +15,7 @@ from services.api.notifications import openapi, sql
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/notifications", tags=["notifications"])
 
-# JavaScript represents integers exactly up to this one.
+# JavaScript represents integers exactly up to this value.
 MAX_ID = 2**53 - 1
 
 
@@ -30,7 +30,7 @@ async def mine(ctx: ContextDep, caller: Anyone, limit: Annotated[int, Query(ge=1
 
 @router.patch("/{notification_id}/read", **openapi.READ)
 async def read(notification_id: Annotated[int, Path(ge=1, le=MAX_ID)], ctx: ContextDep, caller: Anyone) -> Response:
-    """Mark a notification as read and return ``{item, unread_count}``. Idempotent. 404 also for other users' ones."""
+    """Mark a notification as read and return ``{item, unread_count}``. Idempotent. 404 also for other users' items."""
     async with ctx.database.transaction() as connection:
         row = await sql.read(connection, caller.user_id, notification_id)
         if row is None:

@@ -1,5 +1,6 @@
-"""Notifications, which events project to, and the read marks kept beside them. Projection:
-migrations/functions/project_notifications.sql.
+"""The read table of notifications, and the tables of read marks, which the API writes directly.
+
+Projection: migrations/functions/project_notifications.sql.
 """
 
 from datetime import datetime
@@ -22,15 +23,16 @@ class PgSnapshot(UserDefinedType[str]):
         return "pg_snapshot"
 
 
-base.ischema_names["pg_snapshot"] = PgSnapshot  # so that reflection knows it
+base.ischema_names["pg_snapshot"] = PgSnapshot  # so that reflection knows the type
 
 
 class Notification(SQLModel, table=True):
-    """Written once for an audience.
+    """A notification. One row serves its whole audience.
 
-    ``audience``: a role; ``SELECTED`` or ``DESELECTED``, the students whom version ``drive_version`` of drive
-    ``entity_id`` selected or revoked; ``REGISTERED``, those registered for it; or ``USER``, ``user_id`` alone.
-    ``notification_id`` is computed from the event's position, so a replay gives the same ids; ``xid`` is the event's.
+    ``audience`` is one of: a role; ``SELECTED`` or ``DESELECTED`` (the students whom version ``drive_version`` of the
+    drive ``entity_id`` selected or revoked); ``REGISTERED`` (the students registered for that drive); ``USER`` (the
+    user ``user_id``). ``notification_id`` is computed from the event's position, so a replay gives the same ids.
+    ``xid``: the transaction id of the event.
     """
 
     __tablename__ = "notifications"
@@ -58,7 +60,7 @@ class Notification(SQLModel, table=True):
 
 class NotificationRead(SQLModel, table=True):
     __tablename__ = "notification_reads"
-    # Written once; deleted in pages when the drive has gone.
+    # Rows never change. They are deleted in pages after the drive was deleted.
     __table_args__ = {"postgresql_with": {"autovacuum_vacuum_scale_factor": 0.05}}
 
     user_id: int = Field(sa_column=number())
@@ -67,14 +69,14 @@ class NotificationRead(SQLModel, table=True):
 
 
 class NotificationReadMark(SQLModel, table=True):
-    """Marks every notification as read that the snapshot ``seen`` could see.
+    """A mark that the user has read every notification that is visible in the snapshot ``seen``.
 
-    Neither a time nor an id would do: a notification may commit after younger ones, and would count as read although it
-    was never shown.
+    A time or an id is not enough, because a notification may commit after newer ones. It would then count as read
+    although the user never saw it.
     """
 
     __tablename__ = "notification_read_marks"
-    # One row for each user, rewritten whenever they have read everything.
+    # One row per user. It is updated each time that the user marks everything as read.
     __table_args__ = {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.05}}
 
     user_id: int = Field(sa_column=number())

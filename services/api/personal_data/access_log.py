@@ -1,8 +1,8 @@
-"""Record who looks at students' records, before the response shows them. The recorded operations: ``Reading``.
+"""Record who looks at students' records, before the response shows them. ``Reading`` lists the recorded operations.
 
-A person who reads their own record is not recorded. An entry holds ids, no names. It is written before the response is
-sent, in one statement that does not wait for the disk: if the database server crashes, it can lose the records of its
-last half second. If the record cannot be written, the response is an error and shows nothing.
+A person who reads their own record is not recorded. An entry has ids and no names. One statement writes it before the
+response is sent, and does not wait for the disk. So a crash of the database server can lose the entries of the last
+half second. If the entry cannot be written, the response is an error and shows nothing.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from chassis.postgres.database import Connection, Database
 from chassis.tokens import Principal
 from services.api.context import context_of
 
-# A page of a list with at most this many students is probably a search, and is recorded for each of them.
+# A page with at most this many students is probably the result of a search. It is recorded for each student.
 FEW = 10
 
 RECORD = """
 INSERT INTO access_log (reader_id, reader_role, operation, student_id, correlation_id) VALUES ($1, $2, $3, $4, $5)
 """
-# The setting holds for this statement's own transaction.
+# The setting applies only to the transaction of this statement.
 RECORD_EACH = """
-WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+WITH asynchronous AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO access_log (reader_id, reader_role, operation, student_id, correlation_id)
-SELECT $1, $2, $3, shown.student_id, $5 FROM unhurried, unnest($4::integer[]) AS shown (student_id)
+SELECT $1, $2, $3, shown.student_id, $5 FROM asynchronous, unnest($4::integer[]) AS shown (student_id)
 """
 
 
@@ -51,22 +51,22 @@ class Reading(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccessLog:
-    """Records what one request shows."""
+    """Records which students' data one request shows."""
 
     database: Database
     correlation_id: UUID
 
     async def of_one(self, caller: Principal, reading: Reading, student_id: int) -> None:
-        """Record that ``caller`` is shown the record of one student. Records nothing for their own."""
+        """Record that ``caller`` is shown the record of one student, unless it is their own."""
         if student_id != caller.user_id:
             await self._record(caller, reading, [student_id])
 
     async def of_many(self, caller: Principal, reading: Reading) -> None:
-        """Record that ``caller`` is shown a list of students: one record, however many students."""
+        """Record that ``caller`` is shown a list of students, in one entry for the whole list."""
         await self._record(caller, reading, [None])
 
     async def of_page(self, caller: Principal, reading: Reading, student_ids: Sequence[int]) -> None:
-        """Record a page of a list: for each student if there are at most ``FEW``, else as ``of_many``."""
+        """Record a page of a list. If it has at most ``FEW`` students, record each student; otherwise, the list."""
         if student_ids:
             await self._record(caller, reading, student_ids if len(student_ids) <= FEW else [None])
 
@@ -75,9 +75,10 @@ class AccessLog:
         if student_id != caller.user_id:
             await transaction.execute(RECORD, caller.user_id, caller.role, reading, student_id, self.correlation_id)
 
-    async def _record(self, caller: Principal, reading: Reading, shown: Sequence[int | None]) -> None:
+    async def _record(self, caller: Principal, reading: Reading, student_ids: Sequence[int | None]) -> None:
         async with self.database.connection() as connection:
-            await connection.execute(RECORD_EACH, caller.user_id, caller.role, reading, shown, self.correlation_id)
+            arguments = caller.user_id, caller.role, reading, student_ids, self.correlation_id
+            await connection.execute(RECORD_EACH, *arguments)
 
 
 async def _access_log(request: Request) -> AccessLog:

@@ -1,4 +1,4 @@
-"""Erase the personal data of a person. The caller owns the transaction. Also called by the command line."""
+"""Erase the personal data of a person, for the API and the command line. The caller owns the transaction."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,10 @@ MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """``erased_at`` ``None``: not erased. ``counts``: what this erasure deleted, or would delete, by kind."""
+    """The result of an erasure. ``erased_at``: ``None`` if the person is not erased.
+
+    ``counts``: how many rows and files of each kind the erasure deleted, or would delete.
+    """
 
     person_id: int
     dry_run: bool
@@ -41,21 +44,21 @@ class Erasure:
 async def erase(
     connection: Connection, person_id: int, cause: Cause, new_id: NewId, *, role: Role | None = None
 ) -> Erasure:
-    """Erase a person for good. ``role``: anyone else is not found.
+    """Erase a person's data for good. ``role``: a person with another role counts as unknown.
 
     Raises ``NotFound``, and ``RuleViolation`` for the caller's own account and for the last active head.
     """
     row = await _locked(connection, person_id, role)
     counts = await _counts(connection, person_id)
     command = ErasePerson(by=cause.actor_id or COMMAND_LINE)
-    done = await handlers.erase(connection, person_id, command, cause, new_id)
-    if done:
+    erased = await handlers.erase(connection, person_id, command, cause, new_id)
+    if erased:
         row = await _locked(connection, person_id, role)
-    return Erasure(person_id, dry_run=False, already_erased=not done, erased_at=row["erased_at"], counts=counts)
+    return Erasure(person_id, dry_run=False, already_erased=not erased, erased_at=row["erased_at"], counts=counts)
 
 
 async def rehearse(connection: Connection, person_id: int, by: int, *, role: Role | None = None) -> Erasure:
-    """Return what ``erase`` would delete now. Raises what it would raise. Locks the account, and writes nothing."""
+    """Return what ``erase`` would delete now, and raise what it would raise. Locks the account and writes nothing."""
     row = await _locked(connection, person_id, role)
     await handlers.check_erasure(connection, person_id, ErasePerson(by=by))
     counts = await _counts(connection, person_id)
@@ -64,7 +67,7 @@ async def rehearse(connection: Connection, person_id: int, by: int, *, role: Rol
 
 
 async def _locked(connection: Connection, person_id: int, role: Role | None) -> Any:
-    # The lock of the heads comes before that of an account, as in every command on accounts.
+    # Every command on accounts takes the lock of the heads before the lock of an account.
     await sql.lock_heads(connection)
     row = await sql.locked(connection, person_id)
     if row is None or role not in (None, Role(row["role"])):
@@ -73,5 +76,5 @@ async def _locked(connection: Connection, person_id: int, role: Role | None) -> 
 
 
 async def _counts(connection: Connection, person_id: int) -> dict[str, int]:
-    found = await erasure_sql.counts(connection, person_id)
-    return {kind: found[kind] for kind in KINDS}
+    row = await erasure_sql.counts(connection, person_id)
+    return {kind: row[kind] for kind in KINDS}

@@ -6,13 +6,13 @@ Format = Literal["json", "html"]
 
 
 def preferred(accept: str) -> Format:
-    """Return ``html`` when the header prefers it to JSON, as a browser's does; else ``json``, also without a header."""
+    """Return ``html`` if the header prefers HTML to JSON, as browsers do; otherwise ``json``."""
     html = _quality(accept, "text/html") or 0.0
     json = next(
         (
-            found
+            quality
             for name in ("application/json", "application/*", "*/*")
-            if (found := _quality(accept, name)) is not None
+            if (quality := _quality(accept, name)) is not None
         ),
         0.0,
     )
@@ -20,7 +20,7 @@ def preferred(accept: str) -> Format:
 
 
 def _quality(accept: str, media_range: str) -> float | None:
-    """Return the weight of a media range in the header, ``None`` if it is not named."""
+    """Return the weight of a media range in the header; ``None`` if the header does not name it."""
     for entry in accept.split(","):
         name, *parameters = (part.strip().lower() for part in entry.split(";"))
         if name == media_range:

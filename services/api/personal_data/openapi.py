@@ -13,7 +13,7 @@ Id = Annotated[int, Field(ge=1)]
 Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 DriveName = Annotated[str | None, Field(examples=["Acme - SDE"], description="null: the log has no such drive")]
 Changed = Annotated[list[str] | None, Field(examples=[["cgpa"]], description="the fields that differ from before")]
-By = Annotated[int | None, Field(description="id of the user who did it; null: done without a sign-in")]
+By = Annotated[int | None, Field(description="id of the user who made the change; null: it was made without a sign-in")]
 
 
 class Account(Document):
@@ -40,7 +40,7 @@ class Password(Document):
 
 
 class StoredLink(Document):
-    """``used_at``: when it was used, or became unusable. Its token is not stored."""
+    """``used_at``: when the link was used or became unusable. Its token is not stored."""
 
     created_at: Instant
     expires_at: Instant
@@ -89,7 +89,7 @@ class DeletedRegistration(OwnRegistration):
 
 
 class OwnSelection(Document):
-    """``revoked_at`` null: still selected, or selected when the drive was deleted."""
+    """``revoked_at``: null while the student is selected, or if they were selected when the drive was deleted."""
 
     drive_id: Id
     drive: DriveName
@@ -114,7 +114,7 @@ class AddressedNotification(Document):
 
 
 class KeptAnswer(Document):
-    """The stored response to a request with an Idempotency-Key. ``expires_at`` null: only the key is left."""
+    """The stored response to a request with an Idempotency-Key. ``expires_at``: null if it has expired."""
 
     route: str = Field(examples=["POST /api/drives"])
     kept_since: Instant
@@ -158,7 +158,7 @@ class Access(Document):
 
 
 class ListAccess(Document):
-    """``times`` lists of many students. Which students each showed is not recorded."""
+    """Accesses to lists of many students. ``times``: how many. It is not recorded which students a list showed."""
 
     operation: Reading
     reader_id: Id
@@ -170,7 +170,7 @@ class ListAccess(Document):
 
 
 class OwnAccess(Document):
-    """``student_id`` null: a list."""
+    """``student_id``: null for a list."""
 
     at: Instant
     operation: Reading
@@ -179,7 +179,7 @@ class OwnAccess(Document):
 
 
 class OwnData(Document):
-    """Everything that is stored about a person. ``null`` and empty lists: nothing is stored."""
+    """Everything that is stored about a person. Null or an empty list means that nothing is stored."""
 
     person_id: Id
     generated_at: Instant
@@ -210,7 +210,10 @@ OWN_DATA["responses"][200] = {"content": {"text/html": {"schema": {"type": "stri
 
 
 class ErasureCounts(Document):
-    """Rows and files by kind. ``versions``: of name, e-mail address and roll number. ``export_files``: of anyone."""
+    """The number of rows and files by kind. ``versions``: versions of name, e-mail address and roll number.
+
+    ``export_files``: files of any user that may show the person.
+    """
 
     versions: Count
     kept_answers: Count
@@ -221,7 +224,7 @@ class ErasureCounts(Document):
 
 
 class Erased(Document):
-    """``counts``: what was erased by this request, or would be. ``erased_at`` null: not erased."""
+    """``counts``: what this request erased, or would erase. ``erased_at``: null if the person is not erased."""
 
     person_id: Id
     dry_run: bool

@@ -1,4 +1,4 @@
-"""Write what is stored about a person, as JSON or as a page. It is streamed, so memory does not grow with its size."""
+"""Write what is stored about a person, as JSON or as a page. Both are streamed, so memory use is constant."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 200
 
 SECTIONS = (
     Section("account", "Account", "Who you are here.", sections.ACCOUNT, single=True),
-    Section("details", "Name, e-mail address and roll number", "Every version. It can be erased.", sections.DETAILS),
+    Section("details", "Name, e-mail address and roll number", "Every version. They can be erased.", sections.DETAILS),
     Section(
         "password", "Password", "When your password was last set. Only a one-way hash is stored.",
         sections.PASSWORD, single=True,
@@ -27,10 +27,13 @@ SECTIONS = (
         "password_link", "Password link", "The last link to set your password. Only its digest is stored.",
         sections.PASSWORD_LINK, single=True,
     ),
-    Section("account_history", "History of the account", "By: the id of the user.", sections.ACCOUNT_HISTORY),
+    Section(
+        "account_history", "History of the account", "By: the id of the user who made the change.",
+        sections.ACCOUNT_HISTORY,
+    ),
     Section("record", "Academic record", "Students only.", sections.RECORD, single=True),
     Section(
-        "record_history", "History of the record", "The record after each change. By: the id of the user.",
+        "record_history", "History of the record", "The record after each change. By: the id of the user who made it.",
         sections.RECORD_HISTORY,
     ),
     Section("registrations", "Registrations", "With your attendance, if it is marked.", sections.REGISTRATIONS),
@@ -43,7 +46,7 @@ SECTIONS = (
         " /api/eligibility/{drive_id}/explain.", sections.DECISIONS,
     ),
     Section("listed", "Lists", "Drives published to a list of students that names you.", sections.LISTED),
-    Section("notifications", "Notifications", "Those addressed to you.", ALL_OF_USER),
+    Section("notifications", "Notifications", "Notifications addressed to you.", ALL_OF_USER),
     Section(
         "kept_answers", "Responses stored for repeated requests", "Each may contain what its request showed you, until"
         " it expires.", sections.KEPT_ANSWERS, parameter=KEYS_KEPT,
@@ -63,7 +66,7 @@ SECTIONS = (
         sections.LIST_ACCESSES, parameter=ACCESS_LOG_KEPT,
     ),
     Section(
-        "own_accesses", "What you looked at", "Records of students that you were shown. Without a student: a list.",
+        "own_accesses", "What you looked at", "Records of students. Entries without a student are lists.",
         sections.OWN_ACCESSES, parameter=ACCESS_LOG_KEPT,
     ),
 )  # fmt: skip
@@ -71,7 +74,7 @@ SECTIONS = (
 NOTES = (
     "Marks, decisions and changes are events in a log that is never deleted. They identify people by id only.",
     "If you caused another change, the log stores your id with it.",
-    "Ask the placement cell how long other data is kept, and how to have your personal data erased.",
+    "Ask the placement cell how long other data is retention, and how to have your personal data erased.",
 )
 
 RetentionTimes = Mapping[str, timedelta]
@@ -82,27 +85,27 @@ def retention_times(settings: RetentionSettings) -> RetentionTimes:
     return {KEYS_KEPT: settings.idempotency_keys_kept, ACCESS_LOG_KEPT: settings.access_log_kept}
 
 
-async def write_json(connection: Connection, write: Write, person_id: int, kept: RetentionTimes) -> None:
-    """Write one object: a list for each section, an object or null for a single one."""
+async def write_json(connection: Connection, write: Write, person_id: int, retention: RetentionTimes) -> None:
+    """Write one JSON object with a list for each section. A ``single`` section is an object or null."""
     now = await connection.fetchval(NOW)
     await write(orjson.dumps({"person_id": person_id, "generated_at": now, "notes": NOTES})[:-1])
     for section in SECTIONS:
         head = f',"{section.name}":'.encode()
         if section.single:
-            found = await connection.fetchval(_as_json(section), *_arguments(section, person_id, kept))
-            await write(head + (found or "null").encode())
+            text = await connection.fetchval(_as_json(section), *_arguments(section, person_id, retention))
+            await write(head + (text or "null").encode())
         else:
             query = rows_as_json(section.query)
-            await copy_array(connection, write, query, *_arguments(section, person_id, kept), head=head)
+            await copy_array(connection, write, query, *_arguments(section, person_id, retention), head=head)
     await write(b"}")
 
 
-async def write_page(connection: Connection, write: Write, person_id: int, kept: RetentionTimes) -> None:
-    """Write the same as an HTML page."""
+async def write_page(connection: Connection, write: Write, person_id: int, retention: RetentionTimes) -> None:
+    """Write the same data as an HTML page."""
     await write(page.introduction(person_id, await connection.fetchval(NOW), NOTES).encode())
     for section in SECTIONS:
         await write(page.heading(section).encode())
-        rows = connection.cursor(_as_json(section), *_arguments(section, person_id, kept), prefetch=ROWS_AT_ONCE)
+        rows = connection.cursor(_as_json(section), *_arguments(section, person_id, retention), prefetch=ROWS_AT_ONCE)
         begun, pieces = False, []
         async for (text,) in rows:
             values = orjson.loads(text)
@@ -125,5 +128,5 @@ def _as_json(section: Section) -> str:
     return f"SELECT row_to_json(listed)::text FROM ({section.query}) listed"  # noqa: S608
 
 
-def _arguments(section: Section, person_id: int, kept: RetentionTimes) -> tuple[object, ...]:
-    return (person_id,) if section.parameter is None else (person_id, kept[section.parameter])
+def _arguments(section: Section, person_id: int, retention: RetentionTimes) -> tuple[object, ...]:
+    return (person_id,) if section.parameter is None else (person_id, retention[section.parameter])

@@ -1,4 +1,4 @@
-"""Build the page of what is stored about a person: plain HTML without scripts, in pieces."""
+"""Build the page with the stored data of a person: plain HTML without scripts, in pieces."""
 
 import base64
 import hashlib
@@ -32,8 +32,8 @@ NOTHING = "<p>Nothing.</p>\n"
 
 def introduction(person_id: int, now: str, sentences: Sequence[str]) -> str:
     """Return the beginning of the page."""
-    said = "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences)
-    return f"{START}<p>Person {person_id}, at {escape(now)}.</p>\n{said}"
+    paragraphs = "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences)
+    return f"{START}<p>Person {person_id}, at {escape(now)}.</p>\n{paragraphs}"
 
 
 def heading(section: Section) -> str:
@@ -67,9 +67,9 @@ def _text(value: Any) -> str:
             return "yes" if value else "no"
         case dict():
             return "; ".join(
-                f"{name.replace('_', ' ')}: {_text(one)}" for name, one in value.items() if one is not None
+                f"{name.replace('_', ' ')}: {_text(item)}" for name, item in value.items() if item is not None
             )
         case list():
-            return ", ".join(_text(one) for one in value)
+            return ", ".join(_text(item) for item in value)
         case _:
             return str(value)

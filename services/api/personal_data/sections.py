@@ -1,8 +1,8 @@
 """SQL statements that read what is stored about a person, one per section. ``$1``: the person's id.
 
-Of tokens, links and keys they return only ids and times, no secrets or hashes. Plans (EXPLAIN): tables are read by
-an index that begins with the person, except selections and lists (one probe of their primary key per drive) and
-drives (read whole).
+For tokens, links and keys they return only ids and times, no secrets or hashes. Plans (EXPLAIN): most tables have an
+index that begins with the person. Selections and lists need one probe of their primary key per drive. ``drives`` is
+scanned.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ KEYS_KEPT, ACCESS_LOG_KEPT = "keys_kept", "access_log_kept"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """``name`` in the JSON; ``title`` and ``about`` for people. ``single``: at most one row, an object in the JSON.
+    """``name``: the key in the JSON. ``title``, ``about``: text of the page. ``single``: at most one row, not a list.
 
     ``parameter``: the name of the retention time that is passed as ``$2``.
     """
@@ -31,12 +31,12 @@ class Section:
 
 
 def _texts(table: str, *columns: str) -> str:
-    """Return a SELECT list that casts decimals to text, as everywhere in the API. ``table``: a prefix (``r.``)."""
+    """Return a SELECT list that casts decimals to text, as all responses do. ``table``: a prefix, such as ``r.``."""
     return ", ".join(f"{table}{column}::text AS {column}" for column in columns)
 
 
 MARKS = ("tenth_percent", "twelfth_percent", "diploma_percent", "cgpa")
-# The drive ids in a table, by one probe of the primary key for each: selections have no index by student.
+# The drive ids in a table, with one probe of its primary key per drive. ``selections`` has no index by student.
 DRIVES_OF = """
 WITH RECURSIVE each (drive_id) AS (
     SELECT min(drive_id) FROM {table}

@@ -1,4 +1,4 @@
-"""Who has looked at students' records, and who was erased.
+"""Tables that record who looked at students' records, and whose personal data was erased.
 
 Functions: migrations/functions/maintain_access_log.sql, vault.erase_person.sql.
 """
@@ -13,9 +13,9 @@ from chassis.eventstore.tables import number, written_at
 
 
 class AccessRecord(SQLModel, table=True):
-    """One read of one student's record, or of many students' (``student_id`` null). Partitioned by month of ``at``.
+    """An access to the record of one student, or to a list of students (``student_id`` null).
 
-    Partitions: migrations/functions/maintain_access_log.sql.
+    The table is partitioned by month of ``at`` (migrations/functions/maintain_access_log.sql).
     """
 
     __tablename__ = "access_log"
@@ -38,7 +38,7 @@ class AccessRecord(SQLModel, table=True):
 
 
 class Erasure(SQLModel, table=True):
-    """A person whose personal data was erased. Never deleted: exports compare the number of rows."""
+    """A person whose personal data was erased. Rows are never deleted, because exports compare their number."""
 
     __tablename__ = "erasure"
     __table_args__ = {"schema": "vault"}

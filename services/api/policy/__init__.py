@@ -1,1 +1,1 @@
-"""The campus's policy: read a document, judge students by it, explain and compare. No database, no clock."""
+"""The placement policy of a campus: read it, decide by it, explain it, compare policies. No database, no clock."""

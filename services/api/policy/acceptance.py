@@ -1,4 +1,4 @@
-"""Accepting and announcing an offer: whether it is permitted, and what follows for offers and applications."""
+"""Decide whether a student may accept an offer, and what an acceptance or an announcement ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from services.api.policy.situation import Situation, in_same_track
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A running application that ends, and why: the code of the decision against it, or the rule's name."""
+    """A running application that ends. ``because``: the code of the decision against it, or the name of the rule."""
 
     drive: str
     because: str
@@ -23,7 +23,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """``unclear``: drives of which missing facts do not permit a decision; those applications keep running."""
+    """``unclear``: drives that cannot be decided on, because facts are missing. Applications to them keep running."""
 
     forfeits: tuple[str, ...] = ()
     withdraws: tuple[Withdrawal, ...] = ()
@@ -33,7 +33,7 @@ class Consequences:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """``choose_from``: the accepted offers of which the student must give up ``give_up`` to accept this one."""
+    """``give_up``: how many of the accepted offers ``choose_from`` the student must give up to accept this offer."""
 
     verdict: Verdict
     code: str
@@ -64,20 +64,20 @@ def judge_acceptance(
         return Acceptance(Verdict.REFUSED, "OFFER_UNKNOWN", "There is no such offer.", version)
     if refusal := _not_acceptable(policy, season, offer, version):
         return refusal
-    seen = Situation(policy, Facts(season=season, student=student, drive=drive_of(offer)))
+    situation = Situation(policy, Facts(season=season, student=student, drive=drive_of(offer)))
     if OfferState.ACCEPTED not in policy.counts.of(offer.source):
         return Acceptance(Verdict.ALLOWED, "ACCEPTABLE", f"Offers of {offer.source} do not count.", version)
-    held = [each for each in accepted_offers(seen) if each.id != offer.id]
-    forfeits, unsure = _forfeited(policy, seen, held)
+    held = [each for each in accepted_offers(situation) if each.id != offer.id]
+    forfeits, uncertain = _forfeited(policy, situation, held)
     remaining = [each for each in held if each not in forfeits and each.id not in give_up]
-    limits = judge_hold(policy, seen, remaining)
-    if refusal := _over_limit(limits, unsure, version):
+    limits = judge_hold(policy, situation, remaining)
+    if refusal := _over_limit(limits, uncertain, version):
         return refusal
     ended = {each.id for each in forfeits} | {each.id for each in held if each.id in give_up}
     after = _after(student, offer, OfferState.ACCEPTED, season, ended)
     consequences = _consequences(policy, season, after, offer, policy.on_accept.withdraw)
     consequences = Consequences(
-        tuple(sorted(ended)), consequences.withdraws, consequences.keeps, (*consequences.unclear, *unsure)
+        tuple(sorted(ended)), consequences.withdraws, consequences.keeps, (*consequences.unclear, *uncertain)
     )
     message = "You may accept this offer."
     return Acceptance(Verdict.ALLOWED, "ACCEPTABLE", message, version, tuple(limits), consequences=consequences)
@@ -118,26 +118,28 @@ def _not_acceptable(policy: Policy, season: SeasonFacts, offer: OfferFacts, vers
     return None
 
 
-def _forfeited(policy: Policy, seen: Situation, held: Sequence[OfferFacts]) -> tuple[list[OfferFacts], tuple[str, ...]]:
-    """Return the offers that the acceptance forfeits, and those of which the levels do not say."""
+def _forfeited(
+    policy: Policy, situation: Situation, held: Sequence[OfferFacts]
+) -> tuple[list[OfferFacts], tuple[str, ...]]:
+    """Return the offers that the acceptance forfeits, and the missing facts that leave this open for other offers."""
     match policy.on_accept.forfeit_held:
         case "all":
             return list(held), ()
         case "lower":
-            higher = [(offer, seen.is_higher(seen.drive, offer)) for offer in held]
+            higher = [(offer, situation.is_higher(situation.drive, offer)) for offer in held]
             lower = [offer for offer, result in higher if result]
             return lower, tuple(f"offers[{offer.id}].level" for offer, result in higher if result is None)
         case _:
             return [], ()
 
 
-def _over_limit(limits: list[LimitResult], unsure: tuple[str, ...], version: int | None) -> Acceptance | None:
-    """Return the answer when a limit does not permit one more offer, else ``None``."""
+def _over_limit(limits: list[LimitResult], uncertain: tuple[str, ...], version: int | None) -> Acceptance | None:
+    """Return a refusal, or an undetermined decision, if a limit may not permit another offer; else ``None``."""
     reached = [limit for limit in limits if limit.permits is False]
     unknown = [limit for limit in limits if limit.permits is None]
-    # What an unknown level may forfeit could make place under a limit.
-    if (reached and unsure) or (unknown and not any(limit.beyond == "refuse" for limit in reached)):
-        missing = (*unsure, *(fact for limit in unknown for fact in limit.held.missing)) or ("levels of the offers",)
+    # If an offer of unknown level is forfeited, a limit that is reached now may permit another offer.
+    if (reached and uncertain) or (unknown and not any(limit.beyond == "refuse" for limit in reached)):
+        missing = (*uncertain, *(fact for limit in unknown for fact in limit.held.missing)) or ("levels of the offers",)
         message = f"This cannot be decided yet. Not on record: {', '.join(missing)}."
         return Acceptance(
             Verdict.UNDETERMINED, Code.FACTS_MISSING, message, version, tuple(limits), missing=tuple(missing)
@@ -157,7 +159,7 @@ def _over_limit(limits: list[LimitResult], unsure: tuple[str, ...], version: int
 def _after(
     student: StudentFacts, offer: OfferFacts, state: OfferState, season: SeasonFacts, ended: set[str]
 ) -> StudentFacts:
-    """Return the student as they are once ``offer`` is in ``state`` and the offers ``ended`` are forfeited."""
+    """Return the facts of the student after ``offer`` got the ``state`` and the offers ``ended`` were forfeited."""
 
     def changed(each: OfferFacts) -> OfferFacts:
         if each.id == offer.id:
@@ -174,9 +176,9 @@ def _consequences(
     policy: Policy, season: SeasonFacts, after: StudentFacts, offer: OfferFacts, rule: str
 ) -> Consequences:
     withdraws, keeps, unclear = [], [], []
-    own = offer.drive or offer.id
+    own_drive = offer.drive or offer.id
     for application in after.applications or []:
-        if application.state is not ApplicationState.ACTIVE or application.drive.id == own:
+        if application.state is not ApplicationState.ACTIVE or application.drive.id == own_drive:
             continue
         ends, because = _ends(policy, season, after, offer, application, rule)
         if ends is None:
@@ -196,7 +198,7 @@ def _ends(
     application: ApplicationFacts,
     rule: str,
 ) -> tuple[Tri, str]:
-    """Return whether the application ends by ``rule``, and because of what."""
+    """Return whether the application ends by ``rule``, and why: a decision's code or the rule's name."""
     drive = application.drive
     if rule == "disallowed":
         facts = Facts(season=season, student=after, drive=drive.model_copy(update={"criteria": None}))
@@ -207,8 +209,8 @@ def _ends(
         return False, rule
     if rule == "all":
         return True, rule
-    seen = Situation(policy, Facts(season=season, student=after, drive=drive))
-    return seen.is_higher(offer, drive), rule
+    situation = Situation(policy, Facts(season=season, student=after, drive=drive))
+    return situation.is_higher(offer, drive), rule
 
 
 def _kept(keep: str, offer: OfferFacts, application: ApplicationFacts) -> bool:

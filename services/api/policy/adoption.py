@@ -1,4 +1,4 @@
-"""What keeps a valid document from being adopted, and what its author should look at."""
+"""Find errors that prevent the adoption of a valid policy, and warnings for its author."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ from services.api.policy.facts import DriveFacts, SeasonFacts
 from services.api.policy.located import Located, Path, Problem
 from services.api.policy.names import HELD_NAMES, unknown_names, unrecorded_attributes
 
-Found = Iterator[tuple[Path, str]]
+Findings = Iterator[tuple[Path, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class SeasonNames:
-    """What the season has: its drives, and the attributes that it records of students."""
+    """The drives of a season, and the attributes of students that it records."""
 
     season: SeasonFacts
     drives: Sequence[DriveFacts]
@@ -25,14 +25,14 @@ class SeasonNames:
 
 @dataclass(frozen=True, slots=True)
 class AdoptionReport:
-    """``errors`` refuse adoption; ``warnings`` do not."""
+    """``errors`` prevent adoption; ``warnings`` do not."""
 
     errors: list[Problem]
     warnings: list[Problem]
 
 
 def adoption_report(policy: Policy, document: Located, names: SeasonNames | None = None) -> AdoptionReport:
-    """Return what is wrong with ``policy`` for a season; without ``names``, what is wrong for every season."""
+    """Return the problems of ``policy`` in the season of ``names``; without ``names``, the problems in every season."""
     season, drives = (names.season, names.drives) if names else (None, ())
     recorded = names.attributes if names else None
     errors = [
@@ -50,12 +50,12 @@ def adoption_report(policy: Policy, document: Located, names: SeasonNames | None
     return AdoptionReport(_problems(errors, document), _problems(warnings, document))
 
 
-def _problems(found: list[tuple[Path, str]], document: Located) -> list[Problem]:
-    problems = dict.fromkeys(document.problem(path, text) for path, text in found)
+def _problems(findings: list[tuple[Path, str]], document: Located) -> list[Problem]:
+    problems = dict.fromkeys(document.problem(path, text) for path, text in findings)
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
-def _levels(policy: Policy) -> Found:
+def _levels(policy: Policy) -> Findings:
     ids = policy.level_ids()
     for number, level in enumerate(policy.levels):
         if level.id in ids[:number]:
@@ -85,7 +85,7 @@ def _levels(policy: Policy) -> Found:
         )
 
 
-def _tracks(policy: Policy) -> Found:
+def _tracks(policy: Policy) -> Findings:
     if not policy.tracks:
         return
     for offer_type in OfferType:
@@ -99,7 +99,7 @@ def _tracks(policy: Policy) -> Found:
             yield ("categories", number), f"there are two categories {category!r}"
 
 
-def _counts(counts: Counts) -> Found:
+def _counts(counts: Counts) -> Findings:
     for source in Source:
         states = counts.of(source)
         path: Path = ("counts", source.value)
@@ -111,7 +111,7 @@ def _counts(counts: Counts) -> Found:
             yield path, "repeats a state"
 
 
-def _after_offer(policy: Policy) -> Found:
+def _after_offer(policy: Policy) -> Findings:
     if policy.after_offer == "rules" and not policy.allow:
         yield ("after_offer",), "says rules, and there is no allow: say closed, or add allow"
     if policy.after_offer != "rules" and policy.allow:
@@ -125,7 +125,7 @@ def _after_offer(policy: Policy) -> Found:
                 yield ("allow", other), f"can never hold: deny[{number}] denies whenever it holds"
 
 
-def _caps(caps: Sequence[Cap]) -> Found:
+def _caps(caps: Sequence[Cap]) -> Findings:
     for number, cap in enumerate(caps):
         if cap.refund is not None and cap.of.refund is not None:
             yield ("caps", number, "refund"), "is given twice, here and in `of`"
@@ -138,18 +138,18 @@ def _caps(caps: Sequence[Cap]) -> Found:
                 yield ("caps", number), "limits the same applications as an earlier cap, and differs from it"
 
 
-def _holds(policy: Policy) -> Found:
+def _holds(policy: Policy) -> Findings:
     for number, hold in enumerate(policy.hold):
         for other in policy.hold[:number]:
             if other.when == hold.when:
-                yield ("hold", number), "is for the same students as an earlier one: write one"
+                yield ("hold", number), "is for the same students as an earlier rule: write one"
             elif other.beyond != hold.beyond and (other.when is None or hold.when is None):
                 yield ("hold", number, "beyond"), f"says {hold.beyond}, and one for all students says {other.beyond}"
         if hold.total == 0 or hold.per_level == 0 or hold.per_category == 0:
             yield ("hold", number), "permits no offer at all"
 
 
-def _penalties(penalties: Sequence[Penalty]) -> Found:
+def _penalties(penalties: Sequence[Penalty]) -> Findings:
     for number, rule in enumerate(penalties):
         same = (rule.on, rule.times, rule.scope, rule.consecutive)
         for other in penalties[:number]:
@@ -159,7 +159,7 @@ def _penalties(penalties: Sequence[Penalty]) -> Found:
             yield ("penalties", number, "notice"), "says when a withdrawal is late, and `on` has no late_withdrawal"
 
 
-def _redundant(policy: Policy) -> Found:
+def _redundant(policy: Policy) -> Findings:
     for number, conditions in enumerate(policy.allow):
         for other, earlier in enumerate(policy.allow):
             wider = all(each in conditions for each in earlier)

@@ -1,4 +1,4 @@
-"""Cases: facts, and what a policy is expected to decide about them. A campus tests its policy with them."""
+"""Test cases of a policy: facts, and the expected decisions. A campus tests its policy with them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Judge = Callable[[Policy, Facts], Decision]
 
 
 class Case(PolicyModel):
-    """One case: applying to a drive, to several one after the other, or accepting an offer."""
+    """A test case: an application to a drive, several applications in order, or the acceptance of an offer."""
 
     name: Text
     student: StudentFacts = StudentFacts()
@@ -45,7 +45,7 @@ class Case(PolicyModel):
 
 
 class CaseFile(PolicyModel):
-    """``drives``: drives that cases name. ``source``: the published text that the cases are written from."""
+    """``drives``: drives that cases refer to by name. ``source``: the published text on which the cases are based."""
 
     source: Text | None = None
     season: SeasonFacts
@@ -62,7 +62,7 @@ class CaseFile(PolicyModel):
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """``differences``: what is not as expected; empty when the case passes."""
+    """``differences``: unexpected values; empty if the case passes."""
 
     name: str
     verdict: str
@@ -82,39 +82,40 @@ def run_cases(policy: Policy, file: CaseFile, judge: Judge = judge_application) 
 def run_case(policy: Policy, file: CaseFile, case: Case, judge: Judge = judge_application) -> CaseResult:
     season = file.season if case.now is None else file.season.model_copy(update={"now": case.now})
     if case.accept is not None:
-        answer = judge_acceptance(policy, season, case.student, case.accept, give_up=case.give_up)
-        return CaseResult(case.name, answer.verdict, answer.code, _acceptance_differences(case, answer))
-    wanted = case.apply or ([case.drive] if case.drive is not None else [])
-    drives = [_drive(file, each) for each in wanted]
+        acceptance = judge_acceptance(policy, season, case.student, case.accept, give_up=case.give_up)
+        return CaseResult(case.name, acceptance.verdict, acceptance.code, _acceptance_differences(case, acceptance))
+    case_drives = case.apply or ([case.drive] if case.drive is not None else [])
+    drives = [_drive(file, drive) for drive in case_drives]
     decisions = _decide_in_order(policy, season, case.student, drives, judge)
-    verdicts, codes = [one.verdict.value for one in decisions], [one.code.value for one in decisions]
+    verdicts = [decision.verdict.value for decision in decisions]
+    codes = [decision.code.value for decision in decisions]
     return CaseResult(case.name, ", ".join(verdicts), ", ".join(codes), _differences(case, decisions, verdicts, codes))
 
 
 def _drive(file: CaseFile, drive: DriveFacts | str) -> DriveFacts:
     if isinstance(drive, DriveFacts):
         return drive
-    found = file.drives[drive]
-    return found if found.id != "drive" else found.model_copy(update={"id": drive})
+    facts = file.drives[drive]
+    return facts if facts.id != "drive" else facts.model_copy(update={"id": drive})
 
 
 def _decide_in_order(
     policy: Policy, season: SeasonFacts, student: StudentFacts, drives: list[DriveFacts], judge: Judge
 ) -> list[Decision]:
-    """Decide one application after the other; each one that is allowed is counted by the next."""
+    """Decide the applications in order. Later decisions count the applications that were allowed before."""
     decisions = []
     for drive in drives:
         decision = judge(policy, Facts(season=season, student=student, drive=drive))
         decisions.append(decision)
         if decision.allowed:
-            made = ApplicationFacts(drive=drive, at=season.now, phase=drive.phase)
-            student = student.model_copy(update={"applications": [*(student.applications or []), made]})
+            application = ApplicationFacts(drive=drive, at=season.now, phase=drive.phase)
+            student = student.model_copy(update={"applications": [*(student.applications or []), application]})
     return decisions
 
 
 def _differences(case: Case, decisions: list[Decision], verdicts: list[str], codes: list[str]) -> tuple[str, ...]:
     last = decisions[-1]
-    return _compared(
+    return _compare(
         [
             ("expect", _as_list(case.expect, len(verdicts)), verdicts),
             ("reason", _as_list(case.reason, len(codes)), codes),
@@ -126,14 +127,14 @@ def _differences(case: Case, decisions: list[Decision], verdicts: list[str], cod
     )
 
 
-def _acceptance_differences(case: Case, answer: Acceptance) -> tuple[str, ...]:
-    after = answer.consequences
-    return _compared(
+def _acceptance_differences(case: Case, acceptance: Acceptance) -> tuple[str, ...]:
+    after = acceptance.consequences
+    return _compare(
         [
-            ("expect", case.expect, answer.verdict.value),
-            ("reason", case.reason, str(answer.code)),
-            ("message", case.message, answer.message),
-            ("missing", case.missing, list(answer.missing)),
+            ("expect", case.expect, acceptance.verdict.value),
+            ("reason", case.reason, str(acceptance.code)),
+            ("message", case.message, acceptance.message),
+            ("missing", case.missing, list(acceptance.missing)),
             ("withdraws", case.withdraws, [each.drive for each in after.withdraws]),
             ("forfeits", case.forfeits, list(after.forfeits)),
             ("keeps", case.keeps, list(after.keeps)),
@@ -142,11 +143,11 @@ def _acceptance_differences(case: Case, answer: Acceptance) -> tuple[str, ...]:
 
 
 def _as_list(expected: Any, length: int) -> Any:
-    """Return one expected value for each decision; a single value is meant for all of them."""
+    """Return an expected value for each decision. A single expected value applies to all decisions."""
     return [expected] * length if isinstance(expected, str) else expected
 
 
-def _compared(pairs: list[tuple[str, Any, Any]]) -> tuple[str, ...]:
+def _compare(pairs: list[tuple[str, Any, Any]]) -> tuple[str, ...]:
     return tuple(
         f"{name}: expected {expected}, got {actual}"
         for name, expected, actual in pairs

@@ -1,4 +1,4 @@
-"""Conditions that compare the drive with held offers, or look at the drive or the held offers alone."""
+"""Evaluate conditions on the drive and on held offers, and conditions that compare the two."""
 
 from collections.abc import Callable
 from datetime import date
@@ -12,82 +12,93 @@ from services.api.policy.outcome import Outcome, Tri, all_of, any_of
 from services.api.policy.situation import Situation, agreed, named, pay_of
 from services.api.policy.text_values import same_text
 
-# Takes the pay of the drive and that of a held offer.
+# A test of the drive's pay against the pay of a held offer.
 PayTest = Callable[[int, int], bool]
 
 
-def level_above(condition: grammar.LevelAbove, seen: Situation) -> Outcome:
-    """Compare levels. With no counting offer there is nothing to be above of, and the condition holds."""
-    of, at_most = condition.level_above.of, condition.level_above.at_most
-    drive_rank = seen.rank(seen.level(seen.drive))
-    missing = () if drive_rank is not None else (missing_level("drive", seen.drive, seen),)
+def level_above(condition: grammar.LevelAbove, situation: Situation) -> Outcome:
+    """Return whether the drive's level is above another level. Without a counting offer, the condition holds."""
+    against, at_most = condition.level_above.of, condition.level_above.at_most
+    drive_rank = situation.rank(situation.level(situation.drive))
+    missing = () if drive_rank is not None else (missing_level("drive", situation.drive, situation),)
 
     def compare(rank: int | None) -> Tri:
         if rank is None or drive_rank is None:
             return None
-        limit = seen.rank(at_most) if isinstance(at_most, str) else None if at_most is None else rank + at_most
+        limit = situation.rank(at_most) if isinstance(at_most, str) else None if at_most is None else rank + at_most
         return drive_rank > rank and (limit is None or drive_rank <= limit)
 
-    if of not in ("best_held", "every_held", "any_held"):
-        return Outcome(compare(seen.rank(of)), f"a level above {of}", _level_shown(seen.drive, seen), missing)
-    offers = seen.compared_with(of, seen.policy.level_pay)
-    results = [compare(seen.rank(seen.level(offer))) for offer in offers]
+    if against not in ("best_held", "every_held", "any_held"):
+        return Outcome(
+            compare(situation.rank(against)),
+            f"a level above {against}",
+            _level_shown(situation.drive, situation),
+            missing,
+        )
+    offers = situation.compared_with(against, situation.policy.level_pay)
+    results = [compare(situation.rank(situation.level(offer))) for offer in offers]
     if not offers:
-        return _with_none_held(True, "a level above the offers you hold", seen)
-    holds = agreed(results) if of == Against.BEST.value else any_of(results) if of == "any_held" else all_of(results)
-    held = ", ".join(f"{named(offer)} ({_level_shown(offer, seen)})" for offer in offers)
-    yours = f"drive: {_level_shown(seen.drive, seen)}; held: {held}"
-    return Outcome(holds, f"a level above {of}", yours, (*missing, *_unlevelled(offers, seen)))
+        return _with_none_held(True, "a level above the offers you hold", situation)
+    holds = _combined(results, against)
+    held = ", ".join(f"{named(offer)} ({_level_shown(offer, situation)})" for offer in offers)
+    yours = f"drive: {_level_shown(situation.drive, situation)}; held: {held}"
+    return Outcome(holds, f"a level above {against}", yours, (*missing, *_unlevelled(offers, situation)))
 
 
-def same_level(condition: grammar.SameLevel, seen: Situation) -> Outcome:
-    """With no counting offer there is no same level, and the condition does not hold."""
-    of = condition.same_level.of
-    offers = seen.compared_with(of, seen.policy.level_pay)
+def same_level(condition: grammar.SameLevel, situation: Situation) -> Outcome:
+    """Return whether the drive has the level of held offers. Without a counting offer, the condition does not hold."""
+    against = condition.same_level.of
+    offers = situation.compared_with(against, situation.policy.level_pay)
     if not offers:
-        return _with_none_held(False, "the level of an offer you hold", seen)
-    level = seen.level(seen.drive)
+        return _with_none_held(False, "the level of an offer you hold", situation)
+    level = situation.level(situation.drive)
     results: list[Tri] = [
-        None if level is None or seen.level(offer) is None else level == seen.level(offer) for offer in offers
+        None if level is None or situation.level(offer) is None else level == situation.level(offer) for offer in offers
     ]
-    holds = agreed(results) if of == Against.BEST.value else any_of(results) if of == "any_held" else all_of(results)
-    missing = () if level else (missing_level("drive", seen.drive, seen),)
-    held = ", ".join(_level_shown(offer, seen) for offer in offers)
-    yours = f"drive: {_level_shown(seen.drive, seen)}; held: {held}"
-    return Outcome(holds, f"the same level as {of}", yours, (*missing, *_unlevelled(offers, seen)))
+    holds = _combined(results, against)
+    missing = () if level else (missing_level("drive", situation.drive, situation),)
+    held = ", ".join(_level_shown(offer, situation) for offer in offers)
+    yours = f"drive: {_level_shown(situation.drive, situation)}; held: {held}"
+    return Outcome(holds, f"the same level as {against}", yours, (*missing, *_unlevelled(offers, situation)))
 
 
-def category_in(condition: grammar.CategoryIn, seen: Situation) -> Outcome:
+def _combined(results: list[Tri], against: str) -> Tri:
+    if against == Against.BEST.value:
+        return agreed(results)
+    return any_of(results) if against == "any_held" else all_of(results)
+
+
+def category_in(condition: grammar.CategoryIn, situation: Situation) -> Outcome:
     required = ", ".join(condition.category_in)
-    category = seen.drive.category
+    category = situation.drive.category
     if category is None:
         return Outcome(None, required, "not on record", ("drive.category",))
     return Outcome(category in condition.category_in, required, category)
 
 
-def ctc_ratio_at_least(condition: grammar.CtcRatioAtLeast, seen: Situation) -> Outcome:
+def ctc_ratio_at_least(condition: grammar.CtcRatioAtLeast, situation: Situation) -> Outcome:
     ratio = condition.ctc_ratio_at_least
 
     def compare(drive_pay: int, held_pay: int) -> bool:
         return drive_pay >= ratio * held_pay
 
-    return _pay_compared(condition.to, condition.pay, compare, f"{exact(ratio)} times {condition.to}", seen)
+    return _pay_compared(condition.to, condition.pay, compare, f"{exact(ratio)} times {condition.to}", situation)
 
 
-def ctc_delta_at_least(condition: grammar.CtcDeltaAtLeast, seen: Situation) -> Outcome:
+def ctc_delta_at_least(condition: grammar.CtcDeltaAtLeast, situation: Situation) -> Outcome:
     delta = condition.ctc_delta_at_least
 
     def compare(drive_pay: int, held_pay: int) -> bool:
         return drive_pay >= held_pay + delta
 
-    return _pay_compared(condition.to, condition.pay, compare, f"{rupees(delta)} above {condition.to}", seen)
+    return _pay_compared(condition.to, condition.pay, compare, f"{rupees(delta)} above {condition.to}", situation)
 
 
-def _pay_compared(to: Against, pay: Pay, compare: PayTest, required: str, seen: Situation) -> Outcome:
-    offers = seen.compared_with(to.value, pay)
+def _pay_compared(to: Against, pay: Pay, compare: PayTest, required: str, situation: Situation) -> Outcome:
+    offers = situation.compared_with(to.value, pay)
     if not offers:
-        return _with_none_held(True, required, seen)
-    drive_pay = pay_of(seen.drive, pay)
+        return _with_none_held(True, required, situation)
+    drive_pay = pay_of(situation.drive, pay)
     results: list[Tri] = [
         None if drive_pay is None or (held := pay_of(offer, pay)) is None else compare(drive_pay, held)
         for offer in offers
@@ -99,36 +110,38 @@ def _pay_compared(to: Against, pay: Pay, compare: PayTest, required: str, seen: 
     return Outcome(holds, required, f"drive: {rupees(drive_pay)}; held: {held_text}", tuple(missing))
 
 
-def ctc_at_least(condition: grammar.CtcAtLeast, seen: Situation) -> Outcome:
-    pay = pay_of(seen.drive, condition.pay)
+def ctc_at_least(condition: grammar.CtcAtLeast, situation: Situation) -> Outcome:
+    pay = pay_of(situation.drive, condition.pay)
     required = f"at least {rupees(condition.ctc_at_least)}"
     if pay is None:
         return Outcome(None, required, "not on record", (f"drive.{_pay_field(condition.pay)}",))
     return Outcome(pay >= condition.ctc_at_least, required, rupees(pay))
 
 
-def held(condition: grammar.Held, seen: Situation) -> Outcome:
-    """``every`` needs at least one counting offer: a student who holds nothing does not hold only such offers."""
+def held(condition: grammar.Held, situation: Situation) -> Outcome:
+    """Return whether any or every held offer matches. Without an offer, ``every`` does not hold."""
     wanted = condition.held.any or condition.held.every
     assert wanted is not None
     required = "such an offer held" if condition.held.any else "only such offers held"
-    pool = seen.counting if wanted.states is None else seen.of_counting_sources(wanted.states)
-    if not seen.offers_known:
+    pool = situation.counting if wanted.states is None else situation.of_counting_sources(wanted.states)
+    if not situation.offers_known:
         return Outcome(None, required, "not on record", ("student.offers",))
-    matches = [offer_matches(wanted, offer, seen) for offer in pool]
+    matches = [offer_matches(wanted, offer, situation) for offer in pool]
     results = [result for result, _ in matches]
     holds = any_of(results) if condition.held.any else bool(pool) and all_of(results)
     shown = ", ".join(named(offer) for offer in pool) or "none held"
     missing = tuple(
-        f"offers[{offer.id}].{field}" for offer, (_, lacks) in zip(pool, matches, strict=True) for field in lacks
+        f"offers[{offer.id}].{field}"
+        for offer, (_, missing_fields) in zip(pool, matches, strict=True)
+        for field in missing_fields
     )
     return Outcome(holds, required, shown, missing if holds is None else ())
 
 
-def offer_matches(wanted: OfferFilter, offer: OfferFacts, seen: Situation) -> tuple[Tri, list[str]]:
-    """Return whether ``offer`` is as ``wanted``, and which of its facts are missing."""
+def offer_matches(wanted: OfferFilter, offer: OfferFacts, situation: Situation) -> tuple[Tri, list[str]]:
+    """Return whether ``offer`` matches the filter ``wanted``, and which of its facts are missing."""
     pay = pay_of(offer, wanted.pay)
-    tests: dict[str, Tri] = _shared_tests(wanted, offer, seen)
+    tests: dict[str, Tri] = _shared_tests(wanted, offer, situation)
     tests["source"] = wanted.source is None or offer.source in wanted.source
     if wanted.ctc_at_most is not None:
         tests[_pay_field(wanted.pay)] = None if pay is None else pay <= wanted.ctc_at_most
@@ -138,21 +151,21 @@ def offer_matches(wanted: OfferFilter, offer: OfferFacts, seen: Situation) -> tu
     return all_of(tests.values()), [name for name, result in tests.items() if result is None]
 
 
-def drive(condition: grammar.Drive, seen: Situation) -> Outcome:
-    tests = drive_tests(condition.drive, seen.drive, seen)
-    asked = [name for name in DriveFilter.key_names() if name in tests]
+def drive(condition: grammar.Drive, situation: Situation) -> Outcome:
+    tests = drive_tests(condition.drive, situation.drive, situation)
+    names = [name for name in DriveFilter.key_names() if name in tests]
     values = condition.drive.model_dump(mode="json", by_alias=True, exclude_none=True)
-    required = "; ".join(f"{name} {_listed(values[name])}" for name in asked)
-    actual = {**seen.drive.model_dump(mode="json", by_alias=True), "level": seen.level(seen.drive)}
-    fields = {name: actual["joining" if name == "joins_from" else name] for name in asked}
+    required = "; ".join(f"{name} {_listed(values[name])}" for name in names)
+    actual = {**situation.drive.model_dump(mode="json", by_alias=True), "level": situation.level(situation.drive)}
+    fields = {name: actual["joining" if name == "joins_from" else name] for name in names}
     yours = "; ".join(f"{name} {'not on record' if value is None else value}" for name, value in fields.items())
     missing = tuple(f"drive.{name}" for name, result in tests.items() if result is None)
     return Outcome(all_of(tests.values()), required, yours, missing)
 
 
-def drive_tests(wanted: DriveFilter, drive: DriveFacts, seen: Situation) -> dict[str, Tri]:
-    """Return the result of each key that ``wanted`` has."""
-    tests = _shared_tests(wanted, drive, seen)
+def drive_tests(wanted: DriveFilter, drive: DriveFacts, situation: Situation) -> dict[str, Tri]:
+    """Return the result of each key of the filter ``wanted``."""
+    tests = _shared_tests(wanted, drive, situation)
     tests["day"] = wanted.day is None or (None if drive.day is None else drive.day in wanted.day)
     tests["company"] = wanted.company is None or (
         None if drive.company is None else any(same_text(drive.company, name) for name in wanted.company)
@@ -162,12 +175,12 @@ def drive_tests(wanted: DriveFilter, drive: DriveFacts, seen: Situation) -> dict
     }
 
 
-def _shared_tests(wanted: OfferFilter | DriveFilter, item: Classified, seen: Situation) -> dict[str, Tri]:
+def _shared_tests(wanted: OfferFilter | DriveFilter, item: Classified, situation: Situation) -> dict[str, Tri]:
     def one_of(values: list[str] | None, actual: str | None) -> Tri:
         return True if values is None else None if actual is None else actual in values
 
     return {
-        "level": one_of(wanted.level, seen.level(item) if wanted.level else None),
+        "level": one_of(wanted.level, situation.level(item) if wanted.level else None),
         "category": one_of(wanted.category, item.category),
         "type": wanted.type is None or item.type in wanted.type,
         "class": True if wanted.class_ is None else None if item.class_ is None else item.class_ in wanted.class_,
@@ -181,25 +194,25 @@ def _joins(earliest: date | None, joining: date | None) -> Tri:
     return None if joining is None else joining >= earliest
 
 
-def _with_none_held(holds: bool, required: str, seen: Situation) -> Outcome:
-    if seen.offers_known:
+def _with_none_held(holds: bool, required: str, situation: Situation) -> Outcome:
+    if situation.offers_known:
         return Outcome(holds, required, "no offer that counts")
     return Outcome(None, required, "not on record", ("student.offers",))
 
 
-def missing_level(place: str, item: Classified, seen: Situation) -> str:
-    """Return which fact would give ``item`` a level."""
-    by_pay = any(level.to_ctc is not None for level in seen.policy.levels)
-    lacks_pay = item.level is None and by_pay and pay_of(item, seen.policy.level_pay) is None
-    return f"{place}.{_pay_field(seen.policy.level_pay)}" if lacks_pay else f"{place}.level"
+def missing_level(place: str, item: Classified, situation: Situation) -> str:
+    """Return the missing fact that would determine the level of ``item``."""
+    by_pay = any(level.to_ctc is not None for level in situation.policy.levels)
+    lacks_pay = item.level is None and by_pay and pay_of(item, situation.policy.level_pay) is None
+    return f"{place}.{_pay_field(situation.policy.level_pay)}" if lacks_pay else f"{place}.level"
 
 
-def _unlevelled(offers: list[OfferFacts], seen: Situation) -> list[str]:
-    return [missing_level(f"offers[{each.id}]", each, seen) for each in offers if seen.level(each) is None]
+def _unlevelled(offers: list[OfferFacts], situation: Situation) -> list[str]:
+    return [missing_level(f"offers[{each.id}]", each, situation) for each in offers if situation.level(each) is None]
 
 
-def _level_shown(item: Classified, seen: Situation) -> str:
-    return seen.level(item) or "level not on record"
+def _level_shown(item: Classified, situation: Situation) -> str:
+    return situation.level(item) or "level not on record"
 
 
 def _pay_field(pay: Pay) -> str:

@@ -1,4 +1,4 @@
-"""Every condition of a policy, with its place in the document."""
+"""List the conditions of a policy, each with its place in the document."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Conditions that can never be true, or never be false, so that the rule says something else than its author meant."""
+"""Find conditions that can never be true or never be false. Their author probably meant something else."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +19,7 @@ NEVER_TRUE, NEVER_FALSE = "can never be true", "can never be false"
 def constant_conditions(
     policy: Policy, season: SeasonFacts | None, drives: Sequence[DriveFacts]
 ) -> Iterator[tuple[Path, str]]:
-    """Yield place and text of each constant condition. With ``drives``, also those constant for all of them."""
+    """Yield place and text of each constant condition. With ``drives``, it need only be constant for these drives."""
     for path, condition in all_conditions(policy):
         in_allow = path[0] == "allow" and "not" not in path
         reason = _by_itself(condition, policy, season, in_allow=in_allow)
@@ -139,9 +139,9 @@ def _for_drives(condition: Condition, policy: Policy, season: SeasonFacts, drive
 def _impossible_together(
     path: Path, conditions: Sequence[Condition], policy: Policy, season: SeasonFacts, drives: Sequence[DriveFacts]
 ) -> Iterator[tuple[Path, str]]:
-    own = [each for each in conditions if _depends_on_drive_alone(each)]
-    columns = [_results(each, policy, season, drives) for each in own]
-    if len(own) > 1 and all(set(column) != {False} for column in columns):
+    on_drives = [condition for condition in conditions if _depends_on_drive_alone(condition)]
+    columns = [_results(condition, policy, season, drives) for condition in on_drives]
+    if len(on_drives) > 1 and all(set(column) != {False} for column in columns):
         together = [all_of(row) for row in zip(*columns, strict=True)]
         if set(together) == {False}:
             yield path, f"{NEVER_TRUE} for any drive of the season: its conditions never hold together"

@@ -1,4 +1,4 @@
-"""When a student must have decided on an offer, and what silence means then."""
+"""Compute the deadline for a decision on an offer, and the state of an undecided offer after the deadline."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,16 +13,16 @@ AFTER_SILENCE = {"decline": OfferState.DECLINED, "expire": OfferState.EXPIRED, "
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """``at`` ``None``: no deadline, or, with ``missing``, one that is not known."""
+    """``at``: ``None`` if there is no deadline, or if it is unknown because facts are ``missing``."""
 
     at: datetime | None
     missing: tuple[str, ...] = ()
 
 
 def deadline_of(policy: Policy, offer: OfferFacts, season: SeasonFacts) -> Deadline:
-    """Return the last moment, itself included, at which ``offer`` can be accepted.
+    """Return the last moment at which ``offer`` can be accepted.
 
-    A deadline recorded on the offer holds. Otherwise it follows from ``decide_in`` of the offer's source.
+    A deadline recorded on the offer takes precedence over ``decide_in`` of the offer's source.
     """
     if offer.deadline is not None:
         return Deadline(offer.deadline)
@@ -40,7 +40,7 @@ def deadline_of(policy: Policy, offer: OfferFacts, season: SeasonFacts) -> Deadl
 
 
 def state_after_silence(policy: Policy, offer: OfferFacts, season: SeasonFacts) -> OfferState | None:
-    """Return the state that an open offer takes because its deadline has passed; ``None`` while it has not."""
+    """Return the state that an open offer takes after its deadline; ``None`` before it, and for other offers."""
     due = deadline_of(policy, offer, season).at
     if offer.state is not OfferState.OPEN or due is None or season.now <= due:
         return None

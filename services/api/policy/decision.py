@@ -1,7 +1,7 @@
-"""The decision on one application: every rule with its result, and the verdict that follows.
+"""Decide on one application: return the result of each rule, and the verdict.
 
-An unknown fact refuses only when it can change the verdict. The verdict is then ``undetermined``, which does not
-permit the application, and the decision names what is missing.
+If an unknown fact can change the verdict, the verdict is ``undetermined``. It does not permit the application, and the
+decision names the missing facts.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
 
 class Code(StrEnum):
-    """Why. The first six permit."""
+    """The reason for a decision, or for the result of a rule."""
 
     NO_OFFER_COUNTS = "NO_OFFER_COUNTS"
     AFTER_OFFER_OPEN = "AFTER_OFFER_OPEN"
@@ -47,7 +47,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """One rule of the document. ``permits``: whether the rule lets the student through."""
+    """The result of one rule of the document. ``permits``: whether the rule permits the application."""
 
     rule: str
     code: Code
@@ -61,7 +61,7 @@ class RuleResult:
     def missing(self) -> tuple[str, ...]:
         if self.permits is not None:
             return ()
-        return tuple(fact for one in self.conditions for fact in one.outcome.missing)
+        return tuple(fact for condition in self.conditions for fact in condition.outcome.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def judge_application(
 ) -> Decision:
     """Return whether the student may apply to the drive now.
 
-    ``advise``: also find the exception that would help. ``caps`` false: judge a running application, which is
-    counted already, by the rules alone.
+    ``advise``: also find exceptions that would permit a refused application. ``caps``: false for a running
+    application, which the caps count already.
     """
     decision = _decide(policy, facts, version, caps=caps)
     if decision.allowed or not advise:
@@ -100,7 +100,7 @@ def judge_application(
 
 
 def _helpful(allows: Callable[[tuple[Kind, ...]], bool]) -> tuple[Kind, ...]:
-    """Return the smallest set of exceptions found that would permit; empty when none does."""
+    """Return a minimal set of exceptions that would permit the application; empty if no set does."""
     for kind in KINDS:
         if allows((kind,)):
             return (kind,)
@@ -108,20 +108,20 @@ def _helpful(allows: Callable[[tuple[Kind, ...]], bool]) -> tuple[Kind, ...]:
     if not allows(needed):
         return ()
     for kind in KINDS:
-        fewer = tuple(one for one in needed if one != kind)
+        fewer = tuple(other for other in needed if other != kind)
         if allows(fewer):
             needed = fewer
     return needed
 
 
 def _decide(policy: Policy, facts: Facts, version: int | None, *, caps: bool) -> Decision:
-    seen = Situation(policy, _with_penalties_lifted(facts))
-    results = [*_criteria(facts), *_policy_rules(seen, facts)]
+    situation = Situation(policy, _with_penalties_lifted(facts))
+    results = [*_criteria(facts), *_policy_rules(situation, facts)]
     if caps:
-        results += [result for number, cap in enumerate(policy.caps) if (result := _cap(number, cap, seen, facts))]
+        results += [result for number, cap in enumerate(policy.caps) if (result := _cap(number, cap, situation, facts))]
     permits = all_of(result.permits for result in results)
     used = tuple(dict.fromkeys(result.exception for result in results if result.exception))
-    counted = tuple(offer.id for offer in seen.counting)
+    counted = tuple(offer.id for offer in situation.counting)
     if permits is None:
         missing = tuple(dict.fromkeys(fact for result in results for fact in result.missing))
         first = next(result for result in results if result.permits is None)
@@ -143,7 +143,7 @@ def _decide(policy: Policy, facts: Facts, version: int | None, *, caps: bool) ->
 
 
 def _deciding(results: list[RuleResult], permits: bool) -> RuleResult:
-    """Return the rule to name: the first that refuses, or the one that permits after an offer."""
+    """Return the rule that the decision names: the first that refuses, or the rule about students with an offer."""
     if not permits:
         return next(result for result in results if result.permits is False)
     return next(
@@ -170,7 +170,7 @@ def _excepted(rule: str, kind: Kind, facts: Facts) -> RuleResult | None:
 
 
 def _criteria(facts: Facts) -> list[RuleResult]:
-    """Return the drive's own criteria. No policy frees a student from them, whatever the drive's class."""
+    """Return the results of the drive's own criteria. A policy cannot free a student from them; an exception can."""
     if facts.drive.criteria is None:
         return []
     if excepted := _excepted("criteria", "criteria", facts):
@@ -179,21 +179,21 @@ def _criteria(facts: Facts) -> list[RuleResult]:
     record = Record(**{name: attributes.get(name) for name in Record._fields})
     return [
         RuleResult(
-            f"criteria.{one.criterion}",
-            Code.CRITERIA_MET if one.reason is None else Code.CRITERIA_NOT_MET,
-            one.reason is None,
-            f"the drive asks for {one.criterion} {one.required}",
-            (Judged(one.criterion, Outcome(one.reason is None, str(one.required), str(one.actual))),),
-            "" if one.reason is None else messages.criteria(one.criterion, one.required, one.actual),
+            f"criteria.{verdict.criterion}",
+            Code.CRITERIA_MET if verdict.reason is None else Code.CRITERIA_NOT_MET,
+            verdict.reason is None,
+            f"the drive asks for {verdict.criterion} {verdict.required}",
+            (Judged(verdict.criterion, Outcome(verdict.reason is None, str(verdict.required), str(verdict.actual))),),
+            "" if verdict.reason is None else messages.criteria(verdict.criterion, verdict.required, verdict.actual),
         )
-        for one in judged(record, facts.drive.criteria)
+        for verdict in judged(record, facts.drive.criteria)
     ]
 
 
-def _policy_rules(seen: Situation, facts: Facts) -> list[RuleResult]:
+def _policy_rules(situation: Situation, facts: Facts) -> list[RuleResult]:
     if excepted := _excepted("policy", "policy", facts):
         return [excepted]
-    denials = [_deny(number, rule, seen) for number, rule in enumerate(seen.policy.deny)]
+    denials = [_deny(number, rule, situation) for number, rule in enumerate(situation.policy.deny)]
     penalty = exception_for("penalty", facts)
     if penalty is not None:
         text = f"an exception {penalty.effect}s (penalty)"
@@ -201,37 +201,39 @@ def _policy_rules(seen: Situation, facts: Facts) -> list[RuleResult]:
         code = Code.EXCEPTION_ALLOWS if permits else Code.EXCEPTION_DENIES
         message = "" if permits else messages.EXCEPTION_DENIES
         denials.append(RuleResult("penalty", code, permits, text, (), message, penalty.id))
-    return [*denials, *_after_offer(seen)]
+    return [*denials, *_after_offer(situation)]
 
 
-def _deny(number: int, rule: Deny, seen: Situation) -> RuleResult:
-    conditions = judge_conditions(rule.when, seen)
-    denies = all_of(one.holds for one in conditions)
+def _deny(number: int, rule: Deny, situation: Situation) -> RuleResult:
+    conditions = judge_conditions(rule.when, situation)
+    denies = all_of(condition.holds for condition in conditions)
     code = Code.DENIED_BY_RULE if denies else Code.FACTS_MISSING if denies is None else Code.NOT_DENIED
-    message = messages.filled(rule.message, seen) if denies else ""
+    message = messages.filled(rule.message, situation) if denies else ""
     return RuleResult(f"deny[{number}]", code, negated(denies), rule.message, conditions, message)
 
 
-def _after_offer(seen: Situation) -> list[RuleResult]:
-    """Return what the policy says about students with a counting offer: one result, or one for each alternative."""
-    has_offer = seen.has_counting()
-    offers = (Judged("no offer counts", Outcome(negated(has_offer), "none", messages.held(seen), ("student.offers",))),)
+def _after_offer(situation: Situation) -> list[RuleResult]:
+    """Return the result of the policy's rule about students with a counting offer."""
+    has_offer = situation.has_counting()
+    offers = (
+        Judged("no offer counts", Outcome(negated(has_offer), "none", messages.held(situation), ("student.offers",))),
+    )
     if has_offer is False:
         return [RuleResult("after_offer", Code.NO_OFFER_COUNTS, True, "no offer counts", offers, messages.ALLOWED)]
-    if seen.policy.after_offer == "open":
+    if situation.policy.after_offer == "open":
         text = "students with an offer may apply"
         return [RuleResult("after_offer", Code.AFTER_OFFER_OPEN, True, text, offers, messages.ALLOWED)]
-    if seen.policy.after_offer == "closed":
+    if situation.policy.after_offer == "closed":
         code = Code.AFTER_OFFER_CLOSED if has_offer else Code.FACTS_MISSING
         text = "students with an offer may not apply"
-        return [RuleResult("after_offer", code, negated(has_offer), text, offers, messages.closed(seen))]
-    return [_alternatives(seen, has_offer, offers)]
+        return [RuleResult("after_offer", code, negated(has_offer), text, offers, messages.closed(situation))]
+    return [_alternatives(situation, has_offer, offers)]
 
 
-def _alternatives(seen: Situation, has_offer: Tri, offers: tuple[Judged, ...]) -> RuleResult:
-    alternatives = [judge_conditions(conditions, seen) for conditions in seen.policy.allow]
-    results = [all_of(one.holds for one in alternative) for alternative in alternatives]
-    flat = tuple(one for alternative in alternatives for one in alternative)
+def _alternatives(situation: Situation, has_offer: Tri, offers: tuple[Judged, ...]) -> RuleResult:
+    alternatives = [judge_conditions(conditions, situation) for conditions in situation.policy.allow]
+    results = [all_of(condition.holds for condition in alternative) for alternative in alternatives]
+    flat = tuple(condition for alternative in alternatives for condition in alternative)
     permits = any_of([negated(has_offer), *results])
     if True in results:
         number = results.index(True)
@@ -245,27 +247,30 @@ def _alternatives(seen: Situation, has_offer: Tri, offers: tuple[Judged, ...]) -
         )
     if permits is False:
         text = "none of the alternatives holds"
-        return RuleResult("allow", Code.NO_ALTERNATIVE_HOLDS, False, text, flat, messages.no_alternative(seen))
+        return RuleResult("allow", Code.NO_ALTERNATIVE_HOLDS, False, text, flat, messages.no_alternative(situation))
     # Only alternatives that may still hold can change the result.
-    open_ones = tuple(
-        one for alternative, result in zip(alternatives, results, strict=True) if result is None for one in alternative
+    undecided = tuple(
+        condition
+        for alternative, result in zip(alternatives, results, strict=True)
+        if result is None
+        for condition in alternative
     )
-    missing = (*(offers if has_offer is None else ()), *open_ones)
+    missing = (*(offers if has_offer is None else ()), *undecided)
     return RuleResult("allow", Code.FACTS_MISSING, None, "an alternative may hold", missing)
 
 
-def _cap(number: int, cap: Cap, seen: Situation, facts: Facts) -> RuleResult | None:
+def _cap(number: int, cap: Cap, situation: Situation, facts: Facts) -> RuleResult | None:
     """Return the result of a cap; ``None`` when the cap does not cover the drive or the student."""
     rule = f"caps[{number}]"
-    phase = seen.drive.phase
+    phase = situation.drive.phase
     in_phase: Tri = True if cap.phase is None else None if phase is None else str(phase) == str(cap.phase)
-    when = True if cap.when is None else conditions_hold(cap.when, seen)
-    covers = all_of([in_phase, in_group(seen.drive, cap.of, seen), when])
+    when = True if cap.when is None else conditions_hold(cap.when, situation)
+    covers = all_of([in_phase, in_group(situation.drive, cap.of, situation), when])
     if covers is False:
         return None
     if excepted := _excepted(rule, "cap", facts):
         return excepted
-    counted = capped_applications(cap, seen)
+    counted = capped_applications(cap, situation)
     below = None if counted is None else counted.below(cap.applications)
     permits = any_of([negated(covers), below])
     missing = ("student.applications",) if counted is None else counted.missing

@@ -1,4 +1,4 @@
-"""A whole policy in plain language, one line for each rule, in the order of the document."""
+"""Explain a whole policy in plain language, with one line for each rule, in the order of the document."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,8 +88,8 @@ def _classification(policy: Policy) -> Iterator[Line]:
 def _counts(policy: Policy) -> Iterator[Line]:
     for source, name in SOURCES.items():
         states: list[OfferState] = policy.counts.of(source)
-        said = f"counts while it is {listed([state.value for state in states])}" if states else "never counts"
-        yield Line(f"counts.{source}", f"{name} {said}.")
+        clause = f"counts while it is {listed([state.value for state in states])}" if states else "never counts"
+        yield Line(f"counts.{source}", f"{name} {clause}.")
 
 
 def _after_offer(policy: Policy) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""Evaluates conditions. Total: every condition of a valid document has a result for any facts."""
+"""Evaluate conditions. Every condition of a valid document has a result for any facts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -45,25 +45,25 @@ class Judged:
         return self.outcome.holds
 
 
-def judge_condition(condition: Condition, seen: Situation) -> Judged:
-    """Return the result of one condition. A missing fact is listed only when the result is unknown."""
+def judge_condition(condition: Condition, situation: Situation) -> Judged:
+    """Return the result of one condition. A missing fact is listed only if the result is unknown."""
     text = condition_text(condition)
     if isinstance(condition, Not):
-        inner = judge_conditions(condition.not_, seen)
+        inner = judge_conditions(condition.not_, situation)
         outcome = Outcome(
-            negated(all_of(one.holds for one in inner)),
-            f"not ({'; '.join(one.outcome.required for one in inner)})",
-            "; ".join(one.outcome.yours for one in inner),
-            tuple(fact for one in inner if one.holds is None for fact in one.outcome.missing),
+            negated(all_of(result.holds for result in inner)),
+            f"not ({'; '.join(result.outcome.required for result in inner)})",
+            "; ".join(result.outcome.yours for result in inner),
+            tuple(fact for result in inner if result.holds is None for fact in result.outcome.missing),
         )
     else:
-        outcome = EVALUATORS[type(condition).key_names()[0]](condition, seen)
+        outcome = EVALUATORS[type(condition).key_names()[0]](condition, situation)
     return Judged(text, outcome if outcome.holds is None else replace(outcome, missing=()))
 
 
-def judge_conditions(conditions: Sequence[Condition], seen: Situation) -> tuple[Judged, ...]:
-    return tuple(judge_condition(each, seen) for each in conditions)
+def judge_conditions(conditions: Sequence[Condition], situation: Situation) -> tuple[Judged, ...]:
+    return tuple(judge_condition(each, situation) for each in conditions)
 
 
-def conditions_hold(conditions: Sequence[Condition], seen: Situation) -> Tri:
-    return all_of(one.holds for one in judge_conditions(conditions, seen))
+def conditions_hold(conditions: Sequence[Condition], situation: Situation) -> Tri:
+    return all_of(result.holds for result in judge_conditions(conditions, situation))

@@ -1,4 +1,4 @@
-"""Exceptions that staff granted: which of them holds for a student and a drive."""
+"""Find the exception, granted by staff, that applies to a student and a drive."""
 
 from typing import Literal
 
@@ -6,21 +6,21 @@ from services.api.policy.facts import DriveFacts, ExceptionFacts, Facts
 from services.api.policy.text_values import same_text
 
 Kind = Literal["criteria", "policy", "cap", "penalty"]
-# The order in which exceptions are tried when one is suggested: the narrowest effect first.
+# The order in which exceptions are tried as suggestions: the one with the narrowest effect first.
 KINDS: tuple[Kind, ...] = ("penalty", "cap", "criteria", "policy")
 SPECIFICITY = {"both": 3, "student": 2, "drive": 2, "company": 1, "season": 0}
 
 
 def exception_for(kind: Kind, facts: Facts) -> ExceptionFacts | None:
-    """Return the exception that decides. The most specific wins; of two that are equally specific, the denial."""
+    """Return the exception that decides: the most specific one. Between equally specific ones, a denial decides."""
     in_force = [
-        one
-        for one in facts.student.exceptions
-        if one.of == kind
-        and _covers(one, facts.drive)
-        and (one.expires_at is None or facts.season.now < one.expires_at)
+        exception
+        for exception in facts.student.exceptions
+        if exception.of == kind
+        and _covers(exception, facts.drive)
+        and (exception.expires_at is None or facts.season.now < exception.expires_at)
     ]
-    return max(in_force, key=lambda one: (SPECIFICITY[one.scope], one.effect == "deny"), default=None)
+    return max(in_force, key=lambda exception: (SPECIFICITY[exception.scope], exception.effect == "deny"), default=None)
 
 
 def with_exceptions(facts: Facts, kinds: tuple[Kind, ...]) -> Facts:
@@ -33,11 +33,13 @@ def with_exceptions(facts: Facts, kinds: tuple[Kind, ...]) -> Facts:
     return facts.model_copy(update={"student": student})
 
 
-def _covers(one: ExceptionFacts, drive: DriveFacts) -> bool:
-    match one.scope:
+def _covers(exception: ExceptionFacts, drive: DriveFacts) -> bool:
+    match exception.scope:
         case "both" | "drive":
-            return one.drive == drive.id
+            return exception.drive == drive.id
         case "company":
-            return one.company is not None and drive.company is not None and same_text(one.company, drive.company)
+            if exception.company is None or drive.company is None:
+                return False
+            return same_text(exception.company, drive.company)
         case _:
             return True

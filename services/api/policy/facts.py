@@ -1,6 +1,6 @@
-"""What a decision is made from: a drive, and a student with their offers, applications, conduct and penalties.
+"""The facts behind a decision: a drive, and a student with their offers, applications, conduct and penalties.
 
-``None`` means that the fact is not on record. It is never read as zero, as "no" or as an empty list.
+``None`` means that a fact is not on record. It never stands for zero, "no" or an empty list.
 """
 
 from datetime import UTC, date, datetime
@@ -26,7 +26,7 @@ from contracts.policy.values import (
 
 
 def _moment(value: Any) -> Any:
-    """Return a moment. A text without an offset is in UTC; a day alone is its first moment."""
+    """Return a moment. Text without an offset is in UTC. A day stands for its first moment."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
@@ -45,7 +45,7 @@ Attribute = bool | int | Decimal | str | list[str] | None
 
 
 class Classified(PolicyModel):
-    """What drives and offers have in common. ``ctc``: total pay a year; ``fixed``: the fixed part of it."""
+    """The facts that drives and offers share. ``ctc``: total pay per year; ``fixed``: its fixed part."""
 
     company: Text | None = None
     type: OfferType = OfferType.FTE
@@ -60,7 +60,7 @@ class Classified(PolicyModel):
 
 
 class DriveFacts(Classified):
-    """A drive. ``criteria``: what it requires of marks and branch; ``None``: nothing."""
+    """A drive. ``criteria``: its requirements on marks and branch, if any."""
 
     id: Text = "drive"
     phase: str | int | None = None
@@ -106,7 +106,7 @@ class ConductFacts(PolicyModel):
 
 
 class PenaltyFacts(PolicyModel):
-    """A penalty that staff imposed. The ones that the policy derives from conduct are not listed here."""
+    """A penalty that staff imposed. Penalties that the policy derives from conduct are not among them."""
 
     scope: Literal["season", "category", "level", "company", "next_drives"]
     value: Text | None = None
@@ -117,7 +117,7 @@ class PenaltyFacts(PolicyModel):
 
 
 class ExceptionFacts(PolicyModel):
-    """An exception in force for this student or drive, with the reason kept elsewhere."""
+    """An exception for this student or drive. Its reason is stored elsewhere."""
 
     id: Text = "exception"
     effect: Literal["allow", "deny"]
@@ -134,7 +134,7 @@ class CohortFacts(PolicyModel):
 
 
 class StudentFacts(PolicyModel):
-    """Everything about one student in one season. ``upgrades_used`` ``None``: derived from the offers."""
+    """The facts about one student in one season. ``upgrades_used``: if ``None``, it is computed from the offers."""
 
     id: Text = "student"
     attributes: dict[str, Attribute] = Field(default={})
@@ -163,7 +163,7 @@ class SeasonFacts(PolicyModel):
 
 
 class Facts(PolicyModel):
-    """One question: may this student apply to this drive, now?"""
+    """The facts of one decision: may this student apply to this drive now?"""
 
     season: SeasonFacts
     student: StudentFacts

@@ -1,4 +1,4 @@
-"""The limits on accepted offers (``hold``), judged for one acceptance."""
+"""Check the limits on accepted offers (``hold``) for one acceptance."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from services.api.policy.situation import Situation
 
 @dataclass(frozen=True, slots=True)
 class LimitResult:
-    """One limit: how many offers are held without the one to accept. ``permits``: whether one more may be held."""
+    """A limit. ``held``: the accepted offers that it counts. ``permits``: whether the student may accept another."""
 
     rule: str
     code: str
@@ -24,29 +24,31 @@ class LimitResult:
     offers: tuple[str, ...]
 
 
-def accepted_offers(seen: Situation) -> list[OfferFacts]:
+def accepted_offers(situation: Situation) -> list[OfferFacts]:
     """Return the accepted offers that count, in the track of the drive in question."""
-    counts = seen.policy.counts
+    counts = situation.policy.counts
     return [
         offer
-        for offer in seen.in_track
+        for offer in situation.in_track
         if offer.state is OfferState.ACCEPTED and OfferState.ACCEPTED in counts.of(offer.source)
     ]
 
 
-def judge_hold(policy: Policy, seen: Situation, held: Sequence[OfferFacts]) -> list[LimitResult]:
-    """Return the result of each limit that applies, when ``held`` stay accepted and the drive's offer is added."""
+def judge_hold(policy: Policy, situation: Situation, held: Sequence[OfferFacts]) -> list[LimitResult]:
+    """Return the result of each limit that applies, if ``held`` stay accepted and the drive's offer is added."""
     results: list[LimitResult] = []
     for number, hold in enumerate(policy.hold):
-        applies = True if hold.when is None else conditions_hold(hold.when, seen)
+        applies = True if hold.when is None else conditions_hold(hold.when, situation)
         if applies is not False:
-            results += _limits(f"hold[{number}]", hold, applies, seen, held)
+            results += _limits(f"hold[{number}]", hold, applies, situation, held)
     return results
 
 
-def _limits(rule: str, hold: Hold, applies: Tri, seen: Situation, held: Sequence[OfferFacts]) -> Iterator[LimitResult]:
-    level, category = seen.level(seen.drive), seen.drive.category
-    in_level = [_same(level, seen.level(offer)) for offer in held]
+def _limits(
+    rule: str, hold: Hold, applies: Tri, situation: Situation, held: Sequence[OfferFacts]
+) -> Iterator[LimitResult]:
+    level, category = situation.level(situation.drive), situation.drive.category
+    in_level = [_same(level, situation.level(offer)) for offer in held]
     in_category = [_same(category, offer.category) for offer in held]
     in_all: list[Tri] = [True] * len(held)
     level_missing = () if level is not None else ("drive.level",)
@@ -72,12 +74,12 @@ def _limits(rule: str, hold: Hold, applies: Tri, seen: Situation, held: Sequence
             yield LimitResult(f"{rule}.{name}", code, limit, bounds, permits, hold.beyond, (*certain, *possible))
 
 
-def _same(one: str | None, other: str | None) -> Tri:
-    return None if one is None or other is None else one == other
+def _same(first: str | None, second: str | None) -> Tri:
+    return None if first is None or second is None else first == second
 
 
-def _limit_for(limits: int | dict[str, int] | None, own: str | None) -> int | None:
-    """Return the limit of the drive's group; of an unknown group the smallest that may be meant."""
+def _limit_for(limits: int | dict[str, int] | None, group: str | None) -> int | None:
+    """Return the limit for the drive's level or category ``group``. If that is unknown, return the smallest limit."""
     if limits is None or isinstance(limits, int):
         return limits
-    return min(limits.values(), default=None) if own is None else limits.get(own)
+    return min(limits.values(), default=None) if group is None else limits.get(group)

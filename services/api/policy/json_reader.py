@@ -1,4 +1,4 @@
-"""Reads JSON with the place of each value. Python's own reader keeps no places and allows duplicate keys."""
+"""Read JSON with the place of each value. Python's own reader records no places and allows duplicate keys."""
 
 import re
 from decimal import Decimal
@@ -14,7 +14,7 @@ CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 def read_json(text: str) -> Located:
-    """Return the document in ``text``. Raise ``InvalidDocument`` with line and column of what is wrong."""
+    """Return the document in ``text``. Raise ``InvalidDocument`` with the line and column of the problem."""
     reader = _Reader(text)
     value, end = reader.value(reader.skip(0), ())
     if reader.skip(end) != len(text):
@@ -70,31 +70,31 @@ class _Reader:
         return str(text), end
 
     def _list(self, at: int, path: Path) -> tuple[list[Any], int]:
-        found: list[Any] = []
+        items: list[Any] = []
         at = self.skip(at + 1)
         while self.text[at : at + 1] != "]":
-            item, at = self.value(at, (*path, len(found)))
-            found.append(item)
+            item, at = self.value(at, (*path, len(items)))
+            items.append(item)
             at = self._next(at, path, "]")
-        return found, at + 1
+        return items, at + 1
 
     def _mapping(self, at: int, path: Path) -> tuple[dict[str, Any], int]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         at = self.skip(at + 1)
         while self.text[at : at + 1] != "}":
             if self.text[at : at + 1] != '"':
                 self.refuse(at, path, 'is not valid JSON: a key in quotes is missing here ("levels")')
             start = at
             key, at = self._string(at, path)
-            if key in found:
+            if key in mapping:
                 self.refuse(start, (*path, key), f"the key {key!r} is already in line {self.places[*path, key][0]}")
             at = self.skip(at)
             if self.text[at : at + 1] != ":":
                 self.refuse(at, path, "is not valid JSON: a colon is missing here")
             self.places[*path, key] = self.place(start)
-            found[key], at = self.value(self.skip(at + 1), (*path, key))
+            mapping[key], at = self.value(self.skip(at + 1), (*path, key))
             at = self._next(at, path, "}")
-        return found, at + 1
+        return mapping, at + 1
 
     def _next(self, at: int, path: Path, end: str) -> int:
         """Return where the next item begins, or where ``end`` is."""

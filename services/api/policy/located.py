@@ -1,4 +1,4 @@
-"""A document as plain values, and where each of them is written."""
+"""A document as plain values, with the place of each value in the text."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a document. ``line`` and ``column`` count from 1."""
+    """A problem in a document. ``line`` and ``column`` count from 1."""
 
     line: int
     column: int
@@ -25,7 +25,7 @@ class Problem:
 
 
 class InvalidDocument(Exception):
-    """The document is not acceptable. ``problems`` names each reason with its place."""
+    """The document is refused. ``problems``: each reason with its place."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -40,7 +40,7 @@ class Located:
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
     def place(self, path: Path) -> tuple[int, int]:
-        """Return the line and column of ``path``, or of the closest value around it that is written."""
+        """Return the line and column of ``path``, or of the closest enclosing value with a place."""
         while path not in self.places and path:
             path = path[:-1]
         return self.places.get(path, (1, 1))

@@ -16,33 +16,33 @@ EXCEPTION_ALLOWS = "You may apply: an exception was granted."
 EXCEPTION_DENIES = "You may not apply: an exception of the placement cell rules it out."
 
 
-def filled(message: str, seen: Situation) -> str:
-    """Return ``message`` with its placeholders filled in. A value that is not on record becomes "not known"."""
+def filled(message: str, situation: Situation) -> str:
+    """Return ``message`` with values for its placeholders. A value that is not on record becomes "not known"."""
     values = {
-        "until": active_until(seen),
-        "company": seen.drive.company,
-        "level": seen.level(seen.drive),
-        "category": seen.drive.category,
-        "held": held(seen),
+        "until": active_until(situation),
+        "company": situation.drive.company,
+        "level": situation.level(situation.drive),
+        "category": situation.drive.category,
+        "held": held(situation),
     }
     return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]) or "not known", message)
 
 
-def held(seen: Situation) -> str:
+def held(situation: Situation) -> str:
     """Return a text that lists the offers that count, with their levels."""
     shown = []
-    for offer in seen.counting:
-        level = seen.level(offer)
+    for offer in situation.counting:
+        level = situation.level(offer)
         shown.append(f"{named(offer)} ({level})" if level else named(offer))
     return ", ".join(shown) or "none"
 
 
-def closed(seen: Situation) -> str:
-    return f"You have an offer that counts ({held(seen)}), and the policy closes the process then."
+def closed(situation: Situation) -> str:
+    return f"You have an offer that counts ({held(situation)}), and the policy closes the process then."
 
 
-def no_alternative(seen: Situation) -> str:
-    return f"You have an offer that counts ({held(seen)}), and this drive meets no rule that lets you apply again."
+def no_alternative(situation: Situation) -> str:
+    return f"You have an offer that counts ({held(situation)}), and this drive meets no rule that lets you apply again."
 
 
 def cap(rule: Cap, yours: str) -> str:

@@ -1,4 +1,4 @@
-"""Amounts as they are shown: rupees with Indian grouping, exact decimals without trailing zeros."""
+"""Format amounts: rupees with Indian grouping, exact decimals without trailing zeros."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Names that a policy uses and that do not exist: levels, categories, cohorts, attributes and placeholders."""
+"""Find names in a policy that do not exist: levels, categories, cohorts, attributes and placeholders."""
 
 import difflib
 from collections.abc import Collection, Iterator
@@ -23,7 +23,7 @@ HELD_NAMES = ("best_held", "every_held", "any_held")
 def unknown_names(policy: Policy, recorded: Collection[str] | None) -> Iterator[tuple[Path, str]]:
     """Yield place and text of each name that does not exist.
 
-    ``recorded``: the attributes that the season records. Without it only a name close to a known one is an error.
+    ``recorded``: the attributes that the season records. Without it, only a name close to a known one is an error.
     """
     for path, condition in all_conditions(policy):
         yield from _levels_and_categories(path, condition, policy)
@@ -49,7 +49,7 @@ def unknown_attribute(path: Path, field: str, recorded: Collection[str] | None) 
 
 
 def unrecorded_attributes(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Yield the attributes that not every campus records. They are no error; facts must record them."""
+    """Yield the attributes that not every campus records. They are allowed, but the facts must record them."""
     for path, condition in all_conditions(policy):
         for field in _fields(condition):
             if field not in ATTRIBUTES:
@@ -86,9 +86,9 @@ def _levels_and_categories(path: Path, condition: Condition, policy: Policy) -> 
 def _block(
     path: Path, block: OfferFilter | DriveFilter | OfferBlock | ApplicationBlock, policy: Policy
 ) -> Iterator[tuple[Path, str]]:
-    own = (OF_THE_DRIVE,) if isinstance(block, OfferBlock | ApplicationBlock) else ()
-    yield from _check((*path, "level"), "level", block.level or [], [*policy.level_ids(), *own])
-    yield from _check((*path, "category"), "category", block.category or [], [*policy.categories, *own])
+    extra = (OF_THE_DRIVE,) if isinstance(block, OfferBlock | ApplicationBlock) else ()
+    yield from _check((*path, "level"), "level", block.level or [], [*policy.level_ids(), *extra])
+    yield from _check((*path, "category"), "category", block.category or [], [*policy.categories, *extra])
 
 
 def _outside_conditions(policy: Policy) -> Iterator[tuple[Path, str]]:

@@ -18,7 +18,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A count of which some members are uncertain: between ``low`` and ``high``."""
+    """A count with uncertain members: it is from ``low`` to ``high``."""
 
     low: int
     high: int
@@ -34,17 +34,17 @@ class Bounds:
 
 
 def all_of(values: Iterable[Tri]) -> Tri:
-    found = list(values)
-    if False in found:
+    distinct = set(values)
+    if False in distinct:
         return False
-    return None if None in found else True
+    return None if None in distinct else True
 
 
 def any_of(values: Iterable[Tri]) -> Tri:
-    found = list(values)
-    if True in found:
+    distinct = set(values)
+    if True in distinct:
         return True
-    return None if None in found else False
+    return None if None in distinct else False
 
 
 def negated(value: Tri) -> Tri:

@@ -27,7 +27,7 @@ def read_document(content: bytes) -> Located:
 def parse_policy(content: bytes) -> tuple[Policy, Located]:
     """Return the policy in ``content``, YAML or JSON, and where its parts are written.
 
-    Raise ``InvalidDocument`` naming every problem. A question that the document leaves open is a problem, too.
+    Raise ``InvalidDocument`` with every problem. A question that the document leaves open is a problem too.
     """
     document = read_document(content)
     questions = [document.problem(path, text) for path, text in open_questions(document.value)]
@@ -41,7 +41,7 @@ def parse_policy(content: bytes) -> tuple[Policy, Located]:
 
 
 def parse_as(model: type[Model], document: Located) -> Model:
-    """Return ``document`` as ``model``. Raise ``InvalidDocument`` naming every problem."""
+    """Return ``document`` as ``model``. Raise ``InvalidDocument`` with every problem."""
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
@@ -157,9 +157,9 @@ MESSAGES = {
 
 def _message(error: Any) -> str:
     template = MESSAGES.get(error["type"])
-    said = template.format(**error.get("ctx", {})) if template else str(error["msg"])
-    written = error.get("input")
-    if isinstance(written, str | int | bool) and error["type"] in ("enum", "literal_error"):
-        near = difflib.get_close_matches(str(written), error["ctx"]["expected"].replace("'", "").split(), n=1)
-        said += f", not {written!r}" + (f". Did you mean {near[0].strip(',')!r}?" if near else "")
-    return said
+    message = template.format(**error.get("ctx", {})) if template else str(error["msg"])
+    value = error.get("input")
+    if isinstance(value, str | int | bool) and error["type"] in ("enum", "literal_error"):
+        near = difflib.get_close_matches(str(value), error["ctx"]["expected"].replace("'", "").split(), n=1)
+        message += f", not {value!r}" + (f". Did you mean {near[0].strip(',')!r}?" if near else "")
+    return message

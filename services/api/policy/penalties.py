@@ -1,4 +1,4 @@
-"""Penalties: those that the policy derives from a student's conduct, and those that staff imposed."""
+"""Find the penalties of a student: from the policy's rules on conduct, and imposed by staff."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from services.api.policy.text_values import same_text
 
 @dataclass(frozen=True, slots=True)
 class Imposed:
-    """A penalty that began. ``until`` ``None``: the end of the season; ``drives``: it covers so many next drives."""
+    """A penalty that has begun. ``until``: ``None`` for the end of the season.
+
+    ``drives``: how many of the next drives it covers.
+    """
 
     scope: str
     value: str | None
@@ -23,55 +26,63 @@ class Imposed:
     drives: int | None = None
 
 
-def penalty_active(condition: PenaltyActive, seen: Situation) -> Outcome:
+def penalty_active(condition: PenaltyActive, situation: Situation) -> Outcome:
     """Return whether a penalty of this scope is in force now and covers the drive."""
     wanted = condition.penalty_active
-    found = [one for one in imposed(seen) if wanted in ("any", one.scope)]
-    results = [in_force(one, seen) for one in found]
+    penalties = [penalty for penalty in imposed(situation) if wanted in ("any", penalty.scope)]
+    results = [in_force(penalty, situation) for penalty in penalties]
     required = "a penalty in force" if wanted == "any" else f"a penalty in force (scope {wanted})"
-    if seen.student.conduct is None and seen.policy.penalties:
+    if situation.student.conduct is None and situation.policy.penalties:
         results.append(None)
     holds = any_of(results)
     if holds is not None:
-        active = [one for one, result in zip(found, results, strict=False) if result]
-        return Outcome(holds, required, _shown(active[0], seen) if active else "none")
-    missing = [_missing(one) for one, result in zip(found, results, strict=False) if result is None]
-    lacks_conduct = seen.student.conduct is None and bool(seen.policy.penalties)
+        active = [penalty for penalty, result in zip(penalties, results, strict=False) if result]
+        return Outcome(holds, required, _shown(active[0], situation) if active else "none")
+    missing = [_missing(penalty) for penalty, result in zip(penalties, results, strict=False) if result is None]
+    lacks_conduct = situation.student.conduct is None and bool(situation.policy.penalties)
     return Outcome(None, required, "not on record", (*missing, *(["student.conduct"] if lacks_conduct else [])))
 
 
-def active_until(seen: Situation) -> str | None:
-    """Return when the last of the penalties that cover this drive ends, as it is shown."""
-    active = [one for one in imposed(seen) if in_force(one, seen)]
+def active_until(situation: Situation) -> str | None:
+    """Return the end of the last penalty on this drive, as text; ``None`` without a penalty in force."""
+    active = [penalty for penalty in imposed(situation) if in_force(penalty, situation)]
     if not active:
         return None
-    return max((_end_shown(one, seen) for one in active), key=lambda end: (end == "the end of the season", end))
+    return max(
+        (_end_shown(penalty, situation) for penalty in active), key=lambda end: (end == "the end of the season", end)
+    )
 
 
-def imposed(seen: Situation) -> list[Imposed]:
-    """Return every penalty that has begun, from the policy's rules and from staff; lifted ones are left out."""
-    derived = [one for rule in seen.policy.penalties for one in _derived(rule, seen)]
+def imposed(situation: Situation) -> list[Imposed]:
+    """Return every penalty that has begun, from the policy's rules and from staff, without lifted penalties."""
+    derived = [penalty for rule in situation.policy.penalties for penalty in _derived(rule, situation)]
     recorded = [
-        Imposed(one.scope, one.value, one.since, one.until, one.drives or (1 if one.scope == "next_drives" else None))
-        for one in seen.student.penalties
-        if not one.lifted and one.since <= seen.now
+        Imposed(
+            penalty.scope,
+            penalty.value,
+            penalty.since,
+            penalty.until,
+            penalty.drives or (1 if penalty.scope == "next_drives" else None),
+        )
+        for penalty in situation.student.penalties
+        if not penalty.lifted and penalty.since <= situation.now
     ]
     return [*derived, *recorded]
 
 
-def latest_penalty(seen: Situation) -> tuple[Tri, datetime | None]:
-    """Return whether a penalty has begun, and the latest moment; ``(None, None)`` when conduct is not on record."""
-    moments = [one.since for one in imposed(seen)]
-    if not moments and seen.student.conduct is None and seen.policy.penalties:
+def latest_penalty(situation: Situation) -> tuple[Tri, datetime | None]:
+    """Return whether a penalty has begun, and when the latest began; ``(None, None)`` without conduct on record."""
+    moments = [penalty.since for penalty in imposed(situation)]
+    if not moments and situation.student.conduct is None and situation.policy.penalties:
         return None, None
     return bool(moments), max(moments, default=None)
 
 
 def strikes(rule: Penalty, conduct: list[ConductFacts], now: datetime) -> Iterator[ConductFacts]:
-    """Yield each act at which ``rule`` begins to apply: strike number ``times``, and each later one.
+    """Yield each act that brings a penalty by ``rule``: strike number ``times``, and each later strike.
 
-    With ``consecutive`` a presence in between begins the count anew. The count is over the whole season, so that a
-    policy can be amended midway.
+    With ``consecutive``, a presence resets the count. The count covers the whole season, so that a policy can be
+    amended during the season.
     """
     count = 0
     for act in sorted(conduct, key=lambda each: each.at):
@@ -95,9 +106,9 @@ def _is_strike(rule: Penalty, act: ConductFacts) -> bool:
     return act.drive_at - act.at < timedelta(hours=rule.notice.hours)
 
 
-def _derived(rule: Penalty, seen: Situation) -> Iterator[Imposed]:
-    for act in strikes(rule, seen.student.conduct or [], seen.now):
-        until = _end(rule, act, seen.season)
+def _derived(rule: Penalty, situation: Situation) -> Iterator[Imposed]:
+    for act in strikes(rule, situation.student.conduct or [], situation.now):
+        until = _end(rule, act, situation.season)
         match rule.scope:
             case NextDrives(next_drives=drives):
                 yield Imposed("next_drives", None, act.at, until, drives)
@@ -125,53 +136,53 @@ def end_of(day: date, season: SeasonFacts) -> datetime:
     return datetime.combine(day + timedelta(days=1), time.min, season.timezone)
 
 
-def in_force(one: Imposed, seen: Situation) -> Tri:
-    """Return whether ``one`` is in force now and covers the drive."""
-    if one.until is not None and seen.now >= one.until:
+def in_force(penalty: Imposed, situation: Situation) -> Tri:
+    """Return whether the penalty is in force now and covers the drive."""
+    if penalty.until is not None and situation.now >= penalty.until:
         return False
-    drive = seen.drive
-    match one.scope:
+    drive = situation.drive
+    match penalty.scope:
         case "season":
             return True
         case "next_drives":
-            return _is_next(one, seen)
+            return _is_next(penalty, situation)
         case "level":
-            return _covers(one.value, seen.level(drive))
+            return _covers(penalty.value, situation.level(drive))
         case "category":
-            return _covers(one.value, drive.category)
+            return _covers(penalty.value, drive.category)
         case _:
-            return _covers(one.value, drive.company)
+            return _covers(penalty.value, drive.company)
 
 
 def _covers(value: str | None, actual: str | None) -> Tri:
     return None if value is None or actual is None else same_text(value, actual)
 
 
-def _is_next(one: Imposed, seen: Situation) -> Tri:
-    """Return whether the drive is among the next ``one.drives`` that opened after the penalty began."""
-    opened, others = seen.drive.opened_at, seen.season.drives_opened
+def _is_next(penalty: Imposed, situation: Situation) -> Tri:
+    """Return whether the drive is among the next ``penalty.drives`` that opened after the penalty began."""
+    opened, others = situation.drive.opened_at, situation.season.drives_opened
     if opened is None:
         return None
-    if opened <= one.since:
+    if opened <= penalty.since:
         return False
     if others is None:
         return None
-    before = sum(one.since < moment < opened for moment in others)
-    return before < (one.drives or 1)
+    before = sum(penalty.since < moment < opened for moment in others)
+    return before < (penalty.drives or 1)
 
 
-def _missing(one: Imposed) -> str:
-    if one.scope == "next_drives":
+def _missing(penalty: Imposed) -> str:
+    if penalty.scope == "next_drives":
         return "drive.opened_at and season.drives_opened"
-    return f"drive.{one.scope}"
+    return f"drive.{penalty.scope}"
 
 
-def _shown(one: Imposed, seen: Situation) -> str:
-    scope = one.scope if one.value is None else f"{one.scope} {one.value}"
-    return f"penalty ({scope}) until {_end_shown(one, seen)}"
+def _shown(penalty: Imposed, situation: Situation) -> str:
+    scope = penalty.scope if penalty.value is None else f"{penalty.scope} {penalty.value}"
+    return f"penalty ({scope}) until {_end_shown(penalty, situation)}"
 
 
-def _end_shown(one: Imposed, seen: Situation) -> str:
-    if one.until is None:
-        return f"{one.drives} drives later" if one.drives else "the end of the season"
-    return f"{one.until.astimezone(seen.season.timezone):%Y-%m-%d %H:%M}"
+def _end_shown(penalty: Imposed, situation: Situation) -> str:
+    if penalty.until is None:
+        return f"{penalty.drives} drives later" if penalty.drives else "the end of the season"
+    return f"{penalty.until.astimezone(situation.season.timezone):%Y-%m-%d %H:%M}"

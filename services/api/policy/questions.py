@@ -1,4 +1,4 @@
-"""The questions that every policy must answer. A document that leaves one open is refused with the question."""
+"""The questions that every policy must answer. A document that leaves a question open is refused with it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -83,6 +83,6 @@ def _has_refund(value: dict[str, Any]) -> bool:
 
 
 def question_about(path: Path) -> bool:
-    """Return whether a missing key at ``path`` is asked for by a question, and needs no other message."""
+    """Return whether a question asks for a missing key at ``path``, so that no other message is needed."""
     cohort = len(path) == 3 and path[0] == "cohorts" and path[2] in COHORT
     return path in QUESTIONS or cohort

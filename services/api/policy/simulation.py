@@ -1,4 +1,4 @@
-"""Compares two policies over given students and drives: who gains and who loses which drives."""
+"""Compare two policies on given students and drives: who gains and who loses which drives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """``changes`` in the order of students and drives. ``pairs``: how many were judged."""
+    """``changes``: in the order of students and drives. ``pairs``: the number of decisions by each policy."""
 
     changes: tuple[Change, ...]
     pairs: int
@@ -59,11 +59,11 @@ class Simulation:
 
 
 def simulate(old: Policy, new: Policy, population: Population) -> Simulation:
-    """Judge every student for every drive by both policies. ``undetermined``: pairs that ``new`` cannot decide."""
+    """Decide on every student and drive by both policies. ``undetermined``: pairs that ``new`` cannot decide."""
     changes, pairs, undetermined = [], 0, 0
     for student in population.students:
         for drive in population.drives:
-            before, after = (_judged(policy, population.season, student, drive) for policy in (old, new))
+            before, after = (_decide(policy, population.season, student, drive) for policy in (old, new))
             pairs += 1
             undetermined += after.verdict is Verdict.UNDETERMINED
             if before.verdict is not after.verdict:
@@ -71,8 +71,8 @@ def simulate(old: Policy, new: Policy, population: Population) -> Simulation:
     return Simulation(tuple(changes), pairs, len(population.students), undetermined)
 
 
-def _judged(policy: Policy, season: SeasonFacts, student: StudentFacts, drive: DriveFacts) -> Decision:
-    """Return the decision for one pair. A running application is judged by the rules alone: it is counted already."""
+def _decide(policy: Policy, season: SeasonFacts, student: StudentFacts, drive: DriveFacts) -> Decision:
+    """Return the decision for one pair. Caps do not apply to a running application: they count it already."""
     running = any(
         each.drive.id == drive.id and each.state is ApplicationState.ACTIVE for each in student.applications or ()
     )

@@ -1,4 +1,4 @@
-"""A student and a drive as a policy sees them: levels, tracks, the offers that count, and the best of them."""
+"""A student and a drive under a policy: levels, tracks, the offers that count, and the best of these offers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def named(offer: OfferFacts) -> str:
 
 @dataclass(frozen=True)
 class Situation:
-    """One student before one drive, under one policy."""
+    """A student and a drive, under a policy."""
 
     policy: Policy
     facts: Facts
@@ -61,7 +61,7 @@ class Situation:
 
     @cached_property
     def counting(self) -> list[OfferFacts]:
-        """The offers that count, in the drive's track, in the order they are recorded. Empty when none is known."""
+        """Return the counting offers in the drive's track, in the order of the record. Empty if none is on record."""
         return [offer for offer in self.in_track if offer.state in self.policy.counts.of(offer.source)]
 
     @cached_property
@@ -84,7 +84,7 @@ class Situation:
         return self.policy.level_ids().index(level) if level in self.policy.level_ids() else None
 
     def possibly_best(self, pay: Pay) -> list[OfferFacts]:
-        """Return the best counting offer, by level, then by pay; every one that may be it when facts are missing."""
+        """Return the best counting offer, by level, then by pay. If facts are missing, return all that may be best."""
         if len(self.counting) < 2:
             return self.counting
         keys = [self._worth(offer, pay) for offer in self.counting]
@@ -102,7 +102,7 @@ class Situation:
         return self.possibly_best(pay) if against == Against.BEST.value else self.counting
 
     def is_higher(self, one: Classified, other: Classified) -> Tri:
-        """Return whether ``one`` is of a higher level than ``other``; by pay where the policy has no levels."""
+        """Return whether ``one`` has a higher level than ``other``. Without levels in the policy, compare the pay."""
         if not self.policy.levels:
             pay, less = pay_of(one, self.policy.level_pay), pay_of(other, self.policy.level_pay)
             return None if pay is None or less is None else pay > less
@@ -110,11 +110,11 @@ class Situation:
         return None if rank is None or lower is None else rank > lower
 
     def has_counting(self) -> Tri:
-        """Return whether an offer counts. Unknown when the offers are not on record."""
+        """Return whether an offer counts; ``None`` if the offers are not on record."""
         return bool(self.counting) if self.offers_known else None
 
     def latest(self, moments: Sequence[datetime | None]) -> tuple[Tri, datetime | None]:
-        """Return whether there is such an event, and the latest moment; ``(None, None)`` when it is not on record."""
+        """Return whether the event happened, and the latest of ``moments``; ``(None, None)`` if not on record."""
         if not moments:
             return (False, None) if self.offers_known else (None, None)
         known = [moment for moment in moments if moment is not None]
@@ -122,5 +122,5 @@ class Situation:
 
 
 def agreed(values: Sequence[Tri]) -> Tri:
-    """Return the result that all candidates agree on, else unknown."""
+    """Return the result on which all candidates agree; ``None`` if they differ."""
     return values[0] if len(set(values)) == 1 else None

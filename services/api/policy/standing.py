@@ -19,8 +19,8 @@ class PlacementStanding:
 def standing_of(offers: Iterable[OfferFacts]) -> PlacementStanding:
     """Return the standing by accepted offers.
 
-    An internship with a later full-time decision is both at first. When the company decides against it, the student
-    is no longer placed by that offer, and the internship stays.
+    With an internship that may become a full-time job (INTERN_PPO), a student is both placed and interning. If the
+    company decides against the job, the offer counts as an internship only.
     """
     accepted = [offer for offer in offers if offer.state is OfferState.ACCEPTED]
     placed = any(

@@ -1,4 +1,4 @@
-"""Compares attributes of students, ignoring how text is written."""
+"""Compare attributes of students, ignoring spelling variants of text."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Conditions in plain language. The same condition always reads the same."""
+"""Express conditions in plain language. Equal conditions give equal text."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,11 +48,11 @@ def plural(count: int, noun: str) -> str:
 
 
 def _level_above(condition: grammar.LevelAbove) -> str:
-    of, at_most = condition.level_above.of, condition.level_above.at_most
+    against, at_most = condition.level_above.of, condition.level_above.at_most
     limit = "" if at_most is None else f", up to {at_most}"
     if isinstance(at_most, int):
         limit = f", by at most {plural(at_most, 'level')}"
-    return f"the drive's level is above {f'that of {HELD[of]}' if of in HELD else of}{limit}"
+    return f"the drive's level is above {f'that of {HELD[against]}' if against in HELD else against}{limit}"
 
 
 def _same_level(condition: grammar.SameLevel) -> str:
@@ -115,7 +115,7 @@ def filter_text(wanted: OfferFilter | DriveFilter) -> str:
 
 
 def block_text(block: OfferBlock | ApplicationBlock) -> str:
-    """Return which of the counted things a block keeps, such as " of level dream, not counting withdrawn"."""
+    """Return the restrictions of a block as text, such as " of level dream, not counting withdrawn ones"."""
     text = ""
     for name, values in (("level", block.level), ("category", block.category)):
         if values:

@@ -1,4 +1,4 @@
-"""Reads YAML as policy documents are written: no anchors, no tags, no duplicate keys, and no surprising values.
+"""Read the YAML of policy documents: no anchors, no tags, no duplicate keys, and no surprising values.
 
 Values follow YAML 1.2: only ``true`` and ``false`` are booleans, so ``on``, ``off``, ``yes`` and ``no`` stay text.
 """
@@ -13,7 +13,7 @@ from services.api.policy.located import MAX_DEPTH, MAX_DIGITS, InvalidDocument, 
 
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 FRACTION = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
-# What YAML readers take for numbers in other notations, and disagree about.
+# Text that some YAML readers take for a number and others do not.
 OTHER_NUMBER = re.compile(
     r"[-+]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*|[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+|\.[0-9]+|[0-9]+\.)"
     r"|\+[0-9].*|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
@@ -25,7 +25,7 @@ CONSTANTS: dict[str, bool | None] = {
 
 
 def read_yaml(text: str) -> Located:
-    """Return the document in ``text``. Raise ``InvalidDocument`` with line and column of what is wrong."""
+    """Return the document in ``text``. Raise ``InvalidDocument`` with the line and column of the problem."""
     try:
         _refuse_references(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -62,19 +62,19 @@ def _value(node: Any, path: Path, places: dict[Path, tuple[int, int]]) -> Any:
         return _scalar(node, path)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, number), places) for number, item in enumerate(node.value)]
-    found: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             _refuse(key_node, path, "a key must be a single word")
         key = str(key_node.value)
         if key == "<<":
             _refuse(key_node, path, "merge keys (<<) are not allowed: write the values out")
-        if key in found:
+        if key in mapping:
             line = places[*path, key][0]
             _refuse(key_node, (*path, key), f"the key {key!r} is already in line {line}")
         places[*path, key] = _place(key_node)
-        found[key] = _value(value_node, (*path, key), places)
-    return found
+        mapping[key] = _value(value_node, (*path, key), places)
+    return mapping
 
 
 def _scalar(node: Any, path: Path) -> Any:

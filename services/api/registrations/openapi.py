@@ -14,7 +14,7 @@ class Registration(Document):
 
 
 class MyRegistration(Registration):
-    """A registration with its drive. A null criterion is no limit."""
+    """A registration with its drive. A null criterion sets no limit."""
 
     company_name: str = Field(examples=["Acme"])
     job_title: str = Field(examples=["SDE"])
@@ -25,7 +25,7 @@ class MyRegistration(Registration):
     min_12th: TwoPlaces | None
     max_backlogs: Count | None
     attendance_published: bool
-    deleted_at: Instant | None = Field(description="when the drive was deleted, if it was; only with deleted=true")
+    deleted_at: Instant | None = Field(description="when the drive was deleted; only with deleted=true")
 
 
 class RegisteredStudent(Registration):

@@ -24,11 +24,11 @@ router = APIRouter(route_class=AccessFirstRoute, prefix="/api/registrations", ta
 
 @router.post("/{drive_id}/register", **openapi.REGISTER)
 async def register(drive_id: PathId, request: Request, caller: Student) -> Response:
-    """Register the caller. 403 while the drive is not posted, or not for the caller; 409 if already registered."""
+    """Register the caller. 403 if the drive is not posted or not open to the caller; 409 if already registered."""
     ctx, command_context = context_of(request), read_command_context(request)
     cause = command_context.cause(caller)
     if command_context.key is None:
-        # Registrations come in bursts, so this is one statement, which is its own transaction.
+        # Registrations come in bursts, so this is a single statement without an explicit transaction.
         async with ctx.database.connection() as connection:
             row = await handlers.register(connection, drive_id, caller.user_id, cause, fresh_ids(0))
         ctx.notifier.notify(notify.OUTBOX)
@@ -45,12 +45,12 @@ async def register(drive_id: PathId, request: Request, caller: Student) -> Respo
 async def mine(
     ctx: ContextDep,
     caller: Student,
-    deleted: Annotated[bool, Query(description="also registrations for drives deleted since")] = False,
+    deleted: Annotated[bool, Query(description="include registrations for deleted drives")] = False,
 ) -> Response:
     """Return the caller's registrations with their drives, newest first.
 
-    With ``deleted=true`` the list includes registrations for drives deleted since, with their ``deleted_at`` and the
-    drive's last state.
+    With ``deleted=true`` the list includes registrations for deleted drives, with ``deleted_at`` and the last state of
+    the drive.
     """
     async with ctx.database.transaction(isolation="repeatable_read", readonly=True) as connection:
         rows = await sql.of_student(connection, caller.user_id)

@@ -1,9 +1,9 @@
 """Statements about registrations.
 
-Plans (EXPLAIN, 100,000 students): REGISTER is three primary-key look-ups (drive, student, selection) and the
-inserts, whatever the size of the tables; CHECK is an index-only scan of
-``registrations_drive_student_unique``, MINE an index scan of ``registrations_of_student``; LIST reads the drive's
-registrations by ``registrations_drive_student_unique`` and hashes the users.
+Plans (EXPLAIN, 100,000 students): REGISTER does three look-ups by primary key (drive, student, selection) and the
+inserts, at any size of the tables. CHECK is an index-only scan of ``registrations_drive_student_unique``. MINE is an
+index scan of ``registrations_of_student``. LIST reads the drive's registrations by
+``registrations_drive_student_unique``, and joins users with a hash join.
 """
 
 from uuid import UUID
@@ -34,7 +34,7 @@ SELECT r.registration_id, r.drive_id, r.student_id, r.registered_at, d.company_n
 """
 
 
-# One probe of event_stream_version for each deleted drive (event_drive_deleted).
+# Finds deleted drives by the index event_drive_deleted, with one probe of event_stream_version for each drive.
 MINE_DELETED = f"""
 SELECT (r.data ->> 'registration_id')::integer AS registration_id, (d.data ->> 'drive_id')::integer AS drive_id,
        $1::integer AS student_id, r.recorded_at AS registered_at, p.posting ->> 'company_name' AS company_name,
@@ -59,10 +59,10 @@ SELECT (r.data ->> 'registration_id')::integer AS registration_id, (d.data ->> '
 async def register(
     connection: Connection, drive_id: int, student_id: int, event_id: UUID, metadata: str
 ) -> asyncpg.Record:
-    """``outcome``: a code of migrations/functions/register.sql. The others are null unless it is ``REGISTERED``.
+    """Register a student in one round trip. Return ``outcome``, ``registration_id`` and ``registered_at``.
 
-    One round trip. Outside a transaction it is its own transaction. Inside one, it holds the drive's registrations lock
-    until the transaction ends.
+    ``outcome`` is a code of migrations/functions/register.sql. Unless it is ``REGISTERED``, the other columns are null.
+    The statement holds the drive's registrations lock until its transaction ends.
     """
     row = await connection.fetchrow(REGISTER, drive_id, student_id, event_id, metadata)
     assert row is not None

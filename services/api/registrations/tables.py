@@ -1,5 +1,7 @@
-"""The read table of registrations. Functions: migrations/functions/register.sql,
-project_registration.sql."""
+"""The read table of registrations.
+
+Functions: migrations/functions/register.sql, project_registration.sql.
+"""
 
 from datetime import datetime
 
@@ -14,8 +16,8 @@ class Registration(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("drive_id", "student_id", name="registrations_drive_student_unique"),
         Index("registrations_of_student", "student_id", "registration_id"),
-        # Written once, in bursts of a hundred thousand, and read by index alone right afterwards: the visibility map
-        # and the statistics must keep up.
+        # Bursts insert a hundred thousand rows, and index-only scans read them right afterwards. So vacuum and analyze
+        # must run often.
         {
             "postgresql_with": {
                 "autovacuum_vacuum_insert_scale_factor": 0.02,

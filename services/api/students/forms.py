@@ -20,53 +20,51 @@ Branch = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK), 
 Department = Annotated[str, Field(min_length=1, max_length=200, pattern=NOT_BLANK), COMPOSED]
 
 
-class NewStudent(RequestBody):
-    """A new student. Without a password they cannot sign in until one is set."""
+class _OptionalFields(RequestBody):
+    """The fields that a record may lack."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    name: Name
-    email: Email
-    roll_number: RollNumber
     branch: Branch | None = None
     batch_year: BatchYear | None = None
     tenth_percent: Percent | None = None
     twelfth_percent: Percent | None = None
     diploma_percent: Percent | None = None
     cgpa: Cgpa | None = None
-    active_backlogs: Backlogs = 0
     department: Department | None = None
+
+
+class NewStudent(_OptionalFields):
+    """A new student. Without a password, the student cannot sign in until one is set."""
+
+    name: Name
+    email: Email
+    roll_number: RollNumber
+    active_backlogs: Backlogs = 0
     password: Password | None = None
 
     def record(self) -> AcademicRecord:
         return AcademicRecord.model_validate(self.model_dump())
 
 
-class RevisedRecord(RequestBody):
-    """Changes of a record: only the fields sent. Null clears a mark, branch, year or department.
+class RevisedRecord(_OptionalFields):
+    """Only the fields that are sent change. Null clears a mark, branch, year or department.
 
-    A head may correct every field; a coordinator every field except ``name``, ``email`` and ``department``.
+    A head may correct every field. A coordinator may correct all fields but ``name``, ``email`` and ``department``.
     """
 
-    model_config = ConfigDict(str_strip_whitespace=True, json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     # `default_factory` instead of `default`, so that OpenAPI shows no default for fields that are not sent.
     name: Name = Field(default_factory=str, examples=["Ravi Iyer"])
     email: Email = Field(default_factory=str)
-    department: Department | None = None
     roll_number: RollNumber = Field(default_factory=str, examples=["21CS042"])
-    branch: Branch | None = None
-    batch_year: BatchYear | None = None
-    tenth_percent: Percent | None = None
-    twelfth_percent: Percent | None = None
-    diploma_percent: Percent | None = None
-    cgpa: Cgpa | None = None
     active_backlogs: Backlogs = Field(default_factory=int)
 
     def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the changes of the record and of the details. Raises ``Invalid`` when nothing is sent."""
-        found = self.model_dump(exclude_unset=True)
-        if not found:
+        record = self.model_dump(exclude_unset=True)
+        if not record:
             raise Invalid("Nothing to change: name at least one field of the record.")
-        details = {name: found.pop(name) for name in DETAILS if name in found}
-        return found, details
+        details = {name: record.pop(name) for name in DETAILS if name in record}
+        return record, details

@@ -14,7 +14,7 @@ from services.api.users import handlers as accounts
 from services.api.users import sql as users
 from services.api.users.decider import ERASED, ReviseUser
 
-# Event ids of the details are numbered after those of the record.
+# The events of the details have ids from this number. Smaller numbers are for the events of the record.
 DETAILS_AFTER = 10
 
 
@@ -25,9 +25,9 @@ async def enrol(
     stream = f"student-{command.student_id}"
     events = decide(Student(), command)
     with accounts.unique_identity(command.person):
-        done = await event_store.append(connection, stream, events, cause, expected_version=0, new_id=new_id)
-    only = StudentRange(first=command.student_id, last=command.student_id)
-    await reevaluation.request_for_new_students(connection, only, replace(cause, causation_id=done.ids[0]))
+        appended = await event_store.append(connection, stream, events, cause, expected_version=0, new_id=new_id)
+    students = StudentRange(first=command.student_id, last=command.student_id)
+    await reevaluation.request_for_new_students(connection, students, replace(cause, causation_id=appended.ids[0]))
     if password_hash is not None:
         await users.put_password(connection, command.student_id, password_hash)
 
@@ -45,7 +45,7 @@ async def revise(
     Raises ``NotFound``, ``RuleViolation`` for an erased student and for a taken roll number or e-mail address, and
     ``Conflict`` when another request changed the account or record first.
     """
-    # Locked before the record is read, so that no response shows an erased person.
+    # Lock the account before reading the record, so that no response shows an erased person.
     if await users.lock_erased(connection, command.student_id):
         raise RuleViolation(ERASED)
     stream = f"student-{command.student_id}"
@@ -53,7 +53,7 @@ async def revise(
     events = decide(student, command)
     # The same lock order as in an import: account, record, details.
     if events:
-        done = await event_store.append(
+        appended = await event_store.append(
             connection, stream, events, cause, expected_version=student.version, new_id=new_id
         )
     if details:
@@ -62,7 +62,7 @@ async def revise(
     if not events:
         return
     if student.record is not None and reevaluation.concerns_eligibility(_changed(events)):
-        caused = replace(cause, causation_id=done.ids[-1])
+        caused = replace(cause, causation_id=appended.ids[-1])
         await reevaluation.request_for_revision(connection, command.student_id, student.record, caused)
 
 

@@ -6,13 +6,13 @@ from services.api.users.decider import RESERVED_ADDRESS, RESERVED_ROLL_NUMBER
 
 
 class ImportMode(StrEnum):
-    """``insert``: every row is a new student. ``upsert``: students on record are updated, the others enrolled."""
+    """``insert``: every row is a new student. ``upsert``: update students on record, and enrol the others."""
 
     INSERT = "insert"
     UPSERT = "upsert"
 
 
-# Some programs write 7.5 and 2026 with trailing zeros.
+# Some programs write trailing zeros: 7.50000, 2026.0.
 MARK = r"^[0-9]{1,3}(\.[0-9]{1,2}0*)?$"
 WHOLE = r"^[0-9]{1,4}(\.0*)?$"
 EMAIL = r"^[^@\s]+@[^@\s]+$"
@@ -32,64 +32,66 @@ def _missing(column: str, mode: ImportMode) -> Check:
 
 
 def _number(column: str, pattern: str, least: int, limit: int, kind: str) -> Check:
-    wrong = (
+    is_invalid = (
         f"CASE WHEN {column} IS NULL THEN false "
         f"WHEN {column} ~ '{pattern}' THEN {column}::numeric NOT BETWEEN {least} AND {limit} ELSE true END"
     )
     return (
         column,
-        wrong,
+        is_invalid,
         f"quote_literal(left({column}, {SHOWN_CHARACTERS})) || "
         f"' is not {kind} from {least} to {limit}: correct it, or clear the cell'",
     )
 
 
-SAY_RESERVED = "'is reserved for erased people: correct it'"
-A_MARK = "a number with at most two decimals"
-A_WHOLE = "a whole number"
+RESERVED_MESSAGE = "'is reserved for erased people: correct it'"
+MARK_KIND = "a number with at most two decimals"
+WHOLE_KIND = "a whole number"
 
 
 def _checks(mode: ImportMode) -> tuple[Check, ...]:
-    say_address = f"quote_literal(left(email, {SHOWN_CHARACTERS})) || ' is not an e-mail address: correct it'"
+    address_message = f"quote_literal(left(email, {SHOWN_CHARACTERS})) || ' is not an e-mail address: correct it'"
     return (
         _missing("name", mode),
         _text("name", 200),
         _missing("email", mode),
         _text("email", 320),
-        ("email", f"email !~ '{EMAIL}'", say_address),
-        ("email", f"lower(right(email, {len(RESERVED_ADDRESS)})) = '{RESERVED_ADDRESS}'", SAY_RESERVED),
+        ("email", f"email !~ '{EMAIL}'", address_message),
+        ("email", f"lower(right(email, {len(RESERVED_ADDRESS)})) = '{RESERVED_ADDRESS}'", RESERVED_MESSAGE),
         _missing("roll_number", mode),
         _text("roll_number", 64),
         (
             "roll_number",
             f"lower(left(roll_number, {len(RESERVED_ROLL_NUMBER)})) = '{RESERVED_ROLL_NUMBER}'",
-            SAY_RESERVED,
+            RESERVED_MESSAGE,
         ),
         _text("branch", 100),
         _text("department", 200),
-        _number("batch_year", WHOLE, 1900, 2200, A_WHOLE),
-        _number("tenth_percent", MARK, 0, 100, A_MARK),
-        _number("twelfth_percent", MARK, 0, 100, A_MARK),
-        _number("diploma_percent", MARK, 0, 100, A_MARK),
-        _number("cgpa", MARK, 0, 10, A_MARK),
-        _number("active_backlogs", WHOLE, 0, 1000, A_WHOLE),
+        _number("batch_year", WHOLE, 1900, 2200, WHOLE_KIND),
+        _number("tenth_percent", MARK, 0, 100, MARK_KIND),
+        _number("twelfth_percent", MARK, 0, 100, MARK_KIND),
+        _number("diploma_percent", MARK, 0, 100, MARK_KIND),
+        _number("cgpa", MARK, 0, 10, MARK_KIND),
+        _number("active_backlogs", WHOLE, 0, 1000, WHOLE_KIND),
     )
 
 
-def _wrong_cells(mode: ImportMode) -> str:
-    """Return a query for wrong cells. Nearly every row is valid, so only rows with an error are split into cells."""
+def _invalid_cells(mode: ImportMode) -> str:
+    """Return a query for invalid cells. Nearly all rows are valid, so only rows with an error are split into cells."""
     checks = _checks(mode)
-    any_wrong = " OR ".join(wrong for _, wrong, _ in checks)
-    cells = ",\n           ".join(f"('{column}', ({wrong}) IS TRUE, {say})" for column, wrong, say in checks)
+    any_invalid = " OR ".join(condition for _, condition, _ in checks)
+    cells = ",\n           ".join(
+        f"('{column}', ({condition}) IS TRUE, {message})" for column, condition, message in checks
+    )
     return f"""
     SELECT r.line, c."column", c.reason
       FROM import_row r LEFT JOIN import_match m USING (line), LATERAL (VALUES
            {cells}
-      ) AS c ("column", wrong, reason)
-     WHERE r.fault IS NULL AND ({any_wrong}) IS TRUE AND c.wrong"""  # noqa: S608
+      ) AS c ("column", is_invalid, reason)
+     WHERE r.fault IS NULL AND ({any_invalid}) IS TRUE AND c.is_invalid"""  # noqa: S608
 
 
-def _twice(column: str) -> str:
+def _repeated(column: str) -> str:
     """Return a query for rows whose ``column`` repeats an earlier row, ignoring case, outer spaces and Unicode form."""
     return f"""
     SELECT r.line, '{column}', 'is the same as in line ' || t.first
@@ -99,14 +101,14 @@ def _twice(column: str) -> str:
       ) t ON t.key = identity_key(r.{column}) WHERE r.line > t.first"""  # noqa: S608
 
 
-SAY_ON_RECORD = "'is on record already: remove the row, or send mode=upsert to update students'"
+ON_RECORD_MESSAGE = "'is on record already: remove the row, or send mode=upsert to update students'"
 ON_RECORD = f"""
-    SELECT line, 'roll_number', {SAY_ON_RECORD} FROM import_match WHERE by_roll IS NOT NULL
+    SELECT line, 'roll_number', {ON_RECORD_MESSAGE} FROM import_match WHERE by_roll IS NOT NULL
     UNION ALL
-    SELECT line, 'email', {SAY_ON_RECORD} FROM import_match WHERE by_email IS NOT NULL"""  # noqa: S608
+    SELECT line, 'email', {ON_RECORD_MESSAGE} FROM import_match WHERE by_email IS NOT NULL"""  # noqa: S608
 
-# A row must identify one student with certainty. The last part finds rows that name one student in two ways.
-UNCERTAIN = """
+# A row must identify exactly one student. The last part finds two rows that name one student in different ways.
+AMBIGUOUS = """
     SELECT line, 'email', CASE
                WHEN is_student THEN
                     format('belongs to student %s, but the roll number to student %s', by_email, by_roll)
@@ -122,22 +124,22 @@ UNCERTAIN = """
        AND identity_key(r.email) IS DISTINCT FROM identity_key(f.email)"""
 
 
-def _judge(mode: ImportMode) -> str:
+def _validation_query(mode: ImportMode) -> str:
     return f"""
-WITH found (line, "column", reason) AS MATERIALIZED (
+WITH row_error (line, "column", reason) AS MATERIALIZED (
     SELECT line, fault_column, fault FROM import_row WHERE fault IS NOT NULL
-    UNION ALL {_wrong_cells(mode)}
-    UNION ALL {_twice("roll_number")}
-    UNION ALL {_twice("email")}
-    UNION ALL {ON_RECORD if mode is ImportMode.INSERT else UNCERTAIN}
+    UNION ALL {_invalid_cells(mode)}
+    UNION ALL {_repeated("roll_number")}
+    UNION ALL {_repeated("email")}
+    UNION ALL {ON_RECORD if mode is ImportMode.INSERT else AMBIGUOUS}
 ), known AS MATERIALIZED (
-    SELECT * FROM import_known k WHERE NOT EXISTS (SELECT FROM found f WHERE f.line = k.line)
+    SELECT * FROM import_known k WHERE NOT EXISTS (SELECT FROM row_error f WHERE f.line = k.line)
 )
 SELECT (SELECT count(*) FROM import_row) AS rows,
-       (SELECT count(DISTINCT line) FROM found) AS wrong_rows,
-       (SELECT count(*) FROM found) AS error_count,
+       (SELECT count(DISTINCT line) FROM row_error) AS wrong_rows,
+       (SELECT count(*) FROM row_error) AS error_count,
        (SELECT coalesce(jsonb_agg(f), '[]')
-          FROM (SELECT * FROM found ORDER BY line, "column", reason LIMIT $1) f) AS errors,
+          FROM (SELECT * FROM row_error ORDER BY line, "column", reason LIMIT $1) f) AS errors,
        count(*) FILTER (WHERE changed <> '{{}}') AS changed,
        count(*) FILTER (WHERE changed = '{{}}') AS unchanged,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('line', line, 'student_id', student_id, 'changes', (
@@ -148,17 +150,17 @@ SELECT (SELECT count(*) FROM import_row) AS rows,
 """  # noqa: S608
 
 
-# Returns one row: the numbers of rows, wrong rows and errors; the first $1 errors as JSON; the numbers of changed and
-# unchanged students on record; the first $2 changes as JSON.
-JUDGE = {mode: _judge(mode) for mode in ImportMode}
+# Returns one row: the numbers of rows, rows with errors, and errors; the first $1 errors as JSON; the numbers of
+# changed and unchanged students on record; the first $2 changes as JSON.
+VALIDATE = {mode: _validation_query(mode) for mode in ImportMode}
 
 # In a file, a whole number may end in .0.
 WHOLE_NUMBERS = {
     "batch_year": "batch_year::numeric::integer",
     "active_backlogs": "coalesce(active_backlogs::numeric::integer, 0)",
 }
-# StudentEnrolled exactly as the event's class writes it, marks with two decimals. jsonb_object takes text and costs two
-# thirds of jsonb_build_object, which looks up the type of every value of every row.
+# The data of StudentEnrolled, as the event's class writes it, with two decimals for marks. jsonb_object takes text, and
+# costs two thirds of jsonb_build_object, which looks up the type of each value of each row.
 RECORD = f"""jsonb_object(
                '{{branch,tenth_percent,twelfth_percent,diploma_percent,cgpa}}',
                ARRAY[branch, tenth_percent::numeric(5, 2)::text, twelfth_percent::numeric(5, 2)::text,

@@ -39,8 +39,8 @@ async def _query_options(
     sheet: Annotated[str | None, Query(description=OPTIONS["sheet"]["description"])] = None,
     mode: Annotated[str | None, Query(description=OPTIONS["mode"]["description"])] = None,
 ) -> dict[str, str]:
-    given = {"mapping": mapping, "header_row": header_row, "sheet": sheet, "mode": mode}
-    return {name: value for name, value in given.items() if value is not None}
+    options = {"mapping": mapping, "header_row": header_row, "sheet": sheet, "mode": mode}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 QueryOptions = Annotated[dict[str, str], Depends(_query_options)]
@@ -48,9 +48,9 @@ QueryOptions = Annotated[dict[str, str], Depends(_query_options)]
 
 @asynccontextmanager
 async def import_request(request: Request, query: Mapping[str, str]) -> AsyncIterator[ImportRequest]:
-    """Return the file of the request, on disk, and its options: form fields, or ``query`` parameters.
+    """Yield the request's file, on disk, and its options, which are form fields or ``query`` parameters.
 
-    Raises ``Invalid`` when there is no file, or an option is not valid.
+    Raises ``Invalid`` for a missing file or an invalid option.
     """
     type_ = media_type(request)
     if type_ == MULTIPART:
@@ -71,7 +71,7 @@ async def import_request(request: Request, query: Mapping[str, str]) -> AsyncIte
 
 
 def _merged(fields: Mapping[str, str], query: Mapping[str, str]) -> dict[str, str]:
-    """Return the options by name. Each may be given once, in the form or in the query."""
+    """Return the options by name. Each option may be sent once, in the form or in the query."""
     if repeated := [name for name in fields if name in query]:
         raise Invalid(f"{repeated[0]} is sent twice. Send it once.")
     return {**query, **fields}
@@ -94,23 +94,23 @@ def _mapping(text: str | None) -> dict[str, str | None]:
     if not text:
         return {}
     try:
-        found = json.loads(text, object_pairs_hook=_without_repeats)
+        mapping = json.loads(text, object_pairs_hook=_without_repeats)
     except ValueError as error:
         raise Invalid("mapping is not valid JSON.") from error
-    if not isinstance(found, dict) or not all(isinstance(header, str | None) for header in found.values()):
+    if not isinstance(mapping, dict) or not all(isinstance(header, str | None) for header in mapping.values()):
         raise Invalid(
             'mapping must be a JSON object, like {"cgpa": "CPI"}, with null for a column that the file lacks.'
         )
-    return found
+    return mapping
 
 
 def _without_repeats(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    mapping: dict[str, object] = {}
     for name, value in pairs:
-        if name in found:
+        if name in mapping:
             raise Invalid(f"mapping names {name} twice. Name it once.")
-        found[name] = value
-    return found
+        mapping[name] = value
+    return mapping
 
 
 def _header_row(text: str | None) -> int | None:

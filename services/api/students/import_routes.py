@@ -24,12 +24,12 @@ from services.api.students.import_form import ImportRequest, QueryOptions, impor
 
 router = APIRouter(route_class=AccessFirstRoute)
 
-# The client is gone: this status appears in metrics and logs only. nginx uses the same number.
+# The client has disconnected, so this status appears only in metrics and logs. nginx uses the same number.
 CLIENT_CLOSED_REQUEST = 499
 
 
 def limited(max_body_size: int) -> APIRouter:
-    """Return the route with the limit from the settings."""
+    """Return the import route, with the limit on the body's size from the settings."""
     outer = APIRouter(prefix="/api/students", tags=["students"], max_body_size=max_body_size)
     outer.include_router(router)
     return outer
@@ -47,41 +47,43 @@ async def import_students(
 ) -> Response:
     """Enrol every student of a CSV, XLSX, XLS or ODS file, or none; ``mode=upsert`` also updates students on record.
 
-    At most 1,000 errors are listed, and 100 changes. A dry run writes nothing. 422 when the file cannot be used, and
-    without ``dry_run`` when one of its rows is wrong: then with the same list. Ends when the client disconnects.
+    The response lists at most 1,000 errors and 100 changes. 422 if the file cannot be used. Without ``dry_run``, also
+    422 if a row has an error, with the list of errors. The import ends when the client disconnects.
     """
     try:
-        async with import_request(request, query) as asked, _while_connected(request):
-            if asked.mode is ImportMode.UPSERT:  # the report shows what is on record of students in the file
+        async with import_request(request, query) as upload, _while_connected(request):
+            if upload.mode is ImportMode.UPSERT:  # the report shows records of the students in the file
                 await accesses.of_many(caller, Reading.STUDENTS_IMPORTED)
-            return await _imported(asked, ctx, command_context, caller, dry_run=dry_run)
+            return await _import(upload, ctx, command_context, caller, dry_run=dry_run)
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _imported(
-    asked: ImportRequest, ctx: ContextDep, command_context: CommandContextDep, caller: Principal, *, dry_run: bool
+async def _import(
+    upload: ImportRequest, ctx: ContextDep, command_context: CommandContextDep, caller: Principal, *, dry_run: bool
 ) -> Response:
-    # The columns are reported before a connection is taken: a file that is slow to read holds no connection.
+    # The columns are found before a connection is taken, so that a file that takes long to read holds no connection.
     async with (
-        open_students(asked.file) as file,
+        open_students(upload.file) as file,
         ctx.database.connection() as connection,
-        import_handlers.staged(connection, file, asked.mode) as judged,
+        import_handlers.staged(connection, file, upload.mode) as validation,
     ):
         if dry_run:
-            return json_response(import_handlers.report(judged) | import_handlers.of_file(file))
+            return json_response(import_handlers.report(validation) | import_handlers.of_file(file))
 
         async def handle(transaction: Connection, new_id: NewId) -> CommandResult:
-            done = await import_handlers.write_staged(transaction, file, judged, command_context.cause(caller), new_id)
-            return CommandResult(done, people=tuple(change["student_id"] for change in judged.changes))
+            report = await import_handlers.write_staged(
+                transaction, file, validation, command_context.cause(caller), new_id
+            )
+            return CommandResult(report, people=tuple(change["student_id"] for change in validation.changes))
 
-        def with_columns(kept: dict[str, Any]) -> dict[str, Any]:
-            return kept | import_handlers.of_file(file)
+        def with_columns(stored: dict[str, Any]) -> dict[str, Any]:
+            return stored | import_handlers.of_file(file)
 
-        options = asked.file.options
+        options = upload.file.options
         fingerprint = {
-            "file": await import_handlers.digest_of(asked.file), "mapping": options.mapping,
-            "header_row": options.header_row, "sheet": options.sheet, "mode": asked.mode,
+            "file": await import_handlers.digest_of(upload.file), "mapping": options.mapping,
+            "header_row": options.header_row, "sheet": options.sheet, "mode": upload.mode,
         }  # fmt: skip
         return await execute_command(
             ctx, caller, command_context, fingerprint, handle, connection=connection, complete=with_columns
@@ -93,20 +95,20 @@ async def _while_connected(request: Request) -> AsyncIterator[None]:
     """Cancel the block and raise ``ClientDisconnect`` when the client disconnects. The body must have been read."""
     task = asyncio.current_task()
     assert task is not None
-    gone = False
+    disconnected = False
 
     async def watch() -> None:
-        nonlocal gone
+        nonlocal disconnected
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        gone = True
+        disconnected = True
         task.cancel()
 
     watcher = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError:
-        if gone and task.uncancel() == 0:
+        if disconnected and task.uncancel() == 0:
             raise ClientDisconnect from None
         raise
     finally:

@@ -1,8 +1,8 @@
 """Statements of an import about students on record: find them, compare them, and write the changes.
 
-``import_known`` holds, as JSON, each record before and after the import. Both are compared and written as sets. The
-transaction that writes compares the record again under its locks, so a correction made since the check is never
-overwritten.
+``import_known`` holds, as JSON, each record before and after the import. Statements compare and write all records at
+once. The transaction that writes compares the records again under its locks. So it never overwrites a correction that
+was made after the check.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def _mark(column: str) -> str:
     return f"CASE WHEN i.{column} ~ '{MARK}' THEN i.{column}::numeric(5, 2)::text END"
 
 
-# As in the events. A wrong cell counts as empty here; its row is an error and is not written.
+# The format is that of the events. An invalid cell counts as empty here. Its row has an error and is not written.
 FROM_FILE = f"""jsonb_strip_nulls(jsonb_build_object(
                'name', i.name, 'email', i.email, 'department', i.department, 'roll_number', i.roll_number,
                'branch', i.branch, 'batch_year', {_whole("batch_year")},
@@ -64,7 +64,7 @@ RECORDED = """jsonb_build_object(
                'cgpa', s.cgpa::text, 'active_backlogs', s.active_backlogs)"""
 
 # An empty cell or an absent column leaves the record unchanged.
-KNOW = f"""
+COMPARE = f"""
 INSERT INTO import_known (line, student_id, before, after, changed)
 SELECT line, student_id, before, before || on_file,
        CASE WHEN before @> on_file THEN '{{}}'
@@ -78,9 +78,9 @@ SELECT line, student_id, before, before || on_file,
 """  # noqa: S608
 FORGET_KNOWN_ROWS = "DELETE FROM import_row i USING import_match m WHERE m.line = i.line"
 
-# Accounts, then stream heads, students first, each in the order of the ids, so that concurrent imports do not deadlock.
-# A correction of the details locks the account first as well. An account without events has no head yet; it gets one,
-# which REVISE increments.
+# The order of these locks prevents deadlocks: accounts, then heads of student streams, then heads of user streams, each
+# by id. A correction of details also locks the account first. An account without events has no stream head yet, so
+# LOCK_DETAILS inserts one with version 0, which REVISE increments.
 LOCK_ACCOUNTS = """
 SELECT FROM users u JOIN import_known k ON k.student_id = u.user_id
  WHERE k.changed && $1::text[] ORDER BY k.student_id FOR UPDATE OF u
@@ -95,7 +95,7 @@ SELECT 'user-' || student_id, 'user', 0, (SELECT es.log_xid()) FROM import_known
  WHERE changed && $1::text[] ORDER BY student_id
     ON CONFLICT (stream_id) DO UPDATE SET version = h.version
 """
-# Runs after the locks, with a new snapshot.
+# Runs after the locks were taken, with a new snapshot.
 OUTDATED = f"""
 SELECT k.line FROM import_known k JOIN students s USING (student_id) JOIN users u ON u.user_id = k.student_id
  WHERE k.changed <> '{{}}' AND k.before <> {RECORDED}
@@ -103,15 +103,15 @@ SELECT k.line FROM import_known k JOIN students s USING (student_id) JOIN users 
 """  # noqa: S608
 
 # The next version of each person whose personal details change ($1).
-KEEP_VERSIONS = """
+ADD_VERSIONS = """
 INSERT INTO vault.person (person_id, version, name, email, roll_number)
 SELECT k.student_id, u.person_version + 1, k.after ->> 'name', k.after ->> 'email', k.after ->> 'roll_number'
   FROM import_known k JOIN users u ON u.user_id = k.student_id
  WHERE k.changed && $1::text[]
 """
 
-# $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the fields that matter. The events go into no
-# outbox: one event about the whole import does.
+# $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the stream's fields. No outbox rows are written:
+# one event reports the whole import.
 REVISE = """
 WITH batch AS (
     SELECT student_id, after, ARRAY (SELECT field FROM unnest(changed) AS field WHERE field = ANY ($4)) AS changed
@@ -137,7 +137,7 @@ REVISE_DETAILS = REVISE.format(
                                 'person_version', (SELECT u.person_version FROM users u WHERE u.user_id = student_id)
                                                   + (changed && '{name,email,roll_number}'::text[])::integer)""",
 )
-# Seed 1: students who were enrolled have seed 0.
+# Seed 1, because the digest of enrolled students uses seed 0.
 DIGEST = """
 SELECT count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, 1)), 0) AS digest
   FROM import_known WHERE changed <> '{}'
@@ -160,7 +160,7 @@ async def match(connection: Connection) -> None:
 
 async def compare(connection: Connection) -> None:
     """Fill ``import_known`` with the changes of each student on record."""
-    await connection.execute(KNOW, [*DETAILS, *RECORD_FIELDS])
+    await connection.execute(COMPARE, [*DETAILS, *RECORD_FIELDS])
 
 
 async def forget_known_rows(connection: Connection) -> None:
@@ -171,7 +171,7 @@ async def forget_known_rows(connection: Connection) -> None:
 async def lock(connection: Connection) -> int | None:
     """Lock the students that change, until the transaction ends.
 
-    Return the line of a student who was changed since the file was validated, ``None`` when there is none.
+    Return the line of a student who was changed since the file was validated; ``None`` if nobody was changed.
     """
     await connection.execute(LOCK_ACCOUNTS, list(DETAILS))
     await connection.execute(LOCK_RECORDS)
@@ -182,7 +182,7 @@ async def lock(connection: Connection) -> int | None:
 
 async def revise(connection: Connection, *, batch_size: int, metadata: str) -> Revised:
     """Write every change: versions of people, then events, stream heads and read tables, a batch at a time."""
-    await connection.execute(KEEP_VERSIONS, list(PERSONAL))
+    await connection.execute(ADD_VERSIONS, list(PERSONAL))
     for statement, fields in ((REVISE_RECORDS, RECORD_FIELDS), (REVISE_DETAILS, DETAILS)):
         last: int | None = 0
         while last is not None:

@@ -29,7 +29,7 @@ class Student(StudentRecord):
 
 
 class RowError(Document):
-    """``column`` null: the error concerns the whole row."""
+    """``column``: null if the error concerns the whole row."""
 
     line: Annotated[int, Field(ge=1, examples=[17])]
     column: str | None = Field(examples=["cgpa"])
@@ -39,7 +39,7 @@ class RowError(Document):
 
 
 class ImportedColumn(Document):
-    """How a column of the file is used. ``used_as`` null: it is not imported, and ``reason`` says why."""
+    """How a column of the file is used. ``used_as``: null if it is not imported; then ``reason`` says why."""
 
     header: str = Field(examples=["UG %/CGPA"])
     used_as: str | None = Field(examples=["cgpa"])
@@ -52,7 +52,7 @@ class RecordFieldChange(Document):
 
 
 class StudentChange(Document):
-    """Changes of a student on record, by field. ``sheet``: the sheet of ``line``, in a file with several."""
+    """Changes of a student on record, by field. ``sheet``: the sheet of ``line``, if the file has several sheets."""
 
     line: Annotated[int, Field(ge=1, examples=[17])]
     student_id: int = Field(examples=[1001])
@@ -61,13 +61,13 @@ class StudentChange(Document):
 
 
 class ImportReport(Document):
-    """``import_id`` null: nothing was written. At most 1,000 ``errors`` are listed; ``error_count`` counts them all.
+    """``import_id``: null if nothing was written. ``errors``: at most 1,000; ``error_count`` counts all errors.
 
-    Of the valid rows, ``new`` are about students who are not on record, ``changed`` differ from what is on record and
-    ``unchanged`` do not. The first hundred ``changes`` are shown. ``imported`` students were enrolled and ``updated``
-    were changed; a dry run has none. ``mode`` ``insert``: every student must be new.
+    ``new``, ``changed`` and ``unchanged`` count the valid rows: the student is not on record, the row differs from the
+    record, or it does not. ``changes``: the first hundred. ``imported``: how many students were enrolled. ``updated``:
+    how many records were changed. Both are 0 in a dry run. With the ``mode`` ``insert`` every student must be new.
 
-    ``warnings``: sentences about values that are valid but unlikely, and about what was left out.
+    ``warnings``: sentences about valid but unlikely values, and about rows and columns that were left out.
     """
 
     import_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})] | None
@@ -100,10 +100,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": "string",
         "description": 'JSON, column to header in the file: {"cgpa": "CPI"}; null for a column that the file lacks',
     },
-    "header_row": {"type": "integer", "minimum": 1, "description": "the header's line number, if it is not found"},
+    "header_row": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "line number of the header, if it is not recognised",
+    },
     "sheet": {
         "type": "string",
-        "description": "the sheet to read: its name, or its number among the visible ones; default: all of these",
+        "description": "the sheet to read: its name, or its number among visible sheets; default: all visible sheets",
     },
     "mode": {
         "type": "string",

@@ -27,10 +27,10 @@ from services.api.users.routes import request_content
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/students", tags=["students"])
 
-# The details that a coordinator may correct as well.
+# The details that a coordinator may correct too.
 FOR_COORDINATORS = frozenset({"roll_number"})
 
-Sought = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
+SearchText = Annotated[str | None, Query(min_length=1, max_length=200, pattern=NO_NUL)]
 
 
 @router.post("", **openapi.ENROL)
@@ -57,8 +57,8 @@ async def list_students(
     caller: CellMember,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[int, Query(ge=0, le=MAX_INTEGER, description="the last student_id of the previous page")] = 0,
-    search: Sought = None,
-    branch: Sought = None,
+    search: SearchText = None,
+    branch: SearchText = None,
 ) -> Response:
     """Return a page of students by id. Continue with ``after`` until a page is shorter than ``limit``."""
     async with ctx.database.connection() as connection:

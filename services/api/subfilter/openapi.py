@@ -17,7 +17,7 @@ class FilteredStudent(Document):
 
 
 class FilteredStudents(Document):
-    """``total`` and ``unique_branches`` count every eligible student, the other fields those who pass the filter."""
+    """``total`` and ``unique_branches`` cover all eligible students, the other fields those who pass the filter."""
 
     total: Count
     filtered_count: Count

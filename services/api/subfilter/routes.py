@@ -29,16 +29,16 @@ async def apply(
     cgpa_max: Annotated[Cgpa | None, Query()] = None,
     branch: Annotated[str | None, Query(min_length=1, max_length=100, pattern=NO_NUL)] = None,
     exclude_backlogs: Annotated[
-        int | None, Query(ge=0, le=MAX_INTEGER, description="keep those with fewer active backlogs than this")
+        int | None, Query(ge=0, le=MAX_INTEGER, description="only students with fewer active backlogs than this")
     ] = None,
 ) -> Response:
     """Return the eligible students of the drive who also pass these limits, highest CGPA first."""
-    kept = sql.StudentFilter(cgpa_min, cgpa_max, branch, exclude_backlogs)
+    student_filter = sql.StudentFilter(cgpa_min, cgpa_max, branch, exclude_backlogs)
 
     async def produce(connection: Connection, write: Write) -> None:
         if await drives.get(connection, drive_id) is None:
             raise NotFound("Drive not found")
-        await sql.write_filtered(connection, write, drive_id, kept)
+        await sql.write_filtered(connection, write, drive_id, student_filter)
 
     await accesses.of_many(caller, Reading.ELIGIBLE_FILTERED)
     return await ctx.long_lists.answer(produce)

@@ -48,7 +48,7 @@ async def login(request: Request, ctx: ContextDep, body: Annotated[Login | None,
         async with ctx.database.connection() as connection:
             row = await sql.by_email(connection, trimmed(body.email if body else ""))
         password = body.password if body else SecretStr("")
-        if not await _is_right(throttle, source, row, password) or not row["active"]:
+        if not await _is_correct(throttle, source, row, password) or not row["active"]:
             throttle.failed(row["account"], source)
             REFUSED.inc()
             raise Unauthenticated("Invalid credentials")
@@ -70,31 +70,31 @@ async def change_password(
     command_context: CommandContextDep,
     caller: Annotated[Principal, SIGNED_IN_BEFORE],
 ) -> Response:
-    """Change the caller's password. Earlier tokens stop working; the response has a new one, as for a sign-in.
+    """Change the caller's password. Earlier tokens become invalid. The response has a new token, as after a sign-in.
 
-    409 when another request changed the password at the same moment. With the Idempotency-Key of a completed change,
-    the earlier token is accepted for a repeated request.
+    409 when another request changed the password at the same moment. A repeated request with the Idempotency-Key of a
+    completed change may use the earlier token.
     """
     content = {name: encoded(getattr(body, name)) for name in NewPassword.model_fields}
-    checked, hashed = None, ""
+    current_hash, new_hash = None, ""
     if not await _is_repeated(ctx, command_context, caller, content):
-        checked = await _checked(request, ctx, body, caller)
-        hashed = await hash_password(body.new_password.get_secret_value(), source_of(request))
+        current_hash = await _check_current_password(request, ctx, body, caller)
+        new_hash = await hash_password(body.new_password.get_secret_value(), source_of(request))
 
     async def handle(connection: Connection, new_id: NewId) -> CommandResult:
-        if checked is None:  # the stored response has just expired
+        if current_hash is None:  # the stored response has just expired
             raise Unauthenticated("Invalid token")
         await handlers.set_password(
-            connection, caller.user_id, hashed, command_context.cause(caller), new_id, checked=checked
+            connection, caller.user_id, new_hash, command_context.cause(caller), new_id, checked=current_hash
         )
         row = await sql.get(connection, caller.user_id)
         assert row is not None
-        kept = {name: row[name] for name in ("user_id", "name", "email", "role", "password_version")}
-        return CommandResult(kept, people=(caller.user_id,))
+        account = {name: row[name] for name in ("user_id", "name", "email", "role", "password_version")}
+        return CommandResult(account, people=(caller.user_id,))
 
     with changing_access(request):
         return await execute_command(
-            ctx, caller, command_context, content, handle, complete=lambda kept: _signed_in(ctx, kept)
+            ctx, caller, command_context, content, handle, complete=lambda account: _signed_in(ctx, account)
         )
 
 
@@ -112,7 +112,7 @@ async def accept_invitation(request: Request, ctx: ContextDep, body: AcceptedInv
     throttle: Throttle = request.app.state.throttle
     source = source_of(request)
     with throttle.place(source):
-        # Hashed first, so that an unknown token takes as long as a valid one.
+        # The password is hashed first, so that an unknown token takes as long as a valid one.
         hashed = await hash_password(body.password.get_secret_value(), source)
         cause = Cause(source="api", correlation_id=UUID(request.state.correlation_id))
         try:
@@ -128,8 +128,8 @@ async def accept_invitation(request: Request, ctx: ContextDep, body: AcceptedInv
     return json_response(_signed_in(ctx, row))
 
 
-async def _is_right(throttle: Throttle, source: str, row: asyncpg.Record, password: SecretStr) -> bool:
-    """Check a password within the limits. Raises ``Throttled``, also after waiting for its turn."""
+async def _is_correct(throttle: Throttle, source: str, row: asyncpg.Record, password: SecretStr) -> bool:
+    """Return whether a password is correct. Raises ``Throttled`` at the limits, also after waiting for a turn."""
     account = row["account"]
     async with throttle.turn(account, source):
         return await is_password(
@@ -140,21 +140,21 @@ async def _is_right(throttle: Throttle, source: str, row: asyncpg.Record, passwo
 async def _is_repeated(
     ctx: Context, command_context: CommandContextDep, caller: Principal, content: dict[str, str]
 ) -> bool:
-    """Return whether this change was made under the caller's key. Raises ``Unauthenticated`` for other ended tokens."""
-    kept = None
+    """Return whether the caller's key has stored this change. If not, raise ``Unauthenticated`` for an ended token."""
+    fingerprint = None
     if command_context.key is not None:
         name = (caller.user_id, command_context.route, command_context.key)
         async with ctx.database.connection() as connection:
-            kept = await stored_fingerprint(connection, name, ids_under(name)(0))
-    if kept in fingerprints_of(content, ctx.settings.jwt_secrets):
+            fingerprint = await stored_fingerprint(connection, name, ids_under(name)(0))
+    if fingerprint in fingerprints_of(content, ctx.settings.jwt_secrets):
         return True
     if caller.password_version == ENDED:
         raise Unauthenticated("Invalid token")
     return False
 
 
-async def _checked(request: Request, ctx: Context, body: NewPassword, caller: Principal) -> str:
-    """Check the current password, and return the hash it was compared with. Raises ``Forbidden`` when it is wrong."""
+async def _check_current_password(request: Request, ctx: Context, body: NewPassword, caller: Principal) -> str:
+    """Check the current password and return its stored hash. Raises ``Forbidden`` when the password is wrong."""
     throttle: Throttle = request.app.state.throttle
     source = source_of(request)
     with throttle.place(source):
@@ -162,7 +162,7 @@ async def _checked(request: Request, ctx: Context, body: NewPassword, caller: Pr
             row = await sql.get(connection, caller.user_id)
         if row is None:
             raise NotFound(handlers.NO_USER)
-        if not await _is_right(throttle, source, row, body.current_password):
+        if not await _is_correct(throttle, source, row, body.current_password):
             throttle.failed(row["account"], source)
             raise Forbidden("The current password is wrong.")
     throttle.succeeded(row["account"], source)

@@ -19,7 +19,7 @@ from contracts.users import (
 # Details that are stored only in the vault. Events refer to them by version.
 PERSONAL = ("name", "email", "roll_number")
 DETAILS = (*PERSONAL, "department")
-# What an erased person is shown with (SQL: vault.shown_*). Such values are refused for everyone else.
+# Erased people are shown with these values (SQL: vault.shown_*). Nobody else may have them.
 RESERVED_ADDRESS = "@erased.invalid"
 RESERVED_ROLL_NUMBER = "erased-"
 ERASED = "The personal data of this person was erased. The account stays closed."
@@ -66,7 +66,7 @@ class CreateUser:
 
 @dataclass(frozen=True, slots=True)
 class ReviseUser:
-    """``role`` ``None``: unchanged. ``details``: the ``DETAILS`` to replace. ``by``: the id of the requesting user."""
+    """``role``: ``None`` changes nothing. ``details``: the new ``DETAILS``. ``by``: the id of the requesting user."""
 
     by: int
     role: Role | None = None
@@ -86,7 +86,7 @@ class SetActivity:
 class ErasePerson:
     """Erase the personal data of an account, and close it for good.
 
-    ``by``: as in ``SetActivity``; 0: the command line.
+    ``by``: the id of the requesting user; 0 for the command line.
     """
 
     by: int
@@ -105,7 +105,7 @@ def decide(user: User, command: ReviseUser | SetActivity | ErasePerson) -> list[
         if command.by == user.user_id:
             raise RuleViolation("You cannot change your own role: ask another head of the cell.")
         if Role.STUDENT in (command.role, user.role):
-            raise RuleViolation("A student's account stays a student's: create another account for another role.")
+            raise RuleViolation("No account can change from or to a student's. Create another account for the role.")
         if user.is_last_head:
             raise RuleViolation(LAST_HEAD)
         events.append(RoleChanged(user_id=user.user_id, role=command.role))
@@ -117,7 +117,7 @@ def decide(user: User, command: ReviseUser | SetActivity | ErasePerson) -> list[
 
 
 def revised(person: Person, details: Mapping[str, Any]) -> Person:
-    """Return the next version with ``details``, or ``person`` itself when none of them differs."""
+    """Return the next version of ``person`` with ``details``, or ``person`` itself if nothing differs."""
     after = replace(person, **{name: details[name] for name in PERSONAL if name in details})
     return person if after == person else replace(after, version=person.version + 1)
 
@@ -157,8 +157,8 @@ def _erasure(user: User, command: ErasePerson) -> list[Event]:
         raise RuleViolation("You cannot erase your own account: ask another head of the cell.")
     if user.is_last_head:
         raise RuleViolation(LAST_HEAD)
-    closed: list[Event] = [AccountDeactivated(user_id=user.user_id, by=command.by)] if user.active else []
-    return [*closed, PersonErased(person_id=user.user_id, by=command.by)]
+    deactivated: list[Event] = [AccountDeactivated(user_id=user.user_id, by=command.by)] if user.active else []
+    return [*deactivated, PersonErased(person_id=user.user_id, by=command.by)]
 
 
 def is_reserved(person: Person) -> bool:

@@ -16,8 +16,8 @@ async def counts(connection: Connection, person_id: int) -> asyncpg.Record:
 
 
 async def erase(connection: Connection, person_id: int) -> bool:
-    """Delete a person's data outside the log. Return false when that was done before.
+    """Delete a person's data outside the log. Return false if it was deleted before.
 
-    The caller has locked the account, and appends ``PersonErased`` in the same transaction.
+    The caller must lock the account before, and append ``PersonErased`` in the same transaction.
     """
     return bool(await connection.fetchval(ERASE, person_id))

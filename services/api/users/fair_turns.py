@@ -1,4 +1,4 @@
-"""A lock shared fairly by many sources: a source with many requests does not delay the others."""
+"""A lock that many sources share fairly, so that a source with many requests does not delay the others."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -53,7 +53,7 @@ class FairTurns:
             granted = queue.popleft()
             self._count -= 1
             if queue:
-                self._waiting[source] = queue  # after the other sources
+                self._waiting[source] = queue  # behind the other sources
             if not granted.done():
                 granted.set_result(None)
                 return

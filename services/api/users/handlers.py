@@ -50,7 +50,7 @@ async def create(connection: Connection, command: CreateUser, password_hash: str
 async def revise(
     connection: Connection, user_id: int, command: ReviseUser, password_hash: str | None, cause: Cause, new_id: NewId
 ) -> None:
-    """Revise an account. Raises ``NotFound``, errors of ``decide``, ``RuleViolation`` for a taken address or number."""
+    """Revise an account. Raises ``NotFound``, errors of ``decide``, ``RuleViolation`` for a taken e-mail address."""
     user = await _locked(connection, user_id, counts_heads=command.role not in (None, Role.HEAD))
     events = decide(user, command)
     person = revised(user.person, command.details or {})
@@ -63,21 +63,21 @@ async def revise(
 
 
 async def set_activity(connection: Connection, user_id: int, command: SetActivity, cause: Cause, new_id: NewId) -> None:
-    """Deactivate or reactivate an account. Posted drives evaluate a student again. Raises as ``revise``."""
+    """Deactivate or reactivate an account. For a student, request new evaluations. Raises as ``revise``."""
     user = await _locked(connection, user_id, counts_heads=not command.active)
     events = decide(user, command)
     if not events:
         return
-    done = await _append(connection, user_id, events, cause, new_id)
+    appended = await _append(connection, user_id, events, cause, new_id)
     if isinstance(events[0], AccountDeactivated):
         await link_sql.end(connection, user_id)
     if user.role is Role.STUDENT:
-        caused = replace(cause, causation_id=done.ids[0])
+        caused = replace(cause, causation_id=appended.ids[0])
         await reevaluation.request_for_activity(connection, user_id, caused, was_active=user.active)
 
 
 async def erase(connection: Connection, user_id: int, command: ErasePerson, cause: Cause, new_id: NewId) -> bool:
-    """Erase the personal data of an account, and close it for good. False when that was done before.
+    """Erase the personal data of an account, and close it for good. Return false if it was erased before.
 
     Raises ``NotFound`` and errors of ``decide``.
     """
@@ -86,10 +86,10 @@ async def erase(connection: Connection, user_id: int, command: ErasePerson, caus
     if not events:
         return False
     if not await erasure_sql.erase(connection, user_id):
-        raise AssertionError(f"person {user_id} was erased without an event")
-    done = await _append(connection, user_id, events, cause, new_id)
+        raise AssertionError(f"person {user_id} was erased without an event PersonErased")
+    appended = await _append(connection, user_id, events, cause, new_id)
     if user.role is Role.STUDENT and user.active:
-        caused = replace(cause, causation_id=done.ids[0])
+        caused = replace(cause, causation_id=appended.ids[0])
         await reevaluation.request_for_activity(connection, user_id, caused, was_active=True)
     return True
 
@@ -137,17 +137,19 @@ async def _locked(connection: Connection, user_id: int, *, counts_heads: bool) -
 async def _append(
     connection: Connection, user_id: int, events: list[Event], cause: Cause, new_id: NewId
 ) -> event_store.Appended:
-    """Append ``events`` to the user's stream. Notify every replica when tokens may be out of date."""
+    """Append ``events`` to the user's stream. Notify every replica if tokens may be out of date."""
     if not events:
         return event_store.Appended((), 0, duplicate=False)
-    done = await event_store.append(connection, f"user-{user_id}", events, cause, expected_version=None, new_id=new_id)
+    appended = await event_store.append(
+        connection, f"user-{user_id}", events, cause, expected_version=None, new_id=new_id
+    )
     if any(_ends_tokens(event) for event in events):
         await sql.notify_access_changed(connection, CHANNEL)
-    return done
+    return appended
 
 
 def _ends_tokens(event: Event) -> bool:
-    """Return whether the event ends tokens. A first password ends none: no token was issued before it."""
+    """Return whether the event ends tokens. A first password does not: no token was issued before it."""
     return not (isinstance(event, UserDetailsRevised) or (isinstance(event, PasswordChanged) and event.first))
 
 

@@ -28,9 +28,9 @@ async def put(connection: Connection, user_id: int, token_sha256: bytes, *, days
 
 
 async def use(connection: Connection, token_sha256: bytes) -> int | None:
-    """Mark the link as used, and return its user; ``None`` when it cannot be used. Concurrent calls wait."""
-    found: int | None = await connection.fetchval(USE, token_sha256)
-    return found
+    """Mark the link as used and return its user. ``None``: the link is used or expired. Concurrent calls wait."""
+    user_id: int | None = await connection.fetchval(USE, token_sha256)
+    return user_id
 
 
 async def find(connection: Connection, token_sha256: bytes) -> asyncpg.Record | None:

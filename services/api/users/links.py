@@ -25,7 +25,7 @@ EXPIRED = "This link has expired. Ask the placement cell for a new one."
 
 @dataclass(frozen=True, slots=True)
 class IssuedLink:
-    """A new link. ``token`` is only in the response."""
+    """A new link. ``token`` appears in the response and is not stored."""
 
     token: str
     expires_at: datetime
@@ -46,27 +46,27 @@ async def issue(connection: Connection, user_id: int, by: Role) -> IssuedLink:
     if not row["active"]:
         raise RuleViolation("This account is deactivated: reactivate it first.")
     token = secrets.token_hex(32)
-    kept = await link_sql.put(connection, user_id, digest_of(token), days=LINK_DAYS)
-    return IssuedLink(token, kept["expires_at"])
+    link = await link_sql.put(connection, user_id, digest_of(token), days=LINK_DAYS)
+    return IssuedLink(token, link["expires_at"])
 
 
 async def accept(connection: Connection, token: str, password_hash: str, cause: Cause) -> int:
     """Set the password of the account that ``token`` belongs to, and return its user.
 
-    Raises ``NotFound`` for an unknown token, and ``Invalid`` (410) for a used or expired one.
+    Raises ``NotFound`` for an unknown token, and ``Invalid`` (410) for a used or expired link.
     """
     digest = digest_of(token)
-    known = await link_sql.find(connection, digest)
-    if known is None:
+    link = await link_sql.find(connection, digest)
+    if link is None:
         raise NotFound(UNKNOWN)
-    # First the account, then its link, as ``issue`` and a deactivation lock them: the other order would be a deadlock.
-    await sql.locked(connection, known["user_id"])
+    # Lock the account before its link, as ``issue`` and a deactivation do. The other order could deadlock.
+    await sql.locked(connection, link["user_id"])
     user_id = await link_sql.use(connection, digest)
     if user_id is None:
-        found = await link_sql.find(connection, digest)
-        if found is None:  # replaced in between
+        link = await link_sql.find(connection, digest)
+        if link is None:  # a new link has replaced it since
             raise NotFound(UNKNOWN)
-        raise Invalid(EXPIRED if found["used_at"] is None else USED, status=410)
+        raise Invalid(EXPIRED if link["used_at"] is None else USED, status=410)
     cause = Cause(source=cause.source, correlation_id=cause.correlation_id, actor_id=user_id)
     await handlers.set_password(connection, user_id, password_hash, cause, fresh_ids)
     return user_id

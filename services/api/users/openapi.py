@@ -38,7 +38,7 @@ LAST_HEAD = "This is the last active head of the cell: make another user a head 
 
 
 class PasswordLink(Document):
-    """A link that sets an account's password. Anyone with ``url`` can use it. It is not shown again."""
+    """A link that sets an account's password. Anyone with ``url`` can use it. No later response shows it."""
 
     user_id: int = Field(examples=[17])
     url: str = Field(examples=["https://placement.college.edu/console/accept-invitation#token=0123456789abcdef"])

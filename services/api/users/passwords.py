@@ -19,12 +19,12 @@ T = TypeVar("T")
 # Source: OWASP Password Storage Cheat Sheet, argon2id: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 # Checked when the user does not exist, so that the response takes as long as for an existing user.
-_nobody = _hasher.hash("nobody has this password")
+_unknown_user_hash = _hasher.hash("nobody has this password")
 
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """The hashing thread of one event loop. Bursts of sign-ins wait for it, so other work keeps a core."""
+    """The hashing thread of one event loop. Bursts of sign-ins wait for this thread, so other work keeps a core."""
 
     turns: FairTurns = field(default_factory=FairTurns)
     thread: ThreadPoolExecutor = field(
@@ -36,7 +36,7 @@ _workers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Worker] = WeakKeyDiction
 
 
 def close() -> None:
-    """End the thread of the running loop, which may wait for one hash. The next call starts another."""
+    """End the thread of the running loop, after its current hash. The next hash starts a new thread."""
     worker = _workers.pop(asyncio.get_running_loop(), None)
     if worker is not None:
         worker.thread.shutdown()
@@ -52,7 +52,7 @@ async def hash_password(password: str, source: str = "") -> str:
 
     Raises ``Throttled`` when too many requests wait, and ``Invalid`` for text that is not valid Unicode.
     """
-    return await _in_thread(source, _no_check, _hash, password)
+    return await _in_thread(source, _do_nothing, _hash, password)
 
 
 async def is_password(
@@ -60,13 +60,13 @@ async def is_password(
 ) -> bool:
     """Return whether ``password`` matches ``hashed``. Without a hash it takes the same time and returns false.
 
-    ``before`` is called when the turn of ``source`` comes; its exceptions end the check.
+    ``before`` is called when the turn of ``source`` comes. An exception of ``before`` ends the check.
     """
-    matches = await _in_thread(source, before or _no_check, _verify, hashed or _nobody, password)
+    matches = await _in_thread(source, before or _do_nothing, _verify, hashed or _unknown_user_hash, password)
     return matches and hashed is not None
 
 
-def _no_check() -> None:
+def _do_nothing() -> None:
     return None
 
 
@@ -84,11 +84,11 @@ def _hash(password: str) -> str:
         raise Invalid("The password is not valid Unicode text.") from error
 
 
-async def _in_thread(source: str, before: Callable[[], None], work: Callable[..., T], *arguments: str) -> T:
+async def _in_thread(source: str, before: Callable[[], None], function: Callable[..., T], *arguments: str) -> T:
     loop = asyncio.get_running_loop()
     worker = _workers.get(loop)
     if worker is None:
         worker = _workers[loop] = _Worker()
     async with worker.turns.turn(source):
         before()
-        return await loop.run_in_executor(worker.thread, work, *arguments)
+        return await loop.run_in_executor(worker.thread, function, *arguments)

@@ -8,7 +8,7 @@ import asyncpg
 from chassis.postgres.database import Connection
 from services.api.users.decider import Person
 
-# The first version of a new person, who gets the next id.
+# Adds the first version of a new person with the next user id.
 ADD_PERSON = """
 INSERT INTO vault.person (person_id, version, name, email, roll_number)
 VALUES (nextval('user_id_seq')::integer, $1, $2, $3, $4) RETURNING person_id
@@ -45,7 +45,7 @@ LOCK_ERASED = "SELECT erased_at IS NOT NULL FROM users WHERE user_id = $1 FOR UP
 # A transaction that demotes or deactivates a head holds this lock until it ends, and counts the heads after taking it.
 LOCK_HEADS = "SELECT lock_exclusive('heads')"
 OTHER_HEADS = "SELECT count(*) FROM users WHERE role = 'HEAD' AND active AND user_id <> $1"
-KEEP_HASH = """
+PUT_HASH = """
 INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2)
 ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, changed_at = clock_timestamp()
 """
@@ -82,7 +82,7 @@ async def list_page(
 
 
 def literally(text: str) -> str:
-    """Return a pattern for LIKE that matches exactly ``text``."""
+    """Return ``text`` with escapes, so that LIKE takes no character of it as a wildcard."""
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
@@ -108,7 +108,7 @@ async def other_heads(connection: Connection, user_id: int) -> int:
 
 
 async def put_password(connection: Connection, user_id: int, password_hash: str) -> None:
-    await connection.execute(KEEP_HASH, user_id, password_hash)
+    await connection.execute(PUT_HASH, user_id, password_hash)
 
 
 async def notify_access_changed(connection: Connection, channel: str) -> None:

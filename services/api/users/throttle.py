@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from chassis.errors import Throttled
 
 WINDOW_S = 60.0
-# The least recently used are dropped first, so that a flood of invented addresses cannot fill the memory.
+# Limits on stored keys. The least recently used are dropped first, so that invented addresses cannot fill the memory.
 MAX_KEYS = 10_000
 MAX_KNOWN = 100_000
 # Requests of one source that run or wait at the same time: enough for a class that signs in together.
@@ -21,14 +21,14 @@ MAX_AT_ONCE = 200
 
 
 class FailureWindow:
-    """Failures of the last ``WINDOW_S`` seconds by key; at most ``limit`` are allowed."""
+    """The failures of each key in the last ``WINDOW_S`` seconds. A key may have at most ``limit``."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, key: str, now: float) -> int:
-        """Return the whole seconds until ``key`` may try again; 0 when it may now."""
+        """Return the whole seconds until ``key`` may try again; 0 if it may try now."""
         failures = self._failures.get(key)
         while failures and now - failures[0] > WINDOW_S:
             failures.popleft()
@@ -47,10 +47,10 @@ class FailureWindow:
 
 
 class Throttle:
-    """Counts for one process: replicas count separately, so N replicas allow N times as many failures.
+    """Counts the failures in one process. Replicas count separately, so N replicas allow N times as many failures.
 
-    An account has one count for all sources, so guessing from many addresses is limited too. A source from which
-    the account has signed in before has a separate count, so others' guesses do not lock its user out.
+    An account has one count for all unknown sources, so guesses from many addresses are limited too. A source from
+    which the account has signed in before has its own count, so the guesses of others do not lock the user out.
     """
 
     def __init__(self, account_failures_per_minute: int, source_failures_per_minute: int) -> None:
@@ -69,7 +69,7 @@ class Throttle:
             )
 
     def check_place(self, source: str) -> None:
-        """Raise what ``place`` would."""
+        """Raise what ``place`` would raise."""
         self.check_source(source)
         if self._at_once[source] >= MAX_AT_ONCE:
             raise Throttled("Too many people are signing in from your network. Try again soon.", retry_after_s=5)
@@ -108,14 +108,14 @@ class Throttle:
             raise Throttled(f"Too many wrong passwords. Try again in {wait_s} s.", retry_after_s=wait_s)
 
     def failed(self, account: str | None, source: str, *, now: float | None = None) -> None:
-        """Count a failure. ``account`` is ``None`` when the request names none."""
+        """Count a failure. ``account`` is ``None`` if the request names no account."""
         now = time.monotonic() if now is None else now
         self._sources.add(source, now)
         if account is not None:
             self._accounts.add(self._key(account, source), now)
 
     def succeeded(self, account: str, source: str) -> None:
-        """Reset the account's failures and record ``source`` as one of its own. The source's failures remain."""
+        """Reset the account's failures and record ``source`` as known. The failures of the source remain."""
         self._accounts.clear(self._key(account, source))
         pair = self._pair(account, source)
         self._known[pair] = None
@@ -131,5 +131,5 @@ class Throttle:
         return f"{source} {self._digest(account)}"
 
     def _digest(self, account: str) -> str:
-        """Return a digest that stands for the account: no e-mail address stays in memory."""
+        """Return a digest that stands for the account, so that no e-mail address stays in memory."""
         return hashlib.blake2b(account.encode(), key=self._secret, digest_size=16).hexdigest()

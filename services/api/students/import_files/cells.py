@@ -1,4 +1,4 @@
-"""The text of a cell as it is stored: trimmed, in NFC, numbers in one form. Ambiguous cells are refused."""
+"""Convert the text of a cell to its stored form: trimmed, in NFC, numbers in one format. Refuse ambiguous cells."""
 
 import re
 import unicodedata
@@ -38,9 +38,9 @@ _AS_TEXT = re.compile(r'="([^"]*)"')
 _SPACES = re.compile(r"[ \t\r\n\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# Doubles print with up to 17 digits; people do not type marks with nine decimals.
+# A computed number. Doubles print with up to 17 digits, and people do not type marks with nine decimals.
 _COMPUTED = re.compile(r"\d+\.\d{9,}")
-# What a spreadsheet makes of some roll numbers, and writes into a CSV file.
+# Dates, times and truth values. A spreadsheet converts some roll numbers to them, and writes them to a CSV file.
 _MOMENT = re.compile(
     r"\d{1,2}-(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:-\d{2,4})?|"
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2,4}|"
@@ -54,7 +54,7 @@ _NO_BACKLOGS = re.compile(
 )
 _NOT_IN_A_DOMAIN = re.compile(r"[^\w.\-]|_", re.ASCII)
 _EMAIL_PARTS = re.compile(r"[^@\s]+@[^@\s]+")
-# Invisible, although not of the Unicode category "format".
+# Invisible characters that are not of the Unicode category "format".
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd")
 _JOINERS = frozenset("\u200c\u200d")
 TWO_PLACES = Decimal("0.01")
@@ -63,7 +63,7 @@ HIGHEST = {"tenth_percent": PERCENT, "twelfth_percent": PERCENT, "diploma_percen
 
 
 class Unusable(Exception):
-    """The cell cannot be stored. The text completes a sentence that begins with the column, and names the remedy."""
+    """The cell cannot be stored. The message continues a sentence that begins with the column, and says what to do."""
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ def is_empty_marker(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` trimmed, in NFC and with single spaces. Raises ``Unusable``."""
+    """Return ``text`` trimmed and in NFC. Raises ``Unusable`` for a formula, an error of a formula or a long text."""
     if len(text) > MAX_CELL:
         raise Unusable(f"is longer than {MAX_CELL:,} characters")
     if not text.isascii() or not text.isprintable():
@@ -92,8 +92,8 @@ def _plain(text: str) -> str:
     text = text.strip()
     if "\0" in text:
         raise Unusable("has a NUL byte in it")
-    if found := _AS_TEXT.fullmatch(text):
-        text = found[1].strip()
+    if match := _AS_TEXT.fullmatch(text):
+        text = match[1].strip()
     if text.startswith("=") and len(text) > 1:
         raise Unusable(f"{text[:SHOWN]!r} is the text of a formula: enter what the formula shows")
     if _ERROR.fullmatch(text):
@@ -102,12 +102,12 @@ def _plain(text: str) -> str:
 
 
 def _refuse_invisible(text: str, *, spaces: bool) -> None:
-    """Raise ``Unusable`` for invisible characters. ``spaces``: also for unusual spaces."""
+    """Raise ``Unusable`` for invisible characters and, with ``spaces``, for unusual spaces."""
     if text.isascii() and text.isprintable():
         return
     for index, letter in enumerate(text):
         category = unicodedata.category(letter)
-        unseen = category in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp") or letter in _BLANK
+        is_invisible = category in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp") or letter in _BLANK
         if (
             letter in _JOINERS
             and index
@@ -115,7 +115,7 @@ def _refuse_invisible(text: str, *, spaces: bool) -> None:
             and not text[index - 1].isascii()
         ):
             continue  # joiners are part of the spelling in the scripts of India
-        if unseen or (spaces and category == "Zs" and letter != " ") or "\ufe00" <= letter <= "\ufe0f":
+        if is_invisible or (spaces and category == "Zs" and letter != " ") or "\ufe00" <= letter <= "\ufe0f":
             name = unicodedata.name(letter, "control character")
             raise Unusable(
                 f"has an invisible character at place {index + 1} (U+{ord(letter):04X}, {name.lower()}): "
@@ -137,16 +137,16 @@ def _words(text: str) -> str:
 def _refuse_wrong_encoding(text: str) -> None:
     """Raise ``Unusable`` for UTF-8 text that a program has read as Windows-1252: "José" became "JosÃ©"."""
     try:
-        meant = text.encode("cp1252").decode()
+        original = text.encode("cp1252").decode()
     except UnicodeError:
         return
     raise Unusable(
-        f"{text[:SHOWN]!r} was saved with a wrong encoding, it should perhaps be {meant[:SHOWN]!r}: enter it again"
+        f"{text[:SHOWN]!r} was saved with a wrong encoding, it should perhaps be {original[:SHOWN]!r}: enter it again"
     )
 
 
 def name(text: str) -> str:
-    """Return a person's name as it is stored. A dash is empty; "Na" is a name."""
+    """Return a person's name as it is stored. A dash counts as empty, but "Na" is a name."""
     text = _words(text)
     if not any(letter.isalnum() for letter in text):
         return ""
@@ -167,7 +167,7 @@ def _refuse_apostrophe(text: str) -> None:
 
 
 def roll_number(text: str) -> str:
-    """Return a roll number as it is stored. Raises ``Unusable`` for one that Excel has shortened."""
+    """Return a roll number as it is stored. Raises ``Unusable`` for a number that a spreadsheet has changed."""
     text = _plain(text)
     if is_empty_marker(text):
         return ""
@@ -217,14 +217,14 @@ def email(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NumberRule:
-    """How a column of numbers is written. ``highest``: of a mark, its highest value; 100 for percentages."""
+    """Converts the cells of a column of numbers. ``highest``: the highest mark (100 for percentages), if any."""
 
     comma_decimals: bool
     rounding: Rounding
     highest: int | None = None
 
     def __call__(self, text: str) -> str:
-        """Return a number as it is stored. Other text is returned unchanged; the check of the column refuses it."""
+        """Return a number as it is stored. Other text stays unchanged, and the check of the column refuses it."""
         text = _plain(text)
         if is_empty_marker(text):
             return ""
@@ -249,27 +249,27 @@ class NumberRule:
 
 
 def backlogs(text: str, as_number: Callable[[str], str]) -> str:
-    """Return a number of backlogs as it is stored. "Nil" and "No backlogs" are 0; a dash and "NA" are nothing."""
+    """Return a number of backlogs as it is stored. "Nil" and "No backlogs" are 0; a dash and "NA" are empty."""
     return "0" if _NO_BACKLOGS.fullmatch(_plain(text)) else as_number(text)
 
 
 def rounded(text: str, rounding: Rounding) -> str:
-    """Return a computed number with two decimals. ``rounding`` counts it, unless only float noise is lost."""
+    """Return a computed number with two decimals. ``rounding`` counts it unless only a floating-point error is lost."""
     value = Decimal(text)
-    near = value.quantize(TWO_PLACES, ROUND_HALF_UP)
-    short = format(near.normalize(), "f")
-    if abs(value - near) > Decimal("1e-8"):
-        rounding.add(text, short)
-    return short
+    nearest = value.quantize(TWO_PLACES, ROUND_HALF_UP)
+    result = format(nearest.normalize(), "f")
+    if abs(value - nearest) > Decimal("1e-8"):
+        rounding.add(text, result)
+    return result
 
 
 def rules(*, comma_decimals: bool, roundings: dict[str, Rounding]) -> dict[str, Callable[[str], str]]:
     """Return, for each column, the function that converts a cell to the stored text."""
-    found: dict[str, Callable[[str], str]] = {
+    converters: dict[str, Callable[[str], str]] = {
         "name": name, "email": email, "roll_number": roll_number, "branch": label, "department": label,
     }  # fmt: skip
     for column in ("batch_year", "tenth_percent", "twelfth_percent", "diploma_percent", "cgpa", "active_backlogs"):
         roundings[column] = Rounding()
-        found[column] = NumberRule(comma_decimals, roundings[column], HIGHEST.get(column))
-    found["active_backlogs"] = partial(backlogs, as_number=found["active_backlogs"])
-    return found
+        converters[column] = NumberRule(comma_decimals, roundings[column], HIGHEST.get(column))
+    converters["active_backlogs"] = partial(backlogs, as_number=converters["active_backlogs"])
+    return converters

@@ -1,4 +1,4 @@
-"""Choose the column of the file for each column of the import: by the header's words, and by the values."""
+"""Choose the column of the file for each column of the import, by the words of its header and by its values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ PASSWORDS = (
     "(POST /api/students/invitations)"
 )
 NAME_PARTS = ("first_name", "middle_name", "last_name")
-# "Email" is chosen before "Personal Email", "CGPA" before "CGPA of Sem 5". Of two other marks or counts none is: their
-# values must be the same.
+# Columns for which a plain header is preferred: "Email" to "Personal Email", "CGPA" to "CGPA of Sem 5". For the others,
+# two headers that fit must have the same values.
 PREFER_PLAIN = ("name", "email", "roll_number", "batch_year", "cgpa")
 BRANCH_KINDS = ("branch", "stream", "course")
 
@@ -23,7 +23,7 @@ BRANCH_KINDS = ("branch", "stream", "course")
 @dataclass(slots=True)
 class ColumnChoice:
     layout: Layout
-    found: dict[str, list[tuple[int, Meaning]]]
+    candidates: dict[str, list[tuple[int, Meaning]]]
     mapping: Mapping[str, str | None]
     samples: Sequence[Sequence[str]]
     questions: list[Question] = field(default_factory=list)
@@ -33,8 +33,8 @@ class ColumnChoice:
         self._choose_branch()
         for column in COLUMNS:
             if column not in ("branch", "department"):
-                self._choose_column(column, self.found.get(column, []))
-        for index, _ in self.found.get("password", []):
+                self._choose_column(column, self.candidates.get(column, []))
+        for index, _ in self.candidates.get("password", []):
             self.layout.reasons[index] = PASSWORDS
             self.layout.warnings.append(f"{self._header(index)}: {PASSWORDS}.")
         return self.questions
@@ -73,7 +73,7 @@ class ColumnChoice:
         self._ask_or_leave_out(column, candidates, is_known=len(chosen) == 1, is_plain=bool(plain))
 
     def _fitting(self, column: str, candidates: Sequence[tuple[int, Meaning]]) -> list[tuple[int, Meaning]]:
-        """Return the candidates that are not to be asked about. A header whose values do not fit is asked here."""
+        """Return the candidates whose values fit too. Ask about, or leave out, headers whose values do not fit."""
         fits, doubtful = [], []
         weak_of = {index: meaning.certainty is Certainty.WEAK for index, meaning in candidates}
         for index, meaning in candidates:
@@ -98,7 +98,7 @@ class ColumnChoice:
         return fits
 
     def _ask_of_other_columns(self, index: int, meaning: Meaning) -> bool:
-        """Ask about a header that may also be a column that is not known yet. Return whether there is one."""
+        """Ask whether a header is another column (``meaning.also``) that is not known yet. Return whether it asked."""
         if meaning.numeric_only and not sample_values.are_numbers(self._values(index)):
             return False
         unknown = [column for column in meaning.also if not self._is_decided(column)]
@@ -107,7 +107,10 @@ class ColumnChoice:
         return bool(unknown)
 
     def _one_of(self, indexes: list[int]) -> list[int]:
-        """Return one of ``indexes`` when it does not matter which one is used, else those that have values."""
+        """Return those of ``indexes`` that have values, or only the first of them if their values are equal.
+
+        If no index has values, return all.
+        """
         filled = [index for index in indexes if self._values(index)]
         if not filled:
             return indexes
@@ -117,7 +120,7 @@ class ColumnChoice:
     def _ask_or_leave_out(
         self, column: str, candidates: Sequence[tuple[int, Meaning]], *, is_known: bool, is_plain: bool
     ) -> None:
-        """Ask about the headers that are not certain. Where the column is known, they are left out with a warning."""
+        """Ask about the uncertain headers. If the column is known already, leave them out with a warning."""
         left_out = []
         for index, meaning in candidates:
             if meaning.certainty is not Certainty.ASK:
@@ -138,8 +141,8 @@ class ColumnChoice:
             self.layout.warnings.append(f"Not imported: {names}. The column of {column} is {used}.")
 
     def _choose_names(self) -> None:
-        parts = [self.found.get(part, []) for part in NAME_PARTS]
-        if not any(parts) or "name" in self.mapping or self.found.get("name"):
+        parts = [self.candidates.get(part, []) for part in NAME_PARTS]
+        if not any(parts) or "name" in self.mapping or self.candidates.get("name"):
             for index in (index for part in parts for index, _ in part):
                 self.layout.reasons[index] = "another column holds the whole name"
             return
@@ -152,19 +155,22 @@ class ColumnChoice:
             self.layout.use("name", *indexes, reason="joined to the name")
 
     def _choose_branch(self) -> None:
-        departments = self.found.get("department", [])
+        departments = self.candidates.get("department", [])
         self._choose_column("department", departments)
         if "branch" in self.mapping:
             return
         degrees: list[int] = []
         for kind in BRANCH_KINDS:
-            candidates = [index for index, meaning in self.found.get(kind, []) if meaning.certainty is Certainty.SURE]
-            # A column named branch holds branches, whatever they are called.
-            other = [] if kind == "branch" else [i for i in candidates if sample_values.are_degrees(self._values(i))]
-            degrees += other
-            for index in other:
+            of_kind = self.candidates.get(kind, [])
+            candidates = [index for index, meaning in of_kind if meaning.certainty is Certainty.SURE]
+            # A column with the header "Branch" holds branches, even if its values look like degrees.
+            with_degrees = []
+            if kind != "branch":
+                with_degrees = [index for index in candidates if sample_values.are_degrees(self._values(index))]
+            degrees += with_degrees
+            for index in with_degrees:
                 self.layout.reasons[index] = "it holds degrees such as B.Tech, not branches"
-            fits = [index for index in candidates if index not in other]
+            fits = [index for index in candidates if index not in with_degrees]
             if kind == "course" and fits and departments:
                 fits += [index for index, _ in departments]
             fits = self._one_of(fits)
@@ -179,7 +185,7 @@ class ColumnChoice:
     def _use_department(self, degrees: list[int]) -> None:
         """Use the department as the branch. Without one, ask about the headers that may be the branch."""
         place = self.layout.places.get("department")
-        uncertain = [index for index, _ in self.found.get("branch", []) if self._values(index)]
+        uncertain = [index for index, _ in self.candidates.get("branch", []) if self._values(index)]
         if place and "department" not in self.mapping:
             self.layout.use("branch", *place, reason="no other column holds the branch; also stored as the department")
         elif uncertain:

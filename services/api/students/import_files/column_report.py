@@ -16,7 +16,7 @@ class ColumnReport:
 
 @dataclass(slots=True)
 class Layout:
-    """``places``: column → the indexes of its cells in a row. A name in parts has several; they are joined."""
+    """``places``: for each column, the indexes of its cells in a row. Several cells, such as a name's, are joined."""
 
     headers: list[str]
     places: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Layout:
             self.reasons[index] = reason
 
     def report(self) -> list[ColumnReport]:
-        # A department that also serves as the branch is reported as the branch: drives filter by branch.
+        # A department that also serves as the branch is reported as the branch, because drives filter by branch.
         used = {index: column for column in reversed(COLUMNS) for index in self.places.get(column, ())}
         return [
             ColumnReport(header, used.get(index), self.reasons.get(index, "not a column that is imported"))

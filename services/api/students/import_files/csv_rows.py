@@ -14,19 +14,19 @@ from services.api.students.import_files.rows import WHOLE_ROW, Row, Rows, Table
 from services.api.students.import_files.text_encoding import encoding_of, not_utf8
 
 DELIMITERS = (",", ";", "\t", "|")
-# More than the longest cell that the csv module reads (131,072 by default), so that the module reports such a cell.
-# A file that is one long line is never held in memory.
+# Longer than the longest cell that the csv module accepts (131,072), so that the module reports a longer cell. The
+# limit also keeps a file that is one long line out of memory.
 MAX_LINE = 256 * 1024
 LINES_THAT_DECIDE = 20
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
 
 
 def csv_table(file: BinaryIO) -> Table:
-    """Return the rows of ``file`` that are not blank, with the number of their first line.
+    """Return the rows of ``file`` that are not blank, each with the number of its first line.
 
-    Separated as its first line says (``sep=;``), else by whichever of comma, semicolon, tab and bar makes the most
-    even table. A row that cannot be read has a fault, and the next one is tried. Reading raises ``Invalid`` for another
-    encoding than UTF-8, or UTF-16 with its byte order mark.
+    The first line may declare the delimiter (``sep=;``). Otherwise comma, semicolon, tab and bar are tried, and the
+    most regular table decides. A row that cannot be read gets a fault, and reading continues with the next row.
+    Reading raises ``Invalid`` unless the encoding is UTF-8, or UTF-16 with a byte order mark.
     """
     encoding = encoding_of(file)
     try:
@@ -44,12 +44,12 @@ def _decoded(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
 
 
 def _delimiter(file: BinaryIO, encoding: str) -> tuple[str, int]:
-    """Return the delimiter, and the number of lines that only declare it."""
+    """Return the delimiter, and the number of lines to skip because they only declare it."""
     text = _text(file, encoding)
     first = text.readline(MAX_LINE)
     text.detach()
-    if found := _SEPARATOR_LINE.fullmatch(first):
-        return found[1], 1
+    if match := _SEPARATOR_LINE.fullmatch(first):
+        return match[1], 1
     weights = {}
     for delimiter in DELIMITERS:
         with closing(_rows(file, encoding, delimiter, 0)) as rows:
@@ -63,7 +63,7 @@ def _weight(widths: Counter[int]) -> int:
 
 
 class _Lines:
-    """The lines of a file, each cut at ``MAX_LINE``. ``last``: the line read last."""
+    """The lines of a file, each cut at ``MAX_LINE``. ``last``: the line that was read last."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
@@ -83,7 +83,7 @@ def _rows(file: BinaryIO, encoding: str, delimiter: str, skip: int) -> Rows:
     text = _text(file, encoding)
     lines = _Lines(text)
     try:
-        # strict: a quote that never closes is reported instead of taking the rest of the file into one cell.
+        # With ``strict``, an unclosed quote is an error. Otherwise the rest of the file would become one cell.
         reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
         last = 0
         while True:
@@ -121,9 +121,9 @@ def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
 
 
 def _reason(error: csv.Error) -> str:
-    said = str(error)
-    if "field limit" in said:
+    message = str(error)
+    if "field limit" in message:
         return "has a cell that is far too long; perhaps a quote before it is not closed: close it"
-    if "unexpected end of data" in said or "expected after" in said:
+    if "unexpected end of data" in message or "expected after" in message:
         return "has a quote that is not closed: close it, or remove it"
-    return f"cannot be read ({said}): enter it again"
+    return f"cannot be read ({message}): enter it again"

@@ -1,4 +1,4 @@
-"""Recognise a file by its content. Refuse a file that is no table, and name what it is."""
+"""Recognise a file by its content. Refuse a file that is not a table, and say what it is."""
 
 import codecs
 import re
@@ -30,7 +30,7 @@ _SIGNATURES = (
 _HTML = re.compile(
     rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|table|meta|div)\b", re.IGNORECASE | re.DOTALL
 )
-# No text begins with them. NUL is left out: UTF-16 without its mark has its own message.
+# No text begins with these. NUL is left out, because UTF-16 without a byte order mark has its own message.
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")
 FIRST_BYTES = 16
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
@@ -42,7 +42,7 @@ SPREADSHEET_NAMES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
 def kind_of(file: BinaryIO, name: str) -> FileKind:
-    """Return the kind of ``file``. Raises ``Invalid``, naming what the file is, when it cannot be read."""
+    """Return the kind of ``file``. For any other kind, raise ``Invalid`` with a message that says what the file is."""
     file.seek(0)
     start = file.read(START_BYTES)
     file.seek(0)
@@ -50,9 +50,9 @@ def kind_of(file: BinaryIO, name: str) -> FileKind:
         return _zipped(file)
     if start.startswith(OLE):
         return _ole(file)
-    for signature, what in _SIGNATURES:
+    for signature, description in _SIGNATURES:
         if start.startswith(signature):
-            raise Invalid(f"The file is {what}, neither CSV nor XLSX, XLS or ODS. {AS_TABLE}")
+            raise Invalid(f"The file is {description}, neither CSV nor XLSX, XLS or ODS. {AS_TABLE}")
     text = start.removeprefix(b"\xef\xbb\xbf")
     ending = re.search(r"\.\w{1,5}$", name)
     although = f", although its name ends in {ending[0]}" if ending else ""

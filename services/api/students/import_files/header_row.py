@@ -19,7 +19,7 @@ SAMPLE_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header. ``lines``: one, or two that are joined. ``samples``: the first rows below. ``rows``: all rows below."""
+    """A header. ``lines``: its line numbers, two for a joined header. ``samples``: first rows below. ``rows``: all."""
 
     lines: tuple[int, ...]
     headers: list[str]
@@ -29,9 +29,9 @@ class Header:
 
 
 def find_header(rows: Iterator[Row], options: ReadOptions) -> Header | None:
-    """Return the header of ``rows``: the line that the caller names, else the first row that is certainly a header.
+    """Return the header of ``rows``: the line in ``options``, else the first recognised header, else the first row.
 
-    ``None`` for a table without any row. Raises ``Invalid`` when no row can be the header.
+    Return ``None`` for a table without rows. Raises ``Invalid`` for a line that does not exist or cannot be read.
     """
     if options.header_row is not None:
         rows, first = _from_line(rows, options.header_row)
@@ -73,21 +73,21 @@ def _has_text(row: Row) -> bool:
 
 
 def _is_header(cells: Sequence[str], mapping: Mapping[str, str | None]) -> bool:
-    """Return whether three cells, or all required columns, are headers that are recognised or mapped."""
+    """Return whether ``cells`` name all required columns, or three columns with a required one among them."""
     mapped = {tuple(words_of(header)): column for column, header in mapping.items() if header}
-    found: set[str] = set()
+    columns: set[str] = set()
     for cell in cells:
         text = cell.strip()
         if not text or len(text) > 100:
             continue
         if column := mapped.get(tuple(words_of(text))):
-            found.add(column)
+            columns.add(column)
             continue
         meaning = meaning_of(text)
         if meaning is not None and (meaning.certainty is not Certainty.WEAK or meaning.column == "roll_number"):
-            found.add("name" if meaning.kind.endswith("_name") else meaning.column)
-    required = len(found.intersection(REQUIRED))
-    return required == len(REQUIRED) or (required >= 1 and len(found) >= 3)
+            columns.add("name" if meaning.kind.endswith("_name") else meaning.column)
+    required = len(columns.intersection(REQUIRED))
+    return required == len(REQUIRED) or (required >= 1 and len(columns) >= 3)
 
 
 def same_header(first: Header, other: Header) -> bool:

@@ -1,4 +1,4 @@
-"""One rule for each column: what the words of a header mean for it."""
+"""Rules that interpret the words of a header. There is a rule for each column of the import."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +51,7 @@ from services.api.students.import_files.vocabulary import (
 
 UNKNOWN_MARK = "it looks like a mark, but not like one that is imported"
 _AS_PERCENTAGE = "it holds grade points, and a percentage is stored"
-# The header is surely nothing that is imported, whatever the later rules would say.
+# The header is certainly not imported. Later rules are not tried.
 NOTHING = Meaning("")
 A_TERM = Meaning("cgpa", Certainty.ASK, "the average of one semester or year is not the CGPA", numeric_only=True)
 PERCENT_COLUMNS = ("tenth_percent", "twelfth_percent")
@@ -126,7 +126,7 @@ def _name(words: Words) -> Meaning | None:
         return Meaning("name")
     if not words & {"name", "names"}:
         return None
-    # What follows "as per" names a paper.
+    # The words after "as per" name a document.
     as_on_paper = "as" in words and bool(words & word_set("per in on"))
     rest = words - NAME_WORDS - (spellings if len(parts) > 1 else frozenset())
     if rest and not as_on_paper:
@@ -205,7 +205,7 @@ def _school_mark(words: Words) -> Meaning | None:
 
 
 def _spelled_out(words: Words) -> Words:
-    """Return ``words`` with "Hr. Sec" and "Pre-University Course" in the words of the vocabulary."""
+    """Return ``words`` with "Hr. Sec" and "Pre-University Course" replaced by words of the vocabulary."""
     if "sec" in words and words & word_set("hr higher sr senior"):
         words = words - {"sec", "hr"} | {"secondary", "higher"}
     if {"pre", "university"} <= words:
@@ -221,7 +221,7 @@ def _other_mark(words: Words) -> Meaning | None:
         "per",
     }:
         return None
-    # Nothing in the header says of which class or course it is.
+    # The header does not say which class or course the mark belongs to.
     also = PERCENT_COLUMNS if words <= MARK | FILLER | SCHOOL_HINT | word_set("total overall obtained") else ()
     return Meaning("cgpa", Certainty.ASK, UNKNOWN_MARK, numeric_only=True, also=also)
 

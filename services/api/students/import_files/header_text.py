@@ -1,4 +1,4 @@
-"""The parts of a header's text that are no words: examples, dates, and the scale of a mark."""
+"""Separate the name of a column from the rest of its header: examples, dates, and the scale of a mark."""
 
 import re
 import unicodedata
@@ -18,7 +18,9 @@ _DATE = re.compile(
 _BATCH_OF_YEARS = re.compile(rf"(?<=batch)[\s(:-]*{_YEARS}|\b{_YEARS}(?=[\s)-]*batch)", re.IGNORECASE)
 _NUMBER = r"(?P<{}>\d{{1,4}}(?:\.\d+)?)"
 _SCALE = re.compile(
-    r"(?:\bout\s*of|\bmax(?:imum)?(?:\s*marks?)?\s*[:=-]?|(?<=[A-Za-z\s(])/)\s*" + _NUMBER.format("of") + r"(?![\w.])"
+    r"(?:\bout\s*of|\bmax(?:imum)?(?:\s*marks?)?\s*[:=-]?|(?<=[A-Za-z\s(])/)\s*"
+    + _NUMBER.format("limit")
+    + r"(?![\w.])"
     r"|\b(?:on\s+)?" + _NUMBER.format("points") + r"[\s-]*(?:points?|pt|scale)\b(?:\s*scale\b)?"
     r"|\bscale\s*(?:of|:|-)?\s*(?:[01]\s*(?:-|to)\s*)?" + _NUMBER.format("scale") + r"(?![\w.])"
     r"|\(\s*" + _NUMBER.format("alone") + r"\s*\)",
@@ -26,7 +28,7 @@ _SCALE = re.compile(
 )
 _BRACKETS = re.compile(r"\([^()]*\)?|\[[^\[\]]*\]?")
 _CLASS = re.compile(r"class|std|standard", re.IGNORECASE)
-# "CGPA (6)" is one up to the sixth semester; other numbers in brackets are the highest mark.
+# "CGPA (6)" is a CGPA up to the sixth semester. A larger number in brackets is the highest mark.
 _SEMESTERS = range(1, 10)
 
 
@@ -39,18 +41,18 @@ class HeaderText:
 
 
 def header_text(header: str) -> HeaderText:
-    """Return the text of ``header`` whose words say what the column is."""
+    """Return the part of ``header`` that says what the column is, and the scale."""
     text = _EXAMPLE.sub(" ", unicodedata.normalize("NFKC", header))
     text = _BATCH_OF_YEARS.sub(" ", _DATE.sub(" ", text))
-    found = _SCALE.search(text)
-    if found is None:
+    match = _SCALE.search(text)
+    if match is None:
         return HeaderText(text, None)
-    scale = Decimal(next(number for number in found.groups() if number))
-    if (found["alone"] and (scale in _SEMESTERS or scale > 1000)) or (scale in (10, 12) and _CLASS.search(text)):
+    scale = Decimal(next(number for number in match.groups() if number))
+    if (match["alone"] and (scale in _SEMESTERS or scale > 1000)) or (scale in (10, 12) and _CLASS.search(text)):
         return HeaderText(text, None)
-    return HeaderText(f"{text[: found.start()]} {text[found.end() :]}", scale)
+    return HeaderText(f"{text[: match.start()]} {text[match.end() :]}", scale)
 
 
 def without_brackets(text: str) -> tuple[str, str]:
-    """Return ``text`` without what stands in brackets, and what stands in them."""
+    """Return ``text`` without its parts in brackets, and these parts."""
     return _BRACKETS.sub(" ", text), " ".join(_BRACKETS.findall(text))

@@ -35,9 +35,9 @@ def words_of(header: str) -> list[str]:
     text = unicodedata.normalize("NFKC", header)
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     text = _APART.sub("", _PLURAL.sub("s", _POSSESSIVE.sub("", text)))
-    text = _ABBREVIATION.sub(lambda found: found[0].replace(".", "") + " ", text)
+    text = _ABBREVIATION.sub(lambda match: match[0].replace(".", "") + " ", text)
     text = _PLUS_TWO.sub(f" {PLUS_TWO} ", text).replace("%", " percent ")
-    text = _ORDINAL.sub(lambda found: found[0].lower(), text)
+    text = _ORDINAL.sub(lambda match: match[0].lower(), text)
     parts = (part for word in _WORD.findall(_E_MAIL.sub("email", text)) for part in _camel_parts(word))
     return [part for word in parts for part in _divided(word)]
 
@@ -57,7 +57,7 @@ def _divided(word: str) -> tuple[str, ...]:
         for start in range(end - 1):
             before = best[start]
             if before is not None and word[start:end] in KNOWN:
-                found = (*before, word[start:end])
+                parts = (*before, word[start:end])
                 current = best[end]
-                best[end] = found if current is None or len(found) < len(current) else current
+                best[end] = parts if current is None or len(parts) < len(current) else current
     return best[-1] or (word,)

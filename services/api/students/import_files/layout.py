@@ -1,4 +1,4 @@
-"""Assign the columns of a file to the import's columns: by mapping, by the header's words, and by the values."""
+"""Assign the columns of a file to the columns of the import: by mapping, by the words of headers, and by values."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ def layout_of(
 ) -> Layout:
     """Return the place of each column of the import. ``samples``: rows below the header.
 
-    ``updates``: one of the identifying columns is enough.
+    ``updates``: one identifying column (roll number or e-mail address) is enough.
 
     Raises ``Invalid`` when a required column is missing or a header is unclear. The message names the headers and shows
     how to answer with ``mapping``.
@@ -45,9 +45,9 @@ def layout_of(
     missing = [column for column in REQUIRED if column not in layout.places]
     if updates and layout.places.keys() & IDENTIFYING:
         missing = []
-    asked = {question.column for question in questions}
+    asked_columns = {question.column for question in questions}
     if questions or missing:
-        refuse(headers, questions, [column for column in missing if column not in asked])
+        refuse(headers, questions, [column for column in missing if column not in asked_columns])
     return layout
 
 
@@ -63,21 +63,22 @@ def _meaning(header: str, values: Sequence[str]) -> Meaning | None:
 
 def _apply_mapping(layout: Layout, mapping: Mapping[str, str | None]) -> None:
     words = [words_of(header) for header in layout.headers]
-    for column, theirs in mapping.items():
+    for column, wanted in mapping.items():
         if column not in COLUMNS:
             raise Invalid(f"mapping: there is no column {column!r}. The columns are: {', '.join(COLUMNS)}.")
-        if theirs is None:
+        if wanted is None:
             if column in REQUIRED:
                 raise Invalid(f"mapping: {column} cannot be left out. Name its header.")
             continue
-        found = [index for index, header in enumerate(layout.headers) if header == theirs.strip()] or [
-            index for index, own in enumerate(words) if own and own == words_of(theirs)
+        mapped_words = words_of(wanted)
+        indexes = [index for index, header in enumerate(layout.headers) if header == wanted.strip()] or [
+            index for index, header_words in enumerate(words) if header_words and header_words == mapped_words
         ]
-        if not found:
-            raise Invalid(f"mapping: the file has no header {theirs!r}. Its headers are: {listed(layout.headers)}.")
-        if len(found) > 1:
-            raise Invalid(f"mapping: {len(found)} columns of the file have the header {theirs!r}. Rename all but one.")
-        layout.use(column, found[0], reason="your mapping")
+        if not indexes:
+            raise Invalid(f"mapping: the file has no header {wanted!r}. Its headers are: {listed(layout.headers)}.")
+        if len(indexes) > 1:
+            raise Invalid(f"mapping: {len(indexes)} columns have the header {wanted!r}. Rename all but one.")
+        layout.use(column, indexes[0], reason="your mapping")
     chosen = [index for indexes in layout.places.values() for index in indexes]
     if len(set(chosen)) < len(chosen):
         raise Invalid("mapping: two columns are mapped to the same header.")

@@ -9,7 +9,7 @@ MIB = 1024 * 1024
 # The limits of spreadsheet programs since 2007.
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
-# Rows times columns: a sheet is read as a rectangle.
+# Rows times columns, because a sheet is read as a rectangle.
 MAX_CELLS = 25_000_000
 MAX_MEMORY = 1024 * MIB
 CPU_SECONDS, CPU_SECONDS_PER_MIB = 30, 3
@@ -26,7 +26,7 @@ class ReadLimits:
 
 
 def limits_for(size: int) -> ReadLimits:
-    """Return the limits for a file of ``size`` bytes. Memory: half of the container's, at most 1 GiB."""
+    """Return the limits for a file of ``size`` bytes. Memory is limited to half of the container's, at most 1 GiB."""
     memory = MAX_MEMORY
     if MEMORY_OF_CONTAINER.exists() and (text := MEMORY_OF_CONTAINER.read_text().strip()).isdigit():
         memory = max(128 * MIB, min(MAX_MEMORY, int(text) // 2))

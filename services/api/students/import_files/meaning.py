@@ -5,7 +5,7 @@ from enum import Enum
 
 
 class Certainty(Enum):
-    """How well a header fits. ``WEAK``: only if the values fit, too. ``ASK``: asked, unless another header is sure."""
+    """How well a header fits. ``WEAK``: only if its values fit. ``ASK``: ask, unless another header is sure."""
 
     SURE = "sure"
     WEAK = "weak"
@@ -16,9 +16,9 @@ class Certainty(Enum):
 class Meaning:
     """``kind``: a column of the import, a part of a name (``first_name``, …), a branch (``course``, …), ``password``.
 
-    ``column``: the column that a question about the header would be about. ``plain``: nothing in the header qualifies
-    it, so it is preferred to headers that fit and are qualified. ``rival``: of a header that is asked, that only a
-    ``plain`` header is preferred to it.
+    ``reason``: why the meaning is uncertain. ``numeric_only``: it only applies to columns of numbers. ``plain``: the
+    header has no qualifying words, so it is preferred to others. ``rival``: if the caller must be asked, only a
+    ``plain`` header makes that unnecessary. ``also``: other columns that the header may be.
     """
 
     kind: str
@@ -31,4 +31,5 @@ class Meaning:
 
     @property
     def column(self) -> str:
+        """Return the column that a question about the header names."""
         return {"course": "branch", "stream": "branch"}.get(self.kind, self.kind)

@@ -12,7 +12,7 @@ BUILT_IN = {
     13: "# ??/??", 37: "#,##0", 38: "#,##0", 39: "#,##0.00", 40: "#,##0.00", 48: "##0.0E+0", 49: "@",
 }  # fmt: skip
 GENERAL = ("", "general", "@", "standard")
-# Beyond this Excel has replaced digits with zeros.
+# Excel replaces the last digits of larger numbers with zeros.
 MAX_EXACT = 10**15
 
 _QUOTED = re.compile(r'"([^"]*)"|\\(.)|_.|\*.')
@@ -23,7 +23,7 @@ _DATE_LETTERS = re.compile(r"[ymdhs]", re.IGNORECASE)
 
 
 class Unshowable(Exception):
-    """It is uncertain what the sheet shows for the number. The text completes "the cell …", and names the remedy."""
+    """It is uncertain what the sheet shows for a number. The message continues "the cell …" and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,19 @@ def shown(value: float, code: str) -> str:
     if parsed is None:
         raise Unshowable(f"is formatted as {code!r}, and what it shows is not certain: format it as text or number")
     exact = Decimal(repr(value)) * (100 if parsed.percent else 1)
-    seen = exact.quantize(Decimal(1).scaleb(-parsed.places), ROUND_HALF_UP)
-    if abs(seen - exact.quantize(Decimal("0.01"), ROUND_HALF_UP)) > Decimal("1e-9") and parsed.places < 2:
+    visible = exact.quantize(Decimal(1).scaleb(-parsed.places), ROUND_HALF_UP)
+    if abs(visible - exact.quantize(Decimal("0.01"), ROUND_HALF_UP)) > Decimal("1e-9") and parsed.places < 2:
         plain = format(exact.normalize(), "f")
-        raise Unshowable(f"shows {seen} and holds {plain}: show all decimals, or round the number")
-    digits = format(abs(seen), "f")
+        raise Unshowable(f"shows {visible} and holds {plain}: show all decimals, or round the number")
+    digits = format(abs(visible), "f")
     whole, dot, fraction = digits.partition(".")
-    sign = "-" if seen < 0 else ""
+    sign = "-" if visible < 0 else ""
     text = f"{sign}{parsed.before}{whole.zfill(parsed.zeros)}{dot}{fraction}{parsed.after}"
     return text + "%" if parsed.percent else text
 
 
 def general(value: float) -> str:
-    """Return a number as it was typed. Raises ``Unshowable`` for one whose last digits are lost."""
+    """Return a number as it was typed. Raises ``Unshowable`` for a number whose last digits are lost."""
     if value.is_integer():
         if abs(value) >= MAX_EXACT:
             raise Unshowable(
@@ -76,23 +76,23 @@ def general(value: float) -> str:
 
 @cache
 def _sections(code: str) -> tuple[str, ...]:
-    """Return the sections of ``code``: for positive numbers, negative ones, zero, and text."""
-    found = [""]
+    """Return the sections of ``code``: for positive numbers, negative numbers, zero, and text."""
+    sections = [""]
     position = 0
     while position < len(code):
         if code[position] == ";":
-            found.append("")
+            sections.append("")
             position += 1
         else:
             part = _SECTIONS.match(code, position)
             assert part is not None
-            found[-1] += part[0]
+            sections[-1] += part[0]
             position = part.end()
-    return tuple(found)
+    return tuple(sections)
 
 
 def _section(code: str, value: float) -> str:
-    """Return the section of ``code`` that shows ``value``. One for negative numbers may show them without a sign."""
+    """Return the section of ``code`` that shows ``value``. Raises ``Unshowable`` for one that may hide a minus sign."""
     sections = _sections(code)
     if value < 0 and len(sections) > 1:
         raise Unshowable(f"is formatted as {code!r}, and what it shows is not certain: format it as text or number")
@@ -101,35 +101,35 @@ def _section(code: str, value: float) -> str:
 
 @cache
 def _parsed(section: str) -> _Format | str | None:
-    """Return what ``section`` says: how a number is shown, the text that is shown instead, or ``None``."""
+    """Return how ``section`` shows a number, or the text that it shows instead. ``None``: it is not understood."""
     if re.search(r"\[[<>=]", section):
         return None
     literals: list[str] = []
 
-    def keep(found: re.Match[str]) -> str:
-        literals.append(found[1] if found[1] is not None else found[2] or "")
+    def keep_literal(match: re.Match[str]) -> str:
+        literals.append(match[1] if match[1] is not None else match[2] or "")
         return chr(0xE000 + len(literals) - 1)
 
     def text(part: str) -> str:
         return "".join(literals[ord(letter) - 0xE000] if letter >= "\ue000" else letter for letter in part)
 
-    plain = _BRACKETS.sub("", _QUOTED.sub(keep, section))
+    plain = _BRACKETS.sub("", _QUOTED.sub(keep_literal, section))
     if not re.search(r"[0#@A-Za-z/%]", plain):
         return text(plain.replace("?", "")).strip()
     percent = plain.count("%") == 1
-    found = _PATTERN.fullmatch(plain.replace("%", "").strip())
-    if found is None or plain.count("%") > 1 or not (found["whole"] or found["places"]):
+    match = _PATTERN.fullmatch(plain.replace("%", "").strip())
+    if match is None or plain.count("%") > 1 or not (match["whole"] or match["places"]):
         return None
-    if _DATE_LETTERS.search(found["before"] + found["after"]) or re.search(r"[Ee/@]", found["before"] + found["after"]):
+    if _DATE_LETTERS.search(match["before"] + match["after"]) or re.search(r"[Ee/@]", match["before"] + match["after"]):
         return None
-    if found["whole"].endswith(","):
+    if match["whole"].endswith(","):
         return None
 
     return _Format(
-        text(found["before"]).lstrip(),
-        found["whole"].count("0"),
-        "," in found["whole"],
-        len(found["places"] or ".") - 1,
+        text(match["before"]).lstrip(),
+        match["whole"].count("0"),
+        "," in match["whole"],
+        len(match["places"] or ".") - 1,
         percent,
-        text(found["after"]).rstrip(),
+        text(match["after"]).rstrip(),
     )

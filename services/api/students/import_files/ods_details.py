@@ -12,14 +12,14 @@ from services.api.students.import_files.sheet_details import UNCACHED, SheetDeta
 from services.api.students.import_files.xml_scan import Parser, local, new_parser, scan
 
 NUMBERS = ("float", "percentage", "currency")
-# "1,234.5" and "12,34,567". "1,234" may also be a decimal; the value decides.
+# "1,234.5" and "12,34,567". "1,234" may also be a decimal number, so the value decides.
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?")
 MAX_SHOWN = 300
 HIDDEN = ("collapse", "filter")
 
 
 class OdsDetails:
-    """Every table of the document, read in one pass."""
+    """The details of all tables of the document, read in one pass."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         if "META-INF/manifest.xml" in archive.namelist():
@@ -136,13 +136,13 @@ class _ContentScanner:
 
     def _repeat_row(self) -> None:
         for kind in (self._details.texts, self._details.faults):
-            if own := kind.get(self._row):
+            if values := kind.get(self._row):
                 for row in range(self._row + 1, self._row + self._row_repeat):
-                    kind[row] = own
+                    kind[row] = values
 
 
 def shown_number(value: float, shown: str) -> str:
-    """Return the text of a number: as typed if all of it is shown, else as shown.
+    """Return the text of a number: as typed if the sheet shows all digits, else as shown.
 
     Raises ``Unshowable`` when the shown text hides a part of the number.
     """
@@ -154,13 +154,13 @@ def shown_number(value: float, shown: str) -> str:
     is_grouped = _GROUPED.fullmatch(text) is not None and Decimal(text.replace(",", "")) == exact
     text = text.replace(",", "" if is_grouped else ".")
     try:
-        seen = Decimal(text)
+        visible = Decimal(text)
     except InvalidOperation:
-        return shown  # with words around it, or thousands grouped
-    if seen == exact and not text.startswith("0"):
+        return shown  # a number with words around it, or with grouped thousands
+    if visible == exact and not text.startswith("0"):
         return general(value) if not percent else f"{text}%"
-    places = max(0, -int(seen.as_tuple().exponent))
-    if places < 2 and abs(exact - seen) > Decimal("0.005"):
+    places = max(0, -int(visible.as_tuple().exponent))
+    if places < 2 and abs(exact - visible) > Decimal("0.005"):
         raise Unshowable(f"shows {shown} and holds {exact.normalize():f}: show all decimals, or round the number")
     return f"{text}%" if percent else text
 

@@ -1,4 +1,4 @@
-"""Warn about values that are valid but unlikely, for instance grade points in a column of percentages."""
+"""Warn about values that are valid but unlikely, such as grade points in a column of percentages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TEN_POINTS = 10
 
 @dataclass(slots=True)
 class _Count:
-    """The number of odd values of a column, and where the first one is."""
+    """The number of unlikely values of a column, and the place of the first one."""
 
     number: int
     first: str
@@ -29,13 +29,13 @@ class Plausibility:
         self._seen: set[str] = set()
         self._has_backlogs = "active_backlogs" in used
         self._watches_backlogs = self._has_backlogs
-        self._odd: dict[str, _Count] = {}
+        self._unlikely: dict[str, _Count] = {}
 
     @property
     def is_settled(self) -> bool:
         return not self._low and not self._watches_backlogs
 
-    def look(self, values: Sequence[str]) -> None:
+    def inspect(self, values: Sequence[str]) -> None:
         """Inspect one row of staged values."""
         for column, index in list(self._low.items()):
             if text := values[index]:
@@ -55,48 +55,48 @@ class Plausibility:
 
     def _add(self, column: str, line: int, text: str) -> None:
         place = f"line {line}" if line < LINES_PER_SHEET else f"line {line % LINES_PER_SHEET} of a later sheet"
-        found = self._odd.setdefault(column, _Count(0, f"{place}{text}"))
-        found.number += 1
+        count = self._unlikely.setdefault(column, _Count(0, f"{place}{text}"))
+        count.number += 1
 
-    def _oddities(self) -> list[str]:
-        found = [
-            f"{self._headers[column]!r} ({column}): values of 10 or less: {odd.number:,} ({odd.first}). They are "
+    def _counted(self) -> list[str]:
+        texts = [
+            f"{self._headers[column]!r} ({column}): values of 10 or less: {values.number:,} ({values.first}). They are "
             "stored as percentages; if these are grade points, convert them first."
-            for column, odd in self._odd.items()
+            for column, values in self._unlikely.items()
             if column in PERCENT_COLUMNS and column not in self._low
         ]
-        if odd := self._odd.get("active_backlogs"):
-            found.append(
-                f"{self._headers['active_backlogs']!r} (active_backlogs): empty cells: {odd.number:,} (first: "
-                f"{odd.first}). New students without a value are stored with 0."
+        if values := self._unlikely.get("active_backlogs"):
+            texts.append(
+                f"{self._headers['active_backlogs']!r} (active_backlogs): empty cells: {values.number:,} (first: "
+                f"{values.first}). New students without a value are stored with 0."
             )
-        return found
+        return texts
 
     def warnings(self, roundings: Mapping[str, Rounding]) -> list[str]:
-        """Return a sentence for each unlikely finding."""
-        found = [
+        """Return a sentence for each kind of unlikely values."""
+        texts = [
             f"{self._headers[column]!r} ({column}): no value is above 10. It is stored as a percentage; if these are "
             "grade points, convert them first."
             for column in self._low
             if column in self._seen
         ]
-        found += self._oddities()
+        texts += self._counted()
         if not self._has_backlogs:
-            found.append("The file has no column for active_backlogs: new students are stored with 0.")
+            texts.append("The file has no column for active_backlogs: new students are stored with 0.")
         elif self._watches_backlogs:
-            found.append(f"{self._headers['active_backlogs']!r} (active_backlogs): every student has 0. Is this right?")
+            texts.append(f"{self._headers['active_backlogs']!r} (active_backlogs): every student has 0. Is this right?")
         for column, rounding in roundings.items():
             if rounding.first:
                 before, after = rounding.first
-                found.append(
+                texts.append(
                     f"{column}: {rounding.count:,} values with more than two decimals were rounded, for instance "
                     f"{before} to {after}."
                 )
-        return found
+        return texts
 
 
-def _above(text: str, least: int) -> bool:
+def _above(text: str, limit: int) -> bool:
     try:
-        return float(text) > least
+        return float(text) > limit
     except ValueError:
-        return bool(text)  # refused by its own check
+        return bool(text)  # the check of the column refuses it

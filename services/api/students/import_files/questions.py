@@ -1,4 +1,4 @@
-"""Refuse a file with unclear headers: name what is unclear, and how to answer."""
+"""Refuse a file with unclear headers. The message names the headers, and says how to answer."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SHOWN_QUESTIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Asks whether ``headers`` are ``column``. ``reason``: why that is not certain.
+    """A question whether ``headers`` are ``column``. ``reason``: why it is not certain.
 
     ``misfit``: the values do not fit the column.
     """
@@ -27,14 +27,14 @@ class Question:
     def text(self) -> str:
         nothing = json.dumps({self.column: None})
         if self.misfit:
-            answer, alternative = "Correct the values", f"say with mapping that no column is: {nothing}"
+            answer, alternative = "Correct the values", f"send a mapping to import none of them: {nothing}"
         else:
-            alternative = f"that no column is: {nothing}"
+            alternative = f"to import none of them: {nothing}"
             if len(self.headers) > 1 and len(set(self.headers)) == 1:
                 answer = f"Rename all but the one that is {self.column}"
             else:
                 example = json.dumps({self.column: self.headers[0]}, ensure_ascii=False)
-                answer = f"Say with mapping which one it is: {example}"
+                answer = f"Send a mapping to choose one: {example}"
         if self.column not in REQUIRED:
             answer += f", or {alternative}"
         names = " and ".join(repr(header) for header in self.headers)
@@ -49,9 +49,8 @@ def refuse(headers: Sequence[str], questions: Sequence[Question], missing: Seque
     if missing:
         sentences.append(
             f"The file has no column for {' and '.join(missing)}. Its headers are: {listed(headers)}. Rename a header, "
-            f"or say which one it is with mapping, for instance "
-            f'{{"{missing[0]}": "their header"}}. If these are not its headers, say with header_row on which line '
-            "they are."
+            f'or send a mapping, for instance {{"{missing[0]}": "their header"}}. If the headers are on another line, '
+            "send its number as header_row."
         )
         errors += [{"column": column, "reason": "no such column in the file"} for column in missing]
     sentences += [question.text() for question in questions[:SHOWN_QUESTIONS]]

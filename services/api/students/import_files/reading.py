@@ -36,7 +36,7 @@ Frame: TypeAlias = Opening | Chunk | Ending
 
 
 def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[Frame, None, None]:
-    """Yield one ``Opening``, every ``Chunk`` of rows, and one ``Ending``. Raises ``Invalid`` with the reason."""
+    """Yield one ``Opening``, all ``Chunk`` frames, and one ``Ending``. Raises ``Invalid`` for an unusable file."""
     tables = _tables(file, name, options)
     header, layout, rows = _arranged(tables, options)
     warnings = list(layout.warnings)
@@ -44,7 +44,7 @@ def read_students(file: BinaryIO, name: str, options: ReadOptions) -> Generator[
         warnings.append(f"The header is lines {' and '.join(map(str, header.lines))}, joined column by column.")
     if header.skipped:
         lines = ", ".join(map(str, header.skipped[:5]))
-        warnings.append(f"The header is line {header.lines[0]}; what stands above it was left out (line {lines}).")
+        warnings.append(f"The header is line {header.lines[0]}; the lines above it were left out (line {lines}).")
     yield Opening(layout.report(), [table.sheet for table in tables.tables if table.sheet])
     staging = Staging(layout, comma_decimals=tables.tables[0].comma_decimals)
     empty = True
@@ -69,18 +69,18 @@ def _tables(file: BinaryIO, name: str, options: ReadOptions) -> Tables:
 
 def _arranged(tables: Tables, options: ReadOptions) -> tuple[Header, Layout, Rows]:
     """Return the header, its layout and the rows of every table. Removes empty tables from ``tables``."""
-    found = [(table, header) for table in tables.tables if (header := find_header(table.rows, options)) is not None]
-    if not found:
+    headed = [(table, header) for table in tables.tables if (header := find_header(table.rows, options)) is not None]
+    if not headed:
         raise Invalid("The file is empty.")
-    tables.tables = [table for table, _ in found]
-    first = found[0][1]
-    if any(not same_header(first, header) for _, header in found[1:]):
-        names = ", ".join(repr(table.sheet) for table, _ in found)
+    tables.tables = [table for table, _ in headed]
+    first = headed[0][1]
+    if any(not same_header(first, header) for _, header in headed[1:]):
+        names = ", ".join(repr(table.sheet) for table, _ in headed)
         raise Invalid(
-            f"The file has {len(found)} sheets with different headers: {names}. Name one with sheet, or give all the "
+            f"The file has {len(headed)} sheets with different headers: {names}. Name one with sheet, or give all the "
             "same header."
         )
-    samples = [row for _, header in found for row in header.samples]
+    samples = [row for _, header in headed for row in header.samples]
     try:
         layout = layout_of(first.headers, options.mapping, samples, updates=options.updates)
     except Invalid as error:
@@ -89,7 +89,7 @@ def _arranged(tables: Tables, options: ReadOptions) -> tuple[Header, Layout, Row
         if tables.notes:
             raise Invalid(" ".join([str(error), *tables.notes]), errors=error.errors) from error
         raise
-    return first, layout, _numbered([header for _, header in found])
+    return first, layout, _numbered([header for _, header in headed])
 
 
 def _numbered(headers: list[Header]) -> Rows:

@@ -30,16 +30,16 @@ QUALIFIERS = (
 
 
 def meaning_of(header: str) -> Meaning | None:
-    """Return what ``header`` may be, or ``None`` when it is nothing that is imported."""
-    found = header_text(header)
-    words = _words(found.text)
+    """Return what ``header`` may be, or ``None`` if it is not imported."""
+    parsed = header_text(header)
+    words = _words(parsed.text)
     if not words or words & OTHERS:
         return None
-    if _A_TERM.fullmatch(found.text.strip()):
+    if _A_TERM.fullmatch(parsed.text.strip()):
         return A_TERM
     meaning = _by_rules(words)
     if meaning is None or not meaning.kind or meaning.certainty is Certainty.ASK:
-        outside, inside = without_brackets(found.text)
+        outside, inside = without_brackets(parsed.text)
         main = _by_rules(_words(outside))
         if main is not None and main.kind in EXPLAINED and not _words(inside) & QUALIFIERS:
             meaning = main
@@ -47,11 +47,11 @@ def meaning_of(header: str) -> Meaning | None:
         return None
     if meaning.column in HIGHEST and words & MAXIMUM:
         return None
-    return _on_scale(meaning, found.scale)
+    return _on_scale(meaning, parsed.scale)
 
 
 def meaning_of_numbers(header: str) -> Meaning | None:
-    """Return what a header such as "UG" or "Graduation" means above numbers that are no years, else ``None``."""
+    """Return what a header such as "UG" or "Graduation" means above numbers other than years, else ``None``."""
     words = _words(header_text(header).text)
     return Meaning("cgpa", Certainty.ASK, UNKNOWN_MARK, numeric_only=True) if _names_a_degree(words) else None
 
@@ -76,7 +76,7 @@ def _by_rules(words: Words) -> Meaning | None:
 
 
 def _on_scale(meaning: Meaning, scale: Decimal | None) -> Meaning:
-    """Return ``meaning``, to be asked when the header names another highest mark than the column has."""
+    """Return ``meaning``. If the header names another highest mark than the column has, the caller must be asked."""
     highest = HIGHEST.get(meaning.column)
     if scale is None or highest is None or scale == highest or meaning.certainty is Certainty.ASK:
         return meaning

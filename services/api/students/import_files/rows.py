@@ -20,7 +20,7 @@ class ReadOptions:
     updates: bool = False
 
 
-# Lines of the second, third, … sheet are offset by 1, 2, … times this, so that staged lines are unique in the file.
+# The offset of the lines of the second sheet. Each further sheet adds it again, so that staged lines are unique.
 LINES_PER_SHEET = 2_000_000
 # The key of a fault that concerns the whole row.
 WHOLE_ROW = -1
@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(slots=True)
 class Tables:
-    """The tables of a file that are read. ``notes``: sentences about what is left out."""
+    """The tables of a file that are read. ``notes``: sentences about parts that are left out."""
 
     tables: list[Table]
     notes: list[str]

@@ -13,7 +13,7 @@ _DEGREE = re.compile(
     r"bachelor.*|master.*|(?:integrated|dual).*",
     re.IGNORECASE,
 )
-# Below this, a column whose header is only "X" or "12" is not taken for percentages.
+# A column with the header "X" or "12" counts as percentages only if most values are at least this.
 LEAST_WEAK_PERCENT = 25
 
 
@@ -38,12 +38,12 @@ def _counts_up(numbers: Sequence[float]) -> bool:
 
 
 def are_degrees(values: Sequence[str]) -> bool:
-    """Return whether ``values`` are degrees such as B.Tech. ``ME`` alone is rather mechanical engineering."""
+    """Return whether ``values`` are degrees such as B.Tech. ``ME`` alone means mechanical engineering."""
     return any(value.casefold() != "me" for value in values) and all(_DEGREE.fullmatch(value) for value in values)
 
 
 def are_alike(samples: Sequence[Sequence[str]], first: int, second: int) -> bool:
-    """Return whether two columns hold the same, whatever the case."""
+    """Return whether two columns have the same values, ignoring case."""
     return all(_at(row, first) == _at(row, second) for row in samples)
 
 
@@ -57,7 +57,7 @@ def are_years(values: Sequence[str]) -> bool:
 
 
 def misfit(name: str, values: Sequence[str], *, weak: bool) -> str | None:
-    """Return why ``values`` cannot be the column ``name``, or ``None``. ``weak``: the header alone is not enough."""
+    """Return why ``values`` cannot be the column ``name``, else ``None``. ``weak``: the header alone is not enough."""
     problem = None
     if name == "batch_year" and not are_years(values):
         problem = "it holds no years of passing such as 2026"

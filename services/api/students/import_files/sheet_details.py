@@ -11,9 +11,11 @@ UNCACHED = "holds a formula without a saved value: open the file in your spreads
 
 @dataclass(slots=True)
 class SheetDetails:
-    """By row and column, from 0. ``formats``: of numbers that are not shown as they were typed. ``texts``: what a cell
-    shows, where the file says so. ``faults``: why a cell cannot be read.
-    ``merged``: only where calamine does not know."""
+    """The details by row and column, both from 0.
+
+    ``formats``: format codes of numbers that the sheet does not show as typed. ``texts``: the text that a cell shows,
+    if the file stores it. ``faults``: why a cell cannot be read. ``merged``: ranges that calamine does not report.
+    """
 
     formats: dict[int, dict[int, str]] = field(default_factory=dict)
     texts: dict[int, dict[int, str]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The API's side of reading a file of students. A separate process reads it."""
+"""Receive the rows of a file of students from the separate process that reads it."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 WORKER = "services.api.students.import_files.worker"
 AS_CSV = "Save it as CSV (UTF-8) and import that: CSV files are read row by row."
-# The processor may be shared: only a process that is silent for this long counts as stuck.
+# A process that sends nothing for this long counts as stuck. It may share the processor, so the limit is generous.
 SILENCE_S, SECONDS_PER_CPU_SECOND = 60, 4
 
 
@@ -50,10 +50,10 @@ class StagedFile:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield rows in COPY's CSV format: line, wrong column, reason, then ``COLUMNS``.
 
-        Raises ``Invalid`` when the file proves unusable midway.
+        Raises ``Invalid`` when a later part of the file cannot be used.
         """
         while True:
-            kind, content = await _frame(self._process, self._stream, self._silence_s)
+            kind, content = await _read_frame(self._process, self._stream, self._silence_s)
             if kind is Kind.ENDING:
                 self.warnings = json.loads(content)["warnings"]
                 return
@@ -66,11 +66,11 @@ class StagedFile:
         return [self._located(error) for error in errors]
 
     def line_text(self, line: int) -> str:
-        """Return a line of the staging table as a sentence names it."""
+        """Return the text that names a line of the staging table in a sentence."""
         if len(self.sheets) < 2:
             return str(line)
-        sheet, own = self.place(line)
-        return f"{own} of sheet {sheet!r}"
+        sheet, line = self.place(line)
+        return f"{line} of sheet {sheet!r}"
 
     def located_changes(self, changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return ``changes`` with the file's lines, and its sheets if there are several."""
@@ -82,37 +82,37 @@ class StagedFile:
     def _located(self, error: dict[str, Any]) -> dict[str, Any]:
         sheet, line = self.place(error["line"])
         reason = error["reason"]
-        head, found, other = reason.rpartition("in line ")
-        if found and other.isdigit():
+        head, separator, other = reason.rpartition("in line ")
+        if separator and other.isdigit():
             other_sheet, other_line = self.place(int(other))
             reason = f"{head}in line {other_line} of sheet {other_sheet!r}"
         return {**error, "line": line, "reason": f"(sheet {sheet!r}) {reason}"}
 
     def place(self, line: int) -> tuple[str, int]:
-        """Return the sheet and the line in it of a line of the staging table."""
-        index, own = divmod(line, LINES_PER_SHEET)
-        return self.sheets[index], own
+        """Return the sheet of a line of the staging table, and the number of the line in the sheet."""
+        index, sheet_line = divmod(line, LINES_PER_SHEET)
+        return self.sheets[index], sheet_line
 
 
 @asynccontextmanager
 async def open_students(file: UploadedFile, limits: ReadLimits | None = None) -> AsyncIterator[StagedFile]:
-    """Read ``file`` in a separate process that ends with the block at the latest. ``limits``: depend on its size.
+    """Read ``file`` in a separate process that ends with the block. ``limits``: by default, they depend on its size.
 
     Raises ``Invalid`` when the file cannot be used, or exceeds the limits on time or memory.
     """
     limits = limits or limits_for(os.fstat(file.content.fileno()).st_size)
-    process = await _started(file, limits)
+    process = await _start_worker(file, limits)
     try:
         assert process.stdout is not None
         silence_s = SILENCE_S + limits.cpu_seconds * SECONDS_PER_CPU_SECOND
-        _, content = await _frame(process, process.stdout, silence_s)
+        _, content = await _read_frame(process, process.stdout, silence_s)
         opening = json.loads(content)
         yield StagedFile(opening["columns"], opening["sheets"], process.pid, process.stdout, process, silence_s)
     finally:
         await worker_process.end(process)
 
 
-async def _started(file: UploadedFile, limits: ReadLimits) -> asyncio.subprocess.Process:
+async def _start_worker(file: UploadedFile, limits: ReadLimits) -> asyncio.subprocess.Process:
     options = file.options
     request = {
         "name": file.name,
@@ -126,7 +126,7 @@ async def _started(file: UploadedFile, limits: ReadLimits) -> asyncio.subprocess
     return await worker_process.start(WORKER, json.dumps(request), stdin=file.content.fileno())
 
 
-async def _frame(
+async def _read_frame(
     process: asyncio.subprocess.Process, stream: asyncio.StreamReader, silence_s: float
 ) -> tuple[Kind, bytes]:
     try:
@@ -136,11 +136,11 @@ async def _frame(
     except TimeoutError as error:
         raise Invalid(f"The file takes too long to read. {AS_CSV}") from error
     except asyncio.IncompleteReadError as error:
-        raise _ended(await process.wait()) from error
+        raise _refusal_for(await process.wait()) from error
     kind = Kind(mark)
     if kind is Kind.INVALID:
-        found = json.loads(content)
-        raise Invalid(found["message"], errors=found["errors"])
+        refusal = json.loads(content)
+        raise Invalid(refusal["message"], errors=refusal["errors"])
     if kind is Kind.FAILED:
         reason = content.decode()
         if reason == OUT_OF_MEMORY:
@@ -150,7 +150,7 @@ async def _frame(
     return kind, content
 
 
-def _ended(status: int) -> Invalid:
+def _refusal_for(status: int) -> Invalid:
     """Return the refusal for a process that ended without its last message."""
     if status == -signal.SIGXCPU:
         return Invalid(f"The file takes too long to read. {AS_CSV}")

@@ -18,7 +18,7 @@ from services.api.students.import_files.vocabulary import COLUMNS, REQUIRED
 CHUNK_ROWS = 5_000
 NO_CELLS = ("",) * len(COLUMNS)
 
-# A row that needs no normalising, as most rows: no commas, quotes or markers of empty cells.
+# Patterns of rows that need no normalising: no commas, quotes or markers of empty cells. Most rows match.
 _LETTERS = r"[A-Za-z0-9.'&/()-]"
 _NOTHING = r"(?i:n/a|na|n\.a\.?|nil|none|null|not applicable|not available)(?:,|$)"
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
@@ -27,7 +27,7 @@ _MOMENT = (
 )
 _LABEL = rf"(?:(?!{_NOTHING})[A-Za-z]{_LETTERS}*(?: {_LETTERS}+)*)?"
 _MARK = r"(?:\d{1,2}(?:\.\d{1,2})?)?"
-# Percentages up to 10 are counted.
+# Percentages up to 10 do not match, because they are counted.
 _PERCENT = r"(?:(?!10(?:\.0+)?(?:,|$))[1-9]\d{1,2}(?:\.\d{1,2})?)?"
 _WHOLE = r"(?:\d{1,4})?"
 _CLEAN = {
@@ -37,7 +37,7 @@ _CLEAN = {
     "branch": _LABEL, "department": _LABEL, "batch_year": _WHOLE, "active_backlogs": _WHOLE,
     "tenth_percent": _PERCENT, "twelfth_percent": _PERCENT, "diploma_percent": _PERCENT, "cgpa": _MARK,
 }  # fmt: skip
-# Missing numbers of backlogs are counted where the file has the column.
+# If the file has the column, an empty number of backlogs does not match, because it is counted.
 _CLEAN_WITH_BACKLOGS = _CLEAN | {"active_backlogs": r"\d{1,4}"}
 _FOOTER = re.compile(
     r"(?:grand |sub ?)?totals?\b.*|average\b.*|avg\b.*|count\b.*|sum\b.*|max(?:imum)?\b.*|min(?:imum)?\b.*|"
@@ -54,7 +54,7 @@ class Staging:
         self._headers = [header.casefold() for header in layout.headers]
         self._roundings: dict[str, Rounding] = {}
         self._rules = cells.rules(comma_decimals=comma_decimals, roundings=self._roundings)
-        # An absent column has the index after the last cell, where a padded row is empty.
+        # An absent column gets the index after the last cell, which is empty in a padded row.
         self._places = [layout.places.get(column, (self._width,)) for column in COLUMNS]
         names = {column: layout.headers[places[0]] for column, places in layout.places.items()}
         self._plausibility = Plausibility(layout.places, names)
@@ -71,11 +71,11 @@ class Staging:
     def chunks(self, rows: Iterator[Row]) -> Generator[bytes, None, None]:
         """Yield the rows in COPY's CSV format: line, wrong column, reason, then ``COLUMNS``."""
         read = 0
-        while some := list(islice(rows, CHUNK_ROWS)):
-            read += len(some)
+        while batch := list(islice(rows, CHUNK_ROWS)):
+            read += len(batch)
             if read > MAX_ROWS:
                 raise too_many_students()
-            text = "".join(chain.from_iterable(self._encoded(row) for row in some))
+            text = "".join(chain.from_iterable(self._encoded(row) for row in batch))
             if text:
                 yield text.encode()
 
@@ -90,14 +90,14 @@ class Staging:
             joined = ",".join(picked)
             if self._is_clean(joined):
                 if not self._plausibility.is_settled:
-                    self._plausibility.look(picked)
+                    self._plausibility.inspect(picked)
                 return (f"{row.line},,,{joined}\n",)
             values.pop()
         staged = self._staged(row)
         return () if staged is None else (_csv_line(staged),)
 
     def _staged(self, row: Row) -> tuple[object, ...] | None:
-        """Return the fields of a row that needs normalising; ``None`` for one without text."""
+        """Return the fields of a row that needs normalising; ``None`` for a row without text."""
         values, faults = row.cells, row.faults or {}
         if WHOLE_ROW in faults:
             return self._faulty(row.line, "", faults[WHOLE_ROW])
@@ -110,35 +110,36 @@ class Staging:
             )
             return self._faulty(row.line, "", reason)
         padded = values[: self._width] + [""] * max(1, self._width + 1 - len(values))
-        if bad := [
+        if faulty := [
             (column, faults[place])
             for column, places in zip(COLUMNS, self._places, strict=True)
             for place in places
             if place in faults
         ]:
-            also = f" (see also {', '.join(column for column, _ in bad[1:])})" if bad[1:] else ""
-            return self._faulty(row.line, bad[0][0], bad[0][1] + also)
-        if (why := self._not_a_student(padded)) is not None:
-            return self._faulty(row.line, "", why)
+            also = f" (see also {', '.join(column for column, _ in faulty[1:])})" if faulty[1:] else ""
+            return self._faulty(row.line, faulty[0][0], faulty[0][1] + also)
+        if (refusal := self._not_a_student(padded)) is not None:
+            return self._faulty(row.line, "", refusal)
         return self._normalised(row.line, padded)
 
     def _normalised(self, line: int, padded: list[str]) -> tuple[object, ...]:
-        ours = []
+        stored = []
         for column, text in zip(COLUMNS, self._pick(padded), strict=True):
             try:
-                ours.append(self._rules[column](text) if text else "")
+                stored.append(self._rules[column](text) if text else "")
             except Unusable as error:
                 return self._faulty(line, column, str(error))
         if not self._plausibility.is_settled:
-            self._plausibility.look(ours)
-        self._plausibility.count(line, ours)
-        return (line, "", "", *ours)
+            self._plausibility.inspect(stored)
+        self._plausibility.count(line, stored)
+        return (line, "", "", *stored)
 
     def _not_a_student(self, padded: list[str]) -> str | None:
-        own = [value.strip().casefold() for value in padded[: self._width]]
-        if own == self._headers:
+        """Return why a row is not about a student; ``None`` if it may be."""
+        cells_ = [value.strip().casefold() for value in padded[: self._width]]
+        if cells_ == self._headers:
             return "repeats the header: remove the row"
-        if sum(1 for value, header in zip(own, self._headers, strict=True) if value and value == header) >= len(
+        if sum(1 for value, header in zip(cells_, self._headers, strict=True) if value and value == header) >= len(
             REQUIRED
         ):
             return (
@@ -168,7 +169,7 @@ def _csv_line(fields: tuple[object, ...]) -> str:
 
 
 def headers_of(cells_: list[str]) -> list[str]:
-    """Return the headers of a row: trimmed, on one line, without the empty ones at the end."""
+    """Return the headers of a row: trimmed, on one line, without empty headers at the end."""
     headers = [" ".join(cell.split()) for cell in cells_]
     while headers and not headers[-1]:
         headers.pop()

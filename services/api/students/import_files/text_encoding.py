@@ -7,7 +7,7 @@ from chassis.errors import Invalid
 
 BLOCK_BYTES = 64 * 1024
 SAMPLE_BYTES = 4096
-# UTF-32 first: its mark begins with that of UTF-16.
+# UTF-32 comes first, because its byte order mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -31,15 +31,16 @@ def encoding_of(file: BinaryIO) -> str:
 
 def not_utf8(file: BinaryIO) -> Invalid:
     """Return the refusal of a file that is not valid text, with its first invalid line."""
-    line, bad = _first_bad_line(file)
-    what = "it looks like Windows-1252 or Latin-1" if bad >= 0x80 else "its encoding is unknown"
+    line, byte = _first_invalid_line(file)
+    guess = "it looks like Windows-1252 or Latin-1" if byte >= 0x80 else "its encoding is unknown"
     return Invalid(
-        f"Line {line} is not UTF-8 text; {what}. {SAVE_AS}",
+        f"Line {line} is not UTF-8 text; {guess}. {SAVE_AS}",
         errors=[{"line": line, "reason": "is not UTF-8 text: save as UTF-8"}],
     )
 
 
-def _first_bad_line(file: BinaryIO) -> tuple[int, int]:
+def _first_invalid_line(file: BinaryIO) -> tuple[int, int]:
+    """Return the number of the first line with an invalid byte, and the byte (0 if there is none)."""
     file.seek(0)
     decoder = codecs.getincrementaldecoder("utf-8")()
     line = 1

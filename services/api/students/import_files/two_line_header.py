@@ -25,7 +25,7 @@ from services.api.students.import_files.vocabulary import (
 # Columns that belong to no group, and that every student fills.
 ALONE = ("name", "first_name", "last_name", "email", "roll_number", "branch", "department")
 MAX_HEADER = 60
-# What a lower line says of a mark, and what an upper line says of a group of them.
+# Words of a lower line, which describe a mark. Words of an upper line, which name a group of marks.
 DETAILS = (
     MARK | GPA | OTHER_GPA | BACKLOG | SEMESTER | word_set("board year yop passing out active live cleared history")
 )
@@ -39,16 +39,16 @@ def joined_with_next(headers: Sequence[str], following: Row | None) -> list[str]
     """Return both lines joined when ``following`` is the second line of the header, else ``None``."""
     if following is None or following.faults or not _may_be_joined(headers, following.cells):
         return None
-    own = [
+    new_cells = [
         cell.strip()
         for upper, cell in zip_longest(headers, following.cells, fillvalue="")
         if cell.strip() and cell.strip() != upper.strip()
     ]
-    if not own or any(
-        cell[0].isdigit() and not words_of(cell)[0].isalpha() and len(words_of(cell)) < 2 for cell in own
+    if not new_cells or any(
+        cell[0].isdigit() and not words_of(cell)[0].isalpha() and len(words_of(cell)) < 2 for cell in new_cells
     ):
         return None
-    if not any(DETAILS.intersection(words_of(cell)) for cell in own):
+    if not any(DETAILS.intersection(words_of(cell)) for cell in new_cells):
         return None
     return list(_joined(headers, following.cells))
 
@@ -66,21 +66,22 @@ def joined_with_previous(previous: Row | None, headers: Sequence[str]) -> list[s
 
 
 def _refuse_uncertain_groups(previous: Row, headers: Sequence[str], joined: Sequence[str]) -> None:
-    """Raise ``Invalid`` for a header such as CGPA, alone in its line, that may stand after the last group or in it."""
-    for index, (header, both) in enumerate(zip(headers, joined, strict=False)):
-        if header == both or (index < len(previous.cells) and previous.cells[index].strip()):
+    """Raise ``Invalid`` if a header without an upper cell, such as CGPA, may or may not belong to the last group."""
+    for index, (header, joined_header) in enumerate(zip(headers, joined, strict=False)):
+        if header == joined_header or (index < len(previous.cells) and previous.cells[index].strip()):
             continue
-        alone, grouped = meaning_of(header), meaning_of(both)
+        alone, grouped = meaning_of(header), meaning_of(joined_header)
         certain = alone is not None and alone.certainty is Certainty.SURE and headers.count(header) == 1
         if certain and alone != grouped:
             raise Invalid(
                 f"It is not certain whether {header!r} (column {index + 1}) belongs to a group of line "
-                f"{previous.line}, as in {both!r}. Write every header on one line, and remove line {previous.line}."
+                f"{previous.line}, as in {joined_header!r}. "
+                f"Write every header on one line, and remove line {previous.line}."
             )
 
 
 def _may_be_joined(headers: Sequence[str], other: Sequence[str]) -> bool:
-    """Return whether ``other`` says nothing of its own where ``headers`` name a student, and is short."""
+    """Return whether ``other`` is short, and is empty or repeats ``headers`` in the columns that name a student."""
     if any(len(cell) > MAX_HEADER for cell in other):
         return False
     for header, cell in zip_longest(headers, other, fillvalue=""):

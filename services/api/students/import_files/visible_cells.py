@@ -17,7 +17,7 @@ class _OpenRange:
 
 
 class MergedCells:
-    """Fills the cells of ranges that are merged over several rows. Rows come in order."""
+    """Fills the cells of ranges that are merged over several rows. ``fill`` is called for the rows in order."""
 
     def __init__(self, ranges: Iterable[MergedRange]) -> None:
         self._starting: dict[int, list[tuple[int, int]]] = {}
@@ -30,17 +30,17 @@ class MergedCells:
         """Write the values of merged ranges that began in earlier rows into ``cells`` of ``row``."""
         if not self._starting and not self._open:
             return
-        self._open = [found for found in self._open if found.last_row >= row]
-        for found in self._open:
-            cells += [""] * (found.column + 1 - len(cells))
-            cells[found.column] = cells[found.column] or found.text
+        self._open = [merged for merged in self._open if merged.last_row >= row]
+        for merged in self._open:
+            cells += [""] * (merged.column + 1 - len(cells))
+            cells[merged.column] = cells[merged.column] or merged.text
         for column, last_row in self._starting.pop(row, ()):
             if column < len(cells) and cells[column]:
                 self._open.append(_OpenRange(last_row, column, cells[column]))
 
 
 class HiddenCells:
-    """Records which hidden rows and columns with values are left out."""
+    """Records the hidden rows and columns that are left out although they have values."""
 
     def __init__(self, details: SheetDetails) -> None:
         self._details = details
@@ -64,11 +64,11 @@ class HiddenCells:
         return True
 
     def notes(self, sheet: str) -> list[str]:
-        """Return sentences about what was left out."""
-        found = []
+        """Return texts about the rows and columns that were left out."""
+        texts = []
         if self._lines:
             lines = ", ".join(map(str, self._lines[:SHOWN_LINES])) + (", …" if self._lines[SHOWN_LINES:] else "")
-            found.append(
+            texts.append(
                 f"Hidden rows of the sheet {sheet!r} were left out: {len(self._lines):,} (line {lines}). "
                 "Unhide them, or remove the filter, to import them."
             )
@@ -76,8 +76,8 @@ class HiddenCells:
             names = ", ".join(
                 f"{column_letters(column)} ({self._columns[column]!r})" for column in sorted(self._columns)
             )
-            found.append(f"Hidden columns of the sheet {sheet!r} were left out: {names}. Unhide them to import them.")
-        return found
+            texts.append(f"Hidden columns of the sheet {sheet!r} were left out: {names}. Unhide them to import them.")
+        return texts
 
 
 def column_letters(index: int) -> str:

@@ -1,4 +1,4 @@
-"""The columns of a student import, and the words that their headers are made of, by what they say."""
+"""The columns of a student import, and the words of their headers, grouped by meaning."""
 
 from services.api.students.import_files.header_words import PLUS_TWO
 
@@ -8,7 +8,7 @@ COLUMNS = (
     "cgpa", "active_backlogs", "department",
 )  # fmt: skip
 REQUIRED = ("name", "email", "roll_number")
-# Either of them identifies a student on record.
+# Each of these identifies a student on record.
 IDENTIFYING = frozenset({"email", "roll_number"})
 
 Words = frozenset[str]
@@ -32,7 +32,7 @@ NOTES = word_set(
 MAXIMUM = word_set("max maximum")
 PERCENT = word_set("percent percentage percentages pct perc p per")
 MARK = PERCENT | word_set("mark marks score scores aggregate agg result obtained secured average avg")
-# A header with one of these is not about a mark, nor the identity of the student.
+# A header with one of these words is about neither a mark nor the student's identity.
 OTHERS = word_set("father fathers mother mothers parent parents guardian company mentor faculty coordinator hod tpo")
 NEVER_A_MARK = word_set("attendance rank percentile fee fees salary ctc package age gap")
 NOT_A_MARK = NEVER_A_MARK | word_set(
@@ -40,7 +40,7 @@ NOT_A_MARK = NEVER_A_MARK | word_set(
     "hall status location subject b t s specialization degree"
 )
 GPA = word_set("cgpa cpi gpa cgpi ogpa cgp ccpi")
-# Averages of which not every college has the same idea: asked.
+# Averages that colleges define differently, so the caller is asked.
 OTHER_GPA = word_set("sgpa spi sgpi tgpa dgpa ygpa qpi cqpi cwa gpi wgpa")
 GRADE_POINTS = word_set("pointer pointers")
 SEMESTER = word_set("semester sem sems semesters")
@@ -84,7 +84,7 @@ PLAIN_EMAIL = FILLER | word_set("email mail e id ids address emails")
 EMAIL_WORDS = PLAIN_EMAIL | word_set(
     "official college university institute institutional personal primary gmail domain current active"
 )
-# The address of another account, or of the student's second one.
+# Words for an address of another account, or for a second address of the student.
 OTHER_EMAIL = word_set("secondary alternate alternative alt other second 2nd another backup recovery")
 ROLL = word_set("roll rollno usn prn urn enrollment enrolment enroll enrl registration reg register regn regd htno ht")
 # Numbers that identify a student when the file has no roll number.
@@ -94,7 +94,7 @@ UNIVERSITIES = word_set(
     "ikgptu mgu cusat osmania kuk mdu du dbatu rtmnu sgbau csvtu svu andhra kerala mumbai pune delhi madras calicut "
     "vit srm bits nit iit"
 )
-# Numbers of other papers, and other facts about a registration.
+# Words for numbers of other documents, and for other facts about a registration.
 OTHER_NUMBER = word_set(
     "library bus hostel room vehicle bike passport voter aadhar aadhaar pan licence license driving application form "
     "gate cat mat gre kcet comedk mhtcet ecet date time timestamp status fee fees year bank account"

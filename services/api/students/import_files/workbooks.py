@@ -1,4 +1,4 @@
-"""Read sheets of XLSX, ODS and XLS files with calamine. What it leaves out is read from the file's parts."""
+"""Read sheets of XLSX, ODS and XLS files with calamine. Read what calamine leaves out from the parts of the file."""
 
 import datetime
 import struct
@@ -47,7 +47,7 @@ def workbook_tables(file: BinaryIO, kind: FileKind, sheet: str | None) -> Tables
         ) from error
     except BROKEN as error:
         raise _broken() from error
-    names, notes = _chosen(workbook, sheet)
+    names, notes = _choose_sheets(workbook, sheet)
     tables = [Table(_sheet_rows(workbook, name, details, notes), sheet=name) for name in names]
     return Tables(tables, notes)
 
@@ -62,11 +62,12 @@ def _details(file: BinaryIO, kind: FileKind) -> Details:
     return OdsDetails(zipfile.ZipFile(file)) if kind is FileKind.ODS else XlsDetails(file)
 
 
-def _chosen(workbook: CalamineWorkbook, sheet: str | None) -> tuple[list[str], list[str]]:
-    worksheets = [found for found in workbook.sheets_metadata if found.typ is SheetTypeEnum.WorkSheet]
-    visible = [found.name for found in worksheets if found.visible is SheetVisibleEnum.Visible]
+def _choose_sheets(workbook: CalamineWorkbook, sheet: str | None) -> tuple[list[str], list[str]]:
+    worksheets = [metadata for metadata in workbook.sheets_metadata if metadata.typ is SheetTypeEnum.WorkSheet]
+    visible = [metadata.name for metadata in worksheets if metadata.visible is SheetVisibleEnum.Visible]
     if sheet is not None:
-        names = [found.name for found in worksheets if found.name.strip().casefold() == sheet.strip().casefold()]
+        wanted = sheet.strip().casefold()
+        names = [metadata.name for metadata in worksheets if metadata.name.strip().casefold() == wanted]
         if not names and sheet.strip().isdecimal():
             names = visible[int(sheet) - 1 : int(sheet)] if int(sheet) else []
         if not names:
@@ -78,21 +79,21 @@ def _chosen(workbook: CalamineWorkbook, sheet: str | None) -> tuple[list[str], l
         return names[:1], [f"The sheet {name!r} was not read: you named another." for name in left_out]
     if not visible:
         raise Invalid("The workbook has no visible sheet. Unhide the sheet of students, or name it with sheet.")
-    hidden = [found.name for found in worksheets if found.name not in visible]
+    hidden = [metadata.name for metadata in worksheets if metadata.name not in visible]
     return visible, [f"The hidden sheet {name!r} was left out; name it with sheet to read it." for name in hidden]
 
 
 def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details, notes: list[str]) -> Rows:
-    """Yield the rows that a user sees. ``notes`` gets sentences about the others when the generator ends."""
+    """Yield the rows that a user sees. When the generator ends, it adds sentences about hidden cells to ``notes``."""
     try:
-        special = details.of_sheet(name)
+        sheet_details = details.of_sheet(name)
         sheet = workbook.get_sheet_by_name(name)
-        merged = MergedCells(sheet.merged_cell_ranges or special.merged)
+        merged = MergedCells(sheet.merged_cell_ranges or sheet_details.merged)
     except BROKEN as error:
         raise _broken() from error
     if sheet.start is None or sheet.end is None:
-        # A sheet may hold nothing but errors and formulas without a value.
-        empty: list[list[Value]] = [[] for _ in range(max(special.faults, default=-1) + 1)]
+        # calamine sees no cells. The sheet may still have errors and formulas without a value.
+        empty: list[list[Value]] = [[] for _ in range(max(sheet_details.faults, default=-1) + 1)]
         top, left, rows = 0, 0, iter(empty)
     else:
         top, left = sheet.start
@@ -102,27 +103,27 @@ def _sheet_rows(workbook: CalamineWorkbook, name: str, details: Details, notes: 
             raise too_many_cells()
         rows = iter(sheet.to_python(skip_empty_area=True))
     last = top - 1
-    hidden = HiddenCells(special)
+    hidden = HiddenCells(sheet_details)
     try:
         for last, values in enumerate(rows, start=top):
-            row = None if hidden.hides_row(last, values) else _row(last, left, values, special, hidden)
+            row = None if hidden.hides_row(last, values) else _row(last, left, values, sheet_details, hidden)
             if row is not None:
                 merged.fill(last, row.cells)
                 yield row
-        for index in sorted(number for number in special.faults if number > last):
+        for index in sorted(number for number in sheet_details.faults if number > last):
             if not hidden.hides_row(index, ()):
-                yield _row(index, left, [], special, hidden) or Row(index + 1, [])
+                yield _row(index, left, [], sheet_details, hidden) or Row(index + 1, [])
     finally:
         notes += hidden.notes(name)
 
 
 def _row(index: int, left: int, values: Sequence[Value], details: SheetDetails, hidden: HiddenCells) -> Row | None:
     formats, texts = details.formats.get(index), details.texts.get(index)
-    own_faults = details.faults.get(index)
-    if not any(value != "" for value in values) and not own_faults:
+    row_faults = details.faults.get(index)
+    if not any(value != "" for value in values) and not row_faults:
         return None
     cells = [""] * left
-    faults = dict(own_faults) if own_faults else {}
+    faults = dict(row_faults) if row_faults else {}
     for column, value in enumerate(values, start=left):
         if details.hidden_columns and hidden.hides_column(column, value):
             cells.append("")
@@ -159,8 +160,8 @@ def _boolean(value: bool, code: str | None) -> str:
 
 
 def _moment(value: object, code: str | None) -> str:
-    what = "a time" if isinstance(value, datetime.time | datetime.timedelta) else "a date"
-    raise Unshowable(f"holds {what} ({value}): format the cell as text and enter what it should say")
+    kind = "a time" if isinstance(value, datetime.time | datetime.timedelta) else "a date"
+    raise Unshowable(f"holds {kind} ({value}): format the cell as text and enter what it should say")
 
 
 _SHOW: Mapping[type, Callable[[Any, str | None], str]] = {

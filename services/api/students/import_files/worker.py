@@ -35,7 +35,7 @@ def main() -> None:
         except MemoryError:
             _write(pipe.fileno(), frames.failure(OUT_OF_MEMORY))
         except BaseException as error:  # noqa: BLE001 - a panic of calamine is a BaseException
-            # The place without the message: the message may quote a student's data.
+            # Report only the place, because the message may quote a student's data.
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
             _write(pipe.fileno(), frames.failure(place))

@@ -13,7 +13,7 @@ class XlsDetails:
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
-        # xlrd would print warnings about odd files; they go to a log that is discarded.
+        # xlrd prints warnings about unusual files. They go to a log that is discarded.
         self._book = xlrd.open_workbook(
             file_contents=file.read(), formatting_info=True, on_demand=True, logfile=io.StringIO()
         )
@@ -28,7 +28,7 @@ class XlsDetails:
                     text = xlrd.error_text_from_code.get(int(sheet.cell_value(row, column)), "an error")
                     details.add_fault(row, column, error_reason(text))
                 elif kind == xlrd.XL_CELL_TEXT and not sheet.cell_value(row, column):
-                    # Only formulas have an empty text. Programs that do not calculate write it, too.
+                    # Only a formula has an empty text. Programs that do not calculate formulas also write it.
                     details.add_fault(row, column, UNCACHED)
                 elif kind == xlrd.XL_CELL_NUMBER:
                     code = codes[sheet.cell_xf_index(row, column)]

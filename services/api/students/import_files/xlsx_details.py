@@ -18,7 +18,7 @@ TRUE = ("1", "true")
 
 
 class XlsxDetails:
-    """The parts of a workbook that calamine does not show."""
+    """The parts of a workbook that calamine does not expose."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -40,40 +40,40 @@ class XlsxDetails:
         return scanner.details
 
     def _workbook_path(self) -> str:
-        found = [path for kind, path in self._relations("").values() if kind.endswith("/officeDocument")]
-        return found[0] if found else "xl/workbook.xml"
+        paths = [path for kind, path in self._relations("").values() if kind.endswith("/officeDocument")]
+        return paths[0] if paths else "xl/workbook.xml"
 
     def _relations(self, path: str) -> dict[str, tuple[str, str]]:
         """Return the parts that ``path`` refers to: id → type and path."""
         folder, name = posixpath.split(path)
-        found: dict[str, tuple[str, str]] = {}
+        relations: dict[str, tuple[str, str]] = {}
 
         def start(element: str, attributes: dict[str, str]) -> None:
             if local(element) == "Relationship" and attributes.get("TargetMode") != "External":
                 target = attributes.get("Target", "")
                 full = target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target)
-                found[attributes.get("Id", "")] = (attributes.get("Type", ""), posixpath.normpath(full))
+                relations[attributes.get("Id", "")] = (attributes.get("Type", ""), posixpath.normpath(full))
 
         self._scan(posixpath.join(folder, "_rels", f"{name}.rels"), start)
-        return found
+        return relations
 
     def _sheet_paths(self, workbook: str, targets: dict[str, tuple[str, str]]) -> dict[str, str]:
-        found: dict[str, str] = {}
+        paths: dict[str, str] = {}
 
         def start(element: str, attributes: dict[str, str]) -> None:
             if local(element) == "sheet":
                 id_ = next((value for name, value in attributes.items() if local(name) == "id"), "")
                 path = targets.get(id_, ("", ""))[1]
                 if path.lower() in self._parts:
-                    found[attributes.get("name", "")] = path
+                    paths[attributes.get("name", "")] = path
 
         self._scan(workbook, start)
-        return found
+        return paths
 
     def _styles(self, path: str) -> list[str]:
         """Return the format code of each cell style."""
         codes = dict(BUILT_IN)
-        found: list[str] = []
+        style_codes: list[str] = []
         inside = False
 
         def start(element: str, attributes: dict[str, str]) -> None:
@@ -86,10 +86,10 @@ class XlsxDetails:
             elif name == "cellStyles":
                 inside = False
             elif name == "xf" and inside:
-                found.append(codes.get(int(attributes.get("numFmtId", "0")), "General"))
+                style_codes.append(codes.get(int(attributes.get("numFmtId", "0")), "General"))
 
         self._scan(path, start)
-        return found
+        return style_codes
 
     def _scan(self, path: str, start: Any) -> None:
         name = self._parts.get(path.lower())
@@ -182,15 +182,15 @@ def _is_hidden(attributes: dict[str, str], size: str) -> bool:
 
 
 def _position(reference: str) -> tuple[int, int]:
-    found = _REFERENCE.fullmatch(reference)
-    if found is None:
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
         raise Invalid(f"A cell of the sheet has the position {reference[:40]!r}, which no sheet has. Save it again.")
     column = 0
-    for letter in found[1].upper():
+    for letter in match[1].upper():
         column = column * 26 + ord(letter) - 64
-    row = int(found[2]) if len(found[2]) < 12 else MAX_ROWS + 1
+    row = int(match[2]) if len(match[2]) < 12 else MAX_ROWS + 1
     if row > MAX_ROWS:
         raise too_many_rows(row)
     if column > MAX_COLUMNS:
-        raise Invalid(f"A cell is in column {found[1]}; a sheet has {MAX_COLUMNS:,} columns. Save the file again.")
+        raise Invalid(f"A cell is in column {match[1]}; a sheet has {MAX_COLUMNS:,} columns. Save the file again.")
     return row - 1, column - 1

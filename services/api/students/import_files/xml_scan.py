@@ -1,4 +1,4 @@
-"""Read XML parts of a workbook as a stream: no entity is expanded, and no part is held in memory whole."""
+"""Read XML parts of a workbook as a stream. Entities are refused, and no part is held in memory as a whole."""
 
 from typing import IO
 from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType
