@@ -49,7 +49,7 @@ async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System
         return found if found[0].state is State.OK else []
 
     [sent] = await eventually(through, within_s=60)
-    assert sent.message.startswith("went by outbox, relay, Kafka and maintenance")
+    assert sent.message.startswith("passed outbox, relay, Kafka and maintenance")
     await eventually(lambda: probed(bus.database_url), within_s=60)
     found = await examined(bus.database_url, environment, queue_within_s=20)
     assert complaints(found) == {
