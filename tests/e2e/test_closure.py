@@ -17,7 +17,7 @@ SHARED = ("contracts", "chassis")
 # Modules that commands import when they are called, without commands that need a checkout (`up`, `demo`).
 OF_THE_COMMAND_LINE = (
     "cli.main, cli.doctor.examination, cli.deployment.secret_files, cli.replay.verification, cli.sample.seeding, "
-    "cli.commands.logins, services.api.users.passwords, services.maintenance.sql, migrations.runner, io; "
+    "cli.commands.users, services.api.users.passwords, services.maintenance.sql, migrations.runner, io; "
     "migrations.runner.print_sql(io.StringIO(), None)"
 )
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
