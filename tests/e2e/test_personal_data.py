@@ -258,7 +258,7 @@ async def all_erased(everything: Running, own_database: "asyncpg.Connection[asyn
 async def searched(everything: Running, own_database: "asyncpg.Connection[asyncpg.Record]") -> dict[str, str]:
     """Wait until the outbox is empty, stop every process, and return everything that was written, by place."""
     await eventually(
-        lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.canary'")
+        lambda: own_database.fetchval("SELECT count(*) = 0 FROM es.outbox WHERE topic <> 'placewire.probe'")
     )
     places = await metrics(everything.system)
     for process in everything.system.processes.values():
