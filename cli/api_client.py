@@ -14,7 +14,7 @@ from cli.failures import NO, UNREACHABLE, WRONG_USE, Failure
 # The API checks or writes up to a million rows before the first byte of the response.
 ANSWER_TIMEOUT_S = 3600.0
 CONNECT_TIMEOUT_S = 5.0
-# The API sends a comment at least every 15 s, so a stream that is silent for longer is lost.
+# The API sends a comment at least every 15 s. A stream that is silent for this long counts as lost.
 SILENT_FOR_S = 40.0
 RECONNECTS = 20
 RECONNECT_PAUSE_S = 0.5
@@ -23,7 +23,7 @@ Job = dict[str, Any]
 
 
 class ApiError(Failure):
-    """The API returned an error. ``errors``: the API's list of invalid fields or rows, if any."""
+    """The API returned an error. ``errors``: the list of invalid fields or rows in the response, if any."""
 
     def __init__(self, status: int, message: str, errors: list[dict[str, Any]]) -> None:
         super().__init__(message, {401: WRONG_USE, 503: UNREACHABLE}.get(status, NO))
@@ -55,7 +55,7 @@ class Api:
         return Api(self.url, answer.body["token"])
 
     def get(self, path: str) -> Any:
-        return self.ask("GET", path).body
+        return self.request("GET", path).body
 
     def raw(self, path: str) -> bytes:
         response = self._client.get(path)
@@ -63,12 +63,12 @@ class Api:
         return response.content
 
     def post(self, path: str, **options: Any) -> Answer:
-        return self.ask("POST", path, **options)
+        return self.request("POST", path, **options)
 
     def patch(self, path: str, **options: Any) -> Answer:
-        return self.ask("PATCH", path, **options)
+        return self.request("PATCH", path, **options)
 
-    def ask(self, method: str, path: str, **options: Any) -> Answer:
+    def request(self, method: str, path: str, **options: Any) -> Answer:
         began = time.perf_counter()
         response = self._client.request(method, path, **options)
         _require_success(response)
@@ -77,7 +77,10 @@ class Api:
     def import_students(
         self, path: Path, *, dry_run: bool, fields: Mapping[str, str], sent: Callable[[int], None]
     ) -> Answer:
-        """Upload a file of students with the form's other ``fields``. ``sent`` gets the number of bytes read."""
+        """Upload a file of students, with ``fields`` as further form fields.
+
+        ``sent`` is called with the number of bytes read so far.
+        """
         with path.open("rb") as content:
             return self.post(
                 f"/api/students/import?dry_run={str(dry_run).lower()}",
@@ -86,8 +89,8 @@ class Api:
             )
 
     def follow(self, job_id: str) -> Iterator[Job]:
-        """Yield the job each time it changes, until it has ended. A lost stream is resumed."""
-        lost = 0
+        """Yield the job each time it changes, until it has ended. Reconnects when the stream is lost."""
+        failures = 0
         while True:
             try:
                 for job in self._stream(job_id):
@@ -95,8 +98,8 @@ class Api:
                     if job["finished_at"] is not None:
                         return
             except httpx.TransportError:
-                lost += 1
-                if lost > RECONNECTS:
+                failures += 1
+                if failures > RECONNECTS:
                     raise
             time.sleep(RECONNECT_PAUSE_S)
 
@@ -137,9 +140,9 @@ def _require_success(response: httpx.Response) -> None:
         problem = response.json()
     except ValueError:
         problem = None
-    found: Mapping[str, Any] = problem if isinstance(problem, dict) else {}
-    message = str(found.get("message") or f"HTTP {response.status_code} from {response.request.url}")
-    raise ApiError(response.status_code, message, list(found.get("errors") or []))
+    body: Mapping[str, Any] = problem if isinstance(problem, dict) else {}
+    message = str(body.get("message") or f"HTTP {response.status_code} from {response.request.url}")
+    raise ApiError(response.status_code, message, list(body.get("errors") or []))
 
 
 class _Watched:

@@ -1,10 +1,10 @@
-"""The console script. The wheel installs it even without the extra `cli`, so it imports no package of that extra."""
+"""Start ``placewire``. The wheel always installs this script, so it imports no package of the extra `cli`."""
 
 from chassis.extras import require_extra
 
 
 def run() -> None:
-    """Run the ``placewire`` command. Without its extra, end with one line."""
+    """Run the ``placewire`` command. Without the extra `cli`, print one line and exit."""
     require_extra("cli")
     from cli.main import run as run_command
 

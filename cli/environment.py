@@ -1,4 +1,4 @@
-"""Load settings from files when the environment does not have them: SECRETS_DIR, and files of ``placewire up``."""
+"""Load settings that are not in the environment from files: those in SECRETS_DIR, or those of ``placewire up``."""
 
 import os
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from cli.failures import WRONG_USE, Failure
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-# `env` is for commands and the API; `env.relay` and `env.eligibility` are for those processes, under their own roles.
+# `env` is for commands and the API. Every other process has its own file, such as `env.relay`, with its own role.
 FOLDER = CHECKOUT / ".devstack"
 
 
 def load(process: str | None = None, *, folder: Path | None = None) -> None:
-    """Set the values of the files in SECRETS_DIR. Unless DATABASE_URL is set then, set those of ``.devstack/env``.
+    """Set environment variables from the files in SECRETS_DIR. If DATABASE_URL is then unset, read ``.devstack/env``.
 
-    ``process``: prefer that process's own file. Variables that are already set are not changed.
+    ``process``: read ``env.<process>`` instead, if it exists. Variables that are already set are not changed.
     """
     if secrets := os.environ.get("SECRETS_DIR"):
         _load_secrets(Path(secrets))
@@ -42,12 +42,12 @@ def parse(text: str) -> dict[str, str]:
 
 
 def render(values: dict[str, str]) -> str:
-    """Return the text from which ``parse`` returns ``values``."""
+    """Return ``values`` as text that ``parse`` can read."""
     return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
 def require(*names: str, meaning: str) -> str:
-    """Return the value of the first of ``names`` that is set. Raises ``Failure`` naming them."""
+    """Return the first of the variables ``names`` that is set. Raises ``Failure`` when none is set."""
     for name in names:
         if value := os.environ.get(name):
             return value

@@ -3,6 +3,7 @@
 import sys
 from typing import Final
 
+# Exit codes of the command.
 NO: Final = 1
 WRONG_USE: Final = 2
 UNREACHABLE: Final = 3
@@ -40,18 +41,20 @@ def as_failure(error: Exception) -> Failure | None:
 def _database_failure(error: Exception) -> Failure | None:
     import asyncpg
 
-    said = one_line(error)
+    message = one_line(error)
     match error:
         case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() | asyncpg.UndefinedFunctionError():
-            return Failure(f"{said}: has `placewire migrate` been run?", WRONG_USE)
+            return Failure(f"{message}: has `placewire migrate` been run?", WRONG_USE)
         case asyncpg.InsufficientPrivilegeError():
-            return Failure(f"this database role may not do that: {said}", WRONG_USE)
+            return Failure(f"this database role may not do that: {message}", WRONG_USE)
         case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
-            return Failure(f"the database refuses: {said}", UNREACHABLE)
+            return Failure(f"the database refuses: {message}", UNREACHABLE)
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
-            return Failure(f"another session has locked the tables for too long, try again later: {said}", UNREACHABLE)
+            return Failure(
+                f"another session has locked the tables for too long, try again later: {message}", UNREACHABLE
+            )
         case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
-            return Failure(f"the database cannot be reached: {said}", UNREACHABLE)
+            return Failure(f"the database cannot be reached: {message}", UNREACHABLE)
         case _:
             return None
 

@@ -49,7 +49,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-# Extras of commands beyond `cli`. `run` checks the extra of its service itself.
+# The extras that commands need in addition to `cli`. `run` checks the extra of its service itself.
 EXTRAS = {
     "contracts": ("api", "maintenance"),
     "schema": ("devstack",),

@@ -40,14 +40,14 @@ def sent() -> Progress:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
     """Return a table. Columns with only numbers are right-aligned; ``None`` is shown as a dash."""
-    found = [tuple(row) for row in rows]
-    made = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    cells = [tuple(row) for row in rows]
+    result = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
-        numeric = bool(found) and all(isinstance(row[number], int | float) for row in found)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in found:
-        made.add_row(*(_shown(value) for value in row))
-    return made
+        numeric = bool(cells) and all(isinstance(row[number], int | float) for row in cells)
+        result.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        result.add_row(*(_shown(value) for value in row))
+    return result
 
 
 def _shown(value: object) -> str:

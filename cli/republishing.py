@@ -1,11 +1,11 @@
-"""Put old events in the outbox again: for a topic that was wiped, or for a new reader.
+"""Put old events in the outbox again: for a topic that was deleted, or for a new reader.
 
-An event that Kafka refuses for good stays in the outbox, as do later events with its key. They are reported, and the
-command does not wait for them.
+An event that Kafka refuses for good stays in the outbox, as do later events with its key. The command reports these
+events and does not wait for them.
 
-An outbox row only names its event, so only ids are copied. The rows go in the bulk lane for every topic, and few wait
-at a time. So jobs are never delayed, and new students and registrations only by these few. A new event of a stream can
-therefore overtake older ones that are sent again: ``docs/republish.md`` explains what a reader does about that.
+An outbox row holds only the id of its event, so only ids are copied. The rows of every topic go in the bulk lane, and
+at most ``MAX_WAITING`` rows wait at a time. So jobs are never delayed, and new events of the bulk lane only by these
+rows. A new event can overtake old events of its stream: ``docs/republish.md`` explains what a reader must do.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from contracts.users import UserDetailsRevised
 BATCH = 1_000
 # More rows would only make scans of the outbox slower.
 MAX_WAITING = 3_000
-# Positions that one statement scans. It holds a transaction id, for which readers of the log wait.
+# How many positions one statement scans. Readers of the log wait for its transaction, so it must be short.
 WINDOW = 50_000
 POLL_S = 0.1
 REMEDY = "What to do: docs/runbooks.md, PlacewireQuarantinedKeys"
 SENT_WITH = '{"republished": true}'
 
-# Events of these types with a cause come from an import. The import's own event represents them.
+# Events of these types with a causation_id come from an import, which has published an event of its own for them all.
 OF_IMPORTS = (StudentEnrolled.TYPE, StudentRecordRevised.TYPE, UserDetailsRevised.TYPE)
-# Only events that $3 can see. Later ones have their own outbox rows, which are sent after the wipe.
+# Only events that the snapshot $3 sees. Later events are sent anyway, from their own outbox rows.
 # Plan: index scan on event_pkey. Within a stream positions rise with versions, so each stream keeps its order.
 MATCHING = f"""
   FROM es.event
@@ -63,7 +63,7 @@ NO_LIMITS = "SET statement_timeout = 0; SET transaction_timeout = 0"
 
 @dataclass(frozen=True, slots=True)
 class EventRange:
-    """The events of a topic between two positions, both included. ``imported``: also students of bulk imports."""
+    """The events of a topic from ``first`` to ``last``, both included. ``imported``: also students of bulk imports."""
 
     topic: str
     first: int
@@ -86,7 +86,10 @@ class EventCount:
 
 @dataclass(frozen=True, slots=True)
 class Republished:
-    """``events``: put in the outbox. ``held``: not sent, because Kafka refuses them or earlier events of their key."""
+    """The result. ``events``: how many were put in the outbox. ``held``: how many of these Kafka blocks.
+
+    Kafka refuses a held event, or an earlier event with the same key.
+    """
 
     events: int
     held: int
@@ -111,11 +114,11 @@ async def count(database: Database, event_range: EventRange) -> EventCount:
 async def republish(
     database: Database, event_range: EventRange, put: Callable[[int, int], None], *, batch: int = BATCH
 ) -> Republished:
-    """Put the stretch in the outbox, a batch at a time, as the relay takes it.
+    """Put the events of ``event_range`` in the outbox, batch by batch, as fast as the relay sends them.
 
-    ``put`` gets the size of each batch and its last position, from which an interrupted run can be resumed.
-    Waits while the relay or Kafka is away. Returns when the last batch has been sent, or is held. Raises ``Failure``
-    when so much is held that the outbox would only grow.
+    ``put`` is called with the size and the last position of each batch. An interrupted run can be resumed after this
+    position. Waits while the relay or Kafka is down. Returns when every event is sent or held. Raises ``Failure`` when
+    more than ``MAX_WAITING`` events are held.
     """
     done = 0
     async with _unlimited(database) as connection:
@@ -156,7 +159,7 @@ async def _bounds(connection: Connection, event_range: EventRange) -> tuple[int,
 
 
 async def _until_few_wait(connection: Connection, topic: str, few: int, *, since: int) -> int:
-    """Wait until at most ``few`` rows wait. Return how many of the rows after ``since`` are held."""
+    """Wait until at most ``few`` rows are left to send. Return how many of the rows after ``since`` are held."""
     while True:
         row = await connection.fetchrow(WAITING, int(Lane.BULK), topic, since)
         assert row is not None

@@ -23,7 +23,7 @@ BLANK_LINES = re.compile(r"\n{3,}")
 
 
 def dump(url: str) -> str:
-    """Return the schema of the database at ``url`` as the file holds it."""
+    """Return the schema of the database at ``url`` in the format of ``schema.sql``."""
     return HEAD + BLANK_LINES.sub("\n\n", NOISE.sub("", raw_dump(url))).strip() + "\n"
 
 
@@ -34,7 +34,7 @@ def raw_dump(url: str) -> str:
 
 
 def generate() -> str:
-    """Return the content that the file must have. Starts a database server of its own meanwhile."""
+    """Return the content that ``schema.sql`` must have. Uses a temporary database server."""
     server = Postgres(data_folder() / f"schema-{os.getpid()}", durable=False)
     try:
         server.start()

@@ -1,4 +1,4 @@
-"""Real Postgres and real Kafka for every test that needs one; nothing of ours is mocked."""
+"""Fixtures of all tests. They provide a real Postgres and a real Kafka. None of our own code is mocked."""
 
 import asyncio
 import gc
@@ -39,35 +39,35 @@ from tests.support.service_settings import api_settings
 from tests.support.system import NO_KAFKA, System, bearer, running
 
 pytest_plugins = ["tests.support.run_report"]
-# Fixtures of every test.
+# Fixtures that apply to every test.
 __all__ = ["in_the_loop", "no_tasks_left", "nothing_left"]
 
 
-# A hash that costs 20 ms proves no more than one that costs 0.1 ms. Processes of their own have the real one.
+# Cheap password hashes make tests faster. Processes that tests start use the real hasher.
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 passwords._unknown_user_hash = passwords._hasher.hash("nobody has this password")
 
 
 def pytest_configure() -> None:
-    """Collect no garbage while tests are imported and collected: nearly all of it stays."""
+    """Disable garbage collection while tests are imported and collected, because nearly all objects stay in use."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was imported and collected from the garbage collector: it would go through all that again and again."""
+    """Exclude all objects so far from garbage collection, which would otherwise look at them again and again."""
     gc.collect()
     gc.freeze()
     gc.enable()
 
 
 def pytest_unconfigure() -> None:
-    """In the run's own process: stop the servers that were started for it."""
+    """Stop the servers of the run, in the process that started the run."""
     end_of_run()
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The superuser's address of this process's Postgres."""
+    """Yield the superuser's address of this process's Postgres."""
     with ExitStack() as stack:
         with for_the_session():
             url = stack.enter_context(running_postgres())
@@ -76,7 +76,7 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def kafka_started() -> Iterator[str]:
-    """The address of the run's Kafka, which is started when the first test asks for it."""
+    """Yield the address of the run's Kafka, which starts when a test first needs it."""
     with ExitStack() as stack:
         with for_the_session():
             address = stack.enter_context(running_kafka())
@@ -85,14 +85,14 @@ def kafka_started() -> Iterator[str]:
 
 @pytest.fixture
 def servers(postgres_url: str, kafka_started: str) -> Iterator[Addresses]:
-    """Postgres and Kafka, for a test that uses the bus; while it runs, no other test of the run uses this Kafka."""
+    """Yield the addresses of Postgres and Kafka. No other test of the run uses this Kafka meanwhile."""
     with turn_at_kafka():
         yield Addresses(postgres_url, kafka_started)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def template(postgres_url: str) -> AsyncIterator[Copies]:
-    """Copies of a migrated database."""
+    """Yield the pool of copies of a migrated database."""
     copies = Copies(postgres_url)
     await copies.prepare()
     yield copies
@@ -101,9 +101,9 @@ async def template(postgres_url: str) -> AsyncIterator[Copies]:
 
 @asynccontextmanager
 async def migrated_copy(template: Copies, *, verified: bool = True) -> AsyncIterator[str]:
-    """The superuser's address of a migrated database, given back when the block has ended well.
+    """Yield the superuser's address of a migrated database. Return the database to the pool when the block succeeds.
 
-    Whatever was done in it, the log must then say what the tables say, unless ``verified`` is false.
+    Afterwards its tables must agree with its log, unless ``verified`` is false.
     """
     with for_the_session():
         url = await template.take()
@@ -115,7 +115,7 @@ async def migrated_copy(template: Copies, *, verified: bool = True) -> AsyncIter
 
 @pytest_asyncio.fixture
 async def database_url(template: Copies, request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """The superuser's address of a migrated database of this test's own (tests marked ``damages``: not verified)."""
+    """Yield the superuser's address of a migrated database for this test. It is verified unless marked ``damages``."""
     async with migrated_copy(template, verified=request.node.get_closest_marker("damages") is None) as url:
         yield url
 
@@ -127,7 +127,7 @@ async def must_verify(url: str) -> None:
 
 @pytest_asyncio.fixture
 async def owner(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A superuser's connection, for looking and for damage."""
+    """Yield a superuser's connection to the test's database."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
@@ -135,21 +135,21 @@ async def owner(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.
 
 @dataclass
 class Api:
-    """The API in this process, over its real app and database; each call is made as a role."""
+    """A client of an API in this process, with its real app and database. Each call is made with a role."""
 
     app: FastAPI
     client: httpx.AsyncClient
     database: Database
 
     async def _ask(self, method: str, path: str, role: str, user_id: int | None, **options: Any) -> httpx.Response:
-        if user_id is None:  # nobody's token: refused while the API asks the database about every caller
+        if user_id is None:  # a token without an account: refused while the API looks up every caller in the database
             await eventually(self.listening)
         signed_in = bearer(Role(role), user_id) if user_id is not None else bearer(Role(role))
         headers = {**signed_in, **options.pop("headers", {})}
         return await self.client.request(method, path, headers=headers, **options)
 
     async def listening(self) -> bool:
-        """Return whether the API knows every change of an account and asks the database about none."""
+        """Return whether the API receives notifications of changed accounts, so that it looks up no caller."""
         return bool(self.app.state.guard.changes.listening)
 
     async def get(self, path: str, role: str = "HEAD", user_id: int | None = None, **options: Any) -> httpx.Response:
@@ -167,13 +167,13 @@ class Api:
 
 @pytest.fixture
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the workers of this process claim jobs when they start and when a test wakes them, and never by polling."""
+    """Disable the polls of workers in this process. They claim jobs only when they start or a test wakes them."""
     monkeypatch.setattr("chassis.jobs.worker.POLL_S", 3600)
 
 
 @pytest_asyncio.fixture
 async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
-    """The API alone: no relay, no worker, no bus. Jobs it asks for stay queued."""
+    """Yield an API without relay, workers and Kafka. The jobs that it queues stay queued."""
     app = create_app(api_settings(database_url, tmp_path))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
@@ -185,7 +185,7 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture
 async def own_postgres() -> AsyncIterator[Postgres]:
-    """A server of this test's own, with a migrated database; verified and gone afterwards."""
+    """Yield a separate Postgres with a migrated database. It is verified and deleted after the test."""
     home = run_folder() / f"postgres-{os.urandom(4).hex()}"
     try:
         server = await asyncio.to_thread(migrated_postgres, home)
@@ -198,6 +198,6 @@ async def own_postgres() -> AsyncIterator[Postgres]:
 
 @pytest.fixture
 def system(database_url: str, tmp_path: Path) -> Iterator[System]:
-    """Processes and a database of this test's own, without Kafka; the test starts the processes that it needs."""
+    """Yield a system with the test's database and without Kafka. The test starts the processes that it needs."""
     with running(database_url, NO_KAFKA, tmp_path, JOB_LEASE_S="2") as started:
         yield started

@@ -15,7 +15,8 @@ ApiUrl: TypeAlias = Annotated[
     str | None, typer.Option("--api", help=f"Default: PLACEWIRE_API, else {DEFAULT_API}.", rich_help_panel=PANEL)
 ]
 Token: TypeAlias = Annotated[
-    str | None, typer.Option(help="Used instead of signing in. Default: PLACEWIRE_TOKEN.", rich_help_panel=PANEL)
+    str | None,
+    typer.Option(help="An access token, instead of signing in. Default: PLACEWIRE_TOKEN.", rich_help_panel=PANEL),
 ]
 Email: TypeAlias = Annotated[str | None, typer.Option(help="Default: PLACEWIRE_EMAIL.", rich_help_panel=PANEL)]
 Password: TypeAlias = Annotated[
@@ -24,7 +25,10 @@ Password: TypeAlias = Annotated[
 
 
 def signed_in(api: str | None, token: str | None, email: str | None, password: str | None) -> Api:
-    """Return an API client, signed in from the options or the environment. Raises ``Failure`` without credentials."""
+    """Return an API client, signed in with credentials from the options or the environment.
+
+    Raises ``Failure`` when there are no credentials.
+    """
     client = Api(api or os.environ.get("PLACEWIRE_API") or DEFAULT_API, token or os.environ.get("PLACEWIRE_TOKEN"))
     if token or (os.environ.get("PLACEWIRE_TOKEN") and not email):
         return client

@@ -12,7 +12,7 @@ def contracts(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if a document is outdated.")] = False,
     release: Annotated[
         bool,
-        typer.Option("--release", help="Also store the current schemas, which later versions must be able to read."),
+        typer.Option("--release", help="Also store the current schemas. Later releases must accept their events."),
     ] = False,
 ) -> None:
     """Write JSON Schemas, AsyncAPI and OpenAPI documents from the code, into the folder contracts/."""

@@ -22,12 +22,12 @@ app = typer.Typer(help="Jobs that failed for good. Works on the database, withou
 
 OfKind = Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind: eligibility, export, refresh.")]
 OfService = Annotated[
-    str | None, typer.Option("--service", help="Only those of this service: eligibility, exporter, maintenance.")
+    str | None, typer.Option("--service", help="Only jobs of this service: eligibility, exporter, maintenance.")
 ]
-Name = Annotated[str, typer.Argument(help="A job's id.", metavar="ID")]
-NameOrNone = Annotated[str | None, typer.Argument(help="A job's id.", metavar="[ID]")]
-Everything = Annotated[bool, typer.Option("--all", help="All jobs that match, instead of one.")]
-Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+JobId = Annotated[str, typer.Argument(help="A job's id.", metavar="ID")]
+JobIdOrNone = Annotated[str | None, typer.Argument(help="A job's id.", metavar="[ID]")]
+Everything = Annotated[bool, typer.Option("--all", help="All dead letters that match, instead of one job.")]
+NoConfirmation = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Reason = Annotated[str | None, typer.Option(help="The reason, which is stored with the job.")]
 
 
@@ -53,10 +53,10 @@ def list_(
 
 
 @app.command()
-def show(name: Name) -> None:
+def show(job_id: JobId) -> None:
     """Show a job with its event, and its history of redrives and discards."""
-    found, history = asyncio.run(_dead_letters().one(_id(name)))
-    console.print_json(data={key: value for key, value in found.items() if value is not None}, default=_text)
+    job, history = asyncio.run(_dead_letters().one(_id(job_id)))
+    console.print_json(data={key: value for key, value in job.items() if value is not None}, default=_text)
     rows = [(_moment(a["at"]), a["action"], a["actor"], a["reason"], a["error"]) for a in history]
     if rows:
         console.print(table(("At", "Action", "By", "Reason", "Error before"), rows))
@@ -64,50 +64,53 @@ def show(name: Name) -> None:
 
 @app.command()
 def redrive(
-    name: NameOrNone = None,
+    job_id: JobIdOrNone = None,
     everything: Everything = False,
     kind: OfKind = None,
     service: OfService = None,
     reason: Reason = None,
-    yes: Sure = False,
+    yes: NoConfirmation = False,
 ) -> None:
-    """Queue a job again, or all that match. Exit 1 if the job is no longer dead."""
-    _require_one_choice(name, everything=everything)
-    if name is not None:
-        asyncio.run(_dead_letters(reason).redrive(_id(name)))
+    """Queue one job again, or with --all every job that matches. Exit 1 if the job is no longer a dead letter."""
+    _require_one_choice(job_id, everything=everything)
+    if job_id is not None:
+        asyncio.run(_dead_letters(reason).redrive(_id(job_id)))
         console.print("Queued again.")
         return
-    done = _all("redrive", _which(kind, service), reason, sure=yes)
+    done = _all("redrive", _which(kind, service), reason, confirmed=yes)
     console.print(f"Queued {done:,} again.")
 
 
 @app.command()
 def discard(
     reason: Annotated[str, typer.Option(help="The reason, which is stored with the job.", prompt="Reason")],
-    name: NameOrNone = None,
+    job_id: JobIdOrNone = None,
     everything: Everything = False,
     kind: OfKind = None,
     service: OfService = None,
-    yes: Sure = False,
+    yes: NoConfirmation = False,
 ) -> None:
-    """Take a job off the list, or all that match; they stay failed. Exit 1 if the job is no longer dead."""
+    """Remove one job from the list, or with --all every job that matches. The jobs stay failed.
+
+    Exit 1 if the job is no longer a dead letter.
+    """
     if not reason.strip():
         raise Failure("give a reason with --reason", WRONG_USE)
-    _require_one_choice(name, everything=everything)
-    if name is not None:
-        asyncio.run(_dead_letters(reason).discard(_id(name)))
+    _require_one_choice(job_id, everything=everything)
+    if job_id is not None:
+        asyncio.run(_dead_letters(reason).discard(_id(job_id)))
         console.print("Discarded.")
         return
-    done = _all("discard", _which(kind, service), reason, sure=yes)
+    done = _all("discard", _which(kind, service), reason, confirmed=yes)
     console.print(f"Discarded {done:,}.")
 
 
-def _all(verb: str, which: "Which", reason: str | None, *, sure: bool) -> int:
+def _all(verb: str, which: "Which", reason: str | None, *, confirmed: bool) -> int:
     dead_letters = _dead_letters(reason)
     which, count = asyncio.run(dead_letters.matching(which))
     if not count:
         return 0
-    if not sure:
+    if not confirmed:
         typer.confirm(f"{verb.capitalize()} {count:,}?", abort=True, err=True)
     with counted() as bar:
         task = bar.add_task(verb.capitalize(), total=count)
@@ -124,8 +127,8 @@ def _which(kind: str | None, service: str | None) -> "Which":
         raise Failure(f"{error}: see --help for the valid values", WRONG_USE) from error
 
 
-def _require_one_choice(name: str | None, *, everything: bool) -> None:
-    if (name is not None) == everything:
+def _require_one_choice(job_id: str | None, *, everything: bool) -> None:
+    if (job_id is not None) == everything:
         raise Failure("give the ID of one job, or --all", WRONG_USE)
 
 
@@ -136,11 +139,11 @@ def _dead_letters(reason: str | None = None) -> "DeadLetters":
     return DeadLetters(url, f"{getpass.getuser()} on the command line", reason)
 
 
-def _id(name: str) -> UUID:
+def _id(job_id: str) -> UUID:
     try:
-        return UUID(name)
+        return UUID(job_id)
     except ValueError as error:
-        raise Failure(f"{name!r} is not a job's id", WRONG_USE) from error
+        raise Failure(f"{job_id!r} is not a job's id", WRONG_USE) from error
 
 
 def _moment(at: object) -> str | None:

@@ -15,7 +15,7 @@ from cli.output import console, errors
 if TYPE_CHECKING:
     from cli.doctor.finding import Finding
 
-MARKS = {"ok": "[green]ok[/green]", "wrong": "[red]WRONG[/red]", "skipped": "[yellow]not seen[/yellow]"}
+MARKS = {"ok": "[green]ok[/green]", "wrong": "[red]WRONG[/red]", "skipped": "[yellow]not checked[/yellow]"}
 
 
 def doctor(
@@ -25,25 +25,25 @@ def doctor(
 ) -> None:
     """Check database, migrations, roles, Kafka, topics, storage, clock, secrets and versions, and print what to fix.
 
-    Exit 1 when something is wrong. Settings: those of the API (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, STORAGE_URL ...),
-    and MIGRATION_DATABASE_URL to read the revision.
+    Exit 1 when something is wrong. Uses the API's settings (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, STORAGE_URL ...).
+    With MIGRATION_DATABASE_URL it can also read the revision.
     """
     url = environment.require("MIGRATION_DATABASE_URL", "DATABASE_URL", meaning="postgresql://role@host/database")
-    found: list[Finding] = []
+    findings: list[Finding] = []
 
     async def work() -> None:
         from cli.doctor.examination import examine
 
-        with errors.status("Looking"):
+        with errors.status("Checking"):
             async for finding in examine(url, os.environ, queue_within_s=within if queue else None):
-                found.append(finding)
+                findings.append(finding)
                 if not as_json:
                     _show(finding)
 
     asyncio.run(work())
-    wrong = sum(finding.state == "wrong" for finding in found)
+    wrong = sum(finding.state == "wrong" for finding in findings)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in found], indent=2))
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         console.print(f"{wrong} wrong." if wrong else "Nothing is wrong.")
     if wrong:

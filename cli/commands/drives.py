@@ -29,7 +29,7 @@ def publish(
     email: Email = None,
     password: Password = None,
 ) -> None:
-    """Publish a drive to the students named, or to everyone eligible. Publishing again replaces the selection."""
+    """Publish a drive to the listed students, or to all eligible students. Publishing again replaces the selection."""
     from cli.commands.caller import signed_in
     from cli.commands.jobs import show_end, watched
 
@@ -42,12 +42,17 @@ def publish(
         show_end(watched(caller, job["id"]))
 
 
-def student_ids(given: str) -> list[int]:
-    """Return the ids in ``1,2,3``, or in the file of that name. Raises ``Failure`` naming the first invalid id."""
-    path = Path(given)
-    text = path.read_text() if path.is_file() else given
+def student_ids(argument: str) -> list[int]:
+    """Return the ids in ``argument``, which is a list such as ``1,2,3`` or the path of a file.
+
+    Raises ``Failure`` with the first invalid id.
+    """
+    path = Path(argument)
+    text = path.read_text() if path.is_file() else argument
     words = text.replace(",", " ").split()
     wrong = [word for word in words if not (word.isascii() and word.isdigit())]
     if wrong or not words:
-        raise Failure(f"{wrong[0]!r} is neither a student's id nor a file" if wrong else f"{given} is empty", WRONG_USE)
+        raise Failure(
+            f"{wrong[0]!r} is neither a student's id nor a file" if wrong else f"{argument} is empty", WRONG_USE
+        )
     return [int(word) for word in words]

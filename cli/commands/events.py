@@ -21,7 +21,7 @@ PAGE = 500
 HIDDEN = ("record",)
 MEANING = "postgresql://role@host/database, a role that may read the log"
 
-# The cursor before the newest $1 events that a gap-safe reader can see.
+# The cursor after which the newest $1 events follow. Only events below the log's horizon count, as for every reader.
 BEFORE_NEWEST = """
 SELECT tx::text::bigint AS tx, position FROM es.event
  WHERE tx < es.log_horizon() ORDER BY es.event.tx DESC, position DESC OFFSET $1 LIMIT 1
@@ -48,7 +48,7 @@ def tail(
 
 
 @app.command()
-def show(stream: Annotated[str, typer.Argument(help="For instance drive-42.")]) -> None:
+def show(stream: Annotated[str, typer.Argument(help="The stream, for example drive-42.")]) -> None:
     """Print every event of one stream, with its data."""
     url = environment.require("DATABASE_URL", "MIGRATION_DATABASE_URL", meaning=MEANING)
     recorded = asyncio.run(_read(url, stream))
@@ -59,13 +59,13 @@ def show(stream: Annotated[str, typer.Argument(help="For instance drive-42.")]) 
         console.print_json(data=event.data)
 
 
-async def _tail(url: str, back: int | None, *, follow: bool) -> None:
+async def _tail(url: str, lines: int | None, *, follow: bool) -> None:
     from chassis.eventstore import event_store
 
     database = _database(url)
     try:
         async with database.connection() as connection:
-            start = await connection.fetchrow(BEFORE_NEWEST, back) if back is not None else None
+            start = await connection.fetchrow(BEFORE_NEWEST, lines) if lines is not None else None
         cursor = event_store.Cursor(start["tx"], start["position"]) if start else event_store.Cursor()
         while True:
             async with database.connection() as connection:

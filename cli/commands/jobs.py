@@ -28,7 +28,7 @@ def watch(
     email: Email = None,
     password: Password = None,
 ) -> None:
-    """Follow a job live (server-sent events) until it has ended. Exit 1 if it failed."""
+    """Print each change of a job (server-sent events) until the job has ended. Exit 1 if it did not succeed."""
     from cli.commands.caller import signed_in
 
     show_end(watched(signed_in(api, token, email, password), str(job_id)))

@@ -19,9 +19,9 @@ def adopt_log(
 ) -> None:
     """Make this server the one that writes the log, after a restored dump, logical replication or pg_upgrade.
 
-    Run it once after the move, before any process starts; processes refuse to start until it is done. It opens a new
-    epoch of transaction ids above everything recorded, advances sequences that are behind, and fills materialized
-    views that are empty. Safe to repeat: when nothing is needed, nothing changes.
+    Run this once after the move, before any process starts. Until then, no process starts. The command opens a new
+    epoch, with transaction ids above every recorded one. It also advances sequences that are behind, and fills empty
+    materialized views. Safe to repeat: when nothing is needed, nothing changes.
 
     A physical backup, a promoted standby and a dump restored into the same server need no adoption.
 
@@ -35,18 +35,20 @@ def adopt_log(
 
 def close_log(
     reopen: Annotated[
-        bool, typer.Option("--reopen", help="Open it again; only if no other server has adopted the log.")
+        bool, typer.Option("--reopen", help="Open the log again. Only allowed if no other server has adopted it.")
     ] = False,
     within: Annotated[float, typer.Option(min=1, help="Seconds to wait for each step.")] = 60,
 ) -> None:
     """Stop every change on this server, before another server takes over the log.
 
-    Waits for running writers, ends every session of the database, and prints the end of the WAL. New sessions are
-    read-only: commands and reads that the access log records get 503 with Retry-After, other reads are answered. Then
-    waits until every logical replication slot of the database has confirmed that position. Safe to repeat.
+    Waits for running writers, ends every session of the database, and waits until every logical replication slot has
+    confirmed the end of the WAL. Prints that position. Safe to repeat.
 
-    Exit 0: closed, and received by every slot. Exit 1: not yet, and why. Database: MIGRATION_DATABASE_URL, as a
-    superuser or the owner with the roles pg_signal_backend and pg_read_all_stats.
+    New sessions are read-only. The API answers 503 with Retry-After to commands, and to reads that it records in the
+    access log. Other reads work.
+
+    Exit 0: the log is closed, and every slot has received it. Exit 1: not yet; prints the reason. Database:
+    MIGRATION_DATABASE_URL, as a superuser, or as the owner with the roles pg_signal_backend and pg_read_all_stats.
     """
     url = environment.require("MIGRATION_DATABASE_URL", meaning=OWNER)
     from cli.moving import closing

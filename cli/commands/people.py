@@ -25,9 +25,9 @@ def people() -> None:
 @app.command("data")
 def data(
     person_id: PersonId,
-    html: Annotated[bool, typer.Option("--html", help="A page to print or send, instead of JSON.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Print an HTML page instead of JSON.")] = False,
 ) -> None:
-    """Print everything that is stored about a person, as GET /api/me/data shows it to themselves."""
+    """Print everything that is stored about a person. The person gets the same from GET /api/me/data."""
     asyncio.run(_print_data(_url(), person_id, as_page=html))
 
 

@@ -40,10 +40,10 @@ def check(
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print each rule in plain language.")] = False,
 ) -> None:
-    """Report what is wrong with a policy document, each with its line and column.
+    """Report every error and warning about a policy document, with its line and column.
 
-    Checks the grammar, the questions that every policy must answer, the names, and rules that can never matter.
-    Exit 0: it can be adopted, perhaps with warnings; 1: it cannot.
+    Checks the grammar, the questions that every policy must answer, the names, and rules that can never apply.
+    Exit 0: the policy can be adopted, perhaps with warnings. Exit 1: it cannot.
 
     Example: placewire policy check policy.yaml --explain
     """
@@ -67,9 +67,9 @@ def try_cases(
     cases: Annotated[Path, typer.Argument(help="Facts and expected verdicts.", exists=True, dir_okay=False)],
     failed_only: Annotated[bool, typer.Option("--failed-only", help="Print only the cases that fail.")] = False,
 ) -> None:
-    """Decide the cases of a file by a policy, and compare with the expected verdicts.
+    """Apply a policy to the cases in a file, and compare the verdicts with the expected ones.
 
-    Exit 0: every case is as expected; 1: at least one differs.
+    Exit 0: every verdict is as expected. Exit 1: at least one verdict differs.
 
     Example: placewire policy try policy.yaml cases.yaml
     """
@@ -79,10 +79,10 @@ def try_cases(
 
     document, _ = _policy(file)
     try:
-        wanted = parse_as(CaseFile, read_document(cases.read_bytes()))
+        case_file = parse_as(CaseFile, read_document(cases.read_bytes()))
     except InvalidDocument as error:
         raise _invalid(cases, error.problems) from error
-    results = run_cases(document, wanted)
+    results = run_cases(document, case_file)
     shown = [result for result in results if not (failed_only and result.passed)]
     rows = [
         (
@@ -107,7 +107,7 @@ def simulate(
     new: Annotated[Path, typer.Argument(help="The policy to compare with it.", exists=True, dir_okay=False)],
     facts: Annotated[Path, typer.Option(help=FACTS_HELP, exists=True, dir_okay=False)],
 ) -> None:
-    """Show who gains and who loses which drives when NEW replaces OLD.
+    """Show which students gain and lose which drives when NEW replaces OLD.
 
     Example: placewire policy simulate old.yaml new.yaml --facts season.yaml
     """

@@ -1,4 +1,4 @@
-"""``placewire run``: one process of the system, in the foreground."""
+"""``placewire run``: run one process of the system in the foreground."""
 
 import typer
 
@@ -10,7 +10,7 @@ app = typer.Typer(help="Run one process of the system, until SIGTERM or Ctrl-C."
 
 @app.command()
 def api() -> None:
-    """The public HTTP API."""
+    """Serve the public HTTP API."""
     require_extra("api")
     environment.load("api")
     from chassis.http.service import serve
@@ -24,7 +24,7 @@ def api() -> None:
 
 @app.command()
 def console() -> None:
-    """The web console: HTML for people, over the API."""
+    """Serve the web console: HTML pages for people. The console uses only the public API."""
     require_extra("console")
     environment.load("console")
     from chassis.http.service import serve
@@ -38,7 +38,7 @@ def console() -> None:
 
 @app.command()
 def relay() -> None:
-    """Sends recorded events from the outbox to Kafka. If several run, one of them leads."""
+    """Send recorded events from the outbox to Kafka. If several relays run, only one of them sends."""
     require_extra("relay")
     environment.load("relay")
     from chassis.http.service import serve
@@ -51,7 +51,7 @@ def relay() -> None:
 
 @app.command()
 def eligibility() -> None:
-    """Runs the jobs that select students for drives."""
+    """Run the jobs that select students for drives."""
     require_extra("eligibility")
     environment.load("eligibility")
     from chassis.http.service import serve
@@ -65,7 +65,7 @@ def eligibility() -> None:
 
 @app.command()
 def exporter() -> None:
-    """Writes export files to the storage."""
+    """Run the jobs that write export files to the storage."""
     require_extra("exporter")
     environment.load("exporter")
     from chassis.http.service import serve
@@ -79,7 +79,7 @@ def exporter() -> None:
 
 @app.command()
 def maintenance() -> None:
-    """Refreshes the views on schedule, and deletes expired data."""
+    """Refresh the materialized views on schedule, and delete expired data."""
     require_extra("maintenance")
     environment.load("maintenance")
     from chassis.http.service import serve

@@ -1,4 +1,4 @@
-"""``placewire rebuild``: prints the differences, asks for confirmation, and prints what was repaired."""
+"""``placewire rebuild``: print the differences, ask for confirmation, and print what was repaired."""
 
 import asyncio
 import sys
@@ -25,20 +25,20 @@ def rebuild(
     longest_pause: Annotated[
         float,
         typer.Option(
-            min=0.1, max=600, help="Seconds that appends may wait. A repair that takes longer changes nothing."
+            min=0.1, max=600, help="Seconds that the repair may block appends. A longer repair changes nothing."
         ),
     ] = 1.0,
-    limit: Annotated[int, typer.Option(min=1, help="Differences to print for each table and each check.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many differences to print for each table and check.")] = 20,
 ) -> None:
     """Replay the whole log and repair every live row that differs from it.
 
-    Runs while the system works. Prints every difference and asks. Then appends pause for a moment, and one transaction
-    repairs the rows that differ: all of them or none. Afterwards everything is compared again. Without a difference
-    nothing pauses and nothing is written.
+    Runs while the system works. Prints every difference and asks for confirmation. Then one transaction repairs all
+    differing rows, or none. Other transactions cannot append events meanwhile. Afterwards, compares everything again.
+    Without differences, blocks nothing and writes nothing.
 
     Data that is not in events is not changed: credentials, idempotency keys, job domains, jobs, read marks, files.
 
-    Exit 0: no differences are left. Exit 1: differences are left, with the reasons. Database: MIGRATION_DATABASE_URL.
+    Exit 0: no differences are left. Exit 1: differences are left; prints the reasons. Database: MIGRATION_DATABASE_URL.
     """
     url = environment.require("MIGRATION_DATABASE_URL", meaning=MEANING)
 
@@ -46,7 +46,7 @@ def rebuild(
         show(proposal.findings, took_s=time.perf_counter() - began)
         for reason in proposal.impossible:
             console.print(f"[bold]Cannot be repaired:[/bold] {reason}.")
-        return proposal.rows > 0 and not dry_run and (yes or _asked(proposal.rows))
+        return proposal.rows > 0 and not dry_run and (yes or _confirmed(proposal.rows))
 
     began = time.perf_counter()
     rebuilt = run(url, agree, longest_pause, limit)
@@ -77,20 +77,20 @@ def run(url: str, agree: "Callable[[Proposal], bool]", longest_pause_s: float, l
         return asyncio.run(rebuild(url, watching, agreed, limit=limit, longest_pause_s=longest_pause_s))
 
 
-def _asked(rows: int) -> bool:
+def _confirmed(rows: int) -> bool:
     if not sys.stdin.isatty():
-        console.print("Nothing was changed: without a terminal there is no confirmation. Use `--yes` to repair.")
+        console.print("Nothing was changed: without a terminal, nobody can confirm. Use `--yes` to repair.")
         return False
     return typer.confirm(f"Repair {rows:,} rows? Appends pause meanwhile")
 
 
 def _show_repair(repair: "Repair") -> None:
-    rows = [(one.table, one.deleted, one.inserted) for one in repair.tables if one.deleted or one.inserted]
+    rows = [(part.table, part.deleted, part.inserted) for part in repair.tables if part.deleted or part.inserted]
     console.print(table(("Repaired", "Rows deleted", "Rows inserted"), rows))
-    pause, tried = repair.pause, ""
+    pause, attempts = repair.pause, ""
     if pause.attempts_given_up:
-        tried = f", after {pause.attempts_given_up:,} attempts that gave way to appends"
-    console.print(f"Appends were paused for {pause.seconds * 1000:.0f} ms{tried}.")
+        attempts = f", after {pause.attempts_given_up:,} attempts that were given up for the sake of appends"
+    console.print(f"Appends were paused for {pause.seconds * 1000:.0f} ms{attempts}.")
     if repair.after.differences:
         console.print("[bold]Still different:[/bold]")
         show_differences(repair.after)

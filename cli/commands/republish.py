@@ -1,4 +1,4 @@
-"""``placewire republish``."""
+"""``placewire republish``: send old events to Kafka again."""
 
 import asyncio
 import time
@@ -18,26 +18,28 @@ MEANING = "postgresql://role@host/database, the relay's role or the owner's"
 
 
 def republish(
-    topic: Annotated[str, typer.Argument(help="For instance placewire.student, or student.")],
-    first: Annotated[int, typer.Option("--from", min=0, help="The first position of the log; 0: from its beginning.")],
+    topic: Annotated[str, typer.Argument(help="The topic, for example placewire.student, or only student.")],
+    first: Annotated[
+        int, typer.Option("--from", min=0, help="The position of the first event; 0: the first of the log.")
+    ],
     last: Annotated[
-        int | None, typer.Option("--to", min=0, help="The last position. Default: the current end of the log.")
+        int | None, typer.Option("--to", min=0, help="The position of the last event. Default: the last of the log.")
     ] = None,
     imported: Annotated[
         bool, typer.Option("--imported/--without-imported", help="Include each student of bulk imports.")
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the events.")] = False,
 ) -> None:
-    """Send the history of a topic to Kafka again: after it was wiped, or for a new reader.
+    """Send the events of a topic to Kafka again: after the topic was deleted, or for a new reader.
 
-    Puts the events in the outbox, in order, as fast as the relay sends them and after all new events.
+    Puts the events in the outbox, in order, as fast as the relay sends them. They do not delay jobs.
     Placewire's services recognise finished work, so no job runs twice. Other readers recognise events by their id and
-    stream version (docs/republish.md). Messages carry the header `placewire_republished`.
+    stream version (docs/republish.md). Messages have the header `placewire_republished`.
 
-    A bulk import originally publishes only its own event. This command also publishes its students, so that a new
-    reader gets all of them. When interrupted, it prints the position to continue from.
+    A bulk import publishes only one event of its own. This command also publishes an event for each imported student,
+    so that a new reader gets all students. When interrupted, it prints the position to continue from.
 
-    Exit 0: Kafka has accepted everything. Exit 1: Kafka refuses some events for good; prints how many and what to do.
+    Exit 0: Kafka has accepted every event. Exit 1: Kafka refuses some of them for good; prints how many, and a remedy.
 
     Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
     """
@@ -84,6 +86,6 @@ async def _send(database: "Database", event_range: "EventRange", events: int) ->
     console.print(f"{sent:,} events sent again in {took_s:.1f} s ({sent / took_s:,.0f}/s).")
     if done.held:
         raise Failure(
-            f"{done.held:,} events were not sent: Kafka refuses them, or an earlier one under their key, and they are"
-            f" held back in the outbox. {republishing.REMEDY}"
+            f"{done.held:,} events were not sent: Kafka refuses them, or an earlier event with their key. They stay in"
+            f" the outbox. {republishing.REMEDY}"
         )

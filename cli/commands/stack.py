@@ -19,9 +19,9 @@ MEBIBYTE = 1024 * 1024
 
 
 def up() -> None:
-    """Start everything on this machine and leave it running: Postgres, Kafka and all services, with sample data.
+    """Start Postgres, Kafka and all services on this machine, with sample data, and leave them running.
 
-    Uses settings from the environment and `.env`, except addresses of servers and files, which it always sets itself.
+    Uses settings from the environment and `.env`. Addresses of servers and files are always set by this command.
     """
     from cli.local.overrides import read_overrides
     from cli.local.system import all_running
@@ -51,7 +51,8 @@ def _start(stack: "Stack", overrides: "Overrides") -> "Place":
     from devstack.artifacts import ensure_jars
     from devstack.browser_assets import ensure_assets
 
-    ensure_jars()  # shows its own progress bar the first time, as the next one does
+    # Both show their own progress bar the first time.
+    ensure_jars()
     ensure_assets()
     with errors.status("Starting Postgres and Kafka"):
         stack.start()
@@ -72,7 +73,7 @@ def _show_overrides(overrides: "Overrides") -> None:
 
 
 def down() -> None:
-    """Stop exactly what `up` started. Data is kept."""
+    """Stop the processes that `up` started, and no others. Data is kept."""
     from cli.local import settings
     from devstack.exclusive import exclusive
     from devstack.stack import Stack, data_folder
@@ -104,7 +105,7 @@ def logs(
 
     paths = Stack().logs
     if unknown := sorted(set(names or ()) - paths.keys()):
-        raise Failure(f"there is no {', '.join(unknown)}; there are: {', '.join(paths)}")
+        raise Failure(f"there is no process {', '.join(unknown)}; there are {', '.join(paths)}")
     with suppress(KeyboardInterrupt):
         show_logs({name: path for name, path in paths.items() if not names or name in names}, follow=follow)
 

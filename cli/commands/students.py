@@ -42,7 +42,9 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
         str | None,
         typer.Option(help='Column → header in the file, as JSON: \'{"roll_number": "USN", "cgpa": null}\'.'),
     ] = None,
-    header_row: Annotated[int | None, typer.Option(min=1, help="The header's line, if it is not found.")] = None,
+    header_row: Annotated[
+        int | None, typer.Option(min=1, help="The line of the header. Default: it is detected.")
+    ] = None,
     sheet: Annotated[
         str | None, typer.Option(help="The sheet to read: name or number. Default: every visible sheet.")
     ] = None,
@@ -73,27 +75,27 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def upload(api: "Api", file: Path, *, dry_run: bool, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the API's report. For a file that cannot be used, print the errors."""
+    """Upload ``file``, or only check it, and return the API's report. Prints the errors of a file that is rejected."""
     from cli.api_client import ApiError
 
-    what, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
+    activity, size = ("Checking" if dry_run else "Importing"), file.stat().st_size
     with sent() as bar:
-        task = bar.add_task(f"{what}: sending", total=size)
+        task = bar.add_task(f"{activity}: sending", total=size)
 
         def progress(read: int) -> None:
-            bar.update(task, completed=read, description=f"{what}: {'sending' if read < size else 'waiting'}")
+            bar.update(task, completed=read, description=f"{activity}: {'sending' if read < size else 'waiting'}")
 
         try:
             report: dict[str, Any] = api.import_students(file, dry_run=dry_run, fields=fields or {}, sent=progress).body
-        except ApiError as refusal:
-            if refusal.errors and "line" in refusal.errors[0]:
-                show_errors({"errors": refusal.errors, "error_count": len(refusal.errors)})
+        except ApiError as error:
+            if error.errors and "line" in error.errors[0]:
+                show_errors({"errors": error.errors, "error_count": len(error.errors)})
             raise
     return report
 
 
 def show_columns(report: dict[str, Any]) -> None:
-    """Print the use of each column of the file, and the warnings."""
+    """Print how the import uses each column of the file, and the warnings."""
     rows = [(column["header"], column["used_as"] or "-", column["reason"]) for column in report["columns"]]
     console.print(table(("Header", "Used as", "Why"), rows))
     for warning in report["warnings"]:
@@ -101,7 +103,7 @@ def show_columns(report: dict[str, Any]) -> None:
 
 
 def show_changes(report: dict[str, Any]) -> None:
-    """Print what an import with ``mode=upsert`` changes: the first values, and how many students."""
+    """Print how many students an import with ``mode=upsert`` changes, and the first changed values."""
     if report["mode"] != ImportMode.UPSERT:
         return
     console.print(f"{report['new']:,} new, {report['changed']:,} changed, {report['unchanged']:,} unchanged students.")
@@ -115,7 +117,7 @@ def show_changes(report: dict[str, Any]) -> None:
 
 
 def outcome(report: dict[str, Any]) -> str:
-    """Return a sentence about what an import has written."""
+    """Return a sentence that says how many students an import has written."""
     if report["import_id"] is None:
         return "Nothing to import: every student is on record with the same values."
     updated = f", {report['updated']:,} updated" if report["mode"] == ImportMode.UPSERT else ""
@@ -124,7 +126,7 @@ def outcome(report: dict[str, Any]) -> str:
 
 def show_errors(report: dict[str, Any]) -> None:
     """Print the first errors, and how many more there are."""
-    rows = [(found.get("line"), found.get("column"), found["reason"]) for found in report["errors"][:SHOWN]]
+    rows = [(error.get("line"), error.get("column"), error["reason"]) for error in report["errors"][:SHOWN]]
     console.print(table(("Line", "Column", "Reason"), rows))
     if (more := report["error_count"] - len(rows)) > 0:
         console.print(f"and {more:,} more")

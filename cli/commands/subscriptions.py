@@ -36,19 +36,19 @@ def list_() -> None:
     if not measured:
         console.print("There is no subscription.")
         return
-    console.print(table(COLUMNS, [_shown(one, active=one.name in active) for one in measured]))
+    console.print(
+        table(COLUMNS, [_shown(subscription, active=subscription.name in active) for subscription in measured])
+    )
 
 
 @app.command()
 def reset(
     name: Name,
-    to: Annotated[
-        str, typer.Option(help="beginning, now, or the position of an event, after which the subscription continues.")
-    ],
+    to: Annotated[str, typer.Option(help="Where to continue: beginning, now, or after the event at this position.")],
 ) -> None:
-    """Move a checkpoint, also while the subscription runs. A failed subscription continues from there.
+    """Move a subscription's checkpoint. The subscription may be running. A failed subscription continues from there.
 
-    The effects of handled events stay. With an earlier position, the reader handles events again.
+    The effects of handled events stay. With an earlier position, the subscription handles events again.
     """
     if to not in ("beginning", "now") and not (to.isascii() and to.isdigit()):
         raise Failure(f"{to!r} is not valid: give beginning, now or a position", WRONG_USE)
@@ -58,17 +58,25 @@ def reset(
 
 @app.command()
 def retry(name: Name) -> None:
-    """Let a subscription that has failed try the same event again, without skipping any."""
+    """Let a failed subscription try the same event again. No event is skipped."""
     asyncio.run(_retry(name))
     console.print(f"{name} tries again.")
 
 
-def _shown(one: "Measured", *, active: bool) -> tuple[object, ...]:
+def _shown(subscription: "Measured", *, active: bool) -> tuple[object, ...]:
     from chassis.eventstore.checkpoints import MAX_COUNTED
 
-    behind = f"{MAX_COUNTED:,} or more" if one.events_behind == MAX_COUNTED else one.events_behind
-    failed = None if one.failed_at is None else str(one.failed_at)[:19]
-    return one.name, one.position, behind, one.lag_s, "yes" if active else "no", failed, one.error
+    behind = f"{MAX_COUNTED:,} or more" if subscription.events_behind == MAX_COUNTED else subscription.events_behind
+    failed = None if subscription.failed_at is None else str(subscription.failed_at)[:19]
+    return (
+        subscription.name,
+        subscription.position,
+        behind,
+        subscription.lag_s,
+        "yes" if active else "no",
+        failed,
+        subscription.error,
+    )
 
 
 async def _listed() -> "tuple[list[Measured], set[str]]":
@@ -76,7 +84,7 @@ async def _listed() -> "tuple[list[Measured], set[str]]":
 
     async with _transaction() as connection:
         measured = await checkpoints.measure(connection)
-        return measured, await checkpoints.active(connection, [one.name for one in measured])
+        return measured, await checkpoints.active(connection, [subscription.name for subscription in measured])
 
 
 async def _reset(name: str, to: str) -> None:

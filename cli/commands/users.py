@@ -22,7 +22,7 @@ def users() -> None:
 @app.command("create-head")
 def create_head(
     email: Annotated[str, typer.Argument(help="The e-mail address to sign in with.")],
-    # No default: the prompt would show it in brackets and accept it as the answer.
+    # Without a default value, because the prompt would show it and use it when the answer is empty.
     password: Annotated[
         str,
         typer.Option(
@@ -32,7 +32,7 @@ def create_head(
     ],
     name: Annotated[str, typer.Option(help="The name to show.")] = "Head of the placement cell",
 ) -> None:  # fmt: skip
-    """Create a head of the placement cell: a new system's first account. Other accounts are created over HTTP."""
+    """Create a head of the placement cell, the first account of a new system. Create other accounts over HTTP."""
     if len(password) < MIN_PASSWORD:
         raise Failure(f"a password has at least {MIN_PASSWORD} characters", WRONG_USE)
     if email.count("@") != 1 or any(character.isspace() for character in email):

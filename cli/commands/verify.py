@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from cli.replay.comparison import TableFindings
     from cli.replay.verification import Findings
 
-# Columns whose values are personal: the output may end in a log.
+# Values of these columns are not printed, because the output may be logged.
 PERSONAL = {"name", "email", "roll_number"}
 MEANING = "postgresql://role@host/database, a role that may read everything"
 
 
 def verify(
-    limit: Annotated[int, typer.Option(min=1, help="Differences to print for each table and each check.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many differences to print for each table and check.")] = 20,
 ) -> None:
-    """Replay the whole log and compare it with the live tables, ledgers and jobs. Exit 1 and list every difference.
+    """Replay the whole log and compare it with the live tables, ledgers and jobs. Exit 1 if they differ.
 
     Runs while the system works. Blocks no other session and changes nothing.
     Database: MIGRATION_DATABASE_URL, else DATABASE_URL.
@@ -37,7 +37,7 @@ def verify(
 
 
 def run(url: str, limit: int = 20) -> "Findings":
-    """Verify, with a progress bar."""
+    """Compare the database at ``url`` with its log, and show a progress bar meanwhile."""
     from cli.replay.verification import ProgressCallbacks, verify
 
     with counted() as bar:

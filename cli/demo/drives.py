@@ -1,4 +1,4 @@
-"""The two drives of the demo, and the expected selections: plain SQL that is independent of the product's code."""
+"""The two drives of the demo, and plain SQL that counts the expected selections without the product's functions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class DemoDrive:
-    """``should_select`` is a whole WHERE clause on ``students``, written without the product's functions."""
+    """A drive of the demo. ``should_select``: the SQL condition on ``students`` that selects the expected students."""
 
     form: dict[str, Any]
     should_select: str

@@ -27,10 +27,10 @@ def run_demo(students: int, file: Path | None) -> None:
     remove_abandoned(folder)
     demo = DemoRun()
     stack = Stack(folder / str(os.getpid()), disposable=True)
-    with ExitStack() as cleared_up:
-        cleared_up.callback(console.print, "Everything is stopped.")
+    with ExitStack() as cleanup:
+        cleanup.callback(console.print, "Everything is stopped.")
         with demo.step("Start Postgres and Kafka"):
-            cleared_up.enter_context(stack)
+            cleanup.enter_context(stack)
         place = set_up(demo, stack)
         with demo.step("Make the file of students", waiting=False):
             file = file or make_file(stack.home / "students.csv", students)
@@ -69,12 +69,12 @@ def run_steps(demo: DemoRun, stack: Stack, place: Place, file: Path) -> None:
     api = next(process for process in stack.record.processes if process.name == "api")
     head = Api(place.api_url).signed_in("head@college.edu", people.PASSWORD)
     steps.import_students(demo, head, file, api.rss_bytes)
-    drive_id = steps.publish_over_the_bus(demo, head)
+    drive_id = steps.publish_with_kafka(demo, head)
     steps.check_as_students(demo, head, drive_id)
     steps.refresh_dashboards(demo, head)
-    steps.publish_without_the_bus(demo, head, stack.kafka.stop)
+    steps.publish_without_kafka(demo, head, stack.kafka.stop)
     with demo.step("Verify: replay the log and compare", waiting=False):
         began = time.perf_counter()
         findings = verify.run(place.database_url)
         verify.show(findings, took_s=time.perf_counter() - began)
-    demo.check("the tables are what the log says", findings.differences == 0)
+    demo.check("the tables agree with the log", findings.differences == 0)

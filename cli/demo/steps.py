@@ -20,7 +20,7 @@ from cli.sample.pdf import one_page
 MEBIBYTE = 1024 * 1024
 BREAKER_TIMEOUT_S = 60.0
 POLL_S = 0.1
-STUDENT_PASSWORD = "a-password-for-the-demo"  # noqa: S105 - of a system that is thrown away
+STUDENT_PASSWORD = "a-password-for-the-demo"  # noqa: S105 - for a temporary system
 
 
 def import_students(demo: DemoRun, head: Api, file: Path, rss_bytes: Callable[[], int]) -> Peak:
@@ -42,19 +42,19 @@ def import_students(demo: DemoRun, head: Api, file: Path, rss_bytes: Callable[[]
     return peak
 
 
-def publish_over_the_bus(demo: DemoRun, head: Api) -> int:
+def publish_with_kafka(demo: DemoRun, head: Api) -> int:
     """Create the first drive with ``auto_calc`` and a PDF, and follow its job. Return the drive's id."""
-    with demo.step("Wait until the bus is trusted"):
+    with demo.step("Wait until the breaker is closed: Kafka works"):
         wait_for_breaker(head, "closed")
     pdf = one_page(f"{drives.FIRST.form['company_name']}: {drives.FIRST.form['job_title']}", "Salary: 12 LPA")
     with demo.step("Publish a drive, with Kafka", waiting=False):
         answer = head.post(
             "/api/drives", data=_with_domain(head, drives.FIRST), files={"pdf": ("work.pdf", pdf, "application/pdf")}
         )
-        drive, asked = answer.body, answer.body["job"]
+        drive, queued = answer.body, answer.body["job"]
         console.print(f"  {drives.FIRST.description}", highlight=False)
-        console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {asked['delivery']}")
-        job = watched_job(head, asked["id"])
+        console.print(f"  HTTP {answer.status} after {answer.took_s * 1000:.0f} ms, delivery: {queued['delivery']}")
+        job = watched_job(head, queued["id"])
     console.print(f"  channel: [bold]{job['channel']}[/bold]")
     demo.check("Kafka woke the worker", job["channel"] == "kafka")
     demo.check("the PDF can be read back", head.raw(drive["pdf_path"]) == pdf)
@@ -68,26 +68,26 @@ def check_as_students(demo: DemoRun, head: Api, drive_id: int) -> None:
         ("Check as a selected student", drives.A_SELECTED, True),
         ("Check as an unselected student", drives.AN_UNSELECTED, False),
     ):
-        found = demo.query(query, drive_id, [person.email for person, _ in people.students()])
-        if not found:
-            console.print(f"{name}: there is none in this file")
+        rows = demo.query(query, drive_id, [person.email for person, _ in people.students()])
+        if not rows:
+            console.print(f"{name}: the file has no such student")
             continue
         with demo.step(name, waiting=False):
-            _check_as(demo, head, drive_id, found[0]["student_id"], expected=expected)
+            _check_as(demo, head, drive_id, rows[0]["student_id"], expected=expected)
 
 
 def refresh_dashboards(demo: DemoRun, head: Api) -> None:
-    """Refresh the dashboards' figures, follow the job, and read the figures."""
+    """Start a refresh of the dashboards' figures, follow its job, and read the figures."""
     with demo.step("Refresh the dashboards", waiting=False):
         job = watched_job(head, head.post("/api/analytics/refresh").body["job"]["id"])
-        shown = head.get("/api/analytics/summary")
-    console.print(f"  {shown['total_drives']} drive, as of {shown['as_of']}", highlight=False)
-    demo.check("the dashboards count the drive", (job["state"], shown["total_drives"]) == ("succeeded", 1))
+        summary = head.get("/api/analytics/summary")
+    console.print(f"  {summary['total_drives']} drive, as of {summary['as_of']}", highlight=False)
+    demo.check("the dashboards count the drive", (job["state"], summary["total_drives"]) == ("succeeded", 1))
 
 
-def publish_without_the_bus(demo: DemoRun, head: Api, stop_kafka: Callable[[], None]) -> None:
-    """Stop Kafka and publish the second drive. The response is the same, in the same request."""
-    with demo.step("Stop Kafka, wait until it is noticed"):
+def publish_without_kafka(demo: DemoRun, head: Api, stop_kafka: Callable[[], None]) -> None:
+    """Stop Kafka and publish the second drive. The API then answers the request itself with the job's result."""
+    with demo.step("Stop Kafka, wait until the breaker is open"):
         stop_kafka()
         wait_for_breaker(head, "open")
     coordinator = head.signed_in("coord@college.edu", people.PASSWORD)

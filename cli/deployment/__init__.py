@@ -1,1 +1,1 @@
-"""Set up a new installation: secrets, and passwords of the database roles."""
+"""Set up a new installation: create secrets, and set the passwords of the database roles."""

@@ -36,7 +36,7 @@ def scram_verifier(password: str, salt: bytes | None = None) -> str:
 async def set_passwords(owner_url: str, passwords: Mapping[str, str]) -> None:
     """Set the password of each role in ``passwords``, all or none. Open connections are not closed.
 
-    Raises the driver's errors, for an unknown role or missing privileges of ``owner_url``.
+    Raises the driver's error for an unknown role, and when the role of ``owner_url`` lacks privileges.
     """
     connection = await connect_alone(owner_url, application_name="placewire-cli", adopted=False)
     try:

@@ -23,9 +23,9 @@ MADE = (
     *PASSWORD_OF.values(),
 )
 MIN_LENGTH = 32
-# The folder is the boundary: it is mounted only where its process runs, and every user there may read it.
+# Every user may read the files. Access is limited by the folder, which is mounted only where its process runs.
 READABLE = 0o444
-# For a folder that is created here and not mounted: only its owner may open it.
+# A folder that this module creates may be opened only by its owner.
 OWN_FOLDER = 0o700
 
 SHARED = {"api": ("jwt_secret", "internal_secret")} | dict.fromkeys(
@@ -35,25 +35,25 @@ KEEPS_FILES = ("api", "exporter", "maintenance")
 
 
 def kept_storage(folder: Path) -> str | None:
-    """Return the storage URL kept below ``folder``; ``None`` before there is one."""
+    """Return the storage URL that an earlier run stored below ``folder``, or ``None``."""
     return _read(folder / OPERATOR).get("storage_url")
 
 
 def write(folder: Path, database_url: str, storage_url: str | None, given: Mapping[str, str]) -> list[str]:
     """Create or complete the folders of all processes below ``folder``. Return the names of the generated secrets.
 
-    ``database_url``: the owner's address, without a password. ``storage_url``: empty keeps the stored one, at
-    first ``DEFAULT_STORAGE``. ``given``: secrets by name, in lower case; empty ones are ignored. Raises ``Failure`` for
-    one that is too short to be safe.
+    ``database_url``: the owner's address, without a password. ``storage_url``: if empty, the stored URL is kept, or
+    else ``DEFAULT_STORAGE`` is used. ``given``: secrets by name, in lower case; empty ones are ignored. Raises
+    ``Failure`` when a secret is too short.
     """
     storage_url = storage_url or kept_storage(folder) or DEFAULT_STORAGE
     kept = _read(folder / OPERATOR)
     folder.mkdir(OWN_FOLDER, parents=True, exist_ok=True)
-    values, made = {}, []
+    values, generated = {}, []
     for name in MADE:
         value = given.get(name) or kept.get(name)
         if value is None:
-            made.append(name)
+            generated.append(name)
         values[name] = value or secrets.token_urlsafe(36)
     for name in ("jwt_secret", "internal_secret", "console_secret"):
         if len(values[name]) < MIN_LENGTH:
@@ -61,7 +61,7 @@ def write(folder: Path, database_url: str, storage_url: str | None, given: Mappi
     for process, files in _folders(values, database_url, storage_url).items():
         for name, value in files.items():
             _put(folder / process / name, value)
-    return made
+    return generated
 
 
 def _folders(values: Mapping[str, str], database_url: str, storage_url: str) -> dict[str, dict[str, str]]:

@@ -15,11 +15,11 @@ from migrations.applying import unapplied
 from migrations.runner import newest_revision
 
 MIN_VERSION = 18
-# Tokens between services live 60 s, with 10 s of grace.
+# Services accept each other's tokens for 60 s, plus 10 s.
 MAX_SKEW_S = 5.0
 
 REVISION = "SELECT version_num FROM public.alembic_version"
-# The least that shows a role's work is possible; all of it: migrations/grants.sql.
+# Some of the grants that each role needs. All grants: migrations/grants.sql.
 NEEDED = {
     "placewire_api": (("es.event", "INSERT"), ("es.job", "INSERT"), ("drives", "UPDATE"), ("students", "SELECT")),
     "placewire_eligibility": (("es.job", "UPDATE"), ("selections", "INSERT"), ("es.probe", "UPDATE")),
@@ -32,21 +32,21 @@ SELECT role, string_agg(privilege || ' on ' || relation, ', ') AS what
   FROM unnest($1::text[], $2::text[], $3::text[]) AS needed (role, relation, privilege)
  WHERE NOT has_table_privilege(role, relation, privilege) GROUP BY role ORDER BY role
 """
-# Settings from the migrations. A dump that is restored without --create loses them.
+# Roles without the time limits that migrations set. A database restored without --create has lost these settings.
 WITHOUT_LIMITS = """
 SELECT r.rolname FROM pg_roles r
  WHERE r.rolname = ANY ($1) AND NOT EXISTS (
        SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
         WHERE s.setrole = r.oid AND d.datname = current_database()
-          AND EXISTS (SELECT FROM unnest(s.setconfig) one WHERE one LIKE 'transaction_timeout=%'))
+          AND EXISTS (SELECT FROM unnest(s.setconfig) setting WHERE setting LIKE 'transaction_timeout=%'))
  ORDER BY 1
 """
 EPOCH = "SELECT number, closed_at FROM es.epoch ORDER BY number DESC LIMIT 1"
-PRESENT = "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls AS almighty FROM pg_roles WHERE rolname = ANY ($1)"
+PRESENT = "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls AS unrestricted FROM pg_roles WHERE rolname = ANY ($1)"
 
 
 async def look(url: str) -> AsyncIterator[Finding]:
-    """Yield all findings about the database at ``url``; only the first when it cannot be reached."""
+    """Yield all findings about the database at ``url``. If it cannot be reached, yield only that finding."""
     try:
         connection = await connect_alone(url, application_name="placewire-doctor", adopted=False)
     except (Unavailable, OSError, asyncpg.PostgresError, ValueError) as error:
@@ -78,8 +78,8 @@ async def _version(connection: Connection) -> Finding:
 
 async def _clock(connection: Connection) -> Finding:
     before = time.time()
-    theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
-    skew_s = theirs - (before + time.time()) / 2
+    database_time = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
+    skew_s = database_time - (before + time.time()) / 2
     if abs(skew_s) > MAX_SKEW_S:
         message = f"this machine and the database are {abs(skew_s):.1f} s apart"
         return wrong("clock", message, "run an NTP client on both: tokens would be refused as expired")
@@ -96,19 +96,19 @@ async def _server_log(connection: Connection) -> Finding:
 async def _revision(connection: Connection) -> Finding:
     newest = newest_revision()
     try:
-        found = await connection.fetchval(REVISION)
+        revision = str(await connection.fetchval(REVISION))
     except asyncpg.UndefinedTableError:
         return wrong("migrations", "there are no tables yet", "run `placewire migrate`")
     except asyncpg.InsufficientPrivilegeError:
-        # Only the owner can read that table. Any role can see whether the tables exist.
-        known = await connection.fetchval("SELECT to_regclass('es.job') IS NOT NULL")
-        if known:
+        # Only the owner can read alembic_version. Any role can see whether a table exists.
+        if await connection.fetchval("SELECT to_regclass('es.job') IS NOT NULL"):
             return ok("migrations", "there are tables (set MIGRATION_DATABASE_URL to see which revision)")
         return wrong("migrations", "there are no tables yet", "run `placewire migrate`")
-    if str(found) > newest:
-        return wrong("migrations", f"at revision {found}, newer than this release ({newest})", "use the newer release")
-    if str(found) < newest:
-        return wrong("migrations", f"at revision {found}, this release needs {newest}", "run `placewire migrate`")
+    if revision > newest:
+        message = f"at revision {revision}, newer than this release ({newest})"
+        return wrong("migrations", message, "use the newer release")
+    if revision < newest:
+        return wrong("migrations", f"at revision {revision}, this release needs {newest}", "run `placewire migrate`")
     return await _functions(connection, newest)
 
 
@@ -123,12 +123,12 @@ async def _log(connection: Connection) -> Finding:
     reason = await log_guard.adoption_reason(connection)
     if reason is not None:
         message = f"it has moved to this server and is not adopted: {log_guard.REASONS[reason]}"
-        return wrong("log", message, "stop every process, then run `placewire adopt-log`: nothing may write before")
+        return wrong("log", message, "stop every process, then run `placewire adopt-log` before any process starts")
     epoch = await connection.fetchrow(EPOCH)
     assert epoch is not None
     if epoch["closed_at"] is not None:
         message = f"it is closed since {epoch['closed_at'].isoformat(timespec='seconds')}, and refuses every change"
-        fix = "use the server to which it has moved; or run `placewire close-log --reopen`, if no server has adopted it"
+        fix = "use the server that has adopted the log; if there is none, run `placewire close-log --reopen`"
         return wrong("closed log", message, fix)
     return ok("log", f"epoch {epoch['number']}, of this server")
 
@@ -141,14 +141,14 @@ async def _roles(connection: Connection) -> AsyncIterator[Finding]:
     for name, row in present.items():
         if not row["rolcanlogin"]:
             found.append(wrong("roles", f"{name} may not log in", f"ALTER ROLE {name} LOGIN"))
-        if row["almighty"]:
+        if row["unrestricted"]:
             found.append(wrong("roles", f"{name} may do anything", f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS"))
     needed = [(role, *what) for role in present for what in NEEDED[role]]
     for row in await connection.fetch(LACKING, *(list(column) for column in zip(*needed, strict=True))):
         message = f"{row['role']} lacks {row['what']}"
         found.append(wrong("grants", message, "run `placewire migrate`, which applies migrations/grants.sql"))
     for row in await connection.fetch(WITHOUT_LIMITS, list(present)):
-        message = f"{row['rolname']} has no limits of time in this database: was a dump restored without --create?"
+        message = f"{row['rolname']} has no time limits in this database: was a dump restored without --create?"
         found.append(wrong("roles", message, "run `placewire migrate`, which applies migrations/roles.sql"))
-    for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need and no more power than that")]:
+    for finding in found or [ok("roles", f"{len(ROLES)} roles, with the grants they need; none is unrestricted")]:
         yield finding

@@ -1,6 +1,5 @@
 """The result of one check."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,16 +13,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``what`` was checked, the ``message`` of the check, and how to ``fix`` it when it is not ok."""
+    """The result of a check. ``what``: the checked area. ``fix``: what the operator should do, unless all is ok."""
 
     what: str
     state: State
     message: str
     fix: str = ""
-
-
-Look = Callable[[], AsyncIterator[Finding]]
-Probe = Callable[[], Awaitable[None]]
 
 
 def ok(what: str, message: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Check Kafka: connection, and topics as the contracts describe them."""
+"""Check Kafka: the connection, and whether the topics agree with the contracts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +20,7 @@ RETENTION = "retention.ms"
 
 
 async def look(settings: KafkaSettings) -> AsyncIterator[Finding]:
-    """Yield all findings about Kafka; only the first when it cannot be reached. Jobs then run by HTTP."""
+    """Yield all findings about Kafka. If it cannot be reached, yield only that finding."""
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -37,13 +37,13 @@ async def look(settings: KafkaSettings) -> AsyncIterator[Finding]:
         await admin.close()
     yield ok("Kafka", f"{brokers} broker{'s' if brokers != 1 else ''} at {settings.kafka_bootstrap_servers}")
     found = [finding for topic in every_topic() for finding in compared(topic, topics, kept, settings)]
-    for finding in found or [ok("topics", f"{len(every_topic())} topics, as the contracts describe them")]:
+    for finding in found or [ok("topics", f"{len(every_topic())} topics, which agree with the contracts")]:
         yield finding
 
 
 async def _retention(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, str]:
-    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {RETENTION: ""}) for name in names]
-    answers = await admin.describe_configs(asked) if asked else []
+    resources_to_describe = [ConfigResource(ConfigResourceType.TOPIC, name, {RETENTION: ""}) for name in names]
+    answers = await admin.describe_configs(resources_to_describe) if resources_to_describe else []
     resources = [resource for answer in answers for resource in answer.to_object()["resources"]]
     return {
         resource["resource_name"]: entry["config_value"]
@@ -63,7 +63,7 @@ def compared(
     command = f"kafka-configs.sh --alter --entity-type topics --entity-name {topic.name}"
     if len(partitions) != topic.partitions:
         message = f"{topic.name} has {len(partitions)} partitions instead of {topic.partitions}"
-        fix = "more partitions are fine once old records have expired; fewer cannot be changed by a command"
+        fix = "see docs/operations.md, Partitions: Kafka can add partitions but cannot remove any"
         found.append(wrong("topics", message, fix))
     if (retention := kept.get(topic.name)) != str(topic.retention_ms):
         message = f"{topic.name} keeps messages for {retention} ms instead of {topic.retention_ms}"

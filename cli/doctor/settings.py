@@ -1,4 +1,4 @@
-"""Check the environment: secrets, storage, the version of Python."""
+"""Check the environment: secrets, storage and the version of Python."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -8,7 +8,7 @@ from cli.doctor.finding import Finding, ok, skipped, wrong
 
 MIN_PYTHON = (3, 11)
 MIN_SECRET = 32
-# A random secret of 32 characters has at least this many different ones.
+# A random secret of 32 characters has at least this many different characters.
 MIN_LETTERS = 10
 SAMPLES = ("only-for-tests", "changeme", "change-me", "secret", "example", "password", "placewire")
 MAKE_ONE = "make one: python -c 'import secrets; print(secrets.token_urlsafe(36))'"

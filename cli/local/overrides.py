@@ -8,7 +8,7 @@ from dotenv import dotenv_values
 
 from cli.environment import CHECKOUT
 
-# `up` always sets its own servers, ports, addresses and files. It must never touch those of another system.
+# `up` always sets these itself, so that it never uses the servers or files of another system.
 OWN = frozenset(
     {"DATABASE_URL", "MIGRATION_DATABASE_URL", "HOST", "PORT", "STORAGE_URL", "ENVIRONMENT", "SECRETS_DIR",
      "ELIGIBILITY_URL", "EXPORTER_URL", "MAINTENANCE_URL", "API_URL", "ASSETS_FOLDER", "FAILPOINT"}
@@ -31,23 +31,23 @@ class Overrides:
 
 
 def read_overrides(environment: Mapping[str, str], folder: Path = CHECKOUT) -> Overrides:
-    """Return the settings that ``environment`` or ``.env`` in ``folder`` gives. Empty ones count as unset.
+    """Return the settings in ``environment`` and in ``.env`` of ``folder``. Empty settings count as unset.
 
-    The environment takes precedence over the file. Settings in the file that ``up`` sets itself are listed as unused.
+    The environment takes precedence. Settings in the file that ``up`` sets itself are listed as unused.
     """
     path = folder / ".env"
     in_file = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-    given = Overrides(unused=sorted(name for name in in_file if _is_own(name)))
+    overrides = Overrides(unused=sorted(name for name in in_file if _is_own(name)))
     for name in sorted(known_names()):
         for source, values in (("environment", environment), (".env", in_file)):
             if values.get(name):
-                given.values[name], given.sources[name] = values[name], source
+                overrides.values[name], overrides.sources[name] = values[name], source
                 break
-    return given
+    return overrides
 
 
 def known_names() -> set[str]:
-    """Return the names of all settings that can be given."""
+    """Return the names of all settings that a developer can override."""
     from chassis.messaging.relay_process import RelaySettings
     from services.api.settings import ApiSettings
     from services.console.settings import ConsoleSettings

@@ -11,20 +11,20 @@ from cli import environment
 
 LOOPBACK = "127.0.0.1"
 PORTS = {"api": 5000, "eligibility": 5001, "exporter": 5002, "maintenance": 5003, "relay": 5004, "console": 5005}
-# The processes in the order they start. Each has a database role of its name, but for the console, which has none.
+# The processes in the order they start. Each has a database role of the same name, except the console.
 PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api", "console")
 SECRETS = ("JWT_SECRET", "INTERNAL_SECRET", "CONSOLE_SECRET")
-OF_THE_CONSOLE = frozenset({"CONSOLE_SECRET", "CONSOLE_SECRET_PREVIOUS"})
-NOT_OF_THE_CONSOLE = frozenset({"JWT_SECRET", "JWT_SECRET_PREVIOUS", "INTERNAL_SECRET"})
+ONLY_FOR_CONSOLE = frozenset({"CONSOLE_SECRET", "CONSOLE_SECRET_PREVIOUS"})
+NOT_FOR_CONSOLE = frozenset({"JWT_SECRET", "JWT_SECRET_PREVIOUS", "INTERNAL_SECRET"})
 # Only the owner may read secrets.
 PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a system runs. ``database_url`` is the owner's; ``ports`` has every process's.
+    """Where a system runs. ``database_url``: the owner's. ``ports``: the port of each process.
 
-    ``given``: settings that take precedence over those made here. ``assets``: what browsers load.
+    ``given``: settings that take precedence over the ones below. ``assets``: the folder of files for browsers.
     """
 
     database_url: str
@@ -47,7 +47,7 @@ class Place:
         """Return the environment variables of ``process``, with its own database role."""
         if process == "console":
             return self._console_settings()
-        secrets = {name: value for name, value in self.secrets.items() if name not in OF_THE_CONSOLE}
+        secrets = {name: value for name, value in self.secrets.items() if name not in ONLY_FOR_CONSOLE}
         return {
             "ENVIRONMENT": "development",
             "LOG_FORMAT": "text",
@@ -64,7 +64,7 @@ class Place:
         }
 
     def _console_settings(self) -> dict[str, str]:
-        """Return settings without the database and without the secrets of others."""
+        """Return the console's settings: no database, and no secrets of other processes."""
         return {
             "ENVIRONMENT": "development",
             "LOG_FORMAT": "text",
@@ -72,7 +72,7 @@ class Place:
             "API_URL": self.api_url,
             **self._assets(),
             "CONSOLE_SECRET": self.secrets["CONSOLE_SECRET"],
-            **{name: value for name, value in self.given.items() if name not in NOT_OF_THE_CONSOLE},
+            **{name: value for name, value in self.given.items() if name not in NOT_FOR_CONSOLE},
         }
 
     def _assets(self) -> dict[str, str]:
@@ -94,10 +94,13 @@ def fresh_secrets() -> dict[str, str]:
 
 
 def kept_secrets(folder: Path = environment.FOLDER) -> dict[str, str]:
-    """Return the secrets of this checkout's last ``up``, so that tokens stay valid after a restart; else new ones."""
+    """Return the secrets of this checkout's last ``up``, so that tokens stay valid after a restart.
+
+    Secrets that do not exist yet are generated.
+    """
     path = folder / "env"
-    found = environment.parse(path.read_text()) if path.is_file() else {}
-    return fresh_secrets() | {name: found[name] for name in SECRETS if name in found}
+    stored = environment.parse(path.read_text()) if path.is_file() else {}
+    return fresh_secrets() | {name: stored[name] for name in SECRETS if name in stored}
 
 
 def keep(place: Place, login: tuple[str, str], folder: Path = environment.FOLDER) -> list[Path]:
@@ -123,8 +126,8 @@ def forget(folder: Path = environment.FOLDER) -> None:
     """Remove the addresses after ``down``, so that commands do not use stopped servers. Secrets are kept."""
     path = folder / "env"
     if path.is_file():
-        found = environment.parse(path.read_text())
-        _write_privately(path, environment.render({name: found[name] for name in SECRETS if name in found}))
+        stored = environment.parse(path.read_text())
+        _write_privately(path, environment.render({name: stored[name] for name in SECRETS if name in stored}))
     for name in PROCESSES:
         (folder / f"env.{name}").unlink(missing_ok=True)
 

@@ -31,7 +31,7 @@ def place_of(
     secrets: dict[str, str],
     given: Mapping[str, str] = MappingProxyType({}),
 ) -> Place:
-    """Return the addresses for a system on a started ``stack``. A port that is in use is replaced by another one."""
+    """Return the addresses for a system on a started ``stack``. A port that is in use is replaced by a free port."""
     return Place(
         database_url=named(stack.addresses.database_url, database),
         kafka_bootstrap_servers=stack.addresses.kafka_bootstrap_servers,
@@ -79,7 +79,7 @@ def launch(stack: Stack, place: Place) -> None:
 
 def all_running(stack: Stack) -> bool:
     """Return whether both servers and all Placewire processes run."""
-    return stack.running and {one.name for one in stack.record.processes if one.running} >= set(PROCESSES)
+    return stack.running and {process.name for process in stack.record.processes if process.running} >= set(PROCESSES)
 
 
 async def _make_database(url: str, name: str) -> None:

@@ -1,1 +1,1 @@
-"""Move the log to another server: close it on the old server, adopt it on the new one."""
+"""Move the log to another server: close the log on the old server, adopt it on the new server."""

@@ -22,7 +22,7 @@ SET transaction_timeout = 0;
 SET lock_timeout = '{LOCK_TIMEOUT_S}s'
 """
 CURRENT = "SELECT number, xid_offset, closed_at, sequences FROM es.epoch ORDER BY number DESC LIMIT 1"
-# While one is enabled, replicated rows arrive in addition to those that this server writes.
+# Enabled subscriptions of logical replication. They write rows of the old server into this database.
 SUBSCRIPTIONS = """
 SELECT subname FROM pg_subscription
  WHERE subenabled AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1
@@ -35,7 +35,7 @@ SELECT $1, $2, ($3::bigint)::text::xid8, system_identifier FROM pg_control_syste
 SET_OFFSET = """
 CREATE OR REPLACE FUNCTION es.log_offset() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT {offset}::bigint'
 """
-# A dump made with --create includes the setting of close-log.
+# close-log makes the database read-only by default. A dump made with --create contains this setting.
 IS_READ_ONLY = """
 SELECT EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
                 WHERE d.datname = current_database() AND s.setrole = 0
@@ -50,7 +50,7 @@ SELECT format('%I.%I', schemaname, matviewname) AS name FROM pg_matviews WHERE N
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The current epoch. ``number`` 0: there is none."""
+    """The current epoch. ``number`` is 0 when there is no epoch yet."""
 
     number: int = 0
     xid_offset: int = 0
@@ -60,10 +60,11 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """The changes that were made, or are needed. ``reason``: the code of es.adoption_reason; ``None``: no new epoch.
+    """The changes that an adoption makes.
 
-    ``epoch``: the current one afterwards. ``sequences``: those that were behind, with their new values.
-    ``views``: those without data. ``old_log_open``: the log comes from another server, where it had not been closed.
+    ``reason``: the code of es.adoption_reason; ``None`` when no new epoch is needed. ``epoch``: the epoch after the
+    adoption. ``sequences``: the new values of sequences that were behind. ``views``: materialized views without data.
+    ``old_log_open``: the log comes from another server, and was not closed there.
     """
 
     reason: str | None
@@ -79,10 +80,10 @@ class Adoption:
 
 
 async def adopt(url: str, *, dry_run: bool = False) -> Adoption:
-    """Open a new epoch above everything recorded, if the log has moved here; advance sequences, fill empty views.
+    """If the log has moved here, open a new epoch above every recorded transaction id. Also fix sequences and views.
 
-    ``url``: the owner's. Waits until the transactions that write events have ended. Idempotent: an interrupted run is
-    completed by the next one. Raises ``Failure`` while rows are still being replicated into this database.
+    ``url``: the owner's. Waits until the transactions that write events have ended. Idempotent: the next run completes
+    an interrupted one. Raises ``Failure`` while logical replication still writes into this database.
     """
     async with owner_session(url) as connection:
         adoption = await _examine(connection)
@@ -105,7 +106,7 @@ async def adopt(url: str, *, dry_run: bool = False) -> Adoption:
 
 @asynccontextmanager
 async def owner_session(url: str) -> AsyncIterator[Connection]:
-    """Yield an owner's session that may write to a closed log and read a log that is not adopted."""
+    """Yield a session of the owner that may use a closed log, and a log that is not adopted."""
     connection = await connect_alone(url, application_name="placewire-cli", adopted=False)
     try:
         with translated(connection):
@@ -116,7 +117,7 @@ async def owner_session(url: str) -> AsyncIterator[Connection]:
 
 
 async def set_default(connection: Connection, statement: str) -> None:
-    """Make new sessions of the database ``READ_ONLY`` or ``WRITABLE``, in the caller's transaction."""
+    """Make new sessions of the database read-only or writable. ``statement``: ``READ_ONLY`` or ``WRITABLE``."""
     database = await connection.fetchval("SELECT quote_ident(current_database())")
     await connection.execute(statement.format(database=database))
 
@@ -155,7 +156,7 @@ async def _carry_out(connection: Connection, adoption: Adoption) -> None:
 
 
 async def _next(connection: Connection, epoch: Epoch) -> tuple[Epoch, int]:
-    """Return the next epoch and the first id that it can record: above everything recorded."""
+    """Return the next epoch and its first transaction id, which is above every recorded one."""
     oldest = await connection.fetchval(OLDEST_XID)
     offset = max(epoch.xid_offset, await recorded.newest(connection) + 1 - oldest)
     return Epoch(epoch.number + 1, offset), oldest + offset

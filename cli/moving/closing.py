@@ -43,7 +43,7 @@ SELECT slot_name, coalesce(confirmed_flush_lsn >= $1::text::pg_lsn, false) AS re
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """``lsn``: the end of the WAL. ``received``: the logical replication slots that have confirmed it."""
+    """A closed log. ``lsn``: the end of the WAL. ``received``: the logical replication slots that have confirmed it."""
 
     at: datetime
     lsn: str
@@ -51,10 +51,10 @@ class Closed:
 
 
 async def close(url: str, *, within_s: float) -> Closed:
-    """Close the log, end every session, and wait until logical replication has received the rest.
+    """Close the log, end every session, and wait until logical replication has received all of the WAL.
 
-    ``url``: a superuser's, or the owner's with the roles pg_signal_backend and pg_read_all_stats. Waits ``within_s``
-    seconds for each: running writers, the sessions, the replication slots. Safe to repeat after a failure.
+    ``url``: a superuser's, or the owner's with the roles pg_signal_backend and pg_read_all_stats. Waits at most
+    ``within_s`` seconds for writers, as long for sessions, and as long for replication slots. Safe to repeat.
     """
     async with owner_session(url) as connection:
         await _require_current(connection)
@@ -68,13 +68,13 @@ async def close(url: str, *, within_s: float) -> Closed:
 
 
 async def reopen(url: str, *, within_s: float) -> None:
-    """Open a closed log again, on the server on which it was closed. Never after another server has adopted it."""
+    """Open a log again on the server that closed it. Must not be called after another server has adopted the log."""
     async with owner_session(url) as connection:
         await _require_current(connection)
         async with connection.transaction():
             await set_default(connection, WRITABLE)
             await connection.execute(OPEN_AGAIN, (await current_epoch(connection)).number)
-        await _end_sessions(connection, within_s)  # these are read-only
+        await _end_sessions(connection, within_s)  # sessions that are still read-only
 
 
 async def _require_current(connection: Connection) -> None:
@@ -87,31 +87,31 @@ async def _require_current(connection: Connection) -> None:
 
 
 async def _close(connection: Connection, within_s: float) -> datetime:
-    # A closed log refuses events in every session. New sessions are read-only, so they also refuse other writes, for
-    # example of passwords. Every session that began before must end.
+    # A closed log refuses events in every session. New sessions are read-only, so they also refuse writes without
+    # events, such as passwords. Sessions that began earlier can still make such writes, so `close` ends them.
     await connection.execute(f"SET lock_timeout = '{int(within_s * 1000)}ms'")
     async with connection.transaction():
         await connection.execute(ALONE)
         await set_default(connection, READ_ONLY)
-        epoch, last = await current_epoch(connection), await sequences.values(connection)
-        closed_at: datetime = await connection.fetchval(CLOSE, epoch.number, orjson.dumps(last).decode())
+        epoch, values = await current_epoch(connection), await sequences.values(connection)
+        closed_at: datetime = await connection.fetchval(CLOSE, epoch.number, orjson.dumps(values).decode())
     return closed_at
 
 
 async def _end_sessions(connection: Connection, within_s: float) -> None:
-    """End every session that began before now, because it still has the previous default.
+    """End every session that began before now. Such a session still has the old default for read-only.
 
-    Raise ``Failure`` when some have not ended after ``within_s`` seconds.
+    Raises ``Failure`` when a session has not ended after ``within_s`` seconds.
     """
     now = await connection.fetchval("SELECT clock_timestamp()")
-    left: list[asyncpg.Record] = []
+    sessions: list[asyncpg.Record] = []
 
-    async def none_left() -> bool:
-        left[:] = await connection.fetch(SESSIONS, now)
-        return not left
+    async def all_ended() -> bool:
+        sessions[:] = await connection.fetch(SESSIONS, now)
+        return not sessions
 
-    if not await _before(none_left, within_s):
-        names = ", ".join(sorted({f"{row['usename']} ({row['application_name']})" for row in left}))
+    if not await _becomes_true(all_ended, within_s):
+        names = ", ".join(sorted({f"{row['usename']} ({row['application_name']})" for row in sessions}))
         raise Failure(f"sessions have not ended and may still write: {names}. End them, then run this again")
 
 
@@ -122,13 +122,13 @@ async def _received(connection: Connection, lsn: str, within_s: float) -> list[s
         slots[:] = await connection.fetch(SLOTS, lsn)
         return all(row["received"] for row in slots)
 
-    if not await _before(all_received, within_s):
+    if not await _becomes_true(all_received, within_s):
         late = ", ".join(row["slot_name"] for row in slots if not row["received"])
         raise Failure(f"the log is closed, but {late} has not confirmed {lsn} within {within_s:g} s: run this again")
     return [row["slot_name"] for row in slots]
 
 
-async def _before(condition: Callable[[], Awaitable[bool]], within_s: float) -> bool:
+async def _becomes_true(condition: Callable[[], Awaitable[bool]], within_s: float) -> bool:
     deadline = monotonic() + within_s
     while not await condition():
         if monotonic() > deadline:

@@ -2,8 +2,8 @@
 
 from chassis.postgres.database import Connection
 
-# Columns are found by type, so that new columns are included. Snapshots are also stored as text, in columns of that
-# name. Partitions are separate tables. A snapshot's xmax is the first id that it could not see.
+# Columns are found by type, so that new columns are included. Some snapshots are stored as text, in columns named
+# snapshot. Partitions are listed as tables of their own. A snapshot's xmax is the first id that it could not see.
 COLUMNS = r"""
 SELECT format(CASE WHEN t.typname = 'xid8' THEN 'SELECT max(%1$I)::text::bigint FROM %2$s'
                    ELSE 'SELECT max(pg_snapshot_xmax(%1$I::pg_snapshot))::text::bigint - 1 FROM %2$s'
@@ -15,7 +15,7 @@ SELECT format(CASE WHEN t.typname = 'xid8' THEN 'SELECT max(%1$I)::text::bigint 
    AND a.attnum > 0 AND NOT a.attisdropped AND c.oid <> 'es.epoch'::regclass
    AND (t.typname IN ('xid8', 'pg_snapshot') OR (t.typname = 'text' AND a.attname = 'snapshot'))
 """
-# A sequential scan.
+# Scans the whole table.
 IN_EVENTS = """
 SELECT max(pg_snapshot_xmax((data ->> 'snapshot')::pg_snapshot))::text::bigint - 1
   FROM es.event WHERE data ? 'snapshot'
@@ -25,5 +25,5 @@ SELECT max(pg_snapshot_xmax((data ->> 'snapshot')::pg_snapshot))::text::bigint -
 async def newest(connection: Connection) -> int:
     """Return the highest recorded transaction id, 0 for an empty log. Reads the whole log."""
     queries = [row["query"] for row in await connection.fetch(COLUMNS)]
-    found = [await connection.fetchval(query) for query in (*queries, IN_EVENTS)]
-    return max((value for value in found if value is not None), default=0)
+    values = [await connection.fetchval(query) for query in (*queries, IN_EVENTS)]
+    return max((value for value in values if value is not None), default=0)

@@ -14,10 +14,10 @@ SELECT s.oid::regclass::text AS name, s.oid AS oid, owner.table_name, owner.colu
  WHERE s.relkind = 'S' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
  ORDER BY 1
 """
-# Null: the sequence has returned no value yet.
+# Returns null for a sequence that has not been used.
 LAST = "SELECT pg_sequence_last_value($1::regclass)"
 SET = "SELECT setval($1::regclass, $2)"
-# The newest id of each sequence that belongs to no column. From the log: rows of read tables may be deleted.
+# The newest id of each sequence that belongs to no column. Read from the log, because read tables may lack old rows.
 IDS_IN_USE = {
     "user_id_seq": """
         SELECT greatest((SELECT max(user_id) FROM users),
@@ -33,16 +33,17 @@ IDS_IN_USE = {
 
 
 async def values(connection: Connection) -> dict[str, int]:
-    """Return the last value of each sequence that has returned one."""
+    """Return the last value of each sequence that has been used."""
     names = [row["name"] for row in await connection.fetch(ALL)]
     last = {name: await connection.fetchval(LAST, name) for name in names}
     return {name: value for name, value in last.items() if value is not None}
 
 
 async def behind(connection: Connection, recorded: Mapping[str, int]) -> dict[str, int]:
-    """Return the new value of each sequence that would otherwise return an id that is in use.
+    """Return the sequences that would return an id that is already in use, with the values that avoid this.
 
-    ``recorded``: their values when the log was closed. Raises ``KeyError`` for one whose use is not known.
+    ``recorded``: the sequences' values when the log was closed. Raises ``KeyError`` for a sequence without a column
+    that ``IDS_IN_USE`` does not list.
     """
     needed = {}
     for row in await connection.fetch(ALL):
@@ -52,13 +53,13 @@ async def behind(connection: Connection, recorded: Mapping[str, int]) -> dict[st
         else:
             query = IDS_IN_USE[name]
         in_use = max(await connection.fetchval(query) or 0, recorded.get(name, 0))
-        # Read after the ids, because in a running system the sequence is ahead of them.
+        # Read after the ids: in a running system, the sequence is then at least as high as they are.
         if in_use > (await connection.fetchval(LAST, name) or 0):
             needed[name] = in_use
     return needed
 
 
 async def advance(connection: Connection, needed: Mapping[str, int]) -> None:
-    """Set each sequence to its value in ``needed``. Not undone with the caller's transaction, and harmless."""
+    """Set each sequence to its value in ``needed``. A rollback does not undo this, which is harmless."""
     for name, value in needed.items():
         await connection.execute(SET, name, value)

@@ -1,8 +1,7 @@
 """Generate the AsyncAPI 3 document: every topic with its messages, writers and readers.
 
-What a service reads comes from FastStream's generator and the service's own broker, which is never started. Topics,
-messages and what the relay sends come from ``contracts``, because the relay is not a FastStream application, and the
-generator knows neither CloudEvents nor keys, partitions and group ids.
+FastStream's generator describes what each service reads. It inspects the service's broker, which is never started.
+Everything else comes from ``contracts``: the generator knows no relay, CloudEvents, keys, partitions or group ids.
 """
 
 from collections import defaultdict
@@ -43,7 +42,7 @@ SUBSCRIBE: dict[Service, Subscribe] = {
 
 
 def document(version: str) -> dict[str, Any]:
-    """Return the document as JSON values, the same for the same code. Connects to nothing."""
+    """Return the document as JSON values. Deterministic, and without any connection."""
     on_topics = _on_topics()
     operations = {**dict(_sent(on_topics)), **dict(_received(on_topics))}
     return {
@@ -59,33 +58,33 @@ def document(version: str) -> dict[str, Any]:
 
 def _on_topics() -> dict[Topic, list[str]]:
     """Return every topic with the names of its messages."""
-    found: dict[Topic, list[str]] = defaultdict(list)
+    names: dict[Topic, list[str]] = defaultdict(list)
     for type_ in EVENTS:
-        found[topics.of_type(type_)].append(type_)
+        names[topics.of_type(type_)].append(type_)
     for service in Service:
-        found[topics.dead_letters(service)] = list(_acted_on(service))
-    found[topics.PROBE] = [PROBE]
-    return found
+        names[topics.dead_letters(service)] = list(_job_events(service))
+    names[topics.PROBE] = [PROBE]
+    return names
 
 
-def _acted_on(service: Service) -> Iterator[str]:
+def _job_events(service: Service) -> Iterator[str]:
     return (type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service)
 
 
 def _sent(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the operations of the relay, by name."""
+    """Yield the name and the operation of everything that the relay sends."""
     for topic, names in on_topics.items():
         yield f"send.{_short(topic)}", _operation("send", topic, names)
 
 
 def _received(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the operations of the services, by name."""
+    """Yield the name and the operation of everything that the services receive."""
     by_address = {topic.name: topic for topic in on_topics}
     for service in Service:
-        made = _generated(service)
-        for channel in made["channels"].values():
+        generated = _generated(service)
+        for channel in generated["channels"].values():
             topic = by_address[channel["address"]]
-            read = _payloads(made, channel)
+            read = _payloads(generated, channel)
             names = [name for name in on_topics[topic] if name == PROBE or EVENTS[name].__name__ in read]
             group = {"type": "string", "enum": [f"placewire-{service}"]}
             yield (
@@ -98,32 +97,32 @@ def _received(on_topics: dict[Topic, list[str]]) -> Iterator[tuple[str, dict[str
 
 
 def broker_of(service: Service, wake: WakeWorker) -> KafkaBroker:
-    """Return the broker of ``service`` with its subscriber, which calls ``wake``. It connects to nothing."""
+    """Return the broker of ``service`` with a subscriber that calls ``wake``. The broker is not connected."""
     settings = KafkaSettings(kafka_bootstrap_servers=ADDRESS, kafka_security_protocol="PLAINTEXT")
     database = Database("postgresql://nobody@127.0.0.1:9/nothing", pool_size=1, application_name="placewire-contracts")
-    heard = list(dict.fromkeys(TOPIC_OF[kind] for kind, owner in OWNER.items() if owner is service))
-    return Consumer(settings, database, service, heard, SUBSCRIBE[service], wake).broker()
+    topics_read = list(dict.fromkeys(TOPIC_OF[kind] for kind, owner in OWNER.items() if owner is service))
+    return Consumer(settings, database, service, topics_read, SUBSCRIBE[service], wake).broker()
 
 
 def _generated(service: Service) -> dict[str, Any]:
-    """Return FastStream's document of the broker of ``service``."""
+    """Return the document that FastStream generates from the broker of ``service``."""
     broker = broker_of(service, lambda *_: None)
-    made: dict[str, Any] = AsyncAPI(broker, schema_version="3.0.0").to_specification().to_jsonable()
-    return made
+    generated: dict[str, Any] = AsyncAPI(broker, schema_version="3.0.0").to_specification().to_jsonable()
+    return generated
 
 
-def _payloads(made: dict[str, Any], channel: dict[str, Any]) -> set[str]:
-    """Return the names of the schemas that handlers of ``channel`` take."""
+def _payloads(generated: dict[str, Any], channel: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that handlers of ``channel`` accept."""
     [message] = channel["messages"].values()
-    payload = _found(made, message)["payload"]
+    payload = _resolved(generated, message)["payload"]
     return {each["$ref"].rpartition("/")[2] for each in payload["oneOf"]}
 
 
-def _found(made: dict[str, Any], reference: dict[str, str]) -> dict[str, Any]:
-    found = made
-    for part in reference["$ref"].removeprefix("#/").split("/"):
-        found = found[unquote(part)]
-    return found
+def _resolved(generated: dict[str, Any], reference: dict[str, str]) -> dict[str, Any]:
+    part = generated
+    for name in reference["$ref"].removeprefix("#/").split("/"):
+        part = part[unquote(name)]
+    return part
 
 
 def _server() -> dict[str, Any]:
@@ -194,7 +193,7 @@ def _cloud_event() -> dict[str, Any]:
     needed = [f"ce_{name}" for name, field in Envelope.model_fields.items() if field.is_required() and name != "data"]
     return {
         "type": "object",
-        "description": "CloudEvents 1.0. ce_subject: the stream; ce_streamversion: the version in it, from 1.",
+        "description": "CloudEvents 1.0. ce_subject: the stream; ce_streamversion: the event's number in it, from 1.",
         "properties": {
             "content-type": {"const": JSON},
             "ce_specversion": {"const": "1.0"},

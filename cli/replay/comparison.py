@@ -1,4 +1,4 @@
-"""Compare each live table, as the snapshot sees it, with its projection: first by digests, then row by row."""
+"""Compare each live table, in one snapshot, with its projection: first digests of groups of rows, then the rows."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class RowDifference:
-    """A row that differs. ``only``: the side (``live`` or ``replayed``) if the other lacks the row (no ``cells``)."""
+    """A row that differs. ``only``: ``live`` or ``replayed`` if only that side has the row; ``cells`` is then empty."""
 
     key: tuple[str, ...]
     only: str | None = None
@@ -52,7 +52,7 @@ class RowDifference:
 
 @dataclass(frozen=True, slots=True)
 class TableFindings:
-    """The result for a table. ``differences``: the first ones; ``different``: the number of all."""
+    """The result for a table. ``different``: the number of differing rows. ``differences``: the first of these rows."""
 
     table: Table
     live_rows: int
@@ -67,10 +67,10 @@ Found = Callable[[Table, Sequence[RowDifference]], Awaitable[None]]
 async def compare(
     live: Connection, replayed: Connection, table: Table, *, limit: int, found: Found | None = None
 ) -> TableFindings:
-    """Count every difference and return the first ``limit``. ``live`` is in the snapshot's transaction.
+    """Count the differing rows and return the first ``limit`` of them. ``live`` is in the snapshot's transaction.
 
-    ``found`` is called with all of them, bucket by bucket, and may use ``replayed``.
-    Memory does not grow with the number of rows or of differences.
+    ``found`` is called with all differing rows, bucket by bucket, and may use ``replayed``.
+    Memory does not grow with the number of rows or differences.
     """
     left, right = await side_by_side(
         _digests(live, f"public.{table.name}", table), _digests(replayed, f"pg_temp.{table.name}", table)
@@ -135,21 +135,21 @@ async def _by_bucket(
 
 
 def differing(table: Table, live: Rows, replayed: Rows) -> list[RowDifference]:
-    """Return the differences between two sets of rows, by key."""
-    found = []
-    for key in sorted(live.keys() | replayed.keys(), key=_in_order):
+    """Return the differences between two sets of rows, ordered by key."""
+    differences = []
+    for key in sorted(live.keys() | replayed.keys(), key=_sort_key):
         if key not in replayed:
-            found.append(RowDifference(key, only="live"))
+            differences.append(RowDifference(key, only="live"))
         elif key not in live:
-            found.append(RowDifference(key, only="replayed"))
+            differences.append(RowDifference(key, only="replayed"))
         elif live[key] != replayed[key]:
             cells = zip(table.columns, live[key], replayed[key], strict=True)
-            found.append(RowDifference(key, cells=tuple(Cell(*cell) for cell in cells if cell[1] != cell[2])))
-    return found
+            differences.append(RowDifference(key, cells=tuple(Cell(*cell) for cell in cells if cell[1] != cell[2])))
+    return differences
 
 
-def _in_order(key: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
-    """Return a sort key that orders numbers numerically, since longer ones come later."""
+def _sort_key(key: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+    """Return a sort key that puts shorter texts first, and so orders texts of numbers numerically."""
     return tuple((len(part), part) for part in key)
 
 
@@ -158,9 +158,9 @@ def _listed(columns: Sequence[str], cast: str = "") -> str:
 
 
 async def side_by_side(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tuple[A, B]:
-    """Return the results of both, which use two connections.
+    """Run both coroutines at the same time and return both results. They must use different connections.
 
-    Raises the first failure once the other is cancelled, so that its connection can be used again.
+    If one fails, raises its failure after the other has been cancelled. Then both connections can be used again.
     """
     try:
         async with asyncio.TaskGroup() as group:

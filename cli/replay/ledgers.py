@@ -1,6 +1,6 @@
-"""Check ledgers, stream heads and jobs against the checksums and requests in events, with one query each.
+"""Check ledgers, people, streams and jobs against the events, with one query each.
 
-Every query returns rows of ``(subject, fault)``. ``fault`` is null for a correct subject.
+Each query returns rows of ``(subject, fault)``. ``fault`` is null for a correct subject.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from contracts.jobs import KIND_OF, OWNER, Kind
 from contracts.students import StudentEnrolled, StudentRecordRevised, StudentsImported
 from contracts.users import PersonErased, UserCreated, UserDetailsRevised
 
-# The events that end a job of each kind, in its data's job_id; an export's id is its job's.
+# The events that end a job of each kind. Their data has the job's id as job_id, or as export_id for exports.
 SUCCEEDED = {
     Kind.ELIGIBILITY: EligibilityEvaluated.TYPE,
     Kind.EXPORT: ExportCompleted.TYPE,
@@ -32,17 +32,17 @@ SELECT count(*) AS checked, count(fault) AS wrong,
   FROM ({query}) AS found
 """
 
-# `sealed` and `ledger` return (subject, count, digest).
-SEALS = """
-WITH sealed AS ({sealed}), ledger AS ({ledger})
+# `recorded` and `ledger` return (subject, count, digest): as events record them, and as computed from the rows.
+CHECKSUMS = """
+WITH recorded AS ({recorded}), ledger AS ({ledger})
 SELECT subject, CASE
-           WHEN s.count IS NULL THEN format('%s rows (digest %s) that no event seals', l.count, l.digest)
+           WHEN s.count IS NULL THEN format('%s rows (digest %s) that no event records', l.count, l.digest)
            WHEN l.count IS NULL AND s.count = 0 AND s.digest = '0' THEN NULL
            WHEN (s.count, s.digest) IS DISTINCT FROM (l.count, l.digest) THEN
-                format('the event seals %s rows (digest %s), the ledger holds %s (digest %s)',
+                format('the event records %s rows (digest %s), the ledger holds %s (digest %s)',
                        s.count, s.digest, coalesce(l.count, 0), coalesce(l.digest, '0'))
        END AS fault
-  FROM sealed s FULL JOIN ledger l USING (subject)
+  FROM recorded s FULL JOIN ledger l USING (subject)
 """
 
 EVALUATED = f"""
@@ -91,7 +91,7 @@ SELECT cause AS subject, count(*) AS count, bit_xor(hashint8extended(student_id,
  GROUP BY 1
 """  # noqa: S608
 
-# The vault must have every version of a person that an event refers to, and no other; of an erased person, none.
+# The vault must hold exactly those versions of a person to which events refer, but none of an erased person.
 PEOPLE = f"""
 SELECT format('version %s of person %s', version, person_id) AS subject, CASE
            WHEN gone.found AND kept.found THEN 'the person was erased, but the vault holds it'
@@ -108,7 +108,7 @@ SELECT format('version %s of person %s', version, person_id) AS subject, CASE
                FROM es.event WHERE type = '{PersonErased.TYPE}') gone USING (person_id)
 """  # noqa: S608
 
-# Exports compare the number of rows in vault.erasure.
+# Each erasure must have a row in vault.erasure: exports count these rows to notice an erasure while they run.
 ERASURES = f"""
 SELECT format('person %s', person_id) AS subject, CASE
            WHEN noted.found IS NULL THEN 'was erased, but vault.erasure has no row of it'
@@ -137,11 +137,11 @@ SELECT stream_id AS subject, CASE
 _KINDS = ", ".join(f"('{type_}', '{kind}', '{OWNER[kind]}')" for type_, kind in KIND_OF.items())
 _RESULT_TYPES = ", ".join(f"'{type_}'" for type_ in (*SUCCEEDED.values(), *FAILED.values()))
 _DONE_TYPES = ", ".join(f"'{type_}'" for type_ in SUCCEEDED.values())
-_JUDGED_KINDS = ", ".join(f"'{kind}'" for kind in SUCCEEDED)
+_KINDS_WITH_RESULTS = ", ".join(f"'{kind}'" for kind in SUCCEEDED)
 
 # Maintenance deletes old jobs and records up to which time. Jobs that were requested later must exist.
 WORK = f"""
-WITH asked AS (
+WITH requested AS (
     SELECT e.event_id AS id, e.stream_id, e.recorded_at, k.kind, k.service
       FROM es.event e JOIN (VALUES {_KINDS}) AS k (type, kind, service) USING (type)
 )
@@ -150,10 +150,10 @@ SELECT 'job ' || id AS subject, CASE
            WHEN j.kind IS NULL AND (a.recorded_at <= (SELECT until FROM expiry WHERE what = 'jobs')) IS NOT TRUE
            THEN format('%s asks for it, but there is no such job', a.stream_id)
            WHEN (j.kind, j.service, j.subject) <> (a.kind, a.service, a.stream_id)
-           THEN format('it is %s''s %s of %s, asked for was %s''s %s of %s',
+           THEN format('it is %s''s %s of %s, but the event asks for %s''s %s of %s',
                        j.service, j.kind, j.subject, a.service, a.kind, a.stream_id)
        END AS fault
-  FROM asked a FULL JOIN es.job j USING (id)
+  FROM requested a FULL JOIN es.job j USING (id)
 """  # noqa: S608
 RESULTS = f"""
 WITH results AS (
@@ -169,20 +169,20 @@ SELECT 'job ' || id AS subject, CASE
            WHEN j.state <> 'succeeded' AND r.done > 0 THEN format('there is a result, but it is %s', j.state)
            WHEN j.state = 'failed' AND coalesce(r.failed, 0) = 0 THEN 'it failed, but no event says so'
        END AS fault
-  FROM (SELECT * FROM es.job WHERE kind IN ({_JUDGED_KINDS})) j FULL JOIN results r USING (id)
+  FROM (SELECT * FROM es.job WHERE kind IN ({_KINDS_WITH_RESULTS})) j FULL JOIN results r USING (id)
 """  # noqa: S608
 
 
-def _seals(sealed: str, ledger: str) -> str:
-    return SEALS.format(sealed=sealed, ledger=ledger)
+def _checksums(recorded: str, ledger: str) -> str:
+    return CHECKSUMS.format(recorded=recorded, ledger=ledger)
 
 
 CHECKS = {
-    "students selected": _seals(EVALUATED.format(part="added"), SELECTIONS.format(version="selected_version")),
-    "selections revoked": _seals(EVALUATED.format(part="revoked"), SELECTIONS.format(version="revoked_version")),
-    "selections in force": _seals(NEWEST, IN_FORCE),
-    "lists of publications": _seals(LISTED, LISTS),
-    "imports": _seals(IMPORTED, ENROLLED),
+    "students selected": _checksums(EVALUATED.format(part="added"), SELECTIONS.format(version="selected_version")),
+    "selections revoked": _checksums(EVALUATED.format(part="revoked"), SELECTIONS.format(version="revoked_version")),
+    "selections in force": _checksums(NEWEST, IN_FORCE),
+    "lists of publications": _checksums(LISTED, LISTS),
+    "imports": _checksums(IMPORTED, ENROLLED),
     "people": PEOPLE,
     "erasures": ERASURES,
     "streams": STREAMS,
@@ -193,7 +193,7 @@ CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class CheckFindings:
-    """``checked``: how many things were checked; ``wrong``: how many have a fault; ``faults``: the first of these."""
+    """The result of a check. ``checked``, ``wrong``: numbers of subjects and of faulty ones. ``faults``: the first."""
 
     name: str
     checked: int
@@ -202,7 +202,7 @@ class CheckFindings:
 
 
 async def check(connection: Connection, name: str, *, limit: int) -> CheckFindings:
-    """Run one of ``CHECKS`` in the snapshot that ``connection`` is in."""
+    """Run the check ``name`` of ``CHECKS`` in the current transaction of ``connection``."""
     row = await connection.fetchrow(SUMMARY.format(query=CHECKS[name]), limit)
     assert row is not None
     return CheckFindings(name, row["checked"], row["wrong"], tuple(sorted(row["faults"])))

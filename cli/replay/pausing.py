@@ -1,7 +1,7 @@
-"""Pause all appends for a moment. Each append holds the log's lock in shared mode until its transaction ends.
+"""Pause all appends for a moment, by taking the log's lock, which each append holds in shared mode.
 
-A session that waits for the exclusive lock makes all new appends wait behind it. So this module waits only briefly,
-gives up when a long transaction holds the lock, and tries again later. Appends run in between.
+A session that waits for this lock also makes new appends wait. So this module waits only briefly. If a long
+transaction holds the lock, it gives up and tries again later, and appends run in between.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from cli.replay.repair import writable
 T = TypeVar("T")
 
 LOG_LOCK = 7_461_923_008
-# Applies to row locks too: an append that waits for this session may hold a row it needs. Shorter than
-# deadlock_timeout, so that this session gives way and never the append.
+# Also applies to row locks, because an append that waits for this session may hold a row that this session needs.
+# Shorter than deadlock_timeout, so that Postgres cancels this session and never the append.
 LOCK_TIMEOUT_MS = 250
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 5.0
 GIVE_UP_AFTER_S = 300.0
-# If this client is killed or frozen, the server ends its transaction, so that appends do not wait for it.
+# If this process is killed or frozen, the server ends its transaction, so that appends do not wait for it.
 GUARD_MS = 1_000
 GUARDS = """
 SET lock_timeout = {lock_ms};
@@ -42,7 +42,7 @@ ALONE = f"SELECT pg_advisory_xact_lock({LOG_LOCK})"
 
 @dataclass(slots=True)
 class Pause:
-    """How long appends waited, in seconds, and how many attempts were given up before."""
+    """How many seconds appends were blocked, and how many attempts were given up before that."""
 
     seconds: float = 0
     attempts_given_up: int = 0
@@ -57,8 +57,8 @@ async def without_appends(
 ) -> tuple[T, Pause]:
     """Run ``work`` in one transaction of ``session`` while no append can commit. ``between`` runs before each attempt.
 
-    Raises ``Failure`` when ``work`` takes longer than ``longest_s``, or a transaction holds the log for minutes;
-    nothing has then been written.
+    Raises ``Failure`` when ``work`` takes longer than ``longest_s``, or when another transaction holds the log's lock
+    for minutes. Nothing is written in these cases.
     """
     pause, wait_s, deadline = Pause(), FIRST_PAUSE_S, monotonic() + GIVE_UP_AFTER_S
     while True:
@@ -67,7 +67,7 @@ async def without_appends(
         try:
             async with _guarded(session, longest_s), session.transaction():
                 began = monotonic()
-                # The timeout does not cover the commit. Once the commit has begun, only the server decides.
+                # The timeout does not cover the commit. After the commit has begun, only the server decides its result.
                 async with asyncio.timeout(longest_s):
                     await session.execute(ALONE)
                     done = await work()

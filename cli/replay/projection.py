@@ -1,9 +1,9 @@
 """Project the log, as one snapshot saw it, into temporary tables, with the functions that appends use.
 
-Temporary tables are in a schema of the session. The search path finds them first, other sessions do not see them, they
-write no WAL, and the server drops them when the session ends. After their creation everything runs in read-only
-transactions, which may write only to temporary tables, so a projection that writes to a live table fails. Each chunk is
-a separate transaction, because a long transaction would delay every gap-safe reader of the log.
+The search path finds the session's temporary tables first. Other sessions do not see them, they write no WAL, and the
+server drops them when the session ends. After their creation, all transactions are read-only. Such transactions may
+still write to temporary tables, but a projection that writes to a live table fails. Each chunk is a separate
+transaction, because a long transaction delays every reader of the log.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -17,7 +17,7 @@ CHUNK = 5_000
 STREAM_TYPES = ("student", "user", "drive", "eligibility", "registration", "attendance")
 
 SESSION = """
-SET default_transaction_read_only = off; -- of a closed log's database it is on
+SET default_transaction_read_only = off; -- it is on in a database whose log is closed
 SET search_path = pg_temp, public;
 SET temp_buffers = '256MB';
 SET work_mem = '64MB';
@@ -27,8 +27,8 @@ SET statement_timeout = 0;
 SET transaction_timeout = 0;
 """
 MAKE_TABLE = "CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL)"
-# Within a chunk all enrolments come before all revisions, so a roll number that was freed and reused exists twice for a
-# moment. The live tables always have these constraints; here they would only reject valid history.
+# Within a chunk, all enrolments are projected before all revisions. So a roll number that passed from one student to
+# another exists twice for a moment. Unique indexes would reject this, although the history is valid.
 ALLOW_REUSE = """
 DROP INDEX pg_temp.students_identity_key_idx;
 DROP INDEX pg_temp.users_identity_key_idx;
@@ -37,9 +37,9 @@ DROP INDEX pg_temp.users_identity_key_idx;
 REPLAN = "ANALYZE {names}"
 READ_ONLY_FROM_NOW_ON = "SET default_transaction_read_only = on"
 
-# Index scan on event_tx_position, which keeps the order of each stream. Events are selected by visibility and not by
-# the snapshot's xmin, because the live tables of that snapshot have the effects of exactly these events. Events that $6
-# could not see have an xid, and so a tx, that is not below its xmin: catching up begins there.
+# Index scan on event_tx_position, which keeps the order of each stream. Selects the events that the snapshot $3 sees,
+# because the live tables in that snapshot have the effects of exactly these events. Every event that the earlier
+# snapshot $6 did not see has a tx of at least the xmin of $6, so a later run begins there.
 PROJECT_CHUNK = """
 WITH chunk AS MATERIALIZED (
     SELECT e, e.tx, e.position, split_part(e.stream_id, '-', 1) AS stream_type
@@ -62,7 +62,7 @@ SELECT count, (SELECT tx FROM last) AS tx, (SELECT position FROM last) AS positi
 
 @dataclass(frozen=True, slots=True)
 class LogSnapshot:
-    """A moment of the database. ``text``: its ``es.log_snapshot()``; ``events``: the number of events by then."""
+    """A snapshot of the log. ``text``: the result of ``es.log_snapshot()``. ``events``: how many events it sees."""
 
     text: str
     events: int
@@ -77,7 +77,7 @@ BEGINNING = LogSnapshot("3:3:", 0)
 
 
 async def prepare(connection: Connection, tables: Iterable[Table]) -> None:
-    """Create empty temporary tables in the session of ``connection``, which can write nothing else from then on."""
+    """Create empty temporary tables in the session of ``connection``, and make the session otherwise read-only."""
     await connection.execute(SESSION)
     for table in tables:
         await connection.execute(MAKE_TABLE.format(name=table.name))
@@ -96,8 +96,8 @@ async def project(
     """Apply every event that ``snapshot`` sees and ``since`` did not, oldest first. Yield the size of each chunk."""
     replan = REPLAN.format(names=", ".join(f"pg_temp.{table.name}" for table in tables))
     tx, position, chunks = since.xmin - 1, 2**63 - 1, 0
-    seen = snapshot.text, chunk, list(STREAM_TYPES), since.text
-    while rows := await connection.fetch(PROJECT_CHUNK, tx, position, *seen):
+    parameters = snapshot.text, chunk, list(STREAM_TYPES), since.text
+    while rows := await connection.fetch(PROJECT_CHUNK, tx, position, *parameters):
         tx, position, chunks = rows[0]["tx"], rows[0]["position"], chunks + 1
         if chunks.bit_count() == 1 and since is BEGINNING:  # a power of two: the tables have doubled
             await connection.execute(replan)

@@ -1,4 +1,4 @@
-"""Run ``rebuild``: find differences as ``verify`` does, repair them in a short pause of appends, compare again."""
+"""Run ``rebuild``: find differences as ``verify`` does, repair them while appends are paused, and compare again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from cli.replay.repair import RepairedTable
 from cli.replay.tables import Table
 from cli.replay.verification import Findings, ProgressCallbacks, Replay, replaying
 
-# How many events can be projected within a pause.
+# The pause begins when fewer new events than this are left to project.
 FEW_EVENTS = 500
 ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The differences. ``rows``: how many rows can be repaired. ``impossible``: ledgers that cannot, with reasons."""
+    """The differences. ``rows``: how many rows can be repaired. ``impossible``: why some ledgers cannot be repaired."""
 
     findings: Findings
     rows: int
@@ -37,7 +37,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """``repair``: ``None`` when there was nothing to repair, or ``agree`` returned false."""
+    """The result. ``repair`` is ``None`` when there was nothing to repair, or ``agree`` returned false."""
 
     proposal: Proposal
     repair: Repair | None = None
@@ -51,10 +51,10 @@ class Rebuilt:
 async def rebuild(
     url: str, watching: ProgressCallbacks, agree: Callable[[Proposal], bool], *, limit: int, longest_pause_s: float
 ) -> Rebuilt:
-    """Find every difference, ask ``agree``, and repair all differing rows in one transaction when it returns true.
+    """Find every difference. If ``agree`` then returns true, repair all differing rows in one transaction.
 
-    ``url`` connects as the owner. Appends continue, except for a pause of at most ``longest_pause_s`` seconds. There is
-    no pause when nothing can be repaired. Raises ``Unavailable`` or ``Failure``; nothing has then been changed.
+    ``url``: the owner's. The repair blocks appends for at most ``longest_pause_s`` seconds. Raises ``Unavailable`` or
+    ``Failure``, and has then changed nothing.
     """
     async with replaying(url, "placewire-rebuild") as replay:
         await recomputation.prepare(replay.projector)
@@ -84,7 +84,7 @@ def _tables(replay: Replay) -> list[Table]:
 
 
 async def _catch_up(replay: Replay) -> None:
-    """Project new events until few enough are left for the pause."""
+    """Project new events until fewer than ``FEW_EVENTS`` are left for the pause."""
     for _ in range(ROUNDS):
         events = await replay.caught_up()
         await repair.clear(replay.projector, replay.tables)
@@ -94,12 +94,12 @@ async def _catch_up(replay: Replay) -> None:
 
 
 async def _repair(replay: Replay, ledgers: Recomputed) -> list[RepairedTable]:
-    """Repair the suspect rows. Runs in the pause, when log and tables hold the same events."""
+    """Repair the suspect rows. Runs during the pause, when no event is added to the log."""
     at = replay.at
     try:
         await recomputation.guard(replay.projector, ledgers)
         await replay.caught_up()
         return await repair.repair_suspects(replay.projector, _tables(replay))
     except BaseException:
-        replay.at = at  # what was projected is rolled back
+        replay.at = at  # the projection of the last events is rolled back
         raise

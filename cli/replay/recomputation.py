@@ -1,12 +1,12 @@
-"""Recompute damaged ledgers. Events have only a checksum (seal) of each ledger, so every result is checked against it.
+"""Recompute damaged ledgers. Events hold only checksums of a ledger. A result is used only if it agrees with them all.
 
-The selections of a drive are recomputed evaluation by evaluation, in the order of their recording. Each evaluation
-depends on its criteria, the marks that its snapshot could see, and the range of students it covered. A coordinator's
-list consists of the students whom its evaluations selected. A result is used only if it agrees with every seal;
-otherwise the ledger cannot be repaired and is reported.
+The selections of a drive are recomputed evaluation by evaluation, in the order in which these were recorded. An
+evaluation depends on its criteria, the marks that its snapshot could see, and the range of students that it covered. A
+coordinator's list consists of the students whom its evaluations selected. A ledger whose recomputed rows do not agree
+with a checksum is reported and not repaired.
 
-The log does not hold ``selected_at`` and ``revoked_at``. A missing row gets the value of the other rows of its version,
-or, without such rows, the moment at which the evaluation was recorded.
+The log does not hold ``selected_at`` and ``revoked_at``. A missing row gets the value of the other rows of its version.
+Without such rows, it gets the time at which the evaluation was recorded.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ TABLES = (SELECTIONS, LISTS)
 CHECKS_OF_SELECTIONS = ("students selected", "selections revoked", "selections in force")
 CHECK_OF_LISTS = "lists of publications"
 
-# Temporary tables beside those of the projection. No event is projected into them.
+# Temporary tables in addition to those of the projection. No event is projected into them.
 MAKE = """
 CREATE TEMPORARY TABLE "{name}" (LIKE public."{name}" INCLUDING ALL);
 CREATE TEMPORARY TABLE IF NOT EXISTS wanted (student_id integer PRIMARY KEY);
@@ -48,8 +48,8 @@ SELECT DISTINCT substring(subject FROM '^drive (\d+)')::integer AS drive_id,
        substring(subject FROM 'version (\d+)$')::bigint AS version
   FROM ({query}) AS found WHERE fault IS NOT NULL
 """
-# In the order in which they were recorded: a reevaluation may precede an evaluation of an older version.
-# ``version`` is the version in the ledger's rows. For a reevaluation, ``judged_by`` is the version with its criteria.
+# Ordered by recording, because a reevaluation can be recorded before the evaluation of an older version.
+# ``version`` is the version in the ledger's rows. ``judged_by`` is the version that has a reevaluation's criteria.
 EVALUATIONS = f"""
 SELECT e.version AS place, e.recorded_at, e.data, (e.data ->> 'drive_version')::bigint AS version,
        (e.data #>> '{{students,first}}')::integer AS first, (e.data #>> '{{students,last}}')::integer AS last,
@@ -65,10 +65,10 @@ SELECT e.version AS place, e.recorded_at, e.data, (e.data ->> 'drive_version')::
  ORDER BY e.version
 """  # noqa: S608
 NEWEST = "SELECT coalesce(max(version), 0) FROM es.event WHERE stream_id = 'eligibility-' || $1::integer"
-SEAL = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
+CHECKSUM = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
 
-# One sort of the students' events finds the last record of each that the snapshot could see. For a range of students
-# (AMONG): index scans of event_stream_version, because there can be very many such evaluations.
+# One sort of the students' events finds the last record of each student that the snapshot could see. Evaluations of a
+# range of students (AMONG) can be very many, so they use index scans of event_stream_version.
 WANTED = f"""
 INSERT INTO pg_temp.wanted
 SELECT s.student_id
@@ -109,7 +109,7 @@ WITH gone AS (
        AND NOT EXISTS (SELECT FROM pg_temp.wanted w WHERE w.student_id = c.student_id)
     RETURNING student_id
 )
-SELECT {SEAL} FROM gone
+SELECT {CHECKSUM} FROM gone
 """  # noqa: S608
 ADDED = f"""
 WITH fresh AS (
@@ -122,14 +122,14 @@ WITH fresh AS (
                         WHERE c.drive_id = $1 AND c.revoked_version IS NULL AND c.student_id = w.student_id)
     RETURNING student_id
 )
-SELECT {SEAL} FROM fresh
+SELECT {CHECKSUM} FROM fresh
 """  # noqa: S608
 PUBLISHED = f"""
 SELECT data -> 'requested' AS requested FROM es.event
  WHERE stream_id = 'drive-' || $1::integer AND version = $2 AND type = '{DrivePublished.TYPE}'
 """  # noqa: S608
-# The students who were selected after one of the list's evaluations. ``judged``: the place of the list's first
-# evaluation at or after each.
+# The list has each student who was selected after an evaluation of this list. ``judged``: the place of the first
+# evaluation of this list that is not before the row's evaluation.
 LIST = f"""
 WITH done AS MATERIALIZED (
     SELECT version, place, min(place) FILTER (WHERE list_version = $2) OVER (ORDER BY place DESC) AS judged
@@ -144,7 +144,7 @@ WITH done AS MATERIALIZED (
        AND (c.revoked_version IS NULL OR selected.judged < revoked.place)
     RETURNING student_id
 )
-SELECT {SEAL} FROM listed
+SELECT {CHECKSUM} FROM listed
 """  # noqa: S608
 COPY_LISTS = """
 INSERT INTO pg_temp.requested_selection (drive_id, drive_version, student_id)
@@ -166,7 +166,7 @@ FORGET_SUSPECTS = "DELETE FROM pg_temp.suspect_selections WHERE drive_id = $1"
 
 
 class Unsound(Exception):
-    """The recomputed ledger does not agree with a seal."""
+    """The recomputed ledger does not agree with a checksum in an event."""
 
 
 # ``DataError``: an event holds data that the statements cannot read. The other drives can still be repaired.
@@ -175,9 +175,9 @@ UNUSABLE = (Unsound, asyncpg.DataError)
 
 @dataclass(slots=True)
 class Recomputed:
-    """``drives``: each recomputed drive, with the newest version of its evaluations at that time.
+    """The result of ``recompute``. ``drives``: the newest version of each recomputed drive's evaluations at that time.
 
-    ``rows``: how many ledger rows differ and can be repaired. ``impossible``: why the others cannot.
+    ``rows``: how many rows differ and can be repaired. ``impossible``: why the other ledgers cannot be repaired.
     """
 
     drives: dict[int, int] = field(default_factory=dict)
@@ -197,14 +197,14 @@ async def prepare(session: Connection) -> None:
 
 
 async def recompute(reader: Connection, session: Connection) -> Recomputed:
-    """Recompute in ``session`` every ledger that does not agree with its seals, and report those that cannot be."""
+    """Recompute in ``session`` every ledger that does not agree with its checksums. Report those that fail."""
     done = Recomputed()
     lists = {(row["drive_id"], row["version"]) for row in await _damaged(reader, [CHECK_OF_LISTS])}
     for drive_id, version in sorted(lists):
         try:
             await _list(session, drive_id, version)
         except UNUSABLE as reason:
-            done.impossible.append(f"the list of drive {drive_id} at version {version}: {_said(reason)}")
+            done.impossible.append(f"the list of drive {drive_id} at version {version}: {_reason_text(reason)}")
         else:
             done.rows += await _differing(session, LISTS, OF_LIST, drive_id, version)
     for drive_id in await _drives(reader):
@@ -213,17 +213,17 @@ async def recompute(reader: Connection, session: Connection) -> Recomputed:
         try:
             await _selections(session, drive_id)
         except UNUSABLE as reason:
-            done.give_up(drive_id, _said(reason))
-    # The search path of ``session`` finds the recomputed ledgers first, so the checks of verify now apply to them.
+            done.give_up(drive_id, _reason_text(reason))
+    # The search path of ``session`` finds the recomputed ledgers first, so these checks now apply to them.
     for drive_id in set(await _drives(session)) & done.drives.keys():
-        done.give_up(drive_id, "what the log gives does not agree with the seals of its events")
+        done.give_up(drive_id, "the recomputed rows do not agree with the checksums in its events")
     for drive_id in done.drives:
         done.rows += await _differing(session, SELECTIONS, OF_DRIVE, drive_id)
     return done
 
 
 async def guard(session: Connection, done: Recomputed) -> None:
-    """Block evaluations until the repair commits, and skip drives that were evaluated since they were recomputed."""
+    """Block evaluations until the repair commits. Skip drives that have been evaluated since their recomputation."""
     for drive_id, newest in done.drives.items():
         await session.execute(LOCK_EVALUATION, drive_id)
         if await session.fetchval(NEWEST, drive_id) != newest:
@@ -231,7 +231,7 @@ async def guard(session: Connection, done: Recomputed) -> None:
 
 
 async def _drives(session: Connection) -> list[int]:
-    """Return the drives whose selections, found through the search path, do not agree with a seal."""
+    """Return the drives whose selections, in the session's search path, do not agree with a checksum."""
     return sorted({row["drive_id"] for row in await _damaged(session, CHECKS_OF_SELECTIONS)})
 
 
@@ -243,31 +243,31 @@ async def _damaged(reader: Connection, checks: Sequence[str]) -> list[asyncpg.Re
 
 
 async def _list(session: Connection, drive_id: int, version: int) -> None:
-    """Recompute a coordinator's list. Raises ``Unsound`` after deleting a result that does not agree with its seal."""
+    """Recompute a coordinator's list. If the result does not agree with the checksum, delete it, raise ``Unsound``."""
     requested = await session.fetchval(PUBLISHED, drive_id, version)
     if requested is None:
         return  # the publication had no list
     if not _agrees(await session.fetchrow(LIST, drive_id, version), requested):
         await session.execute(FORGET_LIST, drive_id, version)
-        raise Unsound("the selections made from it do not agree with its seal")
+        raise Unsound("the selections made from it do not agree with its checksum")
 
 
 async def _selections(session: Connection, drive_id: int) -> None:
-    """Recompute the selections of a drive, evaluation by evaluation. Raises ``Unsound`` at the first disagreement."""
+    """Recompute the selections of a drive. Raises ``Unsound`` at the first checksum that does not agree."""
     for evaluation in await session.fetch(EVALUATIONS, drive_id):
-        sealed, version = evaluation["data"], evaluation["version"]
-        await _judge(session, drive_id, evaluation)
-        among = evaluation["first"], evaluation["last"]
-        for part, statement, some in (("revoked", REVOKED, among), ("added", ADDED, ())):
-            found = await session.fetchrow(statement, drive_id, version, evaluation["recorded_at"], *some)
-            if not _agrees(found, sealed[part]):
-                raise Unsound(f"what the log gives for version {version} does not agree with the seal of its event")
+        event, version = evaluation["data"], evaluation["version"]
+        await _evaluate(session, drive_id, evaluation)
+        students = evaluation["first"], evaluation["last"]
+        for part, statement, further in (("revoked", REVOKED, students), ("added", ADDED, ())):
+            checksum = await session.fetchrow(statement, drive_id, version, evaluation["recorded_at"], *further)
+            if not _agrees(checksum, event[part]):
+                raise Unsound(f"the recomputed rows of version {version} do not agree with the checksum in its event")
 
 
-async def _judge(session: Connection, drive_id: int, evaluation: asyncpg.Record) -> None:
-    """Fill ``wanted`` with the students whom the evaluation selected. Raises ``Unsound`` without criteria."""
+async def _evaluate(session: Connection, drive_id: int, evaluation: asyncpg.Record) -> None:
+    """Fill ``wanted`` with the students whom the evaluation selected. Raises ``Unsound`` if there are no criteria."""
     if not evaluation["criteria"]:
-        raise Unsound(f"the log does not hold what version {evaluation['version']} was judged by")
+        raise Unsound(f"the log does not hold the criteria of version {evaluation['version']}")
     criteria = orjson.dumps(evaluation["criteria"]).decode()
     arguments = [drive_id, evaluation["data"]["snapshot"], criteria, evaluation["list_version"]]
     if evaluation["first"] is not None:
@@ -276,12 +276,12 @@ async def _judge(session: Connection, drive_id: int, evaluation: asyncpg.Record)
     await session.execute(WANTED.format(among=AMONG if len(arguments) > 4 else ""), *arguments)
 
 
-def _said(reason: Exception) -> str:
-    return str(reason) if isinstance(reason, Unsound) else f"the log holds what cannot be read ({reason})"
+def _reason_text(reason: Exception) -> str:
+    return str(reason) if isinstance(reason, Unsound) else f"an event holds data that cannot be read ({reason})"
 
 
-def _agrees(found: asyncpg.Record | None, sealed: dict[str, Any]) -> bool:
-    return found is not None and (found["count"], found["digest"]) == (sealed["count"], sealed["digest"])
+def _agrees(row: asyncpg.Record | None, checksum: dict[str, Any]) -> bool:
+    return row is not None and (row["count"], row["digest"]) == (checksum["count"], checksum["digest"])
 
 
 async def _differing(session: Connection, table: Table, scope: str, *arguments: int) -> int:

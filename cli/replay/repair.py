@@ -1,7 +1,7 @@
-"""Repair live rows from the projected log: the rows that differ, and the rows that later events changed.
+"""Repair live rows from the projected log.
 
-A row that was equal and has not been changed since is still equal. So the pause of appends does not grow with the
-tables.
+Only suspect rows are compared during the pause of appends: rows that differed, and rows that later events changed. All
+other rows are still equal. So the pause does not grow with the size of the tables.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -32,7 +32,7 @@ CREATE TRIGGER remember_{event} AFTER {event} ON pg_temp."{table}" REFERENCING {
     FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.remember_touched('{key}')
 """
 IMAGES = {"insert": "NEW", "update": "NEW", "delete": "OLD"}
-# Removes rows that are equal now. An event that is projected later makes its rows suspect again.
+# Removes rows that are equal now. A later event makes its rows suspect again.
 CLEARED = """
 DELETE FROM pg_temp."suspect_{table}" s USING public."{table}" l, pg_temp."{table}" r
  WHERE {l_is_s} AND {r_is_s} AND record_image_eq(ROW({r_columns}), ROW({l_columns}))
@@ -40,7 +40,7 @@ DELETE FROM pg_temp."suspect_{table}" s USING public."{table}" l, pg_temp."{tabl
 SUSPECTED = """SELECT '{table}' AS name WHERE EXISTS (SELECT FROM pg_temp."suspect_{table}")"""
 
 # All differing rows are deleted before any row is inserted, so a unique value that moves between rows never exists
-# twice. The stored bytes are compared, for every type. Plan: the suspects, then both tables by primary key.
+# twice. Compares the stored bytes of every column. Plan: the suspects, then both tables by primary key.
 DELETE_DIFFERING = """
 DELETE FROM public."{table}" l USING (SELECT DISTINCT {key} FROM pg_temp."suspect_{table}") s
  WHERE {l_is_s} AND NOT EXISTS (
@@ -84,13 +84,13 @@ async def prepare(session: Connection, tables: Iterable[Table]) -> None:
 
 
 async def suspect(session: Connection, table: Table, differences: Sequence[RowDifference]) -> None:
-    """Add these rows to the suspect rows of ``table``."""
+    """Add the rows of ``differences`` to the suspect rows of ``table``."""
     keys = [dict(zip(table.key, difference.key, strict=True)) for difference in differences]
     await session.execute(SUSPECT.format(**parts(table)), orjson.dumps(keys).decode())
 
 
 async def suspect_touched_rows(session: Connection, tables: Iterable[Table]) -> None:
-    """Add each row that a projection touches from now on to the suspect rows."""
+    """Make every row that a projection changes from now on a suspect row."""
     async with writable(session):
         for table in tables:
             for event, image in IMAGES.items():
@@ -98,7 +98,7 @@ async def suspect_touched_rows(session: Connection, tables: Iterable[Table]) -> 
 
 
 async def clear(session: Connection, tables: Iterable[Table]) -> None:
-    """Remove equal rows from the suspect rows, so that the pause compares few."""
+    """Remove rows that are equal from the suspect rows, so that few rows are compared during the pause."""
     for table in tables:
         await session.execute(CLEARED.format(**parts(table)))
 
@@ -109,7 +109,7 @@ async def analyze(session: Connection, tables: Iterable[Table]) -> None:
 
 
 async def repair_suspects(session: Connection, tables: Sequence[Table]) -> list[RepairedTable]:
-    """Make every suspect row equal to the log's, in the caller's transaction."""
+    """Make every suspect row equal to the projected row, in the caller's transaction."""
     suspected = " UNION ALL ".join(SUSPECTED.format(table=table.name) for table in tables)
     names = {row["name"] for row in await session.fetch(suspected)}
     return [await _repair_table(session, table) for table in tables if table.name in names]
@@ -129,11 +129,11 @@ def count_of(tag: str) -> int:
 def parts(table: Table) -> dict[str, str]:
     """Return the identifiers that the statements need. ``l_``, ``r_``: columns of the live and the replayed table."""
 
-    def columns(names: Sequence[str], of: str = "") -> str:
-        return ", ".join(f'{of}"{name}"' for name in names)
+    def columns(names: Sequence[str], prefix: str = "") -> str:
+        return ", ".join(f'{prefix}"{name}"' for name in names)
 
-    def same(one: str, other: str) -> str:
-        return " AND ".join(f'{one}."{name}" = {other}."{name}"' for name in table.key)
+    def same(left: str, right: str) -> str:
+        return " AND ".join(f'{left}."{name}" = {right}."{name}"' for name in table.key)
 
     return {
         "table": table.name,

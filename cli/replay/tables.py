@@ -1,11 +1,11 @@
-"""Describe the tables that are projected from events, from the database's catalog."""
+"""List the tables that are projected from events, with their columns, from the database's catalog."""
 
 from dataclasses import dataclass
 
 from chassis.postgres.database import Connection
 from cli.failures import WRONG_USE, Failure
 
-# Tables of which events have only checksums. `ledgers` checks these.
+# Events hold only checksums of these tables. `ledgers` checks them.
 LEDGERS = ("selections", "requested_selection")
 # Tables whose data is not in events. Every other table of the schema is compared, including new ones.
 WITHOUT_EVENTS = (
@@ -23,7 +23,7 @@ WITHOUT_EVENTS = (
     "withdrawn_exports",
 )
 
-# Generated columns follow from the others.
+# Without generated columns, whose values follow from other columns.
 DESCRIBE = """
 SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,
        array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attnum = ANY (i.indkey)) AS key
@@ -44,7 +44,7 @@ class Table:
 
 
 async def describe(connection: Connection) -> list[Table]:
-    """Return the projected tables, by name. Raises ``Failure`` when there are none, or one cannot be compared."""
+    """Return the projected tables, ordered by name. Raises ``Failure`` when there are none, or one has no key."""
     rows = await connection.fetch(DESCRIBE, [*LEDGERS, *WITHOUT_EVENTS])
     if not rows:
         raise Failure("the database has no read tables: run `placewire migrate` first", WRONG_USE)

@@ -1,4 +1,4 @@
-"""Run ``verify`` with two connections that see the same moment. The system keeps working meanwhile."""
+"""Run ``verify`` with two connections that use the same snapshot. The system keeps working meanwhile."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from cli.replay.ledgers import CheckFindings
 from cli.replay.projection import BEGINNING, LogSnapshot
 from cli.replay.tables import Table
 
-# The role's own limits are for services; this transaction is long, holds no lock and writes nothing.
+# The limits of roles are for services. This transaction is long, but holds no lock and writes nothing.
 READER = """
 SET search_path = public;
 SET jit = off;
@@ -46,7 +46,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class ProgressCallbacks:
-    """Progress callbacks: ``began`` gets the number of events, ``projected`` that of each chunk."""
+    """``began`` is called with the number of events, ``projected`` with the number in each projected chunk."""
 
     began: Callable[[int], None]
     projected: Callable[[int], None]
@@ -54,7 +54,7 @@ class ProgressCallbacks:
 
 @dataclass(slots=True)
 class Replay:
-    """The log, projected by ``projector`` up to the moment ``at``, and the live tables that ``reader`` sees."""
+    """The log, projected by ``projector`` up to the snapshot ``at``, and the live tables that ``reader`` sees."""
 
     reader: "Session[asyncpg.Record]"
     projector: "Session[asyncpg.Record]"
@@ -62,14 +62,14 @@ class Replay:
     at: LogSnapshot = BEGINNING
 
     async def compared(self, watching: ProgressCallbacks, *, limit: int, found: Found | None = None) -> Findings:
-        """Project up to this moment, compare every table, check every ledger. ``found``: see ``comparison.compare``."""
+        """Project all events so far, compare every table, check every ledger. ``found``: see ``comparison.compare``."""
         while True:
             async with self.reader.transaction(isolation="repeatable_read", readonly=True):
                 now = await _snapshot(self.reader)
                 watching.began(now.events - self.at.events)
-                # Runs on two server processes: the ledgers are checked while the log is projected.
+                # Two server processes work at the same time: one checks the ledgers while the other projects the log.
                 _, checks = await side_by_side(self._project(now, watching), _check(self.reader, limit))
-                # The projection reads details from the vault, where an erasure after `now` has deleted them.
+                # The projection reads details from the vault. If an erasure after `now` deleted some, try again.
                 if await self.projector.fetchval(ERASURES) != await self.reader.fetchval(ERASURES):
                     continue
                 compared = [
@@ -79,7 +79,7 @@ class Replay:
             return Findings(now.events, tuple(compared), tuple(checks))
 
     async def caught_up(self) -> int:
-        """Project the events committed since ``at``, as the projector sees them. Return their number."""
+        """Project the events that were committed since ``at``. Return their number."""
         count, now = 0, LogSnapshot(await self.projector.fetchval(NOW), self.at.events)
         async for projected in projection.project(self.projector, self.tables, now, since=self.at):
             count += projected
@@ -96,10 +96,10 @@ class Replay:
 
 
 async def verify(url: str, watching: ProgressCallbacks, *, limit: int) -> Findings:
-    """Replay the log, compare it with the tables, check every ledger. Return the first ``limit`` differences of each.
+    """Replay the log, compare it with the tables, and check every ledger.
 
-    Needs a role that may read everything. Blocks no other session and leaves nothing behind.
-    Raises ``Unavailable``, and ``Failure`` when tables are missing.
+    Returns the first ``limit`` differences of each table and check. ``url``: a role that may read everything. Blocks no
+    other session and writes nothing. Raises ``Unavailable``, and ``Failure`` when tables are missing.
     """
     async with replaying(url, "placewire-verify") as replay:
         return await replay.compared(watching, limit=limit)
@@ -107,7 +107,7 @@ async def verify(url: str, watching: ProgressCallbacks, *, limit: int) -> Findin
 
 @asynccontextmanager
 async def replaying(url: str, application_name: str) -> AsyncIterator[Replay]:
-    """Yield a replay at the beginning of the log, with empty projected tables. Its two sessions end with the block."""
+    """Yield a replay that has projected nothing yet. Its two sessions end with the block."""
     async with _session(url, application_name) as reader, _session(url, application_name) as projector:
         await reader.execute(READER)
         described = await tables.describe(reader)

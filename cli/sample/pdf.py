@@ -2,7 +2,7 @@
 
 
 def one_page(*lines: str) -> bytes:
-    """Return a PDF with one A4 page of ``lines``, ASCII only.
+    """Return a PDF with one A4 page that shows ``lines``, which must be ASCII.
 
     Source: ISO 32000-1, 7.5 (file structure) and 9.4 (text).
     """
@@ -20,16 +20,16 @@ def one_page(*lines: str) -> bytes:
 
 
 def _file(objects: tuple[bytes, ...]) -> bytes:
-    made = bytearray(b"%PDF-1.4\n")
+    pdf = bytearray(b"%PDF-1.4\n")
     offsets = []
     for number, body in enumerate(objects, start=1):
-        offsets.append(len(made))
-        made += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    start = len(made)
-    made += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    made += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    made += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
-    return bytes(made)
+        offsets.append(len(pdf))
+        pdf += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    start = len(pdf)
+    pdf += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    pdf += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    pdf += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
+    return bytes(pdf)
 
 
 def _escaped(text: str) -> str:

@@ -48,7 +48,7 @@ BRANCHES = ("CSE", "IT", "ECE", "EEE", "ME")
 
 
 def show_logins() -> None:
-    """Print how each of them signs in."""
+    """Print the login and the password of every sample account."""
     rows = [(email, PASSWORD, str(role)) for email, _, role in STAFF]
     rows.append(("student1@college.edu ... student10@college.edu", PASSWORD, "STUDENT"))
     console.print(table(("Login", "Password", "Role"), rows))

@@ -14,13 +14,13 @@ from services.api.users import sql as users
 from services.api.users.decider import CreateUser, Person
 from services.api.users.passwords import hash_password
 
-# Of two concurrent runs, the second waits and finds nothing to do.
+# If two runs are concurrent, the second waits and then finds nothing to add.
 LOCK = "SELECT pg_advisory_xact_lock(7461923010)"
 
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """The number of added rows by kind; 0 when they existed already."""
+    """How many rows of each kind were added. Existing rows are not counted."""
 
     users: int
     students: int

@@ -33,13 +33,13 @@ Row = tuple[str | int, ...]
 
 def rows(count: int, *, seed: int = 2027) -> Iterator[Row]:
     """Yield ``count`` students, the same for the same ``seed``, with unique e-mail addresses and roll numbers."""
-    chance = random.Random(seed)  # noqa: S311 - made-up marks
+    rng = random.Random(seed)  # noqa: S311 - made-up marks
     branches, weights = tuple(BRANCHES), tuple(BRANCHES.values())
     for number in range(1, count + 1):
-        branch = chance.choices(branches, weights)[0]
-        given, family = chance.choice(GIVEN), chance.choice(FAMILY)
+        branch = rng.choices(branches, weights)[0]
+        given, family = rng.choice(GIVEN), rng.choice(FAMILY)
         email = f"{given}.{family}.{number}@students.college.edu".lower()
-        marks = _marks(chance)
+        marks = _marks(rng)
         yield (
             f"{given} {family}",
             email,
@@ -62,19 +62,19 @@ def write(path: Path, count: int, *, written: Callable[[int], None] = lambda _: 
                 written(number)
 
 
-def _marks(chance: random.Random) -> tuple[str, str, str, int]:
+def _marks(rng: random.Random) -> tuple[str, str, str, int]:
     """Return 10th, 12th, CGPA and backlogs. They are correlated, and weak students have backlogs."""
-    talent = chance.gauss(0, 1)
-    tenth = _mark(chance, 77 + 8 * talent + chance.gauss(0, 7), NO_TENTH, at_most=100)
-    twelfth = _mark(chance, 72 + 8 * talent + chance.gauss(0, 8), NO_TWELFTH, at_most=100)
-    points = 7.1 + 0.85 * talent + chance.gauss(0, 0.45)
+    talent = rng.gauss(0, 1)
+    tenth = _mark(rng, 77 + 8 * talent + rng.gauss(0, 7), NO_TENTH, at_most=100)
+    twelfth = _mark(rng, 72 + 8 * talent + rng.gauss(0, 8), NO_TWELFTH, at_most=100)
+    points = 7.1 + 0.85 * talent + rng.gauss(0, 0.45)
     backlogs = 0
-    while backlogs < 12 and chance.random() < (0.55 if points < 6 else 0.12 if points < 7 else 0.03):
+    while backlogs < 12 and rng.random() < (0.55 if points < 6 else 0.12 if points < 7 else 0.03):
         backlogs += 1
-    return tenth, twelfth, _mark(chance, points, NO_CGPA, at_most=10), backlogs
+    return tenth, twelfth, _mark(rng, points, NO_CGPA, at_most=10), backlogs
 
 
-def _mark(chance: random.Random, value: float, missing: float, *, at_most: int) -> str:
-    """Return a mark with two decimals, or empty text if it is missing. All have passed, so low values are mirrored."""
+def _mark(rng: random.Random, value: float, missing: float, *, at_most: int) -> str:
+    """Return a mark with two decimals, or empty text if it is missing. Values below the pass mark are mirrored."""
     least = 0.35 * at_most
-    return "" if chance.random() < missing else f"{min(at_most, least + abs(value - least)):.2f}"
+    return "" if rng.random() < missing else f"{min(at_most, least + abs(value - least)):.2f}"

@@ -1,4 +1,4 @@
-"""``python -m services.eligibility``: the service, with its settings from the environment."""
+"""Run the eligibility service: ``python -m services.eligibility``. Settings come from the environment."""
 
 from chassis.http.service import serve
 from chassis.settings import load

@@ -17,7 +17,7 @@ NOTHING_TO_DO = Outcome(SUPERSEDED)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The evaluation that an event requests. ``list_version``: the version with the list, ``None`` without a list."""
+    """The evaluation that an event requests. ``list_version``: the version with the list; ``None`` for no list."""
 
     drive_id: int
     criteria: Criteria
@@ -39,13 +39,14 @@ def request_of(event: Event, version: int) -> Request:
 async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
     """Apply the event to the drive's selections, in the caller's transaction.
 
-    An event that is older than the last evaluated one, or of a deleted drive, changes nothing.
+    An event changes nothing if it is older than the last evaluated event, or if its drive is deleted.
     Evaluations of one drive wait for each other. Readers see the old set or the new set, never a mixture.
 
-    The selections are always based on one version: that of the last evaluation of everyone
-    (``evaluations.drive_version``). A reevaluation applies newer marks to that version and does not count as an
-    evaluation of its own version, so a later evaluation is not skipped. It is superseded if a version after its own
-    has been evaluated, which saw its marks, or if none has been evaluated yet, since the first will see them.
+    The selections are always based on one version of the drive: ``evaluations.drive_version``, which the last
+    evaluation of all students used. A reevaluation applies newer marks to that version. It does not change
+    ``drive_version``, so that no later evaluation is skipped. A reevaluation is superseded if a later version has been
+    evaluated, because that evaluation saw the newer marks. It is also superseded if no version has been evaluated yet,
+    because the first evaluation will see them.
     """
     event, version = claimed.event, claimed.stream_version
     if isinstance(event, ReevaluationRequested):
@@ -55,12 +56,12 @@ async def evaluate(connection: Connection, claimed: Claim) -> Outcome:
     if not state.newest:
         return NOTHING_TO_DO
     if request.apply:
-        done = await sql.replace_selections(
+        evaluated = await sql.replace_selections(
             connection, request.drive_id, version, request.criteria, request.list_version, state
         )
     else:
-        done = await sql.count_only(connection, request.drive_id, version, request.criteria)
-    return _outcome(claimed, request, done)
+        evaluated = await sql.count_only(connection, request.drive_id, version, request.criteria)
+    return _outcome(claimed, request, evaluated)
 
 
 async def _reevaluate(connection: Connection, claimed: Claim, event: ReevaluationRequested) -> Outcome:
@@ -69,16 +70,16 @@ async def _reevaluate(connection: Connection, claimed: Claim, event: Reevaluatio
     if basis is None:
         return NOTHING_TO_DO
     request = request_of(basis.event, basis.version)
-    done = await range_sql.reevaluate_range(
+    evaluated = await range_sql.reevaluate_range(
         connection, event.drive_id, claimed.stream_version, request.criteria, request.list_version, event.students
     )
-    return _outcome(claimed, request, done, event.students, basis.version)
+    return _outcome(claimed, request, evaluated, event.students, basis.version)
 
 
 def _outcome(
     claimed: Claim,
     request: Request,
-    done: Evaluated,
+    evaluated: Evaluated,
     students: StudentRange | None = None,
     judged_by: int | None = None,
 ) -> Outcome:
@@ -87,15 +88,15 @@ def _outcome(
         drive_version=claimed.stream_version,
         job_id=claimed.id,
         applied=request.apply,
-        eligible=done.eligible,
-        selected=done.selected,
-        added=done.added,
-        revoked=done.revoked,
-        unchanged=done.selected.count - done.added.count,
-        snapshot=done.snapshot,
+        eligible=evaluated.eligible,
+        selected=evaluated.selected,
+        added=evaluated.added,
+        revoked=evaluated.revoked,
+        unchanged=evaluated.selected.count - evaluated.added.count,
+        snapshot=evaluated.snapshot,
         students=students,
         judged_by=judged_by,
-        registered_no_longer_eligible=done.registered,
+        registered_no_longer_eligible=evaluated.registered,
     )
     result = {
         "drive_id": event.drive_id,
@@ -112,7 +113,7 @@ def _outcome(
 
 def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
     """Return the stream and the failure event of an evaluation."""
-    # Not from the event, which may be unreadable.
+    # The id comes from the subject, because the event may be unreadable.
     drive_id = int(claimed.subject.removeprefix("drive-"))
     event = EligibilityFailed(drive_id=drive_id, drive_version=claimed.stream_version, job_id=claimed.id, reason=reason)
     return f"eligibility-{drive_id}", event

@@ -1,10 +1,10 @@
-"""Reevaluate a range of students by their ids. The rows of other students are neither read nor changed.
+"""Reevaluate the students in a range of ids. The rows of other students are neither read nor changed.
 
-A reevaluation reads the current marks, so its order and repetition do not matter.
+A reevaluation reads the current marks, so reevaluations may run in any order and more than once.
 
-Plans (EXPLAIN ANALYZE, 100,000 students, 60 drives with 30,000 selections each, 2 busy cores): for one student
-REEVALUATE is a probe of ``students_pkey`` and one of ``selections_pkey``, 0.2 ms; for everyone, 28,771 of whom are
-revoked, a scan of each, 0.9 s. The resulting set is not read: its count and digest follow from the set before and the
+Plans (EXPLAIN ANALYZE, 100,000 students, 60 drives with 30,000 selections each, 2 busy cores): for one student,
+REEVALUATE probes ``students_pkey`` and ``selections_pkey`` once, 0.2 ms. For all students, it scans both tables and
+revokes 28,771 selections, 0.9 s. The new set is not read: its checksum is computed from that of the old set and the
 difference.
 """
 
@@ -18,9 +18,9 @@ from contracts.eligibility import EligibilityEvaluated, SetChecksum
 from contracts.message import Event
 from contracts.students import StudentRange
 from services.eligibility.sql import (
+    CHECKSUM,
     MEETS,
     REQUESTED,
-    SEAL,
     SNAPSHOT,
     Evaluated,
     arguments_of,
@@ -28,7 +28,7 @@ from services.eligibility.sql import (
     set_checksum,
 )
 
-# No row when no publication has been evaluated yet, or when one after $2 has been, which saw these marks.
+# Returns no row if no version of the drive has been evaluated yet, or if a version from $2 on has been.
 BASIS = """
 SELECT v.drive_version AS version, e.type, e.data
   FROM evaluations v JOIN drives d USING (drive_id)
@@ -58,9 +58,9 @@ WITH evaluated AS MATERIALIZED (
             WHERE c.drive_id = $1 AND c.student_id = j.student_id AND c.revoked_version IS NULL)
     RETURNING student_id
 )
-SELECT 'added' AS what, {SEAL}, {SNAPSHOT} FROM added
+SELECT 'added' AS what, {CHECKSUM}, {SNAPSHOT} FROM added
 UNION ALL
-SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
+SELECT 'revoked', {CHECKSUM}, {SNAPSHOT} FROM revoked
 """  # noqa: S608
 
 
@@ -73,7 +73,10 @@ class Basis:
 
 
 async def basis(connection: Connection, drive_id: int, version: int) -> Basis | None:
-    """Return the basis. ``None``: the drive is not posted, or has no evaluation yet, or one newer than ``version``."""
+    """Return the basis for a reevaluation that was requested at ``version``.
+
+    Returns ``None`` when the drive is not posted, has no evaluation yet, or has an evaluation of a later version.
+    """
     row = await connection.fetchrow(BASIS, drive_id, version)
     return Basis(row["version"], read_event(row["type"], row["data"])) if row else None
 
@@ -86,12 +89,12 @@ async def reevaluate_range(
     list_version: int | None,
     students: StudentRange,
 ) -> Evaluated:
-    """Apply ``criteria`` and the list to ``students``. Replace their selections and return the difference."""
+    """Apply ``criteria`` and the list to ``students``, replace their selections, and return the difference."""
     data: dict[str, Any] = await connection.fetchval(LAST, drive_id)
     before = EligibilityEvaluated.model_validate(data)
     arguments = arguments_of(drive_id, version, criteria)
-    found = await connection.fetch(REEVALUATE, *arguments, list_version, students.first, students.last)
-    rows = {row["what"]: row for row in found}
+    differences = await connection.fetch(REEVALUATE, *arguments, list_version, students.first, students.last)
+    rows = {row["what"]: row for row in differences}
     added, revoked = set_checksum(rows["added"]), set_checksum(rows["revoked"])
     selected = SetChecksum(
         count=before.selected.count + added.count - revoked.count,

@@ -1,9 +1,9 @@
 """Statements of the eligibility service. Each handles a whole set of students, never one student at a time.
 
-Plans (EXPLAIN, 100,000 students): one sequential scan of ``students`` with ``meets_criteria`` inlined as its filter,
-straight into the insert; the anti-joins of REPLACE hash the drive's present selections, found by primary key prefix.
-Each statement returns its own snapshot: an earlier one might not include marks that it saw.
-Ranges of students: ``range_sql``.
+Plans (EXPLAIN, 100,000 students): one sequential scan of ``students``, with ``meets_criteria`` inlined as its filter,
+feeds the insert. The anti-joins of REPLACE hash the drive's current selections, which an index scan of the primary key
+finds. Each statement returns its own snapshot, because an earlier snapshot might not include marks that it saw.
+Statements for ranges of students are in ``range_sql``.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from contracts.eligibility import SetChecksum
 from contracts.message import MAX_INTEGER
 from contracts.students import StudentRange
 
-# A separate lock from that of registrations, so that registering does not wait for an evaluation.
+# Registrations use another lock, so that they do not wait for an evaluation.
 LOCK = "SELECT lock_exclusive('evaluation', $1)"
 
-# Takes the same lock, and looks.
+# Takes the same lock, and returns the state.
 BEGIN = "SELECT newest, replaces, first FROM start_evaluation($1, $2)"
 
 CRITERIA = "ROW($3, $4, $5, $6, $7, $8)::criteria"
@@ -30,7 +30,7 @@ MEETS = f"""(s.active AND meets_criteria(
 REQUESTED = """($9::bigint IS NULL OR EXISTS (
            SELECT FROM requested_selection r
             WHERE r.drive_id = $1 AND r.drive_version = $9 AND r.student_id = s.student_id))"""
-SEAL = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
+CHECKSUM = "count(*) AS count, coalesce(bit_xor(hashint8extended(student_id, $1::integer)), 0)::text AS digest"
 
 SNAPSHOT = "es.log_snapshot()::text AS snapshot"
 
@@ -45,7 +45,7 @@ WITH added AS (
     SELECT $1, s.student_id, $2, statement_timestamp() FROM students s WHERE {MEETS}
     RETURNING student_id
 )
-SELECT {SEAL}, {SNAPSHOT} FROM added
+SELECT {CHECKSUM}, {SNAPSHOT} FROM added
 """  # noqa: S608
 
 SELECT_LISTED = f"""
@@ -56,7 +56,7 @@ WITH added AS (
      WHERE r.drive_id = $1 AND r.drive_version = $9 AND {MEETS}
     RETURNING student_id
 )
-SELECT {SEAL}, {SNAPSHOT} FROM added
+SELECT {CHECKSUM}, {SNAPSHOT} FROM added
 """  # noqa: S608
 
 REPLACE = f"""
@@ -74,12 +74,12 @@ WITH wanted AS MATERIALIZED (
                         WHERE c.drive_id = $1 AND c.revoked_version IS NULL AND c.student_id = w.student_id)
     RETURNING student_id
 )
-SELECT 'added' AS what, {SEAL}, {SNAPSHOT} FROM added
+SELECT 'added' AS what, {CHECKSUM}, {SNAPSHOT} FROM added
 UNION ALL
-SELECT 'revoked', {SEAL}, {SNAPSHOT} FROM revoked
+SELECT 'revoked', {CHECKSUM}, {SNAPSHOT} FROM revoked
 """  # noqa: S608
 
-PRESENT = f"SELECT {SEAL} FROM selections WHERE drive_id = $1 AND revoked_version IS NULL"  # noqa: S608
+PRESENT = f"SELECT {CHECKSUM} FROM selections WHERE drive_id = $1 AND revoked_version IS NULL"  # noqa: S608
 
 # Also waits for registrations in progress.
 REGISTERED = f"SELECT count_registered_no_longer_eligible($1, $2, {CRITERIA}, $9, $10, $11)"
@@ -90,9 +90,10 @@ EVERYONE = StudentRange(first=1, last=MAX_INTEGER)
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """``eligible``: how many students meet the criteria, listed or not. ``snapshot``: the one that read the marks.
+    """The result of an evaluation. ``eligible``: how many students meet the criteria, whether listed or not.
 
-    ``registered``: how many registered students do not meet the criteria any more.
+    ``snapshot``: the snapshot in which the marks were read. ``registered``: how many registered students do not meet
+    the criteria any more.
     """
 
     eligible: int
@@ -104,15 +105,16 @@ class Evaluated:
 
 
 async def lock_evaluation(connection: Connection, drive_id: int) -> None:
-    """Wait for other evaluations of this drive, and for its deletion, until the transaction ends."""
+    """Lock the drive against other evaluations and its deletion, until the transaction ends."""
     await connection.execute(LOCK, drive_id)
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationState:
-    """``newest``: the drive exists, and neither this version nor a later one has been evaluated.
+    """The state of a drive before an evaluation of one of its versions.
 
-    ``replaces``: the drive has selections now. ``first``: it never had any.
+    ``newest``: the drive exists, and neither this version nor a later one has been evaluated. ``replaces``: the drive
+    has selections now. ``first``: the drive never had selections.
     """
 
     newest: bool
@@ -135,7 +137,7 @@ async def replace_selections(
     list_version: int | None,
     state: EvaluationState,
 ) -> Evaluated:
-    """Apply ``criteria`` and the list to the drive. Replace its selections and return the difference."""
+    """Apply ``criteria`` and the list to all students, replace the drive's selections, and return the difference."""
     arguments = arguments_of(drive_id, version, criteria)
     revoked = SetChecksum(count=0)
     if state.replaces:
@@ -158,10 +160,11 @@ async def replace_selections(
 async def count_registered(
     connection: Connection, arguments: tuple[Any, ...], *, anyone: bool = False, students: StudentRange = EVERYONE
 ) -> int:
-    """Count the registered students whom this version has revoked and who do not meet the criteria. ``anyone``: of all.
+    """Count the registered students who do not meet the criteria and whose selection this version has revoked.
 
-    Waits for registrations that used older marks or criteria, and counts them. Later registrations are checked against
-    these criteria. They do not wait: the registration lock is released at once, however long the evaluation takes.
+    ``anyone``: also count students whose selection was not revoked. Waits for registrations in progress, which may use
+    older marks or criteria, and counts them. Later registrations are checked against these criteria. They do not wait
+    for the evaluation, because the registration lock is released at once.
     """
     return int(await connection.fetchval(REGISTERED, *arguments, anyone, students.first, students.last))
 
@@ -183,5 +186,5 @@ def arguments_of(drive_id: int, version: int, criteria: Criteria) -> tuple[Any, 
 
 
 def set_checksum(row: Any) -> SetChecksum:
-    """Return the checksum of a row of ``SEAL``."""
+    """Return the checksum in a row that was selected with ``CHECKSUM``."""
     return SetChecksum(count=row["count"], digest=row["digest"])

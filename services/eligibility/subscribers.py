@@ -7,7 +7,7 @@ from contracts.drives import DrivePublished, EligibilityRequested, ReevaluationR
 
 
 def subscribe(subscriber: Any, wake: WakeForRecord) -> None:
-    """Add a handler for each of these events to the service's FastStream subscriber."""
+    """Add a handler for each event that wakes this service to its FastStream subscriber."""
 
     async def drive_published(event: DrivePublished) -> None:
         """Wake the worker: a drive was published, and its students must be selected."""

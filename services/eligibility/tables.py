@@ -1,6 +1,6 @@
-"""What eligibility owns: the ledger of selections, and the newest evaluation of each drive.
+"""Tables of the eligibility service: the ledger of selections, and the newest evaluation of each drive.
 
-No foreign keys: two of them cost 2.7 times the insert.
+They have no foreign keys, because two of them make the insert take 2.7 times as long.
 """
 
 from datetime import datetime
@@ -13,11 +13,11 @@ from chassis.eventstore.tables import instant, number
 
 
 class Selection(SQLModel, table=True):
-    """Append-only: a student selected again gets a new row. Versions are those of the drive's stream."""
+    """A selection of a student. A student who is selected again gets a new row. Versions are of the drive's stream."""
 
     __tablename__ = "selections"
-    # A new selection revokes the old one: up to every row of a drive is updated at once. Full pages, because the insert
-    # of a million rows is what an evaluation waits for; dead rows are cleared early instead.
+    # One evaluation may update every row of a drive. Pages are still filled completely, because the insert of up to a
+    # million rows dominates an evaluation. Instead, autovacuum removes dead rows early.
     __table_args__ = {
         "postgresql_with": {
             "autovacuum_vacuum_scale_factor": 0.05,
@@ -36,7 +36,7 @@ class Selection(SQLModel, table=True):
 
 class Evaluation(SQLModel, table=True):
     __tablename__ = "evaluations"
-    # A small table that each step of a drive's life updates.
+    # A small table whose rows are updated often.
     __table_args__ = {"postgresql_with": {"fillfactor": 70}}
 
     drive_id: int = Field(sa_column=number())

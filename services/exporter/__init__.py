@@ -1,1 +1,1 @@
-"""Write files from the tables (job kind *export*)."""
+"""Write export files from the tables (job kind *export*)."""

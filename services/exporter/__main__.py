@@ -1,4 +1,4 @@
-"""``python -m services.exporter``: the service, with its settings from the environment."""
+"""Run the exporter: ``python -m services.exporter``. Settings come from the environment."""
 
 from chassis.http.service import serve
 from chassis.settings import load

@@ -16,7 +16,7 @@ _PERSON = {
     "active_backlogs": ("s.active_backlogs", CellType.WHOLE),
 }
 _DRIVE = {"company_name": ("d.company_name", CellType.TEXT), "job_title": ("d.job_title", CellType.TEXT)}
-# A subquery without the outer row's drive in it can be hashed once for all students.
+# The subquery does not refer to the drive of the outer row, so Postgres can hash it once for all students.
 _SELECTED = """EXISTS (SELECT FROM selections c
                  WHERE c.drive_id = {drive_id} AND c.student_id = s.student_id AND c.revoked_version IS NULL)"""
 

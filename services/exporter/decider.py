@@ -1,4 +1,4 @@
-"""The result events of an export. Pure."""
+"""Compute the result events of an export. Pure functions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +16,8 @@ from contracts.exports import (
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A complete file. ``erasures``: the number of erased people that its snapshot could see."""
+class FinishedFile:
+    """A complete file. ``erasures``: how many erasures of people its snapshot could see."""
 
     path: str
     rows: int
@@ -27,31 +27,33 @@ class Made:
     erasures: int
 
 
-def format_of(asked: ExportRequested | InvitationsRequested) -> ExportFormat:
-    return ExportFormat.CSV if isinstance(asked, InvitationsRequested) else asked.format
+def format_of(request: ExportRequested | InvitationsRequested) -> ExportFormat:
+    return ExportFormat.CSV if isinstance(request, InvitationsRequested) else request.format
 
 
-def kind_of(asked: ExportRequested | InvitationsRequested) -> str:
-    return INVITATIONS if isinstance(asked, InvitationsRequested) else asked.kind
+def kind_of(request: ExportRequested | InvitationsRequested) -> str:
+    return INVITATIONS if isinstance(request, InvitationsRequested) else request.kind
 
 
-def save_as(asked: ExportRequested | InvitationsRequested) -> str:
+def save_as(request: ExportRequested | InvitationsRequested) -> str:
     """Return the file name for downloads."""
-    if isinstance(asked, InvitationsRequested):
+    if isinstance(request, InvitationsRequested):
         return f"{INVITATIONS}.{ExportFormat.CSV}"
-    of_drive = "" if asked.drive_id is None else f"-drive-{asked.drive_id}"
-    return f"{asked.kind.replace('_', '-')}{of_drive}.{asked.format}"
+    of_drive = "" if request.drive_id is None else f"-drive-{request.drive_id}"
+    return f"{request.kind.replace('_', '-')}{of_drive}.{request.format}"
 
 
-def completed(export_id: UUID, made: Made, *, now: datetime, kept: timedelta) -> tuple[ExportCompleted, dict[str, Any]]:
-    """Return the event, and the result of the job."""
+def completed(
+    export_id: UUID, file: FinishedFile, *, now: datetime, kept: timedelta
+) -> tuple[ExportCompleted, dict[str, Any]]:
+    """Return the event of a finished export, and the result of its job."""
     event = ExportCompleted(
         export_id=export_id,
-        path=made.path,
-        rows=made.rows,
-        size_bytes=made.size_bytes,
-        sha256=made.sha256,
-        snapshot=made.snapshot,
+        path=file.path,
+        rows=file.rows,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        snapshot=file.snapshot,
         expires_at=now + kept,
     )
     result = event.model_dump(mode="json", exclude={"path"}) | {"file": f"/api/exports/{export_id}/file"}

@@ -1,8 +1,8 @@
 """Write a file of links that set a password. Their tokens are stored only in the file.
 
-Each token is a SHA-256 over the student's id and 256 random bits. The bits are drawn for this file and kept in memory
-only, so one token does not reveal another. The file is written in a read-only transaction, as every export is. The
-transaction that records the file computes the same tokens again and stores their digests. An unfinished file has no
+Each token is a SHA-256 over the student's id and 256 random bits. The bits are generated for each file and kept only in
+memory, so one token does not reveal another. Like every export, the file is written in a read-only transaction. The
+transaction that records the file computes the same tokens again and stores their digests. So an unfinished file has no
 valid link.
 
 Postgres receives the random bits as a setting of the transaction, never in the text of a statement.
@@ -29,8 +29,8 @@ FILTER = "current_setting('placewire.link_filter')::jsonb"
 DIGITS = """encode(sha256(convert_to(
            current_setting('placewire.link_secret') || ':' || s.student_id, 'UTF8')), 'hex')"""
 
-# Hash joins with users, credentials and the lists of the filter, whatever their size.
-WHO = f"""
+# Students without a password who match the filter. Plan: hash joins with users, credentials and the filter's lists.
+INVITED = f"""
   FROM students s JOIN users u ON u.user_id = s.student_id
  WHERE u.active AND NOT EXISTS (SELECT FROM credentials c WHERE c.user_id = s.student_id)
    AND (jsonb_typeof({FILTER} -> 'branches') = 'null' OR s.branch_key IN (
@@ -55,7 +55,7 @@ COLUMNS = (
 KEEP = f"""
 INSERT INTO password_links (user_id, token_sha256, expires_at)
 SELECT s.student_id, sha256(convert_to({DIGITS}, 'UTF8')), clock_timestamp() + interval '{LINK_DAYS} days'
-{WHO}
+{INVITED}
 ON CONFLICT (user_id) DO UPDATE
    SET token_sha256 = excluded.token_sha256, created_at = clock_timestamp(), expires_at = excluded.expires_at,
        used_at = NULL
@@ -66,27 +66,27 @@ ON CONFLICT (user_id) DO UPDATE
 class LinkTokens:
     """The inputs of the tokens of one file."""
 
-    asked: InvitationsRequested
+    request: InvitationsRequested
     secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
 
 async def write(connection: Connection, links: LinkTokens, file: Written) -> int:
     """Write the file. Return the number of its rows."""
     await _set(connection, links)
-    format_ = CsvFormat(links.asked.byte_order_mark, links.asked.delimiter)
-    return await write_csv(connection, COLUMNS, f"{WHO} ORDER BY s.student_id", file.write, format_)
+    format_ = CsvFormat(links.request.byte_order_mark, links.request.delimiter)
+    return await write_csv(connection, COLUMNS, f"{INVITED} ORDER BY s.student_id", file.write, format_)
 
 
 async def keep(connection: Connection, links: LinkTokens) -> None:
-    """Make the links valid, replacing earlier links of the same students.
+    """Make the links valid, and earlier links of the same students invalid.
 
-    A student who set a password since the file was written gets no link; the link in the file does not work then.
+    If a student set a password after the file was written, the link in the file stays invalid.
     """
-    await connection.execute(sql.UNHURRIED)
+    await connection.execute(sql.NO_TIME_LIMITS)
     await _set(connection, links)
     await connection.execute(KEEP)
 
 
 async def _set(connection: Connection, links: LinkTokens) -> None:
-    who = links.asked.model_dump(include={"branches", "batch_years", "student_ids"})
-    await connection.fetchrow(SET, links.secret, links.asked.link_base, orjson.dumps(who).decode())
+    filter_ = links.request.model_dump(include={"branches", "batch_years", "student_ids"})
+    await connection.fetchrow(SET, links.secret, links.request.link_base, orjson.dumps(filter_).decode())

@@ -16,7 +16,7 @@ from services.exporter.settings import ExporterSettings
 
 
 def create_app(settings: ExporterSettings) -> FastAPI:
-    """Return the service. Raises ``SystemExit``, now or at startup, when files cannot be stored at ``STORAGE_URL``."""
+    """Return the service. If ``STORAGE_URL`` is unusable, this function or the start raises ``SystemExit``."""
     for kind, format_ in [*product(ExportKind, ExportFormat), (INVITATIONS, ExportFormat.CSV)]:
         metrics.EXPORT_ROWS.labels(kind, format_)
         metrics.EXPORT_BYTES.labels(kind, format_)

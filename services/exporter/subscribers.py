@@ -7,7 +7,7 @@ from contracts.exports import ExportRequested, InvitationsRequested
 
 
 def subscribe(subscriber: Any, wake: WakeForRecord) -> None:
-    """Add a handler for each of these events to the service's FastStream subscriber."""
+    """Add a handler for each event that wakes this service to its FastStream subscriber."""
 
     async def export_requested(event: ExportRequested) -> None:
         """Wake the worker: a file was requested."""

@@ -1,9 +1,9 @@
-"""``python -m services.maintenance``: the service, with its settings from the environment."""
+"""Run the maintenance service: ``python -m services.maintenance``. Settings come from the environment."""
 
 from chassis.extras import require_extra
 
 if __name__ == "__main__":
-    # First: packages that the service imports may be missing.
+    # Before the imports, which fail when the extra's packages are missing.
     require_extra("maintenance")
     from chassis.http.service import serve
     from chassis.settings import load

@@ -1,8 +1,8 @@
-"""Request a refresh of the views when their data has changed and the pause since the last refresh is over.
+"""Request a refresh of the views when their data has changed and the pause after the last refresh is over.
 
-The pause after a refresh grows with its duration. So refreshes take at most 2 % of the time for a large campus,
-and a small campus sees a change within about a second. Changes are found by queries, without Kafka or
-notifications, and the worker of this process starts the job at once.
+The pause grows with the duration of the refresh. So on a large campus refreshes take at most 2 % of the time, and a
+small campus sees a change within about a second. Changes are found by queries, without Kafka or notifications. The
+worker of this process starts the job at once.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from services.maintenance.clock import request_refresh
 from services.maintenance.sql import LastRefresh
 
 POLL_S = 0.25
-# Changes come in groups, for instance attendance and the end of a drive. One refresh shows them all.
+# Changes often come together, for example attendance and the end of a drive. After this pause, one refresh shows both.
 SETTLE_S = 0.3
 MIN_PAUSE_S = 1.0
 PAUSE_PER_DURATION = 50
@@ -31,12 +31,12 @@ log = structlog.get_logger()
 
 
 def pause_s(last_duration_s: float, max_pause_s: float) -> float:
-    """Return the pause after a refresh: ``PAUSE_PER_DURATION`` times its duration, within bounds."""
+    """Return the pause after a refresh: ``PAUSE_PER_DURATION`` times its duration, within the limits."""
     return min(max(MIN_PAUSE_S, PAUSE_PER_DURATION * last_duration_s), max_pause_s)
 
 
 class ChangeWatch:
-    """Watches for changes. Every replica does this; together they request one refresh.
+    """Watches for changes. Every replica does so, but only one of them requests the refresh.
 
     ``max_pause_s``: the longest pause between two refreshes. ``wake``: wakes the worker in this process.
     """
@@ -46,7 +46,7 @@ class ChangeWatch:
         self._notifier = notifier
         self._wake = wake
         self._max_pause_s = max_pause_s
-        # Nothing changed between the refresh and this snapshot, so events before it are not checked again.
+        # The last refresh, and a snapshot up to which nothing has changed since. Older events are not checked again.
         self._unchanged: tuple[UUID | None, str] | None = None
 
     async def run(self) -> None:
@@ -68,17 +68,17 @@ class ChangeWatch:
                 return None
             minute = int((await sql.now(connection)).timestamp() // 60)
         await asyncio.sleep(SETTLE_S)
-        return await self._ask(schedule.change_id(last.run_id, minute))
+        return await self._request(schedule.change_id(last.run_id, minute))
 
     async def _has_changed(self, connection: Connection, last: LastRefresh) -> bool:
         same_run = self._unchanged is not None and self._unchanged[0] == last.run_id
         snapshot = self._unchanged[1] if same_run and self._unchanged is not None else last.snapshot
-        changed, seen = await sql.changed_since(connection, snapshot)
+        changed, current = await sql.changed_since(connection, snapshot)
         if not changed:
-            self._unchanged = last.run_id, seen
+            self._unchanged = last.run_id, current
         return changed
 
-    async def _ask(self, id_: UUID) -> UUID | None:
+    async def _request(self, id_: UUID) -> UUID | None:
         try:
             async with self._database.transaction() as connection:
                 appended = await request_refresh(

@@ -1,4 +1,4 @@
-"""Handle the test job, which does nothing. It shows that outbox, Kafka and worker work, and writes two small events."""
+"""Handle the test job, which only records an answer. It shows that outbox, Kafka and worker work."""
 
 from uuid import UUID
 
@@ -20,5 +20,5 @@ def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
 
 
 def check_id_of(claimed: Claim) -> UUID:
-    # From the subject, because the event may be unreadable.
+    # The id comes from the subject, because the event may be unreadable.
     return UUID(claimed.subject.removeprefix("check-"))

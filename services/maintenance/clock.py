@@ -1,7 +1,7 @@
-"""Record one RefreshRequested for each slot of the schedule, regardless of the number of replicas.
+"""Record one RefreshRequested event for each slot of the schedule, regardless of the number of replicas.
 
-The event's id is computed from the slot, so a second append for a slot changes nothing. This holds even after the job
-was deleted, because events are never deleted. All replicas use the database's clock and keep no other state.
+The event's id is computed from the slot, so a second append for a slot changes nothing. This is also true after the job
+has been deleted, because events are never deleted. All replicas use the database's clock.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from contracts.maintenance import RefreshCause, RefreshRequested
 from services.maintenance import schedule, sql
 from services.maintenance.schedule import Slots
 
-# Clocks are set and machines are suspended, so no sleep lasts longer than this.
+# The longest sleep. A longer one could miss a slot, because clocks are adjusted and machines are suspended.
 LOOK_EVERY_S = 30.0
 RETRY_S = 0.5
 
@@ -37,7 +37,7 @@ class Clock:
         self._wake = wake
         self._slots = slots
         self._done: datetime | None = None
-        # Slots up to this one were recorded while the clock was ahead. They are recorded again.
+        # Slots up to this one were recorded early, while the clock was ahead. Each is recorded again when it is due.
         self._ahead_until: datetime | None = None
 
     async def run(self) -> None:
@@ -59,12 +59,12 @@ class Clock:
             self._ahead_until, self._done = self._done, self._slots.newest(now)
         slot = schedule.due(self._slots, self._done, now)
         if slot is not None:
-            await self._look_after(slot)
+            await self._record_slot(slot)
             self._done = slot
         assert self._done is not None
         return min(max((self._slots.after(self._done) - now).total_seconds(), 0), LOOK_EVERY_S)
 
-    async def _look_after(self, slot: datetime) -> None:
+    async def _record_slot(self, slot: datetime) -> None:
         again = self._ahead_until is not None and slot <= self._ahead_until
         id_ = schedule.refresh_id(RefreshCause.SCHEDULE, slot, again=again)
         event = RefreshRequested(refresh_id=id_, cause=RefreshCause.SCHEDULE, slot=slot)
@@ -80,7 +80,7 @@ class Clock:
 
 
 async def request_refresh(connection: Connection, event: RefreshRequested) -> Appended:
-    """Append ``event``, whose id becomes the job's, in the caller's transaction.
+    """Append ``event`` in the caller's transaction. Its ``refresh_id`` becomes the job's id.
 
     Raises ``Conflict`` when another replica appends it at the same moment.
     """

@@ -1,7 +1,7 @@
 """Gauges of the age of the views, unfinished jobs and subscriptions.
 
-For dashboards and alerts only: workers find queued jobs, and running jobs whose lease expired, without them. Every
-replica sets the same values, so queries use the maximum.
+They are for dashboards and alerts; workers do not use them. Every replica sets the same values, so a query takes their
+maximum.
 """
 
 import asyncio
@@ -45,22 +45,22 @@ async def set_from(connection: Connection) -> None:
         metrics.VIEW_STALENESS.labels(view["view_name"]).set(view["staleness_s"])
         metrics.VIEW_REFRESH_DURATION.labels(view["view_name"]).set(view["duration_s"])
         metrics.VIEW_ROWS.labels(view["view_name"]).set(view["rows"])
-    found = {(row["service"], row["state"]): row for row in await sql.unfinished_jobs(connection)}
+    unfinished = {(row["service"], row["state"]): row for row in await sql.unfinished_jobs(connection)}
     dead = await sql.dead_jobs(connection)
     for service in Service:
         metrics.DEAD_LETTERS_OPEN.labels(service).set(dead.get(service, 0))
         for state in UNFINISHED:
-            row = found.get((service.value, state.value))
+            row = unfinished.get((service.value, state.value))
             metrics.JOBS.labels(service, state).set(row["jobs"] if row else 0)
             metrics.JOBS_OLDEST.labels(service, state).set(row["oldest_s"] if row else 0)
 
 
 async def set_subscriptions_from(connection: Connection) -> None:
-    """Set the gauges of every subscription, whether a replica of it runs or not."""
+    """Set the gauges of every subscription, even if no replica of its service runs."""
     measured = await checkpoints.measure(connection)
     for gauge in (metrics.SUBSCRIPTION_LAG, metrics.SUBSCRIPTION_BEHIND, metrics.SUBSCRIPTION_FAILED):
         gauge.clear()  # removes the series of deleted subscriptions
-    for one in measured:
-        metrics.SUBSCRIPTION_LAG.labels(one.name).set(one.lag_s)
-        metrics.SUBSCRIPTION_BEHIND.labels(one.name).set(one.events_behind)
-        metrics.SUBSCRIPTION_FAILED.labels(one.name).set(one.failed_at is not None)
+    for subscription in measured:
+        metrics.SUBSCRIPTION_LAG.labels(subscription.name).set(subscription.lag_s)
+        metrics.SUBSCRIPTION_BEHIND.labels(subscription.name).set(subscription.events_behind)
+        metrics.SUBSCRIPTION_FAILED.labels(subscription.name).set(subscription.failed_at is not None)

@@ -1,7 +1,7 @@
 """Refresh the views and record the refresh. The worker calls these handlers for every delivery channel.
 
-A refresh also completes the requests that were recorded before it began, at once or when a worker claims them. Even if
-a process dies, no request is completed by a refresh that could not see the changes before that request.
+A refresh also completes every other request that was recorded before it began: at once, or when a worker claims that
+request's job. A refresh never completes a request if it could not see the changes made before that request.
 """
 
 from collections.abc import AsyncIterator
@@ -23,10 +23,10 @@ from services.maintenance.sql import Run
 
 @asynccontextmanager
 async def refresh(database: Database, claimed: Claim, _progress: Progress) -> AsyncIterator[Handle]:
-    """Refresh every view in a separate transaction, unless a later refresh exists. The yielded handle records it.
+    """Refresh every view, unless the last refresh began after the request. The yielded handler records the refresh.
 
-    Safe to repeat: after a worker died before recording its refresh, the next one finds that refresh and records it.
-    Raises ``Contended``, which fails the attempt, when a manual refresh locks the views for too long.
+    The refresh has its own transaction. Safe to repeat: if a worker dies before it records its refresh, the next worker
+    finds that refresh and records it. Raises ``Contended`` when a manual refresh locks the views for too long.
     """
     yield partial(record, await sql.answer(database, claimed.id))
 
@@ -34,10 +34,11 @@ async def refresh(database: Database, claimed: Claim, _progress: Progress) -> As
 async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
     """Record the refresh ``run``, and end the other jobs that it completes.
 
-    ``absorbed_by`` in the result: the job whose refresh completed this one; null: a manual refresh, which has no job.
+    ``absorbed_by`` in the result is the job whose refresh completed this job. It is null after a manual refresh, which
+    has no job.
     """
-    shown: dict[str, Any] = {"began_at": run.began_at.isoformat()}
-    absorbed = shown | {"absorbed_by": None if run.id is None else str(run.id)}
+    began_at: dict[str, Any] = {"began_at": run.began_at.isoformat()}
+    absorbed = began_at | {"absorbed_by": None if run.id is None else str(run.id)}
     ended = await queue.absorb(connection, run.answers, absorbed)
     if run.id != claimed.id:
         return Outcome(absorbed, ended=ended)
@@ -46,7 +47,7 @@ async def record(run: Run, connection: Connection, claimed: Claim) -> Outcome:
         began_at=run.began_at,
         duration_s=sum(view.duration_s for view in run.views),
     )
-    result = shown | {"rows": {view.view: view.rows for view in run.views}}
+    result = began_at | {"rows": {view.view: view.rows for view in run.views}}
     return Outcome(result, claimed.subject, [event], ended)
 
 
@@ -56,5 +57,5 @@ def failed(claimed: Claim, reason: str) -> tuple[str, Event]:
 
 
 def refresh_id_of(claimed: Claim) -> UUID:
-    # From the subject, because the event may be unreadable.
+    # The id comes from the subject, because the event may be unreadable.
     return UUID(claimed.subject.removeprefix("refresh-"))

@@ -25,7 +25,7 @@ from services.maintenance.settings import MaintenanceSettings
 
 
 def create_app(settings: MaintenanceSettings) -> FastAPI:
-    """Return the service. Raises ``SystemExit``, now or at startup, when files cannot be stored at ``STORAGE_URL``."""
+    """Return the service. If ``STORAGE_URL`` is unusable, this function or the start raises ``SystemExit``."""
     storage = Storage(settings.storage_url)
     work: dict[Kind, JobHandler | StagedJobHandler] = {
         Kind.REFRESH: StagedJobHandler(stage=handlers.refresh, failed=handlers.failed),

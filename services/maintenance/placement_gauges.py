@@ -1,7 +1,7 @@
-"""Gauges for the people of the placement cell: drives, registrations and the funnel, as the views show them.
+"""Gauges for the staff of the placement cell: drives, registrations and the funnel, as in the materialized views.
 
-These are gauges and not queries from Grafana, because gauges have a history, and Grafana then needs no access to
-students' data. Only the newest unfinished drives have separate series, which limits the number of series.
+Gauges are used instead of SQL queries from Grafana, because they have a history, and because Grafana then needs no
+access to students' data. Only the newest unfinished drives have series of their own, which limits their number.
 """
 
 from datetime import datetime
@@ -46,8 +46,8 @@ def _set_drives(rows: list[asyncpg.Record]) -> None:
     metrics.DRIVE_FUNNEL.clear()
     for row in rows:
         for stage in STAGES:
-            named = (str(row["drive_id"]), row["company_name"], row["job_title"], stage)
-            metrics.DRIVE_FUNNEL.labels(*named).set(row[stage])
+            labels = (str(row["drive_id"]), row["company_name"], row["job_title"], stage)
+            metrics.DRIVE_FUNNEL.labels(*labels).set(row[stage])
 
 
 def _set_branches(rows: list[asyncpg.Record]) -> None:

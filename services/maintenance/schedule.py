@@ -1,10 +1,12 @@
-"""Compute when the views are refreshed. Pure functions of time-zone-aware moments; results are in UTC.
+"""Compute when the views are refreshed. Pure functions of times with a time zone. Results are in UTC.
 
-A cron expression has the five fields of Debian's cron, or six with seconds first. When clocks change, it behaves like
-Debian's cron. A time that is skipped (``30 2 * * *`` where 02:00 becomes 03:00) runs at the end of the gap; a time that
-occurs twice runs the first time. An expression with ``*`` as minute or hour follows real time: ``0 * * * *`` runs in
-each of the 23 or 25 hours of such a day. So does an expression with six fields: it runs twice when its time occurs
-twice, and not at all when it is skipped.
+A cron expression has the five fields of Debian's cron, or six fields with seconds first. When clocks change for
+daylight saving, it behaves like Debian's cron:
+
+- A skipped time runs at the end of the gap, such as ``30 2 * * *`` when 02:00 becomes 03:00.
+- A time that occurs twice runs only the first time.
+- An expression with ``*`` as minute or hour follows real time: ``0 * * * *`` runs in each of the 23 or 25 hours.
+- An expression with six fields also follows real time: a time that occurs twice runs twice, a skipped time not at all.
 """
 
 from collections.abc import Iterator
@@ -18,9 +20,9 @@ from cronsim import CronSim, CronSimError
 from contracts.maintenance import RefreshCause
 
 NAMESPACE = UUID("7c0f6f5e-7b0c-5d0e-8f55-3b5d1c1f6a02")
-# A slot that no replica recorded for so long was missed. Of missed slots, only the newest is recorded.
+# A slot counts as missed when no replica has recorded it for this long. Only the newest missed slot is recorded.
 MISSED_AFTER = timedelta(seconds=10)
-# A recorded slot further ahead than this was recorded while the clock was ahead.
+# A recorded slot that is further in the future than this was recorded while the clock was ahead.
 AHEAD_AFTER = timedelta(seconds=5)
 
 FIELDS = {
@@ -31,7 +33,7 @@ FIELDS = {
     "month": "1-12 or JAN-DEC",
     "day-of-week": "0-7 or SUN-SAT",
 }
-# How far back the newest slot is searched: from a slot each second to one on each 29 February that is a Monday.
+# How far back to search for the newest slot. The last window is long enough for each 29 February that is a Monday.
 WINDOWS = [timedelta(seconds=2), timedelta(hours=2), timedelta(days=2)]
 WINDOWS += [timedelta(days=days) for days in (62, 800, 3_700, 18_300)]
 
@@ -60,15 +62,15 @@ class Cron:
             raise ValueError(f"{expression!r} never occurs") from None
 
     def newest(self, now: datetime) -> datetime:
-        # Searched forwards, because cronsim's backward search differs within an hour that occurs twice.
+        # Search forwards, because cronsim's backward search gives other results in an hour that occurs twice.
         for window in WINDOWS:
-            found = None
+            newest = None
             for slot in self._from(now - window):
                 if slot > now:
                     break
-                found = slot
-            if found is not None:
-                return found
+                newest = slot
+            if newest is not None:
+                return newest
         raise AssertionError(f"no slot of {self._expression!r} in fifty years")
 
     def after(self, moment: datetime) -> datetime:
@@ -82,8 +84,8 @@ class Cron:
 def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
     """Return the slot to record at ``now``, or ``None``. ``done``: the last slot that this process handled.
 
-    A process that starts records the newest slot, in case every replica was down when it was due. A process that lags
-    records each slot in order; if it lags by more than ``MISSED_AFTER``, only the newest of the missed slots.
+    A process that starts records the newest slot, because every replica may have been down when it was due. Later, it
+    records each slot in order. If it is late by more than ``MISSED_AFTER``, it records only the newest missed slot.
     """
     if done is None:
         return slots.newest(now)
@@ -94,12 +96,12 @@ def due(slots: Slots, done: datetime | None, now: datetime) -> datetime | None:
 
 
 def is_ahead(done: datetime, now: datetime) -> bool:
-    """Return whether the recorded slot ``done`` lies in the future, because the clock was ahead."""
+    """Return whether the recorded slot ``done`` is in the future. Then the clock was ahead when it was recorded."""
     return done - now > AHEAD_AFTER
 
 
 def refresh_id(cause: RefreshCause, slot: datetime, *, again: bool = False) -> UUID:
-    """Return the id of the refresh of ``slot``: the same on every replica, in every notation of the slot.
+    """Return the id of the refresh of ``slot``, which is the same on every replica and for every time zone of ``slot``.
 
     ``again``: the slot was recorded early, while the clock was ahead.
     """
@@ -107,9 +109,9 @@ def refresh_id(cause: RefreshCause, slot: datetime, *, again: bool = False) -> U
 
 
 def change_id(run_id: UUID | None, minute: int) -> UUID:
-    """Return the id of the refresh that a change requests after the refresh ``run_id``: the same on every replica.
+    """Return the id of the refresh that a change after the refresh ``run_id`` requests. All replicas compute the same.
 
-    ``minute``: of the database's clock. A cancelled request is repeated in the next minute.
+    ``minute``: the minute of the database's clock. So a cancelled request can be repeated in the next minute.
     """
     return uuid5(NAMESPACE, f"{RefreshCause.CHANGE}/{run_id}/{minute}")
 
@@ -118,7 +120,7 @@ def _where(expression: str, reason: str) -> str:
     parts = expression.split()
     if len(parts) not in (5, 6):
         return f"{expression!r} has {len(parts)} fields, and needs five: minute hour day-of-month month day-of-week"
-    named = list(FIELDS)[-len(parts) :]
+    fields = list(FIELDS)[-len(parts) :]
     field = reason.removeprefix("Bad ")
-    position = named.index(field)
+    position = fields.index(field)
     return f"in {expression!r} field {position + 1}, the {field}, is {parts[position]!r}: it takes {FIELDS[field]}"

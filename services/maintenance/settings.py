@@ -29,7 +29,7 @@ class ExpirySettings(RetentionSettings):
     jobs_kept_days: float = Field(default=30.0, ge=1, description="days that an ended job can be queried")
 
     @model_validator(mode="after")
-    def _answers_name_jobs_that_are_there(self) -> Self:
+    def _jobs_outlive_idempotency_keys(self) -> Self:
         if self.jobs_kept_days < self.idempotency_keys_kept_days:
             raise ValueError("JOBS_KEPT_DAYS is wrong: it must be at least IDEMPOTENCY_KEYS_KEPT_DAYS")
         return self

@@ -1,12 +1,12 @@
-"""Every statement about the materialized views and their refreshes. Definitions: migrations/functions.
+"""Every statement about the materialized views and their refreshes. The views are defined in migrations/functions.
 
-All views are refreshed in one repeatable-read transaction, so that they show one moment: a dashboard's total is the sum
-of its series. 1,000,000 students and registrations, 500,000 marks, 1,000 drives (8 incomparable criteria), 2 cores:
-2.5 s, of which branch_counts 2.2 s. During that time its transaction id delays gap-safe readers of the log
-(``event_store.read_log``: republishing, ``placewire events``). The relay, jobs and notifications do not wait for it.
+All views are refreshed in one repeatable-read transaction, so that they show the same moment: a dashboard's total is
+the sum of its series. A refresh takes 2.5 s, of which branch_counts takes 2.2 s (1,000,000 students and registrations,
+500,000 attendance marks, 1,000 drives with 8 incomparable criteria, 2 cores). Meanwhile, readers of the log wait
+(``event_store.read_log``: republishing, ``placewire events``). The relay, jobs and notifications do not wait.
 
-The snapshot of a refresh is stored. A request that this snapshot can see was committed before the refresh, so the
-refresh completes it. Clocks and the order of commits do not matter.
+The snapshot of a refresh is stored. A refresh completes every request that its snapshot can see, because such a request
+was committed before the refresh. Clocks and the order of commits do not matter.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,19 +22,19 @@ from chassis.postgres.database import Connection, Database
 from contracts.jobs import Kind, Service
 
 VIEWS = ("registrations_per_drive", "drives_over_time", "attendance_trend", "branch_counts", "drive_funnel")
-# Streams whose events change the views. Those of refreshes are not among them.
+# Streams whose events change the views.
 SHOWN = ("student", "import", "drive", "eligibility", "registration", "attendance")
 
-# LOCK TABLE takes no snapshot: after waiting for another refresh, this one sees everything committed meanwhile. Readers
-# are not blocked.
+# LOCK TABLE takes no snapshot. So a refresh that has waited for another one sees everything that was committed
+# meanwhile. The lock does not block readers.
 ONE_AT_A_TIME = "LOCK TABLE view_refresh IN SHARE ROW EXCLUSIVE MODE"
-# The same as for the service's role. The owner has no timeout and would wait without limit for a hanging refresh. SET
-# takes no snapshot either.
+# The timeout of the service's role. Without it, the owner would wait without limit for a refresh that hangs. SET does
+# not take a snapshot.
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '280s'"
-# Sets of a million students are sorted and hashed in memory.
+# Enough to sort and hash a million students in memory.
 MEMORY = "SET LOCAL work_mem = '64MB'"
 NOW = "SELECT clock_timestamp()"
-# A view without data (restored, or emptied manually) cannot be refreshed concurrently, and nobody can read it anyway.
+# A view without data (after a restore, for example) cannot be refreshed concurrently. Nobody can read such a view.
 IS_POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = to_regclass($1)"
 FIRST = "REFRESH MATERIALIZED VIEW {view}"
 BESIDE_READERS = "REFRESH MATERIALIZED VIEW CONCURRENTLY {view}"
@@ -52,19 +52,19 @@ LAST = """
 SELECT v.view_name, v.duration_s, v.rows, v.refreshed_at, v.run_id, j.id AS job_id
   FROM view_refresh v LEFT JOIN es.job j ON j.id = v.run_id ORDER BY v.began_at
 """
-# The rows of one refresh share snapshot and run. Also false when this release has a view that was never filled.
+# Whether the last refresh completes the job $1: all $2 views have rows of one run, whose snapshot sees the job's event.
 IS_ANSWERED = """
 SELECT count(*) = $2 AND bool_and(pg_visible_in_snapshot(e.xid, v.snapshot::pg_snapshot)) AND count(DISTINCT run_id) = 1
   FROM view_refresh v CROSS JOIN (SELECT xid FROM es.event WHERE event_id = $1) e
 """
-# Index scan on job_unfinished, and one on event_event_id for each.
+# Index scan on job_unfinished, and an index scan on event_event_id for each job.
 ANSWERED = """
 SELECT j.id FROM es.job j JOIN es.event e ON e.event_id = j.id
  WHERE j.service = $1 AND j.finished_at IS NULL AND j.kind = $2 AND j.id <> $3
    AND pg_visible_in_snapshot(e.xid, (SELECT snapshot::pg_snapshot FROM view_refresh LIMIT 1))
 """
-# The end and duration of the last refresh, and whether a worker has another. ``since_s`` is infinite when it
-# ended in the future: the clock was ahead. Index scan on job_unfinished.
+# ``since_s``: the time since the end of the last refresh; infinite when that end is in the future, because the clock
+# was ahead. ``under_way``: a worker runs another refresh. Index scan on job_unfinished.
 LAST_REFRESH = """
 SELECT min(es.age_s(finished_at)) AS since_s, coalesce(sum(duration_s), 0)::float8 AS duration_s,
        (array_agg(run_id ORDER BY refreshed_at))[1] AS run_id,
@@ -73,8 +73,8 @@ SELECT min(es.age_s(finished_at)) AS since_s, coalesce(sum(duration_s), 0)::floa
                 WHERE service = $1 AND kind = $2 AND finished_at IS NULL AND state = 'running') AS under_way
   FROM view_refresh
 """
-# Index scan on event_tx_position from the oldest transaction whose end the snapshot $1 did not see; it ends at the
-# first change. tx is never below xid. Without the order, or as EXISTS, the planner would rather read the whole log.
+# Index scan on event_tx_position, from the oldest transaction that was running in the snapshot $1, to the first change.
+# It finds every change, because tx is never below xid. Without ORDER BY, or with EXISTS, Postgres scans the whole log.
 HAS_CHANGED = """
 SELECT (SELECT true FROM es.event e
          WHERE e.tx >= pg_snapshot_xmin($1::text::pg_snapshot)
@@ -89,7 +89,7 @@ SELECT view_name, es.age_s(refreshed_at) AS staleness_s,
   FROM view_refresh
 """
 REFRESHED_AT = "SELECT max(refreshed_at) FROM view_refresh"
-# These read whole views, which have a row per drive or per branch.
+# These statements read whole views, which have one row for each drive or branch.
 DRIVES_BY_STATUS = "SELECT status, count(*) AS drives FROM drive_funnel GROUP BY status"
 FUNNEL = """
 SELECT coalesce(sum(eligible), 0)::float8 AS eligible, coalesce(sum(selected), 0)::float8 AS selected,
@@ -125,8 +125,9 @@ class Refreshed:
 @dataclass(frozen=True, slots=True)
 class Run:
     """A committed refresh. ``id``: the job that requested it; ``None`` for a manual refresh.
-    ``began_at``: the moment that all views show. ``answers``: other unfinished jobs that were requested before it
-    began."""
+
+    ``began_at``: the moment that all views show. ``answers``: other unfinished jobs that this refresh completes.
+    """
 
     id: UUID | None
     began_at: datetime
@@ -135,22 +136,23 @@ class Run:
 
 
 async def refresh_all(database: Database) -> tuple[datetime, list[Refreshed]]:
-    """Refresh all views without a job. Return the moment that they show, and the duration of each.
+    """Refresh all views without a job. Return the moment that the views show, and the duration for each view.
 
-    Waits for a running refresh; readers do not wait. Needs a role with MAINTAIN on the views. Completes waiting jobs.
-    Raises ``Contended`` when it waited too long, or when a view was refreshed manually in the meantime.
+    Waits for a running refresh. Readers do not wait. Needs a role with MAINTAIN on the views. Waiting jobs that were
+    requested before will find this refresh. Raises ``Contended`` when it waited too long, or when a view was refreshed
+    manually in the meantime.
     """
-    async with _alone(database, LOCK_TIMEOUT) as connection:
+    async with _one_at_a_time(database, LOCK_TIMEOUT) as connection:
         moment = await now(connection)
         return moment, await _refresh_views(connection, moment, uuid7())
 
 
 async def answer(database: Database, job_id: UUID) -> Run:
-    """Return the refresh that completes ``job_id``: the last one if it began after the request, else a new one.
+    """Return the refresh that completes ``job_id``: the last refresh if it began after the request, else a new refresh.
 
-    Raises as ``refresh_all``.
+    Raises ``Contended`` like ``refresh_all``.
     """
-    async with _alone(database) as connection:
+    async with _one_at_a_time(database) as connection:
         moment = await now(connection)
         if not await connection.fetchval(IS_ANSWERED, job_id, len(VIEWS)):
             await _refresh_views(connection, moment, job_id)
@@ -164,9 +166,9 @@ async def answer(database: Database, job_id: UUID) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class LastRefresh:
-    """The last refresh. ``since_s``: seconds since it ended. ``under_way``: a worker runs another.
+    """The last refresh. ``since_s``: seconds since it ended. ``under_way``: a worker runs another refresh.
 
-    A queued refresh does not count: nobody knows when it starts, and the next refresh covers it too.
+    A queued refresh does not count, because it is unknown when it will start, and the next refresh completes it too.
     """
 
     since_s: float
@@ -184,7 +186,7 @@ async def last_refresh(connection: Connection) -> LastRefresh:
 
 
 async def changed_since(connection: Connection, snapshot: str) -> tuple[bool, str]:
-    """Return whether events that the views show were committed after ``snapshot``, and the current snapshot.
+    """Return whether an event that changes the views was committed after ``snapshot``. Also return the new snapshot.
 
     Costs an index scan over the events that ``snapshot`` does not see.
     """
@@ -194,12 +196,12 @@ async def changed_since(connection: Connection, snapshot: str) -> tuple[bool, st
 
 
 async def view_ages(connection: Connection) -> list[asyncpg.Record]:
-    """Return, for each view, the seconds since the moment that it shows, the seconds of its refresh, and its rows."""
+    """Return the age in seconds of each view's data, the duration of its refresh, and its number of rows."""
     return await connection.fetch(VIEW_AGES)
 
 
 async def unfinished_jobs(connection: Connection) -> list[asyncpg.Record]:
-    """Return, by service and state, the number of jobs and the seconds that the oldest has been in that state."""
+    """Return the number of jobs for each service and state, and for how many seconds the oldest is in this state."""
     return await connection.fetch(UNFINISHED_JOBS)
 
 
@@ -242,7 +244,7 @@ async def now(connection: Connection) -> datetime:
 
 
 @asynccontextmanager
-async def _alone(database: Database, *before: str) -> AsyncIterator[Connection]:
+async def _one_at_a_time(database: Database, *before: str) -> AsyncIterator[Connection]:
     async with database.transaction(isolation="repeatable_read") as connection:
         for statement in (*before, ONE_AT_A_TIME, MEMORY):
             await connection.execute(statement)

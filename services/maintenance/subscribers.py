@@ -8,7 +8,7 @@ from contracts.maintenance import RefreshRequested
 
 
 def subscribe(subscriber: Any, wake: WakeForRecord) -> None:
-    """Add a handler for each of these events to the service's FastStream subscriber."""
+    """Add a handler for each event that wakes this service to its FastStream subscriber."""
 
     async def refresh_requested(event: RefreshRequested) -> None:
         """Wake the worker: the dashboards' views must be refreshed."""

@@ -1,4 +1,4 @@
-"""Tables of the maintenance service: when each view was refreshed, and what was deleted."""
+"""Tables of the maintenance service: the last refresh of each view, and the progress of deletions."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,8 +10,11 @@ from chassis.eventstore.tables import instant
 
 
 class ViewRefresh(SQLModel, table=True):
-    """The last refresh of a view. ``refreshed_at``: the moment that it shows; ``snapshot``: the exact transactions
-    (``es.log_snapshot()``); ``run_id``: the job that requested it. All views of one refresh have the same values."""
+    """The last refresh of a view. ``refreshed_at``: the moment that the view shows.
+
+    ``snapshot``: the transactions that the view shows (``es.log_snapshot()``). ``run_id``: the job that requested the
+    refresh. All views of one refresh have the same values.
+    """
 
     __tablename__ = "view_refresh"
 
@@ -26,7 +29,7 @@ class ViewRefresh(SQLModel, table=True):
 
 
 class Expiry(SQLModel, table=True):
-    """The progress of deletions: nothing of ``what`` that was requested after ``until`` has been deleted."""
+    """The progress of deletions of ``what``. Nothing that was requested after ``until`` has been deleted."""
 
     __tablename__ = "expiry"
 

@@ -1,1 +1,1 @@
-"""The whole system under load while its parts are killed, frozen, restarted and cut off; then everything is counted."""
+"""Load the whole system while its processes are killed, frozen, restarted and cut off. Then check all results."""

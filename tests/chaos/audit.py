@@ -1,4 +1,4 @@
-"""Afterwards: the ledger, the database, the files and the topics are held against each other. Nothing may differ."""
+"""Compare the ledger, the database, the files and the topics after a run. Nothing may differ."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.chaos.model import Model
 Owner = asyncpg.Connection
 
 PUBLICATIONS = ("publish", "create and publish")
-# Of each drive and student, what was recorded because somebody commanded it.
+# How many events of each type each drive and student has, without events that no client commanded.
 RECORDED = """
 SELECT stream_id || ': ' || type AS what, count(*)::integer FROM es.event
  WHERE stream_id LIKE 'drive-%' AND type <> 'placewire.drive.reevaluation-requested.v1'
@@ -32,7 +32,8 @@ COMMANDED = {
     "evaluate": ("eligibility-requested",),
 }
 SELECTED = "SELECT drive_id, student_id FROM selections WHERE revoked_version IS NULL"
-# By the ledger of selections: which versions of a drive selected or revoked whom, one by one after a change of marks.
+# The expected notifications, from the ledger of selections: which version of a drive selected or revoked students. A
+# reevaluation notifies each student; an evaluation of all students sends one notification to all of them.
 CHOSEN = """
 SELECT DISTINCT c.drive_id, v.version, v.title,
        CASE e.type WHEN 'placewire.drive.reevaluation-requested.v1' THEN c.student_id END AS user_id
@@ -48,9 +49,9 @@ async def audit(
     ledger: Ledger, model: Model, owner: "Owner[asyncpg.Record]", database_url: str, bootstrap_servers: str,
     storage: Path,
 ) -> Findings:  # fmt: skip
-    """Compare everything. The system must be healed and have nothing left to do."""
+    """Compare everything. All faults must have ended, and no job or outbox row may be left."""
     found = Findings()
-    found.wrong += [f"{one.kind} {one.path}: {one.tries} tries, no answer" for one in ledger.unanswered]
+    found.wrong += [f"{lost.kind} {lost.path}: {lost.tries} tries, no answer" for lost in ledger.unanswered]
     found.wrong += [f"{command.kind} {command.path}: {command.status} {command.answer}" for command in ledger.refused]
     await _drives(ledger, model, owner, found)
     await _recorded(ledger, owner, found)
@@ -71,7 +72,7 @@ async def _drives(ledger: Ledger, model: Model, owner: "Owner[asyncpg.Record]", 
     posted = Counter(str(command.drive_id) for command in ledger.accepted(*PUBLICATIONS))
     rows = await owner.fetch("SELECT drive_id, company_name, status, coalesce(min_cgpa::text, '') AS bar FROM drives")
     named = Counter(f"{row['drive_id']} {row['company_name']}" for row in rows)
-    found.compare("drive", Counter(f"{one.drive_id} {one.body['company_name']}" for one in created), named)
+    found.compare("drive", Counter(f"{drive.drive_id} {drive.body['company_name']}" for drive in created), named)
     found.compare("publication", posted, Counter(str(row["drive_id"]) for row in rows if row["status"] == "posted"))
     bars = {row["drive_id"]: row["bar"] for row in rows}
     for drive_id, drive in model.drives.items():
@@ -80,31 +81,31 @@ async def _drives(ledger: Ledger, model: Model, owner: "Owner[asyncpg.Record]", 
 
 
 async def _recorded(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: Findings) -> None:
-    """Every accepted command is in the log, once."""
+    """Check that the log has every accepted command exactly once."""
     commanded = Counter(
-        f"drive-{one.drive_id}: placewire.drive.{event}.v1"
+        f"drive-{command.drive_id}: placewire.drive.{event}.v1"
         for kind, events in COMMANDED.items()
-        for one in ledger.accepted(kind)
+        for command in ledger.accepted(kind)
         for event in events
     )
     commanded += Counter(
-        f"student-{one.student_id}: placewire.student.record-revised.v1" for one in ledger.accepted("marks")
+        f"student-{command.student_id}: placewire.student.record-revised.v1" for command in ledger.accepted("marks")
     )
     found.compare("event of", commanded, Counter({row["what"]: row["count"] for row in await owner.fetch(RECORDED)}))
 
 
 async def _registrations(ledger: Ledger, owner: "Owner[asyncpg.Record]", found: Findings) -> None:
-    promised = Counter(
-        f"{one.answer['registration_id']} of {one.user_id} for drive {one.answer['drive_id']}"
-        for one in ledger.accepted("register")
+    expected = Counter(
+        f"{command.answer['registration_id']} of {command.user_id} for drive {command.answer['drive_id']}"
+        for command in ledger.accepted("register")
     )
     rows = await owner.fetch("SELECT registration_id, student_id, drive_id FROM registrations")
-    there = Counter(f"{row['registration_id']} of {row['student_id']} for drive {row['drive_id']}" for row in rows)
-    found.compare("registration", promised, there)
+    actual = Counter(f"{row['registration_id']} of {row['student_id']} for drive {row['drive_id']}" for row in rows)
+    found.compare("registration", expected, actual)
 
 
 async def _selections(model: Model, owner: "Owner[asyncpg.Record]", found: Findings) -> None:
-    """By the last criteria, the last list and the last marks, however many jobs were overtaken on the way."""
+    """Check that marks and selections follow from the last criteria, the last list and the last marks."""
     for row in await owner.fetch("SELECT student_id, cgpa FROM students"):
         if row["cgpa"] != (mark := model.marks[row["student_id"]]):
             found.wrong.append(f"student {row['student_id']} has {row['cgpa']}, not {mark}")
@@ -115,16 +116,17 @@ async def _selections(model: Model, owner: "Owner[asyncpg.Record]", found: Findi
         for student_id in model.selected(drive_id)
     )
     rows = await owner.fetch(SELECTED)
-    there = Counter(f"of student {row['student_id']} for drive {row['drive_id']}" for row in rows)
-    found.compare("selection", expected, there)
+    actual = Counter(f"of student {row['student_id']} for drive {row['drive_id']}" for row in rows)
+    found.compare("selection", expected, actual)
 
 
 async def _notifications(ledger: Ledger, model: Model, owner: "Owner[asyncpg.Record]", found: Findings) -> None:
-    """Check that coordinators got each drive, staff each publication and students each change, once."""
+    """Check that there is one notification of each drive, of each publication and of each change of selections."""
     expected = Counter(
-        f"COORDINATOR of drive {one.drive_id}" for one in ledger.accepted("create", "create and publish")
+        f"COORDINATOR of drive {command.drive_id}" for command in ledger.accepted("create", "create and publish")
     )
-    expected += Counter(f"STAFF of drive {one.drive_id}" for one in ledger.accepted(*PUBLICATIONS, "publish again"))
+    published = ledger.accepted(*PUBLICATIONS, "publish again")
+    expected += Counter(f"STAFF of drive {command.drive_id}" for command in published)
     expected += Counter(_of_version(row) for row in await owner.fetch(CHOSEN))
     rows = await owner.fetch(SENT)
     of_drives = [f"{row['audience']} of drive {row['drive_id']}" for row in rows if row["version"] is None]
@@ -133,8 +135,8 @@ async def _notifications(ledger: Ledger, model: Model, owner: "Owner[asyncpg.Rec
     # The selections of a steady drive never change, so it notifies once.
     steady = {id_ for id_, drive in model.drives.items() if drive.posted and not drive.contested}
     once = Counter(f"of steady drive {id_}" for id_ in steady if model.selected(id_))
-    there = Counter(f"of steady drive {row['drive_id']}" for row in of_versions if row["drive_id"] in steady)
-    found.compare("notification of students", once, there)
+    actual = Counter(f"of steady drive {row['drive_id']}" for row in of_versions if row["drive_id"] in steady)
+    found.compare("notification of students", once, actual)
 
 
 def _of_version(row: asyncpg.Record) -> str:

@@ -1,4 +1,4 @@
-"""Each export has its file, each file its hash and the registrations that were there, and no file is left over."""
+"""Check the files of exports: each exists and has the recorded hash and the right rows, and there is no other file."""
 
 import csv
 import hashlib
@@ -20,11 +20,11 @@ EXPORTS = "SELECT export_id::text, state, format, path, sha256, rows FROM export
 
 async def audit_files(ledger: Ledger, owner: "Owner[asyncpg.Record]", storage: Path, found: Findings) -> None:
     rows = {row["export_id"]: row for row in await owner.fetch(EXPORTS)}
-    asked = {str(one.answer["export_id"]): one for one in ledger.accepted("export")}
-    found.compare("export", Counter(asked.keys()), Counter(rows.keys()))
+    exports = {str(command.answer["export_id"]): command for command in ledger.accepted("export")}
+    found.compare("export", Counter(exports.keys()), Counter(rows.keys()))
     registered: dict[int, list[Command]] = {}
-    for one in ledger.accepted("register"):
-        registered.setdefault(one.answer["drive_id"], []).append(one)
+    for command in ledger.accepted("register"):
+        registered.setdefault(command.answer["drive_id"], []).append(command)
     for id_, row in rows.items():
         path = storage / (row["path"] or "none")
         if not path.is_file():
@@ -33,30 +33,30 @@ async def audit_files(ledger: Ledger, owner: "Owner[asyncpg.Record]", storage: P
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != row["sha256"]:
             found.wrong.append(f"the file of export {id_} has another hash")
-        elif id_ in asked:
-            there = _cells(content, row["format"])
-            if len(there) != row["rows"]:
-                found.wrong.append(f"the file of export {id_} has {len(there)} rows, not {row['rows']}")
-            _registrations(asked[id_], there, registered.get(asked[id_].body["drive_id"], []), found)
+        elif id_ in exports:
+            ids = _registration_ids(content, row["format"])
+            if len(ids) != row["rows"]:
+                found.wrong.append(f"the file of export {id_} has {len(ids)} rows, not {row['rows']}")
+            _registrations(exports[id_], ids, registered.get(exports[id_].body["drive_id"], []), found)
     known = {row["path"] for row in rows.values()}
     found.doubled += [f"file {path}" for path in _stored(storage) if path not in known]
 
 
 def _stored(storage: Path) -> list[str]:
-    return [one.relative_to(storage).as_posix() for one in storage.rglob("*") if one.is_file()]
+    return [path.relative_to(storage).as_posix() for path in storage.rglob("*") if path.is_file()]
 
 
-def _registrations(export: Command, there: list[int], registered: list[Command], found: Findings) -> None:
-    """At least those answered before the file was asked for; none that was never asked for; none twice."""
-    of = f"of the file of export {export.answer['export_id']}"
-    before = {one.answer["registration_id"] for one in registered if one.ended < export.began}
-    ever = {one.answer["registration_id"] for one in registered}
-    found.lost += [f"registration {id_} {of}" for id_ in before.difference(there)]
-    found.doubled += [f"registration {id_} {of}" for id_ in Counter(there) - Counter(ever)]
+def _registrations(export: Command, ids: list[int], registered: list[Command], found: Findings) -> None:
+    """Check that the file has each registration that was answered before the export's request, and none twice."""
+    place = f"of the file of export {export.answer['export_id']}"
+    required = {command.answer["registration_id"] for command in registered if command.ended < export.began}
+    allowed = {command.answer["registration_id"] for command in registered}
+    found.lost += [f"registration {id_} {place}" for id_ in required.difference(ids)]
+    found.doubled += [f"registration {id_} {place}" for id_ in Counter(ids) - Counter(allowed)]
 
 
-def _cells(content: bytes, format_: str) -> list[int]:
-    """The registration ids, in the order of the file."""
+def _registration_ids(content: bytes, format_: str) -> list[int]:
+    """Return the registration ids in the order of the file."""
     table: list[list[Any]]
     if format_ == "csv":
         table = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))

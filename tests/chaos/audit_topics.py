@@ -1,4 +1,4 @@
-"""The topics hold every event, each stream in its order."""
+"""Check that the topics have every event, and each stream in order."""
 
 import asyncpg
 
@@ -8,14 +8,14 @@ from tests.support.topic_log import first_sights
 
 Owner = asyncpg.Connection
 
-# Students who were there from the beginning were enrolled as by an import, whose events stay in the store.
+# Without enrolments: the students were enrolled like those of an import, whose events are not sent to Kafka.
 SENT = """
 SELECT event_id::text, stream_id, version FROM es.event WHERE type <> 'placewire.student.enrolled.v1'
 """
 
 
 async def audit_topics(owner: "Owner[asyncpg.Record]", bootstrap_servers: str, found: Findings) -> None:
-    """Each event is on its topic, and of each stream the first sight of every version comes in order."""
+    """Check that each event is on its topic, and that the first records of a stream's versions are in order."""
     seen = await first_sights(bootstrap_servers, topics.BY_STREAM_TYPE.values())
     sent = await owner.fetch(SENT)
     found.events = len(sent)

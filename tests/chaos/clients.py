@@ -1,4 +1,4 @@
-"""What the clients want next: commands by chance, each of which a healthy system accepts whatever else is under way."""
+"""Choose the next commands of clients at random. A healthy system accepts each of them."""
 
 import random
 import time
@@ -10,7 +10,7 @@ from contracts.users import Role
 from tests.chaos.ledger import Command
 from tests.chaos.model import CHANGING_MARKS, CONTESTED_BARS, CONTESTED_DRIVES, STEADY_BARS, Model
 
-# What is sent, and how often out of a hundred.
+# How many of a hundred commands are of each kind.
 MIX = {
     "create": 10, "create and publish": 8, "publish": 10, "publish again": 4, "revise": 5, "evaluate": 6, "marks": 4,
     "register": 34, "export": 12, "refresh": 7,
@@ -18,9 +18,9 @@ MIX = {
 
 
 class Clients:
-    """``next_command`` until the run ends; ``answered`` with each that was, ``opened`` with each drive that is ready.
+    """Chooses commands. Call ``answered`` for each accepted command, and ``opened`` for each evaluated drive.
 
-    Registrations, and the files of them, are of steady drives only: who may register for them does not change.
+    Registrations and exports are only for steady drives, for which the set of eligible students does not change.
     """
 
     def __init__(self, model: Model, head_id: int, *, seed: int) -> None:
@@ -32,13 +32,13 @@ class Clients:
         self._posted: list[int] = []
         self._contested: list[int] = []
         self._open: list[int] = []
-        # Of which a command is under way: a second at once may rightly be refused.
+        # Those with a command in progress. The system may refuse a second one at the same time.
         self._busy_drives: set[int] = set()
         self._busy_students: set[int] = set()
         self._registered: dict[int, set[int]] = {}
 
     def next_command(self) -> Command:
-        """What cannot be asked yet is a new drive instead."""
+        """Return the next command. If a command of the chosen kind is not possible yet, create a drive instead."""
         [kind] = self._chance.choices(list(MIX), weights=list(MIX.values()))
         make = {
             "publish": self._publish,
@@ -53,7 +53,7 @@ class Clients:
         return (make() if make else None) or self._create(publish=kind == "create and publish")
 
     def answered(self, command: Command) -> None:
-        """Of an accepted command."""
+        """Record the effects of an accepted command."""
         self._model.learn(command)
         if command.kind in ("publish again", "revise", "evaluate"):
             self._busy_drives.discard(command.drive_id)
@@ -66,7 +66,7 @@ class Clients:
             (self._contested if contested else self._posted).append(command.drive_id)
 
     def opened(self, drive_id: int) -> None:
-        """Mark the drive as published: from now on its selected students can register."""
+        """Record that the drive's selected students can register now."""
         if not self._model.drives[drive_id].contested:
             self._open.append(drive_id)
 
@@ -84,12 +84,12 @@ class Clients:
         return self._command("publish", f"/api/drives/{drive_id}/publish", {})
 
     def _publish_again(self) -> Command | None:
-        """To everyone eligible, or to some of those whose marks do not change."""
+        """Publish a drive again, to all eligible students or to a list of students whose marks do not change."""
         drive_id = self._free(self._contested, self._busy_drives)
         if drive_id is None:
             return None
-        may_be = sorted(self._model.eligible(self._model.drives[drive_id].min_cgpa) & self._model.steadfast)
-        listed = self._chance.sample(may_be, self._chance.randint(0, len(may_be)))
+        candidates = sorted(self._model.eligible(self._model.drives[drive_id].min_cgpa) & self._model.steadfast)
+        listed = self._chance.sample(candidates, self._chance.randint(0, len(candidates)))
         body = {"selected_students": listed} if listed else {}
         return self._command("publish again", f"/api/drives/{drive_id}/publish", body)
 
@@ -117,13 +117,13 @@ class Clients:
         if not self._open:
             return None
         drive_id = self._chance.choice(self._open[-40:])
-        taken = self._registered.setdefault(drive_id, set())
-        may = self._model.eligible(self._model.drives[drive_id].min_cgpa) & self._model.steadfast
-        left = sorted(may - taken)
-        if not left:
+        registered = self._registered.setdefault(drive_id, set())
+        eligible = self._model.eligible(self._model.drives[drive_id].min_cgpa) & self._model.steadfast
+        unregistered = sorted(eligible - registered)
+        if not unregistered:
             return None
-        student_id = self._chance.choice(left)
-        taken.add(student_id)
+        student_id = self._chance.choice(unregistered)
+        registered.add(student_id)
         path = f"/api/registrations/{drive_id}/register"
         return self._command("register", path, {}, role=Role.STUDENT, user_id=student_id)
 
@@ -137,7 +137,7 @@ class Clients:
         return self._command("refresh", "/api/analytics/refresh", {})
 
     def _free(self, ids: list[int], busy: set[int]) -> int | None:
-        """One of those that are not ``busy``, and is from now on."""
+        """Choose one of ``ids`` that is not in ``busy``, and add it there. Return ``None`` if there is none."""
         free = [id_ for id_ in ids if id_ not in busy]
         if not free:
             return None

@@ -1,4 +1,4 @@
-"""What goes wrong, when, and for how long: a seeded plan, and the hands that carry it out."""
+"""Plan faults from a seed, and cause them."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ from tests.chaos.replicas import WORKERS, Replicas
 
 PROCESSES = ("api", *WORKERS, "relay", "kafka", "postgres")
 NETWORKS = ("kafka network", "postgres network")
-# Kafka and every replica of one owning service away together: neither a record nor a request wakes a worker.
+# Kafka and all replicas of one service fail together, so neither a record nor a request wakes a worker.
 BOTH_AWAY = tuple(f"kafka and {worker}" for worker in WORKERS)
 PAUSE_S = (1.0, 3.0)
 SLOW_S = 0.15
@@ -18,7 +18,7 @@ SLOW_S = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``what`` happens to ``target`` for ``lasts_s`` seconds; the next fault follows ``then_s`` seconds later."""
+    """``what`` happens to ``target`` for ``lasts_s`` seconds. The next fault begins ``then_s`` seconds later."""
 
     what: str
     target: str
@@ -31,39 +31,39 @@ class Fault:
 
 
 def plan(seed: int) -> Iterator[Fault]:
-    """Without end: rounds in which each process and network has one fault, in another order each time."""
-    chance = random.Random(seed)
+    """Yield faults without end, in rounds. In each round, each process and network has one fault, in random order."""
+    rng = random.Random(seed)
     while True:
-        targets = [*PROCESSES, *NETWORKS, chance.choice(BOTH_AWAY)]
-        chance.shuffle(targets)
+        targets = [*PROCESSES, *NETWORKS, rng.choice(BOTH_AWAY)]
+        rng.shuffle(targets)
         for target in targets:
-            yield _fault(chance, target)
+            yield _fault(rng, target)
 
 
 def one_of_each(seed: int, *, lasts_s: float) -> list[Fault]:
-    """Short ones: each process killed or frozen once, each network slow, cut or silent, Kafka away with a service."""
-    chance = random.Random(seed)
-    faults = [Fault(chance.choice(("kill", "freeze")), target, lasts_s, 0.2) for target in PROCESSES]
-    faults += [Fault(chance.choice(("slow", "cut", "silent")), network, lasts_s, 0.2) for network in NETWORKS]
-    chance.shuffle(faults)
-    # Longer than the breakers need to open.
+    """Return short faults: one for each process and each network, and a failure of Kafka together with a service."""
+    rng = random.Random(seed)
+    faults = [Fault(rng.choice(("kill", "freeze")), target, lasts_s, 0.2) for target in PROCESSES]
+    faults += [Fault(rng.choice(("slow", "cut", "silent")), network, lasts_s, 0.2) for network in NETWORKS]
+    rng.shuffle(faults)
+    # Long enough for the breakers to open.
     return [Fault("both away", "kafka and eligibility", 3 * lasts_s, 0.2), *faults]
 
 
-def _fault(chance: random.Random, target: str) -> Fault:
+def _fault(rng: random.Random, target: str) -> Fault:
     if target in BOTH_AWAY:
-        what, lasts_s = "both away", chance.uniform(6, 9)
+        what, lasts_s = "both away", rng.uniform(6, 9)
     elif target in NETWORKS:
-        what = chance.choice(("slow", "cut", "silent"))
-        lasts_s = chance.uniform(3, 6)
+        what = rng.choice(("slow", "cut", "silent"))
+        lasts_s = rng.uniform(3, 6)
     else:
-        what = chance.choice(("kill", "freeze", "restart"))
-        lasts_s = {"kill": chance.uniform(0.5, 4), "freeze": chance.triangular(5, 20, 6), "restart": 0.0}[what]
-    return Fault(what, target, lasts_s, chance.uniform(*PAUSE_S))
+        what = rng.choice(("kill", "freeze", "restart"))
+        lasts_s = {"kill": rng.uniform(0.5, 4), "freeze": rng.triangular(5, 20, 6), "restart": 0.0}[what]
+    return Fault(what, target, lasts_s, rng.uniform(*PAUSE_S))
 
 
-async def commit(fault: Fault, replicas: Replicas, chance: random.Random) -> None:
-    """Cause ``fault``, let it last, end it. Returns when its target is ready again."""
+async def commit(fault: Fault, replicas: Replicas, rng: random.Random) -> None:
+    """Cause ``fault`` for its duration, end it, and wait until its target is ready again."""
     if fault.target in BOTH_AWAY:
         await _both_away(fault, replicas)
     elif fault.target in NETWORKS:
@@ -71,14 +71,14 @@ async def commit(fault: Fault, replicas: Replicas, chance: random.Random) -> Non
     elif fault.target in ("kafka", "postgres"):
         await _server(fault, replicas)
     else:
-        await _replica(fault, replicas, chance)
+        await _replica(fault, replicas, rng)
 
 
-async def _replica(fault: Fault, replicas: Replicas, chance: random.Random) -> None:
+async def _replica(fault: Fault, replicas: Replicas, rng: random.Random) -> None:
     if fault.target == "relay":
         name = await replicas.leading_relay()
     else:
-        name = f"{fault.target}{chance.choice((1, 2))}"
+        name = f"{fault.target}{rng.choice((1, 2))}"
     process = replicas.system.processes[name]
     if fault.what == "freeze":
         process.suspend()

@@ -1,4 +1,4 @@
-"""What the counting afterwards has found."""
+"""The result of the audit after a run."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Findings:
-    """What was promised and is not there, and what is there and was not asked for; each with its evidence.
+    """The findings, each with its evidence. ``lost``: was accepted but is missing. ``doubled``: exists without request.
 
-    ``channels``: jobs by kind and by what woke the worker first; *none*: they ended with a job that another worker ran.
-    ``superseded``: jobs that ended with a newer one of their drive.
+    ``channels``: the number of jobs by kind and channel. A job that ended with a job of another worker has *none*.
+    ``superseded``: the number of jobs that a newer job of their drive replaced.
     """
 
     lost: list[str] = field(default_factory=list)
@@ -23,7 +23,7 @@ class Findings:
     def clean(self) -> bool:
         return not (self.lost or self.doubled or self.wrong)
 
-    def compare(self, what: str, promised: Counter[str], there: Counter[str]) -> None:
-        """Each as often as promised: less is lost, more is doubled."""
-        self.lost += [f"{what} {name}" for name in promised - there]
-        self.doubled += [f"{what} {name}" for name in there - promised]
+    def compare(self, what: str, expected: Counter[str], actual: Counter[str]) -> None:
+        """Record each name that ``actual`` has less often than ``expected`` as lost, and more often as doubled."""
+        self.lost += [f"{what} {name}" for name in expected - actual]
+        self.doubled += [f"{what} {name}" for name in actual - expected]

@@ -1,4 +1,4 @@
-"""Every command that was sent and every answer that came: what the database is held to at the end."""
+"""Record every command and its response, to compare them with the database at the end."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass
 class Command:
-    """One intention of one client. However often it is sent, it carries the same key."""
+    """A command of a client. It has the same Idempotency-Key each time it is sent."""
 
     kind: str
     path: str
@@ -28,12 +28,12 @@ class Command:
 
     @property
     def drive_id(self) -> int:
-        """Of a command about a drive that has been accepted."""
+        """Return the drive of an accepted command."""
         return int(self.answer["drive_id"] if "drive_id" in self.answer else self.path.split("/")[3])
 
     @property
     def student_id(self) -> int:
-        """Whose marks the command changes."""
+        """Return the student whose marks the command changes."""
         return int(self.path.rpartition("/")[2])
 
     @property
@@ -44,10 +44,10 @@ class Command:
 
 @dataclass
 class Ledger:
-    """``tries``: how each single request ended, by kind of command; a command may need several.
+    """The commands of a run. ``tries``: the outcomes of single requests, by kind of command.
 
-    ``skipped``: what the rate asked for and was not sent, because too much was under way. ``sent_for_s``: how long
-    commands were sent.
+    ``skipped``: how many commands were not sent, because too many others were in progress. ``sent_for_s``: for how
+    many seconds commands were sent.
     """
 
     commands: list[Command] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Ledger:
 
     @property
     def per_s(self) -> float:
-        """Commands sent each second, on average."""
+        """Return the average number of commands that were sent in a second."""
         return len(self.commands) / self.sent_for_s if self.sent_for_s else 0.0
 
     def accepted(self, *kinds: str) -> list[Command]:
@@ -69,7 +69,7 @@ class Ledger:
 
     @property
     def refused(self) -> list[Command]:
-        """Answered, and not with a 2xx: every command sent is one that a healthy system accepts."""
+        """Return the commands that got another response than 2xx. A healthy system accepts every command."""
         return [command for command in self.commands if command.status is not None and not command.accepted]
 
     @property

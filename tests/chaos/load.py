@@ -1,4 +1,4 @@
-"""A stream of commands at a steady rate, whatever becomes of those before, by clients that never give up."""
+"""Send commands at a steady rate, regardless of the responses, and repeat each until it is answered."""
 
 import asyncio
 import time
@@ -13,18 +13,17 @@ from tests.chaos.ledger import Command, Ledger
 from tests.support.system import bearer
 
 TRY_TIMEOUT_S = 12.0
-# Connecting takes that long only when this process is busy. Hundreds of clients that then connect again at once, each
-# in a new TCP connection, keep it busy, and no request is sent any more.
+# Connecting takes this long only when this process is busy. With a shorter timeout, hundreds of clients would connect
+# again at once and keep the process busy, so that no request is sent any more.
 CONNECT_TIMEOUT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 AT_MOST_IN_FLIGHT = 400
 
 
 class Load:
-    """Sends ``rate`` commands a second to the replicas in turn, and enters every answer in ``ledger``.
+    """Sends ``rate`` commands a second to the replicas in turn, and records every response in ``ledger``.
 
-    A command is sent again, under the same Idempotency-Key and to the other replica, until it is answered with
-    something that another try would not change.
+    A command is sent again to the other replica, with the same Idempotency-Key, until it gets a final response.
     """
 
     def __init__(self, urls: list[str], head_id: int, clients: Clients, *, rate: float) -> None:
@@ -38,10 +37,10 @@ class Load:
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Send commands until ``stop``. Returns when every command has been answered."""
+        """Send commands until ``stop`` is called. Return when every command has been answered."""
         loop = asyncio.get_running_loop()
-        # No limit of connections: httpcore offers one idle connection to all waiting requests, and with hundreds of
-        # them does nothing else any more.
+        # No limit of connections. With a limit, httpcore offers each idle connection to all waiting requests, which
+        # takes all of the CPU when there are hundreds.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=40, keepalive_expiry=3)
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(TRY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), limits=limits
@@ -55,11 +54,11 @@ class Load:
                 due += 1 / self._rate
                 await asyncio.sleep(max(due - loop.time(), 0))
             self.ledger.sent_for_s = loop.time() - began
-            while self._sending:  # an answer may begin another task
+            while self._sending:  # a response may start another task
                 await asyncio.gather(*self._sending)
 
     def stop(self) -> None:
-        """Send nothing new."""
+        """Make ``run`` send no further commands."""
         self._stopped.set()
 
     def _send_one(self, client: httpx.AsyncClient) -> None:
@@ -100,7 +99,7 @@ class Load:
         path, state, pause_s = f"/api/jobs/{publication.job_id}", "queued", 0.3
         while state not in ("succeeded", "failed"):
             await asyncio.sleep(pause_s)
-            # While everything waits, hundreds of screens asking three times a second would be all that is served.
+            # Grows, because hundreds of clients that poll three times a second would leave no capacity for commands.
             pause_s = min(pause_s * 1.5, 3.0)
             url = self._urls[next(self._turn) % len(self._urls)]
             try:

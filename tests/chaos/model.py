@@ -1,21 +1,22 @@
-"""What a system that does one thing after the other would hold: drives and marks as the accepted commands left them."""
+"""A model of a system that executes the accepted commands one after the other: its drives and marks."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 
 from tests.chaos.ledger import Command
 
-# The first drives are revised and published again, for as long as the run lasts; the others stay as they were posted.
+# The first drives (contested) are revised and published again during the whole run. The others (steady) do not change
+# after their publication. A bar is the CGPA that a drive requires.
 CONTESTED_DRIVES = 8
 CONTESTED_BARS = ("8.25", "9", "9.5")
 STEADY_BARS = ("", "5", "6.5", "8")
-# Marks that change stay at or above the highest steady bar: no steady drive is concerned by them.
+# Marks that change stay at or above the highest steady bar, so that they do not affect steady drives.
 CHANGING_MARKS = ("8.1", "8.6", "9.2", "9.8")
 
 
 @dataclass
 class Drive:
-    """``listed``: exactly whom the last publication named; ``None``: everyone eligible."""
+    """A drive. ``listed``: the students of the last publication's list; ``None``: all eligible students."""
 
     min_cgpa: str
     contested: bool
@@ -24,10 +25,10 @@ class Drive:
 
 
 class Model:
-    """Learns the accepted commands. Of one drive, and of one student, only one is ever under way: their order is known.
+    """The state after the accepted commands. Each drive and student has only one command at a time in progress.
 
-    ``marks``: the CGPA of each student at the beginning. Half of those that meet every steady bar are the wavering:
-    their marks change, and so they are on no list and register for nothing.
+    ``marks``: the CGPA of each student at the beginning. Half of the students who meet every steady bar are the
+    wavering students: their marks change, so they are on no list and do not register. The others are steadfast.
     """
 
     def __init__(self, marks: dict[int, Decimal | None]) -> None:
@@ -38,7 +39,7 @@ class Model:
         self.steadfast = set(marks) - set(self.wavering)
 
     def learn(self, command: Command) -> None:
-        """What an accepted command changes."""
+        """Apply an accepted command."""
         if command.kind == "marks":
             self.marks[command.student_id] = Decimal(command.body["cgpa"])
         elif command.kind in ("create", "create and publish"):
@@ -53,13 +54,13 @@ class Model:
             self.drives[command.drive_id].min_cgpa = command.body["min_cgpa"]
 
     def eligible(self, min_cgpa: str) -> set[int]:
-        """Whose marks, as they are now, meet the bar."""
+        """Return the students whose current marks meet the bar."""
         if not min_cgpa:
             return set(self.marks)
         return {id_ for id_, mark in self.marks.items() if mark is not None and mark >= Decimal(min_cgpa)}
 
     def selected(self, drive_id: int) -> set[int]:
-        """Of a posted drive: by its criteria, its list and the marks, all as they are now."""
+        """Return the students whom the current criteria, list and marks select for a published drive."""
         drive = self.drives[drive_id]
         eligible = self.eligible(drive.min_cgpa)
         return eligible if drive.listed is None else eligible & drive.listed

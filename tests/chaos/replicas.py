@@ -1,4 +1,4 @@
-"""Two of every process on loopback, behind one address each, with a network in between that can be broken."""
+"""Two replicas of every process on loopback, which reach the servers through proxies that tests can break."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ DATABASE = "placewire"
 
 @dataclass
 class Replicas:
-    """``system`` starts and holds the processes; the servers are reached through the two networks only."""
+    """The servers, and the ``system`` of our processes. The processes reach the servers only through the networks."""
 
     postgres: Postgres
     kafka: Kafka
@@ -35,7 +35,7 @@ class Replicas:
 
     @property
     def database_url(self) -> str:
-        """The superuser's, past the network."""
+        """Return the superuser's address, which does not go through the proxy."""
         return _named(self.postgres.dsn, DATABASE)
 
     @property
@@ -43,7 +43,7 @@ class Replicas:
         return [f"http://{LOOPBACK}:{self.system.ports[name]}" for name in ("api1", "api2")]
 
     async def leading_relay(self) -> str:
-        """The replica that sends; the first when neither says so just now."""
+        """Return the name of the leading relay, or of the first relay if neither reports that it leads."""
         async with httpx.AsyncClient(timeout=2) as client:
             for name in ("relay1", "relay2"):
                 try:
@@ -67,7 +67,7 @@ class Replicas:
             await asyncio.to_thread(self.system.processes[name].wait_ready, timeout_s=60)
 
     async def revive(self) -> None:
-        """Whatever is suspended, cut off or dead lives again."""
+        """End all faults: heal networks, resume suspended processes, start stopped ones. Wait until all are ready."""
         self.database_network.heal()
         self.kafka_network.heal()
         await asyncio.to_thread(self.postgres.resume)
@@ -84,9 +84,9 @@ class Replicas:
 
 @contextmanager
 def replicas(folder: Path) -> Iterator[Replicas]:
-    """Servers of their own below ``folder``, migrated; no process of ours yet. All is gone when the block ends.
+    """Start servers with a migrated database below ``folder``. Yield them with a system that has no processes yet.
 
-    A database that is in ``folder`` already is used.
+    An existing database in ``folder`` is used. Everything is stopped when the block ends.
     """
     with ExitStack() as undo:
         postgres = Postgres(folder / "postgres")

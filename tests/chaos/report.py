@@ -1,4 +1,4 @@
-"""What happened, as a table."""
+"""Print the results of a run as tables."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tests.chaos.findings import Findings
 from tests.chaos.ledger import Ledger
 
 MOST_EVIDENCE = 20
-# What a run must have been like for its zeros to mean something.
+# The limits below say how much a run must have done for its result to be meaningful.
 KINDS = ("eligibility", "export", "refresh")
 CHANNELS = ("kafka", "http", "poll")
 LEAST_SHARE = 0.05
@@ -42,26 +42,26 @@ class Report:
         return sum(self.findings.channels.values())
 
     def share(self, *, kind: str | None = None, channel: str | None = None) -> float:
-        """Return the part of all jobs that is of ``kind``, or that ``channel`` woke a worker for."""
-        of_these = sum(n for (k, c), n in self.findings.channels.items() if kind in (None, k) and channel in (None, c))
-        return of_these / max(self.jobs, 1)
+        """Return the share of jobs that have this ``kind`` and ``channel``."""
+        jobs = sum(n for (k, c), n in self.findings.channels.items() if kind in (None, k) and channel in (None, c))
+        return jobs / max(self.jobs, 1)
 
     def shortfalls(self) -> list[str]:
-        """Return why this run proves too little: a kind or a channel hardly used, too few commands or faults."""
+        """Return why this run proves too little: a kind or channel was hardly used, or commands or faults were few."""
         shares = {kind: self.share(kind=kind) for kind in KINDS} | {name: self.share(channel=name) for name in CHANNELS}
-        short = [
+        reasons = [
             f"{name} carried {share:.1%} of the jobs, not {LEAST_SHARE:.0%}"
             for name, share in shares.items()
             if share < LEAST_SHARE
         ]
         if self.ledger.per_s < LEAST_PER_S:
-            short.append(f"{self.ledger.per_s:.1f} commands a second were sent, not {LEAST_PER_S}")
+            reasons.append(f"{self.ledger.per_s:.1f} commands a second were sent, not {LEAST_PER_S}")
         if self.seconds >= LONG_RUN_S and len(self.faults) < LEAST_FAULTS:
-            short.append(f"{len(self.faults)} faults in {self.seconds:.0f} s, not {LEAST_FAULTS}")
-        return short
+            reasons.append(f"{len(self.faults)} faults in {self.seconds:.0f} s, not {LEAST_FAULTS}")
+        return reasons
 
     def longest_waits(self) -> dict[str, float]:
-        """By fault: the longest that a client needed, tries and all, for a command that met it, in seconds."""
+        """Return for each fault the longest time of a command that overlapped with it, with all tries, in seconds."""
         waits: dict[str, float] = defaultdict(float)
         for done in self.faults:
             for command in self.ledger.commands:

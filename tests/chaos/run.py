@@ -1,4 +1,4 @@
-"""One run: start everything, load it, hurt it, heal it, wait until it has nothing left to do, and count."""
+"""One run: start everything, send commands, cause faults, end them, wait until all jobs have ended, and audit."""
 
 import asyncio
 import random
@@ -33,9 +33,9 @@ Watch = Callable[[float, str], None]
 
 
 def run(folder: Path, planned: Iterable[Fault], *, seconds: float, seed: int, rate: float, watch: Watch) -> Report:
-    """Carry out ``planned`` until it ends or ``seconds`` are over, under ``rate`` commands a second.
+    """Cause the ``planned`` faults until they end or ``seconds`` are over, with ``rate`` commands a second.
 
-    Blocks. Servers and processes are its own, live below ``folder``, and are gone when it returns.
+    The run starts its own servers and processes, with data below ``folder``, and stops them at the end.
     """
     with replicas(folder) as everything:
         return asyncio.run(_run(everything, planned, seconds=seconds, seed=seed, rate=rate, watch=watch))
@@ -54,7 +54,7 @@ async def _run(
     load = Load(everything.api_urls, head_id, Clients(model, head_id, seed=seed), rate=rate)
     report = Report(seed, seconds, load.ledger)
     sending = asyncio.create_task(load.run())
-    await _hurt(everything, report, planned, seconds, watch)
+    await _cause_faults(everything, report, planned, seconds, watch)
     watch(seconds, "healing")
     await everything.revive()
     load.stop()
@@ -74,32 +74,34 @@ async def _run(
 
 
 async def _head(everything: Replicas) -> int:
-    """The id of a head who is on record: while the API hears of no changes it looks every caller up."""
+    """Create the account of a head and return its id. Without notifications, the API looks up every caller."""
     user = {"name": "Asha", "email": "asha@college.edu", "role": "HEAD", "password": "correct horse"}
     async with everything.system.client("api1") as client:
         answer = await client.post("/api/users", json=user)
         return int(answer.json()["user_id"])
 
 
-async def _hurt(everything: Replicas, report: Report, planned: Iterable[Fault], seconds: float, watch: Watch) -> None:
-    chance = random.Random(report.seed)
+async def _cause_faults(
+    everything: Replicas, report: Report, planned: Iterable[Fault], seconds: float, watch: Watch
+) -> None:
+    rng = random.Random(report.seed)
     began = time.monotonic()
     await asyncio.sleep(2)
     for fault in planned:
-        so_far = time.monotonic() - began
-        if so_far + fault.lasts_s > seconds:
+        elapsed_s = time.monotonic() - began
+        if elapsed_s + fault.lasts_s > seconds:
             return
-        watch(so_far, fault.name)
+        watch(elapsed_s, fault.name)
         started = time.monotonic()
-        await faults.commit(fault, everything, chance)
+        await faults.commit(fault, everything, rng)
         report.faults.append(Committed(fault, started, time.monotonic()))
         await asyncio.sleep(fault.then_s)
 
 
 async def _until_answered(sending: asyncio.Task[None]) -> None:
-    """Wait until every command is answered. The audit finds those that are not after ``DRAINED_WITHIN_S``.
+    """Wait until every command is answered, at most ``DRAINED_WITHIN_S``. The audit reports unanswered commands.
 
-    Raises what ended a client early, a ``TimeoutError`` too: that is a defect of the test.
+    Raises any exception of a client, because it is a defect of the test.
     """
     done, late = await asyncio.wait({sending}, timeout=DRAINED_WITHIN_S)
     for task in late:

@@ -1,4 +1,4 @@
-"""A short run of ``make chaos``: one fault of each process, each network, and Kafka together with one service."""
+"""A short run of ``make chaos``: a fault of each process and network, and of Kafka together with a service."""
 
 import os
 import shutil
@@ -13,17 +13,17 @@ from tests.chaos.run import DRAINED_WITHIN_S, run
 from tests.support.sizes import sized
 
 SEED = 20_261_124
-# A limit: the run goes on as soon as each fault is repaired. Alone on 2 cores that takes about a minute.
+# An upper limit. The run ends after the last fault, which takes about a minute on 2 idle cores.
 SECONDS = sized(small=300, full=400)
 LASTS_S = sized(small=2, full=3)
 RATE = sized(small=12, full=24)
 START_AND_REVIVE_S = 240
 
 
-# The run's own limits report what is missing. They must end it before this one does.
+# The limits inside the run report what is missing, so they must be reached before this timeout.
 @pytest.mark.timeout(SECONDS + 2 * DRAINED_WITHIN_S + START_AND_REVIVE_S)
 def test_nothing_is_lost_and_nothing_happens_twice() -> None:
-    # Of this run only; what a failure leaves behind is kept.
+    # A folder for this run. A failed run keeps it.
     folder = data_folder() / f"chaos-{os.getpid()}"
     planned = one_of_each(SEED, lasts_s=LASTS_S)
     report = run(folder, planned, seconds=SECONDS, seed=SEED, rate=RATE, watch=lambda *_: None)

@@ -1,4 +1,4 @@
-"""What the sequential model says after commands that overtake nothing."""
+"""The sequential model computes the right selections."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ def accepted(kind: str, path: str, **body: Any) -> Command:
     return Command(kind, path, "HEAD", 9, body, "key", status=200, answer={"drive_id": 5} if "drives" in path else {})
 
 
-def test_selections_follow_criteria_list_and_marks_as_they_were_last() -> None:
+def test_selections_follow_the_last_criteria_list_and_marks() -> None:
     model = Model(MARKS)
     assert (model.wavering, model.steadfast) == ([1], {2, 3, 4})
     model.learn(accepted("create and publish", "/api/drives", min_cgpa="8.25"))

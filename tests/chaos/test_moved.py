@@ -1,4 +1,4 @@
-"""Chaos on a server that the log has moved to (long)."""
+"""Run chaos on the new server after a log has moved (a long test)."""
 
 import asyncio
 import os

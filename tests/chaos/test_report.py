@@ -1,4 +1,4 @@
-"""A run that proves too little says so, however clean it was."""
+"""A run that proves too little is reported, even if it found no errors."""
 
 from collections import Counter
 
@@ -13,22 +13,22 @@ USED = Counter({(kind, channel): 10 for kind in KINDS for channel in CHANNELS})
 
 
 def ran(*, per_s: float = 24, faults: int = LEAST_FAULTS, channels: Counter[tuple[str, str]] = USED) -> Report:
-    """A run of ``LONG_RUN_S``, as long as one must be for its faults to be counted."""
+    """Return the report of a run of ``LONG_RUN_S``. Faults are only counted in a run that is as long as this."""
     command = Command("create", "/api/drives", "HEAD", 1, {}, "key")
     ledger = Ledger(commands=[command] * int(per_s * LONG_RUN_S), sent_for_s=LONG_RUN_S)
     done = [Committed(Fault("kill", "api", 1, 1), 0, 1)] * faults
     return Report(7, LONG_RUN_S, ledger, done, Findings(channels=channels))
 
 
-def test_a_full_run_falls_short_of_nothing() -> None:
+def test_a_full_run_has_no_shortfalls() -> None:
     assert ran().shortfalls() == []
 
 
 @pytest.mark.parametrize("name", [*KINDS, *CHANNELS])
 def test_each_kind_and_each_channel_must_carry_its_share(name: str) -> None:
     rarely = Counter({key: 1 if name in key else 100 for key in USED})
-    [said] = ran(channels=rarely).shortfalls()
-    assert said.startswith(f"{name} carried ")
+    [shortfall] = ran(channels=rarely).shortfalls()
+    assert shortfall.startswith(f"{name} carried ")
 
 
 def test_too_few_commands_a_second_or_too_few_faults_are_reported() -> None:

@@ -1,4 +1,4 @@
-"""The broker of a process that runs tests, and systems against it or without any."""
+"""Fixtures of the end-to-end tests: a broker, and systems with or without it."""
 
 import asyncio
 import os
@@ -24,10 +24,10 @@ PROCESSES = (*CONSUMERS, "relay", "api")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup``, let one process run all tests that need Kafka: it starts one broker.
+    """Group tests for ``--dist loadgroup``. One process runs all tests that need Kafka, so there is one broker.
 
-    Those of ``live`` come one after the other, so that its processes seldom start. Tests of one ``module_system`` stay
-    together, too.
+    Tests with ``live`` run one after the other, so that its processes seldom start. Tests of one ``module_system`` also
+    stay together.
     """
     for item in items:
         needed = getattr(item, "fixturenames", ())
@@ -40,14 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def broker() -> Kafka:
-    """The embedded broker of the run."""
+    """Return the embedded broker of the run."""
     with for_the_session():
         return embedded_kafka()
 
 
 @pytest.fixture
 def own_kafka(broker: Kafka) -> Iterator[Kafka]:
-    """A running broker that the test may suspend, kill, and start again. It runs when the test has ended."""
+    """Yield a running broker that the test may suspend, kill and start. It runs again after the test."""
     with turn_at_kafka():
         yield broker
         broker.resume()
@@ -58,14 +58,14 @@ def own_kafka(broker: Kafka) -> Iterator[Kafka]:
 
 @pytest.fixture
 def kafka_alone(own_kafka: Kafka, shared_system: System) -> Kafka:
-    """``own_kafka``, with no process of ``shared_system`` in its consumer groups."""
+    """Return ``own_kafka`` without processes of ``shared_system`` in its consumer groups."""
     shared_system.stop_all()
     return own_kafka
 
 
 @pytest.fixture
 def separate_kafka() -> Iterator[Kafka]:
-    """Another broker, whose data is this test's own. Not started yet."""
+    """Yield another broker with its own data. It is not started yet."""
     kafka = Kafka(run_folder() / f"kafka-{os.urandom(4).hex()}")
     try:
         yield kafka
@@ -77,7 +77,7 @@ def separate_kafka() -> Iterator[Kafka]:
 
 @pytest.fixture(scope="module")
 def module_system(template: Copies, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Like ``system``, but for all tests of a module, one after the other."""
+    """Yield a system like ``system`` that all tests of a module share."""
     folder = tmp_path_factory.mktemp("system")
     with own_database(template) as url, running(url, NO_KAFKA, folder, JOB_LEASE_S="2") as started:
         yield started
@@ -85,14 +85,14 @@ def module_system(template: Copies, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def kafka_system(database_url: str, kafka_alone: Kafka, tmp_path: Path) -> Iterator[System]:
-    """The same with Kafka."""
+    """Yield a system like ``system`` with Kafka."""
     with running(database_url, kafka_alone.bootstrap_servers, tmp_path, JOB_LEASE_S="2") as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def shared_system(template: Copies, broker: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system with ``LIVE_STUDENTS`` that tests use one after the other; verified in the end."""
+    """Yield a system with ``LIVE_STUDENTS`` that tests use one after the other. It is verified at the end."""
     settings = {"JOB_LEASE_S": "2", **QUIET_CLOCK}
     with own_database(template) as url:
         asyncio.run(_enrolled(url))
@@ -102,7 +102,7 @@ def shared_system(template: Copies, broker: Kafka, tmp_path_factory: pytest.Temp
 
 @contextmanager
 def own_database(template: Copies) -> Iterator[str]:
-    """A migrated database for several tests, verified in the end."""
+    """Yield a migrated database for several tests. It is verified at the end."""
     with for_the_session():
         url = asyncio.run(template.take())
     yield url
@@ -118,7 +118,7 @@ async def _enrolled(url: str) -> None:
 
 @pytest_asyncio.fixture
 async def live(shared_system: System, own_kafka: Kafka) -> AsyncIterator[System]:
-    """The shared system, complete and relying on Kafka, whatever the test before has done to it."""
+    """Yield the shared system, with all processes running and closed breakers."""
     await asyncio.to_thread(shared_system.revive, *PROCESSES)
     await shared_system.until_bus_is("closed", *CONSUMERS)
     yield shared_system
@@ -127,7 +127,7 @@ async def live(shared_system: System, own_kafka: Kafka) -> AsyncIterator[System]
 
 @pytest_asyncio.fixture
 async def live_owner(live: System) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A superuser's connection to the database of ``live``."""
+    """Yield a superuser's connection to the database of ``live``."""
     connection = await asyncpg.connect(live.database_url)
     yield connection
     await connection.close()

@@ -1,4 +1,4 @@
-"""A drive's whole life over HTTP, with the notifications of each role."""
+"""The whole life cycle of a drive over HTTP, with the notifications of each role."""
 
 import io
 from typing import Any
@@ -20,7 +20,7 @@ PEOPLE = ((STAFF_ID, Role.STAFF), (COORDINATOR_ID, Role.COORDINATOR), (HEAD_ID, 
 
 
 class As:
-    """One signed-in person."""
+    """A client of a signed-in user."""
 
     def __init__(self, client: httpx.AsyncClient, role: Role, user_id: int) -> None:
         self._client = client
@@ -33,20 +33,20 @@ class As:
         return answer
 
     async def notification_titles(self) -> list[str]:
-        found = (await self("GET", "/api/notifications/mine?limit=100")).json()
-        assert found["unread_count"] == sum(not item["is_read"] for item in found["items"])
-        return [item["title"] for item in found["items"]]
+        page = (await self("GET", "/api/notifications/mine?limit=100")).json()
+        assert page["unread_count"] == sum(not item["is_read"] for item in page["items"])
+        return [item["title"] for item in page["items"]]
 
 
 async def hired(system: System, client: httpx.AsyncClient, owner: "asyncpg.Connection[asyncpg.Record]") -> list[As]:
-    """Create accounts of staff, coordinator and head, since only existing users are notified."""
-    found = []
+    """Create accounts of staff, coordinator and head, because only existing users are notified."""
+    users = []
     for number, role in enumerate((Role.STAFF, Role.COORDINATOR, Role.HEAD)):
         body = {"name": role.title(), "email": f"{number}@college.edu", "role": role, "password": "correct horse"}
         answer = await client.post("/api/users", json=body)
         assert answer.status_code == 201, answer.text
-        found.append(As(client, role, answer.json()["user_id"]))
-    return found
+        users.append(As(client, role, answer.json()["user_id"]))
+    return users
 
 
 async def test_a_drive_lives_with_kafka(
@@ -67,7 +67,7 @@ async def test_a_drive_lives_without_kafka(
 
 
 async def lives(system: System, owner: "asyncpg.Connection[asyncpg.Record]", database_url: str, delivery: str) -> None:
-    """The answers are the same with and without Kafka."""
+    """Take a drive through its life cycle. The responses must be the same with and without Kafka."""
     async with system.client() as client:
         staff, coordinator, head = await hired(system, client, owner)
 

@@ -1,4 +1,4 @@
-"""Backup and restore as in docs/operations.md: a base backup during writes, and recovery to a chosen moment."""
+"""Backup and restore as in docs/operations.md: a base backup during writes, and recovery to a chosen time."""
 
 import asyncio
 import os
@@ -42,17 +42,17 @@ EVENTS = "SELECT substr(stream_id, 9)::integer FROM es.event WHERE type = 'place
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder that the server's user owns, with one for the WAL in it."""
+    """Yield a folder that the server's user owns, with a subfolder for archived WAL."""
     folder = make_folder(run_folder() / f"backup-{os.urandom(4).hex()}")
-    _give(make_folder(folder / "archive"))
+    _change_owner(make_folder(folder / "archive"))
     yield folder
     for name in ("first", "second"):
         Postgres(folder / name).kill()
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _give(folder: Path) -> None:
-    """To the user whom the server runs as."""
+def _change_owner(folder: Path) -> None:
+    """Make the user that runs the server the owner of ``folder`` and its content."""
     if (owner := user()) is not None:
         for path in (folder, *folder.rglob("*")):
             shutil.chown(path, owner)
@@ -68,7 +68,7 @@ async def _connected(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Reco
 
 
 async def _archiving(home: Path) -> Postgres:
-    """A server that archives, with a database whose owner is no superuser, as in deploy/k8s."""
+    """Start a server that archives its WAL. The database's owner is not a superuser, as in deploy/k8s."""
     server = Postgres(home / "first")
     await asyncio.to_thread(server.start)
     async with _connected(server.dsn) as admin:
@@ -88,14 +88,14 @@ def _database(server: Postgres) -> str:
 
 @dataclass
 class Writers:
-    """Enrol students one after the other, each writer as a head of its own, and keep who was answered."""
+    """Writers that enrol students one after the other, each as a different head. ``answered``: the enrolled ids."""
 
     answered: list[int] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @asynccontextmanager
     async def writing(self, client: httpx.AsyncClient) -> AsyncIterator[None]:
-        """They write while the block lasts, and have ended when it has, however it ends."""
+        """Run the writers until the block ends, even if it fails."""
         self.tasks = [asyncio.create_task(self._write(client, who)) for who in range(WRITERS)]
         try:
             yield
@@ -103,24 +103,24 @@ class Writers:
             for task in self.tasks:
                 task.cancel()
             ended = await asyncio.gather(*self.tasks, return_exceptions=True)
-        if failed := [one for one in ended if isinstance(one, Exception)]:
+        if failed := [result for result in ended if isinstance(result, Exception)]:
             raise failed[0]
 
     async def _write(self, client: httpx.AsyncClient, who: int) -> None:
         headers = bearer(Role.HEAD, HEAD_ID + who)
         for number in count():
-            one = f"{who}-{number}"
-            student = {"name": "A", "email": f"{one}@college.edu", "roll_number": one, "branch": "CSE"}
+            name = f"{who}-{number}"
+            student = {"name": "A", "email": f"{name}@college.edu", "roll_number": name, "branch": "CSE"}
             body = {**student, "batch_year": 2026}
             answer = await client.post("/api/students", json=body, headers=headers)
-            while answer.status_code == 429:  # a quiet machine is faster than a user may be
+            while answer.status_code == 429:  # a fast machine exceeds the rate limit of a user
                 await asyncio.sleep(int(answer.headers["Retry-After"]))
                 answer = await client.post("/api/students", json=body, headers=headers)
             assert answer.status_code == 201, answer.text
             self.answered.append(answer.json()["student_id"])
 
     async def until_more(self, more: int) -> None:
-        """Return once ``more`` have been answered; raises what a writer has failed with."""
+        """Wait until ``more`` students have been enrolled. Raises the exception of a writer that failed."""
         wanted = len(self.answered) + more
 
         async def written() -> bool:
@@ -132,8 +132,8 @@ class Writers:
         await eventually(written, within_s=60)
 
 
-async def _base_backup(server: Postgres, into: Path) -> None:
-    command = [str(server.programs / "pg_basebackup"), "--dbname", server.dsn, "--pgdata", str(into)]
+async def _base_backup(server: Postgres, folder: Path) -> None:
+    command = [str(server.programs / "pg_basebackup"), "--dbname", server.dsn, "--pgdata", str(folder)]
     done = await asyncio.to_thread(
         subprocess.run,
         [*command, "--checkpoint=fast", "--wal-method=none"],
@@ -145,14 +145,14 @@ async def _base_backup(server: Postgres, into: Path) -> None:
 
 
 async def _archived(server: Postgres) -> None:
-    """Return once everything written so far is in the archive."""
+    """Wait until all WAL written so far is in the archive."""
     async with _connected(server.dsn) as admin:
         last = await admin.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
 
-        async def there() -> bool:
+        async def archived() -> bool:
             return bool(await admin.fetchval("SELECT last_archived_wal >= $1 FROM pg_stat_archiver", last))
 
-        await eventually(there, within_s=30)
+        await eventually(archived, within_s=30)
 
 
 async def _restored(home: Path, moment: datetime) -> Postgres:
@@ -163,7 +163,7 @@ async def _restored(home: Path, moment: datetime) -> Postgres:
         settings.write(f"restore_command = 'cp {home}/archive/%f %p'\n")
         settings.write(f"recovery_target_time = '{moment.isoformat()}'\n")
         settings.write("recovery_target_action = 'promote'\n")
-    _give(home / "second")
+    _change_owner(home / "second")
     server = Postgres(home / "second")
     await asyncio.to_thread(server.start)
     async with _connected(server.dsn) as admin:
@@ -175,7 +175,7 @@ async def _restored(home: Path, moment: datetime) -> Postgres:
     return server
 
 
-async def test_every_event_answered_before_the_moment_is_there_and_none_after(home: Path, tmp_path: Path) -> None:
+async def test_recovery_restores_exactly_the_events_before_the_target_time(home: Path, tmp_path: Path) -> None:
     server = await _archiving(home)
     url = _database(server)
     await wait(as_role(url, "placewire_api"), within_s=10)
@@ -191,28 +191,28 @@ async def test_every_event_answered_before_the_moment_is_there_and_none_after(ho
         await _all_evaluated(url)
         remembered = await log_moves.remember(system, url, decisions=DECISIONS)
         before, moment, after = await _written_around_a_backup(system, server, home, writers)
-    # The disaster. What was archived is all that is left.
+    # From here on, only the base backup and the archived WAL are used.
     await asyncio.to_thread(server.kill)
 
     restored = await _restored(home, moment)
     url = _database(restored)
-    assert not (await adoption.adopt(url)).needed, "the processes start at once"
+    assert not (await adoption.adopt(url)).needed, "the processes can start without adoption"
     await must_verify(url)
     async with _connected(url) as owner:
         for query in (STUDENTS, EVENTS):
-            found = {row[0] for row in await owner.fetch(query)}
-            assert set(before) <= found, "nothing that was answered is lost"
-            assert not set(after) & found, "and the moment is the moment"
-        # The counter came along: readers of the log see every event, and snapshots kept mean what they meant.
+            ids = {row[0] for row in await owner.fetch(query)}
+            assert set(before) <= ids, "a student who was enrolled before the target time is lost"
+            assert not set(after) & ids, "a student was restored who was enrolled after the target time"
+        # The counter of transaction ids was restored too: readers see every event, and stored snapshots are valid.
         assert await owner.fetchval(ALL_SEEN)
-    # Life goes on from there.
+    # The restored system works.
     with running(url, "127.0.0.1:9", tmp_path) as system:
         system.start("api")
         await log_moves.must_be_unchanged(system, remembered)
         await log_moves.commands(system, COMMANDS)
     log = await log_moves.log_of(url)
     await log_moves.handle(url, remembered, len(log))
-    assert remembered.handled == [row[0] for row in log], "none skipped, none twice"
+    assert remembered.handled == [row[0] for row in log], "an event was skipped or handled twice"
     await must_verify(url)
 
 
@@ -228,17 +228,17 @@ async def _all_evaluated(url: str) -> None:
 async def _written_around_a_backup(
     system: System, server: Postgres, home: Path, writers: Writers
 ) -> tuple[list[int], datetime, list[int]]:
-    """Who was answered before the moment, the moment by the server's clock, and who was asked for after it."""
+    """Return the students enrolled before a time, that time by the server's clock, and the students enrolled after."""
     async with _connected(server.dsn) as admin, system.client() as client:
         async with writers.writing(client):
             await writers.until_more(ENOUGH)
-            async with asyncio.TaskGroup() as beside:
-                beside.create_task(_base_backup(server, make_folder(home / "second") / "data"))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_base_backup(server, make_folder(home / "second") / "data"))
                 await writers.until_more(1)
             await writers.until_more(ENOUGH)
             before = list(writers.answered)
             moment = await admin.fetchval("SELECT clock_timestamp()")
-            # Each writer had one on its way at the moment: that one may be on either side.
+            # Each writer had one request in progress at that time. Its student may be before or after.
             await writers.until_more(WRITERS * 3)
         unsure = len(before) + WRITERS * 2
     after = [row[0] for row in await _recorded_after(server, moment)]
@@ -249,5 +249,5 @@ async def _written_around_a_backup(
 
 async def _recorded_after(server: Postgres, moment: datetime) -> list[asyncpg.Record]:
     async with _connected(_database(server)) as owner:
-        # By when it was recorded; what was recorded a moment before, and committed after, is on neither list.
+        # An event that was recorded before ``moment`` and committed after it is in neither list.
         return await owner.fetch(f"{EVENTS} AND recorded_at > $1", moment)

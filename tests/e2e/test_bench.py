@@ -1,4 +1,4 @@
-"""The bench runs, and what it writes has the shape that is promised. How fast anything is, is not asked here."""
+"""The benchmarks run, and their results have the documented format. Durations are not checked."""
 
 import asyncio
 import subprocess
@@ -31,7 +31,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.full_only
-def test_one_bench_leaves_valid_results_and_a_picture(tmp_path: Path) -> None:
+def test_a_benchmark_writes_valid_results_and_a_picture(tmp_path: Path) -> None:
     file, picture = tmp_path / "results.json", tmp_path / "benchmarks.svg"
     done = bench("--only", "poll_check", "--size", "tiny", "--results", str(file), "--picture", str(picture))
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_every_bounded_ratio_has_one_bench() -> None:
 
 
 def test_a_bench_that_fails_is_reported_as_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Growth alone has nothing to compare."""
+    """Growth fails without other benchmarks, because it has nothing to compare."""
     file = tmp_path / "results.json"
     assert main(["--only", "growth", "--size", "tiny", "--results", str(file)]) == 1
     results = TypeAdapter(Results).validate_json(file.read_bytes())
@@ -57,7 +57,7 @@ def test_a_bench_that_fails_is_reported_as_failed(tmp_path: Path, capsys: pytest
     assert "growth failed" in capsys.readouterr().err
 
 
-def test_growth_is_of_whole_lines() -> None:
+def test_growth_needs_complete_lines() -> None:
     results = Results("full", lines={name: [(10_000, 0.05), (100_000, 0.4)] for name in ("eligibility", "export")})
     bench = Bench(SIZES["full"], results, Servers(), lambda: None)
     with pytest.raises(LookupError, match="complete results"):
@@ -67,7 +67,7 @@ def test_growth_is_of_whole_lines() -> None:
         results.lines[name].append((1_000_000, took_s))
     asyncio.run(growth.run(bench))
     [ratio] = results.ratios
-    assert (ratio.ratio, ratio.ours, ratio.theirs) == (10, 4.0, 0.4), "the worse of the two"
+    assert (ratio.ratio, ratio.ours, ratio.theirs) == (10, 4.0, 0.4), "growth is not the worse of the two lines"
 
 
 # A shell without job control starts its background jobs with SIGINT ignored.
@@ -78,17 +78,17 @@ IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 @pytest.mark.full_only
 @pytest.mark.parametrize("launcher", [IN_THE_FOREGROUND, IN_THE_BACKGROUND], ids=["foreground", "background"])
 async def test_a_bench_that_is_ended_leaves_nothing_running(tmp_path: Path, launcher: tuple[str, ...]) -> None:
-    """SIGTERM ends it. Its processes are its children; its servers' folder is deleted last."""
-    with (tmp_path / "said").open("wb") as said:
+    """SIGTERM ends the benchmark and its child processes, and deletes the folder of its servers."""
+    with (tmp_path / "output").open("wb") as output:
         run = await asyncio.create_subprocess_exec(
-            *launcher, sys.executable, "-m", "bench", "--only", "poll_check", cwd=ROOT, stdout=said, stderr=said
+            *launcher, sys.executable, "-m", "bench", "--only", "poll_check", cwd=ROOT, stdout=output, stderr=output
         )
     own, home = psutil.Process(run.pid), data_folder() / "bench" / str(run.pid)
 
     async def started() -> list[psutil.Process]:
-        with suppress(psutil.Error):  # one that makes a server has just ended
+        with suppress(psutil.Error):  # a child process may have just ended
             processes = own.children()
-            return processes if any("bench.bare_server" in one.cmdline() for one in processes) else []
+            return processes if any("bench.bare_server" in process.cmdline() for process in processes) else []
         return []
 
     try:
@@ -102,7 +102,7 @@ async def test_a_bench_that_is_ended_leaves_nothing_running(tmp_path: Path, laun
     assert not home.exists()
 
 
-def test_the_picture_shows_every_sort_of_result() -> None:
+def test_the_picture_shows_every_type_of_result() -> None:
     results = Results("full", lines={"eligibility": [(10_000, 0.05), (100_000, 0.4), (1_000_000, 4.2)]})
     results.compare("accept_32", Pairs((2.0, 2.2, 2.1), (1.0, 1.0, 1.0)), "s")
     results.curves["not yet done"] = [(0.0, 1000), (1.0, 400), (2.0, 0)]
@@ -110,7 +110,7 @@ def test_the_picture_shows_every_sort_of_result() -> None:
     assert all(words in picture for words in ("accept_32", "2.10 of 2", "1,000,000 rows", "not yet done"))
 
 
-def test_figures_are_put_between_the_marks(tmp_path: Path) -> None:
+def test_figures_are_written_between_the_markers(tmp_path: Path) -> None:
     document = tmp_path / "scaling.md"
     document.write_text((ROOT / "docs" / "scaling.md").read_text())
     results = Results("quick")
@@ -125,7 +125,7 @@ def test_figures_are_put_between_the_marks(tmp_path: Path) -> None:
     assert "## A billion events" in text
 
 
-def test_a_bench_that_failed_midway_does_not_lose_the_figures_of_the_others(tmp_path: Path) -> None:
+def test_a_failed_benchmark_does_not_lose_the_figures_of_others(tmp_path: Path) -> None:
     document = tmp_path / "scaling.md"
     document.write_text(f"{BEGIN}{END}")
     results = Results("full", failed={"burst": "TimeoutError: of\ntwo lines"})

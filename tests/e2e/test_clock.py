@@ -1,4 +1,4 @@
-"""The clock of three replicas that are killed, a burst of requests beside readers, and refreshes by Kafka and HTTP."""
+"""The clock of replicas that are killed, a burst of refresh requests during reads, and refreshes by Kafka and HTTP."""
 
 import asyncio
 import json
@@ -70,16 +70,16 @@ async def each_is_done_or_absorbed_by_a_later_run(owner: "Owner[asyncpg.Record]"
         assert row["state"] == "succeeded", dict(row)
         began_at = datetime.fromisoformat(results[row["id"]]["began_at"])
         assert row["queued_at"] < began_at
-        by = results[row["id"]].get("absorbed_by")
-        counted["absorbed" if by else "refreshed"] += 1
-        # One that was killed before it recorded its refresh may be absorbed itself.
-        while by is not None:
-            assert datetime.fromisoformat(results[by]["began_at"]) >= began_at
-            by = results[by].get("absorbed_by")
+        absorber = results[row["id"]].get("absorbed_by")
+        counted["absorbed" if absorber else "refreshed"] += 1
+        # The absorbing job may be absorbed itself, if its worker was killed before it recorded the refresh.
+        while absorber is not None:
+            assert datetime.fromisoformat(results[absorber]["began_at"]) >= began_at
+            absorber = results[absorber].get("absorbed_by")
     return counted
 
 
-async def test_three_replicas_of_which_one_is_killed_again_and_again_record_each_slot_once(
+async def test_replicas_record_each_slot_once_while_one_is_killed_repeatedly(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     settings = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "* * * * * *", "REFRESH_AFTER_CHANGE_S": "0", "JOB_LEASE_S": "2"}
@@ -94,7 +94,7 @@ async def test_three_replicas_of_which_one_is_killed_again_and_again_record_each
     ended = await owner.fetchval("SELECT clock_timestamp()")
 
     async def slots_are_recorded_to_the_end() -> bool:
-        # The killed one may have led; another takes over, and records the slots that were missed.
+        # Another replica records the slots that a killed replica has missed.
         newest = max((row["slot"] for row in await owner.fetch(REQUESTED)), default=began)
         return bool(newest >= ended - timedelta(seconds=1))
 
@@ -104,7 +104,7 @@ async def test_three_replicas_of_which_one_is_killed_again_and_again_record_each
     system.start_together("maintenance", **NEVER)
 
     async def newest_slot_of_never_is_recorded() -> bool:
-        # It asks for a refresh, too, soon after the process is ready.
+        # The process records this slot, which also requests a refresh, soon after it is ready.
         return any(row["slot"].year < began.year for row in await owner.fetch(REQUESTED))
 
     await eventually(newest_slot_of_never_is_recorded)
@@ -131,7 +131,7 @@ async def test_three_replicas_of_which_one_is_killed_again_and_again_record_each
 async def test_a_burst_of_requests_causes_two_refreshes_at_most_and_no_reader_waits(
     kafka_system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """Readers and requests are at two replicas of the API: what is measured is whether a refresh is in the way."""
+    """Readers and requests use different replicas of the API, so that only a refresh can make readers wait."""
     system = kafka_system
     await enrol(owner, STUDENTS)
     await owner.execute(SEASON)
@@ -140,23 +140,23 @@ async def test_a_burst_of_requests_causes_two_refreshes_at_most_and_no_reader_wa
     await system.until_bus_is("closed", "maintenance")
     await eventually(lambda: nothing_unfinished(owner), within_s=60)
     refreshed = await owner.fetchval(REFRESHED)
-    read_at = system.ports["api2"]
-    async with system.client() as asking:
-        async with reader(read_at):  # so that its connections to the database are open
+    port = system.ports["api2"]
+    async with system.client() as client:
+        async with reader(port):  # opens the connections of the API to the database
             await asyncio.sleep(READ_FOR_S)
-        async with reader(read_at) as before:
+        async with reader(port) as before:
             await asyncio.sleep(READ_FOR_S)
-        running, let_go = await hold_one_running(owner, asking)
-        async with lock_waits(system.database_url) as waits, reader(read_at) as meanwhile:
-            answers = await ask(asking, BURST)
-            await let_go()
+        running, release = await hold_one_running(owner, client)
+        async with lock_waits(system.database_url) as waits, reader(port) as meanwhile:
+            answers = await request_refreshes(client, BURST)
+            await release()
             await eventually(lambda: nothing_unfinished(owner), within_s=60)
     assert {answer.status_code for answer in answers} == {202}
     assert 2 <= await owner.fetchval(REFRESHED) - refreshed <= 1 + 2
     assert {running, *(answer.json()["refresh_id"] for answer in answers)} <= {
         row["id"] for row in await owner.fetch(JOBS)
     }
-    assert waits == [], "no reader ever waits for a refresh"
+    assert waits == [], "a reader waited for a refresh"
     counted = await each_is_done_or_absorbed_by_a_later_run(owner)
     took_s = await owner.fetchval("SELECT sum(duration_s) FROM view_refresh")
     log.info("%s requests: %s; the last refresh took %.2f s", BURST, dict(counted), took_s)
@@ -172,36 +172,36 @@ async def test_a_burst_of_requests_causes_two_refreshes_at_most_and_no_reader_wa
 async def hold_one_running(
     owner: "Owner[asyncpg.Record]", client: httpx.AsyncClient
 ) -> tuple[str, Callable[[], Awaitable[None]]]:
-    """A refresh that has its snapshot, and goes on when it is let go."""
+    """Start a refresh that waits for a lock after it has its snapshot. Return its id and a function to release it."""
     transaction = owner.transaction()
     await transaction.start()
     await owner.execute("REFRESH MATERIALIZED VIEW CONCURRENTLY drives_over_time")
     running: str = (await client.post("/api/analytics/refresh")).json()["refresh_id"]
 
-    async def holds() -> bool:
+    async def waits_for_the_lock() -> bool:
         return bool(
             await owner.fetchval(
                 "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'drives_over_time'::regclass AND NOT granted)"
             )
         )
 
-    await eventually(holds)
+    await eventually(waits_for_the_lock)
     return running, transaction.rollback
 
 
-async def ask(client: httpx.AsyncClient, count: int) -> list[httpx.Response]:
-    gate = asyncio.Semaphore(20)
+async def request_refreshes(client: httpx.AsyncClient, count: int) -> list[httpx.Response]:
+    semaphore = asyncio.Semaphore(20)
 
-    async def one() -> httpx.Response:
-        async with gate:
+    async def request_refresh() -> httpx.Response:
+        async with semaphore:
             return await client.post("/api/analytics/refresh")
 
-    return await asyncio.gather(*(one() for _ in range(count)))
+    return await asyncio.gather(*(request_refresh() for _ in range(count)))
 
 
 @asynccontextmanager
 async def reader(port: int) -> AsyncIterator[list[float]]:
-    """Read the dashboards while the block runs; then yields the seconds of each read. An error fails the block."""
+    """Read the dashboards until the block ends. Yield a list that then has the seconds of each read."""
     took_s: list[float] = []
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.dashboard_reader", str(port), token(Role.HEAD), *SERIES,
@@ -217,7 +217,7 @@ async def reader(port: int) -> AsyncIterator[list[float]]:
 
 @asynccontextmanager
 async def lock_waits(database_url: str) -> AsyncIterator[list[str]]:
-    """Locks that processes of the API were seen to wait for during the block, looked for every 5 ms."""
+    """Yield a list of the locks for which processes of the API wait during the block. Samples every 5 ms."""
     seen: list[str] = []
     connection = await asyncpg.connect(database_url)
 

@@ -1,4 +1,4 @@
-"""Each service runs with its own extra of the package and its own folders, and nothing else."""
+"""Each service runs with only its own extra of the package and its own folders."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from tests.support.system import System
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("contracts", "chassis")
-# Whatever a command imports when it is called, but what only a checkout can do (`up`, `demo`).
+# Modules that commands import when they are called, without commands that need a checkout (`up`, `demo`).
 OF_THE_COMMAND_LINE = (
     "cli.main, cli.doctor.examination, cli.deployment.secret_files, cli.replay.verification, cli.sample.seeding, "
-    "cli.commands.logins, services.api.users.passwords, services.maintenance.sql, migrations.runner, io; "
+    "cli.commands.users, services.api.users.passwords, services.maintenance.sql, migrations.runner, io; "
     "migrations.runner.print_sql(io.StringIO(), None)"
 )
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-# An image is to stay under 250 MB, and python:slim is 125 of them. Code of ours is some. The API's holds fonts of many
-# scripts as well, and the library that prints them: 50 MB.
-MOST_BYTES = 115_000_000
-MOST_BYTES_OF = {"api": 165_000_000}
-# What an image of the service holds, and what it runs.
+# An image must stay under 250 MB, of which python:slim takes 125 MB and our code a few. The image of the API also has
+# fonts for many scripts and a library that renders them, which take 50 MB.
+MAX_BYTES = 115_000_000
+MAX_BYTES_OF = {"api": 165_000_000}
+# The module that the image of each service runs, and the folders that the image has.
 SERVICES = {
     "api": ("services.api.main", ("services/__init__.py", "services/api")),
     "console": ("services.console.main", ("services/__init__.py", "services/console")),
@@ -35,7 +35,7 @@ SERVICES = {
     "relay": ("chassis.messaging.relay_process", ()),
     "cli": (OF_THE_COMMAND_LINE, ("services", "migrations", "cli")),
 }
-# Reads a sheet in a process of its own, as an import does, and prints its rows.
+# Reads a sheet in a separate process, like an import, and prints its rows.
 READ_A_SHEET = """
 import asyncio, sys
 from services.api.students.import_files.rows import ReadOptions
@@ -74,7 +74,7 @@ def test_a_service_needs_only_its_own_extra_and_folders(name: str, tmp_path: Pat
     )  # fmt: skip
     assert synced.returncode == 0, synced.stderr
     _finished_as_in_the_image(name, tmp_path)
-    # What is left is loaded afterwards, and must still work.
+    # The stripped libraries must still work.
     python = tmp_path / "venv" / "bin" / "python"
     imported = subprocess.run(
         [str(python), "-c", f"import {module}"], cwd=tmp_path / "app", capture_output=True, text=True, check=False
@@ -85,7 +85,7 @@ def test_a_service_needs_only_its_own_extra_and_folders(name: str, tmp_path: Pat
 
 
 def _reads_a_sheet(python: Path, folder: Path) -> None:
-    """With the environment of the image alone, in a folder where nothing can be written."""
+    """Read a sheet with only the environment of the image, in a folder that is not writable."""
     environment = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [str(python), "-c", READ_A_SHEET, str(SHEET)]
     done = subprocess.run(command, cwd="/proc", env=environment, capture_output=True, text=True, check=False)
@@ -93,10 +93,10 @@ def _reads_a_sheet(python: Path, folder: Path) -> None:
 
 
 def _finished_as_in_the_image(name: str, folder: Path) -> None:
-    """Strip libraries and compile byte code by the Dockerfile's own commands; then it must be small enough."""
+    """Strip libraries and compile byte code with the commands of the Dockerfile. Check the size afterwards."""
     venv = folder / "venv"
     if shutil.which("strip"):
-        for library in venv.rglob("*.so"):  # a link into uv's cache, which is not to be stripped
+        for library in venv.rglob("*.so"):  # replaces the link to uv's cache, whose file must not be stripped
             copy = shutil.copy2(library, library.with_suffix(".copy"))
             Path(copy).replace(library)
         (command,) = re.findall(r"^RUN (find /opt/venv .*strip .*)$", DOCKERFILE, re.MULTILINE)
@@ -106,9 +106,9 @@ def _finished_as_in_the_image(name: str, folder: Path) -> None:
     subprocess.run(["sh", "-c", command], cwd=folder / "app", env=environment, check=True)
     files = [path for path in venv.rglob("*") if path.is_file() and not path.is_symlink()]
     assert any(path.suffix == ".pyc" for path in files)
-    assert list((folder / "app" / "chassis").rglob("*.pyc")), "ours is compiled, too"
+    assert list((folder / "app" / "chassis").rglob("*.pyc")), "our own code is not compiled"
     if shutil.which("strip"):
-        assert sum(path.stat().st_size for path in files) <= MOST_BYTES_OF.get(name, MOST_BYTES)
+        assert sum(path.stat().st_size for path in files) <= MAX_BYTES_OF.get(name, MAX_BYTES)
 
 
 def test_the_health_check_of_the_image_asks_the_process(system: System) -> None:
@@ -116,11 +116,11 @@ def test_the_health_check_of_the_image_asks_the_process(system: System) -> None:
     _python, *arguments = json.loads(command)
     process = system.start("maintenance")
 
-    def asked() -> int:
+    def health_check() -> int:
         port = {"PORT": str(system.ports["maintenance"])}
         done = subprocess.run([sys.executable, *arguments], env=port, capture_output=True, check=False, timeout=20)
         return done.returncode
 
-    assert asked() == 0
+    assert health_check() == 0
     process.kill()
-    assert asked() == 1
+    assert health_check() == 1

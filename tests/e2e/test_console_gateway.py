@@ -1,4 +1,4 @@
-"""The gateway in front of the real console: its pages, its forms, and whose sign-ins are limited."""
+"""The gateway in front of the real console: pages, forms, and the limits of failed sign-ins."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ OTHER_ORIGIN = "https://evil.example"
 
 @pytest.fixture(scope="module")
 def console_front(module_system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a gateway with an API and a console behind it."""
+    """Yield the address of a gateway in front of an API and a console."""
     with ExitStack() as undo:
         with for_the_session():
             module_system.start("api", TRUSTED_PROXIES=LOOPBACK, LOGIN_FAILURES_PER_SOURCE_PER_MINUTE="3")
@@ -44,16 +44,16 @@ def test_the_console_is_behind_the_gateway(console_front: str) -> None:
         assert "trusted-types" in page.headers["Content-Security-Policy"]
         (script,) = re.findall(r'src="(/console/assets/[^"]+/htmx\.min\.js)"', page.text)
         assert client.get(script).headers["Cache-Control"].endswith("immutable")
-        mine = str(uuid4())
-        assert client.get("/console/sign-in", headers={"X-Correlation-Id": mine}).headers["X-Correlation-Id"] == mine
-        # What a browser without Fetch Metadata sends: the address that it uses.
+        id_ = str(uuid4())
+        assert client.get("/console/sign-in", headers={"X-Correlation-Id": id_}).headers["X-Correlation-Id"] == id_
+        # A browser without Fetch Metadata sends only Origin.
         body = {"sign_in_email": "nobody@college.edu", "sign_in_password": "wrong password"}
         assert client.post("/console/sign-in", data=body, headers={"Origin": console_front}).status_code == 401
         assert client.post("/console/sign-in", data=body, headers={"Origin": OTHER_ORIGIN}).status_code == 403
 
 
-def test_a_person_signs_in_by_their_own_address_through_the_console(console_front: str) -> None:
-    """The API limits failures by the address of the browser, neither the console's nor one that it made up."""
+def test_failed_sign_ins_through_the_console_are_limited_by_the_browsers_address(console_front: str) -> None:
+    """The API uses neither the address of the console nor a forged address."""
 
     def codes(source: str) -> list[int]:
         transport = httpx.HTTPTransport(local_address=source)
@@ -71,10 +71,10 @@ def test_a_person_signs_in_by_their_own_address_through_the_console(console_fron
         assert codes(source) == [401] * 3 + [429] * 2
 
 
-def test_forms_of_the_console_are_as_large_as_it_needs(console_front: str) -> None:
+def test_each_form_of_the_console_has_its_own_size_limit(console_front: str) -> None:
     headers = {"Origin": console_front, "Content-Type": "multipart/form-data; boundary=x"}
     with httpx.Client(base_url=console_front, timeout=30, headers=headers) as client:
-        # Nobody is signed in, so the console reads neither; the gateway refuses the second.
+        # Nobody is signed in, so these limits are those of a request without authentication.
         for path, size in (("/console/drives/new", 28 * MIB), ("/console/sign-in", 2 * MIB)):
             refused = client.post(path, content=b"0" * size)
             assert (refused.status_code, refused.headers["Content-Type"]) == (413, "application/problem+json")
@@ -85,7 +85,7 @@ def test_forms_of_the_console_are_as_large_as_it_needs(console_front: str) -> No
         )
 
 
-def test_a_console_that_is_away_leaves_the_api_alone(console_front: str, module_system: System, tmp_path: Path) -> None:
+def test_the_api_works_while_the_console_is_down(console_front: str, module_system: System, tmp_path: Path) -> None:
     upstream, nobody = f"{LOOPBACK}:{module_system.ports['api']}", f"{LOOPBACK}:{free_port()}"
     with gateway(tmp_path / "gateway", upstream, console=nobody) as url:
         away = httpx.get(f"{url}/console/today")

@@ -1,4 +1,4 @@
-"""Every query of every dashboard, and every series that an alert looks at, answered by a real Prometheus."""
+"""A real Prometheus has data for every query of a dashboard and every series of an alert."""
 
 import asyncio
 import re
@@ -33,21 +33,21 @@ VARIABLE_QUERY = re.compile(r"label_values\((?P<series>.+), (?P<label>\w+)\)")
 
 
 async def ended(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> dict[str, Any]:
-    """The job that the request asked for, once it has ended."""
+    """Send a request, wait until its job has ended, and return the job."""
     answer = await client.request(method, path, headers=WAIT, **options)
     assert answer.status_code in (200, 201, 202), answer.text
     job_id = answer.json()["job"]["id"]
 
-    async def over() -> dict[str, Any] | None:
+    async def ended_job() -> dict[str, Any] | None:
         job: dict[str, Any] = (await client.get(f"/api/jobs/{job_id}")).json()
         return job if job["state"] in ("succeeded", "failed") else None
 
-    found = await eventually(over, within_s=40)
-    assert found is not None
-    return found
+    job = await eventually(ended_job, within_s=40)
+    assert job is not None
+    return job
 
 
-async def a_drive_is_published_and_registered_for(client: httpx.AsyncClient, owner: "Owner[asyncpg.Record]") -> int:
+async def publish_and_register(client: httpx.AsyncClient, owner: "Owner[asyncpg.Record]") -> int:
     job = await ended(client, "POST", "/api/drives", json=AUTO)
     assert (job["state"], job["channel"]) == ("succeeded", "kafka")
     drive_id = int(job["subject"].rpartition("-")[2])
@@ -60,7 +60,7 @@ async def a_drive_is_published_and_registered_for(client: httpx.AsyncClient, own
     return drive_id
 
 
-async def people_sign_in(client: httpx.AsyncClient) -> None:
+async def sign_in_as_staff(client: httpx.AsyncClient) -> None:
     person = {"name": "Staff", "email": "staff@college.edu", "role": "STAFF", "password": "correct horse"}
     assert (await client.post("/api/users", json=person)).status_code == 201
     for password, status in (("correct horse", 200), ("wrong", 401)):
@@ -72,19 +72,19 @@ async def sign_in(client: httpx.AsyncClient, password: str, status: int) -> None
     assert answer.status_code == status
 
 
-async def one_export_is_given_up_and_one_is_not(system: System, client: httpx.AsyncClient, drive_id: int) -> None:
-    in_the_way = system.folder / "uploads" / "temp"
-    in_the_way.rename(in_the_way.with_name("away")) if in_the_way.exists() else None
-    in_the_way.write_text("no folder")
-    asked = {"kind": "registrations", "drive_id": drive_id, "format": "csv"}
-    job = await ended(client, "POST", "/api/exports", json=asked)
+async def export_with_and_without_storage(system: System, client: httpx.AsyncClient, drive_id: int) -> None:
+    folder = system.folder / "uploads" / "temp"
+    folder.rename(folder.with_name("away")) if folder.exists() else None
+    folder.write_text("a file in place of the folder")
+    request = {"kind": "registrations", "drive_id": drive_id, "format": "csv"}
+    job = await ended(client, "POST", "/api/exports", json=request)
     assert (job["state"], job["dead"]) == ("failed", True)
-    in_the_way.unlink()
-    assert (await ended(client, "POST", "/api/exports", json=asked))["state"] == "succeeded"
+    folder.unlink()
+    assert (await ended(client, "POST", "/api/exports", json=request))["state"] == "succeeded"
 
 
-async def the_bus_is_away_for_a_while(system: System, client: httpx.AsyncClient) -> None:
-    """Run a job that a poll finds, because the breaker is still closed; then one that the API wakes a worker for."""
+async def run_jobs_without_relay(system: System, client: httpx.AsyncClient) -> None:
+    """Run a job that a poll finds while the breaker is still closed, then a job for which the API wakes the worker."""
     system.processes["relay"].kill()
     assert (await ended(client, "POST", "/api/drives", json=AUTO))["channel"] == "poll"
     await system.until_bus_is("open")
@@ -93,42 +93,42 @@ async def the_bus_is_away_for_a_while(system: System, client: httpx.AsyncClient)
     await system.until_bus_is_trusted()
 
 
-async def a_bit_of_everything(system: System, owner: "Owner[asyncpg.Record]") -> None:
+async def use_everything(system: System, owner: "Owner[asyncpg.Record]") -> None:
     async with system.client() as client:
-        drive_id = await a_drive_is_published_and_registered_for(client, owner)
-        await people_sign_in(client)
-        await one_export_is_given_up_and_one_is_not(system, client, drive_id)
-        await the_bus_is_away_for_a_while(system, client)
+        drive_id = await publish_and_register(client, owner)
+        await sign_in_as_staff(client)
+        await export_with_and_without_storage(system, client, drive_id)
+        await run_jobs_without_relay(system, client)
         assert (await ended(client, "POST", "/api/analytics/refresh"))["state"] == "succeeded"
-        # The first of its kind made the series; a rate sees the second.
+        # The first failed sign-in created the series. A rate needs a second one.
         await sign_in(client, "wrong", 401)
 
 
-async def screens_poll(system: System) -> None:
+async def poll_drives(system: System) -> None:
     async with system.client() as client:
         while True:
             await client.get("/api/drives")
             await asyncio.sleep(0.1)
 
 
-async def without_answer(prometheus: Prometheus, asked: dict[str, str]) -> dict[str, str]:
-    """Those of ``asked`` that say no number within a while."""
-    missing = dict(asked)
+async def without_data(prometheus: Prometheus, expressions: dict[str, str]) -> dict[str, str]:
+    """Return the ``expressions`` that have no value within 30 s."""
+    missing = dict(expressions)
 
-    async def all_answer() -> bool:
-        found = await asyncio.gather(*(prometheus.values(expression) for expression in missing.values()))
-        for place, values in zip(list(missing), found, strict=True):
+    async def all_have_data() -> bool:
+        results = await asyncio.gather(*(prometheus.values(expression) for expression in missing.values()))
+        for place, values in zip(list(missing), results, strict=True):
             if values:
                 del missing[place]
         return not missing
 
     with suppress(AssertionError):
-        await eventually(all_answer, within_s=30)
+        await eventually(all_have_data, within_s=30)
     return missing
 
 
 def filled_in(expression: str, board: dict[str, Any]) -> str:
-    """As Grafana sends it, with *All* chosen."""
+    """Return the expression as Grafana sends it, with *All* chosen for every variable."""
     chosen = {f"${v['name']}": v["allValue"] for v in board["templating"]["list"] if v["type"] == "query"}
     for name, value in sorted((BUILT_IN | chosen).items(), key=lambda pair: -len(pair[0])):
         expression = expression.replace(name, value)
@@ -136,24 +136,25 @@ def filled_in(expression: str, board: dict[str, Any]) -> str:
     return expression
 
 
-def everything_that_is_asked() -> dict[str, str]:
-    """Where it stands, and the expression."""
-    asked = {f"recorded {name}": name for name in RECORDED}
+def all_expressions() -> dict[str, str]:
+    """Return every expression of recording rules, alerts and dashboards, by its place."""
+    expressions = {f"recorded {name}": name for name in RECORDED}
     for name, alert in ALERTS.items():
-        asked |= {f"alert {name}: {series}": series for series in NAMED.findall(re.sub(r'"[^"]*"', "", alert["expr"]))}
+        series_of_alert = NAMED.findall(re.sub(r'"[^"]*"', "", alert["expr"]))
+        expressions |= {f"alert {name}: {series}": series for series in series_of_alert}
     for name, board in DASHBOARDS.items():
         for number, (title, expression) in enumerate(queries(board)):
-            asked[f"{name}, {title} ({number})"] = filled_in(expression, board)
+            expressions[f"{name}, {title} ({number})"] = filled_in(expression, board)
         for variable in board["templating"]["list"]:
             if variable["type"] == "query" and (found := VARIABLE_QUERY.fullmatch(variable["query"]["query"])):
-                asked[f"{name}, variable {variable['name']}"] = f"count by ({found['label']}) ({found['series']})"
-    return asked
+                expressions[f"{name}, variable {variable['name']}"] = f"count by ({found['label']}) ({found['series']})"
+    return expressions
 
 
 @needs_prometheus
 @pytest.mark.full_only
 @pytest.mark.timeout(300)
-async def test_everything_that_dashboards_and_alerts_ask_has_an_answer(
+async def test_every_query_of_dashboards_and_alerts_has_data(
     kafka_system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     system = kafka_system
@@ -165,10 +166,10 @@ async def test_everything_that_dashboards_and_alerts_ask_has_an_answer(
         process.wait_ready()
     async with scraping(system) as prometheus:
         await system.until_bus_is_trusted()
-        polling = asyncio.create_task(screens_poll(system))
+        polling = asyncio.create_task(poll_drives(system))
         try:
-            await a_bit_of_everything(system, owner)
-            missing = await without_answer(prometheus, everything_that_is_asked())
+            await use_everything(system, owner)
+            missing = await without_data(prometheus, all_expressions())
         finally:
             polling.cancel()
         assert missing == {}
@@ -179,7 +180,7 @@ async def the_rules_work(prometheus: Prometheus) -> None:
     groups = (await prometheus.get("/api/v1/rules"))["groups"]
     rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
     assert {name: rule["lastError"] for name, rule in rules.items() if rule["health"] != "ok"} == {}
-    # There is a dead letter, and every process answers.
+    # There is a dead letter, and every process is up.
     assert rules["PlacewireDeadLetters"]["state"] == "firing"
     assert rules["PlacewireServiceAbsent"]["state"] == "inactive"
     [alert] = rules["PlacewireDeadLetters"]["alerts"]

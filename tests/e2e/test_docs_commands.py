@@ -1,4 +1,4 @@
-"""Every command in the documents says how it is tried, and those that can be tried here are."""
+"""Every block of commands in the documents has a mark that says how it is tested. Some are run here."""
 
 import asyncio
 import os
@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = {"bash", "sh", "shell", "console", "zsh"}
-# test: run here. needs-api: run here against a running system. ci: CI runs the very same. long: too long for either.
-# needs-two-servers: test_moves.py runs them. guide: test_how_to_guides.py runs them. The others need what they name.
+# test: run here. needs-api: run here against a running system. ci: CI runs the same command. long: too long to run.
+# needs-two-servers: run by test_moves.py. guide: run by test_how_to_guides.py. The others say what they need.
 MARKS = {
     "test", "needs-api", "ci", "long", "guide",
     "needs-docker", "needs-cluster", "needs-systemd", "needs-root", "needs-two-servers",
@@ -33,7 +33,7 @@ MARKS = {
 
 
 def blocks(document: Path) -> Iterator[tuple[str, str]]:
-    """Mark and commands of each block of shell commands; the mark is empty where there is none."""
+    """Yield mark and commands of each block of shell commands. The mark may be empty."""
     for found in BLOCK.finditer(document.read_text()):
         language, _, mark = found["info"].strip().partition(" ")
         if language in SHELLS:
@@ -45,21 +45,21 @@ def script_of(document: Path) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_block_of_commands_says_how_it_is_tried(document: Path) -> None:
+def test_every_block_of_commands_has_a_mark(document: Path) -> None:
     unmarked = [body for mark, body in blocks(document) if mark not in MARKS]
-    assert unmarked == [], f"write one of {sorted(MARKS)} behind the language"
+    assert unmarked == [], f"write one of {sorted(MARKS)} after the language"
 
 
-def test_what_ci_runs_is_what_it_runs() -> None:
+def test_ci_runs_the_commands_that_are_marked_ci() -> None:
     run = {line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()}
-    said = [body for document in DOCUMENTS for mark, body in blocks(document) if mark == "ci"]
-    commands = {line.partition("#")[0].strip() for body in said for line in body.splitlines()}
+    bodies = [body for document in DOCUMENTS for mark, body in blocks(document) if mark == "ci"]
+    commands = {line.partition("#")[0].strip() for body in bodies for line in body.splitlines()}
     assert {command for command in commands if command.startswith("make ")} <= run
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if script_of(one)], ids=lambda path: path.name)
-async def test_the_commands_that_can_be_tried_work(document: Path, servers: Addresses, tmp_path: Path) -> None:
-    """All of a document in their order, in an empty folder, against an empty database."""
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if script_of(path)], ids=lambda path: path.name)
+async def test_commands_that_are_marked_test_work(document: Path, servers: Addresses, tmp_path: Path) -> None:
+    """Run all these commands of a document in order, in an empty folder and with an empty database."""
     name = f"docs_{secrets.token_hex(4)}"
     admin = await asyncpg.connect(servers.database_url)
     await admin.execute(f'CREATE DATABASE "{name}"')
@@ -84,8 +84,8 @@ async def test_the_commands_that_can_be_tried_work(document: Path, servers: Addr
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="NOT TESTED: there is no curl, or no jq")
-async def test_the_calls_of_the_api_work(kafka_system: System, tmp_path: Path) -> None:
-    """Those of each document in their order, with the people of `make up`, who can sign in."""
+async def test_calls_of_the_api_in_documents_work(kafka_system: System, tmp_path: Path) -> None:
+    """Run the calls of each document in order, with the sample accounts of `make up`."""
     scripts = ["".join(body for mark, body in blocks(each) if mark == "needs-api") for each in DOCUMENTS]
     scripts = [script for script in scripts if script]
     assert len(scripts) >= 3  # README, the tutorial, the page about the API
@@ -98,7 +98,7 @@ async def test_the_calls_of_the_api_work(kafka_system: System, tmp_path: Path) -
     await system.until_bus_is_trusted()
     async with system.client() as client:
         environment = {"PATH": os.environ["PATH"], "API": str(client.base_url).rstrip("/")}
-    said = ""
+    output = ""
     for number, script in enumerate(scripts):
         folder = tmp_path / f"calls-{number}"
         folder.mkdir()
@@ -107,7 +107,7 @@ async def test_the_calls_of_the_api_work(kafka_system: System, tmp_path: Path) -
             cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
         assert done.returncode == 0, script + done.stdout + done.stderr
-        said += done.stdout
-    assert "event: job" in said
+        output += done.stdout
+    assert "event: job" in output
     [number] = [number for number, script in enumerate(scripts) if "registrations.csv" in script]
     assert (tmp_path / f"calls-{number}" / "registrations.csv").read_text().count("\n") == 2

@@ -1,4 +1,4 @@
-"""``placewire doctor`` against the real servers: what is well is not complained of, what is not is named."""
+"""``placewire doctor`` with the real servers reports what is wrong, and nothing else."""
 
 import json
 from collections.abc import Mapping
@@ -37,19 +37,19 @@ def bus(kafka_system: System, monkeypatch: pytest.MonkeyPatch) -> System:
     return kafka_system
 
 
-async def test_a_job_goes_all_the_way_and_what_does_not_run_is_named(bus: System, tmp_path: Any) -> None:
-    """Relay and maintenance run, so their part is well; the other two owners do not, and that is all there is."""
+async def test_a_test_job_passes_and_services_that_do_not_run_are_reported(bus: System, tmp_path: Any) -> None:
+    """Only relay and maintenance run. So the test job succeeds, and only the other two services are reported."""
     bus.start("relay")
     bus.start("maintenance")
     url = as_role(bus.database_url, "placewire_api")
     environment = {**GOOD, "STORAGE_URL": (tmp_path / "uploads").as_uri()}
 
-    async def through() -> list[Finding]:
-        found = [finding async for finding in queue.send(url, 20)]
-        return found if found[0].state is State.OK else []
+    async def job_succeeded() -> list[Finding]:
+        findings = [finding async for finding in queue.send(url, 20)]
+        return findings if findings[0].state is State.OK else []
 
-    [sent] = await eventually(through, within_s=60)
-    assert sent.message.startswith("went by outbox, relay, Kafka and maintenance")
+    [sent] = await eventually(job_succeeded, within_s=60)
+    assert sent.message.startswith("passed outbox, relay, Kafka and maintenance")
     await eventually(lambda: probed(bus.database_url), within_s=60)
     found = await examined(bus.database_url, environment, queue_within_s=20)
     assert complaints(found) == {
@@ -79,13 +79,13 @@ async def test_the_doctor_reports_where_a_job_stopped(bus: System) -> None:
     assert (stopped.state, stopped.fix) == (State.WRONG, "start the relay and Kafka")
 
 
-async def test_for_programs_there_is_json_and_an_exit_code(bus: System) -> None:
+async def test_the_output_may_be_json_and_the_exit_code_is_1(bus: System) -> None:
     done = placewire(
         "doctor", "--json",
         DATABASE_URL=as_role(bus.database_url, "placewire_api"), KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9",
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    found = {(one["what"], one["state"]) for one in json.loads(done.stdout)}
+    found = {(finding["what"], finding["state"]) for finding in json.loads(done.stdout)}
     assert {("Kafka", "wrong"), ("database", "ok"), ("secrets", "skipped"), ("storage", "skipped")} <= found
     away = placewire(
         "doctor", DATABASE_URL="postgresql://placewire_api@127.0.0.1:9/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9"
@@ -115,7 +115,7 @@ async def test_for_programs_there_is_json_and_an_exit_code(bus: System) -> None:
         ),
     ],
 )
-async def test_damage_is_found(
+async def test_damage_is_reported(
     damage: str, complaint: str, database_url: str, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
@@ -135,19 +135,19 @@ async def test_damage_is_found(
         ({"JWT_SECRET": GOOD["JWT_SECRET"], "INTERNAL_SECRET": GOOD["JWT_SECRET"]}, "are the same"),
     ],
 )
-async def test_weak_secrets_are_named_and_never_shown(secrets: dict[str, str], complaint: str) -> None:
+async def test_weak_secrets_are_reported_and_never_printed(secrets: dict[str, str], complaint: str) -> None:
     [found] = [finding async for finding in settings.secrets({**GOOD, **secrets})]
     assert found.state is State.WRONG
     assert complaint in found.message
     assert not [value for value in secrets.values() if value in found.message]
 
 
-async def test_storage_that_cannot_be_written_is_found() -> None:
+async def test_storage_that_cannot_be_written_is_reported() -> None:
     [found] = [finding async for finding in settings.storage({"STORAGE_URL": "file:///proc/uploads"})]
     assert found.state is State.WRONG
 
 
-def test_topics_are_held_to_the_contracts() -> None:
+def test_topics_are_compared_with_the_contracts() -> None:
     present = {topic.name: {"partitions": [{"replicas": [1]}] * topic.partitions} for topic in every_topic()}
     kept = {topic.name: str(topic.retention_ms) for topic in every_topic()}
 
@@ -169,6 +169,6 @@ def test_topics_are_held_to_the_contracts() -> None:
     assert "has 1 replicas" in compared(replicas=3)[0]
 
 
-async def test_every_role_that_the_migrations_make_is_looked_at(owner: "Owner[asyncpg.Record]") -> None:
-    made = await owner.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'placewire\\_%'")
-    assert {row["rolname"] for row in made} == set(ROLES)
+async def test_every_role_of_the_migrations_is_checked(owner: "Owner[asyncpg.Record]") -> None:
+    roles = await owner.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'placewire\\_%'")
+    assert {row["rolname"] for row in roles} == set(ROLES)

@@ -1,4 +1,4 @@
-"""The same history of commands with the bus up, away, and cut in the middle: the same answers, the same final state."""
+"""The same commands give the same responses and the same state with Kafka up, down, or killed midway."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ COMMANDS = sized(small=20, full=60)
 STUDENTS = 30
 PROCESSES = ("eligibility", "exporter", "maintenance", "relay", "api")
 
-# Everything but identifiers and times: drives go by their company, people by their address.
+# The state without identifiers and times. Drives are identified by their company, students by their roll number.
 STATE = {
     "drives": """
         SELECT company_name, job_title, version, status, min_cgpa, min_10th, min_12th, max_backlogs, branches,
@@ -57,8 +57,8 @@ STATE = {
             ON n.type = 'placewire.drive.created.v1' AND n.stream_id = replace(e.stream_id, 'eligibility-', 'drive-')
          WHERE e.stream_id NOT LIKE 'refresh-%'""",
 }
-# What is left of a row about a drive whose jobs overtook each other: what it came to, and not by which steps.
-CAME_TO: dict[str, Callable[[asyncpg.Record], tuple[Any, ...] | None]] = {
+# For drives whose jobs may have run in another order: the part of a row that does not depend on the order.
+WITHOUT_STEPS: dict[str, Callable[[asyncpg.Record], tuple[Any, ...] | None]] = {
     "evaluations": lambda row: (row["company_name"], row["drive_version"], row["applied"], row["selected"]),
     "selections": lambda row: None if row["revoked_version"] else (row["company_name"], row["roll_number"]),
     "notifications": lambda row: None if row["drive_version"] else tuple(row),
@@ -66,28 +66,28 @@ CAME_TO: dict[str, Callable[[asyncpg.Record], tuple[Any, ...] | None]] = {
 }
 JOBS = "SELECT id::text, kind, state, result, error FROM es.job"
 UNFINISHED = "SELECT count(*) FROM es.job WHERE finished_at IS NULL"
-# Channels of the jobs that the history requested. Maintenance wakes its own worker for the requests of its clock.
-# A job that another one ended has the channel of no worker.
+# Channels of the jobs that the history requested, without requests of the clock, for which maintenance wakes its own
+# worker. A job that was absorbed by another job has no channel.
 CHANNELS = """
 SELECT DISTINCT j.channel
   FROM es.job j JOIN es.event e ON e.event_id = j.id
  WHERE coalesce(e.data ->> 'cause', 'request') = 'request' AND NOT coalesce(j.result ? 'absorbed_by', false)
    AND j.channel IS NOT NULL"""
-# Of an answer: which the systems number for themselves, and when it was.
+# Fields of responses that differ between systems: identifiers and times.
 IDENTIFIERS = {"id", "drive_id", "registration_id", "attendance_id", "export_id", "refresh_id", "job_id"}
 TIMES = {"as_of", "snapshot", "file", "file_name", "interview_date"}
-# What woke the worker, and how far the job had come by the time of the answer.
-ON_ITS_WAY = {"channel", "delivery", "state", "result"}
+# Fields of a job that depend on the channel and on the time of the response.
+PROGRESS = {"channel", "delivery", "state", "result"}
 
 
 def normalised(body: Any) -> Any:
-    """``body`` without identifiers and times; of its job only whether there is one, and its error."""
+    """Return ``body`` without identifiers and times, and its job without fields that depend on the progress."""
     if isinstance(body, list):
         return [normalised(part) for part in body]
     if not isinstance(body, dict):
         return body
     kept = {
-        key: normalised({name: part for name, part in value.items() if name not in ON_ITS_WAY})
+        key: normalised({name: part for name, part in value.items() if name not in PROGRESS})
         if key == "job"
         else normalised(value)
         for key, value in body.items()
@@ -96,7 +96,7 @@ def normalised(body: Any) -> Any:
 
 
 @dataclass
-class Asked:
+class AnsweredStep:
     """An answered step: the company of its drive, the response, and the id and result of its job, if any."""
 
     company: str
@@ -109,7 +109,7 @@ class Asked:
 
 @dataclass
 class Way:
-    """One system on its way through the history. ``cut``: breaks its bus, if it is to be broken at all."""
+    """A system that executes the history. ``cut`` stops its Kafka and ``heal`` starts it again, if they are set."""
 
     name: str
     system: System
@@ -118,7 +118,7 @@ class Way:
     heal: Callable[[], None] | None = None
     drives: dict[int, str] = field(default_factory=dict)
 
-    async def go(self, steps: Sequence[Step], prefix: str, cut_at: int) -> list[Asked]:
+    async def go(self, steps: Sequence[Step], prefix: str, cut_at: int) -> list[AnsweredStep]:
         done = []
         students = [row[0] for row in await self.owner.fetch("SELECT student_id FROM students ORDER BY student_id")]
         async with self.system.client() as client:
@@ -127,15 +127,15 @@ class Way:
                     await asyncio.to_thread(self.cut)
                 if number == cut_at + 1 and self.cut is not None:
                     await self.system.until_bus_is("open")
-                done.append(await self._ask(client, step, f"{prefix}-{number}", students))
+                done.append(await self._send(client, step, f"{prefix}-{number}", students))
         if self.heal is not None:
             await asyncio.to_thread(self.heal)
         return done
 
-    async def _ask(self, client: httpx.AsyncClient, step: Step, name: str, students: list[int]) -> Asked:
+    async def _send(self, client: httpx.AsyncClient, step: Step, name: str, students: list[int]) -> AnsweredStep:
         drive = list(self.drives)[-1 - step.which % min(len(self.drives), 4)] if self.drives else 0
-        method, path, asked, headers = request(step, name, drive, students)
-        answer = await client.request(method, path, json=asked, headers=headers)
+        method, path, content, headers = request(step, name, drive, students)
+        answer = await client.request(method, path, json=content, headers=headers)
         body = answer.json()
         if step.kind == "create" and answer.is_success:
             drive = body["drive_id"]
@@ -144,36 +144,36 @@ class Way:
             await eventually(self._is_settled, within_s=40)
         job = body.get("job") or {}
         if step.kind == "export" and answer.is_success:
-            # The file is there now, and an answer that waited for it has said the same already.
-            there = (await client.get(f"/api/exports/{body['export_id']}")).json()
-            assert answer.status_code == 202 or {**body, "job": None} == {**there, "job": None}
-            body = there
-        # A job that has ended by the time of the answer makes 200 of 202.
+            # The file exists now. A response that waited for the file must have been the same.
+            export = (await client.get(f"/api/exports/{body['export_id']}")).json()
+            assert answer.status_code == 202 or {**body, "job": None} == {**export, "job": None}
+            body = export
+        # 202 and 200 only differ in whether the job had ended before the response.
         status = 200 if answer.status_code == 202 else answer.status_code
-        return Asked(self.drives[drive], step.kind, status, body, job.get("id"), job.get("result"))
+        return AnsweredStep(self.drives[drive], step.kind, status, body, job.get("id"), job.get("result"))
 
-    async def answers(self, done: Sequence[Asked], apart: set[str]) -> list[Any]:
-        """Each step's answer, and what became of its job; of the drives ``apart`` only that it has ended well."""
+    async def answers(self, done: Sequence[AnsweredStep], apart: set[str]) -> list[Any]:
+        """Return each step's response and the end of its job. Leave out the results of jobs of the drives ``apart``."""
         jobs = {row["id"]: row for row in await self.owner.fetch(JOBS)}
         answers = []
-        for one in done:
-            job = dict(jobs[one.job_id]) if one.job_id else {}
+        for step in done:
+            job = dict(jobs[step.job_id]) if step.job_id else {}
             result = json.loads(job.pop("result", None) or "null")
-            assert one.reported in (None, result)
-            if one.company not in apart and one.kind != "refresh":
+            assert step.reported in (None, result)
+            if step.company not in apart and step.kind != "refresh":
                 job["result"] = result
-            answers.append((one.kind, one.status, normalised(one.body), normalised(job)))
+            answers.append((step.kind, step.status, normalised(step.body), normalised(job)))
         return answers
 
     async def state(self, apart: set[str]) -> dict[str, list[str]]:
-        """Every row of ``STATE``; of the drives ``apart`` what they came to."""
-        found = {}
+        """Return every row of ``STATE``. For the drives ``apart``, return only what does not depend on the order."""
+        state = {}
         for name, sql in STATE.items():
-            reduced = CAME_TO.get(name, tuple)
+            reduced = WITHOUT_STEPS.get(name, tuple)
             rows = await self.owner.fetch(sql)
             kept = [reduced(row) if row.get("company_name") in apart else tuple(row) for row in rows]
-            found[name] = sorted(str(row) for row in kept if row is not None)
-        return found
+            state[name] = sorted(str(row) for row in kept if row is not None)
+        return state
 
     async def channels(self) -> set[str]:
         return {row["channel"] for row in await self.owner.fetch(CHANNELS)}
@@ -197,15 +197,15 @@ async def way(name: str, template: Copies, folder: Path, bootstrap_servers: str)
 
 @dataclass
 class Outcome:
-    """What a way came to after one history. ``cut_found_by``: what woke the worker for the job at the cut."""
+    """The result of one history. ``cut_found_by``: the channel of the job at the cut."""
 
     answers: list[Any]
     state: dict[str, list[str]]
     cut_found_by: str | None
 
 
-async def gone(way: Way) -> list[Outcome]:
-    """Go through every history."""
+async def outcomes_of(way: Way) -> list[Outcome]:
+    """Execute every history on the system of ``way``, and return the outcomes."""
     outcomes = []
     apart: set[str] = set()
     for seed in range(HISTORIES):
@@ -213,31 +213,31 @@ async def gone(way: Way) -> list[Outcome]:
             await way.system.until_bus_is_trusted()
         steps, cut_at = history(seed, COMMANDS)
         done = await way.go(steps, f"C{seed}", cut_at)
-        apart |= crowded(steps, [asked.company for asked in done])
+        apart |= crowded(steps, [step.company for step in done])
         found_by = await way.owner.fetchval("SELECT channel FROM es.job WHERE id = $1", done[cut_at].job_id)
         outcomes.append(Outcome(await way.answers(done, apart), await way.state(apart), found_by))
     return outcomes
 
 
 @pytest.mark.timeout(sized(small=300, full=1800))
-async def test_the_same_history_three_ways(template: Copies, kafka_alone: Kafka, tmp_path: Path) -> None:
-    """Those with Kafka come one after the other: it has one consumer group for each service."""
+async def test_the_outcome_does_not_depend_on_kafka(template: Copies, kafka_alone: Kafka, tmp_path: Path) -> None:
+    """Systems with Kafka run one after the other, because Kafka has one consumer group for each service."""
     kafka_at = kafka_alone.bootstrap_servers
     async with way("up", template, tmp_path, kafka_at) as up, way("down", template, tmp_path, NO_KAFKA) as down:
-        expected, without = await asyncio.gather(gone(up), gone(down))
-        # With Kafka up too, a poll may come first by chance.
+        expected, without = await asyncio.gather(outcomes_of(up), outcomes_of(down))
+        # A poll may be faster than Kafka.
         assert {"kafka"} <= await up.channels() <= {"kafka", "poll"}
         assert "kafka" not in await down.channels()
     async with way("cut", template, tmp_path, kafka_at) as cut:
         cut.cut, cut.heal = kafka_alone.kill, kafka_alone.start
-        interrupted = await gone(cut)
+        interrupted = await outcomes_of(cut)
         assert await cut.channels() >= {"kafka", "http", "poll"}
-    for seed, (one, other, last) in enumerate(zip(expected, without, interrupted, strict=True)):
-        assert other.answers == one.answers, f"seed {seed}: another answer with the bus away"
-        assert last.answers == one.answers, f"seed {seed}: another answer with the bus cut"
+    for seed, (with_kafka, without_kafka, with_cut) in enumerate(zip(expected, without, interrupted, strict=True)):
+        assert without_kafka.answers == with_kafka.answers, f"seed {seed}: other responses with Kafka down"
+        assert with_cut.answers == with_kafka.answers, f"seed {seed}: other responses with Kafka killed midway"
         for table in STATE:
-            assert other.state[table] == one.state[table], f"seed {seed}: other {table} with the bus away"
-            assert last.state[table] == one.state[table], f"seed {seed}: other {table} with the bus cut"
-        # The breaker was still closed, and Kafka cut off already: only the poll can have found that job.
-        assert last.cut_found_by not in ("kafka", "http")
+            assert without_kafka.state[table] == with_kafka.state[table], f"seed {seed}: other {table} with Kafka down"
+            assert with_cut.state[table] == with_kafka.state[table], f"seed {seed}: other {table} with Kafka killed"
+        # Kafka was down and the breaker still closed, so only a poll can have found this job.
+        assert with_cut.cut_found_by not in ("kafka", "http")
     assert sum(len(rows) for rows in expected[-1].state.values()) > COMMANDS

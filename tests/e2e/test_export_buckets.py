@@ -1,4 +1,4 @@
-"""Exports into a bucket, of a server process that speaks S3 (moto's; no cloud is asked)."""
+"""Exports into a bucket of a local S3 server (moto)."""
 
 import asyncio
 import hashlib
@@ -39,7 +39,7 @@ class Bucket:
 
     @property
     def objects(self) -> list[str]:
-        return [found["Key"] for found in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+        return [entry["Key"] for entry in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
     @property
     def unfinished_uploads(self) -> int:
@@ -67,7 +67,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 @pytest.fixture
 def bucket(server: Process, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """An empty bucket, the only one there is."""
+    """Return an empty bucket. The server has no other bucket."""
     moto = str(server.url)
     endpoint = moto.removesuffix("/moto-api/")
     for name, value in {
@@ -76,9 +76,9 @@ def bucket(server: Process, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     assert httpx.post(f"{moto}reset").is_success
-    found = Bucket(server, endpoint)
-    found.client.create_bucket(Bucket=BUCKET)
-    return found
+    bucket = Bucket(server, endpoint)
+    bucket.client.create_bucket(Bucket=BUCKET)
+    return bucket
 
 
 async def test_a_file_in_a_bucket_is_downloaded_by_a_signed_link(
@@ -91,24 +91,24 @@ async def test_a_file_in_a_bucket_is_downloaded_by_a_signed_link(
         export = await asked(api, kind="registrations", drive_id=drive_id)
         async with exporting(database_url, tmp_path, url=URL) as worker:
             await done(worker, export["export_id"])
-        found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-        answer = await api.get(found["file"])
+        completed = (await api.get(f"/api/exports/{export['export_id']}")).json()
+        answer = await api.get(completed["file"])
         assert (answer.status_code, answer.headers["Cache-Control"]) == (307, "no-store")
-        assert (await api.get(found["file"], "STAFF", 7)).status_code == 404
+        assert (await api.get(completed["file"], "STAFF", 7)).status_code == 404
     async with httpx.AsyncClient() as anybody:
         file = await anybody.get(answer.headers["Location"])
     assert file.status_code == 200
-    assert hashlib.sha256(file.content).hexdigest() == found["sha256"]
+    assert hashlib.sha256(file.content).hexdigest() == completed["sha256"]
     assert file.headers["Content-Disposition"] == f'attachment; filename="registrations-drive-{drive_id}.csv"'
     assert file.headers["Content-Type"].startswith("text/csv")
     [stored] = bucket.objects
     assert stored.startswith(f"placewire/temp/{export['export_id']}/")
 
 
-async def test_an_upload_given_up_midway_leaves_nothing(bucket: Bucket) -> None:
+async def test_an_upload_that_fails_midway_leaves_nothing(bucket: Bucket) -> None:
     storage = Storage(URL)
 
-    async def give_up_midway() -> None:
+    async def fail_midway() -> None:
         async with storage.writing("temp/file.csv", "text/csv", "file.csv") as file:
             for _ in range(30):
                 await file.write(b"x" * 1024 * 1024)
@@ -116,7 +116,7 @@ async def test_an_upload_given_up_midway_leaves_nothing(bucket: Bucket) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await give_up_midway()
+        await fail_midway()
     assert (bucket.objects, bucket.unfinished_uploads) == ([], 0)
 
 
@@ -138,7 +138,7 @@ async def test_a_cancelled_upload_leaves_nothing(bucket: Bucket) -> None:
     assert (bucket.objects, bucket.unfinished_uploads) == ([], 0)
 
 
-async def test_a_large_file_comes_back_in_parts(bucket: Bucket) -> None:
+async def test_a_part_of_a_large_file_can_be_read(bucket: Bucket) -> None:
     storage = Storage(URL)
     block = bytes(range(256)) * 4096
     async with storage.writing("temp/file.csv", "text/csv", "file.csv") as file:
@@ -152,7 +152,7 @@ async def test_a_large_file_comes_back_in_parts(bucket: Bucket) -> None:
     assert bucket.objects == []
 
 
-async def test_a_bucket_that_is_not_there_is_said_at_the_start(bucket: Bucket) -> None:
+async def test_a_missing_bucket_is_reported_at_the_start(bucket: Bucket) -> None:
     with pytest.raises(SystemExit, match="STORAGE_URL cannot be written"):
         await Storage("s3://another-bucket").check()
 
@@ -169,10 +169,10 @@ async def test_a_bucket_is_listed_in_pages(bucket: Bucket) -> None:
     assert [page async for page in storage.pages("nothing", limit=3)] == []
 
 
-async def test_a_server_that_is_gone_fails_the_export(
+async def test_an_export_fails_when_the_server_is_down(
     bucket: Bucket, api: Api, database_url: str, tmp_path: Path
 ) -> None:
-    """The last test: it ends the server."""
+    """This must be the last test, because it stops the server."""
     export = await asked(api, kind="finished_drives")
     async with exporting(database_url, tmp_path, url=URL) as worker:
         bucket.server.kill()

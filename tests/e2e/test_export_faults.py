@@ -1,4 +1,4 @@
-"""Exports by real processes that are killed, suspended, cancelled or out of disk space: whole files or none."""
+"""Exports leave a complete file or none when processes are killed, suspended, cancelled or out of disk space."""
 
 import asyncio
 import hashlib
@@ -35,7 +35,7 @@ JOB = (
 
 @pytest.fixture(scope="module")
 def drive_id(module_system: System) -> int:
-    """A drive for which ``ROWS`` students are registered; the API runs, and no bus."""
+    """Return a drive with ``ROWS`` registered students. Only the API runs, without Kafka."""
 
     async def made() -> int:
         owner = await asyncpg.connect(module_system.database_url)
@@ -49,7 +49,7 @@ def drive_id(module_system: System) -> int:
 
 @pytest.fixture
 def system(module_system: System, drive_id: int) -> Iterator[System]:
-    """The system of ``drive_id``; exporters end with the test."""
+    """Yield the system of ``drive_id``. Kill its exporters after the test."""
     yield module_system
     for name, process in module_system.processes.items():
         if name.startswith("exporter"):
@@ -65,7 +65,7 @@ async def owner(module_system: System) -> AsyncIterator["Owner[asyncpg.Record]"]
 
 @pytest.fixture
 def new_files(system: System) -> NewFiles:
-    """Return the files that were stored since the beginning of the test."""
+    """Return a function that returns the files that were stored since the beginning of the test."""
     before = set(stored(system.folder))
     return lambda: [name for name in stored(system.folder) if name not in before]
 
@@ -73,8 +73,8 @@ def new_files(system: System) -> NewFiles:
 async def export(client: httpx.AsyncClient, drive_id: int, **body: Any) -> dict[str, Any]:
     answer = await client.post(f"/api/registrations/{drive_id}/export", json=body)
     assert answer.status_code in (200, 202), answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    content: dict[str, Any] = answer.json()
+    return content
 
 
 async def settled(owner: "Owner[asyncpg.Record]", *, within_s: float = 60) -> asyncpg.Record:
@@ -88,24 +88,24 @@ async def settled(owner: "Owner[asyncpg.Record]", *, within_s: float = 60) -> as
 
 
 async def caught_midway(worker: Process, new_files: NewFiles) -> None:
-    """Suspend ``worker`` while its file is half there."""
+    """Suspend ``worker`` while its file is partly written."""
     deadline = time.monotonic() + 20
     while not any("#" in name for name in new_files()):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)
     worker.suspend()
-    assert all("#" in name for name in new_files()), "too late: the file is whole"
+    assert all("#" in name for name in new_files()), "too late: the file is complete"
 
 
 async def file_of(client: httpx.AsyncClient, export_id: str) -> bytes:
-    found = (await client.get(f"/api/exports/{export_id}")).json()
-    answer = await client.get(found["file"])
+    completed = (await client.get(f"/api/exports/{export_id}")).json()
+    answer = await client.get(completed["file"])
     assert answer.status_code == 200
-    assert hashlib.sha256(answer.content).hexdigest() == found["sha256"]
+    assert hashlib.sha256(answer.content).hexdigest() == completed["sha256"]
     return answer.content
 
 
-async def test_without_the_bus_the_answer_has_the_finished_export(system: System, drive_id: int) -> None:
+async def test_without_kafka_the_response_has_the_completed_export(system: System, drive_id: int) -> None:
     system.start("exporter")
     async with system.client() as client:
         answer = await client.post(f"/api/registrations/{drive_id}/export", json={"columns": ["name", "email"]})
@@ -115,14 +115,14 @@ async def test_without_the_bus_the_answer_has_the_finished_export(system: System
         assert (await client.get(done["file"])).content.count(b"\n") == ROWS + 1
 
 
-async def test_over_kafka(live: System) -> None:
+async def test_kafka_wakes_the_exporter(live: System) -> None:
     async with live.client() as client:
         answer = await client.post("/api/exports", json={"kind": "finished_drives"}, headers={"Prefer": "wait=10"})
     assert (answer.status_code, answer.json()["job"]["delivery"]) == (200, "kafka")
     assert answer.json()["state"] == "completed"
 
 
-async def test_killed_midway_it_starts_over_and_leaves_one_whole_file(
+async def test_a_killed_exporter_starts_over_and_leaves_one_complete_file(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
     completed = await owner.fetchval(COMPLETED)
@@ -142,7 +142,7 @@ async def test_killed_midway_it_starts_over_and_leaves_one_whole_file(
     assert await owner.fetchval(COMPLETED) - completed == 1
 
 
-async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
+async def test_a_suspended_exporter_whose_lease_has_expired_commits_nothing(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
     completed = await owner.fetchval(COMPLETED)
@@ -165,7 +165,7 @@ async def test_a_suspended_exporter_that_wakes_after_its_lease_commits_nothing(
     assert await owner.fetchval(COMPLETED) - completed == 1
 
 
-async def test_cancelled_midway_there_is_no_file(
+async def test_a_cancelled_export_leaves_no_file(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
     completed = await owner.fetchval(COMPLETED)
@@ -190,8 +190,8 @@ async def test_a_full_disk_is_reported_and_leaves_no_file(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
     worker = system.start("exporter", STORAGE_TRIES="2")
-    _, most = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, most))  # no file of it may be larger
+    _, limit = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, limit))  # the largest file that it may write
     async with system.client() as client:
         answered = await export(client, drive_id)
         assert answered["reason"] == "The storage has no space left for this file. Tried 2 times."
@@ -199,13 +199,13 @@ async def test_a_full_disk_is_reported_and_leaves_no_file(
         job = await settled(owner)
         assert (job["dead"], job["error"]) == (True, answered["reason"])
         assert new_files() == []
-        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (most, most))
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (limit, limit))
         assert (await export(client, drive_id))["state"] == "completed"
 
 
-async def test_it_does_not_start_where_it_cannot_write(system: System, tmp_path: Path) -> None:
+async def test_the_exporter_does_not_start_with_an_unusable_storage(system: System, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for url, said in (((tmp_path / "file").as_uri(), "STORAGE_URL is wrong"), ("ftp://x/y", "STORAGE_URL is wrong")):
+    for url, message in (((tmp_path / "file").as_uri(), "STORAGE_URL is wrong"), ("ftp://x/y", "STORAGE_URL is wrong")):
         process = system.start("exporter", wait=False, STORAGE_URL=url)
 
         async def ended(process: Process = process) -> bool:
@@ -213,10 +213,10 @@ async def test_it_does_not_start_where_it_cannot_write(system: System, tmp_path:
 
         await eventually(ended)
         last = process.log_tail().strip().splitlines()[-1]
-        assert last.startswith(said), last
+        assert last.startswith(message), last
 
 
-async def test_ten_at_once_starve_neither_the_api_nor_each_other(
+async def test_ten_exports_at_once_do_not_slow_down_the_api(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
     completed = await owner.fetchval(COMPLETED)
@@ -225,13 +225,13 @@ async def test_ten_at_once_starve_neither_the_api_nor_each_other(
     async with system.client() as client, polling(system) as latencies:
         began = time.perf_counter()
 
-        async def one(role: Role) -> None:
+        async def export_as(role: Role) -> None:
             answer = await client.post(f"/api/registrations/{drive_id}/export", headers=bearer(role, 7))
             if answer.status_code == 202:
                 await eventually(lambda: is_done(client, answer.json()["export_id"]), within_s=110)
             ended.append(time.perf_counter() - began)
 
-        await asyncio.gather(*(one(Role.HEAD) for _ in range(10)))
+        await asyncio.gather(*(export_as(Role.HEAD) for _ in range(10)))
     assert await owner.fetchval(COMPLETED) - completed == 10
     assert len(new_files()) == 10
     polls = sorted(latencies)
@@ -247,7 +247,7 @@ async def is_done(client: httpx.AsyncClient, export_id: str) -> bool:
 
 @asynccontextmanager
 async def polling(system: System) -> AsyncIterator[list[float]]:
-    """What a screen does every few seconds, all the time: how long each answer took."""
+    """Poll the list of drives until the block ends. Yield a list of the seconds of each response."""
     latencies: list[float] = []
 
     async def poll() -> None:

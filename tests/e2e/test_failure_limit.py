@@ -1,4 +1,4 @@
-"""A bad release pauses after twenty failures in a row, tries one job at a time, and resumes when one succeeds."""
+"""A worker pauses after twenty failures in a row, then tries single jobs, and resumes when one succeeds."""
 
 import time
 
@@ -12,8 +12,8 @@ from tests.support.publications import publish, settled
 from tests.support.system import System
 
 Owner = asyncpg.Connection
-# What a release is to a service that does not know an event: nothing in the log may stay that way.
-NEWER = """
+# Simulates events of a newer release, which the service does not know. The test must undo this.
+RENAME_VERSION = """
 ALTER TABLE es.event DISABLE TRIGGER event_is_append_only;
 UPDATE es.event SET type = replace(type, 'published.{old}', 'published.{new}') WHERE type LIKE '%drive.published%';
 ALTER TABLE es.event ENABLE TRIGGER event_is_append_only;
@@ -23,38 +23,38 @@ RETRY_S = 3
 
 
 async def paused(url: str) -> bool:
-    """Return what health and metrics both say. They are asked one after the other."""
-    async with httpx.AsyncClient() as looking:
+    """Return whether the worker is paused. Repeats until health and metrics agree, because these are two requests."""
+    async with httpx.AsyncClient() as client:
         while True:
-            seen: bool = (await looking.get(url)).json()["paused"]
-            metrics = (await looking.get(url.replace("readyz", "metrics"))).text
-            if seen == ('placewire_consumer_paused{service="eligibility"} 1.0' in metrics):
-                return seen
+            paused: bool = (await client.get(url)).json()["paused"]
+            metrics = (await client.get(url.replace("readyz", "metrics"))).text
+            if paused == ('placewire_consumer_paused{service="eligibility"} 1.0' in metrics):
+                return paused
 
 
-async def test_a_paused_service_alarms_claims_nothing_and_resumes_without_a_restart(
+async def test_a_paused_worker_reports_it_claims_nothing_and_resumes_without_a_restart(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """Kafka is away all the time, and the API's requests to a paused worker are refused with 503."""
+    """Kafka is down during the test, and a paused worker answers the API's requests with 503."""
     await enrol(owner, 50)
     system.start("api")
     async with system.client() as client:
         for _ in range(MAX_FAILURES_IN_A_ROW):
             await publish(client)
-        await owner.execute(NEWER.format(old="v1", new="v9"))
+        await owner.execute(RENAME_VERSION.format(old="v1", new="v9"))
         worker = system.start("eligibility", JOBS_AT_ONCE="1", PAUSED_RETRY_S=str(RETRY_S))
         await eventually(lambda: paused(str(worker.url)), within_s=60)
         assert await owner.fetchval(DEAD) == MAX_FAILURES_IN_A_ROW
 
-        # The answer comes at once: nobody waits for what is not done before the next retry.
+        # The API answers at once and does not wait for the next retry of the worker.
         later = [await publish(client)]
         began = time.monotonic()
-        await owner.execute(NEWER.format(old="v9", new="v1"))
+        await owner.execute(RENAME_VERSION.format(old="v9", new="v1"))
         later.append(await publish(client))
         assert time.monotonic() - began < RETRY_S
         assert {answer["job"]["delivery"] for answer in later} == {"poll"}
 
-        # The same process, and no command of anybody's.
+        # The same process resumes without any command.
         assert [(await settled(owner, answer["job"]["id"]))["state"] for answer in later] == ["succeeded"] * 2
         assert not await paused(str(worker.url))
         assert worker.running

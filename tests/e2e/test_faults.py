@@ -1,4 +1,4 @@
-"""Kill Kafka, the relay and the API with SIGKILL: no eligibility job is lost, and none is done twice."""
+"""Kill Kafka, the relay and the API with SIGKILL: no eligibility job is lost, and none runs twice."""
 
 import asyncio
 from typing import Any
@@ -39,7 +39,7 @@ async def test_relay_killed_between_send_and_delete_sends_twice_and_the_job_runs
     job_id = drive["job"]["id"]
     holder = await asyncpg.connect(live.database_url)
     async with holder.transaction():
-        # The relay can read the row and send it, and then waits here with its DELETE.
+        # The relay can read and send the row, but its DELETE waits for this lock.
         await holder.execute("SELECT FROM es.outbox WHERE event_id IS NOT NULL FOR UPDATE")
         relay.resume()
 
@@ -48,7 +48,7 @@ async def test_relay_killed_between_send_and_delete_sends_twice_and_the_job_runs
 
         assert await eventually(sent) == 1
         relay.kill()
-        # Its statement is with the server already, which would finish it for a client that is gone.
+        # The server already has the DELETE, and would complete it although the client is dead.
         await live_owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", "placewire-relay"
         )
@@ -71,15 +71,15 @@ async def test_api_killed_after_commit_loses_nothing_and_the_key_gives_the_same_
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 300)
-    system.start_together("api", "eligibility")  # the API waits for the end of the job after it has committed
+    system.start_together("api", "eligibility")  # after the commit, the API waits for the end of the job
     await owner.execute(HOLD_EVALUATION, await owner.fetchval(NEXT_DRIVE))
     key = {"Idempotency-Key": "once"}
     async with system.client() as client:
         asking = asyncio.create_task(publish(client, headers=key))
 
         async def committed() -> str | None:
-            found: str | None = await owner.fetchval("SELECT id::text FROM es.job")
-            return found
+            id_: str | None = await owner.fetchval("SELECT id::text FROM es.job")
+            return id_
 
         job_id = await eventually(committed)
         system.processes["api"].kill()
@@ -88,11 +88,11 @@ async def test_api_killed_after_commit_loses_nothing_and_the_key_gives_the_same_
     assert (await settled(owner, str(job_id)))["state"] == "succeeded"
     system.start("api")
     async with system.client() as client:
-        again = await publish(client, headers=key)
-        once_more = await publish(client, headers=key)
-    assert again["job"]["id"] == job_id
-    assert again == once_more
-    assert again["job"]["state"] == "succeeded"
+        second = await publish(client, headers=key)
+        third = await publish(client, headers=key)
+    assert second["job"]["id"] == job_id
+    assert second == third
+    assert second["job"]["state"] == "succeeded"
     assert await owner.fetchval("SELECT count(*) FROM drives") == 1
     assert await owner.fetchval(RESULT_EVENTS, str(job_id)) == 1
 
@@ -151,16 +151,16 @@ async def test_kafka_killed_under_load_loses_and_doubles_nothing(
     async with live.client() as client:
         slots = asyncio.Semaphore(4)
 
-        async def one() -> None:
+        async def publish_one() -> None:
             async with slots:
                 answered.append(await publish(client))
 
-        load = [asyncio.create_task(one()) for _ in range(PUBLISHES)]
+        load = [asyncio.create_task(publish_one()) for _ in range(PUBLISHES)]
         await asyncio.sleep(0.3)
         own_kafka.kill()
         await asyncio.gather(*load)
         await live.until_bus_is("open")
-        # Before the breaker opens the answer is 202, then 200 with the result.
+        # The response is 202 before the breaker opens, and then 200 with the result.
         assert {drive["job"]["delivery"] for drive in answered} <= {"kafka", "http"}
         answered.append(await publish(client))
         assert (answered[-1]["job"]["delivery"], answered[-1]["job"]["state"]) == ("http", "succeeded")

@@ -1,4 +1,4 @@
-"""Postgres is killed right after a claim, and has forgotten it: two workers believe that they hold one job."""
+"""Postgres crashes right after a claim and loses it, so that two workers believe that they hold the same job."""
 
 import asyncio
 import hashlib
@@ -44,7 +44,7 @@ RECORDED = "SELECT export_id::text, path, sha256 FROM exports WHERE state = 'com
 
 
 async def suspend_wal_writer(postgres: Postgres) -> None:
-    """Until the server is killed, nothing reaches the disk but what a commit waits for."""
+    """Suspend the WAL writer. Until the server is killed, only durable commits reach the disk."""
     owner = await asyncpg.connect(postgres.dsn)
     try:
         os.kill(await owner.fetchval(WAL_WRITER), signal.SIGSTOP)
@@ -64,7 +64,7 @@ async def claim(database: Database) -> list[Claim]:
 
 @asynccontextmanager
 async def queued(postgres: Postgres) -> AsyncIterator[Database]:
-    """The maintenance service's database, in which one job of it is queued."""
+    """Queue a job of the maintenance service. Yield a database pool with that service's role."""
     owner = await asyncpg.connect(postgres.dsn)
     try:
         topic = topics.MAINTENANCE
@@ -79,13 +79,13 @@ async def queued(postgres: Postgres) -> AsyncIterator[Database]:
 
 
 @pytest.mark.timeout(180)
-async def test_who_holds_a_forgotten_claim_can_neither_renew_nor_end_the_job(own_postgres: Postgres) -> None:
+async def test_the_holder_of_a_lost_claim_can_neither_renew_nor_end_the_job(own_postgres: Postgres) -> None:
     async with queued(own_postgres) as database:
         await suspend_wal_writer(own_postgres)
         [first] = await claim(database)
         await crash(own_postgres)
         [second] = await eventually(lambda: claim_again(database))
-        assert (first.attempts, second.attempts) == (1, 1), "the first claim was not forgotten"
+        assert (first.attempts, second.attempts) == (1, 1), "the first claim was not lost"
         assert first.fence != second.fence
         async with database.connection() as connection:
             assert not await queue.renew(connection, first, LEASE)
@@ -109,7 +109,7 @@ async def claim_again(database: Database) -> list[Claim]:
 
 
 @pytest.mark.timeout(180)
-async def test_a_confirmed_claim_is_not_forgotten(own_postgres: Postgres) -> None:
+async def test_a_confirmed_claim_is_not_lost(own_postgres: Postgres) -> None:
     async with queued(own_postgres) as database:
         await suspend_wal_writer(own_postgres)
         [claimed] = await claim(database)
@@ -130,7 +130,7 @@ async def test_a_confirmed_claim_is_not_forgotten(own_postgres: Postgres) -> Non
 
 @asynccontextmanager
 async def changing(postgres: Postgres, drive_id: int, registered: int) -> AsyncIterator[None]:
-    """One more student is registered again and again, whenever the server answers."""
+    """Register one student after another until the block ends. Reconnect after each crash of the server."""
 
     async def change() -> None:
         while True:
@@ -144,7 +144,7 @@ async def changing(postgres: Postgres, drive_id: int, registered: int) -> AsyncI
                 finally:
                     owner.terminate()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await asyncio.sleep(0.05)  # it was killed
+                await asyncio.sleep(0.05)  # the server was killed
 
     task = asyncio.create_task(change())
     try:
@@ -155,9 +155,7 @@ async def changing(postgres: Postgres, drive_id: int, registered: int) -> AsyncI
 
 
 @pytest.mark.timeout(1800)
-async def test_every_export_that_completes_has_the_content_of_its_checksum(
-    own_postgres: Postgres, tmp_path: Path
-) -> None:
+async def test_every_completed_export_agrees_with_its_checksum(own_postgres: Postgres, tmp_path: Path) -> None:
     owner = await asyncpg.connect(own_postgres.dsn)
     await enrol(owner, ROWS * 2)
     exports: list[str] = []
@@ -172,7 +170,7 @@ async def test_every_export_that_completes_has_the_content_of_its_checksum(
         ):
             for number in range(ROUNDS):
                 await suspend_wal_writer(own_postgres)
-                exports.append(await export_asked(api, drive_id, f"export-{number}"))
+                exports.append(await requested_export(api, drive_id, f"export-{number}"))
                 replicas = [first, second] if number % 2 else [second, first]
                 await crash_after_claim(own_postgres, replicas, exports[-1])
     owner = await asyncpg.connect(own_postgres.dsn)
@@ -182,12 +180,12 @@ async def test_every_export_that_completes_has_the_content_of_its_checksum(
     for row in recorded.values():
         content = (tmp_path / "uploads" / row["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == row["sha256"]
-    files = [one for one in (tmp_path / "uploads" / "temp").rglob("*") if one.is_file()]
+    files = [path for path in (tmp_path / "uploads" / "temp").rglob("*") if path.is_file()]
     assert len(files) == ROUNDS
 
 
-async def export_asked(api: Api, drive_id: int, key: str) -> str:
-    """Ask until it is accepted: the API's connections were lost in the last crash."""
+async def requested_export(api: Api, drive_id: int, key: str) -> str:
+    """Request an export and return its id. Retries, because the API lost its connections in the last crash."""
     body = {"kind": "registrations", "drive_id": drive_id}
 
     async def accepted() -> str | None:
@@ -221,6 +219,6 @@ async def crash_after_claim(postgres: Postgres, replicas: list[Worker], export_i
             succeeded = await owner.fetchval(STATE, export_id) == State.SUCCEEDED
         finally:
             await owner.close()
-        return succeeded and not any(one.busy for one in replicas)
+        return succeeded and not any(worker.busy for worker in replicas)
 
     await eventually(ended, within_s=60)

@@ -1,7 +1,7 @@
-"""Kafka is killed under a steady stream of publications: who publishes hardly notices, and the topic misses nothing.
+"""Kafka is killed during a steady stream of publications. Publications stay fast, and the topic gets every event.
 
-A job's own time is how long its publication takes alone: the same request over HTTP, one after the other, to
-the same system once the stream has stopped. Measured from job rows it would hold their queueing, and be no bound.
+The time of a publication is compared with its time alone: the same requests over HTTP, one after the other, after the
+stream has stopped. Times in job rows include waiting in the queue, so they cannot be used for this comparison.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ STUDENTS = 1000
 PER_S = 50
 BEFORE_S, AWAY_S = 5, 20
 ALONE = 50
-# The bounds on time hold on a machine that does nothing else.
+# The limits of time apply to a machine that does nothing else.
 SLOWEST_S = 2.0
 TIMES_ALONE = 2.0
 LEAST_SYNCHRONOUS = 0.95
@@ -49,7 +49,7 @@ class Answered:
 
     @property
     def synchronous(self) -> bool:
-        """Done by the time of the answer, without Kafka."""
+        """Return whether the job had ended before the response, without Kafka."""
         return self.status == 200 and self.body["job"]["delivery"] == "http"
 
 
@@ -62,22 +62,22 @@ async def publication(client: httpx.AsyncClient, number: int) -> Answered:
 
 
 async def stream(client: httpx.AsyncClient, answered: list[Answered], stop: asyncio.Event) -> None:
-    """``PER_S`` publications of as many drives a second, whatever becomes of those before."""
+    """Publish ``PER_S`` drives a second, regardless of earlier responses, until ``stop``."""
 
-    async def one(number: int) -> None:
+    async def publish_one(number: int) -> None:
         answered.append(await publication(client, number))
 
     sent: list[asyncio.Task[None]] = []
     due = monotonic()
     while not stop.is_set():
-        sent.append(asyncio.create_task(one(len(sent))))
+        sent.append(asyncio.create_task(publish_one(len(sent))))
         due += 1 / PER_S
         await asyncio.sleep(max(due - monotonic(), 0))
     await asyncio.gather(*sent)
 
 
 @pytest.mark.full_only
-async def test_kafka_is_killed_under_a_stream_of_publications(
+async def test_publications_continue_while_kafka_is_killed(
     separate_kafka: Kafka, database_url: str, tmp_path: Path, owner: "Owner[asyncpg.Record]"
 ) -> None:
     separate_kafka.start()
@@ -117,11 +117,11 @@ async def switch(system: System, kafka: Kafka, owner: "Owner[asyncpg.Record]") -
     expected = {row["stream_id"]: row["versions"] for row in await owner.fetch(DRIVES_EVENTS)}
     on_topic = await first_sights(kafka.bootstrap_servers, [topics.DRIVE])
     assert {stream: list(versions.values()) for stream, versions in on_topic.items()} == expected
-    switch = [one.took_s for one in answered if killed - 1 <= one.at <= opened + 1]
-    after = [one for one in answered if one.at > opened + 1]
-    assert all(one.synchronous for one in alone)
-    assert sum(one.synchronous for one in after) >= LEAST_SYNCHRONOUS * len(after) > 0
-    own_time, median = (statistics.median(one.took_s for one in some) for some in (alone, after))
+    switch = [answer.took_s for answer in answered if killed - 1 <= answer.at <= opened + 1]
+    after = [answer for answer in answered if answer.at > opened + 1]
+    assert all(answer.synchronous for answer in alone)
+    assert sum(answer.synchronous for answer in after) >= LEAST_SYNCHRONOUS * len(after) > 0
+    own_time, median = (statistics.median(answer.took_s for answer in group) for group in (alone, after))
     Console().print(
         f"{len(answered)} publications at {PER_S}/s; slowest during the switch {max(switch):.3f} s; "
         f"afterwards median {median:.3f} s, and {own_time:.3f} s when each is alone"

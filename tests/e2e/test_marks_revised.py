@@ -1,4 +1,4 @@
-"""A mark is corrected: from HTTP to selections and notifications, through every process, with and without Kafka."""
+"""A corrected mark changes selections and notifications, through every process, with and without Kafka."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.support.bulk_students import DRIVE
 from tests.support.eventually import eventually
 from tests.support.system import System, bearer
 
-STANDING = "SELECT count(*) FROM selections WHERE drive_id = $1 AND student_id = $2 AND revoked_version IS NULL"
+SELECTED = "SELECT count(*) FROM selections WHERE drive_id = $1 AND student_id = $2 AND revoked_version IS NULL"
 CHANNELS = """
 SELECT j.channel FROM es.job j JOIN es.event e ON e.event_id = j.id
  WHERE e.type = 'placewire.drive.reevaluation-requested.v1' AND j.state = 'succeeded' ORDER BY j.seq
@@ -53,17 +53,17 @@ async def selects_and_deselects(system: System, owner: "asyncpg.Connection[async
         for cgpa, count in (("6.50", 0), ("7.50", 1)) * 2:
             await client.patch(f"/api/students/{student}", json={"cgpa": cgpa})
 
-            async def standing(count: int = count) -> bool:
-                return bool(await owner.fetchval(STANDING, drive_id, student) == count)
+            async def selected(count: int = count) -> bool:
+                return bool(await owner.fetchval(SELECTED, drive_id, student) == count)
 
-            await eventually(standing)
-            said: dict[str, Any] = (await client.get(explain, headers=bearer(Role.STUDENT, student))).json()
-            assert said["decision"]["selected"] is said["eligible"] is bool(count)
+            await eventually(selected)
+            explained: dict[str, Any] = (await client.get(explain, headers=bearer(Role.STUDENT, student))).json()
+            assert explained["decision"]["selected"] is explained["eligible"] is bool(count)
         assert await titles(client, student) == [
             "New Drive Available",
             *["No Longer Selected", "New Drive Available"] * 2,
         ]
-    # With Kafka too, a poll may come first by chance.
+    # A poll may be faster than Kafka.
     channels = [row["channel"] for row in await owner.fetch(CHANNELS)]
     assert len(channels) == 4
     assert {channel} <= set(channels) <= {channel, "poll"}

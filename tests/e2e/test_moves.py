@@ -1,4 +1,4 @@
-"""The log moves to another server: by dump and restore, and by logical replication under load (docs/operations.md)."""
+"""A log moves to another server, by dump and restore or by logical replication under load (docs/operations.md)."""
 
 import asyncio
 import subprocess
@@ -52,7 +52,7 @@ def placewire(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
 
 @asynccontextmanager
 async def more_decisions(system: System, folder: Path, url: str) -> AsyncIterator[Ledger]:
-    """Clients that publish drives, and insist, while the block lasts; students' marks change beside them."""
+    """Publish drives with retrying clients until the block ends, and change marks of students at the same time."""
     owner = await asyncpg.connect(url)
     await enrol(owner, STUDENTS)
     students = [row[0] for row in await owner.fetch("SELECT student_id FROM students ORDER BY 1")]
@@ -75,16 +75,16 @@ async def more_decisions(system: System, folder: Path, url: str) -> AsyncIterato
 
 
 async def until_more(ledger: Ledger, more: int) -> None:
-    wanted = len(ledger.accepted) + more
+    target = len(ledger.accepted) + more
 
     async def accepted() -> bool:
-        return len(ledger.accepted) >= wanted
+        return len(ledger.accepted) >= target
 
     await eventually(accepted, within_s=120)
 
 
-async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remembered) -> None:
-    """Everything is there once, says what it said before, and new events follow the old ones."""
+async def must_work(system: System, url: str, ledger: Ledger, remembered: Remembered) -> None:
+    """Check that nothing was lost, duplicated or changed, and that new events come after the old ones."""
     new = await log_moves.commands(system, COMMANDS)
     owner = await asyncpg.connect(url)
     try:
@@ -104,20 +104,20 @@ async def must_go_on(system: System, url: str, ledger: Ledger, remembered: Remem
         assert counted is not None
         assert counted["before"] >= len(remembered.log)
         assert counted["after"] >= len(new)
-        assert counted["before"] + counted["after"] == counted["events"], "every value is on its epoch's side"
+        assert counted["before"] + counted["after"] == counted["events"], "an event has ids of both epochs"
     finally:
         await owner.close()
     await log_moves.must_be_unchanged(system, remembered)
     log = await log_moves.log_of(url)
-    assert log[: len(remembered.log)] == remembered.log, "old events before new ones, in their old order"
+    assert log[: len(remembered.log)] == remembered.log, "the old events do not come first in their old order"
     await log_moves.handle(url, remembered, len(log))
-    assert remembered.handled == [row[0] for row in log], "none skipped, none twice"
+    assert remembered.handled == [row[0] for row in log], "an event was skipped or handled twice"
     await must_verify(url)
     assert not (await adoption.adopt(url)).needed
 
 
 @pytest.mark.timeout(TIMEOUT_S)
-async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
+async def test_a_dump_restored_into_another_server_works_after_adoption(
     servers: tuple[Postgres, Postgres], tmp_path: Path
 ) -> None:
     old, new = servers
@@ -130,7 +130,7 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
     move, adopt = log_moves.commands_under("By dump and restore")
     await asyncio.to_thread(log_moves.carry_out, move, old, new, tmp_path)
     again = await asyncio.to_thread(log_moves.restored_again, old, tmp_path)
-    assert (await adoption.adopt(again)).reason is None, "the same server has counted on"
+    assert (await adoption.adopt(again)).reason is None, "the same server needs no new epoch"
     await asyncio.to_thread(old.kill)
 
     url = url_of(new)
@@ -138,9 +138,9 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
         process = system.start("api", wait=False)
         await eventually(lambda: asyncio.to_thread(lambda: not process.running), within_s=30)
         assert "placewire adopt-log" in process.log_tail()
-    seen = await asyncio.to_thread(placewire, url, "doctor")
-    assert "placewire adopt-log" in seen.stdout, seen.stderr
-    assert (await asyncio.to_thread(placewire, url, "verify")).returncode == 1, "it cannot be read either"
+    examined = await asyncio.to_thread(placewire, url, "doctor")
+    assert "placewire adopt-log" in examined.stdout, examined.stderr
+    assert (await asyncio.to_thread(placewire, url, "verify")).returncode == 1, "a log was read without adoption"
     planned = await asyncio.to_thread(placewire, url, "adopt-log", "--dry-run")
     assert "would be opened" in planned.stdout, planned.stderr
     assert "Epoch 2 was opened" in await asyncio.to_thread(log_moves.carry_out, adopt, old, new, tmp_path)
@@ -149,12 +149,12 @@ async def test_a_dump_restored_into_another_server_goes_on_once_it_is_adopted(
 
     with running(url, NO_BUS, tmp_path / "new") as system:
         system.start_together(*PROCESSES)
-        await must_go_on(system, url, ledger, remembered)
+        await must_work(system, url, ledger, remembered)
 
 
 @pytest.mark.full_only
 @pytest.mark.timeout(TIMEOUT_S)
-async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_old_one_is_closed(
+async def test_a_log_replicated_under_load_works_on_the_new_server_and_is_closed_on_the_old_server(
     servers: tuple[Postgres, Postgres], tmp_path: Path
 ) -> None:
     old, new = servers
@@ -172,7 +172,7 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
                 assert "Received by moving" in await asyncio.to_thread(log_moves.carry_out, close, old, new, tmp_path)
                 remembered.log = await log_moves.log_of(url_of(old))
 
-                # The address is switched too early: processes that stay up do not write to the new server either.
+                # The address is switched before the adoption. The running processes must not write to the new server.
                 network.targets = [new.port]
                 network.cut()
                 network.heal()
@@ -186,14 +186,14 @@ async def test_a_log_replicated_under_load_goes_on_on_the_other_server_and_the_o
                 assert await log_moves.positions(url_of(new)) == sorted(row[0] for row in remembered.log)
                 with pytest.raises(Failure, match="still replicated"):
                     await adoption.adopt(url_of(new))
-                said = await asyncio.to_thread(log_moves.carry_out, end, old, new, tmp_path)
-                assert "Epoch 2 was opened" in said
-                assert "Sequence es.event_position_seq was set" in said
-                assert "Empty views that were filled" in said
+                output = await asyncio.to_thread(log_moves.carry_out, end, old, new, tmp_path)
+                assert "Epoch 2 was opened" in output
+                assert "Sequence es.event_position_seq was set" in output
+                assert "Empty views that were filled" in output
                 await until_more(ledger, DRIVES)
             assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
             await must_be_closed(old)
-            await must_go_on(system, url_of(new), ledger, remembered)
+            await must_work(system, url_of(new), ledger, remembered)
     assert await log_moves.log_of(url_of(old)) == remembered.log
 
 
@@ -214,7 +214,7 @@ async def must_be_closed(old: Postgres) -> None:
 
 @pytest.mark.full_only
 @pytest.mark.timeout(TIMEOUT_S)
-async def test_an_upgrade_of_the_server_needs_an_adoption_that_changes_no_offset(
+async def test_pg_upgrade_needs_an_adoption_that_does_not_change_the_offset(
     servers: tuple[Postgres, Postgres], tmp_path: Path
 ) -> None:
     old, new = servers

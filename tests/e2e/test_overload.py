@@ -1,4 +1,4 @@
-"""More load than can be handled, without Kafka: requests are refused before they begin, and memory stays flat."""
+"""Under overload without Kafka, requests are refused before they begin, and memory does not grow."""
 
 import asyncio
 import logging
@@ -17,13 +17,13 @@ Owner = asyncpg.Connection
 PER_SECOND = sized(small=150, full=1000)
 SECONDS = sized(small=2, full=60)
 USERS = 200
-# Resident memory moves by itself: the allocator's arenas, connections of the pool, the last garbage collection.
+# Resident memory varies: arenas of the allocator, connections of the pool, the time of the last garbage collection.
 FLAT_BYTES = 48 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
 @pytest.mark.timeout(400)
-async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
+async def test_memory_does_not_grow_under_an_open_loop_of_requests_without_kafka(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     api = system.start("api")
@@ -32,7 +32,7 @@ async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
     body = {"kind": "finished_drives"}
     requests = [post("/api/exports", body, callers[number % USERS]) for number in range(PER_SECOND * SECONDS)]
     port = system.ports["api"]
-    await offered(port, requests[: PER_SECOND * 2], per_second=PER_SECOND)  # pools and caches are full after it
+    await offered(port, requests[: PER_SECOND * 2], per_second=PER_SECOND)  # fills pools and caches
     before, highest = api.rss_bytes(), 0
     counted = await owner.fetchval("SELECT count(*) FROM exports")
 
@@ -49,11 +49,11 @@ async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
         "%s %s, %.0f to %.0f MiB", dict(outcomes.statuses), dict(outcomes.unanswered), before / 2**20, highest / 2**20
     )
 
-    # 0: a client that waited so long in the kernel's queue that it gave up. No other status is answered.
+    # 0 stands for a client that gave up while it waited in the kernel's queue. No other status may occur.
     assert outcomes.statuses.keys() <= {200, 202, 503, 0}
     assert outcomes.without_retry_after == 0
     assert outcomes.accepted
-    # A 503 is answered before anything is committed: all exports were accepted, or their clients gave up.
+    # Requests that got 503 have committed nothing. So each export was accepted, or its client gave up.
     done = await owner.fetchval("SELECT count(*) FROM exports") - counted
     assert len(outcomes.accepted) <= done <= len(outcomes.accepted) + outcomes.statuses[0]
     assert highest - before < FLAT_BYTES
@@ -65,7 +65,7 @@ async def test_an_open_loop_of_requests_without_the_bus_leaves_memory_flat(
         await eventually(answers, within_s=30)
 
 
-async def test_a_request_beyond_the_limit_is_refused_at_once_and_health_is_always_answered(
+async def test_a_request_beyond_the_limit_is_refused_at_once_but_health_checks_are_answered(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     system.start("api", REQUESTS_AT_ONCE="3")

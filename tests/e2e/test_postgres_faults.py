@@ -1,4 +1,4 @@
-"""Postgres goes away, turns read-only, has no connection left: nothing is lost, and every process recovers."""
+"""Postgres stops, becomes read-only, or has no connection left: nothing is lost, and every process recovers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ NO_BUS = f"{LOOPBACK}:9"
 
 @asynccontextmanager
 async def under_load(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[System, httpx.AsyncClient, Ledger]]:
-    """API and eligibility on ``postgres``, and clients that insist. Afterwards each 2xx is there, once."""
+    """Run API and eligibility on ``postgres`` with retrying clients. Afterwards check each accepted request."""
     async with superuser(postgres) as owner:
         await enrol(owner, 50)
     ledger, stop = Ledger(), asyncio.Event()
@@ -44,7 +44,7 @@ async def under_load(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[Sy
             finally:
                 stop.set()
         assert {name: process.pid for name, process in system.processes.items() if process.running} == pids
-        await all_there(postgres, ledger)
+        await check_accepted(postgres, ledger)
 
 
 @asynccontextmanager
@@ -62,16 +62,16 @@ async def execute(postgres: Postgres, statement: str) -> None:
 
 
 async def more_of(ledger: Ledger) -> None:
-    """More is accepted than by now."""
-    now = len(ledger.accepted)
+    """Wait until four more requests have been accepted."""
+    before = len(ledger.accepted)
 
     async def more() -> bool:
-        return len(ledger.accepted) > now + 3
+        return len(ledger.accepted) > before + 3
 
     await eventually(more, within_s=60)
 
 
-async def all_there(postgres: Postgres, ledger: Ledger) -> None:
+async def check_accepted(postgres: Postgres, ledger: Ledger) -> None:
     owner = await asyncpg.connect(postgres.dsn)
     try:
 
@@ -79,17 +79,17 @@ async def all_there(postgres: Postgres, ledger: Ledger) -> None:
             return bool(await owner.fetchval("SELECT bool_and(state = 'succeeded') FROM es.job"))
 
         await eventually(all_done, within_s=60)
-        there = {row["drive_id"] for row in await owner.fetch("SELECT drive_id FROM drives")}
+        drive_ids = {row["drive_id"] for row in await owner.fetch("SELECT drive_id FROM drives")}
         results = "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
-        assert await owner.fetchval(results) == len(there)
+        assert await owner.fetchval(results) == len(drive_ids)
     finally:
         await owner.close()
     assert not ledger.refused
-    assert there == {drive["drive_id"] for drive in ledger.accepted.values()}
+    assert drive_ids == {drive["drive_id"] for drive in ledger.accepted.values()}
 
 
 async def refused(client: httpx.AsyncClient) -> None:
-    """A command is a 503 that says when to come back."""
+    """Wait until a command gets 503 with Retry-After."""
 
     async def unavailable() -> bool:
         answer: Any = await client.post("/api/drives", json=DRIVE, headers={"Idempotency-Key": "c0-0"})
@@ -100,9 +100,7 @@ async def refused(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_a_server_that_is_read_only_for_a_while_costs_503s_and_nothing_else(
-    own_postgres: Postgres, tmp_path: Path
-) -> None:
+async def test_a_read_only_server_causes_503_and_nothing_is_lost(own_postgres: Postgres, tmp_path: Path) -> None:
     async with under_load(own_postgres, tmp_path) as (_, client, _ledger):
         await execute(own_postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
         await execute(own_postgres, "SELECT pg_reload_conf()")
@@ -114,9 +112,7 @@ async def test_a_server_that_is_read_only_for_a_while_costs_503s_and_nothing_els
 
 
 @pytest.mark.timeout(240)
-async def test_restarts_and_a_storm_of_connections_are_survived_by_every_pool(
-    own_postgres: Postgres, tmp_path: Path
-) -> None:
+async def test_every_pool_survives_restarts_and_a_lack_of_connections(own_postgres: Postgres, tmp_path: Path) -> None:
     async with under_load(own_postgres, tmp_path) as (system, client, ledger):
         await asyncio.to_thread(own_postgres.stop)
         await refused(client)
@@ -130,7 +126,7 @@ async def test_restarts_and_a_storm_of_connections_are_survived_by_every_pool(
         await asyncio.to_thread(own_postgres.start)
         await more_of(ledger)
 
-        # As when others have taken every connection (53300), at the moment when ours are lost.
+        # Simulates that other clients have taken all connections (53300) when ours are lost.
         await execute(own_postgres, "ALTER ROLE placewire_api CONNECTION LIMIT 0")
         await execute(
             own_postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'placewire_api'"

@@ -1,4 +1,4 @@
-"""From HTTP to selections, through every process."""
+"""A publication leads to selections through every process, and SIGTERM in the middle loses nothing."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.system import System
 
 
-async def test_a_drive_published_over_kafka_selects_everyone_eligible(
+async def test_a_publication_with_kafka_selects_all_eligible_students(
     live: System, live_owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     async with live.client() as client:
@@ -48,22 +48,22 @@ async def test_sigterm_ends_every_process_and_streams_with_it(live: System) -> N
         answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True}, headers={"Prefer": "wait=5"})
         assert answer.status_code in (200, 202)
     for process in live.processes.values():
-        assert b"Traceback" not in await asyncio.to_thread(last_words, process)
+        assert b"Traceback" not in await asyncio.to_thread(log_of_stop, process)
 
 
-def last_words(process: Process) -> bytes:
-    """Stop the process, and return what it logs from then on."""
+def log_of_stop(process: Process) -> bytes:
+    """Stop the process, and return what it logs meanwhile."""
     log = Path(process.log)
-    so_far = log.stat().st_size
+    size = log.stat().st_size
     process.stop(grace_s=10)
     assert not process.running
-    return log.read_bytes()[so_far:]
+    return log.read_bytes()[size:]
 
 
-async def test_sigterm_in_the_middle_of_a_job_gives_it_back_in_time(
+async def test_sigterm_in_the_middle_of_a_job_releases_the_job_in_time(
     system: System, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """The request that waits for the job does not keep the worker from stopping, nor the worker the request."""
+    """A request waits for the job meanwhile. It does not delay the stop, and it gets the result of the next worker."""
     await enrol(owner, 100)
     system.start("api")
     worker = system.start("eligibility", SHUTDOWN_GRACE_S="3")
@@ -88,7 +88,7 @@ async def test_sigterm_in_the_middle_of_a_job_gives_it_back_in_time(
     assert await owner.fetchval("SELECT attempts FROM es.job") == 1
 
 
-async def test_sigterm_of_the_api_answers_who_waits(system: System) -> None:
+async def test_the_api_answers_waiting_requests_on_sigterm(system: System) -> None:
     api = system.start("api")
     async with system.client() as client:
         waiting = asyncio.create_task(

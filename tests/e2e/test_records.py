@@ -1,4 +1,4 @@
-"""Kafka records that are repeated, reordered, unreadable or of a job that fails: no other job waits, or runs twice."""
+"""Repeated, reordered and unreadable Kafka records, and failing jobs, do not delay or repeat other jobs."""
 
 import asyncpg
 import httpx
@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from contracts import topics
 from contracts.drives import DrivePublished
 from devstack.kafka import Kafka
-from tests.e2e.test_failure_limit import NEWER
+from tests.e2e.test_failure_limit import RENAME_VERSION
 from tests.support.eventually import eventually
 from tests.support.publications import RESULT_EVENTS, publish, settled, until_kafka_wakes
 from tests.support.system import System
@@ -41,31 +41,31 @@ async def send(kafka: Kafka, records: list[tuple[int, list[tuple[str, bytes]], b
 
 
 async def records_of(kafka: Kafka, event_ids: list[str]) -> "list[ConsumerRecord[bytes, bytes]]":
-    """Return the first record of each event, once all are there."""
+    """Wait until each event has a record. Return the first record of each."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest", enable_auto_commit=False
     )
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topics.DRIVE.name, number) for number in range(topics.DRIVE.partitions)])
-        found: dict[bytes | None, ConsumerRecord[bytes, bytes]] = {}
-        wanted = [id_.encode() for id_ in event_ids]  # the ids of other tests' records may be no text
+        by_id: dict[bytes | None, ConsumerRecord[bytes, bytes]] = {}
+        wanted = [id_.encode() for id_ in event_ids]  # compared as bytes, because ids of other tests may not be text
 
-        async def all_there() -> bool:
+        async def all_received() -> bool:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                found.update({dict(record.headers).get("ce_id"): record for record in reversed(records)})
-            return found.keys() >= set(wanted)
+                by_id.update({dict(record.headers).get("ce_id"): record for record in reversed(records)})
+            return by_id.keys() >= set(wanted)
 
-        await eventually(all_there)
+        await eventually(all_received)
     finally:
         await consumer.stop()
-    return [found[event_id] for event_id in wanted]
+    return [by_id[event_id] for event_id in wanted]
 
 
 async def counted(url: str) -> int:
     """Return how many records the eligibility service could not read."""
-    async with httpx.AsyncClient() as looking:
-        metrics = (await looking.get(url.replace("readyz", "metrics"))).text
+    async with httpx.AsyncClient() as client:
+        metrics = (await client.get(url.replace("readyz", "metrics"))).text
     name = f'placewire_unreadable_records_total{{service="eligibility",topic="{topics.DRIVE.name}"}}'
     return sum(int(float(line.split()[-1])) for line in metrics.splitlines() if line.startswith(name))
 
@@ -103,19 +103,19 @@ async def test_repeated_and_reordered_records_run_each_job_once(
     async with live.client() as client:
         worker.suspend()
         drive = await publish(client)
-        again = f"/api/drives/{drive['drive_id']}/trigger-eligibility"
-        ids = [drive["job"]["id"], (await client.post(again)).json()["job"]["id"]]
+        trigger = f"/api/drives/{drive['drive_id']}/trigger-eligibility"
+        ids = [drive["job"]["id"], (await client.post(trigger)).json()["job"]["id"]]
         records = await records_of(own_kafka, ids)
         repeated = [*reversed(records), *records, *reversed(records)]
-        await send(own_kafka, [(one.partition, list(one.headers), one.key, one.value) for one in repeated])
+        await send(own_kafka, [(each.partition, list(each.headers), each.key, each.value) for each in repeated])
         worker.resume()
         await live.until_bus_is_trusted()
 
         async def later_record_is_handled() -> bool:
-            # Of the same drive, so from the same partition. A poll may come first by chance.
-            asked = (await client.post(again, headers={"Prefer": "wait=10"})).json()
-            ids.append(asked["job"]["id"])
-            return bool(asked["job"]["channel"] == "kafka")
+            # A record of the same drive is in the same partition. Repeated, because a poll may be faster than Kafka.
+            evaluated = (await client.post(trigger, headers={"Prefer": "wait=10"})).json()
+            ids.append(evaluated["job"]["id"])
+            return bool(evaluated["job"]["channel"] == "kafka")
 
         await eventually(later_record_is_handled, within_s=60)
     for job_id in ids:
@@ -126,21 +126,21 @@ async def test_repeated_and_reordered_records_run_each_job_once(
     assert await live_owner.fetchval(JOBS) - jobs == len(ids)
 
 
-async def test_a_job_that_cannot_be_done_fails_with_its_reason_and_blocks_no_other(
+async def test_a_job_that_cannot_run_fails_with_its_reason_and_blocks_no_other(
     live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]"
 ) -> None:
     live.processes["eligibility"].stop()
     async with live.client() as client:
         poison = await publish(client)
-        await live_owner.execute(NEWER.format(old="v1", new="v9"))
+        await live_owner.execute(RENAME_VERSION.format(old="v1", new="v9"))
         live.start("eligibility")
         dead = await settled(live_owner, poison["job"]["id"])
-        await live_owner.execute(NEWER.format(old="v9", new="v1"))
-        seen = (await client.get(f"/api/jobs/{poison['job']['id']}")).json()
-        assert (dead["state"], seen["dead"]) == ("failed", True)
-        assert seen["error"] == "this release cannot read the event: it was written by a newer one"
-        same = f"/api/drives/{poison['drive_id']}/trigger-eligibility"
-        assert (await client.post(same, headers={"Prefer": "wait=10"})).json()["job"]["state"] == "succeeded"
+        await live_owner.execute(RENAME_VERSION.format(old="v9", new="v1"))
+        job = (await client.get(f"/api/jobs/{poison['job']['id']}")).json()
+        assert (dead["state"], job["dead"]) == ("failed", True)
+        assert job["error"] == "this release cannot read the event: it was written by a newer one"
+        trigger = f"/api/drives/{poison['drive_id']}/trigger-eligibility"
+        assert (await client.post(trigger, headers={"Prefer": "wait=10"})).json()["job"]["state"] == "succeeded"
         await live.until_bus_is_trusted()
         others = await until_kafka_wakes(client)
     for drive in others:

@@ -1,4 +1,4 @@
-"""Replicas of a service share its jobs, however few partitions its topic has."""
+"""Replicas of a service share its jobs, even if the topic has one partition."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ OWNERS = "SELECT DISTINCT split_part(owner, ':', 2)::integer AS port FROM es.job
 
 @asynccontextmanager
 async def one_partition(kafka: Kafka) -> AsyncIterator[None]:
-    """Let the topic of drives have one partition in the block. The next relay makes the usual topic."""
+    """Give the topic of drives one partition until the block ends. The next relay creates the usual topic again."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     await admin.start()
     try:
@@ -35,7 +35,7 @@ async def one_partition(kafka: Kafka) -> AsyncIterator[None]:
 async def test_replicas_share_the_jobs_of_a_topic_with_one_partition(
     kafka_system: System, kafka_alone: Kafka, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Each replica has one slot, and no job can end: all run at once only if each replica has one."""
+    """Each replica has one slot, and no job can end. So all jobs can only run if each replica has one of them."""
     await enrol(owner, 50)
     kafka_system.settings["JOBS_AT_ONCE"] = "1"
     async with one_partition(kafka_alone):

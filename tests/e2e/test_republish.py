@@ -1,4 +1,4 @@
-"""Topics are wiped and their history is sent again: nothing of ours runs twice, and a new reader knows everything."""
+"""After topics were deleted, republishing gives a new reader all events, and no job runs twice."""
 
 import asyncio
 import json
@@ -39,32 +39,32 @@ SELECT coalesce(s.branch, '') AS branch, count(*) AS students, count(r.student_i
 
 
 async def a_season(system: System, owner: "Owner[asyncpg.Record]") -> None:
-    """Students of all origins, marks revised, a drive finished, one open, one deleted: each with registrations."""
+    """Record students of all origins, a revision of marks, and three drives: one finished, one open, one deleted."""
     ids = await enrol(owner, STUDENTS)
     async with system.client() as client:
 
-        async def ask(method: str, path: str, role: Role = Role.HEAD, **options: Any) -> Any:
+        async def send(method: str, path: str, role: Role = Role.HEAD, **options: Any) -> Any:
             user = options.pop("user", 1)
             answer = await client.request(method, path, headers=bearer(role, user), **options)
             assert answer.status_code < 300, answer.text
             return answer.json()
 
-        await ask("POST", "/api/students/import?dry_run=false", files={"file": ("a.csv", CSV, "text/csv")})
-        await ask("POST", "/api/students", json={"name": "E", "email": "e@college.edu", "roll_number": "E-1"})
-        await ask("PATCH", f"/api/students/{ids[0]}", json={"branch": "CIVIL"})
+        await send("POST", "/api/students/import?dry_run=false", files={"file": ("a.csv", CSV, "text/csv")})
+        await send("POST", "/api/students", json={"name": "E", "email": "e@college.edu", "roll_number": "E-1"})
+        await send("PATCH", f"/api/students/{ids[0]}", json={"branch": "CIVIL"})
         drives = []
         for _ in range(3):
-            drive = await ask("POST", "/api/drives", json={**DRIVE, **EVERYONE, "auto_calc": True})
+            drive = await send("POST", "/api/drives", json={**DRIVE, **EVERYONE, "auto_calc": True})
             drives.append(drive["drive_id"])
         for number, drive_id in enumerate(drives):
             for student in ids[number : number + 10]:
-                await ask("POST", f"/api/registrations/{drive_id}/register", Role.STUDENT, user=student)
+                await send("POST", f"/api/registrations/{drive_id}/register", Role.STUDENT, user=student)
         first, _, third = drives
-        await ask("POST", f"/api/drives/{first}/stop-registrations", Role.COORDINATOR)
+        await send("POST", f"/api/drives/{first}/stop-registrations", Role.COORDINATOR)
         for student, status in zip(ids[:3], ("PRESENT", "ABSENT", "PRESENT"), strict=True):
             mark = {"student_id": student, "status": status}
-            await ask("POST", f"/api/attendance/{first}/mark", Role.COORDINATOR, json=mark)
-        await ask("DELETE", f"/api/drives/{third}")
+            await send("POST", f"/api/attendance/{first}/mark", Role.COORDINATOR, json=mark)
+        await send("DELETE", f"/api/drives/{third}")
     await eventually(lambda: owner.fetchval(ENDED), within_s=60)
     await eventually(lambda: owner.fetchval(SENT), within_s=60)
 
@@ -78,7 +78,7 @@ async def wipe(kafka: Kafka) -> None:
         await admin.close()
 
 
-async def ran(env: dict[str, str], *command: str) -> str:
+async def output_of(env: dict[str, str], *command: str) -> str:
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, *command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True, text=True, timeout=100, check=False,
@@ -89,10 +89,10 @@ async def ran(env: dict[str, str], *command: str) -> str:
 
 async def counted_by_the_reader(kafka: Kafka) -> Any:
     env = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
-    return json.loads(await ran(env, "docs/examples/branch_counts.py"))
+    return json.loads(await output_of(env, "docs/examples/branch_counts.py"))
 
 
-async def test_a_new_reader_counts_branches_from_topics_that_were_wiped(
+async def test_a_new_reader_counts_branches_from_republished_topics(
     kafka_system: System, kafka_alone: Kafka, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await wipe(kafka_alone)
@@ -102,16 +102,18 @@ async def test_a_new_reader_counts_branches_from_topics_that_were_wiped(
     expected = {row["branch"]: {name: row[name] for name in ("students", "registered", "present")}
                 for row in await owner.fetch(BRANCHES)}  # fmt: skip
     before = [tuple(row) for row in await owner.fetch(JOBS)], await owner.fetchrow(LOG)
-    # What an import brought never was on the bus.
+    # The students of an import are not in Kafka yet.
     assert sum(counts["students"] for counts in (await counted_by_the_reader(kafka_alone)).values()) < STUDENTS
 
     await wipe(kafka_alone)
     migration = {"MIGRATION_DATABASE_URL": database_url}
-    await asyncio.gather(*(ran(migration, "-m", "cli.main", "republish", topic.name, "--from", "0") for topic in WIPED))
+    await asyncio.gather(
+        *(output_of(migration, "-m", "cli.main", "republish", topic.name, "--from", "0") for topic in WIPED)
+    )
     assert await counted_by_the_reader(kafka_alone) == expected
     assert sum(counts["students"] for counts in expected.values()) == STUDENTS + 3
 
-    # The eligibility service has heard of every old publication again, once it has done one that is newer.
+    # When the eligibility service has run a newer job, it has also received the old publications again.
     async with kafka_system.client() as client:
         drive = (await client.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()
     done = "SELECT state = 'succeeded' FROM es.job WHERE id = $1"

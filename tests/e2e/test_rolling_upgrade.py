@@ -1,4 +1,4 @@
-"""During an upgrade the processes of two releases work on one database, which the new release has migrated."""
+"""During an upgrade, processes of two releases work on one database, which the new release has migrated."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.publications import publish
 from tests.support.system import System, bearer
 
-STUDENTS = 4  # each release serves so many in each step
+STUDENTS = 4  # how many students each release serves in each step
 UNFINISHED = "SELECT count(*) FROM es.job WHERE finished_at IS NULL"
 OWNERS = "SELECT DISTINCT split_part(owner, ':', 2)::integer AS port FROM es.job WHERE state = 'succeeded'"
 FAILED = "SELECT count(*) FROM es.job WHERE state <> 'succeeded'"
@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 async def test_two_releases_work_on_one_database(
     system: System, owner: "asyncpg.Connection[asyncpg.Record]", tmp_path: Path
 ) -> None:
-    """Commands go to both APIs. The jobs are done by the old worker, by both, then by the new one alone.
+    """Both APIs get commands. Jobs run first on the old worker, then on both workers, then only on the new worker.
 
-    Kafka is away: each worker finds jobs by itself.
+    Kafka is down, so each worker finds jobs by polling.
     """
-    of = previous_release.revision()
-    if of == "HEAD":
-        log.warning("no release has this schema yet: the committed code is taken for the previous release")
-    code = await asyncio.to_thread(previous_release.unpack, of, tmp_path)
+    revision = previous_release.revision()
+    if revision == "HEAD":
+        log.warning("no release has this schema yet: the committed code is used as the previous release")
+    code = await asyncio.to_thread(previous_release.unpack, revision, tmp_path)
     await enrol(owner, 200)
     students = iter([row["student_id"] for row in await owner.fetch(IDS)])
     system.kafka_bootstrap_servers = "127.0.0.1:9"

@@ -1,4 +1,4 @@
-"""One trace from the request to the statements of the job it asked for; nothing at all when traces are off."""
+"""One trace covers a request and the statements of its job. Without tracing, nothing of it is loaded."""
 
 import subprocess
 import sys
@@ -24,20 +24,20 @@ CALLER = "b7ad6b7169203331"
 
 @contextmanager
 def collecting_from(system: System) -> Iterator[Collector]:
-    with collecting() as found:
-        system.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": found.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-        yield found
+    with collecting() as collector:
+        system.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        yield collector
 
 
 @pytest.fixture
 def collector(system: System) -> Iterator[Collector]:
-    with collecting_from(system) as found:
-        yield found
+    with collecting_from(system) as collector:
+        yield collector
 
 
 def named(spans: list[Span], name: str) -> Span:
-    [found] = [span for span in spans if span.name == name]
-    return found
+    [match] = [span for span in spans if span.name == name]
+    return match
 
 
 async def test_traces_of_requests_jobs_records_and_polls(
@@ -49,7 +49,7 @@ async def test_traces_of_requests_jobs_records_and_polls(
         await kafka_system.until_bus_is_trusted()
         await one_trace_from_request_to_the_consumers_statements(kafka_system, collector, owner)
         await no_span_holds_the_content_of_an_unreadable_record(kafka_system, collector, kafka_alone)
-        await polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(kafka_system, collector)
+        await polls_have_no_traces_and_a_request_without_a_trace_gets_one(kafka_system, collector)
 
 
 async def one_trace_from_request_to_the_consumers_statements(
@@ -75,7 +75,7 @@ async def one_trace_from_request_to_the_consumers_statements(
     assert {(span.service, span.kind, span.parent_id) for span in sent} == {
         ("placewire-relay", "producer", request.span_id)
     }
-    # FastStream's own span of each record, below that of its sending.
+    # FastStream creates a span for each record, as a child of the span that sent it.
     consumed = [span for span in spans if span.name == "placewire.drive process"]
     assert {(span.service, span.kind) for span in consumed} == {("placewire-eligibility", "consumer")}
     assert {span.parent_id for span in consumed} <= {span.span_id for span in sent}
@@ -84,7 +84,7 @@ async def one_trace_from_request_to_the_consumers_statements(
     effect = named(spans, "INSERT selections")
     assert (effect.service, effect.kind, effect.parent_id) == ("placewire-eligibility", "client", job.span_id)
     assert named(spans, "SELECT es.succeed").parent_id == job.span_id
-    # The event of the result is sent in the same trace, below the span of the job.
+    # The result event is sent in the same trace, as a child of the job's span.
     assert named(spans, "send placewire.eligibility").parent_id == job.span_id
     assert not [span for span in spans if span.failed]
     stored = await owner.fetch(
@@ -110,7 +110,7 @@ async def test_a_worker_woken_by_http_stays_in_the_trace(system: System, collect
 
 
 async def no_span_holds_the_content_of_an_unreadable_record(system: System, collector: Collector, kafka: Kafka) -> None:
-    """Its header names a trace, so it has a span; the errors of reading it quote its content."""
+    """The header of the record has a trace, so there is a span. Errors while the record is read quote its content."""
     event = [
         ("ce_id", b"01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10"),
         ("ce_type", DrivePublished.TYPE.encode()),
@@ -136,16 +136,16 @@ async def no_span_holds_the_content_of_an_unreadable_record(system: System, coll
     assert "secret" not in worker.log_tail()
 
 
-async def polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(system: System, collector: Collector) -> None:
-    """The breaker, the relay and the worker query Postgres all the time, and a probe goes through Kafka each second."""
+async def polls_have_no_traces_and_a_request_without_a_trace_gets_one(system: System, collector: Collector) -> None:
+    """Breaker, relay and worker query Postgres regularly, and a probe goes through Kafka each second."""
     async with system.client() as client:
         assert (await client.get("/api/drives", params={"q": "asha@college.edu"})).status_code == 400
         assert (await client.get("/api/drives/77")).status_code == 404
 
-    async def both() -> bool:
+    async def both_traced() -> bool:
         return {"GET /api/drives", "GET /api/drives/{drive_id}"} <= {span.name for span in collector.spans}
 
-    await eventually(both)
+    await eventually(both_traced)
     for process in system.processes.values():
         process.stop(grace_s=10)
     roots = {span.name for span in collector.spans if not span.parent_id}
@@ -153,7 +153,7 @@ async def polls_make_no_traces_and_a_caller_without_one_gets_a_new_one(system: S
 
 
 async def test_no_span_holds_a_secret_a_mark_or_a_value_of_a_statement(system: System, collector: Collector) -> None:
-    """Also not where it hurts most: in the text of what went wrong."""
+    """Spans of errors must not have such values either."""
     system.start("api")
     student = {
         "name": "Asha Secretname", "email": "asha@secret.edu", "roll_number": "SECRETROLL",
@@ -176,7 +176,7 @@ async def test_no_span_holds_a_secret_a_mark_or_a_value_of_a_statement(system: S
         assert hidden.lower().encode() not in wire, hidden
 
 
-async def test_a_collector_that_is_away_costs_no_answer_and_no_time_at_the_end(system: System) -> None:
+async def test_requests_and_the_stop_are_not_delayed_while_the_collector_is_down(system: System) -> None:
     api = system.start("api", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     async with system.client() as client:
         assert (await client.get("/api/drives")).status_code == 200
@@ -186,7 +186,7 @@ async def test_a_collector_that_is_away_costs_no_answer_and_no_time_at_the_end(s
     assert monotonic() - began < 8
 
 
-def test_off_nothing_is_loaded_and_nothing_is_in_the_way() -> None:
+def test_without_tracing_nothing_of_it_is_loaded() -> None:
     program = """
 import sys
 from fastapi import FastAPI
@@ -205,8 +205,8 @@ assert same is tracing.span("b", parent=None, attributes={})
 assert tracing.sending([]) is tracing.sending([1])
 assert tracing.broker_middlewares() == []
 """
-    ran = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False,
         env={"PATH": "", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
+    assert done.returncode == 0, done.stderr

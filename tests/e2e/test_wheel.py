@@ -1,4 +1,4 @@
-"""The wheel, installed into a clean environment: migrations, doctor and each service run from it."""
+"""Migrations, doctor and each service run from the wheel in a clean environment."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SERVICES = tuple(MODULES)
 
 @pytest_asyncio.fixture
 async def empty_database(servers: Addresses) -> AsyncIterator[str]:
-    """The superuser's address of a database without tables."""
+    """Yield the superuser's address of a database without tables."""
     name = f"wheel_{secrets.token_hex(4)}"
     admin = await asyncpg.connect(servers.database_url)
     try:
@@ -39,7 +39,7 @@ async def empty_database(servers: Addresses) -> AsyncIterator[str]:
 
 @dataclass
 class Installed:
-    """An environment with nothing in it but the wheel and the extras that were asked for."""
+    """An environment that contains only the wheel and the extras that were added."""
 
     folder: Path
     wheel: Path
@@ -50,11 +50,11 @@ class Installed:
         return self.folder / "venv" / "bin"
 
     def add(self, *extras: str) -> None:
-        wanted = f"{self.wheel}[{','.join(extras)}]" if extras else str(self.wheel)
-        _uv("pip", "install", "--python", str(self.programs / "python"), "--constraint", str(self.constraints), wanted)
+        package = f"{self.wheel}[{','.join(extras)}]" if extras else str(self.wheel)
+        _uv("pip", "install", "--python", str(self.programs / "python"), "--constraint", str(self.constraints), package)
 
     def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        """Run one of the environment's programs in an empty folder, with ``settings`` and nothing else."""
+        """Run a program of the environment in its folder, with only ``settings`` as environment variables."""
         command = [str(self.programs / words[0]), *words[1:]]
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder)} | settings
         return subprocess.run(
@@ -70,7 +70,7 @@ def _uv(*words: str) -> None:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Installed:
-    """The wheel alone, built anew. Its dependencies are those of uv.lock, which are in uv's cache already."""
+    """Build the wheel and install it without extras. Dependencies have the versions of uv.lock, from uv's cache."""
     _uv("build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"))
     (wheel,) = (tmp_path / "dist").glob("placewire-*.whl")
     constraints = tmp_path / "constraints.txt"
@@ -97,8 +97,8 @@ async def test_everything_runs_from_the_wheel(empty_database: str, servers: Addr
     checked = installed.run("placewire", "migrate", "--check", MIGRATION_DATABASE_URL=empty_database)
     assert checked.returncode == 0, checked.stderr
     kafka = {"KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers}
-    seen = installed.run("placewire", "doctor", "--json", MIGRATION_DATABASE_URL=empty_database, **kafka)
-    states = {(finding["what"], finding["state"]) for finding in json.loads(seen.stdout)}
+    examined = installed.run("placewire", "doctor", "--json", MIGRATION_DATABASE_URL=empty_database, **kafka)
+    states = {(finding["what"], finding["state"]) for finding in json.loads(examined.stdout)}
     assert {("versions", "ok"), ("database", "ok"), ("migrations", "ok"), ("roles", "ok"), ("Kafka", "ok")} <= states
     for service in ("api", "maintenance"):
         refused = installed.run("placewire", "run", service)

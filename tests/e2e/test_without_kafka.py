@@ -1,4 +1,4 @@
-"""Every service starts and serves without Kafka, and its consumer joins when that starts."""
+"""Every service starts and works without Kafka, and its consumer joins when Kafka starts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ from tests.support.system import CONSUMERS, QUIET_CLOCK, System, as_role
 from tests.support.tcp_proxy import TcpProxy
 
 Owner = asyncpg.Connection
-# A consumer joins this soon where tests run one at a time.
+# A consumer joins within 10 s when tests run one at a time.
 JOINS_WITHIN_S = 10 if FULL else 30
 SEEN_SINCE = "SELECT count(*) FROM es.probe WHERE seen_at > clock_timestamp() - make_interval(secs => $1)"
-# Within this time after it was queued a job is done by a worker that only polls (docs/reliability.md).
+# A worker that only polls completes a job within this time after it was queued (docs/reliability.md).
 DONE_WITHIN_S = 1.2
 ROUNDS = sized(small=4, full=8)
-# At full size tests run one at a time, and each round must be in time. Else other tests may take the cores meanwhile.
+# At full size, tests run one at a time, so each round must be in time. Otherwise other tests may use the cores.
 COUNTED = ROUNDS - 1 if FULL else ROUNDS // 4
 SLOWEST = """
 SELECT extract(epoch FROM max(finished_at - queued_at))::float FROM es.job WHERE id = ANY ($1::text[]::uuid[])
@@ -38,12 +38,12 @@ SELECT extract(epoch FROM max(finished_at - queued_at))::float FROM es.job WHERE
 CAUGHT_UP = "SELECT count(*) = count(finished_at) AND count(*) > 0 FROM es.job WHERE kind = 'refresh'"
 
 
-async def asked_for_all(system: System, client: httpx.AsyncClient) -> dict[Service, str]:
-    """Ask for a job of each kind, all at once. Return their ids by service."""
+async def request_each_kind(system: System, client: httpx.AsyncClient) -> dict[Service, str]:
+    """Request a job of each kind at the same time. Return their ids by service."""
     drive, export, refresh_id = await asyncio.gather(
         publish(client),
         client.post("/api/exports", json={"kind": "finished_drives"}),
-        refresh_asked(system.database_url),
+        request_refresh(system.database_url),
     )
     assert export.status_code in (200, 202), export.text
     return {
@@ -53,8 +53,8 @@ async def asked_for_all(system: System, client: httpx.AsyncClient) -> dict[Servi
     }
 
 
-async def refresh_asked(database_url: str) -> UUID:
-    """As the maintenance service's clock asks."""
+async def request_refresh(database_url: str) -> UUID:
+    """Request a refresh like the clock of the maintenance service: by an event, without an HTTP request."""
     database = Database(as_role(database_url, "placewire_maintenance"), pool_size=1, application_name="test-clock")
     try:
         refresh_id = uuid4()
@@ -75,20 +75,20 @@ async def until_clock_is_quiet(owner: "Owner[asyncpg.Record]") -> None:
 
 
 async def channels(owner: "Owner[asyncpg.Record]", jobs: dict[Service, str]) -> dict[Service, str]:
-    """Return what woke the worker for each job, once all have succeeded."""
-    found = {}
+    """Wait until all jobs have succeeded. Return the channel of each."""
+    channels_ = {}
     for service, job_id in jobs.items():
         job = await settled(owner, job_id)
         assert job["state"] == "succeeded", service
-        found[service] = job["channel"]
-    return found
+        channels_[service] = job["channel"]
+    return channels_
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "at_start", [True, pytest.param(False, marks=pytest.mark.full_only)], ids=["absent at start", "killed"]
 )
-async def test_every_service_serves_without_kafka_and_joins_when_it_comes(
+async def test_every_service_works_without_kafka_and_joins_when_kafka_starts(
     live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]", at_start: bool
 ) -> None:
     if at_start:
@@ -100,36 +100,38 @@ async def test_every_service_serves_without_kafka_and_joins_when_it_comes(
     pids = {name: process.pid for name, process in live.processes.items()}
     await until_clock_is_quiet(live_owner)
     async with live.client() as client:
-        jobs = await asked_for_all(live, client)
+        jobs = await request_each_kind(live, client)
         without = await channels(live_owner, jobs)
         assert set(without.values()) <= {"http", "poll"}
-        assert without[Service.MAINTENANCE] == "poll"  # the test asks in the name of the clock, and calls nobody
+        assert (
+            without[Service.MAINTENANCE] == "poll"
+        )  # the test requested it like the clock, which wakes no worker of another process
         drive = await publish(client)
         assert (drive["job"]["state"], drive["job"]["delivery"]) == ("succeeded", "http")
         own_kafka.start()
-        back = monotonic()
+        restarted = monotonic()
 
-        async def all_fresh() -> bool:
-            return bool(await live_owner.fetchval(SEEN_SINCE, monotonic() - back) == len(Service))
+        async def all_joined() -> bool:
+            return bool(await live_owner.fetchval(SEEN_SINCE, monotonic() - restarted) == len(Service))
 
-        await eventually(all_fresh, within_s=JOINS_WITHIN_S)
+        await eventually(all_joined, within_s=JOINS_WITHIN_S)
         await live.until_bus_is("closed", *CONSUMERS)
         await until_kafka_wakes_all(live, client, live_owner)
     for job_id in (drive["job"]["id"], jobs[Service.ELIGIBILITY]):
         sent = await on_topic(own_kafka.bootstrap_servers, job_id)
-        assert sent == 1 or (sent and not at_start), "the event reaches Kafka later"
+        assert sent == 1 or (sent and not at_start), "the event did not reach Kafka, or more than once"
         assert await live_owner.fetchval(RESULT_EVENTS, job_id) == 1
     assert {name: process.pid for name, process in live.processes.items() if process.running} == pids
 
 
 async def until_kafka_wakes_all(system: System, client: httpx.AsyncClient, owner: "Owner[asyncpg.Record]") -> None:
-    """Wait until Kafka has woken each service. A poll may find a job first by chance, but not again and again."""
+    """Wait until Kafka has woken each service. Repeats, because a poll may be faster than Kafka."""
     woken: set[Service] = set()
 
     async def all_woken() -> bool:
-        found = await channels(owner, await asked_for_all(system, client))
-        assert "http" not in found.values()
-        woken.update(service for service, channel in found.items() if channel == "kafka")
+        by_service = await channels(owner, await request_each_kind(system, client))
+        assert "http" not in by_service.values()
+        woken.update(service for service, channel in by_service.items() if channel == "kafka")
         return len(woken) == len(Service)
 
     await eventually(all_woken)
@@ -137,16 +139,16 @@ async def until_kafka_wakes_all(system: System, client: httpx.AsyncClient, owner
 
 @pytest.fixture
 def unreachable_services() -> Iterator[TcpProxy]:
-    """The address at which the API looks for the services. Nothing passes."""
+    """Yield a proxy at the address that the API has for the services. It forwards nothing."""
     with TcpProxy(free_port()) as proxy:
         proxy.cut()
         yield proxy
 
 
-async def test_without_kafka_and_http_the_poll_does_each_job_in_time(
+async def test_without_kafka_and_http_polling_runs_each_job_in_time(
     system: System, unreachable_services: TcpProxy, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """Kafka is never started, and the API's requests to the services are reset, or never answered."""
+    """Kafka does not run. The API's requests to the services are reset, and then not answered."""
     await enrol(owner, 100)
     url = f"http://{unreachable_services.address}"
     system.start_together("eligibility", "exporter", "maintenance", **QUIET_CLOCK)
@@ -166,7 +168,7 @@ async def test_without_kafka_and_http_the_poll_does_each_job_in_time(
 
 
 async def queued_of_each_kind(client: httpx.AsyncClient) -> list[str]:
-    """Ask for a job of each kind, all at once. Each answer is 202, and says that the job is left to the poll."""
+    """Request a job of each kind at the same time. Each response must be 202 with the delivery ``poll``."""
     answers = await asyncio.gather(
         client.post("/api/drives", json=AUTO),
         client.post("/api/exports", json={"kind": "finished_drives"}),

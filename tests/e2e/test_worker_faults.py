@@ -1,4 +1,4 @@
-"""Kill and suspend workers in the middle of a job: it runs again, has one effect, and delays no other job."""
+"""Workers are killed and suspended in the middle of a job. The job runs again once, and delays no other job."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.support.publications import HOLD_EVALUATION, LET_GO, NEXT_DRIVE, RESU
 from tests.support.system import System
 
 Owner = asyncpg.Connection
-# Of a worker that is killed: far longer than other jobs may take.
+# The lease of a worker that is killed. It is much longer than other jobs may take.
 LONG_LEASE_S = 60
 EXPIRE = "UPDATE es.job SET lease_until = '-infinity' WHERE id = $1"
 RUNNING = "SELECT id::text FROM es.job WHERE state = 'running'"
@@ -44,7 +44,7 @@ async def test_worker_killed_midway_runs_again_and_has_one_effect(
 
 @pytest.mark.timeout(240)
 async def test_a_killed_workers_lease_delays_no_other_job(system: System, owner: "Owner[asyncpg.Record]") -> None:
-    """Neither jobs of other drives nor another one of the same drive: the second replica does them meanwhile."""
+    """The second replica runs jobs of other drives and another job of the same drive meanwhile."""
     await enrol(owner, 300)
     system.settings |= {"JOB_LEASE_S": str(LONG_LEASE_S), "JOBS_AT_ONCE": "1"}
     system.start_together("api", "eligibility", "eligibility2")
@@ -63,18 +63,20 @@ async def test_a_killed_workers_lease_delays_no_other_job(system: System, owner:
         for job_id in others:
             job = await settled(owner, job_id)
             assert (job["state"], job["attempts"]) == ("succeeded", 1)
-        assert await owner.fetchval(IS_LEASED, held), "the lease ran out before the others were done: no proof"
+        assert await owner.fetchval(IS_LEASED, held), (
+            "the lease expired before the other jobs had ended, so this proves nothing"
+        )
         await owner.execute(EXPIRE, held)
         assert (await asking)["job"]["id"] == held
     job = await settled(owner, held)
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
-    # A newer evaluation of the drive has been done: the older one changes nothing.
+    # A newer evaluation of the drive has already run, so the older one changes nothing.
     assert job["result"] == '{"superseded": true}'
     assert await owner.fetchval(RESULT_EVENTS, held) == 0
     assert await owner.fetchval(RESULT_EVENTS, others[-1]) == 1
 
 
-async def test_a_suspended_worker_that_wakes_after_its_lease_commits_nothing(
+async def test_a_suspended_worker_whose_lease_has_expired_commits_nothing(
     system: System, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await enrol(owner, 300)

@@ -1,1 +1,1 @@
-"""Published policies as documents, each with cases written from the published text."""
+"""Published policies as documents, each with cases that were written from the published text."""

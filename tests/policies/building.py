@@ -1,4 +1,4 @@
-"""Small policies and facts for tests of single rules."""
+"""Build small policies and facts for tests of single rules."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ BASE: dict[str, Any] = {
 
 
 def policy_of(**changes: Any) -> Policy:
-    """Return the base policy with other top-level keys."""
+    """Return the base policy with ``changes`` to its top-level keys."""
     return Policy.model_validate({**BASE, **changes})
 
 

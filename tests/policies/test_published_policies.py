@@ -1,4 +1,4 @@
-"""Published policies decide their cases as their text says, and wrong evaluators are caught by them."""
+"""Published policies give the expected verdicts for their cases, and the cases detect wrong evaluators."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_case(pack: Pack, case: Case) -> None:
 
 @pytest.mark.parametrize("pack", PACKS, ids=lambda pack: pack.name)
 def test_a_pack_is_complete(pack: Pack) -> None:
-    """At least ten cases, each verdict among them, and names that differ."""
+    """A pack has at least ten cases with different names, which cover both verdicts."""
     assert len(pack.cases) >= 10
     assert len({case.name for case in pack.cases}) == len(pack.cases)
     assert {"allowed", "refused"} <= {expected for case in pack.cases for expected in _expected(case)}
@@ -71,24 +71,24 @@ def test_a_policy_survives_being_stored(pack: Pack) -> None:
     assert Policy.model_validate_json(stored) == pack.policy
 
 
-# Mutants: the bugs that three portals have, as evaluators.
+# Mutants: evaluators with bugs that three existing portals have.
 
 
 def frees_a_class_first(policy: Policy, facts: Facts) -> Decision:
-    """Returns allowed for a class of companies, before it checks marks and branch."""
+    """Allow a class of companies before marks and branch are checked."""
     decision = judge_application(policy, facts)
     return _as(decision, allowed=True) if facts.drive.class_ is DriveClass.PSU else decision
 
 
 def names_levels_that_are_gone(policy: Policy, facts: Facts) -> Decision:
-    """Compares with names of levels that the schema no longer has, so that no level rule ever refuses."""
+    """Compare with level names that the schema no longer has, so that no level rule ever refuses."""
     decision = judge_application(policy, facts)
     gone = decision.code is Code.NO_ALTERNATIVE_HOLDS and "level_above" in policy.model_dump_json()
     return _as(decision, allowed=True) if gone else decision
 
 
 def counts_before_it_inserts() -> Judge:
-    """Counts once, and judges every application by that first count, as parallel requests without a lock do."""
+    """Count once and decide every application by that count, like parallel requests without a lock."""
     first: list[StudentFacts] = []
 
     def judge(policy: Policy, facts: Facts) -> Decision:
@@ -128,16 +128,16 @@ def test_the_cases_catch_a_wrong_evaluator(judge: Callable[[], Judge]) -> None:
     assert failures(judge) > 0
 
 
-def test_a_case_that_fails_says_how() -> None:
+def test_a_failed_case_reports_the_difference() -> None:
     first = PACKS[0]
     broken = first.file.model_copy(update={"cases": [first.cases[0].model_copy(update={"expect": "refused"})]})
     assert run_cases(first.policy, broken)[0].differences == ("expect: expected ['refused'], got ['allowed']",)
 
 
-def test_deciding_twice_gives_the_same() -> None:
-    """The result depends on the facts alone: no clock, no state."""
+def test_repeated_decisions_are_equal() -> None:
+    """A result depends only on the facts, and not on a clock or on state."""
     for pack, case in CASES:
         assert run_case(pack.policy, pack.file, case) == run_case(pack.policy, pack.file, case)
         if case.accept is not None:
-            one, other = (judge_acceptance(pack.policy, pack.file.season, case.student, case.accept) for _ in "12")
-            assert one == other
+            first, second = (judge_acceptance(pack.policy, pack.file.season, case.student, case.accept) for _ in "12")
+            assert first == second

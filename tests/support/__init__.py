@@ -1,1 +1,1 @@
-"""What tests use: servers, processes, clients, scenarios."""
+"""Code that several tests use: servers, processes, clients and scenarios."""

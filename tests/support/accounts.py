@@ -1,4 +1,4 @@
-"""Accounts with a given id, as the API records them: a version in the vault and the event that refers to it."""
+"""Add accounts with a given id as the API does: a version in the vault, and an event that refers to it."""
 
 from uuid import uuid4
 
@@ -12,11 +12,16 @@ from services.api.users.decider import Person
 
 
 async def add_user(
-    connection: Connection, user_id: int, role: Role, *then: Event, name: str = "Somebody", email: str | None = None
+    connection: Connection,
+    user_id: int,
+    role: Role,
+    *further_events: Event,
+    name: str = "Somebody",
+    email: str | None = None,
 ) -> None:
-    """Add an account, and the events ``then`` of its stream, in the caller's transaction."""
+    """Add an account in the caller's transaction. Append ``further_events`` to its stream."""
     person = Person(1, name, email or f"{user_id}@college.edu")
     await sql.add_version(connection, user_id, person)
     event = UserCreated(user_id=user_id, person_version=person.version, role=role)
     cause = Cause(source="test", correlation_id=uuid4())
-    await event_store.append(connection, f"user-{user_id}", [event, *then], cause, expected_version=0)
+    await event_store.append(connection, f"user-{user_id}", [event, *further_events], cause, expected_version=0)

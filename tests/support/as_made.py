@@ -1,4 +1,4 @@
-"""What a database holds beside what its template holds: found out cheaply, and undone."""
+"""Find the differences between a copied database and its template, and undo them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import asyncpg
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-# What grew by more is faster made anew than emptied, and would make the next test's tables slow to scan.
-MOST_GROWTH = 8_000_000
+# A copy that grew by more bytes than this is dropped. A new copy is then faster than a restore, and faster to scan.
+MAX_GROWTH = 8_000_000
 
 OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 TABLES = f"""
@@ -27,8 +27,8 @@ SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON 
 ROWS = "SELECT '{name}' AS name, md5(string_agg(t::text, chr(10) ORDER BY t::text)) AS digest FROM {name} t"
 POSITION = "SELECT '{name}' AS name, last_value || ' ' || is_called AS digest FROM {name}"
 
-# Everything but rows that a test can change: definitions, settings, and the statistics of tables, which plans are made
-# from. The temporary tables of `verify` are not among them.
+# Everything other than rows that a test can change: definitions, settings, and statistics of tables, which affect
+# plans. Excludes the temporary tables of `verify`.
 CATALOG = f"""
 WITH ours AS MATERIALIZED (
     SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE {OURS}
@@ -56,7 +56,7 @@ Digests: TypeAlias = dict[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``tables``, ``views`` and ``sequences``: a digest of the content, by name."""
+    """The state of a database. ``tables``, ``views``, ``sequences``: a digest of the content of each, by name."""
 
     catalog: str
     tables: Digests
@@ -66,7 +66,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What a new copy holds. ``rows``: those of each table that is not empty, as COPY gives them."""
+    """The content of a new copy. ``rows``: the rows of each non-empty table, in the format of COPY."""
 
     state: State
     size: int
@@ -83,47 +83,48 @@ class Template:
             await _digests(connection, ROWS, names["m"]),
             await _digests(connection, POSITION, names["S"]),
         )
-        rows = {name: await _copied(connection, name, columns[name]) for name, found in state.tables.items() if found}
+        rows = {name: await _copied(connection, name, columns[name]) for name, digest in state.tables.items() if digest}
         return cls(state, await connection.fetchval(SIZE), columns, rows)
 
     async def state_of(self, copy: Connection) -> State | None:
-        """Return what ``copy`` holds now; ``None`` when it has grown too much to be worth reading, or lacks a table."""
-        if await copy.fetchval(SIZE) > self.size + MOST_GROWTH:
+        """Return the current state of ``copy``; ``None`` when it has grown too much, or lacks a table."""
+        if await copy.fetchval(SIZE) > self.size + MAX_GROWTH:
             return None
-        made = self.state
+        original = self.state
         try:
             return State(
                 await _catalog(copy),
-                await _digests(copy, ROWS, made.tables),
-                await _digests(copy, ROWS, made.views),
-                await _digests(copy, POSITION, made.sequences),
+                await _digests(copy, ROWS, original.tables),
+                await _digests(copy, ROWS, original.views),
+                await _digests(copy, POSITION, original.sequences),
             )
         except asyncpg.UndefinedTableError:
             return None
 
-    async def restore(self, copy: Connection, found: State, made: State) -> bool:
-        """Bring rows back to those of the template, and return whether the copy is then as it was made."""
-        if found.catalog != made.catalog or found.tables.keys() != made.tables.keys():
+    async def restore(self, copy: Connection, current: State, original: State) -> bool:
+        """Restore the template's rows. Return whether the copy then has its ``original`` state."""
+        if current.catalog != original.catalog or current.tables.keys() != original.tables.keys():
             return False
         async with copy.transaction():
-            await copy.execute("SET LOCAL session_replication_role = replica")  # no trigger, no foreign key
-            for name in _different(found.tables, made.tables):
+            # Disables triggers and foreign keys.
+            await copy.execute("SET LOCAL session_replication_role = replica")
+            for name in _different(current.tables, original.tables):
                 await copy.execute(f"DELETE FROM {name}")
                 if name in self.rows:
                     schema, _, table = name.partition(".")
                     await copy.copy_to_table(
                         table, schema_name=schema, source=BytesIO(self.rows[name]), columns=self.columns[name]
                     )
-            for name in _different(found.sequences, made.sequences):
-                value, _, is_called = str(made.sequences[name]).partition(" ")
+            for name in _different(current.sequences, original.sequences):
+                value, _, is_called = str(original.sequences[name]).partition(" ")
                 await copy.execute(f"SELECT setval('{name}', {value}, {is_called})")
-            for name in _different(found.views, made.views):
+            for name in _different(current.views, original.views):
                 await copy.execute(f"REFRESH MATERIALIZED VIEW {name}")
-        return await self.state_of(copy) == made
+        return await self.state_of(copy) == original
 
 
-def _different(found: Digests, made: Digests) -> list[str]:
-    return [name for name, digest in found.items() if digest != made[name]]
+def _different(current: Digests, original: Digests) -> list[str]:
+    return [name for name, digest in current.items() if digest != original[name]]
 
 
 async def _catalog(connection: Connection) -> str:
@@ -139,6 +140,6 @@ async def _digests(connection: Connection, query: str, names: "list[str] | Diges
 
 async def _copied(connection: Connection, name: str, columns: list[str]) -> bytes:
     schema, _, table = name.partition(".")
-    into = BytesIO()
-    await connection.copy_from_table(table, schema_name=schema, output=into, columns=columns)
-    return into.getvalue()
+    output = BytesIO()
+    await connection.copy_from_table(table, schema_name=schema, output=output, columns=columns)
+    return output.getvalue()

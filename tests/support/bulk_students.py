@@ -1,8 +1,9 @@
-"""Many students with their events, made by one statement: what an import leaves behind, without its file."""
+"""Enrol many students with one statement. The rows and events are those of an import."""
 
 import asyncpg
 
-# Marks spread evenly, some missing; the same for the same count. The projection reads the vault, which is filled first.
+# Marks are evenly distributed, and some are missing. The same count gives the same marks. The vault is filled first,
+# because the projection reads it.
 ENROL = """
 WITH student AS MATERIALIZED (
     SELECT nextval('user_id_seq')::integer AS id, i, clock_timestamp() AS at FROM generate_series(1, $1::integer) i
@@ -29,7 +30,7 @@ SELECT project('student', array_agg(e)) FROM written
 """
 IDS = "SELECT student_id FROM students ORDER BY student_id"
 
-# The rule of contract §3, written out: not meets_criteria.
+# The eligibility rule of contract §3, written without meets_criteria.
 PLAIN_COUNT = """
 SELECT count(*) FROM students
  WHERE cgpa >= 6 AND tenth_percent >= 60 AND twelfth_percent >= 60 AND active_backlogs <= 0
@@ -45,7 +46,7 @@ DRIVE = {
 
 
 async def enrol(connection: "asyncpg.Connection[asyncpg.Record]", count: int) -> list[int]:
-    """Their ids."""
+    """Enrol ``count`` students. Return the ids of all students."""
     await connection.execute(ENROL, count)
     await connection.execute("ANALYZE students")
     return [row["student_id"] for row in await connection.fetch(IDS)]

@@ -1,4 +1,4 @@
-"""A collector of traces that speaks OTLP over HTTP, as a real one would, and keeps what it is sent."""
+"""A trace collector that receives OTLP over HTTP, like a real collector, and keeps what it receives."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ class Span:
 class Collector:
     url: str
     spans: list[Span] = field(default_factory=list)
-    # Everything as it came over the wire: what must not be in it, is in none of it.
+    # The bodies of all requests, for tests that search them for personal data.
     received: list[bytes] = field(default_factory=list)
 
     def of(self, trace_id: str) -> list[Span]:

@@ -1,8 +1,7 @@
-"""Reads dashboards until its input ends, then prints the seconds of each read: ``python -m … PORT TOKEN SERIES…``
+"""Read dashboards until the input ends, then print the seconds of each read: ``python -m … PORT TOKEN SERIES…``
 
-It prints a line once it has read each for the first time.
-
-In a process of its own: beside a thousand requests in one loop it would be the client's turn that is measured.
+The program prints a line when it has read each series once. It runs in a separate process. In a loop with a thousand
+other requests, the time would include the delay of the client itself.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Copies of the migrated database, one for each test that wants one. A copy that is as made serves the next test."""
+"""Copies of a migrated database, one for each test that needs one. A copy in its original state is used again."""
 
 import asyncio
 import os
@@ -19,14 +19,14 @@ from tests.support.as_made import Connection, State, Template
 T = TypeVar("T")
 APPLICATION = "placewire-tests"
 SILENT = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
-# A copy that has served often has bloated catalogs: each verification makes and drops temporary tables.
-MOST_USES = 60
-# What a migration sets per role and database is not copied with a template.
+# After many uses, a copy has bloated catalogs, because each verification creates and drops temporary tables.
+MAX_USES = 60
+# Settings of a role in a database are not copied with a template.
 SETTINGS = """
 SELECT r.rolname, unnest(s.setconfig) AS setting FROM pg_db_role_setting s
   JOIN pg_database d ON d.oid = s.setdatabase JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = $1
 """
-# Waits until they have ended: what they hold is free, and what they did is counted.
+# Waits until the sessions have ended, so that their locks are released and their statistics are counted.
 END_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name <> $1 AND backend_type = 'client backend'
@@ -34,24 +34,24 @@ SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 
 
 def named(url: str, database: str) -> str:
-    """The address of another database of the same server."""
+    """Return the address of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
 class _Copy:
-    """One copy and the sessions that are kept for it."""
+    """A copy and its open sessions."""
 
-    def __init__(self, url: str, session: Connection, made: State) -> None:
+    def __init__(self, url: str, session: Connection, original: State) -> None:
         self.url = url
         self.session = session
-        # Its own: the server may have analysed the template since it was read.
-        self.made = made
+        # Read from this copy, because the server may have analysed the template since it was read.
+        self.original = original
         self.uses = 0
         self._kept = AsyncExitStack()
         self._replay: Replay | None = None
 
     async def verify(self) -> Findings:
-        """As ``cli.replay.verification.verify`` does, with sessions and temporary tables kept for the next time."""
+        """Do what ``cli.replay.verification.verify`` does. Keep the sessions and temporary tables for the next call."""
         if self._replay is None or self._replay.reader.is_closed() or self._replay.projector.is_closed():
             await self._end_replay()
             self._replay = await self._kept.enter_async_context(replaying(self.url, APPLICATION))
@@ -66,22 +66,22 @@ class _Copy:
         await self.session.close(timeout=5)
 
     async def _end_replay(self) -> None:
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test may have ended its sessions
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test may have ended the sessions
             await self._kept.aclose()
 
 
 class Copies:
-    """Of the migrated template on the server at ``url``.
+    """Copies of a migrated template database on the server at ``url``.
 
-    Their sessions live in a thread with an event loop of its own: the loop of a test ends with it. A template of its
-    own for each process: several may have been given one server.
+    Their sessions belong to an event loop in a separate thread, because the loop of a test ends with the test. Each
+    process has its own template, because several processes may use the same server.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._template = f"placewire_template_{os.getpid()}"
         self._loop = asyncio.new_event_loop()
-        # Its threads by a name that is no test's.
+        # `leftovers` recognises these threads by their name.
         self._loop.set_default_executor(ThreadPoolExecutor(2, thread_name_prefix="database-clones"))
         self._thread = threading.Thread(target=self._loop.run_forever, name="database-clones", daemon=True)
         self._thread.start()
@@ -89,28 +89,28 @@ class Copies:
         self._taken: dict[str, _Copy] = {}
 
     async def take(self) -> str:
-        """The superuser's address of a copy that nobody else has."""
-        return await self._there(self._take())
+        """Return the superuser's address of a copy that no other test uses."""
+        return await self._in_thread(self._take())
 
     async def give_back(self, url: str, *, verified: bool) -> Findings | None:
-        """Keep the copy for the next test if it is as made, or can be made so; else drop it.
+        """Keep the copy for the next test if its original state can be restored. Otherwise drop it.
 
-        Returns what ``verify`` found in one that is ``verified`` and was changed.
+        Returns the findings of ``verify`` if the copy was changed and ``verified`` is true.
         """
-        return await self._there(self._give_back(self._taken.pop(url), verified=verified))
+        return await self._in_thread(self._give_back(self._taken.pop(url), verified=verified))
 
     async def prepare(self) -> None:
-        await self._there(self._prepare())
+        await self._in_thread(self._prepare())
 
     async def close(self) -> None:
         """Drop the copies and the template."""
-        await self._there(self._close())
-        await self._there(self._loop.shutdown_default_executor())
+        await self._in_thread(self._close())
+        await self._in_thread(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
 
-    async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _in_thread(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def _prepare(self) -> None:
@@ -133,7 +133,7 @@ class Copies:
 
     async def _new(self) -> _Copy:
         name = "t_" + os.urandom(6).hex()
-        # The files are copied: the default writes each page to the WAL as well, ten times the work (measured).
+        # FILE_COPY only copies files. The default also writes each page to the WAL, which takes ten times as long.
         await self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}" STRATEGY FILE_COPY')
         async with self._admin.transaction():
             for row in await self._admin.fetch(SETTINGS, self._template):
@@ -143,24 +143,24 @@ class Copies:
                 )
         url = named(self._url, name)
         session = await _session(url)
-        made = await self._content.state_of(session)
-        assert made is not None
-        return _Copy(url, session, made)
+        original = await self._content.state_of(session)
+        assert original is not None
+        return _Copy(url, session, original)
 
     async def _give_back(self, copy: _Copy, *, verified: bool) -> Findings | None:
         if copy.session.is_closed():  # a test may have ended it
             copy.session = await _session(copy.url)
         await copy.session.execute("RESET ALL")
         await copy.session.fetch(END_OTHERS, APPLICATION)
-        found = await self._content.state_of(copy.session)
-        if found == copy.made:
+        current = await self._content.state_of(copy.session)
+        if current == copy.original:
             self._free.append(copy)
             return None
         findings = await copy.verify() if verified else None
         sound = findings is not None and not findings.differences
-        if not sound or found is None or copy.uses >= MOST_USES:
+        if not sound or current is None or copy.uses >= MAX_USES:
             await self._drop(copy)
-        elif await self._content.restore(copy.session, found, copy.made):
+        elif await self._content.restore(copy.session, current, copy.original):
             self._free.append(copy)
         else:
             await self._drop(copy)

@@ -1,4 +1,4 @@
-"""A drive's life in few words: posted, registered for, stopped, marked, finished."""
+"""Bring drives into the states of their life cycle: published, with registrations, stopped, marked, finished."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ EVERYONE = {"min_cgpa": "", "min_10th": "", "min_12th": "", "max_backlogs": ""}
 
 
 async def posted(api: Api, **changes: Any) -> int:
-    """The id of a drive for which everybody may register: no criteria, published to everyone at once."""
+    """Create a drive without criteria and publish it to all students. Return its id."""
     answer = await api.post("/api/drives", json={**DRIVE, **EVERYONE, "auto_calc": True, **changes})
     assert answer.status_code == 202, answer.text
     return int(answer.json()["drive_id"])
@@ -30,7 +30,7 @@ async def stop(api: Api, drive_id: int) -> None:
 
 
 async def mark(api: Api, drive_id: int, **marks: str) -> list[dict[str, Any]]:
-    """``mark(api, 1, s7="PRESENT")``: the mark of student 7."""
+    """Mark attendance. For example, ``mark(api, 1, s7="PRESENT")`` marks student 7 in drive 1."""
     path = f"/api/attendance/{drive_id}/mark"
     answers = [
         await api.post(path, "COORDINATOR", json={"student_id": int(student[1:]), "status": status})
@@ -41,7 +41,7 @@ async def mark(api: Api, drive_id: int, **marks: str) -> list[dict[str, Any]]:
 
 
 async def finished(api: Api, present: list[int], absent: list[int], **changes: Any) -> int:
-    """The id of a drive for which these students registered, and came or did not."""
+    """Create and finish a drive for which these students registered. Return its id."""
     drive_id = await posted(api, **changes)
     await register(api, drive_id, *present, *absent)
     await stop(api, drive_id)

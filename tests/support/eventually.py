@@ -1,4 +1,4 @@
-"""Wait for what another task or process will do."""
+"""Wait until another task or process has done something."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def eventually(probe: Callable[[], Awaitable[T]], *, within_s: float = 20) -> T:
-    """The first truthy value of ``probe``; fails with its last value when time is up."""
+    """Return the first truthy value of ``probe``. Fail with its last value after ``within_s`` seconds."""
     deadline = monotonic() + within_s
     while not (value := await probe()):
         assert monotonic() < deadline, f"still {value!r} after {within_s} s"

@@ -1,4 +1,4 @@
-"""Exports in tests: many registrations at once, the exporter's runner, and what psql says."""
+"""Exports in tests: many registrations, a worker of the exporter, and a COPY by psql to compare with."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from tests.support.system import System
 
 AT_ONCE = 100_000
 
-# What registering leaves behind, without deciding each: streams, events and read table.
+# Writes the streams, events and rows of registrations with one statement, without the API's rules.
 REGISTER = """
 WITH student AS MATERIALIZED (
     SELECT student_id, nextval('registration_id_seq')::integer AS id FROM students
@@ -55,8 +55,8 @@ async def register_many(
 
 
 async def crowded_drive(system: System, owner: "asyncpg.Connection[asyncpg.Record]", count: int) -> int:
-    """The id of a new drive for which ``count`` new students are registered. Starts the API."""
-    # Far from the ids with which tests sign in.
+    """Start the API, and create a drive with ``count`` new students who are registered. Return its id."""
+    # Keep the ids apart from those with which tests sign in.
     await owner.execute("ALTER SEQUENCE user_id_seq RESTART 10000000")
     for _ in range(0, count, AT_ONCE):
         await owner.execute(ENROL, min(count, AT_ONCE))
@@ -68,7 +68,7 @@ async def crowded_drive(system: System, owner: "asyncpg.Connection[asyncpg.Recor
             drive = await client.post("/api/drives", json={"company_name": "Acme", "job_title": "SDE"})
             return int(drive.json()["drive_id"]) if drive.status_code == 201 else None
 
-        # Until the API hears of changed roles it looks every caller up, and this one is in no table.
+        # The API refuses this caller, who has no account, until it receives notifications of changed accounts.
         drive_id = await eventually(created)
     assert drive_id is not None
     await register_many(owner, drive_id, count)
@@ -79,7 +79,7 @@ async def crowded_drive(system: System, owner: "asyncpg.Connection[asyncpg.Recor
 async def exporting(
     database_url: str, folder: Path, *, tries: int = 2, kept_s: float = 3600, url: str | None = None, **options: Any
 ) -> AsyncIterator[Worker]:
-    """The exporter's runner, with the storage of the ``api`` fixture (``folder``: the test's ``tmp_path``)."""
+    """Yield a worker of the exporter, with the storage of the ``api`` fixture. ``folder``: the test's ``tmp_path``."""
     storage = Storage(url or (folder / "uploads").as_uri())
     work = handlers.work(storage, tries=tries, kept_s=kept_s, zone=ZoneInfo("UTC"))
     async with working(database_url, work=work, kind=Kind.EXPORT, **options) as worker:
@@ -89,24 +89,24 @@ async def exporting(
 async def asked(api: Api, **body: Any) -> dict[str, Any]:
     answer = await api.post("/api/exports", json=body)
     assert answer.status_code in (200, 202), answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    body_: dict[str, Any] = answer.json()
+    return body_
 
 
 def stored(folder: Path) -> list[str]:
-    """Every file below ``temp/``, by its path from there, half-written ones too."""
+    """Return the paths of all files below ``temp/``, relative to it. Includes partly written files."""
     temp = folder / "uploads" / "temp"
-    return sorted(one.relative_to(temp).as_posix() for one in temp.rglob("*") if one.is_file())
+    return sorted(path.relative_to(temp).as_posix() for path in temp.rglob("*") if path.is_file())
 
 
 async def recorded(owner: "asyncpg.Connection[asyncpg.Record]", export_id: str) -> str | None:
-    """The file that the export names, as ``stored`` names it."""
+    """Return the path of the file to which the export refers, relative to ``temp/`` as in ``stored``."""
     path: str | None = await owner.fetchval("SELECT path FROM exports WHERE export_id = $1::uuid", export_id)
     return path and path.removeprefix("temp/")
 
 
 async def psql_copy(database_url: str, query: str, into: Path) -> float:
-    """psql's own COPY of ``query`` into a file; the seconds it took."""
+    """Let psql copy ``query`` into a file. Return the duration in seconds."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         programs() / "psql", database_url, "-qX", "-c", f"\\copy ({' '.join(query.split())}) TO '{into}' CSV HEADER"

@@ -1,6 +1,6 @@
-"""A process of its own that sends requests at a fixed rate from one address, whatever the answers are.
+"""A separate process that sends requests at a fixed rate from one address, whatever the responses are.
 
-``python -m tests.support.flood``: reads a ``Flood`` as JSON from standard input, and prints ``Outcome`` as JSON.
+``python -m tests.support.flood`` reads a ``Flood`` as JSON from standard input and prints an ``Outcome`` as JSON.
 """
 
 import asyncio
@@ -18,17 +18,20 @@ from pathlib import Path
 from tests.support.open_loop import post
 
 ROOT = Path(__file__).resolve().parents[2]
-# More than the API works on at once for one source: on each connection answers come in order.
+# More than the API's limit of concurrent requests for one source. On each connection, responses come in order.
 CONNECTIONS = 300
 TICK_S = 0.01
-# Not only at the start of a line: the content of the answer before has no line end.
+# May be anywhere in a line, because the body of the previous response has no line end.
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 CLOSING = b"Connection: close\r\n"
 
 
 @dataclass
 class Flood:
-    """``kind``: ``sign_in`` (another made-up account each) or ``token`` (another token with a wrong signature each)."""
+    """A flood of requests. ``kind``: ``sign_in`` or ``token``.
+
+    Each sign-in is for a different unknown account. Each token is different and has a wrong signature.
+    """
 
     port: int
     kind: str
@@ -39,7 +42,7 @@ class Flood:
 
 @dataclass
 class Outcome:
-    """``rate``: requests a second that were sent in fact."""
+    """The result of a flood. ``rate``: how many requests per second were really sent."""
 
     sent: int = 0
     rate: float = 0
@@ -69,34 +72,34 @@ def request(kind: str, number: int) -> bytes:
 
 async def _count(reader: asyncio.StreamReader, statuses: dict[str, int]) -> None:
     while line := await reader.readline():
-        for found in STATUS.findall(line):
-            statuses[found.decode()] = statuses.get(found.decode(), 0) + 1
+        for status in STATUS.findall(line):
+            statuses[status.decode()] = statuses.get(status.decode(), 0) + 1
 
 
 async def run(flood: Flood) -> Outcome:
-    """Send for ``flood.seconds``; answers that have not come by then are not counted."""
+    """Send requests for ``flood.seconds``. Later responses are not counted."""
     outcome = Outcome()
-    ends = [
+    connections = [
         await asyncio.open_connection("127.0.0.1", flood.port, local_addr=(flood.source, 0)) for _ in range(CONNECTIONS)
     ]
-    counting = [asyncio.create_task(_count(reader, outcome.statuses)) for reader, _ in ends]
+    counting = [asyncio.create_task(_count(reader, outcome.statuses)) for reader, _ in connections]
     began = time.perf_counter()
     while (passed := time.perf_counter() - began) < flood.seconds:
         for number in range(outcome.sent, int(passed * flood.per_second)):
-            ends[number % CONNECTIONS][1].write(request(flood.kind, number))
+            connections[number % CONNECTIONS][1].write(request(flood.kind, number))
             outcome.sent += 1
         await asyncio.sleep(TICK_S)
     outcome.rate = round(outcome.sent / (time.perf_counter() - began), 1)
     for task in counting:
         task.cancel()
-    for _, writer in ends:
+    for _, writer in connections:
         writer.close()
     return outcome
 
 
 @asynccontextmanager
 async def flooding(flood: Flood) -> AsyncIterator[Process]:
-    """Run ``flood`` in a process of its own; ``outcome`` gives what came of it."""
+    """Run ``flood`` in a separate process. ``outcome_of`` returns its result."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.flood", stdin=PIPE, stdout=PIPE, cwd=ROOT
     )

@@ -1,7 +1,7 @@
-"""Start our processes as forks of one that has imported everything: two seconds of CPU less for each.
+"""Start our processes as forks of a server process that has imported everything. Each start saves 2 s of CPU time.
 
-Run as a program (``python -m tests.support.fork_server``) it is that one: it reads a request from each line of its
-input, and ends with its input.
+``python -m tests.support.fork_server`` is this server process. It reads one request from each line of its input, and
+ends when the input ends.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from devstack.processes import Process
 from tests.support.leftovers import forks_for_tests
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the processes import; not the modules that are run themselves.
+# The modules that our processes import. Modules that are run with ``-m`` must not be imported before.
 IMPORTED = (
     "chassis.messaging.relay",
     "services.api.main",
@@ -39,14 +39,14 @@ IMPORTED = (
 
 class ForkServer:
     def __init__(self) -> None:
-        # Several threads may start processes: each waits for its own answer.
-        self._asking = threading.Lock()
+        # Several threads may start processes. The lock gives each thread the response to its own request.
+        self._lock = threading.Lock()
         self._server = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
-            # Without PYTHONDONTWRITEBYTECODE, which many images set: it would compile every library each time.
+            # Without PYTHONDONTWRITEBYTECODE, which many images set, because Python would compile every library again.
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
             start_new_session=True,
         )
@@ -54,25 +54,25 @@ class ForkServer:
         atexit.register(self.close)
 
     def start(self, name: str, module: str, *, log: Path, env: Mapping[str, str], url: str) -> Process:
-        """Start ``python -m module`` in a session of its own, as ``Process.start`` does. Output goes to ``log``."""
+        """Start ``python -m module`` in a new session, like ``Process.start``. The output goes to ``log``."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        pid = int(self._ask({"module": module, "log": str(log), "env": dict(env)}))
+        pid = int(self._request({"module": module, "log": str(log), "env": dict(env)}))
         return Process(name, pid, psutil.Process(pid).create_time(), str(log), url)
 
     def close(self) -> None:
-        """End the server, not what it has started. Idempotent."""
+        """Stop the server, but not the processes that it has started. Idempotent."""
         with self._pipe(self._server.stdin), self._pipe(self._server.stdout):
             pass
         self._server.wait()
 
-    def _ask(self, request: dict[str, object]) -> bytes:
-        with self._asking:
+    def _request(self, request: dict[str, object]) -> bytes:
+        with self._lock:
             try:
                 requests = self._pipe(self._server.stdin)
                 requests.write(json.dumps(request).encode() + b"\n")
                 requests.flush()
                 return self._pipe(self._server.stdout).readline()
-            except BaseException:  # the test ran out of time: the next one must not read this answer
+            except BaseException:  # for example a timeout of the test: the next test must not read this response
                 fork_server.cache_clear()
                 atexit.unregister(self.close)
                 self._server.kill()
@@ -86,7 +86,7 @@ class ForkServer:
 
 @cache
 def fork_server() -> ForkServer:
-    """Return that of this process, started when first asked for. It ends with this process."""
+    """Return the fork server of this process. The first call starts it. It ends with this process."""
     return ForkServer()
 
 
@@ -94,8 +94,8 @@ def main() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # else each fork copies these objects when it collects garbage
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: nobody asks how one of them ended
+    gc.freeze()  # otherwise garbage collection in each fork copies the memory of these objects
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that end leave no zombies
     while request := os.read(0, 1 << 20):
         while not request.endswith(b"\n"):
             request += os.read(0, 1 << 20)

@@ -1,4 +1,4 @@
-"""Data that one of our published JSON Schemas allows, as our writers would write it."""
+"""Generate data that a published JSON Schema allows, in the form that our code writes."""
 
 from datetime import UTC
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-# Postgres keeps neither NUL nor half a character.
+# Postgres stores neither NUL nor surrogates.
 TEXT = st.characters(codec="utf-8", exclude_characters="\0")
 FORMATS: dict[str, SearchStrategy[str]] = {
     "uuid": st.uuids().map(str),
@@ -29,7 +29,7 @@ def written(schema: Any, document: Any = None) -> SearchStrategy[Any]:
 
 
 def _alternatives(schemas: list[Any]) -> list[Any]:
-    """A decimal may come as number or as text; it is written as text, and the number says its bounds."""
+    """Return the alternatives to generate. A decimal may be a number or text; only the number has its limits."""
     decimal = any(each.get("type") == "number" for each in schemas)
     return [each for each in schemas if not (decimal and each.get("type") == "string")]
 
@@ -51,8 +51,8 @@ def _plain(schema: Any, document: Any) -> SearchStrategy[Any]:
         case "string":
             return _text(schema)
         case "array":
-            most = min(schema.get("maxItems", 5), schema.get("minItems", 0) + 5)
-            return st.lists(written(schema["items"], document), min_size=schema.get("minItems", 0), max_size=most)
+            max_size = min(schema.get("maxItems", 5), schema.get("minItems", 0) + 5)
+            return st.lists(written(schema["items"], document), min_size=schema.get("minItems", 0), max_size=max_size)
         case other:
             return {"boolean": st.booleans(), "null": st.none()}[other]
 

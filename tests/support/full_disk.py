@@ -1,4 +1,4 @@
-"""A full disk: the system refuses writes of this process beyond a size."""
+"""Simulate a full disk with a limit on the size of files."""
 
 import resource
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Random histories of commands, by numbers that every system resolves against its own identifiers."""
+"""Random histories of commands. Steps have numbers instead of ids, so that every system can map them to its own ids."""
 
 import random
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ WEIGHTS = {
     "create": 4, "publish": 4, "publish listed": 2, "criteria": 3, "evaluate": 2, "register": 7, "marks": 4,
     "stop": 2, "mark": 4, "finish": 1, "export": 3, "refresh": 1, "delete": 1,
 }  # fmt: skip
-# Commands that a later evaluation of the drive sees, or gets in its event.
+# Commands that affect a later evaluation of the drive.
 CONCERN_EVALUATIONS = ("create", "publish", "publish listed", "criteria", "evaluate", "stop", "finish", "delete")
-# A registration depends on the selections before it; an export reads what later steps change.
+# A registration depends on earlier selections. An export reads what later steps change.
 AFTER_EVERYTHING, BEFORE_ANYTHING = "register", "export"
 SETTLED = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command. ``settled``: the next comes when every job has ended, so that none is under way beside it."""
+    """A command. ``settled``: the next command waits until every job has ended."""
 
     kind: str
     which: int
@@ -32,21 +32,21 @@ class Step:
 
 
 def history(seed: int, length: int) -> tuple[list[Step], int]:
-    """``length`` steps, and the number of the one at which the bus is cut.
+    """Return ``length`` steps, and the number of the step at which Kafka is cut off.
 
-    That one publishes a drive that was made for it, just before the breaker opens: only a poll can find its job. The
-    next step has the same drive evaluated again, while the breaker is open.
+    That step publishes a new drive just before the breaker opens, so only a poll can find its job. The next step starts
+    another evaluation of the same drive while the breaker is open.
     """
-    chance = random.Random(seed)
-    cut_at = chance.randrange(2, length - 1)
-    kinds = ["create", "publish", *chance.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=length - 2)]
-    kinds[cut_at - 1 : cut_at + 2] = "create", "publish", chance.choice(("publish", "criteria", "evaluate"))
+    rng = random.Random(seed)
+    cut_at = rng.randrange(2, length - 1)
+    kinds = ["create", "publish", *rng.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=length - 2)]
+    kinds[cut_at - 1 : cut_at + 2] = "create", "publish", rng.choice(("publish", "criteria", "evaluate"))
     steps: list[Step] = []
     marks_changed = False
     for number, (kind, following) in enumerate(pairwise([*kinds, AFTER_EVERYTHING])):
-        which, other = chance.randrange(1000), chance.randrange(1000)
+        which, other = rng.randrange(1000), rng.randrange(1000)
         marks_changed = marks_changed or kind == "marks"
-        settled = kind == BEFORE_ANYTHING or following == AFTER_EVERYTHING or chance.random() < SETTLED
+        settled = kind == BEFORE_ANYTHING or following == AFTER_EVERYTHING or rng.random() < SETTLED
         settled = settled or (marks_changed and following == "marks")
         if number == cut_at - 1:
             which, other, settled = 1, 0, True  # not published by its creation
@@ -60,21 +60,21 @@ def history(seed: int, length: int) -> tuple[list[Step], int]:
 def request(
     step: Step, name: str, drive: int, students: list[int]
 ) -> tuple[str, str, dict[str, Any] | None, dict[str, str]]:
-    """Method, path, body and headers of ``step``, about ``drive``; ``name`` is that of a new drive's company."""
+    """Return method, path, body and headers of ``step`` for ``drive``. ``name``: the company of a new drive."""
     student = students[step.other % len(students)]
     coordinator, as_student = bearer(Role.COORDINATOR, 900_002), bearer(Role.STUDENT, student)
-    bar = MARKS[step.other % len(MARKS)]
+    min_cgpa = MARKS[step.other % len(MARKS)]
     at = f"/api/drives/{drive}"
-    new = {"company_name": name, "job_title": "Engineer", "min_cgpa": bar, "auto_calc": step.which % 2 == 0}
+    new = {"company_name": name, "job_title": "Engineer", "min_cgpa": min_cgpa, "auto_calc": step.which % 2 == 0}
     listed = {"selected_students": students[step.which % 10 :: 7]}
     mark = {"student_id": student, "status": ("PRESENT", "ABSENT")[step.which % 2]}
-    of = ("registrations", "eligible_students")[step.other % 2]
-    file = {"kind": of, "drive_id": drive, "format": "csv", "columns": ["roll_number", "name", "branch"]}
+    kind = ("registrations", "eligible_students")[step.other % 2]
+    file = {"kind": kind, "drive_id": drive, "format": "csv", "columns": ["roll_number", "name", "branch"]}
     requests: dict[str, tuple[str, str, dict[str, Any] | None, dict[str, str]]] = {
         "create": ("POST", "/api/drives", new, bearer()),
         "publish": ("POST", f"{at}/publish", {}, coordinator),
         "publish listed": ("POST", f"{at}/publish", listed, coordinator),
-        "criteria": ("PATCH", at, {"min_cgpa": bar}, bearer()),
+        "criteria": ("PATCH", at, {"min_cgpa": min_cgpa}, bearer()),
         "evaluate": ("POST", f"{at}/trigger-eligibility", {}, bearer()),
         "register": ("POST", f"/api/registrations/{drive}/register", {}, as_student),
         "marks": ("PATCH", f"/api/students/{student}", {"cgpa": MARKS[step.which % len(MARKS)]}, bearer()),
@@ -89,19 +89,19 @@ def request(
 
 
 def crowded(steps: Sequence[Step], companies: Sequence[str]) -> set[str]:
-    """Companies of whose drive two steps, or one and a change of marks, were under way at once.
+    """Return the companies for whose drive two commands ran at the same time, or one and a change of marks.
 
-    Their jobs may have been done in another order, or one in the place of two: how they came to what they are differs.
-    ``companies``: whose drive each step was about.
+    The jobs of these drives may run in another order, or one job may replace another. So their histories may differ.
+    ``companies``: the company of each step's drive.
     """
-    found: set[str] = set()
+    crowded_companies: set[str] = set()
     touched: list[str] = []
     marks_changed = False
     for step, company in zip(steps, companies, strict=True):
         marks_changed = marks_changed or step.kind == "marks"
         if step.kind in CONCERN_EVALUATIONS:
             touched.append(company)
-        found |= {one for one in touched if marks_changed or touched.count(one) > 1}
+        crowded_companies |= {name for name in touched if marks_changed or touched.count(name) > 1}
         if step.settled:
             touched, marks_changed = [], False
-    return found
+    return crowded_companies

@@ -1,4 +1,4 @@
-"""An HTTP server in a thread, for doubles of external systems."""
+"""An HTTP server in a thread that stands in for an external system."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve with ``handler`` while the block lasts. Yields the address without a path."""
+    """Serve with ``handler`` until the block ends. Yield the address without a path."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

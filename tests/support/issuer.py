@@ -1,4 +1,4 @@
-"""Another issuer of sign-in tokens: its keys, its tokens, and its JWKS behind a real HTTP server."""
+"""An external issuer of sign-in tokens: its keys, its tokens, and a real HTTP server for its JWKS."""
 
 import json
 import time
@@ -19,7 +19,7 @@ CLAIMS = {"user_id": 7, "role": "COORDINATOR", "name": "Asha", "email": "asha@co
 
 @cache
 def private_key(name: str) -> RSAPrivateKey:
-    """Return the key of ``name``, generated once, since that takes a while."""
+    """Return the key ``name``. It is generated only once, because this is slow."""
     return generate_private_key(65537, 1024 if name == "short" else 2048)
 
 
@@ -31,14 +31,14 @@ def described(name: str, kid: str | None = None, **more: Any) -> dict[str, Any]:
 
 def signed(key: str, kid: str | None = None, algorithm: str = "RS256", header: Any = None, **claims: Any) -> str:
     now = int(time.time())
-    given = {"iat": now, "exp": now + 600, **CLAIMS, **claims}
-    content = {name: value for name, value in given.items() if value is not None}
+    all_claims = {"iat": now, "exp": now + 600, **CLAIMS, **claims}
+    content = {name: value for name, value in all_claims.items() if value is not None}
     headers = {name: value for name, value in {"kid": kid or key, **(header or {})}.items() if value is not None}
     return jwt.encode(content, private_key(key), algorithm, headers=headers)
 
 
 class JwksServer:
-    """``answer`` is its next response: status and body."""
+    """A server of a JWKS. ``answer``: status and body of its next response. ``asked``: the number of requests."""
 
     def __init__(self, *keys: str) -> None:
         self.asked = 0

@@ -1,4 +1,4 @@
-"""A service's runner in this process, without HTTP and Kafka: that of eligibility, if nothing else is asked for."""
+"""Run a service's worker in this process, without HTTP and Kafka. The default is the worker of eligibility."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -35,7 +35,7 @@ async def working(
     paused_retry_s: float = 60,
     through: int | None = None,
 ) -> AsyncIterator[Worker]:
-    """``through``: the port of a proxy before Postgres, for the jobs' own connections."""
+    """Yield a running worker. ``through``: the port of a proxy in front of Postgres, for the connections of jobs."""
     service = OWNER[kind]
     url = as_role(database_url, f"placewire_{service}")
     database = Database(_through(url, through), pool_size=10, application_name="test-worker")
@@ -71,7 +71,7 @@ def wake(worker: Worker, ids: Sequence[UUID], channel: Channel = Channel.KAFKA) 
 
 
 async def waited(worker: Worker, job_id: UUID, *, timeout_s: float) -> Job | None:
-    """The job once it has ended, or as it stands after ``timeout_s``; ``None`` when there is no such job."""
+    """Return the job when it has ended, or its state after ``timeout_s``. Return ``None`` if there is no such job."""
     deadline = monotonic() + timeout_s
     while True:
         async with worker._database.connection() as connection:
@@ -94,7 +94,8 @@ async def done(worker: Worker, *job_ids: str | UUID, channel: Channel = Channel.
     return ended
 
 
-# Nobody claims what is leased. Shorter than the lease of a claim, or it would count as one of a wrong clock.
+# Leased jobs are not claimed. The time is shorter than the lease of a claim, because a longer lease is taken for the
+# result of a wrong clock.
 HOLD_OTHERS = """
 UPDATE es.job SET lease_until = CASE WHEN id = $1 THEN '-infinity' ELSE clock_timestamp() + interval '30 s' END
  WHERE state = 'queued'
@@ -105,7 +106,7 @@ RELEASE_ALL = "UPDATE es.job SET lease_until = '-infinity' WHERE state = 'queued
 async def done_in_order(
     owner: "asyncpg.Connection[asyncpg.Record]", database_url: str, *job_ids: str | UUID
 ) -> list[Job]:
-    """Evaluate in this order, each job with a worker of its own and no other job. No other worker may run."""
+    """Run the jobs in this order, each with a separate worker. Requires that no other worker runs."""
     ended: list[Job] = []
     for id_ in job_ids:
         await owner.execute(HOLD_OTHERS, UUID(str(id_)))

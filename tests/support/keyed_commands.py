@@ -1,4 +1,4 @@
-"""One scenario for each command that takes an Idempotency-Key: what must be there, and the request."""
+"""One scenario for each command that accepts an Idempotency-Key: its preconditions, and the request."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ UPDATE es.job SET state = 'failed', dead = true, error = 'failed', finished_at =
 
 @dataclass
 class Call:
-    """A request that can be sent again and again."""
+    """A request that can be sent several times."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Call:
 
 @dataclass
 class World:
-    """Makes what commands are about. ``number()`` is another one each time."""
+    """Creates the objects that commands need. ``number()`` returns a new number each time."""
 
     api: Api
     owner: "asyncpg.Connection[asyncpg.Record]"
@@ -47,8 +47,8 @@ class World:
     async def made(self, path: str, role: str = "HEAD", user_id: int = HEAD_ID, **options: Any) -> dict[str, Any]:
         answer = await self.api.post(path, role, user_id, **options)
         assert answer.is_success, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     async def drive(self, **more: Any) -> int:
         return int((await self.made("/api/drives", json={**DRIVE, **more}))["drive_id"])
@@ -64,7 +64,7 @@ class World:
         return {"name": "A", "email": f"u{self.number()}@c.edu", "role": "STAFF", "password": "correct horse"}
 
     async def attending(self) -> tuple[int, int]:
-        """A drive whose registrations are stopped, and the student who is registered."""
+        """Create a drive with one registered student, and stop its registrations. Return both ids."""
         student, drive = await self.student(), await self.drive(auto_calc=True)
         await self.made(f"/api/registrations/{drive}/register", "STUDENT", student)
         await self.made(f"/api/drives/{drive}/stop-registrations", "COORDINATOR")
@@ -91,7 +91,7 @@ def scenario(name: str) -> Callable[[Scenario], Scenario]:
 def on(
     path: str, thing: Callable[[World], Awaitable[Any]], method: str = "POST", role: str = "HEAD", **options: Any
 ) -> None:
-    """A scenario of one thing that must be there: its id is filled into ``path``."""
+    """Add a scenario that needs one object. The object's id replaces ``{}`` in ``path``."""
 
     async def make(world: World) -> Call:
         return Call(method, path.replace("{}", str(await thing(world))), role, options=options)
@@ -187,7 +187,7 @@ async def _enrol(world: World) -> Call:
 
 @scenario("POST /api/auth/password")
 async def _change_password(world: World) -> Call:
-    """The answer has a new token, so it is compared without. The old one, of ``bearer``, ends with the change."""
+    """Change a password. The response has a new token, which is not compared. The change ends the old token."""
     user_id, passwords = await user(world), {"current_password": "correct horse", "new_password": "another horse"}
     return Call("POST", "/api/auth/password", "STAFF", user_id, options={"json": passwords})
 

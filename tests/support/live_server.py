@@ -1,4 +1,4 @@
-"""An app behind the real server, on a port of its own, in the event loop of the test."""
+"""Serve an app with the real HTTP server, on a free port, in the event loop of the test."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from tests.support.eventually import eventually
 
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[int]:
-    """The port. The app's lifespan is the caller's business."""
+    """Yield the port. The caller must run the app's lifespan."""
     config = uvicorn.Config(app, host=LOOPBACK, port=0, lifespan="off", log_config=None, access_log=False)
     listening = config.bind_socket()
     server = uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""A log that moves to another server: the servers, the two ways to move, and what must be the same afterwards."""
+"""Move a log to another server: the servers, the ways to move it, and checks that the log is the same afterwards."""
 
 import asyncio
 import os
@@ -30,10 +30,10 @@ from tests.support.servers import run_folder
 from tests.support.system import HEAD_ID, ROOT, System, bearer
 
 DATABASE = "placewire"
-# So that the old server has counted further than the new one.
-COUNTED = 5_000
-COUNT_ON = f"""
-DO $$ BEGIN FOR i IN 1..{COUNTED} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$
+# Uses transaction ids, so that the old server is ahead of the new one.
+USED_XIDS = 5_000
+USE_XIDS = f"""
+DO $$ BEGIN FOR i IN 1..{USED_XIDS} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$
 """
 DECISIONS = """
 SELECT (e.data ->> 'drive_id')::integer AS drive_id, s.student_id, e.recorded_at
@@ -50,7 +50,7 @@ def url_of(server: Postgres) -> str:
 
 @contextmanager
 def servers(*, old_home: Path | None = None, new_home: Path | None = None) -> Iterator[tuple[Postgres, Postgres]]:
-    """Two servers with data of their own; the old one can be replicated from. Both are gone when the block ends."""
+    """Yield two separate servers. The old one allows logical replication. Both are deleted when the block ends."""
     folder = run_folder() / f"moves-{os.urandom(4).hex()}"
     old = Postgres(old_home or folder / "old", durable=False)
     new = Postgres(new_home or folder / "new", durable=False)
@@ -60,7 +60,7 @@ def servers(*, old_home: Path | None = None, new_home: Path | None = None) -> It
         old.stop()
         old.start()
         asyncio.run(runner.migrate(url_of(old).replace("postgresql://", "postgresql+asyncpg://")))
-        asyncio.run(_execute(url_of(old), "SET synchronous_commit = off", COUNT_ON))
+        asyncio.run(_execute(url_of(old), "SET synchronous_commit = off", USE_XIDS))
         new.start()
         yield old, new
     finally:
@@ -79,9 +79,9 @@ async def _execute(dsn: str, *statements: str) -> None:
 
 
 def commands_under(heading: str) -> list[str]:
-    """The blocks of commands under a heading of docs/operations.md, in their order."""
-    _, found, section = (ROOT / "docs" / "operations.md").read_text().partition(f"\n### {heading}\n")
-    assert found, heading
+    """Return the blocks of commands under a heading of docs/operations.md, in order."""
+    _, title, section = (ROOT / "docs" / "operations.md").read_text().partition(f"\n### {heading}\n")
+    assert title, heading
     return re.findall(r"^```bash needs-two-servers\n(.*?)^```$", section.partition("\n##")[0], re.MULTILINE | re.DOTALL)
 
 
@@ -102,15 +102,15 @@ def carry_out(commands: str, old: Postgres, new: Postgres, folder: Path) -> str:
 
 
 def restored_again(old: Postgres, folder: Path) -> str:
-    """Restore the dump that was carried out into the old server, beside its database. Return the address."""
-    again = named(old.dsn, "again")
-    restore = f'pg_restore --dbname "{again}" --exit-on-error placewire.dump'
+    """Restore the dump in ``folder`` into a second database of the old server. Return its address."""
+    url = named(old.dsn, "again")
+    restore = f'pg_restore --dbname "{url}" --exit-on-error placewire.dump'
     carry_out(f'createdb --maintenance-db "$OLD_SERVER" again\n{restore}', old, old, folder)
-    return again
+    return url
 
 
 def upgrade(old: Postgres, new: Postgres) -> None:
-    """Run pg_upgrade. ``new`` starts with the old one's data, and ``old`` is stopped."""
+    """Run pg_upgrade. Start ``new`` with the data of ``old``, and stop ``old``."""
     old.stop()
     new.stop()
     account = pwd.getpwnam(name) if (name := user()) else None
@@ -133,7 +133,7 @@ def upgrade(old: Postgres, new: Postgres) -> None:
 
 
 async def until_copied(new: Postgres) -> None:
-    """Return when the new server has every table's rows."""
+    """Wait until logical replication has copied the rows of every table."""
     connection = await asyncpg.connect(url_of(new))
     try:
 
@@ -150,9 +150,9 @@ Answer = tuple[int, int, str, dict[str, Any]]
 
 @dataclass
 class Remembered:
-    """What the old server answered: ``decisions`` by drive, student and moment; ``log`` in the order of a safe reader.
+    """The state before a move. ``decisions``: past decisions by drive, student and time. ``log``: the events in order.
 
-    ``handled``: the events that a subscription has handled, on whichever server.
+    ``handled``: the positions of the events that a subscription has handled, on both servers.
     """
 
     decisions: list[Answer] = field(default_factory=list)
@@ -161,7 +161,7 @@ class Remembered:
 
 
 async def remember(system: System, url: str, *, decisions: int) -> Remembered:
-    """Ask for sampled past decisions, and let a subscription handle a part of the log."""
+    """Read a sample of past decisions, and let a subscription handle half of the log."""
     remembered = Remembered()
     owner = await asyncpg.connect(url)
     try:
@@ -170,16 +170,16 @@ async def remember(system: System, url: str, *, decisions: int) -> Remembered:
     finally:
         await owner.close()
     assert len(rows) == decisions
-    asked = [(row["drive_id"], row["student_id"], row["recorded_at"].isoformat()) for row in rows]
+    keys = [(row["drive_id"], row["student_id"], row["recorded_at"].isoformat()) for row in rows]
     async with system.client() as client:
-        remembered.decisions = [(*one, await _explained(client, number, *one)) for number, one in enumerate(asked)]
+        remembered.decisions = [(*key, await _explained(client, number, *key)) for number, key in enumerate(keys)]
     await handle(url, remembered, half)
     assert len(remembered.handled) > 0
     return remembered
 
 
 async def _explained(client: httpx.AsyncClient, number: int, drive_id: int, student_id: int, at: str) -> dict[str, Any]:
-    # One user may not ask so often.
+    # Several users, because of the rate limit for each user.
     headers = bearer(Role.COORDINATOR, HEAD_ID + number % 50)
     path = f"/api/eligibility/{drive_id}/explain"
     answer = await client.get(path, params={"student_id": student_id, "at": at}, headers=headers)
@@ -189,14 +189,14 @@ async def _explained(client: httpx.AsyncClient, number: int, drive_id: int, stud
 
 
 async def must_be_unchanged(system: System, remembered: Remembered) -> None:
-    """Ask for the same decisions again."""
+    """Check that the same past decisions are returned again."""
     async with system.client() as client:
         for number, (drive_id, student_id, at, before) in enumerate(remembered.decisions):
             assert await _explained(client, number, drive_id, student_id, at) == before
 
 
 async def log_of(url: str) -> list[tuple[Any, ...]]:
-    """Everything that a reader which skips nothing can see, in its order."""
+    """Return all events that readers of the log can see, in the order of the log."""
     connection = await asyncpg.connect(url)
     try:
         rows = await connection.fetch(READ_ALL.format(log=event_store.READ_LOG), 0, 0, 10**9)
@@ -206,7 +206,7 @@ async def log_of(url: str) -> list[tuple[Any, ...]]:
 
 
 async def positions(url: str) -> list[int]:
-    """Return the position of every committed event, also of those that readers do not see yet."""
+    """Return the positions of all committed events, even if readers of the log do not see them yet."""
     connection = await asyncpg.connect(url)
     try:
         return [row[0] for row in await connection.fetch("SELECT position FROM es.event ORDER BY 1")]
@@ -215,7 +215,7 @@ async def positions(url: str) -> list[int]:
 
 
 async def handle(url: str, remembered: Remembered, at_least: int) -> None:
-    """Let the subscription ``moving`` go on from its checkpoint until it has handled ``at_least`` events."""
+    """Run the subscription ``moving`` from its checkpoint until it has handled ``at_least`` events in total."""
 
     async def remember(_connection: Connection, events: "list[Recorded] | Any") -> None:
         remembered.handled += [event.position for event in events]

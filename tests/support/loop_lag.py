@@ -1,4 +1,4 @@
-"""How long the event loop was blocked, whatever else the machine is busy with."""
+"""Measure how long the event loop was blocked. Time of other processes on the CPU is not counted."""
 
 import asyncio
 import gc
@@ -17,15 +17,16 @@ class LoopLag:
             wall, cpu = time.monotonic(), time.process_time()
             await asyncio.sleep(TICK_S)
             late = time.monotonic() - wall - TICK_S
-            # Another process's turn on the CPU is no fault of ours: then this process used no time of it.
+            # Counts only CPU time of this process, so not the time during which another process had the CPU.
             self.worst_s = max(self.worst_s, min(late, time.process_time() - cpu))
 
 
 @asynccontextmanager
 async def loop_lag() -> AsyncIterator[LoopLag]:
-    """Watch the loop while the block lasts. What exists is kept from the garbage collector, as in our processes.
+    """Measure the lag of the loop until the block ends.
 
-    It stays so afterwards: to look at the whole heap of a run of tests takes seconds, each time.
+    Existing objects are excluded from garbage collection, as in our processes. They stay excluded afterwards, because
+    each collection of the whole heap of a test run takes seconds.
     """
     gc.collect()
     gc.freeze()

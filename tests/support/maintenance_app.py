@@ -1,4 +1,4 @@
-"""Run maintenance in this process, without HTTP or Kafka, as its own database role; the test sets its clock."""
+"""Run the clean-up of maintenance in this process, as its own database role. The test passes the time."""
 
 import os
 from collections.abc import AsyncIterator
@@ -27,7 +27,10 @@ class Maintenance:
 
 @asynccontextmanager
 async def maintaining(database_url: str, folder: Path, *, every_s: float = 60) -> AsyncIterator[Maintenance]:
-    """With the storage of the ``api`` fixture (``folder``: the test's ``tmp_path``). No round is begun by itself."""
+    """Yield the clean-up loops, with the storage of the ``api`` fixture. They run only when the test calls them.
+
+    ``folder``: the test's ``tmp_path``.
+    """
     url = as_role(database_url, "placewire_maintenance")
     database = Database(url, pool_size=6, application_name="test-maintenance")
     notifier = Notifier(url, application_name="test-maintenance-notify")
@@ -45,12 +48,12 @@ async def maintaining(database_url: str, folder: Path, *, every_s: float = 60) -
 
 
 def after(*, days: float = 0, seconds: float = 0) -> datetime:
-    """The clock, moved ahead."""
+    """Return the current time plus ``days`` and ``seconds``."""
     return datetime.now(UTC) + timedelta(days=days, seconds=seconds)
 
 
 def aged(path: Path, *, days: float) -> Path:
-    """``path`` as if last written ``days`` ago."""
+    """Set the modification time of ``path`` to ``days`` ago. Return ``path``."""
     moment = after(days=-days).timestamp()
     os.utime(path, (moment, moment))
     return path

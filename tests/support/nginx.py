@@ -1,4 +1,4 @@
-"""The gateway as it is shipped, in a real nginx on loopback."""
+"""Run the shipped gateway configuration in a real nginx on loopback."""
 
 import os
 import re
@@ -15,14 +15,17 @@ from devstack.processes import Process
 GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
-# Where nothing listens.
+# An address at which nothing listens.
 NOBODY = f"{LOOPBACK}:9"
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="NOT TESTED: there is no nginx here; `make tools` installs it")
 
 
 def rendered(folder: Path, port: int, upstreams: list[str], frontend: Path, console: str = NOBODY) -> Path:
-    """nginx.conf with the template filled in, as the official image does it, everything below ``folder``."""
+    """Write nginx.conf with the filled-in template, like the official image, and return its path.
+
+    All paths in the configuration are below ``folder``.
+    """
     values = {
         "GATEWAY_PORT": f"{LOOPBACK}:{port}",
         "GATEWAY_API": " ".join(f"server {address};" for address in upstreams),
@@ -51,15 +54,15 @@ def gateway(
     launcher: Sequence[str] = (),
     console: str = NOBODY,
 ) -> Iterator[str]:
-    """Its address; ``upstreams``: host:port of each replica of the API; ``console``: of the console.
+    """Yield the address of a gateway. ``upstreams``: host:port of each replica of the API.
 
-    ``launcher``: a command that starts nginx.
+    ``console``: host:port of the console. ``launcher``: a command that starts nginx.
     """
     assert NGINX is not None
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     conf = rendered(folder, port, list(upstreams), frontend, console)
-    # As root nginx gives its workers to somebody who may not enter a test's folder.
+    # When root starts nginx, its workers run as a user that may not read a test's folder.
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     url = f"http://{LOOPBACK}:{port}"
     process = Process.start(

@@ -1,4 +1,4 @@
-"""An open-loop client: asks at a fixed rate whatever the answers do, each on a connection of its own."""
+"""An open-loop client: it sends requests at a fixed rate, whatever the responses are, each on a new connection."""
 
 import asyncio
 import json
@@ -13,7 +13,10 @@ GIVE_UP_S = 20
 
 @dataclass
 class Outcomes:
-    """``statuses``: how many of each, 0 where no answer came (``unanswered``: why). ``accepted``: the 2xx's bodies."""
+    """The responses. ``statuses``: how many of each status; 0 stands for no response.
+
+    ``unanswered``: how often each error was the reason for no response. ``accepted``: the bodies of 2xx responses.
+    """
 
     statuses: Counter[int] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
@@ -22,7 +25,10 @@ class Outcomes:
 
 
 async def offered(port: int, requests: list[bytes], *, per_second: float) -> Outcomes:
-    """Send ``requests`` (whole, with ``Connection: close``), one every 1/``per_second`` s. Returns when all ended."""
+    """Send ``per_second`` of ``requests`` each second, and return when all have ended.
+
+    Each request is complete and has ``Connection: close``.
+    """
     outcomes = Outcomes()
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -30,11 +36,11 @@ async def offered(port: int, requests: list[bytes], *, per_second: float) -> Out
         for number, request in enumerate(requests):
             if (pause := began + number / per_second - clock()) > 0:
                 await asyncio.sleep(pause)
-            tasks.create_task(_ask(port, request, outcomes))
+            tasks.create_task(_send(port, request, outcomes))
     return outcomes
 
 
-async def _ask(port: int, request: bytes, outcomes: Outcomes) -> None:
+async def _send(port: int, request: bytes, outcomes: Outcomes) -> None:
     try:
         async with asyncio.timeout(GIVE_UP_S):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)

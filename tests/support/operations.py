@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document, with who may call it and a path that can be called."""
+"""List the operations of the OpenAPI document, each with a role that may call it and a valid path."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ A_UUID = "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10"
 
 @dataclass(frozen=True)
 class Operation:
-    """``name``: as in "POST /api/drives". ``role`` is one that may call it; ``document`` is the OpenAPI operation."""
+    """An operation. ``name``: such as "POST /api/drives". ``role``: a role that may call the operation.
+
+    ``document``: the operation in the OpenAPI document.
+    """
 
     name: str
     method: str
@@ -22,12 +25,12 @@ class Operation:
     document: dict[str, Any]
 
     def parameters(self, place: str) -> list[dict[str, Any]]:
-        return [one for one in self.document.get("parameters", ()) if one["in"] == place]
+        return [parameter for parameter in self.document.get("parameters", ()) if parameter["in"] == place]
 
     @property
     def media_types(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.document.get("requestBody", {}).get("content", {})
-        return found
+        media_types: dict[str, Any] = self.document.get("requestBody", {}).get("content", {})
+        return media_types
 
 
 def operations(api: Api) -> Iterator[Operation]:
@@ -39,15 +42,15 @@ def operations(api: Api) -> Iterator[Operation]:
     for path, methods in api.app.openapi()["paths"].items():
         for method, document in methods.items():
             name = f"{method.upper()} {path}"
-            who = access[name]
-            assert who is not None
-            role = next(iter(sorted(who.roles)), Role.HEAD)
+            allowed = access[name]
+            assert allowed is not None
+            role = next(iter(sorted(allowed.roles)), Role.HEAD)
             yield Operation(name, method.upper(), _filled(path, document), role, document)
 
 
 def _filled(path: str, document: dict[str, Any]) -> str:
-    for one in document.get("parameters", ()):
-        if one["in"] == "path":
-            value = A_UUID if one["schema"].get("format") == "uuid" else "1"
-            path = path.replace("{" + one["name"] + "}", "x.pdf" if one["name"] == "name" else value)
+    for parameter in document.get("parameters", ()):
+        if parameter["in"] == "path":
+            value = A_UUID if parameter["schema"].get("format") == "uuid" else "1"
+            path = path.replace("{" + parameter["name"] + "}", "x.pdf" if parameter["name"] == "name" else value)
     return path

@@ -1,4 +1,4 @@
-"""Rules and dashboards as they are shipped, and a real Prometheus on loopback that scrapes the processes of a test."""
+"""The shipped rules and dashboards, and a real Prometheus on loopback that scrapes the processes of a test."""
 
 import json
 import math
@@ -34,7 +34,7 @@ RECORDED = [rule["record"] for rule in RULES if "record" in rule]
 OURS: dict[str, MetricWrapperBase] = {
     name: metric for name, metric in vars(metrics).items() if isinstance(metric, MetricWrapperBase)
 }
-# Of FastStream's own middleware.
+# Metrics of FastStream's middleware.
 FASTSTREAM = {"placewire_received_messages_total"}
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 NAMED = re.compile(r"\bplacewire[_a-z0-9:]+")
@@ -46,13 +46,13 @@ needs_prometheus = pytest.mark.skipif(
 
 
 def series_of(metric: MetricWrapperBase) -> set[str]:
-    """The names under which Prometheus keeps what ``metric`` says."""
+    """Return the names of the series that Prometheus stores for ``metric``."""
     [described] = metric.describe()
     return {described.name + suffix for suffix in SUFFIXES[described.type]}
 
 
 def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every panel that shows something, those inside of collapsed rows too."""
+    """Yield every panel that shows data, also panels in collapsed rows."""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
             yield from panel["panels"]
@@ -61,7 +61,7 @@ def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def queries(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Title of the panel, and expression."""
+    """Yield the panel's title and the expression of each query."""
     for panel in panels(dashboard):
         for target in panel["targets"]:
             yield panel["title"], target["expr"]
@@ -78,14 +78,14 @@ class Prometheus:
         return body["data"]
 
     async def values(self, expression: str) -> list[float]:
-        """What the expression says now, without what is no number."""
-        found = await self.get("/api/v1/query", query=expression)
-        values = [float(sample["value"][1]) for sample in found["result"]]
+        """Return the current values of the expression, without NaN."""
+        data = await self.get("/api/v1/query", query=expression)
+        values = [float(sample["value"][1]) for sample in data["result"]]
         return [value for value in values if not math.isnan(value)]
 
 
 def configuration(system: System) -> dict[str, Any]:
-    """As shipped, but for where the processes are, and how often they are asked."""
+    """Return the shipped configuration with the addresses of ``system`` and shorter intervals."""
     shipped: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     shipped["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     shipped["rule_files"] = [str(path) for path in RULE_FILES]
@@ -100,7 +100,7 @@ def configuration(system: System) -> dict[str, Any]:
 
 @asynccontextmanager
 async def scraping(system: System) -> AsyncIterator[Prometheus]:
-    """A Prometheus that asks every started process of ``system`` each second, with the shipped rules."""
+    """Yield a Prometheus that scrapes every process of ``system`` each second and uses the shipped rules."""
     assert PROMETHEUS is not None
     folder = system.folder / "prometheus"
     folder.mkdir()

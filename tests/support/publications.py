@@ -1,4 +1,4 @@
-"""Publish drives, and wait for what becomes of their jobs."""
+"""Publish drives, and wait for the results of their jobs."""
 
 from typing import Any
 
@@ -47,9 +47,9 @@ async def settled(owner: "Owner[asyncpg.Record]", job_id: str, *, within_s: floa
 
 
 async def until_kafka_wakes(client: httpx.AsyncClient) -> list[dict[str, Any]]:
-    """Publish drives until a Kafka record woke the worker for one. Return them all.
+    """Publish drives until a Kafka record wakes the worker for one of them. Return all published drives.
 
-    The poll may find a job before its record comes, by chance, but not again and again.
+    A poll may find a job before its record arrives. This is unlikely to happen many times in a row.
     """
     published: list[dict[str, Any]] = []
 
@@ -63,17 +63,17 @@ async def until_kafka_wakes(client: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 
 async def on_topic(bootstrap_servers: str, event_id: str) -> int:
-    """How often Kafka holds the event."""
+    """Return how many records of the event Kafka has."""
     consumer = AIOKafkaConsumer(
         topics.DRIVE.name, bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest", enable_auto_commit=False
     )
     await consumer.start()
     try:
         ends = await consumer.end_offsets(consumer.assignment())
-        found = 0
+        count = 0
         while any([await consumer.position(part) < end for part, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                found += sum(dict(record.headers).get("ce_id") == event_id.encode() for record in records)
-        return found
+                count += sum(dict(record.headers).get("ce_id") == event_id.encode() for record in records)
+        return count
     finally:
         await consumer.stop()

@@ -1,4 +1,4 @@
-"""Several APIs over one database in one process, each with its own connections, lists and settings."""
+"""Several replicas of the API in one process and on one database, each with its own connections and settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from tests.support.service_settings import api_settings
 
 @asynccontextmanager
 async def replica(database_url: str, folder: Path, **given: Any) -> AsyncIterator[Api]:
-    """One more, listening."""
+    """Yield another replica of the API, when it receives notifications."""
     app = create_app(api_settings(database_url, folder, **given))
     async with app.router.lifespan_context(app):
 

@@ -1,4 +1,4 @@
-"""A client that repeats a request with its key, later or at another replica, and keeps a ledger of the responses."""
+"""A client that repeats requests with the same key, later or at another replica, and records the responses."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tests.support.bulk_students import DRIVE
 from tests.support.eventually import eventually
 
 TRY_AGAIN = frozenset({503})
-# What is asked for, by the path it is posted to.
+# Requests: path and body.
 PUBLICATION = ("/api/drives", {**DRIVE, "auto_calc": True})
 FILE = ("/api/exports", {"kind": "finished_drives"})
 REFRESH: tuple[str, dict[str, Any]] = ("/api/analytics/refresh", {})
@@ -20,7 +20,7 @@ REFRESH: tuple[str, dict[str, Any]] = ("/api/analytics/refresh", {})
 
 @dataclass
 class Ledger:
-    """``accepted``: the response to each key; ``refused``: the last response to each key that got no 2xx."""
+    """The responses. ``accepted``: the 2xx response for each key. ``refused``: the last response for each other key."""
 
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
@@ -28,7 +28,10 @@ class Ledger:
 
 
 async def head_of_its_own(client: httpx.AsyncClient) -> int:
-    """Create a head with an account: without notices the API looks each caller up in the database."""
+    """Create an account of a head. Return its id.
+
+    Without notifications, the API looks up each caller in the database, and refuses a caller without an account.
+    """
     person = {"name": "H", "email": "h@college.edu", "role": "HEAD", "password": "correct horse"}
 
     async def made() -> int | None:
@@ -50,7 +53,7 @@ async def insisting(
     pause_s: float = 0.0,
     wanted: Sequence[tuple[str, dict[str, Any]]] = (PUBLICATION,),
 ) -> None:
-    """Send the requests ``wanted`` in turn until ``stop``, each up to ``tries`` times and at the next client."""
+    """Send the requests ``wanted`` in turn until ``stop``. Try each up to ``tries`` times, with another client."""
     for number in count():
         if stop.is_set():
             return
@@ -59,7 +62,7 @@ async def insisting(
         answer = "never sent"
         for again in range(tries):
             ledger.tries += 1
-            answer = await _asked(clients[(number + again) % len(clients)], path, body, key, ledger)
+            answer = await _send(clients[(number + again) % len(clients)], path, body, key, ledger)
             if not answer:
                 break
             await asyncio.sleep(pause_s)
@@ -67,8 +70,8 @@ async def insisting(
             ledger.refused.append(f"{key}: {answer}")
 
 
-async def _asked(client: httpx.AsyncClient, path: str, body: dict[str, Any], key: str, ledger: Ledger) -> str:
-    """Return the reason to repeat the request; empty when it was accepted."""
+async def _send(client: httpx.AsyncClient, path: str, body: dict[str, Any], key: str, ledger: Ledger) -> str:
+    """Send a request. Return the reason to repeat it, or an empty text when it was accepted."""
     try:
         answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
     except httpx.TransportError as error:

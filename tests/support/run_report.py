@@ -1,4 +1,4 @@
-"""At the end of a small run: how many sizes and tests are left to ``make test-full``."""
+"""Report at the end of a small run how many sizes and tests are left to ``make test-full``."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _shortened: set[str] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked ``full_only``, whose short form is another test."""
+    """Skip tests that are marked ``full_only``. Another test is the short form of each."""
     if not sizes.FULL:
         for item in items:
             if item.get_closest_marker("full_only"):
@@ -20,10 +20,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand what this process has shortened to the run's process."""
+    """Send the list of shortened tests of this process to the run's main process."""
     _shortened.update(sizes.shortened)
-    if (handed := getattr(session.config, "workeroutput", None)) is not None:
-        handed["shortened"] = sorted(sizes.shortened)
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["shortened"] = sorted(sizes.shortened)
 
 
 @pytest.hookimpl(optionalhook=True)

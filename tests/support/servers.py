@@ -1,10 +1,11 @@
 """The servers that tests share: one Postgres for each process that runs tests, one Kafka for the whole run.
 
-Tests of two processes share no Postgres: a reader of the log waits for every older transaction of its server, whatever
-the database. They take turns at the one Kafka: its topics and consumer groups have the same names for every database.
+Each process has its own Postgres, because a reader of the log waits for all older transactions of its server, in every
+database. Processes take turns at the shared Kafka, because topics and consumer groups have the same names for every
+database.
 
-Addresses that are given, or containers, are used in the way of ``devstack.choice``: containers belong to the process
-that started them, so each process then has a Kafka of its own.
+``devstack.choice`` decides whether given addresses, containers or embedded servers are used. A container belongs to the
+process that started it, so with containers each process has its own Kafka.
 """
 
 import asyncio
@@ -33,16 +34,16 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def run_process() -> psutil.Process:
-    """Return the process that lives as long as the run: this one, or the one that started it to share the tests."""
+    """Return the main process of the run: this process, or with pytest-xdist the parent process."""
     own = psutil.Process()
     return psutil.Process(own.ppid()) if WORKER else own
 
 
 @cache
 def run_folder() -> Path:
-    """Return the folder of the run's data, on record for the run's process: should that die, the next run deletes it.
+    """Return the folder of the run's data.
 
-    ``end_of_run`` deletes it otherwise.
+    ``end_of_run`` deletes it. If the run's main process dies before, the next run deletes it.
     """
     process = run_process()
     folder = data_folder() / f"test-{process.pid}"
@@ -57,7 +58,7 @@ def run_folder() -> Path:
 
 
 def end_of_run() -> None:
-    """Stop whatever the run has started and delete its data. Only in the run's process; harmless when there is none."""
+    """Stop everything that the run has started and delete its data. Does nothing outside of the run's main process."""
     folder = data_folder() / f"test-{os.getpid()}"
     if (folder / Record.FILE).exists():
         Stack(folder, disposable=True).stop()
@@ -67,7 +68,7 @@ def end_of_run() -> None:
 def running_postgres() -> Iterator[str]:
     """Yield the superuser's address of this process's server.
 
-    It does not wait for the disk: tests that crash a server have one of their own, which does.
+    The server does not wait for the disk. Tests that crash a server use a separate server that does.
     """
     match choice.kind():
         case "given":
@@ -88,7 +89,7 @@ def running_postgres() -> Iterator[str]:
 
 
 def migrated_cluster() -> Path:
-    """Return the home of a server with a migrated database that has stopped. Made once for the run."""
+    """Return the folder of a stopped server with a migrated database. It is created once for each run."""
     home = run_folder() / "migrated"
     with exclusive(run_folder() / "migrated.lock"):
         server = Postgres(home)
@@ -101,7 +102,7 @@ def migrated_cluster() -> Path:
 
 
 def migrated_postgres(home: Path) -> Postgres:
-    """Start another server with such a database, its data in ``home``."""
+    """Start a new server with a migrated database. Its data is in ``home``."""
     subprocess.run(["cp", "-a", str(migrated_cluster()), str(home)], check=True)
     for name in ("ready", "port"):
         (home / name).unlink()
@@ -112,7 +113,7 @@ def migrated_postgres(home: Path) -> Postgres:
 
 @contextmanager
 def running_kafka() -> Iterator[str]:
-    """Start the run's broker unless it runs, and yield its address. It runs until the run ends."""
+    """Start the run's broker if it does not run yet, and yield its address. The broker runs until the run ends."""
     match choice.kind():
         case "given":
             yield os.environ["TEST_KAFKA_BOOTSTRAP_SERVERS"]
@@ -126,7 +127,7 @@ def running_kafka() -> Iterator[str]:
 
 
 def embedded_kafka() -> Kafka:
-    """Return the run's embedded broker, started unless it runs. It runs until the run ends."""
+    """Return the run's embedded broker. The first call starts it. The broker runs until the run ends."""
     ensure_jars()
     with exclusive(run_folder() / "kafka.lock"):
         broker = Kafka(run_folder() / "kafka")
@@ -136,6 +137,6 @@ def embedded_kafka() -> Kafka:
 
 @contextmanager
 def turn_at_kafka() -> Iterator[None]:
-    """Wait until no other process of the run uses the shared Kafka, and keep it to this one until the block ends."""
+    """Lock the shared Kafka for this process until the block ends. Waits until no other process of the run uses it."""
     with exclusive(run_folder() / "kafka-turn.lock"):
         yield

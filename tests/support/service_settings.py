@@ -1,4 +1,4 @@
-"""The settings class of each process, and the settings of processes that tests run in their own process."""
+"""The settings class of each service process, and settings for services that run inside the test process."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ NOBODY = f"{LOOPBACK}:9"
 
 
 def api_settings(database_url: str, folder: Path, **given: Any) -> ApiSettings:
-    """Return the settings of an API alone: without workers and bus, with its files below ``folder``."""
+    """Return the settings of an API without workers and Kafka. Its files are below ``folder``."""
     settings: dict[str, Any] = {
         "environment": "development",
         "database_url": as_role(database_url, "placewire_api"),

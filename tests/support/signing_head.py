@@ -1,4 +1,7 @@
-"""The head whose tokens tests sign: the API looks its callers up while a change of access is on its way."""
+"""Create the account of the head for whom tests sign tokens.
+
+The API looks up its callers while a notification of changed access is missing, so they need an account.
+"""
 
 import asyncpg
 

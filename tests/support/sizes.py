@@ -1,4 +1,4 @@
-"""How large a test is: small by default, as the requirements name it with ``make test-full``."""
+"""Choose the size of a test: small by default, the size in the requirements with ``make test-full``."""
 
 import os
 import sys
@@ -9,17 +9,17 @@ from hypothesis import settings
 T = TypeVar("T")
 FULL = os.environ.get("PLACEWIRE_TEST_SIZE") == "full"
 
-# How many examples a property is tried with where the test itself names no number.
+# How many examples a property test uses, unless the test sets a number.
 settings.register_profile("small", max_examples=25, deadline=None, database=None)
 settings.register_profile("full", max_examples=300, deadline=None, database=None)
 settings.load_profile("full" if FULL else "small")
 
-# Where a small size stands in for a full one, as file:line.
+# The places where a small size replaces a full one, as module:line.
 shortened: set[str] = set()
 
 
 def sized(*, small: T, full: T) -> T:
-    """``full`` when ``PLACEWIRE_TEST_SIZE=full``. What is small otherwise is counted at the end of the run."""
+    """Return ``full`` if ``PLACEWIRE_TEST_SIZE=full``, else ``small``. Small sizes are counted in the run's report."""
     if FULL:
         return full
     caller = sys._getframe(1)

@@ -1,4 +1,4 @@
-"""The real processes on loopback, against given servers: what the end-to-end and fault tests drive."""
+"""Run the real processes on loopback with given servers, for end-to-end tests and fault tests."""
 
 import os
 import time
@@ -26,7 +26,7 @@ ADMITS_WITHIN_S = 20
 NO_KAFKA = f"{LOOPBACK}:9"
 CONSUMERS = ("eligibility", "exporter", "maintenance")
 LEAVES_WITHIN_S = 3
-# Nobody but a test asks for a refresh, once the clock has caught up with its last slot.
+# Settings with which only a test requests a refresh, apart from one for the last slot when maintenance starts.
 QUIET_CLOCK = {"MATERIALIZED_VIEW_REFRESH_INTERVAL": "0 0 1 1 *", "REFRESH_AFTER_CHANGE_S": "0"}
 MODULES = {
     "api": "services.api",
@@ -39,7 +39,7 @@ MODULES = {
 
 
 def as_role(database_url: str, role: str) -> str:
-    """The superuser's address with another role: ``placewire_api``."""
+    """Return the superuser's address with another role, such as ``placewire_api``."""
     return database_url.replace("//postgres@", f"//{role}@").replace("//test:test@", f"//{role}@")
 
 
@@ -52,13 +52,13 @@ def bearer(role: Role = Role.HEAD, user_id: int = HEAD_ID) -> dict[str, str]:
 
 
 def kind_of(name: str) -> str:
-    """Return ``api`` for ``api2``."""
+    """Return the kind of the process ``name``, such as ``api`` for ``api2``."""
     return name.rstrip("0123456789")
 
 
 @dataclass
 class System:
-    """Which processes run is the test's business: ``start("api")``, ``start("relay")``, ``start("eligibility")``."""
+    """A system of processes. The test starts those that it needs: ``start("api")``, ``start("relay")`` and so on."""
 
     database_url: str
     kafka_bootstrap_servers: str
@@ -66,11 +66,11 @@ class System:
     settings: dict[str, str] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
-    # Names of processes that were started with settings of their own.
+    # Names of processes that were started with other settings than the system's.
     special: set[str] = field(default_factory=set)
 
     def start(self, name: str, *, wait: bool = True, **settings: str) -> Process:
-        """Start one of ``MODULES``; ``api2`` and so on are further replicas, with other ports."""
+        """Start one of ``MODULES``. ``api2`` and so on are further replicas with other ports."""
         env = self.environment(name, **settings)
         process = fork_server().start(
             name, MODULES[kind_of(name)], log=self.folder / f"{name}.log", env=env, url=self.ready_url(name)
@@ -110,9 +110,9 @@ class System:
         return f"http://{LOOPBACK}:{self.ports[name]}/readyz"
 
     def wait_ready(self, name: str) -> None:
-        """Return once the process is ready, and an API also admits people who are in no database.
+        """Wait until the process is ready. An API must also accept callers who have no account.
 
-        It refuses them while it asks the database about every caller: until it hears of changed accounts.
+        The API refuses them while it looks up every caller in the database, until it receives notifications.
         """
         self.processes[name].wait_ready()
         if kind_of(name) != "api":
@@ -124,7 +124,7 @@ class System:
             time.sleep(0.2)
 
     def start_together(self, *names: str, **settings: str) -> None:
-        """Start several at the same time; all are ready when this returns."""
+        """Start several processes at the same time, and wait until all are ready."""
         for name in names:
             self.start(name, wait=False, **settings)
         for name in names:
@@ -134,7 +134,7 @@ class System:
         self.start_together("eligibility", "relay", "api")
 
     def revive(self, *names: str) -> None:
-        """Let exactly the processes ``names`` run, each with the settings of the system. Those that do are kept."""
+        """Start and stop processes so that exactly ``names`` run, each with the settings of the system."""
         for name, process in self.processes.items():
             process.resume()
             if name not in names or name in self.special:
@@ -143,27 +143,27 @@ class System:
         self.start_together(*stopped)
 
     def stop_all(self) -> None:
-        """End every process. With Kafka, consumers leave their group first: else the next ones wait 10 s to join it."""
+        """End every process. Consumers first leave their Kafka group, or the next consumers would wait 10 s to join."""
         for process in self.processes.values():
             process.resume()
-        consumers = [one for name, one in self.processes.items() if name.rstrip("0123456789") in CONSUMERS]
-        if any(one.running for one in consumers) and kafka_answers(self.kafka_bootstrap_servers):
+        consumers = [process for name, process in self.processes.items() if kind_of(name) in CONSUMERS]
+        if any(process.running for process in consumers) and kafka_answers(self.kafka_bootstrap_servers):
             with ThreadPoolExecutor(len(consumers)) as threads:
-                list(threads.map(lambda one: one.stop(LEAVES_WITHIN_S), consumers))
+                list(threads.map(lambda process: process.stop(LEAVES_WITHIN_S), consumers))
         for process in self.processes.values():
             process.kill()
 
     @asynccontextmanager
     async def client(self, name: str = "api", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-        """Signed in as a head; other roles by ``headers=bearer(Role.STUDENT, id)``."""
+        """Yield a client with the token of a head. For another role: ``headers=bearer(Role.STUDENT, id)``."""
         url = f"http://{LOOPBACK}:{self.ports[name]}"
         async with httpx.AsyncClient(base_url=url, headers=bearer(), timeout=60, **options) as client:
             yield client
 
     async def until_bus_is(self, state: str, *services: str, within_s: float = 60) -> None:
-        """Wait until the API's breakers for ``services`` are ``closed`` (it relies on Kafka) or ``open``.
+        """Wait until the API's breakers for ``services`` are ``closed`` (Kafka works) or ``open``.
 
-        By default for eligibility.
+        The default for ``services`` is eligibility.
         """
 
         async def seen() -> bool:
@@ -182,7 +182,7 @@ class System:
 
 @contextmanager
 def running(database_url: str, kafka_bootstrap_servers: str, folder: Path, **settings: str) -> Iterator[System]:
-    """A system with nothing started yet; whatever was started is gone when the block ends."""
+    """Yield a system without processes. All processes that are started end with the block."""
     system = System(database_url, kafka_bootstrap_servers, folder, settings)
     try:
         yield system

@@ -1,4 +1,4 @@
-"""A network between two processes that a test can slow, silence and cut: TCP on loopback, in a thread of its own."""
+"""A TCP proxy between two processes that can slow, silence and cut connections. It runs in a separate thread."""
 
 import asyncio
 import threading
@@ -16,11 +16,10 @@ T = TypeVar("T")
 
 
 class TcpProxy:
-    """Listens on ``port`` and forwards to ``targets`` (ports), each connection to the next that accepts it.
+    """Listens on ``port`` and forwards each connection to the next port of ``targets`` that accepts it.
 
-    ``heal`` (as at first): bytes pass. ``slow``: each piece is held for a while, both ways. ``silence``: connections
-    are accepted and stay open, and nothing passes. ``cut``: every connection is reset, new ones too.
-    Safe to call from any thread.
+    ``heal``: bytes pass, as at the start. ``slow``: bytes are delayed in both directions. ``silence``: connections stay
+    open and new ones are accepted, but no bytes pass. ``cut``: all connections are reset, also new ones. Thread-safe.
     """
 
     def __init__(self, *targets: int) -> None:
@@ -122,7 +121,7 @@ class TcpProxy:
                 self._writers.discard(far_writer)
                 far_writer.transport.abort()
         except (OSError, asyncio.CancelledError):
-            return  # one side is gone, or the proxy is: so is the connection
+            return  # one side has closed the connection, or the proxy ends
         finally:
             self._writers.discard(writer)
             writer.transport.abort()

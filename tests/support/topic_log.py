@@ -1,4 +1,4 @@
-"""What is on the topics, read from their beginning."""
+"""Read topics from their beginning."""
 
 import json
 from collections import defaultdict
@@ -10,7 +10,7 @@ from contracts.topics import Topic
 
 
 async def first_sights(bootstrap_servers: str, topics: Iterable[Topic]) -> dict[str, dict[str, int]]:
-    """By stream: the version of each event id, in the order of their first sight."""
+    """Return for each stream the version of each event id, in the order of their first records."""
     names = sorted({topic.name for topic in topics})
     consumer = AIOKafkaConsumer(
         *names, bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest", enable_auto_commit=False

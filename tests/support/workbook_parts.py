@@ -1,4 +1,4 @@
-"""Workbooks made part by part: what no spreadsheet program writes, and what no Python library can."""
+"""Build workbooks part by part, with content that no spreadsheet program or Python library writes."""
 
 import io
 import zipfile
@@ -22,7 +22,7 @@ def sheet_rows(rows: Iterable[Iterable[str]]) -> str:
 
 
 def xlsx(sheet: str, *, formats: Iterable[str] = (), parts: Mapping[str, str] | None = None) -> bytes:
-    """Return a workbook of one sheet with the rows ``sheet``. Style 1, 2, … are the number ``formats``."""
+    """Return a workbook of one sheet with the rows ``sheet``. Styles 1, 2, … have the number ``formats``."""
     codes = list(formats)
     number_formats = "".join(
         f'<numFmt numFmtId="{164 + n}" formatCode="{code.replace(chr(34), "&quot;")}"/>' for n, code in enumerate(codes)
@@ -62,9 +62,11 @@ def ods(rows: str) -> bytes:
 
 
 def ods_cell(shown: str, value: float | None = None, kind: str = "float", more: str = "") -> str:
-    """Return a cell that shows ``shown``: text, or a number that is ``value``."""
-    said = f'office:value-type="{kind}" office:value="{value!r}"' if value is not None else 'office:value-type="string"'
-    return f"<table:table-cell {said} {more}><text:p>{shown}</text:p></table:table-cell>"
+    """Return a cell that displays ``shown``: as text, or as the number ``value``."""
+    value_type = (
+        f'office:value-type="{kind}" office:value="{value!r}"' if value is not None else 'office:value-type="string"'
+    )
+    return f"<table:table-cell {value_type} {more}><text:p>{shown}</text:p></table:table-cell>"
 
 
 def ods_row(*cells: str) -> str:

@@ -1,4 +1,4 @@
-"""Everything that a running system has written, as text: where a test looks for what must not be there."""
+"""Return everything that a running system has written, as text, so that a test can search it."""
 
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -20,13 +20,13 @@ SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n
  WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
    AND n.nspname NOT LIKE 'pg_toast%' AND n.nspname NOT LIKE 'pg_temp%' ORDER BY 1
 """
-# What the statements of every session have looked like.
+# The texts of all statements of all sessions.
 STATEMENTS = "SELECT string_agg(query, chr(10)) FROM pg_stat_statements"
 
 
 @dataclass(frozen=True)
 class Running:
-    """A system with servers of its own, whose processes export traces to ``collector``."""
+    """A system with its own servers, whose processes export traces to ``collector``."""
 
     system: System
     kafka: Kafka
@@ -35,14 +35,14 @@ class Running:
 
 
 async def metrics(system: System) -> dict[str, str]:
-    """Return what each process exposes, by process. They must be running."""
+    """Return the metrics of each process. All processes must be running."""
     async with httpx.AsyncClient(timeout=30) as client:
         urls = {name: f"http://127.0.0.1:{port}/metrics" for name, port in system.ports.items()}
         return {f"metrics of {name}": (await client.get(url)).text for name, url in urls.items()}
 
 
 async def tables(owner: "Owner[asyncpg.Record]") -> dict[str, str]:
-    """Return the rows of every table and materialized view as text, bytes as characters."""
+    """Return the rows of every table and materialized view as text. Bytes are converted to characters."""
     await owner.execute("SET bytea_output = 'escape'")
     names = [row[0] for row in await owner.fetch(TABLES)]
     return {
@@ -52,32 +52,33 @@ async def tables(owner: "Owner[asyncpg.Record]") -> dict[str, str]:
 
 
 async def written(running: Running, owner: "Owner[asyncpg.Record]") -> dict[str, str]:
-    """Return everything written so far, by place. Call when the processes have stopped, so that all traces are sent."""
-    found = await tables(owner)
-    found["statements"] = await owner.fetchval(STATEMENTS) or ""
-    found["traces"] = b"".join(running.collector.received).decode(errors="replace")
-    found["log of Postgres"] = _text(running.postgres.log)
-    found["log of Kafka"] = _text(running.kafka.log)
+    """Return everything written so far, by place. The processes must have stopped, so that all traces are sent."""
+    places = await tables(owner)
+    places["statements"] = await owner.fetchval(STATEMENTS) or ""
+    places["traces"] = b"".join(running.collector.received).decode(errors="replace")
+    places["log of Postgres"] = _text(running.postgres.log)
+    places["log of Kafka"] = _text(running.kafka.log)
     for segment in _segments(running.kafka):
-        found[f"segment {segment.parent.name}"] = found.get(f"segment {segment.parent.name}", "") + _text(segment)
+        place = f"segment {segment.parent.name}"
+        places[place] = places.get(place, "") + _text(segment)
     for name in running.system.processes:
-        found[f"log of {name}"] = _text(running.system.folder / f"{name}.log")
-    return found
+        places[f"log of {name}"] = _text(running.system.folder / f"{name}.log")
+    return places
 
 
 def files(system: System) -> dict[str, str]:
-    """Return the stored files, those of spreadsheets unpacked."""
+    """Return the content of all stored files. Spreadsheets are unpacked."""
     return {f"file {path.name}": _unpacked(path) for path in (system.folder / "uploads").rglob("*") if path.is_file()}
 
 
-def holding(places: Mapping[str, str], planted: str) -> dict[str, str]:
-    """Return the places that hold ``planted``, whatever its case, each with what stands around it first."""
-    found = {}
+def holding(places: Mapping[str, str], marker: str) -> dict[str, str]:
+    """Return the places that contain ``marker`` in upper or lower case, with the text around its first occurrence."""
+    excerpts = {}
     for place, text in places.items():
-        at = text.casefold().find(planted.casefold())
+        at = text.casefold().find(marker.casefold())
         if at >= 0:
-            found[place] = text[max(0, at - 200) : at + 200]
-    return found
+            excerpts[place] = text[max(0, at - 200) : at + 200]
+    return excerpts
 
 
 def _segments(kafka: Kafka) -> Iterator[Path]:

@@ -1,4 +1,5 @@
-"""Delete files, keys, jobs and read marks that are no longer needed. Never delete events or data in use.
+"""Delete files, keys, jobs and read marks that are no longer needed. Events and data in use are never deleted.
 
-The log decides whether a file may be deleted, not a read table. `placewire rebuild` can repair a table, not a file.
+Whether a file may be deleted is read from the log and not from a read table, because a read table may be damaged. A
+table can be repaired (`placewire rebuild`), but a deleted file cannot.
 """

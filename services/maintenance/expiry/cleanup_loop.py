@@ -1,4 +1,4 @@
-"""Run the clean-up tasks regularly. A session's advisory lock chooses the one replica that runs them."""
+"""Run the clean-up tasks regularly. Only the replica that holds an advisory lock runs them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from services.maintenance.settings import ExpirySettings
 
 DUE_LOCK = 7_461_923_011
 ORPHANS_LOCK = 7_461_923_012
-# For this long after its expiry, users of a link still get the message that it has expired.
+# Expired links are kept for this time, so that their users get a message that the link has expired.
 LINKS_KEPT = timedelta(days=7)
 # Another replica takes over within this time when the leading one dies.
 TRY_LOCK_EVERY_S = 5.0
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class CleanupLoop:
-    """Runs ``tasks`` one after the other, every ``every_s`` seconds, in one replica."""
+    """Runs ``tasks`` one after the other, every ``every_s`` seconds, in one replica at a time."""
 
     def __init__(self, database_url: str, lock: int, every_s: float, tasks: Mapping[str, CleanupTask]) -> None:
         self._url = database_url
@@ -65,9 +65,9 @@ class CleanupLoop:
 
     async def once(self, now: datetime) -> dict[str, int]:
         """Run each task. Return how much each has deleted. A failure is logged, and the other tasks still run."""
-        return {what: await self._done(what, task, now) for what, task in self._tasks.items()}
+        return {what: await self._run_task(what, task, now) for what, task in self._tasks.items()}
 
-    async def _done(self, what: str, task: CleanupTask, now: datetime) -> int:
+    async def _run_task(self, what: str, task: CleanupTask, now: datetime) -> int:
         began = perf_counter()
         deleted = 0
         try:
@@ -86,7 +86,7 @@ class CleanupLoop:
 
 
 def due_cleanup(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> CleanupLoop:
-    """Return the loop for data that has expired, which an index finds."""
+    """Return the loop that deletes expired data. Indexes find this data."""
     exports = Exports(database, storage, notifier)
     tasks: dict[str, CleanupTask] = {
         "idempotency_keys": lambda now: due.expire_keys(database, now - settings.idempotency_keys_kept),
@@ -100,7 +100,7 @@ def due_cleanup(settings: ExpirySettings, storage: Storage, database: Database, 
 
 
 def orphan_cleanup(settings: ExpirySettings, storage: Storage, database: Database) -> CleanupLoop:
-    """Return the loop for files and marks without an owner, which need a search through all of them."""
+    """Return the loop that deletes files and read marks without an owner. It must look at all of them."""
     tasks: dict[str, CleanupTask] = {
         "pdfs": lambda now: orphans.delete_pdfs(database, storage, now - settings.orphans_kept),
         "export_files": lambda now: orphans.delete_export_files(database, storage, now - settings.orphans_kept),
@@ -110,7 +110,7 @@ def orphan_cleanup(settings: ExpirySettings, storage: Storage, database: Databas
 
 
 def tasks(settings: ExpirySettings, storage: Storage, database: Database, notifier: Notifier) -> Sequence[Background]:
-    """Return the background tasks of the maintenance service."""
+    """Return the clean-up loops as background tasks of the maintenance service."""
     return [
         due_cleanup(settings, storage, database, notifier).run,
         orphan_cleanup(settings, storage, database).run,

@@ -33,12 +33,12 @@ log = structlog.get_logger()
 
 
 async def expire_keys(database: Database, before: datetime) -> int:
-    """Expire idempotency keys created before ``before``, except those of unfinished jobs. Return how many."""
+    """Expire idempotency keys created before ``before``, except keys of unfinished jobs. Return how many."""
     return await _in_batches(database, "idempotency_keys", sql.expire_keys, before)
 
 
 async def delete_jobs(database: Database, before: datetime) -> int:
-    """Delete jobs that ended before ``before``, except dead ones. Return how many."""
+    """Delete jobs that ended before ``before``, except dead letters. Return how many."""
     return await _in_batches(database, "jobs", sql.delete_jobs, before)
 
 
@@ -58,7 +58,7 @@ async def maintain_access_log(database: Database, now: datetime, kept: timedelta
 async def _in_batches(database: Database, what: str, delete: Delete, before: datetime) -> int:
     total = 0
     while True:
-        async with database.transaction(durable=False) as connection:  # if a crash loses the commit, it is repeated
+        async with database.transaction(durable=False) as connection:  # a commit that a crash loses is repeated
             deleted = await delete(connection, before, BATCH)
         metrics.EXPIRED.labels(what).inc(deleted)
         total += deleted
@@ -68,7 +68,7 @@ async def _in_batches(database: Database, what: str, delete: Delete, before: dat
 
 
 class Exports:
-    """Deletes the files of expired exports, then records the expiry. After a crash in between, both are repeated."""
+    """Deletes the file of each expired export, then records the expiry. After a crash in between, repeats both."""
 
     def __init__(self, database: Database, storage: Storage, notifier: Notifier) -> None:
         self._database = database
@@ -76,9 +76,9 @@ class Exports:
         self._notifier = notifier
 
     async def expire(self, before: datetime) -> int:
-        """Expire every export whose file could be downloaded until ``before``. Return how many. Failures are skipped.
+        """Expire every export whose file could be downloaded until ``before`` at most. Return how many.
 
-        Raises ``Unavailable``; exports that were expired before stay expired.
+        Skips exports that cannot be expired. Raises ``Unavailable``.
         """
         total, last = 0, BEGINNING
         while True:
@@ -90,7 +90,10 @@ class Exports:
             last = page[-1]
 
     async def expire_withdrawn(self) -> int:
-        """Expire each export whose file was withdrawn, at once. Return how many. Raises as ``expire``."""
+        """Expire every export whose file was withdrawn, without waiting for its expiry. Return how many.
+
+        Skips exports that cannot be expired. Raises ``Unavailable``.
+        """
         total, last = 0, BEGINNING[1]
         while True:
             async with self._database.connection() as connection:
@@ -105,17 +108,17 @@ class Exports:
 
     async def _expire_all(self, export_ids: Sequence[UUID], before: datetime) -> int:
         cause = Cause(source=Service.MAINTENANCE, correlation_id=uuid7())
-        turns = asyncio.Semaphore(EXPORTS_AT_ONCE)
+        slots = asyncio.Semaphore(EXPORTS_AT_ONCE)
 
         async def expire(export_id: UUID) -> bool:
-            async with turns:
-                return await self._guarded(export_id, before, cause)
+            async with slots:
+                return await self._expire_or_log(export_id, before, cause)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(expire(export_id)) for export_id in export_ids]
         return sum(task.result() for task in tasks)
 
-    async def _guarded(self, export_id: UUID, before: datetime, cause: Cause) -> bool:
+    async def _expire_or_log(self, export_id: UUID, before: datetime, cause: Cause) -> bool:
         try:
             done = await self._expire(export_id, before, cause)
         except (StorageFailed, Contended, Unavailable) as error:
@@ -137,13 +140,13 @@ class Exports:
             completed, _ = await _expired(connection, stream, before)
         if completed is None:
             return False
-        # The id is specific to this completion; the file of another completion has another name.
+        # Each completion of an export has a file with its own name, so this cannot delete a newer file.
         await self._storage.delete(completed.path)
         async with self._database.transaction() as connection:
             if not await sql.lock_stream(connection, stream):
                 return False
-            still, version = await _expired(connection, stream, before)
-            if still != completed:
+            unchanged, version = await _expired(connection, stream, before)
+            if unchanged != completed:
                 return False
             await event_store.append(
                 connection, stream, [ExportExpired(export_id=export_id)], cause, expected_version=version,
@@ -154,4 +157,4 @@ class Exports:
 
 async def _expired(connection: Connection, stream: str, before: datetime) -> tuple[ExportCompleted | None, int]:
     recorded = await event_store.read(connection, stream)
-    return rules.expired((one.event for one in recorded), before=before), len(recorded)
+    return rules.expired((each.event for each in recorded), before=before), len(recorded)

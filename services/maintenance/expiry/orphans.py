@@ -22,7 +22,7 @@ log = structlog.get_logger()
 async def delete_pdfs(database: Database, storage: Storage, before: datetime) -> int:
     """Delete PDFs from before ``before`` that no drive refers to. Return how many.
 
-    Their drives were deleted or never committed, and the API could not delete the file itself.
+    Such a PDF is left when the API could not delete it, after its drive was deleted or was never committed.
     """
     return await _delete_files(database, storage, JOB_DESCRIPTIONS, "pdfs", sql.orphaned_pdfs, before)
 
@@ -30,7 +30,7 @@ async def delete_pdfs(database: Database, storage: Storage, before: datetime) ->
 async def delete_export_files(database: Database, storage: Storage, before: datetime) -> int:
     """Delete files from before ``before`` that no export refers to and no worker writes. Return how many.
 
-    Killed workers leave them. Files with other names are kept.
+    Killed workers leave such files. Files whose names are not those of exports are kept.
     """
 
     async def unneeded(connection: Connection, paths: list[str]) -> list[str]:
@@ -45,7 +45,7 @@ async def _delete_files(
 ) -> int:
     total = 0
     async for page in storage.pages(folder, limit=BATCH):
-        # Files are listed before the database is read. Any transaction that refers to such old files has committed.
+        # The files were listed before this read. A transaction that refers to a file as old as this has committed.
         if old := [file.path for file in page if file.modified_at < before]:
             async with database.connection() as connection:
                 orphaned = await unneeded(connection, old)
@@ -67,7 +67,7 @@ async def _deleted(storage: Storage, what: str, path: str) -> bool:
 
 
 async def delete_read_marks(database: Database) -> int:
-    """Delete the read marks of notifications of deleted drives. Return how many. Reads every mark, in pages."""
+    """Delete the read marks of notifications about deleted drives. Return how many. Reads all marks, page by page."""
     total = 0
     last = (-1, -1)
     while True:

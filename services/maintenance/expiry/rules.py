@@ -1,4 +1,4 @@
-"""Decide whether an export has expired. Pure: the moment is an argument."""
+"""Decide whether an export has expired. Pure: the time is an argument."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,9 +8,9 @@ from contracts.message import Event
 
 
 def expired(events: Iterable[Event], *, before: datetime) -> ExportCompleted | None:
-    """Return the completion, from an export's whole stream, whose file could be downloaded until ``before`` at most.
+    """Return the export's last completion if its file could be downloaded until ``before`` at most.
 
-    ``None`` when the export has no file, or one that can still be downloaded.
+    ``events``: the whole stream of the export. Returns ``None`` when there is no file, or it can be downloaded longer.
     """
     completed: ExportCompleted | None = None
     for event in events:

@@ -1,12 +1,16 @@
 """Statements that find and delete expired data, in batches.
 
-Two replicas can run them at once: rows that one has locked are skipped by the other.
+Two replicas can run these statements at the same time, because each skips rows that the other has locked.
 
-Plans (EXPLAIN ANALYZE, 500,000 keys, 500,000 jobs, 100,000 exports, 1,100,000 events, 500,000 read marks; 1,000 rows a
-batch, no sequential scan of any of these): keys along idempotency_keys_oldest, a probe of job_pkey each, 105 ms from a
-cold cache; jobs along job_ended, 32 ms; expired exports along exports_expiring, 0.05 ms; files of exports by
-event_stream_version, 21 ms; PDFs by event_pdf_path, 119 ms with 5,000 drives; marks by notification_reads_pkey and
-event_pkey, 25 ms.
+Plans (EXPLAIN ANALYZE, 500,000 keys, 500,000 jobs, 100,000 exports, 1,100,000 events, 500,000 read marks). No statement
+scans a whole table. A batch of 1,000 rows takes:
+
+- keys: 105 ms with a cold cache; idempotency_keys_oldest, and a probe of job_pkey for each key
+- jobs: 32 ms; job_ended
+- expired exports: 0.05 ms; exports_expiring
+- files of exports: 21 ms; event_stream_version
+- PDFs: 119 ms with 5,000 drives; event_pdf_path
+- read marks: 25 ms; notification_reads_pkey and event_pkey
 """
 
 from collections.abc import Sequence
@@ -19,8 +23,8 @@ from contracts.drives import DriveCreated, DriveDeleted, DriveRevised
 from contracts.exports import ExportCompleted, ExportExpired
 from contracts.files import SERVED_BELOW
 
-# Only keys of committed commands; those of commands in progress are not visible yet. A key whose event is in the log
-# needs no row: the event's id is derived from the key, so a repetition is refused. Any other keeps its row, emptied.
+# Keys of commands in progress are not visible yet. A key whose event is in the log needs no row: the event's id is
+# computed from the key, so the log refuses a repetition. Any other key keeps its row, without the response.
 EXPIRE_KEYS = """
 WITH due AS MATERIALIZED (
     SELECT user_id, route, key, EXISTS (SELECT FROM es.event e WHERE e.event_id = k.event_id) AS in_log
@@ -39,7 +43,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied)
 """
-# A dead job is kept until it is redriven or discarded. `placewire verify` reads from `expiry` which jobs were deleted.
+# Dead letters are kept until they are redriven or discarded. `placewire verify` reads from `expiry` what was deleted.
 DELETE_JOBS = """
 WITH due AS MATERIALIZED (
     SELECT id FROM es.job WHERE finished_at < $1 AND NOT dead ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -61,16 +65,16 @@ WITH due AS MATERIALIZED (
 SELECT count(*) FROM gone
 """
 
-# Whole months. A function of the owner, because the service's role cannot create or drop partitions.
+# Deletes whole months. The function runs as the owner, because the service's role cannot create or drop partitions.
 MAINTAIN_ACCESS_LOG = "SELECT maintain_access_log($1, $2)"
 
-# Keyset pagination: entries after the last one of the previous page.
+# Keyset pagination: $2 and $3 are the last row of the previous page.
 EXPIRED_EXPORTS = """
 SELECT export_id, expires_at FROM exports
  WHERE state = 'completed' AND expires_at <= $1 AND (expires_at, export_id) > ($2, $3)
  ORDER BY expires_at, export_id LIMIT $4
 """
-# Files that may show an erased person. They expire at once.
+# Exports whose file may show an erased person. They expire at once.
 WITHDRAWN_EXPORTS = "SELECT export_id FROM withdrawn_exports WHERE export_id > $1 ORDER BY export_id LIMIT $2"
 FORGET_WITHDRAWN = """
 DELETE FROM withdrawn_exports w
@@ -79,7 +83,7 @@ DELETE FROM withdrawn_exports w
 """
 LOCK_STREAM = "SELECT true FROM es.stream WHERE stream_id = $1 FOR UPDATE SKIP LOCKED"
 
-# Files that the newest completion of an export does not name, or that have expired, if no worker has the export's job.
+# A file of an export is orphaned if the export's job has ended and its last completion has another file or has expired.
 ORPHANED_EXPORTS = f"""
 SELECT f.path FROM unnest($1::text[], $2::uuid[]) AS f (path, export_id)
  WHERE NOT EXISTS (SELECT FROM es.job j WHERE j.id = f.export_id AND j.finished_at IS NULL)
@@ -90,7 +94,7 @@ SELECT f.path FROM unnest($1::text[], $2::uuid[]) AS f (path, export_id)
             SELECT FROM es.event later WHERE later.stream_id = c.stream_id AND later.version > c.version
                AND later.type IN ('{ExportCompleted.TYPE}', '{ExportExpired.TYPE}')))
 """  # noqa: S608
-# PDFs that are not named by the newest posting of any drive that exists.
+# A PDF is orphaned if it is not in the newest posting of any existing drive.
 ORPHANED_PDFS = f"""
 SELECT f.path FROM unnest($1::text[]) AS f (path)
  WHERE NOT EXISTS (
@@ -103,8 +107,8 @@ SELECT f.path FROM unnest($1::text[]) AS f (path)
                AND later.data #>> '{{posting,pdf_path}}' IS DISTINCT FROM c.data #>> '{{posting,pdf_path}}'))
 """  # noqa: S608
 
-# A notification's id is computed from its event's position. Marks are deleted only if the drive was deleted. If the
-# table has lost rows, their marks stay and are valid again after a rebuild.
+# A notification's id is computed from its event's position. Marks are deleted only if the drive was deleted. Marks of
+# notifications that a damaged table has lost are kept, and are valid again after a rebuild.
 DELETE_READ_MARKS = f"""
 WITH page AS MATERIALIZED (
     SELECT user_id, notification_id FROM notification_reads
@@ -126,31 +130,31 @@ SELECT user_id, notification_id, (SELECT count(*) FROM gone) AS gone
 
 @dataclass(frozen=True, slots=True)
 class MarksPage:
-    """The last mark read, and how many of the page were deleted."""
+    """The result for one page of marks. ``last``: the last mark of the page. ``deleted``: how many were deleted."""
 
     last: tuple[int, int]
     deleted: int
 
 
 async def expire_keys(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete or empty up to ``limit`` keys created before ``before``. Return how many; fewer than ``limit``: done."""
+    """Delete or empty up to ``limit`` keys created before ``before``. Return how many."""
     return int(await connection.fetchval(EXPIRE_KEYS, before, limit))
 
 
 async def delete_jobs(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete up to ``limit`` jobs that ended before ``before``. Return how many; fewer than ``limit``: done."""
+    """Delete up to ``limit`` jobs that ended before ``before``. Return how many."""
     return int(await connection.fetchval(DELETE_JOBS, before, limit))
 
 
 async def delete_links(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete up to ``limit`` links that expired before ``before``. Return how many; fewer than ``limit``: done."""
+    """Delete up to ``limit`` links that expired before ``before``. Return how many."""
     return int(await connection.fetchval(DELETE_LINKS, before, limit))
 
 
 async def maintain_access_log(connection: Connection, now: datetime, kept: timedelta) -> int:
-    """Create the partitions of the next months and drop those that are older than ``kept``. Return the rows deleted.
+    """Create the partitions of the next months, and drop partitions older than ``kept``. Return the number of rows.
 
-    Raises ``Contended`` when a reader holds a lock for long.
+    Raises ``Contended`` when a reader locks the table for too long.
     """
     return int(await connection.fetchval(MAINTAIN_ACCESS_LOG, now, kept))
 
@@ -158,18 +162,18 @@ async def maintain_access_log(connection: Connection, now: datetime, kept: timed
 async def expired_exports(
     connection: Connection, before: datetime, after: tuple[datetime, UUID], limit: int
 ) -> list[tuple[datetime, UUID]]:
-    """Return expiry and id of expired exports after ``after``, oldest first."""
+    """Return the next page of expired exports, as time of expiry and id, oldest first. ``after``: the last one seen."""
     rows = await connection.fetch(EXPIRED_EXPORTS, before, *after, limit)
     return [(row["expires_at"], row["export_id"]) for row in rows]
 
 
 async def withdrawn_exports(connection: Connection, after: UUID, limit: int) -> list[UUID]:
-    """Return the ids of exports whose files are withdrawn, after the id ``after``."""
+    """Return the next page of ids of exports whose files are withdrawn. ``after``: the last id seen."""
     return [row["export_id"] for row in await connection.fetch(WITHDRAWN_EXPORTS, after, limit)]
 
 
 async def forget_withdrawn(connection: Connection, export_id: UUID) -> None:
-    """Delete the order to withdraw a file, once its export no longer refers to it."""
+    """Delete the row that asks for a file's withdrawal, if the export no longer refers to that file."""
     await connection.execute(FORGET_WITHDRAWN, export_id)
 
 
@@ -179,17 +183,20 @@ async def lock_stream(connection: Connection, stream: str) -> bool:
 
 
 async def orphaned_exports(connection: Connection, files: Sequence[tuple[str, UUID]]) -> list[str]:
-    """Return those of ``files`` (path, and the export it was written for) that are not needed."""
+    """Return the paths in ``files`` that are not needed. ``files``: path and export id of each file."""
     rows = await connection.fetch(ORPHANED_EXPORTS, [path for path, _ in files], [id_ for _, id_ in files])
     return [row["path"] for row in rows]
 
 
 async def orphaned_pdfs(connection: Connection, paths: Sequence[str]) -> list[str]:
-    """Return those of ``paths`` that no drive refers to."""
+    """Return the paths in ``paths`` to which no drive refers."""
     return [row["path"] for row in await connection.fetch(ORPHANED_PDFS, list(paths))]
 
 
 async def delete_read_marks(connection: Connection, after: tuple[int, int], limit: int) -> MarksPage | None:
-    """Check the next ``limit`` marks after ``after`` (user, notification). ``None``: there are no more."""
+    """Delete the orphaned marks among the next ``limit`` marks. ``after``: user and notification of the last mark seen.
+
+    Returns ``None`` when there are no more marks.
+    """
     row = await connection.fetchrow(DELETE_READ_MARKS, *after, limit)
     return MarksPage((row["user_id"], row["notification_id"]), row["gone"]) if row else None
