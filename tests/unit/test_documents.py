@@ -102,13 +102,13 @@ def test_the_tests_that_reliability_names_exist() -> None:
 @pytest.mark.parametrize(
     "text", sorted({text for path in [*DOCUMENTS, *OTHERS] for text in COMMAND.findall(prose(path))})
 )
-def test_each_named_command_exists(said: str) -> None:
+def test_each_named_command_exists(text: str) -> None:
     """Check the names of the command and its options. Arguments are not checked."""
     command: Any = get_command(app)
-    words = shlex.split(said)
+    words = shlex.split(text)
     while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         word = words.pop(0)
-        assert word in command.commands, said
+        assert word in command.commands, text
         command = command.commands[word]
     options = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= options

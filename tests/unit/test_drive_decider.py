@@ -49,7 +49,7 @@ def after(*history: DriveEvent) -> Drive:
 
 def refusal(history: tuple[DriveEvent, ...], command: Command) -> str:
     with pytest.raises(RuleViolation) as refused:
-        decide(fold(past), command)
+        decide(fold(history), command)
     return str(refused.value)
 
 

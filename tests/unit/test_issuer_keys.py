@@ -113,13 +113,13 @@ async def test_tokens_of_a_removed_key_are_refused_even_if_cached(jwks: JwksServ
     jwks.names(described("first"), described("second"))
     tokens = reader(jwks)
     removed, listed = signed("first"), signed("second")
-    assert await is_accepted(tokens, ended)
-    assert await is_accepted(tokens, lives)
+    assert await is_accepted(tokens, removed)
+    assert await is_accepted(tokens, listed)
     jwks.names(described("second"))
     assert await keys_of(tokens)._fetch()
-    assert not await is_accepted(tokens, ended)
+    assert not await is_accepted(tokens, removed)
     assert not await is_accepted(tokens, signed("first", user_id=8))
-    assert await is_accepted(tokens, lives)
+    assert await is_accepted(tokens, listed)
 
 
 async def test_replacing_a_key_under_the_same_id_invalidates_the_old_tokens(jwks: JwksServer) -> None:
