@@ -392,11 +392,11 @@ def test_the_manifest_of_the_alert_rules_is_up_to_date() -> None:
 
 def test_the_manifests_hold_every_dashboard(built: Built) -> None:
     dashboards = {path.name: path.read_text() for path in (DEPLOY / "grafana" / "dashboards").glob("*.json")}
-    found: dict[str, str] = {}
+    in_manifests: dict[str, str] = {}
     for manifest in built["production"]:
         if manifest["metadata"].get("labels", {}).get("grafana_dashboard"):
-            found |= manifest["data"]
-    assert found == dashboards != {}
+            in_manifests |= manifest["data"]
+    assert in_manifests == dashboards != {}
 
 
 def test_scraped_jobs_have_the_names_that_the_rules_use(built: Built) -> None:
