@@ -23,7 +23,7 @@ from chassis.postgres.database import Database
 from contracts.jobs import Service, State
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
-from tests.integration.test_worker import asked, failing
+from tests.integration.test_worker import failing, requested_job
 from tests.support.bulk_students import enrol
 from tests.support.eventually import eventually
 from tests.support.job_worker import done, waited, wake, working
@@ -93,7 +93,7 @@ async def waits_for_lock(owner: "Owner[asyncpg.Record]") -> bool:
 
 
 async def test_each_transient_failure_spends_an_attempt(api: Api, database_url: str) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS - 1)) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.attempts) == (State.SUCCEEDED, MAX_ATTEMPTS)
@@ -102,7 +102,7 @@ async def test_each_transient_failure_spends_an_attempt(api: Api, database_url: 
 async def test_the_sixth_transient_failure_is_a_dead_letter(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, MAX_ATTEMPTS)
@@ -111,7 +111,7 @@ async def test_the_sixth_transient_failure_is_a_dead_letter(
 
 
 async def test_a_permanent_failure_is_a_dead_letter_at_once(api: Api, database_url: str) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(RuleViolation("not by these rules"))) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, 1)
@@ -121,7 +121,7 @@ async def test_a_permanent_failure_is_a_dead_letter_at_once(api: Api, database_u
 async def test_a_killed_worker_spends_an_attempt_and_the_sixth_gives_a_dead_letter(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, deaths: int, state: State
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     # The state after killed workers: running, with an expired lease.
     await owner.execute(
         "UPDATE es.job SET state = 'running', attempts = $1::int,"
@@ -140,7 +140,7 @@ async def test_a_killed_worker_spends_an_attempt_and_the_sixth_gives_a_dead_lett
 async def test_killed_workers_and_failures_count_together(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute("UPDATE es.job SET attempts = 3")  # of three killed workers
     async with working(database_url, work=failing(Contended("deadlock"), times=2)) as worker:
         [job] = await done(worker, job_id)
@@ -150,7 +150,7 @@ async def test_killed_workers_and_failures_count_together(
 async def test_spent_attempts_stay_recorded_when_a_worker_loses_its_claim(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(Contended("deadlock"))) as worker:
         wake(worker, [UUID(job_id)])
 
@@ -167,7 +167,7 @@ async def test_an_attempt_is_returned_only_if_it_was_counted(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, counted: bool, expected: int
 ) -> None:
     """After a crash of the server, the claim may be lost. Then its attempt was not counted."""
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     database = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
     claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     try:
@@ -184,7 +184,7 @@ async def test_an_attempt_is_returned_only_if_it_was_counted(
 async def test_an_attempt_is_returned_once_even_if_the_answer_to_the_commit_is_lost(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    await asked(api)
+    await requested_job(api)
     claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     async with losing_commits(database_url, 1) as port:
         parts = urlsplit(as_role(database_url, "placewire_eligibility"))
@@ -201,7 +201,7 @@ async def test_an_attempt_is_returned_once_even_if_the_answer_to_the_commit_is_l
 
 
 async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute(LOCK)
     async with working(database_url) as worker:
         wake(worker, [UUID(job_id)])
@@ -221,7 +221,7 @@ async def job_row(owner: "Owner[asyncpg.Record]") -> Any:
 async def test_a_release_that_waits_for_a_lock_is_repeated_and_spends_no_attempt(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute(LOCK)
     holder = await asyncpg.connect(database_url)
     async with working(database_url) as worker:
@@ -253,7 +253,7 @@ async def test_a_release_that_waits_for_a_lock_is_repeated_and_spends_no_attempt
 async def test_a_release_that_is_sent_twice_returns_one_attempt(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute("UPDATE es.job SET attempts = 2")
     await owner.execute(LOCK)
     async with losing_commits(database_url, 1) as port, working(database_url, through=port) as worker:
@@ -267,7 +267,7 @@ async def test_a_release_that_is_sent_twice_returns_one_attempt(
 async def test_a_lease_that_expires_while_postgres_is_unreachable_spends_no_attempt(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     port = urlsplit(database_url).port
     assert port is not None
     await owner.execute(LOCK)
@@ -306,7 +306,7 @@ async def test_a_commit_whose_answer_was_lost_is_reported_as_a_success(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await enrol(owner, 50)
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     jobs_before = ended_jobs("succeeded")
     caplog.set_level(logging.INFO)
     async with losing_commits(database_url, 1) as port, working(database_url, through=port) as worker:
@@ -323,7 +323,7 @@ async def test_a_commit_whose_answer_was_lost_is_reported_as_a_success(
 async def test_a_failure_whose_commit_was_lost_is_counted_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     jobs_before = ended_jobs("failed")
     caplog.set_level(logging.INFO)
     work = failing(RuleViolation("not by these rules"))

@@ -19,7 +19,7 @@ from cli.main import app
 from contracts.jobs import Channel, Kind, State
 from services.exporter import handlers as export_handlers
 from tests.conftest import Api
-from tests.integration.test_worker import asked, failing
+from tests.integration.test_worker import failing, requested_job
 from tests.support.bulk_students import enrol
 from tests.support.exporting import asked as asked_export
 from tests.support.exporting import exporting
@@ -34,7 +34,7 @@ NEWEST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
 
 async def dead_lettered(api: Api, database_url: str, count: int = 1) -> list[str]:
     """Create ``count`` dead letters. Return the ids of the jobs, oldest first."""
-    jobs = [await asked(api) for _ in range(count)]
+    jobs = [await requested_job(api) for _ in range(count)]
     async with working(database_url, work=failing(RuleViolation(WHY))) as worker:
         for job_id in jobs:
             await dead(worker, job_id)
@@ -117,7 +117,7 @@ async def test_the_route_that_redrives_all_refuses_get(api: Api) -> None:
 
 
 async def test_a_job_that_is_no_dead_letter_cannot_be_redriven_or_discarded(api: Api, database_url: str) -> None:
-    queued_id = await asked(api)
+    queued_id = await requested_job(api)
     assert (await api.post(f"/api/dead-letters/{queued_id}/redrive", json={})).status_code == 404
     [job_id] = await dead_lettered(api, database_url)
     await api.post(f"/api/dead-letters/{job_id}/redrive", json={})

@@ -211,9 +211,9 @@ async def test_users_of_each_role_read_their_notifications(
     users = await everyone(api, owner)
     await owner.execute(NOTIFY)
     for user in users:
-        found = await user.get("/notifications/mine?limit=15")
-        assert (len(found["items"]), found["unread_count"]) == (2, 2)
-        first = found["items"][0]
+        own_list = await user.get("/notifications/mine?limit=15")
+        assert (len(own_list["items"]), own_list["unread_count"]) == (2, 2)
+        first = own_list["items"][0]
         assert TIME.fullmatch(first["created_at"])
         path = f"/notifications/{first['notification_id']}/read"
         for headers in BODILESS:

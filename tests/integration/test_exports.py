@@ -226,7 +226,7 @@ async def test_a_csv_may_have_a_byte_order_mark_and_another_delimiter(
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "expected"),
     [
         ({"kind": "attendance", "columns": ["name", "salary"]}, 422, "Unknown columns: salary. attendance has: att"),
         ({"kind": "attendance", "columns": ["name", "name"]}, 422, "name each column once"),
@@ -239,11 +239,11 @@ async def test_a_csv_may_have_a_byte_order_mark_and_another_delimiter(
         ({"kind": "registrations", "rows": 5}, 422, "rows"),
     ],
 )
-async def test_an_invalid_request_is_refused(api: Api, body: dict[str, Any], status: int, said: str) -> None:
+async def test_an_invalid_request_is_refused(api: Api, body: dict[str, Any], status: int, expected: str) -> None:
     drive_id = await posted(api)
     answer = await api.post("/api/exports", json={"drive_id": drive_id, **body})
     assert answer.status_code == status, answer.text
-    assert said in answer.json()["message"]
+    assert expected in answer.json()["message"]
     assert (await api.get("/api/exports")).json() == []
 
 
@@ -358,8 +358,8 @@ async def test_an_expired_file_gets_410(api: Api, database_url: str, tmp_path: P
     await asyncio.sleep(0.02)
     answer = await api.get(f"/api/exports/{export['export_id']}/file")
     assert (answer.status_code, answer.json()["message"]) == (410, "This file has expired. Ask for a new one.")
-    found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    assert (found["state"], found["file"]) == ("expired", None)
+    listed = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    assert (listed["state"], listed["file"]) == ("expired", None)
 
 
 async def test_only_requesters_and_heads_may_cancel_an_export(api: Api) -> None:
@@ -477,8 +477,8 @@ async def test_the_failure_of_the_storage_is_shown_to_users(
         (tmp_path / "uploads" / "temp").write_text("no folder")
         job = await dead(worker, export["export_id"])
     assert (job.error, job.dead) == ("The storage does not take this file. Tried 2 times.", True)
-    found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    assert (found["state"], found["reason"]) == ("failed", job.error)
+    shown = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    assert (shown["state"], shown["reason"]) == ("failed", job.error)
     assert await owner.fetchval(
         "SELECT count(*) FROM es.event WHERE type = 'placewire.export.failed.v1'"
     ) == await owner.fetchval("SELECT count(*) FROM es.outbox WHERE topic = 'placewire.exporter.dead-letter'")
@@ -500,5 +500,5 @@ async def test_a_redriven_export_that_succeeds_shows_no_reason(
         job = await waited(worker, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert job.state is State.SUCCEEDED
-    found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    assert (found["state"], found["reason"]) == ("completed", None)
+    shown = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    assert (shown["state"], shown["reason"]) == ("completed", None)

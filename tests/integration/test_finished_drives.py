@@ -78,7 +78,7 @@ async def test_a_period_includes_its_last_day(
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "parameter"),
     [
         ("months=x", "months"), ("months=0", "months"), ("months=99999", "months"), ("limit=-1", "limit"),
         ("limit=1.5", "limit"), ("months=", "months"), ("limit=", "limit"), ("start_date=", "start_date"),
@@ -86,10 +86,10 @@ async def test_a_period_includes_its_last_day(
         ("start_date=2030-02-30&end_date=2030-03-01", "start_date"), ("start_date=1&end_date=2030-03-01", "start_date"),
     ],
 )  # fmt: skip
-async def test_an_invalid_period_gets_400(api: Api, query: str, said: str) -> None:
+async def test_an_invalid_period_gets_400(api: Api, query: str, parameter: str) -> None:
     answer = await api.get(f"{PATH}?{query}")
     assert answer.status_code == 400
-    assert said in answer.json()["message"]
+    assert parameter in answer.json()["message"]
     if "limit" not in query:
         assert (await api.get(f"{PATH}/download-pdf?{query}")).status_code == 400
 

@@ -177,8 +177,8 @@ async def test_a_stream_ends_when_its_user_loses_access(system: System, owner: "
 
 async def signed_in(client: httpx.AsyncClient) -> str:
     answer = await client.post("/api/auth/login", json={"email": "asha@college.edu", "password": "correct horse"})
-    found: str = answer.json()["token"]
-    return found
+    bearer_token: str = answer.json()["token"]
+    return bearer_token
 
 
 def changed_query(url: str, name: str, value: str) -> str:

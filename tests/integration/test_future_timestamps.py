@@ -17,7 +17,7 @@ from contracts import topics
 from contracts.jobs import Channel, Service, State
 from services.maintenance import sql
 from tests.conftest import Api
-from tests.integration.test_worker import asked
+from tests.integration.test_worker import requested_job
 from tests.support.bulk_students import enrol
 from tests.support.job_worker import done, waited, working
 from tests.support.system import as_role
@@ -45,7 +45,7 @@ async def test_a_job_with_a_lease_in_the_future_is_claimed_within_seconds(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, attempts: int
 ) -> None:
     await enrol(owner, 20)
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute(
         f"UPDATE es.job SET state = 'running', attempts = $1, owner = 'gone', lease_until = {AHEAD}",
         attempts,
@@ -61,7 +61,7 @@ async def test_a_job_with_a_lease_in_the_future_is_claimed_within_seconds(
 async def test_a_job_with_a_valid_lease_is_not_claimed(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    held, free = await asked(api), await asked(api)
+    held, free = await requested_job(api), await requested_job(api)
     await owner.execute(
         "UPDATE es.job SET state = 'running', attempts = 1, owner = 'busy',"
         " lease_until = clock_timestamp() + interval '60 s' WHERE id = $1",
@@ -75,7 +75,7 @@ async def test_a_job_with_a_valid_lease_is_not_claimed(
 async def test_the_breaker_opens_for_an_outbox_row_queued_in_the_future(
     api: Api, owner: "Owner[asyncpg.Record]", database: Database
 ) -> None:
-    await asked(api)
+    await requested_job(api)
     await owner.execute("INSERT INTO es.probe VALUES ('eligibility', now(), now())")
     assert (await sampled(database)).good
     await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
@@ -121,7 +121,7 @@ async def test_a_consumer_without_records_knows_whether_the_relay_sends(
 async def test_gauges_and_doctor_report_a_future_timestamp_as_infinitely_old(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    await asked(api)
+    await requested_job(api)
     await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
     await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
     await owner.execute(f"INSERT INTO es.probe VALUES ('exporter', {AHEAD}, {AHEAD})")
@@ -151,7 +151,7 @@ async def test_an_answer_from_before_the_correction_of_the_clock_is_outdated(
 async def test_a_job_queued_in_the_future_runs_at_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    jobs = [await asked(api) for _ in range(3)]
+    jobs = [await requested_job(api) for _ in range(3)]
     await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
     async with working(database_url) as worker:
         ended = await asyncio.wait_for(done(worker, *jobs, channel=Channel.POLL), 20)

@@ -48,16 +48,16 @@ async def explained(api: Api, drive_id: int, student_id: int, at: str | None = N
 
 async def eligible(api: Api, drive_id: int, at: str, limit: int = 7) -> list[dict[str, Any]]:
     """Return the eligible students of all pages."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     after: int | None = 0
     while after is not None:
         query: dict[str, Any] = {"at": at, "after": after, "limit": limit}
         answer = await api.get(f"/api/drives/{drive_id}/eligibility", "COORDINATOR", params=query)
         assert answer.status_code == 200, answer.text
-        found += answer.json()["students"]
+        rows += answer.json()["students"]
         assert len(answer.json()["students"]) <= limit
         after = answer.json()["next"]
-    return found
+    return rows
 
 
 def criterion_result(criterion: str, field: str, required: Any, actual: Any, reason: str | None) -> dict[str, Any]:

@@ -137,9 +137,9 @@ async def test_a_new_evaluation_notifies_only_students_whose_selection_changes(
     await enrol(owner, 40)
     drive = await created(api, **EVERYONE | {"min_cgpa": "8"}, auto_calc=True)
     path = f"/api/drives/{drive['drive_id']}"
-    judged = await owner.fetch("SELECT student_id, cgpa FROM students WHERE cgpa >= 7 ORDER BY cgpa DESC")
-    best, good = judged[0]["student_id"], judged[-1]["student_id"]
-    assert judged[0]["cgpa"] >= 8 > judged[-1]["cgpa"]
+    by_cgpa = await owner.fetch("SELECT student_id, cgpa FROM students WHERE cgpa >= 7 ORDER BY cgpa DESC")
+    best, good = by_cgpa[0]["student_id"], by_cgpa[-1]["student_id"]
+    assert by_cgpa[0]["cgpa"] >= 8 > by_cgpa[-1]["cgpa"]
     async with working(database_url) as worker:
         await done(worker, drive["job"]["id"])
         for cgpa in ("7", "9.99", "7"):  # looser, stricter, and looser again

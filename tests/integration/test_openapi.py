@@ -223,7 +223,7 @@ def _has_examples(schema: dict[str, Any], document: dict[str, Any]) -> bool:
 def test_every_route_agrees_with_its_documentation(database_url: str, tmp_path: Path, role: Role) -> None:
     """Call each route as a role that may call it. test_access.py checks that other roles are refused.
 
-    Whether a value is refused does not depend on the role. So a small run tries wrong values only as one role per route.
+    Whether a value is refused does not depend on the role. A small run tries wrong values only as one role per route.
     """
     with serving(database_url, tmp_path) as (app, ids):
         allowed = {name for name, access in operations(app).items() if access.public or role in access.roles}
