@@ -1,4 +1,4 @@
-"""Concurrent changes of one account: the outcome is that of running them one after the other."""
+"""Concurrent changes of one account have the same outcome as changes one after the other."""
 
 import asyncio
 from typing import Any

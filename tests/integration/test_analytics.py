@@ -196,7 +196,7 @@ async def test_a_student_who_meets_any_published_drives_criteria_is_counted_once
 ) -> None:
     await enrol(owner, 2000)
     await owner.execute(CRITERIA)
-    for drive_id in (None, 1, 3, 6, 4, 7):  # first all drives, then one less each time
+    for drive_id in (None, 1, 3, 6, 4, 7):  # delete no drive, then one more each time
         await owner.execute("DELETE FROM drives WHERE drive_id = $1", drive_id)
         await maintenance.refresh_all(maintainer)
         counted = await owner.fetchval("SELECT sum(eligible) FROM branch_counts")

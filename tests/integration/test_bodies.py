@@ -1,4 +1,4 @@
-"""Request bodies: none is read before authorization, each has a limit, and a full disk stores no part of one."""
+"""Request bodies: no read before authorization, size limits, and no partial file on a full disk."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -42,7 +42,7 @@ def with_bodies(api: Api) -> Iterator[tuple[str, str, SignedIn]]:
 async def answered(
     api: Api, method: str, path: str, headers: dict[str, str], body: AsyncIterator[bytes] | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Return status and problem of a request with ``body``. Without ``body``, the app must not read one."""
+    """Send a request. Return its status and problem. Without ``body``, the test fails if the app reads a body."""
     sent: list[Message] = []
 
     async def receive() -> Message:

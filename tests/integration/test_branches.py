@@ -86,7 +86,7 @@ async def test_a_branch_without_students_gives_a_warning(api: Api) -> None:
 
 
 async def test_branches_are_compared_by_stored_keys(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Computing the key of each student made evaluations three times as slow, and the list thirty times."""
+    """Computing the key for each student took three times as long in evaluations, and thirty times in the list."""
     statements: dict[str, list[object]] = {
         LIST: [1],
         SUMMARY: [1, None, None, "cse", None],

@@ -1,4 +1,4 @@
-"""The circuit breakers while Kafka permanently refuses one row of the outbox, and later rows of its key wait."""
+"""Circuit breakers while Kafka permanently refuses a row of the outbox, so that later rows of its key wait."""
 
 from collections.abc import AsyncIterator
 

@@ -337,7 +337,7 @@ def contents(folder: Path) -> str:
 
 @asynccontextmanager
 async def erasures_held_up(database_url: str) -> AsyncIterator[None]:
-    """Hold the lock of erasures, so that whoever needs it waits until the block ends."""
+    """Hold the lock of erasures until the block ends."""
     holder = await asyncpg.connect(database_url)
     await holder.execute(f"SELECT pg_advisory_lock({ERASURES_LOCK})")
     try:

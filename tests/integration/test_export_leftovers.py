@@ -147,7 +147,7 @@ async def test_a_failed_write_ends_the_attempt_and_its_progress(
     async def refuse(_self: Written, _content: bytes) -> None:
         raise StorageFailed("The storage does not take this file.")
 
-    # The failed write ends the reading. Postgres has already sent all rows.
+    # Postgres has already sent all rows. A COPY whose rows are not read any more must not wait without end.
     monkeypatch.setattr(Written, "write", refuse)
     url = as_role(database_url, "placewire_exporter")
     database = Database(url, pool_size=2, application_name="test")

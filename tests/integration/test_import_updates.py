@@ -256,7 +256,7 @@ async def test_changed_marks_request_one_reevaluation_of_each_affected_drive(
         assert len(await selected(owner, some)) == 51
         assert len(await selected(owner, all_in)) == 61
         assert await selected(owner, none) == []
-        # First a student outside of the requested list falls below the criteria, then one of the list.
+        # First a student outside of the requested list falls below the criteria, then a student on the list.
         await imported(api, f"{header}N 30,n30@college.edu,I30,4\n")
         assert f"drive-{listed['drive_id']}" not in [job.subject for job in await done(worker, *await queued(owner))]
         await imported(api, f"{header}N 1,n1@college.edu,I1,4\n")

@@ -1,4 +1,4 @@
-"""At least one active head always remains, even when heads remove each other concurrently."""
+"""The last active head cannot be removed, even when heads remove each other concurrently."""
 
 import asyncio
 

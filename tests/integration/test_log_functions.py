@@ -1,4 +1,4 @@
-"""Transaction ids of the log, which are shifted by the offset of the epoch, and the use of a moved or closed log."""
+"""Transaction ids of the log are shifted by the offset of the epoch. A moved or closed log refuses changes."""
 
 import re
 from pathlib import Path

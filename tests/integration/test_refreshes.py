@@ -317,7 +317,7 @@ async def test_only_the_newest_of_many_missed_slots_is_recorded(
     for _ in range(2):
         await clock(maintainer, Cron("0 0 1 1 *", ZoneInfo("UTC"))).once()
     await clock(maintainer, seconds).once()
-    assert await owner.fetchval(REQUESTED) == 3, "one per start of the clock of seconds, and one of the yearly clock"
+    assert await owner.fetchval(REQUESTED) == 3, "two starts of the first clock, one of the yearly clock"
 
 
 async def changed(database: Database) -> bool:

@@ -17,7 +17,7 @@ EVERY = {**FILES, **LICENCES}
 
 
 def jar_files(folder: Path) -> dict[str, Path]:
-    """Write a jar for each artifact: with the files to unpack, and one more. Return the paths by coordinate."""
+    """Write a jar for each artifact, with one file more than is unpacked. Return the paths by coordinate."""
     folder.mkdir()
     jars = {}
     for coordinate in WEBJARS:
