@@ -57,9 +57,9 @@ async def test_many_at_once_share_one_read(snapshot: CachedResponse, database: D
 
 
 async def test_requests_during_a_read_share_its_result(snapshot: CachedResponse, database: Database) -> None:
-    database.let.clear()
+    database.may_finish.clear()
     tasks = [await start_request(snapshot) for _ in range(3)]
-    database.let.set()
+    database.may_finish.set()
     assert await asyncio.gather(*tasks) == [b"1"] * 3
     assert database.reads == 1
 
@@ -67,12 +67,12 @@ async def test_requests_during_a_read_share_its_result(snapshot: CachedResponse,
 async def test_a_read_that_began_before_a_change_is_neither_kept_nor_shared(
     snapshot: CachedResponse, database: Database
 ) -> None:
-    database.let.clear()
+    database.may_finish.clear()
     before = await start_request(snapshot)
     database.value = b"2"
     snapshot.drop()
     after = await start_request(snapshot)
-    database.let.set()
+    database.may_finish.set()
     assert await before == b"1"  # requested before the change
     assert await after == b"2"
     assert (await snapshot.get()).body == b"2"
@@ -80,13 +80,13 @@ async def test_a_read_that_began_before_a_change_is_neither_kept_nor_shared(
 
 
 async def test_many_changes_during_a_read_cost_one_more_read(snapshot: CachedResponse, database: Database) -> None:
-    database.let.clear()
+    database.may_finish.clear()
     tasks = [await start_request(snapshot)]
     for number in range(20):
         database.value = str(number).encode()
         snapshot.drop()
         tasks.append(await start_request(snapshot))
-    database.let.set()
+    database.may_finish.set()
     assert (await asyncio.gather(*tasks))[1:] == [b"19"] * 20
     assert database.reads == 2
 
@@ -103,11 +103,11 @@ async def test_without_notifications_a_request_does_not_share_an_earlier_read(
     snapshot: CachedResponse, database: Database
 ) -> None:
     snapshot.keep(False)
-    database.let.clear()
+    database.may_finish.clear()
     first = await start_request(snapshot)
     database.value = b"2"
     later = [await start_request(snapshot) for _ in range(5)]
-    database.let.set()
+    database.may_finish.set()
     assert await first == b"1"
     assert await asyncio.gather(*later) == [b"2"] * 5
     assert database.reads == 2
@@ -117,11 +117,11 @@ async def test_a_read_that_began_without_notifications_is_not_kept(
     snapshot: CachedResponse, database: Database
 ) -> None:
     snapshot.keep(False)
-    database.let.clear()
+    database.may_finish.clear()
     earlier_request = await start_request(snapshot)
     database.value = b"2"
     snapshot.keep(True)
-    database.let.set()
+    database.may_finish.set()
     await earlier_request
     assert (await snapshot.get()).body == b"2"
 
@@ -166,10 +166,10 @@ async def test_a_failed_read_fails_all_waiting_requests_and_the_next_request_rea
 async def test_a_cancelled_request_does_not_cancel_the_shared_read(
     snapshot: CachedResponse, database: Database
 ) -> None:
-    database.let.clear()
+    database.may_finish.clear()
     cancelled, waiting = await start_request(snapshot), await start_request(snapshot)
     cancelled.cancel()
-    database.let.set()
+    database.may_finish.set()
     assert await waiting == b"1"
 
 
