@@ -46,7 +46,7 @@ MANY: dict[str, tuple[str, str, dict[str, Any], Reading]] = {
         "HEAD", "?mode=upsert", {"files": {"file": ("a.csv", FILE, "text/csv")}}, Reading.STUDENTS_IMPORTED,
     ),
 }  # fmt: skip
-# The download of a file of students has an own test.
+# Another test covers the download of a file of students.
 DOWNLOAD = "GET /api/exports/{export_id}/file"
 # These return data of the caller, data that the caller just sent, or names of staff.
 NOT_RECORDED = {

@@ -126,7 +126,7 @@ def test_another_program_finds_a_running_stack_by_its_folder(stack: Stack) -> No
 
 @contextmanager
 def starter(home: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run another program that has an own stack."""
+    """Run another program that starts its own stack."""
     command = [sys.executable, "-c", STARTER, str(home)]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None

@@ -224,16 +224,16 @@ async def test_addresses_and_roll_numbers_of_the_form_of_erased_people_are_reser
 async def test_stored_answers_of_an_erased_person_are_not_returned_again(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    student, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela")
+    first, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela")
 
     async def corrected(student: int) -> httpx.Response:
         return await api.patch(
             f"/api/students/{student}", "HEAD", HEAD, json={"cgpa": "9.00"}, headers={"Idempotency-Key": "one"}
         )
 
-    before = [await corrected(student) for student in (student, other)]
-    await erase(api, student)
-    after = [await corrected(student) for student in (student, other)]
+    before = [await corrected(student) for student in (first, other)]
+    await erase(api, first)
+    after = [await corrected(student) for student in (first, other)]
     assert (after[0].status_code, after[1].content) == (422, before[1].content)
     assert NAME not in after[0].text
     assert await tables_with_personal_data(owner) == []

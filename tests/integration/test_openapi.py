@@ -75,7 +75,7 @@ rewritten: set[str] = set()
 def before_call(_context: Any, case: schemathesis.Case[Any], _kwargs: Any) -> None:
     """Replace values that would be refused.
 
-    Each request gets an own idempotency key, because a used key gets 422. A valid form gets a real file and an existing
+    Each request gets a new idempotency key, because a used key gets 422. A valid form gets a real file and an existing
     job domain.
     """
     if case.headers and case.headers.get("idempotency-key"):

@@ -56,7 +56,7 @@ async def test_a_caller_with_the_current_answer_gets_304(api: Api, path: str) ->
     assert (await api.get(path, headers={"If-None-Match": '"other"'})).content == first.content
 
 
-async def test_a_cached_answer_has_an_own_correlation_id_for_each_request(api: Api) -> None:
+async def test_a_cached_answer_has_the_correlation_id_of_each_request(api: Api) -> None:
     """Each answer has the correlation id of its request, although its body is cached."""
     for headers in ({}, {"If-None-Match": "*"}):
         answers = [await api.get("/api/drives", headers=headers) for _ in range(3)]

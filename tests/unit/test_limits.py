@@ -34,7 +34,7 @@ def test_retry_after_is_in_whole_seconds() -> None:
     limits.take(1, now=2.0)
 
 
-def test_each_user_has_an_own_limit() -> None:
+def test_the_limit_is_per_user() -> None:
     limits = RateLimits[int](per_second=1, burst=2)
     assert allowed(limits, 10, user_id=1, now=0.0) == 2
     assert allowed(limits, 2, user_id=2, now=0.0) == 2
