@@ -1,4 +1,4 @@
-"""A database with every kind of event, which verify must find sound and rebuild must repair; and an empty one."""
+"""A database that holds every kind of event, for tests of verify and rebuild, and an empty database."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.bulk_students import DRIVE, enrol
 from tests.support.job_worker import done, working
 
 Owner = asyncpg.Connection
-HEAD, COORDINATOR = 1, 2  # of the sample people
+HEAD, COORDINATOR = 1, 2  # user ids of the sample people
 QUEUED = "SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq"
 LAST_SELECTED = "SELECT max(student_id) FROM selections WHERE drive_id = 1 AND revoked_version IS NULL"
 CSV = "name,email,roll_number,cgpa\nA B,a.b@college.edu,CSV-1,8.5\nC D,c.d@college.edu,CSV-2,\n"
@@ -30,7 +30,7 @@ async def created(api: Api, *, auto_calc: bool) -> dict[str, Any]:
 
 @pytest_asyncio.fixture
 async def sound(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> AsyncIterator[str]:
-    """A database in which everything has happened at least once. Student 101 and drive 1 are there to be damaged."""
+    """Return a database in which each kind of event happened. Tests damage the rows of student 101 and drive 1."""
     await seeding.seed(api.database)
     await enrol(owner, 300)
     imported = await api.post(
@@ -64,7 +64,7 @@ async def sound(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> 
 
 @pytest_asyncio.fixture
 async def empty_url(servers: Addresses) -> AsyncIterator[str]:
-    """The superuser's address of an empty database."""
+    """Return the address of an empty database, for the superuser."""
     name = f"empty_{uuid4().hex}"
     admin = await asyncpg.connect(servers.database_url)
     await admin.execute(f'CREATE DATABASE "{name}"')

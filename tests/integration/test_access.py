@@ -1,4 +1,4 @@
-"""Who may call what: every route of the app, every role; and roles and passwords that change."""
+"""Access rules: each route with each role, sign-in, and changes of roles and passwords."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ H, C, STAFF, STUDENT = Role.HEAD, Role.COORDINATOR, Role.STAFF, Role.STUDENT
 ALL = {H, C, STAFF, STUDENT}
 API_DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 
-# A new route without a row here fails. None: public.
+# Each route must have a row here. None means that the route is public.
 MATRIX: dict[str, set[Role] | None] = {
     "POST /api/auth/login": None,
     "POST /api/auth/accept-invitation": None,
@@ -103,7 +103,7 @@ MATRIX: dict[str, set[Role] | None] = {
 }
 
 
-async def test_every_route_has_a_row_and_says_the_same(api: Api) -> None:
+async def test_every_route_declares_the_roles_of_its_row(api: Api) -> None:
     declared: dict[str, set[Role] | None] = {}
     for path, route in published_routes(api.app):
         access = declared_access(route)
@@ -113,14 +113,14 @@ async def test_every_route_has_a_row_and_says_the_same(api: Api) -> None:
     assert declared == MATRIX
 
 
-def test_the_document_of_the_api_has_every_route_and_its_roles() -> None:
+def test_docs_api_md_has_every_route_and_its_roles() -> None:
     rows = re.findall(r"^\| `([A-Z]+ /[^`]+)` \| ([^|]+) \| \S.* \|$", API_DOCUMENT.read_text(), re.MULTILINE)
-    said = {
+    documented = {
         call: None if who == "anyone" else ALL if who == "signed in" else {Role(role) for role in who.split(", ")}
         for call, who in rows
     }
-    assert said == MATRIX
-    assert len(rows) == len(said)
+    assert documented == MATRIX
+    assert len(rows) == len(documented)
 
 
 def test_an_app_with_an_undeclared_route_does_not_start() -> None:
@@ -132,7 +132,7 @@ def test_an_app_with_an_undeclared_route_does_not_start() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, roles in MATRIX.items() if roles is not None])
-async def test_the_wrong_role_is_refused_and_nobody_is_401(api: Api, name: str) -> None:
+async def test_a_wrong_role_gets_403_and_an_unauthenticated_caller_401(api: Api, name: str) -> None:
     method, path = name.split(" ")
     for field in ("{job_id}", "{export_id}"):
         path = path.replace(field, "00000000-0000-7000-8000-000000000000")
@@ -149,7 +149,7 @@ async def test_the_wrong_role_is_refused_and_nobody_is_401(api: Api, name: str) 
         assert (answer.status_code, answer.json()["message"]) == (403, "Forbidden: insufficient role"), role
 
 
-async def test_others_jobs_are_not_seen(api: Api) -> None:
+async def test_staff_and_students_do_not_see_jobs_of_others(api: Api) -> None:
     drive = await api.post("/api/drives", "HEAD", 5, json={"company_name": "A", "job_title": "B", "auto_calc": True})
     job = drive.json()["job"]["id"]
     assert (await api.get(f"/api/jobs/{job}", "COORDINATOR", 6)).status_code == 200
@@ -162,7 +162,7 @@ async def test_others_jobs_are_not_seen(api: Api) -> None:
 USER = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
 
 
-async def test_signing_in(api: Api) -> None:
+async def test_a_user_signs_in_with_email_and_password(api: Api) -> None:
     created = await api.post("/api/users", json=USER)
     assert created.status_code == 201, created.text
     signed = await api.client.post("/api/auth/login", json={"email": USER["email"], "password": USER["password"]})
@@ -170,8 +170,8 @@ async def test_signing_in(api: Api) -> None:
     assert signed.json()["user"] == {
         "user_id": created.json()["user_id"], "role": "STAFF", "name": "Asha", "email": "asha@college.edu",
     }  # fmt: skip
-    mine = await api.client.get("/api/drives", headers={"Authorization": f"Bearer {signed.json()['token']}"})
-    assert mine.status_code == 200
+    authorized = await api.client.get("/api/drives", headers={"Authorization": f"Bearer {signed.json()['token']}"})
+    assert authorized.status_code == 200
     for body in ({"email": USER["email"], "password": "wrong"}, {"email": "x@y", "password": "p"}, {}):
         refused = await api.client.post("/api/auth/login", json=body)
         assert (refused.status_code, refused.json()["message"]) == (401, "Invalid credentials")
@@ -179,7 +179,7 @@ async def test_signing_in(api: Api) -> None:
     assert (await api.post("/api/users", json=USER)).status_code == 409
 
 
-async def test_guessing_is_slowed_down_for_that_address_only(api: Api) -> None:
+async def test_wrong_passwords_are_limited_per_email_address(api: Api) -> None:
     await api.post("/api/users", json=USER)
     wrong = {"email": USER["email"], "password": "guess"}
     answers = [await api.client.post("/api/auth/login", json=wrong) for _ in range(12)]
@@ -189,14 +189,14 @@ async def test_guessing_is_slowed_down_for_that_address_only(api: Api) -> None:
     assert other.status_code == 401
 
 
-async def test_guesses_that_come_together_are_counted_together(api: Api) -> None:
+async def test_concurrent_wrong_passwords_are_all_counted(api: Api) -> None:
     await api.post("/api/users", json=USER)
     wrong = {"email": USER["email"], "password": "guess"}
     answers = await asyncio.gather(*(api.client.post("/api/auth/login", json=wrong) for _ in range(60)))
     assert sorted(answer.status_code for answer in answers) == [401] * 10 + [429] * 50
 
 
-def test_the_throttle_opens_again_after_its_window() -> None:
+def test_the_throttle_ends_after_its_window() -> None:
     throttle = Throttle(2, 100)
     throttle.failed("a", "here", now=0)
     throttle.failed("a", "there", now=1)
@@ -210,7 +210,7 @@ async def sign_in(api: Api, password: str = USER["password"]) -> dict[str, str]:
     return {"Authorization": f"Bearer {signed.json()['token']}"}
 
 
-async def test_a_changed_role_counts_at_once(api: Api) -> None:
+async def test_a_changed_role_takes_effect_at_once(api: Api) -> None:
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
     head = (await api.post("/api/users", json={**USER, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
     signed_in = await sign_in(api)
@@ -229,7 +229,7 @@ async def test_a_changed_role_counts_at_once(api: Api) -> None:
         await eventually(counts, within_s=3)
 
 
-async def test_a_changed_password_ends_older_tokens(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_changed_password_invalidates_older_tokens(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     await api.post("/api/users", json=USER)
     old = await sign_in(api)
     wrong = {"current_password": "no", "new_password": "another one"}
@@ -249,7 +249,7 @@ async def test_a_changed_password_ends_older_tokens(api: Api, owner: "Owner[asyn
     assert not any("another" in row["all"] or "argon2" in row["all"] for row in stored)
 
 
-async def test_each_change_of_a_password_counts_whatever_the_correlation_id(api: Api) -> None:
+async def test_password_changes_with_the_same_correlation_id_all_take_effect(api: Api) -> None:
     await api.post("/api/users", json=USER)
     passwords, headers = [USER["password"], "second one", "third one!"], await sign_in(api)
     for old, new in pairwise(passwords):
@@ -257,9 +257,9 @@ async def test_each_change_of_a_password_counts_whatever_the_correlation_id(api:
         same = {"X-Correlation-Id": "00000000-0000-7000-8000-000000000001"}
         answer = await api.client.post("/api/auth/password", json=body, headers=headers | same)
         assert answer.status_code == 200
-        before, headers = headers, {"Authorization": f"Bearer {answer.json()['token']}"}
+        former_headers, headers = headers, {"Authorization": f"Bearer {answer.json()['token']}"}
         assert (await api.client.get("/api/drives", headers=headers)).status_code == 200
-        await eventually(partial(refused, api, before), within_s=3)
+        await eventually(partial(refused, api, former_headers), within_s=3)
 
 
 async def refused(api: Api, headers: dict[str, str]) -> bool:
@@ -276,25 +276,25 @@ async def test_a_long_body_without_a_token_is_refused(api: Api, path: str, statu
         for start in range(0, len(body), 10_000):
             yield body[start : start + 10_000]
 
-    unannounced = await api.client.post(path, content=in_parts(), headers={"Content-Type": "application/json"})
-    assert unannounced.status_code == status
+    chunked = await api.client.post(path, content=in_parts(), headers={"Content-Type": "application/json"})
+    assert chunked.status_code == status
 
 
 @pytest.mark.parametrize(("path", "query"), [("/uploads/job-descriptions/1-a.pdf", "exp=99999999999&sig=%C3%A9")])
-async def test_a_made_up_link_is_refused(api: Api, path: str, query: str) -> None:
+async def test_a_link_with_a_false_signature_is_refused(api: Api, path: str, query: str) -> None:
     assert (await api.client.get(f"{path}?{query}")).status_code in (403, 422)
 
 
-async def test_half_a_character_in_a_password_is_a_wrong_password(api: Api) -> None:
+async def test_a_lone_surrogate_in_a_password_is_refused(api: Api) -> None:
     body = b'{"email": "a@college.edu", "password": "\\ud800"}'.replace(b"\\\\", b"\\")
     answer = await api.client.post("/api/auth/login", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (401, 422)
 
 
-async def test_a_role_change_is_believed_without_the_listening_connection(
+async def test_a_role_change_takes_effect_without_the_listening_connection(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """The connection that hears of changes is killed: from then on each request asks the database."""
+    """Without the connection that listens for changes, each request reads the account from the database."""
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
     head = (await api.post("/api/users", json={**USER, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
     signed_in = await sign_in(api)
@@ -307,7 +307,7 @@ async def test_a_role_change_is_believed_without_the_listening_connection(
     assert answer.status_code == 200, (answer.text, api.app.state.guard.changes)
 
 
-async def test_role_changes_that_lock_out_or_lose_marks_are_refused(api: Api) -> None:
+async def test_a_head_cannot_demote_themselves_or_turn_staff_into_students(api: Api) -> None:
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
     assert (await api.patch(f"/api/users/{user_id}", json={"role": "STUDENT"})).status_code == 409
     own = (await api.post("/api/users", json={**USER, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
@@ -323,7 +323,7 @@ async def test_no_password_or_token_reaches_the_logs(api: Api, capfd: pytest.Cap
     await api.post("/api/users", json=USER)
     headers = await sign_in(api)
     await api.client.post("/api/auth/login", json={"email": USER["email"], "password": "wrong horse"})
-    written = capfd.readouterr().err
-    assert USER["password"] not in written
-    assert "wrong horse" not in written
-    assert headers["Authorization"].removeprefix("Bearer ") not in written
+    log = capfd.readouterr().err
+    assert USER["password"] not in log
+    assert "wrong horse" not in log
+    assert headers["Authorization"].removeprefix("Bearer ") not in log

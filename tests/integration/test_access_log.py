@@ -1,4 +1,4 @@
-"""Who looked at a student's record is recorded for a year, whatever route showed it; nobody's own reading is."""
+"""The access log records for a year who read a student's data, by any route. Students' own reads are not recorded."""
 
 import asyncio
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ READER = 900_002
 FILE = "name,email,roll_number,cgpa\nA B,a.b@college.edu,CSV-1,8.5\n"
 RECORDED = "SELECT reader_id, reader_role, operation, student_id, correlation_id FROM access_log ORDER BY id"
 
-# Each call shows data of students: the role that makes it, the arguments, and what is recorded.
+# Calls that show data of students: role, query, arguments, and the operation that is recorded.
 ONE: dict[str, tuple[str, str, dict[str, Any], Reading]] = {
     "GET /api/students/{student_id}": ("STAFF", "", {}, Reading.STUDENT_VIEWED),
     "PATCH /api/students/{student_id}": ("HEAD", "", {"json": {"cgpa": "9.00"}}, Reading.STUDENT_CORRECTED),
@@ -46,9 +46,9 @@ MANY: dict[str, tuple[str, str, dict[str, Any], Reading]] = {
         "HEAD", "?mode=upsert", {"files": {"file": ("a.csv", FILE, "text/csv")}}, Reading.STUDENTS_IMPORTED,
     ),
 }  # fmt: skip
-# Has a test of its own: a file of students.
+# Another test covers the download of a file of students.
 DOWNLOAD = "GET /api/exports/{export_id}/file"
-# The caller's own data, or what the caller has just sent.
+# These return data of the caller, data that the caller just sent, or names of staff.
 NOT_RECORDED = {
     "GET /api/me/data",
     "GET /api/drives/{drive_id}/history",  # names of staff
@@ -62,10 +62,10 @@ NOT_RECORDED = {
 
 
 def property_names(schema: Any, schemas: dict[str, Any], seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The names of the properties in a schema of an OpenAPI document, also of those that it refers to."""
+    """Yield the property names of a schema of an OpenAPI document, also those of referenced schemas."""
     if isinstance(schema, list):
-        for one in schema:
-            yield from property_names(one, schemas, seen)
+        for item in schema:
+            yield from property_names(item, schemas, seen)
     if not isinstance(schema, dict):
         return
     if (name := str(schema.get("$ref", "")).rpartition("/")[2]) and name not in seen:
@@ -76,23 +76,23 @@ def property_names(schema: Any, schemas: dict[str, Any], seen: frozenset[str] = 
 
 
 def test_each_route_that_shows_names_or_marks_is_in_a_test(api: Api) -> None:
-    """A new route that answers with a student's details must record it, and be added here."""
+    """A new route that shows a student's details must record each read, and be added to these tables."""
     document = api.app.openapi()
-    shows = set()
+    showing = set()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             answers = [operation["responses"].get(status, {}) for status in ("200", "201")]
             names = set(property_names(answers, document["components"]["schemas"]))
             if names & {"name", "email", "roll_number", "marks", "reasons"} and names & {"student_id", "user_id"}:
-                shows.add(f"{method.upper()} {path}")
-    assert shows
-    assert shows <= ONE.keys() | MANY.keys() | NOT_RECORDED
+                showing.add(f"{method.upper()} {path}")
+    assert showing
+    assert showing <= ONE.keys() | MANY.keys() | NOT_RECORDED
     known = {f"{method} {path}" for path, route in published_routes(api.app) for method in route.methods or ()}
     assert known >= ONE.keys() | MANY.keys() | NOT_RECORDED | {DOWNLOAD}
 
 
 async def attended(api: Api, owner: "Owner[asyncpg.Record]", count: int = FEW + 1) -> tuple[int, list[int]]:
-    """A drive with marked students, and their ids."""
+    """Return the id of a drive, and the ids of students. The first two have registered and are marked present."""
     ids = await enrol(owner, count)
     drive_id = await posted(api)
     await register(api, drive_id, *ids[:2])
@@ -105,7 +105,8 @@ async def call(api: Api, name: str, table: dict[str, Any], drive_id: int, studen
     role, query, options, reading = table[name]
     method, path = name.split(" ")
     url = (path + query).format(drive_id=drive_id, student_id=student_id, user_id=student_id)
-    await eventually(api.listening)  # the reader has no account, which matters while an account has just changed
+    # The reader has no account. Without LISTEN, or just after a change, the API would look for the account.
+    await eventually(api.listening)
     answer = await api._ask(method, url, role, READER, **options)
     assert answer.status_code == 200, answer.text
     recorded: Reading = reading
@@ -146,15 +147,15 @@ async def test_the_record_has_the_correlation_id_of_the_request(api: Api, owner:
     assert [str(row["correlation_id"]) for row in rows] == [answer.headers["x-correlation-id"]]
 
 
-async def test_what_shows_nothing_is_not_recorded(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_own_reads_and_failed_requests_are_not_recorded(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     drive_id, ids = await attended(api, owner)
-    own = [
+    own_reads = [
         (f"/api/eligibility/{drive_id}/explain", ids[0]),
         (f"/api/eligibility/{drive_id}/check", ids[0]),
         ("/api/registrations/mine", ids[0]),
         ("/api/drives", ids[0]),
     ]
-    for path, student in own:
+    for path, student in own_reads:
         assert (await api.get(path, "STUDENT", student)).status_code == 200, path
     unknown = await api.get(f"/api/eligibility/{drive_id}/explain?student_id=999999", "HEAD", READER)
     refused = await api.patch("/api/students/999999", "HEAD", READER, json={"cgpa": "1"})
@@ -168,20 +169,20 @@ async def test_a_download_is_recorded_if_the_file_shows_students(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, kind: str, recorded: int
 ) -> None:
     drive_id, _ = await attended(api, owner)
-    wanted = {"kind": kind} | ({"drive_id": drive_id} if kind == "registrations" else {})
-    export_id = (await asked(api, **wanted))["export_id"]
+    body = {"kind": kind} | ({"drive_id": drive_id} if kind == "registrations" else {})
+    export_id = (await asked(api, **body))["export_id"]
     async with exporting(database_url, tmp_path) as worker:
         await done(worker, export_id)
     answer = await api.get(f"/api/exports/{export_id}/file", "HEAD", READER)
-    again = await api.get(
+    not_modified = await api.get(
         f"/api/exports/{export_id}/file", "HEAD", READER, headers={"If-None-Match": answer.headers["etag"]}
     )
-    assert (answer.status_code, again.status_code) == (200, 304)
+    assert (answer.status_code, not_modified.status_code) == (200, 304)
     rows = await owner.fetch(RECORDED)
     assert [row["operation"] for row in rows] == [Reading.EXPORT_DOWNLOADED] * recorded
 
 
-async def test_without_the_record_nothing_is_shown(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_read_that_cannot_be_recorded_fails(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     drive_id, ids = await attended(api, owner)
     await owner.execute("REVOKE INSERT ON access_log FROM placewire_api")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -209,14 +210,14 @@ async def maintained(maintenance: Maintenance, now: datetime) -> int:
     return (await maintenance.due.once(now))["access_log"]
 
 
-async def test_months_are_prepared_ahead_and_dropped_after_a_year(
+async def test_partitions_are_created_ahead_and_dropped_after_a_year(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
-    assert len(await partitions(owner)) == 4  # this month, the next two, and the rest
+    assert len(await partitions(owner)) == 4  # this month, the next two months, and the default partition
     async with maintaining(database_url, tmp_path) as maintenance:
         assert await maintained(maintenance, datetime(2030, 11, 30, 23, 59, tzinfo=UTC)) == 0
-        made = ["access_log_2030_11", "access_log_2030_12", "access_log_2031_01"]
-        assert set(made) <= set(await partitions(owner))
+        expected = ["access_log_2030_11", "access_log_2030_12", "access_log_2031_01"]
+        assert set(expected) <= set(await partitions(owner))
         await owner.execute(INSERT, datetime(2030, 11, 20, tzinfo=UTC), 20)
         assert await owner.fetchval("SELECT count(*) FROM access_log_2030_11") == 11
         assert await maintained(maintenance, datetime(2031, 11, 30, tzinfo=UTC)) == 0
@@ -228,7 +229,7 @@ async def test_months_are_prepared_ahead_and_dropped_after_a_year(
 async def test_a_missing_partition_loses_nothing(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
-    """The months of today have no partition of their own; the next round makes it, and takes the rows along."""
+    """Rows of a month without a partition go to the default one. The next cleanup creates the month and moves them."""
     for name in await partitions(owner):
         if name != "access_log_rest":
             await owner.execute(f"DROP TABLE {name}")
@@ -243,27 +244,27 @@ async def test_a_missing_partition_loses_nothing(
     assert len(await partitions(owner)) == 4
 
 
-async def test_upkeep_gives_way_to_a_long_reader(
+async def test_cleanup_gives_up_while_a_long_read_holds_the_table(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
-    """It gives up after 250 ms, so reads that record themselves wait no longer than that; the next round succeeds."""
+    """Cleanup gives up its lock request after 250 ms, so reads wait at most that long. The next cleanup succeeds."""
     await enrol(owner, 1)
     async with maintaining(database_url, tmp_path) as maintenance:
         await maintained(maintenance, datetime(2030, 11, 1, tzinfo=UTC))
         reader = await asyncpg.connect(database_url)
         async with reader.transaction():
             await reader.fetch(RECORDED)
-            due, answer = await asyncio.gather(
+            dropped, answer = await asyncio.gather(
                 maintained(maintenance, datetime(2040, 1, 1, tzinfo=UTC)), api.get("/api/students", "HEAD", READER)
             )
         await reader.close()
-        assert (due, answer.status_code) == (0, 200)
+        assert (dropped, answer.status_code) == (0, 200)
         assert "access_log_2030_11" in await partitions(owner)
         await maintained(maintenance, datetime(2040, 1, 1, tzinfo=UTC))
         assert "access_log_2030_11" not in await partitions(owner)
 
 
-async def test_maintenance_cannot_read_it_and_others_cannot_change_it(owner: "Owner[asyncpg.Record]") -> None:
+async def test_only_the_api_may_read_and_append_to_the_access_log(owner: "Owner[asyncpg.Record]") -> None:
     granted = await owner.fetch("""
         SELECT grantee::text, string_agg(privilege_type::text, ',' ORDER BY privilege_type) AS rights
           FROM information_schema.role_table_grants WHERE table_name LIKE 'access_log%' AND grantee LIKE 'placewire%'

@@ -1,4 +1,4 @@
-"""The dashboards' figures after a refresh, against plain counts; windows, nonsense, conditional answers."""
+"""Analytics after a refresh agree with plain counts. Also: time windows, invalid queries, conditional requests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from tests.support.system import as_role
 Owner = asyncpg.Connection
 SERIES = ("summary", "drives-over-time", "registrations-by-drive", "attendance-trend")
 
-# Twelve drives, one every five days back from now, in every state; 200 students, some registered, some marked.
+# Twelve drives in all states, created every five days up to now. Some of the students are registered and marked.
 SEASON = """
 INSERT INTO drives (drive_id, version, company_name, job_title, job_description, posted_by, created_at, status,
                     auto_published, attendance_published, min_cgpa)
@@ -39,7 +39,7 @@ SELECT drive_id, 1, gen_random_uuid(), true, 100 + drive_id, 50 + drive_id, cloc
 
 @pytest.fixture
 async def maintainer(database_url: str) -> AsyncIterator[Database]:
-    """Logged in as the role that refreshes views, and may do nothing else."""
+    """Return a database that is logged in as the role of maintenance, which may only refresh views."""
     database = Database(
         as_role(database_url, "placewire_maintenance"), pool_size=4, application_name="test-maintenance"
     )
@@ -47,9 +47,9 @@ async def maintainer(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-def percent(part: int, whole: int) -> int:
-    """Half a percent is rounded up."""
-    return (200 * part + whole) // (2 * whole)
+def percent(part: int, total: int) -> int:
+    """Return the percentage, with half a percent rounded up."""
+    return (200 * part + total) // (2 * total)
 
 
 async def figures(api: Api, series: str, **query: Any) -> Any:
@@ -58,7 +58,7 @@ async def figures(api: Api, series: str, **query: Any) -> Any:
     return answer.json()
 
 
-async def test_before_the_first_refresh_there_is_nothing_and_no_error(api: Api) -> None:
+async def test_before_the_first_refresh_all_series_are_empty(api: Api) -> None:
     await api.post("/api/drives", json=DRIVE)
     summary = await figures(api, "summary")
     as_of = summary.pop("as_of")
@@ -116,7 +116,9 @@ async def test_every_series_equals_plain_counts(
 
 
 @pytest.mark.damages
-async def test_one_drive_alone(api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
+async def test_the_series_can_be_limited_to_one_drive(
+    api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
+) -> None:
     await enrol(owner, 200)
     await owner.execute(SEASON)
     await maintenance.refresh_all(maintainer)
@@ -128,7 +130,7 @@ async def test_one_drive_alone(api: Api, owner: "Owner[asyncpg.Record]", maintai
     assert len(await figures(api, "attendance-trend", drive_id=3)) == 1
     assert (await figures(api, "summary", drive_id=999))["total_drives"] == 0
     assert await figures(api, "drives-over-time", drive_id=999) == []
-    assert len(await figures(api, "drives-over-time", drive_id="", days=100)) == 12, "an empty field is no field"
+    assert len(await figures(api, "drives-over-time", drive_id="", days=100)) == 12, "an empty field is ignored"
 
 
 @pytest.mark.damages
@@ -167,7 +169,7 @@ async def test_the_other_views_equal_plain_counts(owner: "Owner[asyncpg.Record]"
         )
 
 
-# Stricter, looser, incomparable, without limits on one side, the same in another order, and pending.
+# Criteria that are stricter, looser, incomparable, open on one side, or equal in another order, and a pending drive.
 CRITERIA = """
 INSERT INTO drives (drive_id, version, company_name, job_title, job_description, posted_by, created_at, status,
                     auto_published, attendance_published, min_cgpa, min_10th, max_backlogs, branches, batch_years)
@@ -194,7 +196,7 @@ async def test_a_student_who_meets_any_published_drives_criteria_is_counted_once
 ) -> None:
     await enrol(owner, 2000)
     await owner.execute(CRITERIA)
-    for drive_id in (None, 1, 3, 6, 4, 7):  # all, then ever fewer
+    for drive_id in (None, 1, 3, 6, 4, 7):  # delete no drive, then one more each time
         await owner.execute("DELETE FROM drives WHERE drive_id = $1", drive_id)
         await maintenance.refresh_all(maintainer)
         counted = await owner.fetchval("SELECT sum(eligible) FROM branch_counts")
@@ -204,38 +206,38 @@ async def test_a_student_who_meets_any_published_drives_criteria_is_counted_once
 
 @pytest.mark.parametrize("series", SERIES)
 @pytest.mark.parametrize(
-    "nonsense",
+    "invalid_query",
     ["days=0", "days=-1", "days=x", "days=3651", "days=99999999999999999999", "days=7.5", "days=",
      "drive_id=0", "drive_id=-1", "drive_id=x", "drive_id=2147483648"],
 )  # fmt: skip
-async def test_nonsense_is_a_400(api: Api, series: str, nonsense: str) -> None:
-    answer = await api.get(f"/api/analytics/{series}?{nonsense}")
+async def test_an_invalid_query_gets_400(api: Api, series: str, invalid_query: str) -> None:
+    answer = await api.get(f"/api/analytics/{series}?{invalid_query}")
     assert answer.status_code == 400, answer.text
-    field = nonsense.partition("=")[0]
+    field = invalid_query.partition("=")[0]
     assert answer.json()["message"].startswith(f"{field} must be ")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", "99999999999999999999"])
-async def test_a_wrong_limit_is_a_400(api: Api, limit: str) -> None:
+async def test_an_invalid_limit_gets_400(api: Api, limit: str) -> None:
     answer = await api.get("/api/analytics/registrations-by-drive", params={"limit": limit})
     assert answer.status_code == 400
     assert "limit" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("series", SERIES)
-async def test_only_head_and_coordinator(api: Api, series: str) -> None:
+async def test_only_heads_and_coordinators_may_read_analytics(api: Api, series: str) -> None:
     path = f"/api/analytics/{series}"
     statuses = {role: (await api.get(path, role)).status_code for role in ("HEAD", "COORDINATOR", "STAFF", "STUDENT")}
     assert statuses == {"HEAD": 200, "COORDINATOR": 200, "STAFF": 403, "STUDENT": 403}
     assert (await api.client.get(path)).status_code == 401
-    assert (await api.client.get(path + "?days=x")).status_code == 401, (
-        "an unauthenticated caller does not learn what is wrong"
-    )
+    assert (await api.client.get(path + "?days=x")).status_code == 401, "an unauthenticated caller gets no details"
 
 
 @pytest.mark.parametrize("series", SERIES)
-async def test_an_answer_that_is_known_is_not_sent_again(api: Api, maintainer: Database, series: str) -> None:
+async def test_a_conditional_request_gets_304_until_the_next_refresh(
+    api: Api, maintainer: Database, series: str
+) -> None:
     path = f"/api/analytics/{series}"
     as_of, _ = await maintenance.refresh_all(maintainer)
     first = await api.get(path)
@@ -244,45 +246,45 @@ async def test_an_answer_that_is_known_is_not_sent_again(api: Api, maintainer: D
     assert first.headers["last-modified"].endswith("GMT")
     assert (first.headers["cache-control"], first.headers["vary"]) == ("private, no-cache", "Authorization")
 
-    async def asked(**headers: str) -> int:
+    async def status_with(**headers: str) -> int:
         answer = await api.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         assert answer.status_code == 200 or not answer.content
         assert answer.headers["etag"] == first.headers["etag"] or answer.status_code == 200
         return answer.status_code
 
     earlier = format_datetime(modified - timedelta(seconds=1), usegmt=True)
-    assert await asked(if_modified_since=first.headers["last-modified"]) == 304
-    assert await asked(if_modified_since=earlier) == 200
-    assert await asked(if_modified_since="yesterday") == 200
-    assert await asked(if_none_match=first.headers["etag"]) == 304
-    assert await asked(if_none_match=f'"other", W/{first.headers["etag"]}') == 304
-    assert await asked(if_none_match='"other"', if_modified_since=first.headers["last-modified"]) == 200
+    assert await status_with(if_modified_since=first.headers["last-modified"]) == 304
+    assert await status_with(if_modified_since=earlier) == 200
+    assert await status_with(if_modified_since="yesterday") == 200
+    assert await status_with(if_none_match=first.headers["etag"]) == 304
+    assert await status_with(if_none_match=f'"other", W/{first.headers["etag"]}') == 304
+    assert await status_with(if_none_match='"other"', if_modified_since=first.headers["last-modified"]) == 200
     await maintenance.refresh_all(maintainer)
-    assert await asked(if_none_match=first.headers["etag"]) == 200
+    assert await status_with(if_none_match=first.headers["etag"]) == 200
 
 
 async def test_a_refresh_is_recorded(owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
-    began = datetime.now(UTC)
+    started_at = datetime.now(UTC)
     as_of, refreshed = await maintenance.refresh_all(maintainer)
-    assert began <= as_of <= datetime.now(UTC)
+    assert started_at <= as_of <= datetime.now(UTC)
     rows = await owner.fetch("SELECT * FROM view_refresh ORDER BY began_at")
-    assert [row["view_name"] for row in rows] == list(maintenance.VIEWS) == [one.view for one in refreshed]
+    assert [row["view_name"] for row in rows] == list(maintenance.VIEWS) == [view.view for view in refreshed]
     assert {row["refreshed_at"] for row in rows} == {as_of}
-    for row, one in zip(rows, refreshed, strict=True):
+    for row, view in zip(rows, refreshed, strict=True):
         assert as_of <= row["began_at"] <= row["finished_at"]
         assert row["duration_s"] == pytest.approx((row["finished_at"] - row["began_at"]).total_seconds())
-        assert (row["duration_s"], row["rows"]) == (one.duration_s, one.rows)
+        assert (row["duration_s"], row["rows"]) == (view.duration_s, view.rows)
 
 
-async def test_every_view_can_be_refreshed_beside_readers(owner: "Owner[asyncpg.Record]") -> None:
-    found = await owner.fetch(
+async def test_every_view_can_be_refreshed_concurrently(owner: "Owner[asyncpg.Record]") -> None:
+    views = await owner.fetch(
         """
         SELECT c.relname, c.relispopulated,
                EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique) AS keyed
           FROM pg_class c WHERE c.relkind = 'm' ORDER BY 1
         """
     )
-    assert [tuple(row) for row in found] == [(view, True, True) for view in sorted(maintenance.VIEWS)]
+    assert [tuple(row) for row in views] == [(view, True, True) for view in sorted(maintenance.VIEWS)]
 
 
 async def test_a_view_without_data_is_filled(api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
@@ -292,19 +294,19 @@ async def test_a_view_without_data_is_filled(api: Api, owner: "Owner[asyncpg.Rec
     assert (await figures(api, "summary"))["total_drives"] == 0
 
 
-async def test_refreshes_at_once_wait_for_each_other_and_readers_for_none(
+async def test_refreshes_wait_for_each_other_and_never_block_readers(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
-    """The last one shows what was committed before it was asked for, however long it waited."""
+    """The last refresh shows what was committed before its request, even after a long wait."""
     await maintenance.refresh_all(maintainer)
     async with owner.transaction():
         await owner.execute(maintenance.ONE_AT_A_TIME)
         await owner.execute(maintenance.BESIDE_READERS.format(view="drives_over_time"))
-        waiting = [asyncio.create_task(maintenance.refresh_all(maintainer)) for _ in range(3)]
+        refreshes = [asyncio.create_task(maintenance.refresh_all(maintainer)) for _ in range(3)]
         await asyncio.sleep(0.2)
-        assert not any(task.done() for task in waiting)
+        assert not any(task.done() for task in refreshes)
         assert (await figures(api, "summary"))["total_drives"] == 0
         await api.post("/api/drives", json=DRIVE)
-    moments = [moment for moment, _ in await asyncio.gather(*waiting)]
+    moments = [moment for moment, _ in await asyncio.gather(*refreshes)]
     assert len(set(moments)) == 3
     assert (await figures(api, "summary"))["total_drives"] == 1

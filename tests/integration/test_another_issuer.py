@@ -1,4 +1,4 @@
-"""Sign-in tokens of another issuer: the whole API, with its keys behind a real address."""
+"""Sign-in tokens of another issuer: the whole API, with keys from a real HTTP server."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_its_users_may_do_what_their_role_allows(database_url: str, tmp_path: Path) -> None:
+async def test_users_of_the_issuer_have_the_rights_of_their_role(database_url: str, tmp_path: Path) -> None:
     with serving("first") as jwks:
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url, **RULES) as api:
             head = bearer(signed("first", user_id=900_002, role="HEAD", **FOR_US))
@@ -42,63 +42,65 @@ async def test_its_users_may_do_what_their_role_allows(database_url: str, tmp_pa
             assert (await api.get("/api/drives")).status_code == 200
 
 
-async def test_a_role_that_changes_here_counts_for_the_issuers_tokens_too(database_url: str, tmp_path: Path) -> None:
+async def test_a_role_change_applies_to_tokens_of_the_issuer(database_url: str, tmp_path: Path) -> None:
     user = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
     with serving("first") as jwks:
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
             user_id = (await api.post("/api/users", json=user)).json()["user_id"]
-            theirs = bearer(signed("first", user_id=user_id, role="STAFF"))
-            assert (await api.client.get("/api/eligibility/1/list", headers=theirs)).status_code == 403
+            issuer_token = bearer(signed("first", user_id=user_id, role="STAFF"))
+            assert (await api.client.get("/api/eligibility/1/list", headers=issuer_token)).status_code == 403
             head = (await api.post("/api/users", json={**user, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
             changed = {"role": "COORDINATOR", "password": "another password"}
             assert (await api.patch(f"/api/users/{user_id}", "HEAD", head, json=changed)).status_code == 200
 
-            async def counts() -> bool:
-                return (await api.client.get("/api/eligibility/1/list", headers=theirs)).status_code == 200
+            async def has_new_role() -> bool:
+                return (await api.client.get("/api/eligibility/1/list", headers=issuer_token)).status_code == 200
 
             # The password change has no effect on tokens of the issuer.
-            await eventually(counts, within_s=3)
+            await eventually(has_new_role, within_s=3)
 
 
-async def test_a_deactivated_account_is_refused_with_their_tokens_too(database_url: str, tmp_path: Path) -> None:
-    """Also with a token that the issuer signed after the deactivation, of which it does not know."""
+async def test_tokens_of_the_issuer_for_a_deactivated_account_are_refused(database_url: str, tmp_path: Path) -> None:
+    """The issuer does not know of the deactivation, so it also signs tokens afterwards."""
     user = {"name": "Asha", "email": "asha@college.edu", "role": "STAFF", "password": "correct horse"}
     with serving("first") as jwks:
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
             user_id = (await api.post("/api/users", json=user)).json()["user_id"]
             head = (await api.post("/api/users", json={**user, "email": "h@c.edu", "role": "HEAD"})).json()["user_id"]
-            theirs = bearer(signed("first", user_id=user_id, role="STAFF"))
-            assert (await api.client.get("/api/drives", headers=theirs)).status_code == 200
+            issuer_token = bearer(signed("first", user_id=user_id, role="STAFF"))
+            assert (await api.client.get("/api/drives", headers=issuer_token)).status_code == 200
             assert (await api.post(f"/api/users/{user_id}/deactivate", "HEAD", head)).status_code == 200
 
             async def refused() -> bool:
-                return (await api.client.get("/api/drives", headers=theirs)).status_code == 401
+                return (await api.client.get("/api/drives", headers=issuer_token)).status_code == 401
 
             await eventually(refused, within_s=3)
             await api.app.state.guard.changes.reload()
             assert await refused()
 
 
-async def test_the_api_starts_without_the_issuer_and_finds_it_later(
+async def test_the_api_starts_without_the_issuer_and_fetches_its_keys_later(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(issuer_keys, "MIN_REFETCH_S", 0.3)
     with serving() as jwks:
         jwks.answer = (503, b"")
         async with replica(database_url, tmp_path, jwt_jwks_url=jwks.url) as api:
-            # It starts, and serves, though the issuer is away.
+            # The API starts and serves while the issuer is unavailable.
             assert (await api.get("/api/drives")).status_code == 200
-            theirs = bearer(signed("first"))
-            assert (await api.client.get("/api/drives", headers=theirs)).status_code == 401
+            issuer_token = bearer(signed("first"))
+            assert (await api.client.get("/api/drives", headers=issuer_token)).status_code == 401
             jwks.names(described("first"))
 
-            async def counts() -> bool:
-                return (await api.client.get("/api/drives", headers=theirs)).status_code == 200
+            async def is_accepted() -> bool:
+                return (await api.client.get("/api/drives", headers=issuer_token)).status_code == 200
 
-            await eventually(counts, within_s=5)
+            await eventually(is_accepted, within_s=5)
 
 
-async def test_the_secret_before_still_signs_people_in(database_url: str, tmp_path: Path) -> None:
+async def test_tokens_of_the_former_secret_are_accepted_while_it_is_configured(
+    database_url: str, tmp_path: Path
+) -> None:
     new, person = "the new secret, of at least thirty-two letters", Principal(9, Role.HEAD, "A", "a@c.edu", 0)
     async with replica(database_url, tmp_path, jwt_secret=new, jwt_secret_previous=SECRET) as api:
         for secret in (SECRET, new):

@@ -1,4 +1,4 @@
-"""What spends an attempt of a job and what does not, and what is reported of a commit whose answer was lost."""
+"""Which failures spend an attempt of a job, and how a worker handles a commit whose answer was lost."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from chassis.postgres.database import Database
 from contracts.jobs import Service, State
 from devstack.ports import LOOPBACK
 from tests.conftest import Api
-from tests.integration.test_worker import asked, failing
+from tests.integration.test_worker import failing, requested_job
 from tests.support.bulk_students import enrol
 from tests.support.eventually import eventually
 from tests.support.job_worker import done, waited, wake, working
@@ -39,9 +39,9 @@ COMMITTED = b"COMMIT\0"
 
 
 class LossyServer:
-    """A proxy before Postgres that resets a connection instead of passing on that its commit was done.
+    """A proxy in front of Postgres that resets a connection instead of forwarding the answer to a commit.
 
-    ``loses``: how many such answers are still to be lost.
+    ``loses`` is the number of answers that it will still drop.
     """
 
     def __init__(self, port: int, loses: int) -> None:
@@ -50,17 +50,17 @@ class LossyServer:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(LOOPBACK, self._port)
-        asking = asyncio.create_task(_pump(reader, far_writer))
+        requests = asyncio.create_task(_pump(reader, far_writer))
         try:
             while chunk := await far_reader.read(65_536):
-                # The answer to an effect's commit: it alone ends a transaction that wrote a result.
+                # The answer to a COMMIT.
                 if self.loses and COMMITTED in chunk:
                     self.loses -= 1
                     writer.transport.abort()
                     return
                 writer.write(chunk)
         finally:
-            asking.cancel()
+            requests.cancel()
             far_writer.close()
             writer.close()
 
@@ -73,7 +73,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def losing_commits(database_url: str, times: int) -> AsyncIterator[int]:
-    """The port of a proxy that loses the answers to the first ``times`` commits."""
+    """Yield the port of a proxy that drops the answers to the first ``times`` commits."""
     port = urlsplit(database_url).port
     assert port is not None
     server = await asyncio.start_server(LossyServer(port, times).accept, LOOPBACK)
@@ -83,17 +83,17 @@ async def losing_commits(database_url: str, times: int) -> AsyncIterator[int]:
         server.close()
 
 
-def counted(outcome: str) -> float:
+def ended_jobs(outcome: str) -> float:
     labels = {"kind": "eligibility", "channel": "kafka", "outcome": outcome}
     return REGISTRY.get_sample_value("placewire_job_duration_seconds_count", labels) or 0.0
 
 
-async def running(owner: "Owner[asyncpg.Record]") -> bool:
+async def waits_for_lock(owner: "Owner[asyncpg.Record]") -> bool:
     return bool(await owner.fetchval(WAITS))
 
 
 async def test_each_transient_failure_spends_an_attempt(api: Api, database_url: str) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS - 1)) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.attempts) == (State.SUCCEEDED, MAX_ATTEMPTS)
@@ -102,7 +102,7 @@ async def test_each_transient_failure_spends_an_attempt(api: Api, database_url: 
 async def test_the_sixth_transient_failure_is_a_dead_letter(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, MAX_ATTEMPTS)
@@ -111,23 +111,23 @@ async def test_the_sixth_transient_failure_is_a_dead_letter(
 
 
 async def test_a_permanent_failure_is_a_dead_letter_at_once(api: Api, database_url: str) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(RuleViolation("not by these rules"))) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.dead, job.attempts) == (State.FAILED, True, 1)
 
 
-@pytest.mark.parametrize(("died", "state"), [(MAX_ATTEMPTS - 1, State.SUCCEEDED), (MAX_ATTEMPTS, State.FAILED)])
-async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_letter(
-    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, died: int, state: State
+@pytest.mark.parametrize(("deaths", "state"), [(MAX_ATTEMPTS - 1, State.SUCCEEDED), (MAX_ATTEMPTS, State.FAILED)])
+async def test_a_killed_worker_spends_an_attempt_and_the_sixth_gives_a_dead_letter(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, deaths: int, state: State
 ) -> None:
-    job_id = await asked(api)
-    # As workers leave it that were killed: running, with a lease that has expired.
+    job_id = await requested_job(api)
+    # The state after killed workers: running, with an expired lease.
     await owner.execute(
         "UPDATE es.job SET state = 'running', attempts = $1::int,"
         " fence = gen_random_uuid(),"
         " lease_until = now() - interval '1 s'",
-        died,
+        deaths,
     )
     async with working(database_url) as worker:
         job = await waited(worker, UUID(job_id), timeout_s=20)
@@ -137,20 +137,20 @@ async def test_a_worker_that_dies_spends_an_attempt_and_the_sixth_is_a_dead_lett
         assert job.error == "given up: 6 attempts failed; in the last one the worker died"
 
 
-async def test_failures_of_every_sort_are_counted_together(
+async def test_killed_workers_and_failures_count_together(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
-    await owner.execute("UPDATE es.job SET attempts = 3")  # three workers died
+    job_id = await requested_job(api)
+    await owner.execute("UPDATE es.job SET attempts = 3")  # of three killed workers
     async with working(database_url, work=failing(Contended("deadlock"), times=2)) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.attempts) == (State.SUCCEEDED, MAX_ATTEMPTS)
 
 
-async def test_what_a_worker_has_failed_is_remembered_when_it_dies(
+async def test_spent_attempts_stay_recorded_when_a_worker_loses_its_claim(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     async with working(database_url, work=failing(Contended("deadlock"))) as worker:
         wake(worker, [UUID(job_id)])
 
@@ -158,16 +158,16 @@ async def test_what_a_worker_has_failed_is_remembered_when_it_dies(
             return bool(await owner.fetchval("SELECT attempts >= 3 FROM es.job"))
 
         await eventually(failed_twice)
-        await owner.execute("UPDATE es.job SET fence = gen_random_uuid()")  # another worker takes it over
+        await owner.execute("UPDATE es.job SET fence = gen_random_uuid()")  # another worker claims the job
     assert await owner.fetchval("SELECT attempts >= 3 AND NOT dead FROM es.job")
 
 
-@pytest.mark.parametrize(("counted", "left"), [(True, 1), (False, 2)])
-async def test_an_attempt_is_given_back_only_if_it_was_counted(
-    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, counted: bool, left: int
+@pytest.mark.parametrize(("counted", "expected"), [(True, 1), (False, 2)])
+async def test_an_attempt_is_returned_only_if_it_was_counted(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, counted: bool, expected: int
 ) -> None:
-    """A claim that a crash made the server forget was not."""
-    job_id = await asked(api)
+    """After a crash of the server, the claim may be lost. Then its attempt was not counted."""
+    job_id = await requested_job(api)
     database = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
     claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     try:
@@ -178,13 +178,13 @@ async def test_an_attempt_is_given_back_only_if_it_was_counted(
             await queue.return_attempt(connection, claimed if counted else replace(claimed, attempts=2))
     finally:
         await database.close()
-    assert await owner.fetchval("SELECT attempts FROM es.job") == left
+    assert await owner.fetchval("SELECT attempts FROM es.job") == expected
 
 
-async def test_an_attempt_is_given_back_once_although_the_answer_to_the_commit_is_lost(
+async def test_an_attempt_is_returned_once_even_if_the_answer_to_the_commit_is_lost(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    await asked(api)
+    await requested_job(api)
     claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     async with losing_commits(database_url, 1) as port:
         parts = urlsplit(as_role(database_url, "placewire_eligibility"))
@@ -201,32 +201,32 @@ async def test_an_attempt_is_given_back_once_although_the_answer_to_the_commit_i
 
 
 async def test_a_shutdown_spends_no_attempt(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute(LOCK)
     async with working(database_url) as worker:
         wake(worker, [UUID(job_id)])
-        await eventually(lambda: running(owner))
+        await eventually(lambda: waits_for_lock(owner))
         await worker.stop(0.1)
-        assert tuple(await first(owner)) == ("queued", 0, False)
+        assert tuple(await job_row(owner)) == ("queued", 0, False)
     await owner.execute(UNLOCK)
     async with working(database_url) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
 
 
-async def first(owner: "Owner[asyncpg.Record]") -> Any:
+async def job_row(owner: "Owner[asyncpg.Record]") -> Any:
     return await owner.fetchrow(ROW)
 
 
-async def test_a_release_that_meets_a_lock_is_repeated_and_spends_no_attempt(
+async def test_a_release_that_waits_for_a_lock_is_repeated_and_spends_no_attempt(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute(LOCK)
     holder = await asyncpg.connect(database_url)
     async with working(database_url) as worker:
         wake(worker, [UUID(job_id)])
-        await eventually(lambda: running(owner))
+        await eventually(lambda: waits_for_lock(owner))
         transaction = holder.transaction()
         await transaction.start()
         await holder.execute("SELECT FROM es.job FOR UPDATE")
@@ -236,45 +236,45 @@ async def test_a_release_that_meets_a_lock_is_repeated_and_spends_no_attempt(
             "SELECT min(query_start) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%es.job%'"
         )
 
-        async def asked_again() -> bool:
+        async def release_was_repeated() -> bool:
             starts.add(await owner.fetchval(waiting))
             return len(starts - {None}) >= 2
 
         starts: set[object] = set()
-        await eventually(asked_again)
+        await eventually(release_was_repeated)
         assert not stopping.done()
         await transaction.rollback()
         await stopping
-        assert tuple(await first(owner)) == ("queued", 0, False)
+        assert tuple(await job_row(owner)) == ("queued", 0, False)
     await holder.close()
     await owner.execute(UNLOCK)
 
 
-async def test_a_release_that_is_sent_twice_gives_back_one_attempt(
+async def test_a_release_that_is_sent_twice_returns_one_attempt(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute("UPDATE es.job SET attempts = 2")
     await owner.execute(LOCK)
     async with losing_commits(database_url, 1) as port, working(database_url, through=port) as worker:
         wake(worker, [UUID(job_id)])
-        await eventually(lambda: running(owner))
+        await eventually(lambda: waits_for_lock(owner))
         await worker.stop(0.1)
-        assert tuple(await first(owner)) == ("queued", 2, False)
+        assert tuple(await job_row(owner)) == ("queued", 2, False)
     await owner.execute(UNLOCK)
 
 
-async def test_a_lease_lost_because_postgres_did_not_answer_spends_no_attempt(
+async def test_a_lease_that_expires_while_postgres_is_unreachable_spends_no_attempt(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     port = urlsplit(database_url).port
     assert port is not None
     await owner.execute(LOCK)
     with TcpProxy(port) as proxy:
         async with working(database_url, owner="cut-off", lease_s=1, through=proxy.port) as worker:
             wake(worker, [UUID(job_id)])
-            await eventually(lambda: running(owner))
+            await eventually(lambda: waits_for_lock(owner))
             proxy.cut()
 
             async def expired() -> bool:
@@ -289,10 +289,10 @@ async def test_a_lease_lost_because_postgres_did_not_answer_spends_no_attempt(
                 await eventually(taken_over)
                 proxy.heal()
 
-                async def given_back() -> bool:
+                async def attempt_was_returned() -> bool:
                     return bool(await owner.fetchval("SELECT attempts = 1 FROM es.job"))
 
-                await eventually(given_back)
+                await eventually(attempt_was_returned)
                 await owner.execute(UNLOCK)
 
                 async def succeeded() -> bool:
@@ -302,20 +302,20 @@ async def test_a_lease_lost_because_postgres_did_not_answer_spends_no_attempt(
     assert await owner.fetchval("SELECT attempts FROM es.job") == 1
 
 
-async def test_a_commit_whose_answer_was_lost_is_reported_as_the_success_it_is(
+async def test_a_commit_whose_answer_was_lost_is_reported_as_a_success(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await enrol(owner, 50)
-    job_id = await asked(api)
-    before = counted("succeeded")
+    job_id = await requested_job(api)
+    jobs_before = ended_jobs("succeeded")
     caplog.set_level(logging.INFO)
     async with losing_commits(database_url, 1) as port, working(database_url, through=port) as worker:
         [job] = await done(worker, job_id)
-        await eventually(lambda: counts(lambda: counted("succeeded") == before + 1))
+        await eventually(lambda: as_async(lambda: ended_jobs("succeeded") == jobs_before + 1))
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
-    said = [record.getMessage() for record in caplog.records]
-    assert not [line for line in said if "job.lost" in line]
-    assert len([line for line in said if "job.succeeded" in line]) == 1
+    messages = [record.getMessage() for record in caplog.records]
+    assert not [line for line in messages if "job.lost" in line]
+    assert len([line for line in messages if "job.succeeded" in line]) == 1
     evaluated = "SELECT count(*) FROM es.event WHERE type = 'placewire.eligibility.evaluated.v1'"
     assert await owner.fetchval(evaluated) == 1
 
@@ -323,18 +323,18 @@ async def test_a_commit_whose_answer_was_lost_is_reported_as_the_success_it_is(
 async def test_a_failure_whose_commit_was_lost_is_counted_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job_id = await asked(api)
-    before = counted("failed")
+    job_id = await requested_job(api)
+    jobs_before = ended_jobs("failed")
     caplog.set_level(logging.INFO)
     work = failing(RuleViolation("not by these rules"))
     async with losing_commits(database_url, 1) as port, working(database_url, work=work, through=port) as worker:
         [job] = await done(worker, job_id)
-        await eventually(lambda: counts(lambda: counted("failed") == before + 1))
+        await eventually(lambda: as_async(lambda: ended_jobs("failed") == jobs_before + 1))
     assert (job.state, job.error, job.attempts) == (State.FAILED, "not by these rules", 1)
     assert not [record for record in caplog.records if "job.lost" in record.getMessage()]
     copies = "SELECT count(*) FROM es.outbox WHERE topic = 'placewire.eligibility.dead-letter'"
     assert await owner.fetchval(copies) == 1
 
 
-async def counts(probe: Callable[[], bool]) -> bool:
+async def as_async(probe: Callable[[], bool]) -> bool:
     return probe()

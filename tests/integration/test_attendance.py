@@ -1,4 +1,4 @@
-"""Attendance: marking, publishing, the lock that follows, and the race between them."""
+"""Attendance: marking, publishing, no marks after publishing, and concurrent marks and publishing."""
 
 import asyncio
 import csv
@@ -28,7 +28,7 @@ async def attending(api: Api, *student_ids: int) -> int:
     return drive_id
 
 
-async def tried(api: Api, drive_id: Any, body: Any, **options: Any) -> tuple[int, str]:
+async def mark_answer(api: Api, drive_id: Any, body: Any, **options: Any) -> tuple[int, str]:
     answer = await api.post(f"/api/attendance/{drive_id}/mark", "COORDINATOR", json=body, **options)
     return answer.status_code, answer.json().get("message", "")
 
@@ -38,7 +38,7 @@ async def publish(api: Api, drive_id: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["message"]
 
 
-async def test_a_mark_has_every_field_and_replaces_the_one_before(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_mark_has_every_field_and_replaces_the_former_mark(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [one, two] = await enrol(owner, 2)
     drive_id = await attending(api, one, two)
     [first] = await mark(api, drive_id, **{f"s{two}": "ABSENT"})
@@ -50,14 +50,14 @@ async def test_a_mark_has_every_field_and_replaces_the_one_before(api: Api, owne
     async with api.database.connection() as connection:
         recorded = await event_store.read(connection, f"attendance-{drive_id}-{two}")
     fields = {"attendance_id": 1, "drive_id": drive_id, "student_id": two}
-    assert [one.event for one in recorded] == [
+    assert [record.event for record in recorded] == [
         AttendanceMarked(**fields, status=Presence.ABSENT),
         AttendanceMarked(**fields, status=Presence.PRESENT),
     ]
     assert await owner.fetchval("SELECT count(*) FROM es.outbox WHERE key LIKE 'attendance-%' AND lane = 1") == 2
 
 
-async def test_the_same_mark_again_is_no_fact(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_repeating_a_mark_records_no_event(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [student] = await enrol(owner, 1)
     drive_id = await attending(api, student)
     answers = [(await mark(api, drive_id, **{f"s{student}": "PRESENT"}))[0] for _ in range(3)]
@@ -66,7 +66,7 @@ async def test_the_same_mark_again_is_no_fact(api: Api, owner: "Owner[asyncpg.Re
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({}, "Invalid student id"),
         ({"student_id": "x", "status": "PRESENT"}, "Invalid student id"),
@@ -80,40 +80,40 @@ async def test_the_same_mark_again_is_no_fact(api: Api, owner: "Owner[asyncpg.Re
         ([1], "The body must be a JSON object."),
     ],
 )
-async def test_a_wrong_field_is_named(api: Api, body: Any, said: str) -> None:
-    assert await tried(api, 1, body) == (400, said)
+async def test_the_error_names_the_wrong_field(api: Api, body: Any, message: str) -> None:
+    assert await mark_answer(api, 1, body) == (400, message)
 
 
 @pytest.mark.parametrize("drive_id", ["x", "0", "-1", "1.0", "2147483648", "%D9%A5"])
-async def test_a_drive_id_that_is_none_is_refused(api: Api, drive_id: str) -> None:
-    assert await tried(api, drive_id, {"student_id": 1, "status": "PRESENT"}) == (400, "Invalid drive id")
+async def test_an_invalid_drive_id_is_refused(api: Api, drive_id: str) -> None:
+    assert await mark_answer(api, drive_id, {"student_id": 1, "status": "PRESENT"}) == (400, "Invalid drive id")
     assert await publish(api, drive_id) == (400, "Invalid drive id")
 
 
-async def test_only_registered_students_are_marked_and_only_between_stop_and_publication(
+async def test_only_registered_students_can_be_marked_and_only_between_stop_and_publication(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     [one, two] = await enrol(owner, 2)
     present = {"student_id": one, "status": "PRESENT"}
-    assert await tried(api, 99, present) == (404, "Drive not found")
+    assert await mark_answer(api, 99, present) == (404, "Drive not found")
     assert await publish(api, 99) == (404, "Drive not found")
     drive_id = await posted(api)
     await register(api, drive_id, one)
-    assert (await tried(api, drive_id, present))[0] == 409
-    status, said = await publish(api, drive_id)
-    assert (status, "this drive is posted" in said) == (409, True)
+    assert (await mark_answer(api, drive_id, present))[0] == 409
+    status, message = await publish(api, drive_id)
+    assert (status, "this drive is posted" in message) == (409, True)
     await stop(api, drive_id)
-    assert await tried(api, drive_id, present | {"student_id": 777_777}) == (404, "Student not found")
-    assert await tried(api, drive_id, present | {"student_id": two}) == (
+    assert await mark_answer(api, drive_id, present | {"student_id": 777_777}) == (404, "Student not found")
+    assert await mark_answer(api, drive_id, present | {"student_id": two}) == (
         409, "This student is not registered for the drive.",
     )  # fmt: skip
-    nobody = (400, "Mark attendance for at least one student before publishing.")
-    assert await publish(api, drive_id) == nobody
-    assert (await tried(api, drive_id, present))[0] == 200
+    no_marks = (400, "Mark attendance for at least one student before publishing.")
+    assert await publish(api, drive_id) == no_marks
+    assert (await mark_answer(api, drive_id, present))[0] == 200
     assert await publish(api, drive_id) == (200, "Attendance published")
     locked = (400, "Attendance already published")
-    assert await tried(api, drive_id, present | {"status": "ABSENT"}) == locked
-    assert await tried(api, drive_id, present) == locked
+    assert await mark_answer(api, drive_id, present | {"status": "ABSENT"}) == locked
+    assert await mark_answer(api, drive_id, present) == locked
     assert await publish(api, drive_id) == locked
     assert await owner.fetchval("SELECT count(*) FROM es.stream WHERE version = 0") == 0
 
@@ -133,7 +133,9 @@ async def test_publishing_finishes_the_drive_in_one_transaction(api: Api, owner:
     assert again.status_code == 409
 
 
-async def test_the_csv_file(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_csv_file_escapes_formulas_and_may_have_a_byte_order_mark(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
     await api.post(
         "/api/students", json={"name": '=cmd|"x"', "email": "a@b.edu", "roll_number": "1", "active_backlogs": 0}
     )
@@ -145,8 +147,8 @@ async def test_the_csv_file(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     name = rf'attachment; filename="attendance-{drive_id}-\d{{13}}\.csv"'
     assert re.fullmatch(name, answer.headers["content-disposition"])
     assert answer.text.startswith("student_id,name,status\n")
-    marked = await api.get(f"/api/attendance/{drive_id}/download-csv", "COORDINATOR", params={"bom": "true"})
-    assert marked.content == b"\xef\xbb\xbf" + answer.content
+    with_bom = await api.get(f"/api/attendance/{drive_id}/download-csv", "COORDINATOR", params={"bom": "true"})
+    assert with_bom.content == b"\xef\xbb\xbf" + answer.content
     assert list(csv.reader(io.StringIO(answer.text, newline="")))[1:] == [[str(student), '\'=cmd|"x"', "PRESENT"]]
     assert (await api.get("/api/attendance/99/download-csv")).json()["message"] == "Drive not found"
 
@@ -160,7 +162,7 @@ async def test_the_csv_file(api: Api, owner: "Owner[asyncpg.Record]") -> None:
         ("GET", "1/download-csv", {"COORDINATOR", "HEAD"}),
     ],
 )
-async def test_who_may_ask(api: Api, method: str, path: str, allowed: set[str]) -> None:
+async def test_each_route_allows_only_its_roles(api: Api, method: str, path: str, allowed: set[str]) -> None:
     url = f"/api/attendance/{path}"
     for role in ("STUDENT", "STAFF", "COORDINATOR", "HEAD"):
         answer = await (api.get(url, role) if method == "GET" else api.post(url, role, json={}))
@@ -168,22 +170,20 @@ async def test_who_may_ask(api: Api, method: str, path: str, allowed: set[str]) 
     assert (await api.client.request(method, url)).json()["message"] == "No token"
 
 
-async def test_the_same_key_marks_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_repeated_idempotency_key_marks_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [student] = await enrol(owner, 1)
     drive_id = await attending(api, student)
     key = {"Idempotency-Key": "one"}
     present, absent = ({"student_id": student, "status": status} for status in ("PRESENT", "ABSENT"))
-    assert (await tried(api, drive_id, present, headers=key))[0] == 200
-    assert (await tried(api, drive_id, absent))[0] == 200
-    assert (await tried(api, drive_id, present, headers=key))[0] == 200
-    assert (await tried(api, drive_id, absent, headers=key))[0] == 422
+    assert (await mark_answer(api, drive_id, present, headers=key))[0] == 200
+    assert (await mark_answer(api, drive_id, absent))[0] == 200
+    assert (await mark_answer(api, drive_id, present, headers=key))[0] == 200
+    assert (await mark_answer(api, drive_id, absent, headers=key))[0] == 422
     [row] = (await api.get(f"/api/attendance/{drive_id}/list")).json()
     assert row["status"] == "ABSENT"
 
 
-async def test_two_first_marks_of_a_student_at_once_are_two_facts_with_one_id(
-    api: Api, owner: "Owner[asyncpg.Record]"
-) -> None:
+async def test_concurrent_first_marks_of_a_student_share_one_id(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [student] = await enrol(owner, 1)
     drive_id = await attending(api, student)
     statuses = ["PRESENT", "ABSENT"] * 10
@@ -197,18 +197,18 @@ async def test_two_first_marks_of_a_student_at_once_are_two_facts_with_one_id(
     assert await owner.fetchval(last) == await owner.fetchval("SELECT status FROM attendance")
 
 
-async def test_marking_against_publishing_ends_on_one_side(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    """Every mark that was accepted is counted, and none comes after the publication."""
+async def test_a_concurrent_publication_counts_every_accepted_mark(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """The publication counts every accepted mark, and no mark is accepted after it."""
     ids = await enrol(owner, 60)
     drive_id = await attending(api, *ids)
     await mark(api, drive_id, **{f"s{ids[0]}": "PRESENT"})
 
-    async def one(student_id: int) -> int:
+    async def mark_or_publish(student_id: int) -> int:
         if student_id == ids[30]:
             return (await publish(api, drive_id))[0]
-        return (await tried(api, drive_id, {"student_id": student_id, "status": "PRESENT"}))[0]
+        return (await mark_answer(api, drive_id, {"student_id": student_id, "status": "PRESENT"}))[0]
 
-    codes = await asyncio.gather(*map(one, ids[1:]))
+    codes = await asyncio.gather(*map(mark_or_publish, ids[1:]))
     assert set(codes) <= {200, 400}
     counted = await owner.fetchval("SELECT total_present FROM finished_drives")
     assert counted == codes.count(200) == await owner.fetchval("SELECT count(*) FROM attendance")
@@ -216,7 +216,7 @@ async def test_marking_against_publishing_ends_on_one_side(api: Api, owner: "Own
     assert await owner.fetchval(order) == "placewire.drive.attendance-published.v1"
 
 
-async def test_a_mark_sorts_behind_its_drive_even_from_an_older_transaction(
+async def test_a_mark_comes_after_its_drive_in_the_log_even_from_an_older_transaction(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     [student] = await enrol(owner, 1)
@@ -229,7 +229,9 @@ async def test_a_mark_sorts_behind_its_drive_even_from_an_older_transaction(
     assert await owner.fetchval(order) == f"attendance-{drive_id}-{student}"
 
 
-async def test_a_deleted_drive_takes_everything_with_it(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_deleting_a_drive_deletes_its_registrations_and_attendance(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
     ids = await enrol(owner, 2)
     drive_id = await finished(api, ids[:1], ids[1:])
     assert (await api.delete(f"/api/drives/{drive_id}")).status_code == 200

@@ -1,4 +1,4 @@
-"""What the benches ask of the database fits its tables, without measuring anything."""
+"""The SQL statements of the benchmarks run on the current schema. Nothing is measured."""
 
 import os
 from pathlib import Path
@@ -21,9 +21,7 @@ Owner = asyncpg.Connection
 JOBS = 20
 
 
-async def test_queued_jobs_have_their_effects_and_report_their_phases(
-    owner: "Owner[asyncpg.Record]", database_url: str
-) -> None:
+async def test_queued_jobs_run_and_report_their_phases(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     await owner.execute(TABLE)
     topic = topics.MAINTENANCE
     await owner.execute(QUEUE, JOBS, topic.name, int(topic.lane), CheckRequested.TYPE)
@@ -38,26 +36,27 @@ async def test_queued_jobs_have_their_effects_and_report_their_phases(
     [phases] = await owner.fetch(latency.PHASES)
     assert all(phase > 0 for phase in phases.values())
     assert await owner.fetchval(burst.UNDONE) == 0
-    assert await owner.fetchval(burst.WAITING, newest) == JOBS  # no relay; the results are not counted
+    # No relay runs, so the requests still wait. The result events are not counted.
+    assert await owner.fetchval(burst.WAITING, newest) == JOBS
     assert await owner.fetchval(costs.KEPT) > 0
     assert all(row["count"] > 0 for row in await owner.fetch(costs.CONNECTIONS))
 
 
-async def test_psql_is_given_the_statement_of_the_service(owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_benchmark_runs_the_insert_of_the_service(owner: "Owner[asyncpg.Record]") -> None:
     await enrol(owner, 500)
-    done = await owner.execute(eligibility.insert(1))
-    assert done == f"INSERT 0 {await owner.fetchval(PLAIN_COUNT)}"
-    await owner.execute("TRUNCATE selections")  # of no event
+    status = await owner.execute(eligibility.insert(1))
+    assert status == f"INSERT 0 {await owner.fetchval(PLAIN_COUNT)}"
+    await owner.execute("TRUNCATE selections")  # no event records these rows
 
 
-async def test_psql_is_given_the_query_of_the_export(owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_benchmark_runs_the_query_of_the_export(owner: "Owner[asyncpg.Record]") -> None:
     command = export.copy(1, Path("file.csv"))
     assert "\n" not in command
     query = command.removeprefix("\\copy (").rpartition(") TO 'file.csv'")[0]
     assert await owner.fetch(query) == []
 
 
-def test_processor_time_of_a_process_rises_while_it_works() -> None:
+def test_cpu_time_of_a_process_rises_while_it_works() -> None:
     before = costs.cpu_s(os.getpid())
     sum(number * number for number in range(2_000_000))
     assert costs.cpu_s(os.getpid()) > before

@@ -1,4 +1,4 @@
-"""Bodies: none is read before the caller is checked, each has a limit, and a full disk stores nothing."""
+"""Request bodies: no read before authorization, size limits, and no partial file on a full disk."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ PLACES = {
 
 
 def with_bodies(api: Api) -> Iterator[tuple[str, str, SignedIn]]:
-    """Method, a path and the access of every route that takes something from a signed-in caller."""
+    """Yield method, path and access of every route that a signed-in caller may send a body to."""
     for template, route in published_routes(api.app):
         access = declared_access(route)
         path = template
@@ -42,7 +42,7 @@ def with_bodies(api: Api) -> Iterator[tuple[str, str, SignedIn]]:
 async def answered(
     api: Api, method: str, path: str, headers: dict[str, str], body: AsyncIterator[bytes] | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Status and problem. The app may take what ``body`` yields; without one it must not ask for any."""
+    """Send a request. Return its status and problem. Without ``body``, the test fails if the app reads a body."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -65,8 +65,8 @@ async def answered(
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-async def test_no_body_is_read_of_a_caller_who_may_not_call(api: Api, chunked: bool) -> None:
-    walked = 0
+async def test_the_body_of_an_unauthorized_caller_is_not_read(api: Api, chunked: bool) -> None:
+    routes = 0
     for method, path, access in with_bodies(api):
         for type_ in ("application/json", "multipart/form-data; boundary=x"):
             length = (
@@ -79,8 +79,8 @@ async def test_no_body_is_read_of_a_caller_who_may_not_call(api: Api, chunked: b
             for role in set(Role) - access.roles:
                 status, _ = await answered(api, method, path, headers | bearer(role))
                 assert status == 403, (method, path, role)
-        walked += 1
-    assert walked > 20
+        routes += 1
+    assert routes > 20
 
 
 async def flood(total: int) -> AsyncIterator[bytes]:
@@ -99,7 +99,7 @@ async def test_every_body_has_a_limit(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/drives/1/publish", "/api/job-domains", "/api/drives"])
-async def test_a_body_without_a_length_has_one_too(api: Api, path: str) -> None:
+async def test_a_body_without_a_content_length_has_the_same_limit(api: Api, path: str) -> None:
     limit = LIMITS.get(path, MAX_BODY)
     headers = bearer(Role.HEAD) | {"content-type": "application/json", "transfer-encoding": "chunked"}
     status, problem = await answered(api, "POST", path, headers, flood(limit))
@@ -111,7 +111,7 @@ async def test_a_body_without_a_length_has_one_too(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     "length", [{"transfer-encoding": "chunked"}, {"content-length": str(MAX_UNAUTHENTICATED_BODY + 1)}]
 )
-async def test_who_is_not_signed_in_sends_little(api: Api, length: dict[str, str]) -> None:
+async def test_bodies_of_unauthenticated_callers_have_a_small_limit(api: Api, length: dict[str, str]) -> None:
     headers = length | {"content-type": "application/json"}
     status, problem = await answered(api, "POST", "/api/auth/login", headers, flood(MAX_UNAUTHENTICATED_BODY))
     assert (status, problem["message"]) == (413, "The request is too large: at most 64 KiB are accepted here.")
@@ -127,7 +127,9 @@ def stored(folder: Path) -> list[Path]:
 @pytest.mark.parametrize(
     ("pdf_bytes", "free_bytes"), [(5 * MIB, 2 * MIB), (900 * KIB, 300 * KIB)], ids=["spool", "storage"]
 )
-async def test_a_full_disk_is_507_and_keeps_nothing(api: Api, tmp_path: Path, pdf_bytes: int, free_bytes: int) -> None:
+async def test_a_full_disk_gets_507_and_stores_nothing(
+    api: Api, tmp_path: Path, pdf_bytes: int, free_bytes: int
+) -> None:
     pdf = b"%PDF-1.7\n" + b"x" * pdf_bytes
     files = {"pdf": ("job.pdf", pdf, "application/pdf")}
     with files_up_to(free_bytes):
@@ -142,22 +144,22 @@ async def test_a_full_disk_is_507_and_keeps_nothing(api: Api, tmp_path: Path, pd
 
 
 @pytest.mark.parametrize("raw", [True, False])
-async def test_a_full_disk_stops_an_import(api: Api, raw: bool) -> None:
+async def test_an_import_on_a_full_disk_gets_507(api: Api, raw: bool) -> None:
     csv = b"name,email,roll_number\n" + b"A B,a@college.edu,R1\n" * 200_000
-    sent: dict[str, Any] = (
+    body: dict[str, Any] = (
         {"content": csv, "headers": {"Content-Type": "text/csv"}} if raw else {"files": {"file": ("a.csv", csv)}}
     )
     with files_up_to(MIB):
-        answer = await api.post("/api/students/import", **sent)
+        answer = await api.post("/api/students/import", **body)
     assert answer.status_code == 507, answer.text
     assert "no space left" in answer.json()["message"]
 
 
-# --- A page after a row that is gone
+# --- A page after a deleted row
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/exports", "/api/dead-letters"])
-async def test_a_page_after_a_row_that_is_gone_is_410(api: Api, path: str) -> None:
+async def test_a_page_after_a_deleted_row_gets_410(api: Api, path: str) -> None:
     answer = await api.get(path, params={"before": str(uuid4())})
     assert answer.status_code == 410
     assert "Start again from the first page" in answer.json()["message"]

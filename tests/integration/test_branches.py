@@ -1,4 +1,4 @@
-"""Branches of drives and students match regardless of case and spaces; a branch without students is a warning."""
+"""Branches of drives and students match regardless of case and spaces. A branch without students gives a warning."""
 
 import re
 import sys
@@ -26,41 +26,41 @@ async def enrolled(api: Api, number: int, branch: str) -> int:
     return int(answer.json()["student_id"])
 
 
-async def made(api: Api, branches: list[str], **more: Any) -> dict[str, Any]:
+async def created_drive(api: Api, branches: list[str], **more: Any) -> dict[str, Any]:
     answer = await api.post("/api/drives", json={**DRIVE, "branches": branches, **more})
     assert answer.status_code in (201, 202), answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    drive: dict[str, Any] = answer.json()
+    return drive
 
 
-async def test_branches_that_are_written_differently_are_one(api: Api) -> None:
+async def test_spellings_of_a_branch_match(api: Api) -> None:
     ids = [
         await enrolled(api, 1, "cse"),
         await enrolled(api, 2, "Ge\u0301nie  civil"),
         await enrolled(api, 3, "AI, ML"),
     ]
-    drive = await made(api, [" CSE ", "GÉNIE CIVIL", "ai, ml"], auto_calc=True)
+    drive = await created_drive(api, [" CSE ", "GÉNIE CIVIL", "ai, ml"], auto_calc=True)
     assert "warnings" not in drive
     listed = (await api.get(f"/api/eligibility/{drive['drive_id']}/list")).json()
-    assert [one["student_id"] for one in listed] == ids
+    assert [student["student_id"] for student in listed] == ids
     applied = await api.get(f"/api/subfilter/{drive['drive_id']}/apply?branch=Cse", "COORDINATOR")
-    assert [one["user_id"] for one in applied.json()["students"]] == ids[:1]
+    assert [student["user_id"] for student in applied.json()["students"]] == ids[:1]
     for student_id in ids:
         answer = await api.post(f"/api/registrations/{drive['drive_id']}/register", "STUDENT", student_id)
         assert answer.status_code == 201, answer.text
 
 
-async def test_every_list_takes_a_branch_however_it_is_written(api: Api) -> None:
+async def test_every_list_finds_a_branch_in_any_spelling(api: Api) -> None:
     for number, branch in enumerate(("cse", "CSE", "CSE", "Ge\u0301nie  civil"), start=1):
         await enrolled(api, number, branch)
 
-    async def found(**query: str) -> int:
+    async def count_of(**query: str) -> int:
         return len((await api.get("/api/students", params=query)).json())
 
-    assert [await found(branch=branch) for branch in ("Cse", " CSE ", "GÉNIE CIVIL", "ge\u0301nie civil", "CS")] == [
+    assert [await count_of(branch=branch) for branch in ("Cse", " CSE ", "GÉNIE CIVIL", "ge\u0301nie civil", "CS")] == [
         3, 3, 1, 1, 0,
     ]  # fmt: skip
-    drive = await made(api, ["cse", "génie civil"])
+    drive = await created_drive(api, ["cse", "génie civil"])
     applied = await api.get(f"/api/subfilter/{drive['drive_id']}/apply?branch=cSe", "COORDINATOR")
     assert (applied.json()["filtered_count"], applied.json()["total"]) == (3, 4)
     assert applied.json()["unique_branches"] == ["CSE", "Génie  civil"]
@@ -73,9 +73,9 @@ async def test_a_search_ignores_spaces_around_it_and_the_unicode_form(api: Api) 
         assert len((await api.get("/api/students", params={"search": search})).json()) == 1, search
 
 
-async def test_a_branch_that_no_student_has_is_a_warning(api: Api) -> None:
+async def test_a_branch_without_students_gives_a_warning(api: Api) -> None:
     await enrolled(api, 1, "CSE")
-    drive = await made(api, ["cse", "CSEE"])
+    drive = await created_drive(api, ["cse", "CSEE"])
     warning = ["No student has the branch CSEE, so it makes no student eligible."]
     assert drive["warnings"] == warning
     path = f"/api/drives/{drive['drive_id']}"
@@ -86,7 +86,7 @@ async def test_a_branch_that_no_student_has_is_a_warning(api: Api) -> None:
 
 
 async def test_branches_are_compared_by_stored_keys(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Making keys for each student took a drive with branches three times as long, and its list thirty times."""
+    """Computing the key for each student took three times as long in evaluations, and thirty times in the list."""
     statements: dict[str, list[object]] = {
         LIST: [1],
         SUMMARY: [1, None, None, "cse", None],
@@ -99,12 +99,12 @@ async def test_branches_are_compared_by_stored_keys(owner: "asyncpg.Connection[a
         assert not re.search(r"normalize|regexp_replace|branch_keys?\(|meets_criteria", plan, re.IGNORECASE), plan
 
 
-async def test_the_key_of_every_letter_is_the_same_in_sql_and_python(
+async def test_sql_and_python_give_the_same_branch_key_for_every_letter(
     owner: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
     letters = [chr(code) for code in range(1, sys.maxunicode + 1) if unicodedata.category(chr(code)) not in UNASSIGNED]
     rows = await owner.fetch(
         "SELECT one, branch_key('a' || one || ' B') AS key FROM unnest($1::text[]) AS one", letters
     )
-    different = [ascii(row["one"]) for row in rows if branch_key(f"a{row['one']} B") != row["key"]]
-    assert not different, (len(different), different[:40])
+    differing = [ascii(row["one"]) for row in rows if branch_key(f"a{row['one']} B") != row["key"]]
+    assert not differing, (len(differing), differing[:40])

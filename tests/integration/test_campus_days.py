@@ -1,4 +1,4 @@
-"""Days are days of the campus: on both sides of midnight, and where clocks are changed."""
+"""Days begin at midnight of the campus, also on days when clocks change."""
 
 from collections.abc import AsyncIterator
 from datetime import date, datetime
@@ -18,8 +18,8 @@ from services.maintenance import sql as maintenance
 from tests.support.service_settings import api_settings
 from tests.support.system import as_role, bearer
 
-# The zone; a moment before and one after a local midnight; their days. Clocks change on one of the two days; in Cairo
-# there is no midnight then, and in Havana there are two.
+# A zone, moments before and after a local midnight, and the days of these moments. In most zones, clocks change on one
+# of the two days. That day has no midnight in Cairo, and two in Havana.
 SIDES = [
     ("Asia/Kolkata", "2026-03-01T18:29:59Z", "2026-03-01T18:30:00Z", "2026-03-01", "2026-03-02"),
     ("America/New_York", "2026-03-09T03:59:59Z", "2026-03-09T04:00:00Z", "2026-03-08", "2026-03-09"),
@@ -45,7 +45,7 @@ MARK = "INSERT INTO attendance (attendance_id, drive_id, student_id, status) VAL
 
 @pytest.fixture
 async def campus(database_url: str, tmp_path: Path, zone: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The API with ``TZ`` of ``zone``, called as HEAD."""
+    """Yield a client of an API in the time zone ``zone``. The client is signed in as HEAD."""
     app = create_app(api_settings(database_url, tmp_path, tz=zone))
     async with (
         app.router.lifespan_context(app),
@@ -56,7 +56,7 @@ async def campus(database_url: str, tmp_path: Path, zone: str) -> AsyncIterator[
         yield client
 
 
-async def answered(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
+async def json_of(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
     answer = await client.get(path, params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -87,13 +87,13 @@ async def test_a_day_ends_at_the_midnight_of_the_campus(
         await owner.execute(FINISHED, drive_id, datetime.fromisoformat(moment))
         await owner.execute(MARK, drive_id)
     await refresh(database_url)
-    series = await answered(campus, "/api/analytics/drives-over-time", days=3650)
+    series = await json_of(campus, "/api/analytics/drives-over-time", days=3650)
     assert series == [{"day": first_day, "count": 1}, {"day": second_day, "count": 1}]
-    trend = await answered(campus, "/api/analytics/attendance-trend", days=3650)
+    trend = await json_of(campus, "/api/analytics/attendance-trend", days=3650)
     assert [row["day"] for row in trend] == [first_day, second_day]
 
     async def ids(**query: str) -> list[int]:
-        return [row["drive_id"] for row in await answered(campus, "/api/finished-drives", **query)]
+        return [row["drive_id"] for row in await json_of(campus, "/api/finished-drives", **query)]
 
     assert await ids(start_date=first_day, end_date=first_day) == [1]
     assert await ids(start_date=second_day, end_date=second_day) == [2]
@@ -111,20 +111,20 @@ async def test_the_window_begins_with_a_whole_day_of_the_campus(
         moment = await owner.fetchval(f"SELECT {first} {shift}", zone)
         await owner.execute(DRIVE, drive_id, moment)
     await refresh(database_url)
-    summary = await answered(campus, "/api/analytics/summary", days=7)
+    summary = await json_of(campus, "/api/analytics/summary", days=7)
     assert summary["total_drives"] == 1
-    assert len(await answered(campus, "/api/analytics/drives-over-time", days=8)) == 2
+    assert len(await json_of(campus, "/api/analytics/drives-over-time", days=8)) == 2
 
 
-def test_months_end_within_the_month() -> None:
+def test_subtracted_months_end_at_the_last_day_of_a_short_month() -> None:
     assert months_before(date(2026, 3, 31), 1) == date(2026, 2, 28)
     assert months_before(date(2026, 1, 15), 1) == date(2025, 12, 15)
     assert months_before(date(2028, 3, 31), 25) == date(2026, 2, 28)
 
 
-def test_all_that_is_given_holds() -> None:
+def test_an_explicit_start_overrides_the_number_of_months() -> None:
     zone = ZoneInfo("Asia/Kolkata")
-    found = period(3, date(2026, 4, 1), date(2026, 4, 2), zone=zone, today=date(2026, 6, 15))
-    assert found.begins == datetime(2026, 4, 1, tzinfo=zone)
-    assert found.ends == datetime(2026, 4, 3, tzinfo=zone)
+    both = period(3, date(2026, 4, 1), date(2026, 4, 2), zone=zone, today=date(2026, 6, 15))
+    assert both.begins == datetime(2026, 4, 1, tzinfo=zone)
+    assert both.ends == datetime(2026, 4, 3, tzinfo=zone)
     assert period(3, None, None, zone=zone, today=date(2026, 6, 15)).begins == datetime(2026, 3, 15, tzinfo=zone)

@@ -1,4 +1,4 @@
-"""What the database says about the bus while Kafka refuses a row for good, and those of its key wait behind it."""
+"""Circuit breakers while Kafka permanently refuses a row of the outbox, so that later rows of its key wait."""
 
 from collections.abc import AsyncIterator
 
@@ -35,27 +35,27 @@ async def consumers(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def trusted(watch: CircuitBreakers, owner: "Owner[asyncpg.Record]") -> list[bool]:
+async def closed_breakers(watch: CircuitBreakers, owner: "Owner[asyncpg.Record]") -> list[bool]:
     await owner.execute(SEEN, list(Service))
     for _ in range(GOOD_POLLS_TO_CLOSE):
         await watch.look()
     return [watch.is_closed(service) for service in Service]
 
 
-async def test_a_quarantined_key_opens_no_breaker_and_what_waits_for_the_relay_does(
+async def test_a_quarantined_key_opens_no_breaker_but_a_row_that_waits_for_the_relay_does(
     one_key_held: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     database = Database(as_role(database_url, "placewire_api"), pool_size=1, application_name="test")
     watch = CircuitBreakers(database)
     try:
-        assert await trusted(watch, owner) == [True] * len(Service)
+        assert await closed_breakers(watch, owner) == [True] * len(Service)
         await owner.execute(PUT, "drive-2", False)
-        assert await trusted(watch, owner) == [False] * len(Service)
+        assert await closed_breakers(watch, owner) == [False] * len(Service)
     finally:
         await database.close()
 
 
-async def test_beside_a_quarantined_key_the_canaries_of_others_show_that_the_relay_sends(
+async def test_probes_of_other_services_show_that_the_relay_sends_despite_a_quarantined_key(
     one_key_held: None, owner: "Owner[asyncpg.Record]", consumers: Database
 ) -> None:
     async with consumers.connection() as connection:

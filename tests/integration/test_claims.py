@@ -1,4 +1,4 @@
-"""Which jobs a claim takes, and in which order."""
+"""Which jobs a worker claims, and in which order."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,83 +21,81 @@ from tests.support.job_worker import done, waited, working
 
 Owner = asyncpg.Connection
 NEWEST_WINS = frozenset({DrivePublished.TYPE, EligibilityRequested.TYPE})
-ONE = Claimer(Service.ELIGIBILITY, "test", timedelta(seconds=60), newest_wins=NEWEST_WINS)
+CLAIMER = Claimer(Service.ELIGIBILITY, "test", timedelta(seconds=60), newest_wins=NEWEST_WINS)
 EVALUATION = JobHandler(handle=handlers.evaluate, failed=handlers.failed, newest_wins=NEWEST_WINS)
 RUNNING = "UPDATE es.job SET state = 'running', lease_until = clock_timestamp() + interval '30 s' WHERE id = $1"
 
 
 async def published(api: Api) -> tuple[int, UUID]:
-    """A new drive, and the job of its evaluation."""
+    """Create a drive. Return its id and the job of its evaluation."""
     answer = (await api.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()
     return answer["drive_id"], UUID(answer["job"]["id"])
 
 
 async def changed(api: Api, drive_id: int, min_cgpa: str) -> UUID:
-    """The job of another evaluation of the drive."""
+    """Change the criteria of the drive. Return the job of the new evaluation."""
     return UUID((await api.patch(f"/api/drives/{drive_id}", json={"min_cgpa": min_cgpa})).json()["job"]["id"])
 
 
-async def claimed(owner: "Owner[asyncpg.Record]", slots: int, claimer: Claimer = ONE) -> list[Claim]:
+async def claim_jobs(owner: "Owner[asyncpg.Record]", slots: int, claimer: Claimer = CLAIMER) -> list[Claim]:
     return await queue.claim(owner, claimer, slots)
 
 
 def ids(claims: Sequence[Claim]) -> list[UUID]:
-    return [each.id for each in claims]
+    return [claim.id for claim in claims]
 
 
 async def test_queued_jobs_are_claimed_oldest_first_and_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     queued = [(await published(api))[1] for _ in range(4)]
-    assert ids(await claimed(owner, 3)) == queued[:3]
-    assert ids(await claimed(owner, 3)) == queued[3:]
-    assert await claimed(owner, 3) == []
+    assert ids(await claim_jobs(owner, 3)) == queued[:3]
+    assert ids(await claim_jobs(owner, 3)) == queued[3:]
+    assert await claim_jobs(owner, 3) == []
 
 
-async def test_a_job_whose_lease_expired_is_claimed_again_with_another_token(
+async def test_a_job_with_an_expired_lease_is_claimed_again_with_a_new_token(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     _, job_id = await published(api)
-    [first] = await claimed(owner, 1)
+    [first] = await claim_jobs(owner, 1)
     await owner.execute("UPDATE es.job SET lease_until = clock_timestamp() - interval '1 s'")
-    [second] = await claimed(owner, 1)
+    [second] = await claim_jobs(owner, 1)
     assert (second.id, second.attempts) == (job_id, 2)
     assert second.fence != first.fence
 
 
-async def test_subjects_that_nobody_works_on_come_first(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_jobs_of_idle_subjects_are_claimed_first(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     busy, running = await published(api)
     await owner.execute(RUNNING, running)
-    waits = await changed(api, busy, "8")
+    waiting = await changed(api, busy, "8")
     _, idle = await published(api)
-    assert ids(await claimed(owner, 1)) == [idle]
-    assert ids(await claimed(owner, 1)) == [waits], "it is claimed all the same when nothing else is queued"
+    assert ids(await claim_jobs(owner, 1)) == [idle]
+    assert ids(await claim_jobs(owner, 1)) == [waiting], "it is claimed when nothing else is queued"
 
 
-async def test_of_several_evaluations_of_a_drive_only_the_newest_is_claimed(
-    api: Api, owner: "Owner[asyncpg.Record]"
-) -> None:
+async def test_only_the_newest_evaluation_of_a_drive_is_claimed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     drive_id, first = await published(api)
     second, third = await changed(api, drive_id, "7"), await changed(api, drive_id, "8")
     _, other = await published(api)
-    newest, another = await claimed(owner, 4)
+    newest, another = await claim_jobs(owner, 4)
     assert (newest.id, list(newest.older_ids)) == (third, [second, first])
     assert (another.id, list(another.older_ids)) == (other, [])
     states = await owner.fetch("SELECT id FROM es.job WHERE state = 'queued' ORDER BY seq")
-    assert [row["id"] for row in states] == [first, second], "they wait for the newest one"
+    assert [row["id"] for row in states] == [first, second], "the older jobs wait for the newest one"
 
 
-async def test_small_jobs_share_no_transaction_with_a_job_that_would_wait(
+async def test_a_batch_excludes_jobs_of_a_subject_that_has_a_running_job(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     busy, running = await published(api)
     await owner.execute(RUNNING, running)
     waiting = [await changed(api, busy, cgpa) for cgpa in ("7", "8")]
     others = [(await published(api))[1] for _ in range(2)]
-    small = replace(ONE, batchable=NEWEST_WINS, batch_size=8, newest_wins=frozenset())
-    assert ids(await claimed(owner, 1, small)) == others
-    assert ids(await claimed(owner, 1, small)) == waiting[:1], "claimed all the same, alone"
+    small = replace(CLAIMER, batchable=NEWEST_WINS, batch_size=8, newest_wins=frozenset())
+    assert ids(await claim_jobs(owner, 1, small)) == others
+    assert ids(await claim_jobs(owner, 1, small)) == waiting[:1], "it is claimed alone"
 
 
-async def test_older_evaluations_end_superseded_with_the_newest(
+async def test_older_evaluations_end_as_superseded_with_the_newest(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 100)
@@ -111,11 +109,11 @@ async def test_older_evaluations_end_superseded_with_the_newest(
     assert older is not None
     assert (older.state, older.result, older.attempts) == (State.SUCCEEDED, {"superseded": True}, 0)
     finished = await owner.fetch("SELECT xmin::text FROM es.job")
-    assert len({row["xmin"] for row in finished}) == 1, "in one transaction"
+    assert len({row["xmin"] for row in finished}) == 1, "both jobs must end in one transaction"
     assert await owner.fetchval("SELECT count(*) FROM es.event WHERE type LIKE '%evaluated%'") == 1
 
 
-async def test_older_evaluations_run_when_the_newest_is_given_up(
+async def test_older_evaluations_run_when_the_newest_fails_for_good(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 100)
@@ -124,7 +122,7 @@ async def test_older_evaluations_run_when_the_newest_is_given_up(
 
     async def handle(connection: object, job: Claim) -> object:
         if job.id == second:
-            raise ValueError("a bug that only the newest event meets")
+            raise ValueError("a bug that affects only the newest event")
         return await handlers.evaluate(connection, job)  # type: ignore[arg-type]
 
     work = JobHandler(handle=handle, failed=handlers.failed, newest_wins=NEWEST_WINS)  # type: ignore[arg-type]
@@ -137,7 +135,7 @@ async def test_older_evaluations_run_when_the_newest_is_given_up(
     assert older.result != {"superseded": True}
 
 
-async def test_a_worker_that_nobody_wakes_finds_its_jobs_by_polling(
+async def test_a_worker_without_wake_ups_finds_its_jobs_by_polling(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 20)
@@ -183,7 +181,7 @@ async def _polled_once(worker: object) -> bool:
     return bool(worker._empty_polls)  # type: ignore[attr-defined]
 
 
-async def test_a_worker_remembers_what_it_was_woken_for_while_it_was_busy(
+async def test_a_busy_worker_remembers_the_channel_of_a_wake_up(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     _, first = await published(api)

@@ -1,4 +1,4 @@
-"""Idempotency-Key: the first answer again, one effect, also when all ask at once."""
+"""Requests with the same Idempotency-Key have one effect and get the same answer, also when sent concurrently."""
 
 import asyncio
 from pathlib import Path
@@ -14,7 +14,7 @@ Owner = asyncpg.Connection
 PDF = b"%PDF-1.4\n%%EOF"
 
 
-async def test_the_same_key_fifty_times_at_once_is_one_drive_and_fifty_equal_answers(
+async def test_concurrent_requests_with_one_key_create_one_drive_and_get_equal_answers(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     answers = await asyncio.gather(
@@ -30,7 +30,7 @@ async def test_the_same_key_fifty_times_at_once_is_one_drive_and_fifty_equal_ans
     assert await owner.fetchval("SELECT count(*) FROM es.job") == 1
 
 
-async def test_over_two_replicas_the_same_key_fifty_times_at_once_is_one_effect(
+async def test_concurrent_requests_with_one_key_to_two_replicas_have_one_effect(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     """Another user's requests with the same key have their own single effect."""
@@ -49,7 +49,7 @@ async def test_over_two_replicas_the_same_key_fifty_times_at_once_is_one_effect(
     assert await owner.fetchval("SELECT count(*) FROM es.job") == 2
 
 
-async def test_two_users_with_the_same_key_do_not_meet(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_two_users_may_use_the_same_key(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     key = {"Idempotency-Key": "same"}
     first = await api.post("/api/drives", "HEAD", 1, json=DRIVE, headers=key)
     second = await api.post("/api/drives", "HEAD", 2, json=DRIVE, headers=key)
@@ -66,23 +66,23 @@ async def test_the_same_key_with_another_body_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-async def test_a_key_that_is_none_is_refused_alike_however_it_is_read(api: Api, key: str) -> None:
-    asked = {"Idempotency-Key": key}
-    by_fastapi = await api.post("/api/drives/1/publish", json={}, headers=asked)
-    by_hand = await api.post("/api/registrations/1/register", "STUDENT", 1, headers=asked)
-    assert by_hand.status_code == by_fastapi.status_code == 422
-    assert by_hand.json() == by_fastapi.json()
+async def test_every_route_refuses_an_invalid_key_with_the_same_answer(api: Api, key: str) -> None:
+    key_header = {"Idempotency-Key": key}
+    published = await api.post("/api/drives/1/publish", json={}, headers=key_header)
+    registered = await api.post("/api/registrations/1/register", "STUDENT", 1, headers=key_header)
+    assert registered.status_code == published.status_code == 422
+    assert registered.json() == published.json()
 
 
-async def test_a_refused_command_leaves_its_key_free(api: Api) -> None:
+async def test_a_refused_command_does_not_use_up_its_key(api: Api) -> None:
     key = {"Idempotency-Key": "k"}
     refused = await api.post("/api/drives/4711/publish", json={}, headers=key)
     assert refused.status_code == 404
-    again = await api.post("/api/drives/4711/publish", json={}, headers=key)
-    assert again.status_code == 404
+    repeated = await api.post("/api/drives/4711/publish", json={}, headers=key)
+    assert repeated.status_code == 404
 
 
-async def test_a_retry_with_a_pdf_keeps_one_file(api: Api, owner: "Owner[asyncpg.Record]", tmp_path: Path) -> None:
+async def test_a_retry_with_a_pdf_stores_one_file(api: Api, owner: "Owner[asyncpg.Record]", tmp_path: Path) -> None:
     async def create() -> dict[str, object]:
         answer = await api.post(
             "/api/drives",
@@ -91,8 +91,8 @@ async def test_a_retry_with_a_pdf_keeps_one_file(api: Api, owner: "Owner[asyncpg
             headers={"Idempotency-Key": "k"},
         )
         assert answer.status_code == 201, answer.text
-        found: dict[str, object] = answer.json()
-        return found
+        drive: dict[str, object] = answer.json()
+        return drive
 
     first, second = await create(), await create()
     assert first == second
@@ -101,12 +101,10 @@ async def test_a_retry_with_a_pdf_keeps_one_file(api: Api, owner: "Owner[asyncpg
     assert len(list(tmp_path.glob("uploads/job-descriptions/*.pdf"))) == 1  # noqa: ASYNC240
 
 
-async def test_a_callers_trace_goes_with_the_event_though_we_make_none(
-    api: Api, owner: "Owner[asyncpg.Record]"
-) -> None:
+async def test_the_event_stores_a_valid_trace_context_of_the_caller(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    for given in (trace, "nonsense"):
-        answer = await api.post("/api/drives", json=DRIVE, headers={"traceparent": given})
+    for header in (trace, "nonsense"):
+        answer = await api.post("/api/drives", json=DRIVE, headers={"traceparent": header})
         assert answer.status_code == 201
     stored = await owner.fetch("SELECT metadata->>'traceparent' AS trace FROM es.event ORDER BY position")
     assert [row["trace"] for row in stored] == [trace, None]

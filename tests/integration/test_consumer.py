@@ -1,4 +1,4 @@
-"""Records on a real broker wake the worker: repeated ones, ones out of order, and ones that cannot be read."""
+"""The consumer on a real broker: repeated records, records out of order, and unreadable records."""
 
 import asyncio
 import gc
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 async def consuming(
     database_url: str, servers: Addresses, work: JobHandler = EVALUATION
 ) -> AsyncIterator[tuple[Worker, AIOKafkaProducer]]:
-    """A consumer that has joined its group, with its runner, and a producer."""
+    """Yield the worker of a consumer that has joined its group, and a producer."""
     url = as_role(database_url, "placewire_eligibility")
     settings = ServiceSettings(
         database_url=url,
@@ -88,12 +88,12 @@ async def send(database_url: str, producer: AIOKafkaProducer, job_id: UUID) -> N
     await producer.send_and_wait(topics.DRIVE.name, orjson.dumps(event.data), key=KEY, headers=event.kafka_headers())
 
 
-async def asked(api: Api) -> UUID:
+async def requested_job(api: Api) -> UUID:
     answer = await api.post("/api/drives", json={**DRIVE, "auto_calc": True})
     return UUID(answer.json()["job"]["id"])
 
 
-async def ended(worker: Worker, job_id: UUID) -> Job:
+async def ended_job(worker: Worker, job_id: UUID) -> Job:
     job = await waited(worker, job_id, timeout_s=30)
     assert job is not None
     return job
@@ -108,17 +108,17 @@ async def test_repeated_records_in_any_order_leave_one_result_each(
 ) -> None:
     await enrol(owner, 200)
     async with consuming(database_url, servers) as (worker, producer):
-        first = await asked(api)
+        first = await requested_job(api)
         newer = UUID((await api.patch("/api/drives/1", json={"min_cgpa": "8"})).json()["job"]["id"])
-        last = await asked(api)
+        last = await requested_job(api)
         for job_id in (newer, first, newer, first, first, last):
             await send(database_url, producer, job_id)
-        assert {(await ended(worker, job_id)).state for job_id in (first, newer, last)} == {State.SUCCEEDED}
+        assert {(await ended_job(worker, job_id)).state for job_id in (first, newer, last)} == {State.SUCCEEDED}
         for job_id in (newer, first, last):
-            await send(database_url, producer, job_id)  # long after their end
-        another = await asked(api)
+            await send(database_url, producer, job_id)  # after the job has ended
+        another = await requested_job(api)
         await send(database_url, producer, another)
-        assert (await ended(worker, another)).channel is Channel.KAFKA
+        assert (await ended_job(worker, another)).channel is Channel.KAFKA
     results = {row["job"]: row["count"] for row in await owner.fetch(RESULTS)}
     assert results[str(newer)] == results[str(last)] == 1
     assert results.get(str(first), 0) <= 1
@@ -126,7 +126,7 @@ async def test_repeated_records_in_any_order_leave_one_result_each(
 
 
 @pytest.mark.parametrize("header", [b"\x00\x01", b"\xff", None], ids=["nul", "no-text", "null"])
-async def test_an_unreadable_record_is_counted_and_delays_nobody(
+async def test_an_unreadable_record_is_counted_and_does_not_block_its_partition(
     api: Api,
     owner: "Owner[asyncpg.Record]",
     database_url: str,
@@ -140,23 +140,24 @@ async def test_an_unreadable_record_is_counted_and_delays_nobody(
         [("theirs", header)],
         [kind, ("ce_id", header)],
         [kind, ("ce_id", b"not-a-uuid"), ("ce_correlationid", b"x")],
-        [kind, ("ce_id", str(UUID(int=9)).encode())],  # its data is no event
+        [kind, ("ce_id", str(UUID(int=9)).encode())],  # valid headers, but the value is no event
         [("\0", header)],
     ]
     before = unreadable()
     async with consuming(database_url, servers) as (worker, producer):
-        for each in headers:
-            await producer.send_and_wait(topics.DRIVE.name, b"secret-" + os.urandom(8), key=KEY, headers=each)
+        for record_headers in headers:
+            value = b"secret-" + os.urandom(8)
+            await producer.send_and_wait(topics.DRIVE.name, value, key=KEY, headers=record_headers)
         await producer.send_and_wait(topics.PROBE.name, b"not a time")
-        job_id = await asked(api)
+        job_id = await requested_job(api)
         await send(database_url, producer, job_id)
-        job = await ended(worker, job_id)
+        job = await ended_job(worker, job_id)
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.KAFKA)
     assert unreadable() - before == len(headers)
     assert "secret-" not in caplog.text
 
 
-async def test_a_job_that_fails_delays_nobody_on_its_partition(
+async def test_a_job_that_fails_does_not_block_its_partition(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, servers: Addresses
 ) -> None:
     poison: list[UUID] = []
@@ -170,16 +171,16 @@ async def test_a_job_that_fails_delays_nobody_on_its_partition(
         worker,
         producer,
     ):
-        poison.append(await asked(api))
-        last = await asked(api)
+        poison.append(await requested_job(api))
+        last = await requested_job(api)
         await send(database_url, producer, poison[0])
         await send(database_url, producer, last)
-        assert (await ended(worker, last)).state is State.SUCCEEDED
-        assert (await ended(worker, poison[0])).state is State.FAILED
+        assert (await ended_job(worker, last)).state is State.SUCCEEDED
+        assert (await ended_job(worker, poison[0])).state is State.FAILED
     assert await owner.fetchval("SELECT dead FROM es.job WHERE id = $1", poison[0])
 
 
-async def test_a_record_that_comes_while_the_database_is_away_is_acted_on_later(
+async def test_a_record_that_comes_while_the_database_is_away_wakes_the_worker_later(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, servers: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with consuming(database_url, servers) as (worker, producer):
@@ -189,21 +190,23 @@ async def test_a_record_that_comes_while_the_database_is_away_is_acted_on_later(
             await owner.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'placewire_eligibility'"
             )
-            job_id = await asked(api)
+            job_id = await requested_job(api)
             await send(database_url, producer, job_id)
             await asyncio.sleep(1.5)
             assert await owner.fetchval("SELECT state FROM es.job") == "queued"
         finally:
             await owner.execute("ALTER ROLE placewire_eligibility LOGIN")
-        job = await ended(worker, job_id)
+        job = await ended_job(worker, job_id)
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.KAFKA)
 
 
-async def test_a_consumer_that_fetches_no_more_is_replaced(owner: Owner, database_url: str, servers: Addresses) -> None:
-    """Its fetching task has ended without notice, as in aiokafka#983 and #1038."""
+async def test_a_consumer_that_stopped_fetching_is_replaced(
+    owner: Owner, database_url: str, servers: Addresses
+) -> None:
+    """The fetch task of aiokafka can end without an error (aiokafka#983 and #1038)."""
     async with consuming(database_url, servers) as (_, producer):
-        consumers = (found for found in gc.get_objects() if isinstance(found, AIOKafkaConsumer))
-        [consumer] = [found for found in consumers if not found._closed]
+        consumers = (candidate for candidate in gc.get_objects() if isinstance(candidate, AIOKafkaConsumer))
+        [consumer] = [candidate for candidate in consumers if not candidate._closed]
         consumer._fetcher._fetch_task.cancel()
 
         async def a_new_probe_arrives() -> bool:

@@ -1,4 +1,4 @@
-"""Bodies that are costly to read are refused with a short message, and never hold up other requests."""
+"""Bodies that are costly to parse are refused with a short message, and never block other requests."""
 
 import json
 import math
@@ -12,11 +12,11 @@ from tests.support.loop_lag import loop_lag
 pytestmark = pytest.mark.timeout(300)
 
 JSON = "application/json"
-# Twice what docs/architecture.md allows: other tests share the cores, and the same work then takes longer.
+# Twice the limit of docs/architecture.md, because other tests share the cores.
 BLOCKED_S = 0.1
 TRIES = 3
 MAX_ANSWER = 64 * 1024
-# One route for each way in which bodies are read: by a model, by hand, by hand with a higher limit, and not at all.
+# At least one route for each way to read a body: by a model, by own code, with a higher limit, and not at all.
 ROUTES = {
     ("/api/users", "HEAD"),
     ("/api/auth/login", "HEAD"),
@@ -44,19 +44,19 @@ BODIES = {
 }
 
 
-async def test_a_costly_body_is_refused_and_holds_up_nobody(api: Api) -> None:
+async def test_a_costly_body_is_refused_and_does_not_block_the_event_loop(api: Api) -> None:
     for name, body in BODIES.items():
         for path, role in sorted(ROUTES):
             answer, blocked_s = await refused(api, path, role, body.encode())
-            what = f"{name}, {path}: {answer.status_code} {answer.text[:200]}"
-            assert answer.status_code in (400, 413, 422), what
-            assert len(answer.content) < MAX_ANSWER, what
-            assert len(answer.json()["message"]) < 2_000, what
-            assert blocked_s < BLOCKED_S, what
+            case = f"{name}, {path}: {answer.status_code} {answer.text[:200]}"
+            assert answer.status_code in (400, 413, 422), case
+            assert len(answer.content) < MAX_ANSWER, case
+            assert len(answer.json()["message"]) < 2_000, case
+            assert blocked_s < BLOCKED_S, case
 
 
 async def refused(api: Api, path: str, role: str, content: bytes) -> tuple[httpx.Response, float]:
-    """Return the answer and how long the loop was blocked: the shortest of three, as a busy core takes longer."""
+    """Return the answer, and for how long it blocked the event loop: the shortest of up to three tries."""
     shortest_s = math.inf
     for _ in range(TRIES):
         async with loop_lag() as lag:

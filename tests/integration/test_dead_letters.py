@@ -1,4 +1,4 @@
-"""Dead letters: seen, redriven and discarded, over HTTP and by the command; each once, and never forgotten."""
+"""Dead letters over HTTP and on the command line: list, show, redrive once, discard, and the record of each action."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ from cli.main import app
 from contracts.jobs import Channel, Kind, State
 from services.exporter import handlers as export_handlers
 from tests.conftest import Api
-from tests.integration.test_worker import asked, failing
+from tests.integration.test_worker import failing, requested_job
 from tests.support.bulk_students import enrol
 from tests.support.exporting import asked as asked_export
 from tests.support.exporting import exporting
@@ -28,21 +28,21 @@ from tests.support.job_worker import dead, done, working
 Owner = asyncpg.Connection
 WHY = "the list is on the moon"
 HISTORY = "SELECT action, actor, reason, error FROM es.dead_letter_action ORDER BY id"
-RUNG = "SELECT event_id::text, topic FROM es.outbox WHERE event_id IS NOT NULL AND extra IS NULL AND id > $1"
+WAKE_UP_ROWS = "SELECT event_id::text, topic FROM es.outbox WHERE event_id IS NOT NULL AND extra IS NULL AND id > $1"
 NEWEST_ROW = "SELECT coalesce(max(id), 0) FROM es.outbox"
 
 
-async def killed(api: Api, database_url: str, count: int = 1) -> list[str]:
-    """Jobs that were given up, in the order in which they were asked for."""
-    jobs = [await asked(api) for _ in range(count)]
+async def dead_lettered(api: Api, database_url: str, count: int = 1) -> list[str]:
+    """Create ``count`` dead letters. Return the ids of the jobs, oldest first."""
+    jobs = [await requested_job(api) for _ in range(count)]
     async with working(database_url, work=failing(RuleViolation(WHY))) as worker:
         for job_id in jobs:
             await dead(worker, job_id)
     return jobs
 
 
-async def test_a_dead_job_is_listed_and_shown_with_its_event(api: Api, database_url: str) -> None:
-    [job_id] = await killed(api, database_url)
+async def test_a_dead_letter_is_listed_and_shown_with_its_event(api: Api, database_url: str) -> None:
+    [job_id] = await dead_lettered(api, database_url)
     [listed] = (await api.get("/api/dead-letters")).json()
     assert (listed["id"], listed["kind"], listed["reason"], listed["attempts"]) == (job_id, "eligibility", WHY, 1)
     shown = (await api.get(f"/api/dead-letters/{job_id}")).json()
@@ -54,22 +54,22 @@ async def test_a_dead_job_is_listed_and_shown_with_its_event(api: Api, database_
 
 
 async def test_the_list_is_paged_and_filtered(api: Api, database_url: str) -> None:
-    jobs = await killed(api, database_url, 5)
+    jobs = await dead_lettered(api, database_url, 5)
     pages: list[str] = []
-    before: dict[str, str] = {}
-    while page := (await api.get("/api/dead-letters", params={"limit": 2, **before})).json():
-        pages += [letter["id"] for letter in page]
-        before = {"before": page[-1]["id"]}
+    cursor: dict[str, str] = {}
+    while page := (await api.get("/api/dead-letters", params={"limit": 2, **cursor})).json():
+        pages += [dead_letter["id"] for dead_letter in page]
+        cursor = {"before": page[-1]["id"]}
     assert pages == jobs[::-1]
     assert (await api.get("/api/dead-letters", params={"kind": "export"})).json() == []
     assert len((await api.get("/api/dead-letters", params={"service": "eligibility"})).json()) == 5
 
 
-async def test_a_redriven_job_begins_anew_and_succeeds(
+async def test_a_redriven_job_starts_with_no_spent_attempts_and_succeeds(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 100)
-    [job_id] = await killed(api, database_url)
+    [job_id] = await dead_lettered(api, database_url)
     newest = await owner.fetchval(NEWEST_ROW)
     answer = await api.post(f"/api/dead-letters/{job_id}/redrive", json={"reason": "it is back"})
     assert (answer.status_code, answer.json()["state"], answer.json()["job"]["delivery"]) == (202, "queued", "poll")
@@ -77,7 +77,7 @@ async def test_a_redriven_job_begins_anew_and_succeeds(
     row = await owner.fetchrow("SELECT attempts, dead, finished_at, error, fence FROM es.job")
     assert row is not None
     assert tuple(row) == (0, False, None, None, None)
-    assert [tuple(rung) for rung in await owner.fetch(RUNG, newest)] == [(job_id, "placewire.drive")]
+    assert [tuple(row) for row in await owner.fetch(WAKE_UP_ROWS, newest)] == [(job_id, "placewire.drive")]
     async with working(database_url) as worker:
         [job] = await done(worker, job_id)
     assert (job.state, job.attempts, job.error) == (State.SUCCEEDED, 1, None)
@@ -87,24 +87,24 @@ async def test_a_redriven_job_begins_anew_and_succeeds(
     assert action["actor"].startswith("user ")
 
 
-async def test_redriven_twice_at_once_it_is_redriven_once(
+async def test_concurrent_requests_redrive_a_job_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    [job_id] = await killed(api, database_url)
+    [job_id] = await dead_lettered(api, database_url)
     newest = await owner.fetchval(NEWEST_ROW)
     answers = await asyncio.gather(
         *(api.post(f"/api/dead-letters/{job_id}/redrive", json={}) for _ in range(10)),
         *(api.post("/api/dead-letters/redrive", json={}) for _ in range(3)),
     )
     assert {answer.status_code for answer in answers} <= {200, 202, 409}
-    assert len(await owner.fetch(RUNG, newest)) == 1
+    assert len(await owner.fetch(WAKE_UP_ROWS, newest)) == 1
     assert len(await owner.fetch(HISTORY)) == 1
 
 
-async def test_the_same_key_again_is_the_same_answer(
+async def test_requests_with_the_same_key_get_the_same_answer(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    [job_id] = await killed(api, database_url)
+    [job_id] = await dead_lettered(api, database_url)
     path, key = f"/api/dead-letters/{job_id}/redrive", {"Idempotency-Key": "k"}
     answers = await asyncio.gather(*(api.post(path, json={}, headers=key) for _ in range(10)))
     assert {answer.status_code for answer in answers} == {202}
@@ -112,26 +112,26 @@ async def test_the_same_key_again_is_the_same_answer(
     assert len(await owner.fetch(HISTORY)) == 1
 
 
-async def test_all_is_only_posted_to(api: Api) -> None:
+async def test_the_route_that_redrives_all_refuses_get(api: Api) -> None:
     assert (await api.get("/api/dead-letters/redrive")).status_code == 405
 
 
-async def test_what_is_not_dead_is_refused(api: Api, database_url: str) -> None:
-    never = await asked(api)
-    assert (await api.post(f"/api/dead-letters/{never}/redrive", json={})).status_code == 404
-    [job_id] = await killed(api, database_url)
+async def test_a_job_that_is_no_dead_letter_cannot_be_redriven_or_discarded(api: Api, database_url: str) -> None:
+    queued_id = await requested_job(api)
+    assert (await api.post(f"/api/dead-letters/{queued_id}/redrive", json={})).status_code == 404
+    [job_id] = await dead_lettered(api, database_url)
     await api.post(f"/api/dead-letters/{job_id}/redrive", json={})
     for verb, body in (("redrive", {}), ("discard", {"reason": "no"})):
-        again = await api.post(f"/api/dead-letters/{job_id}/{verb}", json=body)
-        assert again.status_code == 409
-        assert "redriven by user" in again.json()["message"]
+        refused = await api.post(f"/api/dead-letters/{job_id}/{verb}", json=body)
+        assert refused.status_code == 409
+        assert "redriven by user" in refused.json()["message"]
 
 
 async def test_a_job_redriven_after_a_newer_one_is_superseded(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 100)
-    [job_id] = await killed(api, database_url)
+    [job_id] = await dead_lettered(api, database_url)
     newer = (await api.patch("/api/drives/1", json={"min_cgpa": "8"})).json()["job"]["id"]
     async with working(database_url) as worker:
         await done(worker, newer)
@@ -140,33 +140,33 @@ async def test_a_job_redriven_after_a_newer_one_is_superseded(
     assert (job.state, job.result) == (State.SUCCEEDED, {"superseded": True})
 
 
-async def test_the_earlier_holder_of_a_redriven_job_cannot_end_it(
+async def test_the_former_claim_of_a_redriven_job_is_fenced(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    [job_id] = await killed(api, database_url)
+    [job_id] = await dead_lettered(api, database_url)
     fence = await owner.fetchval("SELECT fence FROM es.job")
     await api.post(f"/api/dead-letters/{job_id}/redrive", json={})
-    zombie: Any = Claim(
+    former_claim: Any = Claim(
         *(UUID(job_id), fence, 1, "eligibility", "drive-1", None, None, [], 1, "", {}, {})  # type: ignore[arg-type]
     )
     async with api.database.connection() as connection:
         with pytest.raises(Fenced):
-            await finish(connection, zombie, Channel.KAFKA, State.FAILED, error="late", dead=True)
+            await finish(connection, former_claim, Channel.KAFKA, State.FAILED, error="late", dead=True)
 
 
 async def test_all_of_a_kind_are_redriven(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
-    jobs = await killed(api, database_url, 4)
+    jobs = await dead_lettered(api, database_url, 4)
     assert (await api.post("/api/dead-letters/redrive", json={"kind": "export"})).json() == {"redriven": 0, "left": 0}
     newest = await owner.fetchval(NEWEST_ROW)
     answer = await api.post("/api/dead-letters/redrive", json={"kind": "eligibility", "reason": "fixed"})
     assert answer.json() == {"redriven": 4, "left": 0}
-    assert [row["event_id"] for row in await owner.fetch(RUNG, newest)] == jobs
+    assert [row["event_id"] for row in await owner.fetch(WAKE_UP_ROWS, newest)] == jobs
 
 
-async def test_a_discarded_job_stays_failed_and_says_why(
+async def test_a_discarded_job_stays_failed_and_keeps_the_reason(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    [job_id] = await killed(api, database_url)
+    [job_id] = await dead_lettered(api, database_url)
     for empty in ({}, {"reason": "  "}):
         assert (await api.post(f"/api/dead-letters/{job_id}/discard", json=empty)).status_code == 422
     answer = await api.post(f"/api/dead-letters/{job_id}/discard", json={"reason": "it was a test"})
@@ -204,48 +204,48 @@ def command(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Any:
     return run
 
 
-async def test_by_the_command_one_is_shown_redriven_and_discarded(
+async def test_the_command_line_shows_redrives_and_discards_a_dead_letter(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, command: Any
 ) -> None:
-    one, two = await killed(api, database_url, 2)
+    first, second = await dead_lettered(api, database_url, 2)
     listed = await command("list")
     assert listed.exit_code == 0, listed.output
     assert "2 in all" in listed.output
-    assert "placewire.drive.published.v1" in (await command("show", one)).output
-    assert (await command("redrive", one, "--reason", "fixed")).exit_code == 0
-    again = await command("redrive", one)
-    assert (again.exit_code, isinstance(again.exception, DomainError)) == (1, True)
-    assert (await command("discard", two, "--reason", "a test")).exit_code == 0
+    assert "placewire.drive.published.v1" in (await command("show", first)).output
+    assert (await command("redrive", first, "--reason", "fixed")).exit_code == 0
+    refused = await command("redrive", first)
+    assert (refused.exit_code, isinstance(refused.exception, DomainError)) == (1, True)
+    assert (await command("discard", second, "--reason", "a test")).exit_code == 0
     actions = [(row["action"], row["reason"]) for row in await owner.fetch(HISTORY)]
     assert actions == [("redriven", "fixed"), ("discarded", "a test")]
-    assert "fixed" in (await command("show", one)).output
+    assert "fixed" in (await command("show", first)).output
 
 
-async def test_by_the_command_all_are_redriven_after_a_question(
+async def test_the_command_line_redrives_all_after_a_confirmation(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, command: Any
 ) -> None:
-    await killed(api, database_url, 3)
+    await dead_lettered(api, database_url, 3)
     refused = await command("redrive", "--all", input_="n\n")
     assert refused.exit_code == 1
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 3
     assert "Queued 0 again" in (await command("redrive", "--all", "--kind", "export")).output
-    done_ = await command("redrive", "--all", "--yes")
-    assert (done_.exit_code, "Queued 3 again" in done_.output) == (0, True)
+    result = await command("redrive", "--all", "--yes")
+    assert (result.exit_code, "Queued 3 again" in result.output) == (0, True)
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 0
 
 
 @pytest.mark.parametrize(
     "arguments", [("redrive",), ("redrive", "x"), ("redrive", "1", "--all"), ("list", "--kind", "x")]
 )
-async def test_wrong_use_of_the_command_is_reported(arguments: tuple[str, ...], command: Any) -> None:
-    done_ = await command(*arguments)
-    assert getattr(done_.exception, "code", done_.exit_code) == 2
+async def test_wrong_arguments_have_their_own_exit_code(arguments: tuple[str, ...], command: Any) -> None:
+    result = await command(*arguments)
+    assert getattr(result.exception, "code", result.exit_code) == 2
 
 
-async def test_jobs_that_fail_again_meanwhile_are_not_redriven_twice(
+async def test_jobs_that_fail_again_during_a_redrive_of_all_are_redriven_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    await killed(api, database_url, 3)
+    await dead_lettered(api, database_url, 3)
     async with api.database.transaction() as connection:
         _, moment = await dead_letters.count(connection, Which())
         which = Which(kind=Kind.ELIGIBILITY, until=moment)

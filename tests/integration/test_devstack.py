@@ -1,4 +1,4 @@
-"""The embedded servers: they come back after kill -9 with their data, stand side by side, and leave nothing behind."""
+"""The embedded servers restart with their data after kill -9, run in parallel, and leave no processes or files."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from devstack.stack import CHECKOUT, Stack, data_folder, remove_abandoned
 pytestmark = pytest.mark.xdist_group("devstack")
 
 TOPIC = "kept"
-# Of the fixture `stack`.
+# Marks tests that restart the servers of the fixture `stack`.
 restarts_servers = pytest.mark.restarts_servers
 STARTER = """
 import sys, time
@@ -47,7 +47,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Not ``tmp_path``, which other users cannot enter: as root, Postgres runs as one of them."""
+    """Return a folder for data. As root, Postgres runs as another user, who cannot enter ``tmp_path``."""
     path = data_folder() / f"devstack-{os.getpid()}"
     yield path
     if path.exists():
@@ -69,7 +69,7 @@ async def sql(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         await connection.close()
 
 
-async def test_postgres_killed_under_way_comes_back_at_its_address_with_what_was_committed(stack: Stack) -> None:
+async def test_killed_postgres_restarts_at_its_address_with_committed_data(stack: Stack) -> None:
     async with sql(stack.postgres.dsn) as connection:
         await connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
         settings = await connection.fetchrow(
@@ -88,11 +88,11 @@ async def test_postgres_killed_under_way_comes_back_at_its_address_with_what_was
         assert await connection.fetchval("SELECT count(*) FROM kept") == 1000
 
 
-async def test_a_postmaster_killed_alone_and_a_reused_pid_do_not_keep_postgres_from_starting(stack: Stack) -> None:
+async def test_postgres_starts_after_a_kill_of_only_the_postmaster_and_reuse_of_its_pid(stack: Stack) -> None:
     assert stack.postgres.pid is not None
     os.kill(stack.postgres.pid, signal.SIGKILL)
     pid_file = stack.postgres.data / "postmaster.pid"
-    # Now the pid of a living process that is not Postgres.
+    # Write the pid of a running process that is not Postgres.
     pid_file.write_text("\n".join([str(os.getpid()), *pid_file.read_text().splitlines()[1:]]) + "\n")
     assert not stack.postgres.running
     stack.postgres.start()
@@ -101,7 +101,7 @@ async def test_a_postmaster_killed_alone_and_a_reused_pid_do_not_keep_postgres_f
 
 
 @restarts_servers
-async def test_kafka_killed_comes_back_at_once_at_its_address_with_its_messages(stack: Stack) -> None:
+async def test_killed_kafka_restarts_at_its_address_with_its_messages(stack: Stack) -> None:
     address = stack.kafka.bootstrap_servers
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
@@ -117,16 +117,16 @@ async def test_kafka_killed_comes_back_at_once_at_its_address_with_its_messages(
         assert (await consumer.getone()).value == b"before the kill"
 
 
-def test_another_program_finds_what_runs_by_its_home(stack: Stack) -> None:
-    found = Stack(stack.home)
-    assert found.running
-    assert found.addresses == stack.addresses
-    assert (found.postgres.pid, found.kafka.pid) == (stack.postgres.pid, stack.kafka.pid)
+def test_another_program_finds_a_running_stack_by_its_folder(stack: Stack) -> None:
+    same_stack = Stack(stack.home)
+    assert same_stack.running
+    assert same_stack.addresses == stack.addresses
+    assert (same_stack.postgres.pid, same_stack.kafka.pid) == (stack.postgres.pid, stack.kafka.pid)
 
 
 @contextmanager
 def starter(home: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another program that has a stack of its own running."""
+    """Run another program that starts its own stack."""
     command = [sys.executable, "-c", STARTER, str(home)]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
@@ -145,14 +145,12 @@ def family(stack: Stack) -> list[psutil.Process]:
 
 
 def survivors(processes: list[psutil.Process]) -> list[psutil.Process]:
-    # A server reports its end a moment before its process is gone.
+    # A server reports its end shortly before its process ends.
     _, left = psutil.wait_procs(processes, timeout=5)
     return [process for process in left if alive(process)]
 
 
-def test_a_second_stack_stands_beside_the_first_and_goes_when_its_starter_gets_sigterm(
-    stack: Stack, folder: Path
-) -> None:
+def test_a_second_stack_runs_in_parallel_and_stops_when_its_program_gets_sigterm(stack: Stack, folder: Path) -> None:
     with starter(folder / "two") as program:
         second = Stack(folder / "two")
         processes = family(second)
@@ -164,7 +162,7 @@ def test_a_second_stack_stands_beside_the_first_and_goes_when_its_starter_gets_s
     assert stack.running
 
 
-def test_what_a_killed_starter_left_is_removed_by_the_next_one(stack: Stack, folder: Path) -> None:
+def test_servers_of_a_killed_program_are_removed(stack: Stack, folder: Path) -> None:
     with starter(folder / "three") as program:
         processes = family(Stack(folder / "three"))
         remove_abandoned(folder)
@@ -178,20 +176,20 @@ def test_what_a_killed_starter_left_is_removed_by_the_next_one(stack: Stack, fol
 
 
 @restarts_servers
-def test_start_and_stop_may_be_repeated_and_leave_no_process(stack: Stack) -> None:
-    """The last test of ``stack``."""
+def test_repeated_start_and_stop_leave_no_process(stack: Stack) -> None:
+    """This must be the last test that uses ``stack``."""
     assert Stack(stack.home).start() == stack.addresses
     sleeper = stack.launch("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
     processes = [*family(stack), psutil.Process(sleeper.pid)]
     stack.postgres.suspend()
     stack.kafka.suspend()
-    stopped = Stack(stack.home).stop()  # as `python -m devstack stop` does: by record
+    stopped = Stack(stack.home).stop()  # finds the processes in the record, like `python -m devstack stop`
     assert stopped == ["sleeper", "kafka", "postgres"]
     assert not survivors(processes)
     assert Stack(stack.home).stop() == []
 
 
-def test_a_process_that_only_has_the_pid_of_ours_is_not_touched() -> None:
+def test_a_process_that_reuses_the_pid_of_ours_is_not_stopped() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         created = psutil.Process(other.pid).create_time()
         ours = Process("ours", other.pid, created - 60, log="none")
@@ -202,28 +200,28 @@ def test_a_process_that_only_has_the_pid_of_ours_is_not_touched() -> None:
         other.kill()
 
 
-def test_a_process_that_does_not_heed_sigterm_is_killed_and_one_that_is_suspended_is_stopped(tmp_path: Path) -> None:
+def test_processes_that_ignore_sigterm_or_are_suspended_are_stopped(tmp_path: Path) -> None:
     stubborn = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
-    deaf = Process.start("deaf", [sys.executable, "-c", stubborn], log=tmp_path / "deaf")
-    slow = Process.start("slow", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "slow")
+    ignores_sigterm = Process.start("deaf", [sys.executable, "-c", stubborn], log=tmp_path / "deaf")
+    suspended = Process.start("slow", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "slow")
     try:
-        slow.suspend()
-        slow.stop(grace_s=20)
-        while "deaf" not in deaf.log_tail():
+        suspended.suspend()
+        suspended.stop(grace_s=20)
+        while "deaf" not in ignores_sigterm.log_tail():
             time.sleep(0.01)
-        assert deaf.rss_bytes() > 0
-        deaf.stop(grace_s=0.2)
-        assert (slow.running, deaf.running, deaf.rss_bytes()) == (False, False, 0)
+        assert ignores_sigterm.rss_bytes() > 0
+        ignores_sigterm.stop(grace_s=0.2)
+        assert (suspended.running, ignores_sigterm.running, ignores_sigterm.rss_bytes()) == (False, False, 0)
     finally:
-        slow.kill()
-        deaf.kill()
+        suspended.kill()
+        ignores_sigterm.kill()
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[tuple[dict[str, str], Jar]]:
-    """A Maven repository on this machine with one artifact in it, and that artifact."""
+    """Serve a local Maven repository with one artifact. Return its address and the artifact."""
     content = b"not really a jar"
     folder = tmp_path / "repository" / "org" / "example" / "thing" / "1.0"
     folder.mkdir(parents=True)
@@ -244,7 +242,7 @@ def files(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name != ".lock"]
 
 
-def test_a_jar_is_downloaded_once_and_kept(tmp_path: Path, repository: tuple[dict[str, str], Jar]) -> None:
+def test_a_jar_is_downloaded_once(tmp_path: Path, repository: tuple[dict[str, str], Jar]) -> None:
     repositories, jar = repository
     (path,) = ensure_jars(tmp_path / "jars", [jar], repositories)
     assert path.read_bytes() == b"not really a jar"
@@ -252,7 +250,7 @@ def test_a_jar_is_downloaded_once_and_kept(tmp_path: Path, repository: tuple[dic
     assert files(tmp_path / "jars") == ["thing-1.0.jar"]
 
 
-def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(
+def test_a_jar_that_differs_from_the_lock_is_refused_and_not_stored(
     tmp_path: Path, repository: tuple[dict[str, str], Jar]
 ) -> None:
     repositories, jar = repository
@@ -261,7 +259,7 @@ def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(
     assert files(tmp_path / "jars") == []
 
 
-def test_a_failed_download_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_download_is_reported_in_one_line_and_leaves_no_file(tmp_path: Path) -> None:
     jar = Jar("org.example:thing:1.0", 1, "0" * 64)
     with pytest.raises(DownloadFailed, match=r"could not download thing-1\.0\.jar") as caught:
         ensure_jars(tmp_path, [jar], {"gone": f"http://{LOOPBACK}:{free_port()}"})
@@ -269,13 +267,13 @@ def test_a_failed_download_is_one_line_and_leaves_nothing(tmp_path: Path) -> Non
     assert files(tmp_path) == []
 
 
-def test_every_locked_jar_has_a_name_of_its_own() -> None:
+def test_every_locked_jar_has_a_unique_file_name() -> None:
     jars = locked()
     assert len({jar.filename for jar in jars}) == len(jars) > 30
     assert any(jar.coordinate == f"org.apache.kafka:kafka-clients:{KAFKA_VERSION}" for jar in jars)
 
 
-def test_ports_are_picked_below_those_of_outgoing_connections(tmp_path: Path) -> None:
+def test_free_ports_are_below_the_range_of_outgoing_connections(tmp_path: Path) -> None:
     ports = [free_port() for _ in range(50)]
     assert len(set(ports)) == 50
     assert all(port in PICKED_FROM for port in ports)
@@ -304,13 +302,13 @@ def test_the_environment_chooses_the_servers(
 
 
 @pytest.mark.parametrize(
-    ("environment", "named"), [({"DEVSTACK": "docker"}, "DEVSTACK"), ({"TEST_DATABASE_URL": "d"}, "KAFKA")]
+    ("environment", "variable"), [({"DEVSTACK": "docker"}, "DEVSTACK"), ({"TEST_DATABASE_URL": "d"}, "KAFKA")]
 )
-def test_a_choice_that_cannot_be_is_refused_by_name(
-    environment: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+def test_the_error_of_an_invalid_choice_names_the_variable(
+    environment: dict[str, str], variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _set(environment, monkeypatch)
-    with pytest.raises(StackFailure, match=named):
+    with pytest.raises(StackFailure, match=variable):
         choice.kind()
 
 

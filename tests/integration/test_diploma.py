@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("no_polls")
 
 Owner = asyncpg.Connection
 
-# Diploma, 12th mark, whether a drive with min_12th 60 selects the student, and the field that it was judged on.
+# Diploma, 12th mark, whether a drive with min_12th 60 selects the student, and the field that decides this.
 RECORDS = [
     ("65", None, True, "diploma_percent"),
     ("55", None, False, "diploma_percent"),
@@ -21,7 +21,7 @@ RECORDS = [
 ]
 
 
-async def test_a_diploma_decides_only_without_a_twelfth_mark(
+async def test_a_diploma_counts_only_without_a_twelfth_mark(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = [
@@ -34,12 +34,12 @@ async def test_a_diploma_decides_only_without_a_twelfth_mark(
     eligible = [id_ for id_, (_, _, meets, _) in zip(students, RECORDS, strict=True) if meets]
     assert await selected(owner, posted) == eligible
     listed = (await api.get(f"/api/eligibility/{posted}/list", "COORDINATOR")).json()
-    assert [(one["student_id"], one["diploma_percent"]) for one in listed] == [
+    assert [(student["student_id"], student["diploma_percent"]) for student in listed] == [
         (students[0], "65.00"),
         (students[3], None),
     ]
-    then = (await api.get(f"/api/drives/{posted}/eligibility", "COORDINATOR")).json()
-    assert [one["student_id"] for one in then["students"]] == eligible
+    as_of_now = (await api.get(f"/api/drives/{posted}/eligibility", "COORDINATOR")).json()
+    assert [student["student_id"] for student in as_of_now["students"]] == eligible
     filtered = await api.post(f"/api/eligibility/{posted}/filter", "COORDINATOR", json={"min_12th": "60"})
     assert filtered.json()["studentIds"] == eligible
     for student, (diploma, twelfth, meets, field) in zip(students, RECORDS, strict=True):
@@ -55,7 +55,7 @@ async def test_a_diploma_decides_only_without_a_twelfth_mark(
 
 
 @pytest.mark.parametrize(("mark", "now"), [("59.99", []), ("60", [0])])
-async def test_a_corrected_diploma_is_judged_again(
+async def test_a_corrected_diploma_is_reevaluated(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, mark: str, now: list[int]
 ) -> None:
     student = await enrolled(api, 1, diploma_percent="70" if not now else "50")

@@ -1,4 +1,4 @@
-"""Drives in forms: repeated fields, commas, files by their content, and forms without files."""
+"""Drives that are sent as forms: repeated fields, lists with commas, files checked by content, and no files."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ PDF = b"%PDF-1.7\n1 0 obj\n%%EOF"
 async def drive(api: Api, data: Any, **options: Any) -> dict[str, Any]:
     answer = await api.post("/api/drives", data=data, **options)
     assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    created: dict[str, Any] = answer.json()
+    return created
 
 
-async def test_lists_in_forms(api: Api) -> None:
+async def test_lists_in_forms_are_parsed(api: Api) -> None:
     file = {"pdf": ("brief.pdf", PDF, "application/pdf")}
     for branches, expected in (
         (["CSE", "ECE"], ["CSE", "ECE"]),
@@ -30,10 +30,12 @@ async def test_lists_in_forms(api: Api) -> None:
         ("", None),
     ):
         for options in ({}, {"files": file}):
-            made = await drive(api, {**DRIVE, "branches": branches, "batch_years": ["2026", "2027"]}, **options)
-            assert made["branches"] == expected
-            assert made["batch_years"] == [2026, 2027]
-            assert (made["pdf_path"] is not None) is bool(options)
+            created_drive = await drive(
+                api, {**DRIVE, "branches": branches, "batch_years": ["2026", "2027"]}, **options
+            )
+            assert created_drive["branches"] == expected
+            assert created_drive["batch_years"] == [2026, 2027]
+            assert (created_drive["pdf_path"] is not None) is bool(options)
     as_json = await api.post("/api/drives", json={**DRIVE, "branches": ["AI, ML"]})
     assert as_json.json()["branches"] == ["AI, ML"]
 
@@ -43,7 +45,7 @@ def parts(*files: tuple[str, tuple[str | None, bytes, str]]) -> dict[str, Any]:
 
 
 def nameless(content: bytes) -> dict[str, Any]:
-    """A part with an empty file name, which httpx does not write."""
+    """Return a form with a file part whose name is empty. httpx cannot send one."""
     texts = [
         f'--cut\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in DRIVE.items()
     ]
@@ -78,27 +80,27 @@ async def test_a_form_without_a_chosen_file_has_no_pdf(api: Api) -> None:
         ({"json": {**DRIVE, "auto_calc": "true", "autoCalc": True}}, "two names of one field"),
     ],
 )
-async def test_a_form_that_is_refused(api: Api, options: dict[str, Any], message: str) -> None:
+async def test_an_invalid_form_is_refused(api: Api, options: dict[str, Any], message: str) -> None:
     answer = await api.post("/api/drives", **options)
     assert answer.status_code == 400, answer.text
     assert message in answer.json()["message"]
     assert (await api.get("/api/drives")).json() == []
 
 
-async def test_a_pdf_is_one_by_its_content_whatever_was_declared(api: Api) -> None:
+async def test_a_pdf_is_recognised_by_its_content_whatever_type_was_declared(api: Api) -> None:
     for type_ in ("application/octet-stream", "text/html", "application/pdf"):
-        made = await drive(api, DRIVE, files={"pdf": ("brief.bin", PDF, type_)})
-        opened = await api.client.get(made["pdf_path"])
+        created_drive = await drive(api, DRIVE, files={"pdf": ("brief.bin", PDF, type_)})
+        opened = await api.client.get(created_drive["pdf_path"])
         assert (opened.content, opened.headers["content-type"]) == (PDF, "application/pdf")
 
 
-async def test_parts_of_an_import_that_it_does_not_know_are_refused(api: Api) -> None:
+async def test_unknown_parts_of_an_import_are_refused(api: Api) -> None:
     file = {"file": ("a.csv", b"name,email,roll_number\nA,a@c.edu,R1\n", "text/csv")}
 
-    async def sent(**options: Any) -> httpx.Response:
+    async def send_import(**options: Any) -> httpx.Response:
         return await api.post("/api/students/import", **options)
 
-    assert (await sent(files=file)).status_code == 200
+    assert (await send_import(files=file)).status_code == 200
     for options in ({"files": file, "data": {"mappnig": "{}"}}, {"files": {**file, "other": ("b", b"x")}}):
-        answer = await sent(**options)
+        answer = await send_import(**options)
         assert (answer.status_code, "Known fields" in answer.json()["message"]) == (422, True)

@@ -1,4 +1,4 @@
-"""Drives over HTTP, field by field, and refusals with a message that says what to do."""
+"""Drives over HTTP: every field, states, files, and errors with a useful message."""
 
 import re
 from typing import Any
@@ -19,9 +19,9 @@ def pdf(content: bytes = PDF, name: str = "my job.pdf", type_: str = "applicatio
     return {"pdf": (name, content, type_)}
 
 
-async def count(owner: "Owner[asyncpg.Record]") -> int:
-    found: int = await owner.fetchval("SELECT count(*) FROM es.event")
-    return found
+async def count_events(owner: "Owner[asyncpg.Record]") -> int:
+    events: int = await owner.fetchval("SELECT count(*) FROM es.event")
+    return events
 
 
 async def test_a_drive_has_every_field_of_the_contract(api: Api) -> None:
@@ -44,7 +44,7 @@ async def test_a_drive_has_every_field_of_the_contract(api: Api) -> None:
     }  # fmt: skip
 
 
-async def test_the_pdf_opens_by_its_link_and_by_no_other(api: Api) -> None:
+async def test_the_pdf_opens_only_with_its_signed_link(api: Api) -> None:
     link = (await api.post("/api/drives", data=FORM, files=pdf())).json()["pdf_path"]
     opened = await api.client.get(link)
     assert opened.content == PDF
@@ -54,14 +54,14 @@ async def test_the_pdf_opens_by_its_link_and_by_no_other(api: Api) -> None:
     assert (await api.client.get(link[:-1] + ("0" if link[-1] != "0" else "1"))).status_code == 403
 
 
-async def test_who_sees_a_pending_drive(api: Api) -> None:
+async def test_only_heads_and_coordinators_see_a_pending_drive(api: Api) -> None:
     await api.post("/api/drives", json=DRIVE)
     for role, seen in (("HEAD", 1), ("COORDINATOR", 1), ("STAFF", 0), ("STUDENT", 0)):
         assert len((await api.get("/api/drives", role)).json()) == seen
         assert (await api.get("/api/drives/1", role)).status_code == (200 if seen else 404)
 
 
-async def test_newest_first(api: Api) -> None:
+async def test_drives_are_listed_newest_first(api: Api) -> None:
     for number in range(3):
         await api.post("/api/drives", json={**DRIVE, "job_title": f"J{number}"})
     assert [drive["job_title"] for drive in (await api.get("/api/drives")).json()] == ["J2", "J1", "J0"]
@@ -83,14 +83,14 @@ async def test_newest_first(api: Api) -> None:
         ({"job_description": "a\x00b"}, "NUL"),
     ],
 )
-async def test_a_wrong_field_is_named_and_nothing_changes(
+async def test_the_error_names_a_wrong_field_and_nothing_is_recorded(
     api: Api, owner: "Owner[asyncpg.Record]", changes: dict[str, str], message: str
 ) -> None:
     answer = await api.post("/api/drives", json={**FORM, **changes})
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
     assert message in answer.json()["message"]
-    assert await count(owner) == 0
+    assert await count_events(owner) == 0
 
 
 @pytest.mark.parametrize(
@@ -101,28 +101,28 @@ async def test_a_wrong_field_is_named_and_nothing_changes(
         ({"resume": ("a.pdf", PDF, "application/pdf")}, "Unexpected field"),
     ],
 )
-async def test_a_wrong_file_is_refused_and_nothing_changes(
+async def test_a_wrong_file_is_refused_and_nothing_is_recorded(
     api: Api, owner: "Owner[asyncpg.Record]", files: dict[str, Any], message: str, tmp_path: Any
 ) -> None:
     answer = await api.post("/api/drives", data=FORM, files=files)
     assert answer.status_code == 400
     assert message in answer.json()["message"]
-    assert await count(owner) == 0
+    assert await count_events(owner) == 0
     assert list(tmp_path.glob("uploads/job-descriptions/*")) == []
 
 
-async def test_malformed_json_is_400(api: Api) -> None:
+async def test_truncated_json_gets_400(api: Api) -> None:
     answer = await api.post("/api/drives", content=b"{", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["message"]) == (400, "The body is not valid JSON.")
 
 
-async def test_unknown_paths_are_json(api: Api) -> None:
+async def test_unknown_paths_get_json_errors(api: Api) -> None:
     answer = await api.get("/api/nothing")
     assert answer.status_code == 404
     assert answer.json()["message"] == "Not Found"
 
 
-async def test_the_states_of_a_drive(api: Api) -> None:
+async def test_commands_move_a_drive_through_its_states(api: Api) -> None:
     await api.post("/api/drives", json=DRIVE)
     refused = await api.post("/api/drives/1/stop-registrations", "COORDINATOR")
     assert refused.status_code == 409
@@ -156,7 +156,7 @@ async def test_unknown_and_empty_changes_are_refused(api: Api) -> None:
     assert (await api.patch("/api/drives/1", json={})).status_code == 400
 
 
-async def test_too_large_a_body_is_413(api: Api) -> None:
+async def test_a_body_that_is_too_large_gets_413(api: Api) -> None:
     for path, limit in (("/api/drives", 27), ("/api/drives/1/publish", 16), ("/api/users", 1)):
         answer = await api.post(path, content=b"x" * (limit * 1024 * 1024 + 1))
         assert answer.status_code == 413
@@ -166,14 +166,14 @@ async def test_too_large_a_body_is_413(api: Api) -> None:
 @pytest.mark.parametrize(
     "body", [b"[" * 200_000, b'{"company_name": "A", "job_title": "B", "branches": ["\\ud800"]}', b'{"\\ud800": 1}']
 )
-async def test_malformed_json_is_reported(api: Api, body: bytes) -> None:
+async def test_deeply_nested_json_and_lone_surrogates_get_400(api: Api, body: bytes) -> None:
     body = body.replace(b"\\\\", b"\\")
     for method, path in (("POST", "/api/drives"), ("PATCH", "/api/drives/1")):
         answer = await api._ask(method, path, "HEAD", None, content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400
 
 
-async def test_more_than_a_message_can_carry_is_413(api: Api) -> None:
+async def test_a_drive_that_exceeds_a_kafka_message_gets_413(api: Api) -> None:
     answer = await api.post("/api/drives", json={**DRIVE, "job_description": "\u0001" * 49_000})
     assert answer.status_code == 413
     assert (await api.post("/api/drives", json={**DRIVE, "branches": ["CSE"] * 40_000})).status_code == 400

@@ -1,4 +1,4 @@
-"""Erasing a person: nothing personal is left, nobody brings it back, and everything else stays as it was."""
+"""Erasing a person removes all their personal data for good, and changes nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ ROW_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_dat
 
 @pytest_asyncio.fixture(autouse=True)
 async def head(owner: "Owner[asyncpg.Record]") -> None:
-    """The head who makes the calls. Accounts change here, so that callers are looked up."""
+    """Add the head who makes the calls. The API reads callers from the database while accounts change."""
     async with owner.transaction():
         await owner.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
         await add_user(owner, HEAD, Role.HEAD)
@@ -63,12 +63,12 @@ async def enrolled(api: Api, **changes: Any) -> int:
 async def erase(api: Api, student_id: int, query: str = "", **options: Any) -> dict[str, Any]:
     answer = await api.delete(f"/api/students/{student_id}/personal-data{query}", "HEAD", HEAD, **options)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    answer_body: dict[str, Any] = answer.json()
+    return answer_body
 
 
-async def personal(owner: "Owner[asyncpg.Record]") -> list[str]:
-    """The tables that hold something planted."""
+async def tables_with_personal_data(owner: "Owner[asyncpg.Record]") -> list[str]:
+    """Return the tables that hold personal data of these tests."""
     tables = await owner.fetch("""
         SELECT format('%I.%I', n.nspname, c.relname) AS name
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -80,7 +80,7 @@ async def personal(owner: "Owner[asyncpg.Record]") -> list[str]:
     ]
 
 
-async def test_an_erased_person_is_in_no_table_and_signs_in_no_more(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_an_erased_person_is_in_no_table_and_cannot_sign_in(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     student = await enrolled(api)
     assert (await api.patch(f"/api/users/{student}", "HEAD", HEAD, json={"name": f"{NAME} II"})).status_code == 200
     assert (await api.post(f"/api/users/{student}/password-link", "HEAD", HEAD)).status_code == 201
@@ -88,14 +88,14 @@ async def test_an_erased_person_is_in_no_table_and_signs_in_no_more(api: Api, ow
     signed_in = await api.client.post("/api/auth/login", json={"email": EMAIL, "password": PASSWORD})
     token = {"Authorization": f"Bearer {signed_in.json()['token']}"}
     assert (await api.client.get("/api/me/data", headers=token)).status_code == 200
-    assert await personal(owner) == ["public.students", "public.users", "vault.person"]
+    assert await tables_with_personal_data(owner) == ["public.students", "public.users", "vault.person"]
 
-    found = await erase(api, student)
-    assert (found["already_erased"], found["dry_run"]) == (False, False)
-    assert found["counts"] == {
+    erasure_answer = await erase(api, student)
+    assert (erasure_answer["already_erased"], erasure_answer["dry_run"]) == (False, False)
+    assert erasure_answer["counts"] == {
         "versions": 2, "kept_answers": 0, "passwords": 1, "password_links": 1, "read_marks": 1, "export_files": 0,
     }  # fmt: skip
-    assert await personal(owner) == []
+    assert await tables_with_personal_data(owner) == []
     [shown] = (await api.get("/api/students", "HEAD", HEAD)).json()
     assert (shown["name"], shown["email"], shown["roll_number"], shown["cgpa"], shown["active"]) == (
         "Erased person", f"erased-{student}@erased.invalid", f"erased-{student}", "8.10", False,
@@ -109,17 +109,17 @@ async def test_an_erased_person_is_in_no_table_and_signs_in_no_more(api: Api, ow
     assert [row["type"].split(".")[2] for row in events][-2:] == ["deactivated", "person-erased"]
 
 
-async def test_repeating_it_is_harmless(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_repeated_erasure_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     student = await enrolled(api)
     first = await erase(api, student, headers={"Idempotency-Key": "one"})
     assert await erase(api, student, headers={"Idempotency-Key": "one"}) == first
-    again = await erase(api, student)
-    assert (again["already_erased"], again["erased_at"]) == (True, first["erased_at"])
-    assert set(again["counts"].values()) == {0}
+    repeated = await erase(api, student)
+    assert (repeated["already_erased"], repeated["erased_at"]) == (True, first["erased_at"])
+    assert set(repeated["counts"].values()) == {0}
     assert await owner.fetchval("SELECT count(*) FROM es.event WHERE type LIKE '%person-erased%'") == 1
 
 
-async def test_a_dry_run_counts_what_the_erasure_then_deletes(
+async def test_a_dry_run_counts_what_an_erasure_would_delete(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     student = await enrolled(api)
@@ -128,18 +128,18 @@ async def test_a_dry_run_counts_what_the_erasure_then_deletes(
     )
     assert answered.status_code == 200
     await exported(api, database_url, tmp_path, await posted(api))
-    tried = await erase(api, student, "?dry_run=true")
-    assert (tried["dry_run"], tried["already_erased"], tried["erased_at"]) == (True, False, None)
-    assert tried["counts"] == {
+    rehearsal = await erase(api, student, "?dry_run=true")
+    assert (rehearsal["dry_run"], rehearsal["already_erased"], rehearsal["erased_at"]) == (True, False, None)
+    assert rehearsal["counts"] == {
         "versions": 1, "kept_answers": 1, "passwords": 1, "password_links": 0, "read_marks": 0, "export_files": 1,
     }  # fmt: skip
-    assert "vault.person" in await personal(owner)
-    assert (await erase(api, student))["counts"] == tried["counts"]
-    tried = await erase(api, student, "?dry_run=true")
-    assert (tried["already_erased"], set(tried["counts"].values())) == (True, {0})
+    assert "vault.person" in await tables_with_personal_data(owner)
+    assert (await erase(api, student))["counts"] == rehearsal["counts"]
+    rehearsal = await erase(api, student, "?dry_run=true")
+    assert (rehearsal["already_erased"], set(rehearsal["counts"].values())) == (True, {0})
 
 
-async def test_the_account_stays_closed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_account_of_an_erased_person_stays_closed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     student = await enrolled(api)
     await erase(api, student)
     calls: list[tuple[str, str, dict[str, Any] | None]] = [
@@ -158,13 +158,14 @@ async def test_the_account_stays_closed(api: Api, owner: "Owner[asyncpg.Record]"
     assert await owner.fetchval("SELECT active FROM users WHERE user_id = $1", student) is False
 
 
-async def test_who_may_be_erased(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_heads_cannot_erase_themselves_or_the_last_active_head(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     body = {"name": "H", "email": "h@college.edu", "role": "HEAD", "password": PASSWORD}
     other = int((await api.post("/api/users", "HEAD", HEAD, json=body)).json()["user_id"])
     student = await enrolled(api)
     unknown = await api.delete("/api/students/999999/personal-data", "HEAD", HEAD)
     staff = await api.delete(f"/api/students/{other}/personal-data", "HEAD", HEAD)
-    assert [(one.status_code, one.json()["message"]) for one in (unknown, staff)] == [(404, "Student not found")] * 2
+    refusals = [(answer.status_code, answer.json()["message"]) for answer in (unknown, staff)]
+    assert refusals == [(404, "Student not found")] * 2
     for query in ("", "?dry_run=true"):
         own = await api.delete(f"/api/users/{other}/personal-data{query}", "HEAD", other)
         assert (own.status_code, "your own account" in own.text) == (409, True)
@@ -177,15 +178,15 @@ async def test_who_may_be_erased(api: Api, owner: "Owner[asyncpg.Record]") -> No
                 await last
 
 
-async def test_address_and_roll_number_are_free_again_for_a_new_person(
+async def test_a_new_person_may_use_the_address_and_roll_number_of_an_erased_one(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     erased = await enrolled(api)
     await erase(api, erased)
-    again = await enrolled(api)
-    assert again != erased
+    second = await enrolled(api)
+    assert second != erased
     file = f"name,email,roll_number\n{NAME},{EMAIL},{ROLL_NUMBER}\n"
-    await erase(api, again)
+    await erase(api, second)
     imported = await api.post(
         "/api/students/import?dry_run=false&mode=upsert", "HEAD", HEAD, files={"file": ("a.csv", file, "text/csv")}
     )
@@ -194,7 +195,9 @@ async def test_address_and_roll_number_are_free_again_for_a_new_person(
     assert [row["name"] for row in names] == ["Erased person", "Erased person", NAME]
 
 
-async def test_what_erased_people_are_shown_with_is_reserved(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_addresses_and_roll_numbers_of_the_form_of_erased_people_are_reserved(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
     student = await enrolled(api)
     staff = {"name": "S", "role": "STAFF", "password": PASSWORD}
     answers = [
@@ -218,24 +221,26 @@ async def test_what_erased_people_are_shown_with_is_reserved(api: Api, owner: "O
         assert "reserved" in report.text
 
 
-async def test_kept_answers_about_the_person_are_not_given_again(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    one, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela")
+async def test_stored_answers_of_an_erased_person_are_not_returned_again(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    first, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela")
 
     async def corrected(student: int) -> httpx.Response:
         return await api.patch(
             f"/api/students/{student}", "HEAD", HEAD, json={"cgpa": "9.00"}, headers={"Idempotency-Key": "one"}
         )
 
-    before = [await corrected(student) for student in (one, other)]
-    await erase(api, one)
-    after = [await corrected(student) for student in (one, other)]
+    before = [await corrected(student) for student in (first, other)]
+    await erase(api, first)
+    after = [await corrected(student) for student in (first, other)]
     assert (after[0].status_code, after[1].content) == (422, before[1].content)
     assert NAME not in after[0].text
-    assert await personal(owner) == []
+    assert await tables_with_personal_data(owner) == []
 
 
-async def test_a_correction_at_the_same_moment_brings_nothing_back(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    """Whichever comes first: of a marks-only correction the answer shows the name, and is kept."""
+async def test_a_concurrent_correction_does_not_restore_personal_data(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """This holds for any order. The stored answer to a correction of marks shows the name, too."""
     for number in range(8):
         student = await enrolled(api)
         correction = api.patch(
@@ -244,32 +249,32 @@ async def test_a_correction_at_the_same_moment_brings_nothing_back(api: Api, own
         details = api.patch(f"/api/users/{student}", "HEAD", HEAD, json={"name": f"{NAME} II"})
         answers = await asyncio.gather(correction, erase(api, student), details)
         assert {answer.status_code for answer in answers if isinstance(answer, httpx.Response)} <= {200, 409}
-        assert await personal(owner) == [], number
+        assert await tables_with_personal_data(owner) == [], number
 
 
 async def test_an_import_that_was_checked_before_the_erasure_is_refused(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """The account is locked: first the erasure waits for it, then the import, which has compared the old name.
+    """The erasure waits for a lock on the account. Then the import, which has read the old name, waits as well.
 
-    The erasure runs as the owner, whose wait for a lock has no limit: reading a file can take long on a busy machine.
+    The erasure runs as the owner, who has no lock timeout, because reading the file can be slow on a busy machine.
     """
     student = await enrolled(api)
     file = f"name,email,roll_number\n{NAME} III,{EMAIL},{ROLL_NUMBER}\n"
     async with owner.transaction():
         await owner.execute("SELECT FROM users WHERE user_id = $1 FOR UPDATE", student)
         erasing = asyncio.create_task(erased_by_owner(database_url, student))
-        await eventually(lambda: _waiting(owner, 1))
+        await eventually(lambda: _lock_waits(owner, 1))
         importing = asyncio.create_task(
             api.post(
                 "/api/students/import?dry_run=false&mode=upsert", "HEAD", HEAD,
                 files={"file": ("a.csv", file, "text/csv")},
             )
         )  # fmt: skip
-        await eventually(lambda: _waiting(owner, 2), within_s=60)
+        await eventually(lambda: _lock_waits(owner, 2), within_s=60)
     await erasing
     assert (await importing).status_code == 409
-    assert await personal(owner) == []
+    assert await tables_with_personal_data(owner) == []
 
 
 async def erased_by_owner(database_url: str, student: int) -> None:
@@ -282,21 +287,21 @@ async def erased_by_owner(database_url: str, student: int) -> None:
         await database.close()
 
 
-async def _waiting(owner: "Owner[asyncpg.Record]", count: int) -> bool:
-    # Otherwise a transaction sees only the sessions that were there when it looked first.
+async def _lock_waits(owner: "Owner[asyncpg.Record]", count: int) -> bool:
+    # Without this, a transaction sees the sessions of its first look at pg_stat_activity.
     await owner.execute("SELECT pg_stat_clear_snapshot()")
     return bool(await owner.fetchval(ROW_WAITING) >= count)
 
 
-async def exported(api: Api, database_url: str, folder: Path, drive_id: int | None, **wanted: Any) -> str:
+async def exported(api: Api, database_url: str, folder: Path, drive_id: int | None, **options: Any) -> str:
     kind = "finished_drives" if drive_id is None else "eligible_students"
-    export_id = str((await asked(api, kind=kind, drive_id=drive_id, **wanted))["export_id"])
+    export_id = str((await asked(api, kind=kind, drive_id=drive_id, **options))["export_id"])
     async with exporting(database_url, folder) as worker:
         await done(worker, export_id)
     return export_id
 
 
-async def test_files_that_may_show_the_person_are_refused_at_once_and_deleted(
+async def test_export_files_that_may_show_the_person_are_refused_at_once_and_deleted_later(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     student = await enrolled(api)
@@ -314,7 +319,7 @@ async def test_files_that_may_show_the_person_are_refused_at_once_and_deleted(
     assert (await api.get(f"/api/exports/{shows}")).json()["state"] == "expired"
     for other in others:
         assert (await api.get(f"/api/exports/{other}/file")).status_code == 200
-    # Maintenance was away: the order is in the database.
+    # Maintenance did not run yet. The database holds the order to delete the file.
     async with maintaining(database_url, tmp_path) as maintenance:
         assert (await maintenance.due.once(datetime.now(UTC)))["withdrawn_exports"] == 1
         assert (await maintenance.due.once(datetime.now(UTC)))["withdrawn_exports"] == 0
@@ -326,13 +331,13 @@ async def test_files_that_may_show_the_person_are_refused_at_once_and_deleted(
 
 
 def contents(folder: Path) -> str:
-    """The text of every stored file."""
+    """Return the text of all stored files."""
     return "".join((folder / "uploads" / "temp" / path).read_text() for path in stored(folder))
 
 
 @asynccontextmanager
 async def erasures_held_up(database_url: str) -> AsyncIterator[None]:
-    """Nothing that takes the lock of erasures goes on before the block ends."""
+    """Hold the lock of erasures until the block ends."""
     holder = await asyncpg.connect(database_url)
     await holder.execute(f"SELECT pg_advisory_lock({ERASURES_LOCK})")
     try:
@@ -342,7 +347,7 @@ async def erasures_held_up(database_url: str) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("first", ["erasure", "export"])
-async def test_an_export_that_ends_beside_an_erasure_never_delivers_the_person(
+async def test_an_export_that_ends_during_an_erasure_does_not_deliver_the_person(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, first: str
 ) -> None:
     student = await enrolled(api)
@@ -359,7 +364,7 @@ async def test_an_export_that_ends_beside_an_erasure_never_delivers_the_person(
         async with exporting(database_url, tmp_path) as worker:
             ended = asyncio.create_task(done(worker, export_id))
             await eventually(lambda: waiting(2 if first == "erasure" else 1))
-            assert NAME in contents(tmp_path)  # it is written, and not known yet
+            assert NAME in contents(tmp_path)  # the file is written, and the export has not ended yet
             if first == "export":
                 erasing = asyncio.create_task(erase(api, student))
                 await eventually(lambda: waiting(2))
@@ -374,10 +379,10 @@ async def test_an_export_that_ends_beside_an_erasure_never_delivers_the_person(
         assert "Erased person" not in file.text  # the account is closed: the student is not eligible any more
         assert NAME not in file.text
         assert NAME not in contents(tmp_path)
-    assert await owner.fetchval("SELECT attempts FROM es.job WHERE kind = 'export'") == 1, "it was no failure"
+    assert await owner.fetchval("SELECT attempts FROM es.job WHERE kind = 'export'") == 1, "the export must not fail"
 
 
-async def test_history_and_the_counts_stay(
+async def test_an_erasure_changes_neither_history_nor_counts(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     student = await enrolled(api)
@@ -385,15 +390,15 @@ async def test_history_and_the_counts_stay(
     drive_id = await posted(api)
     async with working(database_url) as worker:
         await done(worker, *[row["id"] for row in await owner.fetch(JOBS)])
-    over = await finished(api, [student], [others[-1]])
+    finished_id = await finished(api, [student], [others[-1]])
     await register(api, drive_id, student)
     moment = (await owner.fetchval("SELECT clock_timestamp()")).isoformat().replace("+00:00", "Z")
 
-    async def seen() -> list[Any]:
+    async def history_and_counts() -> list[Any]:
         explained = await api.get(f"/api/eligibility/{drive_id}/explain?student_id={student}&at={moment}", "HEAD", HEAD)
-        then = await api.get(f"/api/drives/{drive_id}/eligibility?at={moment}", "HEAD", HEAD)
-        assert (explained.status_code, then.status_code) == (200, 200)
-        ids = [(one["student_id"], one["cgpa"], one["selected"]) for one in then.json()["students"]]
+        as_of = await api.get(f"/api/drives/{drive_id}/eligibility?at={moment}", "HEAD", HEAD)
+        assert (explained.status_code, as_of.status_code) == (200, 200)
+        ids = [(row["student_id"], row["cgpa"], row["selected"]) for row in as_of.json()["students"]]
         counts = await owner.fetchrow("""
             SELECT (SELECT count(*) FROM registrations) AS registrations, (SELECT count(*) FROM attendance) AS marks,
                    (SELECT jsonb_agg(f) FROM finished_drives f)::text AS finished,
@@ -401,24 +406,24 @@ async def test_history_and_the_counts_stay(
         assert counts is not None
         return [explained.json(), ids, dict(counts)]
 
-    before = await seen()
+    before = await history_and_counts()
     await must_verify(database_url)
     await erase(api, student)
-    assert await seen() == before
+    assert await history_and_counts() == before
     await must_verify(database_url)
-    listed = (await api.get(f"/api/registrations/{over}/list", "HEAD", HEAD)).json()
-    assert [one["name"] for one in listed if one["student_id"] == student] == ["Erased person"]
+    listed = (await api.get(f"/api/registrations/{finished_id}/list", "HEAD", HEAD)).json()
+    assert [row["name"] for row in listed if row["student_id"] == student] == ["Erased person"]
 
 
 @pytest.mark.damages
-async def test_verify_finds_what_an_erasure_has_left(
+async def test_verify_finds_personal_data_of_an_erased_person(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     student = await enrolled(api)
     await erase(api, student)
     await owner.execute("INSERT INTO vault.person VALUES ($1, 1, 'Left over', 'left@college.edu', 'L')", student)
-    found = await verify(database_url, ProgressCallbacks(began=lambda _: None, projected=lambda _: None), limit=3)
-    assert [fault for check in found.checks for fault in check.faults] == [
+    findings = await verify(database_url, ProgressCallbacks(began=lambda _: None, projected=lambda _: None), limit=3)
+    assert [fault for check in findings.checks for fault in check.faults] == [
         f"version 1 of person {student}: the person was erased, but the vault holds it"
     ]
 
@@ -428,34 +433,35 @@ async def test_a_rebuild_shows_erased_people_as_erased(
 ) -> None:
     student, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela")
     await erase(api, student)
-    sound = await owner.fetch("SELECT * FROM users ORDER BY user_id")
+    users_before = await owner.fetch("SELECT * FROM users ORDER BY user_id")
     await owner.execute("UPDATE users SET name = 'Changed', erased_at = NULL WHERE user_id = $1", student)
     await owner.execute("DELETE FROM students WHERE student_id = ANY ($1)", [student, other])
-    watching = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
-    rebuilt = await rebuild(database_url, watching, lambda _: True, limit=3, longest_pause_s=10)
+    callbacks = ProgressCallbacks(began=lambda _: None, projected=lambda _: None)
+    rebuilt = await rebuild(database_url, callbacks, lambda _: True, limit=3, longest_pause_s=10)
     assert rebuilt.left == 0
-    assert await owner.fetch("SELECT * FROM users ORDER BY user_id") == sound
+    assert await owner.fetch("SELECT * FROM users ORDER BY user_id") == users_before
     numbers = await owner.fetch("SELECT roll_number FROM students ORDER BY student_id")
     assert [row["roll_number"] for row in numbers] == [f"erased-{student}", "B"]
 
 
-async def test_verify_finds_no_difference_when_a_person_is_erased_meanwhile(api: Api, database_url: str) -> None:
+async def test_verify_finds_no_difference_when_a_person_is_erased_during_the_run(api: Api, database_url: str) -> None:
     student = await enrolled(api)
     rounds: list[int] = []
 
     def began(events: int) -> None:
         rounds.append(events)
-        if len(rounds) == 1:  # the tables are read as of this moment, and the log is projected after it
-            with ThreadPoolExecutor(1) as beside:
-                beside.submit(lambda: asyncio.run(erased_beside(database_url, student))).result(timeout=20)
+        # Verify reads the tables as of this moment, and projects the log afterwards.
+        if len(rounds) == 1:
+            with ThreadPoolExecutor(1) as executor:
+                executor.submit(lambda: asyncio.run(erase_by_command(database_url, student))).result(timeout=20)
 
     findings = await verify(database_url, ProgressCallbacks(began=began, projected=lambda _: None), limit=3)
     assert findings.differences == 0
     assert len(rounds) == 2
-    assert rounds[1] >= 1, "the erasure itself"
+    assert rounds[1] >= 1, "the second round must include the erasure"
 
 
-async def erased_beside(database_url: str, student: int) -> None:
+async def erase_by_command(database_url: str, student: int) -> None:
     result = await command(database_url, "erase", str(student))
     assert result.exit_code == 0, result.output
 
@@ -463,11 +469,11 @@ async def erased_beside(database_url: str, student: int) -> None:
 async def test_verify_shows_no_personal_values(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     student = await enrolled(api)
     await owner.execute("UPDATE users SET name = 'Qvxdamaged' WHERE user_id = $1", student)
-    said = await asyncio.to_thread(CliRunner().invoke, app, ["verify"], env={"DATABASE_URL": database_url})
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["verify"], env={"DATABASE_URL": database_url})
     await owner.execute("UPDATE users SET name = $2 WHERE user_id = $1", student, NAME)
-    assert said.exit_code == 1
-    assert "(not shown)" in said.output
-    assert "Qvx" not in said.output
+    assert result.exit_code == 1
+    assert "(not shown)" in result.output
+    assert "Qvx" not in result.output
 
 
 async def test_each_process_forgets_the_tokens_of_an_erased_person(api: Api, owner: "Owner[asyncpg.Record]") -> None:
@@ -496,7 +502,7 @@ async def command(database_url: str, *words: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, app, ["people", *words], env=env)
 
 
-async def test_the_command_line_shows_and_erases_anyone(
+async def test_the_command_line_shows_and_erases_personal_data(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     student = await enrolled(api)
@@ -504,13 +510,13 @@ async def test_the_command_line_shows_and_erases_anyone(
     assert orjson.loads(data.stdout)["details"][0]["email"] == EMAIL
     page = await command(database_url, "data", str(student), "--html")
     assert page.stdout.startswith("<!DOCTYPE html>")
-    tried = await command(database_url, "erase", str(student), "--dry-run")
-    assert (tried.exit_code, "Nothing was done" in tried.stdout) == (0, True)
-    assert "vault.person" in await personal(owner)
-    for said in ("was erased, and the account is closed", "was erased already"):
+    dry_run = await command(database_url, "erase", str(student), "--dry-run")
+    assert (dry_run.exit_code, "Nothing was done" in dry_run.stdout) == (0, True)
+    assert "vault.person" in await tables_with_personal_data(owner)
+    for message in ("was erased, and the account is closed", "was erased already"):
         done_ = await command(database_url, "erase", str(student))
-        assert (done_.exit_code, said in done_.stdout) == (0, True), done_.output
-    assert await personal(owner) == []
+        assert (done_.exit_code, message in done_.stdout) == (0, True), done_.output
+    assert await tables_with_personal_data(owner) == []
     last = await command(database_url, "erase", str(HEAD))
     assert isinstance(last.exception, DomainError)
     unknown = await command(database_url, "erase", "999999")

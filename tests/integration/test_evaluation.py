@@ -1,4 +1,4 @@
-"""Evaluations as the runner does them: who is selected, what is recorded, and that newer wins."""
+"""Evaluations as the worker runs them: the selected students, the recorded result, and precedence of newer events."""
 
 import asyncio
 from decimal import Decimal
@@ -32,7 +32,7 @@ async def selected(owner: "Owner[asyncpg.Record]", drive_id: int) -> list[int]:
     return [row["student_id"] for row in await owner.fetch(SELECTED, drive_id)]
 
 
-async def test_auto_publishing_selects_everyone_eligible(
+async def test_auto_publishing_selects_all_eligible_students(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 500)
@@ -46,7 +46,7 @@ async def test_auto_publishing_selects_everyone_eligible(
     assert job.result["selected"] == len(await selected(owner, drive["drive_id"])) == expected > 0
 
 
-async def test_publishing_again_replaces_and_counts_the_difference(
+async def test_publishing_again_replaces_the_selections_and_counts_the_difference(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 500)
@@ -63,8 +63,8 @@ async def test_publishing_again_replaces_and_counts_the_difference(
             "registered_no_longer_eligible": 0, "unchanged": 3,
         }  # fmt: skip
         assert await selected(owner, drive["drive_id"]) == everyone[:3]
-        again = await api.post(f"{path}/publish", "COORDINATOR")
-        [job] = await done(worker, again.json()["job"]["id"])
+        republished = await api.post(f"{path}/publish", "COORDINATOR")
+        [job] = await done(worker, republished.json()["job"]["id"])
         assert job.result is not None
         assert (job.result["newly_selected"], job.result["unchanged"]) == (len(everyone) - 3, 3)
     assert await selected(owner, drive["drive_id"]) == everyone
@@ -90,7 +90,7 @@ async def test_new_criteria_of_a_posted_drive_are_applied(
     assert await selected(owner, drive["drive_id"]) == [row["student_id"] for row in expected]
 
 
-async def test_a_pending_drive_is_counted_and_nobody_selected(
+async def test_evaluating_a_pending_drive_counts_students_and_selects_none(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 300)
@@ -104,7 +104,7 @@ async def test_a_pending_drive_is_counted_and_nobody_selected(
     assert await selected(owner, drive["drive_id"]) == []
 
 
-async def test_an_older_event_after_a_newer_one_touches_nothing(
+async def test_an_older_event_after_a_newer_one_changes_nothing(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 300)
@@ -130,10 +130,10 @@ async def test_a_job_of_a_deleted_drive_ends_without_effect(
     assert await selected(owner, drive["drive_id"]) == []
 
 
-async def test_twenty_clients_publish_one_drive_at_once(
+async def test_concurrent_publications_end_with_the_selections_of_the_last_version(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """One winner per version, the others 409; the selections are those of the last version."""
+    """For each version, one request succeeds and the others get 409. The selections are those of the last version."""
     ids = await enrol(owner, 200)
     drive = await created(api, min_cgpa="0", min_10th="0", min_12th="0", max_backlogs="9")
     eligible = [
@@ -147,17 +147,17 @@ async def test_twenty_clients_publish_one_drive_at_once(
         )
 
     answers = await asyncio.gather(*(publish(number) for number in range(20)))
-    won = [answer for answer in answers if answer.status_code == 202]
+    accepted = [answer for answer in answers if answer.status_code == 202]
     assert {answer.status_code for answer in answers} <= {202, 409}
-    assert won
+    assert accepted
     versions = await owner.fetch(
         "SELECT version, data #>> '{requested,count}' AS count FROM es.event WHERE stream_id = $1"
         " AND type = 'placewire.drive.published.v1' ORDER BY version",
         f"drive-{drive['drive_id']}",
     )
-    assert [row["version"] for row in versions] == list(range(2, 2 + len(won)))
+    assert [row["version"] for row in versions] == list(range(2, 2 + len(accepted)))
     async with working(database_url) as worker:
-        await done(worker, *(answer.json()["job"]["id"] for answer in won))
+        await done(worker, *(answer.json()["job"]["id"] for answer in accepted))
     assert len(await selected(owner, drive["drive_id"])) == int(versions[-1]["count"])
 
 
@@ -175,28 +175,28 @@ async def test_a_list_with_an_ineligible_student_changes_nothing(api: Api, owner
     assert (await api.get(f"/api/drives/{drive['drive_id']}")).json()["status"] == "pending"
 
 
-async def test_readers_never_see_an_empty_set_while_it_is_replaced(
+async def test_readers_never_see_partly_replaced_selections(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 2000)
     drive = await created(api, auto_calc=True)
-    seen: set[int] = set()
+    counts_seen: set[int] = set()
     async with working(database_url) as worker:
         await done(worker, drive["job"]["id"])
 
-        async def look() -> None:
+        async def count_selected() -> None:
             while True:
-                seen.add(len(await selected(owner, drive["drive_id"])))
+                counts_seen.add(len(await selected(owner, drive["drive_id"])))
                 await asyncio.sleep(0)
 
-        looking = asyncio.create_task(look())
+        reader = asyncio.create_task(count_selected())
         for cgpa in ("7", "6", "8", "6"):
             answer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"min_cgpa": cgpa})
             await done(worker, answer.json()["job"]["id"])
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
     allowed = {
         await owner.fetchval(PLAIN_COUNT.replace("cgpa >= 6", "cgpa >= $1"), Decimal(cgpa)) for cgpa in ("6", "7", "8")
     }
-    assert seen <= allowed
-    assert 0 not in seen
+    assert counts_seen <= allowed
+    assert 0 not in counts_seen

@@ -1,4 +1,4 @@
-"""Every call that the existing frontend makes, as axios sends it, with the shapes that its screens read."""
+"""Make every call of the existing frontend as axios sends it, and check the fields that its screens read."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tests.conftest import Api
 from tests.support.bulk_students import enrol
 from tests.support.system import bearer
 
-# What a browser adds to each call. None of it may matter.
+# Headers that a browser adds to each call. None of them may change the answer.
 BROWSER = {
     "Accept": "application/json, text/plain, */*",
     "Accept-Language": "en-GB,en;q=0.9",
@@ -49,7 +49,7 @@ ANALYTICS = ("summary", "drives-over-time", "registrations-by-drive", "attendanc
 
 
 class Browser:
-    """The signed-in frontend of one user."""
+    """Call the API like the frontend of a signed-in user."""
 
     def __init__(self, api: Api, role: Role, user_id: int) -> None:
         self._client = api.client
@@ -93,7 +93,7 @@ def is_drive(drive: dict[str, Any]) -> None:
 
 
 async def everyone(api: Api, owner: "asyncpg.Connection[asyncpg.Record]") -> tuple[Browser, Browser, Browser, Browser]:
-    """A head, a coordinator, a staff member and a student who is eligible."""
+    """Return a head, a coordinator, a staff member and an eligible student."""
     await enrol(owner, 40)
     student = await owner.fetchval(
         "SELECT min(student_id) FROM students WHERE cgpa >= 6 AND tenth_percent >= 60 AND twelfth_percent >= 60"
@@ -106,7 +106,7 @@ async def everyone(api: Api, owner: "asyncpg.Connection[asyncpg.Record]") -> tup
     return accounts[0], accounts[1], accounts[2], Browser(api, Role.STUDENT, student)
 
 
-async def test_signing_in(api: Api) -> None:
+async def test_signing_in_returns_token_and_user(api: Api) -> None:
     account = {"name": "A", "email": "head@college.edu", "role": "HEAD", "password": "password123"}
     _json(await api.post("/api/users", json=account))
     credentials = {"email": "head@college.edu", "password": "password123"}
@@ -130,8 +130,8 @@ async def test_a_drive_from_its_form_to_its_report(api: Api, owner: "asyncpg.Con
     await head.form("/drives", without_auto_calc)
     await head.form("/drives", FORM | {"auto_calc": "true"})
     automatic, plain, drive = await head.get("/drives")
-    for one in (automatic, plain, drive):
-        is_drive(one)
+    for listed in (automatic, plain, drive):
+        is_drive(listed)
     assert (automatic["status"], automatic["auto_published"], plain["status"]) == ("posted", True, "pending")
     assert drive["interview_date"].startswith("2030-03-05T00:00:00")
     assert (plain["interview_date"], plain["job_description"], plain["domain_id"]) == (None, "", None)
@@ -140,16 +140,16 @@ async def test_a_drive_from_its_form_to_its_report(api: Api, owner: "asyncpg.Con
     assert "%" not in link
     pdf = await api.client.get(link)
     assert (pdf.content, pdf.headers["content-type"]) == (b"%PDF-1.7\n%%EOF", "application/pdf")
-    assert [one["drive_id"] for one in await student.get("/drives")] == [automatic["drive_id"]]
+    assert [listed["drive_id"] for listed in await student.get("/drives")] == [automatic["drive_id"]]
 
     drive_id = drive["drive_id"]
     eligible = await coordinator.get(f"/eligibility/{drive_id}/list")
-    assert all(DECIMAL.fullmatch(one["cgpa"]) and type(one["active_backlogs"]) is int for one in eligible)
-    ids = [one["student_id"] for one in eligible]
+    assert all(DECIMAL.fullmatch(row["cgpa"]) and type(row["active_backlogs"]) is int for row in eligible)
+    ids = [row["student_id"] for row in eligible]
     is_drive(await coordinator.post(f"/drives/{drive_id}/publish", {"selected_students": ids}))
     is_drive(await coordinator.get(f"/drives/{drive_id}"))
     for reader in (student, staff):
-        assert {one["drive_id"] for one in await reader.get("/drives")} == {drive_id, automatic["drive_id"]}
+        assert {listed["drive_id"] for listed in await reader.get("/drives")} == {drive_id, automatic["drive_id"]}
 
     await reports(api, head, coordinator, staff)
     assert await head.bodiless("DELETE", f"/drives/{plain['drive_id']}", {}) == {
@@ -160,11 +160,11 @@ async def test_a_drive_from_its_form_to_its_report(api: Api, owner: "asyncpg.Con
 
 
 async def registering(coordinator: Browser, staff: Browser, student: Browser, drive_id: int) -> None:
-    """Register, stop, mark and publish, each call without a body in all the ways that axios has."""
+    """Register, stop, mark and publish. Calls without a body have the headers that axios may send."""
     assert (await student.get(f"/eligibility/{drive_id}/check"))["eligible"] is True
     assert await student.get(f"/registrations/{drive_id}/check") == {"registered": False}
-    made = await student.bodiless("POST", f"/registrations/{drive_id}/register", BODILESS[2])
-    assert made.keys() >= {"registration_id", "drive_id", "student_id", "registered_at"}
+    registration = await student.bodiless("POST", f"/registrations/{drive_id}/register", BODILESS[2])
+    assert registration.keys() >= {"registration_id", "drive_id", "student_id", "registered_at"}
     assert await student.get(f"/registrations/{drive_id}/check") == {"registered": True}
     for reader in (coordinator, staff):
         (registered,) = await reader.get(f"/registrations/{drive_id}/list")
@@ -191,12 +191,12 @@ async def reports(api: Api, head: Browser, coordinator: Browser, staff: Browser)
             for name in ANALYTICS:
                 for more in ("", "&drive_id=1", "&force=true", "&drive_id=1&force=1"):
                     limit = "&limit=10" if name == "registrations-by-drive" else ""
-                    found = await reader.get(f"/analytics/{name}?days={days}{more}{limit}")
-                    assert isinstance(found, dict if name == "summary" else list)
+                    figures = await reader.get(f"/analytics/{name}?days={days}{more}{limit}")
+                    assert isinstance(figures, dict if name == "summary" else list)
         for query in ("?limit=10", "", "?months=3", "?months=6&limit=10", "?start_date=2026-01-01&end_date=2030-01-01"):
-            for one in await reader.get(f"/finished-drives{query}"):
-                assert TIME.fullmatch(one["finished_date"])
-                assert all(type(one[f"total_{name}"]) is int for name in ("registered", "present", "absent"))
+            for drive in await reader.get(f"/finished-drives{query}"):
+                assert TIME.fullmatch(drive["finished_date"])
+                assert all(type(drive[f"total_{name}"]) is int for name in ("registered", "present", "absent"))
     for reader in (head, coordinator, staff):
         file = await reader.file("/finished-drives/download-excel")
         assert file.content[:2] == b"PK"
@@ -205,13 +205,15 @@ async def reports(api: Api, head: Browser, coordinator: Browser, staff: Browser)
 
 
 @pytest.mark.damages
-async def test_notifications_of_each_role(api: Api, owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_users_of_each_role_read_their_notifications(
+    api: Api, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     users = await everyone(api, owner)
     await owner.execute(NOTIFY)
     for user in users:
-        found = await user.get("/notifications/mine?limit=15")
-        assert (len(found["items"]), found["unread_count"]) == (2, 2)
-        first = found["items"][0]
+        own_list = await user.get("/notifications/mine?limit=15")
+        assert (len(own_list["items"]), own_list["unread_count"]) == (2, 2)
+        first = own_list["items"][0]
         assert TIME.fullmatch(first["created_at"])
         path = f"/notifications/{first['notification_id']}/read"
         for headers in BODILESS:

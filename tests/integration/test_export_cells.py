@@ -1,4 +1,4 @@
-"""No cell of an export is a formula, and every cell is what stood in the table: by parsing files back."""
+"""Parsed export files hold the values of the database, and none of their cells is a formula."""
 
 import csv
 import gc
@@ -26,10 +26,10 @@ from tests.support.system import as_role
 
 Owner = asyncpg.Connection
 SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
-# What a spreadsheet program may leave out before it looks at the first character of a cell.
+# Characters that a spreadsheet program may skip before it looks for the sign of a formula.
 BEFORE = " '\"`\u00a0\u200b\u3000\ufeff\u2018\u201c\x01\x0b\x85"
 FORMULA_STARTS = (*SIGNS, "\t", "\n", "\r", *(f"{before}{sign}" for before in BEFORE for sign in SIGNS))
-# Whatever Postgres keeps: no NUL, no half of a surrogate pair.
+# All characters that Postgres can store: no NUL, no surrogates.
 CHARACTERS = st.characters(exclude_characters="\x00", exclude_categories=["Cs"])
 PASSED_RANGES = ((0x180B, 0x180E), (0x200B, 0x200F), (0x2018, 0x201F), (0x202A, 0x202E), (0x2032, 0x2037),
                  (0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFFF9, 0xFFFF))  # fmt: skip
@@ -42,12 +42,15 @@ PASSED_OVER = set(
 )
 PASSED_OVER |= {chr(code) for first, last in PASSED_RANGES for code in range(first, last + 1)}
 NEVER_IN_XML = "".join(map(chr, (*range(1, 9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)))
-# What XML cannot hold.
+# Characters that XML cannot hold.
 IMPOSSIBLE = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
-def harmless(text: str) -> str:
-    """The rule written once more, by categories of Unicode; ``PASSED_OVER`` are quotes and fillers."""
+def expected_cell(text: str) -> str:
+    """Return the expected cell for ``text``: a second implementation of the rule, by Unicode categories.
+
+    ``PASSED_OVER`` are quotes and invisible characters, which spreadsheet programs may skip.
+    """
     if text.lstrip(NEVER_IN_XML).startswith(("\t", "\n", "\r")):
         return f"'{text}"
     for character in text:
@@ -60,7 +63,7 @@ def harmless(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    found: list[str] = []
+    collected: list[str] = []
 
     @settings(
         max_examples=sized(small=300, full=1_500),
@@ -82,18 +85,18 @@ def texts() -> list[str]:
     @example("_x0041_x0042_")
     @given(TEXTS)
     def collect(text: str) -> None:
-        found.append(text)
+        collected.append(text)
 
     collect()
-    assert len(found) >= sized(small=300, full=1_000)
-    assert sum(text.startswith(FORMULA_STARTS) for text in found) > 100
-    return found
+    assert len(collected) >= sized(small=300, full=1_000)
+    assert sum(text.startswith(FORMULA_STARTS) for text in collected) > 100
+    return collected
 
 
-async def written(
-    owner: "Owner[asyncpg.Record]", database_url: str, folder: Path, texts: list[str], asked: ExportRequested
+async def write_file(
+    owner: "Owner[asyncpg.Record]", database_url: str, folder: Path, texts: list[str], export_request: ExportRequested
 ) -> bytes:
-    """The file of students whose name and branch are ``texts``, as the exporter's own role reads them."""
+    """Export students whose name and branch are ``texts``, with the role of the exporter. Return the file."""
     ids = await enrol(owner, len(texts))
     await owner.execute(
         "INSERT INTO drives (drive_id, version, company_name, job_title, job_description, posted_by, created_at,"
@@ -110,7 +113,7 @@ async def written(
     storage = Storage(folder.as_uri())
     try:
         async with database.connection() as connection, storage.writing("file", "", "") as file:
-            assert await handlers.write_export(connection, asked, file, ZoneInfo("UTC")) == len(texts)
+            assert await handlers.write_export(connection, export_request, file, ZoneInfo("UTC")) == len(texts)
         return await storage.read("file")
     finally:
         await database.close()
@@ -127,25 +130,25 @@ def request(**changes: object) -> ExportRequested:
 
 @pytest.mark.damages
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-async def test_csv_comes_back(
+async def test_csv_cells_hold_the_values_of_the_database(
     owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, texts: list[str], delimiter: str
 ) -> None:
-    content = await written(owner, database_url, tmp_path, texts, request(delimiter=delimiter))
+    content = await write_file(owner, database_url, tmp_path, texts, request(delimiter=delimiter))
     rows = list(csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter, strict=True))
     assert rows[0] == ["name", "student_id", "branch"]
     for text, (name, _, branch) in zip(texts, rows[1:], strict=True):
-        assert (name, branch) == (harmless(text), harmless(text))
+        assert (name, branch) == (expected_cell(text), expected_cell(text))
 
 
 @pytest.mark.damages
-async def test_xlsx_comes_back(
+async def test_xlsx_cells_hold_the_values_of_the_database(
     owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, texts: list[str]
 ) -> None:
-    content = await written(owner, database_url, tmp_path, texts, request(format=ExportFormat.XLSX))
+    content = await write_file(owner, database_url, tmp_path, texts, request(format=ExportFormat.XLSX))
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
     rows = list(book["Sheet1"].iter_rows())[1:]
     for text, (name, _, branch) in zip(texts, rows, strict=True):
-        expected = harmless(IMPOSSIBLE.sub("", text))
+        expected = expected_cell(IMPOSSIBLE.sub("", text))
         for cell in (name, branch):
             assert as_spreadsheets_read(str(cell.value or "")) == expected
             assert cell.data_type in ("s", "inlineStr", "n")  # n: an empty cell
@@ -153,11 +156,11 @@ async def test_xlsx_comes_back(
 
 
 def as_spreadsheets_read(text: str) -> str:
-    """``_x0041_`` is A to a spreadsheet; openpyxl leaves it as it stands. Source: ECMA-376 part 1, 22.9.2.19."""
+    """Decode ``_x0041_`` to A as spreadsheet programs do (ECMA-376 part 1, 22.9.2.19). openpyxl does not."""
     return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), text)
 
 
-def test_many_rows_take_several_sheets() -> None:
+def test_many_rows_are_split_into_several_sheets() -> None:
     book = Workbook(["n"], rows_a_sheet=4)
     content = b""
     rows = [f"<row><c><v>{n}</v></c></row>\n".encode() for n in range(8)]
@@ -170,15 +173,15 @@ def test_many_rows_take_several_sheets() -> None:
     ]  # fmt: skip
 
 
-def test_sheets_end_at_the_same_row_however_the_rows_come() -> None:
+def test_the_split_into_sheets_does_not_depend_on_how_rows_are_grouped() -> None:
     rows = [b"<row><c><v>1%s</v></c></row>\n" % (b"0" * n) for n in range(9)]
-    made = []
+    files = []
     for at_once in (1, 2, 9):
         book = Workbook(["n"], bytes_a_sheet=80)
         content = b"".join(book.add_rows(b"".join(rows[n : n + at_once])) for n in range(0, 9, at_once))
-        made.append(content + book.finish())
-    assert made[0] == made[1] == made[2]
-    sheets = openpyxl.load_workbook(io.BytesIO(made[0])).worksheets
+        files.append(content + book.finish())
+    assert files[0] == files[1] == files[2]
+    sheets = openpyxl.load_workbook(io.BytesIO(files[0])).worksheets
     assert [sheet.max_row - 1 for sheet in sheets] == [3, 3, 3]
 
 
@@ -188,8 +191,8 @@ def test_a_workbook_without_rows_has_its_header() -> None:
     assert [list(row) for row in sheet.iter_rows(values_only=True)] == [["a & b"]]
 
 
-def test_a_workbook_given_up_is_closed_without_a_word() -> None:
+def test_an_unfinished_workbook_is_closed_without_a_warning() -> None:
     with closing(Workbook(["a"])) as book:
         book.add_rows(b"<row/>\n")
     del book
-    gc.collect()  # a complaint from a destructor would fail the test
+    gc.collect()  # a warning from a destructor would fail the test

@@ -1,4 +1,4 @@
-"""Exports over HTTP and through the exporter's runner: what is asked for, what the file holds, who gets it."""
+"""Exports over HTTP and through the worker of the exporter: requests, content of the file, and access to it."""
 
 import asyncio
 import csv
@@ -31,16 +31,18 @@ from tests.support.job_worker import dead, done, waited, wake
 Owner = asyncpg.Connection
 
 
-async def made(api: Api, database_url: str, folder: Path, **body: Any) -> tuple[dict[str, Any], httpx.Response]:
-    """The finished export, and its file."""
+async def finished_export(
+    api: Api, database_url: str, folder: Path, **body: Any
+) -> tuple[dict[str, Any], httpx.Response]:
+    """Request an export and run it. Return the finished export and its file."""
     export = await asked(api, **body)
     async with exporting(database_url, folder) as worker:
         [job] = await done(worker, export["export_id"])
     assert job.state is State.SUCCEEDED, job.error
-    found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    answer = await api.get(found["file"])
+    completed = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    answer = await api.get(completed["file"])
     assert answer.status_code == 200, answer.text
-    return found, answer
+    return completed, answer
 
 
 def rows_of(answer: httpx.Response, **options: Any) -> list[list[str]]:
@@ -58,10 +60,10 @@ async def test_registrations_become_a_csv(
     ids = await enrol(owner, 50)
     drive_id = await posted(api)
     await register_many(owner, drive_id, 50)
-    wanted = {"kind": "registrations", "drive_id": drive_id, "columns": ["name", "student_id", "cgpa", "registered_at"]}
-    asked_for = await asked(api, **wanted)
+    body = {"kind": "registrations", "drive_id": drive_id, "columns": ["name", "student_id", "cgpa", "registered_at"]}
+    asked_for = await asked(api, **body)
     assert (asked_for["state"], asked_for["job"]["state"], asked_for["file"]) == ("requested", "queued", None)
-    export, answer = await made(api, database_url, tmp_path, **wanted)
+    export, answer = await finished_export(api, database_url, tmp_path, **body)
     assert (export["state"], export["rows"], export["progress"]) == ("completed", 50, {"rows": 50})
     assert hashlib.sha256(answer.content).hexdigest() == export["sha256"]
     assert len(answer.content) == export["size_bytes"] == int(answer.headers["Content-Length"])
@@ -70,7 +72,7 @@ async def test_registrations_become_a_csv(
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{export["file_name"]}"'
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
     rows = rows_of(answer)
-    assert rows[0] == wanted["columns"]
+    assert rows[0] == body["columns"]
     assert [int(row[1]) for row in rows[1:]] == ids
     first = await owner.fetchrow(
         "SELECT cgpa, registered_at FROM registrations JOIN students USING (student_id) LIMIT 1"
@@ -82,79 +84,84 @@ async def test_registrations_become_a_csv(
 
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])
 @pytest.mark.parametrize("kind", [*ExportKind])
-async def test_every_kind_and_column(
+async def test_every_kind_exports_every_column_in_each_format(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, kind: ExportKind, format_: str
 ) -> None:
     first, second, third = (await enrol(owner, 3))[:3]
     drive_id = await finished(api, [first], [second], company_name="Acme & <Sons>", interview_date="2030-03-05")
     drive = {} if kind is ExportKind.FINISHED_DRIVES else {"drive_id": drive_id}
-    export, answer = await made(api, database_url, tmp_path, kind=kind, format=format_, **drive)
+    export, answer = await finished_export(api, database_url, tmp_path, kind=kind, format=format_, **drive)
     rows = rows_of(answer) if format_ == "csv" else cells_of(answer)
     assert tuple(rows[0]) == COLUMNS[kind]
-    found = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    assert export["rows"] == len(found)
-    assert {row["company_name"] for row in found} == {"Acme & <Sons>"}
+    records = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+    assert export["rows"] == len(records)
+    assert {row["company_name"] for row in records} == {"Acme & <Sons>"}
     if kind is ExportKind.FINISHED_DRIVES:
-        [row] = found
+        [row] = records
         assert [int(row[f"total_{what}"]) for what in ("registered", "present", "absent")] == [2, 1, 1]
         day = "2030-03-05" if format_ == "csv" else datetime(2030, 3, 5)  # noqa: DTZ001
         assert row["interview_date"] == day
         return
-    of = [int(row["student_id"]) for row in found]
-    assert of == ([first, second, third] if kind is ExportKind.ELIGIBLE_STUDENTS else [first, second])
+    student_ids = [int(row["student_id"]) for row in records]
+    assert student_ids == ([first, second, third] if kind is ExportKind.ELIGIBLE_STUDENTS else [first, second])
     if kind is ExportKind.ATTENDANCE:
-        assert [row["status"] for row in found] == ["PRESENT", "ABSENT"]
+        assert [row["status"] for row in records] == ["PRESENT", "ABSENT"]
     if kind is ExportKind.ELIGIBLE_STUDENTS:
-        assert {row["selected"] for row in found} == ({"false"} if format_ == "csv" else {False})
+        assert {row["selected"] for row in records} == ({"false"} if format_ == "csv" else {False})
 
 
 @pytest.mark.parametrize("kind", [ExportKind.REGISTRATIONS, ExportKind.ELIGIBLE_STUDENTS, ExportKind.ATTENDANCE])
-async def test_a_finished_drives_file_shows_the_marks_of_its_time(
+async def test_the_file_of_a_finished_drive_shows_the_marks_at_its_end(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, kind: ExportKind
 ) -> None:
     first, second, third = (await enrol(owner, 3))[:3]
-    over, running = await finished(api, [first], [second], min_cgpa="0.1"), await posted(api, min_cgpa="0.1")
-    await register(api, running, first, second)
-    before = await made(api, database_url, tmp_path, kind=kind, drive_id=over)
+    finished_id, running_id = await finished(api, [first], [second], min_cgpa="0.1"), await posted(api, min_cgpa="0.1")
+    await register(api, running_id, first, second)
+    original = await finished_export(api, database_url, tmp_path, kind=kind, drive_id=finished_id)
     for number, student_id in enumerate((first, second, third)):
         changes = {"cgpa": f"0.0{number}", "branch": "NEW", "roll_number": f"N{number}", "active_backlogs": 9}
         assert (await api.patch(f"/api/students/{student_id}", json=changes)).status_code == 200
     newcomer = {"name": "New", "email": "new@college.edu", "roll_number": "N9", "cgpa": "10.00"}
     assert (await api.post("/api/students", json=newcomer)).status_code == 201
-    after = await made(api, database_url, tmp_path, kind=kind, drive_id=over)
-    assert after[1].content == before[1].content
+    later = await finished_export(api, database_url, tmp_path, kind=kind, drive_id=finished_id)
+    assert later[1].content == original[1].content
     if kind is ExportKind.REGISTRATIONS:
-        _, now = await made(api, database_url, tmp_path, kind=kind, drive_id=running, columns=["branch", "cgpa"])
+        _, now = await finished_export(
+            api, database_url, tmp_path, kind=kind, drive_id=running_id, columns=["branch", "cgpa"]
+        )
         assert rows_of(now)[1:] == [["NEW", "0.00"], ["NEW", "0.01"]]
 
 
-async def test_a_finished_drives_eligible_students_are_those_of_its_time(
+async def test_eligible_students_of_a_finished_drive_are_those_at_its_end(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
-    """Whose account was active then, with a diploma for 12th then; not whose is, or has one, now."""
-    left, came_back, diploma, always = await enrol(owner, 4)
+    """Accounts and diplomas count as they were at the end of the drive. Later changes do not matter."""
+    deactivated, reactivated, diploma, always = await enrol(owner, 4)
     marks = [(diploma, {"twelfth_percent": None, "diploma_percent": "80.00"})]
-    marks += [(student, {"twelfth_percent": "80.00"}) for student in (left, came_back, always)]
+    marks += [(student, {"twelfth_percent": "80.00"}) for student in (deactivated, reactivated, always)]
     for student, changes in marks:
         assert (await api.patch(f"/api/students/{student}", json=changes)).status_code == 200
-    await set_active(api, came_back, "deactivate")
-    over, running = await finished(api, [always], [], min_12th="60"), await posted(api, min_12th="60")
-    await set_active(api, left, "deactivate")
-    await set_active(api, came_back, "reactivate")
+    await set_active(api, reactivated, "deactivate")
+    finished_id, running_id = await finished(api, [always], [], min_12th="60"), await posted(api, min_12th="60")
+    await set_active(api, deactivated, "deactivate")
+    await set_active(api, reactivated, "reactivate")
     changes = {"diploma_percent": None}
     assert (await api.patch(f"/api/students/{diploma}", json=changes)).status_code == 200
 
     async def listed(drive_id: int) -> list[list[str]]:
-        wanted = {"kind": "eligible_students", "drive_id": drive_id, "columns": ["student_id", "diploma_percent"]}
-        _, answer = await made(api, database_url, tmp_path, **wanted)
+        body = {"kind": "eligible_students", "drive_id": drive_id, "columns": ["student_id", "diploma_percent"]}
+        _, answer = await finished_export(api, database_url, tmp_path, **body)
         return rows_of(answer)[1:]
 
-    assert await listed(over) == [[str(left), ""], [str(diploma), "80.00"], [str(always), ""]]
-    assert await listed(running) == [[str(came_back), ""], [str(always), ""]]
+    assert await listed(finished_id) == [[str(deactivated), ""], [str(diploma), "80.00"], [str(always), ""]]
+    assert await listed(running_id) == [[str(reactivated), ""], [str(always), ""]]
 
 
 async def set_active(api: Api, user_id: int, command: str) -> None:
-    """Deactivate or reactivate, and wait until the API knows: until then it looks up callers, who are in no table."""
+    """Deactivate or reactivate the account, and wait until the API knows.
+
+    Until then, the API would look for the accounts of its callers, who have none.
+    """
     answer = await api.post(f"/api/users/{user_id}/{command}")
     assert answer.status_code == 200, answer.text
     changes = api.app.state.guard.changes
@@ -166,14 +173,14 @@ async def set_active(api: Api, user_id: int, command: str) -> None:
     await eventually(known)
 
 
-async def test_xlsx_holds_numbers_and_moments(
+async def test_xlsx_holds_numbers_and_timestamps(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     await enrol(owner, 20)
     drive_id = await posted(api)
     await register_many(owner, drive_id, 20)
     columns = ["student_id", "cgpa", "name", "registered_at", "roll_number"]
-    _, answer = await made(
+    _, answer = await finished_export(
         api, database_url, tmp_path, kind="registrations", format="xlsx", drive_id=drive_id, columns=columns
     )
     rows = cells_of(answer)
@@ -182,35 +189,35 @@ async def test_xlsx_holds_numbers_and_moments(
         "JOIN users ON user_id = student_id ORDER BY registration_id"
     )
     assert rows[0] == columns
-    for got, row in zip(rows[1:], expected, strict=True):
-        assert (got[0], got[2], got[4]) == (row["student_id"], row["name"], row["roll_number"])
-        assert (None if got[1] is None else f"{got[1]:.2f}") == (None if row["cgpa"] is None else str(row["cgpa"]))
-        assert abs((got[3].replace(tzinfo=UTC) - row["registered_at"]).total_seconds()) < 0.01
+    for cells, row in zip(rows[1:], expected, strict=True):
+        assert (cells[0], cells[2], cells[4]) == (row["student_id"], row["name"], row["roll_number"])
+        assert (None if cells[1] is None else f"{cells[1]:.2f}") == (None if row["cgpa"] is None else str(row["cgpa"]))
+        assert abs((cells[3].replace(tzinfo=UTC) - row["registered_at"]).total_seconds()) < 0.01
 
 
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])
-async def test_two_files_of_the_same_rows_are_the_same_bytes(
+async def test_two_exports_of_the_same_rows_are_identical(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, format_: str
 ) -> None:
     await enrol(owner, 200)
     drive_id = await posted(api)
     await register_many(owner, drive_id, 200)
-    wanted = {"kind": "registrations", "drive_id": drive_id, "format": format_}
-    one, first = await made(api, database_url, tmp_path, **wanted)
-    await owner.execute("CREATE TEMPORARY TABLE t AS SELECT FROM users")  # another transaction, another moment
-    other, second = await made(api, database_url, tmp_path, **wanted)
-    assert one["export_id"] != other["export_id"]
-    assert first.content == second.content
-    assert one["sha256"] == other["sha256"]
+    body = {"kind": "registrations", "drive_id": drive_id, "format": format_}
+    first, first_file = await finished_export(api, database_url, tmp_path, **body)
+    await owner.execute("CREATE TEMPORARY TABLE t AS SELECT FROM users")  # so the next export has a later snapshot
+    second, second_file = await finished_export(api, database_url, tmp_path, **body)
+    assert first["export_id"] != second["export_id"]
+    assert first_file.content == second_file.content
+    assert first["sha256"] == second["sha256"]
 
 
-async def test_byte_order_mark_and_delimiter(
+async def test_a_csv_may_have_a_byte_order_mark_and_another_delimiter(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     await enrol(owner, 3)
     drive_id = await posted(api)
     await register_many(owner, drive_id, 3)
-    _, answer = await made(
+    _, answer = await finished_export(
         api, database_url, tmp_path, kind="registrations", drive_id=drive_id, columns=["name", "branch"],
         byte_order_mark=True, delimiter=";",
     )  # fmt: skip
@@ -219,7 +226,7 @@ async def test_byte_order_mark_and_delimiter(
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "expected"),
     [
         ({"kind": "attendance", "columns": ["name", "salary"]}, 422, "Unknown columns: salary. attendance has: att"),
         ({"kind": "attendance", "columns": ["name", "name"]}, 422, "name each column once"),
@@ -232,33 +239,35 @@ async def test_byte_order_mark_and_delimiter(
         ({"kind": "registrations", "rows": 5}, 422, "rows"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(api: Api, body: dict[str, Any], status: int, said: str) -> None:
+async def test_an_invalid_request_is_refused(api: Api, body: dict[str, Any], status: int, expected: str) -> None:
     drive_id = await posted(api)
     answer = await api.post("/api/exports", json={"drive_id": drive_id, **body})
     assert answer.status_code == status, answer.text
-    assert said in answer.json()["message"]
+    assert expected in answer.json()["message"]
     assert (await api.get("/api/exports")).json() == []
 
 
-async def test_the_same_key_asks_once(api: Api) -> None:
+async def test_a_repeated_idempotency_key_requests_one_export(api: Api) -> None:
     drive_id = await posted(api)
     path, key = f"/api/registrations/{drive_id}/export", {"Idempotency-Key": "once"}
-    one = await api.post(path, "STAFF", 7, headers=key)
-    again = await api.post(path, "STAFF", 7, headers=key)
-    assert one.status_code == again.status_code == 202
-    assert one.json() == again.json()
+    first = await api.post(path, "STAFF", 7, headers=key)
+    repeated = await api.post(path, "STAFF", 7, headers=key)
+    assert first.status_code == repeated.status_code == 202
+    assert first.json() == repeated.json()
     assert (await api.post(path, "STAFF", 7, headers=key, json={"format": "xlsx"})).status_code == 422
-    assert one.json()["columns"] == list(COLUMNS[ExportKind.REGISTRATIONS])
+    assert first.json()["columns"] == list(COLUMNS[ExportKind.REGISTRATIONS])
     assert len((await api.get("/api/exports")).json()) == 1
 
 
-async def test_staff_see_published_drives_only(api: Api) -> None:
+async def test_staff_can_export_only_published_drives(api: Api) -> None:
     drive_id = (await api.post("/api/drives", json={"company_name": "A", "job_title": "B"})).json()["drive_id"]
     assert (await api.post(f"/api/registrations/{drive_id}/export", "STAFF", 7)).status_code == 404
     assert (await api.post(f"/api/registrations/{drive_id}/export", "COORDINATOR", 7)).status_code == 202
 
 
-async def test_the_file_is_its_requesters_and_the_heads(api: Api, database_url: str, tmp_path: Path) -> None:
+async def test_requesters_coordinators_and_heads_may_download_the_file(
+    api: Api, database_url: str, tmp_path: Path
+) -> None:
     drive_id = await posted(api)
     export = (await api.post(f"/api/registrations/{drive_id}/export", "STAFF", 7)).json()
     path = f"/api/exports/{export['export_id']}"
@@ -274,7 +283,7 @@ async def test_the_file_is_its_requesters_and_the_heads(api: Api, database_url: 
     assert (await api.get(path, "STUDENT", 7)).status_code == 403
 
 
-async def test_pages_of_the_list(api: Api) -> None:
+async def test_exports_are_listed_in_pages(api: Api) -> None:
     drive_id = await posted(api)
     ids = [(await asked(api, kind="registrations", drive_id=drive_id))["export_id"] for _ in range(3)]
     first = (await api.get("/api/exports?limit=2")).json()
@@ -283,47 +292,49 @@ async def test_pages_of_the_list(api: Api) -> None:
     assert [export["export_id"] for export in rest] == [ids[0]]
 
 
-async def test_parts_of_the_file(api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path) -> None:
+async def test_ranges_and_conditions_of_a_download(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
+) -> None:
     await enrol(owner, 30)
     drive_id = await posted(api)
     await register_many(owner, drive_id, 30)
-    export, whole = await made(api, database_url, tmp_path, kind="registrations", drive_id=drive_id)
+    export, full = await finished_export(api, database_url, tmp_path, kind="registrations", drive_id=drive_id)
     size, etag = export["size_bytes"], f'"{export["sha256"]}"'
 
     async def part(range_: str, **headers: str) -> httpx.Response:
         return await api.get(export["file"], headers={"Range": range_, **headers})
 
-    for asked_for, start, end in (
+    for range_header, start, end in (
         ("bytes=0-9", 0, 10),
         ("bytes=100-", 100, size),
         ("bytes=-7", size - 7, size),
         (f"bytes=5-{size + 50}", 5, size),
         (f"bytes=-{size + 50}", 0, size),
     ):
-        answer = await part(asked_for)
-        assert (answer.status_code, answer.content) == (206, whole.content[start:end]), asked_for
+        answer = await part(range_header)
+        assert (answer.status_code, answer.content) == (206, full.content[start:end]), range_header
         assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{size}"
         assert answer.headers["Content-Length"] == str(end - start)
-        assert answer.headers["Repr-Digest"] == whole.headers["Repr-Digest"]
-    for asked_for in (f"bytes={size}-", "bytes=-0"):
-        answer = await part(asked_for)
+        assert answer.headers["Repr-Digest"] == full.headers["Repr-Digest"]
+    for range_header in (f"bytes={size}-", "bytes=-0"):
+        answer = await part(range_header)
         assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
-    for asked_for in ("bytes=0-1,5-6", "rows=1-2", "bytes=9-1", "bytes=-"):
-        answer = await part(asked_for)
-        assert (answer.status_code, answer.content) == (200, whole.content), asked_for
+    for range_header in ("bytes=0-1,5-6", "rows=1-2", "bytes=9-1", "bytes=-"):
+        answer = await part(range_header)
+        assert (answer.status_code, answer.content) == (200, full.content), range_header
     assert (await part("bytes=0-9", **{"If-Range": etag})).status_code == 206
     assert (await part("bytes=0-9", **{"If-Range": '"older"'})).status_code == 200
     for known in (etag, f'"older", {etag}', "*"):
         answer = await part("bytes=0-9", **{"If-None-Match": known})
         assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
     assert (await part("bytes=0-9", **{"If-None-Match": '"older"'})).status_code == 206
-    head = await api.client.head(export["file"], headers=dict(whole.request.headers))
+    head = await api.client.head(export["file"], headers=dict(full.request.headers))
     assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", str(size))
 
 
-async def test_students_have_no_exports(api: Api, database_url: str, tmp_path: Path) -> None:
+async def test_students_cannot_use_exports(api: Api, database_url: str, tmp_path: Path) -> None:
     drive_id = await posted(api)
-    # Also for the owner of a file who has become a student.
+    # User 7 requests the export as staff, and is a student afterwards.
     export = (await api.post(f"/api/registrations/{drive_id}/export", "STAFF", 7)).json()
     async with exporting(database_url, tmp_path) as worker:
         await done(worker, export["export_id"])
@@ -339,7 +350,7 @@ async def test_students_have_no_exports(api: Api, database_url: str, tmp_path: P
         assert answer.status_code == 403, answer.request.url
 
 
-async def test_an_expired_file_is_gone(api: Api, database_url: str, tmp_path: Path) -> None:
+async def test_an_expired_file_gets_410(api: Api, database_url: str, tmp_path: Path) -> None:
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
     async with exporting(database_url, tmp_path, kept_s=0.01) as worker:
@@ -347,11 +358,11 @@ async def test_an_expired_file_is_gone(api: Api, database_url: str, tmp_path: Pa
     await asyncio.sleep(0.02)
     answer = await api.get(f"/api/exports/{export['export_id']}/file")
     assert (answer.status_code, answer.json()["message"]) == (410, "This file has expired. Ask for a new one.")
-    found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    assert (found["state"], found["file"]) == ("expired", None)
+    listed = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    assert (listed["state"], listed["file"]) == ("expired", None)
 
 
-async def test_who_may_cancel(api: Api) -> None:
+async def test_only_requesters_and_heads_may_cancel_an_export(api: Api) -> None:
     drive_id = await posted(api)
     export = (await api.post(f"/api/registrations/{drive_id}/export", "STAFF", 7)).json()
     path = f"/api/jobs/{export['export_id']}/cancel"
@@ -367,7 +378,7 @@ async def test_who_may_cancel(api: Api) -> None:
     assert (refused.status_code, refused.json()["message"]) == (409, "Only exports can be cancelled.")
 
 
-async def test_a_cancelled_job_is_never_begun(api: Api, database_url: str, tmp_path: Path) -> None:
+async def test_a_cancelled_job_is_never_started(api: Api, database_url: str, tmp_path: Path) -> None:
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
     assert (await api.post(f"/api/jobs/{export['export_id']}/cancel")).status_code == 200
@@ -383,7 +394,7 @@ async def test_cancelling_stops_the_copy_and_leaves_no_file(
     export = await asked(api, kind="registrations", drive_id=drive_id)
     copying = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test-worker' AND query LIKE 'COPY%' AND "
 
-    async def waits() -> int:
+    async def copy_waits() -> int:
         return int(await owner.fetchval(copying + "wait_event_type = 'Lock'"))
 
     async def stopped() -> bool:
@@ -392,34 +403,35 @@ async def test_cancelling_stops_the_copy_and_leaves_no_file(
     holder = await asyncpg.connect(database_url)
     async with exporting(database_url, tmp_path) as worker:
         async with holder.transaction():
-            await holder.execute("LOCK TABLE registrations")  # the COPY waits here for as long as it takes
+            await holder.execute("LOCK TABLE registrations")  # COPY waits for this lock
             wake(worker, [UUID(export["export_id"])])
-            await eventually(waits)
+            await eventually(copy_waits)
             assert stored(tmp_path)
             answer = await api.post(f"/api/jobs/{export['export_id']}/cancel")
             assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
             await eventually(stopped)
         await holder.close()
-        again = await asked(api, kind="registrations", drive_id=drive_id)  # the connection is fit for use
-        [job] = await done(worker, again["export_id"])
+        # The connection can be used again.
+        second_export = await asked(api, kind="registrations", drive_id=drive_id)
+        [job] = await done(worker, second_export["export_id"])
     assert job.state is State.SUCCEEDED
 
 
-async def test_a_file_whose_effect_fails_is_deleted(
+async def test_the_file_is_deleted_when_its_event_cannot_be_recorded(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
-    # The file is there, and then its event is refused.
+    # The worker writes the file, and then cannot record its event.
     await owner.execute("REVOKE INSERT ON es.event FROM placewire_exporter")
     async with exporting(database_url, tmp_path, lease_s=1) as worker:
         wake(worker, [UUID(export["export_id"])])
 
-        async def given_back() -> bool:
+        async def file_is_deleted() -> bool:
             claimed = await owner.fetchval("SELECT attempts FROM es.job WHERE kind = 'export'")
             return bool(claimed) and worker.busy == 0 and not stored(tmp_path)
 
-        await eventually(given_back)
+        await eventually(file_is_deleted)
         await owner.execute("GRANT INSERT ON es.event TO placewire_exporter")
         job = await waited(worker, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
@@ -427,7 +439,7 @@ async def test_a_file_whose_effect_fails_is_deleted(
     assert stored(tmp_path) == [await recorded(owner, export["export_id"])]
 
 
-async def test_a_file_whose_commit_was_not_heard_of_stays(
+async def test_the_file_is_kept_when_the_answer_to_the_commit_was_lost(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export = await asked(api, kind="finished_drives")
@@ -438,7 +450,7 @@ async def test_a_file_whose_commit_was_not_heard_of_stays(
     async def committed_and_lost(self: Database, **options: Any) -> AsyncIterator[Connection]:
         async with transaction(self, **options) as connection:
             yield connection
-        if not options and not lost:  # the effect's, and no other's
+        if not options and not lost:  # only the transaction that records the result
             lost.append("the connection")
             raise OutcomeUnknown(lost[0])
 
@@ -446,32 +458,33 @@ async def test_a_file_whose_commit_was_not_heard_of_stays(
     async with exporting(database_url, tmp_path) as worker:
         [job] = await done(worker, export["export_id"])
 
-        async def at_rest() -> bool:
+        async def worker_is_idle() -> bool:
             return worker.busy == 0
 
-        await eventually(at_rest)
+        await eventually(worker_is_idle)
     assert (job.state, lost, len(stored(tmp_path))) == (State.SUCCEEDED, ["the connection"], 1)
     assert (await api.get(f"/api/exports/{export['export_id']}/file")).status_code == 200
     assert await owner.fetchval("SELECT count(*) FROM es.event WHERE type = 'placewire.export.completed.v1'") == 1
 
 
-async def test_a_refusing_storage_is_reported_to_users(
+async def test_the_failure_of_the_storage_is_shown_to_users(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     drive_id = await posted(api)
     export = await asked(api, kind="registrations", drive_id=drive_id)
     async with exporting(database_url, tmp_path) as worker:
-        (tmp_path / "uploads" / "temp").write_text("no folder")  # so that nothing can be written below it
+        # A file in place of the folder: writing fails.
+        (tmp_path / "uploads" / "temp").write_text("no folder")
         job = await dead(worker, export["export_id"])
     assert (job.error, job.dead) == ("The storage does not take this file. Tried 2 times.", True)
-    found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    assert (found["state"], found["reason"]) == ("failed", job.error)
+    shown = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    assert (shown["state"], shown["reason"]) == ("failed", job.error)
     assert await owner.fetchval(
         "SELECT count(*) FROM es.event WHERE type = 'placewire.export.failed.v1'"
     ) == await owner.fetchval("SELECT count(*) FROM es.outbox WHERE topic = 'placewire.exporter.dead-letter'")
 
 
-async def test_a_redriven_export_that_succeeds_has_no_reason_left(
+async def test_a_redriven_export_that_succeeds_shows_no_reason(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     drive_id = await posted(api)
@@ -487,5 +500,5 @@ async def test_a_redriven_export_that_succeeds_has_no_reason_left(
         job = await waited(worker, UUID(export["export_id"]), timeout_s=20)
     assert job is not None
     assert job.state is State.SUCCEEDED
-    found = (await api.get(f"/api/exports/{export['export_id']}")).json()
-    assert (found["state"], found["reason"]) == ("completed", None)
+    shown = (await api.get(f"/api/exports/{export['export_id']}")).json()
+    assert (shown["state"], shown["reason"]) == ("completed", None)

@@ -1,4 +1,4 @@
-"""Finished drives over HTTP: the list, field by field, its periods, and both files."""
+"""Finished drives over HTTP: the fields of the list, its periods, and the files (XLSX and PDF)."""
 
 import asyncio
 import io
@@ -29,22 +29,23 @@ async def test_a_finished_drive_has_every_field_of_the_contract(api: Api, owner:
     first = await finished(api, ids[:2], ids[2:3], domain_id=domain, interview_date="2030-03-05")
     second = await finished(api, ids[:1], [], company_name="Globex")
     for role in ("HEAD", "COORDINATOR"):
-        [newest, found] = (await api.get(PATH, role)).json()
-        assert INSTANT.match(found["finished_date"])
+        [newest, oldest_drive] = (await api.get(PATH, role)).json()
+        assert INSTANT.match(oldest_drive["finished_date"])
         assert newest["drive_id"] == second
         assert (newest["interview_date"], newest["domain_id"], newest["domain_name"]) == (None, None, None)
-        assert found == {
-            "id": first, "drive_id": first, "finished_date": found["finished_date"], "total_registered": 3,
+        assert oldest_drive == {
+            "id": first, "drive_id": first, "finished_date": oldest_drive["finished_date"], "total_registered": 3,
             "total_present": 2, "total_absent": 1, "company_name": "Acme", "job_title": "SDE",
-            "interview_date": "2030-03-05T00:00:00.000Z", "created_at": found["finished_date"], "pdf_path": None,
+            "interview_date": "2030-03-05T00:00:00.000Z", "created_at": oldest_drive["finished_date"], "pdf_path": None,
             "domain_id": domain, "domain_name": "Cloud Computing",
         }  # fmt: skip
-    assert [one["drive_id"] for one in (await api.get(PATH, params={"limit": 1, "months": 3})).json()] == [second]
+    limited = (await api.get(PATH, params={"limit": 1, "months": 3})).json()
+    assert [drive["drive_id"] for drive in limited] == [second]
 
 
 @pytest.mark.damages
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected"),
     [
         ({}, [4, 3, 2, 1]),
         ({"start_date": "2030-03-01", "end_date": "2030-03-31"}, [3, 2]),
@@ -60,8 +61,8 @@ async def test_a_finished_drive_has_every_field_of_the_contract(api: Api, owner:
         ({"months": "3", "start_date": "2030-03-01", "end_date": "2030-03-31"}, []),
     ],
 )
-async def test_a_period_has_its_last_day(
-    api: Api, owner: "Owner[asyncpg.Record]", query: dict[str, str], found: list[int]
+async def test_a_period_includes_its_last_day(
+    api: Api, owner: "Owner[asyncpg.Record]", query: dict[str, str], expected: list[int]
 ) -> None:
     add = "INSERT INTO finished_drives VALUES ($1, $2, 0, 0, 0, 'Acme', 'SDE', NULL, NULL, NULL)"
     for drive_id, day in enumerate(
@@ -70,14 +71,14 @@ async def test_a_period_has_its_last_day(
         await owner.execute(add, drive_id, datetime.fromisoformat(day).replace(tzinfo=UTC))
     await owner.execute("UPDATE finished_drives SET finished_date = finished_date - interval '50 years'")
     await owner.execute(add, 4, datetime.now(UTC))
-    moved = {name: value.replace("203", "198") for name, value in query.items()}
-    answer = await api.get(PATH, params=moved)
+    moved_query = {name: value.replace("203", "198") for name, value in query.items()}
+    answer = await api.get(PATH, params=moved_query)
     assert answer.status_code == 200, answer.text
-    assert [one["drive_id"] for one in answer.json()] == found
+    assert [drive["drive_id"] for drive in answer.json()] == expected
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "parameter"),
     [
         ("months=x", "months"), ("months=0", "months"), ("months=99999", "months"), ("limit=-1", "limit"),
         ("limit=1.5", "limit"), ("months=", "months"), ("limit=", "limit"), ("start_date=", "start_date"),
@@ -85,10 +86,10 @@ async def test_a_period_has_its_last_day(
         ("start_date=2030-02-30&end_date=2030-03-01", "start_date"), ("start_date=1&end_date=2030-03-01", "start_date"),
     ],
 )  # fmt: skip
-async def test_a_period_that_makes_no_sense_is_a_400(api: Api, query: str, said: str) -> None:
+async def test_an_invalid_period_gets_400(api: Api, query: str, parameter: str) -> None:
     answer = await api.get(f"{PATH}?{query}")
     assert answer.status_code == 400
-    assert said in answer.json()["message"]
+    assert parameter in answer.json()["message"]
     if "limit" not in query:
         assert (await api.get(f"{PATH}/download-pdf?{query}")).status_code == 400
 
@@ -127,10 +128,10 @@ SELECT id, now() - id * interval '1 minute', 30, 20, 5, 'Acme Systems ' || id, '
 
 
 @pytest.mark.damages
-async def test_reports_that_are_written_at_once_delay_no_other_request(
+async def test_concurrent_reports_do_not_block_other_requests(
     api: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Written in threads, twelve of them blocked the event loop for 450 ms at a time."""
+    """Reports are written in processes. In threads, twelve reports blocked the event loop for 450 ms at a time."""
     await owner.execute(SEASON)
     monkeypatch.setattr(report, "MAX_WAITING", 3)
     async with loop_lag() as lag:
@@ -147,18 +148,18 @@ async def test_reports_that_are_written_at_once_delay_no_other_request(
 
 
 @pytest.mark.damages
-async def test_a_report_over_its_limits_is_refused_in_a_sentence(
+async def test_a_report_that_exceeds_its_limits_is_refused_with_a_message(
     api: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await owner.execute(SEASON)
     start = worker_process.start
 
-    async def killed(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+    async def start_and_kill(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
         process = await start(*arguments, **options)
         process.kill()
         return process
 
-    monkeypatch.setattr(worker_process, "start", killed)
+    monkeypatch.setattr(worker_process, "start", start_and_kill)
     answer = await api.get(f"{PATH}/download-pdf")
     assert (answer.status_code, "shorter period" in answer.json()["message"]) == (422, True)
 
@@ -171,13 +172,13 @@ async def test_a_report_over_its_limits_is_refused_in_a_sentence(
         ("/download-pdf", {"HEAD", "COORDINATOR"}),
     ],
 )
-async def test_who_may_ask(api: Api, path: str, allowed: set[str]) -> None:
+async def test_each_route_allows_only_its_roles(api: Api, path: str, allowed: set[str]) -> None:
     for role in ("STUDENT", "STAFF", "COORDINATOR", "HEAD"):
         assert (await api.get(PATH + path, role)).status_code == (200 if role in allowed else 403)
     assert (await api.client.get(PATH + path)).json()["message"] == "No token"
 
 
-async def test_the_sheet_has_real_dates_numbers_a_bold_header_and_widths(
+async def test_the_sheet_has_typed_cells_a_bold_header_and_column_widths(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     [student] = await enrol(owner, 1)

@@ -1,6 +1,6 @@
-"""Following a job as server-sent events: by token, by signed link, how many at once, and when a stream ends.
+"""Following a job with server-sent events: by token, by signed link, the limit of streams, and the end of a stream.
 
-The server is a real one, with connections: it notices who goes away, and is stopped.
+Some tests use a real API process, because they close connections or stop the server.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ NO_KAFKA = "127.0.0.1:9"
 
 @pytest.fixture
 def system(database_url: str, tmp_path: Path) -> Iterator[System]:
-    """An API process alone."""
+    """Start an API process, and no other process."""
     with running(database_url, NO_KAFKA, tmp_path) as started:
         started.start("api")
         yield started
@@ -51,7 +51,7 @@ async def client_of(system: System, *, signed_in: bool = True) -> AsyncIterator[
         yield client
 
 
-async def asked(client: httpx.AsyncClient) -> str:
+async def requested_job(client: httpx.AsyncClient) -> str:
     answer = await client.post("/api/drives", json={**DRIVE, "auto_calc": True})
     job_id: str = answer.json()["job"]["id"]
     return job_id
@@ -74,7 +74,7 @@ async def end(database_url: str, job_id: str) -> None:
 
 
 def fields(text: str) -> list[dict[str, str]]:
-    """The events of a stream, as fields; comments are left out."""
+    """Return the fields of each event of a stream, without comments."""
     blocks = [block.splitlines() for block in text.split("\n\n") if block]
     pairs = [[line.split(": ", 1) for line in block if not line.startswith(":")] for block in blocks]
     return [dict(block) for block in pairs if block]
@@ -82,7 +82,7 @@ def fields(text: str) -> list[dict[str, str]]:
 
 async def test_a_browser_follows_a_job_by_its_link_without_a_token(system: System, database_url: str) -> None:
     async with client_of(system) as client, client_of(system, signed_in=False) as browser:
-        job_id = await asked(client)
+        job_id = await requested_job(client)
         url = await link_of(client, job_id)
         assert (await browser.get(f"/api/jobs/{job_id}/events")).status_code == 401
         async with opened(browser, url) as stream:
@@ -93,7 +93,7 @@ async def test_a_browser_follows_a_job_by_its_link_without_a_token(system: Syste
             text = ""
             async for piece in stream.aiter_text():
                 if not text:
-                    await end(database_url, job_id)  # the first event is here while the job goes on
+                    await end(database_url, job_id)  # the first event arrived before the job ended
                 text += piece
         first, *_, last = fields(text)
         assert (first["event"], last["event"]) == ("job", "job")
@@ -102,35 +102,35 @@ async def test_a_browser_follows_a_job_by_its_link_without_a_token(system: Syste
         assert '"state":"succeeded"' in last["data"]
         assert first["id"] != last["id"]
 
-        # A browser connects again when a stream ends, until it is answered 204.
+        # When a stream ends, a browser connects again until it gets 204.
         again = await browser.get(url, headers={"Last-Event-ID": last["id"]})
         assert (again.status_code, again.content) == (204, b"")
         for unknown in ("", "0", "nonsense", first["id"]):
             answer = await browser.get(url, headers={"Last-Event-ID": unknown})
             assert (answer.status_code, len(fields(answer.text))) == (200, 1)
-        # A token does as it always did.
+        # A token still works.
         assert len(fields((await client.get(f"/api/jobs/{job_id}/events")).text)) == 1
 
 
 async def test_a_stream_is_kept_alive_and_ends_at_once_when_the_server_stops(system: System) -> None:
     process = system.processes["api"]
     async with client_of(system) as client:
-        url = await link_of(client, await asked(client))
+        url = await link_of(client, await requested_job(client))
         async with opened(client, url) as stream:
             pieces = stream.aiter_text()
             await anext(pieces)
             assert (await anext(pieces)).startswith(":")
-            began = time.monotonic()
+            started_s = time.monotonic()
             os.kill(process.pid, signal.SIGTERM)
             assert [piece async for piece in pieces if piece] == []
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - started_s < 2
 
 
-async def test_streams_are_bounded_for_each_user_and_free_again_when_they_are_closed(system: System) -> None:
+async def test_each_user_has_a_limited_number_of_open_streams(system: System) -> None:
     async with client_of(system) as client:
-        url = await link_of(client, await asked(client))
+        url = await link_of(client, await requested_job(client))
         async with AsyncExitStack() as stack:
-            reading = []  # a reader that is dropped closes its connection
+            reading = []  # without a reference to its reader, a connection would be closed
             for _ in range(MAX_STREAMS_PER_USER):
                 stream = await stack.enter_async_context(opened(client, url))
                 assert stream.status_code == 200
@@ -144,11 +144,11 @@ async def test_streams_are_bounded_for_each_user_and_free_again_when_they_are_cl
             async with opened(client, url.partition("?")[0], **bearer(Role.COORDINATOR, 77)) as others:
                 assert others.status_code == 200, "another user is not affected"
 
-        async def free() -> bool:
+        async def accepted_again() -> bool:
             async with opened(client, url) as stream:
                 return stream.status_code == 200
 
-        await eventually(free, within_s=5)
+        await eventually(accepted_again, within_s=5)
         assert (await client.request("HEAD", url)).status_code == 200
 
 
@@ -159,7 +159,7 @@ async def test_a_stream_ends_when_its_user_loses_access(system: System, owner: "
             json={"name": "Asha", "email": "asha@college.edu", "role": "COORDINATOR", "password": "correct horse"},
         )
         user_id = created.json()["user_id"]
-        job_id = await asked(head)
+        job_id = await requested_job(head)
         signed = {"Authorization": f"Bearer {await signed_in(head)}"}
         url = (await head.get(f"/api/jobs/{job_id}", headers=signed)).json()["events_url"]
         async with opened(head, url, **NOBODY) as by_link, opened(head, url.partition("?")[0], **signed) as own:
@@ -177,8 +177,8 @@ async def test_a_stream_ends_when_its_user_loses_access(system: System, owner: "
 
 async def signed_in(client: httpx.AsyncClient) -> str:
     answer = await client.post("/api/auth/login", json={"email": "asha@college.edu", "password": "correct horse"})
-    found: str = answer.json()["token"]
-    return found
+    bearer_token: str = answer.json()["token"]
+    return bearer_token
 
 
 def changed_query(url: str, name: str, value: str) -> str:
@@ -191,44 +191,44 @@ def changed_query(url: str, name: str, value: str) -> str:
     [("user", "2"), ("role", "STAFF"), ("version", "9"), ("exp", "1"), ("exp", "99999999999"), ("exp", "x"),
      ("exp", ""), ("exp", "\u0661"), ("exp", "9" * 5_000), ("sig", "0" * 64), ("sig", "ü"), ("user", "")],
 )  # fmt: skip
-async def test_a_link_that_was_changed_or_has_expired_is_403(api: Api, name: str, value: str) -> None:
-    job_id = await asked_of(api)
+async def test_a_changed_or_expired_link_gets_403(api: Api, name: str, value: str) -> None:
+    job_id = await job_of(api)
     url = (await api.get(f"/api/jobs/{job_id}")).json()["events_url"]
     refused = await api.client.get(changed_query(url, name, value))
     assert (refused.status_code, refused.json()["message"]) == (403, following.EXPIRED)
 
 
-async def test_a_link_without_its_signature_is_a_request_without_a_token(api: Api) -> None:
-    url = (await api.get(f"/api/jobs/{await asked_of(api)}")).json()["events_url"]
+async def test_a_link_without_its_signature_gets_401(api: Api) -> None:
+    url = (await api.get(f"/api/jobs/{await job_of(api)}")).json()["events_url"]
     refused = await api.client.get(changed_query(url, "sig", ""))
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
 
 
-async def asked_of(api: Api) -> str:
+async def job_of(api: Api) -> str:
     job_id: str = (await api.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()["job"]["id"]
     return job_id
 
 
-async def test_a_link_is_of_one_job_and_of_one_user_who_may_see_it(api: Api) -> None:
-    one, other = await asked_of(api), await asked_of(api)
-    url = (await api.get(f"/api/jobs/{one}")).json()["events_url"]
-    assert (await api.client.get(url.replace(one, other))).status_code == 403
-    who = Principal(5, Role.STUDENT, name="", email="", password_version=0)
-    signed: Any = following.events_url(Links(SECRET), one, who)  # type: ignore[arg-type]
+async def test_a_link_is_valid_for_one_job_and_for_a_user_who_may_see_it(api: Api) -> None:
+    job_id, other_id = await job_of(api), await job_of(api)
+    url = (await api.get(f"/api/jobs/{job_id}")).json()["events_url"]
+    assert (await api.client.get(url.replace(job_id, other_id))).status_code == 403
+    student = Principal(5, Role.STUDENT, name="", email="", password_version=0)
+    signed: Any = following.events_url(Links(SECRET), job_id, student)  # type: ignore[arg-type]
     assert (await api.client.get(signed)).status_code in (403, 404)
 
 
-async def test_a_link_expires(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    job_id = await asked_of(api)
+async def test_a_link_expires_after_its_lifetime(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = await job_of(api)
     url = (await api.get(f"/api/jobs/{job_id}")).json()["events_url"]
-    really = time.time
-    monkeypatch.setattr("services.api.http.links.time.time", lambda: really() + LINK_LIFE_S + 1)
+    real_time = time.time
+    monkeypatch.setattr("services.api.http.links.time.time", lambda: real_time() + LINK_LIFE_S + 1)
     refused = await api.client.get(url)
     assert (refused.status_code, refused.json()["message"]) == (403, following.EXPIRED)
 
 
-async def test_a_forged_token_does_not_become_valid_by_a_link(api: Api) -> None:
-    job_id = await asked_of(api)
+async def test_a_forged_token_cannot_follow_a_job(api: Api) -> None:
+    job_id = await job_of(api)
     assert (
         await api.client.get(f"/api/jobs/{job_id}/events", headers={"Authorization": "Bearer x"})
     ).status_code == 401

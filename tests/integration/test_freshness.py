@@ -1,4 +1,4 @@
-"""How soon a change is on the analytics page of a small campus: a real maintenance process, and no Kafka."""
+"""How soon analytics show a change on a small campus, with a real maintenance process and without Kafka."""
 
 import asyncio
 import logging
@@ -32,19 +32,19 @@ log = logging.getLogger(__name__)
 
 @pytest.fixture
 def maintenance(database_url: str, tmp_path: Path) -> Iterator[System]:
-    """The maintenance process, beside the API of the fixture ``api``."""
+    """Start the maintenance process. The API comes from the fixture ``api``."""
     with running(database_url, NO_KAFKA, tmp_path, **SETTINGS) as system:
         system.start("maintenance")
         yield system
 
 
 async def finished_drives(api: Api) -> int:
-    found: int = (await api.get("/api/analytics/summary")).json()["finished"]
-    return found
+    count: int = (await api.get("/api/analytics/summary")).json()["finished"]
+    return count
 
 
 async def attended(api: Api) -> int:
-    """The id of a drive that can be finished."""
+    """Return the id of a drive whose attendance can be published."""
     drive_id = await posted(api)
     await register(api, drive_id, 1, 2, 3)
     await stop(api, drive_id)
@@ -53,44 +53,44 @@ async def attended(api: Api) -> int:
 
 
 async def is_quiet(owner: "Owner[asyncpg.Record]") -> bool:
-    """Whether every change is shown, and the pause after it is over."""
+    """Return whether the views show every change, and the pause after the last refresh is over."""
     last = await sql.last_refresh(owner)
     changed, _ = await sql.changed_since(owner, last.snapshot)
     return not changed and not last.under_way and last.since_s > pause_s(last.duration_s, MAX_PAUSE_S)
 
 
-async def test_a_finished_drive_is_on_the_analytics_page_within_two_seconds(
+async def test_analytics_show_a_finished_drive_within_two_seconds(
     api: Api, owner: "Owner[asyncpg.Record]", maintenance: System
 ) -> None:
-    """From the answer of the command to the page. On a machine so busy that a refresh takes long, that counts too."""
+    """The time runs from the answer of the command. On a busy machine, ten times the duration of a refresh may pass."""
     await enrol(owner, 1_000)
-    for before in range(ROUNDS):
+    for drives_before in range(ROUNDS):
         drive_id = await attended(api)
 
         await eventually(lambda: is_quiet(owner), within_s=60)
-        assert await finished_drives(api) == before
+        assert await finished_drives(api) == drives_before
         answer = await api.post(f"/api/attendance/{drive_id}/publish", "COORDINATOR")
         assert answer.status_code == 200, answer.text
-        began = monotonic()
+        started_s = monotonic()
 
-        async def shown(expected: int = before + 1) -> bool:
+        async def shown(expected: int = drives_before + 1) -> bool:
             return await finished_drives(api) == expected
 
         await eventually(shown)
-        waited_s, refresh_s = monotonic() - began, await owner.fetchval(LAST)
+        waited_s, refresh_s = monotonic() - started_s, await owner.fetchval(LAST)
         log.info("finished drive seen after %.2f s; the refresh took %.3f s", waited_s, refresh_s)
         assert waited_s < max(SEEN_WITHIN_S, 10 * refresh_s)
 
 
-async def test_nothing_is_refreshed_while_nothing_changes(
+async def test_views_are_not_refreshed_while_nothing_changes(
     api: Api, owner: "Owner[asyncpg.Record]", maintenance: System
 ) -> None:
     await posted(api)
     await eventually(lambda: is_quiet(owner), within_s=60)
-    before = await owner.fetchval(REQUESTED)
-    # Requests for files are no change; the watch looks at them several times.
+    requested_before = await owner.fetchval(REQUESTED)
+    # A requested export is no change of the views. The watch sees it several times within the sleep.
     await api.post("/api/exports", json={"kind": "finished_drives", "format": "csv"})
     await asyncio.sleep(2)
     await posted(api)
     await eventually(lambda: is_quiet(owner), within_s=60)
-    assert await owner.fetchval(REQUESTED) == before + 1, "the second drive alone"
+    assert await owner.fetchval(REQUESTED) == requested_before + 1, "only the second drive causes a refresh"

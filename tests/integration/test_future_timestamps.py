@@ -1,4 +1,4 @@
-"""A database clock that was an hour ahead for a moment: what was written then delays nothing once it is set right."""
+"""Timestamps from a database clock that was an hour ahead delay nothing after the clock is corrected."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from contracts import topics
 from contracts.jobs import Channel, Service, State
 from services.maintenance import sql
 from tests.conftest import Api
-from tests.integration.test_worker import asked
+from tests.integration.test_worker import requested_job
 from tests.support.bulk_students import enrol
 from tests.support.job_worker import done, waited, working
 from tests.support.system import as_role
@@ -29,9 +29,9 @@ SOON_S = 5.0
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    made = Database(as_role(database_url, "placewire_api"), pool_size=4, application_name="test")
-    yield made
-    await made.close()
+    api_database = Database(as_role(database_url, "placewire_api"), pool_size=4, application_name="test")
+    yield api_database
+    await api_database.close()
 
 
 async def sampled(database: Database) -> breaker.Sample:
@@ -41,27 +41,27 @@ async def sampled(database: Database) -> breaker.Sample:
 
 
 @pytest.mark.parametrize("attempts", [0, 1], ids=["never-tried", "tried"])
-async def test_a_lease_in_the_future_is_taken_over_within_seconds(
+async def test_a_job_with_a_lease_in_the_future_is_claimed_within_seconds(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, attempts: int
 ) -> None:
     await enrol(owner, 20)
-    job_id = await asked(api)
+    job_id = await requested_job(api)
     await owner.execute(
         f"UPDATE es.job SET state = 'running', attempts = $1, owner = 'gone', lease_until = {AHEAD}",
         attempts,
     )
-    began = time.monotonic()
+    started_s = time.monotonic()
     async with working(database_url) as worker:
         job = await waited(worker, UUID(job_id), timeout_s=20)
     assert job is not None
     assert job.state is State.SUCCEEDED
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - started_s < SOON_S
 
 
-async def test_a_lease_that_a_worker_may_hold_is_not_taken_over(
+async def test_a_job_with_a_valid_lease_is_not_claimed(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    held, free = await asked(api), await asked(api)
+    held, free = await requested_job(api), await requested_job(api)
     await owner.execute(
         "UPDATE es.job SET state = 'running', attempts = 1, owner = 'busy',"
         " lease_until = clock_timestamp() + interval '60 s' WHERE id = $1",
@@ -75,39 +75,39 @@ async def test_a_lease_that_a_worker_may_hold_is_not_taken_over(
 async def test_the_breaker_opens_for_an_outbox_row_queued_in_the_future(
     api: Api, owner: "Owner[asyncpg.Record]", database: Database
 ) -> None:
-    await asked(api)
+    await requested_job(api)
     await owner.execute("INSERT INTO es.probe VALUES ('eligibility', now(), now())")
     assert (await sampled(database)).good
     await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
     assert not (await sampled(database)).good
 
 
-async def test_a_probe_from_the_future_does_not_hide_that_the_bus_is_away(
+async def test_a_probe_from_the_future_does_not_close_the_breaker(
     owner: "Owner[asyncpg.Record]", database: Database, database_url: str
 ) -> None:
     await owner.execute(f"INSERT INTO es.probe VALUES ('eligibility', {AHEAD}, {AHEAD})")
-    watch = CircuitBreakers(database)
-    await watch.look()
-    assert not watch.is_closed(Service.ELIGIBILITY)
+    breakers = CircuitBreakers(database)
+    await breakers.look()
+    assert not breakers.is_closed(Service.ELIGIBILITY)
     worker = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
     async with worker.connection() as connection:
         assert not await connection.fetchval(kafka.PROBE_IS_FRESH, Service.ELIGIBILITY)
-        # The next probe that comes through Kafka counts, though its time is earlier.
+        # The next probe from Kafka counts, although its time is earlier.
         await connection.execute(probe.STAMP, Service.ELIGIBILITY, await owner.fetchval("SELECT clock_timestamp()"))
         assert await connection.fetchval(kafka.PROBE_IS_FRESH, Service.ELIGIBILITY)
     await worker.close()
     assert (await sampled(database)).good
-    # A late one from before does not count again.
+    # An older probe that arrives late does not count.
     async with database.connection() as connection:
         newest = await connection.fetchval("SELECT sent_at FROM es.probe")
     await owner.execute(probe.STAMP, "eligibility", newest.replace(year=newest.year - 1))
     assert await owner.fetchval("SELECT sent_at FROM es.probe") == newest
 
 
-async def test_a_consumer_that_hears_nothing_sees_whether_the_relay_sends(
+async def test_a_consumer_without_records_knows_whether_the_relay_sends(
     owner: "Owner[asyncpg.Record]",
 ) -> None:
-    assert await owner.fetchval(kafka.RELAY_SENDS, "eligibility"), "an empty outbox"
+    assert await owner.fetchval(kafka.RELAY_SENDS, "eligibility"), "the outbox is empty"
     await owner.execute(
         f"INSERT INTO es.outbox (lane, topic, key, queued_at) VALUES (0, $1, 'probe', {AHEAD})", topics.PROBE.name
     )
@@ -118,10 +118,10 @@ async def test_a_consumer_that_hears_nothing_sees_whether_the_relay_sends(
     assert await owner.fetchval(kafka.RELAY_SENDS, "eligibility")
 
 
-async def test_gauges_and_doctor_do_not_take_the_future_for_young(
+async def test_gauges_and_doctor_report_a_future_timestamp_as_infinitely_old(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    await asked(api)
+    await requested_job(api)
     await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
     await owner.execute(f"UPDATE es.outbox SET queued_at = {AHEAD}")
     await owner.execute(f"INSERT INTO es.probe VALUES ('exporter', {AHEAD}, {AHEAD})")
@@ -130,28 +130,28 @@ async def test_gauges_and_doctor_do_not_take_the_future_for_young(
     assert jobs["oldest_s"] == float("inf")
     assert {row["age_s"] for row in await owner.fetch(outbox_watch.BACKLOG)} == {float("inf")}
     assert {row["staleness_s"] for row in await owner.fetch(sql.VIEW_AGES)} == {float("inf")}
-    found = [finding async for finding in queue.look(database_url)]
-    assert {finding.state.value for finding in found if finding.what in ("bus", "outbox")} == {"wrong"}
+    findings = [finding async for finding in queue.look(database_url)]
+    assert {finding.state.value for finding in findings if finding.what in ("bus", "outbox")} == {"wrong"}
 
 
-async def test_a_dashboard_seen_while_the_clock_was_ahead_is_sent_again(
+async def test_an_answer_from_before_the_correction_of_the_clock_is_outdated(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await owner.execute(f"UPDATE view_refresh SET refreshed_at = {AHEAD}")
     ahead = await api.get("/api/analytics/summary")
     await owner.execute("UPDATE view_refresh SET refreshed_at = clock_timestamp()")
-    since = {"If-Modified-Since": ahead.headers["last-modified"]}
-    now = await api.get("/api/analytics/summary", headers=since)
+    conditional_headers = {"If-Modified-Since": ahead.headers["last-modified"]}
+    now = await api.get("/api/analytics/summary", headers=conditional_headers)
     assert now.status_code == 200
     known = {"If-Modified-Since": now.headers["last-modified"]}
     assert (await api.get("/api/analytics/summary", headers=known)).status_code == 304
     assert isinstance(now, httpx.Response)
 
 
-async def test_a_job_queued_in_the_future_is_done_now(
+async def test_a_job_queued_in_the_future_runs_at_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    jobs = [await asked(api) for _ in range(3)]
+    jobs = [await requested_job(api) for _ in range(3)]
     await owner.execute(f"UPDATE es.job SET queued_at = {AHEAD}")
     async with working(database_url) as worker:
         ended = await asyncio.wait_for(done(worker, *jobs, channel=Channel.POLL), 20)

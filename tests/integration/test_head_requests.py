@@ -1,4 +1,4 @@
-"""HEAD over one real connection: the answer of GET without its body, and the connection stays good."""
+"""HEAD requests over one real connection get no body, and the connection can be used for the next request."""
 
 import asyncio
 import logging
@@ -30,12 +30,12 @@ async def test_head_keeps_the_connection_and_logs_nothing(api: Api, caplog: pyte
         async with served(api.app) as port, asyncio.timeout(30):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
             for path in paths:
-                for asked in (path, path):
-                    writer.write(f"HEAD {asked} HTTP/1.1\r\nHost: api\r\nAuthorization: {token}\r\n\r\n".encode())
+                for _ in range(2):
+                    writer.write(f"HEAD {path} HTTP/1.1\r\nHost: api\r\nAuthorization: {token}\r\n\r\n".encode())
                     status, headers = await headers_of(reader)
                     assert status == (404 if path == "/api/nothing" else 200), path
                     assert headers.get("connection") != "close", path
-                # Were there a body, this would be read as part of the next answer.
+                # If HEAD had sent a body, it would be read here as part of the next answer.
                 writer.write(f"GET /livez HTTP/1.1\r\nHost: api\r\nAuthorization: {token}\r\n\r\n".encode())
                 status, headers = await headers_of(reader)
                 assert status == 200, path

@@ -1,4 +1,4 @@
-"""Files built to cost time or memory: each is refused with a message, and other requests do not wait."""
+"""Files that would cost much time or memory are refused with a message, and other requests do not wait."""
 
 import asyncio
 import tempfile
@@ -88,14 +88,14 @@ async def read(content: bytes, *, name: str = "a.xlsx", cpu_seconds: int = 30, m
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", HOSTILE)
-async def test_a_hostile_file_is_refused_with_a_sentence(kind: str) -> None:
-    make, said = HOSTILE[kind]
-    with pytest.raises(Invalid, match=said) as caught:
+async def test_a_hostile_file_is_refused_with_a_message(kind: str) -> None:
+    make, message = HOSTILE[kind]
+    with pytest.raises(Invalid, match=message) as caught:
         await read(make(), cpu_seconds=3 if kind == "too slow" else 30)
     assert caught.value.status == 422
 
 
-async def test_an_endless_line_is_read_without_being_kept() -> None:
+async def test_a_very_long_line_is_skipped_without_storing_it() -> None:
     header, row = b"name,email,usn\n", b"Asha,a@college.edu,1\n"
     (chunk,) = await read(header + b"x" * 100_000_000 + b"\n" + row, name="a.csv", memory=200 * MIB)
     bad, good = chunk.splitlines()
@@ -103,31 +103,31 @@ async def test_an_endless_line_is_read_without_being_kept() -> None:
     assert b"Asha,a@college.edu" in good
 
 
-async def test_the_reader_works_with_nothing_to_write_to() -> None:
+async def test_the_reader_needs_no_file_to_write_to() -> None:
     (chunk,) = await read(xlsx(sheet_rows([HEADERS, STUDENT])))
     assert chunk == b"2,,,Asha,a@college.edu,R1,,,,,,,,\n"
 
 
 def workers() -> set[int]:
-    found = set()
+    pids = set()
     for child in psutil.Process().children(recursive=True):
         try:
             if any("import_files.worker" in part for part in child.cmdline()):
-                found.add(child.pid)
+                pids.add(child.pid)
         except psutil.NoSuchProcess:
             continue
-    return found
+    return pids
 
 
 @pytest.mark.timeout(300)
-async def test_nobody_waits_for_hostile_files(api: Api) -> None:
+async def test_hostile_files_do_not_delay_other_requests(api: Api) -> None:
     small = b"name,email,usn\nAsha,a@college.edu,1\n"
     hostile = slow()
 
     async def timed(call: Any) -> float:
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         assert (await call).status_code == 200
-        return time.perf_counter() - began
+        return time.perf_counter() - started_s
 
     alone = await timed(api.post(IMPORT, files={"file": ("a.csv", small)}))
     slow_ones = [asyncio.create_task(api.post(IMPORT, files={"file": ("a.xlsx", hostile)})) for _ in range(3)]
@@ -136,7 +136,7 @@ async def test_nobody_waits_for_hostile_files(api: Api) -> None:
         return len(workers()) == len(slow_ones)
 
     await eventually(all_read)
-    # The best of three: other processes of this machine delay both.
+    # Take the best of three, because other processes can delay the requests.
     assert min([await timed(api.get("/api/students")) for _ in range(3)]) < 1
     assert min([await timed(api.post(IMPORT, files={"file": ("a.csv", small)})) for _ in range(3)]) < alone + 1
     assert not any(task.done() for task in slow_ones)
@@ -147,14 +147,14 @@ async def test_nobody_waits_for_hostile_files(api: Api) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_client_that_goes_away_ends_its_process(api: Api) -> None:
-    gone = asyncio.Event()
+async def test_the_reader_process_ends_when_its_client_disconnects(api: Api) -> None:
+    disconnected = asyncio.Event()
     answers: list[Any] = []
     body = multipart(slow())
 
     async def messages() -> AsyncIterator[dict[str, Any]]:
         yield {"type": "http.request", "body": body, "more_body": False}
-        await gone.wait()
+        await disconnected.wait()
         yield {"type": "http.disconnect"}
 
     incoming = messages()
@@ -181,7 +181,7 @@ async def test_a_client_that_goes_away_ends_its_process(api: Api) -> None:
 
     await eventually(reading)
     (pid,) = workers()
-    gone.set()
+    disconnected.set()
     await request
     assert not psutil.pid_exists(pid)
     assert answers[0]["status"] == 499

@@ -1,6 +1,7 @@
-"""Each how-to guide works: its blocks are applied to a copy of the checkout, and its commands run there.
+"""Each how-to guide works: its code blocks are applied to a copy of the checkout, and its commands run there.
 
-A block with a title is a file: ``diff`` changes one, anything else is a new one. ``bash guide`` blocks are commands.
+A ``diff`` block with a title changes that file. Any other block with a title creates a file. A ``bash guide`` block
+holds commands.
 """
 
 import os
@@ -22,7 +23,7 @@ BLOCK = re.compile(r'^```(?P<language>\w+) (?:title="(?P<title>[^"]+)"|guide)\n(
 
 
 def copy_of_checkout(folder: Path) -> Path:
-    """Return a copy of every file that git tracks, and of those it would."""
+    """Copy every file that git does not ignore. Return the folder of the copy."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, names):
@@ -34,7 +35,7 @@ def copy_of_checkout(folder: Path) -> Path:
 
 
 def change(file: Path, diff: str) -> None:
-    """Replace the lines of ``diff`` marked with a space or minus, which must be there once, with the others."""
+    """Apply ``diff`` to ``file``. Its unchanged and removed lines must occur exactly once."""
     lines = diff.splitlines()
     old = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
     new = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
@@ -46,13 +47,13 @@ def change(file: Path, diff: str) -> None:
 def apply(guide: Path, checkout: Path) -> tuple[str, list[str]]:
     """Apply the blocks of ``guide``. Return its commands, and the Python files that it wrote."""
     commands, written = "", []
-    for found in BLOCK.finditer(guide.read_text()):
-        title, body = found["title"], found["body"]
+    for block in BLOCK.finditer(guide.read_text()):
+        title, body = block["title"], block["body"]
         if title is None:
             commands += body
             continue
         file = checkout / title
-        if found["language"] == "diff":
+        if block["language"] == "diff":
             change(file, body)
         else:
             assert not file.exists(), title
@@ -65,7 +66,7 @@ def apply(guide: Path, checkout: Path) -> tuple[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def another_postgres() -> Iterator[str]:
-    """The address of a server for the tests in the copies, whose template must not replace that of this run."""
+    """Return the address of a server for the tests of the guides. They must not replace the template of this run."""
     server = Postgres(data_folder() / f"guides-{os.getpid()}", durable=False)
     server.start()
     try:
@@ -88,8 +89,8 @@ def test_a_guide_works(guide: Path, another_postgres: str, tmp_path: Path) -> No
         "TEST_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",  # no guide uses Kafka
     }
     style = f"ruff format --check {' '.join(written)}\nruff check {' '.join(written)}\n"
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", commands + style],
         cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert completed.returncode == 0, completed.stdout + completed.stderr

@@ -1,4 +1,4 @@
-"""What holds for every request: methods, limits, other origins, and headers that browsers obey."""
+"""Rules for all requests: methods, rate limits, other origins, security headers, and the built frontend."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,13 +15,13 @@ FRONTEND = "https://placement.college.edu"
 
 
 @pytest.mark.parametrize("length", ["ten", "-1", "1.5", "+5", "1_0", ""])
-async def test_a_wrong_content_length_is_400(api: Api, length: str) -> None:
+async def test_an_invalid_content_length_gets_400(api: Api, length: str) -> None:
     answer = await api.post("/api/drives", content=b"{}", headers={"Content-Length": length})
     assert (answer.status_code, answer.json()["message"]) == (400, "The Content-Length is not a number.")
 
 
 @pytest.mark.parametrize("path", ["/api/drives", "/api/drives/1", "/api/job-domains", "/api/students", "/livez"])
-async def test_head_is_get_without_the_body(api: Api, path: str) -> None:
+async def test_head_returns_the_headers_of_get_without_a_body(api: Api, path: str) -> None:
     await api.post("/api/drives", json=DRIVE)
     full, empty = await api.get(path), await api._ask("HEAD", path, "HEAD", None)
     assert (empty.status_code, empty.content) == (200, b"")
@@ -29,7 +29,7 @@ async def test_head_is_get_without_the_body(api: Api, path: str) -> None:
         assert empty.headers.get(name) == full.headers.get(name)
 
 
-async def test_head_of_an_endless_answer_ends(api: Api) -> None:
+async def test_a_head_request_for_a_stream_of_events_ends(api: Api) -> None:
     job = (await api.post("/api/drives", json={**DRIVE, "auto_calc": True})).json()["job"]["id"]
     answer = await api._ask("HEAD", f"/api/jobs/{job}/events", "HEAD", None)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -46,14 +46,14 @@ async def test_head_of_an_endless_answer_ends(api: Api) -> None:
     ],
 )
 async def test_a_path_lists_its_methods(api: Api, path: str, methods: str) -> None:
-    asked = await api.client.options(path)
-    assert (asked.status_code, asked.headers["allow"]) == (204, methods)
+    options = await api.client.options(path)
+    assert (options.status_code, options.headers["allow"]) == (204, methods)
     refused = await api.client.put(path)
     assert (refused.status_code, refused.headers["allow"]) == (405, methods)
     assert refused.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_path_that_is_not_there_has_no_methods(api: Api) -> None:
+async def test_an_unknown_path_gets_404_for_every_method(api: Api) -> None:
     for method in ("OPTIONS", "PUT", "HEAD"):
         assert (await api.client.request(method, "/api/nothing")).status_code == 404
 
@@ -69,7 +69,7 @@ async def test_responses_have_security_headers_for_browsers(api: Api) -> None:
     assert page.headers["x-frame-options"] == "DENY"
 
 
-async def test_a_method_of_the_callers_own_invention_is_no_label(api: Api) -> None:
+async def test_an_unknown_method_is_not_used_as_a_metric_label(api: Api) -> None:
     await api.client.request("INVENTED", "/api/drives")
     assert "INVENTED" not in (await api.client.get("/metrics")).text
 
@@ -85,29 +85,29 @@ def preflight(origin: str, method: str = "PATCH", headers: str = "authorization,
     }
 
 
-async def test_no_other_origin_is_let_in_unless_it_is_listed(api: Api) -> None:
+async def test_other_origins_are_not_allowed_by_default(api: Api) -> None:
     answer = await api.get("/api/drives", headers={"Origin": FRONTEND})
     assert not [name for name in answer.headers if name.startswith("access-control")]
-    asked = await api.client.options("/api/drives/1", headers=preflight(FRONTEND))
-    assert not [name for name in asked.headers if name.startswith("access-control")]
+    preflight_answer = await api.client.options("/api/drives/1", headers=preflight(FRONTEND))
+    assert not [name for name in preflight_answer.headers if name.startswith("access-control")]
 
 
-async def test_a_listed_origin_may_call_and_no_other(database_url: str, tmp_path: Path) -> None:
+async def test_only_listed_origins_may_call(database_url: str, tmp_path: Path) -> None:
     async with replica(database_url, tmp_path, cors_origins=f"{FRONTEND}, http://localhost:5173") as api:
         for origin in (FRONTEND, "http://localhost:5173"):
-            asked = await api.client.options("/api/drives/1", headers=preflight(origin))
-            assert asked.status_code == 200
-            assert asked.headers["access-control-allow-origin"] == origin
-            assert "PATCH" in asked.headers["access-control-allow-methods"]
+            preflight_answer = await api.client.options("/api/drives/1", headers=preflight(origin))
+            assert preflight_answer.status_code == 200
+            assert preflight_answer.headers["access-control-allow-origin"] == origin
+            assert "PATCH" in preflight_answer.headers["access-control-allow-methods"]
             answer = await api.get("/api/drives", headers={"Origin": origin})
             assert answer.headers["access-control-allow-origin"] == origin
             assert "ETag" in answer.headers["access-control-expose-headers"]
             assert "access-control-allow-credentials" not in answer.headers
             refused = await api.client.get("/api/drives", headers={"Origin": origin})
             assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin)
-        other = "https://placement.college.edu.evil.example"
-        assert (await api.client.options("/api/drives/1", headers=preflight(other))).status_code == 400
-        answer = await api.get("/api/drives", headers={"Origin": other})
+        unlisted = "https://placement.college.edu.evil.example"
+        assert (await api.client.options("/api/drives/1", headers=preflight(unlisted))).status_code == 400
+        answer = await api.get("/api/drives", headers={"Origin": unlisted})
         assert "access-control-allow-origin" not in answer.headers
 
 
@@ -127,8 +127,8 @@ async def test_too_frequent_requests_get_a_retry_after(database_url: str, tmp_pa
                 assert (await api.client.get(path)).status_code == 200
 
 
-async def test_ordinary_polling_never_meets_the_limit(api: Api) -> None:
-    """A student with 20 open drives, three tabs, all at once: 123 requests, twice."""
+async def test_normal_polling_stays_below_the_limit(api: Api) -> None:
+    """A student with 20 open drives and three tabs sends 123 requests at once, twice."""
     for _ in range(2 * 123):
         assert (await api.get("/api/job-domains", "STUDENT", 7)).status_code == 200
 
@@ -138,7 +138,7 @@ async def test_ordinary_polling_never_meets_the_limit(api: Api) -> None:
 
 @pytest_asyncio.fixture
 async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """An API that serves a frontend as bundlers write it, next to a file that is none of its business."""
+    """Yield a client of an API that serves a built frontend. A secret file lies outside of its folder."""
     dist = tmp_path / "dist"
     (dist / "assets").mkdir(parents=True)
     (dist / "index.html").write_text("<!doctype html><title>Placement</title>")
@@ -152,7 +152,7 @@ async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
 
 
 @pytest.mark.parametrize("path", ["/", "/drives/7", "/drives/7/", "/index.html", "/any/thing/else", "/assets", "/apis"])
-async def test_pages_are_the_one_page(client: httpx.AsyncClient, path: str) -> None:
+async def test_every_page_of_the_frontend_returns_index_html(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "Placement" in answer.text
@@ -170,7 +170,9 @@ async def test_pages_are_the_one_page(client: httpx.AsyncClient, path: str) -> N
         ("/favicon.ico", "no-cache"),
     ],
 )
-async def test_assets_are_kept_as_long_as_their_name_says(client: httpx.AsyncClient, path: str, caching: str) -> None:
+async def test_assets_with_a_hash_in_their_name_are_immutable(
+    client: httpx.AsyncClient, path: str, caching: str
+) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, caching)
 
@@ -179,12 +181,12 @@ async def test_assets_are_kept_as_long_as_their_name_says(client: httpx.AsyncCli
     "path",
     ["/api", "/api/nothing", "/uploads/x.pdf", "/uploads", "/internal/jobs", "/assets/gone-DiwrgTda.js", "/a.js"],
 )
-async def test_what_is_no_page_stays_a_json_404(client: httpx.AsyncClient, path: str) -> None:
+async def test_paths_that_are_no_pages_get_a_json_404(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-async def test_the_api_is_not_shadowed(client: httpx.AsyncClient) -> None:
+async def test_the_frontend_does_not_shadow_the_api(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/drives")).status_code == 401
     assert (await client.get("/livez")).json() == {"status": "live"}
     assert (await client.get("/api/auth/login")).status_code == 405
@@ -200,8 +202,8 @@ async def test_the_api_is_not_shadowed(client: httpx.AsyncClient) -> None:
         "//etc/passwd", "/assets/link.txt", "/..\\secret.txt", "/%00", "/" + "a" * 5000,
     ],
 )  # fmt: skip
-async def test_nothing_outside_the_folder_is_ever_read(client: httpx.AsyncClient, path: str) -> None:
-    # As a hostile client sends it: httpx would clean the path up.
+async def test_files_outside_of_the_folder_are_never_read(client: httpx.AsyncClient, path: str) -> None:
+    # Set the raw path, because httpx would normalise it.
     request = client.build_request("GET", "/")
     request.url = request.url.copy_with(raw_path=path.encode())
     answer = await client.send(request)
@@ -210,6 +212,6 @@ async def test_nothing_outside_the_folder_is_ever_read(client: httpx.AsyncClient
     assert "root:" not in answer.text
 
 
-async def test_without_a_frontend_the_root_is_a_json_404(api: Api) -> None:
+async def test_without_a_frontend_the_root_gets_a_json_404(api: Api) -> None:
     answer = await api.client.get("/")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")

@@ -1,4 +1,4 @@
-"""Every command that declares an Idempotency-Key honours it: one effect, one answer. An expired one is refused."""
+"""Commands with an Idempotency-Key have one effect and one answer. An expired key is refused."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.maintenance_app import after, maintaining
 from tests.support.service_settings import api_settings
 
 Owner = asyncpg.Connection
-# Every row with the transaction that wrote it, so that an update to the same values counts, too.
+# The digest covers every row and the transaction that wrote it, so an update to the same values changes it too.
 TABLES = """
 SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables
  WHERE schemaname IN ('public', 'es') AND relname NOT IN ('idempotency_keys', 'probe', 'alembic_version') ORDER BY 1
@@ -25,14 +25,14 @@ SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables
 DIGEST = "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text || t.xmin, '' ORDER BY t::text)), '') FROM {} t"
 
 
-def declaring() -> list[str]:
-    """The operations that declare the header."""
+def operations_with_key() -> list[str]:
+    """Return the operations that declare the header."""
     paths = create_app(api_settings("postgresql://nobody@127.0.0.1:9/none", Path("/nonexistent"))).openapi()["paths"]
     return sorted(
         f"{method.upper()} {path}"
         for path, methods in paths.items()
         for method, operation in methods.items()
-        if any(one["name"] == "idempotency-key" for one in operation.get("parameters", ()))
+        if any(parameter["name"] == "idempotency-key" for parameter in operation.get("parameters", ()))
     )
 
 
@@ -46,7 +46,7 @@ async def sizes(owner: "Owner[asyncpg.Record]") -> dict[str, int]:
 
 
 def body(answer: httpx.Response) -> Any:
-    """Return the body, without the token that is issued anew for each answer and never kept."""
+    """Return the body without the sign-in token. Each answer has a new token, which is not stored."""
     return without_token(answer) if "token" in answer.json() else answer.content
 
 
@@ -54,46 +54,48 @@ def without_token(answer: httpx.Response) -> dict[str, Any]:
     return {name: value for name, value in answer.json().items() if name != "token"}
 
 
-def test_each_of_them_has_a_scenario() -> None:
-    assert sorted(SCENARIOS) == declaring()
+def test_each_operation_with_a_key_has_a_scenario() -> None:
+    assert sorted(SCENARIOS) == operations_with_key()
 
 
 @pytest.mark.damages
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
-async def test_a_key_is_one_effect_and_one_answer(
+async def test_requests_with_one_key_have_one_effect_and_one_answer(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path, name: str
 ) -> None:
-    """One after the other, both at once, and after the answer of a committed command was lost."""
+    """Send the requests one after the other, concurrently, and after the answer of a committed command was lost."""
     world = World(api, owner)
     await add_user(api, HEAD_ID, Role.HEAD)
     call = await SCENARIOS[name](world)
-    before = await sizes(owner)
+    sizes_before = await sizes(owner)
     first = await call.send(api, "sequential")
     assert first.is_success, first.text
-    grown = {table: size - before[table] for table, size in (await sizes(owner)).items()}
-    reached = await state(owner)
-    again = await call.send(api, "sequential")
-    assert (again.status_code, body(again)) == (first.status_code, body(first))
-    # As a process leaves it that was killed between commit and answer.
+    growth = {table: size - sizes_before[table] for table, size in (await sizes(owner)).items()}
+    expected_state = await state(owner)
+    repeated = await call.send(api, "sequential")
+    assert (repeated.status_code, body(repeated)) == (first.status_code, body(first))
+    # The state after a process was killed between commit and answer.
     await owner.execute("UPDATE idempotency_keys SET answer = NULL")
     recovered = await call.send(api, "sequential")
     assert (recovered.status_code, without_token(recovered)) == (first.status_code, without_token(first))
-    assert await state(owner) == reached
+    assert await state(owner) == expected_state
 
     call = await SCENARIOS[name](world)
-    before = await sizes(owner)
-    one, other = await asyncio.gather(call.send(api, "parallel"), call.send(api, "parallel"))
-    assert one.is_success, one.text
-    assert (one.status_code, body(one)) == (other.status_code, body(other))
-    assert {table: size - before[table] for table, size in (await sizes(owner)).items()} == grown
+    sizes_before = await sizes(owner)
+    left, right = await asyncio.gather(call.send(api, "parallel"), call.send(api, "parallel"))
+    assert left.is_success, left.text
+    assert (left.status_code, body(left)) == (right.status_code, body(right))
+    assert {table: size - sizes_before[table] for table, size in (await sizes(owner)).items()} == growth
 
     await owner.execute("UPDATE es.job SET state = 'succeeded', finished_at = now() WHERE finished_at IS NULL")
     async with maintaining(database_url, tmp_path) as maintenance:
         await maintenance.due.once(after(days=7.1))
-    reached = await state(owner)
+    expected_state = await state(owner)
     expired = await call.send(api, "parallel")
     assert (expired.status_code, "used long ago" in expired.json()["message"]) == (422, True)
-    assert await state(owner) == reached
-    kept = await owner.fetchval("SELECT count(*) FROM idempotency_keys WHERE answer IS NOT NULL OR committed <> 'null'")
-    assert kept == 0
+    assert await state(owner) == expected_state
+    stored_answers = await owner.fetchval(
+        "SELECT count(*) FROM idempotency_keys WHERE answer IS NOT NULL OR committed <> 'null'"
+    )
+    assert stored_answers == 0
     assert await owner.fetchval("SELECT count(*) FROM vault.kept_answer") == 0

@@ -1,4 +1,4 @@
-"""Every file of ``tests/cases`` gives what a reader of the sheet expects, or a refusal that says what to do."""
+"""Every file of ``tests/cases`` is imported as a reader of the sheet expects, or refused with a useful message."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.conftest import Api
 
 CASES = Path(__file__).parents[1] / "cases"
 IMPORT = "/api/students/import"
-# Two files of one story, in tests/integration/test_import_updates.py.
+# tests/integration/test_import_updates.py imports these two files.
 UPDATES = {"c44_reimport.csv", "c44_update.csv"}
 
 Stored = dict[str, dict[str, Any]]
@@ -24,7 +24,7 @@ def full(*rolls: str, **others: Any) -> Stored:
     return dict.fromkeys(rolls, FULL | others)
 
 
-# File → roll number → what is stored of it.
+# File → roll number → the stored values.
 IMPORTED: dict[str, Stored] = {
     "bulk_invite.csv": {"CS001": {"branch": "CSE", "department": "CSE"}, "EC001": {"branch": "ECE"}},
     "c04_sep_line.csv": full("C04001"),
@@ -69,7 +69,7 @@ IMPORTED: dict[str, Stored] = {
     "x26_title_rows.xlsx": full("X26001", tenth_percent="80.00"),
 }  # fmt: skip
 
-# File → every bad row: its line, column and a part of the reason.
+# File → the line, the column and a part of the reason of each bad row.
 BAD_ROWS: dict[str, list[tuple[int, str | None, str]]] = {
     "c17_footer.csv": [(3, None, "looks like a footer, not a student: remove the row")],
     "c22_scientific_roll.csv": [
@@ -92,7 +92,7 @@ BAD_ROWS: dict[str, list[tuple[int, str | None, str]]] = {
     ],
 }  # fmt: skip
 
-# File → parts of the message: what is unclear or wrong with the file, and what to do.
+# File → parts of the message, which says what is wrong or unclear and what to do.
 REFUSED: dict[str, tuple[str, ...]] = {
     "c06_utf16_nobom.csv": ("UTF-16", "save it as 'CSV UTF-8'"),
     "c26_03.csv": ("'Total Backlogs'", '{"active_backlogs": "Total Backlogs"}', '{"active_backlogs": null}'),
@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "x15_csv_named.xlsx": ("CSV text", "Rename it to end in .csv"),
 }
 
-# Two rows of one identity: by letter case, spacing or Unicode form. The check is in import_checks.
+# Files in which two rows have the same identity, in another letter case, spacing or Unicode form.
 TWINS = {"c29_email_case.csv": "email", "c30_roll_case.csv": "roll_number", "c31_nfc_nfd.csv": "roll_number"}
 
 WARNED = {
@@ -122,21 +122,21 @@ UNUSED = {
 }
 
 
-async def sent(api: Api, name: str, *, dry_run: bool = False, **fields: str) -> Any:
+async def send_case(api: Api, name: str, *, dry_run: bool = False, **fields: str) -> Any:
     content = (CASES / name).read_bytes()
     return await api.post(
         IMPORT, params={"dry_run": str(dry_run).lower()}, files={"file": (name, content)}, data=fields
     )
 
 
-def test_every_case_is_judged() -> None:
-    judged = [*IMPORTED, *BAD_ROWS, *REFUSED, *TWINS, *UPDATES]
-    assert sorted(judged) == sorted(path.name for path in CASES.iterdir() if path.suffix != ".md")
+def test_every_case_has_an_expected_result() -> None:
+    expected = [*IMPORTED, *BAD_ROWS, *REFUSED, *TWINS, *UPDATES]
+    assert sorted(expected) == sorted(path.name for path in CASES.iterdir() if path.suffix != ".md")
 
 
 @pytest.mark.parametrize("name", [*IMPORTED, *BAD_ROWS, *REFUSED, *TWINS])
-async def test_a_case_is_stored_as_its_sheet_shows_it_or_refused_with_what_to_do(api: Api, name: str) -> None:
-    answer = await sent(api, name)
+async def test_a_case_is_stored_as_shown_or_refused_with_a_useful_message(api: Api, name: str) -> None:
+    answer = await send_case(api, name)
     body = answer.json()
     if name in IMPORTED:
         assert answer.status_code == 200, body
@@ -155,8 +155,8 @@ async def test_a_case_is_stored_as_its_sheet_shows_it_or_refused_with_what_to_do
     elif name in TWINS:
         assert TWINS[name] in {error["column"] for error in body["errors"]}
     else:
-        found = [(error["line"], error["column"]) for error in body["errors"]]
-        assert found == [(line, column) for line, column, _ in BAD_ROWS[name]]
+        bad_rows = [(error["line"], error["column"]) for error in body["errors"]]
+        assert bad_rows == [(line, column) for line, column, _ in BAD_ROWS[name]]
         assert all(part in error["reason"] for error, (*_, part) in zip(body["errors"], BAD_ROWS[name], strict=True))
     assert (await api.get("/api/students")).json() == []
 
@@ -170,27 +170,27 @@ async def test_a_case_is_stored_as_its_sheet_shows_it_or_refused_with_what_to_do
         ("recruitment_layout.csv", {"cgpa": None}, {"tenth_percent": "71.50", "branch": "Mkt&Fin", "cgpa": None}),
     ],
 )
-async def test_a_question_is_answered_with_mapping(
+async def test_a_mapping_resolves_an_unclear_column(
     api: Api, name: str, mapping: dict[str, str | None], stored: dict[str, Any]
 ) -> None:
-    answer = await sent(api, name, mapping=json.dumps(mapping), mode="insert")
+    answer = await send_case(api, name, mapping=json.dumps(mapping), mode="insert")
     assert answer.status_code == 200, answer.text
     student = (await api.get("/api/students?limit=1")).json()[0]
     assert {key: student[key] for key in stored} == stored
 
 
-async def test_the_header_row_and_the_sheet_can_be_named(api: Api) -> None:
-    assert (await sent(api, "c15_title_rows.csv", header_row="3")).status_code == 200
-    assert (await sent(api, "x08_sheet_per_branch.xlsx", sheet="ECE", mapping="{}")).json()["imported"] == 1
-    wrong = await sent(api, "x08_sheet_per_branch.xlsx", sheet="Civil")
+async def test_the_header_row_and_the_sheet_can_be_selected(api: Api) -> None:
+    assert (await send_case(api, "c15_title_rows.csv", header_row="3")).status_code == 200
+    assert (await send_case(api, "x08_sheet_per_branch.xlsx", sheet="ECE", mapping="{}")).json()["imported"] == 1
+    wrong = await send_case(api, "x08_sheet_per_branch.xlsx", sheet="Civil")
     assert (wrong.status_code, "'CSE', 'ECE', 'MECH'" in wrong.json()["message"]) == (422, True)
-    far = await sent(api, "c15_title_rows.csv", header_row="99")
-    assert (far.status_code, "header_row" in far.json()["message"]) == (422, True)
+    too_far = await send_case(api, "c15_title_rows.csv", header_row="99")
+    assert (too_far.status_code, "header_row" in too_far.json()["message"]) == (422, True)
 
 
-async def test_a_bad_row_of_a_later_sheet_is_named_with_its_sheet(api: Api) -> None:
-    assert (await sent(api, "x08_sheet_per_branch.xlsx", sheet="MECH")).status_code == 200
-    errors = (await sent(api, "x08_sheet_per_branch.xlsx", dry_run=True)).json()["errors"]
+async def test_the_error_of_a_bad_row_names_its_sheet(api: Api) -> None:
+    assert (await send_case(api, "x08_sheet_per_branch.xlsx", sheet="MECH")).status_code == 200
+    errors = (await send_case(api, "x08_sheet_per_branch.xlsx", dry_run=True)).json()["errors"]
     assert {(error["line"], "sheet 'MECH'" in error["reason"]) for error in errors} == {(2, True)}
 
 
@@ -203,7 +203,7 @@ async def test_options_of_a_raw_body_are_query_parameters(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         ({"mappings": "{}"}, "Unknown field: mappings"),
         ({"header_row": "0"}, "header_row must be"),
@@ -213,6 +213,6 @@ async def test_options_of_a_raw_body_are_query_parameters(api: Api) -> None:
         ({"sheet": "CSE"}, "a CSV file has no sheets"),
     ],
 )
-async def test_an_option_that_makes_no_sense_is_refused(api: Api, fields: dict[str, str], said: str) -> None:
-    answer = await sent(api, "c04_sep_line.csv", dry_run=False, **fields)
-    assert (answer.status_code, said in answer.json()["message"]) == (422, True), answer.text
+async def test_an_invalid_option_is_refused(api: Api, fields: dict[str, str], expected: str) -> None:
+    answer = await send_case(api, "c04_sep_line.csv", dry_run=False, **fields)
+    assert (answer.status_code, expected in answer.json()["message"]) == (422, True), answer.text

@@ -44,7 +44,7 @@ SELECT stream_id, data -> 'students' AS students FROM es.event
 """
 
 
-async def sent(
+async def send_file(
     api: Api, content: str, mode: str | None = "upsert", *, dry_run: bool = False, key: str | None = None
 ) -> httpx.Response:
     return await api.post(
@@ -57,42 +57,40 @@ async def sent(
 
 
 async def imported(api: Api, content: str, mode: str | None = "upsert", **options: Any) -> dict[str, Any]:
-    answer = await sent(api, content, mode, **options)
+    answer = await send_file(api, content, mode, **options)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
 
 
 async def students(api: Api) -> dict[str, dict[str, Any]]:
-    """By roll number."""
+    """Return the students by roll number."""
     return {student["roll_number"]: student for student in (await api.get("/api/students")).json()}
 
 
 def counts(report: dict[str, Any]) -> tuple[int, ...]:
-    """New, changed, unchanged, imported, updated."""
+    """Return the numbers of new, changed, unchanged, imported and updated students."""
     return tuple(report[name] for name in ("new", "changed", "unchanged", "imported", "updated"))
 
 
-async def test_the_same_file_again_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_importing_the_same_file_again_changes_nothing(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     assert counts(await imported(api, FIRST)) == (3, 0, 0, 3, 0)
-    before = await changes(owner)
-    again = await imported(api, FIRST)
-    assert counts(again) == (0, 0, 3, 0, 0)
-    assert (again["import_id"], again["dry_run"], again["changes"]) == (None, False, [])
-    assert await changes(owner) == before
+    events_before = await changes(owner)
+    repeated = await imported(api, FIRST)
+    assert counts(repeated) == (0, 0, 3, 0, 0)
+    assert (repeated["import_id"], repeated["dry_run"], repeated["changes"]) == (None, False, [])
+    assert await changes(owner) == events_before
 
 
-async def test_a_dry_run_shows_what_would_change_and_the_import_changes_that(
-    api: Api, owner: "Owner[asyncpg.Record]"
-) -> None:
+async def test_an_import_makes_the_changes_that_its_dry_run_lists(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     await imported(api, FIRST)
     known = await students(api)
-    before = await changes(owner)
+    events_before = await changes(owner)
     update = FIRST.replace("8.1,0", "9,0").replace("Ravi,", "Ravi K,").replace("R2,ECE", "R2,CSE")
     update += "\nNila,nila@college.edu,R4,CSE,2026,90,90,,9,0"
-    tried = await imported(api, update, dry_run=True)
-    assert counts(tried) == (1, 2, 1, 0, 0)
-    assert tried["changes"] == [
+    dry_run_report = await imported(api, update, dry_run=True)
+    assert counts(dry_run_report) == (1, 2, 1, 0, 0)
+    assert dry_run_report["changes"] == [
         {"line": 2, "student_id": known["R1"]["student_id"], "changes": {"cgpa": {"from": "8.10", "to": "9.00"}}},
         {
             "line": 3,
@@ -100,10 +98,10 @@ async def test_a_dry_run_shows_what_would_change_and_the_import_changes_that(
             "changes": {"name": {"from": "Ravi", "to": "Ravi K"}, "branch": {"from": "ECE", "to": "CSE"}},
         },
     ]
-    assert await changes(owner) == before
-    done_ = await imported(api, update)
-    assert counts(done_) == (1, 2, 1, 1, 2)
-    assert done_["changes"] == tried["changes"]
+    assert await changes(owner) == events_before
+    report = await imported(api, update)
+    assert counts(report) == (1, 2, 1, 1, 2)
+    assert report["changes"] == dry_run_report["changes"]
     now = await students(api)
     assert now.pop("R4")["name"] == "Nila"
     assert now == {
@@ -113,7 +111,7 @@ async def test_a_dry_run_shows_what_would_change_and_the_import_changes_that(
     }
 
 
-async def test_the_events_are_those_of_single_corrections_and_the_import_seals_them(
+async def test_an_import_records_the_events_of_single_corrections_and_their_checksum(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await imported(api, FIRST)
@@ -123,25 +121,25 @@ async def test_the_events_are_those_of_single_corrections_and_the_import_seals_t
     single = await api.patch(f"/api/students/{ids['R1']}", json={"cgpa": "9.5"})
     assert single.status_code == 200, single.text
     async with api.database.connection() as connection:
-        (sealed,) = await event_store.read(connection, f"import-{report['import_id']}")
-        _, by_import, by_hand = await event_store.read(connection, f"student-{ids['R1']}")
+        (import_event,) = await event_store.read(connection, f"import-{report['import_id']}")
+        _, by_import, by_correction = await event_store.read(connection, f"student-{ids['R1']}")
         (details,) = await event_store.read(connection, f"user-{ids['R2']}")
     assert isinstance(by_import.event, StudentRecordRevised)
     assert by_import.event.changed == ["cgpa"]
-    assert by_import.data["record"] == by_hand.data["record"] | {"cgpa": "9.00"}
+    assert by_import.data["record"] == by_correction.data["record"] | {"cgpa": "9.00"}
     assert details.data == UserDetailsRevised(user_id=ids["R2"], person_version=2, changed=["email"]).model_dump(
         mode="json"
     )
-    assert by_import.metadata == details.metadata == sealed.metadata | {"causation_id": str(sealed.id)}
-    assert isinstance(sealed.event, StudentsImported)
+    assert by_import.metadata == details.metadata == import_event.metadata | {"causation_id": str(import_event.id)}
+    assert isinstance(import_event.event, StudentsImported)
     digest = await owner.fetchval(
         "SELECT bit_xor(hashint8extended(id, 1))::text FROM unnest($1::bigint[]) AS id", [ids["R1"], ids["R2"]]
     )
-    assert (sealed.event.count, sealed.event.revised, sealed.event.digest) == (2, 2, digest)
+    assert (import_event.event.count, import_event.event.revised, import_event.event.digest) == (2, 2, digest)
 
 
 @pytest.mark.parametrize(
-    ("content", "roll", "kept"),
+    ("content", "roll", "changed"),
     [
         ("name,email,roll_number,cgpa\n,,R2,9\n", "R2", {"cgpa": "9.00"}),
         ("name,email,roll_number,branch\n,ravi@college.edu,,CSE\n", "R2", {"branch": "CSE"}),
@@ -157,13 +155,13 @@ async def test_the_events_are_those_of_single_corrections_and_the_import_seals_t
         ),
     ],
 )
-async def test_an_empty_cell_and_an_absent_column_leave_what_is_recorded(
-    api: Api, content: str, roll: str, kept: dict[str, str]
+async def test_empty_cells_and_missing_columns_keep_recorded_values(
+    api: Api, content: str, roll: str, changed: dict[str, str]
 ) -> None:
     await imported(api, FIRST)
     before = (await students(api))["R2"]
     assert counts(await imported(api, content)) == (0, 1, 0, 0, 1)
-    assert (await students(api))[roll] == before | kept
+    assert (await students(api))[roll] == before | changed
 
 
 WRONG = [
@@ -180,22 +178,22 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("rows", "column", "reason"), WRONG)
-async def test_whom_a_row_is_about_is_never_guessed(
+async def test_a_row_with_an_ambiguous_student_is_refused(
     api: Api, owner: "Owner[asyncpg.Record]", rows: str, column: str, reason: str
 ) -> None:
     await imported(api, FIRST)
     async with api.database.transaction() as connection:
         await add_user(connection, 800_001, Role.HEAD, email="head@college.edu")
     ids = {roll: student["student_id"] for roll, student in (await students(api)).items()}
-    before = await changes(owner)
+    events_before = await changes(owner)
     content = f"name,email,roll_number\n{rows}"
-    tried = await imported(api, content, dry_run=True)
+    report = await imported(api, content, dry_run=True)
     last = len(rows.splitlines()) + 1
-    assert tried["errors"] == [{"line": last, "column": column, "reason": reason.format(**ids)}]
-    assert sum(counts(tried)[:3]) == last - 2, "a wrong row is neither new nor changed"
-    refused = await sent(api, content)
-    assert (refused.status_code, refused.json()["errors"]) == (422, tried["errors"])
-    assert await changes(owner) == before
+    assert report["errors"] == [{"line": last, "column": column, "reason": reason.format(**ids)}]
+    assert sum(counts(report)[:3]) == last - 2, "a wrong row is neither new nor changed"
+    refused = await send_file(api, content)
+    assert (refused.status_code, refused.json()["errors"]) == (422, report["errors"])
+    assert await changes(owner) == events_before
 
 
 TWINS = [
@@ -207,12 +205,14 @@ TWINS = [
 ]
 
 
-@pytest.mark.parametrize(("column", "one", "twin"), TWINS)
-async def test_twins_by_case_spaces_and_unicode_form_are_one(api: Api, column: str, one: str, twin: str) -> None:
+@pytest.mark.parametrize(("column", "value", "twin"), TWINS)
+async def test_values_that_differ_in_case_spaces_or_unicode_form_are_equal(
+    api: Api, column: str, value: str, twin: str
+) -> None:
     def student(number: int, value: str) -> dict[str, str]:
         return {"name": "X", "email": f"x{number}@college.edu", "roll_number": f"X{number}"} | {column: value}
 
-    rows = [student(1, one), student(2, "other@x"), student(3, twin)]
+    rows = [student(1, value), student(2, "other@x"), student(3, twin)]
     content = "name,email,roll_number\n" + "".join(",".join(row.values()) + "\n" for row in rows)
     for mode in ("insert", "upsert"):
         report = await imported(api, content, mode, dry_run=True)
@@ -230,13 +230,13 @@ async def test_twins_by_case_spaces_and_unicode_form_are_one(api: Api, column: s
         assert "already" in moved.json()["message"]
 
 
-async def test_what_is_stored_is_composed_and_trimmed(api: Api) -> None:
+async def test_stored_values_are_composed_and_trimmed(api: Api) -> None:
     decomposed = unicodedata.normalize("NFD", "É1")
     body = {"name": "X", "email": "x@college.edu", "roll_number": f" {decomposed} "}
     assert (await api.post("/api/students", json=body)).json()["roll_number"] == "É1"
 
 
-async def test_marks_that_change_ask_each_posted_drive_once(
+async def test_changed_marks_request_one_reevaluation_of_each_affected_drive(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     rows = [f"N {n},n{n}@college.edu,I{n},{{}}" for n in range(60)]
@@ -256,41 +256,41 @@ async def test_marks_that_change_ask_each_posted_drive_once(
         assert len(await selected(owner, some)) == 51
         assert len(await selected(owner, all_in)) == 61
         assert await selected(owner, none) == []
-        # Below what the list's drive asks for: of the students on the list, and of others.
+        # First a student outside of the requested list falls below the criteria, then a student on the list.
         await imported(api, f"{header}N 30,n30@college.edu,I30,4\n")
         assert f"drive-{listed['drive_id']}" not in [job.subject for job in await done(worker, *await queued(owner))]
         await imported(api, f"{header}N 1,n1@college.edu,I1,4\n")
         assert f"drive-{listed['drive_id']}" in [job.subject for job in await done(worker, *await queued(owner))]
     assert await owner.fetch(FROM_SCRATCH) == []
-    asked = await owner.fetch(REEVALUATIONS)
+    requests = await owner.fetch(REEVALUATIONS)
     new = await owner.fetchval("SELECT max(student_id) FROM students")
-    assert f'{{"last": {new}, "first": {ids[10]}}}' in {row["students"] for row in asked}
+    assert f'{{"last": {new}, "first": {ids[10]}}}' in {row["students"] for row in requests}
 
 
-async def test_details_alone_ask_no_drive(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_changed_details_request_no_reevaluation(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     await imported(api, FIRST)
     await drive(api, min_cgpa="7")
     await imported(api, FIRST.replace("Asha,", "Asha K,"))
     assert await owner.fetch(REEVALUATIONS) == []
 
 
-@pytest.mark.parametrize("what", ["record", "details"])
-async def test_a_correction_made_in_between_is_not_overwritten(
-    api: Api, owner: "Owner[asyncpg.Record]", what: str
+@pytest.mark.parametrize("changed", ["record", "details"])
+async def test_an_import_does_not_overwrite_a_concurrent_correction(
+    api: Api, owner: "Owner[asyncpg.Record]", changed: str
 ) -> None:
     await imported(api, FIRST)
     asha = (await students(api))["R1"]["student_id"]
     update = FIRST.replace("8.1,0", "9,0").replace("Asha,", "Asha K,")
     async with api.database.transaction() as connection:
-        # Both imports have judged the file when they wait for the stream, or for the account.
-        stream = f"student-{asha}" if what == "record" else f"user-{asha}"
-        if what == "record":
+        # The import has validated the file before it waits for the stream, or for the account.
+        stream = f"student-{asha}" if changed == "record" else f"user-{asha}"
+        if changed == "record":
             await connection.execute("SELECT FROM es.stream WHERE stream_id = $1 FOR UPDATE", stream)
         else:
             await users.locked(connection, asha)
-        importing = asyncio.create_task(sent(api, update))
-        await _waiting(owner)
-        if what == "record":
+        importing = asyncio.create_task(send_file(api, update))
+        await _lock_wait(owner)
+        if changed == "record":
             event: StudentRecordRevised | UserDetailsRevised = StudentRecordRevised.model_validate(
                 {"student_id": asha, "record": {"cgpa": "5.00"}, "changed": ["cgpa"]}
             )
@@ -303,35 +303,33 @@ async def test_a_correction_made_in_between_is_not_overwritten(
     assert answer.status_code == 409, answer.text
     assert answer.json()["message"].startswith("The student of line 2 was corrected while the file was being imported")
     now = (await students(api))["R1"]
-    assert (now["cgpa"], now["name"]) == (("5.00", "Asha") if what == "record" else ("8.10", "By hand"))
+    assert (now["cgpa"], now["name"]) == (("5.00", "Asha") if changed == "record" else ("8.10", "By hand"))
     assert counts(await imported(api, update)) == (0, 1, 2, 0, 1)
 
 
-async def _waiting(owner: "Owner[asyncpg.Record]") -> None:
+async def _lock_wait(owner: "Owner[asyncpg.Record]") -> None:
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while not await owner.fetchval(waits):
         await asyncio.sleep(0.02)
         await owner.execute("SELECT pg_stat_clear_snapshot()")
 
 
-async def test_imports_of_the_same_students_at_once_wait_for_each_other(
-    api: Api, owner: "Owner[asyncpg.Record]"
-) -> None:
+async def test_concurrent_imports_of_the_same_students_do_not_mix(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     header = "name,email,roll_number,cgpa\n"
     rows = [f"N {n},n{n}@college.edu,I{n},{{}}" for n in range(300)]
     await imported(api, header + "\n".join(row.format(5) for row in rows))
     files = [header + "\n".join(row.format(cgpa) for row in rows[::step]) for cgpa, step in ((6, 1), (7, -1), (8, -1))]
-    answers = await asyncio.gather(*(sent(api, content) for content in files))
+    answers = await asyncio.gather(*(send_file(api, content) for content in files))
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses[0] == 200
     assert set(statuses) <= {200, 409}
     assert await owner.fetchval("SELECT count(DISTINCT cgpa) FROM students") == 1
 
 
-async def test_new_students_of_two_imports_at_once_are_enrolled_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_concurrent_imports_enrol_new_students_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     header = "name,email,roll_number\n"
     rows = [f"N {n},n{n}@college.edu,I{n}" for n in range(2_000)]
-    answers = await asyncio.gather(*(sent(api, header + "\n".join(rows[::step]), "insert") for step in (1, -1)))
+    answers = await asyncio.gather(*(send_file(api, header + "\n".join(rows[::step]), "insert") for step in (1, -1)))
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses[0] == 200
     assert statuses[1] in {409, 422, 503}, answers[1].text
@@ -354,16 +352,16 @@ async def test_many_students_are_updated_in_batches(api: Api, owner: "Owner[asyn
     assert await owner.fetchval("SELECT count(*) FROM users WHERE name LIKE '%!'") == MANY
 
 
-async def test_the_key_stands_for_the_mode_too(api: Api) -> None:
+async def test_a_key_cannot_be_reused_with_another_mode(api: Api) -> None:
     first = await imported(api, FIRST, None, key="one")
     assert first["mode"] == "insert"
-    assert (await sent(api, FIRST, "insert", key="one")).json() == first
-    other = await sent(api, FIRST, "upsert", key="one")
-    assert (other.status_code, "Idempotency-Key" in other.json()["message"]) == (422, True)
+    assert (await send_file(api, FIRST, "insert", key="one")).json() == first
+    refused = await send_file(api, FIRST, "upsert", key="one")
+    assert (refused.status_code, "Idempotency-Key" in refused.json()["message"]) == (422, True)
 
 
-async def test_an_unknown_mode_says_which_there_are(api: Api) -> None:
-    answer = await sent(api, FIRST, "merge")
+async def test_the_error_of_an_unknown_mode_lists_the_modes(api: Api) -> None:
+    answer = await send_file(api, FIRST, "merge")
     assert (answer.status_code, "insert" in answer.json()["message"]) == (422, True)
 
 
@@ -373,11 +371,11 @@ async def test_a_new_student_needs_every_identifying_column(api: Api) -> None:
         ("email", "is missing: enter it"),
         ("name", "is missing: enter it"),
     ]
-    alone = await sent(api, "Roll No,CGPA\nR7,9\n", "insert", dry_run=True)
-    assert (alone.status_code, "no column for name and email" in alone.json()["message"]) == (422, True)
+    insert_only = await send_file(api, "Roll No,CGPA\nR7,9\n", "insert", dry_run=True)
+    assert (insert_only.status_code, "no column for name and email" in insert_only.json()["message"]) == (422, True)
 
 
-async def test_the_command_imports_updates_and_says_when_nothing_changes(api: Api, tmp_path: Path) -> None:
+async def test_the_command_line_imports_updates_and_reports_when_nothing_changes(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "students.csv"
     token = bearer(Role.HEAD)["Authorization"].removeprefix("Bearer ")
 
@@ -393,8 +391,8 @@ async def test_the_command_imports_updates_and_says_when_nothing_changes(api: Ap
 
     async with served(api.app) as port:
         assert "3 students imported (import " in await run(FIRST)
-        assert "0 new, 0 changed, 3 unchanged" in (again := await run(FIRST, "--mode", "upsert"))
-        assert "Nothing to import: every student is on record with the same values." in again
+        assert "0 new, 0 changed, 3 unchanged" in (repeated := await run(FIRST, "--mode", "upsert"))
+        assert "Nothing to import: every student is on record with the same values." in repeated
         update = FIRST.replace("8.1,0", "9,0")
         assert "0 new, 1 changed, 2 unchanged students." in await run(update, "--mode", "upsert", "--dry-run")
         assert "0 students imported, 1 updated (import " in await run(update, "--mode", "upsert")
@@ -404,7 +402,7 @@ async def test_the_command_imports_updates_and_says_when_nothing_changes(api: Ap
 CASES = Path(__file__).parents[1] / "cases"
 
 
-async def test_the_files_of_the_case_imported_again_update(api: Api) -> None:
+async def test_the_case_of_a_repeated_import_updates_students(api: Api) -> None:
     first, update = [(CASES / f"c44_{name}.csv").read_text() for name in ("reimport", "update")]
     assert counts(await imported(api, first, None)) == (2, 0, 0, 2, 0)
     assert counts(await imported(api, first)) == (0, 0, 2, 0, 0)

@@ -1,4 +1,4 @@
-"""What is done once: the tables by a database administrator's hand, secrets as files, passwords of the roles."""
+"""Installation: migrations as printed SQL, secrets as files, and passwords of the database roles."""
 
 import asyncio
 import os
@@ -36,16 +36,16 @@ def placewire(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
-def printed(*words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["migrate", "--sql", *words])
-    return (0 if done.exception is None else 1), done.stdout
+def print_sql(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["migrate", "--sql", *words])
+    return (0 if result.exception is None else 1), result.stdout
 
 
-async def by_hand(url: str, sql: str) -> None:
-    """Run what was printed, as docs/deployment.md says."""
+async def run_with_psql(url: str, sql: str) -> None:
+    """Run the printed SQL with psql, as docs/deployment.md describes."""
     psql = [str(programs() / "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", url]
-    done = await asyncio.to_thread(subprocess.run, psql, input=sql, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = await asyncio.to_thread(subprocess.run, psql, input=sql, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
 
 
 async def is_as_migrated(url: str) -> bool:
@@ -55,14 +55,14 @@ async def is_as_migrated(url: str) -> bool:
 
 @pytest.fixture
 def without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "so that nothing is read from a checkout's own file")
+    monkeypatch.setenv("DATABASE_URL", "set, so that no settings are read from the checkout")
 
 
 @pytest.mark.usefixtures("without_settings")
-async def test_the_printed_sql_makes_the_database_that_migrate_makes(empty_url: str) -> None:
-    code, sql = printed()
+async def test_the_printed_sql_creates_the_same_schema_as_migrate(empty_url: str) -> None:
+    code, sql = print_sql()
     assert code == 0
-    await by_hand(empty_url, sql)
+    await run_with_psql(empty_url, sql)
     assert await is_as_migrated(empty_url)
     await wait(as_role(empty_url, "placewire_relay"), within_s=10)
     await runner.migrate(empty_url.replace("postgresql://", "postgresql+asyncpg://"))
@@ -70,25 +70,27 @@ async def test_the_printed_sql_makes_the_database_that_migrate_makes(empty_url: 
 
 
 @pytest.mark.usefixtures("without_settings")
-async def test_only_what_is_new_is_printed_and_applied(database_url: str, owner: "Owner[asyncpg.Record]") -> None:
-    (_, whole), (_, rest) = printed(), printed("--since", "0001")
-    assert "CREATE TABLE es.stream" in whole
-    assert "CREATE TABLE es.stream" not in rest
-    assert rest.startswith("BEGIN;\n")
-    # Not a line of it, or psql would carry that out.
-    assert printed("--since", "9999") == (1, "")
+async def test_only_new_migrations_and_changed_objects_are_applied(
+    database_url: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    (_, full), (_, since_first) = print_sql(), print_sql("--since", "0001")
+    assert "CREATE TABLE es.stream" in full
+    assert "CREATE TABLE es.stream" not in since_first
+    assert since_first.startswith("BEGIN;\n")
+    # A failure must print no SQL, because psql would run it.
+    assert print_sql("--since", "9999") == (1, "")
     view = "SELECT 'drive_funnel'::regclass::oid"
-    before = await owner.fetchval(view)
+    view_oid = await owner.fetchval(view)
     await owner.execute("DROP FUNCTION es.age_s")
     await owner.execute(
         "CREATE OR REPLACE FUNCTION vault.shown_name(p_name text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE"
-        " RETURN coalesce(p_name, 'as the release before had it')"
+        " RETURN coalesce(p_name, 'former definition')"
     )
     await owner.execute("UPDATE schema_object SET checksum = 'x', release = '0.0.1' WHERE name = 'vault.shown_name'")
     await owner.execute("DELETE FROM schema_object WHERE name = 'es.age_s'")
-    await by_hand(database_url, rest)
+    await run_with_psql(database_url, since_first)
     assert await is_as_migrated(database_url)
-    assert await owner.fetchval(view) == before, "the text of the views is the same"
+    assert await owner.fetchval(view) == view_oid, "an unchanged view must not be created again"
 
 
 @pytest.mark.usefixtures("without_settings")
@@ -102,8 +104,8 @@ def test_the_schema_is_checked_from_the_command_line(database_url: str, monkeypa
     assert str(differs.exception) == "these functions, views or triggers differ: branch_counts, es.append"
 
 
-def test_secrets_are_for_their_owner_and_not_for_git(tmp_path: Path) -> None:
-    """A folder that is there already keeps its rights: in a container it is a volume, for the process's own user."""
+def test_only_the_owner_may_read_secrets_and_git_ignores_them(tmp_path: Path) -> None:
+    """An existing folder keeps its mode: in a container, it is a volume of the user of the process."""
     folder, mounted = tmp_path / "secrets", tmp_path / "secrets" / "api"
     umask = os.umask(0o022)
     try:
@@ -118,14 +120,14 @@ def test_secrets_are_for_their_owner_and_not_for_git(tmp_path: Path) -> None:
     assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-async def test_the_server_itself_would_have_made_this_verifier(owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_scram_verifier_is_that_of_the_server(owner: "Owner[asyncpg.Record]") -> None:
     role, password = f"temporary_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     await owner.execute(f"CREATE ROLE {role} PASSWORD '{password}'")
     try:
-        kept = await owner.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", role)
-        salt = secret_salt(kept)
-        assert scram_verifier(password, salt) == kept
-        assert scram_verifier(password) != kept, "every time another salt"
+        stored = await owner.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", role)
+        salt = secret_salt(stored)
+        assert scram_verifier(password, salt) == stored
+        assert scram_verifier(password) != stored, "each verifier must have another salt"
     finally:
         await owner.execute(f"DROP ROLE {role}")
     with pytest.raises(Failure):
@@ -138,33 +140,33 @@ def secret_salt(verifier: str) -> bytes:
     return b64decode(verifier.split("$")[1].partition(":")[2])
 
 
-async def test_roles_get_their_passwords_and_the_server_never_hears_them(
+async def test_passwords_of_roles_are_set_without_sending_them_in_plain_text(
     database_url: str, owner: "Owner[asyncpg.Record]", tmp_path: Path
 ) -> None:
     secret_files.write(tmp_path, OWNER_URL, "file:///tmp/x", {})
-    seen = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY ($1)"
+    verifiers = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY ($1)"
     try:
         folder = str(tmp_path / "operator")
-        done = placewire("roles", "--from", folder, MIGRATION_DATABASE_URL=database_url)
-        assert done.returncode == 0, done.stderr
-        kept = {row["rolname"]: row["rolpassword"] for row in await owner.fetch(seen, list(ROLES))}
+        completed = placewire("roles", "--from", folder, MIGRATION_DATABASE_URL=database_url)
+        assert completed.returncode == 0, completed.stderr
+        stored = {row["rolname"]: row["rolpassword"] for row in await owner.fetch(verifiers, list(ROLES))}
         for role, secret in PASSWORD_OF.items():
             password = (tmp_path / "operator" / secret).read_text()
-            assert kept[role] == scram_verifier(password, secret_salt(kept[role]))
-            assert password not in done.stdout + done.stderr
+            assert stored[role] == scram_verifier(password, secret_salt(stored[role]))
+            assert password not in completed.stdout + completed.stderr
         with pytest.raises(asyncpg.UndefinedObjectError):
             await set_passwords(database_url, {"placewire_api": "changed", "placewire_nobody": "x"})
-        assert await owner.fetchval(seen.replace("rolname, ", ""), ["placewire_api"]) == kept["placewire_api"]
+        assert await owner.fetchval(verifiers.replace("rolname, ", ""), ["placewire_api"]) == stored["placewire_api"]
     finally:
         for role in ROLES:
             await owner.execute(f"ALTER ROLE {role} PASSWORD NULL")
 
 
-def test_secrets_are_made_once_and_each_process_sees_its_own(tmp_path: Path) -> None:
+def test_secrets_are_generated_once_and_each_process_gets_only_its_own(tmp_path: Path) -> None:
     given = {"jwt_secret": "j" * 40, "internal_secret": ""}
-    made = secret_files.write(tmp_path, OWNER_URL, "file:///var/lib/placewire/uploads", given)
-    assert "jwt_secret" not in made
-    assert "internal_secret" in made
+    written = secret_files.write(tmp_path, OWNER_URL, "file:///var/lib/placewire/uploads", given)
+    assert "jwt_secret" not in written
+    assert "internal_secret" in written
     before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     for not_given in (None, ""):  # a later run without --storage, or an empty STORAGE_URL
         assert secret_files.write(tmp_path, OWNER_URL, not_given, {}) == []
@@ -183,20 +185,22 @@ def test_secrets_are_made_once_and_each_process_sees_its_own(tmp_path: Path) -> 
     assert min(len(value) for value in long) >= 32
 
 
-def test_where_files_are_kept_stays_unless_something_else_is_given(tmp_path: Path) -> None:
-    """As docker compose calls it with the profile `s3`, and afterwards without."""
+def test_the_storage_url_is_kept_unless_another_one_is_given(tmp_path: Path) -> None:
+    """Docker Compose calls the command like this, first with the profile `s3` and later without it."""
     folder = str(tmp_path / "secrets")
-    kept = tmp_path / "secrets" / "exporter" / "storage_url"
-    said = [placewire("secrets", folder, *storage) for storage in (("--storage", ""), ("--storage", "s3://placewire"))]
-    assert kept.read_text() == "s3://placewire"
-    assert "Files were stored at file:///var/lib/placewire/uploads" in said[1].stdout
+    file = tmp_path / "secrets" / "exporter" / "storage_url"
+    results = [
+        placewire("secrets", folder, *storage) for storage in (("--storage", ""), ("--storage", "s3://placewire"))
+    ]
+    assert file.read_text() == "s3://placewire"
+    assert "Files were stored at file:///var/lib/placewire/uploads" in results[1].stdout
     for later in ((), ("--storage", "")):
-        done = placewire("secrets", folder, *later)
-        assert (done.returncode, done.stdout) == (0, "Every secret exists already.\n")
-        assert kept.read_text() == "s3://placewire"
+        completed = placewire("secrets", folder, *later)
+        assert (completed.returncode, completed.stdout) == (0, "Every secret exists already.\n")
+        assert file.read_text() == "s3://placewire"
 
 
-def test_a_process_starts_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_folder_of_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret_files.write(
         tmp_path, OWNER_URL, "file:///var/lib/placewire/uploads", {"placewire_api_password": "p@ss/w:rd"}
     )
@@ -208,7 +212,7 @@ def test_a_process_starts_from_its_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert "p@ss" not in repr(settings)
 
 
-def test_a_secret_that_is_too_short_is_refused_and_files_are_only_read(tmp_path: Path) -> None:
+def test_a_short_secret_is_refused_and_secret_files_are_read_only(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="JWT_SECRET is too short"):
         secret_files.write(tmp_path, OWNER_URL, "file:///x", {"jwt_secret": "short"})
     assert list(tmp_path.iterdir()) == []
@@ -218,10 +222,10 @@ def test_a_secret_that_is_too_short_is_refused_and_files_are_only_read(tmp_path:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_process_sees_that_the_database_is_ready_for_it(database_url: str, role: str) -> None:
-    done = placewire("migrate", "--wait", "--within", "10", DATABASE_URL=as_role(database_url, role))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "The database is at revision" in done.stdout
+def test_each_role_can_check_the_revision_of_the_database(database_url: str, role: str) -> None:
+    completed = placewire("migrate", "--wait", "--within", "10", DATABASE_URL=as_role(database_url, role))
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert "The database is at revision" in completed.stdout
 
 
 async def test_a_process_waits_for_the_migration(database_url: str, owner: "Owner[asyncpg.Record]") -> None:
@@ -234,13 +238,13 @@ async def test_a_process_waits_for_the_migration(database_url: str, owner: "Owne
     waiting = asyncio.create_task(wait(url, within_s=30))
     await asyncio.sleep(0.2)
     assert not waiting.done()
-    # One that is newer than this release is good, too.
+    # A revision newer than this release is accepted, too.
     await owner.execute("UPDATE alembic_version SET version_num = '9999'")
     assert await waiting == "9999"
     await owner.execute("UPDATE alembic_version SET version_num = $1", newest)
 
 
-async def test_a_database_that_is_away_or_empty_is_waited_for(database_url: str) -> None:
+async def test_wait_times_out_while_the_database_is_unreachable_or_empty(database_url: str) -> None:
     with pytest.raises(TimeoutError, match=r"after 1\.5 s: Unavailable"):
         await wait("postgresql://placewire_relay@127.0.0.1:9/placewire", within_s=1.5)
     empty = urlunsplit(urlsplit(database_url)._replace(path="/postgres"))

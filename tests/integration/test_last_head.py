@@ -1,4 +1,4 @@
-"""An active head of the cell always remains, also when heads remove each other at the same moment."""
+"""The last active head cannot be removed, even when heads remove each other concurrently."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ def signed_by(user_id: int) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def made(api: Api, email: str, headers: dict[str, str]) -> int:
+async def created_head(api: Api, email: str, headers: dict[str, str]) -> int:
     answer = await api.client.post("/api/users", json={**USER, "email": email}, headers=headers)
     assert answer.status_code == 201, answer.text
     return int(answer.json()["user_id"])
@@ -31,28 +31,28 @@ async def heads(api: Api) -> list[int]:
         return list(await connection.fetchval(HEADS))
 
 
-async def removed(api: Api, how: str, by: int, whom: int) -> int:
-    path = f"/api/users/{whom}" + ("" if how == "demote" else "/deactivate")
-    body = {"role": "STAFF"} if how == "demote" else None
-    method = "PATCH" if how == "demote" else "POST"
-    return (await api.client.request(method, path, json=body, headers=signed_by(by))).status_code
+async def remove_head(api: Api, action: str, acting: int, target: int) -> int:
+    path = f"/api/users/{target}" + ("" if action == "demote" else "/deactivate")
+    body = {"role": "STAFF"} if action == "demote" else None
+    method = "PATCH" if action == "demote" else "POST"
+    return (await api.client.request(method, path, json=body, headers=signed_by(acting))).status_code
 
 
-@pytest.mark.parametrize("how", ["demote", "deactivate"])
-async def test_two_heads_cannot_remove_each_other_at_once(api: Api, how: str) -> None:
+@pytest.mark.parametrize("action", ["demote", "deactivate"])
+async def test_two_heads_cannot_remove_each_other_concurrently(api: Api, action: str) -> None:
     first = (await api.post("/api/users", json={**USER, "email": "first@college.edu"})).json()["user_id"]
     for number in range(ROUNDS):
-        other = await made(api, f"{number}@college.edu", signed_by(first))
-        codes = await asyncio.gather(removed(api, how, first, other), removed(api, how, other, first))
+        other = await created_head(api, f"{number}@college.edu", signed_by(first))
+        codes = await asyncio.gather(remove_head(api, action, first, other), remove_head(api, action, other, first))
         assert codes.count(200) == 1, codes
         [first] = await heads(api)
 
 
-async def test_the_last_head_stays(api: Api) -> None:
-    only = (await api.post("/api/users", json={**USER, "email": "only@college.edu"})).json()["user_id"]
-    assert (await api.patch(f"/api/users/{only}", json={"role": "STAFF"})).status_code == 409
-    assert (await api.post(f"/api/users/{only}/deactivate")).status_code == 409
-    await made(api, "second@college.edu", signed_by(only))
-    own = await api.client.post(f"/api/users/{only}/deactivate", headers=signed_by(only))
+async def test_the_last_head_cannot_be_removed(api: Api) -> None:
+    last = (await api.post("/api/users", json={**USER, "email": "only@college.edu"})).json()["user_id"]
+    assert (await api.patch(f"/api/users/{last}", json={"role": "STAFF"})).status_code == 409
+    assert (await api.post(f"/api/users/{last}/deactivate")).status_code == 409
+    await created_head(api, "second@college.edu", signed_by(last))
+    own = await api.client.post(f"/api/users/{last}/deactivate", headers=signed_by(last))
     assert own.status_code == 409
-    assert await removed(api, "demote", (await heads(api))[-1], only) == 200
+    assert await remove_head(api, "demote", (await heads(api))[-1], last) == 200

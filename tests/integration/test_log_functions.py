@@ -1,4 +1,4 @@
-"""The log's own transaction ids, shifted by the offset of its epoch; and who may use a log that moved or is closed."""
+"""Transaction ids of the log are shifted by the offset of the epoch. A moved or closed log refuses changes."""
 
 import re
 from pathlib import Path
@@ -22,9 +22,9 @@ from tests.support.system import as_role
 ROOT = Path(__file__).parents[2]
 OWN_IDS = re.compile(r"pg_current_xact_id|pg_current_snapshot|pg_xact_status|txid_(current|snapshot|status)")
 PRODUCT = ("chassis", "services", "cli", "contracts", "bench", "migrations/versions")
-# The only functions that may use the server's own ids.
+# Only these functions may use the transaction ids of the server.
 LOG_FUNCTIONS = {"log_xid", "log_tx", "log_horizon", "log_snapshot", "log_xid_status", "adoption_reason"}
-# The offset of a new epoch is made of one of them.
+# Computes the offset of a new epoch from the server's transaction ids.
 OPENS_EPOCHS = "cli/moving/adoption.py"
 FUNCTIONS = """
 SELECT p.proname, p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -35,7 +35,7 @@ SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdat
  WHERE d.datname = current_database() AND s.setrole = 0
 """
 FAR = 5_000_000_000
-# As after a move: the rows of another server.
+# The state after a move: the rows of the epoch name another server.
 MOVED = "UPDATE es.epoch SET system_identifier = 1"
 IDS = """
 SELECT es.log_offset() AS log_offset, es.log_xid()::text::bigint AS xid, pg_current_xact_id()::text::bigint AS own,
@@ -50,8 +50,8 @@ async def append(owner: "Owner[asyncpg.Record]", user_id: int) -> None:
     await event_store.append(owner, f"user-{user_id}", [PasswordChanged(user_id=user_id)], CAUSE, expected_version=None)
 
 
-async def ahead(owner: "Owner[asyncpg.Record]", tx: int) -> None:
-    """Let the newest event have been recorded by a server that has counted to ``tx``."""
+async def set_newest_tx(owner: "Owner[asyncpg.Record]", tx: int) -> None:
+    """Give the newest event the transaction id ``tx``, as if another server had recorded it."""
     await owner.execute("SET session_replication_role = replica")
     await owner.execute(
         "UPDATE es.event SET tx = $1::text::xid8, xid = $1::text::xid8"
@@ -61,20 +61,20 @@ async def ahead(owner: "Owner[asyncpg.Record]", tx: int) -> None:
     await owner.execute("SET session_replication_role = origin")
 
 
-def test_no_other_statement_uses_the_servers_own_transaction_ids() -> None:
+def test_only_adoption_uses_the_transaction_ids_of_the_server() -> None:
     files = [path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")]
-    found = {path.relative_to(ROOT).as_posix() for path in files if OWN_IDS.search(path.read_text())}
-    assert found == {OPENS_EPOCHS}
+    using = {path.relative_to(ROOT).as_posix() for path in files if OWN_IDS.search(path.read_text())}
+    assert using == {OPENS_EPOCHS}
 
 
-async def test_no_other_function_uses_the_servers_own_transaction_ids(owner: "Owner[asyncpg.Record]") -> None:
+async def test_only_the_log_functions_use_the_transaction_ids_of_the_server(owner: "Owner[asyncpg.Record]") -> None:
     rows = await owner.fetch(FUNCTIONS)
     assert {row["proname"] for row in rows if OWN_IDS.search(row["prosrc"])} == LOG_FUNCTIONS
 
 
 async def test_ids_and_snapshots_are_shifted_by_the_offset(owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     await append(owner, 1)
-    await ahead(owner, FAR)
+    await set_newest_tx(owner, FAR)
     older = await asyncpg.connect(database_url)
     planned = await owner.prepare("SELECT es.log_horizon()::text::bigint")
     assert await planned.fetchval() < FAR
@@ -93,7 +93,7 @@ async def test_ids_and_snapshots_are_shifted_by_the_offset(owner: "Owner[asyncpg
             shifted = ",".join(str(int(xid) + offset) for xid in running.split(","))
             assert row["snapshot"] == f"{int(xmin) + offset}:{int(xmax) + offset}:{shifted}"
             assert str(in_progress + offset) in shifted.split(",")
-        # A statement that was planned before is planned again: the planner had inlined the old offset.
+        # The prepared statement is planned again. Its old plan contained the old offset.
         assert await planned.fetchval() > FAR
     finally:
         await older.close()
@@ -103,7 +103,7 @@ async def test_events_of_a_new_epoch_follow_the_old_ones_and_are_not_visible_to_
     owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await append(owner, 1)
-    await ahead(owner, FAR)
+    await set_newest_tx(owner, FAR)
     old = f"{FAR + 10}:{FAR + 10}:"
     await owner.execute("INSERT INTO notification_read_marks VALUES (1, $1::text::pg_snapshot, now())", old)
     await adoption.adopt(database_url)
@@ -120,13 +120,13 @@ async def test_events_of_a_new_epoch_follow_the_old_ones_and_are_not_visible_to_
 
 
 @pytest.mark.damages
-async def test_every_recorded_id_counts_whatever_column_it_is_in(owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_newest_recorded_id_is_found_in_every_column(owner: "Owner[asyncpg.Record]") -> None:
     await append(owner, 1)
     columns = await owner.fetch(COLUMNS)
     assert len(columns) >= 8
     await owner.execute("SET session_replication_role = replica")
-    # Far above the ids of the server, each above the one before. A snapshot's xmax is not among what it has seen.
-    planted = (
+    # Each value is above the former one, and far above the ids of the server. A snapshot does not include its xmax.
+    statements = (
         ("UPDATE es.event SET tx = '{}'", 0),
         ("UPDATE es.event SET xid = '{}'", 0),
         ("UPDATE es.stream SET last_tx = '{}'", 0),
@@ -139,7 +139,7 @@ async def test_every_recorded_id_counts_whatever_column_it_is_in(owner: "Owner[a
             1,
         ),
     )
-    for number, (statement, beyond) in enumerate(planted):
+    for number, (statement, beyond) in enumerate(statements):
         value = FAR + 10 * number
         await owner.execute(statement.format(value))
         assert await recorded.newest(owner) == value - beyond, statement
@@ -171,8 +171,8 @@ async def test_nothing_may_connect_or_append_before_adoption_and_everything_afte
         with pytest.raises(asyncpg.PostgresError) as refused:
             await append(fresh, 2)
         assert refused.value.sqlstate == "ES004"
-        planned = await adoption.adopt(database_url, dry_run=True)
-        assert (planned.reason, planned.old_log_open) == (reason, reason == "OTHER_SERVER")
+        dry_run = await adoption.adopt(database_url, dry_run=True)
+        assert (dry_run.reason, dry_run.old_log_open) == (reason, reason == "OTHER_SERVER")
         assert (await adoption.adopt(database_url)).reason == reason
         assert not (await adoption.adopt(database_url)).needed
         await append(fresh, 3)
@@ -184,7 +184,7 @@ async def test_nothing_may_connect_or_append_before_adoption_and_everything_afte
         await database.close()
 
 
-async def test_a_closed_log_refuses_every_change_until_it_is_opened_again(
+async def test_a_closed_log_refuses_every_change_until_it_is_reopened(
     owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await owner.execute("SELECT nextval('user_id_seq')")
@@ -195,7 +195,7 @@ async def test_a_closed_log_refuses_every_change_until_it_is_opened_again(
             await connection.fetchval("SELECT 1")
         closed = await closing.close(database_url, within_s=10)
         assert not closed.received
-        assert owner.is_closed(), "sessions that began before could still write"
+        assert owner.is_closed(), "closing must end sessions that could still write"
         for _ in range(2):
             async with database.connection() as connection:
                 assert len(await event_store.read_log(connection, event_store.Cursor(), limit=10)) == 1
@@ -203,18 +203,18 @@ async def test_a_closed_log_refuses_every_change_until_it_is_opened_again(
             async with database.connection() as connection:
                 await connection.execute("UPDATE credentials SET user_id = user_id")
         writer = await asyncpg.connect(database_url)
-        # Also one that insists.
+        # A session that turns off the read-only default is refused as well.
         await writer.execute("SET default_transaction_read_only = off")
         with pytest.raises(asyncpg.PostgresError) as refused:
             await append(writer, 1)
         assert refused.value.sqlstate == "ES003"
         await writer.close()
         assert (await closing.close(database_url, within_s=10)).at == closed.at
-        await must_verify(database_url)  # also of a database that is read-only by default
+        await must_verify(database_url)  # verify works on a read-only database
         assert not (await adoption.adopt(database_url)).needed
-        said = [finding.fix async for finding in doctor.look(database_url) if finding.what == "closed log"]
-        assert len(said) == 1
-        assert "placewire close-log --reopen" in said[0]
+        fixes = [finding.fix async for finding in doctor.look(database_url) if finding.what == "closed log"]
+        assert len(fixes) == 1
+        assert "placewire close-log --reopen" in fixes[0]
         await closing.reopen(database_url, within_s=10)
         async with database.transaction() as connection:
             await append(connection, 1)  # type: ignore[arg-type]
@@ -249,16 +249,16 @@ async def test_the_status_of_a_transaction_of_an_earlier_epoch_is_unknown(
     owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await append(owner, 1)
-    await ahead(owner, FAR)
+    await set_newest_tx(owner, FAR)
     earlier = await owner.fetchval("SELECT es.log_xid()::text")
     await adoption.adopt(database_url)
     assert await owner.fetchval("SELECT es.log_xid_status($1::text::xid8)", earlier) is None
-    assert await queue.has_committed(owner, earlier), "so its effect is not repeated"
+    assert await queue.has_committed(owner, earlier), "a transaction of unknown status must count as committed"
     later = await owner.fetchval("SELECT es.log_xid()::text")
     assert await owner.fetchval("SELECT es.log_xid_status($1::text::xid8)", later) == "committed"
 
 
-async def test_the_use_of_every_sequence_is_known(owner: "Owner[asyncpg.Record]") -> None:
+async def test_every_sequence_is_checked(owner: "Owner[asyncpg.Record]") -> None:
     assert await sequences.behind(owner, {}) == {}
     names = {row["name"] for row in await owner.fetch(sequences.ALL)}
     assert await sequences.behind(owner, dict.fromkeys(names, 1000)) == dict.fromkeys(names, 1000)
@@ -271,5 +271,5 @@ async def test_every_table_can_be_replicated(owner: "Owner[asyncpg.Record]") -> 
            AND (c.relpersistence <> 'p'
                 OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))"""
     assert [row[0] for row in await owner.fetch(without_identity)] == []
-    # Rows arrive with their effects: no trigger may act on them again.
+    # Replication copies the effects of triggers, so no trigger may fire on the subscriber.
     assert await owner.fetchval("SELECT count(*) FROM pg_trigger WHERE tgenabled IN ('A', 'R')") == 0

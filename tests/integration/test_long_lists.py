@@ -1,4 +1,4 @@
-"""Lists of any length: Postgres writes them, other requests do not wait, and a slow reader holds no connection."""
+"""Long lists: Postgres writes the JSON, other requests do not wait, and a slow reader holds no database connection."""
 
 import asyncio
 import http.client
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.damages, pytest.mark.timeout(900 if FULL else 240)]
 
 BLOCKED_S = 0.05
 MANY = sized(small=30_000, full=1_000_000)
-# Straight into the read tables: what is measured is reading. A name of every kind that JSON or COPY could get wrong.
+# Fills the read tables directly, because the tests only read. The names need escaping in JSON or COPY.
 FILL = """
 WITH u AS (
     INSERT INTO users (user_id, name, email, role, department, person_version, password_version, access_changed_at,
@@ -92,8 +92,8 @@ def read_all(port: int, path: str, method: str, role: str) -> bytes:
         connection.close()
 
 
-def asking(port: int, path: str, role: str) -> socket.socket:
-    """A connection that has asked, and reads nothing."""
+def open_request(port: int, path: str, role: str) -> socket.socket:
+    """Return a connection that has sent a request, and does not read the answer."""
     connection = socket.create_connection((LOOPBACK, port))
     token = bearer(Role(role))["Authorization"]
     connection.sendall(
@@ -102,7 +102,7 @@ def asking(port: int, path: str, role: str) -> socket.socket:
     return connection
 
 
-async def test_lists_are_what_the_contract_says(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_lists_have_the_fields_of_the_contract(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     await fill(api, owner, 40)
     await owner.execute(EVALUATED)
     rows = await owner.fetch(
@@ -138,20 +138,20 @@ async def test_lists_are_what_the_contract_says(api: Api, owner: "Owner[asyncpg.
     assert (await api.post("/api/eligibility/99/filter", "COORDINATOR")).status_code == 404
 
 
-async def test_reading_the_largest_lists_never_blocks_the_loop(
+async def test_reading_very_long_lists_does_not_block_the_event_loop(
     api: Api, owner: "Owner[asyncpg.Record]", port: int
 ) -> None:
     await fill(api, owner, MANY)
     for path, (method, role) in READ.items():
         async with loop_lag() as lag:
             body = await asyncio.to_thread(read_all, port, path, method, role)
-        found = orjson.loads(body)
-        students = found if isinstance(found, list) else found.get("students", found.get("studentIds"))
+        content = orjson.loads(body)
+        students = content if isinstance(content, list) else content.get("students", content.get("studentIds"))
         assert len(students) == MANY
         assert lag.worst_s < BLOCKED_S, path
 
 
-async def test_publishing_to_very_many_never_blocks_the_loop(
+async def test_publishing_to_very_many_students_does_not_block_the_event_loop(
     api: Api, owner: "Owner[asyncpg.Record]", port: int
 ) -> None:
     await fill(api, owner, MANY)
@@ -170,16 +170,17 @@ async def test_publishing_to_very_many_never_blocks_the_loop(
     assert status in (200, 202), answer
     assert lag.worst_s < BLOCKED_S
     assert await owner.fetchval("SELECT count(*) FROM requested_selection WHERE drive_id = 1") == MANY
-    assert (await asyncio.to_thread(publish))[0] == status  # the same key, the same answer
+    assert (await asyncio.to_thread(publish))[0] == status  # the key repeats the answer
 
 
-async def test_a_slow_reader_holds_no_connection_and_gets_everything(
+async def test_a_slow_reader_holds_no_database_connection_and_gets_the_whole_list(
     api: Api, owner: "Owner[asyncpg.Record]", port: int
 ) -> None:
     await fill(api, owner, MANY)
     with ExitStack() as opened:
         readers = [
-            opened.enter_context(closing(asking(port, "/api/eligibility/1/list", "COORDINATOR"))) for _ in range(4)
+            opened.enter_context(closing(open_request(port, "/api/eligibility/1/list", "COORDINATOR")))
+            for _ in range(4)
         ]
         await read_slowly(api, owner, readers)
     lists = api.app.state.context.long_lists
@@ -192,7 +193,7 @@ async def test_a_slow_reader_holds_no_connection_and_gets_everything(
 
 
 async def read_slowly(api: Api, owner: "Owner[asyncpg.Record]", readers: list[socket.socket]) -> None:
-    """Read two lists to their end once Postgres has written all of them; leave the others where they are."""
+    """Wait until Postgres has written all lists. Then read two of them to the end, and leave the others unread."""
 
     async def all_written() -> bool:
         waiting = await owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY (SELECT%'")
@@ -208,35 +209,35 @@ async def read_slowly(api: Api, owner: "Owner[asyncpg.Record]", readers: list[so
     assert await asyncio.gather(*(asyncio.to_thread(rest, reader) for reader in readers[:2])) == [MANY, MANY]
 
 
-async def test_a_client_that_goes_away_gives_everything_back(
+async def test_lists_and_connections_are_released_when_the_client_disconnects(
     api: Api, owner: "Owner[asyncpg.Record]", port: int
 ) -> None:
     await fill(api, owner, sized(small=8_000, full=20_000))
     lists = api.app.state.context.long_lists
     for round_ in range(40):
-        reader = asking(port, "/api/eligibility/1/list", "COORDINATOR")
+        reader = open_request(port, "/api/eligibility/1/list", "COORDINATOR")
         await asyncio.sleep(0.004 * (round_ % 20))
         if round_ % 2:
             await asyncio.to_thread(reader.recv, 100)
         reader.close()
 
-    async def quiet() -> bool:
+    async def all_released() -> bool:
         return not lists.open and api.database.pool_use()[0] == 0
 
-    await eventually(quiet)
+    await eventually(all_released)
     async with asyncio.timeout(20):
         for _ in range(lists.at_once + 1):
             assert (await api.get("/api/registrations/1/list")).status_code == 200
 
 
-async def test_an_error_before_the_first_byte_is_a_problem(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_an_error_before_the_first_byte_gets_a_problem_response(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     name = await owner.fetchval("SELECT current_database()")
     await owner.execute(f"""ALTER ROLE placewire_api IN DATABASE "{name}" SET lock_timeout = '100ms'""")
     await owner.execute(END_ITS_CONNECTIONS, name)
     async with owner.transaction():
         await owner.execute("LOCK TABLE attendance IN ACCESS EXCLUSIVE MODE")
 
-        async def contended() -> bool:  # once the lost connections are replaced
+        async def contended() -> bool:  # true after the pool has replaced its ended connections
             answer = await api.get("/api/attendance/1/list")
             assert answer.headers["content-type"] == "application/problem+json"
             return answer.status_code == 503 and "Too many people" in answer.json()["message"]
@@ -266,7 +267,7 @@ async def test_an_error_after_the_first_byte_aborts_the_connection(api: Api) -> 
     assert not lists.open
 
 
-async def test_too_many_lists_at_once_are_refused(api: Api) -> None:
+async def test_too_many_concurrent_lists_are_refused(api: Api) -> None:
     lists = api.app.state.context.long_lists
     lists.open = 32
     answer = await api.get("/api/attendance/1/list")

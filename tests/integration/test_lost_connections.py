@@ -1,4 +1,4 @@
-"""Connections that are lost during a statement: reported as lost, and replaced."""
+"""Connections that are lost during a statement are reported as lost and replaced."""
 
 import asyncio
 import os
@@ -16,15 +16,15 @@ from chassis.postgres.database import Database, connect_alone
 from chassis.postgres.watched_connection import SILENT_S
 from devstack.ports import LOOPBACK
 
-# ErrorResponse (PostgreSQL protocol 3.0, section "Message Formats"): a server that shuts down, before it closes.
+# The ErrorResponse (PostgreSQL protocol 3.0, "Message Formats") that a server sends before it shuts down.
 FIELDS = b"SFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 SHUTTING_DOWN = b"E" + struct.pack("!i", 4 + len(FIELDS)) + FIELDS
 
 
 class DyingServer:
-    """Stands before a real server, and can say on its behalf that it ends the connection, without ending it.
+    """A proxy in front of a real server. It can announce a shutdown to its clients without closing the connections.
 
-    A double: between a server's last words and its closing of the connection there are microseconds here.
+    A real server closes the connection microseconds after the announcement, which is too fast for these tests.
     """
 
     def __init__(self, port: int) -> None:
@@ -37,7 +37,7 @@ class DyingServer:
         await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
         writer.close()
 
-    def say_last_words(self) -> None:
+    def announce_shutdown(self) -> None:
         for client in self.clients:
             client.write(SHUTTING_DOWN)
 
@@ -49,45 +49,45 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def behind_a_dying_server(database_url: str) -> AsyncIterator[tuple[Database, DyingServer]]:
+async def database_behind_proxy(database_url: str) -> AsyncIterator[tuple[Database, DyingServer]]:
     parts = urlsplit(database_url)
     assert parts.port is not None
-    dying = DyingServer(parts.port)
-    server = await asyncio.start_server(dying.accept, LOOPBACK)
+    proxy = DyingServer(parts.port)
+    server = await asyncio.start_server(proxy.accept, LOOPBACK)
     port = server.sockets[0].getsockname()[1]
     database = Database(
         urlunsplit(parts._replace(netloc=f"{parts.username}@{LOOPBACK}:{port}")), pool_size=1, application_name="test"
     )
     try:
-        yield database, dying
+        yield database, proxy
     finally:
         await database.close()
         server.close()
 
 
-async def test_a_commit_after_the_servers_last_words_is_not_a_bug_of_ours(database_url: str) -> None:
-    async with behind_a_dying_server(database_url) as (database, dying):
+async def test_a_commit_after_an_announced_shutdown_is_reported_as_unavailable(database_url: str) -> None:
+    async with database_behind_proxy(database_url) as (database, proxy):
 
-        async def outlived() -> None:
+        async def commit_after_announcement() -> None:
             async with database.transaction() as connection:
                 await connection.execute("SELECT 1")
-                dying.say_last_words()
+                proxy.announce_shutdown()
                 await asyncio.sleep(0.2)
 
         with pytest.raises(Unavailable):
-            await outlived()
+            await commit_after_announcement()
         async with database.connection() as connection:
             assert await connection.fetchval("SELECT 1") == 1
 
 
 @pytest.mark.parametrize("later_s", [0, 0.2], ids=["before it was heard", "after that"])
-async def test_who_is_cancelled_while_the_server_dies_is_cancelled(database_url: str, later_s: float) -> None:
-    async with behind_a_dying_server(database_url) as (database, dying):
+async def test_a_cancellation_during_a_shutdown_of_the_server_is_kept(database_url: str, later_s: float) -> None:
+    async with database_behind_proxy(database_url) as (database, proxy):
 
         async def cancelled() -> None:
             async with database.transaction() as connection:
                 await connection.execute("SELECT 1")
-                dying.say_last_words()
+                proxy.announce_shutdown()
                 if later_s:
                     await asyncio.sleep(later_s)
                 raise asyncio.CancelledError
@@ -99,10 +99,10 @@ async def test_who_is_cancelled_while_the_server_dies_is_cancelled(database_url:
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_a_server_that_vanished_without_a_word_is_given_up(
+def test_connections_to_a_vanished_server_time_out(
     database_url: str, loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """On this machine no host can vanish: the options that end such a connection are looked at, on the sockets."""
+    """A test cannot make a host vanish. So the test checks the socket options that end such a connection."""
     port = urlsplit(database_url).port
 
     async def connected() -> None:
@@ -110,11 +110,11 @@ def test_a_server_that_vanished_without_a_word_is_given_up(
         alone = await connect_alone(database_url, application_name="test")
         try:
             async with database.connection():
-                found = [_options(one) for one in _sockets_to(port)]
+                options = [_options(connection) for connection in _sockets_to(port)]
         finally:
             await alone.close()
             await database.close()
-        assert found.count((1, 4, 2, 3, SILENT_S * 1000)) == 2, found
+        assert options.count((1, 4, 2, 3, SILENT_S * 1000)) == 2, options
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(connected())
@@ -122,14 +122,14 @@ def test_a_server_that_vanished_without_a_word_is_given_up(
 
 def _sockets_to(port: int | None) -> Iterator[socket.socket]:
     for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:
-            if one.family == socket.AF_INET and one.getpeername()[1] == port:
-                yield one
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
+            if connection.family == socket.AF_INET and connection.getpeername()[1] == port:
+                yield connection
 
 
-def _options(one: socket.socket) -> tuple[int, ...]:
+def _options(connection: socket.socket) -> tuple[int, ...]:
     tcp = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
     return (
-        one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-        *(one.getsockopt(socket.IPPROTO_TCP, option) for option in tcp),
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        *(connection.getsockopt(socket.IPPROTO_TCP, option) for option in tcp),
     )

@@ -1,4 +1,4 @@
-"""A migration of a database in use: it waits for earlier sessions, and later ones do not wait long for it."""
+"""A migration of a database in use waits for open transactions, and does not block later statements for long."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ SELECT granted FROM pg_locks
 @pytest.mark.parametrize(
     ("changed", "table", "held", "next_statement", "read"),
     [
-        # Triggers are replaced: that waits for writers, and writers would wait for it.
+        # Replacing triggers waits for writers, and later writers would wait for the migration.
         (
             "es.event_triggers",
             "es.event",
@@ -27,7 +27,7 @@ SELECT granted FROM pg_locks
             "DELETE FROM es.stream",
             "SELECT count(*) FROM es.event",
         ),
-        # A view is made anew: that waits for readers, too.
+        # Creating a view again waits for readers, too.
         (
             "drive_funnel",
             "drive_funnel",
@@ -38,14 +38,14 @@ SELECT granted FROM pg_locks
     ],
 )
 @pytest.mark.damages
-async def test_a_session_in_the_middle_of_its_work_goes_on_and_readers_do_not_wait_behind(
+async def test_an_open_transaction_and_readers_do_not_wait_for_a_migration(
     database_url: str, changed: str, table: str, held: str, next_statement: str, read: str
 ) -> None:
     worker, reader = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
     pids = [worker.get_server_pid(), reader.get_server_pid()]
     await worker.execute("UPDATE schema_object SET checksum = 'another text' WHERE name = $1", changed)
 
-    async def waits() -> bool:
+    async def migration_waits() -> bool:
         return any(not row["granted"] for row in await reader.fetch(LOCKS, pids, table))
 
     async def has_given_up() -> bool:
@@ -56,12 +56,12 @@ async def test_a_session_in_the_middle_of_its_work_goes_on_and_readers_do_not_wa
     await worker.execute(held)
     migration = asyncio.create_task(runner.migrate(database_url.replace("postgresql://", "postgresql+asyncpg://")))
     try:
-        await eventually(waits)
+        await eventually(migration_waits)
         async with asyncio.timeout(0.5):
             await worker.execute(next_statement)
         await eventually(has_given_up)
         assert await reader.fetchval(read, timeout=0.5) == 0
-        assert not migration.done(), "it tries again"
+        assert not migration.done(), "the migration must try again"
         await work.commit()
         await migration
     finally:

@@ -1,4 +1,4 @@
-"""Who gets which notification, field by field; what is read; and that a replay gives the same."""
+"""Notifications: recipients, fields and read marks. A replay of the log gives the same notifications."""
 
 import asyncio
 from typing import Any
@@ -49,14 +49,14 @@ async def created(api: Api, **changes: Any) -> dict[str, Any]:
 
 
 async def published(api: Api, drive_id: int, listed: list[int] | None = None) -> str:
-    """The job's id."""
+    """Publish the drive. Return the id of its job."""
     body = {"selected_students": listed} if listed else None
     answer = await api.post(f"/api/drives/{drive_id}/publish", "COORDINATOR", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job"]["id"])
 
 
-async def mine(api: Api, user_id: int, **query: Any) -> dict[str, Any]:
+async def own_list(api: Api, user_id: int, **query: Any) -> dict[str, Any]:
     role = PEOPLE.get(user_id, Role.STUDENT)
     answer = await api.get("/api/notifications/mine", role, user_id, params=query)
     assert answer.status_code == 200, answer.text
@@ -65,19 +65,19 @@ async def mine(api: Api, user_id: int, **query: Any) -> dict[str, Any]:
 
 
 async def notifications(api: Api, user_id: int) -> list[tuple[str, str, str]]:
-    """Newest first."""
-    items = (await mine(api, user_id, limit=100))["items"]
+    """Return type, title and message of the user's notifications, newest first."""
+    items = (await own_list(api, user_id, limit=100))["items"]
     return [(item["type"], item["title"], item["message"]) for item in items]
 
 
 async def test_without_notifications_the_list_is_empty(api: Api, staff: None) -> None:
-    assert await mine(api, STAFF) == {"items": [], "unread_count": 0}
-    assert await mine(api, 999_999) == {"items": [], "unread_count": 0}
+    assert await own_list(api, STAFF) == {"items": [], "unread_count": 0}
+    assert await own_list(api, 999_999) == {"items": [], "unread_count": 0}
 
 
 async def test_coordinators_are_notified_of_a_new_drive_field_by_field(api: Api, staff: None) -> None:
     drive = await created(api, company_name="100% Acme", job_title="%s Engineer")
-    body = await mine(api, COORDINATOR)
+    body = await own_list(api, COORDINATOR)
     [item] = body["items"]
     assert body["unread_count"] == 1
     assert list(item) == [
@@ -92,13 +92,13 @@ async def test_coordinators_are_notified_of_a_new_drive_field_by_field(api: Api,
     assert await notifications(api, STAFF) == await notifications(api, HEAD) == []
 
 
-async def test_auto_publishing_notifies_staff_and_those_selected(
+async def test_auto_publishing_notifies_staff_and_selected_students(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = await enrol(owner, 60)
     drive = await created(api, auto_calc=True)
-    said = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
-    assert await notifications(api, STAFF) == [said]
+    notification = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
+    assert await notifications(api, STAFF) == [notification]
     assert [title for _, title, _ in await notifications(api, COORDINATOR)] == ["New Drive Added"]
     assert [await notifications(api, id_) for id_ in students] == [[]] * 60, "nobody is selected yet"
     async with working(database_url) as worker:
@@ -106,11 +106,11 @@ async def test_auto_publishing_notifies_staff_and_those_selected(
     selected = {row["student_id"] for row in await owner.fetch("SELECT student_id FROM selections")}
     assert 0 < len(selected) == await owner.fetchval(PLAIN_COUNT) < 60
     for id_ in students:
-        assert await notifications(api, id_) == ([said] if id_ in selected else [])
+        assert await notifications(api, id_) == ([notification] if id_ in selected else [])
     assert await notifications(api, HEAD) == []
 
 
-async def test_publishing_notifies_staff_and_the_students_listed(
+async def test_publishing_notifies_staff_and_listed_students(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 20)
@@ -126,40 +126,40 @@ async def test_publishing_notifies_staff_and_the_students_listed(
         await done(worker, await published(api, drive_id))
     everyone = ("success", "New Drive Available", "Acme - SDE has been published.")
     assert [await notifications(api, id_) for id_ in students[:3]] == [[listed], [listed], [everyone]], (
-        "only the newly selected"
+        "only newly selected students are notified"
     )
     assert len(await notifications(api, STAFF)) == 2
 
 
-async def test_judging_again_notifies_only_those_newly_selected(
+async def test_a_new_evaluation_notifies_only_students_whose_selection_changes(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await enrol(owner, 40)
     drive = await created(api, **EVERYONE | {"min_cgpa": "8"}, auto_calc=True)
     path = f"/api/drives/{drive['drive_id']}"
-    judged = await owner.fetch("SELECT student_id, cgpa FROM students WHERE cgpa >= 7 ORDER BY cgpa DESC")
-    best, good = judged[0]["student_id"], judged[-1]["student_id"]
-    assert judged[0]["cgpa"] >= 8 > judged[-1]["cgpa"]
+    by_cgpa = await owner.fetch("SELECT student_id, cgpa FROM students WHERE cgpa >= 7 ORDER BY cgpa DESC")
+    best, good = by_cgpa[0]["student_id"], by_cgpa[-1]["student_id"]
+    assert by_cgpa[0]["cgpa"] >= 8 > by_cgpa[-1]["cgpa"]
     async with working(database_url) as worker:
         await done(worker, drive["job"]["id"])
-        for cgpa in ("7", "9.99", "7"):  # wider, narrower, wider again
+        for cgpa in ("7", "9.99", "7"):  # looser, stricter, and looser again
             answer = await api.patch(path, json={"min_cgpa": cgpa})
             await done(worker, answer.json()["job"]["id"])
-        again = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
-        first = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
-        out = (
+        selected_again = ("success", "New Drive Available", "Acme - SDE is available for you to register.")
+        selected_first = ("success", "New Drive Available", "Acme - SDE has been auto-published.")
+        deselected = (
             "warning", "No Longer Selected",
             "You are no longer selected for Acme - SDE. If you have registered, your registration stays.",
         )  # fmt: skip
-        assert await notifications(api, good) == [again, out, again]
-        assert await notifications(api, best) == [again, out, first]
-        before = await owner.fetchval("SELECT count(*) FROM notifications")
-        asked = await api.post(f"{path}/trigger-eligibility")
-        await done(worker, asked.json()["job"]["id"])
-    assert await owner.fetchval("SELECT count(*) FROM notifications") == before, "nobody new, no notification"
+        assert await notifications(api, good) == [selected_again, deselected, selected_again]
+        assert await notifications(api, best) == [selected_again, deselected, selected_first]
+        count_before = await owner.fetchval("SELECT count(*) FROM notifications")
+        triggered = await api.post(f"{path}/trigger-eligibility")
+        await done(worker, triggered.json()["job"]["id"])
+    assert await owner.fetchval("SELECT count(*) FROM notifications") == count_before, "nobody is newly selected"
 
 
-async def test_the_name_is_that_of_the_moment(api: Api, staff: None) -> None:
+async def test_a_notification_keeps_the_name_of_the_drive_at_its_time(api: Api, staff: None) -> None:
     drive_id = (await created(api))["drive_id"]
     await api.patch(f"/api/drives/{drive_id}", json={"company_name": "Zenith"})
     await published(api, drive_id)
@@ -167,7 +167,7 @@ async def test_the_name_is_that_of_the_moment(api: Api, staff: None) -> None:
     assert (await notifications(api, COORDINATOR))[0][2] == "Acme - SDE has been created and is ready for review."
 
 
-async def test_an_evaluation_after_registrations_stopped_invites_nobody(
+async def test_an_evaluation_after_registrations_stopped_notifies_nobody(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     [student, *_] = await enrol(owner, 5)
@@ -189,7 +189,7 @@ async def finished(api: Api, drive_id: int, registered: list[int]) -> None:
     await record(api, f"drive-{drive_id}", published)
 
 
-async def test_published_attendance_notifies_those_registered_and_all_staff(
+async def test_published_attendance_notifies_registered_students_and_all_staff(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]"
 ) -> None:
     students = await enrol(owner, 3)
@@ -203,24 +203,24 @@ async def test_published_attendance_notifies_those_registered_and_all_staff(
         )  # fmt: skip
 
 
-async def test_a_deleted_drives_notifications_go_with_it(
+async def test_deleting_a_drive_deletes_its_notifications(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     [student, *_] = await enrol(owner, 3)
-    gone, stays, late = [await created(api, **EVERYONE, auto_calc=True) for _ in range(3)]
+    deleted, kept, deleted_before_job = [await created(api, **EVERYONE, auto_calc=True) for _ in range(3)]
     async with working(database_url) as worker:
-        await done(worker, gone["job"]["id"], stays["job"]["id"])
-        for drive in (gone, late):
+        await done(worker, deleted["job"]["id"], kept["job"]["id"])
+        for drive in (deleted, deleted_before_job):
             assert (await api.delete(f"/api/drives/{drive['drive_id']}")).status_code == 200
-        await done(worker, late["job"]["id"])
+        await done(worker, deleted_before_job["job"]["id"])
     for id_ in (student, STAFF, COORDINATOR):
-        body = await mine(api, id_)
-        assert {item["entity_id"] for item in body["items"]} == {stays["drive_id"]}
+        body = await own_list(api, id_)
+        assert {item["entity_id"] for item in body["items"]} == {kept["drive_id"]}
         assert body["unread_count"] == 1
-    assert {row[0] for row in await owner.fetch("SELECT entity_id FROM notifications")} == {stays["drive_id"]}
+    assert {row[0] for row in await owner.fetch("SELECT entity_id FROM notifications")} == {kept["drive_id"]}
 
 
-async def test_newcomers_get_no_earlier_notifications(api: Api, staff: None) -> None:
+async def test_new_users_and_new_roles_get_no_earlier_notifications(api: Api, staff: None) -> None:
     await created(api, auto_calc=True)
     newcomer = 800_010
     await add_user(api, newcomer, Role.STAFF)
@@ -229,15 +229,17 @@ async def test_newcomers_get_no_earlier_notifications(api: Api, staff: None) -> 
     assert len(await notifications(api, STAFF)) == 1
     await created(api, auto_calc=True)
     for id_, count in ((newcomer, 1), (COORDINATOR, 1), (STAFF, 2)):
-        assert (await mine(api, id_))["unread_count"] == len(await notifications(api, id_)) == count
+        assert (await own_list(api, id_))["unread_count"] == len(await notifications(api, id_)) == count
 
 
-async def test_reading_one_is_ones_own_and_counted(api: Api, staff: None, owner: "Owner[asyncpg.Record]") -> None:
+async def test_reading_a_notification_changes_only_the_own_unread_count(
+    api: Api, staff: None, owner: "Owner[asyncpg.Record]"
+) -> None:
     other = 800_010
     await add_user(api, other, Role.COORDINATOR)
     for _ in range(3):
         await created(api)
-    items = (await mine(api, COORDINATOR))["items"]
+    items = (await own_list(api, COORDINATOR))["items"]
     path = f"/api/notifications/{items[1]['notification_id']}/read"
     answer = await api.patch(path, "COORDINATOR", COORDINATOR)
     assert answer.status_code == 200
@@ -246,21 +248,21 @@ async def test_reading_one_is_ones_own_and_counted(api: Api, staff: None, owner:
     assert body["item"] == {
         "user_id": COORDINATOR, **items[1], "is_read": True, "read_at": body["item"]["read_at"],
     }  # fmt: skip
-    assert (await api.patch(path, "COORDINATOR", COORDINATOR)).json() == body, "the first time stands"
-    after = await mine(api, COORDINATOR)
+    assert (await api.patch(path, "COORDINATOR", COORDINATOR)).json() == body, "the first read_at must stay"
+    after = await own_list(api, COORDINATOR)
     assert [item["is_read"] for item in after["items"]] == [False, True, False]
     assert after["items"][1]["read_at"] == body["item"]["read_at"]
-    assert (await mine(api, other))["unread_count"] == 3
+    assert (await own_list(api, other))["unread_count"] == 3
     for user_id, role in ((HEAD, "HEAD"), (STAFF, "STAFF"), (999_999, "STUDENT")):
         refused = await api.patch(path, role, user_id)
         assert (refused.status_code, refused.json()["message"]) == (404, "Notification not found")
     assert (await api.patch("/api/notifications/9007199254740991/read")).status_code == 404
-    for nonsense in ("x", "0", "-1", "9007199254740992", "1.5"):
-        assert (await api.patch(f"/api/notifications/{nonsense}/read")).status_code == 422
+    for invalid_id in ("x", "0", "-1", "9007199254740992", "1.5"):
+        assert (await api.patch(f"/api/notifications/{invalid_id}/read")).status_code == 422
     assert await owner.fetchval("SELECT count(*) FROM notification_reads") == 1
 
 
-async def test_reading_all_is_one_row_and_newer_ones_are_unread(
+async def test_reading_all_stores_one_row_and_leaves_newer_notifications_unread(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]"
 ) -> None:
     for _ in range(5):
@@ -268,18 +270,18 @@ async def test_reading_all_is_one_row_and_newer_ones_are_unread(
     for _ in range(2):
         answer = await api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR)
         assert (answer.status_code, answer.json()) == (200, {"ok": True, "unread_count": 0})
-    body = await mine(api, COORDINATOR)
+    body = await own_list(api, COORDINATOR)
     assert body["unread_count"] == 0
     assert all(item["is_read"] and item["read_at"] for item in body["items"])
     assert await owner.fetchval("SELECT count(*) FROM notification_read_marks") == 1
     assert await owner.fetchval("SELECT count(*) FROM notification_reads") == 0
     await created(api)
-    body = await mine(api, COORDINATOR)
+    body = await own_list(api, COORDINATOR)
     assert [item["is_read"] for item in body["items"]] == [False] + [True] * 5
     assert body["unread_count"] == 1
 
 
-async def test_what_commits_after_reading_all_is_unread_though_it_is_older(
+async def test_a_notification_committed_after_reading_all_is_unread_even_if_it_is_older(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]"
 ) -> None:
     event_id = uuid4()
@@ -292,20 +294,20 @@ async def test_what_commits_after_reading_all_is_unread_though_it_is_older(
         )
         await created(api)
         await api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR)
-    body = await mine(api, COORDINATOR)
+    body = await own_list(api, COORDINATOR)
     assert [(item["message"][:4], item["is_read"]) for item in body["items"]] == [("Acme", True), ("Slow", False)]
     assert body["unread_count"] == 1
 
 
-async def test_the_newest_come_first_and_no_more_than_asked(api: Api, staff: None) -> None:
+async def test_notifications_are_listed_newest_first_up_to_the_limit(api: Api, staff: None) -> None:
     ids = [(await created(api))["drive_id"] for _ in range(25)]
-    body = await mine(api, COORDINATOR)
+    body = await own_list(api, COORDINATOR)
     assert [item["entity_id"] for item in body["items"]] == ids[::-1][:20]
-    assert body["unread_count"] == 25, "the count is of all"
-    assert len({item["notification_id"] for item in (await mine(api, COORDINATOR, limit=100))["items"]}) == 25
-    assert [item["entity_id"] for item in (await mine(api, COORDINATOR, limit=1))["items"]] == ids[-1:]
-    for nonsense in ("0", "101", "-1", "x", "99999999999999999999"):
-        assert (await api.get("/api/notifications/mine", params={"limit": nonsense})).status_code == 422
+    assert body["unread_count"] == 25, "the count must cover all notifications"
+    assert len({item["notification_id"] for item in (await own_list(api, COORDINATOR, limit=100))["items"]}) == 25
+    assert [item["entity_id"] for item in (await own_list(api, COORDINATOR, limit=1))["items"]] == ids[-1:]
+    for invalid_limit in ("0", "101", "-1", "x", "99999999999999999999"):
+        assert (await api.get("/api/notifications/mine", params={"limit": invalid_limit})).status_code == 422
 
 
 PROJECTED = ("users", "students", "drives", "evaluations", "registrations", "attendance", "finished_drives",
@@ -324,10 +326,10 @@ DIFFERENCE = """
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100_000])
-async def test_a_replay_gives_the_same(
+async def test_a_replay_gives_the_same_notifications(
     api: Api, staff: None, owner: "Owner[asyncpg.Record]", database_url: str, chunk: int
 ) -> None:
-    """However the log is cut, and though within a chunk all drives come before all evaluations."""
+    """This holds for any chunk size, although in a chunk all drives are projected before all evaluations."""
     students = await enrol(owner, 30)
     drives = [await created(api, **EVERYONE, company_name=f"Company {i}", auto_calc=i % 2 == 0) for i in range(6)]
     async with working(database_url) as worker:
@@ -337,9 +339,9 @@ async def test_a_replay_gives_the_same(
             answer = await api.patch(f"/api/drives/{drive['drive_id']}", json={"company_name": "New", "min_cgpa": "5"})
             if "job" in answer.json():
                 await done(worker, answer.json()["job"]["id"])
-        late = await published(api, drives[3]["drive_id"])
+        late_job = await published(api, drives[3]["drive_id"])
         await api.post(f"/api/drives/{drives[3]['drive_id']}/stop-registrations", "COORDINATOR")
-        await done(worker, late)
+        await done(worker, late_job)
     await finished(api, drives[2]["drive_id"], students[:3])
     await api.delete(f"/api/drives/{drives[0]['drive_id']}")
     await api.post("/api/notifications/read-all", "COORDINATOR", COORDINATOR)
@@ -354,13 +356,13 @@ async def test_a_replay_gives_the_same(
     assert await owner.fetchval("SELECT count(*) FROM replay.notifications") > 10
     assert await owner.fetch(DIFFERENCE) == []
     digest = "SELECT bit_xor(hash_record_extended(ROW(n.*), 1)) FROM public.notifications n"
-    assert await owner.fetchval(digest), "verify compares by this"
+    assert await owner.fetchval(digest), "verify compares this digest"
 
 
-async def test_many_read_at_once(api: Api, staff: None) -> None:
-    """Marks never collide, and no older mark undoes a newer one."""
+async def test_concurrent_reads_leave_no_unread_notification(api: Api, staff: None) -> None:
+    """Concurrent read marks never conflict, and an older mark never undoes a newer one."""
     ids = [(await created(api))["drive_id"] for _ in range(10)]
-    items = (await mine(api, COORDINATOR))["items"]
+    items = (await own_list(api, COORDINATOR))["items"]
     calls = [
         *(
             api.patch(f"/api/notifications/{item['notification_id']}/read", "COORDINATOR", COORDINATOR)
@@ -371,7 +373,7 @@ async def test_many_read_at_once(api: Api, staff: None) -> None:
     answers = await asyncio.gather(*calls)
     assert len(ids) == 10
     assert {answer.status_code for answer in answers} == {200}
-    assert (await mine(api, COORDINATOR))["unread_count"] == 0
+    assert (await own_list(api, COORDINATOR))["unread_count"] == 0
 
 
 @pytest.mark.parametrize(

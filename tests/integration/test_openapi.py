@@ -1,4 +1,4 @@
-"""The API agrees with its OpenAPI document: schemathesis tries every route, as each role, with all its checks."""
+"""The API agrees with its OpenAPI document: schemathesis runs all its checks on every route, as each role."""
 
 import asyncio
 import itertools
@@ -30,23 +30,23 @@ from tests.support.system import bearer
 EXAMPLES = sized(small=2, full=12)
 WRONG_VALUES = ("coverage", "fuzzing")
 
-# Values that only the database knows, so that no schema can say which are right: these may be refused besides.
+# Further statuses that are allowed for valid requests: only the database knows whether these values are right.
 REFUSED_BY_DATA = {
     "POST /api/drives/{drive_id}/publish": "422",  # a selected student who is not eligible
-    "POST /api/attendance/{drive_id}/publish": "400",  # nobody is marked yet
+    "POST /api/attendance/{drive_id}/publish": "400",  # no student is marked yet
     "POST /api/students/import": "422",  # a file with a row that is wrong
     "POST /api/exports": "422",  # columns that the kind does not have, a drive for a kind that has none
     "POST /api/registrations/{drive_id}/export": "422",  # columns that registrations do not have
-    "GET /api/jobs": "410",  # a page after an entry that is not there
+    "GET /api/jobs": "410",  # a page after an unknown entry
     "GET /api/exports": "410",  # the same
     "GET /api/dead-letters": "410",  # the same
-    "GET /api/drives/{drive_id}/eligibility": "422",  # a moment that has not come yet
-    "GET /api/eligibility/{drive_id}/explain": "422",  # the same; and staff who do not say whom they ask about
+    "GET /api/drives/{drive_id}/eligibility": "422",  # a moment in the future
+    "GET /api/eligibility/{drive_id}/explain": "422",  # the same, or staff without a student id
 }
-# Nothing random gets in here: a signature, a password.
+# Random values are never accepted here, because a signature or a password is needed.
 NEVER_ACCEPTED = {"GET /uploads/job-descriptions/{name}", "POST /api/auth/login", "POST /api/auth/password"}
 
-# Only many tries find what these accept.
+# Only many examples find values that these operations accept.
 SELDOM_ACCEPTED = {
     "POST /api/auth/accept-invitation",
     "PATCH /api/notifications/{notification_id}/read",
@@ -62,25 +62,26 @@ CSV = b"name,email,roll_number\nAsha,asha@college.edu,R1\n"
 REAL: dict[str, Any] = {"pdf": Binary(PDF), "file": Binary(CSV), "domain_id": "1"}
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
-# Far from every number that is tried: nobody changes the role or the password of those who try.
+# Schemathesis does not generate such large ids, so it cannot change the role or password of its own callers.
 FIRST_USER_ID = 1_234_567_890
 RESTART = f"ALTER SEQUENCE user_id_seq RESTART {FIRST_USER_ID}"
 
 numbers = itertools.count()
-# Cases whose body a hook has rewritten. Schemathesis checks them again, and takes the bytes of a file for a wrong type.
+# Cases whose body a hook has replaced. Schemathesis checks them again, and reports the bytes of a file as a wrong type.
 rewritten: set[str] = set()
 
 
 @schemathesis.hook
 def before_call(_context: Any, case: schemathesis.Case[Any], _kwargs: Any) -> None:
-    """A key that was used for another request is a 422, as documented: each request has its own.
+    """Replace values that would be refused.
 
-    And a form that is to be accepted has a real file in it, and a job domain that is there.
+    Each request gets a new idempotency key, because a used key gets 422. A valid form gets a real file and an existing
+    job domain.
     """
     if case.headers and case.headers.get("idempotency-key"):
         case.headers["idempotency-key"] = f"{case.headers['idempotency-key'][:200]}{next(numbers)}"
     if isinstance(case.body, dict) and isinstance(roll := case.body.get("roll_number"), str) and roll:
-        # One that was given up and taken again trips `placewire verify`, which runs after each test.
+        # `placewire verify`, which runs after each test, reports a roll number that is released and used again.
         case.body["roll_number"] = f"{roll[:50]}{next(numbers)}"
     if case.media_type in FORMS and case.meta and case.meta.generation.mode.is_positive:
         form = cast("dict[str, Any]", case.body)
@@ -90,7 +91,7 @@ def before_call(_context: Any, case: schemathesis.Case[Any], _kwargs: Any) -> No
 
 @schemathesis.hook
 def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
-    """Job domains that are there: which they are only the database knows."""
+    """Allow only existing job domains in requests, because the schema cannot list them."""
     for path, methods in document["paths"].items():
         for operation in methods.values() if path.startswith("/api/drives") else ():
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
@@ -100,7 +101,7 @@ def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
 
 @contextmanager
 def serving(database_url: str, folder: Path) -> Iterator[tuple[FastAPI, dict[Role, int]]]:
-    """The API with something of everything in it, and somebody of each role."""
+    """Yield an API with data of every kind, and the id of a user of each role."""
     asyncio.run(_restart(database_url))
     app = create_app(
         api_settings(database_url, folder, requests_per_second=1e6, requests_burst=10**6, log_level="error")
@@ -112,7 +113,7 @@ def serving(database_url: str, folder: Path) -> Iterator[tuple[FastAPI, dict[Rol
             yield app, _seeded(client)
     finally:
         asgi.shutdown_lifespans()
-        asgi._shutdown()  # ends the loop that schemathesis keeps for the whole process; there is no public call
+        asgi._shutdown()  # ends the event loop of schemathesis; there is no public function for this
 
 
 async def _restart(database_url: str) -> None:
@@ -122,31 +123,31 @@ async def _restart(database_url: str) -> None:
 
 
 def _seeded(client: Any) -> dict[Role, int]:
-    def made(path: str, **options: Any) -> dict[str, Any]:
+    def created(path: str, **options: Any) -> dict[str, Any]:
         answer = client.post(path, headers=bearer(), **options)
         assert answer.status_code < 300, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
-    made("/api/job-domains", json={"domain_name": "Cloud Computing"})
+    created("/api/job-domains", json={"domain_name": "Cloud Computing"})
     staff = {
-        role: made(
+        role: created(
             "/api/users", json={"name": role, "email": f"{role}@c.edu", "role": role, "password": "correct horse"}
         )["user_id"]
         for role in (Role.HEAD, Role.COORDINATOR, Role.STAFF)
     }
     student = {"name": "S", "email": "s@c.edu", "roll_number": "S1", "cgpa": "9.5", "tenth_percent": 90}
-    ids = {**staff, Role.STUDENT: made("/api/students", json=student)["student_id"]}
+    ids = {**staff, Role.STUDENT: created("/api/students", json=student)["student_id"]}
     for auto_calc in (True, False):
-        made("/api/drives", json={**DRIVE, "auto_calc": auto_calc})
+        created("/api/drives", json={**DRIVE, "auto_calc": auto_calc})
     return ids
 
 
 def config_for(token: str, others: set[str], briefly: set[str]) -> schemathesis.Config:
     """Return the configuration of a run with ``token``: every check, for all operations but ``others``.
 
-    Those of ``briefly`` are tried with their examples and in sequences of requests, without the phases that try every
-    kind of wrong value.
+    Operations in ``briefly`` run with their examples and in sequences of requests, without the phases that try all
+    kinds of wrong values.
     """
     accepted = ["2xx", "3xx", "401", "403", "404", "409", "429"]
     return schemathesis.Config.from_dict(
@@ -176,13 +177,13 @@ def config_for(token: str, others: set[str], briefly: set[str]) -> schemathesis.
 
 
 def operations(app: FastAPI) -> dict[str, Access]:
-    """Each by its name, with who may call it."""
-    found: dict[str, Access] = {}
+    """Return the access rule of each operation, by its name."""
+    rules: dict[str, Access] = {}
     for path, route in published_routes(app):
         access = declared_access(route)
         assert access is not None
-        found |= {f"{method} {path}": access for method in route.methods or ()}
-    return found
+        rules |= {f"{method} {path}": access for method in route.methods or ()}
+    return rules
 
 
 def test_every_operation_is_described_with_schemas_examples_and_errors(tmp_path: Path) -> None:
@@ -219,44 +220,44 @@ def _has_examples(schema: dict[str, Any], document: dict[str, Any]) -> bool:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("role", list(Role))
-def test_every_route_is_as_documented(database_url: str, tmp_path: Path, role: Role) -> None:
-    """As who may call it; that the others are refused is test_access.py's business.
+def test_every_route_agrees_with_its_documentation(database_url: str, tmp_path: Path, role: Role) -> None:
+    """Call each route as a role that may call it. test_access.py checks that other roles are refused.
 
-    Which values are refused does not depend on the role: small, they are all tried as one of those who may call.
+    Whether a value is refused does not depend on the role. A small run tries wrong values only as one role per route.
     """
     with serving(database_url, tmp_path) as (app, ids):
-        mine = {name for name, access in operations(app).items() if access.public or role in access.roles}
+        allowed = {name for name, access in operations(app).items() if access.public or role in access.roles}
         token = bearer(role, ids[role])["Authorization"].removeprefix("Bearer ")
-        briefly = mine - {name for name, access in operations(app).items() if in_full(name, access, role)}
-        config = config_for(token, operations(app).keys() - mine, briefly)
+        briefly = allowed - {name for name, access in operations(app).items() if in_full(name, access, role)}
+        config = config_for(token, operations(app).keys() - allowed, briefly)
         schema = schemathesis.openapi.from_asgi("/api/openapi.json", app, config=config)
-        found: dict[str, str] = {}
+        failures: dict[str, str] = {}
         accepted: set[str] = set()
         for event in from_schema(schema).execute():
             assert not isinstance(event, events.NonFatalError | events.FatalError), event
             if isinstance(event, events.ScenarioFinished):
-                found |= dict(failures_of(event.recorder))
+                failures |= dict(failures_of(event.recorder))
                 accepted |= set(accepted_in(event.recorder))
-    assert not found, "\n\n".join(found.values())
-    # A few tries per operation need not find what it accepts; as its first role it has many.
-    assert mine - briefly - accepted - NEVER_ACCEPTED == set()
+    assert not failures, "\n\n".join(failures.values())
+    # With few examples, an accepted request may be missing. The first role of an operation runs many examples.
+    assert allowed - briefly - accepted - NEVER_ACCEPTED == set()
 
 
 def in_full(name: str, access: Access, role: Role) -> bool:
-    first = next(each for each in Role if access.public or each in access.roles)
+    first = next(candidate for candidate in Role if access.public or candidate in access.roles)
     return FULL or name in SELDOM_ACCEPTED or role is first
 
 
 def failures_of(recorder: ScenarioRecorder) -> Iterator[tuple[str, str]]:
-    """Each kind of failure once."""
+    """Yield a key and a text for each failure. Failures of the same kind have the same key."""
     for case_id, checks in recorder.checks.items():
         name = recorder.cases[case_id].value.operation.label
         for check in checks:
             if check.failure_info is not None and _counts(case_id, check.failure_info.failure):
                 failure = check.failure_info.failure
                 answer = recorder.interactions[case_id].response
-                said = f"{answer.status_code} {answer.content[:500]!r}" if answer is not None else "no answer"
-                text = f"{name}: {failure.title}\n{failure.message}\n{check.failure_info.code_sample}\n{said}"
+                outcome = f"{answer.status_code} {answer.content[:500]!r}" if answer is not None else "no answer"
+                text = f"{name}: {failure.title}\n{failure.message}\n{check.failure_info.code_sample}\n{outcome}"
                 yield f"{name} {failure.title} {failure.message}", text
 
 
@@ -265,7 +266,7 @@ def _counts(case_id: str, failure: Failure) -> bool:
 
 
 def accepted_in(recorder: ScenarioRecorder) -> Iterator[str]:
-    """The operations that answered with a 2xx."""
+    """Yield the operations that answered with 2xx."""
     for case_id, interaction in recorder.interactions.items():
         if interaction.response is not None and 200 <= interaction.response.status_code < 300:
             yield recorder.cases[case_id].value.operation.label

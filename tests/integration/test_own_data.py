@@ -1,4 +1,4 @@
-"""``GET /api/me/data``: everything that is stored about the caller, and nothing about anyone else."""
+"""``GET /api/me/data`` returns everything that is stored about the caller, and nothing about anyone else."""
 
 import re
 from html.parser import HTMLParser
@@ -23,9 +23,9 @@ ODD_NAME = 'Ravi <script>alert(1)</script> & "O\'Neil"'
 async def own_data(api: Api, role: str, user_id: int) -> dict[str, Any]:
     answer = await api.get("/api/me/data", role, user_id)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    OwnData.model_validate(found)
-    return found
+    body: dict[str, Any] = answer.json()
+    OwnData.model_validate(body)
+    return body
 
 
 async def enrolled(api: Api, **changes: Any) -> int:
@@ -42,7 +42,7 @@ async def head(api: Api, owner: "Owner[asyncpg.Record]") -> int:
     return int(answer.json()["user_id"])
 
 
-async def test_a_student_sees_all_of_their_own(
+async def test_students_see_all_of_their_own_data(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, tmp_path: Path
 ) -> None:
     reader = await head(api, owner)
@@ -62,46 +62,46 @@ async def test_a_student_sees_all_of_their_own(
     assert (await api.delete(f"/api/drives/{deleted_id}", "HEAD", reader)).status_code == 200
     await api.get(f"/api/registrations/{drive_id}/list", "HEAD", reader)
     await api.get(f"/api/registrations/{drive_id}/list", "HEAD", reader)
-    keyed = {"Idempotency-Key": "a secret key"}
-    repeated = await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student, headers=keyed)
+    key_header = {"Idempotency-Key": "a secret key"}
+    repeated = await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student, headers=key_header)
     assert repeated.status_code == 409
     other_id = await posted(api, company_name="Hooli")
-    again = await api.post(f"/api/registrations/{other_id}/register", "STUDENT", student, headers=keyed)
-    assert again.status_code == 201, again.text
+    registered = await api.post(f"/api/registrations/{other_id}/register", "STUDENT", student, headers=key_header)
+    assert registered.status_code == 201, registered.text
 
-    found = await own_data(api, "STUDENT", student)
-    assert found["account"]["email"] == "ravi@college.edu"
-    assert [one["email"] for one in found["details"]] == ["old@college.edu", "ravi@college.edu"]
-    assert found["password"]["changed_at"] >= found["account"]["created_at"]
-    assert found["password_link"]["expires_at"] == link.json()["expires_at"]
-    assert found["record"]["cgpa"] == "9.00"
-    assert [one["record"]["cgpa"] for one in found["record_history"]] == ["8.10", "9.00"]
-    assert [one["by"] for one in found["record_history"]] == [900_001, reader]
-    assert {one["drive_id"]: one["attendance"] for one in found["registrations"]} == {
+    data = await own_data(api, "STUDENT", student)
+    assert data["account"]["email"] == "ravi@college.edu"
+    assert [version["email"] for version in data["details"]] == ["old@college.edu", "ravi@college.edu"]
+    assert data["password"]["changed_at"] >= data["account"]["created_at"]
+    assert data["password_link"]["expires_at"] == link.json()["expires_at"]
+    assert data["record"]["cgpa"] == "9.00"
+    assert [version["record"]["cgpa"] for version in data["record_history"]] == ["8.10", "9.00"]
+    assert [version["by"] for version in data["record_history"]] == [900_001, reader]
+    assert {row["drive_id"]: row["attendance"] for row in data["registrations"]} == {
         finished_id: "PRESENT",
         drive_id: None,
         other_id: None,
     }
-    assert [one["drive"] for one in found["deleted_registrations"]] == ["Initech - SDE"]
-    assert [one["drive_id"] for one in found["decisions"]] == [drive_id]
-    assert {one["entity_id"] for one in found["notifications"]} == {drive_id, finished_id}
-    [kept] = found["kept_answers"]
-    assert kept["route"] == f"POST /api/registrations/{other_id}/register"
-    assert kept["expires_at"] > kept["kept_since"]
-    assert [(one["operation"], one["reader_id"], one["reader_name"]) for one in found["accesses"]] == [
+    assert [row["drive"] for row in data["deleted_registrations"]] == ["Initech - SDE"]
+    assert [row["drive_id"] for row in data["decisions"]] == [drive_id]
+    assert {row["entity_id"] for row in data["notifications"]} == {drive_id, finished_id}
+    [kept_answer] = data["kept_answers"]
+    assert kept_answer["route"] == f"POST /api/registrations/{other_id}/register"
+    assert kept_answer["expires_at"] > kept_answer["kept_since"]
+    assert [(row["operation"], row["reader_id"], row["reader_name"]) for row in data["accesses"]] == [
         ("student.corrected", reader, "Asha Rao")
     ]
-    assert [(one["operation"], one["reader_id"], one["times"]) for one in found["list_accesses"]] == [
+    assert [(row["operation"], row["reader_id"], row["times"]) for row in data["list_accesses"]] == [
         ("registrations.listed", reader, 2)
     ]
-    text = str(found)
+    text = str(data)
     secrets = [link.json()["url"].partition("#token=")[2], "a secret key"]
     hashes = await owner.fetchrow("SELECT password_hash, encode(token_sha256, 'hex') FROM credentials, password_links")
     assert hashes is not None
     assert [secret for secret in (*secrets, *hashes) if secret in text] == []
 
 
-async def test_a_head_sees_what_they_asked_for_and_looked_at(
+async def test_heads_see_their_exports_drives_and_accesses(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     reader = await head(api, owner)
@@ -111,24 +111,24 @@ async def test_a_head_sees_what_they_asked_for_and_looked_at(
     await asked(api, kind="finished_drives")
     await api.get("/api/students?search=21CS042", "HEAD", reader)
     assert (await api.patch(f"/api/users/{reader}", "HEAD", 900_001, json={"role": "STAFF"})).status_code == 409
-    found = await own_data(api, "HEAD", reader)
-    assert found["record"] is None
-    assert [one["export_id"] for one in found["exports"]] == [export.json()["export_id"]]
-    assert [one["job_id"] for one in found["jobs"]] == [export.json()["export_id"]]
-    assert [(one["drive_id"], one["created"]) for one in found["drives"]] == [(drive.json()["drive_id"], True)]
-    assert [(one["operation"], one["student_id"]) for one in found["own_accesses"]] == [("students.listed", student)]
-    assert (found["accesses"], found["list_accesses"]) == ([], [])
-    assert [one["change"] for one in found["account_history"]] == ["created"]
+    data = await own_data(api, "HEAD", reader)
+    assert data["record"] is None
+    assert [row["export_id"] for row in data["exports"]] == [export.json()["export_id"]]
+    assert [row["job_id"] for row in data["jobs"]] == [export.json()["export_id"]]
+    assert [(row["drive_id"], row["created"]) for row in data["drives"]] == [(drive.json()["drive_id"], True)]
+    assert [(row["operation"], row["student_id"]) for row in data["own_accesses"]] == [("students.listed", student)]
+    assert (data["accesses"], data["list_accesses"]) == ([], [])
+    assert [row["change"] for row in data["account_history"]] == ["created"]
 
 
-async def test_it_is_the_callers_own_alone(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    one, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela Nair")
+async def test_the_data_is_only_that_of_the_caller(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    student, other = await enrolled(api), await enrolled(api, email="b@college.edu", roll_number="B", name="Bela Nair")
     drive_id = await posted(api)
-    await register(api, drive_id, one, other)
-    found = str(await own_data(api, "STUDENT", one))
-    assert "Ravi Iyer" in found
-    assert "Bela Nair" not in found
-    assert "b@college.edu" not in found
+    await register(api, drive_id, student, other)
+    data = str(await own_data(api, "STUDENT", student))
+    assert "Ravi Iyer" in data
+    assert "Bela Nair" not in data
+    assert "b@college.edu" not in data
 
 
 class Tags(HTMLParser):
@@ -151,7 +151,7 @@ class Tags(HTMLParser):
 @pytest.mark.parametrize(
     ("query", "accept"), [("", "text/html,application/xhtml+xml,*/*;q=0.8"), ("?format=html", "application/json")]
 )
-async def test_the_page_is_escaped_and_runs_nothing(
+async def test_the_page_is_escaped_and_has_no_scripts(
     api: Api, owner: "Owner[asyncpg.Record]", query: str, accept: str
 ) -> None:
     student = await enrolled(api, name=ODD_NAME)
@@ -168,7 +168,7 @@ async def test_the_page_is_escaped_and_runs_nothing(
     assert answer.text.endswith("</html>\n")
 
 
-async def test_json_is_answered_unless_html_is_preferred(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_answer_is_json_unless_html_is_preferred(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     student = await enrolled(api)
     for headers in ({}, {"Accept": "application/json"}, {"Accept": "*/*"}):
         answer = await api.get("/api/me/data", "STUDENT", student, headers=headers)
@@ -190,8 +190,8 @@ def test_the_format_follows_the_accept_header(accept: str, format_: str) -> None
     assert preferred(accept) == format_
 
 
-async def test_much_is_streamed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    """100,000 accesses, as JSON and as a page; more than the spool keeps in memory."""
+async def test_a_large_answer_is_streamed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """With 100,000 accesses, JSON and page are larger than the part that the spool keeps in memory."""
     student = await enrolled(api)
     await owner.execute(
         "INSERT INTO access_log (reader_id, reader_role, operation, student_id, correlation_id)"

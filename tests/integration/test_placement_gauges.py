@@ -1,4 +1,4 @@
-"""The placement cell's dashboard shows what the views say, and names a drive only while it is of interest."""
+"""The gauges of the placement dashboard show the values of the views, and name only open drives."""
 
 import asyncpg
 from prometheus_client import REGISTRY
@@ -18,15 +18,15 @@ from tests.support.system import as_role
 
 
 def drives_shown() -> dict[str, dict[str, float]]:
-    """By drive and stage."""
+    """Return the gauge of students by drive and stage."""
     [family] = [family for family in REGISTRY.collect() if family.name == "placewire_drive_students"]
-    found: dict[str, dict[str, float]] = {}
+    values: dict[str, dict[str, float]] = {}
     for sample in family.samples:
-        found.setdefault(sample.labels["drive"], {})[sample.labels["stage"]] = sample.value
-    return found
+        values.setdefault(sample.labels["drive"], {})[sample.labels["stage"]] = sample.value
+    return values
 
 
-async def test_the_gauges_say_what_the_views_say(
+async def test_the_gauges_show_the_values_of_the_views(
     api: Api, owner: "asyncpg.Connection[asyncpg.Record]", database_url: str
 ) -> None:
     ids = await enrol(owner, 9)
@@ -49,7 +49,7 @@ async def test_the_gauges_say_what_the_views_say(
         branch = {"branch": "CSE", "stage": "students"}
         assert REGISTRY.get_sample_value("placewire_branch_students", branch) == 3
 
-        # Not before the views are refreshed; and a drive that is gone is named no more.
+        # The gauge of a deleted drive disappears with the next refresh of the views, not earlier.
         assert (await api.delete(f"/api/drives/{first}")).status_code in (200, 204)
         async with database.connection() as connection:
             await placement.set_from(connection)
@@ -62,7 +62,7 @@ async def test_the_gauges_say_what_the_views_say(
         await database.close()
 
 
-async def fails(_connection: Connection, _claimed: Claim) -> Outcome:
+async def fail(_connection: Connection, _claimed: Claim) -> Outcome:
     raise RuleViolation("no")
 
 
@@ -75,7 +75,7 @@ async def test_open_dead_letters_are_counted(api: Api, database_url: str) -> Non
         async with database.connection() as connection:
             await gauges.set_from(connection)
         assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 0
-        async with working(database_url, work=JobHandler(handle=fails, failed=handlers.failed)) as worker:
+        async with working(database_url, work=JobHandler(handle=fail, failed=handlers.failed)) as worker:
             await dead(worker, job_id)
         async with database.connection() as connection:
             await gauges.set_from(connection)

@@ -1,4 +1,4 @@
-"""The lists that everyone polls: 304, never an old answer, and hardly any work for the database."""
+"""Lists that all users poll: 304 answers, never an outdated answer, and few reads of the database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,9 +23,9 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 @pytest_asyncio.fixture
 async def other(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
-    """Another replica over the same database."""
-    async with replica(database_url, tmp_path) as found:
-        yield found
+    """Yield another replica of the API on the same database."""
+    async with replica(database_url, tmp_path) as api:
+        yield api
 
 
 async def titles(api: Api, role: str = "HEAD", user_id: int | None = None) -> list[str]:
@@ -35,38 +35,38 @@ async def titles(api: Api, role: str = "HEAD", user_id: int | None = None) -> li
 
 
 async def real_head(api: Api) -> int:
-    """The id of one who is in the database: without notices the API looks there who is asking."""
+    """Create a head and return their id. Without notifications, the API reads its callers from the database."""
     head = {"name": "H", "email": "h@college.edu", "role": "HEAD", "password": "correct horse"}
-    found: int = (await api.post("/api/users", json=head)).json()["user_id"]
-    return found
+    user_id: int = (await api.post("/api/users", json=head)).json()["user_id"]
+    return user_id
 
 
 @pytest.mark.parametrize("path", ["/api/drives", "/api/job-domains", "/api/drives/1"])
-async def test_who_has_the_answer_gets_304(api: Api, path: str) -> None:
+async def test_a_caller_with_the_current_answer_gets_304(api: Api, path: str) -> None:
     await api.post("/api/drives", json=DRIVE)
     first = await api.get(path)
     assert first.headers["cache-control"] == "private, no-cache"
     etag = first.headers["etag"]
     assert etag.startswith('"')
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
-        again = await api.get(path, headers={"If-None-Match": known})
-        assert (again.status_code, again.content) == (304, b"")
-        assert again.headers["etag"] == etag
-        assert again.headers["cache-control"] == "private, no-cache"
+        not_modified = await api.get(path, headers={"If-None-Match": known})
+        assert (not_modified.status_code, not_modified.content) == (304, b"")
+        assert not_modified.headers["etag"] == etag
+        assert not_modified.headers["cache-control"] == "private, no-cache"
     assert (await api.get(path, headers={"If-None-Match": '"other"'})).content == first.content
 
 
-async def test_an_answer_that_is_kept_is_sent_as_it_was(api: Api) -> None:
-    """Each request has a correlation id of its own, and nothing of it stays with what others are sent."""
+async def test_a_cached_answer_has_the_correlation_id_of_each_request(api: Api) -> None:
+    """Each answer has the correlation id of its request, although its body is cached."""
     for headers in ({}, {"If-None-Match": "*"}):
         answers = [await api.get("/api/drives", headers=headers) for _ in range(3)]
         ids = [answer.headers.get_list("x-correlation-id") for answer in answers]
-        assert [len(one) for one in ids] == [1, 1, 1]
-        assert len({one[0] for one in ids}) == 3
+        assert [len(values) for values in ids] == [1, 1, 1]
+        assert len({values[0] for values in ids}) == 3
         assert len({len(answer.headers.multi_items()) for answer in answers}) == 1
 
 
-async def test_a_change_changes_the_tag_for_those_who_see_it(api: Api) -> None:
+async def test_a_change_changes_the_etag_only_for_roles_that_see_it(api: Api) -> None:
     tags = {role: (await api.get("/api/drives", role)).headers["etag"] for role in ("HEAD", "STUDENT")}
     await api.post("/api/drives", json=DRIVE)
     for role, status in (("HEAD", 200), ("STUDENT", 304)):
@@ -76,13 +76,13 @@ async def test_a_change_changes_the_tag_for_those_who_see_it(api: Api) -> None:
     assert (await api.get("/api/drives", "STUDENT", headers={"If-None-Match": tags["STUDENT"]})).status_code == 200
 
 
-async def test_roles_do_not_share_an_answer(api: Api) -> None:
+async def test_roles_do_not_share_a_cached_answer(api: Api) -> None:
     await api.post("/api/drives", json=DRIVE)
     for _ in range(2):
         assert [len(await titles(api, role)) for role in ("HEAD", "STUDENT", "COORDINATOR", "STAFF")] == [1, 0, 1, 0]
 
 
-async def test_who_changes_something_sees_it_at_once(api: Api) -> None:
+async def test_a_caller_sees_their_own_change_at_once(api: Api) -> None:
     for number in range(10):
         await api.post("/api/drives", json={**DRIVE, "job_title": f"J{number}"})
         assert (await titles(api))[0] == f"J{number}"
@@ -108,7 +108,7 @@ async def test_a_renamed_domain_is_seen_at_once_in_both_lists(api: Api) -> None:
     assert (await api.patch("/api/job-domains/4711", json={"domain_name": "x"})).status_code == 404
 
 
-async def test_another_replicas_change_is_seen(api: Api, other: Api) -> None:
+async def test_a_change_by_another_replica_is_seen(api: Api, other: Api) -> None:
     assert await titles(other) == await titles(api) == []
     tag = (await other.get("/api/drives")).headers["etag"]
     await api.post("/api/drives", json=DRIVE)
@@ -116,41 +116,41 @@ async def test_another_replicas_change_is_seen(api: Api, other: Api) -> None:
     async def seen() -> bool:
         return await titles(other) == ["SDE"]
 
-    # Well before the reload that comes every 5 s in any case.
+    # This is well before the reload every 5 s.
     await eventually(seen, within_s=2)
     assert (await other.get("/api/drives")).headers["etag"] == (await api.get("/api/drives")).headers["etag"] != tag
 
 
-async def test_no_old_answer_stands_while_notices_are_lost(
+async def test_no_answer_is_outdated_while_notifications_are_lost(
     api: Api, other: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """The connections that hear of changes are killed, again and again; each read is of after the change before it."""
+    """The connections that listen for changes are ended repeatedly. Each read still sees the change before it."""
     head = await real_head(api)
     for number in range(8):
-        await titles(api, "HEAD", head)  # something to keep
+        await titles(api, "HEAD", head)  # fills the cache
         killed = await owner.fetch(KILL)
         await asyncio.sleep(0.05)
         title = f"J{number}"
         await other.post("/api/drives", "HEAD", head, json={**DRIVE, "job_title": title})
         assert (await titles(api, "HEAD", head))[0] == title, f"round {number}, {len(killed)} killed"
         assert (await titles(other, "HEAD", head))[0] == title
-        await asyncio.sleep(0.03 * number)  # sometimes they are back by then, sometimes not
+        await asyncio.sleep(0.03 * number)  # in some rounds, the connections are back by then
 
 
-async def test_lists_are_kept_again_once_notices_are_back(
+async def test_lists_are_cached_again_after_notifications_return(
     api: Api, other: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = await real_head(api)
     await owner.execute(KILL)
     reads = _count_reads(monkeypatch)
 
-    async def kept() -> bool:
+    async def is_cached() -> bool:
         await titles(api, "HEAD", head)
-        before = len(reads)
+        reads_before = len(reads)
         await titles(api, "HEAD", head)
-        return len(reads) == before
+        return len(reads) == reads_before
 
-    await eventually(kept, within_s=5)
+    await eventually(is_cached, within_s=5)
     await other.post("/api/drives", "HEAD", head, json=DRIVE)
 
     async def seen() -> bool:
@@ -159,7 +159,9 @@ async def test_lists_are_kept_again_once_notices_are_back(
     await eventually(seen, within_s=2)
 
 
-async def test_hundreds_who_find_nothing_kept_cost_one_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hundreds_of_requests_without_a_cached_answer_cost_one_read(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await api.post("/api/drives", json=DRIVE)
     api.app.state.context.lists.drop()
     reads = _count_reads(monkeypatch)
@@ -168,8 +170,8 @@ async def test_hundreds_who_find_nothing_kept_cost_one_read(api: Api, monkeypatc
     assert reads == [False]
 
 
-async def test_a_change_during_hundreds_of_reads_is_never_missed(api: Api, other: Api) -> None:
-    """Everybody polls both replicas while one of them changes; what a poll shows never goes back."""
+async def test_concurrent_readers_miss_no_change(api: Api, other: Api) -> None:
+    """Users poll both replicas while drives are added. The number of drives that a user sees never decreases."""
     done = asyncio.Event()
 
     async def poll(polled: Api, user_id: int) -> None:
@@ -178,7 +180,7 @@ async def test_a_change_during_hundreds_of_reads_is_never_missed(api: Api, other
             shown = len(await titles(polled, "HEAD", user_id))
             assert shown >= most
             most = shown
-            await asyncio.sleep(0.005)  # under the limit of requests
+            await asyncio.sleep(0.005)  # stays below the rate limit
 
     polls = [asyncio.create_task(poll(polled, number)) for polled in (api, other) for number in range(1, 6)]
     for number in range(20):
@@ -189,13 +191,13 @@ async def test_a_change_during_hundreds_of_reads_is_never_missed(api: Api, other
 
 
 def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Filled with ``with_pending`` of every reading of the drives from now on."""
+    """Return a list that gets the ``with_pending`` of each later read of the drives."""
     reads: list[bool] = []
     really = drives.list_all
 
-    async def counted(connection: "Owner[asyncpg.Record]", *, with_pending: bool) -> list[asyncpg.Record]:
+    async def count_and_read(connection: "Owner[asyncpg.Record]", *, with_pending: bool) -> list[asyncpg.Record]:
         reads.append(with_pending)
         return await really(connection, with_pending=with_pending)
 
-    monkeypatch.setattr(drives, "list_all", counted)
+    monkeypatch.setattr(drives, "list_all", count_and_read)
     return reads

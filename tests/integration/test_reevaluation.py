@@ -1,4 +1,4 @@
-"""Marks change, and the posted drives that this concerns judge those students again: nobody else, and nothing twice."""
+"""When marks change, the affected posted drives reevaluate exactly the changed students, once."""
 
 import asyncio
 from decimal import Decimal
@@ -29,7 +29,7 @@ from tests.support.sizes import sized
 Owner = asyncpg.Connection
 
 SELECTED = "SELECT student_id FROM selections WHERE drive_id = $1 AND revoked_version IS NULL ORDER BY student_id"
-# Every drive that is posted, judged anew by the marks and the list of now: who is selected too many, who too few.
+# Compares the selections of all posted drives with the current marks and lists: rows that are too many or missing.
 FROM_SCRATCH = """
 WITH wanted AS (
     SELECT d.drive_id, s.student_id
@@ -80,9 +80,9 @@ async def revised(api: Api, student_id: int, **changes: Any) -> None:
 
 
 async def drive(api: Api, **changes: Any) -> dict[str, Any]:
-    """Posted, for whom the criteria of ``changes`` let in: none, if nothing else is said."""
-    none = dict.fromkeys(("min_cgpa", "min_10th", "min_12th", "max_backlogs"), "")
-    answer = await api.post("/api/drives", json={**DRIVE, **none, "auto_calc": True, **changes})
+    """Create a drive without criteria that is published at once. ``changes`` may set criteria or other fields."""
+    no_criteria = dict.fromkeys(("min_cgpa", "min_10th", "min_12th", "max_backlogs"), "")
+    answer = await api.post("/api/drives", json={**DRIVE, **no_criteria, "auto_calc": True, **changes})
     assert answer.status_code in (201, 202), answer.text
     body: dict[str, Any] = answer.json()
     return body
@@ -96,29 +96,29 @@ async def selected(owner: "Owner[asyncpg.Record]", drive_id: int) -> list[int]:
     return [row["student_id"] for row in await owner.fetch(SELECTED, drive_id)]
 
 
-async def test_better_marks_select_worse_ones_deselect_and_only_that_student_is_judged(
+async def test_changed_marks_select_or_deselect_only_that_student(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    one, other = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("8.00", "6.00"))]
+    one, second = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("8.00", "6.00"))]
     posted = await drive(api, min_cgpa="7")
-    unconcerned = await drive(api, min_cgpa="2")
+    unaffected = await drive(api, min_cgpa="2")
     async with working(database_url) as worker:
         await done(worker, *await queued(owner))
         await revised(api, one, cgpa="6.99")
         await revised(api, one, roll_number="R-new")
         [job] = await done(worker, *await queued(owner))
-        assert job.subject == f"drive-{posted['drive_id']}", f"not drive {unconcerned['drive_id']}: same verdict"
+        assert job.subject == f"drive-{posted['drive_id']}", f"drive {unaffected['drive_id']} is not affected"
         assert job.result is not None
         assert {name: job.result[name] for name in ("selected", "newly_selected", "no_longer_selected")} == {
             "selected": 0, "newly_selected": 0, "no_longer_selected": 1,
         }  # fmt: skip
-        await revised(api, other, cgpa="7.00")
+        await revised(api, second, cgpa="7.00")
         [job] = await done(worker, *await queued(owner))
     assert job.result is not None
     assert (job.result["newly_selected"], job.result["selected"], job.result["eligible"]) == (1, 1, 1)
-    assert await selected(owner, posted["drive_id"]) == [other]
-    asked = [row["data"]["students"] for row in await _events(owner, REQUESTED)]
-    assert asked == [{"first": one, "last": one}, {"first": other, "last": other}]
+    assert await selected(owner, posted["drive_id"]) == [second]
+    requested = [row["data"]["students"] for row in await _events(owner, REQUESTED)]
+    assert requested == [{"first": one, "last": one}, {"first": second, "last": second}]
     assert await owner.fetchval("SELECT selected FROM evaluations WHERE drive_id = $1", posted["drive_id"]) == 1
 
 
@@ -126,7 +126,9 @@ async def _events(owner: "Owner[asyncpg.Record]", type_: str) -> list[dict[str, 
     return [{"data": orjson.loads(row["data"])} for row in await owner.fetch(EVENTS, type_)]
 
 
-async def test_a_list_is_never_left(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+async def test_a_drive_with_a_list_selects_only_students_of_the_list(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str
+) -> None:
     listed, unlisted = [await enrolled(api, number, cgpa="8.00") for number in range(2)]
     posted = await drive(api, min_cgpa="7", auto_calc=False)
     path = f"/api/drives/{posted['drive_id']}"
@@ -135,7 +137,7 @@ async def test_a_list_is_never_left(api: Api, owner: "Owner[asyncpg.Record]", da
         await done(worker, *await queued(owner))
         for student in (listed, unlisted):
             await revised(api, student, cgpa="5.00")
-        assert len(await queued(owner)) == 1, "who is not on the list concerns nobody"
+        assert len(await queued(owner)) == 1, "a student outside of the list affects no drive"
         await done(worker, *await queued(owner))
         assert await selected(owner, posted["drive_id"]) == []
         for student in (listed, unlisted):
@@ -145,7 +147,7 @@ async def test_a_list_is_never_left(api: Api, owner: "Owner[asyncpg.Record]", da
     assert await selected(owner, posted["drive_id"]) == [listed]
 
 
-async def test_newcomers_are_judged_once_for_each_drive_however_many(
+async def test_new_students_cause_one_reevaluation_of_each_affected_drive(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     drives = [(await drive(api, min_cgpa=cgpa))["drive_id"] for cgpa in ("6", "8", "10")]
@@ -161,31 +163,31 @@ async def test_newcomers_are_judged_once_for_each_drive_however_many(
     assert {row["data"]["import_id"] for row in await _events(owner, REQUESTED)} == {answer.json()["import_id"]}
 
 
-async def test_a_reevaluation_hides_no_evaluation_that_is_still_to_come(
+async def test_a_reevaluation_does_not_supersede_evaluations_that_did_not_run_yet(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """In the wrong order: the reevaluation first, though criteria changed before it and after it."""
+    """The reevaluation runs first, although criteria changed before and after its request."""
     students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("9.00", "7.50", "6.50"))]
     posted = await drive(api, min_cgpa="7")
     path = f"/api/drives/{posted['drive_id']}"
     async with working(database_url) as worker:
         await done(worker, *await queued(owner))
-    before = (await api.patch(path, json={"min_cgpa": "6"})).json()["job"]["id"]
+    earlier = (await api.patch(path, json={"min_cgpa": "6"})).json()["job"]["id"]
     await revised(api, students[0], cgpa="5.00")
-    [again] = [id_ for id_ in await queued(owner) if id_ != before]
-    after = (await api.patch(path, json={"min_cgpa": "8"})).json()["job"]["id"]
+    [again] = [id_ for id_ in await queued(owner) if id_ != earlier]
+    later = (await api.patch(path, json={"min_cgpa": "8"})).json()["job"]["id"]
     [job] = await done_in_order(owner, database_url, again)
     assert job.result is not None
     assert job.result["no_longer_selected"] == 1
-    assert await selected(owner, posted["drive_id"]) == [students[1]], "by the criteria that were applied last"
-    [job] = await done_in_order(owner, database_url, before)
+    assert await selected(owner, posted["drive_id"]) == [students[1]], "the criteria applied last must count"
+    [job] = await done_in_order(owner, database_url, earlier)
     assert job.result is not None
-    assert job.result["selected"] == 2, "not taken for older than what the reevaluation answered"
-    await done_in_order(owner, database_url, after)
+    assert job.result["selected"] == 2, "the reevaluation must not supersede this evaluation"
+    await done_in_order(owner, database_url, later)
     assert await selected(owner, posted["drive_id"]) == []
 
 
-async def test_a_reevaluation_after_a_newer_answer_touches_nothing(
+async def test_a_reevaluation_after_a_newer_evaluation_is_superseded(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     student = await enrolled(api, 1, cgpa="9.00")
@@ -194,16 +196,16 @@ async def test_a_reevaluation_after_a_newer_answer_touches_nothing(
     async with working(database_url) as worker:
         await done(worker, *await queued(owner))
     await revised(api, student, cgpa="5.00")
-    late = await queued(owner)
+    late_jobs = await queued(owner)
     newer = (await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "6"})).json()["job"]["id"]
     await stop(api, stopped["drive_id"])
-    _, *jobs = await done_in_order(owner, database_url, newer, *late)
+    _, *jobs = await done_in_order(owner, database_url, newer, *late_jobs)
     assert [job.result for job in jobs] == [{"superseded": True}] * 2
     assert await selected(owner, posted["drive_id"]) == []
-    assert await selected(owner, stopped["drive_id"]) == [student], "nothing changes once registrations are stopped"
+    assert await selected(owner, stopped["drive_id"]) == [student], "nothing changes after registrations stopped"
 
 
-async def test_revoked_students_are_notified_and_staff_of_those_registered(
+async def test_deselected_students_and_staff_are_notified(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     for user_id, role in ((800_001, Role.STAFF), (800_002, Role.COORDINATOR)):
@@ -230,7 +232,7 @@ async def test_revoked_students_are_notified_and_staff_of_those_registered(
     assert await owner.fetchval("SELECT count(*) FROM registrations") == 1
 
 
-async def test_stricter_criteria_report_the_registered_who_fall_out(
+async def test_stricter_criteria_report_registered_students_who_lose_eligibility(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("8.00", "7.00", "9.00"))]
@@ -238,8 +240,8 @@ async def test_stricter_criteria_report_the_registered_who_fall_out(
     async with working(database_url) as worker:
         await done(worker, *await queued(owner))
         await register(api, posted["drive_id"], *students[1:])
-        asked = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "8.5"})
-        [job] = await done(worker, asked.json()["job"]["id"])
+        revision = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": "8.5"})
+        [job] = await done(worker, revision.json()["job"]["id"])
     newest = [(await api.get("/api/notifications/mine", "STUDENT", id_)).json()["items"][0] for id_ in students]
     assert [item["title"] for item in newest] == ["No Longer Selected"] * 2 + ["New Drive Available"]
     assert newest[0]["notification_id"] == newest[1]["notification_id"], "one row for all of them"
@@ -247,7 +249,7 @@ async def test_stricter_criteria_report_the_registered_who_fall_out(
     assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (2, 1)
 
 
-async def test_a_revocation_by_an_evaluation_of_everyone_notifies_once(
+async def test_a_registered_student_who_loses_eligibility_is_reported_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = [await enrolled(api, number, cgpa=cgpa) for number, cgpa in enumerate(("7.00", "8.00"))]
@@ -256,16 +258,16 @@ async def test_a_revocation_by_an_evaluation_of_everyone_notifies_once(
         await done(worker, *await queued(owner))
         await register(api, posted["drive_id"], students[0])
         jobs = []
-        for least in ("9", "7.5"):  # nobody is left, then one who had not registered
-            asked = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": least})
-            jobs += await done(worker, asked.json()["job"]["id"])
+        for least in ("9", "7.5"):  # first no student is eligible, then one who has not registered
+            revision = await api.patch(f"/api/drives/{posted['drive_id']}", json={"min_cgpa": least})
+            jobs += await done(worker, revision.json()["job"]["id"])
     assert [job.result and job.result["selected"] for job in jobs] == [0, 1]
     assert [job.result and job.result["registered_no_longer_eligible"] for job in jobs] == [1, 0]
 
 
-@pytest.mark.parametrize("what", ["marks", "criteria"])
-async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
-    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, what: str
+@pytest.mark.parametrize("changed", ["marks", "criteria"])
+async def test_an_evaluation_waits_for_and_counts_a_concurrent_registration(
+    api: Api, owner: "Owner[asyncpg.Record]", database_url: str, changed: str
 ) -> None:
     student = await enrolled(api, 1, cgpa="8.00")
     posted = (await drive(api, min_cgpa="7"))["drive_id"]
@@ -274,7 +276,7 @@ async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
         await done(worker, *await queued(owner))
         async with api.database.transaction() as connection:
             await registrations.register(connection, posted, student, cause, uuid4())
-            if what == "marks":
+            if changed == "marks":
                 await revised(api, student, cgpa="5.00")
             else:
                 await api.patch(f"/api/drives/{posted}", json={"min_cgpa": "9"})
@@ -286,7 +288,7 @@ async def test_who_is_registering_by_older_marks_is_waited_for_and_counted(
     assert (job.result["no_longer_selected"], job.result["registered_no_longer_eligible"]) == (1, 1)
 
 
-async def test_nobody_who_registers_waits_for_an_evaluation(
+async def test_a_registration_does_not_wait_for_an_evaluation(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = [await enrolled(api, number, cgpa="8.00") for number in range(2)]
@@ -304,7 +306,7 @@ async def test_nobody_who_registers_waits_for_an_evaluation(
     assert job.state is State.SUCCEEDED
 
 
-async def test_a_drive_is_deleted_while_it_is_evaluated_and_they_do_not_deadlock(
+async def test_deleting_a_drive_during_its_evaluation_does_not_deadlock(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     student = await enrolled(api, 1, cgpa="8.00")
@@ -314,7 +316,7 @@ async def test_a_drive_is_deleted_while_it_is_evaluated_and_they_do_not_deadlock
         await revised(api, student, cgpa="5.00")
         [job_id] = await queued(owner)
         async with api.database.transaction() as connection:
-            await connection.execute(LOCK_REGISTRATIONS_SHARED, posted)  # as who registers, and loses
+            await connection.execute(LOCK_REGISTRATIONS_SHARED, posted)  # like a registration that is rolled back
             deleting = asyncio.create_task(api.delete(f"/api/drives/{posted}"))
             await eventually(lambda: owner.fetchval(WAITING))
             wake(worker, [UUID(job_id)])
@@ -326,10 +328,10 @@ async def test_a_drive_is_deleted_while_it_is_evaluated_and_they_do_not_deadlock
     assert await owner.fetchval(DEADLOCKS) == 0
 
 
-async def test_criteria_wait_for_marks_that_are_changing(
+async def test_new_criteria_wait_for_uncommitted_marks(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """Marks that no drive asks for when they are written: the drive that would must not be judged without them."""
+    """The marks affect no drive under the old criteria, but one under the new criteria. So the criteria must wait."""
     student = await enrolled(api, 1, cgpa="6.00")
     posted = await drive(api, min_cgpa="9")
     cause = Cause(source="test", correlation_id=uuid4())
@@ -347,7 +349,7 @@ async def test_criteria_wait_for_marks_that_are_changing(
     assert await selected(owner, posted["drive_id"]) == [student]
 
 
-async def test_marks_and_criteria_that_change_at_once_never_miss_each_other(
+async def test_selections_are_right_after_concurrent_changes_of_marks_and_criteria(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     students = [await enrolled(api, number, cgpa="8.00") for number in range(8)]
@@ -356,14 +358,14 @@ async def test_marks_and_criteria_that_change_at_once_never_miss_each_other(
         await done(worker, *await queued(owner))
         for round_ in range(sized(small=2, full=20)):
             marks = [revised(api, id_, cgpa=f"{5 + (round_ + n) % 4}.00") for n, id_ in enumerate(students)]
-            bars = [api.patch(f"/api/drives/{id_}", json={"min_cgpa": f"{6 + round_ % 2}.50"}) for id_ in posted]
-            answers = await asyncio.gather(*marks, *bars)
-            assert {answer.status_code for answer in answers if answer is not None} <= {200, 202}, "no version is lost"
+            criteria = [api.patch(f"/api/drives/{id_}", json={"min_cgpa": f"{6 + round_ % 2}.50"}) for id_ in posted]
+            answers = await asyncio.gather(*marks, *criteria)
+            assert {answer.status_code for answer in answers if answer is not None} <= {200, 202}, "no change may fail"
             await done(worker, *await queued(owner))
             assert await owner.fetch(FROM_SCRATCH) == []
 
 
-# What may happen, as (what, which, how much): marks of a student, criteria of a drive, and so on.
+# Random steps: the action, the index of the student or drive, and the new mark.
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["revise", "revise", "criteria", "publish", "list", "import", "enrol", "stop", "work"]),
@@ -376,10 +378,10 @@ STEPS = st.lists(
 
 
 @pytest.mark.timeout(300)
-async def test_after_whatever_happened_the_selections_are_those_of_an_evaluation_from_scratch(
+async def test_selections_agree_with_an_evaluation_from_scratch_after_random_steps(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """Jobs are done late, and the newest first."""
+    """Jobs run late, and the newest job runs first."""
     sequences: list[list[tuple[str, int, int]]] = []
 
     @settings(
@@ -399,24 +401,24 @@ async def test_after_whatever_happened_the_selections_are_those_of_an_evaluation
         await done_in_order(owner, database_url, *reversed(await queued(owner)))
 
     for steps in sequences:
-        for left in drives[2:]:  # or every mark would concern more and more of them
-            await api.post(f"/api/drives/{left}/stop-registrations", "COORDINATOR")
+        for old_drive in drives[2:]:  # otherwise each change of marks would affect more and more drives
+            await api.post(f"/api/drives/{old_drive}/stop-registrations", "COORDINATOR")
         drives = [(await drive(api, min_cgpa="6"))["drive_id"] for _ in range(2)] + drives[:2]
-        for what, which, amount in steps:
-            path = f"/api/drives/{drives[which % len(drives)]}"
-            match what:
+        for action, index, mark in steps:
+            path = f"/api/drives/{drives[index % len(drives)]}"
+            match action:
                 case "revise":
-                    await revised(api, students[which], cgpa=f"{amount}.00")
+                    await revised(api, students[index], cgpa=f"{mark}.00")
                 case "criteria":
-                    await api.patch(path, json={"min_cgpa": f"{amount}"})
+                    await api.patch(path, json={"min_cgpa": f"{mark}"})
                 case "publish":
                     await api.post(f"{path}/publish")
                 case "list":
-                    await api.post(f"{path}/publish", json={"selected_students": students[: which + 1]})
+                    await api.post(f"{path}/publish", json={"selected_students": students[: index + 1]})
                 case "enrol":
-                    await enrolled(api, next(numbers), cgpa=f"{amount}.00")
+                    await enrolled(api, next(numbers), cgpa=f"{mark}.00")
                 case "import":
-                    rows = "".join(f"N,n{n}@c.edu,I{n},{amount}\n" for n in (next(numbers), next(numbers)))
+                    rows = "".join(f"N,n{n}@c.edu,I{n},{mark}\n" for n in (next(numbers), next(numbers)))
                     file = {"file": ("a.csv", "name,email,roll_number,cgpa\n" + rows, "text/csv")}
                     assert (await api.post("/api/students/import?dry_run=false", files=file)).status_code == 200
                 case "stop":

@@ -1,4 +1,4 @@
-"""Who asks for a refresh, and which refresh answers: absorption, the clock, changed data, what is reported."""
+"""Refreshes of the views: requests, jobs that share one refresh, the schedule, changed data, and metrics."""
 
 import asyncio
 import json
@@ -64,8 +64,8 @@ async def maintaining(database_url: str, *, at_once: int = 2) -> AsyncIterator[W
 
 
 @asynccontextmanager
-async def refreshes_do_not_end(owner: "Owner[asyncpg.Record]") -> AsyncIterator[None]:
-    """A refresh that begins in the block takes its snapshot and stops at the second view, until the block ends."""
+async def blocked_refreshes(owner: "Owner[asyncpg.Record]") -> AsyncIterator[None]:
+    """Block the second view. A refresh takes its snapshot, and then waits until the block ends."""
     transaction = owner.transaction()
     await transaction.start()
     await owner.execute(sql.BESIDE_READERS.format(view="drives_over_time"))
@@ -73,7 +73,7 @@ async def refreshes_do_not_end(owner: "Owner[asyncpg.Record]") -> AsyncIterator[
     await transaction.rollback()
 
 
-async def asked(api: Api, **options: Any) -> str:
+async def requested_refresh(api: Api, **options: Any) -> str:
     answer = await api.post("/api/analytics/refresh", **options)
     assert answer.status_code == 202, answer.text
     body = answer.json()
@@ -91,24 +91,24 @@ async def waiting_for_a_view(owner: "Owner[asyncpg.Record]") -> bool:
     )
 
 
-def unheard(_job_id: UUID, _channel: Channel) -> None:
-    """Do nothing: no worker runs in these tests."""
+def ignore_wake(_job_id: UUID, _channel: Channel) -> None:
+    """Do nothing, because no worker runs in these tests."""
 
 
 def clock(database: Database, slots: schedule.Slots = HOURLY) -> Clock:
-    return Clock(database, Notifier(database.url, application_name="unused"), slots, unheard)
+    return Clock(database, Notifier(database.url, application_name="unused"), slots, ignore_wake)
 
 
 def watch(database: Database, *, max_pause_s: float = 60) -> ChangeWatch:
     notifier = Notifier(database.url, application_name="unused")
-    return ChangeWatch(database, notifier, unheard, max_pause_s=max_pause_s)
+    return ChangeWatch(database, notifier, ignore_wake, max_pause_s=max_pause_s)
 
 
-async def test_a_refresh_that_is_asked_for_is_done(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
+async def test_a_requested_refresh_is_done(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     await api.post("/api/drives", json=DRIVE)
     assert (await api.get("/api/analytics/summary")).json()["total_drives"] == 0
     async with maintaining(database_url) as worker:
-        [job] = await done(worker, job_id := await asked(api))
+        [job] = await done(worker, job_id := await requested_refresh(api))
     assert job.result is not None
     assert job.result["rows"]["registrations_per_drive"] == 1
     assert "absorbed_by" not in job.result
@@ -118,25 +118,25 @@ async def test_a_refresh_that_is_asked_for_is_done(api: Api, owner: "Owner[async
     assert summary["as_of"][:23] == job.result["began_at"][:23]
 
 
-async def test_the_same_key_asks_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_repeated_idempotency_key_requests_one_refresh(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     key = {"Idempotency-Key": "refresh-now"}
-    first, second = await asked(api, headers=key), await asked(api, headers=key)
+    first, second = await requested_refresh(api, headers=key), await requested_refresh(api, headers=key)
     assert first == second
     assert await owner.fetchval(REQUESTED) == 1
-    assert await asked(api) != first
+    assert await requested_refresh(api) != first
 
 
-async def test_who_asks_while_one_runs_is_answered_by_the_next(
+async def test_requests_during_a_refresh_are_all_absorbed_by_the_next_refresh(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
-    """Those that the worker was woken for, those that it was not, and those that are claimed already."""
+    """This holds for jobs that woke the worker, for jobs that it polls, and for jobs that are already claimed."""
     async with maintaining(database_url) as worker:
-        async with refreshes_do_not_end(owner):
-            running = await asked(api)
+        async with blocked_refreshes(owner):
+            running = await requested_refresh(api)
             wake(worker, [UUID(running)])
             await eventually(lambda: waiting_for_a_view(owner))
-            waiting = [await asked(api) for _ in range(20)]
-            wake(worker, [UUID(id_) for id_ in waiting[:10]])  # its poll finds the others
+            waiting = [await requested_refresh(api) for _ in range(20)]
+            wake(worker, [UUID(id_) for id_ in waiting[:10]])  # the poll finds the others
         await done(worker, running, waiting[0])
 
         async def all_ended() -> bool:
@@ -157,20 +157,20 @@ async def test_who_asks_while_one_runs_is_answered_by_the_next(
     assert all(row["queued_at"] < datetime.fromisoformat(began_at) for row in absorbed)
 
 
-async def test_who_is_committed_after_the_snapshot_is_not_absorbed_though_requested_before(
+async def test_a_request_that_commits_after_the_snapshot_is_not_absorbed(
     owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
     late, early = uuid4(), uuid4()
 
-    async def ask(connection: Any, id_: UUID) -> None:
+    async def request_refresh(connection: Any, id_: UUID) -> None:
         event = RefreshRequested(refresh_id=id_, cause=RefreshCause.REQUEST)
         await event_store.append(connection, f"refresh-{id_}", [event], CAUSE, expected_version=0, new_id=lambda _: id_)
 
     async with maintaining(database_url) as worker:
         async with maintainer.transaction() as unfinished:
-            await ask(unfinished, late)
+            await request_refresh(unfinished, late)
             async with maintainer.transaction() as connection:
-                await ask(connection, early)
+                await request_refresh(connection, early)
             [first] = await done(worker, early)
         [second] = await done(worker, late)
     assert first.result is not None
@@ -180,52 +180,52 @@ async def test_who_is_committed_after_the_snapshot_is_not_absorbed_though_reques
     assert second.result["began_at"] > first.result["began_at"]
 
 
-async def test_a_worker_that_died_before_it_recorded_finds_its_refresh(
+async def test_a_refresh_is_found_again_after_its_worker_was_killed(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
-    died, other = await asked(api), await asked(api)
-    run = await sql.answer(maintainer, UUID(died))  # and no more: as if killed here
+    interrupted, other = await requested_refresh(api), await requested_refresh(api)
+    run = await sql.answer(maintainer, UUID(interrupted))  # as if the worker was killed after this statement
     assert run.answers == [UUID(other)]
     async with maintaining(database_url) as worker:
         [job] = await done(worker, other)
-        assert job.result == {"absorbed_by": died, "began_at": run.began_at.isoformat()}
-        [job] = await done(worker, died)
+        assert job.result == {"absorbed_by": interrupted, "began_at": run.began_at.isoformat()}
+        [job] = await done(worker, interrupted)
     assert job.result is not None
     assert "absorbed_by" not in job.result
     assert job.result["began_at"] == run.began_at.isoformat()
-    assert [row[0] for row in await owner.fetch(REFRESHED)] == [died]
+    assert [row[0] for row in await owner.fetch(REFRESHED)] == [interrupted]
 
 
-async def test_a_refresh_by_hand_answers_those_who_wait(
+async def test_a_manual_refresh_absorbs_waiting_jobs(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
-    waiting = [await asked(api) for _ in range(3)]
+    waiting = [await requested_refresh(api) for _ in range(3)]
     moment, _ = await sql.refresh_all(maintainer)
     async with maintaining(database_url) as worker:
         for job in await done(worker, *waiting):
             assert job.result is not None
-            assert job.result == {"absorbed_by": None, "began_at": moment.isoformat()}, "it was nobody's job"
+            assert job.result == {"absorbed_by": None, "began_at": moment.isoformat()}, "no job did this refresh"
     assert await owner.fetch(REFRESHED) == []
 
 
-async def test_a_refresh_by_hand_does_not_wait_without_end_behind_one_that_hangs(
+async def test_a_manual_refresh_gives_up_while_another_refresh_hangs(
     owner: "Owner[asyncpg.Record]", database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "280s" in sql.LOCK_TIMEOUT
     monkeypatch.setattr(sql, "LOCK_TIMEOUT", "SET LOCAL lock_timeout = '200ms'")
-    by_hand = Database(database_url, pool_size=1, application_name="test")
+    database = Database(database_url, pool_size=1, application_name="test")
     async with owner.transaction():
         await owner.execute(sql.ONE_AT_A_TIME)
         async with asyncio.timeout(20):
             with pytest.raises(Contended):
-                await sql.refresh_all(by_hand)
-    await by_hand.close()
+                await sql.refresh_all(database)
+    await database.close()
 
 
-async def test_a_job_that_another_holds_is_left_to_it(
+async def test_a_job_that_another_worker_holds_is_not_absorbed(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
-    held, mine = await asked(api), await asked(api)
+    held, absorbing = await requested_refresh(api), await requested_refresh(api)
     await owner.execute(
         """
         UPDATE es.job SET state = 'running', started_at = now(),
@@ -234,21 +234,21 @@ async def test_a_job_that_another_holds_is_left_to_it(
         UUID(held),
     )
     async with maintaining(database_url) as worker:
-        await done(worker, mine)
+        await done(worker, absorbing)
         assert await owner.fetchval("SELECT state FROM es.job WHERE id = $1", UUID(held)) == "running"
         await owner.execute("UPDATE es.job SET lease_until = '-infinity' WHERE id = $1", UUID(held))
         [job] = await done(worker, held)
     assert job.attempts == 2
     assert job.result is not None
-    assert job.result["absorbed_by"] == mine
+    assert job.result["absorbed_by"] == absorbing
 
 
 @pytest.mark.usefixtures("no_polls")
-async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
+async def test_requests_that_wait_for_an_absorbed_job_are_answered_at_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_watch, "LOOK_EVERY_S", 60.0)
-    # One at a time: with a second slot the followed job could begin before it is absorbed.
+    # With a second slot, the followed job could start before it is absorbed.
     async with maintaining(database_url, at_once=1) as worker:
         async with asyncio.TaskGroup() as group:
             waiters = [
@@ -266,10 +266,12 @@ async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
                 return bool(api.app.state.open_streams._open)
 
             await eventually(is_followed)
-            began = asyncio.get_running_loop().time()
+            started_s = asyncio.get_running_loop().time()
             first = await owner.fetchval("SELECT id FROM es.job ORDER BY seq LIMIT 1")
             await done(worker, first)
-        assert asyncio.get_running_loop().time() - began < 20, "a notice came, or they had waited to the end"
+        assert asyncio.get_running_loop().time() - started_s < 20, (
+            "without a notification, requests wait until the timeout"
+        )
     answers = [waiter.result() for waiter in waiters]
     assert [answer.status_code for answer in answers] == [200] * 5
     results = {answer.json()["refresh_id"]: answer.json()["job"]["result"] for answer in answers}
@@ -280,7 +282,7 @@ async def test_who_waits_for_an_absorbed_job_is_answered_at_once(
 
 
 @pytest.mark.damages
-async def test_replicas_record_a_slot_once_only(owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
+async def test_replicas_record_each_slot_once(owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
     before = await maintenance_now(maintainer)
     pauses = await asyncio.gather(*(clock(maintainer).once() for _ in range(6)))
     slot = HOURLY.newest(before)
@@ -297,7 +299,7 @@ async def test_replicas_record_a_slot_once_only(owner: "Owner[asyncpg.Record]", 
     await owner.execute("DELETE FROM es.job")
     await clock(maintainer).once()
     assert await owner.fetchval(REQUESTED) == 1
-    assert await owner.fetchval("SELECT count(*) FROM es.job") == 0, "long done, and expired"
+    assert await owner.fetchval("SELECT count(*) FROM es.job") == 0, "the slot is done, although its job is deleted"
 
 
 async def maintenance_now(database: Database) -> datetime:
@@ -305,17 +307,17 @@ async def maintenance_now(database: Database) -> datetime:
         return await sql.now(connection)
 
 
-async def test_of_many_slots_missed_only_the_newest_is_caught_up(
+async def test_only_the_newest_of_many_missed_slots_is_recorded(
     owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
-    """However often the service is restarted meanwhile."""
+    """This holds even if the service is restarted several times."""
     seconds = Cron("* * * * * *", ZoneInfo("UTC"))
     await clock(maintainer, seconds).once()
     await asyncio.sleep(3.2)
     for _ in range(2):
         await clock(maintainer, Cron("0 0 1 1 *", ZoneInfo("UTC"))).once()
     await clock(maintainer, seconds).once()
-    assert await owner.fetchval(REQUESTED) == 3, "one each time the clock of seconds started, and one for the year"
+    assert await owner.fetchval(REQUESTED) == 3, "two starts of the first clock, one of the yearly clock"
 
 
 async def changed(database: Database) -> bool:
@@ -324,17 +326,17 @@ async def changed(database: Database) -> bool:
         return (await sql.changed_since(connection, last.snapshot))[0]
 
 
-async def test_what_the_views_show_is_what_counts_as_a_change(
+async def test_only_events_that_the_views_show_count_as_a_change(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database, database_url: str
 ) -> None:
-    assert not await changed(maintainer), "an empty log"
+    assert not await changed(maintainer), "the log is empty"
     async with maintaining(database_url) as worker:
-        await done(worker, await asked(api))
-        assert not await changed(maintainer), "refreshes are no change"
+        await done(worker, await requested_refresh(api))
+        assert not await changed(maintainer), "a refresh is no change"
         await enrol(owner, 5)
         drive = (await api.post("/api/drives", json=DRIVE)).json()
         assert await changed(maintainer)
-        await done(worker, await asked(api))
+        await done(worker, await requested_refresh(api))
         assert not await changed(maintainer)
         await api.patch(f"/api/drives/{drive['drive_id']}", json={"job_title": "Other"})
         assert await changed(maintainer)
@@ -343,7 +345,7 @@ async def test_what_the_views_show_is_what_counts_as_a_change(
 
 
 @pytest.mark.damages
-async def test_a_change_that_a_refresh_could_not_see_yet_still_counts(
+async def test_a_change_that_commits_after_the_snapshot_of_a_refresh_still_counts(
     owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
     async with owner.transaction():
@@ -355,7 +357,7 @@ async def test_a_change_that_a_refresh_could_not_see_yet_still_counts(
     assert not await changed(maintainer)
 
 
-def test_the_pause_grows_with_the_cost_of_a_refresh_and_has_bounds() -> None:
+def test_the_pause_grows_with_the_duration_of_a_refresh_within_limits() -> None:
     assert pause_s(0.001, 60) == 1
     assert pause_s(0.1, 60) == pytest.approx(5)
     assert pause_s(2.5, 60) == 60
@@ -365,7 +367,7 @@ def test_the_pause_grows_with_the_cost_of_a_refresh_and_has_bounds() -> None:
 LONG_AGO = "UPDATE view_refresh SET finished_at = finished_at - interval '1 h', duration_s = 0.001"
 
 
-async def test_replicas_ask_once_for_a_change_and_once_more_after_the_next_refresh(
+async def test_replicas_request_one_refresh_per_change(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
     replicas = [watch(maintainer) for _ in range(3)]
@@ -380,12 +382,12 @@ async def test_replicas_ask_once_for_a_change_and_once_more_after_the_next_refre
     assert await look() == 1
     assert await owner.fetchval("SELECT data ->> 'cause' FROM es.event WHERE type LIKE '%refresh%'") == "change"
     await api.post("/api/drives", json=DRIVE)
-    assert await look() == 1, "one was asked for after that refresh"
+    assert await look() == 1, "a refresh is already requested"
     await owner.execute("UPDATE es.job SET state = 'running'")
-    assert await look() == 1, "one is under way"
+    assert await look() == 1, "a refresh is running"
     await owner.execute("UPDATE es.job SET state = 'succeeded', finished_at = now()")
     await sql.refresh_all(maintainer)
-    assert await look() == 1, "nothing has changed since"
+    assert await look() == 1, "nothing has changed since the refresh"
     await api.post("/api/drives", json=DRIVE)
     await owner.execute("UPDATE view_refresh SET duration_s = 0.1")
     assert await look() == 1, "the pause is not over"
@@ -393,7 +395,7 @@ async def test_replicas_ask_once_for_a_change_and_once_more_after_the_next_refre
     assert await look() == 2
 
 
-async def test_a_refresh_recorded_in_the_future_makes_no_pause(
+async def test_a_refresh_recorded_in_the_future_causes_no_pause(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
     await sql.refresh_all(maintainer)
@@ -404,45 +406,43 @@ async def test_a_refresh_recorded_in_the_future_makes_no_pause(
     assert await watch(maintainer).look() is not None
 
 
-async def test_what_was_looked_at_is_not_looked_at_again(
+async def test_events_without_an_effect_on_the_views_are_looked_at_once(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
-    """Events that the views do not show, however many, cost one look."""
+    """Events that the views do not show are looked at only once."""
     await owner.execute(LONG_AGO)
-    looking = watch(maintainer)
+    change_watch = watch(maintainer)
     await api.post("/api/analytics/refresh")
     await owner.execute("UPDATE es.job SET state = 'cancelled', finished_at = now()")
-    assert await looking.look() is None
-    unchanged = looking._unchanged
+    assert await change_watch.look() is None
+    unchanged = change_watch._unchanged
     assert unchanged is not None
     await owner.execute("SELECT pg_current_xact_id()")
-    assert await looking.look() is None
-    assert looking._unchanged is not None
-    assert looking._unchanged[1] != unchanged[1]
+    assert await change_watch.look() is None
+    assert change_watch._unchanged is not None
+    assert change_watch._unchanged[1] != unchanged[1]
     await api.post("/api/drives", json=DRIVE)
-    assert await looking.look() is not None
+    assert await change_watch.look() is not None
 
 
 async def test_a_clock_that_was_an_hour_ahead_delays_no_slot(
     owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
     seconds = Cron("* * * * * *", ZoneInfo("UTC"))
-    clocking = clock(maintainer, seconds)
+    replica_clock = clock(maintainer, seconds)
     now = await maintenance_now(maintainer)
-    # As left by a look while the clock was ahead: an hour's slots are recorded, up to this one.
-    clocking._done = seconds.newest(now) + timedelta(hours=1)
+    # The state after the clock was ahead: the slots of the next hour are recorded.
+    replica_clock._done = seconds.newest(now) + timedelta(hours=1)
 
     async def recorded() -> bool:
-        await clocking.once()
+        await replica_clock.once()
         return bool(await owner.fetchval(REQUESTED))
 
     await eventually(recorded, within_s=10)
 
 
 @pytest.mark.damages
-async def test_nothing_is_scanned_to_see_whether_anything_changed(
-    owner: "Owner[asyncpg.Record]", maintainer: Database
-) -> None:
+async def test_the_check_for_changes_uses_an_index(owner: "Owner[asyncpg.Record]", maintainer: Database) -> None:
     await owner.execute(MANY_EVENTS)
     await owner.execute("ANALYZE es.event")
     await sql.refresh_all(maintainer)
@@ -459,7 +459,7 @@ async def test_gauges_report_old_views_and_waiting_jobs(
     api: Api, owner: "Owner[asyncpg.Record]", maintainer: Database
 ) -> None:
     await sql.refresh_all(maintainer)
-    ids = [await asked(api) for _ in range(3)]
+    ids = [await requested_refresh(api) for _ in range(3)]
     await owner.execute("UPDATE es.job SET queued_at = now() - interval '100 s' WHERE id = $1", UUID(ids[1]))
     await owner.execute(
         "UPDATE view_refresh SET refreshed_at = now() - interval '1 hour' WHERE view_name = 'drive_funnel'"

@@ -1,4 +1,4 @@
-"""A window closes while everybody is still registering: each student ends on exactly one side."""
+"""Registrations stop while many students register. Each registration is completely accepted or refused."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ SELECT position, recorded_at, version, (data ->> 'student_id')::integer AS stude
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("keyed", [False, True], ids=["without keys", "with keys"])
-async def test_a_student_registering_while_registrations_are_stopped_ends_on_one_side(
+async def test_a_registration_while_registrations_stop_is_accepted_or_refused(
     api: Api, owner: "Owner[asyncpg.Record]", keyed: bool
 ) -> None:
     students = iter(await enrol(owner, STUDENTS))
@@ -41,7 +41,8 @@ async def test_a_student_registering_while_registrations_are_stopped_ends_on_one
             headers = {"Idempotency-Key": f"k-{student_id}"} if keyed else {}
             answer = await api.post(path, "STUDENT", student_id, headers=headers)
             answers[student_id] = (answer.status_code, answer.json().get("message", ""))
-            if len(answers) == STUDENTS // 10:  # early: the stop has to queue for a connection like everyone else
+            # Stop early, because the stop waits for a connection like all other requests.
+            if len(answers) == STUDENTS // 10:
                 begun.set()
 
     async def coordinator() -> None:
@@ -65,6 +66,6 @@ async def test_a_student_registering_while_registrations_are_stopped_ends_on_one
     rows = await owner.fetch("SELECT student_id FROM registrations WHERE drive_id = $1", drive_id)
     assert {row["student_id"] for row in rows} == accepted
     assert len(rows) == len(accepted)
-    sent = await owner.fetchval("SELECT count(*) FROM es.outbox WHERE topic = 'placewire.registration'")
-    assert sent == len(accepted)
+    outbox_rows = await owner.fetchval("SELECT count(*) FROM es.outbox WHERE topic = 'placewire.registration'")
+    assert outbox_rows == len(accepted)
     assert (await api.get(f"/api/drives/{drive_id}")).json()["status"] == "attending"

@@ -1,4 +1,4 @@
-"""Registering: what is answered, what is recorded, who is refused, and that a repeat is recognised."""
+"""Registrations: answers, recorded events, refusals, and repeated requests."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ Owner = asyncpg.Connection
 INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
 
-async def message(api: Api, drive_id: int, student_id: int) -> tuple[int, str]:
+async def refusal(api: Api, drive_id: int, student_id: int) -> tuple[int, str]:
     answer = await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student_id)
     return answer.status_code, answer.json()["message"]
 
@@ -45,14 +45,16 @@ async def test_a_registration_has_every_field_of_the_contract(api: Api, owner: "
         ]
 
 
-async def test_my_registrations_come_with_their_drives_newest_first(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    [me, someone] = await enrol(owner, 2)
+async def test_students_see_their_registrations_with_drives_newest_first(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
+    [student, other] = await enrol(owner, 2)
     first, second = await posted(api), await posted(api, company_name="Globex", min_12th="30")
-    await register(api, first, someone, me)
-    [latest] = await register(api, second, me)
-    found = (await api.get("/api/registrations/mine", "STUDENT", me)).json()
-    assert [one["drive_id"] for one in found] == [second, first]
-    assert found[0] == latest | {
+    await register(api, first, other, student)
+    [latest] = await register(api, second, student)
+    listed = (await api.get("/api/registrations/mine", "STUDENT", student)).json()
+    assert [registration["drive_id"] for registration in listed] == [second, first]
+    assert listed[0] == latest | {
         "company_name": "Globex", "job_title": "SDE", "job_description": "", "status": "posted", "min_cgpa": None,
         "min_10th": None, "min_12th": "30.00", "max_backlogs": None, "attendance_published": False,
         "deleted_at": None,
@@ -62,32 +64,34 @@ async def test_my_registrations_come_with_their_drives_newest_first(api: Api, ow
 async def test_registrations_for_deleted_drives_stay_in_the_students_history(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    [me, someone] = await enrol(owner, 2)
-    over = await finished(api, [me], [someone], company_name="Initech")
+    [student, other] = await enrol(owner, 2)
+    finished_id = await finished(api, [student], [other], company_name="Initech")
     stopped = await posted(api, company_name="Hooli", min_cgpa="")
-    await register(api, stopped, me)
+    await register(api, stopped, student)
     await stop(api, stopped)
-    kept, open_, not_mine = await posted(api), await posted(api, min_12th="30"), await posted(api)
-    await register(api, kept, me)
-    await register(api, open_, me)
-    await register(api, not_mine, someone)
+    kept, open_, of_other = await posted(api), await posted(api, min_12th="30"), await posted(api)
+    await register(api, kept, student)
+    await register(api, open_, student)
+    await register(api, of_other, other)
     path = "/api/registrations/mine"
-    before = (await api.get(path, "STUDENT", me)).json()
-    for drive_id in (over, stopped, open_, not_mine):
+    before = (await api.get(path, "STUDENT", student)).json()
+    for drive_id in (finished_id, stopped, open_, of_other):
         assert (await api.delete(f"/api/drives/{drive_id}")).status_code == 200
-    assert [one["drive_id"] for one in (await api.get(path, "STUDENT", me)).json()] == [kept]
-    found = (await api.get(path, "STUDENT", me, params={"deleted": "true"})).json()
-    assert [one | {"deleted_at": None} for one in found] == before
-    assert [(one["drive_id"], one["status"]) for one in found] == [
-        (open_, "posted"), (kept, "posted"), (stopped, "attending"), (over, "finished"),
+    assert [row["drive_id"] for row in (await api.get(path, "STUDENT", student)).json()] == [kept]
+    rows = (await api.get(path, "STUDENT", student, params={"deleted": "true"})).json()
+    assert [row | {"deleted_at": None} for row in rows] == before
+    assert [(row["drive_id"], row["status"]) for row in rows] == [
+        (open_, "posted"), (kept, "posted"), (stopped, "attending"), (finished_id, "finished"),
     ]  # fmt: skip
-    assert [bool(one["deleted_at"] and INSTANT.match(one["deleted_at"])) for one in found] == [True, False, True, True]
+    assert [bool(row["deleted_at"] and INSTANT.match(row["deleted_at"])) for row in rows] == [True, False, True, True]
     for role in ("HEAD", "COORDINATOR", "STAFF"):
-        history = (await api.get(f"/api/drives/{over}/history", role)).json()
+        history = (await api.get(f"/api/drives/{finished_id}/history", role)).json()
         assert [history[0]["type"], history[0]["facts"]] == ["placewire.drive.deleted.v1", {"registered": 2}]
 
 
-async def test_what_is_recorded_is_an_event_like_any_other(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_registration_is_recorded_as_an_event_and_an_outbox_row(
+    api: Api, owner: "Owner[asyncpg.Record]"
+) -> None:
     [student] = await enrol(owner, 1)
     drive_id = await posted(api)
     correlation_id = str(uuid4())
@@ -114,41 +118,41 @@ async def test_what_is_recorded_is_an_event_like_any_other(api: Api, owner: "Own
 
 async def test_each_refusal_has_its_message(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
     ids = await enrol(owner, 60)
-    fails = await owner.fetchval("SELECT student_id FROM students WHERE cgpa IS NULL LIMIT 1")
+    ineligible = await owner.fetchval("SELECT student_id FROM students WHERE cgpa IS NULL LIMIT 1")
     meets = await owner.fetch("SELECT student_id FROM students WHERE cgpa >= 1 ORDER BY 1")
     chosen, not_chosen = meets[0][0], meets[1][0]
-    assert await message(api, 999, ids[0]) == (404, "Drive not found")
+    assert await refusal(api, 999, ids[0]) == (404, "Drive not found")
     criteria = {"min_cgpa": "1", "min_10th": "", "min_12th": "", "max_backlogs": ""}
     drive_id = int((await api.post("/api/drives", json={**DRIVE, **criteria})).json()["drive_id"])
-    assert await message(api, drive_id, fails) == (403, "Drive is not posted yet")
+    assert await refusal(api, drive_id, ineligible) == (403, "Drive is not posted yet")
     published = await api.post(
         f"/api/drives/{drive_id}/publish", "COORDINATOR", json={"selected_students": [chosen, meets[2][0]]}
     )
-    assert await message(api, drive_id, chosen) == (403, "You are not selected for this drive")
+    assert await refusal(api, drive_id, chosen) == (403, "You are not selected for this drive")
     async with working(database_url) as worker:
         await done(worker, published.json()["job"]["id"])
-        assert await message(api, drive_id, fails) == (403, "You are not eligible for this drive")
-        assert await message(api, drive_id, 777_777) == (403, "You are not eligible for this drive")
-        assert await message(api, drive_id, not_chosen) == (403, "You are not selected for this drive")
+        assert await refusal(api, drive_id, ineligible) == (403, "You are not eligible for this drive")
+        assert await refusal(api, drive_id, 777_777) == (403, "You are not eligible for this drive")
+        assert await refusal(api, drive_id, not_chosen) == (403, "You are not selected for this drive")
         await register(api, drive_id, chosen)
-        assert await message(api, drive_id, chosen) == (409, "You are already registered for this drive")
-        again = await api.post(
+        assert await refusal(api, drive_id, chosen) == (409, "You are already registered for this drive")
+        republished = await api.post(
             f"/api/drives/{drive_id}/publish", "COORDINATOR", json={"selected_students": [not_chosen]}
         )
-        await done(worker, again.json()["job"]["id"])
-    assert await message(api, drive_id, meets[2][0]) == (403, "You are not selected for this drive")
+        await done(worker, republished.json()["job"]["id"])
+    assert await refusal(api, drive_id, meets[2][0]) == (403, "You are not selected for this drive")
     await register(api, drive_id, not_chosen)
     await stop(api, drive_id)
-    assert await message(api, drive_id, chosen) == (403, "Registration for this drive is closed.")
+    assert await refusal(api, drive_id, chosen) == (403, "Registration for this drive is closed.")
     assert await owner.fetchval("SELECT count(*) FROM registrations") == 2
 
 
-async def test_criteria_are_judged_at_the_moment_of_registering(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_criteria_are_checked_at_the_moment_of_registering(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [student] = await enrol(owner, 1)
     drive_id = await posted(api)
     await api.patch(f"/api/students/{student}", json={"cgpa": "8.99"})
     assert (await api.patch(f"/api/drives/{drive_id}", json={"min_cgpa": "9"})).status_code == 202
-    assert await message(api, drive_id, student) == (403, "You are not eligible for this drive")
+    assert await refusal(api, drive_id, student) == (403, "You are not eligible for this drive")
     await api.patch(f"/api/students/{student}", json={"cgpa": "9"})
     await register(api, drive_id, student)
 
@@ -162,7 +166,7 @@ async def test_criteria_are_judged_at_the_moment_of_registering(api: Api, owner:
         ("GET", "1/list", {"COORDINATOR", "HEAD", "STAFF"}),
     ],
 )
-async def test_who_may_ask(api: Api, method: str, path: str, allowed: set[str]) -> None:
+async def test_each_route_allows_only_its_roles(api: Api, method: str, path: str, allowed: set[str]) -> None:
     url = f"/api/registrations/{path}"
     for role in ("STUDENT", "STAFF", "COORDINATOR", "HEAD"):
         answer = await (api.get(url, role) if method == "GET" else api.post(url, role))
@@ -172,31 +176,31 @@ async def test_who_may_ask(api: Api, method: str, path: str, allowed: set[str]) 
     assert (await api.client.request(method, url)).json()["message"] == "No token"
 
 
-async def test_lists_of_nothing_are_empty(api: Api) -> None:
+async def test_lists_without_registrations_are_empty(api: Api) -> None:
     assert (await api.get("/api/registrations/77/list")).json() == []
     assert (await api.get("/api/registrations/mine", "STUDENT", 5)).json() == []
     assert (await api.get("/api/registrations/77/check", "STUDENT", 5)).json() == {"registered": False}
     assert (await api.get("/api/registrations/x/check", "STUDENT", 5)).status_code == 422
 
 
-async def test_the_same_key_gives_the_first_answer(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_requests_with_the_same_key_get_the_first_answer(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [student] = await enrol(owner, 1)
     drive_id = await posted(api)
     path = f"/api/registrations/{drive_id}/register"
 
-    async def ask(key: str = "one") -> Any:
+    async def register_with_key(key: str = "one") -> Any:
         return await api.post(path, "STUDENT", student, headers={"Idempotency-Key": key})
 
-    answers = await asyncio.gather(*(ask() for _ in range(8)))
+    answers = await asyncio.gather(*(register_with_key() for _ in range(8)))
     await stop(api, drive_id)
-    answers.append(await ask())
+    answers.append(await register_with_key())
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
-    assert (await ask("two")).status_code == 403
+    assert (await register_with_key("two")).status_code == 403
     assert await owner.fetchval("SELECT count(*) FROM es.event WHERE stream_id LIKE 'registration-%'") == 1
 
 
-async def test_a_refused_key_is_free_again(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_refused_registration_does_not_use_up_its_key(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [student] = await enrol(owner, 1)
     drive_id = int((await api.post("/api/drives", json=DRIVE)).json()["drive_id"])
     key = {"Idempotency-Key": "one"}
@@ -205,7 +209,7 @@ async def test_a_refused_key_is_free_again(api: Api, owner: "Owner[asyncpg.Recor
     assert await owner.fetchval("SELECT count(*) FROM idempotency_keys") == 0
 
 
-async def test_an_impatient_student_is_registered_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_concurrent_requests_of_a_student_register_once(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     [student] = await enrol(owner, 1)
     drive_id = await posted(api)
     clicks = (api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student) for _ in range(20))
@@ -214,16 +218,16 @@ async def test_an_impatient_student_is_registered_once(api: Api, owner: "Owner[a
     assert await owner.fetchval("SELECT count(*) FROM registrations") == 1
 
 
-async def test_registering_against_deleting_leaves_nothing_behind(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_registering_during_a_deletion_leaves_no_registration(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     ids = await enrol(owner, 40)
     drive_id = await posted(api)
 
-    async def one(student_id: int) -> int:
+    async def register_or_delete(student_id: int) -> int:
         if student_id == ids[20]:
             return (await api.delete(f"/api/drives/{drive_id}")).status_code
         return (await api.post(f"/api/registrations/{drive_id}/register", "STUDENT", student_id)).status_code
 
-    codes = await asyncio.gather(*map(one, ids))
+    codes = await asyncio.gather(*map(register_or_delete, ids))
     assert set(codes) <= {200, 201, 404}
     assert await owner.fetchval("SELECT count(*) FROM registrations") == 0
     order = "SELECT type FROM es.event WHERE type ~ 'registered|drive.deleted' ORDER BY position"
@@ -231,8 +235,8 @@ async def test_registering_against_deleting_leaves_nothing_behind(api: Api, owne
     assert types == ["placewire.registration.registered.v1"] * codes.count(201) + ["placewire.drive.deleted.v1"]
 
 
-async def replayed(api: Api, chunk: int) -> int:
-    """How many rows differ from those that a replay in chunks of this size makes."""
+async def replay_differences(api: Api, chunk: int) -> int:
+    """Return the number of rows that differ from a replay in chunks of this size."""
     async with api.database.connection() as live:
         projector = await asyncpg.connect(api.database.url)
         try:
@@ -242,36 +246,36 @@ async def replayed(api: Api, chunk: int) -> int:
             await projection.prepare(projector, described)
             snapshot = projection.LogSnapshot(*row)
             assert sum([n async for n in projection.project(projector, described, snapshot, chunk=chunk)]) == row[1]
-            found = [await comparison.compare(live, projector, table, limit=3) for table in described]
+            comparisons = [await comparison.compare(live, projector, table, limit=3) for table in described]
         finally:
             await projector.close()
-    return sum(one.different for one in found)
+    return sum(compared.different for compared in comparisons)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 5000])
-async def test_a_replay_makes_the_same_rows_wherever_it_is_cut(
+async def test_a_replay_gives_the_same_rows_for_any_chunk_size(
     api: Api, owner: "Owner[asyncpg.Record]", chunk: int
 ) -> None:
     ids = await enrol(owner, 5)
-    gone, kept = await posted(api), await posted(api)
-    await register(api, gone, *ids[:3])
+    deleted, kept = await posted(api), await posted(api)
+    await register(api, deleted, *ids[:3])
     await register(api, kept, *ids[:2])
     await stop(api, kept)
-    over = await finished(api, ids[:2], ids[2:4])
-    over_and_gone = await finished(api, ids[:1], ids[1:2])
-    assert (await api.delete(f"/api/drives/{gone}")).status_code == 200
-    assert (await api.delete(f"/api/drives/{over_and_gone}")).status_code == 200
-    assert await replayed(api, chunk) == 0
-    left = "SELECT drive_id, count(*) FROM registrations GROUP BY 1 ORDER BY 1"
-    assert [tuple(row) for row in await owner.fetch(left)] == [(kept, 2), (over, 4)]
+    finished_id = await finished(api, ids[:2], ids[2:4])
+    finished_and_deleted = await finished(api, ids[:1], ids[1:2])
+    assert (await api.delete(f"/api/drives/{deleted}")).status_code == 200
+    assert (await api.delete(f"/api/drives/{finished_and_deleted}")).status_code == 200
+    assert await replay_differences(api, chunk) == 0
+    remaining = "SELECT drive_id, count(*) FROM registrations GROUP BY 1 ORDER BY 1"
+    assert [tuple(row) for row in await owner.fetch(remaining)] == [(kept, 2), (finished_id, 4)]
     assert await owner.fetchval("SELECT count(*) FROM attendance") == 4
-    assert await owner.fetchval("SELECT array_agg(drive_id) FROM finished_drives") == [over]
+    assert await owner.fetchval("SELECT array_agg(drive_id) FROM finished_drives") == [finished_id]
 
 
-async def test_a_registration_sorts_behind_its_drive_even_from_an_older_transaction(
+async def test_a_registration_comes_after_its_drive_in_the_log_even_from_an_older_transaction(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """One that claims an Idempotency-Key has its transaction id before it looks at the drive."""
+    """A registration with an Idempotency-Key gets its transaction id before it reads the drive."""
     [student, other] = await enrol(owner, 2)
     cause = Cause(source="test", correlation_id=uuid4())
     async with api.database.transaction() as older:
@@ -281,7 +285,7 @@ async def test_a_registration_sorts_behind_its_drive_even_from_an_older_transact
         with pytest.raises(RuleViolation, match="already"):
             await handlers.register(older, drive_id, student, cause, uuid4())
     await register(api, drive_id, other)
-    first = "SELECT bool_and(tx >= (SELECT max(tx) FROM es.event WHERE stream_id = $1)) FROM es.event"
-    assert await owner.fetchval(first + " WHERE stream_id LIKE 'registration-%'", f"drive-{drive_id}")
+    not_before_drive = "SELECT bool_and(tx >= (SELECT max(tx) FROM es.event WHERE stream_id = $1)) FROM es.event"
+    assert await owner.fetchval(not_before_drive + " WHERE stream_id LIKE 'registration-%'", f"drive-{drive_id}")
     assert await owner.fetchval("SELECT count(*) FROM es.event WHERE tx > xid") == 1
-    assert await replayed(api, 1) == 0
+    assert await replay_differences(api, 1) == 0

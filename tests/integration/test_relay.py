@@ -1,4 +1,4 @@
-"""Outbox to Kafka: one leader, in order, lanes, quarantine."""
+"""The relay sends the outbox to Kafka: one leader, order of streams, lanes and quarantine."""
 
 import asyncio
 import json
@@ -34,23 +34,23 @@ EMPTY = "SELECT NOT EXISTS (SELECT FROM es.outbox WHERE event_id IS NOT NULL AND
 
 @pytest_asyncio.fixture
 async def settings(database_url: str, servers: Addresses) -> RelaySettings:
-    found = RelaySettings(
+    relay_settings = RelaySettings(
         database_url=as_role(database_url, "placewire_relay"), kafka_bootstrap_servers=servers.kafka_bootstrap_servers
     )
-    await create_topics(found)
-    return found
+    await create_topics(relay_settings)
+    return relay_settings
 
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    found = Database(as_role(database_url, "placewire_api"), pool_size=16, application_name="test")
-    yield found
-    await found.close()
+    api_database = Database(as_role(database_url, "placewire_api"), pool_size=16, application_name="test")
+    yield api_database
+    await api_database.close()
 
 
 @asynccontextmanager
 async def listening(servers: Addresses, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A reader of what comes from now on."""
+    """Yield a consumer that reads only records sent after this moment."""
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=servers.kafka_bootstrap_servers, auto_offset_reset="latest", enable_auto_commit=False
     )
@@ -73,46 +73,46 @@ async def drained(owner: "Owner[asyncpg.Record]") -> bool:
     return bool(await owner.fetchval(EMPTY))
 
 
-async def heard(consumer: AIOKafkaConsumer, source: str = "/placewire/test") -> list[tuple[str, int]]:
-    """(stream, version) of every event of ours that has come, in the order of its partition."""
-    found: list[tuple[str, int]] = []
+async def received_events(consumer: AIOKafkaConsumer, source: str = "/placewire/test") -> list[tuple[str, int]]:
+    """Return stream and version of each received event from ``source``, in the order of the partition."""
+    received: list[tuple[str, int]] = []
     while records := await consumer.getmany(timeout_ms=700):
         for batch in records.values():
             for record in batch:
                 headers = {name: value.decode() for name, value in record.headers}
                 if headers["ce_source"] == source:
-                    found.append((headers["ce_subject"], int(headers["ce_streamversion"])))
-    return found
+                    received.append((headers["ce_subject"], int(headers["ce_streamversion"])))
+    return received
 
 
-async def test_sixteen_writers_arrive_complete_and_each_stream_in_order(
+async def test_events_of_sixteen_writers_arrive_completely_and_each_stream_in_order(
     settings: RelaySettings, servers: Addresses, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     relay = Relay(settings, settings.database_url)
-    marked = os.urandom(3).hex()
+    run_id = os.urandom(3).hex()
     async with listening(servers, topics.USER.name) as consumer, background(relay.run):
         counter = iter(range(EVENTS))
 
         async def write() -> None:
             for number in counter:
-                await append(database, f"user-{marked}-{number % 40}", 1 + number % 3)
+                await append(database, f"user-{run_id}-{number % 40}", 1 + number % 3)
 
         await asyncio.gather(*(write() for _ in range(16)))
         await eventually(lambda: drained(owner), within_s=30)
-        found = [pair for pair in await heard(consumer) if marked in pair[0]]
-    assert len(found) == await owner.fetchval("SELECT count(*) FROM es.event")
+        received = [pair for pair in await received_events(consumer) if run_id in pair[0]]
+    assert len(received) == await owner.fetchval("SELECT count(*) FROM es.event")
     by_stream: dict[str, list[int]] = defaultdict(list)
-    for stream, version in found:
+    for stream, version in received:
         by_stream[stream].append(version)
     assert len(by_stream) == 40
     assert all(versions == list(range(1, len(versions) + 1)) for versions in by_stream.values())
 
 
-async def test_of_two_relays_one_sends_and_the_other_takes_over(
+async def test_one_of_two_relays_sends_and_the_other_takes_over(
     settings: RelaySettings, servers: Addresses, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     first, second = Relay(settings, settings.database_url), Relay(settings, settings.database_url)
-    marked = os.urandom(3).hex()
+    run_id = os.urandom(3).hex()
     async with listening(servers, topics.USER.name) as consumer, background(second.run):
         async with background(first.run):
 
@@ -121,10 +121,10 @@ async def test_of_two_relays_one_sends_and_the_other_takes_over(
 
             await eventually(one_leads)
             for number in range(200):
-                await append(database, f"user-{marked}-{number}")
+                await append(database, f"user-{run_id}-{number}")
                 assert not (first.leading and second.leading)
             await eventually(lambda: drained(owner))
-            sent = [pair for pair in await heard(consumer) if marked in pair[0]]
+            sent = [pair for pair in await received_events(consumer) if run_id in pair[0]]
             assert len(sent) == len(set(sent)) == 200
         await owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -135,12 +135,12 @@ async def test_of_two_relays_one_sends_and_the_other_takes_over(
             return second.leading
 
         await eventually(second_leads)
-        await append(database, f"user-{marked}-last")
+        await append(database, f"user-{run_id}-last")
         await eventually(lambda: drained(owner))
-        assert (f"user-{marked}-last", 1) in await heard(consumer)
+        assert (f"user-{run_id}-last", 1) in await received_events(consumer)
 
 
-async def test_a_flood_in_the_bulk_lane_does_not_delay_a_job(
+async def test_many_rows_in_the_bulk_lane_do_not_delay_a_job(
     settings: RelaySettings, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await owner.execute(
@@ -163,12 +163,12 @@ async def test_a_flood_in_the_bulk_lane_does_not_delay_a_job(
         await session.close()
 
 
-async def test_what_kafka_refuses_for_good_holds_back_its_key_only(
+async def test_a_row_that_kafka_refuses_blocks_only_rows_of_its_key(
     settings: RelaySettings, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await append(database, "user-1")
     await append(database, "user-2")
-    # Larger than any producer would send; append refuses such an event, so it is put here by hand.
+    # Kafka refuses this row because of its size. `append` would refuse it too, so the test inserts it.
     await owner.execute(
         "INSERT INTO es.outbox (lane, topic, key, event_id, extra)"
         " SELECT lane, topic, key, event_id, jsonb_build_object('pad', repeat('x', 2000000))"
@@ -183,16 +183,16 @@ async def test_what_kafka_refuses_for_good_holds_back_its_key_only(
 
         await eventually(quarantined)
         await append(database, "user-2")
-        await eventually(lambda: sent_but(owner, "user-1"))
+        await eventually(lambda: all_sent_except(owner, "user-1"))
     rows = await owner.fetch("SELECT key, error FROM es.outbox WHERE event_id IS NOT NULL ORDER BY id")
     assert [(row["key"], row["error"]) for row in rows] == [("user-1", "MessageSizeTooLargeError"), ("user-1", None)]
 
 
-async def sent_but(owner: "Owner[asyncpg.Record]", key: str) -> bool:
+async def all_sent_except(owner: "Owner[asyncpg.Record]", key: str) -> bool:
     return not await owner.fetchval("SELECT count(*) FROM es.outbox WHERE event_id IS NOT NULL AND key <> $1", key)
 
 
-async def test_a_message_is_a_cloud_event(
+async def test_a_kafka_record_is_a_cloud_event(
     settings: RelaySettings, servers: Addresses, database: Database, owner: "Owner[asyncpg.Record]"
 ) -> None:
     relay = Relay(settings, settings.database_url)

@@ -1,4 +1,4 @@
-"""The SQL that selects and the Python that explains agree on every student and every criteria."""
+"""The eligibility rules in SQL (for selection) and in Python (for explanations) give the same results."""
 
 import unicodedata
 from decimal import Decimal
@@ -12,7 +12,7 @@ from contracts.drives import Criteria
 from services.api.eligibility.rules import Record, reasons_against
 from tests.support.sizes import sized
 
-JUDGE = """
+MEETS_CRITERIA = """
 SELECT meets_criteria(ROW($1, $2, $3, $4, $5, branch_key($6), $7)::marks,
                       ROW($8, $9, $10, $11, branch_keys($12), $13)::criteria)
 """
@@ -21,15 +21,15 @@ BRANCHES = ("CSE", "ECE", "ME", "AI, ML", "Génie civil", "विद्युत
 YEARS = (2025, 2026, 2027)
 
 
-def written(branch: str) -> list[str]:
-    """The same branch as different people write it."""
+def spellings(branch: str) -> list[str]:
+    """Return the spellings of a branch that must match."""
     forms = [unicodedata.normalize(form, branch) for form in ("NFC", "NFD")]
     cases = [case for form in forms for case in (form, form.lower(), form.upper(), form.title())]
     spaced = [case.replace(" ", space) for case in cases for space in (" ", "  ", "\t", "\u00a0 ")]
     return [f"{before}{text}{after}" for text in spaced for before in ("", " ", "\u3000") for after in ("", "\n")]
 
 
-SPELLINGS = [spelling for branch in BRANCHES for spelling in written(branch)]
+SPELLINGS = [spelling for branch in BRANCHES for spelling in spellings(branch)]
 branches = st.sampled_from([*BRANCHES, *SPELLINGS])
 
 
@@ -38,7 +38,7 @@ def decimals(limit: int) -> st.SearchStrategy[Decimal]:
 
 
 def maybe(values: st.SearchStrategy[Decimal]) -> st.SearchStrategy[Decimal | None]:
-    # A few fixed marks as well, so that a mark equal to its limit comes up often.
+    # The fixed marks make a mark equal to its limit frequent.
     return st.one_of(st.none(), values, st.sampled_from([Decimal("6.00"), Decimal("5.99")]))
 
 
@@ -63,7 +63,7 @@ criteria = st.builds(
 )
 
 
-async def test_the_key_of_a_branch_is_the_same_in_sql_and_python(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_sql_and_python_give_the_same_branch_key(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
     texts: set[str] = set()
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None)
@@ -79,21 +79,23 @@ async def test_the_key_of_a_branch_is_the_same_in_sql_and_python(owner: "asyncpg
         assert branch_key(f"  {unicodedata.normalize('NFD', branch.lower())} ") == branch_key(branch)
 
 
-async def test_sql_and_python_agree(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_sql_and_python_give_the_same_eligibility(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
     disagreements: list[tuple[Record, Criteria]] = []
     pairs: list[tuple[Record, Criteria]] = []
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(records, criteria)
-    def collect(record: Record, asked: Criteria) -> None:
-        pairs.append((record, asked))
+    def collect(record: Record, required: Criteria) -> None:
+        pairs.append((record, required))
 
     collect()
-    for record, asked in pairs:
-        in_sql = await owner.fetchval(JUDGE, *record, *asked.model_dump().values())
-        if in_sql is not (not reasons_against(record, asked)):
-            disagreements.append((record, asked))
+    for record, required in pairs:
+        in_sql = await owner.fetchval(MEETS_CRITERIA, *record, *required.model_dump().values())
+        if in_sql is not (not reasons_against(record, required)):
+            disagreements.append((record, required))
     assert len(pairs) >= EXAMPLES * 2 // 3
-    diplomas = [1 for record, asked in pairs if record.twelfth_percent is None and record.diploma_percent is not None]
-    assert len(diplomas) > EXAMPLES // 30, "a diploma decides often enough"
+    diplomas = [
+        1 for record, required in pairs if record.twelfth_percent is None and record.diploma_percent is not None
+    ]
+    assert len(diplomas) > EXAMPLES // 30, "a diploma must decide often enough"
     assert disagreements == []

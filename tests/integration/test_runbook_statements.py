@@ -1,4 +1,4 @@
-"""The statements of the runbooks run, and find what they are there to find."""
+"""The SQL statements of the runbooks run on the current schema."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ async def test_each_statement_runs(statement: str, owner: "asyncpg.Connection[as
     await owner.fetch(statement)
 
 
-async def test_the_leading_relay_is_found(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_the_runbook_finds_the_leading_relay(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
     await owner.execute("SELECT pg_advisory_lock($1)", LEADER_LOCK)
-    found = {row["pid"] for row in await owner.fetch(STATEMENTS["PlacewireRelayLeaderless"])}
-    assert owner.get_server_pid() in found
+    pids = {row["pid"] for row in await owner.fetch(STATEMENTS["PlacewireRelayLeaderless"])}
+    assert owner.get_server_pid() in pids

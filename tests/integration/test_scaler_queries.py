@@ -1,4 +1,4 @@
-"""What KEDA asks the database, as the service's own role, is the number of queued jobs and the age of the oldest."""
+"""KEDA's queries return the number of queued jobs and the age of the oldest, with the role of the service."""
 
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from tests.support.system import as_role
 
 ROOT = Path(__file__).parents[2]
 SCALERS = {
-    manifest["metadata"]["name"]: {each["name"]: each["metadata"]["query"] for each in manifest["spec"]["triggers"]}
+    manifest["metadata"]["name"]: {
+        trigger["name"]: trigger["metadata"]["query"] for trigger in manifest["spec"]["triggers"]
+    }
     for manifest in yaml.safe_load_all((ROOT / "deploy/k8s/components/keda/scalers.yaml").read_text())
     if manifest["kind"] == "ScaledObject"
 }
@@ -22,7 +24,7 @@ SELECT gen_random_uuid(), $1, $2, 'subject-' || n, state, clock_timestamp() - in
 """
 
 
-@pytest.mark.damages  # its jobs have no events
+@pytest.mark.damages  # the jobs have no events
 @pytest.mark.parametrize("service", SCALERS)
 async def test_the_scaler_sees_queued_jobs_and_the_age_of_the_oldest(
     service: str, owner: "asyncpg.Connection[asyncpg.Record]", database_url: str
@@ -35,7 +37,7 @@ async def test_the_scaler_sees_queued_jobs_and_the_age_of_the_oldest(
             await owner.execute(JOBS, name, {"eligibility": "eligibility", "exporter": "export"}[name])
         assert await connection.fetchval(queries["queued"]) == 2
         assert await connection.fetchval(queries["age"]) == pytest.approx(80, abs=20)
-        # The clock was ahead: the age is bounded, because KEDA reads a number.
+        # The job is queued in the future. The age has an upper limit, because KEDA needs a finite number.
         await owner.execute("UPDATE es.job SET queued_at = clock_timestamp() + interval '1 h' WHERE state = 'queued'")
         assert await connection.fetchval(queries["age"]) == 3600
     finally:

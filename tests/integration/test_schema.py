@@ -1,4 +1,4 @@
-"""The schema stands in one place: declared tables, one file for each function, and a generated whole."""
+"""The schema: declared tables, one file per function or view, and the generated file of the whole schema."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ from migrations.waiting import wait
 
 Owner = asyncpg.Connection
 Edit = Callable[[str, str, str], None]
-# A block of pg_dump: its name, its type, and the statements.
+# A block of pg_dump's output: name, type and statements.
 BLOCK = re.compile(r"^-- Name: ([^;\n]+); Type: ([A-Z ]+);[^\n]*\n--\n\n(.*?)(?=^--\n)", re.MULTILINE | re.DOTALL)
 OF_TABLES = ("TABLE", "SEQUENCE", "CONSTRAINT", "FK CONSTRAINT", "DEFAULT", "INDEX")
 UNDECLARED = re.compile(r"alembic_version|access_log_rest|\bENABLE\b")
@@ -31,7 +31,10 @@ def alembic_url(url: str) -> str:
 
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
-    """Change the files of another release: a copy of this one's. ``edit(file, old, new)``; ``new`` alone writes it."""
+    """Return ``edit(file, old, new)``, which changes a copy of the function files, as if by another release.
+
+    Without ``old``, it writes ``new`` as the file. Without both, it deletes the file.
+    """
     folder = tmp_path / "functions"
     shutil.copytree(schema_objects.FOLDER, folder)
     monkeypatch.setattr(schema_objects, "FOLDER", folder)
@@ -51,25 +54,25 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
     schema_objects.load.cache_clear()
 
 
-def test_the_file_is_the_schema_of_a_migrated_database(database_url: str) -> None:
+def test_schema_sql_is_the_schema_of_a_migrated_database(database_url: str) -> None:
     assert schema_file.dump(database_url) == schema_file.FILE.read_text(), "run `placewire schema`"
 
 
 def table_blocks(url: str) -> dict[tuple[str, str], str]:
-    found = BLOCK.findall(schema_file.raw_dump(url))
-    views = [name for name, kind, _ in found if kind == "MATERIALIZED VIEW"]
+    blocks = BLOCK.findall(schema_file.raw_dump(url))
+    views = [name for name, kind, _ in blocks if kind == "MATERIALIZED VIEW"]
     return {
         (name, kind): statements.strip()
-        for name, kind, statements in found
+        for name, kind, statements in blocks
         if kind in OF_TABLES
         and not UNDECLARED.search(name)
         and not any(f" ON public.{view} " in statements for view in views)
     }
 
 
-async def test_the_declarations_alone_make_the_tables_that_migrate_makes(database_url: str, empty_url: str) -> None:
-    """Columns, defaults, constraints, indexes and storage parameters: every revision must be declared, too."""
-    before = [one.sql for one in schema_objects.load() if one.before_tables]
+async def test_the_declarations_create_the_same_tables_as_the_migrations(database_url: str, empty_url: str) -> None:
+    """Columns, defaults, constraints, indexes and storage parameters of every revision must be declared, too."""
+    before_tables = [schema_object.sql for schema_object in schema_objects.load() if schema_object.before_tables]
 
     def create(connection: Connection) -> None:
         connection.execute(text("CREATE SCHEMA es"))
@@ -77,7 +80,7 @@ async def test_the_declarations_alone_make_the_tables_that_migrate_makes(databas
         METADATA.create_all(connection)
 
     owner = await asyncpg.connect(empty_url)
-    for sql in before:
+    for sql in before_tables:
         await owner.execute(sql)
     await owner.close()
     engine = create_async_engine(alembic_url(empty_url))
@@ -91,13 +94,13 @@ async def test_the_declarations_alone_make_the_tables_that_migrate_makes(databas
 
 async def test_migrating_again_changes_nothing(database_url: str, owner: "Owner[asyncpg.Record]") -> None:
     applied = "SELECT max(applied_at) FROM schema_object"
-    before, at = schema_file.dump(database_url), await owner.fetchval(applied)
+    before, applied_before = schema_file.dump(database_url), await owner.fetchval(applied)
     await runner.migrate(alembic_url(database_url))
     assert schema_file.dump(database_url) == before
-    assert await owner.fetchval(applied) == at
+    assert await owner.fetchval(applied) == applied_before
 
 
-async def test_a_changed_function_is_applied_and_awaited(
+async def test_a_changed_function_is_applied_and_waited_for(
     database_url: str, owner: "Owner[asyncpg.Record]", edit: Edit
 ) -> None:
     edit("vault.shown_name", "'Erased person'", "'Somebody'")
@@ -110,7 +113,7 @@ async def test_a_changed_function_is_applied_and_awaited(
     assert await runner.check(alembic_url(database_url)) == []
 
 
-async def test_a_view_is_made_anew_with_its_index_and_grants(
+async def test_a_changed_or_dropped_view_is_created_again_with_its_index_and_grants(
     database_url: str, owner: "Owner[asyncpg.Record]", edit: Edit
 ) -> None:
     edit("drives_over_time", "SELECT drive_id, created_at, status", "SELECT drive_id, created_at, status, job_title")
@@ -119,19 +122,21 @@ async def test_a_view_is_made_anew_with_its_index_and_grants(
     after = schema_file.dump(database_url)
     added = set(after.splitlines()) - set(before.splitlines())
     assert added == {"    status,", "    job_title"}
-    # A revision that changes a column of it must drop it; it is made anew although its text is the same.
+    # A revision that changes a column of the view must drop it. Then the unchanged file creates the view again.
     await owner.execute("DROP MATERIALIZED VIEW drives_over_time")
     assert await runner.check(alembic_url(database_url)) == ["drives_over_time"]
     await runner.migrate(alembic_url(database_url))
     assert schema_file.dump(database_url) == after
 
 
-async def test_what_a_release_no_longer_has_is_dropped(
+async def test_objects_that_a_release_no_longer_has_are_dropped(
     database_url: str, owner: "Owner[asyncpg.Record]", edit: Edit
 ) -> None:
-    """A view, triggers, and two functions of which one uses the other."""
-    function = "-- A test's.\n{needs}CREATE OR REPLACE FUNCTION {name}() RETURNS integer LANGUAGE sql RETURN {value};\n"
-    view = "-- A test's.\n-- requires: es.second\nCREATE MATERIALIZED VIEW {name} AS SELECT es.second();\n"
+    """The release drops views, triggers and a function. It keeps a function that a later release has applied."""
+    function = (
+        "-- Of a test.\n{needs}CREATE OR REPLACE FUNCTION {name}() RETURNS integer LANGUAGE sql RETURN {value};\n"
+    )
+    view = "-- Of a test.\n-- requires: es.second\nCREATE MATERIALIZED VIEW {name} AS SELECT es.second();\n"
     edit("es.first", "", function.format(name="es.first", value="1", needs=""))
     edit("es.second", "", function.format(name="es.second", value="es.first()", needs="-- requires: es.first\n"))
     for name in ("one_view", "other_view"):
@@ -142,14 +147,18 @@ async def test_what_a_release_no_longer_has_is_dropped(
     for name in ("es.first", "es.second", "one_view", "other_view", "vault.person_triggers"):
         edit(name, "", "")
     await runner.migrate(alembic_url(database_url))
-    left = "SELECT array_agg(proname::text) FROM pg_proc WHERE pronamespace = 'es'::regnamespace AND proname = ANY ($1)"
-    assert await owner.fetchval(left, ["first", "second"]) == ["first"], "a later release has it"
+    remaining = (
+        "SELECT array_agg(proname::text) FROM pg_proc WHERE pronamespace = 'es'::regnamespace AND proname = ANY ($1)"
+    )
+    assert await owner.fetchval(remaining, ["first", "second"]) == ["first"], (
+        "a later release has applied this function"
+    )
     assert await owner.fetchval("SELECT count(*) FROM pg_class WHERE relname LIKE '%\\_view'") == 0
     triggers = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'vault.person'::regclass AND NOT tgisinternal"
     assert await owner.fetchval(triggers) == 0
 
 
-async def test_the_previous_release_leaves_the_functions_of_a_later_one_alone(
+async def test_the_previous_release_does_not_change_functions_of_a_later_release(
     database_url: str, owner: "Owner[asyncpg.Record]", edit: Edit
 ) -> None:
     later = await owner.fetchrow(
@@ -162,15 +171,17 @@ async def test_the_previous_release_leaves_the_functions_of_a_later_one_alone(
     assert await owner.fetchrow("SELECT * FROM schema_object WHERE name = 'vault.shown_name'") == later
 
 
-async def test_other_arguments_need_another_name(database_url: str, owner: "Owner[asyncpg.Record]", edit: Edit) -> None:
-    """Else processes of the previous release, which call the old form, would work by a text that stands in no file."""
+async def test_a_function_with_other_arguments_needs_another_name(
+    database_url: str, owner: "Owner[asyncpg.Record]", edit: Edit
+) -> None:
+    """Otherwise processes of the previous release would call the old form, whose definition is in no file any more."""
     edit("vault.shown_name", "(p_name text)", "(p_name text, p_other text)")
     with pytest.raises(SchemaObjectError, match=r"shown_name\(text\), vault.shown_name\(text,text\)"):
         await runner.migrate(alembic_url(database_url))
     assert await owner.fetchval("SELECT count(*) FROM pg_proc WHERE proname = 'shown_name'") == 1
 
 
-async def test_a_function_changed_by_hand_is_reported_and_nothing_is_changed(
+async def test_a_manually_changed_function_is_reported_and_not_changed(
     database_url: str, owner: "Owner[asyncpg.Record]"
 ) -> None:
     await owner.execute(
@@ -184,8 +195,10 @@ async def test_a_function_changed_by_hand_is_reported_and_nothing_is_changed(
     assert await runner.check(alembic_url(database_url)) == ["vault.person_triggers", "vault.shown_name"]
 
 
-async def test_an_owner_who_may_not_change_roles_can_migrate(database_url: str, owner: "Owner[asyncpg.Record]") -> None:
-    """The roles are there, and a limit that an operator has chosen stays."""
+async def test_an_owner_without_the_right_to_change_roles_can_migrate(
+    database_url: str, owner: "Owner[asyncpg.Record]"
+) -> None:
+    """The roles exist already. A timeout that an operator has set is kept."""
     name = await owner.fetchval("SELECT current_database()")
     role = f"owner_{uuid4().hex[:8]}"
     await owner.execute(f"CREATE ROLE {role} LOGIN")

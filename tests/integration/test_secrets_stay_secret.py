@@ -1,4 +1,4 @@
-"""Tokens, links and passwords are in answers alone: in no table of the database and in no line of the log."""
+"""Tokens, links and passwords appear only in answers: never in a table and never in the logs."""
 
 import asyncpg
 import pytest
@@ -36,8 +36,8 @@ async def test_no_token_and_no_password_is_stored_or_logged(
 
     secrets = [link, unused, token, changed.json()["token"], wrong["Authorization"].partition(" ")[2], OLD, OWN, NEW]
     for row in await owner.fetch(TABLES):
-        kept = await owner.fetchval(f"SELECT string_agg(t::text, '') FROM {row[0]} t") or ""
-        assert not [secret for secret in secrets if secret in kept], row[0]
+        content = await owner.fetchval(f"SELECT string_agg(t::text, '') FROM {row[0]} t") or ""
+        assert not [secret for secret in secrets if secret in content], row[0]
     written = capfd.readouterr()
     logged = written.out + written.err + caplog.text
     assert "password_link.issued" in logged

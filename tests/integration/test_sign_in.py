@@ -1,4 +1,4 @@
-"""Signing in and changing a password: whose attempts are limited, and what is kept of a password."""
+"""Sign-in and password changes: limits on attempts, and no stored traces of passwords."""
 
 import asyncio
 import hashlib
@@ -40,11 +40,11 @@ async def signed_in(client: httpx.AsyncClient, **body: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("peer", "forwarded", "found"),
+    ("peer", "forwarded", "expected"),
     [
-        ("203.0.113.9", "10.9.9.9", "203.0.113.9"),  # not trusted: its header is nobody's word
+        ("203.0.113.9", "10.9.9.9", "203.0.113.9"),  # an untrusted peer: its header is ignored
         ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
-        ("10.0.0.1", "6.6.6.6, 198.51.100.7", "198.51.100.7"),  # the client wrote the first
+        ("10.0.0.1", "6.6.6.6, 198.51.100.7", "198.51.100.7"),  # the client itself wrote the first address
         ("10.0.0.1", "198.51.100.7, 10.0.0.2", "198.51.100.7"),
         ("10.0.0.1", "nonsense", "10.0.0.1"),
         ("10.0.0.1", "", "10.0.0.1"),
@@ -54,28 +54,28 @@ async def signed_in(client: httpx.AsyncClient, **body: str) -> dict[str, str]:
         ("", "", "unknown"),
     ],
 )
-def test_where_a_request_comes_from(peer: str, forwarded: str, found: str) -> None:
-    assert source(peer, forwarded, networks("10.0.0.0/8, ::1")) == found
+def test_the_source_of_a_request_is_its_client_address(peer: str, forwarded: str, expected: str) -> None:
+    assert source(peer, forwarded, networks("10.0.0.0/8, ::1")) == expected
 
 
 @pytest.mark.parametrize(
-    "written", [" ASHA@College.edu ", "asha@COLLEGE.EDU", "asha@college.edu", "\ufeffasha@college.edu\u200b\n"]
+    "spelling", [" ASHA@College.edu ", "asha@COLLEGE.EDU", "asha@college.edu", "\ufeffasha@college.edu\u200b\n"]
 )
-async def test_an_address_signs_in_whatever_its_case(api: Api, written: str) -> None:
+async def test_the_case_of_an_email_address_does_not_matter(api: Api, spelling: str) -> None:
     await api.post("/api/users", json=USER)
-    assert (await api.client.post("/api/auth/login", json={**RIGHT, "email": written})).status_code == 200
+    assert (await api.client.post("/api/auth/login", json={**RIGHT, "email": spelling})).status_code == 200
     assert (await api.post("/api/users", json={**USER, "email": "Asha@college.EDU"})).status_code == 409
     student = {"name": "A", "email": "ASHA@college.edu", "roll_number": "1"}
     assert (await api.post("/api/students", json=student)).status_code == 409
 
 
-async def test_composed_and_decomposed_letters_are_one_address(api: Api) -> None:
+async def test_the_unicode_form_of_an_email_address_does_not_matter(api: Api) -> None:
     await api.post("/api/users", json={**USER, "email": "jose\u0301@college.edu"})
     assert (await api.post("/api/users", json={**USER, "email": "jos\u00e9@college.edu"})).status_code == 409
 
 
-async def test_made_up_addresses_are_stopped_before_the_hasher(api: Api) -> None:
-    """A source that invents an address for each guess is limited all the same, and keeps no other source out."""
+async def test_guesses_for_unknown_addresses_are_limited_by_source(api: Api) -> None:
+    """A source that uses a new e-mail address for each guess is limited, and other sources are not."""
     await api.post("/api/users", json=USER)
     api.app.state.throttle = Throttle(10, 20)
     async with coming_from(api, "127.0.0.66") as guesser, coming_from(api, "127.0.0.77") as user:
@@ -83,17 +83,17 @@ async def test_made_up_addresses_are_stopped_before_the_hasher(api: Api) -> None
         answers = await asyncio.gather(*(guesser.post("/api/auth/login", json=body) for body in bodies))
         codes = [answer.status_code for answer in answers]
         assert (codes.count(401), codes.count(429)) == (20, 40)
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         refused = await guesser.post("/api/auth/login", json=RIGHT)
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) >= 1
-        assert time.perf_counter() - began < 1
+        assert time.perf_counter() - started_s < 1
         await signed_in(user)
         made_up = {"Authorization": "Bearer aaaa.bbbb.cccc"}
         assert (await guesser.post("/api/auth/login", json=RIGHT, headers=made_up)).status_code == 429
 
 
-async def test_guesses_from_many_sources_count_together_and_do_not_keep_the_user_out(api: Api) -> None:
+async def test_guesses_from_many_sources_count_together_and_do_not_lock_out_the_user(api: Api) -> None:
     await api.post("/api/users", json=USER)
     async with coming_from(api, "198.51.100.1") as own:
         await signed_in(own)
@@ -105,7 +105,7 @@ async def test_guesses_from_many_sources_count_together_and_do_not_keep_the_user
         await signed_in(own)
 
 
-def test_a_source_has_no_more_places_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_sign_ins_of_a_source_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_AT_ONCE", 1)
     throttle = Throttle(10, 10)
     with throttle.place("a"), throttle.place("b"), pytest.raises(Throttled), throttle.place("a"):
@@ -114,7 +114,7 @@ def test_a_source_has_no_more_places_than_it_may(monkeypatch: pytest.MonkeyPatch
         pass
 
 
-async def test_sources_take_turns_and_a_cancelled_one_passes_its_turn_on() -> None:
+async def test_sources_take_turns_and_a_cancelled_request_passes_its_turn_on() -> None:
     turns, order = FairTurns(), []
     first = asyncio.Event()
 
@@ -144,8 +144,8 @@ async def test_a_password_change_is_limited_like_a_sign_in(api: Api) -> None:
     assert [answer.status_code for answer in answers] == [403] * 10 + [429]
 
 
-async def test_a_heads_reset_in_between_wins(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    """The change waits for the account, which is changed meanwhile: what it had checked is not so any more."""
+async def test_a_password_change_is_refused_after_a_concurrent_reset(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """The change waits for a lock on the account. Meanwhile the password that it has checked is replaced."""
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
     token = await signed_in(api.client)
     async with owner.transaction():
@@ -167,8 +167,8 @@ async def test_a_heads_reset_in_between_wins(api: Api, owner: "Owner[asyncpg.Rec
     assert await owner.fetchval("SELECT password_hash FROM credentials WHERE user_id = $1", user_id) == "another"
 
 
-async def test_a_password_change_is_done_once_for_its_key(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    """In parallel, repeated with the token that it has ended, and with another password."""
+async def test_password_changes_with_one_key_have_one_effect(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """The requests are sent concurrently, repeated with the invalidated token, and sent with another password."""
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
     old = await signed_in(api.client) | {"Idempotency-Key": "one"}
     body = {"current_password": USER["password"], "new_password": "a new password"}
@@ -187,29 +187,29 @@ async def test_a_password_change_is_done_once_for_its_key(api: Api, owner: "Owne
     assert (await change(new_password="not that one")).status_code in (401, 422)
     unkeyed = {"Authorization": old["Authorization"]}
     assert (await api.client.post("/api/auth/password", json=body, headers=unkeyed)).status_code == 401
-    kept = await owner.fetchval("SELECT string_agg(k::text, '') FROM idempotency_keys k")
-    assert "token" not in kept
-    assert "eyJ" not in kept
+    stored = await owner.fetchval("SELECT string_agg(k::text, '') FROM idempotency_keys k")
+    assert "token" not in stored
+    assert "eyJ" not in stored
 
 
-async def test_no_digest_of_a_password_is_kept(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    """Not the plain SHA-256 of a request that names one, with which a leaked table could be searched."""
+async def test_no_plain_digest_of_a_password_is_stored(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    """A plain SHA-256 of the request would let an attacker search for passwords in a leaked table."""
     student = {"name": "S", "email": "s@college.edu", "roll_number": "S1", "password": "correct horse"}
     keyed = {"Idempotency-Key": "k"}
     assert (await api.post("/api/students", json=student, headers=keyed)).status_code == 201
     full = {"batch_year": None, "branch": None, "tenth_percent": None, "twelfth_percent": None, "cgpa": None}
     digest = hashlib.sha256(student["password"].encode()).hexdigest()
     guesses = [student | full | {"active_backlogs": 0, "department": None} | {"password": digest}, student]
-    kept = [bytes(row["fingerprint"]) for row in await owner.fetch("SELECT fingerprint FROM idempotency_keys")]
+    fingerprints = [bytes(row["fingerprint"]) for row in await owner.fetch("SELECT fingerprint FROM idempotency_keys")]
     for guess in [*guesses, {**student, "password": digest}]:
-        assert hashlib.sha256(orjson.dumps(guess, option=orjson.OPT_SORT_KEYS)).digest() not in kept
+        assert hashlib.sha256(orjson.dumps(guess, option=orjson.OPT_SORT_KEYS)).digest() not in fingerprints
 
 
 async def test_a_clock_that_was_set_back_hides_no_change(api: Api, owner: "Owner[asyncpg.Record]") -> None:
-    """The account was made by a clock that was an hour ahead: its changes seem older than itself."""
+    """A clock that was an hour ahead created the account, so later changes seem older than the account."""
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
     old = await signed_in(api.client)
-    # As the log would have it, too.
+    # Change the log as well, so that it agrees with the read table.
     await owner.execute("ALTER TABLE es.event DISABLE TRIGGER event_is_append_only")
     await owner.execute(
         "UPDATE es.event SET recorded_at = recorded_at + interval '1 hour' WHERE stream_id = $1", f"user-{user_id}"
@@ -222,30 +222,33 @@ async def test_a_clock_that_was_set_back_hides_no_change(api: Api, owner: "Owner
     )
     assert (await api.patch(f"/api/users/{user_id}", json={"password": "a new password"})).status_code == 200
 
-    async def ended() -> bool:
+    async def token_is_refused() -> bool:
         return (await api.client.get("/api/drives", headers=old)).status_code == 401
 
-    await eventually(ended, within_s=3)
+    await eventually(token_is_refused, within_s=3)
     await api.app.state.guard.changes.reload()
-    assert await ended()
+    assert await token_is_refused()
 
 
-async def test_a_change_that_took_long_to_commit_is_still_known_when_old_tokens_end(
+async def test_a_change_that_took_long_to_commit_invalidates_older_tokens(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:
-    """Recorded a moment more than a token's life ago; a token issued before the commit is younger than that."""
+    """The change was recorded slightly longer ago than the lifetime of a token.
+
+    A token that was issued before the commit of the change is still within its lifetime.
+    """
     user_id = (await api.post("/api/users", json=USER)).json()["user_id"]
     old = await signed_in(api.client)
     await api.patch(f"/api/users/{user_id}", json={"password": "a new password"})
-    since = "8 hours 1 minute"
+    age = "8 hours 1 minute"
     await owner.execute("ALTER TABLE es.event DISABLE TRIGGER event_is_append_only")
     await owner.execute(
-        f"UPDATE es.event SET recorded_at = recorded_at - interval '{since}' WHERE stream_id = $1", f"user-{user_id}"
+        f"UPDATE es.event SET recorded_at = recorded_at - interval '{age}' WHERE stream_id = $1", f"user-{user_id}"
     )
     await owner.execute("ALTER TABLE es.event ENABLE TRIGGER event_is_append_only")
     await owner.execute(
-        f"UPDATE users SET created_at = created_at - interval '{since}',"
-        f" access_changed_at = access_changed_at - interval '{since}' WHERE user_id = $1",
+        f"UPDATE users SET created_at = created_at - interval '{age}',"
+        f" access_changed_at = access_changed_at - interval '{age}' WHERE user_id = $1",
         user_id,
     )
     await api.app.state.guard.changes.reload()

@@ -1,4 +1,4 @@
-"""Students by the file: all of them, or none."""
+"""The import of a file of students imports all rows or none."""
 
 import asyncio
 import io
@@ -36,7 +36,7 @@ def file_of(rows: Iterable[str]) -> bytes:
     return "\n".join([HEADER, *rows, ""]).encode()
 
 
-async def sent(
+async def send_file(
     api: Api,
     content: bytes,
     *,
@@ -55,7 +55,7 @@ async def sent(
 
 
 async def changes(owner: Any) -> dict[str, int]:
-    """Everything an import could leave behind."""
+    """Return the number of rows of each table that an import may write."""
     tables = ("es.event", "es.stream", "es.outbox", "users", "students", "idempotency_keys")
     return {table: await owner.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
 
@@ -74,8 +74,8 @@ async def test_a_dry_run_changes_nothing(api: Api, owner: Any) -> None:
     assert await changes(owner) == before
 
 
-async def test_imported_students_are_those_of_the_file(api: Api) -> None:
-    answer = await sent(api, file_of([row(1), row(2, tenth="", cgpa="10", backlogs="", department="Science")]))
+async def test_imported_students_have_the_values_of_the_file(api: Api) -> None:
+    answer = await send_file(api, file_of([row(1), row(2, tenth="", cgpa="10", backlogs="", department="Science")]))
     assert answer.status_code == 200, answer.text
     report = answer.json()
     assert {name: report[name] for name in ("dry_run", "rows", "valid", "imported", "updated", "errors")} == {
@@ -90,10 +90,10 @@ async def test_imported_students_are_those_of_the_file(api: Api) -> None:
 
 
 async def test_import_and_enrolment_record_the_same_event(api: Api) -> None:
-    await sent(api, file_of([row(1, twelfth="70")]))
-    one = {"name": "Student 1", "email": "x@college.edu", "roll_number": "X", "branch": "CSE", "batch_year": 2026}
+    await send_file(api, file_of([row(1, twelfth="70")]))
+    details = {"name": "Student 1", "email": "x@college.edu", "roll_number": "X", "branch": "CSE", "batch_year": 2026}
     marks = {"tenth_percent": 91.5, "twelfth_percent": 70, "cgpa": "7.25"}
-    single = (await api.post("/api/students", json=one | marks)).json()["student_id"]
+    single = (await api.post("/api/students", json=details | marks)).json()["student_id"]
     async with api.database.connection() as connection:
         log = [recorded for _, recorded in await event_store.read_log(connection, Cursor(), limit=10)]
     imported, summary, enrolled = log
@@ -112,13 +112,13 @@ def marks_of(data: dict[str, Any]) -> dict[str, Any]:
     return {name: data["record"][name] for name in ("tenth_percent", "twelfth_percent", "cgpa")}
 
 
-async def test_an_import_is_sealed_by_its_event(api: Api, owner: Any) -> None:
-    report = (await sent(api, file_of(map(row, range(25_000))))).json()
+async def test_the_event_of_an_import_has_the_count_and_checksum_of_its_students(api: Api, owner: Any) -> None:
+    report = (await send_file(api, file_of(map(row, range(25_000))))).json()
     async with api.database.connection() as connection:
-        (sealed,) = await event_store.read(connection, f"import-{report['import_id']}")
+        (import_event,) = await event_store.read(connection, f"import-{report['import_id']}")
     digest = await owner.fetchval("SELECT bit_xor(hashint8extended(student_id, 0))::text FROM students")
-    assert isinstance(sealed.event, StudentsImported)
-    assert (sealed.event.count, sealed.event.digest) == (25_000, digest)
+    assert isinstance(import_event.event, StudentsImported)
+    assert (import_event.event.count, import_event.event.digest) == (25_000, digest)
     assert await changes(owner) == {
         "es.event": 25_001, "es.stream": 25_001, "es.outbox": 1, "users": 25_000, "students": 25_000,
         "idempotency_keys": 0,
@@ -161,34 +161,34 @@ async def test_a_wrong_row_is_reported_and_nothing_is_imported(
     await api.post("/api/students", json={"name": "Asha", "email": "asha@college.edu", "roll_number": "A"})
     before = await changes(owner)
     content = file_of([row(1), row(2, **wrong), row(3)])
-    tried = await sent(api, content, dry_run=True)
-    assert tried.status_code == 200, tried.text
-    report = tried.json()
+    dry_run = await send_file(api, content, dry_run=True)
+    assert dry_run.status_code == 200, dry_run.text
+    report = dry_run.json()
     (error,) = report["errors"]
     assert (error["line"], error["column"]) == (3, column)
     assert reason in error["reason"]
     assert (report["rows"], report["valid"], report["error_count"]) == (3, 2, 1)
-    refused = await sent(api, content)
+    refused = await send_file(api, content)
     assert refused.status_code == 422
     assert refused.json()["errors"] == report["errors"]
     assert refused.json()["message"].startswith("1 of 3 rows cannot be imported, so nothing was changed. The first")
     assert await changes(owner) == before
 
 
-async def test_lines_of_errors_are_those_of_the_file(api: Api) -> None:
+async def test_line_numbers_of_errors_are_those_of_the_file(api: Api) -> None:
     content = file_of([row(1, name='"two\nlines"'), "", row(2, cgpa="11"), row(3, name="", cgpa="x")])
-    errors = (await sent(api, content, dry_run=True)).json()["errors"]
+    errors = (await send_file(api, content, dry_run=True)).json()["errors"]
     assert [(error["line"], error["column"]) for error in errors] == [(5, "cgpa"), (6, "cgpa"), (6, "name")]
 
 
 async def test_at_most_a_thousand_errors_are_listed_and_all_are_counted(api: Api) -> None:
-    report = (await sent(api, file_of(row(n, cgpa="7.555") for n in range(1_500)), dry_run=True)).json()
+    report = (await send_file(api, file_of(row(n, cgpa="7.555") for n in range(1_500)), dry_run=True)).json()
     assert (len(report["errors"]), report["error_count"], report["valid"]) == (1_000, 1_500, 0)
     assert report["errors"][-1]["line"] == 1_001
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "The file is empty"),
         (HEADER.encode(), "a header and no rows"),
@@ -197,17 +197,17 @@ async def test_at_most_a_thousand_errors_are_listed_and_all_are_counted(api: Api
         (b"%PDF-1.7\n", "neither CSV nor XLSX"),
     ],
 )
-async def test_a_file_that_cannot_be_used_is_refused(api: Api, owner: Any, content: bytes, said: str) -> None:
+async def test_an_unusable_file_is_refused(api: Api, owner: Any, content: bytes, message: str) -> None:
     before = await changes(owner)
     for dry_run in (True, False):
-        answer = await sent(api, content, dry_run=dry_run)
+        answer = await send_file(api, content, dry_run=dry_run)
         assert answer.status_code == 422
-        assert said in answer.json()["message"]
+        assert message in answer.json()["message"]
     assert await changes(owner) == before
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "said"),
+    ("request_", "status", "expected"),
     [
         ({"data": {"mapping": "{}"}, "files": {"other": b""}}, 422, "Unknown field: other. Known fields: file,"),
         ({"files": {"file": b"x"}, "data": {"mapping": "{"}}, 422, "mapping is not valid JSON"),
@@ -216,17 +216,17 @@ async def test_a_file_that_cannot_be_used_is_refused(api: Api, owner: Any, conte
         ({"json": {}}, 415, "multipart/form-data"),
     ],
 )
-async def test_a_request_without_a_file_says_what_to_send(
-    api: Api, request_: dict[str, Any], status: int, said: str
+async def test_the_error_of_a_wrong_request_names_the_problem(
+    api: Api, request_: dict[str, Any], status: int, expected: str
 ) -> None:
     answer = await api.post(IMPORT, **request_)
-    assert (answer.status_code, said in answer.json()["message"]) == (status, True), answer.text
+    assert (answer.status_code, expected in answer.json()["message"]) == (status, True), answer.text
 
 
 async def test_columns_can_be_mapped(api: Api) -> None:
     content = b"who;where;which;points\nAsha;a@b;1;seven\nRavi;r@b;2;8,5\n"
     mapping = {"name": "Who", "email": "where", "roll_number": "which", "cgpa": "points"}
-    report = (await sent(api, content, dry_run=True, mapping=mapping)).json()
+    report = (await send_file(api, content, dry_run=True, mapping=mapping)).json()
     assert [(error["line"], error["column"]) for error in report["errors"]] == [(2, "cgpa")]
 
 
@@ -243,7 +243,7 @@ async def test_an_xlsx_is_imported(api: Api) -> None:
     book.active.append(["Ravi", "r@b", "21002", None, 88, None])
     content = io.BytesIO()
     book.save(content)
-    assert (await sent(api, content.getvalue(), name="students.xlsx")).json()["imported"] == 2
+    assert (await send_file(api, content.getvalue(), name="students.xlsx")).json()["imported"] == 2
     asha, ravi = (await api.get("/api/students")).json()
     assert (asha["roll_number"], asha["cgpa"], asha["tenth_percent"], asha["batch_year"]) == (
         "21001", "7.55", "91.50", 2026,
@@ -251,32 +251,32 @@ async def test_an_xlsx_is_imported(api: Api) -> None:
     assert (ravi["cgpa"], ravi["tenth_percent"], ravi["batch_year"]) == (None, "88.00", None)
 
 
-async def test_the_same_key_imports_once_and_answers_the_same(api: Api, owner: Any) -> None:
+async def test_a_repeated_idempotency_key_imports_once_and_gets_the_same_answer(api: Api, owner: Any) -> None:
     content = file_of(map(row, range(10)))
-    first, *others = await asyncio.gather(*(sent(api, content, key="one") for _ in range(3)))
-    again = await sent(api, content, key="one")
-    assert {answer.text for answer in (*others, again)} == {first.text}
+    first, *others = await asyncio.gather(*(send_file(api, content, key="one") for _ in range(3)))
+    repeated = await send_file(api, content, key="one")
+    assert {answer.text for answer in (*others, repeated)} == {first.text}
     assert first.json()["imported"] == 10
     assert (await changes(owner))["students"] == 10
-    other = await sent(api, file_of(map(row, range(11))), key="one")
-    assert (other.status_code, "Idempotency-Key" in other.json()["message"]) == (422, True)
+    refused = await send_file(api, file_of(map(row, range(11))), key="one")
+    assert (refused.status_code, "Idempotency-Key" in refused.json()["message"]) == (422, True)
 
 
-async def test_a_refused_import_leaves_its_key_free(api: Api) -> None:
-    assert (await sent(api, file_of([row(1, cgpa="x")]), key="one")).status_code == 422
-    assert (await sent(api, file_of([row(1)]), key="one")).status_code == 200
+async def test_a_refused_import_does_not_use_up_its_key(api: Api) -> None:
+    assert (await send_file(api, file_of([row(1, cgpa="x")]), key="one")).status_code == 422
+    assert (await send_file(api, file_of([row(1)]), key="one")).status_code == 200
 
 
-@pytest.mark.damages  # the one who was faster is put there by hand
-async def test_a_student_enrolled_in_the_meantime_undoes_the_import(api: Api, owner: Any) -> None:
+@pytest.mark.damages  # the test inserts the other student without an event
+async def test_an_import_is_rolled_back_if_a_student_was_enrolled_meanwhile(api: Api, owner: Any) -> None:
     content = file_of(map(row, range(2_000)))
-    enrolled: asyncpg.Connection[asyncpg.Record] = owner
-    async with enrolled.transaction():
+    connection: asyncpg.Connection[asyncpg.Record] = owner
+    async with connection.transaction():
         await owner.execute(
             "INSERT INTO users (user_id, name, email, role, person_version, access_changed_at, created_at) "
             "VALUES (nextval('user_id_seq'), 'x', 's1999@college.edu', 'STUDENT', 1, now(), now())"
         )
-        importing = asyncio.create_task(sent(api, content))
+        importing = asyncio.create_task(send_file(api, content))
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         while not await owner.fetchval(waits):
             await asyncio.sleep(0.02)
@@ -288,21 +288,21 @@ async def test_a_student_enrolled_in_the_meantime_undoes_the_import(api: Api, ow
     assert (counts["es.event"], counts["students"], counts["users"]) == (0, 0, 1)
 
 
-async def test_imports_at_once_do_not_see_each_other(api: Api) -> None:
+async def test_concurrent_imports_do_not_affect_each_other(api: Api) -> None:
     files = [file_of(row(n) for n in range(start, start + 500)) for start in range(0, 3_000, 500)]
-    answers = await asyncio.gather(*(sent(api, content) for content in files))
+    answers = await asyncio.gather(*(send_file(api, content) for content in files))
     assert [answer.json()["imported"] for answer in answers] == [500] * 6
 
 
-async def test_the_staging_table_is_gone_afterwards(api: Api, owner: Any) -> None:
-    await sent(api, file_of([row(1)]))
-    await sent(api, file_of([row(1, cgpa="x")]))
-    await sent(api, b"name,email\n")
+async def test_the_staging_table_is_dropped_after_each_import(api: Api, owner: Any) -> None:
+    await send_file(api, file_of([row(1)]))
+    await send_file(api, file_of([row(1, cgpa="x")]))
+    await send_file(api, b"name,email\n")
     assert await owner.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'import_row'") == 0
 
 
-async def test_what_is_judged_good_fits_the_contract(api: Api) -> None:
-    """The checks in SQL against the fields of ``AcademicRecord``: what they let through, its readers can read."""
+async def test_accepted_rows_agree_with_the_contract(api: Api) -> None:
+    """Values that the SQL checks accept are valid for ``AcademicRecord``, so readers of the event can read them."""
     random_ = random.Random(7)
     marks = ["", "0", "00", "7", "7.5", "7.50", "7.500", "100", "100.00", "100.01", "10", "10.00", "9.999", " 8 ", "+1"]
     whole = ["", "0", "3", "3.0", "1000", "1001", "2026", "2026.0", "1900", "2201"]
@@ -318,10 +318,10 @@ async def test_what_is_judged_good_fits_the_contract(api: Api) -> None:
         for n in range(200)
     ]
     years = {"batch_year": "batch"}  # some of the values are no years, so the column must be named
-    report = (await sent(api, file_of(rows), dry_run=True, mapping=years)).json()
+    report = (await send_file(api, file_of(rows), dry_run=True, mapping=years)).json()
     wrong = {error["line"] for error in report["errors"]}
     good = [text for line, text in enumerate(rows, start=2) if line not in wrong]
-    assert (await sent(api, file_of(good), mapping=years)).json()["imported"] == len(good) > 0
+    assert (await send_file(api, file_of(good), mapping=years)).json()["imported"] == len(good) > 0
     async with api.database.connection() as connection:
         log = await event_store.read_log(connection, Cursor(), limit=1_000)
     assert all(recorded.event.model_dump(mode="json") == recorded.data for _, recorded in log)
@@ -329,7 +329,7 @@ async def test_what_is_judged_good_fits_the_contract(api: Api) -> None:
 
 async def test_a_connection_lost_midway_is_reported_and_nothing_is_imported(api: Api, owner: Any) -> None:
     await owner.execute("BEGIN; LOCK TABLE students IN SHARE MODE")
-    importing = asyncio.create_task(sent(api, file_of(map(row, range(10)))))
+    importing = asyncio.create_task(send_file(api, file_of(map(row, range(10)))))
     kill = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
      WHERE wait_event_type = 'Lock' AND datname = current_database() AND usename = 'placewire_api'
@@ -340,4 +340,4 @@ async def test_a_connection_lost_midway_is_reported_and_nothing_is_imported(api:
     await owner.execute("ROLLBACK")
     assert (await importing).status_code == 503
     assert (await changes(owner))["es.event"] == 0
-    assert (await sent(api, file_of(map(row, range(10))))).json()["imported"] == 10
+    assert (await send_file(api, file_of(map(row, range(10))))).json()["imported"] == 10

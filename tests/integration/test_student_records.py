@@ -1,4 +1,4 @@
-"""Students one by one: enrolling, listing, correcting marks."""
+"""Records of single students: enrolment, lists and corrections."""
 
 import asyncio
 from typing import Any
@@ -23,11 +23,11 @@ ASHA = {
 async def enrolled(api: Api, **changes: Any) -> dict[str, Any]:
     answer = await api.post("/api/students", json=ASHA | changes)
     assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    student: dict[str, Any] = answer.json()
+    return student
 
 
-async def test_an_enrolled_student_is_answered_and_listed(api: Api) -> None:
+async def test_an_enrolled_student_is_returned_and_listed(api: Api) -> None:
     student = await enrolled(api)
     assert student == {
         "student_id": student["student_id"],
@@ -48,17 +48,19 @@ async def test_an_enrolled_student_is_answered_and_listed(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"roll_number": "other"}, "e-mail address asha@college.edu already"),
         ({"email": "other@college.edu"}, "roll number 21CS001 already"),
     ],
 )
-async def test_what_is_taken_is_refused_by_name(api: Api, changes: dict[str, str], said: str) -> None:
+async def test_the_error_names_an_address_or_roll_number_in_use(
+    api: Api, changes: dict[str, str], expected: str
+) -> None:
     await enrolled(api)
     answer = await api.post("/api/students", json=ASHA | changes)
     assert answer.status_code == 409
-    assert said in answer.json()["message"]
+    assert expected in answer.json()["message"]
     assert len((await api.get("/api/students")).json()) == 1
 
 
@@ -70,22 +72,22 @@ async def test_what_is_taken_is_refused_by_name(api: Api, changes: dict[str, str
         {"roll_number": ""}, {"password": "short"}, {"batch_year": 26},
     ],
 )  # fmt: skip
-async def test_a_wrong_field_is_named(api: Api, wrong: dict[str, Any]) -> None:
+async def test_the_error_names_the_wrong_field(api: Api, wrong: dict[str, Any]) -> None:
     answer = await api.post("/api/students", json=ASHA | wrong)
     assert answer.status_code == 422
     assert next(iter(wrong)) in answer.json()["message"]
 
 
-async def test_a_student_signs_in_once_a_password_is_set(api: Api) -> None:
+async def test_a_student_can_sign_in_only_with_a_password(api: Api) -> None:
     await enrolled(api)
     await enrolled(api, email="ravi@college.edu", roll_number="2", password="password123")
-    without = {"email": "asha@college.edu", "password": "password123"}
-    assert (await api.client.post("/api/auth/login", json=without)).status_code == 401
+    no_password = {"email": "asha@college.edu", "password": "password123"}
+    assert (await api.client.post("/api/auth/login", json=no_password)).status_code == 401
     answer = await api.client.post("/api/auth/login", json={"email": "ravi@college.edu", "password": "password123"})
     assert answer.json()["user"]["role"] == "STUDENT"
 
 
-async def test_the_same_key_enrols_once(api: Api) -> None:
+async def test_a_repeated_idempotency_key_enrols_once(api: Api) -> None:
     headers = {"Idempotency-Key": "one"}
     answers = await asyncio.gather(*(api.post("/api/students", json=ASHA, headers=headers) for _ in range(5)))
     assert {answer.status_code for answer in answers} == {201}
@@ -95,11 +97,11 @@ async def test_the_same_key_enrols_once(api: Api) -> None:
 
 async def test_pages_hold_every_student_once(api: Api) -> None:
     ids = [(await enrolled(api, email=f"{n}@college.edu", roll_number=str(n)))["student_id"] for n in range(5)]
-    found, after = [], 0
+    ids_of_pages, after = [], 0
     while page := (await api.get("/api/students", params={"limit": 2, "after": after})).json():
-        found += [student["student_id"] for student in page]
-        after = found[-1]
-    assert found == ids
+        ids_of_pages += [student["student_id"] for student in page]
+        after = ids_of_pages[-1]
+    assert ids_of_pages == ids
 
 
 @pytest.mark.parametrize(
@@ -110,12 +112,12 @@ async def test_pages_hold_every_student_once(api: Api) -> None:
         ({"branch": "CSE", "search": "college"}, ["Asha", "100%"]), ({"search": "nobody"}, []),
     ],
 )  # fmt: skip
-async def test_a_search_finds_text_as_it_is(api: Api, query: dict[str, str], names: list[str]) -> None:
+async def test_a_search_takes_wildcards_literally(api: Api, query: dict[str, str], names: list[str]) -> None:
     await enrolled(api, name="Asha")
     await enrolled(api, name="Ravi", email="ravi@college.edu", roll_number="21EC002", branch="ECE")
     await enrolled(api, name="100%", email="x@college.edu", roll_number="3")
-    found = (await api.get("/api/students", role="COORDINATOR", params=query)).json()
-    assert [student["name"] for student in found] == names
+    listed = (await api.get("/api/students", role="COORDINATOR", params=query)).json()
+    assert [student["name"] for student in listed] == names
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 1001}, {"after": -1}, {"search": ""}, {"search": "\0"}])
@@ -134,7 +136,7 @@ async def test_marks_are_corrected_and_recorded(api: Api) -> None:
     assert recorded[-1].data["changed"] == ["tenth_percent", "cgpa"]
 
 
-async def test_the_same_marks_again_record_nothing(api: Api) -> None:
+async def test_unchanged_marks_record_no_event(api: Api) -> None:
     student = await enrolled(api)
     answer = await api.patch(f"/api/students/{student['student_id']}", json={"cgpa": "8.25"})
     assert (answer.status_code, answer.json()) == (200, student)
@@ -159,11 +161,11 @@ async def test_a_wrong_correction_is_refused(api: Api, body: dict[str, Any]) -> 
     assert (await api.patch(f"/api/students/{student['student_id']}", json=body)).status_code == 422
 
 
-async def test_a_correction_of_nobody_is_not_found(api: Api) -> None:
+async def test_a_correction_of_an_unknown_student_is_not_found(api: Api) -> None:
     assert (await api.patch("/api/students/12345", json={"cgpa": 7})).status_code == 404
 
 
-async def test_a_roll_number_of_another_is_refused(api: Api) -> None:
+async def test_a_roll_number_of_another_student_is_refused(api: Api) -> None:
     await enrolled(api)
     student = await enrolled(api, email="ravi@college.edu", roll_number="2")
     answer = await api.patch(f"/api/students/{student['student_id']}", json={"roll_number": "21CS001"})
@@ -171,15 +173,15 @@ async def test_a_roll_number_of_another_is_refused(api: Api) -> None:
     assert "21CS001" in answer.json()["message"]
 
 
-async def test_corrections_at_once_never_overwrite_each_other_unseen(
+async def test_concurrent_corrections_are_all_recorded_or_refused(
     api: Api, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     path = f"/api/students/{(await enrolled(api))['student_id']}"
     answers = await asyncio.gather(*(api.patch(path, json={"active_backlogs": n}) for n in range(1, 11)))
-    done = [answer for answer in answers if answer.status_code == 200]
+    succeeded = [answer for answer in answers if answer.status_code == 200]
     assert {answer.status_code for answer in answers} <= {200, 409}
     recorded = "SELECT count(*) FROM es.event WHERE type = 'placewire.student.record-revised.v1'"
-    assert await owner.fetchval(recorded) == len(done)
+    assert await owner.fetchval(recorded) == len(succeeded)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ async def test_corrections_at_once_never_overwrite_each_other_unseen(
         ("post", "/api/students/import", {"HEAD"}),
     ],
 )
-async def test_others_may_not(api: Api, method: str, path: str, allowed: set[str]) -> None:
+async def test_each_route_allows_only_its_roles(api: Api, method: str, path: str, allowed: set[str]) -> None:
     for role in ("STUDENT", "STAFF", "COORDINATOR", "HEAD"):
         answer = await getattr(api, method)(path, role=role)
         assert (answer.status_code == 403) == (role not in allowed), role

@@ -1,4 +1,4 @@
-"""The sub-filter: a closer look at those who are eligible."""
+"""The sub-filter narrows the list of eligible students."""
 
 from decimal import Decimal
 from typing import Any
@@ -18,21 +18,21 @@ SELECT u.user_id, s.cgpa, s.branch, s.active_backlogs FROM students s JOIN users
 """
 
 
-async def applied(api: Api, drive_id: int, **query: Any) -> dict[str, Any]:
+async def filtered(api: Api, drive_id: int, **query: Any) -> dict[str, Any]:
     answer = await api.get(f"/api/subfilter/{drive_id}/apply", "COORDINATOR", params=query)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
 
 
-async def test_it_narrows_the_eligible_and_counts_both(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+async def test_the_answer_has_the_filtered_students_and_both_counts(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     await enrol(owner, 400)
     drive_id = (await api.post("/api/drives", json=DRIVE | {"max_backlogs": ""})).json()["drive_id"]
     eligible = [dict(row) for row in await owner.fetch(PLAIN)]
-    everyone = await applied(api, drive_id)
+    everyone = await filtered(api, drive_id)
     assert everyone["total"] == everyone["filtered_count"] == len(eligible) > await owner.fetchval(PLAIN_COUNT)
     assert everyone["unique_branches"] == ["CSE", "ECE", "ME"]
-    assert [one["user_id"] for one in everyone["students"]] == [row["user_id"] for row in eligible]
+    assert [student["user_id"] for student in everyone["students"]] == [row["user_id"] for row in eligible]
     best = everyone["students"][0]
     row = await owner.fetchrow(
         "SELECT * FROM students JOIN users ON user_id = student_id WHERE user_id = $1", best["user_id"]
@@ -43,10 +43,10 @@ async def test_it_narrows_the_eligible_and_counts_both(api: Api, owner: "Owner[a
         "roll_number": row["roll_number"], "branch": row["branch"], "cgpa": str(row["cgpa"]),
         "active_backlogs": row["active_backlogs"],
     }  # fmt: skip
-    sieve = {"cgpa_min": "7", "cgpa_max": "9.5", "branch": "CSE", "exclude_backlogs": 2}
-    some = await applied(api, drive_id, **sieve)
+    limits = {"cgpa_min": "7", "cgpa_max": "9.5", "branch": "CSE", "exclude_backlogs": 2}
+    some = await filtered(api, drive_id, **limits)
     assert (some["total"], some["unique_branches"]) == (len(eligible), ["CSE", "ECE", "ME"])
-    assert [one["user_id"] for one in some["students"]] == [
+    assert [student["user_id"] for student in some["students"]] == [
         row["user_id"]
         for row in eligible
         if Decimal(7) <= row["cgpa"] <= Decimal("9.5") and row["branch"] == "CSE" and row["active_backlogs"] < 2
@@ -54,9 +54,9 @@ async def test_it_narrows_the_eligible_and_counts_both(api: Api, owner: "Owner[a
     assert 0 < some["filtered_count"] == len(some["students"]) < len(eligible)
 
 
-async def test_nobody_is_no_error_but_no_drive_is(api: Api) -> None:
+async def test_an_empty_result_is_no_error_but_an_unknown_drive_is(api: Api) -> None:
     drive_id = (await api.post("/api/drives", json=DRIVE)).json()["drive_id"]
-    assert await applied(api, drive_id) == {"total": 0, "filtered_count": 0, "students": [], "unique_branches": []}
+    assert await filtered(api, drive_id) == {"total": 0, "filtered_count": 0, "students": [], "unique_branches": []}
     answer = await api.get("/api/subfilter/99/apply", "COORDINATOR")
     assert (answer.status_code, answer.json()["message"]) == (404, "Drive not found")
 
@@ -64,12 +64,12 @@ async def test_nobody_is_no_error_but_no_drive_is(api: Api) -> None:
 @pytest.mark.parametrize(
     "query", ["cgpa_min=x", "cgpa_max=11", "cgpa_min=NaN", "exclude_backlogs=-1", "branch=", "branch=%00"]
 )
-async def test_a_wrong_limit_is_named(api: Api, query: str) -> None:
+async def test_the_error_names_the_wrong_limit(api: Api, query: str) -> None:
     answer = await api.get(f"/api/subfilter/1/apply?{query}", "COORDINATOR")
     assert answer.status_code == 422
     assert query.partition("=")[0] in answer.json()["message"]
 
 
-async def test_only_a_coordinator_may_ask(api: Api) -> None:
+async def test_only_a_coordinator_may_use_the_subfilter(api: Api) -> None:
     for role in ("STUDENT", "STAFF", "HEAD"):
         assert (await api.get("/api/subfilter/1/apply", role)).status_code == 403

@@ -1,4 +1,4 @@
-"""Subscriptions: each event once and in order, whatever dies; the fence; reset; failures; what an operator sees."""
+"""Subscriptions: each event once and in order despite kills, the fence, failures, resets, and metrics."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ EXAMPLE = ROOT / "docs" / "examples" / "attendance_feed.py"
 KILLS = sized(small=5, full=60)
 STREAMS, WRITERS = 30, 6
 READER = "placewire_attendance_feed"
-# As a migration would: docs/subscriptions.md.
+# The statements of the migration in docs/subscriptions.md.
 SET_UP = f"""
 CREATE SCHEMA feed;
 CREATE TABLE feed.attendance (
@@ -55,7 +55,7 @@ GRANT USAGE ON SCHEMA feed TO {READER};
 GRANT SELECT, INSERT ON feed.attendance TO {READER};
 """
 FED = "SELECT number, position, stream, version FROM feed.attendance ORDER BY number, position"
-# In the order of the log.
+# The recorded events, in the order of the log.
 RECORDED = """
 SELECT row_number() OVER (ORDER BY tx, position) AS number, position, stream_id AS stream, version
   FROM es.event WHERE type = 'placewire.registration.attendance-marked.v1' ORDER BY tx, position
@@ -71,10 +71,10 @@ CHECKPOINT = "SELECT tx::text::bigint AS tx, position, fence, failed_at, error F
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """As the superuser: which grants a reader needs is tried with the example."""
-    found = Database(database_url, pool_size=12, application_name="test-writer")
-    yield found
-    await found.close()
+    """Yield a database of the superuser. The tests of the example check the grants of a reader."""
+    writer = Database(database_url, pool_size=12, application_name="test-writer")
+    yield writer
+    await writer.close()
 
 
 async def append(connection: Connection, stream: str, event: Event | None = None) -> None:
@@ -82,15 +82,15 @@ async def append(connection: Connection, stream: str, event: Event | None = None
     await event_store.append(connection, stream, [event], CAUSE, expected_version=None)
 
 
-async def recorded(database: Database, *streams: str) -> None:
-    """An event on each of ``streams``, one transaction after the other."""
+async def record_events(database: Database, *streams: str) -> None:
+    """Record one event for each of ``streams``, one transaction after the other."""
     for stream in streams:
         async with database.transaction() as connection:
             await append(connection, stream)
 
 
-class Collected:
-    """A handler that keeps the streams of its events where the checkpoint is: in the database."""
+class CollectingHandler:
+    """A handler that inserts each event into a table, in the transaction of the checkpoint."""
 
     def __init__(self, fails: Callable[[Recorded], Exception | None] = lambda _: None) -> None:
         self.fails = fails
@@ -98,11 +98,11 @@ class Collected:
         self.entered = asyncio.Event()
 
     async def __call__(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        for one in events:
+        for event in events:
             await connection.execute(
-                "INSERT INTO reader.handled (stream, version) VALUES ($1, $2)", one.stream, one.version
+                "INSERT INTO reader.handled (stream, version) VALUES ($1, $2)", event.stream, event.version
             )
-            if (error := self.fails(one)) is not None:
+            if (error := self.fails(event)) is not None:
                 raise error
         self.entered.set()
         if self.gate is not None:
@@ -113,7 +113,7 @@ class Collected:
 async def reading(
     url: str, handler: Callable[[Connection, Sequence[Recorded]], Awaitable[None]], **options: Any
 ) -> AsyncIterator[Subscription]:
-    """A replica of the subscription ``test`` in this process."""
+    """Run a replica of the subscription ``test`` in this process."""
     database = Database(url, pool_size=2, application_name="test-reader")
     subscription = Subscription(database, "test", handler, **options)
     task = asyncio.create_task(subscription.run())
@@ -128,14 +128,14 @@ async def reading(
 
 @pytest_asyncio.fixture
 async def handled(owner: "Owner[asyncpg.Record]") -> Callable[[], Awaitable[list[str]]]:
-    """The streams whose events were handled, in this order."""
+    """Return a function that returns the streams of the handled events, in the order of handling."""
     await owner.execute("CREATE SCHEMA reader")
     await owner.execute("CREATE TABLE reader.handled (number bigserial, stream text, version bigint)")
 
-    async def found() -> list[str]:
+    async def streams() -> list[str]:
         return [row["stream"] for row in await owner.fetch("SELECT stream FROM reader.handled ORDER BY number")]
 
-    return found
+    return streams
 
 
 async def until_handled(handled: Callable[[], Awaitable[list[str]]], *streams: str, within_s: float = 20) -> None:
@@ -148,11 +148,11 @@ async def until_handled(handled: Callable[[], Awaitable[list[str]]], *streams: s
         assert await handled() == list(streams)
 
 
-# The example under kills
+# --- The example, with killed replicas
 
 
 class Replicas:
-    """Processes of the example; which one is active is the database's knowledge."""
+    """Processes of the example. The lock in the database shows which one is active."""
 
     def __init__(self, url: str, owner: "Owner[asyncpg.Record]", folder: Path) -> None:
         self._env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": as_role(url, READER)}
@@ -171,23 +171,23 @@ class Replicas:
         return process
 
     async def active(self) -> Process:
-        """The process whose session holds the lock, once there is one that runs."""
+        """Wait until a session of a process holds the lock. Return the process."""
 
-        async def found() -> Process | None:
+        async def holder() -> Process | None:
             backend = await self._owner.fetchval(HOLDS_LOCK, checkpoints.lock_of("attendance_feed"))
             if backend is None:
                 return None
             port = await self._owner.fetchval("SELECT client_port FROM pg_stat_activity WHERE pid = $1", backend)
-            return next((one for one in self.processes if port in ports_of(one)), None)
+            return next((process for process in self.processes if port in ports_of(process)), None)
 
-        process = await eventually(found, within_s=40)
-        assert process is not None
-        return process
+        active = await eventually(holder, within_s=40)
+        assert active is not None
+        return active
 
     async def kill_the_active_one(self) -> None:
         process = await self.active()
         os.kill(process.pid, signal.SIGKILL)
-        process.kill()  # reaps it
+        process.kill()  # waits for the killed process
         self.processes.remove(process)
         self.start()
 
@@ -198,36 +198,37 @@ class Replicas:
 
 
 def ports_of(process: Process) -> set[int]:
-    """The local ports of its connections."""
+    """Return the local ports of the connections of ``process``."""
     import psutil
 
     with suppress(psutil.Error):
-        return {one.laddr.port for one in psutil.Process(process.pid).net_connections("tcp") if one.laddr}
+        connections = psutil.Process(process.pid).net_connections("tcp")
+        return {connection.laddr.port for connection in connections if connection.laddr}
     return set()
 
 
 @pytest_asyncio.fixture
 async def replicas(database_url: str, owner: "Owner[asyncpg.Record]", tmp_path: Path) -> AsyncIterator[Replicas]:
     await owner.execute(SET_UP)
-    found = Replicas(database_url, owner, tmp_path)
-    yield found
-    found.stop()
+    started = Replicas(database_url, owner, tmp_path)
+    yield started
+    started.stop()
 
 
 async def mark_at_random(database: Database, writing: asyncio.Event, seed: int) -> None:
-    """Append marks to a few streams until ``writing`` is cleared; a third of the transactions commits late."""
-    chance = random.Random(seed)
+    """Append marks to a few streams until ``writing`` is cleared. About a third of the transactions commits late."""
+    rng = random.Random(seed)
     notifier = notify.Notifier(database.url, application_name="test-notifier")
     task = asyncio.create_task(notifier.run())
     while writing.is_set():
-        student = chance.randrange(STREAMS)
-        status = chance.choice(list(Presence))
+        student = rng.randrange(STREAMS)
+        status = rng.choice(list(Presence))
         mark = AttendanceMarked(attendance_id=student, drive_id=7, student_id=student, status=status)
         with suppress(Contended):
             async with database.transaction() as connection:
                 await append(connection, f"attendance-7-{student}", mark)
-                if chance.random() < 0.3:
-                    await asyncio.sleep(chance.random() * 0.2)
+                if rng.random() < 0.3:
+                    await asyncio.sleep(rng.random() * 0.2)
             notifier.notify(notify.OUTBOX)
         await asyncio.sleep(0.01)
     task.cancel()
@@ -236,19 +237,19 @@ async def mark_at_random(database: Database, writing: asyncio.Event, seed: int) 
 
 
 async def until_everything_is_fed(owner: "Owner[asyncpg.Record]", within_s: float = 60) -> list[tuple[Any, ...]]:
-    async def as_many() -> bool:
-        counted = await owner.fetchrow(
+    async def all_fed() -> bool:
+        counts = await owner.fetchrow(
             "SELECT (SELECT count(*) FROM feed.attendance), (SELECT count(*) FROM es.event WHERE type LIKE '%marked%')"
         )
-        assert counted is not None
-        return bool(counted[0] >= counted[1])
+        assert counts is not None
+        return bool(counts[0] >= counts[1])
 
-    await eventually(as_many, within_s=within_s)
+    await eventually(all_fed, within_s=within_s)
     return [tuple(row) for row in await owner.fetch(FED)]
 
 
 @pytest.mark.timeout(300)
-async def test_each_event_is_applied_once_and_in_order_while_the_active_replica_is_killed(
+async def test_each_event_is_applied_once_and_in_order_while_active_replicas_are_killed(
     database: Database, owner: "Owner[asyncpg.Record]", replicas: Replicas
 ) -> None:
     writing = asyncio.Event()
@@ -256,16 +257,16 @@ async def test_each_event_is_applied_once_and_in_order_while_the_active_replica_
     writers = [asyncio.create_task(mark_at_random(database, writing, seed)) for seed in range(WRITERS)]
     replicas.start()
     replicas.start()
-    chance = random.Random(22)
+    rng = random.Random(22)
     for _ in range(KILLS):
         await replicas.kill_the_active_one()
-        before = await owner.fetchval("SELECT count(*) FROM feed.attendance")
+        fed_before = await owner.fetchval("SELECT count(*) FROM feed.attendance")
 
-        async def has_advanced(before: int = before) -> bool:
-            return bool(await owner.fetchval("SELECT count(*) FROM feed.attendance") > before)
+        async def has_advanced(fed_before: int = fed_before) -> bool:
+            return bool(await owner.fetchval("SELECT count(*) FROM feed.attendance") > fed_before)
 
         await eventually(has_advanced, within_s=40)
-        await asyncio.sleep(chance.random() * 0.1)
+        await asyncio.sleep(rng.random() * 0.1)
     writing.clear()
     await asyncio.gather(*writers)
     fed = await until_everything_is_fed(owner)
@@ -277,7 +278,7 @@ async def test_each_event_is_applied_once_and_in_order_while_the_active_replica_
 
 
 @pytest.mark.timeout(180)
-async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_over(
+async def test_a_frozen_replica_cannot_commit_after_another_has_taken_over(
     database: Database, owner: "Owner[asyncpg.Record]", database_url: str, replicas: Replicas
 ) -> None:
     frozen = replicas.start()
@@ -285,7 +286,7 @@ async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_o
     replicas.start()
     mark = AttendanceMarked(attendance_id=1, drive_id=7, student_id=1, status=Presence.PRESENT)
     async with AsyncExitStack() as stack:
-        # The frozen one is in the middle of its transaction: its INSERT waits for this lock.
+        # The frozen replica is within its transaction: its INSERT waits for this lock.
         holder = await asyncpg.connect(database_url)
         stack.push_async_callback(holder.close)
         transaction = holder.transaction()
@@ -294,11 +295,11 @@ async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_o
         async with database.transaction() as connection:
             await append(connection, "attendance-7-1", mark)
 
-        async def waits() -> bool:
+        async def insert_waits() -> bool:
             query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'feed.attendance'::regclass"
             return bool(await owner.fetchval(query))
 
-        await eventually(waits)
+        await eventually(insert_waits)
         frozen.suspend()
         await transaction.rollback()
 
@@ -309,7 +310,7 @@ async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_o
     assert len(await until_everything_is_fed(owner, within_s=checkpoints.MAX_TRANSACTION_S * 2)) == 1
     frozen.resume()
 
-    # Markers: the frozen one has noticed, and the next event comes once.
+    # As a marker, wait until the frozen replica reports its interruption. Then the next event is applied once.
     async def has_noticed() -> bool:
         return "subscription.interrupted" in frozen.log_tail()
 
@@ -321,18 +322,18 @@ async def test_a_replica_that_was_frozen_cannot_commit_after_another_has_taken_o
     assert len(fed) == 2
 
 
-# Order and fence
+# --- Order and fence
 
 
-async def test_a_reader_that_followed_the_position_would_have_missed_an_event(
+async def test_an_event_that_commits_late_is_not_missed(
     database: Database, database_url: str, owner: "Owner[asyncpg.Record]", handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    async with reading(database_url, Collected()):
-        await recorded(database, "user-1")
+    async with reading(database_url, CollectingHandler()):
+        await record_events(database, "user-1")
         await until_handled(handled, "user-1")
         async with database.transaction() as late:
             await append(late, "user-2")
-            await recorded(database, "user-3")
+            await record_events(database, "user-3")
             moment = await owner.fetchval("SELECT clock_timestamp()")
             seen_by_position = await owner.fetchval("SELECT max(position) FROM es.event")
 
@@ -341,44 +342,47 @@ async def test_a_reader_that_followed_the_position_would_have_missed_an_event(
                 return bool(await owner.fetchval(query, moment))
 
             await eventually(has_looked)
-        await recorded(database, "user-4")
+        await record_events(database, "user-4")
         await until_handled(handled, "user-1", "user-2", "user-3", "user-4")
         rest = await owner.fetch("SELECT stream_id FROM es.event WHERE position > $1", seen_by_position)
         assert [row["stream_id"] for row in rest] == ["user-4"]
 
 
-async def test_an_event_is_handled_within_milliseconds_of_its_notice(
+async def test_an_event_is_handled_shortly_after_its_notification(
     database: Database, database_url: str, owner: "Owner[asyncpg.Record]", handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    """The reader is idle, and its next look at the log would be a second away."""
+    """The reader is idle. Without the notification, it would read the log up to a second later."""
     notifier = notify.Notifier(database_url, application_name="test-notifier")
-    async with reading(database_url, Collected()) as subscription:
+    async with reading(database_url, CollectingHandler()) as subscription:
         task = asyncio.create_task(notifier.run())
-        await recorded(database, "user-0")
+        await record_events(database, "user-0")
         await until_handled(handled, "user-0")
-        took = []
+        latencies_s = []
         for number in range(1, 12):
-            await asyncio.sleep(0.7)  # the pause has grown to its longest
-            began = asyncio.get_running_loop().time()
-            await recorded(database, f"user-{number}")
+            await asyncio.sleep(0.7)  # so the pause between reads reaches its maximum
+            started_s = asyncio.get_running_loop().time()
+            await record_events(database, f"user-{number}")
             notifier.notify(notify.OUTBOX)
             while len(await handled()) <= number:
                 await asyncio.sleep(0.002)
-            took.append(asyncio.get_running_loop().time() - began)
+            latencies_s.append(asyncio.get_running_loop().time() - started_s)
         assert subscription.active
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    assert sorted(took)[len(took) // 2] < 0.2, took
+    assert sorted(latencies_s)[len(latencies_s) // 2] < 0.2, latencies_s
 
 
-async def test_a_reader_whose_lock_went_to_another_commits_nothing_with_its_fence(
+async def test_a_reader_that_lost_its_lock_commits_no_later_batch(
     database: Database, database_url: str, owner: "Owner[asyncpg.Record]", handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    """Its session ends while it handles a batch. The other waits for that batch's end, and applies what follows."""
-    slow, other = Collected(), Collected()
+    """The session that holds the lock ends while its reader handles a batch.
+
+    The other reader waits for the end of this batch, and handles the later events.
+    """
+    slow, other = CollectingHandler(), CollectingHandler()
     slow.gate = asyncio.Event()
-    await recorded(database, "user-1")
+    await record_events(database, "user-1")
     async with reading(database_url, slow) as first:
         await slow.entered.wait()
         async with reading(database_url, other) as second:
@@ -392,19 +396,21 @@ async def test_a_reader_whose_lock_went_to_another_commits_nothing_with_its_fenc
 
             await eventually(other_waits)
             slow.gate.set()
-            await recorded(database, "user-2", "user-3")
+            await record_events(database, "user-2", "user-3")
             await until_handled(handled, "user-1", "user-2", "user-3")
             assert (first.active, second.active) == (False, True)
 
 
-async def test_a_stale_fence_and_a_stale_place_move_nothing(database: Database, owner: "Owner[asyncpg.Record]") -> None:
+async def test_a_stale_fence_or_position_cannot_move_the_checkpoint(
+    database: Database, owner: "Owner[asyncpg.Record]"
+) -> None:
     async with database.transaction() as connection:
         old = await checkpoints.take_over(connection, "test", from_now=False)
         fence = await checkpoints.take_over(connection, "test", from_now=False)
-    for wrong, place in ((old, Cursor()), (fence, Cursor(1, 1))):
+    for wrong, cursor in ((old, Cursor()), (fence, Cursor(1, 1))):
         with pytest.raises(Fenced):
             async with database.transaction() as connection:
-                await checkpoints.move(connection, "test", wrong, old=place, new=Cursor(5, 5))
+                await checkpoints.move(connection, "test", wrong, old=cursor, new=Cursor(5, 5))
     with pytest.raises(Fenced):
         async with database.transaction() as connection:
             await checkpoints.fail(connection, "test", old, "late")
@@ -416,18 +422,18 @@ async def test_a_stale_fence_and_a_stale_place_move_nothing(database: Database, 
     assert (row["tx"], row["position"], row["error"]) == (0, 0, None)
 
 
-# Which events
+# --- Which events
 
 
-async def test_only_wanted_types_are_handled_and_the_checkpoint_passes_the_others(
+async def test_only_subscribed_types_are_handled_and_the_checkpoint_passes_the_others(
     database: Database, database_url: str, owner: "Owner[asyncpg.Record]", handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
     mark = AttendanceMarked(attendance_id=1, drive_id=7, student_id=1, status=Presence.ABSENT)
-    await recorded(database, "user-1", "user-2")
+    await record_events(database, "user-1", "user-2")
     async with database.transaction() as connection:
         await append(connection, "attendance-7-1", mark)
-    await recorded(database, "user-3")
-    async with reading(database_url, Collected(), types=[AttendanceMarked], batch_size=2):
+    await record_events(database, "user-3")
+    async with reading(database_url, CollectingHandler(), types=[AttendanceMarked], batch_size=2):
         await until_handled(handled, "attendance-7-1")
 
         async def at_the_end() -> bool:
@@ -437,49 +443,49 @@ async def test_only_wanted_types_are_handled_and_the_checkpoint_passes_the_other
         await eventually(at_the_end)
 
 
-async def test_a_new_subscription_begins_now_if_it_says_so(
+async def test_a_new_subscription_with_from_now_skips_earlier_events(
     database: Database, database_url: str, handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    await recorded(database, "user-1", "user-2")
-    async with reading(database_url, Collected(), from_now=True) as first:
+    await record_events(database, "user-1", "user-2")
+    async with reading(database_url, CollectingHandler(), from_now=True) as first:
 
         async def active() -> bool:
             return first.active
 
         await eventually(active)
-        await recorded(database, "user-3")
+        await record_events(database, "user-3")
         await until_handled(handled, "user-3")
-    # A later start goes on where the first ended.
-    await recorded(database, "user-4")
-    async with reading(database_url, Collected(), from_now=True):
+    # A later start continues at the checkpoint.
+    await record_events(database, "user-4")
+    async with reading(database_url, CollectingHandler(), from_now=True):
         await until_handled(handled, "user-3", "user-4")
 
 
-# Failures
+# --- Failures
 
 
-async def test_a_transient_failure_is_tried_again_and_leaves_nothing_behind(
+async def test_a_transient_failure_is_retried_and_its_effects_are_rolled_back(
     database: Database, database_url: str, handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    left = iter([Contended("once"), ConnectionError("twice"), TimeoutError("three times")])
-    await recorded(database, "user-1", "user-2")
-    async with reading(database_url, Collected(lambda _: next(left, None))):
+    errors = iter([Contended("once"), ConnectionError("twice"), TimeoutError("three times")])
+    await record_events(database, "user-1", "user-2")
+    async with reading(database_url, CollectingHandler(lambda _: next(errors, None))):
         await until_handled(handled, "user-1", "user-2")
 
 
-async def test_a_permanent_failure_stops_before_its_event_until_it_is_retried(
+async def test_a_permanent_failure_stops_the_subscription_until_an_operator_retries(
     database: Database, database_url: str, owner: "Owner[asyncpg.Record]", handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
     streams = [f"user-{number}" for number in range(1, 41)]
     broken = [True]
-    tried: list[str] = []
+    attempted: list[str] = []
 
-    def fails(one: Recorded) -> Exception | None:
-        tried.append(one.stream)
-        return NotImplementedError("no such template\0\udcff") if broken[0] and one.stream == "user-30" else None
+    def fails(event: Recorded) -> Exception | None:
+        attempted.append(event.stream)
+        return NotImplementedError("no such template\0\udcff") if broken[0] and event.stream == "user-30" else None
 
-    await recorded(database, *streams)
-    async with reading(database_url, Collected(fails)):
+    await record_events(database, *streams)
+    async with reading(database_url, CollectingHandler(fails)):
 
         async def failed() -> asyncpg.Record | None:
             return await owner.fetchrow(CHECKPOINT + " AND failed_at IS NOT NULL", "test")
@@ -488,38 +494,38 @@ async def test_a_permanent_failure_stops_before_its_event_until_it_is_retried(
         assert row is not None
         position = await owner.fetchval("SELECT position FROM es.event WHERE stream_id = 'user-30'")
         assert row["error"] == rf"event at position {position}: NotImplementedError: no such template\x00\udcff"
-        # What comes before it was handled, nothing behind it.
+        # Only the events before the failing one were handled.
         assert await handled() == streams[:29]
-        assert len(tried) < 400
-        said = await command(database_url, "list")
-        assert "nosuch" in "".join(said.split())  # the table wraps its last column
-        await gauges_set(database)
+        assert len(attempted) < 400
+        output = await command(database_url, "list")
+        assert "nosuch" in "".join(output.split())  # the table wraps its last column
+        await set_gauges(database)
         assert REGISTRY.get_sample_value("placewire_subscription_failed", {"subscription": "test"}) == 1
-        # A restart does not hide it, and does not try again.
-        count = len(tried)
-    async with reading(database_url, Collected(fails)) as again:
+        # A restart keeps the failure, and does not retry the event.
+        count = len(attempted)
+    async with reading(database_url, CollectingHandler(fails)) as restarted:
 
         async def active() -> bool:
-            return again.active
+            return restarted.active
 
         await eventually(active)
         broken[0] = False
         assert "tries again" in await command(database_url, "retry", "test")
         await until_handled(handled, *streams)
-        assert tried[count] == "user-30"
+        assert attempted[count] == "user-30"
     row = await owner.fetchrow(CHECKPOINT, "test")
     assert row is not None
     assert (row["failed_at"], row["error"]) == (None, None)
 
 
-async def test_an_event_of_a_newer_release_stops_the_subscription_and_is_not_skipped(
+async def test_an_event_of_a_newer_release_is_not_skipped(
     database: Database, database_url: str, owner: "Owner[asyncpg.Record]", handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    await recorded(database, "user-1", "user-2")
+    await record_events(database, "user-1", "user-2")
     await owner.execute("ALTER TABLE es.event DISABLE TRIGGER event_is_append_only")
-    changed = "UPDATE es.event SET type = $1 WHERE stream_id = 'user-2'"
-    await owner.execute(changed, "placewire.user.teleported.v1")
-    async with reading(database_url, Collected()):
+    set_type = "UPDATE es.event SET type = $1 WHERE stream_id = 'user-2'"
+    await owner.execute(set_type, "placewire.user.teleported.v1")
+    async with reading(database_url, CollectingHandler()):
 
         async def failed() -> str | None:
             row = await owner.fetchrow(CHECKPOINT, "test")
@@ -527,25 +533,25 @@ async def test_an_event_of_a_newer_release_stops_the_subscription_and_is_not_ski
 
         assert "UnknownEvent: placewire.user.teleported.v1" in (await eventually(failed) or "")
         assert await handled() == ["user-1"]
-        await owner.execute(changed, PasswordChanged.TYPE)
+        await owner.execute(set_type, PasswordChanged.TYPE)
         await owner.execute("ALTER TABLE es.event ENABLE TRIGGER event_is_append_only")
         await command(database_url, "retry", "test")
         await until_handled(handled, "user-1", "user-2")
 
 
-# What an operator does
+# --- Commands and metrics
 
 
 async def command(url: str, *words: str) -> str:
-    """`placewire subscriptions ...` with the API's role; raises what the command fails with."""
+    """Run `placewire subscriptions ...` with the role of the API. Return its output, or raise its error."""
     env = {"DATABASE_URL": as_role(url, "placewire_api")}
-    done = await asyncio.to_thread(CliRunner().invoke, app, ["subscriptions", *words], env=env)
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.output
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["subscriptions", *words], env=env)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
 
 
-async def gauges_set(database: Database) -> None:
+async def set_gauges(database: Database) -> None:
     maintenance = Database(as_role(database.url, "placewire_maintenance"), pool_size=1, application_name="test")
     try:
         async with maintenance.connection() as connection:
@@ -555,7 +561,7 @@ async def gauges_set(database: Database) -> None:
 
 
 @pytest.mark.parametrize("to", ["beginning", "now", "position"])
-async def test_a_reset_counts_at_once_for_the_running_reader(
+async def test_a_reset_applies_at_once_to_a_running_reader(
     to: str,
     database: Database,
     database_url: str,
@@ -567,10 +573,10 @@ async def test_a_reset_counts_at_once_for_the_running_reader(
     def fails(_: Recorded) -> Exception | None:
         return ValueError("unwanted") if broken[0] else None
 
-    async with reading(database_url, Collected(fails)):
-        await recorded(database, "user-1", "user-2", "user-3")
+    async with reading(database_url, CollectingHandler(fails)):
+        await record_events(database, "user-1", "user-2", "user-3")
         before = ["user-1", "user-2", "user-3"]
-        if to == "now":  # it stands before the first; what is left out is never handled
+        if to == "now":  # the reader fails at the first event, and the reset skips all three
 
             async def failed() -> bool:
                 row = await owner.fetchrow(CHECKPOINT, "test")
@@ -581,21 +587,21 @@ async def test_a_reset_counts_at_once_for_the_running_reader(
         else:
             await until_handled(handled, *before)
         second = await owner.fetchval("SELECT position FROM es.event WHERE stream_id = 'user-2'")
-        again = {"beginning": before, "now": [], "position": ["user-3"]}[to]
+        handled_again = {"beginning": before, "now": [], "position": ["user-3"]}[to]
         assert "continues from" in await command(
             database_url, "reset", "test", "--to", str(second) if to == "position" else to
         )
-        await until_handled(handled, *before, *again)
-        await recorded(database, "user-4")
-        await until_handled(handled, *before, *again, "user-4")
+        await until_handled(handled, *before, *handled_again)
+        await record_events(database, "user-4")
+        await until_handled(handled, *before, *handled_again, "user-4")
 
 
-async def test_a_reset_waits_for_the_batch_in_hand_and_is_not_overwritten_by_it(
+async def test_a_reset_waits_for_the_current_batch_and_is_not_overwritten(
     database: Database, database_url: str, handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    slow = Collected()
+    slow = CollectingHandler()
     slow.gate = asyncio.Event()
-    await recorded(database, "user-1")
+    await record_events(database, "user-1")
     async with reading(database_url, slow):
         await slow.entered.wait()
         resetting = asyncio.create_task(command(database_url, "reset", "test", "--to", "beginning"))
@@ -604,47 +610,48 @@ async def test_a_reset_waits_for_the_batch_in_hand_and_is_not_overwritten_by_it(
         await until_handled(handled, "user-1", "user-1")
 
 
-async def test_the_command_says_what_is_wrong(database_url: str) -> None:
-    for words, said in (
+async def test_the_command_reports_wrong_arguments(database_url: str) -> None:
+    for words, message in (
         (("reset", "unknown", "--to", "now"), "there is no subscription unknown"),
         (("reset", "unknown", "--to", "17"), "there is no event at position 17"),
         (("retry", "unknown"), "there is no subscription unknown"),
     ):
-        with pytest.raises(Exception, match=said):
+        with pytest.raises(Exception, match=message):
             await command(database_url, *words)
-    for place in ("yesterday", "-1", "1.5", "", "²"):
+    for target in ("yesterday", "-1", "1.5", "", "²"):
         with pytest.raises(Failure) as failure:
-            await command(database_url, "reset", "unknown", "--to", place)
+            await command(database_url, "reset", "unknown", "--to", target)
         assert failure.value.code == WRONG_USE
     assert "no subscription" in await command(database_url, "list")
 
 
-async def test_lag_and_what_is_behind_are_measured_whether_a_reader_runs_or_not(
+async def test_lag_is_measured_whether_or_not_a_reader_runs(
     database: Database, database_url: str, owner: "Owner[asyncpg.Record]", handled: Callable[[], Awaitable[list[str]]]
 ) -> None:
     def sample(name: str) -> float | None:
         return REGISTRY.get_sample_value(f"placewire_subscription_{name}", {"subscription": "test"})
 
-    await recorded(database, "user-1")
-    async with reading(database_url, Collected()):
+    await record_events(database, "user-1")
+    async with reading(database_url, CollectingHandler()):
         await until_handled(handled, "user-1")
         assert " yes " in await command(database_url, "list")
-    await gauges_set(database)
+    await set_gauges(database)
     assert (sample("events_behind"), sample("lag_seconds"), sample("failed")) == (0, 0, 0)
-    await recorded(database, "user-2", "user-3")
-    began = asyncio.get_running_loop().time()
-    await gauges_set(database)
+    await record_events(database, "user-2", "user-3")
+    started_s = asyncio.get_running_loop().time()
+    await set_gauges(database)
     assert sample("events_behind") == 2
-    assert 0 < (sample("lag_seconds") or 0) < 10 + asyncio.get_running_loop().time() - began
-    said = await command(database_url, "list")
-    assert " no " in said
-    assert " 2 " in said
+    assert 0 < (sample("lag_seconds") or 0) < 10 + asyncio.get_running_loop().time() - started_s
+    output = await command(database_url, "list")
+    assert " no " in output
+    assert " 2 " in output
     await owner.execute("DELETE FROM es.subscription")
-    await gauges_set(database)
+    await set_gauges(database)
     assert sample("events_behind") is None
 
 
-async def test_measuring_begins_at_the_checkpoint(owner: "Owner[asyncpg.Record]") -> None:
-    await owner.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # for a small table these are cheaper
+async def test_the_measurement_of_lag_reads_only_events_after_the_checkpoint(owner: "Owner[asyncpg.Record]") -> None:
+    # For a small table, the planner would prefer these scans.
+    await owner.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
     plan = "\n".join(row[0] for row in await owner.fetch("EXPLAIN " + checkpoints.MEASURE.replace("$1", "100")))
     assert plan.count('Index Cond: (ROW(tx, "position") > ROW(s.tx, s."position"))') == 2, plan

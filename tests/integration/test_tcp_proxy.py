@@ -1,4 +1,4 @@
-"""The proxy of the fault tests does what it says: a fault test that breaks nothing proves nothing."""
+"""The proxy of the fault tests really silences, delays and cuts connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def echoing() -> AsyncIterator[TcpProxy]:
-    """A proxy before a server that sends back what it gets."""
+    """Yield a proxy in front of a server that echoes its input."""
 
     talks: list[asyncio.Task[None] | None] = []
 
@@ -34,56 +34,56 @@ async def echoing() -> AsyncIterator[TcpProxy]:
         await asyncio.gather(*(talk for talk in talks if talk))
 
 
-async def said(streams: Streams, word: bytes) -> bytes:
+async def echoed(streams: Streams, word: bytes) -> bytes:
     reader, writer = streams
     writer.write(word)
     async with asyncio.timeout(3):
         return await reader.read(1024)
 
 
-async def is_dead(streams: Streams) -> bool:
+async def is_closed(streams: Streams) -> bool:
     try:
-        return await said(streams, b"?") == b""
+        return await echoed(streams, b"?") == b""
     except ConnectionError:
         return True
 
 
-async def test_silence_is_held_and_then_goes_on() -> None:
+async def test_bytes_are_held_during_silence_and_delivered_afterwards() -> None:
     async with echoing() as proxy:
         streams = await asyncio.open_connection(LOOPBACK, proxy.port)
-        assert await said(streams, b"one") == b"one"
+        assert await echoed(streams, b"one") == b"one"
         proxy.silence()
-        asked = asyncio.create_task(said(streams, b"two"))
+        pending = asyncio.create_task(echoed(streams, b"two"))
         late = await asyncio.open_connection(LOOPBACK, proxy.port)
         await asyncio.sleep(0.3)
-        assert not asked.done()
+        assert not pending.done()
         proxy.heal()
-        assert await asked == b"two"
-        assert await said(late, b"three") == b"three"
+        assert await pending == b"two"
+        assert await echoed(late, b"three") == b"three"
         for _, writer in (streams, late):
             writer.close()
 
 
-async def test_delay_is_on_both_ways() -> None:
+async def test_a_delay_applies_to_both_directions() -> None:
     async with echoing() as proxy:
         streams = await asyncio.open_connection(LOOPBACK, proxy.port)
         proxy.slow(0.2)
-        began = monotonic()
-        assert await said(streams, b"one") == b"one"
-        assert monotonic() - began >= 0.4
+        started_s = monotonic()
+        assert await echoed(streams, b"one") == b"one"
+        assert monotonic() - started_s >= 0.4
         streams[1].close()
 
 
 async def test_a_cut_resets_open_and_new_connections() -> None:
     async with echoing() as proxy:
         streams = await asyncio.open_connection(LOOPBACK, proxy.port)
-        assert await said(streams, b"one") == b"one"
+        assert await echoed(streams, b"one") == b"one"
         proxy.cut()
-        assert await is_dead(streams)
+        assert await is_closed(streams)
         fresh = await asyncio.open_connection(LOOPBACK, proxy.port)
-        assert await is_dead(fresh)
+        assert await is_closed(fresh)
         proxy.heal()
         healed = await asyncio.open_connection(LOOPBACK, proxy.port)
-        assert await said(healed, b"four") == b"four"
+        assert await echoed(healed, b"four") == b"four"
         for _, writer in (streams, fresh, healed):
             writer.close()

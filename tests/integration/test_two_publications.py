@@ -1,4 +1,4 @@
-"""Two heads publish one drive at the same moment: both succeed, and the later publication counts."""
+"""Two heads publish one drive concurrently: both succeed, and the later publication counts."""
 
 import asyncio
 import json

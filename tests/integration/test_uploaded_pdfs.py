@@ -1,4 +1,4 @@
-"""PDFs of drives: uploads never share a file, and no request deletes the file of another request's drive."""
+"""PDFs of drives: each upload has its own file, and no request deletes the file of another drive."""
 
 import asyncio
 import os
@@ -34,30 +34,30 @@ async def create(api: Api, key: str | None = None, **options: Any) -> httpx.Resp
     return await api.post("/api/drives", data=FORM, headers=headers, files=pdf(**options))
 
 
-async def opened(api: Api, answer: httpx.Response) -> httpx.Response:
+async def download(api: Api, answer: httpx.Response) -> httpx.Response:
     return await api.client.get(answer.json()["pdf_path"])
 
 
-async def test_one_key_sent_twice_at_once_keeps_the_file_of_the_drive(api: Api, tmp_path: Path) -> None:
+async def test_concurrent_requests_with_one_key_keep_one_file(api: Api, tmp_path: Path) -> None:
     for number in range(PAIRS):
         first, second = await asyncio.gather(*(create(api, f"key-{number}") for _ in range(2)))
         assert (first.status_code, second.status_code) == (201, 201)
         assert first.json()["drive_id"] == second.json()["drive_id"]
-        assert (await opened(api, first)).status_code == 200
-    assert len(files(tmp_path)) == PAIRS, "the upload that no drive names is deleted"
+        assert (await download(api, first)).status_code == 200
+    assert len(files(tmp_path)) == PAIRS, "the second upload of each pair must be deleted"
 
 
-async def test_two_drives_at_once_with_one_file_name_have_two_files(api: Api, tmp_path: Path) -> None:
+async def test_concurrent_drives_with_the_same_file_name_have_separate_files(api: Api, tmp_path: Path) -> None:
     answers = await asyncio.gather(*(create(api, content=b"%%PDF-1.7 %d" % number) for number in range(2 * PAIRS)))
     for number, answer in enumerate(answers):
-        assert (await opened(api, answer)).content == b"%%PDF-1.7 %d" % number
+        assert (await download(api, answer)).content == b"%%PDF-1.7 %d" % number
     assert len(files(tmp_path)) == 2 * PAIRS
 
 
-async def test_a_repeated_create_and_a_repeated_delete_delete_no_file(api: Api, tmp_path: Path) -> None:
+async def test_repeated_create_and_delete_requests_delete_no_file(api: Api, tmp_path: Path) -> None:
     first = await create(api, "create")
     assert (await create(api, "create")).json()["drive_id"] == first.json()["drive_id"]
-    assert (await opened(api, first)).status_code == 200
+    assert (await download(api, first)).status_code == 200
     path = f"/api/drives/{first.json()['drive_id']}"
     assert (await api.delete(path, headers={"Idempotency-Key": "delete"})).status_code == 200
     assert files(tmp_path) == set()
@@ -66,7 +66,7 @@ async def test_a_repeated_create_and_a_repeated_delete_delete_no_file(api: Api, 
     put_back.write_bytes(b"%PDF-1.7 another request's")
     assert (await api.delete(path, headers={"Idempotency-Key": "delete"})).status_code == 200
     assert (await api.delete(path)).status_code == 200
-    assert put_back.exists(), "only the request that recorded the deletion deletes"
+    assert put_back.exists(), "only the request that recorded the deletion may delete the file"
 
 
 async def test_a_refused_create_leaves_no_file(api: Api, tmp_path: Path) -> None:
@@ -92,11 +92,11 @@ async def test_the_deletion_records_the_file_and_the_registrations(api: Api) -> 
 @pytest.mark.parametrize(
     "name", ["brief.pdf", "my job (final).pdf", "नौकरी विवरण.pdf", "வேலை விவரம்.pdf", "职位描述.PDF"]
 )
-async def test_a_file_keeps_its_name_in_every_script(api: Api, name: str) -> None:
+async def test_a_file_keeps_its_name_in_any_script(api: Api, name: str) -> None:
     answer = await create(api, name=name)
     assert answer.json()["pdf_path"].isascii()
     assert "%" not in answer.json()["pdf_path"]
-    disposition = (await opened(api, answer)).headers["Content-Disposition"]
+    disposition = (await download(api, answer)).headers["Content-Disposition"]
     saved_as = name[:-4] + ".pdf"
     if name == "brief.pdf":
         assert disposition == 'inline; filename="brief.pdf"'
@@ -117,11 +117,11 @@ async def test_a_file_keeps_its_name_in_every_script(api: Api, name: str) -> Non
         ("x" * 400 + ".pdf", "x" * 200 + ".pdf"),
     ],
 )
-def test_a_name_is_made_safe_and_stays_readable(uploaded: str, saved: str) -> None:
+def test_a_file_name_is_made_safe(uploaded: str, saved: str) -> None:
     assert file_name(uploaded) == saved
 
 
-def test_no_two_paths_are_the_same() -> None:
+def test_paths_are_unique() -> None:
     assert len({pdf_files.new_path("brief.pdf") for _ in range(1000)}) == 1000
 
 
@@ -134,20 +134,20 @@ async def test_storage_never_overwrites_a_file(tmp_path: Path) -> None:
 
 
 async def test_a_write_that_fails_deletes_no_other_file(tmp_path: Path) -> None:
-    """The limit fails the write before the storage sees that there is such a file already."""
+    """The write fails at the size limit, before the storage notices that the file exists."""
     storage = Storage(tmp_path.as_uri())
     await storage.write("job-descriptions/a.pdf", b"first")
     with files_up_to(MIB):
         for name in ("a.pdf", "b.pdf"):
             with pytest.raises(StorageFull):
                 await storage.write(f"job-descriptions/{name}", b"x" * 2 * MIB)
-    assert os.listdir(tmp_path / "job-descriptions") == ["a.pdf"], "nothing of the new ones is left"
+    assert os.listdir(tmp_path / "job-descriptions") == ["a.pdf"], "the failed writes must leave no file"
     assert await storage.read("job-descriptions/a.pdf") == b"first"
 
 
-async def test_a_create_repeated_after_the_drive_was_deleted_leaves_no_file(api: Api, tmp_path: Path) -> None:
+async def test_repeating_a_create_request_after_the_deletion_leaves_no_file(api: Api, tmp_path: Path) -> None:
     first = await create(api, "create")
     await api.delete(f"/api/drives/{first.json()['drive_id']}")
-    again = await create(api, "create")
-    assert (again.status_code, again.json()["drive_id"]) == (201, first.json()["drive_id"])
+    repeated = await create(api, "create")
+    assert (repeated.status_code, repeated.json()["drive_id"]) == (201, first.json()["drive_id"])
     assert files(tmp_path) == set()

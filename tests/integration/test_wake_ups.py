@@ -1,4 +1,4 @@
-"""No wake-up is missed: with the polls that would hide one set far apart, everything still happens at once."""
+"""No notification is missed. The tests make polls rare, because a poll would hide a missed notification."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ FAR_APART_S = 60.0
 CAUSE = Cause(source="test", correlation_id=UUID(int=7))
 
 
-async def test_the_relay_hears_every_notice(
+async def test_the_relay_receives_every_notification(
     database_url: str, servers: Addresses, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     settings = RelaySettings(
@@ -51,7 +51,7 @@ async def test_the_relay_hears_every_notice(
 
     async with background(relay.run, notifier.run):
         await eventually(leading)
-        began = monotonic()
+        started_s = monotonic()
         for number in range(ROUNDS):
             async with database.transaction() as connection:
                 await event_store.append(
@@ -61,17 +61,17 @@ async def test_the_relay_hears_every_notice(
             if rng.random() < 0.5:
                 await eventually(empty, within_s=FAR_APART_S / 2)
         await eventually(empty, within_s=FAR_APART_S / 2)
-    assert monotonic() - began < FAR_APART_S
+    assert monotonic() - started_s < FAR_APART_S
     await database.close()
 
 
 @asynccontextmanager
-async def listened_to(database_url: str, heard: list[str]) -> AsyncIterator[Notifier]:
-    """A notifier whose notices of jobs end in ``heard``."""
+async def notifier_with_listener(database_url: str, received: list[str]) -> AsyncIterator[Notifier]:
+    """Yield a notifier. A listener appends the payloads of its job notifications to ``received``."""
     url = as_role(database_url, "placewire_api")
     notifier = Notifier(url, application_name="test-notify")
     listener = notify.Listener(
-        url, [notify.JOB], application_name="test-listen", on_notice=lambda _, payload: heard.append(payload)
+        url, [notify.JOB], application_name="test-listen", on_notice=lambda _, payload: received.append(payload)
     )
 
     async def connected() -> bool:
@@ -82,27 +82,27 @@ async def listened_to(database_url: str, heard: list[str]) -> AsyncIterator[Noti
         yield notifier
 
 
-async def test_the_notifier_sends_what_comes_while_it_sends(database_url: str) -> None:
-    heard: list[str] = []
+async def test_notifications_during_a_send_are_sent_too(database_url: str) -> None:
+    received: list[str] = []
 
-    async def all_heard() -> bool:
-        return set(heard) == {str(number) for number in range(500)}
+    async def all_received() -> bool:
+        return set(received) == {str(number) for number in range(500)}
 
-    async with listened_to(database_url, heard) as notifier:
+    async with notifier_with_listener(database_url, received) as notifier:
         for number in range(500):
             notifier.notify(notify.JOB, str(number))
             if number % 7 == 0:
                 await asyncio.sleep(0)
-        await eventually(all_heard, within_s=10)
+        await eventually(all_received, within_s=10)
 
 
-async def test_flushing_waits_for_what_is_being_sent(
+async def test_flushing_waits_for_the_current_send(
     database_url: str, owner: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
     slow = notify.SEND.replace("SELECT", "SELECT pg_sleep(0.3),")
     sending = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_notify(channel%'"
-    async with listened_to(database_url, heard) as notifier:
+    async with notifier_with_listener(database_url, received) as notifier:
         monkeypatch.setattr(notify, "SEND", slow)
         notifier.notify(notify.JOB, "slow")
         await eventually(lambda: owner.fetchval(sending))
@@ -110,28 +110,28 @@ async def test_flushing_waits_for_what_is_being_sent(
         assert await owner.fetchval(sending) == 0
 
 
-async def test_a_deferred_notice_is_sent_later_and_once_and_delays_none(
+async def test_a_deferred_notification_is_sent_once_and_delays_no_other(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
-    def heard_all(*payloads: str) -> Callable[[], Awaitable[bool]]:
-        async def answer() -> bool:
-            return heard == list(payloads)
+    def has_received(*payloads: str) -> Callable[[], Awaitable[bool]]:
+        async def check() -> bool:
+            return received == list(payloads)
 
-        return answer
+        return check
 
-    async with listened_to(database_url, heard) as notifier:
+    async with notifier_with_listener(database_url, received) as notifier:
         notifier.notify(notify.JOB, "0")
-        await eventually(heard_all("0"))
+        await eventually(has_received("0"))
 
         notifier.defer(notify.JOB, "alone")
-        await eventually(heard_all("0", "alone"))
+        await eventually(has_received("0", "alone"))
 
         monkeypatch.setattr(notify, "DEFERRED_S", FAR_APART_S)
         notifier.defer(notify.JOB, "last")
         notifier.defer(notify.JOB, "replaced")
         notifier.notify(notify.JOB, "replaced")
-        await eventually(heard_all("0", "alone", "replaced"))
+        await eventually(has_received("0", "alone", "replaced"))
         await notifier.flush()
-        await eventually(heard_all("0", "alone", "replaced", "last"))
+        await eventually(has_received("0", "alone", "replaced", "last"))

@@ -1,4 +1,4 @@
-"""What a service runs beside its jobs: with its database, while it serves, and no longer."""
+"""Background tasks of a service run while it serves, and end before its database connections close."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,31 +16,31 @@ from tests.support.job_worker import EVALUATION
 from tests.support.service_settings import eligibility_settings
 
 
-async def test_tasks_beside_the_jobs_end_before_the_connections_close(database_url: str) -> None:
+async def test_background_tasks_end_before_the_connections_close(database_url: str) -> None:
     settings: ServiceSettings = eligibility_settings(database_url)
-    seen: list[str] = []
+    users: list[str] = []
 
     def background_tasks(database: Database, _notifier: Notifier, _wake: WakeWorker) -> Sequence[Background]:
-        async def ask() -> str:
+        async def role_name() -> str:
             async with database.connection() as connection:
                 return str(await connection.fetchval("SELECT current_user"))
 
         async def forever() -> None:
-            seen.append(await ask())
+            users.append(await role_name())
             try:
                 await asyncio.Event().wait()
             finally:
-                seen.append(f"ended as {await ask()}")
+                users.append(f"ended as {await role_name()}")
 
         return [forever]
 
     work = {Kind.ELIGIBILITY: EVALUATION}
     app = worker_app(settings, Service.ELIGIBILITY, work, subscribers.subscribe, background_tasks=background_tasks)
 
-    async def begun() -> bool:
-        return bool(seen)
+    async def has_started() -> bool:
+        return bool(users)
 
     async with app.router.lifespan_context(app):
-        await eventually(begun)
-        assert seen == ["placewire_eligibility"]
-    assert seen == ["placewire_eligibility", "ended as placewire_eligibility"]
+        await eventually(has_started)
+        assert users == ["placewire_eligibility"]
+    assert users == ["placewire_eligibility", "ended as placewire_eligibility"]

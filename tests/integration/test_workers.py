@@ -1,6 +1,6 @@
-"""Waking a worker by HTTP: what a service may answer, and how long the API waits for one that hangs.
+"""Waking a worker by HTTP: answers of a service, and how long the API waits for a service that hangs.
 
-The services here are stand-ins on a real socket, because ours cannot be made to hang on demand.
+These tests use test servers on real sockets, because our services cannot hang on demand.
 """
 
 import asyncio
@@ -25,12 +25,15 @@ Answer = Callable[[str], int | None]
 
 @asynccontextmanager
 async def answering(answer: Answer) -> AsyncIterator[Workers]:
-    """Services that answer the status which ``answer`` gives for a request line; ``None``: never."""
+    """Yield workers whose services answer with the status that ``answer`` returns for the request line.
+
+    A service does not answer if ``answer`` returns ``None``.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
             if (status := answer(head.decode().partition("\r\n")[0])) is None:
-                await reader.read()  # until the caller hangs up
+                await reader.read()  # until the caller closes the connection
                 return
             writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
             await writer.drain()
@@ -53,7 +56,7 @@ async def answering(answer: Answer) -> AsyncIterator[Workers]:
         server.close()
 
 
-async def test_the_request_names_the_job() -> None:
+async def test_the_wake_up_request_has_the_id_of_the_job() -> None:
     lines: list[str] = []
 
     def answer(line: str) -> int:
@@ -80,17 +83,17 @@ async def test_a_service_that_hangs_is_not_called_again_for_a_while() -> None:
         requests.append(line)
 
     async with answering(hang) as workers:
-        began = monotonic()
+        started_s = monotonic()
         for _ in range(FAILURES_TO_SKIP + 3):
             with pytest.raises(NotAwake):
                 await workers.wake(Service.ELIGIBILITY, uuid4())
         assert len(requests) == FAILURES_TO_SKIP
-        assert monotonic() - began >= FAILURES_TO_SKIP * ANSWER_TIMEOUT_S
+        assert monotonic() - started_s >= FAILURES_TO_SKIP * ANSWER_TIMEOUT_S
 
 
 @asynccontextmanager
 async def internal(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The eligibility service in this process, without Kafka, and a client for it."""
+    """Run the eligibility service in this process without Kafka. Yield a client for it."""
     settings = eligibility_settings(database_url)
     app = main.create_app(settings)
     async with (

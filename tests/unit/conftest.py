@@ -1,4 +1,4 @@
-"""What more than one test module of this folder needs."""
+"""Fixtures that several unit test modules share."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from tests.manifests.building import OVERLAYS, Manifest, build, copy_with_secret
 
 @pytest.fixture(scope="session")
 def overlays(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The overlays of a copy of deploy/k8s that has secrets."""
+    """Return the overlays folder of a copy of deploy/k8s in which the secrets are filled in."""
     return copy_with_secrets(tmp_path_factory.mktemp("manifests"))
 
 
 @pytest.fixture(scope="session")
 def built(overlays: Path) -> dict[str, list[Manifest]]:
-    """By the name of the overlay, every manifest of it. Not to be changed."""
+    """Return all manifests of each overlay, by the name of the overlay. Tests must not change them."""
     return {name: build(overlays / name) for name in OVERLAYS}

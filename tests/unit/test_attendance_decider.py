@@ -1,4 +1,4 @@
-"""Who may be marked, and when attendance may be published, as given-when-then."""
+"""Decide who may be marked, and when attendance may be published."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_the_same_mark_again_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sheet", "refusal", "said"),
+    ("sheet", "refusal", "message"),
     [
         (Sheet(), NotFound, "Drive not found"),
         (Sheet(Status.PENDING, True, True), RuleViolation, "this drive is pending"),
@@ -52,8 +52,8 @@ def test_the_same_mark_again_changes_nothing() -> None:
         (Sheet(Status.ATTENDING, known=True), RuleViolation, "not registered"),
     ],
 )
-def test_who_may_not_be_marked(sheet: Sheet, refusal: type[DomainError], said: str) -> None:
-    with pytest.raises(refusal, match=said) as refused:
+def test_a_mark_is_refused(sheet: Sheet, refusal: type[DomainError], message: str) -> None:
+    with pytest.raises(refusal, match=message) as refused:
         decide(sheet, PRESENT)
     assert type(refused.value) is refusal
 
@@ -72,7 +72,7 @@ def test_publishing_attendance_finishes_the_drive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("past", "refusal", "said"),
+    ("history", "refusal", "message"),
     [
         ((), NotFound, "Drive not found"),
         ((CREATED, PUBLISHED, STOPPED, DriveDeleted(drive_id=1)), NotFound, "Drive not found"),
@@ -81,12 +81,12 @@ def test_publishing_attendance_finishes_the_drive() -> None:
         ((CREATED, PUBLISHED, STOPPED, FINISHED), Invalid, "Attendance already published"),
     ],
 )
-def test_when_attendance_cannot_be_published(past: tuple[DriveEvent, ...], refusal: Any, said: str) -> None:
-    with pytest.raises(refusal, match=said):
-        decide_drive(fold(past), PUBLISH)
+def test_publishing_attendance_is_refused(history: tuple[DriveEvent, ...], refusal: Any, message: str) -> None:
+    with pytest.raises(refusal, match=message):
+        decide_drive(fold(history), PUBLISH)
 
 
-def test_attendance_of_nobody_cannot_be_published() -> None:
+def test_attendance_without_a_mark_cannot_be_published() -> None:
     with pytest.raises(Invalid, match="Mark attendance for at least one student before publishing") as refused:
         decide_drive(fold([CREATED, PUBLISHED, STOPPED]), PublishAttendance(1, registered=3, present=0, absent=0))
     assert refused.value.status == 400

@@ -1,4 +1,4 @@
-"""The example of a new reader: whatever order the messages come in, and however often, it counts the same."""
+"""The example consumer of the guide counts the same for any order and repetition of the messages."""
 
 import importlib.util
 import random
@@ -57,11 +57,11 @@ def test_order_and_repetition_change_nothing() -> None:
         marked(2, Presence.ABSENT),
         marked(3, Presence.PRESENT),
     ]
-    chance = random.Random(7)
+    rng = random.Random(7)
     for _ in range(200):
         branch_counts = example().BranchCounts()
-        for one in chance.sample(messages * 3, k=len(messages) * 3):
-            branch_counts.take(one)
+        for shuffled_message in rng.sample(messages * 3, k=len(messages) * 3):
+            branch_counts.take(shuffled_message)
         assert branch_counts.counts() == {
             "": {"students": 1, "registered": 0, "present": 0},
             "CSE": {"students": 1, "registered": 1, "present": 1},

@@ -1,4 +1,4 @@
-"""One bad sample opens; eight good ones in a row close."""
+"""One bad sample opens the breaker. Eight good samples in a row close it."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def closed() -> Breaker:
     return breaker
 
 
-def test_the_first_sample_decides_alone() -> None:
+def test_the_first_sample_decides() -> None:
     assert not closed().open
     breaker = Breaker()
     assert breaker.open
@@ -29,13 +29,13 @@ def test_the_first_sample_decides_alone() -> None:
         Sample(probe_age_s=0.5, outbox_age_s=2.1),
     ],
 )
-def test_any_bad_sign_opens_at_once(bad: Sample) -> None:
+def test_one_bad_sample_opens_the_breaker(bad: Sample) -> None:
     breaker = closed()
     breaker.observe(bad)
     assert breaker.open
 
 
-def test_it_closes_after_enough_good_polls_in_a_row() -> None:
+def test_the_breaker_closes_after_enough_good_samples_in_a_row() -> None:
     breaker = closed()
     breaker.observe(Sample(9, None))
     for _ in range(GOOD_POLLS_TO_CLOSE - 1):
@@ -45,7 +45,7 @@ def test_it_closes_after_enough_good_polls_in_a_row() -> None:
     assert not breaker.open
 
 
-def test_one_bad_poll_starts_the_count_again() -> None:
+def test_one_bad_sample_restarts_the_count() -> None:
     breaker = closed()
     breaker.observe(Sample(9, None))
     for _ in range(GOOD_POLLS_TO_CLOSE - 1):

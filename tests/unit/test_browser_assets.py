@@ -1,4 +1,4 @@
-"""The browser assets: unpacked from locked jars, and served by the API for its page of documents."""
+"""Browser assets: devstack unpacks them from locked jars, and the API serves them for /api/docs."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ EVERY = {**FILES, **LICENCES}
 
 
 def jar_files(folder: Path) -> dict[str, Path]:
-    """Write a jar for each artifact, with the files that are taken and one that is not. Return them by coordinate."""
+    """Write a jar for each artifact, with one file more than is unpacked. Return the paths by coordinate."""
     folder.mkdir()
     jars = {}
     for coordinate in WEBJARS:
@@ -31,14 +31,14 @@ def jar_files(folder: Path) -> dict[str, Path]:
     return jars
 
 
-def test_the_named_files_are_unpacked_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_listed_files_are_unpacked(tmp_path: Path) -> None:
     folder = tmp_path / "assets"
     browser_assets._unpack(jar_files(tmp_path / "jars"), folder)
     assert {path.name: path.read_text() for path in folder.iterdir()} == {name: f"content of {name}" for name in EVERY}
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
 
 
-def test_a_file_that_is_missing_is_unpacked_again_when_it_is_needed(tmp_path: Path) -> None:
+def test_a_missing_file_is_unpacked_again(tmp_path: Path) -> None:
     folder = tmp_path / "assets"
     assert ensure_assets(folder) == folder
     (folder / "htmx.min.js").unlink()
@@ -46,17 +46,17 @@ def test_a_file_that_is_missing_is_unpacked_again_when_it_is_needed(tmp_path: Pa
     assert ensure_assets(folder, jars=[], repositories={}) == folder
 
 
-def test_a_copy_for_an_image_holds_files_and_licences_only(tmp_path: Path) -> None:
+def test_the_copy_for_an_image_holds_only_files_and_licences(tmp_path: Path) -> None:
     assert {path.name for path in copy_assets(tmp_path / "image").iterdir()} == EVERY.keys()
 
 
-def test_the_lock_names_the_jars_whose_files_are_taken() -> None:
+def test_the_lock_file_names_the_jars_that_are_unpacked() -> None:
     locked = [jar.coordinate for jar in artifacts.locked(browser_assets.LOCK_FILE)]
     assert sorted(locked) == sorted(WEBJARS)
     assert {coordinate.split(":")[1] for coordinate in WEBJARS} == {artifact for artifact, _ in EVERY.values()}
 
 
-async def test_the_documents_of_the_api_come_from_this_server_alone(tmp_path: Path) -> None:
+async def test_the_api_docs_page_loads_only_files_of_this_server(tmp_path: Path) -> None:
     app = create_app(api_settings(NOWHERE, tmp_path, assets_folder=ensure_assets()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
@@ -64,13 +64,13 @@ async def test_the_documents_of_the_api_come_from_this_server_alone(tmp_path: Pa
         assert page.status_code == 200
         loaded = re.findall(r'<(?:script|link)\b[^>]*?(?:src|href)="([^"]+)"', page.text)
         assert {path.rsplit("/")[-1] for path in loaded} == {"swagger-ui-bundle.js", "swagger-ui.css", "data:,"}
-        for path in (one for one in loaded if one != "data:,"):
+        for path in (address for address in loaded if address != "data:,"):
             asset = await client.get(path)
             assert (asset.status_code, "immutable" in asset.headers["cache-control"]) == (200, True)
         assert (await client.get("/api/docs/assets/0123456789abcdef/swagger-ui.css")).status_code == 404
         assert "https://" not in page.text
 
 
-def test_an_api_with_a_folder_that_lacks_a_file_says_so(tmp_path: Path) -> None:
+def test_the_api_does_not_start_when_an_asset_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"swagger-ui-bundle\.js is missing"):
         create_app(api_settings(NOWHERE, tmp_path, assets_folder=tmp_path))

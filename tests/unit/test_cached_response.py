@@ -1,4 +1,4 @@
-"""A snapshot never outlives a change that was noticed, and many who ask at once cost one read."""
+"""A cached response is dropped when a change is noticed. Concurrent requests share one read."""
 
 import asyncio
 
@@ -10,18 +10,21 @@ from services.api.http.conditional import is_known, tagged
 
 
 class Database:
-    """What is read, and how often; a read takes what stands when it begins, and ends when it is let."""
+    """Count the reads of one value.
+
+    A read sees the value of the moment at which it began. It returns when ``may_finish`` is set.
+    """
 
     def __init__(self) -> None:
         self.value = b"1"
         self.reads = 0
-        self.let = asyncio.Event()
-        self.let.set()
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
 
     async def read(self) -> bytes:
         self.reads += 1
         value = self.value
-        await self.let.wait()
+        await self.may_finish.wait()
         return value
 
 
@@ -37,7 +40,7 @@ def snapshot(database: Database) -> CachedResponse:
     return snapshot
 
 
-async def asked(snapshot: CachedResponse) -> "asyncio.Task[bytes]":
+async def start_request(snapshot: CachedResponse) -> "asyncio.Task[bytes]":
     async def body() -> bytes:
         return (await snapshot.get()).body
 
@@ -53,77 +56,77 @@ async def test_many_at_once_share_one_read(snapshot: CachedResponse, database: D
     assert database.reads == 1
 
 
-async def test_those_who_come_during_the_read_share_it_too(snapshot: CachedResponse, database: Database) -> None:
-    database.let.clear()
-    tasks = [await asked(snapshot) for _ in range(3)]
-    database.let.set()
+async def test_requests_during_a_read_share_its_result(snapshot: CachedResponse, database: Database) -> None:
+    database.may_finish.clear()
+    tasks = [await start_request(snapshot) for _ in range(3)]
+    database.may_finish.set()
     assert await asyncio.gather(*tasks) == [b"1"] * 3
     assert database.reads == 1
 
 
-async def test_a_read_that_a_change_overtook_is_not_kept_nor_shared(
+async def test_a_read_that_began_before_a_change_is_neither_kept_nor_shared(
     snapshot: CachedResponse, database: Database
 ) -> None:
-    database.let.clear()
-    before = await asked(snapshot)
+    database.may_finish.clear()
+    before = await start_request(snapshot)
     database.value = b"2"
     snapshot.drop()
-    after = await asked(snapshot)
-    database.let.set()
-    assert await before == b"1"  # asked before the change
+    after = await start_request(snapshot)
+    database.may_finish.set()
+    assert await before == b"1"  # requested before the change
     assert await after == b"2"
     assert (await snapshot.get()).body == b"2"
     assert database.reads == 2
 
 
-async def test_a_burst_of_changes_costs_one_read_more(snapshot: CachedResponse, database: Database) -> None:
-    database.let.clear()
-    tasks = [await asked(snapshot)]
+async def test_many_changes_during_a_read_cost_one_more_read(snapshot: CachedResponse, database: Database) -> None:
+    database.may_finish.clear()
+    tasks = [await start_request(snapshot)]
     for number in range(20):
         database.value = str(number).encode()
         snapshot.drop()
-        tasks.append(await asked(snapshot))
-    database.let.set()
+        tasks.append(await start_request(snapshot))
+    database.may_finish.set()
     assert (await asyncio.gather(*tasks))[1:] == [b"19"] * 20
     assert database.reads == 2
 
 
-async def test_without_notices_each_answer_is_read_after_it_was_asked_for(
-    snapshot: CachedResponse, database: Database
-) -> None:
+async def test_without_notifications_each_request_reads_again(snapshot: CachedResponse, database: Database) -> None:
     await snapshot.get()
     snapshot.keep(False)
     for number in range(3):
-        database.value = str(number).encode()  # the snapshot gets no notice
+        database.value = str(number).encode()  # the cached response is not notified
         assert (await snapshot.get()).body == database.value
 
 
-async def test_without_notices_a_read_that_has_begun_is_too_old(snapshot: CachedResponse, database: Database) -> None:
+async def test_without_notifications_a_request_does_not_share_an_earlier_read(
+    snapshot: CachedResponse, database: Database
+) -> None:
     snapshot.keep(False)
-    database.let.clear()
-    first = await asked(snapshot)
+    database.may_finish.clear()
+    first = await start_request(snapshot)
     database.value = b"2"
-    later = [await asked(snapshot) for _ in range(5)]
-    database.let.set()
+    later = [await start_request(snapshot) for _ in range(5)]
+    database.may_finish.set()
     assert await first == b"1"
     assert await asyncio.gather(*later) == [b"2"] * 5
     assert database.reads == 2
 
 
-async def test_what_was_being_read_when_notices_came_back_is_not_kept(
+async def test_a_read_that_began_without_notifications_is_not_kept(
     snapshot: CachedResponse, database: Database
 ) -> None:
     snapshot.keep(False)
-    database.let.clear()
-    begun = await asked(snapshot)
+    database.may_finish.clear()
+    earlier_request = await start_request(snapshot)
     database.value = b"2"
     snapshot.keep(True)
-    database.let.set()
-    await begun
+    database.may_finish.set()
+    await earlier_request
     assert (await snapshot.get()).body == b"2"
 
 
-async def test_a_change_without_a_notice_is_seen_after_a_while(
+async def test_a_change_without_a_notification_is_seen_after_the_reload_time(
     snapshot: CachedResponse, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cached_response, "RELOAD_S", 0.05)
@@ -133,7 +136,7 @@ async def test_a_change_without_a_notice_is_seen_after_a_while(
     assert (await snapshot.get()).body == b"2"
 
 
-async def test_links_and_so_the_answer_change_with_the_hour(
+async def test_the_response_is_read_again_in_the_next_hour(
     snapshot: CachedResponse, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = 0
@@ -145,7 +148,7 @@ async def test_links_and_so_the_answer_change_with_the_hour(
     assert (await snapshot.get()).body == b"2"
 
 
-async def test_a_failed_read_is_raised_in_all_waiting_requests_and_repeated_for_the_next(database: Database) -> None:
+async def test_a_failed_read_fails_all_waiting_requests_and_the_next_request_reads_again(database: Database) -> None:
     async def read() -> bytes:
         if not (body := await database.read()).isdigit():
             raise ValueError(body)
@@ -160,14 +163,14 @@ async def test_a_failed_read_is_raised_in_all_waiting_requests_and_repeated_for_
     assert (await snapshot.get()).body == b"2"
 
 
-async def test_who_goes_away_does_not_take_the_read_from_the_others(
+async def test_a_cancelled_request_does_not_cancel_the_shared_read(
     snapshot: CachedResponse, database: Database
 ) -> None:
-    database.let.clear()
-    leaving, staying = await asked(snapshot), await asked(snapshot)
-    leaving.cancel()
-    database.let.set()
-    assert await staying == b"1"
+    database.may_finish.clear()
+    cancelled, waiting = await start_request(snapshot), await start_request(snapshot)
+    cancelled.cancel()
+    database.may_finish.set()
+    assert await waiting == b"1"
 
 
 @pytest.mark.parametrize(
@@ -186,10 +189,10 @@ async def test_who_goes_away_does_not_take_the_read_from_the_others(
         (['"b"'], False),
     ],
 )
-def test_which_callers_have_the_answer(lines: list[str], known: bool) -> None:
+def test_if_none_match_is_compared_with_the_etag(lines: list[str], known: bool) -> None:
     assert is_known('"a"', lines) is known
 
 
-def test_the_tag_stands_for_the_bytes() -> None:
+def test_the_etag_depends_on_the_body() -> None:
     assert tagged(b"1").etag == tagged(b"1").etag != tagged(b"2").etag
     assert tagged(b"1").etag.startswith('"')

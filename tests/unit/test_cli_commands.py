@@ -1,4 +1,4 @@
-"""The commands: the arguments they accept, how they fail, and that each one has a help text."""
+"""Commands of the command line: their arguments, their failures and their help texts."""
 
 import tomllib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from cli.replay.tables import Table
 STUDENTS = Table("students", ("student_id",), ("student_id", "cgpa"))
 
 
-def test_version_is_that_of_the_package() -> None:
+def test_version_prints_the_version_of_the_package() -> None:
     packaged = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.output) == (0, f"placewire {packaged}\n")
@@ -37,29 +37,29 @@ def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 
 
 @pytest.mark.parametrize("command", sorted(commands(app)), ids=" ".join)
-def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
-    done = CliRunner().invoke(app, [*command, "--help"])
-    assert done.exit_code == 0, done.output
-    said = [line for line in done.output.splitlines() if line.strip() and "Usage" not in line]
-    assert said[0].strip(" │╭╮─") != ""
+def test_every_command_has_a_help_text(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"])
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.output.splitlines() if line.strip() and "Usage" not in line]
+    assert lines[0].strip(" │╭╮─") != ""
 
 
-def test_wrong_use_has_its_own_exit_code() -> None:
+def test_a_wrong_argument_has_its_own_exit_code() -> None:
     assert CliRunner().invoke(app, ["drives", "publish", "none"]).exit_code == WRONG_USE
 
 
 def test_the_first_password_is_asked_for_twice_and_has_no_default() -> None:
-    """An empty answer is asked again, and so are two that differ."""
+    """The command asks again after an empty password, and after two that differ."""
     answers = ["", "first password", "other password", "short", "short"]
-    done = CliRunner().invoke(app, ["users", "create-head", "a@college.edu"], input="\n".join(answers) + "\n")
-    assert isinstance(done.exception, Failure)
-    assert "at least 8 characters" in str(done.exception)
-    assert done.output.count("Password: ") == 3
-    assert "[" not in done.output
-    assert not any(answer in done.output for answer in answers if answer)
+    result = CliRunner().invoke(app, ["users", "create-head", "a@college.edu"], input="\n".join(answers) + "\n")
+    assert isinstance(result.exception, Failure)
+    assert "at least 8 characters" in str(result.exception)
+    assert result.output.count("Password: ") == 3
+    assert "[" not in result.output
+    assert not any(answer in result.output for answer in answers if answer)
 
 
-def test_server_sent_events_are_put_together_from_lines() -> None:
+def test_server_sent_events_are_parsed_from_lines() -> None:
     lines = [
         ": hello",
         "",
@@ -76,11 +76,11 @@ def test_server_sent_events_are_put_together_from_lines() -> None:
     assert list(server_sent(lines)) == [("job", '{"a":\n 1}'), ("message", "x")]
 
 
-def test_students_are_named_by_ids_or_by_a_file(tmp_path: Path) -> None:
-    listed = tmp_path / "ids.txt"
-    listed.write_text("7\n8,9\n")
+def test_student_ids_are_read_from_the_argument_or_from_a_file(tmp_path: Path) -> None:
+    id_file = tmp_path / "ids.txt"
+    id_file.write_text("7\n8,9\n")
     assert student_ids("1, 2,3") == [1, 2, 3]
-    assert student_ids(str(listed)) == [7, 8, 9]
+    assert student_ids(str(id_file)) == [7, 8, 9]
     for wrong in ("one", "1,-2", " "):
         with pytest.raises(Failure):
             student_ids(wrong)
@@ -96,13 +96,13 @@ def test_students_are_named_by_ids_or_by_a_file(tmp_path: Path) -> None:
         (asyncpg.InvalidCatalogNameError("no such database"), UNREACHABLE),
     ],
 )
-def test_an_expected_failure_is_one_line(error: Exception, code: int) -> None:
+def test_an_expected_failure_is_reported_in_one_line(error: Exception, code: int) -> None:
     failure = as_failure(error)
     assert failure is not None
     assert (failure.code, "\n" in str(failure)) == (code, False)
 
 
-def test_a_bug_is_no_failure() -> None:
+def test_an_unexpected_error_is_not_turned_into_a_failure() -> None:
     assert as_failure(KeyError("x")) is None
 
 

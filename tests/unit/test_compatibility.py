@@ -1,4 +1,4 @@
-"""Nothing that was released is broken: old events are read by this code, and this code's events by old readers."""
+"""Released schemas stay compatible: this code reads old events, and old readers accept new events."""
 
 import json
 from collections.abc import Callable
@@ -28,25 +28,23 @@ def test_there_is_a_release() -> None:
     assert "envelope.json" in RELEASED
 
 
-def test_nothing_but_a_retired_event_type_may_disappear() -> None:
+def test_only_a_retired_event_type_may_disappear() -> None:
     assert RELEASED.keys() - CURRENT.keys() <= {f"{type_}.json" for type_ in UPCASTERS}
 
 
 @pytest.mark.parametrize("name", sorted(RELEASED.keys() & CURRENT.keys()))
-def test_what_was_released_is_not_broken(name: str) -> None:
-    assert breaks(RELEASED[name], CURRENT[name]) == [], (
-        "make a new type (….v2) and an upcaster; see contracts/README.md"
-    )
+def test_current_schemas_do_not_break_released_ones(name: str) -> None:
+    assert breaks(RELEASED[name], CURRENT[name]) == [], "add a new type (….v2) and an upcaster; see contracts/README.md"
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_a_released_type_can_still_be_read(type_: str) -> None:
+def test_a_released_type_has_a_class_or_an_upcaster(type_: str) -> None:
     assert type_ in EVENTS or type_ in UPCASTERS
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_events_of_the_release_are_read(type_: str) -> None:
-    """Not by comparing schemas: by reading what they allow."""
+def test_events_of_a_released_schema_can_be_read(type_: str) -> None:
+    """Generate events from the released schema, and read them with the current code."""
 
     @settings(
         max_examples=sized(small=5, full=50), deadline=None, database=None, suppress_health_check=list(HealthCheck)
@@ -100,7 +98,7 @@ FIELDS: dict[str, Any] = {
 
 
 def schema(**changed: Any) -> dict[str, Any]:
-    """Of ``FIELDS`` with these changes; ``None`` leaves a field out."""
+    """Return the schema of ``FIELDS`` with these changes. ``None`` removes a field."""
     fields = {name: field for name, field in {**FIELDS, **changed}.items() if field is not None}
     model: type[BaseModel] = create_model("Thing", **fields)
     return model.model_json_schema()
@@ -118,7 +116,7 @@ def schema(**changed: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_what_breaks_nobody(changed: dict[str, Any]) -> None:
+def test_a_compatible_change_is_accepted(changed: dict[str, Any]) -> None:
     new = json.loads(json.dumps(schema(**changed)).replace("Wider", "Inner"))
     assert breaks(schema(), new) == []
 
@@ -155,21 +153,21 @@ def test_what_breaks_nobody(changed: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_each_break_is_named_with_its_place(changed: dict[str, Any], place: str, why: str) -> None:
+def test_each_break_is_reported_with_its_place(changed: dict[str, Any], place: str, why: str) -> None:
     new = json.loads(json.dumps(schema(**changed)).replace("Narrower", "Inner").replace("Fewer", "Colour"))
-    found = breaks(schema(), new)
-    assert any(line.startswith(f"{place}: ") and why in line for line in found), found
+    reported = breaks(schema(), new)
+    assert any(line.startswith(f"{place}: ") and why in line for line in reported), reported
 
 
 NAMES = st.sampled_from(sorted(FIELDS))
 
 
 @given(NAMES)
-def test_no_field_can_be_left_out(name: str) -> None:
+def test_removing_a_field_is_a_break(name: str) -> None:
     assert breaks(schema(), schema(**{name: None}))
 
 
-def test_a_schema_that_holds_itself_ends() -> None:
+def test_a_recursive_schema_is_compared() -> None:
     tree = {
         "$defs": {"Node": {"properties": {"next": {"$ref": "#/$defs/Node"}, "size": {"type": "integer"}}}},
         "$ref": "#/$defs/Node",
@@ -179,7 +177,7 @@ def test_a_schema_that_holds_itself_ends() -> None:
     assert len(breaks(tree, changed)) == 1
 
 
-def test_a_release_keeps_what_it_has_retired(tmp_path: Path) -> None:
+def test_a_new_release_keeps_retired_schemas(tmp_path: Path) -> None:
     old = tmp_path / "0.0.9"
     old.mkdir()
     (old / "placewire.thing.done.v1.json").write_text("{}")
@@ -189,21 +187,21 @@ def test_a_release_keeps_what_it_has_retired(tmp_path: Path) -> None:
 
 
 def changes_of(document: dict[str, Any]) -> list[Callable[[dict[str, Any]], None]]:
-    """Each way to break an object's schema, for every field it has."""
+    """Return a breaking change for each field: remove it, or require it if it was optional."""
 
-    def gone(name: str) -> Callable[[dict[str, Any]], None]:
+    def without(name: str) -> Callable[[dict[str, Any]], None]:
         return lambda schema: schema["properties"].pop(name)
 
-    def required(name: str) -> Callable[[dict[str, Any]], None]:
+    def requiring(name: str) -> Callable[[dict[str, Any]], None]:
         return lambda schema: schema.setdefault("required", []).append(name)
 
     optional = document.get("properties", {}).keys() - set(document.get("required", ()))
-    return [*(gone(name) for name in document.get("properties", {})), *(required(name) for name in optional)]
+    return [*(without(name) for name in document.get("properties", {})), *(requiring(name) for name in optional)]
 
 
 @pytest.mark.parametrize("name", sorted(CURRENT))
-def test_every_published_schema_would_be_missed(name: str) -> None:
-    """The comparison sees into our real schemas, not only into examples."""
+def test_a_break_of_any_published_schema_is_found(name: str) -> None:
+    """The comparison finds breaks in our real schemas, not only in examples."""
     for change in changes_of(CURRENT[name]):
         changed = json.loads(json.dumps(CURRENT[name]))
         change(changed)

@@ -1,4 +1,4 @@
-"""The console without the API: pages of its own, its cookie, its protection, and what it does when the API is away."""
+"""The console without the API: its own pages, its cookie, its protection, and its answers while the API is away."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,7 +24,7 @@ USER = SignedInUser(7, Role.HEAD, "Asha", "asha@college.edu", "the-token")
 
 @pytest_asyncio.fixture
 async def console() -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the console, whose API cannot be reached."""
+    """Return a client of a console that cannot reach its API."""
     settings = ConsoleSettings(
         console_secret=SECRET, api_url="http://127.0.0.1:9", assets_folder=ensure_assets(), log_format="text"
     )
@@ -46,7 +46,7 @@ def cookie_of(sessions: Sessions, scheme: str = "http") -> str:
     return response.headers["set-cookie"].split(";")[0]
 
 
-def test_the_cookie_is_read_by_its_secret_and_the_one_after_it_alone() -> None:
+def test_the_cookie_is_read_with_the_current_or_the_former_secret() -> None:
     cookie = cookie_of(Sessions([SECRET]))
     assert "the-token" not in cookie
     assert Sessions([SECRET]).read(request(cookie)) == USER
@@ -55,7 +55,7 @@ def test_the_cookie_is_read_by_its_secret_and_the_one_after_it_alone() -> None:
     assert Sessions([SECRET]).read(request(cookie[:-4] + "AAAA")) is None
 
 
-def test_with_tls_the_cookie_of_a_plain_connection_is_not_taken() -> None:
+def test_the_cookie_of_a_plain_connection_is_ignored_with_tls() -> None:
     plain, secure = cookie_of(Sessions([SECRET])), cookie_of(Sessions([SECRET]), "https")
     assert (plain.partition("=")[0], secure.partition("=")[0]) == ("placewire", "__Host-placewire")
     assert Sessions([SECRET]).read(request(plain, "https")) is None
@@ -77,12 +77,12 @@ def test_a_form_token_belongs_to_one_person() -> None:
     ["https://evil.example/console/", "//evil.example", "/console//evil.example", "/api/drives", "", "/console/\n",
      "/console\\evil", "javascript:alert(1)"],
 )  # fmt: skip
-def test_after_the_sign_in_no_other_place_can_be_named(path: str) -> None:
+def test_the_sign_in_redirects_only_to_pages_of_the_console(path: str) -> None:
     assert own_path(path) == START
     assert own_path("/console/drives?status=posted&start=50") == "/console/drives?status=posted&start=50"
 
 
-async def test_pages_carry_the_policy_and_no_inline_code(console: httpx.AsyncClient) -> None:
+async def test_pages_have_a_content_security_policy_and_no_inline_code(console: httpx.AsyncClient) -> None:
     answer = await console.get("/console/sign-in")
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]
@@ -105,7 +105,7 @@ async def test_assets_are_immutable_and_compressed(console: httpx.AsyncClient) -
     assert (await console.get(path.replace(path.split("/")[3], "0" * 16))).status_code == 404
 
 
-async def test_an_api_that_is_away_is_a_page_that_keeps_what_was_typed(console: httpx.AsyncClient) -> None:
+async def test_the_error_page_keeps_the_typed_form_while_the_api_is_away(console: httpx.AsyncClient) -> None:
     console.headers["cookie"] = cookie_of(Sessions([SECRET]))
     answer = await console.get("/console/drives")
     assert (answer.status_code, answer.headers["refresh"]) == (503, "5")
@@ -118,7 +118,7 @@ async def test_an_api_that_is_away_is_a_page_that_keeps_what_was_typed(console: 
     assert "refresh" not in answer.headers
 
 
-async def test_a_form_without_a_sign_in_is_kept_in_the_sign_in_page(console: httpx.AsyncClient) -> None:
+async def test_the_sign_in_page_keeps_a_form_that_was_sent_without_a_session(console: httpx.AsyncClient) -> None:
     body = {"form_token": "t", "idempotency_key": "k", "domain_name": "Kept"}
     answer = await console.post("/console/domains", data=body, headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 401
@@ -126,14 +126,14 @@ async def test_a_form_without_a_sign_in_is_kept_in_the_sign_in_page(console: htt
     assert 'name="domain_name" value="Kept"' in answer.text
 
 
-async def test_a_large_form_of_somebody_unknown_is_refused_unread(console: httpx.AsyncClient) -> None:
+async def test_a_large_unauthenticated_form_is_refused_unread(console: httpx.AsyncClient) -> None:
     answer = await console.post(
         "/console/accept-invitation", data={"token": "x" * 300_000}, headers={"Sec-Fetch-Site": "same-origin"}
     )
     assert answer.status_code == 413
 
 
-def test_missing_assets_are_one_line(tmp_path: Path) -> None:
+def test_missing_assets_are_reported_in_one_line(tmp_path: Path) -> None:
     settings = ConsoleSettings(console_secret=SECRET, assets_folder=tmp_path)
     with pytest.raises(SystemExit, match=r"htmx\.min\.js is missing"):
         create_app(settings)
@@ -150,11 +150,15 @@ def test_charts_fit_their_box() -> None:
     assert line_chart([]).dots == []
 
 
-def test_dead_letters_of_one_cause_are_one_group() -> None:
-    def letter(kind: str, reason: str) -> dict[str, object]:
+def test_dead_letters_are_grouped_by_cause() -> None:
+    def dead_letter(kind: str, reason: str) -> dict[str, object]:
         return {"kind": kind, "reason": reason}
 
     groups = grouped(
-        [letter("export", "drive 7 has no 'name'"), letter("refresh", "x"), letter("export", "drive 12 has no 'mail'")]
+        [
+            dead_letter("export", "drive 7 has no 'name'"),
+            dead_letter("refresh", "x"),
+            dead_letter("export", "drive 12 has no 'mail'"),
+        ]
     )
     assert [(group["kind"], len(group["letters"])) for group in groups] == [("export", 2), ("refresh", 1)]

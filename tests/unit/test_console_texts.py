@@ -1,4 +1,4 @@
-"""The console's texts: every one is translated, and the catalogue holds nothing else."""
+"""The translation catalogue holds every text of the console, and no others."""
 
 import re
 
@@ -12,20 +12,20 @@ OTHERS = [language for language in LANGUAGES if language != ENGLISH]
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_every_text_is_translated_and_no_other_is(language: str) -> None:
+def test_the_catalogue_translates_exactly_the_texts_in_use(language: str) -> None:
     expected = {text if isinstance(text, str) else text[0] for text in texts()}
-    found = {}
+    translated = {}
     for message in catalogue(language):
         if message.id:
             single = message.id if isinstance(message.id, str) else message.id[0]
-            found[single] = message.string
-    assert found.keys() == expected, "run `python -m services.console.texts`, and translate"
-    untranslated = [text for text, string in found.items() if not string or not all(string)]
+            translated[single] = message.string
+    assert translated.keys() == expected, "run `python -m services.console.texts`, and translate"
+    untranslated = [text for text, string in translated.items() if not string or not all(string)]
     assert untranslated == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_translations_keep_the_places_for_values(language: str) -> None:
+def test_translations_keep_the_placeholders(language: str) -> None:
     for message in catalogue(language):
         if message.id and isinstance(message.id, str):
             assert set(PLACE.findall(message.id)) == set(PLACE.findall(str(message.string))), message.id
@@ -48,5 +48,5 @@ def test_a_text_is_shown_in_the_chosen_language() -> None:
         (None, "hi;q=x, *", "en"),
     ],
 )
-def test_the_language_is_that_of_the_switch_then_of_the_browser(cookie: str | None, header: str, expected: str) -> None:
+def test_the_cookie_selects_the_language_before_the_browser(cookie: str | None, header: str, expected: str) -> None:
     assert chosen_language(cookie, header) == expected

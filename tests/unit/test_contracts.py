@@ -1,4 +1,4 @@
-"""What crosses a boundary comes out as it went in."""
+"""Envelopes, events and criteria survive serialization unchanged."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,7 +31,7 @@ def envelope() -> Envelope:
     )
 
 
-def test_kafka_headers_carry_every_attribute_and_come_back() -> None:
+def test_an_envelope_survives_kafka_headers() -> None:
     sent = envelope()
     headers = sent.kafka_headers()
     assert dict(headers)["ce_specversion"] == b"1.0"
@@ -39,7 +39,7 @@ def test_kafka_headers_carry_every_attribute_and_come_back() -> None:
     assert Envelope.from_kafka(headers, sent.data) == sent
 
 
-def test_decimals_keep_their_places() -> None:
+def test_decimals_keep_their_trailing_zeros() -> None:
     assert envelope().data["criteria"]["min_cgpa"] == "7.50"
     assert read_event(PUBLISHED.TYPE, envelope().data) == PUBLISHED
 
@@ -48,7 +48,7 @@ def test_a_reader_ignores_what_a_newer_producer_added() -> None:
     assert read_event(PUBLISHED.TYPE, envelope().data | {"added_later": 1}) == PUBLISHED
 
 
-def test_an_unknown_type_says_so() -> None:
+def test_an_unknown_type_is_an_error() -> None:
     with pytest.raises(UnknownEvent):
         read_event("placewire.drive.vanished.v1", {})
 
@@ -67,7 +67,7 @@ def test_a_criterion_out_of_range_is_refused(mark: str) -> None:
         Criteria.model_validate({"min_cgpa": mark})
 
 
-def test_every_event_type_is_named_by_its_versioned_type() -> None:
+def test_every_event_type_has_a_version() -> None:
     assert all(type_.startswith("placewire.") and type_.rpartition(".v")[2].isdigit() for type_ in EVENTS)
 
 
@@ -75,6 +75,6 @@ def test_every_job_kind_has_an_owner_and_a_topic() -> None:
     assert set(KIND_OF.values()) == set(OWNER) == set(TOPIC_OF)
 
 
-def test_a_stream_nobody_declared_has_no_topic() -> None:
+def test_an_undeclared_stream_has_no_topic() -> None:
     with pytest.raises(KeyError):
         topics.of_stream("mystery-1")

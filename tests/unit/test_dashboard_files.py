@@ -1,6 +1,6 @@
-"""Dashboards: Grafana's own model keeps every word, they speak of metrics that exist, and no metric is forgotten.
+"""Dashboards use only keys that Grafana knows and metrics that exist, and show every metric.
 
-That the queries have answers is tried with a real Prometheus: tests/e2e/test_dashboards.py.
+tests/e2e/test_dashboards.py runs the queries in a real Prometheus.
 """
 
 import json
@@ -28,7 +28,7 @@ SOURCES = [
 
 
 def lost(written: Any, kept: Any, place: str = "") -> Iterator[str]:
-    """What is in ``written`` and not, or otherwise, in ``kept``."""
+    """Yield the place of each value of ``written`` that ``kept`` lacks, or has with another value."""
     if isinstance(written, dict) and isinstance(kept, dict):
         for key, value in written.items():
             if value is not None:
@@ -41,15 +41,15 @@ def lost(written: Any, kept: Any, place: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_grafana_knows_every_word(name: str) -> None:
-    """The classes are made from Grafana's schema: a key that it does not know is not kept."""
+def test_grafana_knows_every_key(name: str) -> None:
+    """Grafana's schema generates these classes, so they drop an unknown key."""
     plugins.register_default_plugins()
     kept = json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARDS[name])))
     assert list(lost(DASHBOARDS[name], kept)) == []
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_dashboard_keeps_its_address_and_leads_to_the_others(name: str) -> None:
+def test_a_dashboard_keeps_its_uid_and_links_to_the_others(name: str) -> None:
     board = DASHBOARDS[name]
     assert board["uid"] == UIDS[name]
     assert [link["tags"] for link in board["links"]] == [["placewire"]]
@@ -60,7 +60,7 @@ def test_a_dashboard_keeps_its_address_and_leads_to_the_others(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_each_panel_says_what_it_shows(name: str) -> None:
+def test_each_panel_is_described(name: str) -> None:
     board = DASHBOARDS[name]
     ids = [panel["id"] for panel in board["panels"]]
     assert len(ids) == len(set(ids))
@@ -83,7 +83,7 @@ def test_no_panel_covers_another(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_each_variable_is_used_and_each_used_one_is_there(name: str) -> None:
+def test_each_used_variable_is_declared_and_each_declared_one_is_used(name: str) -> None:
     board = DASHBOARDS[name]
     declared = {variable["name"] for variable in board["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(board)))
@@ -98,22 +98,22 @@ def test_the_data_source_is_the_provisioned_one() -> None:
         assert set(chosen) == uids
 
 
-def test_dashboards_and_rules_speak_only_of_what_there_is() -> None:
+def test_dashboards_name_only_series_that_exist() -> None:
     known = set().union(*(series_of(metric) for metric in OURS.values()), RECORDED, FASTSTREAM)
-    said = {
-        word for board in DASHBOARDS.values() for _, query in queries(board) for word in NAMED.findall(unquoted(query))
+    named = {
+        name for board in DASHBOARDS.values() for _, query in queries(board) for name in NAMED.findall(unquoted(query))
     }
-    assert said - known == set()
+    assert named - known == set()
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_each_metric_is_set_by_somebody_and_shown_to_somebody(name: str) -> None:
-    assert any(re.search(rf"\b{name}\b", path.read_text()) for path in SOURCES), "nobody sets it"
+def test_each_metric_is_set_and_used_in_a_dashboard_or_rule(name: str) -> None:
+    assert any(re.search(rf"\b{name}\b", path.read_text()) for path in SOURCES), "no module sets this metric"
     shown = " ".join(
         [query for board in DASHBOARDS.values() for _, query in queries(board)] + [r["expr"] for r in RULES]
     )
     assert any(re.search(rf"\b{series}\b", shown) for series in series_of(OURS[name])), (
-        "neither dashboard nor rule has it"
+        "neither a dashboard nor a rule uses this metric"
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether Docker answers: every way in which it does not, and engines of any version."""
+"""Detection of Docker: with engines of any version, and with servers that do not answer."""
 
 import gc
 import json
@@ -16,7 +16,7 @@ from devstack import choice, docker_engine
 from devstack.docker_engine import docker_answers
 from devstack.ports import LOOPBACK, free_port
 
-# Each makes a server that is no good, and returns DOCKER_HOST.
+# Starts or names a broken server, and returns its DOCKER_HOST.
 Broken = Callable[[ExitStack, Path], str]
 
 
@@ -34,7 +34,7 @@ def is_not_there(_stack: ExitStack, folder: Path) -> str:
 
 
 def was_stopped(stack: ExitStack, folder: Path) -> str:
-    """Its socket is still there, and nobody listens on it."""
+    """Return a socket file on which no process listens."""
     stack.enter_context(socket.socket(socket.AF_UNIX)).bind(str(folder / "docker.sock"))
     return f"unix://{folder / 'docker.sock'}"
 
@@ -57,22 +57,22 @@ def is_of_no_known_kind(_stack: ExitStack, _folder: Path) -> str:
 @pytest.mark.parametrize(
     "broken", [never_answers, refuses, is_not_there, was_stopped, hangs, is_no_address, is_of_no_known_kind]
 )
-def test_a_docker_that_does_not_answer_is_passed_over_and_leaves_no_socket(
+def test_a_docker_that_does_not_answer_is_not_used_and_no_socket_stays_open(
     broken: Broken, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A socket that is left open is an error of this test: its ResourceWarning is raised here."""
+    """The ResourceWarning of an open socket fails this test."""
     for name in ("DEVSTACK", *choice.GIVEN):
         monkeypatch.delenv(name, raising=False)
     with ExitStack() as stack:
-        # The path of a Unix socket has 107 characters at most.
+        # A short folder: the path of a Unix socket has at most 107 characters.
         monkeypatch.setenv("DOCKER_HOST", broken(stack, tmp_path_factory.mktemp("d")))
-        began = monotonic()
+        started_s = monotonic()
         assert choice.kind() == "embedded"
-        assert monotonic() - began < 30
+        assert monotonic() - started_s < 30
     gc.collect()
 
 
-def test_without_a_socket_docker_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_docker_is_not_available_without_a_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", "")
     monkeypatch.setattr(docker_engine, "DEFAULT_SOCKET", tmp_path / "none")
     assert not docker_answers()
@@ -80,13 +80,13 @@ def test_without_a_socket_docker_is_not_asked(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    """An engine that knows one version of the API: its address. It refuses requests of any other, as Docker does."""
+    """Return the address of an engine that supports one API version. Like Docker, it refuses other versions."""
     version: str = request.param
 
     class Engine(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked = self.path.split("/")[1]
-            known = asked in ("version", "_ping", f"v{version}")
+            first_segment = self.path.split("/")[1]
+            known = first_segment in ("version", "_ping", f"v{version}")
             body = json.dumps({"ApiVersion": version} if known else {"message": "client version is not supported"})
             self.send_response(200 if known else 400)
             self.send_header("Content-Type", "application/json")
@@ -95,7 +95,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
             self.wfile.write(body.encode())
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the request is in the test."""
+            """Log nothing."""
 
     with ThreadingHTTPServer((LOOPBACK, 0), Engine) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -107,6 +107,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize("engine", ["1.43", "1.44", "1.52"], indirect=True)
 def test_an_engine_of_any_version_is_used(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Docker 24 speaks 1.43 and nothing newer, Docker 29 nothing older than 1.44."""
+    """Docker 24 supports API versions up to 1.43. Docker 29 supports 1.44 and later."""
     monkeypatch.setenv("DOCKER_HOST", engine)
     assert docker_answers()

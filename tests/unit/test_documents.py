@@ -1,4 +1,4 @@
-"""What README and docs/ name exists: pages, anchors, files, commands, ports, settings, metrics."""
+"""README and docs/ name only pages, anchors, files, commands, ports, settings and metrics that exist."""
 
 import re
 import shlex
@@ -24,7 +24,7 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 QUICK = (ROOT / "docs" / "quick-reference.md").read_text()
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"`(?:uv run )?placewire ([^`…]+)`")
-# A file or folder of the checkout, perhaps with a pattern in it.
+# A file or folder of the checkout, or a pattern of files.
 PATH = re.compile(
     r"`((?:contracts|chassis|services|migrations|cli|devstack|bench|deploy|docs|tests)/[\w./*{}-]*|\.env\.example|Makefile)`"
 )
@@ -49,7 +49,7 @@ def linked(document: Path) -> set[Path]:
     return {(document.parent / path).resolve() for path, _ in LINK.findall(prose(document)) if path}
 
 
-def test_the_index_leads_to_every_page_and_the_readme_to_the_index() -> None:
+def test_the_index_links_every_page_and_the_readme_links_the_index() -> None:
     index = ROOT / "docs" / "index.md"
     assert set(PAGES) - set(DECISIONS) - {index} <= linked(index)
     assert DECISIONS[-1] in linked(index)
@@ -57,7 +57,7 @@ def test_the_index_leads_to_every_page_and_the_readme_to_the_index() -> None:
     assert index in linked(ROOT / "CONTRIBUTING.md")
 
 
-def test_the_glossary_is_short_and_can_be_found() -> None:
+def test_the_glossary_is_short_sorted_and_linked() -> None:
     glossary = ROOT / "docs" / "glossary.md"
     terms = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", glossary.read_text(), re.MULTILINE)[2:]
     assert 10 <= len(terms) <= 25
@@ -67,15 +67,15 @@ def test_the_glossary_is_short_and_can_be_found() -> None:
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=named)
-def test_each_named_file_is_there(document: Path) -> None:
-    """Or the page itself creates it."""
+def test_each_named_file_exists(document: Path) -> None:
+    """A file that the page itself creates need not exist."""
     created = set(TITLE.findall(document.read_text()))
-    gone = [path for path in PATH.findall(prose(document)) if path not in created and not list(ROOT.glob(path))]
-    assert gone == []
+    missing = [path for path in PATH.findall(prose(document)) if path not in created and not list(ROOT.glob(path))]
+    assert missing == []
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=named)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_each_link_has_a_target(document: Path) -> None:
     for path, anchor in LINK.findall(prose(document)):
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), path
@@ -100,33 +100,33 @@ def test_the_tests_that_reliability_names_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", sorted({said for path in [*DOCUMENTS, *OTHERS] for said in COMMAND.findall(prose(path))})
+    "text", sorted({text for path in [*DOCUMENTS, *OTHERS] for text in COMMAND.findall(prose(path))})
 )
-def test_each_command_in_the_text_is_one(said: str) -> None:
-    """Its words and its options; the rest are names."""
+def test_each_named_command_exists(text: str) -> None:
+    """Check the names of the command and its options. Arguments are not checked."""
     command: Any = get_command(app)
-    words = shlex.split(said)
+    words = shlex.split(text)
     while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         word = words.pop(0)
-        assert word in command.commands, said
+        assert word in command.commands, text
         command = command.commands[word]
     options = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= options
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=named)
-def test_each_target_of_make_is_one(document: Path) -> None:
+def test_each_named_make_target_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", document.read_text(), re.MULTILINE)) <= targets
 
 
 def test_the_quick_reference_has_the_ports() -> None:
     rows = re.findall(r"^\| (\w+) \| (\d+) \|", QUICK, re.MULTILINE)
-    said = {name: int(port) for name, port in rows if name in OURS}
-    assert said == {name: settings.model_fields["port"].default for name, settings in OURS.items()}
+    ports = {name: int(port) for name, port in rows if name in OURS}
+    assert ports == {name: settings.model_fields["port"].default for name, settings in OURS.items()}
 
 
-def test_the_quick_reference_has_settings_as_they_are() -> None:
+def test_the_quick_reference_has_the_default_of_each_setting() -> None:
     table = QUICK.split("## Settings that are changed")[1].split("\n## ")[0]
     known = documented()
     documented_elsewhere = {"SECRETS_DIR"}
@@ -139,15 +139,15 @@ def test_the_quick_reference_has_settings_as_they_are() -> None:
                 assert float(value) == float(known[name]), name
 
 
-def test_the_quick_reference_names_metrics_that_there_are() -> None:
+def test_the_quick_reference_names_only_metrics_that_exist() -> None:
     assert metrics.HTTP_REQUESTS
     known = {metric.name + "_total" * (metric.type == "counter") for metric in REGISTRY.collect()}
-    said = set(re.findall(r"`(placewire_\w+)`", QUICK))
-    assert len(said) >= 10
-    assert said <= known
+    named_metrics = set(re.findall(r"`(placewire_\w+)`", QUICK))
+    assert len(named_metrics) >= 10
+    assert named_metrics <= known
 
 
-def test_the_quick_reference_names_folders_that_there_are() -> None:
-    said = re.findall(r"`((?:deploy|contracts)/[\w./-]+)`", QUICK)
-    assert said
-    assert [path for path in said if not (ROOT / path).exists()] == []
+def test_the_quick_reference_names_only_folders_that_exist() -> None:
+    paths = re.findall(r"`((?:deploy|contracts)/[\w./-]+)`", QUICK)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""Parts, names and digests of files over HTTP; what may be asked of an export."""
+"""Downloads over HTTP: byte ranges, file names and digests. Exports: the columns that a request may name."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ ETAG = '"abc"'
 
 
 @pytest.mark.parametrize(
-    ("asked", "span"),
+    ("header", "span"),
     [
         (None, None),
         ("bytes=0-0", Span(0, 1)),
@@ -31,39 +31,39 @@ ETAG = '"abc"'
         ("lines=1-2", None),
     ],
 )
-def test_one_range_of_bytes(asked: str | None, span: Span | None) -> None:
-    assert requested_span(asked, None, size=100, etag=ETAG) == span
+def test_a_range_header_is_parsed(header: str | None, span: Span | None) -> None:
+    assert requested_span(header, None, size=100, etag=ETAG) == span
 
 
-@pytest.mark.parametrize("asked", ["bytes=100-", "bytes=100-200", "bytes=-0"])
-def test_a_range_behind_the_end(asked: str) -> None:
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
+def test_a_range_after_the_end_is_unsatisfiable(header: str) -> None:
     with pytest.raises(Unsatisfiable):
-        requested_span(asked, None, size=100, etag=ETAG)
+        requested_span(header, None, size=100, etag=ETAG)
 
 
-def test_a_range_of_another_file_is_the_whole() -> None:
+def test_if_range_with_another_etag_returns_the_whole_file() -> None:
     assert requested_span("bytes=0-1", ETAG, size=100, etag=ETAG) == Span(0, 2)
     assert requested_span("bytes=0-1", '"old"', size=100, etag=ETAG) is None
     assert requested_span("bytes=0-1", f"W/{ETAG}", size=100, etag=ETAG) is None  # RFC 9110, 13.1.5: strong only
 
 
-def test_names() -> None:
+def test_file_names_are_quoted_and_encoded() -> None:
     assert content_disposition("a-1.csv") == 'attachment; filename="a-1.csv"'
     assert content_disposition('é "x";.csv') == (
         "attachment; filename=\"___x__.csv\"; filename*=UTF-8''%C3%A9%20%22x%22%3B.csv"
     )
 
 
-def test_digest() -> None:
-    # The example of RFC 9530, appendix A, is of another text; this is SHA-256 of nothing.
+def test_the_digest_header_is_in_base64() -> None:
+    # SHA-256 of no bytes, in the form of RFC 9530.
     assert repr_digest(hashlib.sha256(b"").hexdigest()) == "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
 
 
 @pytest.mark.parametrize("kind", [*ExportKind])
-def test_every_column_that_may_be_asked_for_can_be_written(kind: ExportKind) -> None:
+def test_every_allowed_column_can_be_written(kind: ExportKind) -> None:
     assert tuple(column.name for column in columns(kind, list(COLUMNS[kind]))) == COLUMNS[kind]
 
 
-def test_a_column_of_another_kind_cannot() -> None:
+def test_a_column_of_another_kind_cannot_be_written() -> None:
     with pytest.raises(KeyError):
         columns(ExportKind.REGISTRATIONS, ["finished_date"])

@@ -1,4 +1,4 @@
-"""The report of finished drives, opened by a reader that is not ours, in every script."""
+"""The PDF report of finished drives, as pypdf reads it: content, and texts in many scripts."""
 
 import io
 from datetime import UTC, date, datetime
@@ -25,8 +25,8 @@ ROW = {
 
 
 def report(*rows: dict[str, Any]) -> PdfReader:
-    found: Any = rows
-    return PdfReader(io.BytesIO(finished_pdf(found, now=NOW, zone=ZONE)))
+    drives: Any = rows
+    return PdfReader(io.BytesIO(finished_pdf(drives, now=NOW, zone=ZONE)))
 
 
 def text_of(pdf: PdfReader) -> str:
@@ -47,18 +47,21 @@ def test_the_report_has_every_drive() -> None:
     assert pdf.metadata.title == "Finished Placement Drives Report"
 
 
-def test_a_report_of_nothing_says_so() -> None:
+def test_an_empty_report_has_a_note() -> None:
     assert "No drives were finished in this period." in text_of(report())
 
 
-def test_a_report_survives_every_text() -> None:
+def test_a_report_prints_markup_controls_and_long_words() -> None:
     strange = "<b>A & B</i> \N{INDIAN RUPEE SIGN}5 é\n\x00" + "x" * 400
     text = text_of(report(ROW | {"company_name": strange})).replace("\n", "")
     assert "<b>A & B</i> \N{INDIAN RUPEE SIGN}5 é" in text
 
 
 def letters(text: str) -> str:
-    """Without spaces, and without what pypdf reads for a glyph that shares its letters with the one before."""
+    """Return the text without spaces and unprintable characters.
+
+    pypdf reads an unprintable character where two glyphs share their letters.
+    """
     return "".join(letter for letter in text if letter.isprintable() and not letter.isspace())
 
 
@@ -73,7 +76,7 @@ SCRIPTS = {
 }
 
 
-# Their fonts come with the image; elsewhere only if they are installed.
+# The image has fonts for these scripts. On other machines, the fonts may be missing.
 INSTALLED = {
     "gujarati": "ક્ષત્રિય ગુજરાતી",
     "gurmukhi": "ਪੰਜਾਬੀ ਕੰਪਨੀ",
@@ -86,7 +89,7 @@ INSTALLED = {
 
 
 @pytest.mark.parametrize("script", INSTALLED)
-def test_a_font_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+def test_a_script_without_an_installed_font_uses_the_latin_font(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.delitem(fonts.FILES, script, raising=False)
     assert [name for name, _ in fonts.runs(INSTALLED[script])] == ["latin"]
     monkeypatch.setitem(fonts.FILES, script, fonts.FILES["latin"])
@@ -97,7 +100,7 @@ def test_a_font_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, s
     ("font", "text"), [*SCRIPTS.items(), *((font, text) for font, text in INSTALLED.items() if font in fonts.FILES)]
 )
 def test_a_font_has_every_glyph_of_its_script_after_shaping(font: str, text: str) -> None:
-    """Glyph 0 is .notdef, the box that is printed for an unknown letter."""
+    """Glyph 0 is .notdef: the box that stands for a missing letter."""
     face = uharfbuzz.Face(uharfbuzz.Blob.from_file_path(str(fonts.FILES[font])))
     assert [name for name, _ in fonts.runs(text)] == [font]
     buffer = uharfbuzz.Buffer()
@@ -109,48 +112,48 @@ def test_a_font_has_every_glyph_of_its_script_after_shaping(font: str, text: str
 
 def test_the_report_prints_each_script_with_its_font() -> None:
     pdf = report(*(ROW | {"company_name": text} for font, text in SCRIPTS.items() if font != "cjk"))
-    found = letters(text_of(pdf))
+    printed = letters(text_of(pdf))
     for font in ("devanagari", "tamil", "telugu", "bengali", "latin"):
-        assert letters(SCRIPTS[font]) in found, font
-    assert "?" not in found
+        assert letters(SCRIPTS[font]) in printed, font
+    assert "?" not in printed
 
 
 def test_the_report_prints_chinese_japanese_and_korean() -> None:
-    found = letters(text_of(report(ROW | {"company_name": SCRIPTS["cjk"]})))
-    assert letters(SCRIPTS["cjk"]) in found
+    printed = letters(text_of(report(ROW | {"company_name": SCRIPTS["cjk"]})))
+    assert letters(SCRIPTS["cjk"]) in printed
 
 
-def test_a_run_keeps_its_joiners_spaces_and_dandas() -> None:
+def test_a_run_of_one_script_includes_joiners_spaces_and_dandas() -> None:
     assert list(fonts.runs("Acme क्\u200dष १। x")) == [
         ("latin", "Acme "), ("devanagari", "क्\u200dष १। "), ("latin", "x"),
     ]  # fmt: skip
 
 
-def test_a_letter_that_no_font_has_is_a_question_mark() -> None:
+def test_a_letter_without_a_font_is_printed_as_a_question_mark() -> None:
     assert "????!" in text_of(report(ROW | {"company_name": "አማርኛ!"}))
 
 
-def test_a_season_of_many_drives_has_every_one() -> None:
+def test_a_long_report_has_every_drive() -> None:
     drives = sized(small=100, full=1_000)
     text = text_of(report(*(ROW | {"company_name": f"Company {number}"} for number in range(drives))))
     assert f"{drives}. Company {drives - 1}" in text
     assert text.count("Finished Date") == drives
 
 
-def test_an_absent_value_of_a_query_is_no_limit() -> None:
+def test_query_parameters_are_optional() -> None:
     assert integer(None, "limit", limit=10) is None
     assert day(None, "start_date") is None
     assert day("2030-02-28", "start_date") == date(2030, 2, 28)
 
 
 @pytest.mark.parametrize("text", ["", "0", "11", "-1", "1.5", "abc", "\N{ARABIC-INDIC DIGIT FIVE}", "1" * 30])
-def test_a_number_that_makes_no_sense_is_refused(text: str) -> None:
+def test_an_invalid_number_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="limit must be a whole number from 1 to 10") as refused:
         integer(text, "limit", limit=10)
     assert refused.value.status == 400
 
 
 @pytest.mark.parametrize("text", ["", "2030-02-30", "20300228", "2030-2-3", "10000-01-01", "today"])
-def test_a_day_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_day_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="end_date must be a day, written YYYY-MM-DD"):
         day(text, "end_date")

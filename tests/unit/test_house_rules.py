@@ -1,4 +1,4 @@
-"""House rules that no linter checks. Each failure names the file and the rule."""
+"""House rules that linters do not check. Each failure names the file and the rule."""
 
 import ast
 import fnmatch
@@ -15,20 +15,20 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 VAGUE_MODULES = {"utils", "util", "helpers", "common", "misc", "base", "manager", "core", "models"}
 VAGUE_CLASSES = ("Manager", "Helper", "Util", "Processor", "Impl")
 MAX_MODULE_LINES = 300
-# One function for each table, made from the declarations.
+# The generated module has one function for each table.
 GENERATED = {"migrations/versions/0001_baseline.py"}
 MAX_FUNCTION_LINES = 45
 
-# Private words of earlier releases, and pronouns for users. Plain words: fix, report, notify, process, channel, they.
+# Private words of earlier releases, and gendered pronouns. Write instead: fix, report, notify, process, channel, they.
 WORDS = {
     *("mend", "mends", "mended", "mending", "told", "tell", "tells", "telling", "whoever", "lest", "road", "roads"),
     *("door", "doors", "rooms", "brake", "brakes", "braked", "stranger", "strangers", "he", "his", "him", "himself"),
 }
 PHRASES = {("for", "ever")}
-# `TooManyRooms` and `too_many_rooms` hold the same words.
+# Splits `TooManyRooms` and `too_many_rooms` into the same words.
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
-# Files whose words must stay, by pattern, with the reason.
+# Files that may keep such words: pattern, and reason.
 KEPT = {
     "CHANGELOG.md": "history",
     "docs/upgrading.md": "names of a former release",
@@ -63,8 +63,8 @@ def breaches(path: Path) -> Iterator[str]:
 
 
 def test_house_rules() -> None:
-    found = {path.relative_to(ROOT).as_posix(): list(breaches(path)) for path in MODULES}
-    assert {name: broken for name, broken in found.items() if broken} == {}
+    breaches_by_module = {path.relative_to(ROOT).as_posix(): list(breaches(path)) for path in MODULES}
+    assert {name: broken for name, broken in breaches_by_module.items() if broken} == {}
 
 
 def test_every_import_rule_matches_a_module() -> None:
@@ -76,7 +76,7 @@ def test_every_import_rule_matches_a_module() -> None:
     patterns = [pattern for rule in rules for pattern in rule.get("source_modules", [])]
     unmatched = [pattern for pattern in patterns if not fnmatch.filter(modules, pattern.replace("**", "*"))]
     assert patterns
-    assert unmatched == [], "a rule that matches nothing is silently kept"
+    assert unmatched == [], "a rule that matches no module checks nothing"
 
 
 def tracked() -> list[str]:
@@ -87,7 +87,7 @@ def tracked() -> list[str]:
 
 
 def private_words(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each private word with its line number. A phrase counts where it ends, also when it spans two lines."""
+    """Yield each private word or phrase with its line number. A phrase over two lines has the number of the second."""
     last = ""
     for number, line in enumerate(text.splitlines(), start=1):
         for word in map(str.lower, WORD.findall(line)):
@@ -108,7 +108,7 @@ def test_no_file_has_a_private_word() -> None:
         except UnicodeDecodeError:
             continue  # not a text file
         findings += [f"{name}:{number}: {word!r}" for number, word in private_words(text)]
-    assert findings == [], "use a plain word (fix, report, notify, return, process, channel, they), or quote in KEPT"
+    assert findings == [], "use a plain word (fix, report, notify, return, process, channel, they), or add to KEPT"
 
 
 def test_words_are_found_in_names_and_across_lines() -> None:

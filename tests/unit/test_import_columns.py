@@ -1,4 +1,4 @@
-"""Which header of a file is which column."""
+"""Recognition of the headers of an imported file: which column each one stands for."""
 
 import string
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ from services.api.students.import_files.vocabulary import COLUMNS
 IDENTITY = ["Name", "E-Mail", "USN"]
 
 
-def place(header: str, column: str, values: Sequence[str] = ()) -> Layout:
+def recognised(header: str, column: str, values: Sequence[str] = ()) -> Layout:
     samples = [["Asha", "a@b", "1", value] for value in values]
     layout = layout_of([*IDENTITY, header], {}, samples)
     assert layout.places.get(column) == (3,), layout.report()
     return layout
 
 
-def asked(header: str, values: Sequence[str] = ("7.5",)) -> str:
+def question(header: str, values: Sequence[str] = ("7.5",)) -> str:
     with pytest.raises(Invalid) as caught:
         layout_of([*IDENTITY, header], {}, [["Asha", "a@b", "1", value] for value in values])
     assert caught.value.errors[0]["header"] == header
@@ -38,7 +38,7 @@ def ignored(header: str, values: Sequence[str] = ("7.5",)) -> str:
     return report[3].reason
 
 
-def test_our_own_names_are_found_in_any_order() -> None:
+def test_our_own_column_names_are_recognised_in_any_order() -> None:
     headers = list(reversed(COLUMNS))
     assert layout_of(headers, {}).places == {column: (headers.index(column),) for column in COLUMNS}
 
@@ -82,8 +82,8 @@ def test_our_own_names_are_found_in_any_order() -> None:
         ("Active Backlogs (0 if none)", "active_backlogs"), ("Active backlogs(write 0 if nil)", "active_backlogs"),
     ],
 )  # fmt: skip
-def test_a_column_goes_by_many_names(header: str, column: str) -> None:
-    place(header, column)
+def test_many_names_of_a_column_are_recognised(header: str, column: str) -> None:
+    recognised(header, column)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_column_goes_by_many_names(header: str, column: str) -> None:
         "Anna University Register Number", "JNTUH Hall Ticket Number", "Admn. No.", "Stud ID", "Uni. Roll No",
     ],
 )  # fmt: skip
-def test_a_roll_number_goes_by_many_names(header: str) -> None:
+def test_many_names_of_the_roll_number_are_recognised(header: str) -> None:
     samples = [["Asha", "a@b", "R1"]]
     assert layout_of(["Student Name", "Email ID", header], {}, samples).places["roll_number"] == (2,)
 
@@ -113,8 +113,8 @@ def test_a_roll_number_goes_by_many_names(header: str) -> None:
         "Class X Percentage/CGPA", "10th Board Marks Year",
     ],
 )  # fmt: skip
-def test_a_mark_or_backlog_that_is_not_certain_is_asked(header: str) -> None:
-    assert "mapping" in asked(header)
+def test_an_uncertain_mark_or_backlog_asks_for_a_mapping(header: str) -> None:
+    assert "mapping" in question(header)
 
 
 @pytest.mark.parametrize(
@@ -127,33 +127,33 @@ def test_a_mark_or_backlog_that_is_not_certain_is_asked(header: str) -> None:
         "Email (Alternate)", "Name (Bank)", "Academic Year",
     ],
 )  # fmt: skip
-def test_what_is_no_column_of_ours_is_ignored(header: str) -> None:
+def test_an_unrelated_column_is_ignored(header: str) -> None:
     ignored(header)
 
 
-def test_a_bare_letter_needs_values_that_fit() -> None:
-    place("X", "tenth_percent", ["91.5", "88"])
+def test_a_short_header_is_recognised_by_its_values() -> None:
+    recognised("X", "tenth_percent", ["91.5", "88"])
     assert "numbers of the rows" in ignored("X", ["1", "2", "3"])
-    assert "'8.2'" in asked("X", ["8.2", "9"])
-    place("Year", "batch_year", ["2026"])
-    assert "'3rd year'" in asked("Year", ["3rd year"])
+    assert "'8.2'" in question("X", ["8.2", "9"])
+    recognised("Year", "batch_year", ["2026"])
+    assert "'3rd year'" in question("Year", ["3rd year"])
 
 
 def test_the_values_decide_whether_a_degree_is_a_mark_or_a_year() -> None:
-    place("Graduation", "batch_year", ["2026", "2027"])
-    assert "a mark" in asked("Graduation", ["78.5", "64"])
-    place("Degree", "branch", ["CSE"])
+    recognised("Graduation", "batch_year", ["2026", "2027"])
+    assert "a mark" in question("Graduation", ["78.5", "64"])
+    recognised("Degree", "branch", ["CSE"])
 
 
 @pytest.mark.parametrize("header", ["VIT Email", "Email (edu)", "Email Id for placement communication"])
-def test_the_only_column_of_addresses_is_the_address(header: str) -> None:
+def test_the_only_column_of_addresses_is_the_email(header: str) -> None:
     headers = ["Name", "USN", header]
     assert layout_of(headers, {}, [["Asha", "1", "a@b"]]).places["email"] == (2,)
     with pytest.raises(Invalid, match="it holds no e-mail addresses, for instance 'sent'"):
         layout_of(headers, {}, [["Asha", "1", "sent"]])
 
 
-def test_a_mark_that_may_be_of_any_class_is_asked_while_one_is_unknown() -> None:
+def test_a_mark_of_an_uncertain_class_asks_while_a_class_has_no_column() -> None:
     headers = [*IDENTITY, "High School %", "12th %", "CGPA"]
     samples = [["A", "a@b", "1", "81", "82", "8"]]
     with pytest.raises(Invalid, match="'High School %' may be tenth_percent"):
@@ -166,34 +166,36 @@ def test_a_mark_that_may_be_of_any_class_is_asked_while_one_is_unknown() -> None
     assert "Not imported: 'High School %'" in layout.warnings[0]
 
 
-def test_marks_above_a_hundred_leave_the_percentage_clear() -> None:
+def test_a_column_with_marks_above_a_hundred_is_not_the_percentage() -> None:
     headers = [*IDENTITY, "10th Marks", "10th Max Marks", "10th %"]
     layout = layout_of(headers, {}, [["A", "a@b", "1", "540", "600", "90"]])
     assert layout.places["tenth_percent"] == (5,)
     assert "'10th Marks': it holds marks above 100" in layout.warnings[0]
-    assert "Correct the values" in asked("10th Marks", ["540", "480"])
+    assert "Correct the values" in question("10th Marks", ["540", "480"])
 
 
-def test_fractions_are_no_percentages() -> None:
-    assert "fractions of 1, not percentages; enter 85 for 85 %, for instance '0.85'" in asked("10th %", ["0.85", "0.8"])
-    place("10th %", "tenth_percent", ["0.3", "80", "75"])
-    place("10th %", "tenth_percent", ["0.85%", "80"])
+def test_fractions_are_refused_as_percentages() -> None:
+    assert "fractions of 1, not percentages; enter 85 for 85 %, for instance '0.85'" in question(
+        "10th %", ["0.85", "0.8"]
+    )
+    recognised("10th %", "tenth_percent", ["0.3", "80", "75"])
+    recognised("10th %", "tenth_percent", ["0.85%", "80"])
 
 
-def test_the_cgpa_goes_before_the_points_of_a_semester() -> None:
+def test_the_overall_cgpa_is_preferred_to_that_of_a_semester() -> None:
     headers = [*IDENTITY, "Sem 1 CGPA", "Sem 2 CGPA", "Overall CGPA"]
     assert layout_of(headers, {}, [["A", "a@b", "1", "8", "9", "8.5"]]).places["cgpa"] == (5,)
 
 
-def test_percentages_are_no_cgpa() -> None:
-    assert "at most 10" in asked("UG %/CGPA", ["82", "75"])
+def test_percentages_are_refused_as_a_cgpa() -> None:
+    assert "at most 10" in question("UG %/CGPA", ["82", "75"])
 
 
 def test_a_mark_column_without_numbers_is_ignored() -> None:
     assert ignored("Overall Result Marks", ["first class"])
 
 
-def test_degrees_are_no_branches() -> None:
+def test_a_column_of_degrees_is_not_the_branch() -> None:
     headers = [*IDENTITY, "Course", "Department"]
     layout = layout_of(headers, {}, [["A", "a@b", "1", "B.Tech", "CSE"]])
     assert (layout.places["branch"], layout.places["department"]) == ((4,), (4,))
@@ -208,13 +210,13 @@ def test_parts_of_a_name_are_joined() -> None:
         layout_of(["First Name", "Email", "USN"], {})
 
 
-def test_mapping_goes_before_everything_else() -> None:
+def test_a_mapping_overrides_the_recognition() -> None:
     headers = ["name", "email", "roll_number", "cgpa", "Final CGPA"]
     assert layout_of(headers, {"cgpa": "final cgpa"}).places["cgpa"] == (4,)
     assert "cgpa" not in layout_of(headers, {"cgpa": None}).places
 
 
-def test_a_missing_column_is_named_with_what_there_is_and_what_to_do() -> None:
+def test_the_error_names_the_missing_column_the_headers_and_the_remedies() -> None:
     with pytest.raises(
         Invalid, match=r"no column for roll_number.*Name, E-Mail, Hostel.*mapping.*header_row"
     ) as caught:
@@ -224,18 +226,18 @@ def test_a_missing_column_is_named_with_what_there_is_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("pair", [("10th", "SSC %"), ("CGPA", "CPI"), ("CGPA", "CGPA"), ("Backlogs", "Active KTs")])
-def test_headers_that_fit_alike_are_not_guessed_between(pair: tuple[str, str]) -> None:
+def test_two_headers_that_fit_equally_are_refused(pair: tuple[str, str]) -> None:
     with pytest.raises(Invalid, match=rf"'{pair[0]}' and '{pair[1]}' could each be"):
         layout_of([*IDENTITY, *pair], {})
 
 
-def test_a_second_roll_number_is_asked() -> None:
+def test_a_second_roll_number_asks_for_a_mapping() -> None:
     with pytest.raises(Invalid, match="'USN' and 'Roll Number' could each be roll_number"):
         layout_of(["USN", "name", "email", "Roll Number"], {})
 
 
 @pytest.mark.parametrize("values", [[("1", "1"), ("A2", "a2 ")], [("1", ""), ("A2", "")]])
-def test_a_second_roll_number_that_is_the_same_or_empty_is_not_asked(values: list[tuple[str, str]]) -> None:
+def test_a_second_roll_number_column_that_is_equal_or_empty_is_ignored(values: list[tuple[str, str]]) -> None:
     samples = [["Asha", "a@b", first, second] for first, second in values]
     assert layout_of([*IDENTITY, "Roll Number"], {}, samples).places["roll_number"] == (2,)
 
@@ -247,14 +249,14 @@ def test_a_second_roll_number_that_is_the_same_or_empty_is_not_asked(values: lis
         ("USN", "Admission No", "roll_number"), ("Batch", "Year", "batch_year"),
     ],
 )  # fmt: skip
-def test_a_plain_header_is_chosen_before_a_qualified_one(header: str, other: str, column: str) -> None:
+def test_a_plain_header_is_preferred_to_a_qualified_one(header: str, other: str, column: str) -> None:
     headers = [name for name in ["Name", "Email", "USN", "Batch"] if name != header] + [other, header]
     values = {"Name": "Asha", "Email": "a@b", "USN": "R1", "Batch": "2026", "Year": "4"}
     layout = layout_of(headers, {}, [[values.get(name, "other") for name in headers]])
     assert layout.places[column] == (4,)
 
 
-def test_what_is_surely_another_mark_is_left_out_with_a_warning() -> None:
+def test_a_column_that_is_surely_another_mark_is_skipped_with_a_warning() -> None:
     headers = [*IDENTITY, "CGPA", "Sem 1 SGPA", "UG %", "Active Backlogs", "Total Backlogs", "Backlog History"]
     layout = layout_of(headers, {}, [["A", "a@b", "1", "8.1", "7.9", "77", "0", "3", "3"]])
     assert (layout.places["cgpa"], layout.places["active_backlogs"]) == ((3,), (6,))
@@ -262,32 +264,32 @@ def test_what_is_surely_another_mark_is_left_out_with_a_warning() -> None:
     assert "Not imported: 'Total Backlogs', 'Backlog History'" in layout.warnings[1]
 
 
-def test_a_total_of_backlogs_beside_backlogs_is_asked() -> None:
+def test_a_total_next_to_backlogs_asks_for_a_mapping() -> None:
     with pytest.raises(Invalid, match="'Total Backlogs' may be active_backlogs"):
         layout_of([*IDENTITY, "Backlogs", "Total Backlogs"], {}, [["A", "a@b", "1", "1", "3"]])
 
 
 @pytest.mark.parametrize("header", ["branch", "Branch", "Stream"])
 def test_mechanical_engineering_is_a_branch(header: str) -> None:
-    place(header, "branch", ["ME", "ME"])
+    recognised(header, "branch", ["ME", "ME"])
 
 
-def test_degrees_without_any_branch_are_asked() -> None:
-    assert "it holds degrees" in asked("Course", ["B.Tech", "MBA"])
+def test_degrees_without_a_branch_column_ask_for_a_mapping() -> None:
+    assert "it holds degrees" in question("Course", ["B.Tech", "MBA"])
 
 
 @pytest.mark.parametrize("value", ["2022-26", "IV", "4"])
-def test_a_batch_that_is_no_year_is_asked(value: str) -> None:
-    assert repr(value) in asked("Batch", [value])
+def test_a_batch_that_is_not_a_year_asks_for_a_mapping(value: str) -> None:
+    assert repr(value) in question("Batch", [value])
 
 
-def test_headers_that_are_the_same_are_to_be_renamed() -> None:
+def test_equal_headers_must_be_renamed() -> None:
     with pytest.raises(Invalid, match="Rename all but the one that is cgpa"):
         layout_of([*IDENTITY, "CGPA", "CGPA"], {}, [["A", "a@b", "1", "8", "7"]])
 
 
 @pytest.mark.parametrize(
-    ("mapping", "said"),
+    ("mapping", "message"),
     [
         ({"grade": "Name"}, "there is no column 'grade'"),
         ({"cgpa": "Grade"}, "the file has no header 'Grade'"),
@@ -295,8 +297,8 @@ def test_headers_that_are_the_same_are_to_be_renamed() -> None:
         ({"email": None}, "email cannot be left out"),
     ],
 )
-def test_a_wrong_mapping_is_explained(mapping: dict[str, str | None], said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_a_wrong_mapping_is_explained(mapping: dict[str, str | None], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         layout_of(["Name", "email", "usn"], mapping)
 
 
@@ -304,7 +306,7 @@ NOISE = st.sampled_from(["", " ", "_", "-", ".", " (", ") ", "*", ":", "\u200b",
 
 
 def styled(words: str) -> st.SearchStrategy[str]:
-    """Return the words as people write headers: any case, and with any punctuation between."""
+    """Return the words as people write headers: in any case, with any punctuation between them."""
     parts = words.split()
     joints = st.lists(
         st.sampled_from([" ", "_", "  ", " - ", " (", "\n", "/"]), min_size=len(parts), max_size=len(parts)
@@ -342,20 +344,20 @@ def test_every_spelling_of_active_backlogs_is_recognised(header: str) -> None:
 
 
 @given(st.tuples(HISTORY, st.just(" "), BACKLOG).map("".join).flatmap(styled))
-def test_no_spelling_of_a_history_is_taken_for_active_backlogs(header: str) -> None:
+def test_no_spelling_of_past_backlogs_is_recognised_as_active_backlogs(header: str) -> None:
     meaning = meaning_of(header)
     assert meaning is not None
     assert (meaning.kind, meaning.certainty) == ("active_backlogs", Certainty.ASK)
 
 
 @given(st.text())
-def test_any_header_has_words_and_perhaps_a_meaning(header: str) -> None:
+def test_any_header_can_be_parsed(header: str) -> None:
     assert all(words_of(header))
     meaning_of(header)
 
 
 @given(st.lists(st.text(string.printable, max_size=20), max_size=12))
-def test_no_headers_are_used_twice_or_unreported(headers: list[str]) -> None:
+def test_each_header_is_reported_and_used_at_most_once(headers: list[str]) -> None:
     try:
         layout = layout_of([*IDENTITY, *headers], {})
     except Invalid:

@@ -1,4 +1,4 @@
-"""Tokens of another issuer: accepted with its keys only, and only while it lists them."""
+"""Tokens of another issuer are accepted only with its keys, and only while it lists them."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ from tests.support.issuer import CLAIMS, JwksServer, described, private_key, ser
 from tests.support.sizes import sized
 
 SECRET = "a secret of at least thirty-two characters"
-BEFORE = "the secret that was there before this one"
+FORMER_SECRET = "the secret that was there before this one"
 ASHA = Principal(7, Role.COORDINATOR, "Asha", "asha@college.edu", None)
 
 
@@ -40,7 +40,7 @@ def reader(jwks: JwksServer, **rules: Any) -> Tokens:
     return Tokens(SECRET, issuer=Issuer(IssuerKeys(jwks.url), **rules))
 
 
-async def is_believed(tokens: Tokens, token: str) -> bool:
+async def is_accepted(tokens: Tokens, token: str) -> bool:
     return await tokens.is_valid(f"Bearer {token}".encode())
 
 
@@ -49,38 +49,38 @@ def keys_of(tokens: Tokens) -> IssuerKeys:
     return tokens._issuer.keys
 
 
-async def test_a_token_of_the_issuer_says_who_it_is(jwks: JwksServer) -> None:
+async def test_a_token_of_the_issuer_identifies_the_user(jwks: JwksServer) -> None:
     tokens = reader(jwks)
     assert await tokens.read(f"Bearer {signed('first')}") == ASHA
     assert (await tokens.read(f"Bearer {signed('first', pwv=3)}")).password_version == 3
     ours = issue_user_token(Principal(1, Role.STAFF, "B", "b@college.edu", 0), SECRET)
-    assert await is_believed(tokens, ours)
+    assert await is_accepted(tokens, ours)
     assert jwks.asked == 1
 
 
-async def test_without_an_address_nobody_else_signs(jwks: JwksServer) -> None:
-    assert not await is_believed(Tokens(SECRET), signed("first"))
+async def test_without_an_issuer_only_our_own_tokens_are_accepted(jwks: JwksServer) -> None:
+    assert not await is_accepted(Tokens(SECRET), signed("first"))
     assert jwks.asked == 0
 
 
-async def test_a_new_key_is_asked_for_when_its_first_token_comes(
+async def test_a_new_key_is_fetched_when_its_first_token_arrives(
     jwks: JwksServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = reader(jwks)
     old = signed("first")
-    assert await is_believed(tokens, old)
+    assert await is_accepted(tokens, old)
     jwks.names(described("first"), described("second"))
-    assert not await is_believed(tokens, signed("second")), "asked a moment ago"
+    assert not await is_accepted(tokens, signed("second")), "the keys were fetched a moment ago"
     monkeypatch.setattr(issuer_keys, "MIN_REFETCH_S", 0)
-    assert await is_believed(tokens, signed("second"))
-    assert await is_believed(tokens, old), "both count while both are named"
+    assert await is_accepted(tokens, signed("second"))
+    assert await is_accepted(tokens, old), "both keys are valid while both are listed"
     assert jwks.asked == 2
 
 
-async def test_made_up_key_names_ask_once(jwks: JwksServer) -> None:
+async def test_many_unknown_key_ids_cause_one_fetch(jwks: JwksServer) -> None:
     tokens = reader(jwks)
     forged = [signed("first", kid=f"made-up-{number}") for number in range(100)]
-    assert not any(await asyncio.gather(*(is_believed(tokens, token) for token in forged)))
+    assert not any(await asyncio.gather(*(is_accepted(tokens, token) for token in forged)))
     assert jwks.asked == 1
 
 
@@ -89,49 +89,51 @@ async def test_made_up_key_names_ask_once(jwks: JwksServer) -> None:
     [(500, b"{}"), (200, b"<html>"), (200, b"[]"), (200, b'{"keys": {}}'), (302, b""), (404, b'{"keys": []}')],
     ids=str,
 )
-async def test_keys_are_kept_while_the_issuer_gives_no_answer(jwks: JwksServer, answer: tuple[int, bytes]) -> None:
+async def test_keys_stay_valid_while_the_issuer_gives_no_valid_answer(
+    jwks: JwksServer, answer: tuple[int, bytes]
+) -> None:
     tokens = reader(jwks)
-    remembered = signed("first")
-    assert await is_believed(tokens, remembered)
+    token = signed("first")
+    assert await is_accepted(tokens, token)
     jwks.answer = answer
     assert not await keys_of(tokens)._fetch()
-    assert await is_believed(tokens, remembered)
-    assert await is_believed(tokens, signed("first", user_id=8))
+    assert await is_accepted(tokens, token)
+    assert await is_accepted(tokens, signed("first", user_id=8))
 
 
-async def test_keys_are_kept_while_the_issuer_is_gone() -> None:
+async def test_keys_stay_valid_while_the_issuer_is_unreachable() -> None:
     with serving("first") as jwks:
         tokens = reader(jwks)
-        assert await is_believed(tokens, signed("first"))
+        assert await is_accepted(tokens, signed("first"))
     assert not await keys_of(tokens)._fetch()
-    assert await is_believed(tokens, signed("first", user_id=8))
+    assert await is_accepted(tokens, signed("first", user_id=8))
 
 
-async def test_a_key_that_is_gone_ends_its_tokens_remembered_or_not(jwks: JwksServer) -> None:
+async def test_tokens_of_a_removed_key_are_refused_even_if_cached(jwks: JwksServer) -> None:
     jwks.names(described("first"), described("second"))
     tokens = reader(jwks)
-    ended, lives = signed("first"), signed("second")
-    assert await is_believed(tokens, ended)
-    assert await is_believed(tokens, lives)
+    removed, listed = signed("first"), signed("second")
+    assert await is_accepted(tokens, removed)
+    assert await is_accepted(tokens, listed)
     jwks.names(described("second"))
     assert await keys_of(tokens)._fetch()
-    assert not await is_believed(tokens, ended)
-    assert not await is_believed(tokens, signed("first", user_id=8))
-    assert await is_believed(tokens, lives)
+    assert not await is_accepted(tokens, removed)
+    assert not await is_accepted(tokens, signed("first", user_id=8))
+    assert await is_accepted(tokens, listed)
 
 
-async def test_another_key_under_the_same_name_ends_the_old_ones_tokens(jwks: JwksServer) -> None:
+async def test_replacing_a_key_under_the_same_id_invalidates_the_old_tokens(jwks: JwksServer) -> None:
     tokens = reader(jwks)
     old = signed("first")
-    assert await is_believed(tokens, old)
+    assert await is_accepted(tokens, old)
     jwks.names(described("second", kid="first"))
     assert await keys_of(tokens)._fetch()
-    assert not await is_believed(tokens, old)
-    assert await is_believed(tokens, signed("second", kid="first"))
+    assert not await is_accepted(tokens, old)
+    assert await is_accepted(tokens, signed("second", kid="first"))
 
 
-def by_hand(header: dict[str, Any], secret: bytes) -> str:
-    """An HMAC token with a key that libraries refuse to sign with."""
+def hand_made(header: dict[str, Any], secret: bytes) -> str:
+    """Return an HMAC token that is signed with a key that libraries refuse."""
     now = int(time.time())
     parts = (header, {"iat": now, "exp": now + 600, **CLAIMS, "pwv": 0})
     body = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
@@ -140,21 +142,21 @@ def by_hand(header: dict[str, Any], secret: bytes) -> str:
 
 
 @cache
-def confused() -> dict[str, str]:
+def forged_tokens() -> dict[str, str]:
     public = private_key("first").public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return {
-        "public PEM as a secret": by_hand({"alg": "HS256", "kid": "first"}, pem),
-        "public PEM as a secret, no kid": by_hand({"alg": "HS256"}, pem),
-        "public DER as a secret": by_hand({"alg": "HS256", "kid": "first"}, der),
-        "the secret under the issuer's key": by_hand({"alg": "HS256", "kid": "first"}, SECRET.encode()),
-        "the secret, said to be RS256": by_hand({"alg": "RS256", "kid": "first"}, SECRET.encode()),
-        "none": by_hand({"alg": "none"}, b""),
-        "none under a key": by_hand({"alg": "none", "kid": "first"}, b""),
-        "None": by_hand({"alg": "None"}, b""),
-        "no algorithm": by_hand({"kid": "first"}, SECRET.encode()),
-        "RS256 without a signature": by_hand({"alg": "RS256", "kid": "first"}, b""),
+        "public PEM as a secret": hand_made({"alg": "HS256", "kid": "first"}, pem),
+        "public PEM as a secret, no kid": hand_made({"alg": "HS256"}, pem),
+        "public DER as a secret": hand_made({"alg": "HS256", "kid": "first"}, der),
+        "the secret under the issuer's key": hand_made({"alg": "HS256", "kid": "first"}, SECRET.encode()),
+        "the secret, said to be RS256": hand_made({"alg": "RS256", "kid": "first"}, SECRET.encode()),
+        "none": hand_made({"alg": "none"}, b""),
+        "none under a key": hand_made({"alg": "none", "kid": "first"}, b""),
+        "None": hand_made({"alg": "None"}, b""),
+        "no algorithm": hand_made({"kid": "first"}, SECRET.encode()),
+        "RS256 without a signature": hand_made({"alg": "RS256", "kid": "first"}, b""),
         "RS256 without a key's name": signed("first", header={"kid": None}),
         "another's key under its name": signed("other", kid="first"),
         "another's key brought along": signed("other", header={"jwk": described("other"), "kid": "first"}),
@@ -163,13 +165,13 @@ def confused() -> dict[str, str]:
     }
 
 
-def test_a_token_by_hand_is_otherwise_a_good_one() -> None:
-    assert asyncio.run(is_believed(Tokens(SECRET), by_hand({"alg": "HS256"}, SECRET.encode())))
+def test_a_hand_made_token_with_the_right_secret_is_accepted() -> None:
+    assert asyncio.run(is_accepted(Tokens(SECRET), hand_made({"alg": "HS256"}, SECRET.encode())))
 
 
-@pytest.mark.parametrize("how", confused())
-async def test_no_key_counts_for_another_algorithm(jwks: JwksServer, how: str) -> None:
-    assert not await is_believed(reader(jwks), confused()[how])
+@pytest.mark.parametrize("forgery", forged_tokens())
+async def test_a_token_with_a_forged_algorithm_or_key_is_refused(jwks: JwksServer, forgery: str) -> None:
+    assert not await is_accepted(reader(jwks), forged_tokens()[forgery])
 
 
 @cache
@@ -178,21 +180,21 @@ def one_token() -> bytes:
 
 
 def parts_of(token: bytes) -> tuple[bytes, bytes]:
-    """What is signed, and the signature as bytes: four bits of its last character mean nothing."""
+    """Return the signed content, and the signature as bytes. Base64 ignores four bits of its last character."""
     content, _, signature = token.rpartition(b".")
     return content, base64.urlsafe_b64decode(signature + b"==")
 
 
 @settings(max_examples=sized(small=50, full=200), deadline=None)
 @given(where=st.integers(0, 10_000), bit=st.integers(0, 7))
-def test_one_bit_more_or_less_is_another_token(where: int, bit: int) -> None:
+def test_a_token_with_one_changed_bit_is_refused(where: int, bit: int) -> None:
     changed = bytearray(one_token())
     changed[where % len(changed)] ^= 1 << bit
 
     async def believed() -> bool:
         keys = IssuerKeys("http://127.0.0.1:9/")
         keys._replace(usable_keys({"keys": [described("first")]}))
-        return await is_believed(Tokens(SECRET, issuer=Issuer(keys)), changed.decode("latin-1"))
+        return await is_accepted(Tokens(SECRET, issuer=Issuer(keys)), changed.decode("latin-1"))
 
     if asyncio.run(believed()):
         assert parts_of(bytes(changed)) == parts_of(one_token())
@@ -210,20 +212,20 @@ NOW = int(time.time())
         {"iss": None}, {"iss": "https://other.example"}, {"aud": None}, {"aud": "other"}, {"aud": ["other"]},
         {"pwv": "x"},
     ],
-    ids=" ".join,  # not their moments: two processes that collect the tests must find the same names
+    ids=" ".join,  # without the times: all xdist workers must collect the same ids
 )  # fmt: skip
-async def test_what_the_claims_must_say(jwks: JwksServer, claims: dict[str, Any]) -> None:
+async def test_a_token_with_a_missing_or_wrong_claim_is_refused(jwks: JwksServer, claims: dict[str, Any]) -> None:
     tokens = reader(jwks, name="https://id.example", audience="placewire")
     good: dict[str, Any] = {"iss": "https://id.example", "aud": ["placewire", "others"]}
-    assert await is_believed(tokens, signed("first", **good))
-    assert not await is_believed(tokens, signed("first", **{**good, **claims}))
+    assert await is_accepted(tokens, signed("first", **good))
+    assert not await is_accepted(tokens, signed("first", **{**good, **claims}))
 
 
-async def test_a_token_made_for_somebody_is_not_for_us(jwks: JwksServer) -> None:
-    assert not await is_believed(reader(jwks), signed("first", aud="another-application"))
+async def test_a_token_for_another_audience_is_refused(jwks: JwksServer) -> None:
+    assert not await is_accepted(reader(jwks), signed("first", aud="another-application"))
 
 
-def test_only_keys_that_sign_are_taken() -> None:
+def test_only_signing_keys_are_used() -> None:
     entries = [
         described("first"),
         described("first", kid="encrypts", use="enc"),
@@ -238,21 +240,21 @@ def test_only_keys_that_sign_are_taken() -> None:
     assert set(usable_keys({"keys": entries})) == {"first"}
 
 
-async def test_the_secret_before_is_believed_and_signs_nothing() -> None:
+async def test_the_former_secret_verifies_but_does_not_sign() -> None:
     person = Principal(1, Role.STAFF, "B", "b@college.edu", 0)
-    tokens = Tokens(SECRET, BEFORE)
-    assert await is_believed(tokens, issue_user_token(person, BEFORE))
-    assert await is_believed(tokens, issue_user_token(person, SECRET))
-    assert not await is_believed(tokens, issue_user_token(person, "one that never was, of thirty-two letters"))
-    assert not await is_believed(Tokens(SECRET), issue_user_token(person, BEFORE))
-    path, _, query = Links(BEFORE).sign("/uploads/a.pdf").partition("?")
+    tokens = Tokens(SECRET, FORMER_SECRET)
+    assert await is_accepted(tokens, issue_user_token(person, FORMER_SECRET))
+    assert await is_accepted(tokens, issue_user_token(person, SECRET))
+    assert not await is_accepted(tokens, issue_user_token(person, "one that never was, of thirty-two letters"))
+    assert not await is_accepted(Tokens(SECRET), issue_user_token(person, FORMER_SECRET))
+    path, _, query = Links(FORMER_SECRET).sign("/uploads/a.pdf").partition("?")
     expires, signature = (part.partition("=")[2] for part in query.split("&"))
-    assert Links(SECRET, BEFORE).is_valid(path, int(expires), signature)
+    assert Links(SECRET, FORMER_SECRET).is_valid(path, int(expires), signature)
     assert not Links(SECRET).is_valid(path, int(expires), signature)
-    assert Links(SECRET, BEFORE).sign("/uploads/a.pdf") == Links(SECRET).sign("/uploads/a.pdf")
+    assert Links(SECRET, FORMER_SECRET).sign("/uploads/a.pdf") == Links(SECRET).sign("/uploads/a.pdf")
 
 
-async def test_nobody_is_signed_in_by_a_header_that_is_none(jwks: JwksServer) -> None:
+async def test_a_malformed_authorization_header_is_refused(jwks: JwksServer) -> None:
     for header in (None, "Bearer", f"Basic {signed('first')}", "Bearer a.b.c", "Bearer \xff.b.c"):
         with pytest.raises(Unauthenticated):
             await reader(jwks).read(header)

@@ -1,4 +1,4 @@
-"""A test that leaves something behind fails itself, and not one that comes after it."""
+"""A test that leaves a thread, process, connection or task behind fails, instead of a later test."""
 
 from pathlib import Path
 
@@ -51,8 +51,8 @@ def test_closes_its_connection():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         server.accept()[0].close()
 """
-# Plugins that these tests need not, and that take time to load.
-PLAIN = tuple(
+# Disable plugins that these tests do not need: they take time to load.
+WITHOUT_PLUGINS = tuple(
     word for name in ("xdist", "cacheprovider", "schemathesis", "hypothesispytest") for word in ("-p", f"no:{name}")
 )
 CONFTEST = """
@@ -62,7 +62,7 @@ from tests.support.leftovers import in_the_loop, no_tasks_left, nothing_left
 GRACE_S = leftovers.GRACE_S
 
 def pytest_runtest_setup(item):
-    # What a test leaves here does not end, however long one waits.
+    # Leftovers of test_leaves never end by themselves, so a short wait is enough.
     leftovers.GRACE_S = 0.5 if item.path.stem == "test_leaves" else GRACE_S
 """
 
@@ -70,14 +70,14 @@ def pytest_runtest_setup(item):
 def test_a_test_that_leaves_something_fails_and_one_that_leaves_nothing_passes(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In another session of pytest, with the guards of this one."""
+    """Run both in another session of pytest, with the guards of this session."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makeconftest(CONFTEST)
     pytester.makeini("[pytest]\nasyncio_mode = auto\nmarkers = restarts_servers\n")
     pytester.makepyfile(test_leaves=LEAVES, test_leaves_nothing=LEAVES_NOTHING)
-    done = pytester.runpytest_subprocess(*PLAIN)
-    done.assert_outcomes(passed=9, errors=4)
-    done.stdout.fnmatch_lines_random([
+    result = pytester.runpytest_subprocess(*WITHOUT_PLUGINS)
+    result.assert_outcomes(passed=9, errors=4)
+    result.stdout.fnmatch_lines_random([
         "*Failed: this test leaves behind *the thread forgotten*",
         "*Failed: this test leaves behind *the process *input()*",
         "*Failed: this test leaves behind *a connection: *ESTABLISHED*",

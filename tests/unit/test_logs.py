@@ -1,4 +1,4 @@
-"""What is written, and how much of it."""
+"""Log output: noisy libraries are limited, and personal data is never logged."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ from pydantic import BaseModel
 from chassis.errors import RuleViolation, Unavailable
 from chassis.observability import logs
 
-# Not in the text of any line below: tracebacks quote the source.
+# No other line of this file may hold this text, because tracebacks quote the source.
 EMAIL = "planted@college.edu"
 
 
-def test_a_noisy_library_is_cut_short_and_nobody_else(capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_warnings_of_a_noisy_library_are_limited(capfd: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
-    before = root.handlers, root.level
+    former_setup = root.handlers, root.level
     try:
         logs.set_up_logs("test", format_="text", level="info")
         for number in range(50):
@@ -29,7 +29,7 @@ def test_a_noisy_library_is_cut_short_and_nobody_else(capfd: pytest.CaptureFixtu
             logging.getLogger("aiokafka.conn").warning("noise %s", number)
             logging.getLogger("chassis.messaging.relay").warning("ours %s", number)
     finally:
-        root.handlers, root.level = before
+        root.handlers, root.level = former_setup
     written = capfd.readouterr().err
     assert written.count("noise") == 5
     assert written.count("ours") == 50
@@ -70,12 +70,12 @@ def _grouped() -> None:
     ],
 )
 @pytest.mark.parametrize("format_", ["text", "json"])
-def test_no_text_that_quotes_values_is_logged(
+def test_exception_messages_with_values_are_not_logged(
     capfd: pytest.CaptureFixture[str], fail: Callable[[], object], written: str, format_: Literal["text", "json"]
 ) -> None:
-    """Logged by our code, a library, or asyncio (about a task that is not awaited)."""
+    """Our code, a library and asyncio (for a task that nobody awaited) log the exception."""
     root = logging.getLogger()
-    before = root.handlers, root.level
+    former_setup = root.handlers, root.level
     try:
         logs.set_up_logs("test", format_=format_, level="debug")
         try:
@@ -87,13 +87,13 @@ def test_no_text_that_quotes_values_is_logged(
             loop.call_exception_handler({"message": "never retrieved", "exception": error, "task": repr(error)})
             loop.close()
     finally:
-        root.handlers, root.level = before
-    found = capfd.readouterr().err
+        root.handlers, root.level = former_setup
+    output = capfd.readouterr().err
     if format_ == "json":
-        found = "\n".join(json.loads(line)["exception"] + "\n" for line in found.splitlines() if "exception" in line)
-    assert len([line for line in found.splitlines() if line.startswith(written)]) == 3
-    assert EMAIL not in found
-    assert "Traceback" in found
+        output = "\n".join(json.loads(line)["exception"] + "\n" for line in output.splitlines() if "exception" in line)
+    assert len([line for line in output.splitlines() if line.startswith(written)]) == 3
+    assert EMAIL not in output
+    assert "Traceback" in output
 
 
 def _refuse(refusal: type[Exception]) -> None:

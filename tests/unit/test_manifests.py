@@ -1,4 +1,4 @@
-"""The manifests in deploy/k8s are sound, agree with the code, and would not be believed if they were broken."""
+"""The manifests in deploy/k8s pass every check, and each check finds a manifest that breaks its rule."""
 
 import copy
 import os
@@ -30,32 +30,34 @@ Built = dict[str, list[Manifest]]
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("check", house.IN_PRODUCTION, ids=lambda check: check.__name__)
-def test_overlays_are_sound(built: Built, overlay: str, check: house.Check) -> None:
+def test_overlays_pass_every_check(built: Built, overlay: str, check: house.Check) -> None:
     if check in house.checks_of(overlay):
         assert list(check(built[overlay])) == []
 
 
-def test_kubernetes_takes_the_kinds_that_are_its_own(built: Built) -> None:
-    """Of the local overlay, which has nothing else; the others have these too. All of them: make k8s-validate."""
-    kinds: dict[str, Manifest] = {each["kind"]: each for each in built["local"]}
-    assert [problem for each in kinds.values() for problem in schemas.of_kubernetes(each)] == []
+def test_kubernetes_schemas_accept_their_kinds(built: Built) -> None:
+    """Validate one manifest of each kind of the local overlay. `make k8s-validate` validates all overlays.
+
+    The local overlay has only kinds of Kubernetes itself, and the other overlays use them too.
+    """
+    kinds: dict[str, Manifest] = {manifest["kind"]: manifest for manifest in built["local"]}
+    assert [problem for manifest in kinds.values() for problem in schemas.of_kubernetes(manifest)] == []
 
 
 @pytest.mark.skipif(not CRDS.is_dir(), reason="NOT TESTED: no definitions of custom resources (CRDS=folder)")
-def test_operators_take_theirs(built: Built) -> None:
+def test_definitions_of_custom_resources_accept_their_kinds(built: Built) -> None:
     definitions = schemas.read_definitions(CRDS)
-    theirs = [each for each in built["everything"] if (each["apiVersion"], each["kind"]) in definitions]
-    assert [problem for each in theirs for problem in schemas.of_definition(each, definitions)] == []
-    assert {each["kind"] for each in theirs} == {
+    custom = [manifest for manifest in built["everything"] if (manifest["apiVersion"], manifest["kind"]) in definitions]
+    assert [problem for manifest in custom for problem in schemas.of_definition(manifest, definitions)] == []
+    assert {manifest["kind"] for manifest in custom} == {
         "Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser", "Cluster", "ScheduledBackup", "Gateway", "HTTPRoute",
         "ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule",
     }  # fmt: skip
-    broken = copy.deepcopy(theirs)
-    for each in broken:
-        each["spec"]["nobodyKnows"] = True
-    # Rules are lists of groups; every kind of theirs refuses what it does not know.
-    assert all(list(schemas.of_definition(each, definitions)) for each in broken)
-    pool = copy.deepcopy(one(theirs, "KafkaNodePool", "nodes"))
+    broken = copy.deepcopy(custom)
+    for manifest in broken:
+        manifest["spec"]["unknownField"] = True
+    assert all(list(schemas.of_definition(manifest, definitions)) for manifest in broken)
+    pool = copy.deepcopy(one(custom, "KafkaNodePool", "nodes"))
     pool["spec"]["replicas"] = "three"
     assert any("'three'" in problem for problem in schemas.of_definition(pool, definitions))
 
@@ -80,7 +82,7 @@ LOGIN = "postgresql://placewire_api:hunter2@db/placewire"
 
 
 @pytest.mark.parametrize(
-    ("what", "change", "problem"),
+    ("target", "change", "problem"),
     [
         ("Deployment api", _set(f"{SERVER}/image", "placewire/api:latest"), "pinned image"),
         ("Deployment api", _set(f"{SERVER}/image", "placewire/api"), "pinned image"),
@@ -117,11 +119,13 @@ LOGIN = "postgresql://placewire_api:hunter2@db/placewire"
     ],
     ids=lambda value: value.replace("/", ".") if isinstance(value, str) else "",
 )
-def test_what_is_broken_is_refused(built: Built, what: str, change: Callable[[Manifest], None], problem: str) -> None:
+def test_a_broken_manifest_is_reported(
+    built: Built, target: str, change: Callable[[Manifest], None], problem: str
+) -> None:
     manifests = copy.deepcopy(built["everything"])
-    change(one(manifests, *what.split()))
+    change(one(manifests, *target.split()))
     problems = [problem for check in house.IN_PRODUCTION for problem in check(manifests)]
-    assert any(problem in found for found in problems), problems
+    assert any(problem in reported for reported in problems), problems
 
 
 @pytest.mark.parametrize(
@@ -133,17 +137,19 @@ def test_what_is_broken_is_refused(built: Built, what: str, change: Callable[[Ma
         (_set(f"{POD}/securityContext/runAsUser", "root"), "root"),
     ],
 )
-def test_kubernetes_own_schemas_refuse(built: Built, change: Callable[[Manifest], None], problem: str) -> None:
+def test_kubernetes_schemas_report_a_wrong_field(
+    built: Built, change: Callable[[Manifest], None], problem: str
+) -> None:
     manifest = copy.deepcopy(one(built["local"], "Deployment", "relay"))
     change(manifest)
-    assert any(problem in found for found in schemas.of_kubernetes(manifest))
+    assert any(problem in reported for reported in schemas.of_kubernetes(manifest))
 
 
-def test_what_cannot_be_built_says_so(overlays: Path) -> None:
+def test_a_failed_build_names_the_cause(overlays: Path) -> None:
     with pytest.raises(BuildFailed, match=r"kustomization"):
         build(overlays)
 
 
-def test_containers_of_every_kind_are_looked_at(built: Built) -> None:
+def test_containers_of_every_kind_are_checked(built: Built) -> None:
     kinds = {manifest["kind"] for manifest, template in workloads(built["everything"]) if containers(template)}
     assert kinds == {"Deployment", "Job", "CronJob"}

@@ -1,4 +1,4 @@
-"""The manifests in deploy/k8s agree with the code, with each other, and with the picture in the README."""
+"""The manifests in deploy/k8s agree with the code, with each other, and with the diagram in the README."""
 
 import itertools
 import re
@@ -20,10 +20,10 @@ from tests.manifests.building import DEPLOY, OVERLAYS, ROOT, Manifest, builder, 
 from tests.manifests.pods import environment, labels_of, selects, workloads
 from tests.support.service_settings import OURS
 
-# Read by libraries, or before there are settings.
+# Libraries read these variables, or code that runs before the settings are loaded.
 NO_SETTINGS = {"SECRETS_DIR", "PGSSLMODE", "PGSSLROOTCERT"}
-# What a process holds beside its pool at most: LISTEN, NOTIFY, progress, the relay's own session.
-BESIDE_POOL = 5
+# The most connections of a process outside of its pool: LISTEN, NOTIFY, progress, the relay's own session.
+CONNECTIONS_OUTSIDE_POOL = 5
 
 pytestmark = pytest.mark.skipif(
     builder() is None, reason="NOT TESTED: there is neither kustomize nor kubectl to build the manifests with"
@@ -33,8 +33,8 @@ Built = dict[str, list[Manifest]]
 
 
 def server(manifests: Sequence[Manifest], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = one(manifests, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]
-    return found
+    container: dict[str, Any] = one(manifests, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]
+    return container
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -44,17 +44,18 @@ def test_processes_agree_with_their_settings(built: Built, overlay: str, name: s
     container = server(manifests, name)
     assert container["image"].endswith(f"placewire/{name}:0.1.0")
     assert [port["containerPort"] for port in container["ports"]] == [fields["port"].default]
-    known = {field.upper() for each in OURS.values() for field in each.model_fields} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    known = {field.upper() for settings in OURS.values() for field in settings.model_fields}
+    known.add("OTEL_EXPORTER_OTLP_ENDPOINT")
     names = environment(container, manifests).keys()
-    assert {each for each in names if not each.startswith("AWS_")} - known - NO_SETTINGS == set()
+    assert {variable for variable in names if not variable.startswith("AWS_")} - known - NO_SETTINGS == set()
     own = {variable["name"].lower() for variable in container.get("env", [])}
     assert own <= fields.keys()
     template = one(manifests, "Deployment", name)["spec"]["template"]
     (secrets,) = (volume for volume in template["spec"]["volumes"] if volume["name"] == "secrets")
     files = [item["path"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]]
-    assert set(files) <= fields.keys(), "each gets its own secrets, and no other's"
+    assert set(files) <= fields.keys(), "a process gets only its own secrets"
     required = {field for field, about in fields.items() if about.is_required()}
-    assert required <= set(files) | {each.lower() for each in names}
+    assert required <= set(files) | {name_.lower() for name_ in names}
     keys = [item["key"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]]
     assert (f"{name}_database_url" in keys) == ("database_url" in fields)
 
@@ -68,58 +69,58 @@ def test_addresses_are_those_of_the_services(built: Built, name: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["local", "everything"])
-def test_every_secret_that_is_read_is_made(built: Built, overlay: str) -> None:
+def test_each_secret_that_is_mounted_exists(built: Built, overlay: str) -> None:
     manifests = built[overlay]
-    made: dict[str, set[str]] = {}
-    for each in manifests:
-        if each["kind"] == "Secret":
-            made[each["metadata"]["name"]] = set(each["data"])
-        if each["kind"] == "ExternalSecret":
-            made[each["spec"]["target"]["name"]] = set(each["spec"]["target"]["template"]["data"])
-        if each["kind"] == "KafkaUser":
-            made[each["metadata"]["name"]] = {"password"}
-    # The authorities of the operators.
-    made |= {"placewire-postgres-ca": {"ca.crt"}, "placewire-kafka-cluster-ca-cert": {"ca.crt"}}
+    keys_of_secret: dict[str, set[str]] = {}
+    for resource in manifests:
+        if resource["kind"] == "Secret":
+            keys_of_secret[resource["metadata"]["name"]] = set(resource["data"])
+        if resource["kind"] == "ExternalSecret":
+            keys_of_secret[resource["spec"]["target"]["name"]] = set(resource["spec"]["target"]["template"]["data"])
+        if resource["kind"] == "KafkaUser":
+            keys_of_secret[resource["metadata"]["name"]] = {"password"}
+    # The operators create these secrets, with their certificate authorities.
+    keys_of_secret |= {"placewire-postgres-ca": {"ca.crt"}, "placewire-kafka-cluster-ca-cert": {"ca.crt"}}
     for manifest, template in workloads(manifests):
         for volume in template["spec"].get("volumes", []):
-            sources = [each["secret"] for each in volume.get("projected", {}).get("sources", [])]
+            sources = [source["secret"] for source in volume.get("projected", {}).get("sources", [])]
             plain = volume.get("secret")
             for source in [*sources, *([plain] if plain else [])]:
                 keys = {item["key"] for item in source["items"]}
-                assert keys <= made[source.get("name") or source["secretName"]], title(manifest)
+                assert keys <= keys_of_secret[source.get("name") or source["secretName"]], title(manifest)
 
 
-def test_by_hand_the_same_secrets_are_made(built: Built) -> None:
-    """The examples in production have what External Secrets would bring."""
+def test_example_files_and_external_secrets_have_the_same_keys(built: Built) -> None:
+    """The example files of the production overlay have the keys that External Secrets would create."""
     for file, name in (("secrets", "placewire-secrets"), ("owner", "placewire-postgres-owner")):
         lines = (DEPLOY / "k8s" / "overlays" / "production" / f"{file}.env.example").read_text().splitlines()
-        by_hand = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        from_example = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
         template = one(built["everything"], "ExternalSecret", name)["spec"]["target"]["template"]["data"]
         word = re.compile(r"replace-me-[a-z-]+|\{\{.*?\}\}")
-        assert {key: word.sub("*", value) or "*" for key, value in by_hand.items()} == {
+        assert {key: word.sub("*", value) or "*" for key, value in from_example.items()} == {
             key: word.sub("*", value) for key, value in template.items()
         }
 
 
-def test_production_needs_no_operator_that_has_no_definition_here(built: Built) -> None:
+def test_production_needs_no_external_secrets_operator(built: Built) -> None:
     """`kubectl apply` fails for a kind that the API server does not know."""
-    kinds = {each["kind"] for each in built["production"]}
+    kinds = {manifest["kind"] for manifest in built["production"]}
     assert "ExternalSecret" not in kinds
-    assert "ExternalSecret" in {each["kind"] for each in built["everything"]}
+    assert "ExternalSecret" in {manifest["kind"] for manifest in built["everything"]}
     text = (ROOT / "docs" / "deployment.md").read_text()
-    theirs = [each for each in built["everything"] if each["kind"] == "ExternalSecret"]
-    for each in theirs:
-        target = each["spec"]["target"]
+    external_secrets = [manifest for manifest in built["everything"] if manifest["kind"] == "ExternalSecret"]
+    for manifest in external_secrets:
+        target = manifest["spec"]["target"]
         assert f"`{target['name']}`" in text
     for name in ("placewire-storage", "placewire-backup"):
-        keys = one(theirs, "ExternalSecret", name)["spec"]["target"]["template"]["data"]
+        keys = one(external_secrets, "ExternalSecret", name)["spec"]["target"]["template"]["data"]
         assert all(f"`{key}`" in text for key in keys)
 
 
 @pytest.mark.parametrize(
     "file", [f"deploy/k8s/overlays/{name}.env" for name in ("local/secrets", "production/secrets", "production/owner")]
 )
-def test_secrets_are_not_for_git(file: str) -> None:
+def test_git_ignores_secret_files(file: str) -> None:
     folder = file.split("/")[3]
     assert file in {line.replace("*", folder) for line in (ROOT / ".gitignore").read_text().splitlines()}
     git = shutil.which("git")
@@ -129,16 +130,16 @@ def test_secrets_are_not_for_git(file: str) -> None:
         assert (ignored.returncode, tracked.stdout) == (0, "")
 
 
-def test_secrets_are_made_once_and_each_is_another(overlays: Path, tmp_path: Path) -> None:
+def test_each_generated_secret_is_unique_and_never_replaced(overlays: Path, tmp_path: Path) -> None:
     lines = (overlays / "local" / "secrets.env").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines)
     assert "replace-me" not in "".join(lines)
-    words = [
+    passwords = [
         values[name]
         for name in values
         if name.endswith(("_password", "jwt_secret", "internal_secret", "console_secret"))
     ]
-    assert len(set(words)) == len(words) == 9
+    assert len(set(passwords)) == len(passwords) == 9
     for name in OURS.keys() - {"console"}:
         assert f":{values[f'placewire_{name}_password']}@" in values[f"{name}_database_url"]
     again = subprocess.run(["python3", str(overlays / "make_secrets.py")], capture_output=True, text=True, check=False)
@@ -146,37 +147,37 @@ def test_secrets_are_made_once_and_each_is_another(overlays: Path, tmp_path: Pat
     assert "is there already" in again.stderr
 
 
-def test_topics_are_those_of_the_contracts(built: Built) -> None:
+def test_declared_topics_agree_with_the_contracts(built: Built) -> None:
     declared = {
-        each["metadata"]["name"]: (each["spec"]["partitions"], each["spec"]["config"]["retention.ms"])
-        for each in built["production"]
-        if each["kind"] == "KafkaTopic"
+        manifest["metadata"]["name"]: (manifest["spec"]["partitions"], manifest["spec"]["config"]["retention.ms"])
+        for manifest in built["production"]
+        if manifest["kind"] == "KafkaTopic"
     }
     assert declared == {topic.name: (topic.partitions, topic.retention_ms) for topic in every_topic()}
 
 
-def test_kafka_users_may_do_what_their_process_does_and_nothing_else(built: Built) -> None:
+def test_a_kafka_user_may_only_read_the_topics_of_its_process(built: Built) -> None:
     for service in set(OWNER.values()):
         acls = one(built["production"], "KafkaUser", f"placewire-{service}")["spec"]["authorization"]["acls"]
-        heard = {TOPIC_OF[kind].name for kind, owner in OWNER.items() if owner == service} | {PROBE.name}
-        found = {(each["resource"]["type"], each["resource"]["name"], tuple(each["operations"])) for each in acls}
+        topics = {TOPIC_OF[kind].name for kind, owner in OWNER.items() if owner == service} | {PROBE.name}
+        granted = {(acl["resource"]["type"], acl["resource"]["name"], tuple(acl["operations"])) for acl in acls}
         reads = ("Read", "Describe")
-        assert found == {("topic", name, reads) for name in heard} | {("group", f"placewire-{service}", reads)}
-        assert all(each["resource"]["patternType"] == "literal" for each in acls)
-        variables = {each["name"]: each["value"] for each in server(built["production"], service)["env"]}
+        assert granted == {("topic", name, reads) for name in topics} | {("group", f"placewire-{service}", reads)}
+        assert all(acl["resource"]["patternType"] == "literal" for acl in acls)
+        variables = {variable["name"]: variable["value"] for variable in server(built["production"], service)["env"]}
         assert variables["KAFKA_SASL_USERNAME"] == f"placewire-{service}"
 
 
-def operators_pod(manifests: Sequence[Manifest]) -> dict[str, Any]:
-    found: dict[str, Any] = one(manifests, "CronJob", "operator")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    return found
+def operator_pod(manifests: Sequence[Manifest]) -> dict[str, Any]:
+    pod: dict[str, Any] = one(manifests, "CronJob", "operator")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return pod
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
-def test_the_operator_has_everything_the_doctor_checks(built: Built, overlay: str) -> None:
+def test_the_operator_job_has_the_settings_that_the_doctor_checks(built: Built, overlay: str) -> None:
     manifests = built[overlay]
     assert one(manifests, "CronJob", "operator")["spec"]["suspend"] is True
-    pod = operators_pod(manifests)
+    pod = operator_pod(manifests)
     (container,) = pod["containers"]
     assert container["args"] == ["doctor", "--queue"]
     (secrets,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
@@ -195,8 +196,8 @@ def test_the_operator_has_everything_the_doctor_checks(built: Built, overlay: st
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="NOT TESTED: there is no kubectl")
-def test_the_job_by_hand_becomes_one_to_enter(built: Built, tmp_path: Path) -> None:
-    """The patch in the document, on the Job that `kubectl create job --from=cronjob/operator` makes."""
+def test_the_patch_of_the_guide_makes_an_interactive_job(built: Built, tmp_path: Path) -> None:
+    """Apply the patch of the guide to the Job that `kubectl create job --from=cronjob/operator` creates."""
     text = (ROOT / "docs" / "deployment.md").read_text()
     (patch,) = re.findall(r"--patch '([^']+)'", text)
     template = one(built["production"], "CronJob", "operator")["spec"]["jobTemplate"]
@@ -204,15 +205,15 @@ def test_the_job_by_hand_becomes_one_to_enter(built: Built, tmp_path: Path) -> N
     file = tmp_path / "job.yaml"
     file.write_text(yaml.safe_dump(job))
     command = ["kubectl", "patch", "--local", "--filename", str(file), "--type=json", "--patch", patch, "--output=yaml"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    container = yaml.safe_load(done.stdout)["spec"]["template"]["spec"]["containers"][0]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert completed.returncode == 0, completed.stderr
+    container = yaml.safe_load(completed.stdout)["spec"]["template"]["spec"]["containers"][0]
     assert (container["command"], container.get("args")) == (["sleep", "3600"], None)
 
 
 @pytest.mark.parametrize("name", ["eligibility", "exporter"])
 def test_workers_scale_on_queued_jobs_and_their_age(built: Built, name: str) -> None:
-    """The queries themselves are run by ``integration/test_scaler_queries.py``."""
+    """``integration/test_scaler_queries.py`` runs the queries."""
     scaler = one(built["production"], "ScaledObject", name)["spec"]
     assert [(trigger["type"], trigger["name"]) for trigger in scaler["triggers"]] == [
         ("postgresql", "queued"),
@@ -222,19 +223,24 @@ def test_workers_scale_on_queued_jobs_and_their_age(built: Built, name: str) -> 
         words = set(re.findall(r"'(\w+)'", trigger["metadata"]["query"]))
         assert words == {Service(name).value, State.QUEUED.value}
         login = one(built["production"], "TriggerAuthentication", trigger["authenticationRef"]["name"])["spec"]
-        assert [each["key"] for each in login["secretTargetRef"]] == [f"{name}_database_url"]
-    assert "replicas" not in one(built["production"], "Deployment", name)["spec"], "each apply would set it back"
-    scaled = {each["spec"]["scaleTargetRef"]["name"] for each in built["production"] if each["kind"].startswith("Hor")}
+        assert [secret["key"] for secret in login["secretTargetRef"]] == [f"{name}_database_url"]
+    assert "replicas" not in one(built["production"], "Deployment", name)["spec"], "each apply would undo the scaling"
+    scaled = {
+        manifest["spec"]["scaleTargetRef"]["name"]
+        for manifest in built["production"]
+        if manifest["kind"].startswith("Hor")
+    }
     assert scaled == {"api"}
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
-def test_the_database_has_connections_for_all(built: Built, overlay: str) -> None:
+def test_the_database_has_connections_for_all_processes(built: Built, overlay: str) -> None:
     manifests, needed = built[overlay], 0
     limit = {
-        each["spec"]["scaleTargetRef"]["name"]: each["spec"].get("maxReplicas") or each["spec"].get("maxReplicaCount")
-        for each in manifests
-        if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
+        manifest["spec"]["scaleTargetRef"]["name"]: manifest["spec"].get("maxReplicas")
+        or manifest["spec"].get("maxReplicaCount")
+        for manifest in manifests
+        if manifest["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
     }
     for name, settings in OURS.items():
         if "database_pool_size" not in settings.model_fields:
@@ -242,48 +248,51 @@ def test_the_database_has_connections_for_all(built: Built, overlay: str) -> Non
         spec = one(manifests, "Deployment", name)["spec"]
         replicas = limit.get(name) or spec["replicas"]
         surge = spec["strategy"]["rollingUpdate"]["maxSurge"]
-        needed += (replicas + surge) * (settings.model_fields["database_pool_size"].default + BESIDE_POOL)
+        needed += (replicas + surge) * (settings.model_fields["database_pool_size"].default + CONNECTIONS_OUTSIDE_POOL)
     if overlay == "local":
         arguments = one(manifests, "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]["args"]
-        (given,) = (int(word.partition("=")[2]) for word in arguments if word.startswith("max_connections="))
+        (available,) = (int(word.partition("=")[2]) for word in arguments if word.startswith("max_connections="))
     else:
         cluster = one(manifests, "Cluster", "placewire-postgres")["spec"]
-        given = int(cluster["postgresql"]["parameters"]["max_connections"])
-    assert needed <= given - 10, "ten are for superusers, KEDA, and people who look"
+        available = int(cluster["postgresql"]["parameters"]["max_connections"])
+    assert needed <= available - 10, "ten connections are for superusers, KEDA and operators"
 
 
-# What the system's pods request in a cluster of kubeadm or kind: etcd 100m, API server 250m, controllers 200m,
-# scheduler 100m, two of CoreDNS 200m, network plugin 100m.
+# The CPU requests of the system pods in a cluster of kubeadm or kind: etcd 100m, API server 250m, controllers 200m,
+# scheduler 100m, two pods of CoreDNS 200m, network plugin 100m.
 SYSTEM_MILLICPU = 950
 SMALLEST_NODE_MILLICPU = 2000
 
 
 def test_the_local_overlay_fits_a_node_of_two_processors(built: Built) -> None:
-    """Everything at its largest, with the migration, and the pod that a rollout adds before it removes one."""
+    """Count all replicas at their maximum, the migration job, and the extra pod of one rollout."""
     manifests = built["local"]
-    at_most = {
-        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["maxReplicas"]
-        for each in manifests
-        if each["kind"] == "HorizontalPodAutoscaler"
+    max_replicas = {
+        scaler["spec"]["scaleTargetRef"]["name"]: scaler["spec"]["maxReplicas"]
+        for scaler in manifests
+        if scaler["kind"] == "HorizontalPodAutoscaler"
     }
     requested, surges = 0, []
     for manifest, template in workloads(manifests):
         name, pod = manifest["metadata"]["name"], requested_millicpu(template)
         if manifest["kind"] in ("Deployment", "StatefulSet"):
-            requested += pod * at_most.get(name, manifest["spec"].get("replicas", 1))
+            requested += pod * max_replicas.get(name, manifest["spec"].get("replicas", 1))
         elif manifest["kind"] == "Job":
             requested += pod
         if manifest["kind"] == "Deployment":
             surges.append(pod * manifest["spec"]["strategy"]["rollingUpdate"]["maxSurge"])
-    assert at_most == {"api": 2}, "the API can get a second replica"
-    # Rollouts that start together take turns: a pod that does not fit waits until another rollout has removed one.
+    assert max_replicas == {"api": 2}, "the API can get a second replica"
+    # Only the largest surge counts: a pod that does not fit waits until another rollout has removed a pod.
     assert requested + max(surges) <= SMALLEST_NODE_MILLICPU - SYSTEM_MILLICPU
 
 
 def requested_millicpu(template: dict[str, Any]) -> int:
-    """What the scheduler reserves for a pod: its containers together, or its largest init container."""
+    """Return the CPU that the scheduler reserves for a pod.
+
+    This is the sum of its containers, or the largest init container if that is more.
+    """
     running, first = (
-        [millicpu(each["resources"]["requests"]["cpu"]) for each in template["spec"].get(kind, [])]
+        [millicpu(container["resources"]["requests"]["cpu"]) for container in template["spec"].get(kind, [])]
         for kind in ("containers", "initContainers")
     )
     return max(sum(running), *first, 0)
@@ -294,7 +303,7 @@ def millicpu(quantity: str | int) -> int:
     return int(text.removesuffix("m")) if text.endswith("m") else round(float(text) * 1000)
 
 
-# As CloudNativePG labels them: instances also inherit what the Cluster says, pods of its jobs do not.
+# Labels of CloudNativePG's pods. Instances also inherit the labels of the Cluster; pods of its jobs do not.
 JOB = {"cnpg.io/cluster": "placewire-postgres", "cnpg.io/jobRole": "join"}
 INSTANCE = {"cnpg.io/cluster": "placewire-postgres", "placewire.dev/part": "postgres"}
 POSTGRES = ("api", "eligibility", "exporter", "maintenance", "relay", "migrate", "operator")
@@ -306,8 +315,8 @@ ARROWS = (
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
-def test_only_the_arrows_of_the_picture_are_allowed(built: Built, overlay: str) -> None:
-    """Every pair of pods and every port, as a network that obeys the policies would let it through."""
+def test_network_policies_allow_only_the_arrows_of_the_diagram(built: Built, overlay: str) -> None:
+    """Apply the network policies to every pair of pods and every port."""
     manifests = built[overlay]
     bus = 9092 if overlay == "local" else 9093
     pods = {labels_of(template)["app.kubernetes.io/name"]: labels_of(template) for _, template in workloads(manifests)}
@@ -323,68 +332,74 @@ def test_only_the_arrows_of_the_picture_are_allowed(built: Built, overlay: str) 
     assert allowed == ARROWS
 
 
-def test_the_jobs_that_make_an_instance_are_let_through(built: Built) -> None:
+def test_network_policies_allow_the_jobs_that_create_an_instance(built: Built) -> None:
     manifests = built["production"]
     cluster = one(manifests, "Cluster", INSTANCE["cnpg.io/cluster"])
     assert cluster["spec"]["inheritedMetadata"]["labels"].items() >= INSTANCE.items() - JOB.items()
     policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
-    assert _passes(policies, "egress", JOB, INSTANCE, 5432), "a copy is made of another instance"
+    assert _passes(policies, "egress", JOB, INSTANCE, 5432), "the job copies another instance"
     assert _passes(policies, "ingress", INSTANCE, JOB, 5432)
-    assert _passes(policies, "egress", JOB, {}, 6443), "it asks the Kubernetes API for its cluster"
+    assert _passes(policies, "egress", JOB, {}, 6443), "the job reads its cluster from the Kubernetes API"
     assert not _passes(policies, "egress", JOB, {}, 5000)
 
 
-def test_a_gateway_beside_its_gateway_reaches_the_api_alone(built: Built) -> None:
-    """Some put the pods of a Gateway into its namespace: there the default deny would hold for them."""
+def test_a_gateway_pod_in_our_namespace_reaches_only_the_api(built: Built) -> None:
+    """Some implementations run the pods of a Gateway in its namespace, where all traffic is denied by default."""
     manifests = built["production"]
-    beside = {"gateway.networking.k8s.io/gateway-name": one(manifests, "Gateway", "placewire")["metadata"]["name"]}
+    gateway_pod = {"gateway.networking.k8s.io/gateway-name": one(manifests, "Gateway", "placewire")["metadata"]["name"]}
     policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
     api = {"app.kubernetes.io/name": "api"}
-    assert _passes(policies, "egress", beside, api, 5000)
-    assert _passes(policies, "ingress", api, beside, 5000)
-    assert _passes(policies, "ingress", beside, {}, 8443)
-    assert not _passes(policies, "egress", beside, INSTANCE, 5432)
-    assert not _passes(policies, "ingress", {"app.kubernetes.io/name": "exporter"}, beside, 5002)
+    assert _passes(policies, "egress", gateway_pod, api, 5000)
+    assert _passes(policies, "ingress", api, gateway_pod, 5000)
+    assert _passes(policies, "ingress", gateway_pod, {}, 8443)
+    assert not _passes(policies, "egress", gateway_pod, INSTANCE, 5432)
+    assert not _passes(policies, "ingress", {"app.kubernetes.io/name": "exporter"}, gateway_pod, 5002)
 
 
-def test_the_rules_for_an_identity_of_the_cloud_are_ready() -> None:
-    """Those that stand commented out beside the one that keeps pods from the addresses of the node."""
+def test_the_commented_rules_for_cloud_identities_are_valid() -> None:
+    """The policy has them as comments, next to the rule that blocks the addresses of the node."""
     text = (DEPLOY / "k8s" / "overlays" / "production" / "storage.yaml").read_text()
     policy = yaml.safe_load(text.replace("    # - {", "    - {"))
     assert list(schemas.of_kubernetes(policy)) == []
-    opened = [each["to"][0]["ipBlock"]["cidr"] for each in policy["spec"]["egress"][1:]]
-    assert {"169.254.170.23/32", "169.254.169.254/32"} <= set(opened)
+    addresses = [rule["to"][0]["ipBlock"]["cidr"] for rule in policy["spec"]["egress"][1:]]
+    assert {"169.254.170.23/32", "169.254.169.254/32"} <= set(addresses)
     assert len(yaml.safe_load(text)["spec"]["egress"]) == 1
 
 
-def _passes(policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int) -> bool:
-    mine = [each for each in policies if way.capitalize() in each["policyTypes"] and selects(each["podSelector"], pod)]
-    assert mine, "by default nothing passes"
-    for rule in itertools.chain.from_iterable(each.get(way, []) for each in mine):
-        peers = rule.get("to" if way == "egress" else "from")
+def _passes(
+    policies: list[dict[str, Any]], direction: str, pod: dict[str, str], other: dict[str, str], port: int
+) -> bool:
+    matching = [
+        policy
+        for policy in policies
+        if direction.capitalize() in policy["policyTypes"] and selects(policy["podSelector"], pod)
+    ]
+    assert matching, "a policy must select each pod, because the default allows all traffic"
+    for rule in itertools.chain.from_iterable(policy.get(direction, []) for policy in matching):
+        peers = rule.get("to" if direction == "egress" else "from")
         by_peer = peers is None or any(
             "podSelector" in peer and "namespaceSelector" not in peer and selects(peer["podSelector"], other)
             for peer in peers
         )
-        if by_peer and ("ports" not in rule or port in {each["port"] for each in rule["ports"]}):
+        if by_peer and ("ports" not in rule or port in {entry["port"] for entry in rule["ports"]}):
             return True
     return False
 
 
-def test_rules_are_those_of_prometheus() -> None:
+def test_the_manifest_of_the_alert_rules_is_up_to_date() -> None:
     assert rules.WRITTEN.read_text() == rules.as_manifest(), "make k8s-rules"
 
 
-def test_every_dashboard_is_there(built: Built) -> None:
+def test_the_manifests_hold_every_dashboard(built: Built) -> None:
     dashboards = {path.name: path.read_text() for path in (DEPLOY / "grafana" / "dashboards").glob("*.json")}
-    found: dict[str, str] = {}
-    for each in built["production"]:
-        if each["metadata"].get("labels", {}).get("grafana_dashboard"):
-            found |= each["data"]
-    assert found == dashboards != {}
+    in_manifests: dict[str, str] = {}
+    for manifest in built["production"]:
+        if manifest["metadata"].get("labels", {}).get("grafana_dashboard"):
+            in_manifests |= manifest["data"]
+    assert in_manifests == dashboards != {}
 
 
-def test_scraped_jobs_have_the_names_that_rules_know(built: Built) -> None:
+def test_scraped_jobs_have_the_names_that_the_rules_use(built: Built) -> None:
     for kind, name, key in (
         ("ServiceMonitor", "services", "endpoints"),
         ("PodMonitor", "relay", "podMetricsEndpoints"),
@@ -396,8 +411,8 @@ def test_scraped_jobs_have_the_names_that_rules_know(built: Built) -> None:
     assert {f"placewire-{name}" for name in OURS} <= {job["job_name"] for job in scraped}
 
 
-def test_the_api_believes_the_gateway_where_there_is_one(built: Built) -> None:
-    """Pods and nothing else: a program that can connect from a trusted address can claim to be any client."""
+def test_the_api_trusts_proxies_only_if_the_overlay_has_a_gateway(built: Built) -> None:
+    """The trusted networks hold only pods, because a caller from a trusted address can claim any client address."""
     for manifests in built.values():
         has_gateway = any(manifest["kind"] == "Gateway" for manifest in manifests)
         trusted = networks(environment(server(manifests, "api"), manifests)["TRUSTED_PROXIES"])

@@ -1,4 +1,4 @@
-"""What a link that sets a password begins with."""
+"""The base address of a link that sets a password."""
 
 import pytest
 from starlette.requests import Request
@@ -15,19 +15,19 @@ def request(**headers: str) -> Request:
     return Request(scope | {"server": ("127.0.0.1", 5000)})
 
 
-def test_the_setting_comes_before_what_the_request_says() -> None:
+def test_the_setting_overrides_the_host_of_the_request() -> None:
     assert base_of(request(host="10.0.0.1:5000"), "https://placement.college.edu") == (
         "https://placement.college.edu" + PAGE
     )
 
 
-def test_without_the_setting_it_is_where_the_request_was_sent_to() -> None:
+def test_without_the_setting_the_link_has_the_host_of_the_request() -> None:
     assert base_of(request(host="localhost:5000"), None) == "http://localhost:5000" + PAGE
-    through = request(host="gateway", x_forwarded_host="college.edu:8443", x_forwarded_proto="https")
-    assert base_of(through, None) == "https://college.edu:8443" + PAGE
+    forwarded = request(host="gateway", x_forwarded_host="college.edu:8443", x_forwarded_proto="https")
+    assert base_of(forwarded, None) == "https://college.edu:8443" + PAGE
 
 
 @pytest.mark.parametrize("host", ["", "evil.example/path?", "a b", "user@host"])
-def test_a_host_that_is_none_is_refused(host: str) -> None:
+def test_an_invalid_host_is_refused(host: str) -> None:
     with pytest.raises(Invalid):
         base_of(request(host=host), None)

@@ -1,4 +1,4 @@
-"""Accepting and announcing: limits, deadlines, what is withdrawn and forfeited, standing, exceptions, simulation."""
+"""Policy rules on accepted and announced offers: limits, deadlines, withdrawals, standing, exceptions, simulation."""
 
 from typing import Any
 
@@ -44,18 +44,18 @@ def test_an_offer_must_exist_and_be_open() -> None:
         ({"total": 1, "when": [{"student_in": {"field": "gender", "values": ["female"]}}]}, "FACTS_MISSING"),
     ],
 )
-def test_hold(hold: dict[str, Any], code: str) -> None:
+def test_the_hold_limit(hold: dict[str, Any], code: str) -> None:
     answer = accept(policy_of(hold={**hold, "beyond": "refuse"}), LOW, OPEN, attributes={"programme": "B.Tech"})
     assert answer.code == code
 
 
-def test_an_unknown_level_matters_only_at_the_limit() -> None:
+def test_an_unknown_level_is_undetermined_only_at_the_limit() -> None:
     policy = policy_of(hold={"per_level": 1, "beyond": "refuse"})
     assert accept(policy, {**LOW, "ctc": None}, OPEN).verdict is Verdict.UNDETERMINED
     assert accept(policy_of(hold={"per_level": 2, "beyond": "refuse"}), {**LOW, "ctc": None}, OPEN).code == "ACCEPTABLE"
 
 
-def test_forfeiting_makes_place_under_the_limit() -> None:
+def test_forfeited_offers_do_not_count_towards_the_limit() -> None:
     policy = policy_of(hold={"total": 1, "beyond": "refuse"}, on_accept={"forfeit_held": "lower"})
     answer = accept(policy, LOW, OPEN)
     assert (answer.code, answer.consequences.forfeits) == ("ACCEPTABLE", ("low",))
@@ -63,7 +63,7 @@ def test_forfeiting_makes_place_under_the_limit() -> None:
     assert accept(policy, {**LOW, "ctc": None}, OPEN).verdict is Verdict.UNDETERMINED
 
 
-def test_beyond_the_limit_a_student_may_choose() -> None:
+def test_a_student_at_the_limit_may_choose_offers_to_give_up() -> None:
     policy = policy_of(hold={"total": 1, "beyond": "choose"})
     answer = accept(policy, LOW, OPEN)
     assert (answer.code, answer.choose_from, answer.give_up) == ("MUST_CHOOSE", ("low",), 1)
@@ -71,7 +71,7 @@ def test_beyond_the_limit_a_student_may_choose() -> None:
     assert accept(policy, LOW, OPEN, give_up=("none",)).code == "MUST_CHOOSE"
 
 
-def test_offers_of_a_source_that_does_not_count_are_not_limited() -> None:
+def test_offers_of_an_uncounted_source_are_not_limited() -> None:
     policy = policy_of(hold={"total": 1, "beyond": "refuse"})
     assert accept(policy, {**LOW, "source": "OFF_CAMPUS"}, OPEN).code == "ACCEPTABLE"
     assert accept(policy, LOW, {**OPEN, "source": "OFF_CAMPUS"}).code == "ACCEPTABLE"
@@ -99,7 +99,7 @@ RULES = {"after_offer": "rules", "allow": [[{"level_above": {"of": "best_held"}}
         ({"withdraw": "lower", "keep": "same_session"}, ["base", "same-day"], ["same-session"], ["unpriced"]),
     ],
 )
-def test_what_an_acceptance_withdraws(
+def test_an_acceptance_withdraws_applications(
     on_accept: dict[str, str], withdrawn: list[str], kept: list[str], unclear: list[str]
 ) -> None:
     answer = accept(policy_of(**RULES, on_accept=on_accept), OPEN, applications=RUNNING).consequences
@@ -107,7 +107,7 @@ def test_what_an_acceptance_withdraws(
     assert (list(answer.keeps), list(answer.unclear)) == (kept, unclear)
 
 
-def test_running_applications_are_judged_without_caps_and_in_their_own_track() -> None:
+def test_running_applications_are_judged_without_caps_and_by_track() -> None:
     tracks = {"intern": ["INTERN"], "fte": ["FTE", "INTERN_FTE", "INTERN_PPO"]}
     caps = [{"applications": 1, "refund": []}]
     policy = policy_of(**RULES, tracks=tracks, caps=caps, on_accept={"withdraw": "disallowed"})
@@ -115,7 +115,7 @@ def test_running_applications_are_judged_without_caps_and_in_their_own_track() -
     assert accept(policy, OPEN, applications=running).consequences.withdraws == ()
 
 
-def test_an_announcement_withdraws_by_its_own_rule() -> None:
+def test_an_announcement_withdraws_applications_by_its_own_rule() -> None:
     policy = policy_of(after_offer="closed", on_announce={"withdraw": "disallowed"})
     student = StudentFacts.model_validate({"applications": RUNNING[:2]})
     offer = OfferFacts.model_validate({**OPEN, "state": "announced"})
@@ -126,7 +126,7 @@ def test_an_announcement_withdraws_by_its_own_rule() -> None:
 
 
 @pytest.mark.parametrize(("silence", "state"), [("decline", "declined"), ("expire", "expired"), ("accept", "accepted")])
-def test_silence(silence: str, state: str) -> None:
+def test_an_undecided_offer_changes_state_at_its_deadline(silence: str, state: str) -> None:
     policy = policy_of(decide_in={"CAMPUS": {"hours": 24, "from": "opening"}, "silence": silence})
     due = OfferFacts.model_validate({**OPEN, "opened_at": "2026-11-09T11:59:59Z"})
     assert state_after_silence(policy, due, SEASON) == state
@@ -134,7 +134,7 @@ def test_silence(silence: str, state: str) -> None:
     assert state_after_silence(policy, in_time, SEASON) is None
 
 
-def test_an_unknown_announcement_leaves_the_deadline_open() -> None:
+def test_an_unknown_announcement_time_leaves_the_deadline_open() -> None:
     policy = policy_of(decide_in={"CAMPUS": {"hours": 24}, "silence": "decline"})
     assert accept(policy, OPEN).missing == ("offers[open].announced_at",)
     assert accept(policy, {**OPEN, "deadline": "2026-11-10T12:00:00Z"}).code == "ACCEPTABLE"
@@ -152,7 +152,7 @@ def test_an_unknown_announcement_leaves_the_deadline_open() -> None:
         ({"type": "FTE", "state": "open"}, PlacementStanding(placed=False, interning=False)),
     ],
 )
-def test_standing(offer: dict[str, str], standing: PlacementStanding) -> None:
+def test_placement_standing(offer: dict[str, str], standing: PlacementStanding) -> None:
     assert standing_of([OfferFacts.model_validate({"state": "accepted", **offer})]) == standing
 
 
@@ -176,13 +176,13 @@ def test_the_most_specific_exception_wins_and_a_denial_wins_a_tie(exceptions: li
     assert bool(decision.exceptions_used) is any(each["of"] == "policy" for each in exceptions) or not allowed
 
 
-def test_several_exceptions_can_be_needed() -> None:
+def test_several_exceptions_may_be_needed() -> None:
     policy = policy_of(after_offer="closed", caps=[{"applications": 0, "refund": []}])
     facts = facts_of({"offers": [LOW]}, {"criteria": {"min_cgpa": "7"}})
     assert judge_application(policy, facts).helpful_exceptions == ("cap", "criteria", "policy")
 
 
-def test_a_simulation_names_who_gains_and_who_loses() -> None:
+def test_a_simulation_lists_gained_and_lost_permissions() -> None:
     population = Population.model_validate(
         {
             "season": {"now": NOW},

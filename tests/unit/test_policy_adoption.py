@@ -1,4 +1,4 @@
-"""What keeps a policy from being adopted: names, rules that never matter, and rules that judge twice."""
+"""Adoption checks of a policy: unknown names, conditions that never change a decision, and contradicting rules."""
 
 from typing import Any
 
@@ -132,16 +132,16 @@ AMBIGUOUS = [
 
 
 @pytest.mark.parametrize(("rule", "expected"), NAMES + CONSTANT, ids=range(len(NAMES + CONSTANT)))
-def test_a_rule_that_refuses_adoption(rule: str, expected: str) -> None:
-    found = errors(GOOD.replace(RULE, rule))
-    assert any(expected in problem for problem in found), found
+def test_a_rule_with_an_unknown_name_or_a_constant_result_prevents_adoption(rule: str, expected: str) -> None:
+    problems = errors(GOOD.replace(RULE, rule))
+    assert any(expected in problem for problem in problems), problems
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), AMBIGUOUS, ids=range(len(AMBIGUOUS)))
-def test_a_document_that_judges_twice_is_refused(old: str, new: str, expected: str) -> None:
+def test_ambiguous_or_contradicting_rules_prevent_adoption(old: str, new: str, expected: str) -> None:
     assert old in GOOD
-    found = errors(GOOD.replace(old, new))
-    assert any(expected in problem for problem in found), found
+    problems = errors(GOOD.replace(old, new))
+    assert any(expected in problem for problem in problems), problems
 
 
 def names(*drives: dict[str, Any], **season: Any) -> SeasonNames:
@@ -149,7 +149,7 @@ def names(*drives: dict[str, Any], **season: Any) -> SeasonNames:
     return SeasonNames(SeasonFacts.model_validate({"now": NOW, **season}), parsed, frozenset({"cgpa", "hostel"}))
 
 
-def test_a_condition_is_held_to_the_drives_of_the_season() -> None:
+def test_conditions_are_checked_against_the_drives_of_the_season() -> None:
     season = names({"ctc": 500000, "category": "it"}, {"ctc": 700000, "category": "core"})
     for rule, expected in (
         ("{ctc_at_least: 700001}", "can never be true for any drive of the season"),
@@ -157,22 +157,22 @@ def test_a_condition_is_held_to_the_drives_of_the_season() -> None:
         ("{drive: {level: super}}", "can never be true for any drive of the season"),
         ("{drive: {category: core}}, {not: {ctc_at_least: 600000}}", "its conditions never hold together"),
     ):
-        found = errors(GOOD.replace(RULE, rule), season)
-        assert any(expected in problem for problem in found), (rule, found)
+        problems = errors(GOOD.replace(RULE, rule), season)
+        assert any(expected in problem for problem in problems), (rule, problems)
     assert errors(GOOD.replace(RULE, "{ctc_at_least: 700000}"), season) == []
 
 
-def test_a_drive_without_a_fact_decides_nothing() -> None:
+def test_a_drive_without_the_fact_allows_any_condition() -> None:
     assert errors(GOOD.replace(RULE, "{ctc_at_least: 700001}"), names({"ctc": 500000}, {})) == []
 
 
-def test_a_window_outside_the_season() -> None:
+def test_a_window_outside_of_the_season_is_an_error() -> None:
     rule = GOOD.replace(RULE, "{within: {of: now, from: 2027-09-01}}")
     assert errors(rule) == []
     assert "the window is outside the season" in errors(rule, names({}, end="2027-05-31"))[0]
 
 
-def test_attributes_are_those_that_the_season_records() -> None:
+def test_an_attribute_that_the_season_does_not_record_is_an_error() -> None:
     rule = GOOD.replace(RULE, "{student_in: {field: hostel, values: [a]}}")
     assert errors(rule, names({})) == []
     assert "must be recorded for every student" in str(report(rule).warnings[0])
@@ -190,7 +190,7 @@ def test_redundant_rules_are_warnings() -> None:
     assert any("allow[1]: never matters: allow[0] holds whenever it does" in each for each in warnings)
 
 
-def test_places_are_those_of_json_too() -> None:
+def test_errors_in_json_documents_have_line_numbers() -> None:
     import json
 
     as_json = json.dumps(read_document(GOOD.encode()).value, indent=1).replace('"best_held"', '"drem"').encode()

@@ -1,4 +1,4 @@
-"""Each condition of the policy grammar: true, false, unknown, and at its boundary."""
+"""Each condition of the policy grammar has cases that are true, false and unknown, and cases at its limits."""
 
 from typing import Any
 
@@ -285,33 +285,35 @@ def name_of(condition: Any) -> str:
     ROWS,
     ids=[f"{n} {name_of(row[0])} {row[3]}" for n, row in enumerate(ROWS)],
 )
-def test_condition(condition: Any, student: dict[str, Any], drive: dict[str, Any], expected: Tri) -> None:
-    found = outcome(condition, facts_of(student, drive))
-    assert found.holds is expected
-    # What is missing is named exactly when the result is unknown.
-    assert bool(found.missing) is (expected is None)
-    assert found.required
+def test_a_condition_has_the_expected_result(
+    condition: Any, student: dict[str, Any], drive: dict[str, Any], expected: Tri
+) -> None:
+    result = outcome(condition, facts_of(student, drive))
+    assert result.holds is expected
+    # A result names missing facts if, and only if, it is unknown.
+    assert bool(result.missing) is (expected is None)
+    assert result.required
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))
-def test_each_condition_is_tried_with_each_result(name: str) -> None:
+def test_each_condition_has_a_case_for_each_result(name: str) -> None:
     results = {row[3] for row in ROWS if name_of(row[0]) == name}
     assert results == {True, False, None}
 
 
-def test_a_day_is_the_campus_s() -> None:
+def test_a_day_begins_at_midnight_of_the_campus() -> None:
     condition = {"within": {"of": "now", "from": "2026-11-11"}}
     assert outcome(condition, facts_of(timezone="UTC", now="2026-11-10T19:00:00Z")).holds is False
     assert outcome(condition, facts_of(timezone="Asia/Kolkata", now="2026-11-10T19:00:00Z")).holds is True
 
 
-def test_a_small_cohort_is_shown_as_few() -> None:
+def test_the_count_of_a_small_cohort_is_hidden() -> None:
     condition = {"cohort_placed_at_least": {"cohort": "mates", "percent": 50}}
-    shown = outcome(condition, facts_of({"cohorts": {"mates": {"placed": 2, "of": 4}}}))
-    assert (shown.holds, shown.yours) == (True, "few")
+    result = outcome(condition, facts_of({"cohorts": {"mates": {"placed": 2, "of": 4}}}))
+    assert (result.holds, result.yours) == (True, "few")
 
 
-def test_tracks_are_judged_apart() -> None:
+def test_tracks_are_judged_separately() -> None:
     policy = policy_of(tracks={"intern": ["INTERN"], "fte": ["FTE", "INTERN_FTE", "INTERN_PPO"]})
     held = {"offers": [{**HELD, "type": "INTERN"}]}
     assert outcome({"offers_total_below": 1}, facts_of(held, {"type": "FTE"}), policy).holds is True
@@ -320,17 +322,17 @@ def test_tracks_are_judged_apart() -> None:
     assert outcome({"offers_total_below": 1}, facts_of(both, {"type": "FTE"}), policy).holds is False
 
 
-def test_the_best_offer_is_by_level_then_by_pay() -> None:
-    """A level that staff assigned goes before pay."""
+def test_the_best_offer_is_chosen_by_level_then_by_pay() -> None:
+    """A level that staff assigned counts before pay."""
     assigned = {"id": "assigned", "state": "accepted", "ctc": 100, "level": "super"}
-    found = outcome({"ctc_ratio_at_least": 2, "to": "best_held"}, facts_of(offers(HELD, assigned), {"ctc": 200}))
-    assert found.holds is True
-    found = outcome({"ctc_ratio_at_least": 2, "to": "every_held"}, facts_of(offers(HELD, assigned), {"ctc": 200}))
-    assert found.holds is False
+    result = outcome({"ctc_ratio_at_least": 2, "to": "best_held"}, facts_of(offers(HELD, assigned), {"ctc": 200}))
+    assert result.holds is True
+    result = outcome({"ctc_ratio_at_least": 2, "to": "every_held"}, facts_of(offers(HELD, assigned), {"ctc": 200}))
+    assert result.holds is False
 
 
-def test_unknown_pay_does_not_matter_where_every_candidate_agrees() -> None:
+def test_an_unknown_level_does_not_matter_if_all_candidates_give_the_same_result() -> None:
     rich = {"id": "rich", "state": "accepted", "ctc": 9_000_000}
     poor = {"id": "poor", "state": "accepted", "ctc": 8_000_000, "level": "gone"}
-    found = outcome({"ctc_ratio_at_least": 1, "to": "best_held"}, facts_of(offers(rich, poor), {"ctc": 10}))
-    assert found.holds is False
+    result = outcome({"ctc_ratio_at_least": 1, "to": "best_held"}, facts_of(offers(rich, poor), {"ctc": 10}))
+    assert result.holds is False

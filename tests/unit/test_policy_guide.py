@@ -1,4 +1,4 @@
-"""docs/policy.md is true: its examples are valid, and it names every key, condition and reason."""
+"""The examples of docs/policy.md are valid, and the page names every key, condition and reason."""
 
 import re
 from pathlib import Path
@@ -31,6 +31,6 @@ def test_every_key_condition_and_reason_is_described() -> None:
     described = {name for example in EXAMPLES for name in NAMED if name in example}
     assert described == set(NAMED)
     assert [key for key in Policy.model_fields if f"`{key}`" not in GUIDE] == []
-    # The results left out are those of rules that permit; no decision has them as its reason.
+    # These results permit an application, so no decision has them as its reason.
     codes = set(Code) - {Code.NOT_DENIED, Code.WITHIN_LIMIT, Code.CRITERIA_MET}
     assert [code for code in codes if f"`{code}`" not in GUIDE] == []

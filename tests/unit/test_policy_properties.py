@@ -174,7 +174,7 @@ APPLICATIONS = st.lists(
         optional={"at": MOMENTS, "shortlisted": st.booleans()},
     ),
     max_size=3,
-).map(lambda made: [_numbered(each, number) for number, each in enumerate(made)])
+).map(lambda applications: [_numbered(application, number) for number, application in enumerate(applications)])
 CONDUCT = st.lists(
     st.fixed_dictionaries(
         {"kind": st.sampled_from(["present", "absent", "withdrawn", "reneged"]), "at": MOMENTS},
@@ -203,7 +203,9 @@ FACTS = st.builds(
 
 @SETTINGS
 @given(DOCUMENT, FACTS)
-def test_every_valid_document_decides_any_facts(document: dict[str, Any], given_facts: dict[str, Any]) -> None:
+def test_every_valid_document_gives_a_decision_for_any_facts(
+    document: dict[str, Any], given_facts: dict[str, Any]
+) -> None:
     policy, facts = Policy.model_validate(document), Facts.model_validate(given_facts)
     decision = judge_application(policy, facts)
     assert decision.message
@@ -217,10 +219,10 @@ def test_every_valid_document_decides_any_facts(document: dict[str, Any], given_
 
 @SETTINGS
 @given(DOCUMENT, FACTS, st.data())
-def test_forgetting_a_fact_never_turns_a_verdict_around(
+def test_removing_a_fact_never_reverses_a_verdict(
     document: dict[str, Any], given_facts: dict[str, Any], data: st.DataObject
 ) -> None:
-    """A verdict that stands without a fact stands with it: unknown is never read as "no" or as zero."""
+    """Without a fact, the verdict is the same or undetermined: an unknown fact never counts as "no" or as zero."""
     policy = Policy.model_validate(document)
     known = judge_application(policy, Facts.model_validate(given_facts), advise=False).verdict
     student, drive = given_facts["student"], given_facts["drive"]
@@ -237,7 +239,7 @@ def test_forgetting_a_fact_never_turns_a_verdict_around(
         forgotten["student"]["attributes"].pop(name)
     else:
         forgotten["drive"].pop(name)
-        if name == "level":  # An assigned level that is gone is not unknown: pay gives another one.
+        if name == "level":  # Without an assigned level, the pay gives the level: so the pay must be unknown too.
             forgotten["drive"].pop("ctc", None)
     verdict = judge_application(policy, Facts.model_validate(forgotten), advise=False).verdict
     assert verdict in (known, Verdict.UNDETERMINED)
@@ -245,7 +247,7 @@ def test_forgetting_a_fact_never_turns_a_verdict_around(
 
 @SETTINGS
 @given(DOCUMENT)
-def test_yaml_and_json_of_one_document_are_the_same_policy(document: dict[str, Any]) -> None:
+def test_yaml_and_json_of_one_document_give_the_same_policy(document: dict[str, Any]) -> None:
     from_json, _ = parse_policy(json.dumps(document).encode())
     from_yaml, _ = parse_policy(yaml.safe_dump(json.loads(json.dumps(document))).encode())
     assert from_json == from_yaml == Policy.model_validate(document)
@@ -254,19 +256,21 @@ def test_yaml_and_json_of_one_document_are_the_same_policy(document: dict[str, A
 
 @SETTINGS
 @given(DOCUMENT, FACTS)
-def test_an_exception_that_is_named_helps(document: dict[str, Any], given_facts: dict[str, Any]) -> None:
+def test_granting_the_suggested_exceptions_allows_the_application(
+    document: dict[str, Any], given_facts: dict[str, Any]
+) -> None:
     policy, facts = Policy.model_validate(document), Facts.model_validate(given_facts)
     decision = judge_application(policy, facts)
     granted = [{"effect": "allow", "of": kind} for kind in decision.helpful_exceptions]
     student = {**given_facts["student"], "exceptions": granted}
-    helped = judge_application(policy, Facts.model_validate({**given_facts, "student": student}))
-    assert helped.allowed is (decision.allowed or bool(granted))
+    decision_with_exceptions = judge_application(policy, Facts.model_validate({**given_facts, "student": student}))
+    assert decision_with_exceptions.allowed is (decision.allowed or bool(granted))
 
 
 @SETTINGS
 @given(DOCUMENT, FACTS)
-def test_a_limit_is_never_exceeded(document: dict[str, Any], given_facts: dict[str, Any]) -> None:
-    """Accept every open offer that may be accepted, one after the other: the total stays within its limit."""
+def test_acceptances_never_exceed_the_limit(document: dict[str, Any], given_facts: dict[str, Any]) -> None:
+    """Accept every acceptable open offer, one after the other. The total of held offers stays within the limit."""
     policy, facts = Policy.model_validate(document), Facts.model_validate(given_facts)
     if not policy.hold or policy.hold[0].total is None or policy.tracks:
         return
@@ -277,15 +281,15 @@ def test_a_limit_is_never_exceeded(document: dict[str, Any], given_facts: dict[s
     for offer in student.offers or []:
         answer = judge_acceptance(policy, facts.season, student, offer.id)
         if answer.verdict is Verdict.ALLOWED:
-            ended = answer.consequences.forfeits
+            forfeited = answer.consequences.forfeits
             changed = [
-                each.model_copy(update={"state": OfferState.ACCEPTED})
-                if each.id == offer.id
-                else each.model_copy(update={"state": OfferState.ENDED})
-                if each.id in ended
-                else each
-                for each in student.offers or []
+                former.model_copy(update={"state": OfferState.ACCEPTED})
+                if former.id == offer.id
+                else former.model_copy(update={"state": OfferState.ENDED})
+                if former.id in forfeited
+                else former
+                for former in student.offers or []
             ]
             student = student.model_copy(update={"offers": changed})
-    held = [each for each in student.offers or [] if each.state is OfferState.ACCEPTED]
-    assert sum("accepted" in policy.counts.of(each.source) for each in held) <= limit
+    held = [offer for offer in student.offers or [] if offer.state is OfferState.ACCEPTED]
+    assert sum("accepted" in policy.counts.of(offer.source) for offer in held) <= limit

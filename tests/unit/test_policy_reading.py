@@ -1,4 +1,4 @@
-"""Policy documents are read exactly, and errors name the line, the path and what is allowed."""
+"""Policy documents are read exactly, and errors name the line, the path and the allowed values."""
 
 import json
 from decimal import Decimal
@@ -69,16 +69,16 @@ def test_a_good_document_has_no_problem() -> None:
     ],
     ids=range(31),
 )  # fmt: skip
-def test_problem(text: str, expected: str) -> None:
-    found = problems(text)
-    assert any(expected in problem for problem in found), found
+def test_a_problem_is_reported_with_line_and_path(text: str, expected: str) -> None:
+    reported = problems(text)
+    assert any(expected in problem for problem in reported), reported
 
 
 def test_every_problem_is_reported_at_once() -> None:
     text = "levls: []\nafter_offer: maybe\ncounts: {CAMPUS: [open, opn]}\nallow: [[{level_abov: 1}]]\n"
-    found = "\n".join(problems(text))
+    reported = "\n".join(problems(text))
     for part in ("levls", "'maybe'", "counts.PPO", "counts.OFF_CAMPUS", "level_abov", "counts.CAMPUS[1]", "silence"):
-        assert part in found
+        assert part in reported
 
 
 QUESTIONS = [
@@ -119,22 +119,22 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize(("old", "new", "question"), QUESTIONS, ids=range(len(QUESTIONS)))
-def test_an_open_question_refuses_the_document(old: str, new: str, question: str) -> None:
-    found = problems(changed(old, new))
-    assert len(found) == 1, found
-    assert question in found[0]
+def test_a_missing_decision_is_asked_for(old: str, new: str, question: str) -> None:
+    reported = problems(changed(old, new))
+    assert len(reported) == 1, reported
+    assert question in reported[0]
 
 
-def test_values_are_exact() -> None:
+def test_yaml_values_are_read_exactly() -> None:
     value = read_yaml("a: 1.1\nb: 600000\nc: on\nd: yes\ne: 1.10\nf: 2026-11-01\ng: null\nh: true\ni: '12'").value
     assert value == {
         "a": Decimal("1.1"), "b": 600000, "c": "on", "d": "yes", "e": Decimal("1.10"), "f": "2026-11-01", "g": None,
         "h": True, "i": "12",
     }  # fmt: skip
-    assert not any(isinstance(each, float) for each in value.values())
+    assert not any(isinstance(item, float) for item in value.values())
 
 
-def test_the_key_on_is_a_word() -> None:
+def test_the_key_on_is_read_as_text() -> None:
     policy, _ = parse_policy((GOOD + "penalties: [{on: absent, scope: season, until: season_end}]\n").encode())
     assert policy.penalties[0].on == ["absent"]
 
@@ -162,30 +162,30 @@ def test_yaml_and_json_give_the_same_document() -> None:
         ('{"a": ' + "9" * 30 + "}", "18 digits"),
     ],
 )
-def test_json_problem(text: str, expected: str) -> None:
+def test_a_json_problem_is_reported_with_its_place(text: str, expected: str) -> None:
     with pytest.raises(InvalidDocument) as raised:
         read_json(text)
     assert expected in str(raised.value)
 
 
-def test_json_values_and_escapes() -> None:
+def test_json_values_and_escapes_are_read_exactly() -> None:
     text = '{"a": "\\u00e9\\n", "b": [true, false, null, 1.50, -3], "c": {}}'
     assert read_json(text).value == {"a": "é\n", "b": [True, False, None, Decimal("1.50"), -3], "c": {}}
     assert read_json(text).place(("b", 3)) == (1, 44)
 
 
-def test_a_large_or_foreign_file_is_refused() -> None:
+def test_a_document_that_is_too_large_or_not_utf8_is_refused() -> None:
     for content, expected in ((b" " * (MAX_BYTES + 1), "larger than 256 KiB"), (b"a: \xff", "1:4: is not UTF-8")):
         with pytest.raises(InvalidDocument) as raised:
             read_document(content)
         assert expected in str(raised.value)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert read_document("﻿a: 1".encode()).value == {"a": 1}
 
 
 @pytest.mark.parametrize("value", [1.5, float("nan"), True, "1.5x", None])
-def test_a_binary_fraction_is_no_ratio(value: Any) -> None:
+def test_a_ratio_must_be_an_exact_number(value: Any) -> None:
     with pytest.raises(ValueError, match="must be a number"):
         Policy.model_validate({**read_yaml(GOOD).value, "allow": [[{"ctc_ratio_at_least": value}]]})

@@ -1,4 +1,4 @@
-"""The documents in contracts/ agree with the code, are valid, and are complete."""
+"""The OpenAPI and AsyncAPI documents in contracts/ are valid and complete, and agree with the code."""
 
 import gzip
 import json
@@ -26,17 +26,17 @@ from tests.unit.test_contracts import envelope
 
 ASYNCAPI = json.loads((FOLDER.parent / "asyncapi.json").read_text())
 OPENAPI = json.loads((FOLDER.parent / "openapi.json").read_text())
-# Version 3.0.0 of the specification's own schema, from the package @asyncapi/specs 6.11.1 (Apache-2.0).
+# The official JSON schema of AsyncAPI 3.0.0, from the package @asyncapi/specs 6.11.1 (Apache-2.0).
 SPECIFICATION = Path(__file__).parents[1] / "specifications" / "asyncapi-3.0.0.json.gz"
 
 
 def test_they_are_those_of_the_code() -> None:
     assert [path.name for path in files.outdated()] == [], "run `make contracts`"
-    done = CliRunner().invoke(app, ["contracts", "--check"])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, ["contracts", "--check"])
+    assert result.exit_code == 0, result.output
 
 
-def test_a_document_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outdated_document_is_reported_and_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "FOLDER", tmp_path / "schemas")
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / "stale.json").write_text("{}")
@@ -46,8 +46,8 @@ def test_a_document_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "asyncapi.json").read_text() == (FOLDER.parent / "asyncapi.json").read_text()
 
 
-def test_no_schema_is_named_after_a_module_of_ours() -> None:
-    """FastAPI puts the module before the name of a class when two classes share it: clients would see our layout."""
+def test_no_schema_name_holds_a_module_name() -> None:
+    """FastAPI adds the module to the name of a schema when two classes share the name. Clients must not see modules."""
     assert [name for name in OPENAPI["components"]["schemas"] if "__" in name] == []
 
 
@@ -71,19 +71,20 @@ def references(document: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("document", [ASYNCAPI, OPENAPI], ids=["asyncapi", "openapi"])
-def test_every_reference_leads_somewhere(document: Any) -> None:
+def test_every_reference_has_a_target(document: Any) -> None:
     for reference in set(references(document)):
-        found = document
+        target = document
         for part in reference.removeprefix("#/").split("/"):
-            found = found[part.replace("~1", "/").replace("~0", "~")]
-        assert found
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        assert target
 
 
-def test_every_topic_and_every_event_is_there() -> None:
+def test_asyncapi_has_every_topic_and_event() -> None:
     channels = {channel["address"]: channel for channel in ASYNCAPI["channels"].values()}
     assert len(channels) == len(ASYNCAPI["channels"])
-    written = {topic.name for topic in topics.BY_STREAM_TYPE.values()}
-    assert channels.keys() == written | {topics.PROBE.name} | {topics.dead_letters(each).name for each in Service}
+    event_topics = {topic.name for topic in topics.BY_STREAM_TYPE.values()}
+    dead_letter_topics = {topics.dead_letters(service).name for service in Service}
+    assert channels.keys() == event_topics | {topics.PROBE.name} | dead_letter_topics
     for type_, cls in EVENTS.items():
         assert type_ in channels[topics.of_type(type_).name]["messages"]
         message = ASYNCAPI["components"]["messages"][type_]
@@ -92,7 +93,7 @@ def test_every_topic_and_every_event_is_there() -> None:
 
 
 def receive_operations(service: Service) -> dict[str, Any]:
-    """What the document says that ``service`` reads: operations by the address of their channel."""
+    """Return the receive operations of ``service`` in the document, by the address of their channel."""
     return {
         ASYNCAPI["channels"][operation["channel"]["$ref"].rpartition("/")[2]]["address"]: operation
         for name, operation in ASYNCAPI["operations"].items()
@@ -105,7 +106,7 @@ def test_the_document_has_the_topics_and_the_group_of_a_service(service: Service
     [subscriber] = broker_of(service, lambda *_: None).subscribers
     described = receive_operations(service)
     assert described.keys() == {topic.name for topic in subscriber.topics}  # type: ignore[attr-defined]
-    groups = {each["bindings"]["kafka"]["groupId"]["enum"][0] for each in described.values()}
+    groups = {operation["bindings"]["kafka"]["groupId"]["enum"][0] for operation in described.values()}
     assert groups == {subscriber.group_id}  # type: ignore[attr-defined]
 
 
@@ -121,8 +122,8 @@ def test_a_service_reads_the_event_of_each_job_that_it_owns(service: Service) ->
     assert probe["$ref"].endswith("/probe")
 
 
-def test_a_record_is_as_its_message_says() -> None:
-    """What the relay sends for an event, against the document."""
+def test_a_kafka_record_agrees_with_its_message() -> None:
+    """Validate the headers and the value of an event as the relay sends them."""
     sent = envelope()
     headers = {name: value.decode() for name, value in sent.kafka_headers()}
     schemas = {"components": ASYNCAPI["components"]}
@@ -136,7 +137,7 @@ def test_a_record_is_as_its_message_says() -> None:
     assert not validator(DrivePublished.__name__).is_valid(EVERYONE)
 
 
-def test_openapi_is_valid_and_the_same_whatever_the_settings(tmp_path: Path) -> None:
+def test_openapi_is_valid_and_does_not_depend_on_settings(tmp_path: Path) -> None:
     assert OPENAPI["openapi"].startswith("3.1")
     validate(OPENAPI)
     other = api_settings("postgresql://postgres@127.0.0.1:9/x", tmp_path, jwt_jwks_url="https://id.example/keys")

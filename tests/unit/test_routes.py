@@ -1,4 +1,4 @@
-"""In which order the API tries its routes, and what their metrics are called."""
+"""The order of the API's routes, and the route labels of their metrics."""
 
 import re
 from itertools import takewhile
@@ -13,7 +13,7 @@ from services.api.main import BUSIEST_PATHS, create_app
 from tests.support.service_settings import api_settings
 
 
-def test_what_is_asked_most_is_tried_first(tmp_path: Path) -> None:
+def test_the_busiest_routes_are_matched_first(tmp_path: Path) -> None:
     routes = create_app(api_settings("postgresql://postgres@127.0.0.1:9/x", tmp_path)).router.routes
     first = takewhile(lambda route: isinstance(route, APIRoute) and route.path in BUSIEST_PATHS, routes)
     assert {route.path for route in first if isinstance(route, APIRoute)} == set(BUSIEST_PATHS)
@@ -25,7 +25,7 @@ def requests_counted(method: str, route: str, status: int) -> float:
 
 
 async def test_every_route_is_counted_under_its_full_path(tmp_path: Path) -> None:
-    """Each is called without a token, as far as it needs one; the import's label was ``/import``."""
+    """Call each route without a token. The label of the import was once ``/import`` instead of its full path."""
     app = create_app(api_settings("postgresql://postgres@127.0.0.1:9/x", tmp_path))
     contexts = [
         context
@@ -38,7 +38,7 @@ async def test_every_route_is_counted_under_its_full_path(tmp_path: Path) -> Non
         for context in contexts:
             assert context.path is not None
             assert context.methods is not None
-            if context.path in ("/readyz", "/metrics"):  # answered from the database
+            if context.path in ("/readyz", "/metrics"):  # these routes read the database
                 continue
             [method, *_] = sorted(context.methods - {"HEAD"})
             path = re.sub(r"\{[^}]*\}", "1", re.sub(r"\{[^}]*:uuid\}", str(UUID(int=1)), context.path))

@@ -1,4 +1,4 @@
-"""Slots of a schedule: cron in a time zone, across changes of clocks; what a replica records when."""
+"""The slots of a cron schedule in a time zone, also when clocks change, and the slots that a replica records."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -22,13 +22,13 @@ def at(text: str, zone: ZoneInfo | None = None) -> datetime:
 
 
 def local(cron: Cron, begin: str, end: str) -> list[str]:
-    """The slots of ``begin`` (not itself) to ``end``, as a clock in Berlin shows them, with its distance to UTC."""
-    found, slot, last = [], at(begin, BERLIN).astimezone(UTC), at(end, BERLIN)
+    """Return the slots after ``begin`` up to ``end``, in the time of Berlin with its offset from UTC."""
+    slots, slot, last = [], at(begin, BERLIN).astimezone(UTC), at(end, BERLIN)
     while (slot := cron.after(slot)) <= last:
         assert cron.newest(slot) == slot
         assert cron.newest(slot + SECOND / 2) == slot
-        found.append(slot.astimezone(BERLIN).strftime("%d %H:%M%z"))
-    return found
+        slots.append(slot.astimezone(BERLIN).strftime("%d %H:%M%z"))
+    return slots
 
 
 @pytest.mark.parametrize(
@@ -43,28 +43,28 @@ def local(cron: Cron, begin: str, end: str) -> list[str]:
         ("0 0 L * *", "2026-11-24T10:00:00", "2026-10-31T00:00:00", "2026-11-30T00:00:00"),
     ],
 )
-def test_the_slots_around_a_moment(expression: str, now: str, newest: str, after: str) -> None:
+def test_the_slots_before_and_after_a_moment(expression: str, now: str, newest: str, after: str) -> None:
     cron = Cron(expression, ZoneInfo("UTC"))
     assert cron.newest(at(now)) == at(newest)
     assert cron.after(at(now)) == at(after)
 
 
-def test_a_schedule_is_meant_in_its_time_zone() -> None:
+def test_a_schedule_uses_its_time_zone() -> None:
     cron = Cron("30 6 * * *", zone_of("Asia/Kolkata"))
     assert cron.after(at("2026-11-24T00:00")) == at("2026-11-24T01:00")
 
 
-def test_a_time_that_is_skipped_is_kept_at_the_end_of_the_gap() -> None:
+def test_a_slot_in_a_skipped_hour_moves_to_the_end_of_the_gap() -> None:
     expected = ["28 02:30+0100", "29 03:00+0200", "30 02:30+0200"]
     assert local(Cron("30 2 * * *", BERLIN), "2026-03-27T12:00", "2026-03-30T12:00") == expected
 
 
-def test_a_time_that_comes_twice_is_kept_once() -> None:
+def test_a_slot_in_a_repeated_hour_happens_once() -> None:
     expected = ["24 02:30+0200", "25 02:30+0200", "26 02:30+0100"]
     assert local(Cron("30 2 * * *", BERLIN), "2026-10-23T12:00", "2026-10-26T12:00") == expected
 
 
-def test_a_schedule_for_every_hour_is_kept_in_every_real_hour() -> None:
+def test_an_hourly_schedule_has_a_slot_in_every_elapsed_hour() -> None:
     hourly = Cron("0 * * * *", BERLIN)
     assert len(local(hourly, "2026-03-29T00:00", "2026-03-30T00:00")) == 23
     assert len(local(hourly, "2026-10-25T00:00", "2026-10-26T00:00")) == 25
@@ -73,8 +73,8 @@ def test_a_schedule_for_every_hour_is_kept_in_every_real_hour() -> None:
 
 @pytest.mark.parametrize("expression", ["30 2 * * *", "0,30 1-3 * * *", "*/20 * * * *", "0 30 2 * * *", "0 0 * * *"])
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25", "2026-11-24"])
-def test_looking_at_any_moment_finds_the_same_slots(expression: str, day: str) -> None:
-    """Replicas look, start and die at any moment, also inside a gap: what they find must be one list."""
+def test_the_same_slots_are_found_from_any_moment(expression: str, day: str) -> None:
+    """Replicas start and look for slots at any moment, also while clocks change. All must find the same slots."""
     cron, random = Cron(expression, BERLIN), Random(7)
     begin = at(f"{day}T00:00", BERLIN).astimezone(UTC) - timedelta(hours=3)
     every, slot = [], begin
@@ -91,22 +91,24 @@ def test_looking_at_any_moment_finds_the_same_slots(expression: str, day: str) -
             assert cron.after(moment) == behind[0]
 
 
-def test_who_starts_catches_up_with_the_newest_missed_and_no_other() -> None:
+def test_a_starting_replica_records_only_the_newest_missed_slot() -> None:
     hourly = Cron("0 * * * *", ZoneInfo("UTC"))
     assert due(hourly, None, at("2026-11-24T10:20")) == at("2026-11-24T10:00")
     assert due(hourly, at("2026-11-24T10:00"), at("2026-11-24T10:20")) is None
     assert due(hourly, at("2026-11-24T03:00"), at("2026-11-24T10:20")) == at("2026-11-24T10:00")
 
 
-def test_who_lags_behind_a_little_records_each_slot() -> None:
+def test_a_replica_that_is_slightly_late_records_each_slot() -> None:
     cron = Cron("* * * * * *", ZoneInfo("UTC"))
-    done = at("2026-11-24T10:00:00")
-    assert due(cron, done, done + 4.2 * SECOND) == done + SECOND
-    assert due(cron, done, done + SECOND + MISSED_AFTER) == done + SECOND
-    assert due(cron, done, done + 1.5 * SECOND + MISSED_AFTER) == done + SECOND + MISSED_AFTER
+    last_recorded = at("2026-11-24T10:00:00")
+    assert due(cron, last_recorded, last_recorded + 4.2 * SECOND) == last_recorded + SECOND
+    assert due(cron, last_recorded, last_recorded + SECOND + MISSED_AFTER) == last_recorded + SECOND
+    assert (
+        due(cron, last_recorded, last_recorded + 1.5 * SECOND + MISSED_AFTER) == last_recorded + SECOND + MISSED_AFTER
+    )
 
 
-def test_the_id_is_the_slots_however_it_is_written() -> None:
+def test_the_refresh_id_depends_on_the_moment_and_not_on_its_time_zone() -> None:
     slot = at("2026-11-24T10:00")
     assert refresh_id(RefreshCause.SCHEDULE, slot) == refresh_id(RefreshCause.SCHEDULE, slot.astimezone(BERLIN))
     others = [(RefreshCause.SCHEDULE, slot + SECOND), (RefreshCause.CHANGE, slot)]
@@ -114,22 +116,22 @@ def test_the_id_is_the_slots_however_it_is_written() -> None:
     assert refresh_id(RefreshCause.SCHEDULE, slot, again=True) != refresh_id(RefreshCause.SCHEDULE, slot)
 
 
-def test_a_slot_that_lies_in_the_future_was_done_while_the_clock_was_ahead() -> None:
+def test_a_recorded_slot_in_the_future_means_that_a_clock_was_ahead() -> None:
     now = at("2026-11-24T10:00")
     assert is_ahead(now + 3600 * SECOND, now)
     assert not is_ahead(now, now)
-    assert not is_ahead(now + SECOND, now), "a clock that is only being slewed"
+    assert not is_ahead(now + SECOND, now), "a small difference is normal clock correction"
 
 
-def test_the_id_of_a_change_is_that_of_the_refresh_before_it() -> None:
-    one, other = UUID(int=1), UUID(int=2)
-    ids = {change_id(one, 7), change_id(other, 7), change_id(one, 8), change_id(None, 7)}
+def test_the_id_of_a_change_depends_on_the_former_refresh_and_the_change() -> None:
+    refresh, other_refresh = UUID(int=1), UUID(int=2)
+    ids = {change_id(refresh, 7), change_id(other_refresh, 7), change_id(refresh, 8), change_id(None, 7)}
     assert len(ids) == 4
-    assert change_id(one, 7) in ids
+    assert change_id(refresh, 7) in ids
 
 
 @pytest.mark.parametrize(
-    ("expression", "says"),
+    ("expression", "message"),
     [
         ("0 25 * * *", "field 2, the hour, is '25': it takes 0-23"),
         ("61 * * * *", "field 1, the minute, is '61': it takes 0-59"),
@@ -143,26 +145,26 @@ def test_the_id_of_a_change_is_that_of_the_refresh_before_it() -> None:
         ("@hourly", "has 1 fields"),
     ],
 )
-def test_a_wrong_schedule_is_an_error_at_start_that_says_where(
-    monkeypatch: pytest.MonkeyPatch, expression: str, says: str
+def test_a_wrong_schedule_fails_the_start_and_the_error_names_the_field(
+    monkeypatch: pytest.MonkeyPatch, expression: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match="field") as raised:
         Cron(expression, ZoneInfo("UTC"))
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     monkeypatch.setenv("MATERIALIZED_VIEW_REFRESH_INTERVAL", expression)
-    assert says in refused(monkeypatch)
-    assert refused(monkeypatch).startswith("MATERIALIZED_VIEW_REFRESH_INTERVAL is wrong: ")
+    assert message in start_error(monkeypatch)
+    assert start_error(monkeypatch).startswith("MATERIALIZED_VIEW_REFRESH_INTERVAL is wrong: ")
 
 
 @pytest.mark.parametrize("zone", ["Asia/Calkutta", "", "../etc/passwd", "India Standard Time", "Europe"])
-def test_an_unknown_time_zone_is_an_error_at_start(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+def test_an_unknown_time_zone_fails_the_start(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
     monkeypatch.setenv("TZ", zone)
-    said = refused(monkeypatch)
-    assert said.startswith("TZ is wrong: ")
-    assert f"{zone!r} is not a time zone" in said
+    message = start_error(monkeypatch)
+    assert message.startswith("TZ is wrong: ")
+    assert f"{zone!r} is not a time zone" in message
 
 
-def refused(monkeypatch: pytest.MonkeyPatch) -> str:
+def start_error(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("DATABASE_URL", "postgresql://placewire_maintenance@localhost/placewire")
     monkeypatch.setenv("INTERNAL_SECRET", "x" * 32)
     monkeypatch.setenv("STORAGE_URL", "file:///tmp/uploads")

@@ -1,4 +1,4 @@
-"""Every setting is explained in .env.example, and a missing or wrong one is one line that names it."""
+""".env.example explains every setting, and a missing or wrong setting is reported in one line that names it."""
 
 import re
 from pathlib import Path
@@ -33,8 +33,8 @@ OF_THE_COMMAND_LINE = {
     "PLACEWIRE_TOKEN",
     "PLACEWIRE_NEW_PASSWORD",
 }
-# Says where settings are, and so is none.
-BEFORE_ALL = {"SECRETS_DIR"}
+# Names the folder of secret settings, and is no setting itself.
+FOLDER_OF_SECRETS = {"SECRETS_DIR"}
 # obstore reads these itself.
 OF_THE_STORAGE = {
     "AWS_ACCESS_KEY_ID",
@@ -45,33 +45,33 @@ OF_THE_STORAGE = {
     "AWS_ALLOW_HTTP",
     "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
 }
-# Variables of other programs, which we only respect.
+# Other programs define these variables; our code only reads them.
 OF_OTHER_PROGRAMS = {"DOCKER_HOST", "XDG_CACHE_HOME", "PYTHONPATH"}
-# Which servers tests use: devstack/choice.py.
+# Selects the servers that tests use (devstack/choice.py).
 OF_TESTS = {"DEVSTACK"}
 READ = re.compile(r"""environ(?:\.get\(|\[)"([A-Z_]+)"|envvar="([A-Z_]+)\"""")
 
 
 def documented() -> dict[str, str]:
-    """Name to example value, of every (perhaps commented out) assignment."""
+    """Return the example value of each variable, also of assignments that are commented out."""
     return dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(), flags=re.MULTILINE))
 
 
-def test_every_setting_is_in_the_example_and_nothing_else() -> None:
+def test_the_example_has_exactly_the_settings() -> None:
     names = {name.upper() for settings in PROCESSES for name in settings.model_fields}
-    assert documented().keys() == names | OF_THE_COMMAND_LINE | BEFORE_ALL | OF_THE_STORAGE
+    assert documented().keys() == names | OF_THE_COMMAND_LINE | FOLDER_OF_SECRETS | OF_THE_STORAGE
 
 
 def test_every_variable_that_code_reads_is_in_the_example() -> None:
     root = EXAMPLE.parent
     files = [path for folder in ("chassis", "services", "cli", "devstack") for path in (root / folder).rglob("*.py")]
-    read = {name for path in files for found in READ.findall(path.read_text()) for name in found if name}
+    read = {name for path in files for groups in READ.findall(path.read_text()) for name in groups if name}
     assert read >= {"SECRETS_DIR", "PLACEWIRE_API"}
     assert read - OF_OTHER_PROGRAMS - OF_TESTS <= documented().keys()
 
 
 @pytest.mark.parametrize("name", sorted(OF_THE_STORAGE))
-def test_the_storage_knows_its_settings(name: str) -> None:
+def test_the_storage_library_knows_its_settings(name: str) -> None:
     """obstore raises for a name that it does not know."""
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "x"}
     value = "true" if "ALLOW" in name or "STYLE" in name else "https://storage.example"
@@ -103,7 +103,7 @@ def test_a_complete_environment_loads(environment: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "JWT_SECRET", "INTERNAL_SECRET", "STORAGE_URL"])
-def test_a_missing_setting_is_one_line_with_its_name(environment: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_setting_is_reported_in_one_line(environment: pytest.MonkeyPatch, name: str) -> None:
     environment.delenv(name)
     with pytest.raises(SystemExit) as error:
         load(ApiSettings)
@@ -114,7 +114,7 @@ def test_a_missing_setting_is_one_line_with_its_name(environment: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("name", "value"), [("PORT", "seventy"), ("JWT_SECRET", "too short"), ("DATABASE_URL", "mysql://x")]
 )
-def test_a_wrong_setting_is_named_and_its_value_kept_quiet(
+def test_the_error_of_a_wrong_setting_does_not_show_its_value(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
@@ -134,7 +134,7 @@ def test_a_wrong_setting_is_named_and_its_value_kept_quiet(
         ("FRONTEND_DIST", "/tmp"),
     ],
 )
-def test_what_browsers_depend_on_is_checked_at_the_start(
+def test_settings_of_the_frontend_are_checked_at_the_start(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
@@ -143,7 +143,7 @@ def test_what_browsers_depend_on_is_checked_at_the_start(
     assert str(error.value).startswith(f"{name} is wrong")
 
 
-def test_other_origins_are_a_list_and_an_empty_folder_is_none(environment: pytest.MonkeyPatch) -> None:
+def test_origins_are_parsed_into_a_list_and_an_empty_folder_means_none(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("CORS_ORIGINS", "https://a.example , http://localhost:5173")
     environment.setenv("FRONTEND_DIST", "")
     settings = load(ApiSettings)
@@ -151,31 +151,33 @@ def test_other_origins_are_a_list_and_an_empty_folder_is_none(environment: pytes
     assert settings.frontend_dist is None
 
 
-def test_a_pool_too_small_for_its_jobs_is_one_line(environment: pytest.MonkeyPatch) -> None:
+def test_a_pool_too_small_for_its_jobs_is_reported_in_one_line(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("JOBS_AT_ONCE", "10")
     with pytest.raises(SystemExit) as error:
         load(EligibilitySettings)
     assert str(error.value) == "DATABASE_POOL_SIZE is wrong: it must be at least JOBS_AT_ONCE + 2"
 
 
-def test_answers_never_name_jobs_that_have_expired(environment: pytest.MonkeyPatch) -> None:
+def test_jobs_must_be_kept_as_long_as_idempotency_keys(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("JOBS_KEPT_DAYS", "5")
     with pytest.raises(SystemExit) as error:
         load(MaintenanceSettings)
     assert str(error.value) == "JOBS_KEPT_DAYS is wrong: it must be at least IDEMPOTENCY_KEYS_KEPT_DAYS"
 
 
-def test_what_the_environment_does_not_say_is_read_from_files(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_missing_in_the_environment_are_read_from_files(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     environment.delenv("JWT_SECRET")
     environment.setenv("SECRETS_DIR", str(tmp_path))
     (tmp_path / "jwt_secret").write_text("z" * 40 + "\n")
-    (tmp_path / "internal_secret").write_text("not this one: the environment goes first")
+    (tmp_path / "internal_secret").write_text("not used: the environment has this setting")
     settings = load(ApiSettings)
     assert settings.jwt_secret.get_secret_value() == "z" * 40
     assert settings.internal_secret.get_secret_value() == "y" * 32
 
 
-def test_a_folder_of_secrets_that_is_not_there_is_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_folder_of_secrets_is_reported_in_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     environment.setenv("SECRETS_DIR", str(tmp_path / "none"))
     with pytest.raises(SystemExit, match="SECRETS_DIR is wrong: there is no folder"):
         load(ApiSettings)

@@ -1,4 +1,4 @@
-"""The simulation against what queueing theory knows exactly."""
+"""The simulation agrees with exact results of queueing theory."""
 
 import statistics
 
@@ -7,19 +7,19 @@ import pytest
 from bench.simulate import Costs, Layout, busiest, enough, simulated
 
 
-def test_one_server_with_a_fixed_time_waits_as_long_as_the_formula_says() -> None:
-    """M/D/1 at 70 % (Pollaczek and Khinchine): the mean wait is rho / (2 (1 - rho)) service times."""
+def test_the_mean_wait_of_one_server_agrees_with_the_formula() -> None:
+    """M/D/1 at a load of 70 %: by Pollaczek and Khinchine, the mean wait is rho / (2 (1 - rho)) service times."""
     costs = Costs(append=0, relay=0, worker=0.01, sending=0, doing=0, kafka=0, way=0, effect=0)
-    took = simulated(costs, Layout(postgres_cores=1), 70, jobs=20_000)
-    assert statistics.mean(took) == pytest.approx(0.01 * (1 + 0.7 / (2 * 0.3)), rel=0.1)
+    latencies_s = simulated(costs, Layout(postgres_cores=1), 70, jobs=20_000)
+    assert statistics.mean(latencies_s) == pytest.approx(0.01 * (1 + 0.7 / (2 * 0.3)), rel=0.1)
 
 
-def test_what_only_waits_takes_as_long_as_it_waits() -> None:
+def test_without_contention_the_latency_is_the_sum_of_the_delays() -> None:
     costs = Costs(append=0, relay=0, worker=0, sending=0, doing=0, kafka=0, way=0.002, effect=0.003)
     assert statistics.mean(simulated(costs, Layout(postgres_cores=1), 10)) == pytest.approx(0.005, rel=0.05)
 
 
-def test_a_layout_that_is_enough_stays_below_its_share() -> None:
+def test_a_sufficient_layout_keeps_each_part_below_its_share() -> None:
     costs = Costs(
         append=0, relay=0.00001, worker=0.001, sending=0.00001, doing=0.0006, kafka=0.00001, way=0.002, effect=0.004
     )
@@ -30,7 +30,7 @@ def test_a_layout_that_is_enough_stays_below_its_share() -> None:
     assert share == pytest.approx(10 / 17)
 
 
-def test_more_than_a_part_can_do_is_reported() -> None:
+def test_an_overloaded_part_is_reported() -> None:
     costs = Costs(append=0, relay=0.0002, worker=0.001, sending=0, doing=0, kafka=0, way=0, effect=0)
     first, share = busiest(costs, Layout(workers=100, postgres_cores=1), 10_000)
     assert first == "the relay"
@@ -38,7 +38,7 @@ def test_more_than_a_part_can_do_is_reported() -> None:
     assert enough(costs, 10_000).relays == 4
 
 
-def test_several_relays_share_what_one_cannot_send() -> None:
+def test_several_relays_share_the_load() -> None:
     costs = Costs(append=0, relay=0.002, worker=0, sending=0, doing=0, kafka=0, way=0, effect=0)
     one, two = (simulated(costs, Layout(postgres_cores=1, relays=relays), 450) for relays in (1, 2))
     assert statistics.median(two) < statistics.median(one) / 2
@@ -61,7 +61,7 @@ def test_costs_are_read_from_results() -> None:
     assert (costs.sending, costs.doing, costs.kafka) == pytest.approx((0.0002, 0.0001, 0.0003))
     assert costs.way == pytest.approx((0.006 - 0.003 - 0.0004 - 0.00005) / 0.945)
     assert costs.effect == pytest.approx((0.003 - 0.0003 - 0.00005) / 0.945)
-    took = simulated(costs, Layout(), 100, evenly=True)
-    assert statistics.median(took) == pytest.approx(0.006, rel=0.1)
+    latencies_s = simulated(costs, Layout(), 100, evenly=True)
+    assert statistics.median(latencies_s) == pytest.approx(0.006, rel=0.1)
     with pytest.raises(KeyError, match="from commit to effect"):
         Costs.measured({"measured": [], "ratios": ratios})

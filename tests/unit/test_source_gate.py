@@ -1,4 +1,4 @@
-"""Which requests of a source that fails too often are refused before a route is looked up."""
+"""Requests of a source that fails too often are refused before a route is looked up."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ async def test_invalid_tokens_are_limited_by_source_and_valid_ones_always_pass(m
     assert refused is not None
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
-    # Somebody behind the same address who is signed in, another address, and what is no call of the API.
+    # Still accepted: a signed-in user at the same address, another address, and a path outside of the API.
     assert await gate.refusal(scope(FLOOD, "/api/drives"), headers(token(Role.STUDENT))) is None
     assert await gate.refusal(scope(USER, "/api/drives"), headers("a.b.c")) is None
     assert await gate.refusal(scope(FLOOD, "/livez"), {}) is None
@@ -55,13 +55,13 @@ async def test_requests_that_arrive_before_the_first_answer_are_counted(monkeypa
     assert await gate.refusal(first, {}) is None
     gate.count_response(first, {}, 401)
     waiting = [scope(FLOOD, "/api/drives") for _ in range(20)]
-    passed = [one for one in waiting if await gate.refusal(one, {}) is None]
-    for one in passed:
-        gate.count_response(one, {}, 401)
+    passed = [request for request in waiting if await gate.refusal(request, {}) is None]
+    for request in passed:
+        gate.count_response(request, {}, 401)
     assert len(passed) == 4
 
 
-async def test_sign_ins_are_refused_by_source_whatever_token_they_carry(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sign_ins_are_limited_by_source_even_with_a_valid_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_AT_ONCE", 2)
     throttle = Throttle(10, 3)
     gate = SourceGate(throttle, Tokens(SECRET), [])
@@ -78,7 +78,7 @@ async def test_sign_ins_are_refused_by_source_whatever_token_they_carry(monkeypa
     assert await gate.refusal(scope(USER, "/api/auth/login"), {}) is None
 
 
-def test_limits_remember_no_address_of_an_account() -> None:
+def test_limits_do_not_store_email_addresses() -> None:
     throttle = Throttle(10, 3)
     throttle.failed("asha@college.edu", "10.0.0.1")
     throttle.succeeded("asha@college.edu", "10.0.0.1")

@@ -1,4 +1,4 @@
-"""What may happen to a student's record."""
+"""Decisions on a student's record: enrolment and revisions."""
 
 from decimal import Decimal
 
@@ -18,11 +18,11 @@ def enrolled(record: AcademicRecord = RECORD) -> StudentEnrolled:
 
 
 def test_enrolling_records_the_student() -> None:
-    when = EnrolStudent(7, ASHA, None, RECORD)
-    assert decide(Student(), when) == [enrolled()]
+    command = EnrolStudent(7, ASHA, None, RECORD)
+    assert decide(Student(), command) == [enrolled()]
 
 
-def test_marks_are_recorded_with_two_places() -> None:
+def test_marks_are_recorded_with_two_decimals() -> None:
     record = RECORD.model_copy(update={"cgpa": Decimal("1E+1"), "tenth_percent": Decimal("7.5")})
     (event,) = decide(Student(), EnrolStudent(7, ASHA, None, record))
     assert event.model_dump(mode="json")["record"]["cgpa"] == "10.00"
@@ -30,14 +30,14 @@ def test_marks_are_recorded_with_two_places() -> None:
 
 
 def test_a_revision_holds_the_whole_record_and_names_what_changed() -> None:
-    when = ReviseRecord(7, {"cgpa": Decimal("8.1"), "active_backlogs": 0, "tenth_percent": Decimal("91")})
+    command = ReviseRecord(7, {"cgpa": Decimal("8.1"), "active_backlogs": 0, "tenth_percent": Decimal("91")})
     revised = RECORD.model_copy(update={"cgpa": Decimal("8.10"), "tenth_percent": Decimal("91.00")})
-    assert decide(fold([enrolled()]), when) == [
+    assert decide(fold([enrolled()]), command) == [
         StudentRecordRevised(student_id=7, record=revised, changed=["tenth_percent", "cgpa"])
     ]
 
 
-def test_a_mark_can_be_taken_off_the_record() -> None:
+def test_a_mark_can_be_removed() -> None:
     (event,) = decide(fold([enrolled()]), ReviseRecord(7, {"cgpa": None}))
     assert event.record.cgpa is None
 
@@ -46,7 +46,7 @@ def test_the_same_marks_again_change_nothing() -> None:
     assert decide(fold([enrolled()]), ReviseRecord(7, {"cgpa": Decimal("7.5"), "branch": "CSE"})) == []
 
 
-def test_a_second_revision_starts_from_the_first() -> None:
+def test_a_revision_applies_to_the_latest_record() -> None:
     first = decide(fold([enrolled()]), ReviseRecord(7, {"branch": "ECE"}))
     student = fold([enrolled(), *first])
     assert student.version == 2

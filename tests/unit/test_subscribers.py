@@ -1,4 +1,7 @@
-"""Each record of Kafka wakes the worker of the service that acts on it, or is counted. No broker is needed for that."""
+"""A Kafka record wakes the worker of the service that acts on it. An unreadable record is counted.
+
+These tests need no broker.
+"""
 
 import asyncio
 import json
@@ -27,7 +30,7 @@ TOPICS = {owner: TOPIC_OF[kind].name for kind, owner in OWNER.items()}
 
 
 def woken_by(service: Service, *records: tuple[str, dict[str, str], bytes]) -> list[tuple[UUID, Channel]]:
-    """Return what the worker of ``service`` was woken for by these records: topic, headers and value."""
+    """Return the wake-ups of the worker of ``service`` for these records: topic, headers and value."""
     woken: list[tuple[UUID, Channel]] = []
     broker = broker_of(service, lambda job_id, channel: woken.append((job_id, channel)))
     asyncio.run(_consume(broker, records))
@@ -35,7 +38,10 @@ def woken_by(service: Service, *records: tuple[str, dict[str, str], bytes]) -> l
 
 
 async def _consume(broker: KafkaBroker, records: tuple[tuple[str, dict[str, str], bytes], ...]) -> None:
-    """None takes a thread: FastStream has some for plain functions and context parameters, and each costs a lot."""
+    """Publish the records, and check that no handler ran in a thread.
+
+    FastStream runs plain functions and context parameters in threads, and each thread is expensive.
+    """
     async with TestKafkaBroker(broker):
         for topic, headers, value in records:
             await broker.publish(value, topic=topic, headers=headers, key=b"a-stream")
@@ -48,9 +54,9 @@ def unreadable(service: Service, topic: str) -> float:
 
 
 @pytest.mark.parametrize("type_", KIND_OF)
-def test_each_event_that_asks_for_a_job_wakes_its_owner(type_: str) -> None:
+def test_each_event_that_requests_a_job_wakes_its_owner(type_: str) -> None:
     service = OWNER[KIND_OF[type_]]
-    before = unreadable(service, TOPICS[service])
+    count_before = unreadable(service, TOPICS[service])
 
     @settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(written(json.loads(schemas()[f"{type_}.json"])))
@@ -59,19 +65,19 @@ def test_each_event_that_asks_for_a_job_wakes_its_owner(type_: str) -> None:
         assert woken_by(service, record) == [(JOB, Channel.KAFKA)]
 
     wakes()
-    assert unreadable(service, TOPICS[service]) == before
+    assert unreadable(service, TOPICS[service]) == count_before
 
 
 @pytest.mark.parametrize("service", Service)
-def test_other_events_and_probes_wake_nobody_and_are_no_error(service: Service) -> None:
-    before = [unreadable(service, topic) for topic in (TOPICS[service], topics.PROBE.name)]
+def test_other_events_and_probes_wake_no_worker_and_are_not_counted(service: Service) -> None:
+    counts_before = [unreadable(service, topic) for topic in (TOPICS[service], topics.PROBE.name)]
     ours = {type_ for type_, kind in KIND_OF.items() if OWNER[kind] is service}
     others = [
         (TOPICS[service], {**HEADERS, "ce_type": type_}, b"{}")
         for type_ in (*sorted(EVENTS.keys() - ours), "placewire.thing.of-a-newer-release.v1")
     ]
     assert woken_by(service, *others, (topics.PROBE.name, {}, b"2026-08-03T09:00:00+00:00")) == []
-    assert [unreadable(service, topic) for topic in (TOPICS[service], topics.PROBE.name)] == before
+    assert [unreadable(service, topic) for topic in (TOPICS[service], topics.PROBE.name)] == counts_before
 
 
 @pytest.mark.parametrize(
@@ -89,10 +95,10 @@ def test_other_events_and_probes_wake_nobody_and_are_no_error(service: Service) 
     ],
     ids=str,
 )
-def test_a_record_that_cannot_be_read_is_counted_and_the_next_one_wakes(
+def test_an_unreadable_record_is_counted_and_the_next_record_wakes_the_worker(
     topic: str, headers: dict[str, str], value: bytes
 ) -> None:
-    before = unreadable(Service.ELIGIBILITY, topic)
+    count_before = unreadable(Service.ELIGIBILITY, topic)
     good = (topics.DRIVE.name, PUBLISHED, GOOD)
     assert woken_by(Service.ELIGIBILITY, (topic, headers, value), good) == [(JOB, Channel.KAFKA)]
-    assert unreadable(Service.ELIGIBILITY, topic) == before + 1
+    assert unreadable(Service.ELIGIBILITY, topic) == count_before + 1

@@ -1,4 +1,4 @@
-"""A token is looked at once, and never outlives its time."""
+"""A verified token is cached, and is refused after its expiry."""
 
 import time
 
@@ -17,19 +17,19 @@ def token(user_id: int = 1, secret: str = SECRET) -> str:
     return issue_user_token(Principal(user_id, Role.STAFF, "A", "a@college.edu", 3), secret)
 
 
-async def test_a_valid_token_is_read_the_same_every_time() -> None:
+async def test_a_valid_token_always_gives_the_same_user() -> None:
     reader, header = Tokens(SECRET), f"Bearer {token()}"
     assert await reader.read(header) == await reader.read(header) == Principal(1, Role.STAFF, "A", "a@college.edu", 3)
     assert await reader.is_valid(header.encode())
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", pytest.param(token(), id="a token")])
-async def test_without_a_token_nobody_is_signed_in(header: str | None) -> None:
+async def test_a_request_without_a_token_is_unauthenticated(header: str | None) -> None:
     with pytest.raises(Unauthenticated, match="No token"):
         await Tokens(SECRET).read(header)
 
 
-async def test_a_forged_token_is_refused_and_not_remembered() -> None:
+async def test_a_forged_token_is_refused_and_not_cached() -> None:
     reader = Tokens(SECRET)
     forged = f"Bearer {token(secret='another secret of thirty-two characters')}"
     for _ in range(2):
@@ -39,7 +39,7 @@ async def test_a_forged_token_is_refused_and_not_remembered() -> None:
     assert reader._valid == {}
 
 
-async def test_a_remembered_token_ends_at_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cached_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, header = Tokens(SECRET), f"Bearer {token()}"
     now = time.time()
     await reader.read(header)
@@ -50,7 +50,7 @@ async def test_a_remembered_token_ends_at_its_time(monkeypatch: pytest.MonkeyPat
         await reader.read(header)
 
 
-async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_cached_tokens_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign_in_tokens, "MAX_REMEMBERED", 10)
     reader = Tokens(SECRET)
     for user_id in range(30):

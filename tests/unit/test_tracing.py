@@ -1,4 +1,4 @@
-"""A valid trace context of a caller is kept; spans of statements are named by what they do."""
+"""The trace context of a caller is kept if it is valid. A span of a statement has a short name."""
 
 import pytest
 
@@ -13,14 +13,14 @@ def test_a_callers_trace_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "header",
     [
         None, "", "x", GOOD.upper(), GOOD[:-1], f"{GOOD}\n", f"{GOOD}-{'x' * 10_000}", f"ff{GOOD[2:]}",
         f"00-{'0' * 32}-b7ad6b7169203331-01", f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01",
     ],
 )  # fmt: skip
-def test_anything_else_is_not(given: str | None) -> None:
-    assert tracing.traceparent(given) is None
+def test_an_invalid_traceparent_is_ignored(header: str | None) -> None:
+    assert tracing.traceparent(header) is None
 
 
 @pytest.mark.parametrize(
@@ -37,5 +37,5 @@ def test_anything_else_is_not(given: str | None) -> None:
         ("", "statement"),
     ],
 )
-def test_a_statement_is_named_by_what_it_does(text: str, name: str) -> None:
+def test_a_span_is_named_after_the_verb_and_the_object_of_its_statement(text: str, name: str) -> None:
     assert summary(text) == name
