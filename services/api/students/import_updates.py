@@ -110,8 +110,8 @@ SELECT k.student_id, u.person_version + 1, k.after ->> 'name', k.after ->> 'emai
  WHERE k.changed && $1::text[]
 """
 
-# $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the stream's fields. No outbox rows are written:
-# one event reports the whole import.
+# $1: last student of the previous batch; $2: batch size; $3: metadata; $4: the stream's fields. No outbox rows are
+# written: one event reports the whole import.
 REVISE = """
 WITH batch AS (
     SELECT student_id, after, ARRAY (SELECT field FROM unnest(changed) AS field WHERE field = ANY ($4)) AS changed
