@@ -175,6 +175,7 @@ async def _restored(home: Path, moment: datetime) -> Postgres:
     return server
 
 
+@pytest.mark.full_only
 async def test_recovery_restores_exactly_the_events_before_the_target_time(home: Path, tmp_path: Path) -> None:
     server = await _archiving(home)
     url = _database(server)

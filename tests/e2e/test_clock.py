@@ -127,6 +127,7 @@ async def test_replicas_record_each_slot_once_while_one_is_killed_repeatedly(
     log.info("%s slots in %.0f s: %s", len(slots), (ended - began).total_seconds(), dict(counted))
 
 
+@pytest.mark.full_only
 @pytest.mark.damages
 async def test_a_burst_of_requests_causes_two_refreshes_at_most_and_no_reader_waits(
     kafka_system: System, owner: "Owner[asyncpg.Record]"

@@ -79,6 +79,7 @@ async def test_the_doctor_reports_where_a_job_stopped(bus: System) -> None:
     assert (stopped.state, stopped.fix) == (State.WRONG, "start the relay and Kafka")
 
 
+@pytest.mark.full_only
 async def test_the_output_may_be_json_and_the_exit_code_is_1(bus: System) -> None:
     done = placewire(
         "doctor", "--json",

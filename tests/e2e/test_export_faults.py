@@ -142,6 +142,7 @@ async def test_a_killed_exporter_starts_over_and_leaves_one_complete_file(
     assert await owner.fetchval(COMPLETED) - completed == 1
 
 
+@pytest.mark.full_only
 async def test_a_suspended_exporter_whose_lease_has_expired_commits_nothing(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:
@@ -216,6 +217,7 @@ async def test_the_exporter_does_not_start_with_an_unusable_storage(system: Syst
         assert last.startswith(message), last
 
 
+@pytest.mark.full_only
 async def test_ten_exports_at_once_do_not_slow_down_the_api(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", new_files: NewFiles
 ) -> None:

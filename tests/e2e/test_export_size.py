@@ -112,6 +112,7 @@ async def test_csv_equals_the_file_of_psql_is_as_fast_and_uses_constant_memory(
         assert ratio <= MAX_RATIO
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(900)
 async def test_xlsx_is_complete_and_written_in_constant_memory(
     system: System, drive_id: int, owner: "Owner[asyncpg.Record]", tmp_path: Path

@@ -141,6 +141,7 @@ async def test_worker_and_kafka_away_leave_the_job_queued_until_a_replica_starts
     assert (job["state"], job["channel"], job["attempts"]) == ("succeeded", "poll", 1)
 
 
+@pytest.mark.full_only
 async def test_kafka_killed_under_load_loses_and_doubles_nothing(
     live: System, own_kafka: Kafka, live_owner: "Owner[asyncpg.Record]"
 ) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
 from contracts.users import Role
 from tests.support.bulk_students import DRIVE
@@ -28,6 +29,7 @@ async def titles(client: httpx.AsyncClient, student: int) -> list[str]:
     return [item["title"] for item in answer.json()["items"]]
 
 
+@pytest.mark.full_only
 async def test_a_corrected_mark_selects_and_deselects_with_kafka(
     kafka_system: System, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:

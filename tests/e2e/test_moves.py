@@ -116,6 +116,7 @@ async def must_work(system: System, url: str, ledger: Ledger, remembered: Rememb
     assert not (await adoption.adopt(url)).needed
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(TIMEOUT_S)
 async def test_a_dump_restored_into_another_server_works_after_adoption(
     servers: tuple[Postgres, Postgres], tmp_path: Path

@@ -22,6 +22,7 @@ FLAT_BYTES = 48 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(400)
 async def test_memory_does_not_grow_under_an_open_loop_of_requests_without_kafka(
     system: System, owner: "Owner[asyncpg.Record]"

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import asyncpg
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts import topics
@@ -92,6 +93,7 @@ async def counted_by_the_reader(kafka: Kafka) -> Any:
     return json.loads(await output_of(env, "docs/examples/branch_counts.py"))
 
 
+@pytest.mark.full_only
 async def test_a_new_reader_counts_branches_from_republished_topics(
     kafka_system: System, kafka_alone: Kafka, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:

@@ -65,6 +65,7 @@ async def test_sigterm_in_the_middle_of_each_kind_of_job_spends_no_attempt(
             assert (job["state"], job["attempts"]) == ("succeeded", 1)
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(240)
 async def test_a_rolling_restart_of_every_service_under_load_loses_and_repeats_nothing(
     kafka_system: System, owner: "Owner[asyncpg.Record]"

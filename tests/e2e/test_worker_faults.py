@@ -42,6 +42,7 @@ async def test_worker_killed_midway_runs_again_and_has_one_effect(
     ) == await owner.fetchval(PLAIN_COUNT)
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(240)
 async def test_a_killed_workers_lease_delays_no_other_job(system: System, owner: "Owner[asyncpg.Record]") -> None:
     """The second replica runs jobs of other drives and another job of the same drive meanwhile."""

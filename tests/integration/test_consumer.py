@@ -200,6 +200,7 @@ async def test_a_record_that_comes_while_the_database_is_away_wakes_the_worker_l
     assert (job.state, job.channel) == (State.SUCCEEDED, Channel.KAFKA)
 
 
+@pytest.mark.full_only
 async def test_a_consumer_that_stopped_fetching_is_replaced(
     owner: Owner, database_url: str, servers: Addresses
 ) -> None:

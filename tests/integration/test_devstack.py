@@ -150,6 +150,7 @@ def survivors(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in left if alive(process)]
 
 
+@pytest.mark.full_only
 def test_a_second_stack_runs_in_parallel_and_stops_when_its_program_gets_sigterm(stack: Stack, folder: Path) -> None:
     with starter(folder / "two") as program:
         second = Stack(folder / "two")
@@ -162,6 +163,7 @@ def test_a_second_stack_runs_in_parallel_and_stops_when_its_program_gets_sigterm
     assert stack.running
 
 
+@pytest.mark.full_only
 def test_servers_of_a_killed_program_are_removed(stack: Stack, folder: Path) -> None:
     with starter(folder / "three") as program:
         processes = family(Stack(folder / "three"))

@@ -127,6 +127,7 @@ SELECT id, now() - id * interval '1 minute', 30, 20, 5, 'Acme Systems ' || id, '
 """
 
 
+@pytest.mark.full_only
 @pytest.mark.damages
 async def test_concurrent_reports_do_not_block_other_requests(
     api: Api, owner: "Owner[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch

@@ -82,6 +82,7 @@ async def test_analytics_show_a_finished_drive_within_two_seconds(
         assert waited_s < max(SEEN_WITHIN_S, 10 * refresh_s)
 
 
+@pytest.mark.full_only
 async def test_views_are_not_refreshed_while_nothing_changes(
     api: Api, owner: "Owner[asyncpg.Record]", maintenance: System
 ) -> None:

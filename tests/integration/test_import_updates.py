@@ -337,6 +337,7 @@ async def test_concurrent_imports_enrol_new_students_once(api: Api, owner: "Owne
     assert await owner.fetchval("SELECT count(*) FROM students") == len(rows)
 
 
+@pytest.mark.full_only
 async def test_many_students_are_updated_in_batches(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     await enrol(owner, MANY)
     rows = await owner.fetch(

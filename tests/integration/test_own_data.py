@@ -190,6 +190,7 @@ def test_the_format_follows_the_accept_header(accept: str, format_: str) -> None
     assert preferred(accept) == format_
 
 
+@pytest.mark.full_only
 async def test_a_large_answer_is_streamed(api: Api, owner: "Owner[asyncpg.Record]") -> None:
     """With 100,000 accesses, JSON and page are larger than the part that the spool keeps in memory."""
     student = await enrolled(api)

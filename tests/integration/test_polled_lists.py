@@ -170,6 +170,7 @@ async def test_hundreds_of_requests_without_a_cached_answer_cost_one_read(
     assert reads == [False]
 
 
+@pytest.mark.full_only
 async def test_concurrent_readers_miss_no_change(api: Api, other: Api) -> None:
     """Users poll both replicas while drives are added. The number of drives that a user sees never decreases."""
     done = asyncio.Event()

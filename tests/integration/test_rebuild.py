@@ -410,6 +410,7 @@ async def test_a_rebuild_killed_during_its_repair_changes_nothing(sound: str, ow
     assert await content(owner) == original
 
 
+@pytest.mark.full_only
 async def test_a_repair_that_takes_too_long_is_given_up_and_changes_nothing(
     sound: str, owner: "Owner[asyncpg.Record]"
 ) -> None:
@@ -423,6 +424,7 @@ async def test_a_repair_that_takes_too_long_is_given_up_and_changes_nothing(
     assert (await rebuild(sound)).left == 0
 
 
+@pytest.mark.full_only
 async def test_nothing_is_changed_without_confirmation(sound: str, owner: "Owner[asyncpg.Record]") -> None:
     await owner.execute("UPDATE users SET name = 'x' WHERE user_id = 100")
     damaged = await content(owner)
@@ -437,6 +439,7 @@ async def test_nothing_is_changed_without_confirmation(sound: str, owner: "Owner
     )
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(900)
 async def test_a_large_log_is_rebuilt_during_appends(
     database_url: str, owner: "Owner[asyncpg.Record]", capsys: pytest.CaptureFixture[str]

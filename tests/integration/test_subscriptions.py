@@ -277,6 +277,7 @@ async def test_each_event_is_applied_once_and_in_order_while_active_replicas_are
     assert checkpoint["fence"] >= KILLS
 
 
+@pytest.mark.full_only
 @pytest.mark.timeout(180)
 async def test_a_frozen_replica_cannot_commit_after_another_has_taken_over(
     database: Database, owner: "Owner[asyncpg.Record]", database_url: str, replicas: Replicas

@@ -180,6 +180,7 @@ async def test_a_job_that_makes_the_database_break_off_is_given_up(api: Api, dat
     assert second.state is State.SUCCEEDED
 
 
+@pytest.mark.full_only
 async def test_a_job_waits_while_the_database_has_no_disk_space(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
