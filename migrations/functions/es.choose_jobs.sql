@@ -4,10 +4,10 @@
 -- others are its older_ids: they end when it ends. A newer job outside of the window is not seen. Then an older job runs, and either
 -- ends as superseded or is followed by the newer one.
 --
--- Plan: two scans of job_unfinished from its oldest entry, one over p_window waiting jobs, one over twice as many unfinished jobs.
--- event_event_id for running jobs, and for jobs of subjects that have several. The primary key for each candidate.
--- The last step tests state: with finished_at, the planner may scan the whole partial index for each candidate. The settings leave
--- only this plan: a cached plan does not know how many jobs a claim takes.
+-- Plan: two scans of job_unfinished from its oldest entry, one over p_window waiting jobs, one over twice as many unfinished jobs. It
+-- uses event_event_id for running jobs and for subjects with several jobs, and the primary key for each candidate.
+-- The last step tests state: with finished_at, the planner may scan the whole partial index for each candidate. The settings exclude
+-- other plans, because a cached plan does not know how many jobs a claim takes.
 --
 -- requires: es.lease_has_expired
 CREATE OR REPLACE FUNCTION es.choose_jobs(p_service text, p_slots integer, p_lease interval, p_newest_wins text[], p_window integer)

@@ -3,7 +3,8 @@
 -- newest: the drive exists, and neither this version nor a later one was evaluated. replaces: students are selected for the drive.
 -- first: no student was ever selected for it. A first evaluation reports all registered students who are not eligible to staff, not
 -- only the revoked ones.
--- Plan: primary keys, for selections a prefix of its key. The setting: a plan cached for a small table would read the whole table.
+-- Plan: primary keys; for selections, a prefix of the key. The setting excludes a plan that was cached for a small table and that
+-- would read the whole table.
 --
 -- requires: lock_exclusive
 CREATE OR REPLACE FUNCTION start_evaluation(
